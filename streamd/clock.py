@@ -1,0 +1,65 @@
+"""The one place that reads the time: loop time for timeouts, wall time for dates.
+
+Everything that needs time is handed a ``Clock``, so tests pass a ``ManualClock`` and never wait.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+# DESIGN: media sequence numbers count seconds since this moment, so that they fit a double and
+# never go backwards across restarts.
+EPOCH_2020 = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps; only differences mean anything."""
+
+    def now(self) -> datetime:
+        """Wall time, aware, UTC."""
+
+
+class SystemClock:
+    """The machine's clocks. ``monotonic`` is the clock of asyncio's and uvloop's ``loop.time``."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """Wall time, aware, UTC."""
+        return datetime.now(UTC)
+
+
+class ManualClock:
+    """A clock that stands still until a test moves it.
+
+    Args:
+        start: Wall time at which it stands.
+    """
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+        self._monotonic = 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds advanced so far, from an arbitrary start."""
+        return self._monotonic
+
+    def now(self) -> datetime:
+        """Wall time, aware, UTC."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks forward by ``seconds``."""
+        self._monotonic += seconds
+        self._now += timedelta(seconds=seconds)
+
+    def step_wall(self, seconds: float) -> None:
+        """Step the wall clock alone, as NTP or an operator does."""
+        self._now += timedelta(seconds=seconds)

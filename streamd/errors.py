@@ -1,0 +1,165 @@
+"""Every error that streamd raises on purpose, in one tree.
+
+The branch says who is at fault and what must be closed: a ``ProtocolError`` closes the connection
+that sent the bytes, a ``MediaError`` ends the stream whose media cannot be carried, a
+``LocalStateError`` is a fault of the calling code.
+"""
+
+from __future__ import annotations
+
+
+class StreamdError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ProtocolError(StreamdError):
+    """The peer's bytes break a specification: close that connection, nothing else."""
+
+
+class AmfError(ProtocolError):
+    """Bytes that are not AMF0 or AMF3, or that pass one of the reader's limits."""
+
+
+class FlvError(ProtocolError):
+    """A tag body that is not FLV: too short for what its own header promises."""
+
+
+class CodecConfigError(ProtocolError):
+    """A codec configuration record (avcC, AudioSpecificConfig…) that breaks its specification."""
+
+
+class RtmpError(ProtocolError):
+    """Bytes that break RTMP 1.0."""
+
+
+class HandshakeError(RtmpError):
+    """Not an RTMP handshake: another protocol on this port, or a version we do not speak."""
+
+
+class ChunkError(RtmpError):
+    """A chunk that the chunk stream's state does not allow (RTMP 1.0 section 5.3)."""
+
+
+class MessageTooLargeError(RtmpError):
+    """A message header that declares more bytes than we accept."""
+
+    def __init__(self, declared_bytes: int, allowed_bytes: int) -> None:
+        super().__init__(f"message of {declared_bytes} bytes declared, {allowed_bytes} allowed")
+        self.declared_bytes = declared_bytes
+        self.allowed_bytes = allowed_bytes
+
+
+class CommandError(RtmpError):
+    """A command message in a state that does not allow it, or without what it needs."""
+
+
+class MediaError(StreamdError):
+    """Legal bytes that we cannot carry."""
+
+
+class UnsupportedCodecError(MediaError):
+    """A codec that no rendition of ours can carry."""
+
+    def __init__(self, codec: str) -> None:
+        super().__init__(f"codec {codec} cannot be carried; use H.264 video and AAC audio")
+        self.codec = codec
+
+
+class TimestampError(MediaError):
+    """Timestamps that cannot be repaired."""
+
+
+class DemuxError(MediaError):
+    """libavformat refused what the gate let through, or lost step."""
+
+
+class LocalStateError(StreamdError):
+    """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
+
+
+class PublishError(StreamdError):
+    """A publish that is refused; carries the answer for the peer.
+
+    Attributes:
+        status_code: ``code`` of the ``onStatus`` information object.
+        description: What a person at the encoder reads; never names the reason a key was refused.
+        result: One word for metrics.
+    """
+
+    result = "rejected"
+    status_code = "NetStream.Publish.Rejected"
+    description = "The server cannot take this stream now. Try again later."
+
+    def __init__(self, description: str | None = None) -> None:
+        super().__init__(description or self.description)
+        if description is not None:
+            self.description = description
+
+
+class AlreadyPublishingError(PublishError):
+    """The channel is live from another connection."""
+
+    result = "busy"
+    status_code = "NetStream.Publish.BadName"
+    description = "This channel is already live from another encoder."
+
+
+class KeyRejectedError(PublishError):
+    """The stream key does not open a channel.
+
+    Unknown, expired and revoked keys and suspended users look alike from outside; ``reason`` is
+    for the log and the metrics alone.
+    """
+
+    result = "denied"
+    status_code = "NetStream.Publish.Denied"
+    description = "The stream key is not valid. Check the key in your encoder's settings."
+
+    def __init__(self, reason: str, key_id: str | None = None) -> None:
+        super().__init__()
+        self.reason = reason
+        self.key_id = key_id
+
+
+class KeyServiceError(StreamdError):
+    """The key service cannot do what was asked."""
+
+
+class KeyNotFoundError(KeyServiceError):
+    """No key has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"no stream key with id {key_id}")
+        self.key_id = key_id
+
+
+class UserNotFoundError(KeyServiceError):
+    """No user has this name."""
+
+    def __init__(self, user: str) -> None:
+        super().__init__(f"no user named {user}")
+        self.user = user
+
+
+class KeyRequestError(KeyServiceError):
+    """What was asked of the key service breaks a rule: a name, a label, a date, a duration."""
+
+
+class KeyStateError(KeyServiceError):
+    """The key is in a state that does not allow it: a revoked key cannot be rotated."""
+
+
+class StoreUnavailableError(KeyServiceError):
+    """The key store cannot be reached, read or written."""
+
+
+class ConfigError(StreamdError):
+    """Every fault of the configuration, together.
+
+    Attributes:
+        faults: One line for each fault: where it is, what is wrong, what to write instead.
+    """
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults

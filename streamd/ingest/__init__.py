@@ -1,0 +1,1 @@
+"""RTMP sockets: an asyncio protocol around the pure connection."""

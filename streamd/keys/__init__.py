@@ -1,0 +1,1 @@
+"""Stream keys: issue, verify, rotate, revoke; the store behind them."""

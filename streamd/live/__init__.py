@@ -1,0 +1,1 @@
+"""Streams that are live now, and who waits for their next part."""

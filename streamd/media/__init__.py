@@ -1,0 +1,1 @@
+"""Packets, the demuxer and the stream's timeline."""

@@ -1,0 +1,84 @@
+"""What leaves the demuxer: tracks and packets, with no type of libav in them.
+
+These are the values that the media line carries from floor to floor. Any codec fits: what is
+particular to one is in ``codec`` (RFC 6381) and in the CMAF header that libavformat wrote.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+# Milliseconds: the timebase of RTMP and FLV.
+WIRE_TIMESCALE = 1000
+# The customary clock of video in CMAF; 24, 25, 30, 50 and 60 frames a second and their 1000/1001 kin fit.
+VIDEO_TIMESCALE = 90_000
+
+
+class TrackKind(enum.Enum):
+    """What a track carries."""
+
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One elementary stream of a publisher, as it stands in the CMAF header.
+
+    Equal tracks can follow each other under one CMAF header; anything else needs a new one.
+    """
+
+    track_id: int
+    """CMAF ``track_ID``, from 1; the id on every ``MediaPacket`` and ``traf``."""
+    kind: TrackKind
+    codec: str
+    """RFC 6381 codecs parameter, for example ``avc1.640028`` or ``mp4a.40.2``."""
+    timescale: int
+    """Ticks a second of the track: 90000 for video, the sample rate for audio."""
+    codec_config: bytes = b""
+    """Decoder configuration as the publisher sent it: avcC, AudioSpecificConfig…"""
+    width: int = 0
+    """Coded picture width in pixels; 0 for audio."""
+    height: int = 0
+    """Coded picture height in pixels; 0 for audio."""
+    frame_rate_hint: float = 0.0
+    """Frames a second that the publisher's metadata claims; 0 where it claims none."""
+    channels: int = 0
+    """Audio channels; 0 for video."""
+    frame_ticks: int = 0
+    """Samples in one audio frame (AAC-LC: 1024), by which audio is counted; 0 for video."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPacket:
+    """One coded frame in the publisher's own time.
+
+    Timestamps are unwrapped milliseconds: they never wrap, and may be negative or step back if
+    the publisher's do.
+    """
+
+    track_id: int
+    dts_ms: int
+    """Decode time, milliseconds (``WIRE_TIMESCALE``)."""
+    pts_ms: int
+    """Presentation time, milliseconds; for H.264 with B-frames above ``dts_ms``."""
+    is_keyframe: bool
+    """A decoder can start here. Always true for audio."""
+    payload: bytes
+    """The frame in its CMAF sample form (H.264: length-prefixed NAL units; AAC: a raw access unit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One frame on the stream's timeline, in the timescale of its track.
+
+    Decode times of a track never decrease from one sample to the next. How long a sample lasts is
+    known from the next one; audio frames are counted instead (``Track.frame_ticks``).
+    """
+
+    track_id: int
+    dts_ticks: int
+    pts_ticks: int
+    is_keyframe: bool
+    payload: bytes

@@ -1,0 +1,84 @@
+"""What the server counts, for Prometheus.
+
+One object, built in ``server.py`` and handed down; no module-level registry. No label grows with
+users, keys or addresses. Counters that the hot path feeds are added to in batches, by whoever
+kept the plain integers.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# Seconds. From well under a frame to longer than a segment; what viewers notice starts at a part (0.5 s).
+_LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Metrics:
+    """Every metric of one server.
+
+    Args:
+        registry: Where they are registered; a new one for each server, so that tests do not share.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        r = self.registry
+        self.rtmp_connections = Gauge("streamd_rtmp_connections", "Open RTMP connections.", registry=r)
+        self.rtmp_connections_refused_total = Counter(
+            "streamd_rtmp_connections_refused_total", "RTMP connections closed at once: too many are open.", registry=r
+        )
+        self.publishes_total = Counter(
+            "streamd_publishes_total",
+            "Publish requests by result: accepted, denied, busy, rejected, unavailable.",
+            ["result"],
+            registry=r,
+        )
+        self.publish_denied_total = Counter(
+            "streamd_publish_denied_total", "Refused stream keys by reason.", ["reason"], registry=r
+        )
+        self.verify_seconds = Histogram(
+            "streamd_verify_seconds",
+            "Time to verify a stream key.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.streams_live = Gauge("streamd_streams_live", "Streams that are live now.", registry=r)
+        self.ingest_bytes_total = Counter("streamd_ingest_bytes_total", "Bytes received over RTMP.", registry=r)
+        self.messages_dropped_total = Counter(
+            "streamd_messages_dropped_total", "RTMP messages dropped, by reason.", ["reason"], registry=r
+        )
+        self.tags_dropped_total = Counter(
+            "streamd_tags_dropped_total", "Media tags dropped before the demuxer, by reason.", ["reason"], registry=r
+        )
+        self.timestamps_repaired_total = Counter(
+            "streamd_timestamps_repaired_total", "Timestamp repairs, by reason.", ["reason"], registry=r
+        )
+        self.demuxer_reopened_total = Counter(
+            "streamd_demuxer_reopened_total", "Demuxers opened anew in a running stream.", registry=r
+        )
+        self.parts_total = Counter("streamd_parts_total", "Parts made.", registry=r)
+        self.segments_total = Counter("streamd_segments_total", "Segments begun.", registry=r)
+        self.publish_to_playable_seconds = Histogram(
+            "streamd_publish_to_playable_seconds",
+            "From an accepted publish to the first playlist.",
+            buckets=(0.5, 1, 2, 3, 4, 5, 7, 10, 15, 20),
+            registry=r,
+        )
+        self.http_responses_total = Counter(
+            "streamd_http_responses_total",
+            "Answers on the public port, by kind and status.",
+            ["kind", "status"],
+            registry=r,
+        )
+        self.http_egress_bytes_total = Counter(
+            "streamd_http_egress_bytes_total", "Body bytes handed to viewers' sockets.", registry=r
+        )
+        self.requests_waiting = Gauge(
+            "streamd_requests_waiting", "Requests that wait for a part or playlist.", registry=r
+        )
+        self.blocked_request_seconds = Histogram(
+            "streamd_blocked_request_seconds",
+            "How long blocked playlist and part requests waited.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )

@@ -1,0 +1,1 @@
+"""From samples to parts and segments, and the window of them that viewers can fetch."""

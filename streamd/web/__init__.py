@@ -1,0 +1,1 @@
+"""Pages, the public API and the admin API, on aiohttp."""
