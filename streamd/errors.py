@@ -28,6 +28,10 @@ class CodecConfigError(ProtocolError):
     """A codec configuration record (avcC, AudioSpecificConfig…) that breaks its specification."""
 
 
+class DirectiveError(ProtocolError):
+    """A delivery directive in a playlist request that rfc8216bis 6.2.5 does not know; answered with 400."""
+
+
 class RtmpError(ProtocolError):
     """Bytes that break RTMP 1.0."""
 
@@ -47,6 +51,10 @@ class MessageTooLargeError(RtmpError):
         super().__init__(f"message of {declared_bytes} bytes declared, {allowed_bytes} allowed")
         self.declared_bytes = declared_bytes
         self.allowed_bytes = allowed_bytes
+
+
+class MessageError(RtmpError):
+    """One whole message that cannot be used: drop it, keep the connection."""
 
 
 class CommandError(RtmpError):
@@ -128,16 +136,18 @@ class KeyServiceError(StreamdError):
 class KeyNotFoundError(KeyServiceError):
     """No key has this id."""
 
-    def __init__(self, key_id: str) -> None:
-        super().__init__(f"no stream key with id {key_id}")
+    def __init__(self, key_id: str | None = None) -> None:
+        # None: what was asked for does not have the form of an id. It may be a whole key, and is not repeated.
+        super().__init__("that is not the id of a stream key" if key_id is None else f"no stream key has id {key_id}")
         self.key_id = key_id
 
 
 class UserNotFoundError(KeyServiceError):
     """No user has this name."""
 
-    def __init__(self, user: str) -> None:
-        super().__init__(f"no user named {user}")
+    def __init__(self, user: str | None = None) -> None:
+        # None: what was asked for does not have the form of a name, and is not repeated.
+        super().__init__("that is not the name of a user" if user is None else f"no user is named {user}")
         self.user = user
 
 
@@ -163,3 +173,7 @@ class ConfigError(StreamdError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class DataDirError(StreamdError):
+    """The data directory cannot be used: not writable, or another server runs on it."""

@@ -1,0 +1,638 @@
+"""The window of one rendition: the parts and segments that viewers can fetch, and the playlist of them.
+
+Spec: rfc8216bis-22 sections 4.4.3, 4.4.4, 6.2.1 and 6.2.2.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from streamd.clock import EPOCH_2020
+from streamd.errors import LocalStateError
+from streamd.hls import media_playlist as hls
+from streamd.hls.attribute_list import unix_ms
+from streamd.hls.multivariant_playlist import VariantStream
+from streamd.media.packet import Track, TrackKind
+from streamd.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.packager.reload import PartNumber, PlaylistEdge, Position
+
+# 6.2.2: "The server MUST NOT remove a Media Segment from a Playlist … if that would produce a Playlist whose
+# duration is less than three times the Target Duration."
+PLAYLIST_TARGETS_MIN = 3
+# Apple's authoring specification asks for six segments in a live playlist; the default keeps one to spare.
+WINDOW_SEGMENTS_DEFAULT = 7
+# Segments shorter than the keyframe interval come from discontinuities alone. This many in three target
+# durations is an encoder that never settles, and its playlist may be short rather than long without end.
+LISTED_SEGMENTS_MAX = 256
+# Three target durations of 10 s at 50 Mb/s in the playlist are 190 MB. What has left the playlist goes first.
+HELD_BYTES_MAX = 256 * 1024 * 1024
+# 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
+# end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
+SEGMENTS_WITH_PARTS = 2
+# DESIGN: the running part count begins at ten times the media sequence number: parts are 100 ms long or longer.
+PARTS_PER_SECOND_MAX = 10
+# Above the fastest camera that anyone broadcasts with: a claim beyond it is a mistake in the metadata.
+FRAME_RATE_MAX = 1000.0
+# The highest level takes the most that gzip can save on two kilobytes, once for all viewers of a part.
+GZIP_LEVEL = 9
+
+_US = 1_000_000
+
+
+class Resource:
+    """Immutable bytes under one name, shared by every viewer.
+
+    Attributes:
+        buffers: The bytes, in as many pieces as they came in; joined only on their way out.
+        size_bytes: Length of all of them.
+        media_type: Content type.
+        entity_tag: Strong entity tag, with its double quotes.
+        content_encoding: ``gzip`` or nothing.
+        is_immutable: The name never stands for other bytes: media. A playlist's name does.
+        answers: What a door has made ready to send it, by cache lifetime; nothing below the door looks inside.
+    """
+
+    __slots__ = (
+        "answers",
+        "buffers",
+        "content_encoding",
+        "entity_tag",
+        "is_immutable",
+        "media_type",
+        "size_bytes",
+    )
+
+    def __init__(
+        self,
+        buffers: tuple[bytes, ...],
+        media_type: str,
+        entity_tag: str,
+        *,
+        content_encoding: str = "",
+        is_immutable: bool = False,
+    ) -> None:
+        self.buffers = buffers
+        self.size_bytes = sum(map(len, buffers))
+        self.media_type = media_type
+        self.entity_tag = entity_tag
+        self.content_encoding = content_encoding
+        self.is_immutable = is_immutable
+        self.answers: dict[int, object] = {}
+
+
+class PlaylistText:
+    """One rendered playlist, plain and gzipped; each is made once, when first asked for."""
+
+    MEDIA_TYPE = "application/vnd.apple.mpegurl"
+
+    __slots__ = ("_gzipped", "plain")
+
+    def __init__(self, text: bytes) -> None:
+        self.plain = Resource((text,), self.MEDIA_TYPE, self._entity_tag(text))
+        self._gzipped: Resource | None = None
+
+    def gzipped(self) -> Resource:
+        """The same playlist under Content-Encoding gzip; ``mtime`` is 0, so equal text gives equal bytes."""
+        if self._gzipped is None:
+            data = gzip.compress(self.plain.buffers[0], GZIP_LEVEL, mtime=0)
+            tag = self._entity_tag(data)
+            self._gzipped = Resource((data,), self.MEDIA_TYPE, tag, content_encoding="gzip")
+        return self._gzipped
+
+    @staticmethod
+    def _entity_tag(data: bytes) -> str:
+        return f'"{hashlib.blake2b(data, digest_size=9).hexdigest()}"'
+
+
+class PlaylistSnapshot:
+    """A media playlist between two changes, with the texts that all its readers share.
+
+    Attributes:
+        playlist: What it says.
+        full: The full playlist.
+    """
+
+    __slots__ = ("_delta", "full", "playlist")
+
+    def __init__(self, playlist: hls.MediaPlaylist) -> None:
+        self.playlist = playlist
+        self.full = PlaylistText(hls.render(playlist))
+        self._delta: PlaylistText | None = None
+
+    def delta(self) -> PlaylistText:
+        """The delta update, or the full playlist where there is nothing to skip (6.2.5.1 allows both)."""
+        if self._delta is None:
+            skipped = hls.skippable_segments(self.playlist)
+            self._delta = PlaylistText(hls.render(self.playlist, skipped)) if skipped else self.full
+        return self._delta
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Where the counts of a rendition begin: none of them ever goes back, so no name is used twice."""
+
+    msn: int
+    """Media Sequence Number of the next segment."""
+    part_number: int
+    """Running count of the next part."""
+    discontinuity_sequence: int
+    """EXT-X-DISCONTINUITY-SEQUENCE of the next segment."""
+
+    @classmethod
+    def at(cls, now: datetime) -> Numbering:
+        """Begin from the wall clock, which outlives a restart of the server.
+
+        Segments are a second long or longer on average, so seconds since 2020 stay ahead of their count.
+        Discontinuities are counted from 0: players keep arrays indexed by that sequence, and hls.js 1.7.4
+        walks them from 0, which stops the page for seconds at 217 million.
+
+        Args:
+            now: Wall time, aware.
+        """
+        seconds = max(0, (now - EPOCH_2020) // timedelta(seconds=1))
+        return cls(seconds, seconds * PARTS_PER_SECOND_MAX, 0)
+
+    def no_earlier_than(self, previous: Numbering) -> Numbering:
+        """Begin after ``previous`` as well, whatever the wall clock did meanwhile."""
+        return Numbering(
+            max(self.msn, previous.msn),
+            max(self.part_number, previous.part_number),
+            max(self.discontinuity_sequence, previous.discontinuity_sequence),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionOptions:
+    """How much a rendition lists and keeps."""
+
+    window_segments: int = WINDOW_SEGMENTS_DEFAULT
+    """Segments in a live playlist; more where three target durations need more."""
+    low_latency: bool = True
+    """List parts and offer blocking reload; without it, a plain playlist of whole segments."""
+    held_bytes_max: int = HELD_BYTES_MAX
+    """Media held at most; above it, segments go before the specification lets them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """A CMAF header under its number."""
+
+    number: int
+    uri: str
+    tracks: tuple[Track, ...]
+    resource: Resource
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A segment with its media, open or complete."""
+
+    msn: int
+    header: _Header
+    first_part_number: int
+    timescale: int
+    program_date_time_ms: int
+    is_discontinuous: bool
+    duration_ticks: int = 0
+    size_bytes: int = 0
+    payloads: list[bytes] = field(default_factory=list)
+    """The bytes of its parts; the segment is their concatenation."""
+    entries: list[hls.Part] = field(default_factory=list)
+    """What the playlist says of its parts."""
+    expires_us: int = 0
+    """Media time after which it is forgotten, once it has left the playlist."""
+
+    @property
+    def duration_us(self) -> int:
+        return self.duration_ticks * _US // self.timescale
+
+    def listed(self, uri: str | None, with_parts: bool) -> hls.Segment:
+        """Say in the playlist's terms what this segment is."""
+        return hls.Segment(
+            uri=uri,
+            duration_ticks=self.duration_ticks,
+            timescale=self.timescale,
+            program_date_time_ms=self.program_date_time_ms,
+            map_uri=self.header.uri,
+            is_discontinuous=self.is_discontinuous,
+            parts=tuple(self.entries) if with_parts else (),
+        )
+
+
+class Rendition:
+    """One variant's media, from its first part to EXT-X-ENDLIST.
+
+    Media is held once, as the bytes objects that the segmenter made: a segment is a list of its parts'
+    bytes. What has left the playlist stays for as long as a reader of an earlier playlist may ask for it, by
+    the media's own time, and is bounded in bytes.
+
+    Args:
+        name: The variant's name in URIs: lower-case letters, digits, ``_`` and ``-``; not ``index``.
+        timing: The numbers that never change in the playlist's life.
+        options: How much is listed and kept.
+        numbering: Where the counts begin.
+        epoch: Wall time of tick 0 of the chunks' timeline, aware; for EXT-X-PROGRAM-DATE-TIME.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        timing: PlaylistTiming,
+        options: RenditionOptions,
+        numbering: Numbering,
+        epoch: datetime,
+    ) -> None:
+        self.name = name
+        self.timing = timing
+        self._options = options
+        self._next_msn = numbering.msn
+        self._next_part_number = numbering.part_number
+        self._discontinuity_sequence = numbering.discontinuity_sequence
+        self._first_msn = numbering.msn
+
+        self._header: _Header | None = None
+        self._listed: deque[_Segment] = deque()
+        self._open: _Segment | None = None
+        self._retired: deque[_Segment] = deque()
+        self._is_ended = False
+
+        self._inits: dict[int, Resource] = {}
+        self._segments: dict[int, Resource] = {}
+        self._parts: dict[int, Resource] = {}
+        self._held_bytes = 0
+        self._media_type = ""
+
+        # Program date and time runs with the media from here on.
+        self._epoch_ms = unix_ms(epoch)
+
+        # Durations of what is listed, of the longest playlist so far, and of all media complete so far.
+        self._listed_us = 0
+        self._longest_us = 0
+        self._elapsed_us = 0
+
+        self._bit_rate = _BitRate(timing.target_duration_s)
+        self._siblings: tuple[Rendition, ...] = ()
+        self._snapshot: PlaylistSnapshot | None = None
+        self._variant_stream: VariantStream | None = None
+
+    # What the media line puts in.
+
+    def set_header(self, cmaf_header: bytes, tracks: Sequence[Track]) -> None:
+        """Give the CMAF header of the segments to come; the same bytes again change nothing.
+
+        The segment that first uses another header than the one before it is discontinuous.
+
+        Args:
+            cmaf_header: ``ftyp`` and ``moov``, complete.
+            tracks: What they describe.
+
+        Spec: rfc8216bis 4.4.4.5 (EXT-X-MAP), 4.4.4.3 (EXT-X-DISCONTINUITY).
+        """
+        self._assert_live()
+        previous = self._header
+        if previous is not None and previous.resource.buffers == (cmaf_header,):
+            return
+        # Named by the segment that it is for, so that a name is not used twice, not even across a restart.
+        number = self._next_msn if self._open is None else self._next_msn + 1
+        if previous is not None and previous.number >= number:
+            number = previous.number + 1
+        self._media_type = "video/mp4" if any(track.kind is TrackKind.VIDEO for track in tracks) else "audio/mp4"
+        resource = self._media((cmaf_header,), f"init{number}")
+        self._header = _Header(number, f"{self.name}/init{number}.mp4", tuple(tracks), resource)
+        self._inits[number] = resource
+        self._forget_unused_headers()
+        self._changed()
+
+    def add(self, chunk: CmafChunk, epoch: datetime | None = None) -> None:
+        """List one more part.
+
+        Args:
+            chunk: The part; its bytes are kept, not copied.
+            epoch: Wall time of tick 0 of its timeline; looked at where it is discontinuous. Without it the
+                timeline is taken to be the one before.
+
+        Raises:
+            LocalStateError: No header yet, the playlist has ended, or the first part starts no segment.
+        """
+        self._assert_live()
+        if chunk.starts_segment:
+            self.end_segment()
+            self._open_segment(chunk, epoch)
+        segment = self._open
+        if segment is None or chunk.timescale != segment.timescale:
+            raise LocalStateError("a part that continues no open segment")
+
+        number = self._next_part_number
+        self._next_part_number += 1
+        segment.payloads.append(chunk.payload)
+        segment.entries.append(hls.Part(f"{self.name}/part{number}.m4s", chunk.duration_ticks, chunk.is_independent))
+        segment.duration_ticks += chunk.duration_ticks
+        segment.size_bytes += len(chunk.payload)
+        self._held_bytes += len(chunk.payload)
+        if self._options.low_latency:
+            self._parts[number] = self._media((chunk.payload,), f"part{number}")
+            self._longest_us = max(self._longest_us, self._listed_us + segment.duration_us)
+            self._changed()
+
+    def end_segment(self) -> None:
+        """Complete the open segment, where it is known that the next part starts another.
+
+        ``add`` does it as well, one part later.
+        """
+        segment = self._open
+        if segment is None:
+            return
+        self._open = None
+        self._next_msn = segment.msn + 1
+        self._segments[segment.msn] = self._media(tuple(segment.payloads), f"seg{segment.msn}")
+        self._listed.append(segment)
+        self._listed_us += segment.duration_us
+        self._elapsed_us += segment.duration_us
+        self._longest_us = max(self._longest_us, self._listed_us)
+        self._bit_rate.add(segment.size_bytes, segment.duration_us)
+        self._slide()
+        self._changed()
+
+    def end(self) -> None:
+        """Complete the open segment and end the playlist with EXT-X-ENDLIST; again changes nothing."""
+        if self._is_ended:
+            return
+        self.end_segment()
+        self._is_ended = True
+        self._changed()
+
+    def set_siblings(self, siblings: Sequence[Rendition]) -> None:
+        """Name the other renditions of the presentation, for EXT-X-RENDITION-REPORT."""
+        self._siblings = tuple(siblings)
+        self._changed()
+
+    # What the doors take out.
+
+    @property
+    def is_ended(self) -> bool:
+        """The playlist has EXT-X-ENDLIST."""
+        return self._is_ended
+
+    @property
+    def low_latency(self) -> bool:
+        """The playlist lists parts and offers blocking reload."""
+        return self._options.low_latency
+
+    @property
+    def first_msn(self) -> int:
+        """Media Sequence Number of the first segment there ever was."""
+        return self._first_msn
+
+    @property
+    def next_part_number(self) -> int:
+        """Number of the part that the preload hint names."""
+        return self._next_part_number
+
+    @property
+    def held_bytes(self) -> int:
+        """Media held now, bytes."""
+        return self._held_bytes
+
+    @property
+    def playlist_duration_us(self) -> int:
+        """Duration of what the playlist lists: how long it stays after its end (6.2.1)."""
+        open_us = self._open.duration_us if self._open is not None and self.low_latency else 0
+        return self._listed_us + open_us
+
+    def next_numbering(self) -> Numbering:
+        """Where a rendition that follows this one may begin at the earliest."""
+        discontinuities = sum(segment.is_discontinuous for segment in self._listed)
+        msn = self._next_msn
+        if self._open is not None:
+            msn += 1
+            discontinuities += self._open.is_discontinuous
+        if self._header is not None:
+            # Initialization sections are named after segments.
+            msn = max(msn, self._header.number + 1)
+        return Numbering(msn, self._next_part_number, self._discontinuity_sequence + discontinuities + 1)
+
+    def edge(self) -> PlaylistEdge:
+        """How far the playlist has come."""
+        return PlaylistEdge(
+            last_msn=self._next_msn - 1,
+            last_segment_parts=len(self._listed[-1].entries) if self._listed else 0,
+            open_parts=len(self._open.entries) if self._open is not None else 0,
+            part_target_ms=self.timing.part_target_ms if self.low_latency else None,
+            is_ended=self._is_ended,
+        )
+
+    def has_reached(self, awaited: Position | PartNumber) -> bool:
+        """Say whether a request that waits can be answered: what it waits for is there, or will never be."""
+        if self._is_ended:
+            return True
+        if isinstance(awaited, PartNumber):
+            return awaited.number < self._next_part_number
+        return self.edge().contains(awaited)
+
+    def init(self, number: int) -> Resource | None:
+        """The CMAF header ``init{number}.mp4``."""
+        return self._inits.get(number)
+
+    def segment(self, msn: int) -> Resource | None:
+        """The complete segment ``seg{msn}.m4s``."""
+        return self._segments.get(msn)
+
+    def part(self, number: int) -> Resource | None:
+        """The part ``part{number}.m4s``."""
+        return self._parts.get(number)
+
+    def playlist(self) -> PlaylistSnapshot:
+        """The media playlist as it stands; one object until it changes."""
+        if self._snapshot is None:
+            self._snapshot = PlaylistSnapshot(self._build_playlist())
+        return self._snapshot
+
+    def variant_stream(self) -> VariantStream | None:
+        """What the multivariant playlist says of this rendition; ``None`` before its first segment."""
+        if self._variant_stream is None and self._header is not None and self._bit_rate.average:
+            tracks = self._header.tracks
+            video = next((track for track in tracks if track.kind is TrackKind.VIDEO), None)
+            self._variant_stream = VariantStream(
+                uri=f"{self.name}.m3u8",
+                bandwidth=self._bit_rate.peak,
+                average_bandwidth=self._bit_rate.average,
+                codecs=tuple(dict.fromkeys(track.codec for track in tracks)),
+                width=video.width if video else 0,
+                height=video.height if video else 0,
+                frame_rate_millihertz=_frame_rate_millihertz(video.frame_rate_hint) if video else 0,
+            )
+        return self._variant_stream
+
+    # How it is kept.
+
+    def _changed(self) -> None:
+        """Forget what was made of the state before, here and where another rendition reports on this one."""
+        self._snapshot = None
+        self._variant_stream = None
+        for sibling in self._siblings:
+            sibling._snapshot = None
+
+    def _assert_live(self) -> None:
+        if self._is_ended:
+            raise LocalStateError("the playlist has ended")
+
+    def _media(self, buffers: tuple[bytes, ...], name: str) -> Resource:
+        return Resource(buffers, self._media_type, f'"{name}"', is_immutable=True)
+
+    def _open_segment(self, chunk: CmafChunk, epoch: datetime | None) -> None:
+        if self._header is None:
+            raise LocalStateError("a part before its CMAF header")
+        previous = self._listed[-1] if self._listed else None
+        # Nothing stands before the first segment that it could be discontinuous with.
+        is_discontinuous = previous is not None and (chunk.is_discontinuous or previous.header is not self._header)
+        start_ms = chunk.start_ticks * 1000 // chunk.timescale
+        if is_discontinuous and previous is not None:
+            if epoch is not None:
+                self._epoch_ms = unix_ms(epoch)
+            # Dates do not go back, whatever the publisher's timestamps or the wall clock did.
+            end_ms = previous.program_date_time_ms + previous.duration_ticks * 1000 // previous.timescale
+            self._epoch_ms = max(self._epoch_ms, end_ms - start_ms)
+        self._open = _Segment(
+            msn=self._next_msn,
+            header=self._header,
+            first_part_number=self._next_part_number,
+            timescale=chunk.timescale,
+            program_date_time_ms=self._epoch_ms + start_ms,
+            is_discontinuous=is_discontinuous,
+        )
+
+    def _slide(self) -> None:
+        """Let the oldest segments leave the playlist, and forget those that nobody can ask for any more."""
+        shortest_us = PLAYLIST_TARGETS_MIN * self.timing.target_duration_s * _US
+        listed = self._listed
+        while len(listed) > self._options.window_segments and (
+            self._listed_us - listed[0].duration_us >= shortest_us or len(listed) > LISTED_SEGMENTS_MAX
+        ):
+            self._retire()
+        while self._retired and (
+            self._retired[0].expires_us < self._elapsed_us or self._held_bytes > self._options.held_bytes_max
+        ):
+            self._forget()
+        while self._held_bytes > self._options.held_bytes_max and len(listed) > 1:
+            self._retire()
+            self._forget()
+        self._forget_unused_headers()
+
+    def _retire(self) -> None:
+        """Take the oldest segment off the playlist.
+
+        It leaves with its parts: they went out of the playlist no later, and need stay only three target durations
+        longer, which is never more than what is asked for a segment.
+        """
+        segment = self._listed.popleft()
+        self._listed_us -= segment.duration_us
+        # 6.2.2: "the Media Segment MUST remain available to clients for a period of time equal to the duration of
+        # the segment plus the duration of the longest Playlist file distributed by the server containing that
+        # segment."
+        segment.expires_us = self._elapsed_us + segment.duration_us + self._longest_us
+        # 6.2.2: "If the server removes an EXT-X-DISCONTINUITY tag from a Media Playlist … it MUST increment the
+        # value of the EXT-X-DISCONTINUITY-SEQUENCE tag".
+        self._discontinuity_sequence += segment.is_discontinuous
+        self._retired.append(segment)
+
+    def _forget(self) -> None:
+        segment = self._retired.popleft()
+        self._held_bytes -= segment.size_bytes
+        del self._segments[segment.msn]
+        for number in range(segment.first_part_number, segment.first_part_number + len(segment.entries)):
+            self._parts.pop(number, None)
+
+    def _forget_unused_headers(self) -> None:
+        if len(self._inits) == 1:
+            return
+        in_use = {segment.header.number for segment in (*self._retired, *self._listed)}
+        if self._open is not None:
+            in_use.add(self._open.header.number)
+        if self._header is not None:
+            in_use.add(self._header.number)
+        self._inits = {number: init for number, init in self._inits.items() if number in in_use}
+
+    def _build_playlist(self) -> hls.MediaPlaylist:
+        low_latency = self.low_latency
+        first_with_parts = len(self._listed) - SEGMENTS_WITH_PARTS if low_latency else len(self._listed)
+        open_segment = self._open if low_latency else None
+        is_live = low_latency and not self._is_ended
+        last_header = self._open.header if self._open else self._listed[-1].header if self._listed else None
+        preload_map = self._header if is_live and self._header is not last_header else None
+        return hls.MediaPlaylist(
+            target_duration_s=self.timing.target_duration_s,
+            part_target_ms=self.timing.part_target_ms if low_latency else None,
+            media_sequence=self._next_msn - len(self._listed),
+            discontinuity_sequence=self._discontinuity_sequence,
+            segments=tuple(
+                segment.listed(f"{self.name}/seg{segment.msn}.m4s", index >= first_with_parts)
+                for index, segment in enumerate(self._listed)
+            ),
+            open_segment=open_segment.listed(None, True) if open_segment is not None else None,
+            preload_part_uri=f"{self.name}/part{self._next_part_number}.m4s" if is_live else None,
+            preload_map_uri=preload_map.uri if preload_map is not None else None,
+            rendition_reports=tuple(sibling._report() for sibling in self._siblings),
+            is_ended=self._is_ended,
+        )
+
+    def _report(self) -> hls.RenditionReport:
+        edge = self.edge()
+        uri = f"{self.name}.m3u8"
+        if not self.low_latency:
+            return hls.RenditionReport(uri, edge.last_msn, None)
+        # 4.4.5.4: LAST-PART is "the Part Index of the last Partial Segment currently in the specified Rendition
+        # whose Media Sequence Number is equal to the LAST-MSN attribute value".
+        if edge.open_parts:
+            return hls.RenditionReport(uri, edge.last_msn + 1, edge.open_parts - 1)
+        return hls.RenditionReport(uri, edge.last_msn, edge.last_segment_parts - 1 if edge.last_segment_parts else None)
+
+
+class _BitRate:
+    """Peak and average segment bit rate, bits a second.
+
+    Spec: rfc8216bis 4.4.6.2: the peak segment bit rate is "the largest bit rate of any contiguous set of segments
+    whose total duration is between 0.5 and 1.5 times the target duration".
+    """
+
+    def __init__(self, target_duration_s: int) -> None:
+        self._shortest_us = target_duration_s * _US // 2
+        self._longest_us = target_duration_s * _US * 3 // 2
+        self._recent: deque[tuple[int, int]] = deque(maxlen=LISTED_SEGMENTS_MAX)
+        self._total_bits = 0
+        self._total_us = 0
+        self._peak = 0
+
+    def add(self, size_bytes: int, duration_us: int) -> None:
+        """Count one more segment, and every set of segments that ends with it."""
+        self._recent.append((size_bytes * 8, duration_us))
+        self._total_bits += size_bytes * 8
+        self._total_us += duration_us
+        set_bits = set_us = 0
+        for bits, us in reversed(self._recent):
+            set_bits += bits
+            set_us += us
+            if set_us > self._longest_us:
+                break
+            if set_us >= self._shortest_us:
+                self._peak = max(self._peak, -(-set_bits * _US // set_us))
+
+    @property
+    def average(self) -> int:
+        """Average of all segments, rounded up; 0 before the first."""
+        return -(-self._total_bits * _US // self._total_us) if self._total_us else 0
+
+    @property
+    def peak(self) -> int:
+        """The highest so far; the average where no set of segments is long enough to count."""
+        return max(self._peak, self.average)
+
+
+def _frame_rate_millihertz(hint: float) -> int:
+    """Thousandths of a frame a second from what a publisher claims; 0 for a claim that no encoder makes."""
+    # Not a number compares false with everything.
+    return round(hint * 1000) if 0 < hint <= FRAME_RATE_MAX else 0
