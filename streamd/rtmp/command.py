@@ -1,0 +1,120 @@
+"""Command and data messages: reading them, and writing our answers.
+
+Spec: RTMP 1.0 (2012) sections 7.1.1, 7.1.2 and 7.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from streamd import amf0
+from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Limits, Value
+from streamd.errors import MessageError
+from streamd.rtmp.message import Message, MessageType
+
+_AMF3_TYPES = (MessageType.COMMAND_AMF3, MessageType.DATA_AMF3)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of the peer's. What it was called with may be or hold the stream key: never shown."""
+
+    name: str
+    transaction_id: float
+    """0 where no answer is wanted (7.1.1)."""
+    properties: dict[str, Value] = field(default_factory=dict, repr=False)
+    """The command object; empty where it is null, as in all but ``connect``."""
+    arguments: tuple[Value, ...] = field(default=(), repr=False)
+
+
+def read_body(message: Message, limits: Limits = DEFAULT_LIMITS) -> list[Value]:
+    """Read the values of a command or data message, AMF0 or AMF3.
+
+    Raises:
+        AmfError: They cannot be read.
+    """
+    return amf0.read_values(amf0_body(message), limits)
+
+
+def amf0_body(message: Message) -> bytes:
+    """The payload as AMF0, which may switch to AMF3 for single values.
+
+    Enhanced RTMP v2, "Enabling AMF3 in RTMP": "Message payload for message types of 15, 16 and 17 starts with a
+    format selector byte. Currently, only format 0 is defined to indicate AMF0-encoded values."
+    """
+    if message.type_id in _AMF3_TYPES and message.payload.startswith(b"\x00"):
+        return message.payload[1:]
+    return message.payload
+
+
+def read_command(message: Message, limits: Limits = DEFAULT_LIMITS) -> Command:
+    """Read a command message.
+
+    Raises:
+        AmfError: Its values cannot be read.
+        MessageError: It has no name.
+    """
+    values = read_body(message, limits)
+    values += [None] * (3 - len(values))
+    name, transaction_id, properties, *arguments = values
+    if not isinstance(name, str):
+        raise MessageError("a command without a name")
+    return Command(
+        name,
+        float(transaction_id) if isinstance(transaction_id, int | float) else 0.0,
+        properties if isinstance(properties, dict) else {},
+        tuple(arguments),
+    )
+
+
+def command_message(name: str, transaction_id: float, *values: Value, message_stream_id: int = 0) -> Message:
+    """A command of ours, in AMF0, which every peer reads."""
+    payload = amf0.write_values(name, transaction_id, *values)
+    return Message(MessageType.COMMAND_AMF0, 0, message_stream_id, payload)
+
+
+def status(level: str, code: str, description: str, **more: Value) -> dict[str, Value]:
+    """An information object: ``level`` is "status", "warning" or "error" (7.2.2)."""
+    return {"level": level, "code": code, "description": description, **more}
+
+
+def result(transaction_id: float, properties: Value = None, information: Value = UNDEFINED) -> Message:
+    """``_result``: the command did what it says. By default as SRS answers what it has nothing to say to."""
+    return command_message("_result", transaction_id, properties, information)
+
+
+def error(transaction_id: float, code: str, description: str) -> Message:
+    """``_error``: the command cannot be done."""
+    return command_message("_error", transaction_id, None, status("error", code, description))
+
+
+def on_status(message_stream_id: int, level: str, code: str, description: str) -> Message:
+    """``onStatus``: news of a stream. "Transaction ID set to 0" and "there is no command object" (7.2.2)."""
+    information = status(level, code, description)
+    return command_message("onStatus", 0, None, information, message_stream_id=message_stream_id)
+
+
+def fc_status(name: str, code: str, description: str) -> Message:
+    """``onFCPublish`` and ``onFCUnpublish``, which FMLE and its kin wait for."""
+    return command_message(name, 0, None, {"code": code, "description": description})
+
+
+def find_metadata(values: list[Value]) -> dict[str, Value] | None:
+    """Find the values of ``onMetaData`` in a data message.
+
+    Args:
+        values: ``"@setDataFrame", "onMetaData", values``, or without the first; numbers may come before
+            (Uniview cameras).
+
+    Returns:
+        Them, or None where this is another data message.
+
+    Raises:
+        MessageError: It is onMetaData, and there are none.
+    """
+    if "onMetaData" not in values:
+        return None
+    for value in values[values.index("onMetaData") + 1 :]:
+        if isinstance(value, dict):
+            return value
+    raise MessageError("onMetaData without values")

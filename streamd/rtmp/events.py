@@ -1,0 +1,103 @@
+"""What a connection tells its owner.
+
+Stream names, apps and URLs hold the stream key, so no ``repr`` shows them.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from streamd.amf import Value
+from streamd.rtmp.capabilities import ClientCapabilities
+from streamd.rtmp.stream_name import find_stream_key
+
+
+class DropReason(enum.Enum):
+    """Why one message was not used. The value is its name in metrics."""
+
+    MALFORMED = "malformed"
+    """Its bytes cannot be read."""
+    TOO_LARGE = "too_large"
+    """A command or data message longer than any that means something."""
+    UNKNOWN_TYPE = "unknown_type"
+    """A message type that is not RTMP's, or that nobody uses (shared objects)."""
+    UNKNOWN_COMMAND = "unknown_command"
+    """A command we do not know."""
+    OUT_OF_TURN = "out_of_turn"
+    """Media or data while nothing is being published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The client said ``connect`` and was answered."""
+
+    app: str = field(repr=False)
+    """Not checked: any app will do. It may hold the stream key."""
+    tc_url: str = field(repr=False)
+    """The URL it says it connected to, without the stream name; empty where it said none."""
+    flash_version: str
+    """What the encoder calls itself, cut to a length that can be logged."""
+    object_encoding: int
+    """0 for AMF0, 3 where it may use AMF3 too."""
+    capabilities: ClientCapabilities
+    """What it said of Enhanced RTMP."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequested:
+    """The client wants to publish, and waits: answer with ``accept`` or ``reject``."""
+
+    stream_name: str = field(repr=False)
+    """As sent: the secret, and maybe a query."""
+    app: str = field(repr=False)
+    tc_url: str = field(repr=False)
+    publishing_type: str
+    """``live``, or ``record`` or ``append``, which are served as ``live``."""
+
+    @property
+    def stream_key(self) -> str:
+        """The stream key, wherever the encoder put it; empty where it sent none."""
+        return find_stream_key(self.app, self.stream_name, self.tc_url)
+
+
+class MediaReceived(NamedTuple):
+    """The body of one FLV tag. A tuple, because one is made for every frame of every publisher."""
+
+    tag_type: int
+    """8 audio, 9 video, 18 data other than metadata (in AMF0, whatever it came in)."""
+    timestamp_ms: int
+    """Unwrapped; as the publisher sent it otherwise: it may be negative, and step back."""
+    payload: bytes
+    """Of a tag: may be empty."""
+
+    def __repr__(self) -> str:
+        return f"MediaReceived({self.tag_type}, {self.timestamp_ms} ms, {len(self.payload)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataReceived:
+    """``onMetaData``, with ``@setDataFrame`` or without. Some encoders repeat it twice a second."""
+
+    timestamp_ms: int
+    values: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """The publisher said goodbye; the connection can publish again."""
+
+    command: str
+    """``FCUnpublish``, ``closeStream``, ``deleteStream``, or ``publish`` with false for a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDropped:
+    """One message was not used; the connection goes on."""
+
+    reason: DropReason
+    type_id: int
+
+
+Event: TypeAlias = Connected | PublishRequested | MediaReceived | MetadataReceived | Unpublished | MessageDropped

@@ -1,0 +1,638 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from streamd import amf0
+from streamd.amf import UNDEFINED, EcmaArray, Value
+from streamd.errors import (
+    AlreadyPublishingError,
+    ChunkError,
+    CommandError,
+    HandshakeError,
+    KeyRejectedError,
+    LocalStateError,
+    MessageTooLargeError,
+    ProtocolError,
+    RtmpError,
+)
+from streamd.rtmp.capabilities import ClientCapabilities
+from streamd.rtmp.chunk import ChunkLimits
+from streamd.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.rtmp.events import (
+    Connected,
+    DropReason,
+    Event,
+    MediaReceived,
+    MessageDropped,
+    MetadataReceived,
+    PublishRequested,
+    Unpublished,
+)
+from streamd.rtmp.state import State
+from tests.support.delivery import deliver
+from tests.support.rtmp_wire import (
+    SIMPLE_HANDSHAKE,
+    Answer,
+    ServerReader,
+    chunk,
+    command,
+    control,
+    data,
+    message,
+)
+
+NONCE = bytes(range(16))
+CONNECT = command("connect", 1, {"app": "live", "flashVer": "FMLE/3.0", "tcUrl": "rtmp://host/live"})
+CREATE_STREAM = command("createStream", 4, None)
+PUBLISH = command("publish", 5, None, "KEY", "live", message_stream_id=1)
+LOGIN = SIMPLE_HANDSHAKE + CONNECT + CREATE_STREAM + PUBLISH
+CONNECTED = Connected("live", "rtmp://host/live", "FMLE/3.0", 0, ClientCapabilities())
+REQUESTED = PublishRequested("KEY", "live", "rtmp://host/live", "live")
+VIDEO = message(9, b"\x17\x01frame", time_ms=40)
+AUDIO = message(8, b"\xaf\x01frame", time_ms=43)
+
+
+class Session:
+    """A client and our server, with nothing between them."""
+
+    def __init__(self, options: ConnectionOptions | None = None) -> None:
+        self.connection = ServerConnection(nonce=NONCE, options=options or ConnectionOptions())
+        self._reader = ServerReader()
+
+    def send(self, sent: bytes) -> list[Event]:
+        return self.connection.receive_data(sent)
+
+    def answers(self) -> list[Answer]:
+        """What the server said since the last time."""
+        return self._reader.read(self.connection.data_to_send())
+
+
+@pytest.fixture
+def connected() -> Session:
+    session = Session()
+    session.send(SIMPLE_HANDSHAKE + CONNECT)
+    session.answers()
+    return session
+
+
+@pytest.fixture
+def pending() -> Session:
+    session = Session()
+    session.send(LOGIN)
+    session.answers()
+    return session
+
+
+@pytest.fixture
+def publishing(pending: Session) -> Session:
+    pending.connection.accept()
+    pending.answers()
+    return pending
+
+
+def names(answers: list[Answer]) -> list[str]:
+    return [answer.name for answer in answers]
+
+
+def receive(sent: bytes, *, options: ConnectionOptions | None = None) -> list[Event]:
+    """What ``sent`` means in every cut, with every publish accepted."""
+
+    def feed_of(connection: ServerConnection, piece: bytes) -> list[Event]:
+        events = connection.receive_data(piece)
+        while connection.state is State.PUBLISH_PENDING:
+            events += connection.accept()
+        return events
+
+    def make() -> Callable[[bytes], list[Event]]:
+        connection = ServerConnection(nonce=NONCE, options=options or ConnectionOptions())
+        return lambda piece: feed_of(connection, piece)
+
+    return deliver(make, sent, b"\x44")
+
+
+class TestLogin:
+    """RTMP 1.0 section 7.2: connect, createStream, publish."""
+
+    def test_nothing_is_said_before_the_client_speaks(self) -> None:
+        assert Session().connection.data_to_send() == b""
+
+    def test_the_handshake_alone_is_answered(self) -> None:
+        session = Session()
+        assert session.send(SIMPLE_HANDSHAKE) == []
+        assert len(session.connection.data_to_send()) == 3073
+        assert session.connection.state is State.CONNECTING
+
+    def test_connect_is_answered_as_real_servers_do(self) -> None:
+        session = Session()
+        assert session.send(SIMPLE_HANDSHAKE + CONNECT) == [CONNECTED]
+        window, bandwidth, chunk_size, result = session.answers()
+        assert names([window, bandwidth, chunk_size]) == [
+            "WINDOW_ACKNOWLEDGEMENT_SIZE",
+            "SET_PEER_BANDWIDTH",
+            "SET_CHUNK_SIZE",
+        ]
+        assert window.message.payload == (2_500_000).to_bytes(4, "big")
+        assert bandwidth.message.payload == (2_500_000).to_bytes(4, "big") + b"\x02"
+        assert chunk_size.message.payload == (65_536).to_bytes(4, "big")
+        assert result.values == [
+            "_result",
+            1.0,
+            {"fmsVer": "FMS/3,0,1,123", "capabilities": 31.0, "mode": 1.0},
+            {
+                "level": "status",
+                "code": "NetConnection.Connect.Success",
+                "description": "Connection succeeded.",
+                "objectEncoding": 0.0,
+            },
+        ]
+        assert session.connection.state is State.CONNECTED
+
+    def test_all_answers_come_in_one_piece(self) -> None:
+        session = Session()
+        session.send(LOGIN)
+        assert session.connection.data_to_send() != b""
+        assert session.connection.data_to_send() == b""
+
+    def test_enhanced_rtmp_is_answered_where_it_is_spoken(self) -> None:
+        session = Session()
+        properties: dict[str, Value] = {"app": "live", "fourCcList": ["av01", "hvc1"], "type": "nonprivate"}
+        (event,) = session.send(SIMPLE_HANDSHAKE + command("connect", 1, properties))
+        assert isinstance(event, Connected)
+        assert event.capabilities.four_ccs == ("av01", "hvc1")
+        answered = session.answers()[-1].values[2]
+        assert isinstance(answered, dict)
+        assert answered["fourCcList"] == ["avc1", "mp4a"]
+        assert answered["capsEx"] == 0.0
+
+    @pytest.mark.parametrize(
+        ("properties", "connected"),
+        [
+            ({"app": "a", "tcurl": "'rtmp://h/a'"}, Connected("a", "rtmp://h/a", "", 0, ClientCapabilities())),
+            ({"tcUrl": "rtmp://h/a/KEY"}, Connected("a/KEY", "rtmp://h/a/KEY", "", 0, ClientCapabilities())),
+            (EcmaArray(app="a", flashVer="x" * 999), Connected("a", "", "x" * 128, 0, ClientCapabilities())),
+            ({"app": 5.0, "objectEncoding": 3.0}, Connected("", "", "", 3, ClientCapabilities())),
+            (None, Connected("", "", "", 0, ClientCapabilities())),
+        ],
+    )
+    def test_connect_may_say_it_in_other_ways(self, properties: Value, connected: Connected) -> None:
+        assert receive(SIMPLE_HANDSHAKE + command("connect", 1, properties)) == [connected]
+
+    def test_create_stream_gives_a_new_stream_each_time(self, connected: Session) -> None:
+        connected.send(b"".join(command("createStream", tid, None) for tid in (2, 3, 4)))
+        assert [answer.values for answer in connected.answers()] == [
+            ["_result", 2.0, None, 1.0],
+            ["_result", 3.0, None, 2.0],
+            ["_result", 4.0, None, 3.0],
+        ]
+
+    def test_publish_rests_until_it_is_decided(self) -> None:
+        session = Session()
+        assert session.send(LOGIN) == [CONNECTED, REQUESTED]
+        assert session.connection.state is State.PUBLISH_PENDING
+        assert "onStatus" not in names(session.answers())
+
+    def test_accepting_says_so_on_the_stream(self, pending: Session) -> None:
+        assert pending.connection.accept() == []
+        begin, status = pending.answers()
+        assert begin.message.payload == bytes.fromhex("0000 00000001")
+        assert (status.name, status.code, status.message.message_stream_id) == (
+            "onStatus",
+            "NetStream.Publish.Start",
+            1,
+        )
+        assert pending.connection.state is State.PUBLISHING
+
+    @pytest.mark.parametrize("error", [KeyRejectedError("revoked", "id7"), AlreadyPublishingError()])
+    def test_rejecting_says_why_and_ends(self, pending: Session, error: KeyRejectedError) -> None:
+        pending.connection.reject(error)
+        (status,) = pending.answers()
+        assert status.message.message_stream_id == 1
+        assert status.values[1:] == [
+            0.0,
+            None,
+            {"level": "error", "code": error.status_code, "description": error.description},
+        ]
+        assert pending.connection.state is State.CLOSED
+        assert b"revoked" not in status.message.payload
+        assert pending.send(VIDEO) == []
+        assert pending.connection.data_to_send() == b""
+
+    @pytest.mark.parametrize(
+        ("name", "app", "key"),
+        [("KEY", "live", "KEY"), ("KEY?x=y", "live", "KEY"), ("", "live/KEY", "KEY"), (None, "live/KEY", "KEY")],
+    )
+    def test_the_key_is_found_in_the_name_or_the_app(self, name: str | None, app: str, key: str) -> None:
+        sent = SIMPLE_HANDSHAKE + command("connect", 1, {"app": app}) + command("publish", 5, None, name)
+        requested = receive(sent)[-1]
+        assert isinstance(requested, PublishRequested)
+        assert requested.stream_key == key
+        assert requested.publishing_type == "live"
+
+
+class TestCommandOrders:
+    """What encoders send, in the order they send it (SRS tells them apart by it)."""
+
+    SEQUENCES: tuple[tuple[str, list[bytes], list[str]], ...] = (
+        (
+            "FMLE, OBS",
+            [
+                command("releaseStream", 2, None, "KEY"),
+                command("FCPublish", 3, None, "KEY"),
+                CREATE_STREAM,
+                PUBLISH,
+            ],
+            ["_result"] * 3 + ["USER_CONTROL", "onFCPublish", "onStatus"],
+        ),
+        ("Flash", [CREATE_STREAM, PUBLISH], ["_result", "USER_CONTROL", "onStatus"]),
+        (
+            "Haivision",
+            [command("_checkbw", 2, None), CREATE_STREAM, command("FCPublish", 3, None, "KEY"), PUBLISH],
+            ["_result"] * 3 + ["USER_CONTROL", "onFCPublish", "onStatus"],
+        ),
+        ("three streams", [CREATE_STREAM] * 3 + [PUBLISH], ["_result"] * 3 + ["USER_CONTROL", "onStatus"]),
+        (
+            "GStreamer",
+            [
+                command("releaseStream", 0, None, "KEY"),
+                command("FCPublish", 0, None, "KEY"),
+                control(5, (5_000_000).to_bytes(4, "big")),
+                command("createStream", 2, None),
+                command("publish", 0, None, "KEY", "live", message_stream_id=1),
+            ],
+            ["_result", "USER_CONTROL", "onFCPublish", "onStatus"],
+        ),
+        ("no createStream", [PUBLISH], ["USER_CONTROL", "onStatus"]),
+        (
+            "a player's questions first",
+            [command("getStreamLength", 3, None, "KEY"), command("setPeerInfo", 6, None), CREATE_STREAM, PUBLISH],
+            ["_result"] * 3 + ["USER_CONTROL", "onStatus"],
+        ),
+    )
+
+    @pytest.mark.parametrize(("sent", "answered"), [row[1:] for row in SEQUENCES], ids=[row[0] for row in SEQUENCES])
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_reaches_publish(self, sent: list[bytes], answered: list[str], at_once: bool) -> None:
+        session = Session()
+        session.send(SIMPLE_HANDSHAKE + CONNECT)
+        session.answers()
+        for piece in [b"".join(sent)] if at_once else sent:
+            session.send(piece)
+        assert session.connection.state is State.PUBLISH_PENDING
+        session.connection.accept()
+        assert names(session.answers()) == answered
+        assert not session.connection.messages_dropped
+
+    def test_everything_in_one_go_with_media_behind_it(self) -> None:
+        assert receive(LOGIN + VIDEO + AUDIO) == [
+            CONNECTED,
+            REQUESTED,
+            MediaReceived(9, 40, b"\x17\x01frame"),
+            MediaReceived(8, 43, b"\xaf\x01frame"),
+        ]
+
+    def test_amf3_commands_and_data_are_understood(self) -> None:
+        def amf3(type_id: int, *values: Value) -> bytes:
+            return message(type_id, b"\x00" + amf0.write_values(*values), message_stream_id=1, chunk_stream_id=3)
+
+        sent = SIMPLE_HANDSHAKE + amf3(17, "connect", 1, {"app": "live", "objectEncoding": 3})
+        sent += amf3(17, "createStream", 2, None) + amf3(17, "publish", 3, None, "KEY", "live")
+        sent += amf3(15, "@setDataFrame", "onMetaData", {"width": 320}) + amf3(15, "onCuePoint", {"name": "x"})
+        assert receive(sent) == [
+            Connected("live", "", "", 3, ClientCapabilities()),
+            PublishRequested("KEY", "live", "", "live"),
+            MetadataReceived(0, {"width": 320.0}),
+            MediaReceived(18, 0, amf0.write_values("onCuePoint", {"name": "x"})),
+        ]
+
+    def test_a_result_is_null_and_undefined(self, connected: Session) -> None:
+        connected.send(command("releaseStream", 2, None, "KEY"))
+        (answer,) = connected.answers()
+        assert answer.values == ["_result", 2.0, None, UNDEFINED]
+
+    def test_a_transaction_that_wants_no_answer_gets_none(self, connected: Session) -> None:
+        connected.send(command("releaseStream", 0, None, "KEY") + command("nonsense", 0, None))
+        assert connected.answers() == []
+
+    def test_playing_is_refused(self, connected: Session) -> None:
+        assert connected.send(command("play", 5, None, "KEY", message_stream_id=1)) == []
+        (answer,) = connected.answers()
+        assert (answer.name, answer.code) == ("onStatus", "NetStream.Play.Failed")
+        assert connected.connection.state is State.CONNECTED
+
+    def test_an_unknown_command_is_refused_and_counted(self, connected: Session) -> None:
+        assert connected.send(command("launch", 9, None)) == [MessageDropped(DropReason.UNKNOWN_COMMAND, 20)]
+        (answer,) = connected.answers()
+        assert (answer.values[:2], answer.code) == (["_error", 9.0], "NetConnection.Call.Failed")
+
+    @pytest.mark.parametrize("name", ["_result", "_error", "onStatus"])
+    def test_answers_to_nothing_are_ignored(self, connected: Session, name: str) -> None:
+        assert connected.send(command(name, 9, None)) == []
+        assert connected.answers() == []
+
+
+class TestOutOfTurn:
+    """A missing pair of state and command ends the connection."""
+
+    @pytest.mark.parametrize(
+        ("sent", "what"),
+        [
+            (PUBLISH, "publish while connecting"),
+            (CREATE_STREAM, "createStream while connecting"),
+            (command("FCUnpublish", 6, None, "KEY"), "the end of a publish while connecting"),
+            (CONNECT + CONNECT, "connect while connected"),
+            (CONNECT + PUBLISH + PUBLISH, "publish while publishing"),
+            (CONNECT + PUBLISH + CONNECT, "connect while publishing"),
+        ],
+    )
+    def test_is_a_command_error(self, sent: bytes, what: str) -> None:
+        with pytest.raises(CommandError, match=what):
+            receive(SIMPLE_HANDSHAKE + sent)
+
+    def test_media_without_a_publish_is_dropped(self, connected: Session) -> None:
+        assert connected.send(VIDEO + data("onMetaData", {})) == [
+            MessageDropped(DropReason.OUT_OF_TURN, 9),
+            MessageDropped(DropReason.OUT_OF_TURN, 18),
+        ]
+        assert connected.connection.messages_dropped == {DropReason.OUT_OF_TURN: 2}
+
+    def test_accept_and_reject_need_a_publish(self, publishing: Session) -> None:
+        for session in (Session(), publishing):
+            with pytest.raises(LocalStateError):
+                session.connection.accept()
+            with pytest.raises(LocalStateError):
+                session.connection.reject(AlreadyPublishingError())
+
+
+class TestPending:
+    """What arrives while a publish is decided."""
+
+    def test_is_held_and_comes_with_accept(self, pending: Session) -> None:
+        received = pending.connection.messages_received
+        assert pending.send(VIDEO[:7]) == []
+        assert pending.send(VIDEO[7:] + AUDIO) == []
+        assert pending.connection.messages_received == received
+        assert pending.connection.accept() == [
+            MediaReceived(9, 40, b"\x17\x01frame"),
+            MediaReceived(8, 43, b"\xaf\x01frame"),
+        ]
+        assert pending.connection.messages_received == received + 2
+
+    def test_is_bounded(self) -> None:
+        session = Session(ConnectionOptions(pending_bytes_max=1000))
+        session.send(LOGIN)
+        session.send(bytes(1000))
+        with pytest.raises(CommandError, match="1001 bytes"):
+            session.send(b"\x00")
+        assert session.connection.state is State.CLOSED
+
+    def test_may_end_the_publish_and_ask_for_another(self, pending: Session) -> None:
+        pending.send(VIDEO)
+        # Held together with what the decoder had already taken apart.
+        session = Session()
+        again = command("deleteStream", 7, None, 1) + CREATE_STREAM + PUBLISH + AUDIO
+        session.send(LOGIN + VIDEO + again)
+        session.send(VIDEO)
+        assert session.connection.accept() == [
+            MediaReceived(9, 40, b"\x17\x01frame"),
+            Unpublished("deleteStream"),
+            REQUESTED,
+        ]
+        assert session.connection.state is State.PUBLISH_PENDING
+        assert session.connection.accept() == [
+            MediaReceived(8, 43, b"\xaf\x01frame"),
+            MediaReceived(9, 40, b"\x17\x01frame"),
+        ]
+
+    def test_that_breaks_the_stream_ends_the_connection(self, pending: Session) -> None:
+        pending.send(b"\xff")
+        with pytest.raises(ChunkError):
+            pending.connection.accept()
+        assert pending.connection.state is State.CLOSED
+
+
+class TestPublishing:
+    def test_media_of_any_message_stream_is_the_publish_s(self, publishing: Session) -> None:
+        assert publishing.send(message(8, b"a", message_stream_id=0) + message(9, b"v", message_stream_id=7)) == [
+            MediaReceived(8, 0, b"a"),
+            MediaReceived(9, 0, b"v"),
+        ]
+
+    def test_an_empty_frame_is_passed_on(self, publishing: Session) -> None:
+        # Enhanced RTMP: a zero-length audio message is silence.
+        assert publishing.send(message(8, b"")) == [MediaReceived(8, 0, b"")]
+
+    def test_an_aggregate_is_its_messages(self, publishing: Session) -> None:
+        def tag(type_id: int, time_ms: int, body: bytes) -> bytes:
+            header = bytes((type_id,)) + len(body).to_bytes(3, "big") + time_ms.to_bytes(3, "big") + bytes(4)
+            return header + body + (11 + len(body)).to_bytes(4, "big")
+
+        payload = tag(8, 0, b"a") + tag(9, 20, b"v") + tag(18, 20, amf0.write_values("onMetaData", {"fps": 30}))
+        payload += tag(22, 20, b"x") + tag(20, 20, b"x")
+        assert publishing.send(message(22, payload, time_ms=500)) == [
+            MediaReceived(8, 500, b"a"),
+            MediaReceived(9, 520, b"v"),
+            MetadataReceived(520, {"fps": 30.0}),
+            MessageDropped(DropReason.UNKNOWN_TYPE, 22),
+            MessageDropped(DropReason.UNKNOWN_TYPE, 20),
+        ]
+
+    def test_an_aggregate_without_a_publish_is_dropped_inside(self, connected: Session) -> None:
+        payload = bytes.fromhex("08 000001 000000 00 000000 61 0000000c")
+        assert connected.send(message(22, payload)) == [MessageDropped(DropReason.OUT_OF_TURN, 8)]
+
+    @pytest.mark.parametrize(
+        ("sent", "dropped"),
+        [
+            (message(18, b"\x02\x00"), MessageDropped(DropReason.MALFORMED, 18)),
+            (message(18, bytes.fromhex("0a00000001") * 100), MessageDropped(DropReason.MALFORMED, 18)),
+            (data("onMetaData"), MessageDropped(DropReason.MALFORMED, 18)),
+            (message(20, b"\x05"), MessageDropped(DropReason.MALFORMED, 20)),
+            (message(17, b""), MessageDropped(DropReason.MALFORMED, 17)),
+            (message(22, b"\x08\x00\x00\x09"), MessageDropped(DropReason.MALFORMED, 22)),
+            (control(5, b"\x00"), MessageDropped(DropReason.MALFORMED, 5)),
+            (control(6, b"\x00"), MessageDropped(DropReason.MALFORMED, 6)),
+            (message(0, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 0)),
+            (message(7, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 7)),
+            (message(16, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 16)),
+            (message(19, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 19)),
+            (message(255, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 255)),
+        ],
+    )
+    def test_an_unusable_message_is_dropped_and_the_session_lives(self, sent: bytes, dropped: MessageDropped) -> None:
+        assert receive(LOGIN + sent + VIDEO)[2:] == [dropped, MediaReceived(9, 40, b"\x17\x01frame")]
+
+    def test_70_000_nested_arrays_for_metadata_are_dropped(self) -> None:
+        # flvmeta #29, at every length that is read at all.
+        session = Session(ConnectionOptions(command_bytes_max=1024 * 1024))
+        session.send(LOGIN)
+        session.connection.accept()
+        sent = message(18, amf0.write_values("onMetaData") + bytes.fromhex("0a00000001") * 70_000)
+        assert session.send(sent) == [MessageDropped(DropReason.MALFORMED, 18)]
+
+    @pytest.mark.parametrize("type_id", [15, 17, 18, 20])
+    def test_a_command_or_data_message_that_is_too_large_is_dropped_unread(self, type_id: int) -> None:
+        session = Session(ConnectionOptions(command_bytes_max=100))
+        session.send(LOGIN)
+        session.connection.accept()
+        assert session.send(message(type_id, bytes(101))) == [MessageDropped(DropReason.TOO_LARGE, type_id)]
+
+    def test_messages_are_counted(self, publishing: Session) -> None:
+        before = publishing.connection.messages_received
+        publishing.send(VIDEO + AUDIO + message(99, b""))
+        assert publishing.connection.messages_received == before + 3
+        assert publishing.connection.messages_dropped == {DropReason.UNKNOWN_TYPE: 1}
+
+
+class TestGoodbye:
+    @pytest.mark.parametrize(
+        ("sent", "name", "answered"),
+        [
+            (
+                command("FCUnpublish", 6, None, "KEY"),
+                "FCUnpublish",
+                ["onFCUnpublish", "_result", "onStatus"],
+            ),
+            (command("closeStream", 0, None, message_stream_id=1), "closeStream", ["onStatus"]),
+            (command("deleteStream", 7, None, 1), "deleteStream", ["onStatus"]),
+            (command("deleteStream", 7, None), "deleteStream", ["onStatus"]),
+            (command("deleteStream", 7, None, "KEY"), "deleteStream", ["onStatus"]),
+            (command("publish", 8, None, False), "publish", ["onStatus"]),
+        ],
+    )
+    def test_ends_the_publish(self, publishing: Session, sent: bytes, name: str, answered: list[str]) -> None:
+        assert publishing.send(sent) == [Unpublished(name)]
+        assert names(publishing.answers()) == answered
+        assert publishing.connection.state is State.CONNECTED
+
+    def test_is_heard_once(self, publishing: Session) -> None:
+        sent = command("FCUnpublish", 6, None, "KEY") + command("deleteStream", 7, None, 1)
+        assert publishing.send(sent + VIDEO) == [
+            Unpublished("FCUnpublish"),
+            MessageDropped(DropReason.OUT_OF_TURN, 9),
+        ]
+
+    def test_to_another_stream_is_none(self, publishing: Session) -> None:
+        assert publishing.send(command("deleteStream", 7, None, 2) + VIDEO) == [MediaReceived(9, 40, b"\x17\x01frame")]
+
+    def test_may_be_followed_by_another_publish(self, publishing: Session) -> None:
+        publishing.send(command("deleteStream", 7, None, 1))
+        assert publishing.send(CREATE_STREAM + PUBLISH) == [REQUESTED]
+
+
+class TestClose:
+    def test_a_kick_is_said_on_the_stream(self, publishing: Session) -> None:
+        publishing.connection.close("NetStream.Publish.Denied", "The key was revoked.")
+        (status,) = publishing.answers()
+        assert status.message.message_stream_id == 1
+        assert status.values[3] == {
+            "level": "error",
+            "code": "NetStream.Publish.Denied",
+            "description": "The key was revoked.",
+        }
+        assert publishing.connection.state is State.CLOSED
+        assert publishing.send(VIDEO) == []
+
+    def test_nothing_is_said_inside_the_handshake_or_twice(self) -> None:
+        session = Session()
+        for _ in range(2):
+            session.connection.close("NetConnection.Connect.AppShutdown", "The server is shutting down.")
+            assert session.connection.data_to_send() == b""
+        assert session.connection.state is State.CLOSED
+
+    def test_may_come_while_a_publish_is_decided(self, pending: Session) -> None:
+        pending.connection.close("NetStream.Publish.Rejected", "Try again later.")
+        assert names(pending.answers()) == ["onStatus"]
+        with pytest.raises(LocalStateError):
+            pending.connection.accept()
+
+
+class TestAcknowledgement:
+    """RTMP 1.0 section 5.4.3."""
+
+    def acknowledged(self, session: Session) -> list[int]:
+        return [
+            int.from_bytes(answer.message.payload, "big")
+            for answer in session.answers()
+            if answer.name == "ACKNOWLEDGEMENT"
+        ]
+
+    def test_is_sent_each_time_the_peer_s_window_has_passed(self, publishing: Session) -> None:
+        publishing.send(control(5, (1000).to_bytes(4, "big")))
+        numbers: list[int] = []
+        for _ in range(10):
+            publishing.send(message(9, bytes(485)))
+            numbers += self.acknowledged(publishing)
+        assert len(numbers) >= 4
+        assert numbers[-1] <= publishing.connection.bytes_received
+        assert all(1000 <= later - earlier < 1600 for earlier, later in pairwise(numbers))
+
+    def test_is_sent_by_our_own_window_where_the_peer_says_nothing(self) -> None:
+        session = Session(ConnectionOptions(window_bytes=5000))
+        session.send(LOGIN)
+        session.connection.accept()
+        session.send(message(9, bytes(2000)))
+        assert self.acknowledged(session) == [session.connection.bytes_received]
+
+    def test_the_count_wraps_at_4_gib(self, publishing: Session) -> None:
+        publishing.connection.bytes_received = 2**32 - 10
+        publishing.send(VIDEO)
+        assert self.acknowledged(publishing) == [len(VIDEO) - 10]
+        publishing.connection.bytes_received += 2_500_000
+        publishing.send(VIDEO)
+        assert self.acknowledged(publishing) == [2 * len(VIDEO) - 10 + 2_500_000]
+
+    def test_a_window_of_nothing_is_not_kept(self, publishing: Session) -> None:
+        publishing.send(control(5, bytes(4)) + VIDEO)
+        assert self.acknowledged(publishing) == []
+
+    def test_none_comes_inside_the_handshake(self) -> None:
+        session = Session(ConnectionOptions(window_bytes=1))
+        session.send(SIMPLE_HANDSHAKE[:2000])
+        assert len(session.connection.data_to_send()) == 3073
+
+
+class TestControl:
+    def test_a_ping_is_answered(self, publishing: Session) -> None:
+        publishing.send(control(4, bytes.fromhex("0006 00000bb8")))
+        (pong,) = publishing.answers()
+        assert pong.message.payload == bytes.fromhex("0007 00000bb8")
+
+    @pytest.mark.parametrize(("window_bytes", "answered"), [(2_500_000, []), (1000, ["WINDOW_ACKNOWLEDGEMENT_SIZE"])])
+    def test_a_peer_bandwidth_that_differs_is_answered_with_our_window(
+        self, publishing: Session, window_bytes: int, answered: list[str]
+    ) -> None:
+        publishing.send(control(6, window_bytes.to_bytes(4, "big") + b"\x02"))
+        assert names(publishing.answers()) == answered
+
+    def test_what_needs_no_answer_gets_none(self, publishing: Session) -> None:
+        sent = control(1, (4096).to_bytes(4, "big")) + control(2, bytes(4)) + control(3, bytes(4))
+        assert publishing.send(sent + control(4, bytes.fromhex("0003 00000001 00000bb8"))) == []
+        assert publishing.answers() == []
+
+
+class TestBrokenPeers:
+    @pytest.mark.parametrize(
+        ("sent", "error"),
+        [
+            (b"GET / HTTP/1.1\r\n", HandshakeError),
+            (SIMPLE_HANDSHAKE + b"\xc4", ChunkError),
+            (SIMPLE_HANDSHAKE + control(1, bytes(4)), ChunkError),
+            (SIMPLE_HANDSHAKE + chunk(0, 4, length=0xFFFFFF), MessageTooLargeError),
+        ],
+    )
+    def test_end_their_connection(self, sent: bytes, error: type[RtmpError]) -> None:
+        with pytest.raises(error):
+            receive(sent)
+        session = Session()
+        with pytest.raises(ProtocolError):
+            session.send(sent)
+        assert session.connection.state is State.CLOSED
+        assert session.send(VIDEO) == []
+
+    def test_limits_are_the_owner_s(self) -> None:
+        options = ConnectionOptions(chunk_limits=ChunkLimits(message_bytes=100))
+        with pytest.raises(MessageTooLargeError):
+            receive(LOGIN + message(9, bytes(101)), options=options)
