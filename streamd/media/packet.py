@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # Milliseconds: the timebase of RTMP and FLV.
 WIRE_TIMESCALE = 1000
@@ -50,9 +51,8 @@ class Track:
     """Samples in one audio frame (AAC-LC: 1024), by which audio is counted; 0 for video."""
 
 
-@dataclass(frozen=True, slots=True)
-class MediaPacket:
-    """One coded frame in the publisher's own time.
+class MediaPacket(NamedTuple):
+    """One coded frame in the publisher's own time. A tuple, because one is made for every frame.
 
     Timestamps are unwrapped milliseconds: they never wrap, and may be negative or step back if
     the publisher's do.
@@ -69,9 +69,8 @@ class MediaPacket:
     """The frame in its CMAF sample form (H.264: length-prefixed NAL units; AAC: a raw access unit)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One frame on the stream's timeline, in the timescale of its track.
+class Sample(NamedTuple):
+    """One frame on the stream's timeline, in the timescale of its track. A tuple, as ``MediaPacket`` is.
 
     Decode times of a track never decrease from one sample to the next. How long a sample lasts is
     known from the next one; audio frames are counted instead (``Track.frame_ticks``).

@@ -1,0 +1,212 @@
+"""The publisher's milliseconds become the stream's timeline, repaired only where they are broken.
+
+DTS and CTS are the publisher's (DESIGN.md, 3). RTMP 1.0 section 5.3.1 and FLV (Adobe, v10.1) Annex E
+carry them in whole milliseconds, which is fine for video and too coarse for sound: an AAC frame of
+1024 samples at 48 kHz lasts 21.333 ms, so its timestamps alternate between steps of 21 and 22. Hence:
+
+* Video timestamps pass through, multiplied to the track's timescale.
+* Audio is counted in samples from its first timestamp. The wire is only the reference that the count
+  is held against: the two part where sound is missing or doubled, or where the encoder's sample clock
+  and its time stamps disagree. Past ``AUDIO_DRIFT_MS_MAX`` the count steps to the wire, so the error
+  is bounded however long the stream runs.
+* A track whose time leaps, forward or back, is moved so that the timeline goes on; the other tracks
+  follow to the same offset when they leap too, so that sound and picture keep their distance.
+
+Every repair is counted by its reason. Nothing is held back: a packet that goes in comes out, or is
+dropped and counted.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Sequence
+
+from streamd.media.packet import WIRE_TIMESCALE, MediaPacket, Sample, Track
+
+# Where the first packet lands. Room for another track's first frame to lie earlier, and for a
+# presentation time before its decode time, without any output below zero: more than JUMP_MS_MAX,
+# which bounds the one, and COMPOSITION_MS_MAX, which bounds the other, together need.
+START_MS = 10_000
+# How far ahead of all tracks a packet may lie before it is a leap and not a pause. mediamtx restamps
+# from the same 5 s on; a viewer's buffer is of that order, so a longer hole would stall him anyway.
+JUMP_MS_MAX = 5_000
+# How far a track may step back and still be disorder among a few frames; more is a new clock.
+# Repairing it one tick at a time squeezes frames together, which 200 ms (six frames at 30 fps) bounds.
+STEP_BACK_MS_MAX = 200
+# How far counted audio may part from the wire. FLV's rounding alone is 1 ms; a frame at 60 fps is
+# 16.7 ms, and sound must stay within one frame of the picture.
+AUDIO_DRIFT_MS_MAX = 15
+# Beyond any reordering: 16 frames, the most that H.264 (A.3.1) allows, at 3.2 fps.
+COMPOSITION_MS_MAX = 5_000
+
+
+class Repair(enum.Enum):
+    """Why a timestamp was changed, or a packet dropped."""
+
+    JUMP = "jump"
+    """Time leapt, forward past ``JUMP_MS_MAX`` or back past ``STEP_BACK_MS_MAX``: moved so that it goes on."""
+    BASE = "base"
+    """A track began on a clock of its own: it was set to start beside the others."""
+    NON_MONOTONIC_DTS = "non_monotonic_dts"
+    """A decode time not above the one before it: set one tick above it."""
+    AUDIO_GAP = "audio_gap"
+    """The wire ran ahead of the counted samples: sound is missing, the count stepped forward."""
+    AUDIO_OVERLAP = "audio_overlap"
+    """The wire fell behind the counted samples: sound is doubled, the frame was dropped."""
+    COMPOSITION_TIME = "composition_time"
+    """A presentation time more than ``COMPOSITION_MS_MAX`` from its decode time: set equal to it."""
+
+
+class Timeline:
+    """Places packets of one publisher on one timeline.
+
+    Args:
+        tracks: The publisher's tracks; packets carry their ids.
+
+    Attributes:
+        repairs: How often each repair was made.
+    """
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self.repairs: Counter[Repair] = Counter()
+        self._tracks = {track.track_id: _TrackClock(track) for track in tracks}
+        self._offset_ms: int | None = None
+        # The newest time on the timeline, of any track, milliseconds.
+        self._now_ms = START_MS
+        self._offsets_differ = False
+
+    @property
+    def breaks(self) -> int:
+        """How many times the publisher's time leapt: where this rises, a discontinuity may be due."""
+        return self.repairs[Repair.JUMP]
+
+    def place(self, packet: MediaPacket) -> list[Sample]:
+        """Map a packet to the timeline.
+
+        Args:
+            packet: The next packet in wire order, of a track given at construction.
+
+        Returns:
+            The sample, in the timescale of its track; nothing for a packet that had to be dropped.
+            Decode times of a track strictly increase. None is negative.
+        """
+        clock = self._tracks[packet.track_id]
+        time_ms = self._map(clock, packet.dts_ms)
+        clock.follow(time_ms)
+        self._now_ms = max(self._now_ms, time_ms)
+
+        if clock.frame_ticks:
+            counted = self._count_audio(clock, time_ms)
+            if counted is None:
+                return []
+            return [Sample(packet.track_id, counted, counted, packet.is_keyframe, packet.payload)]
+
+        composition_ms = packet.pts_ms - packet.dts_ms
+        if not -COMPOSITION_MS_MAX <= composition_ms <= COMPOSITION_MS_MAX:
+            composition_ms = 0
+            self.repairs[Repair.COMPOSITION_TIME] += 1
+        # Exact for video, whose timescale is a multiple of 1000; else rounded down by less than a tick.
+        dts_ticks = time_ms * clock.timescale // WIRE_TIMESCALE
+        pts_ticks = (time_ms + composition_ms) * clock.timescale // WIRE_TIMESCALE
+        if dts_ticks < clock.next_ticks:
+            dts_ticks = clock.next_ticks
+            self.repairs[Repair.NON_MONOTONIC_DTS] += 1
+        clock.next_ticks = dts_ticks + 1
+        return [Sample(packet.track_id, dts_ticks, pts_ticks, packet.is_keyframe, packet.payload)]
+
+    def _map(self, clock: _TrackClock, wire_ms: int) -> int:
+        """Return where ``wire_ms`` lies on the timeline, moving the track's offset where time leapt."""
+        if clock.last_ms is None:
+            return self._begin(clock, wire_ms)
+        expected_ms = clock.last_ms + clock.interval_ms
+        if self._offsets_differ:
+            # Another track has leapt. This one follows to the same offset as soon as that fits its
+            # cadence better: exactly the packet with which it leaps too, whatever the interleaving.
+            nearest = min(
+                (other.offset_ms for other in self._tracks.values() if other.last_ms is not None),
+                key=lambda offset: abs(wire_ms + offset - expected_ms),
+            )
+            if abs(wire_ms + nearest - expected_ms) < abs(wire_ms + clock.offset_ms - expected_ms):
+                self._move(clock, nearest)
+        time_ms = wire_ms + clock.offset_ms
+        if clock.last_ms - STEP_BACK_MS_MAX <= time_ms <= self._now_ms + JUMP_MS_MAX:
+            return time_ms
+        self.repairs[Repair.JUMP] += 1
+        time_ms = max(expected_ms, self._now_ms)
+        self._move(clock, time_ms - wire_ms)
+        return time_ms
+
+    def _begin(self, clock: _TrackClock, wire_ms: int) -> int:
+        """Return where the first packet of a track lies: in step with the others where their clocks agree."""
+        if self._offset_ms is None:
+            self._offset_ms = START_MS - wire_ms
+        time_ms = wire_ms + self._offset_ms
+        if abs(time_ms - self._now_ms) > JUMP_MS_MAX:
+            self.repairs[Repair.BASE] += 1
+            time_ms = self._now_ms
+        self._move(clock, time_ms - wire_ms)
+        return time_ms
+
+    def _move(self, clock: _TrackClock, offset_ms: int) -> None:
+        clock.offset_ms = self._offset_ms = offset_ms
+        self._offsets_differ = any(
+            other.offset_ms != offset_ms
+            for other in self._tracks.values()
+            if other.last_ms is not None and other is not clock
+        )
+
+    def _count_audio(self, clock: _TrackClock, time_ms: int) -> int | None:
+        """Return the decode time of the next audio frame by counting; None to drop the frame."""
+        wire_ticks = time_ms * clock.timescale // WIRE_TIMESCALE
+        ticks = clock.next_ticks
+        if not clock.is_counting:
+            clock.is_counting = True
+            ticks = wire_ticks
+        elif wire_ticks - ticks > clock.drift_ticks_max:
+            self.repairs[Repair.AUDIO_GAP] += 1
+            ticks = wire_ticks
+        elif ticks - wire_ticks > clock.drift_ticks_max:
+            self.repairs[Repair.AUDIO_OVERLAP] += 1
+            return None
+        clock.next_ticks = ticks + clock.frame_ticks
+        return ticks
+
+
+class _TrackClock:
+    """Where one track stands."""
+
+    __slots__ = (
+        "drift_ticks_max",
+        "frame_ticks",
+        "interval_ms",
+        "is_counting",
+        "last_ms",
+        "next_ticks",
+        "offset_ms",
+        "timescale",
+    )
+
+    def __init__(self, track: Track) -> None:
+        self.timescale = track.timescale
+        self.frame_ticks = track.frame_ticks
+        self.drift_ticks_max = AUDIO_DRIFT_MS_MAX * track.timescale // WIRE_TIMESCALE
+        # Added to the wire's milliseconds; meaningless until the first packet.
+        self.offset_ms = 0
+        # The furthest that the track has come on the timeline, milliseconds.
+        self.last_ms: int | None = None
+        # The usual step, to go on with after a leap.
+        self.interval_ms = track.frame_ticks * WIRE_TIMESCALE // track.timescale
+        # The lowest decode time that the next sample may have; for counted audio, exactly its own.
+        self.next_ticks = 0
+        self.is_counting = False
+
+    def follow(self, time_ms: int) -> None:
+        """Take note of a packet's place."""
+        if self.last_ms is None:
+            self.last_ms = time_ms
+        elif time_ms > self.last_ms:
+            # A pause of a second or more says nothing of the usual step.
+            if time_ms - self.last_ms < WIRE_TIMESCALE:
+                self.interval_ms = time_ms - self.last_ms
+            self.last_ms = time_ms

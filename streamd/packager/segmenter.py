@@ -1,0 +1,639 @@
+"""Cuts samples into CMAF chunks, each one HLS part, and says where segments begin.
+
+rfc8216bis-22 sections 3.1.2 (fMP4), 4.4.3.1 (TARGETDURATION), 4.4.3.7 (PART-INF), 4.4.4.9 (PART), 6.2.1.
+
+The lead track, video where there is any, sets the cuts. The part that is open starts at ``position`` on
+the lead's timeline, and everything is decided by media time, never by a clock:
+
+* **A part closes with its last frame, not with the one after it.** How long a frame lasts is known only
+  when the next one comes. Where the cadence is steady its end is predicted; a part is closed as soon as
+  the frame that would follow cannot fit. Where it is not steady, the next frame is waited for.
+* **Decode times never have a gap.** The prediction may be off by the wire's millisecond, and a part may be
+  clamped to PART-TARGET. So the first sample of a run is given the decode time at which the run before it
+  ended, and lasts until the *wire's* decode time of the second: the error lives for one sample and is
+  not carried on. Presentation times stay exact, because the composition offset takes up the difference.
+* **Part boundaries need not be frame boundaries.** For the same reason a part may end, between two frames,
+  at exactly PART-TARGET, which keeps any frame rate within the 85 % rule.
+* **Nothing waits for a track.** A part takes the audio that has come and starts before its end; what
+  comes later goes into the next part, whose ``tfdt`` tells the truth. When audio runs ahead of a lead
+  that has stopped by ``LEAD_LAG_MS_MAX``, audio's time closes the parts until the lead comes back.
+
+The numbers of the playlist are decided once, before the first chunk (DESIGN.md, 11): see ``_decide``.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median_low
+
+from streamd.cmaf.fragment import TrackRun, write_chunk
+from streamd.media.packet import Sample, Track, TrackKind
+from streamd.packager.chunk import CmafChunk, PlaylistTiming
+
+# The first GOP is waited for this long. Longer, and it is taken to be of unknown length.
+DECISION_MS_MAX = 4_000
+# DESIGN.md, 11. OBS's default, 250 frames, is 8.3 s at 30 fps and 10.4 s at 24 fps: all are whole
+# segments under this, since a segment's duration is rounded to the nearest second.
+TARGET_DURATION_S_MAX = 10
+# rfc8216bis 4.4.4.9: "at least 85% of the Part Target Duration". Percent.
+PART_FILL_MIN = 85
+# FLV rounds to a millisecond, and a duration has two ends.
+WIRE_ROUNDING_MS = 2
+# A keyframe this much before the segment target still starts a segment: better 1 % short than a GOP
+# too long.
+SEGMENT_TOLERANCE_MS = 20
+# Intervals that must agree before the end of a frame is predicted. A wrong prediction is absorbed
+# (see above), so a few are enough.
+STEADY_INTERVALS = 4
+# How far audio may be ahead of a silent lead before it takes over: more than encoders interleave by, less
+# than a viewer's hold back of 3 × PART-TARGET (1.5 s by default), so that he has parts to play meanwhile.
+LEAD_LAG_MS_MAX = 1_000
+# The longest gap that a track's decode times bridge. Longer than any segment, it cannot be an encoder's
+# dropped frames any more, and decoders are not asked to believe it.
+BRIDGE_MS_MAX = 10_000
+# What may wait in the open part, or for the decision: 4 s at 30 Mb/s. A stream past it is cut at once.
+HELD_BYTES_MAX = 16 * 1024 * 1024
+# What a waiting sample costs beside its payload: Sample, its two times, the head of the bytes, a list slot.
+HELD_SAMPLE_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterOptions:
+    """What the operator configures of it: ``[hls]`` in the configuration."""
+
+    part_target_ms: int = 500
+    """Wanted PART-TARGET, milliseconds; also the default latency's unit, 3 of them."""
+    segment_target_ms: int = 2000
+    """A segment starts with the first keyframe from here on, milliseconds; at most ``TARGET_DURATION_S_MAX``."""
+
+    def __post_init__(self) -> None:
+        assert 0 < self.part_target_ms <= self.segment_target_ms <= TARGET_DURATION_S_MAX * 1000
+
+
+class Irregularity(enum.Enum):
+    """What a broadcaster or operator should know of the stream that was cut."""
+
+    LONG_GOP = "long_gop"
+    """A segment had to start without a keyframe, for the next keyframe did not come in time."""
+    LEAD_PAUSE = "lead_pause"
+    """Video stopped while audio went on: parts without video were made."""
+    BRIDGED_GAP = "bridged_gap"
+    """No track had media for longer than PART-TARGET: decode times were stretched over the gap."""
+    TIMELINE_GAP = "timeline_gap"
+    """A gap past ``BRIDGE_MS_MAX``: decode times (and, if no track had media, the playlist) step over it."""
+    HELD_BYTES = "held_bytes"
+    """``HELD_BYTES_MAX`` was reached: a part was cut before its time."""
+    BEFORE_KEYFRAME = "before_keyframe"
+    """Video before the first keyframe, which nothing can decode: dropped."""
+
+
+class Segmenter:
+    """Cuts the samples of one rendition.
+
+    Args:
+        tracks: Tracks of the rendition as in its CMAF header; the first video track leads, or the
+            first track.
+        options: Wanted durations.
+        timing: Numbers of the playlist that this continues; without, they are decided from the stream.
+        starts_discontinuous: The first chunk follows other media: a discontinuity.
+        first_sequence_number: ``mfhd`` sequence number of the first chunk.
+
+    Attributes:
+        timing: Numbers of the playlist, ``None`` until they are decided; no chunk comes before.
+        irregularities: How often each was met.
+        next_sequence_number: ``mfhd`` sequence number of the next chunk.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        options: SegmenterOptions,
+        timing: PlaylistTiming | None = None,
+        *,
+        starts_discontinuous: bool = False,
+        first_sequence_number: int = 1,
+    ) -> None:
+        lead = next((track for track in tracks if track.kind is TrackKind.VIDEO), tracks[0])
+        self.timing: PlaylistTiming | None = None
+        self.irregularities: Counter[Irregularity] = Counter()
+        self.next_sequence_number = first_sequence_number
+
+        self._options = options
+        self._lead = _TrackQueue(lead)
+        self._others = [_TrackQueue(track) for track in tracks if track is not lead]
+        self._queues = {queue.track_id: queue for queue in (self._lead, *self._others)}
+        self._is_audio_only = lead.kind is TrackKind.AUDIO
+        self._scale = lead.timescale
+        # The grid on which the lead's times lie: whole milliseconds, or single ticks where they are counted.
+        self._wire_ticks = 1 if lead.frame_ticks or lead.timescale % 1000 else lead.timescale // 1000
+        self._rounding_ticks = self._ticks(WIRE_ROUNDING_MS)
+        self._lag_ticks_max = self._ticks(LEAD_LAG_MS_MAX)
+        self._bridge_ticks_max = self._ticks(BRIDGE_MS_MAX)
+        self._cadence = _Cadence(lead.frame_ticks, self._rounding_ticks, self._lag_ticks_max)
+        # The lead sets the cuts from its first keyframe on, which was here, except while it pauses.
+        self._lead_begin: int | None = None
+        self._is_lead_paused = False
+
+        # Samples in order of arrival until the timing is decided; after that the queues hold them.
+        self._undecided: list[Sample] = []
+        self._held_bytes = 0
+
+        # On the lead's timeline, in its ticks. The open part starts at position; None before any part.
+        self._position: int | None = None
+        self._segment_start = 0
+        self._starts_segment = True
+        self._is_discontinuous = starts_discontinuous
+        # The current segment had to start without a keyframe.
+        self._is_segment_off_key = False
+
+        # The lead's newest keyframe and its distance from the one before; at first from nothing, but the
+        # first keyframe starts a segment in any case.
+        self._keyframe_dts = 0
+        self._gop_ticks = 0
+
+        self._part_ticks = 0
+        self._part_ticks_min = 0
+        self._segment_ticks_limit = 0
+        self._segment_ticks_min = self._ticks(options.segment_target_ms - SEGMENT_TOLERANCE_MS)
+        if timing is not None:
+            self._set_timing(timing)
+        elif self._is_audio_only and lead.frame_ticks:
+            # Every frame is a random access point of known length: there is nothing to wait for.
+            self._set_timing(self._decide(gop_ticks=0))
+
+    def push(self, sample: Sample) -> list[CmafChunk]:
+        """Take the next sample.
+
+        Args:
+            sample: Samples of a track in decode order; tracks interleaved as they arrived.
+
+        Returns:
+            The chunks that it completes, most often none.
+        """
+        if self._lead_begin is None and sample.track_id == self._lead.track_id:
+            if not sample.is_keyframe:
+                self.irregularities[Irregularity.BEFORE_KEYFRAME] += 1
+                return []
+            self._lead_begin = sample.dts_ticks
+        if self.timing is not None:
+            return self._cut(sample)
+        self._undecided.append(sample)
+        self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
+        timing = self._try_decide(sample)
+        return [] if timing is None else self._release(timing)
+
+    def finish(self) -> list[CmafChunk]:
+        """Close what is open: no sample follows.
+
+        Returns:
+            The last chunks.
+        """
+        chunks: list[CmafChunk] = []
+        if self._undecided:
+            chunks += self._release(self._decide(gop_ticks=None))
+        while self._has_samples():
+            position = self._open_position()
+            end = self._media_end()
+            if end > position + self._part_ticks:
+                chunks.append(self._close(position + self._part_ticks))
+            else:
+                chunks.append(self._close(end, takes_all=True))
+        return chunks
+
+    # Timing.
+
+    def _try_decide(self, sample: Sample) -> PlaylistTiming | None:
+        """Return the playlist's numbers once ``sample``, the newest, lets them be known."""
+        if self._held_bytes > HELD_BYTES_MAX:
+            self.irregularities[Irregularity.HELD_BYTES] += 1
+            return self._decide(gop_ticks=None)
+        wait_ticks = self._ticks(DECISION_MS_MAX)
+        if sample.track_id == self._lead.track_id:
+            assert self._lead_begin is not None, "push notes the first one"
+            elapsed = sample.dts_ticks - self._lead_begin
+            if sample.is_keyframe and elapsed > 0:
+                return self._decide(gop_ticks=elapsed)
+        else:
+            # Audio is only a substitute for the clock of a video track that is late or has stopped.
+            wait_ticks += self._lag_ticks_max
+            elapsed = self._lead_ticks(sample) - self._lead_ticks(self._undecided[0])
+        return self._decide(gop_ticks=None) if elapsed >= wait_ticks else None
+
+    def _decide(self, gop_ticks: int | None) -> PlaylistTiming:
+        """Choose the numbers of the playlist, which hold for its life.
+
+        TARGETDURATION is the longer of the segment target and the first GOP, in seconds. A GOP that is
+        not complete after ``DECISION_MS_MAX`` may be of any length: then it is the maximum.
+
+        PART-TARGET is the configured one, except where the frames are so long that whole ones fill it
+        badly (below ``PART_FILL_MIN``): then it is the time of as many frames as fit, or of one.
+
+        Args:
+            gop_ticks: Length of the first GOP, ``None`` where it is not known.
+
+        Spec: rfc8216bis 4.4.3.1 (no segment's duration, rounded to the nearest second, passes it) and
+        6.2.1 (it must not change).
+        """
+        target_duration_s = TARGET_DURATION_S_MAX
+        if gop_ticks is not None:
+            segment_ticks = max(self._ticks(self._options.segment_target_ms), gop_ticks)
+            rounded_s = (2 * segment_ticks + self._scale) // (2 * self._scale)
+            target_duration_s = min(max(rounded_s, 1), TARGET_DURATION_S_MAX)
+
+        part_target_ms = self._options.part_target_ms
+        part_ticks = self._ticks(part_target_ms)
+        interval = self._frame_interval()
+        if interval:
+            frames = max(1, int((part_ticks + self._rounding_ticks) / interval))
+            frames_ticks = frames * interval
+            # One frame alone must fit to the tick: its parts have no shorter form to catch up with.
+            is_too_long = frames == 1 and frames_ticks > part_ticks
+            is_bad_fill = frames_ticks * 100 < PART_FILL_MIN * part_ticks + 100 * self._rounding_ticks
+            if is_too_long or is_bad_fill:
+                part_target_ms = math.ceil(frames_ticks * 1000 / self._scale)
+        return PlaylistTiming(target_duration_s, min(part_target_ms, target_duration_s * 1000))
+
+    def _frame_interval(self) -> float:
+        """Return the usual ticks between two frames of the lead; 0 where fewer than two are known."""
+        if self._cadence.interval:
+            return self._cadence.interval
+        times = [sample.dts_ticks for sample in self._undecided if sample.track_id == self._lead.track_id]
+        intervals = [later - earlier for earlier, later in pairwise(times)]
+        if not intervals:
+            return 0.0
+        # The mean is exact where the wire rounds, the median is blind to dropped frames: take the mean
+        # of those that are like the median.
+        usual = median_low(intervals)
+        return fmean(interval for interval in intervals if abs(interval - usual) <= self._rounding_ticks)
+
+    def _set_timing(self, timing: PlaylistTiming) -> None:
+        self.timing = timing
+        self._part_ticks = self._ticks(timing.part_target_ms)
+        self._part_ticks_min = -(-self._part_ticks * PART_FILL_MIN // 100)
+        # Durations are rounded half up: this is the first that rounds to more than the target.
+        self._segment_ticks_limit = self._ticks(timing.target_duration_s * 1000 + 500)
+
+    def _release(self, timing: PlaylistTiming) -> list[CmafChunk]:
+        """Cut everything that waited for the decision."""
+        self._set_timing(timing)
+        held, self._undecided, self._held_bytes = self._undecided, [], 0
+        return [chunk for sample in held for chunk in self._cut(sample)]
+
+    # Cutting.
+
+    def _cut(self, sample: Sample) -> list[CmafChunk]:
+        self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
+        is_lead = sample.track_id == self._lead.track_id
+        chunks = self._cut_by_lead(sample) if is_lead else self._cut_by_other(sample)
+        if self._held_bytes > HELD_BYTES_MAX:
+            self.irregularities[Irregularity.HELD_BYTES] += 1
+            end = min(self._media_end(), self._open_position() + self._part_ticks)
+            chunks.append(self._close(end, takes_all=True))
+        return chunks
+
+    def _cut_by_lead(self, sample: Sample) -> list[CmafChunk]:
+        """Take a sample of the lead, closing parts before it and with it."""
+        lead = self._lead
+        dts = sample.dts_ticks
+        if self._position is None:
+            self._open(dts)
+        assert self._position is not None, "just opened"
+        chunks: list[CmafChunk] = []
+        self._cadence.add(dts)
+        interval = self._cadence.interval
+
+        while dts >= self._position + self._part_ticks and (
+            lead.samples or self._has_samples(before=self._position + self._part_ticks)
+        ):
+            chunks.append(self._close(self._position + self._part_ticks))
+        if dts >= self._position + self._part_ticks:
+            self._meet_gap(dts)
+
+        # Where the sample would begin a part: at its own time if it ends one, else where that one ended.
+        boundary = self._position
+        if lead.samples:
+            # A frame that came sooner than predicted may lie before the open part: it is given some time in it.
+            boundary = max(dts, self._position + self._rounding_ticks)
+        elif self._is_lead_paused and self._has_samples(before=dts):
+            boundary = max(dts, self._position)
+        if sample.is_keyframe:
+            self._gop_ticks, self._keyframe_dts = dts - self._keyframe_dts, dts
+        if sample.is_keyframe and self._is_segment_due(boundary):
+            if boundary > self._position:
+                chunks.append(self._close(boundary))
+            self._start_segment()
+        elif (
+            lead.samples
+            and not self._cadence.is_steady
+            and dts - self._position >= self._part_ticks_min
+            and dts + interval > self._position + self._part_ticks + self._rounding_ticks
+        ):
+            chunks.append(self._close(dts))
+
+        lead.samples.append(sample)
+        self._is_lead_paused = False
+        if self._cadence.is_steady:
+            # Rounded down as the wire is: the next frame then starts at or after this end, and a stream
+            # without B-frames gets no negative composition offset, which libavformat answers by moving
+            # the track.
+            end = (dts + interval) // self._wire_ticks * self._wire_ticks
+            if end - self._position >= self._part_ticks_min and self._is_full(end):
+                # Complete with this frame: the one after it will not fit.
+                chunks.append(self._close(min(end, self._position + self._part_ticks)))
+        return chunks
+
+    def _cut_by_other(self, sample: Sample) -> list[CmafChunk]:
+        """Take a sample of a track that does not lead; it closes parts only while the lead pauses."""
+        start = self._lead_ticks(sample)
+        if self._position is not None and start - self._position > self._bridge_ticks_max:
+            self._meet_gap(start)
+        queue = self._queues[sample.track_id]
+        queue.samples.append(sample)
+        if not self._is_lead_paused:
+            lead_end = self._cadence.end
+            if lead_end is None:
+                lead_end = self._media_start() if self._position is None else self._position
+            if start <= lead_end + self._lag_ticks_max:
+                return []
+            self._is_lead_paused = True
+            self.irregularities[Irregularity.LEAD_PAUSE] += 1
+        chunks: list[CmafChunk] = []
+        while start >= self._open_position() + self._part_ticks and self._has_samples():
+            chunks.append(self._close(self._open_position() + self._part_ticks))
+        return chunks
+
+    def _is_full(self, end: int) -> bool:
+        """Whether the open part, which ends at ``end`` with the frames it has, has no room for another.
+
+        Frames are counted, for wire times are rounded: ten at 30 fps last 333 or 334 ms. Only where
+        some were dropped does the end tell more than the count.
+        """
+        assert self._position is not None, "a part is open"
+        frames_ticks = (len(self._lead.samples) + 1) * self._cadence.interval_min
+        next_end = end + self._cadence.interval
+        return frames_ticks > self._part_ticks or next_end > self._position + self._part_ticks + self._rounding_ticks
+
+    def _is_segment_due(self, boundary: int) -> bool:
+        """Whether a keyframe that begins a part at ``boundary`` also begins a segment."""
+        assert self.timing is not None, "parts are cut only after the decision"
+        if self._is_audio_only:
+            return False  # Every frame is a keyframe: _close finds the best of the part boundaries.
+        duration = boundary - self._segment_start
+        if duration >= self._segment_ticks_min:
+            return True
+        if self.timing.target_duration_s == 1:
+            return False  # Segments must last 1 s on average (DESIGN.md, 7), so none is cut short.
+        # Sooner than wanted, to have segments that start with a keyframe: where the last one had to start
+        # without, and where the next keyframe, a GOP on, would come too late for this one.
+        return self._is_segment_off_key or duration + self._gop_ticks >= self._segment_ticks_limit
+
+    def _meet_gap(self, ticks: int) -> None:
+        """Go on at ``ticks``, which is beyond the end of the open part, if that part is empty."""
+        assert self._position is not None, "a gap is between two samples"
+        if ticks - self._position <= self._bridge_ticks_max:
+            self.irregularities[Irregularity.BRIDGED_GAP] += 1
+        elif not self._has_samples():
+            self.irregularities[Irregularity.TIMELINE_GAP] += 1
+            self._position = ticks
+            self._is_discontinuous = True
+            self._start_segment()
+
+    def _start_segment(self) -> None:
+        """Let the open part be the first of a segment."""
+        self._segment_start = self._open_position()
+        self._starts_segment = True
+        self._is_segment_off_key = False
+
+    def _close(self, end: int, *, takes_all: bool = False) -> CmafChunk:
+        """Close the open part and open the next.
+
+        Args:
+            end: Where it ends, on the lead's timeline. At least one sample is waiting.
+            takes_all: Take what starts after ``end`` too.
+        """
+        position = self._open_position()
+        end = max(end, position + max(1, len(self._lead.samples)))
+        if not self._starts_segment and end - self._segment_start >= self._segment_ticks_limit:
+            self._start_segment()
+            if self._lead.samples and not self._is_audio_only:
+                self.irregularities[Irregularity.LONG_GOP] += 1
+
+        runs: list[TrackRun] = []
+        is_independent = self._is_audio_only
+        starts_with_keyframe = self._is_audio_only
+        if self._lead.samples:
+            run = self._take_lead(end)
+            runs.append(run)
+            is_independent = True in run.sync
+            starts_with_keyframe = run.sync[0]
+        elif not self._has_samples(before=end):
+            # No track has media here; a chunk must have some: what comes after the gap begins in it.
+            takes_all = True
+        for queue in self._others:
+            count = len(queue.samples) if takes_all else queue.count_before(end, self._scale)
+            if count:
+                runs.append(queue.take_counted(count))
+
+        if self._starts_segment:
+            self._is_segment_off_key = not starts_with_keyframe
+        chunk = CmafChunk(
+            payload=write_chunk(self.next_sequence_number, runs),
+            start_ticks=position,
+            duration_ticks=end - position,
+            timescale=self._scale,
+            is_independent=is_independent,
+            starts_segment=self._starts_segment,
+            is_discontinuous=self._is_discontinuous,
+        )
+        self.next_sequence_number += 1
+        self._position = end
+        self._starts_segment = False
+        if self._is_audio_only and end - self._segment_start + self._part_ticks // 2 >= self._segment_ticks_min:
+            # Audio alone may be cut anywhere: at the part boundary nearest to the segment target.
+            self._start_segment()
+        self._is_discontinuous = False
+        self._held_bytes = sum(
+            len(sample.payload) + HELD_SAMPLE_BYTES for queue in (self._lead, *self._others) for sample in queue.samples
+        )
+        return chunk
+
+    def _take_lead(self, end: int) -> TrackRun:
+        """Return all waiting samples of the lead as a run that ends at ``end``, or sooner where it paused."""
+        lead = self._lead
+        if self._is_lead_paused and self._cadence.end is not None:
+            end = min(end, self._cadence.end)
+        first = lead.samples[0].dts_ticks
+        if lead.next_ticks is not None:
+            if first - lead.next_ticks <= self._bridge_ticks_max:
+                first = lead.next_ticks
+            elif not self._is_discontinuous:
+                self.irregularities[Irregularity.TIMELINE_GAP] += 1
+        return lead.take(len(lead.samples), first, end)
+
+    # Arithmetic on what waits.
+
+    def _ticks(self, duration_ms: int) -> int:
+        """Return milliseconds in the lead's ticks, rounded down, so that a limit stays a limit."""
+        return duration_ms * self._scale // 1000
+
+    def _lead_ticks(self, sample: Sample) -> int:
+        """Return the decode time of any track's sample on the lead's timeline, rounded down."""
+        return sample.dts_ticks * self._scale // self._queues[sample.track_id].timescale
+
+    def _open(self, position: int) -> None:
+        self._position = self._segment_start = position
+
+    def _open_position(self) -> int:
+        """Return where the open part starts; the first one starts with the first sample that waits."""
+        if self._position is None:
+            self._open(self._media_start())
+        assert self._position is not None, "just opened"
+        return self._position
+
+    def _has_samples(self, before: int | None = None) -> bool:
+        """Whether any sample waits; with ``before``, whether one that a part ending there would take."""
+        if self._lead.samples:
+            return True
+        if before is None:
+            return any(queue.samples for queue in self._others)
+        return any(queue.samples and self._lead_ticks(queue.samples[0]) < before for queue in self._others)
+
+    def _media_start(self) -> int:
+        """Return where the earliest waiting sample starts. At least one waits."""
+        return min(self._lead_ticks(queue.samples[0]) for queue in self._queues.values() if queue.samples)
+
+    def _media_end(self) -> int:
+        """Return where what waits will end, as far as is known; after the start of the open part."""
+        position = self._open_position()
+        end = position + 1
+        if self._lead.samples:
+            # A frame that is alone for ever lasts a part.
+            end = max(end, self._lead.samples[-1].dts_ticks + (self._cadence.interval or self._part_ticks))
+        for queue in self._others:
+            if queue.samples:
+                queue_end = queue.samples[-1].dts_ticks + queue.last_duration
+                end = max(end, -(-queue_end * self._scale // queue.timescale))
+                if not self._lead.samples:
+                    # Late audio, alone: the part has no time of its own any more, but must have a duration.
+                    span = queue_end - queue.samples[0].dts_ticks
+                    end = max(end, position + span * self._scale // queue.timescale)
+        return end
+
+
+class _TrackQueue:
+    """The samples of one track that wait for their part, and where its decode time stands."""
+
+    __slots__ = ("frame_ticks", "last_duration", "next_ticks", "samples", "timescale", "track_id")
+
+    def __init__(self, track: Track) -> None:
+        self.track_id = track.track_id
+        self.timescale = track.timescale
+        self.frame_ticks = track.frame_ticks
+        self.samples: list[Sample] = []
+        # Where the last run ended: the decode time from which the next one goes on.
+        self.next_ticks: int | None = None
+        # Stands in for the duration of a run's last sample where frames are not counted.
+        self.last_duration = track.frame_ticks or 1
+
+    def count_before(self, end: int, scale: int) -> int:
+        """Return how many waiting samples start before ``end``, given in a timescale of ``scale``."""
+        for index, sample in enumerate(self.samples):
+            if sample.dts_ticks * scale >= end * self.timescale:
+                return index
+        return len(self.samples)
+
+    def take_counted(self, count: int) -> TrackRun:
+        """Return the first ``count`` samples at their own times, the last one as long as a frame."""
+        first = self.samples[0].dts_ticks
+        last = self.samples[count - 1].dts_ticks
+        if not self.frame_ticks and count > 1:
+            self.last_duration = max(1, last - self.samples[count - 2].dts_ticks)
+        if self.next_ticks is not None:
+            first = max(first, self.next_ticks)
+        return self.take(count, first, last + self.last_duration)
+
+    def take(self, count: int, first: int, end: int) -> TrackRun:
+        """Return the first ``count`` samples as a run.
+
+        Args:
+            count: How many, at least 1.
+            first: Decode time given to the first; the others keep theirs where they can.
+            end: Where the last one ends.
+        """
+        taken = self.samples[:count]
+        del self.samples[:count]
+        times = [sample.dts_ticks for sample in taken]
+        times[0] = first
+        times.append(end)
+        durations = [later - earlier for earlier, later in pairwise(times)]
+        if min(durations) < 1:
+            # The first was moved past the second, or the end is before the last: a tick for each.
+            for index in range(1, len(times)):
+                times[index] = max(times[index], times[index - 1] + 1)
+            durations = [later - earlier for earlier, later in pairwise(times)]
+        self.next_ticks = times[-1]
+        return TrackRun(
+            track_id=self.track_id,
+            decode_ticks=first,
+            durations=durations,
+            composition_offsets=[sample.pts_ticks - time for sample, time in zip(taken, times, strict=False)],
+            sync=[sample.is_keyframe for sample in taken],
+            payloads=[sample.payload for sample in taken],
+        )
+
+
+class _Cadence:
+    """The lead's frame interval, as long as it is one.
+
+    Args:
+        frame_ticks: The interval where it is known beforehand (counted audio), else 0.
+        tolerance_ticks: How far an interval on the wire may be from it.
+        interval_ticks_max: Longer than this is a pause, not an interval.
+    """
+
+    __slots__ = ("_anchor", "_interval_ticks_max", "_last", "_steps", "_tolerance_ticks", "interval")
+
+    def __init__(self, frame_ticks: int, tolerance_ticks: int, interval_ticks_max: int) -> None:
+        self._tolerance_ticks = tolerance_ticks
+        self._interval_ticks_max = interval_ticks_max
+        self._last: int | None = None
+        # The interval is the mean of this many steps since the anchor: exact, where a single one is rounded.
+        self._anchor = 0
+        self._steps = STEADY_INTERVALS if frame_ticks else 0
+        self.interval = frame_ticks
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the next frame may be expected one interval after the last."""
+        return self._steps >= STEADY_INTERVALS
+
+    @property
+    def interval_min(self) -> int:
+        """The least that the true interval can be: the mean is off by up to one rounding over all steps."""
+        return self.interval - self._tolerance_ticks // self._steps if self._steps else 0
+
+    @property
+    def end(self) -> int | None:
+        """Where the newest frame is expected to end; ``None`` before the first."""
+        return None if self._last is None else self._last + self.interval
+
+    def add(self, dts_ticks: int) -> None:
+        """Take note of a frame."""
+        last, self._last = self._last, dts_ticks
+        if last is None:
+            self._anchor = dts_ticks - self._steps * self.interval
+            return
+        step = dts_ticks - last
+        if abs(step - self.interval) <= self._tolerance_ticks:
+            self._steps += 1
+            self.interval = (dts_ticks - self._anchor) // self._steps
+        elif step <= self._interval_ticks_max:
+            self._anchor, self._steps, self.interval = last, 1, step
+        else:
+            # A pause, which says nothing of the frames after it.
+            self._anchor, self._steps = dts_ticks, 0

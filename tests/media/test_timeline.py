@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamd.media.packet import MediaPacket, Sample, Track
+from streamd.media.timeline import (
+    AUDIO_DRIFT_MS_MAX,
+    COMPOSITION_MS_MAX,
+    JUMP_MS_MAX,
+    START_MS,
+    STEP_BACK_MS_MAX,
+    Repair,
+    Timeline,
+)
+from tests.support.samples import AUDIO, AUDIO_44100, VIDEO, audio_packets, interleave, video_packets
+
+
+def video(dts_ms: int, pts_ms: int | None = None) -> MediaPacket:
+    return MediaPacket(VIDEO.track_id, dts_ms, dts_ms if pts_ms is None else pts_ms, True, b"v")
+
+
+def audio(dts_ms: int) -> MediaPacket:
+    return MediaPacket(AUDIO.track_id, dts_ms, dts_ms, True, b"a")
+
+
+def shifted(packets: Iterable[MediaPacket], by_ms: int) -> list[MediaPacket]:
+    return [
+        dataclasses.replace(packet, dts_ms=packet.dts_ms + by_ms, pts_ms=packet.pts_ms + by_ms) for packet in packets
+    ]
+
+
+def place(timeline: Timeline, packets: Iterable[MediaPacket]) -> list[Sample]:
+    return [sample for packet in packets for sample in timeline.place(packet)]
+
+
+def times_ms(samples: Sequence[Sample], track: Track) -> list[float]:
+    return [s.dts_ticks * 1000 / track.timescale for s in samples if s.track_id == track.track_id]
+
+
+def steps_ms(samples: Sequence[Sample], track: Track) -> list[float]:
+    times = times_ms(samples, track)
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+class TestVideo:
+    def test_times_pass_through_from_the_first_packet(self) -> None:
+        timeline = Timeline([VIDEO])
+        samples = place(timeline, [video(70_000, 70_067), video(70_033, 70_200), video(70_067)])
+        assert [sample.dts_ticks - START_MS * 90 for sample in samples] == [0, 33 * 90, 67 * 90]
+        assert [sample.pts_ticks - sample.dts_ticks for sample in samples] == [67 * 90, 167 * 90, 0]
+        assert not timeline.repairs
+
+    def test_a_negative_composition_time_is_legal(self) -> None:
+        timeline = Timeline([VIDEO])
+        (sample,) = timeline.place(video(0, -33))
+        assert sample.pts_ticks - sample.dts_ticks == -33 * 90
+        assert not timeline.repairs
+
+    @pytest.mark.parametrize("composition_ms", [COMPOSITION_MS_MAX + 1, -COMPOSITION_MS_MAX - 1, 2**23 - 1])
+    def test_an_absurd_composition_time_is_set_to_zero(self, composition_ms: int) -> None:
+        timeline = Timeline([VIDEO])
+        (sample,) = timeline.place(video(0, composition_ms))
+        assert sample.pts_ticks == sample.dts_ticks
+        assert timeline.repairs == {Repair.COMPOSITION_TIME: 1}
+
+    @pytest.mark.parametrize("step_ms", [0, -1, -STEP_BACK_MS_MAX])
+    def test_a_decode_time_that_does_not_rise_is_nudged_and_keeps_its_presentation(self, step_ms: int) -> None:
+        timeline = Timeline([VIDEO])
+        first, second, third = place(timeline, [video(1000), video(1000 + step_ms, 1066), video(1033)])
+        assert second.dts_ticks == first.dts_ticks + 1
+        assert second.pts_ticks == first.pts_ticks + 66 * 90
+        assert third.dts_ticks == first.dts_ticks + 33 * 90
+        assert timeline.repairs == {Repair.NON_MONOTONIC_DTS: 1}
+
+    def test_a_clock_that_creeps_back_is_noticed_in_the_end(self) -> None:
+        timeline = Timeline([VIDEO])
+        place(timeline, [video(10_000 - 150 * index) for index in range(10)])
+        assert timeline.breaks > 0
+
+    def test_a_key_flag_and_the_payload_pass_unchanged(self) -> None:
+        packet = MediaPacket(VIDEO.track_id, 5, 5, False, b"frame")
+        (sample,) = Timeline([VIDEO]).place(packet)
+        assert sample.payload is packet.payload
+        assert not sample.is_keyframe
+
+
+class TestAudio:
+    @pytest.mark.parametrize("track", [AUDIO, AUDIO_44100], ids=["48k", "44k1"])
+    def test_frames_are_counted_not_timed(self, track: Track) -> None:
+        timeline = Timeline([track])
+        samples = place(timeline, audio_packets(track, duration_s=60))
+        first = samples[0].dts_ticks
+        assert first == START_MS * track.timescale // 1000
+        assert [sample.dts_ticks for sample in samples] == [first + index * 1024 for index in range(len(samples))]
+        assert not timeline.repairs
+
+    def test_jitter_within_the_tolerance_changes_nothing(self) -> None:
+        timeline = Timeline([AUDIO])
+        packets = shifted(audio_packets(duration_s=2), 500)
+        late = [
+            dataclasses.replace(packet, dts_ms=packet.dts_ms + index * 7 % AUDIO_DRIFT_MS_MAX)
+            for index, packet in enumerate(packets)
+        ]
+        samples = place(timeline, late)
+        assert {round(step, 3) for step in steps_ms(samples, AUDIO)} == {21.333}
+        assert not timeline.repairs
+
+    def test_missing_sound_leaves_a_gap(self) -> None:
+        timeline = Timeline([AUDIO])
+        packets = list(audio_packets(duration_s=1))
+        samples = place(timeline, packets[:10] + packets[15:])
+        assert steps_ms(samples, AUDIO)[9] == pytest.approx(6 * 1024 / 48, abs=1)
+        assert timeline.repairs == {Repair.AUDIO_GAP: 1}
+
+    def test_doubled_sound_is_dropped(self) -> None:
+        timeline = Timeline([AUDIO])
+        packets = list(audio_packets(duration_s=1))
+        samples = place(timeline, packets[:10] + packets[7:])
+        assert {round(step, 3) for step in steps_ms(samples, AUDIO)} == {21.333}
+        assert timeline.repairs == {Repair.AUDIO_OVERLAP: 3}
+
+    @pytest.mark.parametrize(("rate_error", "repair"), [(1.001, Repair.AUDIO_GAP), (0.999, Repair.AUDIO_OVERLAP)])
+    def test_a_sample_clock_that_is_off_never_drifts_past_the_tolerance(
+        self, rate_error: float, repair: Repair
+    ) -> None:
+        timeline = Timeline([AUDIO])
+        for index in range(20_000):
+            wire_ms = int(index * rate_error * 1024 / 48)
+            for sample in timeline.place(audio(wire_ms)):
+                assert abs(sample.dts_ticks / 48 - START_MS - wire_ms) <= AUDIO_DRIFT_MS_MAX + 1
+        assert set(timeline.repairs) == {repair}
+
+    def test_audio_without_a_fixed_frame_is_timed_by_the_wire(self) -> None:
+        track = dataclasses.replace(AUDIO, frame_ticks=0)
+        samples = place(Timeline([track]), [audio(0), audio(20), audio(80)])
+        assert steps_ms(samples, track) == [20, 60]
+
+
+class TestTwoTracks:
+    @pytest.mark.parametrize("audio_start_ms", [-4000, -21, 0, 33, 4000])
+    def test_they_keep_their_distance_and_nothing_is_negative(self, audio_start_ms: int) -> None:
+        timeline = Timeline([VIDEO, AUDIO])
+        samples = place(timeline, [video(0, 0), audio(audio_start_ms), video(33, -4000)])
+        assert times_ms(samples, AUDIO)[0] - times_ms(samples, VIDEO)[0] == audio_start_ms
+        assert min(min(sample.dts_ticks, sample.pts_ticks) for sample in samples) >= 0
+        assert not timeline.repairs
+
+    def test_a_track_that_joins_late_joins_at_its_time(self) -> None:
+        timeline = Timeline([VIDEO, AUDIO])
+        samples = place(
+            timeline, interleave(video_packets(duration_s=12), audio_packets(start_ms=10_000, duration_s=1))
+        )
+        assert times_ms(samples, AUDIO)[0] == START_MS + 10_000
+        assert not timeline.repairs
+
+    @pytest.mark.parametrize("base_ms", [3_600_000, -3_600_000, 2**32])
+    def test_a_track_on_a_clock_of_its_own_starts_beside_the_other(self, base_ms: int) -> None:
+        timeline = Timeline([VIDEO, AUDIO])
+        packets = []
+        for frame, sound in zip(video_packets(duration_s=2), audio_packets(duration_s=2), strict=False):
+            packets += [frame, *shifted([sound], base_ms)]
+        samples = place(timeline, packets)
+        assert times_ms(samples, AUDIO)[0] == times_ms(samples, VIDEO)[0]
+        assert timeline.repairs == {Repair.BASE: 1}
+
+    @pytest.mark.parametrize(
+        ("rate", "track"), [(Fraction(60), AUDIO), (Fraction(24_000, 1001), AUDIO_44100)], ids=["60", "23.976"]
+    )
+    def test_after_twenty_minutes_they_are_where_the_wire_put_them(self, rate: Fraction, track: Track) -> None:
+        timeline = Timeline([VIDEO, track])
+        for packet in interleave(video_packets(rate, 1200), audio_packets(track, 1200)):
+            (sample,) = timeline.place(packet)
+            timescale = 90_000 if packet.track_id == VIDEO.track_id else track.timescale
+            assert abs(sample.dts_ticks * 1000 / timescale - START_MS - packet.dts_ms) <= 1.001
+        assert not timeline.repairs
+
+
+class TestJump:
+    """A clock that leaps: the timeline goes on."""
+
+    @pytest.mark.parametrize("jump_ms", [JUMP_MS_MAX + 200, 3_600_000, 2**32, -500, -1500, -3_600_000, -(2**32)])
+    @pytest.mark.parametrize("offset_ms", [-90, -10, 0, 10, 90])
+    def test_both_tracks_are_moved_together(self, jump_ms: int, offset_ms: int) -> None:
+        def run() -> list[MediaPacket]:
+            return interleave(video_packets(duration_s=4), audio_packets(duration_s=4, start_ms=offset_ms))
+
+        timeline = Timeline([VIDEO, AUDIO])
+        before = run()
+        # Back by 1.5 s or forward by hours: relative to where the stream was, 4 s on.
+        samples = place(timeline, before + shifted(run(), 4000 + jump_ms))
+        for track, frame_ms in ((VIDEO, 34), (AUDIO, 22)):
+            steps = steps_ms(samples, track)
+            assert min(steps) > 0
+            assert max(steps) <= frame_ms + 2 * abs(offset_ms) + 40, "it goes on at once"
+        after = len(before)
+        drift = [times_ms(part, AUDIO)[-1] - times_ms(part, VIDEO)[-1] for part in (samples[:after], samples[after:])]
+        assert abs(drift[1] - drift[0]) <= AUDIO_DRIFT_MS_MAX + 1, "they keep their distance"
+        assert timeline.breaks == 1
+
+    def test_a_single_outlier_is_a_leap_there_and_back(self) -> None:
+        timeline = Timeline([VIDEO, AUDIO])
+        packets = interleave(video_packets(duration_s=4), audio_packets(duration_s=4))
+        outlier = next(i for i, p in enumerate(packets) if i > 100 and p.track_id == VIDEO.track_id)
+        samples = place(
+            timeline,
+            [*packets[:outlier], *shifted([packets[outlier]], 7_200_000), *packets[outlier + 1 :]],
+        )
+        assert timeline.breaks == 1
+        assert max(steps_ms(samples, VIDEO)) <= 70
+        for track in (VIDEO, AUDIO):
+            sent_ms = [packet.dts_ms for packet in packets if packet.track_id == track.track_id]
+            assert times_ms(samples, track)[-1] == pytest.approx(START_MS + sent_ms[-1], abs=1)
+
+    def test_a_track_that_pauses_while_the_other_goes_on_has_not_leapt(self) -> None:
+        timeline = Timeline([VIDEO, AUDIO])
+        packets = interleave(
+            video_packets(duration_s=2),
+            audio_packets(duration_s=30),
+            video_packets(duration_s=2, start_ms=25_000),
+        )
+        samples = place(timeline, packets)
+        assert max(steps_ms(samples, VIDEO)) == 25_000 - 1966
+        assert not timeline.repairs
+
+    def test_a_pause_of_all_tracks_up_to_the_limit_is_kept(self) -> None:
+        samples = place(Timeline([VIDEO]), [video(0), video(33), video(33 + JUMP_MS_MAX)])
+        assert steps_ms(samples, VIDEO) == [33, JUMP_MS_MAX]
+
+    def test_a_pause_past_the_limit_is_closed_to_one_frame(self) -> None:
+        samples = place(Timeline([VIDEO]), [video(0), video(33), video(34 + JUMP_MS_MAX)])
+        assert steps_ms(samples, VIDEO) == [33, 33]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([VIDEO.track_id, AUDIO.track_id]),
+            st.sampled_from([0, 1, -1, 20, 33, 34, -201, 5001, -5000, 10**7, -(10**7), 2**32, -(2**32)]),
+            st.sampled_from([0, -33, 67, 6000, -(2**23)]),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_the_wire_says_the_timeline_rises_and_stays_continuous(
+    wire: list[tuple[int, int, int]],
+) -> None:
+    timeline = Timeline([VIDEO, AUDIO])
+    now = {VIDEO.track_id: 0, AUDIO.track_id: 0}
+    last: dict[int, int] = {}
+    newest_ms = float(START_MS)
+    for track_id, step_ms, composition_ms in wire:
+        now[track_id] += step_ms
+        packet = MediaPacket(track_id, now[track_id], now[track_id] + composition_ms, True, b"")
+        for sample in timeline.place(packet):
+            assert sample.dts_ticks > last.get(track_id, -1)
+            assert sample.pts_ticks >= 0
+            last[track_id] = sample.dts_ticks
+            time_ms = sample.dts_ticks / (90 if track_id == VIDEO.track_id else 48)
+            assert time_ms <= newest_ms + JUMP_MS_MAX + 1000
+            newest_ms = max(newest_ms, time_ms)
