@@ -1,0 +1,1 @@
+"""One module for each schema step. A step that was released never changes."""

@@ -1,0 +1,57 @@
+"""PostgreSQL as the key store, by URL: ``postgresql+asyncpg://user:password@host/database``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from streamd.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+# A publish needs a connection for about a millisecond; a server's default is 100 for all its clients.
+CONNECTIONS_MAX = 10
+# Seconds to connect, and for one statement; a publisher waits for the answer (verify_timeout_s is 5).
+CONNECT_TIMEOUT_S = 4.0
+COMMAND_TIMEOUT_S = 4.0
+
+
+def create_postgres_engine(url: URL) -> AsyncEngine:
+    """An engine on a PostgreSQL database; connects at the first use.
+
+    Args:
+        url: ``postgresql+asyncpg://…``.
+
+    Raises:
+        StoreUnavailableError: asyncpg is not installed.
+    """
+    try:
+        engine = _create(url)
+    except ModuleNotFoundError as exc:
+        raise StoreUnavailableError(
+            "PostgreSQL as the key store needs asyncpg: pip install 'streamd[postgresql]'"
+        ) from exc
+    return engine
+
+
+def connect_errors() -> tuple[type[Exception], ...]:
+    """What asyncpg raises while it connects, which SQLAlchemy passes on as it is."""
+    import asyncpg  # type: ignore[import-untyped]  # an optional dependency without types
+
+    return (asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def _create(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        # A connection that died while it lay in the pool (a restart of PostgreSQL) is replaced, not handed out.
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S},
+    )

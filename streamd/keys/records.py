@@ -1,0 +1,140 @@
+"""What the key service and its store speak of: users, keys, audit rows, and pages of them."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+# CONTRACT.md, RTMP: "A user has one channel, named like the user".
+USER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
+
+_Item = TypeVar("_Item")
+
+
+class KeyState(enum.StrEnum):
+    """What a key is worth at a moment, its user's state apart."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class UserState(enum.StrEnum):
+    """Whether a user may broadcast."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks for a change, as the audit log names them."""
+
+    name: str
+    """Name of the token or tool: ``admin``, ``cli``, ``streamd`` for the server itself."""
+    address: str = ""
+    """IP address the request came from; empty where it came over no network."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A user, who is also the channel of that name."""
+
+    name: str
+    state: UserState
+    created_at: datetime
+    suspended_at: datetime | None = None
+    suspend_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """Everything about a stream key but its secret."""
+
+    sequence: int
+    """Running number in the store, from 1: the cursor of a list."""
+    key_id: str
+    user: str
+    label: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    """When it stops to work; None is never."""
+    revoked_at: datetime | None = None
+    revoke_reason: str = ""
+    revoked_by: str = ""
+    replaced_by: str | None = None
+    """Id of the key it was rotated to."""
+    closed_streams: tuple[str, ...] = ()
+    """Names of the streams that its revocation closed."""
+    last_used_at: datetime | None = None
+    """When it last opened a stream."""
+    last_used_address: str = ""
+
+    def state_at(self, now: datetime) -> KeyState:
+        """What the key is worth at ``now``; a key is dead from the instant it expires."""
+        if self.revoked_at is not None:
+            return KeyState.REVOKED
+        if self.expires_at is not None and self.expires_at <= now:
+            return KeyState.EXPIRED
+        return KeyState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStanding:
+    """What decides over a publish: the row of a key and the state of its user, read together."""
+
+    key_id: str
+    user: str
+    secret_hash: bytes
+    expires_at: datetime | None
+    is_revoked: bool
+    is_suspended: bool
+    """The user is suspended."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """That a key opened a stream."""
+
+    at: datetime
+    address: str
+    """IP address of the publisher."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change, before it has its number."""
+
+    at: datetime
+    actor: str
+    action: str
+    """``noun.past_verb``: ``key.issued``, ``key.rotated``, ``key.revoked``, ``user.suspended``…"""
+    address: str = ""
+    """Where the request came from."""
+    user: str | None = None
+    key_id: str | None = None
+    stream: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One row of the append-only audit log."""
+
+    sequence: int
+    """Running number, from 1: the cursor of a list."""
+    entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_Item]):
+    """A piece of a list, in the order of its cursor."""
+
+    items: Sequence[_Item]
+    has_more: bool
+    """There are items after the last of these."""

@@ -1,0 +1,115 @@
+"""The tables of the key store, for SQLite and PostgreSQL alike.
+
+What the tables look like in a database is made by the migrations; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+
+# Named constraints, so that a later migration can change them by name on either database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant, aware and in UTC on the Python side.
+
+    PostgreSQL keeps ``timestamptz``. SQLite has no type for time; SQLAlchemy keeps text there, to
+    the microsecond and without a zone, which sorts as the instants do because all of it is UTC.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a naive time, which could mean any instant."""
+        del dialect
+        if value is None:
+            return None
+        assert value.tzinfo is not None
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Give SQLite's text its zone back."""
+        del dialect
+        if value is None:
+            return None
+        assert isinstance(value, datetime)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# A running number. SQLite numbers a table by itself only through a column declared INTEGER.
+Sequence = BigInteger().with_variant(Integer(), "sqlite")
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    # A user is suspended while this is set.
+    Column("suspended_at", UtcDateTime),
+    Column("suspend_reason", Text, nullable=False, server_default=""),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("sequence", Sequence, primary_key=True),
+    Column("key_id", String(32), nullable=False, unique=True),
+    Column("user", String(64), ForeignKey("users.name"), nullable=False),
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("revoke_reason", Text, nullable=False, server_default=""),
+    Column("revoked_by", Text, nullable=False, server_default=""),
+    Column("replaced_by", String(32)),
+    # Stream names, which hold no spaces, with a space between.
+    Column("closed_streams", Text, nullable=False, server_default=""),
+    Column("last_used_at", UtcDateTime),
+    Column("last_used_address", Text, nullable=False, server_default=""),
+    Index(None, "user", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+# Rows are only ever added: triggers made by the migration refuse UPDATE and DELETE.
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", Sequence, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("user", String(64)),
+    Column("key_id", String(32)),
+    Column("stream", String(64)),
+    Column("reason", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,660 @@
+"""The key service: who may publish, and the one act by which a key stops to.
+
+A publish is admitted by an ``Admission``, which lives as long as what it admitted. When a key dies
+(revoked, rotated away, expired, its user suspended) the service ends every admission of it and
+has the streams closed, before the call that killed it returns. DESIGN.md 8 and 9.
+
+The race between a verification and a death
+-------------------------------------------
+A verification reads the store, and the store is elsewhere: between its read and the moment its
+stream is registered, a revocation can commit. Everything here runs on one event loop, so a step
+without ``await`` is indivisible. Four steps in two tasks matter:
+
+- verify:  (V1) the store is read … (V2) the admission is made, and handed to the caller …
+  (V3) the caller asks ``is_admissible`` and, in the same step, registers the stream.
+- revoke:  (R1) the store commits … (R2) the service counts a change and ends all admissions
+  of the key … (R3) the registry closes the streams of the key.
+
+In every order no stream is left running:
+
+- V1 after R1: the read sees the dead key and refuses.
+- V1 before R1, V2 after R2: V2 sees that a change was counted since V1 and reads again; the new
+  read is after R1.
+- V2 before R2, V3 after R2: R2 has ended the admission; ``is_admissible`` says no.
+- V3 before R2: the stream is registered when R3 looks for it, and is closed.
+
+A revocation runs in a task of its own, so that a caller who goes away between R1 and R3 does not
+stop it half-way. Deaths that happen outside of this process (the command line on the store
+itself, another server on the same PostgreSQL) are found by ``sweep``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+import unicodedata
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from streamd.clock import Clock
+from streamd.errors import KeyNotFoundError, KeyRejectedError, KeyRequestError, StoreUnavailableError, UserNotFoundError
+from streamd.keys.records import (
+    USER_NAME,
+    Actor,
+    AuditEntry,
+    AuditRecord,
+    KeyRecord,
+    KeyStanding,
+    KeyState,
+    KeyUse,
+    Page,
+    UserRecord,
+    UserState,
+)
+from streamd.keys.secret import hash_secret, secret_matches
+from streamd.keys.store import KeyStore
+from streamd.keys.stream_key import StreamKey, is_key_id
+
+log = logging.getLogger(__name__)
+
+# What an operator reads in a list; longer belongs into his own books.
+LABEL_LENGTH_MAX = 100
+REASON_LENGTH_MAX = 500
+# A rotation is over within days; whoever wants two keys for longer issues two.
+OVERLAP_S_MAX = 30 * 86_400
+# Items of one page; a page is built in one step of the loop.
+PAGE_LIMIT_MAX = 1_000
+# Last uses that wait to be written. Each is a distinct key that opened a stream since the last
+# sweep, so this passes only where the store cannot be written for long; then the oldest are lost.
+USES_WAITING_MAX = 10_000
+
+SERVER = Actor("streamd")
+"""The server itself, in the audit log: it closes streams of keys that expired."""
+
+_Result = TypeVar("_Result")
+
+
+class Denial(enum.StrEnum):
+    """Why a stream key was refused, for the log and the metrics; the publisher is told none of it."""
+
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"
+    """No such id, or not its secret."""
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+
+
+class StreamCloser(Protocol):
+    """Closes live streams by the keys that opened them; the live registry does."""
+
+    async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
+        """Close every stream that one of these keys opened, and wait until it is closed.
+
+        When it returns, the publisher's socket is closed, the playlists have ended and nobody
+        waits for more of them. Streams within their reconnect window are closed as well.
+
+        Args:
+            key_ids: Ids of keys that are dead.
+            reason: ``revoked``, ``expired`` or ``suspended``.
+
+        Returns:
+            Names of the streams that were closed by this call.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOptions:
+    """Settings of the key service."""
+
+    sweep_interval_s: float = 0.5
+    """Between two looks at what has expired. Expiry is a moment of wall time, which can be stepped, so it
+    is looked at and not slept until; half a second late is on time for a person."""
+    recheck_interval_s: float = 5.0
+    """Between two looks in the store for deaths that another process wrote there."""
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Admission:
+    """That a publish was admitted, and whether it still is.
+
+    Whoever runs a stream keeps its admission for as long as the stream may be fed (the reconnect
+    window too): the service knows of streams by their admissions, and holds these weakly.
+    """
+
+    key_id: str
+    user: str
+    """The user, and so the channel."""
+    expires_at: datetime | None = None
+    """When the key dies by itself; moves when the key is rotated."""
+    ended_by: Denial | None = field(default=None, init=False)
+    """Why it is over; None while it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key at the one moment when its secret is known."""
+
+    record: KeyRecord
+    stream_key: StreamKey
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeResult:
+    """A revocation that is done."""
+
+    key_id: str
+    revoked_at: datetime
+    closed: tuple[str, ...]
+    """Names of the streams that it closed; the same when asked again."""
+
+
+class KeyService:
+    """Issues, verifies, rotates and revokes stream keys.
+
+    Args:
+        store: Where they are kept; started by the owner.
+        clock: Wall time decides over expiry.
+        options: Intervals.
+        sleep: How ``run`` waits; tests pass their own.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        clock: Clock,
+        options: KeyOptions | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._options = options or KeyOptions()
+        self._sleep = sleep
+        self._closer: StreamCloser | None = None
+        self._admissions: weakref.WeakSet[Admission] = weakref.WeakSet()
+        self._suspended: set[str] = set()
+        # Changes of any key's standing so far: who sees it move while the store is read, reads again.
+        self._changes = 0
+        self._uses: dict[str, KeyUse] = {}
+        self._acts: set[asyncio.Task[Any]] = set()
+        self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
+        self._recheck_at = clock.monotonic() + self._options.recheck_interval_s
+        self._store_failed = False
+
+    def attach(self, closer: StreamCloser) -> None:
+        """Say who closes streams. Without one (the command line on the store) there are none to close."""
+        self._closer = closer
+
+    async def start(self) -> None:
+        """Read what must be known without asking the store.
+
+        Raises:
+            StoreUnavailableError: The store cannot be read.
+        """
+        self._suspended = await self._store.suspended_users()
+
+    async def run(self) -> None:
+        """Sweep for ever; cancel to stop."""
+        while True:
+            await self._sleep(self._options.sweep_interval_s)
+            try:
+                await self.sweep()
+            except StoreUnavailableError as exc:
+                if not self._store_failed:
+                    log.warning("store.failed", extra={"reason": str(exc)})
+                self._store_failed = True
+            except Exception:
+                # The one who closes streams of dead keys must not die of one that cannot be closed.
+                log.exception("sweep.failed")
+            else:
+                if self._store_failed:
+                    log.info("store.recovered")
+                self._store_failed = False
+
+    async def close(self) -> None:
+        """Finish what was begun and write what waits to be written; the store stays open."""
+        while self._acts:
+            await asyncio.wait(self._acts)
+        with contextlib.suppress(StoreUnavailableError):
+            await self._flush_uses()
+
+    async def check(self) -> None:
+        """See whether a publish could be verified now.
+
+        Raises:
+            StoreUnavailableError: The store cannot be asked.
+        """
+        await self._store.check()
+
+    # -- publishing -----------------------------------------------------------------------------
+
+    async def verify(self, stream_key: str, peer_address: str) -> Admission:
+        """Decide over a publish.
+
+        Unknown, wrong, expired, revoked and suspended take the same way: one look-up, one hash, one
+        comparison. Only what does not even have the form of a key is refused without, and the
+        form is no secret.
+
+        Args:
+            stream_key: What the publisher gave as stream name, without a query.
+            peer_address: IP address it came from.
+
+        Returns:
+            The admission: ask ``is_admissible`` in the step that registers the stream, and keep it.
+
+        Raises:
+            KeyRejectedError: The key does not open a channel.
+            StoreUnavailableError: It cannot be known; the publish is refused.
+        """
+        shown = StreamKey.parse(stream_key)
+        if shown is None:
+            raise KeyRejectedError(Denial.MALFORMED)
+        while True:
+            changes = self._changes
+            standing = await self._store.standing(shown.key_id)
+            if changes == self._changes:
+                break
+        # From here on nothing is awaited (see the module's docstring, V2).
+        matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
+        if standing is None or not matches:
+            raise KeyRejectedError(Denial.UNKNOWN, shown.key_id)
+        if (denial := self._denial(standing)) is not None:
+            raise KeyRejectedError(denial, shown.key_id)
+        admission = Admission(standing.key_id, standing.user, standing.expires_at)
+        self._admissions.add(admission)
+        self._note_use(standing.key_id, KeyUse(self._clock.now(), peer_address))
+        return admission
+
+    def is_admissible(self, admission: Admission) -> bool:
+        """Whether an admission still holds.
+
+        The registry asks in the step in which it registers the stream: nothing may be awaited
+        between the two.
+        """
+        return admission.ended_by is None and not self._has_expired(admission)
+
+    def is_suspended(self, user: str) -> bool:
+        """Whether a user is suspended, without asking the store.
+
+        What another process did is known after ``recheck_interval_s`` at the latest.
+        """
+        return user in self._suspended
+
+    # -- keys -----------------------------------------------------------------------------------
+
+    async def issue(self, user: str, *, by: Actor, label: str = "", expires_at: datetime | None = None) -> IssuedKey:
+        """Make a key. An unknown user is created.
+
+        Args:
+            user: Whose it is.
+            by: Who asks.
+            label: What it is for, in the operator's words.
+            expires_at: When it stops to work; None is never.
+
+        Raises:
+            KeyRequestError: A name, label or date that cannot be.
+            StoreUnavailableError: It could not be written; there is no key.
+        """
+        now = self._clock.now()
+        if not USER_NAME.fullmatch(user):
+            raise KeyRequestError(
+                "a user name is 2 to 64 small letters, digits, '-' and '_', and begins with a letter or digit"
+            )
+        if expires_at is not None and expires_at <= now:
+            raise KeyRequestError("expires_at is in the past")
+        stream_key = StreamKey.generate()
+        record = await self._store.add_key(
+            key_id=stream_key.key_id,
+            secret_hash=hash_secret(stream_key.key_id, stream_key.secret),
+            user=user,
+            label=_text(label, "label", LABEL_LENGTH_MAX),
+            expires_at=expires_at,
+            now=now,
+            by=by,
+        )
+        log.info("key.issued", extra={"key_id": record.key_id, "user": user, "by": by.name})
+        return IssuedKey(record, stream_key)
+
+    async def get_key(self, key_id: str) -> KeyRecord:
+        """One key.
+
+        Raises:
+            KeyNotFoundError: There is none with this id.
+            StoreUnavailableError: The store cannot be read.
+        """
+        return self._with_use(await self._store.get_key(_checked_key_id(key_id)))
+
+    def state_of(self, record: KeyRecord) -> KeyState:
+        """What a key is worth now."""
+        return record.state_at(self._clock.now())
+
+    async def list_keys(
+        self, *, user: str | None = None, state: KeyState | None = None, after: int = 0, limit: int = 100
+    ) -> Page[KeyRecord]:
+        """Keys in the order they were issued.
+
+        Args:
+            user: Only keys of this user.
+            state: Only keys in this state now.
+            after: ``sequence`` of the last key of the page before; 0 for the first page.
+            limit: How many at most, up to ``PAGE_LIMIT_MAX``.
+        """
+        page = await self._store.list_keys(
+            user=user, state=state, now=self._clock.now(), after=after, limit=min(limit, PAGE_LIMIT_MAX)
+        )
+        return Page([self._with_use(record) for record in page.items], page.has_more)
+
+    async def rotate(self, key_id: str, *, by: Actor, overlap_s: float = 0) -> IssuedKey:
+        """Replace a key by a new one for the same user, with the same label and expiry.
+
+        A rotation gives a new secret, not more time: a key that was to end on a day is replaced by one
+        that ends on that day.
+
+        Args:
+            key_id: The key to replace.
+            by: Who asks.
+            overlap_s: Seconds for which the old key goes on working. At their end, or at once where
+                it is 0, the old key dies and a stream that runs on it is closed.
+
+        Raises:
+            KeyRequestError: An overlap that cannot be.
+            KeyNotFoundError: There is no such key.
+            KeyStateError: It is revoked, expired, or was rotated before.
+            StoreUnavailableError: It could not be written; nothing has changed.
+        """
+        if not 0 <= overlap_s <= OVERLAP_S_MAX:
+            raise KeyRequestError(f"overlap_s is from 0 to {OVERLAP_S_MAX} (30 days)")
+        return await self._act(self._rotate(_checked_key_id(key_id), overlap_s, by))
+
+    async def revoke(self, key_id: str, *, by: Actor, reason: str = "") -> RevokeResult:
+        """Kill a key, and close what runs on it; when it returns, all of that is done.
+
+        Revoking again answers the same. Two at the same time are one.
+
+        Args:
+            key_id: The key.
+            by: Who asks.
+            reason: Why, in the operator's words.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            KeyNotFoundError: There is no such key.
+            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+        """
+        reason = _text(reason, "reason", REASON_LENGTH_MAX)
+        task = self._revocations.get(_checked_key_id(key_id))
+        if task is None:
+            task = self._begin(self._revoke(key_id, reason, by))
+            self._revocations[key_id] = task
+            task.add_done_callback(lambda _: self._revocations.pop(key_id))
+        return await asyncio.shield(task)
+
+    # -- users ----------------------------------------------------------------------------------
+
+    async def get_user(self, name: str) -> UserRecord:
+        """One user.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: The store cannot be read.
+        """
+        return await self._store.get_user(_checked_user_name(name))
+
+    async def list_users(
+        self, *, state: UserState | None = None, after: str = "", limit: int = 100
+    ) -> Page[UserRecord]:
+        """Users in the order of their names.
+
+        Args:
+            state: Only users in this state.
+            after: Name of the last user of the page before; empty for the first page.
+            limit: How many at most, up to ``PAGE_LIMIT_MAX``.
+        """
+        return await self._store.list_users(state=state, after=after, limit=min(limit, PAGE_LIMIT_MAX))
+
+    async def suspend(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
+        """Suspend a user: none of the user's keys opens a stream, and what runs is closed when it returns.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+        """
+        return await self._act(self._suspend(_checked_user_name(name), _text(reason, "reason", REASON_LENGTH_MAX), by))
+
+    async def restore(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
+        """End a user's suspension; the user's keys work again, so far as they are active.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written.
+        """
+        return await self._act(self._restore(_checked_user_name(name), _text(reason, "reason", REASON_LENGTH_MAX), by))
+
+    # -- audit ----------------------------------------------------------------------------------
+
+    async def list_audit(self, *, after: int = 0, limit: int = 100) -> Page[AuditRecord]:
+        """Audit rows in the order they were written.
+
+        Args:
+            after: ``sequence`` of the last row of the page before; 0 for the first page.
+            limit: How many at most, up to ``PAGE_LIMIT_MAX``.
+        """
+        return await self._store.list_audit(after=after, limit=min(limit, PAGE_LIMIT_MAX))
+
+    async def record_kick(self, stream: str, *, by: Actor, reason: str = "") -> None:
+        """Write into the audit log that a stream was kicked.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            StoreUnavailableError: It could not be written.
+        """
+        reason = _text(reason, "reason", REASON_LENGTH_MAX)
+        await self._store.append_audit(
+            [AuditEntry(self._clock.now(), by.name, "stream.kicked", address=by.address, stream=stream, reason=reason)]
+        )
+
+    # -- what dies by itself or elsewhere -------------------------------------------------------
+
+    async def sweep(self) -> None:
+        """Close the streams of keys that have died without a call to this service.
+
+        Keys that have expired at every sweep; keys that another process killed, suspended or gave
+        another expiry, each ``recheck_interval_s``. Running streams go on while the store cannot
+        be read.
+
+        Raises:
+            StoreUnavailableError: The store cannot be asked; what had expired is closed all the same.
+        """
+        expired = {a.key_id for a in self._admissions if a.ended_by is None and self._has_expired(a)}
+        await self._end(expired, Denial.EXPIRED, SERVER)
+        await self._flush_uses()
+        if self._clock.monotonic() >= self._recheck_at:
+            self._recheck_at = self._clock.monotonic() + self._options.recheck_interval_s
+            await self._recheck()
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    async def _rotate(self, key_id: str, overlap_s: float, by: Actor) -> IssuedKey:
+        now = self._clock.now()
+        stream_key = StreamKey.generate()
+        old, new = await self._store.rotate_key(
+            key_id,
+            new_key_id=stream_key.key_id,
+            new_secret_hash=hash_secret(stream_key.key_id, stream_key.secret),
+            old_until=now + timedelta(seconds=overlap_s),
+            now=now,
+            by=by,
+        )
+        self._changes += 1
+        for admission in self._admissions:
+            if admission.key_id == key_id:
+                admission.expires_at = old.expires_at
+        if old.revoked_at is not None:
+            await self._end_revoked(old, by)
+        log.info("key.rotated", extra={"key_id": key_id, "new_key_id": new.key_id, "by": by.name})
+        return IssuedKey(new, stream_key)
+
+    async def _revoke(self, key_id: str, reason: str, by: Actor) -> RevokeResult:
+        record = await self._store.revoke_key(key_id, reason=reason, now=self._clock.now(), by=by)
+        self._changes += 1
+        closed = await self._end_revoked(record, by)
+        log.info("key.revoked", extra={"key_id": key_id, "user": record.user, "by": by.name, "closed": closed})
+        assert record.revoked_at is not None
+        return RevokeResult(key_id, record.revoked_at, closed)
+
+    async def _end_revoked(self, record: KeyRecord, by: Actor) -> tuple[str, ...]:
+        """Close what runs on a revoked key; all that its revocation has closed, now and before."""
+        closed_now = await self._end({record.key_id}, Denial.REVOKED, by)
+        closed = tuple(dict.fromkeys((*record.closed_streams, *closed_now)))
+        if closed != record.closed_streams:
+            try:
+                await self._store.record_closed(record.key_id, closed)
+            except StoreUnavailableError as exc:
+                # The key is dead and dark, which is what was asked; the answer says it, the store does not.
+                log.warning("closed_streams.lost", extra={"key_id": record.key_id, "reason": str(exc)})
+        return closed
+
+    async def _suspend(self, name: str, reason: str, by: Actor) -> UserRecord:
+        user, key_ids = await self._store.suspend_user(name, reason=reason, now=self._clock.now(), by=by)
+        self._changes += 1
+        self._suspended.add(name)
+        # A key that another process issued while this was committed is not among the store's answer.
+        key_ids |= {a.key_id for a in self._admissions if a.user == name}
+        closed = await self._end(key_ids, Denial.SUSPENDED, by)
+        log.info("user.suspended", extra={"user": name, "by": by.name, "closed": closed})
+        return user
+
+    async def _restore(self, name: str, reason: str, by: Actor) -> UserRecord:
+        user = await self._store.restore_user(name, reason=reason, now=self._clock.now(), by=by)
+        self._changes += 1
+        self._suspended.discard(name)
+        log.info("user.restored", extra={"user": name, "by": by.name})
+        return user
+
+    async def _end(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
+        """End the admissions of dead keys, then close their streams: R2 and R3."""
+        for admission in self._admissions:
+            if admission.key_id in key_ids and admission.ended_by is None:
+                admission.ended_by = denial
+        if self._closer is None or not key_ids:
+            return []
+        closed = await self._closer.close_streams(key_ids, denial)
+        if closed:
+            now = self._clock.now()
+            key_id = next(iter(key_ids)) if len(key_ids) == 1 else None
+            try:
+                await self._store.append_audit(
+                    AuditEntry(now, by.name, "stream.closed", by.address, key_id=key_id, stream=name, reason=denial)
+                    for name in closed
+                )
+            except StoreUnavailableError as exc:
+                log.warning("audit.lost", extra={"closed": closed, "reason": str(exc)})
+        return closed
+
+    async def _recheck(self) -> None:
+        """Look in the store for what another process has changed."""
+        asked = {a.key_id for a in self._admissions}
+        changes = self._changes
+        suspended = await self._store.suspended_users()
+        standings = await self._store.standings(asked)
+        if changes != self._changes:
+            # What was read may be from before a change of our own: look again at the next sweep.
+            self._recheck_at = self._clock.monotonic()
+            return
+        self._changes += suspended != self._suspended
+        self._suspended = suspended
+        dead: dict[Denial, set[str]] = {}
+        for admission in self._admissions:
+            if admission.key_id not in asked:
+                continue
+            standing = standings.get(admission.key_id)
+            if standing is not None:
+                admission.expires_at = standing.expires_at
+            if (denial := self._denial(standing)) is not None:
+                dead.setdefault(denial, set()).add(admission.key_id)
+        for denial, key_ids in dead.items():
+            # Verifications that are reading now may have read before the other process wrote.
+            self._changes += 1
+            await self._end(key_ids, denial, SERVER)
+
+    def _denial(self, standing: KeyStanding | None) -> Denial | None:
+        """Why a key opens nothing; None where it opens its channel."""
+        if standing is None:
+            return Denial.UNKNOWN
+        if standing.is_revoked:
+            return Denial.REVOKED
+        if standing.expires_at is not None and standing.expires_at <= self._clock.now():
+            return Denial.EXPIRED
+        return Denial.SUSPENDED if standing.is_suspended else None
+
+    def _has_expired(self, admission: Admission) -> bool:
+        return admission.expires_at is not None and admission.expires_at <= self._clock.now()
+
+    def _begin(self, act: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """Start an act that goes to its end whoever waits for it."""
+        task = asyncio.create_task(act)
+        self._acts.add(task)
+        task.add_done_callback(self._acts.discard)
+        return task
+
+    async def _act(self, act: Coroutine[Any, Any, _Result]) -> _Result:
+        return await asyncio.shield(self._begin(act))
+
+    def _note_use(self, key_id: str, use: KeyUse) -> None:
+        self._uses.pop(key_id, None)
+        self._uses[key_id] = use
+        if len(self._uses) > USES_WAITING_MAX:
+            del self._uses[next(iter(self._uses))]
+
+    async def _flush_uses(self) -> None:
+        uses, self._uses = self._uses, {}
+        if not uses:
+            return
+        try:
+            await self._store.record_uses(uses)
+        except StoreUnavailableError:
+            newer, self._uses = self._uses, uses
+            for key_id, use in newer.items():
+                self._note_use(key_id, use)
+            raise
+
+    def _with_use(self, record: KeyRecord) -> KeyRecord:
+        """The record with a last use that waits to be written."""
+        use = self._uses.get(record.key_id)
+        if use is None:
+            return record
+        return replace(record, last_used_at=use.at, last_used_address=use.address)
+
+
+def _checked_key_id(key_id: str) -> str:
+    # What people take for an id may be a whole stream key: it goes no further than here.
+    if not is_key_id(key_id):
+        raise KeyNotFoundError
+    return key_id
+
+
+def _checked_user_name(user: str) -> str:
+    if not USER_NAME.fullmatch(user):
+        raise UserNotFoundError
+    return user
+
+
+def _text(value: str, name: str, length_max: int) -> str:
+    """Check a text that people write, for the store, lists and logs."""
+    value = value.strip()
+    if len(value) > length_max:
+        raise KeyRequestError(f"{name} has {len(value)} characters, {length_max} are allowed")
+    # Control characters, lone surrogates, line and paragraph separators: none belongs into one line of text.
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in value):
+        raise KeyRequestError(f"{name} holds a control character or line break")
+    if StreamKey.occurs_in(value):
+        raise KeyRequestError(f"{name} holds a stream key, which is never stored; name the key by its id")
+    return value

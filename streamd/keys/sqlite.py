@@ -1,0 +1,89 @@
+"""SQLite as the key store: durable, safe with a second process, and never blocking the loop.
+
+Spec: https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import create_async_engine
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+# How long a statement waits for another process (the command line, a backup) that holds the write
+# lock. Ours hold it for one small transaction, so five seconds only pass where something is stuck.
+BUSY_TIMEOUT_MS = 5_000
+# Reads run beside each other; each connection is a thread. Writes take turns (store.py).
+CONNECTIONS_MAX = 4
+# Execution option of a transaction that will write.
+WRITES = "streamd_writes"
+
+
+def create_sqlite_engine(url: URL) -> AsyncEngine:
+    """An engine on a database file, which is made when first connected to.
+
+    Args:
+        url: ``sqlite+aiosqlite:///path``.
+    """
+    engine = create_async_engine(
+        url,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=BUSY_TIMEOUT_MS / 1000,
+        # A value that fails to be stored must not be quoted in the error that says so.
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+    )
+    event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def probe(url: URL) -> None:
+    """Make the file if it is new, and open it once without the driver's thread; blocks as long as the disk does.
+
+    A connection that aiosqlite fails to open ends its thread only after the failure was told, which
+    is too late where the program ends because of it.
+
+    Raises:
+        sqlite3.Error: It cannot be opened, or is not a database.
+    """
+    with contextlib.suppress(OSError):  # sqlite3.connect says it better
+        # For nobody but us: addresses of publishers are in it. SQLite gives its -wal file the same mode.
+        Path(url.database or "").touch(mode=0o600)
+    with contextlib.closing(sqlite3.connect(url.database or "", timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
+        connection.execute("PRAGMA schema_version")
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    # The driver's own way to begin transactions starts them late and never for DDL; ours is _begin.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # WAL, "Performance Considerations": with NORMAL "transactions are … not durable" across a power
+        # loss. A revocation must be, so every commit is synced.
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        # A database file is somebody else's bytes: let no trigger or view in it call what could do harm.
+        cursor.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        # Nobody else knows of this connection yet, and its thread must end.
+        connection.close()
+        raise
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # lang_transaction: a DEFERRED transaction that reads first and then writes may fail with
+    # SQLITE_BUSY however long it is willing to wait; IMMEDIATE takes the write lock at the start.
+    # A read is one statement and so its own snapshot: it needs no transaction around it.
+    if connection.get_execution_options().get(WRITES, False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,521 @@
+"""The key store: users, keys and the audit log in SQLite or PostgreSQL.
+
+Every change is one transaction with its audit row in it, so that there is neither a change without
+a trace nor half a change. What the rules are is the service's business (service.py); here they are
+kept. A database that does not do as it is told is ``StoreUnavailableError``, in one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, null, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from streamd.errors import KeyNotFoundError, KeyStateError, StoreUnavailableError, UserNotFoundError
+from streamd.keys.migrations import migrate
+from streamd.keys.postgres import connect_errors, create_postgres_engine
+from streamd.keys.records import (
+    Actor,
+    AuditEntry,
+    AuditRecord,
+    KeyRecord,
+    KeyStanding,
+    KeyState,
+    KeyUse,
+    Page,
+    UserRecord,
+    UserState,
+)
+from streamd.keys.schema import audit, keys, users
+from streamd.keys.sqlite import WRITES, create_sqlite_engine, probe
+
+# Ids in one IN (…): far under SQLite's 32766 and PostgreSQL's 32767 bound values.
+IDS_PER_QUERY_MAX = 1_000
+
+# Everything but the hash, which leaves the store in a KeyStanding alone.
+_KEY_COLUMNS = [column for column in keys.c if column is not keys.c.secret_hash]
+
+
+class KeyStore:
+    """Users, keys and audit rows in one database.
+
+    Args:
+        database_url: ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://…``.
+
+    Raises:
+        StoreUnavailableError: The URL names a database that this store does not know, or whose
+            driver is missing.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        try:
+            self._url = make_url(database_url)
+        except ArgumentError:
+            # The URL may hold a password: it is not quoted.
+            raise StoreUnavailableError("the key store's database_url is not a URL") from None
+        self._turn: contextlib.AbstractAsyncContextManager[object]
+        self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, PoolTimeoutError, OSError, sqlite3.Error)
+        engine: AsyncEngine
+        match self._url.drivername:
+            case "sqlite+aiosqlite":
+                engine = create_sqlite_engine(self._url)
+                self._reader = engine
+                # SQLite has one writer at a time. Waiting for our own turn here is fair and wakes at
+                # once; waiting inside SQLite is polling, with pauses of up to 100 ms.
+                self._turn = asyncio.Lock()
+            case "postgresql+asyncpg":
+                engine = create_postgres_engine(self._url)
+                # One statement is its own transaction: saves BEGIN and ROLLBACK, two round trips.
+                self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+                self._turn = contextlib.nullcontext()
+                self._driver_errors += connect_errors()
+            case other:
+                raise StoreUnavailableError(
+                    f"the key store cannot be kept in {other}: "
+                    "write sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database"
+                )
+        self._is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._writer = engine.execution_options(**{WRITES: True})
+
+    @property
+    def location(self) -> str:
+        """Where the store is, for people: a path, or a URL without its password."""
+        if self._is_sqlite:
+            return self._url.database or ":memory:"
+        return self._url.render_as_string(hide_password=True)
+
+    async def start(self) -> None:
+        """Make the database if it is new, and bring its schema to this version's.
+
+        Raises:
+            StoreUnavailableError: It cannot be reached, read or written, or is newer than we are.
+        """
+        # A URL with a query opens the file in a way of its own, which probe does not know.
+        if self._is_sqlite and not self._url.query:
+            with self._translated():
+                await asyncio.to_thread(probe, self._url)
+        async with self._writing() as connection:
+            await connection.run_sync(migrate)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._writer.dispose()
+
+    async def check(self) -> None:
+        """Read one row, to see whether the store can be asked.
+
+        Raises:
+            StoreUnavailableError: It cannot.
+        """
+        async with self._reading() as connection:
+            await connection.execute(select(func.max(audit.c.sequence)))
+
+    # -- verification ---------------------------------------------------------------------------
+
+    async def standing(self, key_id: str) -> KeyStanding | None:
+        """What decides over a publish with this key: one look-up by index; None for an unknown id."""
+        return (await self.standings([key_id])).get(key_id)
+
+    async def standings(self, key_ids: Collection[str]) -> dict[str, KeyStanding]:
+        """What decides over each of these keys; unknown ids are left out."""
+        found = {}
+        ids = list(key_ids)
+        async with self._reading() as connection:
+            for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+                rows = await connection.execute(_STANDINGS, {"ids": ids[start : start + IDS_PER_QUERY_MAX]})
+                found.update({row.key_id: KeyStanding(*row) for row in rows})
+        return found
+
+    async def suspended_users(self) -> set[str]:
+        """Names of the users that are suspended."""
+        async with self._reading() as connection:
+            rows = await connection.execute(select(users.c.name).where(users.c.suspended_at.is_not(None)))
+            return {row.name for row in rows}
+
+    async def record_uses(self, uses: Mapping[str, KeyUse]) -> None:
+        """Note when and from where keys were last used, all in one transaction.
+
+        Args:
+            uses: Last use by key id.
+        """
+        statement = (
+            update(keys)
+            .where(keys.c.key_id == bindparam("used_key_id"))
+            .values(last_used_at=bindparam("used_at"), last_used_address=bindparam("used_address"))
+        )
+        values = [
+            {"used_key_id": key_id, "used_at": use.at, "used_address": use.address} for key_id, use in uses.items()
+        ]
+        async with self._writing() as connection:
+            await connection.execute(statement, values)
+
+    # -- keys -----------------------------------------------------------------------------------
+
+    async def add_key(
+        self,
+        *,
+        key_id: str,
+        secret_hash: bytes,
+        user: str,
+        label: str,
+        expires_at: datetime | None,
+        now: datetime,
+        by: Actor,
+    ) -> KeyRecord:
+        """Add a key, and its user where that is a new one."""
+        async with self._writing() as connection:
+            if await self._add_user(connection, user, now):
+                await _append(connection, [_entry(now, by, "user.created", user=user)])
+            record = await _insert_key(
+                connection,
+                key_id=key_id,
+                secret_hash=secret_hash,
+                user=user,
+                label=label,
+                expires_at=expires_at,
+                created_at=now,
+                created_by=by.name,
+            )
+            await _append(connection, [_entry(now, by, "key.issued", user=user, key_id=key_id)])
+        return record
+
+    async def get_key(self, key_id: str) -> KeyRecord:
+        """One key.
+
+        Raises:
+            KeyNotFoundError: There is none with this id.
+        """
+        async with self._reading() as connection:
+            return await _get_key(connection, key_id)
+
+    async def list_keys(
+        self, *, user: str | None, state: KeyState | None, now: datetime, after: int, limit: int
+    ) -> Page[KeyRecord]:
+        """Keys in the order they were issued.
+
+        Args:
+            user: Only keys of this user.
+            state: Only keys that are in this state at ``now``.
+            now: Wall time.
+            after: Only keys with a higher ``sequence``.
+            limit: How many at most.
+        """
+        query = select(*_KEY_COLUMNS).where(keys.c.sequence > after)
+        if user is not None:
+            query = query.where(keys.c.user == user)
+        if state is not None:
+            query = query.where(_in_state(state, now))
+        query = query.order_by(keys.c.sequence).limit(limit + 1)
+        async with self._reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return Page([_key_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    async def rotate_key(
+        self,
+        key_id: str,
+        *,
+        new_key_id: str,
+        new_secret_hash: bytes,
+        old_until: datetime,
+        now: datetime,
+        by: Actor,
+    ) -> tuple[KeyRecord, KeyRecord]:
+        """Replace a key by a new one with the same user, label and expiry.
+
+        Args:
+            key_id: The key to replace.
+            new_key_id: Id of the new key.
+            new_secret_hash: Hash of its secret.
+            old_until: When the old key stops to work, where it would not before. At ``now`` or
+                earlier it is revoked with this very change.
+            now: Wall time.
+            by: Who asks.
+
+        Returns:
+            The old key as it is now, and the new one.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            KeyStateError: It is revoked, expired, or was rotated before.
+        """
+        async with self._writing() as connection:
+            old = await _get_key(connection, key_id, for_update=True)
+            if (state := old.state_at(now)) is not KeyState.ACTIVE:
+                raise KeyStateError(f"key {key_id} is {state} and cannot be rotated; issue a new one")
+            if old.replaced_by is not None:
+                raise KeyStateError(f"key {key_id} was already rotated, to {old.replaced_by}")
+            new = await _insert_key(
+                connection,
+                key_id=new_key_id,
+                secret_hash=new_secret_hash,
+                user=old.user,
+                label=old.label,
+                expires_at=old.expires_at,
+                created_at=now,
+                created_by=by.name,
+            )
+            change: dict[str, Any] = {"replaced_by": new_key_id}
+            if old_until <= now:
+                change |= {"revoked_at": now, "revoke_reason": "rotated", "revoked_by": by.name}
+            elif old.expires_at is None or old_until < old.expires_at:
+                change |= {"expires_at": old_until}
+            await connection.execute(update(keys).where(keys.c.key_id == key_id).values(change))
+            await _append(
+                connection,
+                [
+                    _entry(now, by, "key.rotated", user=old.user, key_id=key_id, reason=f"to {new_key_id}"),
+                    _entry(now, by, "key.issued", user=old.user, key_id=new_key_id, reason=f"from {key_id}"),
+                ],
+            )
+            return await _get_key(connection, key_id), new
+
+    async def revoke_key(self, key_id: str, *, reason: str, now: datetime, by: Actor) -> KeyRecord:
+        """Revoke a key. One that is revoked already stays as it is.
+
+        Returns:
+            The key as it is now.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+        """
+        async with self._writing() as connection:
+            record = await _get_key(connection, key_id, for_update=True)
+            if record.revoked_at is not None:
+                return record
+            change = {"revoked_at": now, "revoke_reason": reason, "revoked_by": by.name}
+            await connection.execute(update(keys).where(keys.c.key_id == key_id).values(change))
+            await _append(connection, [_entry(now, by, "key.revoked", user=record.user, key_id=key_id, reason=reason)])
+            return await _get_key(connection, key_id)
+
+    async def record_closed(self, key_id: str, streams: Collection[str]) -> None:
+        """Note at a revoked key which streams its revocation closed.
+
+        Args:
+            key_id: The key.
+            streams: All of them.
+        """
+        async with self._writing() as connection:
+            await connection.execute(
+                update(keys).where(keys.c.key_id == key_id).values(closed_streams=" ".join(streams))
+            )
+
+    # -- users ----------------------------------------------------------------------------------
+
+    async def get_user(self, name: str) -> UserRecord:
+        """One user.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+        """
+        async with self._reading() as connection:
+            return await _get_user(connection, name)
+
+    async def list_users(self, *, state: UserState | None, after: str, limit: int) -> Page[UserRecord]:
+        """Users in the order of their names.
+
+        Args:
+            state: Only users in this state.
+            after: Only names that sort after this one.
+            limit: How many at most.
+        """
+        # The names are ASCII; "C" sorts them the same on every database and as Python does.
+        name = users.c.name if self._is_sqlite else users.c.name.collate("C")
+        query = select(users).where(name > after).order_by(name).limit(limit + 1)
+        if state is UserState.SUSPENDED:
+            query = query.where(users.c.suspended_at.is_not(None))
+        elif state is UserState.ACTIVE:
+            query = query.where(users.c.suspended_at.is_(None))
+        async with self._reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return Page([_user_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    async def suspend_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> tuple[UserRecord, set[str]]:
+        """Suspend a user. One who is suspended already stays as he is.
+
+        Returns:
+            The user, and the ids of all of the user's keys that are not revoked.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+        """
+        async with self._writing() as connection:
+            user = await _get_user(connection, name, for_update=True)
+            if user.state is UserState.ACTIVE:
+                change = {"suspended_at": now, "suspend_reason": reason}
+                await connection.execute(update(users).where(users.c.name == name).values(change))
+                await _append(connection, [_entry(now, by, "user.suspended", user=name, reason=reason)])
+                user = await _get_user(connection, name)
+            ids = select(keys.c.key_id).where(keys.c.user == name, keys.c.revoked_at.is_(None))
+            return user, set((await connection.execute(ids)).scalars())
+
+    async def restore_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> UserRecord:
+        """End a user's suspension. One who is not suspended stays as he is.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+        """
+        async with self._writing() as connection:
+            user = await _get_user(connection, name, for_update=True)
+            if user.state is UserState.SUSPENDED:
+                change = {"suspended_at": null(), "suspend_reason": ""}
+                await connection.execute(update(users).where(users.c.name == name).values(change))
+                await _append(connection, [_entry(now, by, "user.restored", user=name, reason=reason)])
+                user = await _get_user(connection, name)
+            return user
+
+    # -- audit ----------------------------------------------------------------------------------
+
+    async def append_audit(self, entries: Iterable[AuditEntry]) -> None:
+        """Add rows to the audit log."""
+        async with self._writing() as connection:
+            await _append(connection, entries)
+
+    async def list_audit(self, *, after: int, limit: int) -> Page[AuditRecord]:
+        """Audit rows in the order they were written.
+
+        Args:
+            after: Only rows with a higher ``sequence``.
+            limit: How many at most.
+        """
+        query = select(audit).where(audit.c.sequence > after).order_by(audit.c.sequence).limit(limit + 1)
+        async with self._reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return Page([_audit_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with self._translated():
+            async with self._reader.connect() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        with self._translated():
+            async with self._turn, self._writer.begin() as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self._driver_errors as exc:
+            raise StoreUnavailableError(f"the key store {self.location} {_explain(exc)}") from exc
+
+    async def _add_user(self, connection: AsyncConnection, name: str, now: datetime) -> bool:
+        # Both dialects spell ON CONFLICT DO NOTHING alike, and SQLAlchemy has it once for each.
+        make = sqlite_insert if self._is_sqlite else postgresql_insert
+        statement = make(users).values(name=name, created_at=now).on_conflict_do_nothing()
+        return (await connection.execute(statement)).rowcount == 1
+
+
+_STANDINGS = (
+    select(
+        keys.c.key_id,
+        keys.c.user,
+        keys.c.secret_hash,
+        keys.c.expires_at,
+        keys.c.revoked_at.is_not(None),
+        users.c.suspended_at.is_not(None),
+    )
+    .join(users)
+    .where(keys.c.key_id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def _in_state(state: KeyState, now: datetime) -> ColumnElement[bool]:
+    """``KeyRecord.state_at`` as SQL."""
+    match state:
+        case KeyState.REVOKED:
+            return keys.c.revoked_at.is_not(None)
+        case KeyState.EXPIRED:
+            return and_(keys.c.revoked_at.is_(None), keys.c.expires_at <= now)
+        case KeyState.ACTIVE:
+            return and_(keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now))
+
+
+async def _insert_key(connection: AsyncConnection, **values: Any) -> KeyRecord:
+    row = await connection.execute(insert(keys).values(values).returning(*_KEY_COLUMNS))
+    return _key_record(row.one())
+
+
+async def _get_key(connection: AsyncConnection, key_id: str, *, for_update: bool = False) -> KeyRecord:
+    query = select(*_KEY_COLUMNS).where(keys.c.key_id == key_id)
+    # PostgreSQL locks the row until the transaction ends; SQLite has its write lock and ignores this.
+    row = (await connection.execute(query.with_for_update() if for_update else query)).one_or_none()
+    if row is None:
+        raise KeyNotFoundError(key_id)
+    return _key_record(row)
+
+
+async def _get_user(connection: AsyncConnection, name: str, *, for_update: bool = False) -> UserRecord:
+    query = select(users).where(users.c.name == name)
+    row = (await connection.execute(query.with_for_update() if for_update else query)).one_or_none()
+    if row is None:
+        raise UserNotFoundError(name)
+    return _user_record(row)
+
+
+async def _append(connection: AsyncConnection, entries: Iterable[AuditEntry]) -> None:
+    await connection.execute(insert(audit), [asdict(entry) for entry in entries])
+
+
+def _entry(now: datetime, by: Actor, action: str, **what: Any) -> AuditEntry:
+    return AuditEntry(at=now, actor=by.name, address=by.address, action=action, **what)
+
+
+def _key_record(row: Row[Any]) -> KeyRecord:
+    values = row._asdict()
+    values["closed_streams"] = tuple(values["closed_streams"].split())
+    return KeyRecord(**values)
+
+
+def _user_record(row: Row[Any]) -> UserRecord:
+    state = UserState.ACTIVE if row.suspended_at is None else UserState.SUSPENDED
+    return UserRecord(state=state, **row._asdict())
+
+
+def _audit_record(row: Row[Any]) -> AuditRecord:
+    values = row._asdict()
+    return AuditRecord(sequence=values.pop("sequence"), entry=AuditEntry(**values))
+
+
+# What SQLite says, and what it means for the operator (sqlite3_errstr and its own messages).
+_EXPLANATIONS = {
+    "unable to open database file": "cannot be opened: check that its directory exists and can be written to",
+    "file is not a database": "is damaged or not a database: restore a backup, or move the file away to begin anew",
+    "malformed": "is damaged: restore a backup, or move the file away to begin anew",
+    "readonly": "cannot be written: check the file's owner and permissions",
+    "locked": "is locked by another process",
+    "disk is full": "cannot be written: the disk is full",
+    "disk I/O error": "cannot be read or written: the disk reports an error",
+}
+
+
+def _explain(exc: Exception) -> str:
+    """One line on what a database error means."""
+    cause = exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
+    message = str(cause)
+    for said, meaning in _EXPLANATIONS.items():
+        if said in message:
+            return meaning
+    if isinstance(exc, PoolTimeoutError):
+        return "is too busy to answer"
+    if isinstance(exc, TimeoutError):
+        return "does not answer"
+    # The driver's first line says it; what follows quotes statements and sometimes values.
+    first_line = message.partition("\n")[0] or type(cause).__name__
+    return f"cannot be used: {first_line}"

@@ -1,0 +1,107 @@
+"""Logging: standard library records, rendered by structlog for people or machines, without secrets.
+
+Code logs events with fields (``log.info("publish.accepted", extra={"key_id": …})``) and knows
+nothing of this module. Everything that is written passes ``Redactor`` as the last step, as finished
+text: message, fields and tracebacks alike.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Literal, TextIO
+
+import structlog
+
+REDACTED = "[redacted]"
+
+# What a secret looks like wherever it stands. Each pattern keeps what it names in group 1.
+_PATTERNS = [
+    # A stream key: its id is public, the rest is not. Percent-encoded, as it may come in a URL, too.
+    re.compile(r"(\bsk(?:_|%5[Ff])[0-9A-Za-z]{1,32}(?:_|%5[Ff]))[0-9A-Za-z_]+"),
+    # Something that begins like one and is as long, as when an underscore was lost in copying.
+    re.compile(r"(\bsk(?:_|%5[Ff]))[0-9A-Za-z]{20,}"),
+    # Whatever stands for a stream key in an RTMP address, also where it is not one of ours.
+    re.compile(r"(rtmpt?s?://[^/\s\"']+/[^/?\s\"']+[/?])[^\s\"']+"),
+    re.compile(r"(\b[Bb]earer\s+)[0-9A-Za-z._~+/=-]+"),
+    # user:password@ in a URL.
+    re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@\"']*:)[^/\s@\"']+(?=@)"),
+]
+
+
+class Redactor:
+    """Takes secrets out of text.
+
+    Args:
+        secrets: Texts that are secret for what they are, beside what looks like a secret.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # As they are, and as they stand in a JSON string.
+        forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
+        self._secrets = sorted(forms, key=len, reverse=True)
+
+    def redact(self, text: str) -> str:
+        """``text`` with every secret replaced by ``REDACTED``."""
+        for secret in self._secrets:
+            text = text.replace(secret, REDACTED)
+        for pattern in _PATTERNS:
+            text = pattern.sub(rf"\1{REDACTED}", text)
+        return text
+
+
+class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    def __init__(self, redactor: Redactor, processors: Sequence[structlog.typing.Processor]) -> None:
+        super().__init__(
+            processors=processors,
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+        )
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redactor.redact(super().format(record))
+
+
+def configure_logging(
+    level: str = "info",
+    form: Literal["auto", "console", "json"] = "auto",
+    *,
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Send every log record of the process to ``stream``, rendered and redacted.
+
+    Called once, by who owns the process.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        form: ``console`` for people, ``json`` for machines, ``auto``: console on a terminal, else json.
+        secrets: Texts that must not be seen: the admin token, a password.
+        stream: Where to write; stderr by default.
+    """
+    stream = stream if stream is not None else sys.stderr
+    is_terminal = stream.isatty()
+    processors: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if form == "console" or (form == "auto" and is_terminal):
+        # plain_traceback: the pretty ones print the values of local variables, keys among them.
+        renderer = structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=structlog.dev.plain_traceback)
+        processors.append(renderer)
+    else:
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_RedactingFormatter(Redactor(secrets), processors))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+    # Each says at INFO or DEBUG what our own events say better, or every statement with its values.
+    for name in ("aiohttp.access", "aiosqlite", "alembic", "sqlalchemy", "libav"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,333 @@
+"""What goes over the wire of the admin API: requests that validate, answers that document themselves.
+
+CONTRACT.md, Admin HTTP. The command line makes its answers with the same types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from streamd.keys.records import USER_NAME, AuditRecord, KeyRecord, KeyState, Page, UserRecord, UserState
+from streamd.keys.service import (
+    LABEL_LENGTH_MAX,
+    OVERLAP_S_MAX,
+    PAGE_LIMIT_MAX,
+    REASON_LENGTH_MAX,
+    IssuedKey,
+    RevokeResult,
+)
+
+PAGE_LIMIT_DEFAULT = 100
+# The largest running number of either database.
+SEQUENCE_MAX = 2**63 - 1
+
+UserName = Annotated[str, Field(pattern=f"^{USER_NAME.pattern}$", examples=["alice"])]
+Limit = Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX)]
+Cursor = Annotated[int, Field(ge=0, le=SEQUENCE_MAX)]
+Reason = Annotated[str, Field(max_length=REASON_LENGTH_MAX)]
+Instant = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, from_attributes=True)
+
+
+# -- requests -----------------------------------------------------------------------------------
+
+
+class IssueRequest(_Model):
+    """A new stream key."""
+
+    user: UserName
+    """Whose it is; an unknown user is created."""
+    label: Annotated[str, Field(max_length=LABEL_LENGTH_MAX)] = ""
+    """What it is for, in your words."""
+    expires_at: Instant | None = None
+    """When it stops to work; null is never."""
+
+
+class RotateRequest(_Model):
+    """A new key in place of an old one."""
+
+    overlap_s: Annotated[float, Field(ge=0, le=OVERLAP_S_MAX)] = 0
+    """Seconds for which the old key goes on working; 0 kills it at once."""
+
+
+class ReasonRequest(_Model):
+    """Why something is revoked or kicked."""
+
+    reason: Reason = ""
+    """For the audit log, in your words."""
+
+
+class UserChange(_Model):
+    """A user's new state."""
+
+    state: UserState
+    reason: Reason = ""
+    """For the audit log, in your words."""
+
+
+class KeyQuery(_Model):
+    """Which keys to list."""
+
+    user: UserName | None = None
+    state: KeyState | None = None
+    after: Cursor = 0
+    """``next_after`` of the page before."""
+    limit: Limit = PAGE_LIMIT_DEFAULT
+
+
+class UserQuery(_Model):
+    """Which users to list."""
+
+    state: UserState | None = None
+    after: Annotated[str, Field(pattern="^[a-z0-9_-]{0,64}$")] = ""
+    """``next_after`` of the page before."""
+    limit: Limit = PAGE_LIMIT_DEFAULT
+
+
+class AuditQuery(_Model):
+    """Which audit rows to list."""
+
+    after: Cursor = 0
+    """``next_after`` of the page before."""
+    limit: Limit = PAGE_LIMIT_DEFAULT
+
+
+# -- answers ------------------------------------------------------------------------------------
+
+
+class Key(_Model):
+    """A stream key, without its secret."""
+
+    id: str
+    user: str
+    label: str
+    state: KeyState
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    last_used_address: str
+    revoked_at: datetime | None
+    revoked_by: str
+    revoke_reason: str
+    replaced_by: str | None
+    """Id of the key it was rotated to."""
+
+    @classmethod
+    def of(cls, record: KeyRecord, state: KeyState) -> Self:
+        """The key as it is now."""
+        return cls(
+            id=record.key_id,
+            user=record.user,
+            label=record.label,
+            state=state,
+            created_at=record.created_at,
+            created_by=record.created_by,
+            expires_at=record.expires_at,
+            last_used_at=record.last_used_at,
+            last_used_address=record.last_used_address,
+            revoked_at=record.revoked_at,
+            revoked_by=record.revoked_by,
+            revoke_reason=record.revoke_reason,
+            replaced_by=record.replaced_by,
+        )
+
+
+class NewKey(_Model):
+    """A stream key at the only time when it is seen."""
+
+    id: str
+    user: str
+    label: str
+    state: KeyState
+    stream_key: Annotated[str, Field(repr=False)]
+    """What the broadcaster types; it cannot be shown again."""
+    rtmp_url: str
+    """What the broadcaster types as server."""
+    created_at: datetime
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, issued: IssuedKey, rtmp_url: str) -> Self:
+        """The answer to issuing and rotating."""
+        record = issued.record
+        return cls(
+            id=record.key_id,
+            user=record.user,
+            label=record.label,
+            state=KeyState.ACTIVE,
+            stream_key=issued.stream_key.reveal(),
+            rtmp_url=rtmp_url,
+            created_at=record.created_at,
+            expires_at=record.expires_at,
+        )
+
+
+class KeyPage(_Model):
+    """Keys in the order they were issued."""
+
+    keys: list[Key]
+    next_after: int | None
+    """``after`` of the next page; null on the last."""
+
+    @classmethod
+    def of(cls, page: Page[KeyRecord], state_of: Callable[[KeyRecord], KeyState]) -> Self:
+        """The answer to a list of keys."""
+        return cls(
+            keys=[Key.of(record, state_of(record)) for record in page.items],
+            next_after=page.items[-1].sequence if page.has_more else None,
+        )
+
+
+class Revocation(_Model):
+    """A revocation that is done."""
+
+    id: str
+    revoked_at: datetime
+    closed: list[str]
+    """Names of the streams that it closed."""
+
+    @classmethod
+    def of(cls, result: RevokeResult) -> Self:
+        """The answer to revoking."""
+        return cls(id=result.key_id, revoked_at=result.revoked_at, closed=list(result.closed))
+
+
+class User(_Model):
+    """A user, who is also the channel of that name."""
+
+    name: str
+    state: UserState
+    created_at: datetime
+    suspended_at: datetime | None
+    suspend_reason: str
+
+
+class UserPage(_Model):
+    """Users in the order of their names."""
+
+    users: list[User]
+    next_after: str | None
+    """``after`` of the next page; null on the last."""
+
+    @classmethod
+    def of(cls, page: Page[UserRecord]) -> Self:
+        """The answer to a list of users."""
+        return cls(
+            users=[User.model_validate(record) for record in page.items],
+            next_after=page.items[-1].name if page.has_more else None,
+        )
+
+
+class AuditRow(_Model):
+    """One row of the audit log."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    address: str
+    action: str
+    user: str | None
+    key_id: str | None
+    stream: str | None
+    reason: str
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> Self:
+        """The row as it goes out."""
+        entry = record.entry
+        return cls(
+            sequence=record.sequence,
+            at=entry.at,
+            actor=entry.actor,
+            address=entry.address,
+            action=entry.action,
+            user=entry.user,
+            key_id=entry.key_id,
+            stream=entry.stream,
+            reason=entry.reason,
+        )
+
+
+class AuditPage(_Model):
+    """Audit rows in the order they were written."""
+
+    entries: list[AuditRow]
+    next_after: int | None
+    """``after`` of the next page; null on the last."""
+
+    @classmethod
+    def of(cls, page: Page[AuditRecord]) -> Self:
+        """The answer to a list of audit rows."""
+        return cls(
+            entries=[AuditRow.of(record) for record in page.items],
+            next_after=page.items[-1].sequence if page.has_more else None,
+        )
+
+
+class Stream(_Model):
+    """A live stream, as its operator sees it."""
+
+    name: str
+    key_id: str
+    live_since: datetime
+    publisher_address: str
+    encoder: str
+    """What the publisher's software calls itself."""
+    codecs: list[str]
+    """RFC 6381 codecs of its tracks."""
+    width: int
+    """Picture width in pixels; 0 without video."""
+    height: int
+    """Picture height in pixels; 0 without video."""
+    bitrate_bps: float
+    """Bits a second, over the last seconds."""
+    frame_rate: float
+    """Frames a second, over the last seconds; 0 without video."""
+    keyframe_interval_s: float | None
+    """Seconds between the last two keyframes; null before there are two."""
+    health: list[str]
+    """What is wrong with it, in words; empty where it is well."""
+    viewers: Mapping[str, int]
+    """Viewers by protocol: ``hls``, ``flv``, ``mp4``."""
+
+
+class StreamList(_Model):
+    """The streams that are live now, by name."""
+
+    streams: list[Stream]
+
+
+class Kick(_Model):
+    """A kick that is done."""
+
+    name: str
+    kicked: bool
+    """Whether it was live until then."""
+
+
+class Health(_Model):
+    """Whether the server is well."""
+
+    status: str
+    """``ok``, or what is wrong."""
+
+
+class Problem(_Model):
+    """An error. Spec: RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    """The HTTP status in words."""
+    status: int
+    detail: str
+    """What is wrong with this request, and what to do."""
+    errors: list[str] = []
+    """Each fault of the body or query, with the field it is in."""

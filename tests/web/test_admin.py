@@ -1,0 +1,437 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry, Counter
+
+from streamd.clock import ManualClock
+from streamd.errors import KeyRejectedError, StoreUnavailableError
+from streamd.keys.service import KeyService
+from streamd.keys.store import KeyStore
+from streamd.web.admin import BODY_BYTES_MAX, admin_app
+
+pytestmark = pytest.mark.asyncio
+
+TOKEN = "t0ken-t0ken-t0ken-t0ken"
+RTMP_URL = "rtmp://live.example.org/live"
+LIVE_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Summary:
+    name: str
+    key_id: str = "7k2m9xq4ct"
+    live_since: datetime = LIVE_SINCE
+    publisher_address: str = "192.0.2.1"
+    encoder: str = "obs"
+    codecs: tuple[str, ...] = ("avc1.640028", "mp4a.40.2")
+    width: int = 1920
+    height: int = 1080
+    bitrate_bps: float = 6e6
+    frame_rate: float = 60.0
+    keyframe_interval_s: float | None = 2.0
+    health: tuple[str, ...] = ()
+    viewers: dict[str, int] = field(default_factory=lambda: {"hls": 3})
+
+
+class Streams:
+    """Live streams in memory, which close as the registry's do."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Summary] = {}
+
+    def summaries(self) -> Sequence[Summary]:
+        return [*self.live.values()]
+
+    def summary(self, name: str) -> Summary | None:
+        return self.live.get(name)
+
+    async def kick(self, name: str) -> bool:
+        return self.live.pop(name, None) is not None
+
+    async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
+        closed = [name for name, stream in self.live.items() if stream.key_id in key_ids]
+        for name in closed:
+            del self.live[name]
+        return closed
+
+
+class BreakableStore(KeyStore):
+    """A store that can be made to fail."""
+
+    is_down = False
+
+    async def check(self) -> None:
+        if self.is_down:
+            raise StoreUnavailableError("the key store /secret/place is down")
+        await super().check()
+
+    async def get_key(self, key_id: str) -> Any:
+        await self.check()
+        return await super().get_key(key_id)
+
+
+class Api:
+    """The admin API on a real listener, and what stands behind it."""
+
+    def __init__(self, store: BreakableStore) -> None:
+        self.clock = ManualClock()
+        self.store = store
+        self.keys = KeyService(store, self.clock)
+        self.streams = Streams()
+        self.keys.attach(self.streams)
+        self.metrics = CollectorRegistry()
+        self.not_ready_because: str | None = None
+        app = admin_app(
+            keys=self.keys,
+            streams=self.streams,
+            metrics=self.metrics,
+            token=TOKEN,
+            rtmp_url=RTMP_URL,
+            hosts=["admin.example.org"],
+            not_ready_because=lambda: self.not_ready_because,
+        )
+        self.client = TestClient(TestServer(app))
+
+    async def call(
+        self, method: str, path: str, body: object = None, *, status: int = 200, **options: Any
+    ) -> dict[str, Any]:
+        """One call with the token; its answer has ``status`` and is JSON."""
+        headers = {"Authorization": f"Bearer {TOKEN}"} | options.pop("headers", {})
+        async with self.client.request(method, path, json=body, headers=headers, **options) as response:
+            text = await response.text()
+            assert response.status == status, text
+            assert response.headers["Cache-Control"] == "no-store"
+            expected = "application/json" if status < 400 else "application/problem+json"
+            assert response.content_type == expected
+            answer: dict[str, Any] = json.loads(text)
+            if status >= 400:
+                assert answer["status"] == status
+                assert answer["title"]
+                assert answer["detail"]
+            return answer
+
+    async def issue(self, user: str = "alice", **body: object) -> dict[str, Any]:
+        return await self.call("POST", "/api/v1/keys", {"user": user, **body}, status=201)
+
+
+@pytest_asyncio.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    store = BreakableStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    await store.start()
+    api = Api(store)
+    async with api.client:
+        yield api
+    await store.close()
+
+
+class TestKeys:
+    async def test_a_new_key_is_shown_whole_and_only_once(self, api: Api) -> None:
+        key = await api.issue(label="main")
+        assert set(key) == {"id", "user", "label", "state", "stream_key", "rtmp_url", "created_at", "expires_at"}
+        assert (key["user"], key["label"], key["state"], key["rtmp_url"]) == ("alice", "main", "active", RTMP_URL)
+        assert (await api.keys.verify(key["stream_key"], "192.0.2.9")).user == "alice"
+        secret = key["stream_key"].rpartition("_")[2]
+        for path in (f"/api/v1/keys/{key['id']}", "/api/v1/keys", "/api/v1/audit", "/api/v1/users"):
+            assert secret not in json.dumps(await api.call("GET", path))
+
+    async def test_a_key_says_where_it_stands(self, api: Api) -> None:
+        issued = await api.issue(expires_at=(api.clock.now() + timedelta(hours=1)).isoformat())
+        await api.keys.verify(issued["stream_key"], "192.0.2.9")
+        key = await api.call("GET", f"/api/v1/keys/{issued['id']}")
+        assert (key["state"], key["last_used_address"], key["created_by"]) == ("active", "192.0.2.9", "admin")
+        assert "stream_key" not in key
+        api.clock.advance(3600)
+        assert (await api.call("GET", f"/api/v1/keys/{issued['id']}"))["state"] == "expired"
+
+    async def test_lists_come_in_pages_and_filtered(self, api: Api) -> None:
+        issued = [await api.issue() for _ in range(3)] + [await api.issue("bob")]
+        await api.call("POST", f"/api/v1/keys/{issued[0]['id']}/revoke")
+        ids: list[str] = []
+        after: int | None = 0
+        while after is not None:
+            page = await api.call("GET", "/api/v1/keys", params={"limit": "2", "after": str(after), "user": "alice"})
+            ids += [key["id"] for key in page["keys"]]
+            after = page["next_after"]
+        assert ids == [key["id"] for key in issued[:3]]
+        page = await api.call("GET", "/api/v1/keys", params={"state": "revoked"})
+        assert [key["id"] for key in page["keys"]] == ids[:1]
+
+    async def test_revoking_closes_and_says_what_and_again_the_same(self, api: Api) -> None:
+        key = await api.issue()
+        api.streams.live["alice"] = Summary("alice", key["id"])
+        once = await api.call("POST", f"/api/v1/keys/{key['id']}/revoke", {"reason": "leaked"})
+        assert (once["id"], once["closed"], api.streams.live) == (key["id"], ["alice"], {})
+        assert await api.call("POST", f"/api/v1/keys/{key['id']}/revoke") == once
+        with pytest.raises(KeyRejectedError):
+            await api.keys.verify(key["stream_key"], "192.0.2.9")
+
+    async def test_rotating_gives_a_new_key_and_both_work_in_the_overlap(self, api: Api) -> None:
+        old = await api.issue()
+        new = await api.call("POST", f"/api/v1/keys/{old['id']}/rotate", {"overlap_s": 60}, status=201)
+        assert (await api.call("GET", f"/api/v1/keys/{old['id']}"))["replaced_by"] == new["id"]
+        for key in (old, new):
+            await api.keys.verify(key["stream_key"], "192.0.2.9")
+        await api.call("POST", f"/api/v1/keys/{old['id']}/rotate", status=409)
+
+    async def test_a_created_key_says_where_it_is(self, api: Api) -> None:
+        headers = {"Authorization": f"bearer {TOKEN}"}
+        async with api.client.post("/api/v1/keys", json={"user": "alice"}, headers=headers) as response:
+            assert response.headers["Location"] == f"/api/v1/keys/{(await response.json())['id']}"
+
+
+class TestUsers:
+    async def test_suspending_closes_and_restoring_opens(self, api: Api) -> None:
+        key = await api.issue()
+        api.streams.live["alice"] = Summary("alice", key["id"])
+        user = await api.call("PATCH", "/api/v1/users/alice", {"state": "suspended", "reason": "abuse"})
+        assert (user["state"], user["suspend_reason"], api.streams.live) == ("suspended", "abuse", {})
+        assert await api.call("GET", "/api/v1/users/alice") == user
+        page = await api.call("GET", "/api/v1/users", params={"state": "suspended"})
+        assert page == {"users": [user], "next_after": None}
+        assert (await api.call("PATCH", "/api/v1/users/alice", {"state": "active"}))["state"] == "active"
+
+    async def test_they_come_in_pages(self, api: Api) -> None:
+        for name in ("carol", "alice", "bob"):
+            await api.issue(name)
+        first = await api.call("GET", "/api/v1/users", params={"limit": "2"})
+        rest = await api.call("GET", "/api/v1/users", params={"limit": "2", "after": first["next_after"]})
+        assert [user["name"] for user in first["users"] + rest["users"]] == ["alice", "bob", "carol"]
+        assert rest["next_after"] is None
+
+
+class TestStreams:
+    async def test_they_are_listed_by_name_with_all_that_the_contract_names(self, api: Api) -> None:
+        api.streams.live = {name: Summary(name) for name in ("bob", "alice")}
+        listed = (await api.call("GET", "/api/v1/streams"))["streams"]
+        assert [stream["name"] for stream in listed] == ["alice", "bob"]
+        assert await api.call("GET", "/api/v1/streams/alice") == listed[0]
+        assert listed[0] == {
+            "name": "alice",
+            "key_id": "7k2m9xq4ct",
+            "live_since": "2026-01-01T00:00:00Z",
+            "publisher_address": "192.0.2.1",
+            "encoder": "obs",
+            "codecs": ["avc1.640028", "mp4a.40.2"],
+            "width": 1920,
+            "height": 1080,
+            "bitrate_bps": 6e6,
+            "frame_rate": 60.0,
+            "keyframe_interval_s": 2.0,
+            "health": [],
+            "viewers": {"hls": 3},
+        }
+
+    async def test_a_kick_closes_and_is_audited(self, api: Api) -> None:
+        api.streams.live["alice"] = Summary("alice")
+        answer = await api.call("POST", "/api/v1/streams/alice/kick", {"reason": "test"})
+        assert (answer, api.streams.live) == ({"name": "alice", "kicked": True}, {})
+        (entry,) = (await api.call("GET", "/api/v1/audit"))["entries"]
+        assert (entry["action"], entry["stream"], entry["reason"], entry["actor"], entry["address"]) == (
+            "stream.kicked", "alice", "test", "admin", "127.0.0.1",
+        )  # fmt: skip
+        await api.call("POST", "/api/v1/streams/alice/kick", status=404)
+
+
+class TestAudit:
+    async def test_it_comes_in_pages_in_order(self, api: Api) -> None:
+        await api.issue()
+        await api.issue()
+        first = await api.call("GET", "/api/v1/audit", params={"limit": "2"})
+        rest = await api.call("GET", "/api/v1/audit", params={"after": str(first["next_after"])})
+        assert [e["action"] for e in first["entries"] + rest["entries"]] == ["user.created", "key.issued", "key.issued"]
+        assert rest["next_after"] is None
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("body", "fault"),
+        [
+            ({}, "user: Field required"),
+            ({"user": "A b"}, "user: String should match"),
+            ({"user": 5}, "user: Input should be a valid string"),
+            ({"user": "alice", "label": "x" * 101}, "label: String should have at most 100"),
+            ({"user": "alice", "expires_at": "tomorrow"}, "expires_at: Input should be a valid datetime"),
+            ({"user": "alice", "expires_at": "2030-01-01T00:00:00"}, "expires_at: Input should have timezone"),
+            ({"user": "alice", "expire_at": None}, "expire_at: Extra inputs are not permitted"),
+            ([], "body: Input should be"),
+        ],
+    )
+    async def test_each_fault_of_a_body_is_told_with_its_field(self, api: Api, body: object, fault: str) -> None:
+        problem = await api.call("POST", "/api/v1/keys", body, status=422)
+        assert any(error.startswith(fault) for error in problem["errors"])
+        assert (await api.call("GET", "/api/v1/keys"))["keys"] == []
+
+    async def test_what_the_service_refuses_is_told(self, api: Api) -> None:
+        past = {"user": "alice", "expires_at": "2020-01-01T00:00:00Z"}
+        assert (await api.call("POST", "/api/v1/keys", past, status=422))["detail"] == "expires_at is in the past"
+
+    @pytest.mark.parametrize(
+        ("data", "content_type", "status"),
+        [
+            (b"{", "application/json", 400),
+            (b"\xff\xfe", "application/json", 400),
+            (b"", "application/json", 422),
+            (b'{"user": "alice"}', "text/plain", 415),
+            (b'{"user": "alice"}', "application/x-www-form-urlencoded", 415),
+            (b"x" * (BODY_BYTES_MAX + 1), "application/json", 413),
+            (b"[" * 10_000, "application/json", 400),
+            (b'{"user": "\\ud800alice"}', "application/json", 400),
+        ],
+    )
+    async def test_what_is_not_json_is_refused(self, api: Api, data: bytes, content_type: str, status: int) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": content_type}
+        async with api.client.post("/api/v1/keys", data=data, headers=headers) as response:
+            assert response.status == status
+            assert response.content_type == "application/problem+json"
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "limit=0",
+            "limit=1001",
+            "limit=x",
+            "after=-1",
+            f"after={2**63}",
+            "state=dead",
+            "user=A",
+            "x=1",
+            "limit=1&limit=2",
+        ],
+    )
+    async def test_a_query_that_does_not_validate_is_refused(self, api: Api, query: str) -> None:
+        await api.call("GET", f"/api/v1/keys?{query}", status=422)
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("GET", "/api/v1/keys/0000000000", 404),
+            ("GET", "/api/v1/keys/..%2f..%2fetc", 404),
+            ("GET", "/api/v1/keys/%00", 404),
+            ("POST", "/api/v1/keys/0000000000/revoke", 404),
+            ("POST", "/api/v1/keys/0000000000/rotate", 404),
+            ("GET", "/api/v1/users/nobody", 404),
+            ("GET", "/api/v1/users/%F0%9F%8E%A5", 404),
+            ("GET", "/api/v1/streams/nobody", 404),
+            ("GET", "/nothing", 404),
+            ("DELETE", "/api/v1/keys", 405),
+        ],
+    )
+    async def test_what_is_not_there_is_a_problem_too(self, api: Api, method: str, path: str, status: int) -> None:
+        await api.call(method, path, status=status)
+
+    async def test_a_wrong_method_says_which_are_right(self, api: Api) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with api.client.delete("/api/v1/keys", headers=headers) as response:
+            assert {method.strip() for method in response.headers["Allow"].split(",")} >= {"GET", "POST"}
+
+    async def test_a_whole_key_where_its_id_belongs_is_not_repeated(
+        self, api: Api, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        secret = (await api.issue())["stream_key"]
+        with caplog.at_level(logging.INFO):
+            answers = [
+                await api.call("GET", f"/api/v1/keys/{secret}", status=404),
+                await api.call("GET", f"/api/v1/users/{secret}", status=404),
+                await api.call("GET", f"/api/v1/streams/{secret}", status=404),
+                await api.call("POST", "/api/v1/keys", {"user": secret}, status=422),
+                await api.call("POST", "/api/v1/keys", {"user": "alice", "label": secret}, status=422),
+                await api.call("GET", "/api/v1/keys", params={"user": secret}, status=422),
+            ]
+        assert secret not in json.dumps(answers)
+
+
+class TestGuards:
+    @pytest.mark.parametrize(
+        "authorization",
+        [None, "", "Bearer", "Bearer ", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN],
+    )
+    @pytest.mark.parametrize("path", ["/api/v1/keys", "/metrics", "/nothing", "/healthz/"])
+    async def test_without_the_token_nothing_is_told(self, api: Api, authorization: str | None, path: str) -> None:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        async with api.client.get(path, headers=headers) as response:
+            assert response.status == 401
+            assert response.content_type == "application/problem+json"
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
+            assert TOKEN not in await response.text()
+
+    @pytest.mark.parametrize(
+        ("host", "is_allowed"),
+        [
+            ("127.0.0.1:8081", True),
+            ("localhost", True),
+            ("LOCALHOST:1", True),
+            ("[::1]:8081", True),
+            ("admin.example.org", True),
+            ("evil.example", False),
+            ("localhost.evil.example", False),
+            ("", False),
+        ],
+    )
+    async def test_only_our_own_names_are_answered_to(self, api: Api, host: str, is_allowed: bool) -> None:
+        async with api.client.get("/healthz", headers={"Host": host}) as response:
+            assert response.status == (200 if is_allowed else 421)
+
+    @pytest.mark.parametrize(
+        ("origin", "status"),
+        [
+            ("http://127.0.0.1:8081", 200),
+            ("https://evil.example", 403),
+            ("http://127.0.0.1:8082", 403),
+            ("null", 403),
+        ],
+    )
+    async def test_pages_of_other_sites_are_refused_even_with_the_token(
+        self, api: Api, origin: str, status: int
+    ) -> None:
+        await api.call("GET", "/api/v1/keys", status=status, headers={"Host": "127.0.0.1:8081", "Origin": origin})
+
+
+class TestHealth:
+    async def test_alive_and_ready_are_told_to_anybody(self, api: Api) -> None:
+        for path in ("/healthz", "/readyz"):
+            async with api.client.get(path) as response:
+                assert (response.status, await response.json()) == (200, {"status": "ok"})
+
+    async def test_not_ready_without_the_store_and_while_draining(self, api: Api) -> None:
+        api.store.is_down = True
+        async with api.client.get("/readyz") as response:
+            assert (response.status, await response.json()) == (503, {"status": "the key store is unavailable"})
+        api.store.is_down = False
+        api.not_ready_because = "the server is stopping"
+        async with api.client.get("/readyz") as response:
+            assert (response.status, await response.json()) == (503, {"status": "the server is stopping"})
+
+    async def test_a_store_that_fails_is_503_and_does_not_tell_where_it_is(self, api: Api) -> None:
+        api.store.is_down = True
+        problem = await api.call("GET", "/api/v1/keys/0000000000", status=503)
+        assert "/secret/place" not in json.dumps(problem)
+
+    async def test_metrics_are_prometheus_text(self, api: Api) -> None:
+        Counter("streamd_things_total", "Things.", registry=api.metrics).inc()
+        async with api.client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}) as response:
+            assert response.headers["Content-Type"].startswith("text/plain")
+            assert "streamd_things_total 1.0" in await response.text()
+
+    async def test_a_fault_of_ours_is_500_without_a_traceback(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken() -> Sequence[Summary]:
+            raise RuntimeError("inner detail")
+
+        monkeypatch.setattr(api.streams, "summaries", broken)
+        assert "inner detail" not in json.dumps(await api.call("GET", "/api/v1/streams", status=500))
+
+
+async def test_many_calls_at_once_are_all_answered(api: Api) -> None:
+    issued = await asyncio.gather(*(api.issue(f"user{number}") for number in range(20)))
+    answers = await asyncio.gather(*(api.call("POST", f"/api/v1/keys/{key['id']}/revoke") for key in issued))
+    assert {answer["id"] for answer in answers} == {key["id"] for key in issued}
