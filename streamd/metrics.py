@@ -53,6 +53,12 @@ class Metrics:
         self.timestamps_repaired_total = Counter(
             "streamd_timestamps_repaired_total", "Timestamp repairs, by reason.", ["reason"], registry=r
         )
+        self.stream_irregularities_total = Counter(
+            "streamd_stream_irregularities_total",
+            "What the segmenter met that a broadcaster should know of, by name.",
+            ["name"],
+            registry=r,
+        )
         self.demuxer_reopened_total = Counter(
             "streamd_demuxer_reopened_total", "Demuxers opened anew in a running stream.", registry=r
         )

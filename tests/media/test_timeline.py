@@ -32,7 +32,7 @@ def audio(dts_ms: int) -> MediaPacket:
 
 def shifted(packets: Iterable[MediaPacket], by_ms: int) -> list[MediaPacket]:
     return [
-        dataclasses.replace(packet, dts_ms=packet.dts_ms + by_ms, pts_ms=packet.pts_ms + by_ms) for packet in packets
+        packet._replace(dts_ms=packet.dts_ms + by_ms, pts_ms=packet.pts_ms + by_ms) for packet in packets
     ]
 
 
@@ -105,7 +105,7 @@ class TestAudio:
         timeline = Timeline([AUDIO])
         packets = shifted(audio_packets(duration_s=2), 500)
         late = [
-            dataclasses.replace(packet, dts_ms=packet.dts_ms + index * 7 % AUDIO_DRIFT_MS_MAX)
+            packet._replace(dts_ms=packet.dts_ms + index * 7 % AUDIO_DRIFT_MS_MAX)
             for index, packet in enumerate(packets)
         ]
         samples = place(timeline, late)

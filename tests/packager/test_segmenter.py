@@ -222,7 +222,7 @@ class TestPart:
         chunks = []
         for index in range(40):
             sample = video_sample(0, is_keyframe=index == 0, payload=payload)
-            chunks += segmenter.push(dataclasses.replace(sample, dts_ticks=index))
+            chunks += segmenter.push(sample._replace(dts_ticks=index))
         assert len(chunks) == 2
         assert segmenter.irregularities[Irregularity.HELD_BYTES] == 2
 

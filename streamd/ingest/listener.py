@@ -1,0 +1,137 @@
+"""The RTMP listener: accepts connections within bounds and watches their time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from streamd.errors import PublishError
+from streamd.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.rtmp.connection import ConnectionOptions, ServerConnection
+
+if TYPE_CHECKING:
+    from streamd.clock import Clock
+    from streamd.keys.service import KeyService
+    from streamd.live.registry import LiveRegistry
+    from streamd.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# Connections that wait in the kernel while we accept others: encoders of a whole server reconnect in one second.
+ACCEPT_BACKLOG = 1024
+# 128 bits: what makes one handshake unlike the next; the 1528 random bytes are stretched from it.
+NONCE_BYTES = 16
+
+
+class RtmpListener:
+    """Accepts RTMP connections on one address.
+
+    Args:
+        keys: Says whom a stream key belongs to.
+        registry: Where accepted publishes become live streams.
+        clock: For time limits.
+        metrics: Counted into.
+        options: Time limits of each connection.
+        connection_options: Limits of the protocol itself.
+        connections_max: Open connections in all; one more is closed at once.
+        connections_per_address_max: Open connections of one peer address.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: KeyService,
+        registry: LiveRegistry,
+        clock: Clock,
+        metrics: Metrics,
+        options: IngestOptions,
+        connection_options: ConnectionOptions,
+        connections_max: int,
+        connections_per_address_max: int,
+    ) -> None:
+        self._keys = keys
+        self._registry = registry
+        self._clock = clock
+        self._metrics = metrics
+        self._options = options
+        self._connection_options = connection_options
+        self._connections_max = connections_max
+        self._connections_per_address_max = connections_per_address_max
+        self._open: set[RtmpProtocol] = set()
+        self._by_address: Counter[str] = Counter()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str | None, port: int) -> tuple[str, int]:
+        """Listen.
+
+        Args:
+            host: Address to bind; None for all interfaces.
+            port: Port; 0 for a free one.
+
+        Returns:
+            The address and port that are bound.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._new_protocol, host, port, backlog=ACCEPT_BACKLOG)
+        address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
+        return address
+
+    def admit(self, protocol: RtmpProtocol) -> bool:
+        """Count a new connection in, or say that it is one too many."""
+        address = protocol.address
+        if len(self._open) >= self._connections_max or self._by_address[address] >= self._connections_per_address_max:
+            if not self._by_address[address]:
+                del self._by_address[address]
+            self._metrics.rtmp_connections_refused_total.inc()
+            log.debug("connection.refused", extra={"peer": address, "open": len(self._open)})
+            return False
+        self._open.add(protocol)
+        self._by_address[address] += 1
+        self._metrics.rtmp_connections.set(len(self._open))
+        return True
+
+    def check_deadlines(self) -> None:
+        """Close what has used up its time; called about once a second."""
+        now = self._clock.monotonic()
+        for protocol in list(self._open):
+            protocol.check_deadline(now)
+
+    def stop_accepting(self) -> None:
+        """Take no new connection; open ones go on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self) -> None:
+        """Close every connection and wait until they are gone."""
+        self.stop_accepting()
+        open_now = list(self._open)
+        for protocol in open_now:
+            protocol.kick(PublishError("The server is stopping."))
+        await asyncio.gather(*(protocol.wait_closed() for protocol in open_now))
+
+    def _new_protocol(self) -> RtmpProtocol:
+        return RtmpProtocol(
+            ServerConnection(nonce=secrets.token_bytes(NONCE_BYTES), options=self._connection_options),
+            keys=self._keys,
+            registry=self._registry,
+            options=self._options,
+            clock=self._clock,
+            metrics=self._metrics,
+            listener=self,
+        )
+
+    def forget(self, protocol: RtmpProtocol) -> None:
+        """Count a closed connection out."""
+        if protocol not in self._open:
+            return
+        self._open.remove(protocol)
+        self._by_address[protocol.address] -= 1
+        if not self._by_address[protocol.address]:
+            del self._by_address[protocol.address]
+        self._metrics.rtmp_connections.set(len(self._open))

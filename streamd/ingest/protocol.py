@@ -1,0 +1,357 @@
+"""One RTMP connection: bytes between socket and ``ServerConnection``, time limits, and the verdict on the key.
+
+Everything that RTMP says is decided on the ground floor; everything about keys and streams in the
+services. What is left for the door: feed, write out, dispatch, and the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from streamd.errors import (
+    KeyRejectedError,
+    LocalStateError,
+    MediaError,
+    ProtocolError,
+    PublishError,
+    StoreUnavailableError,
+)
+from streamd.flv.tag import FlvTag
+from streamd.live.publisher import EndReason
+from streamd.rtmp.connection import ServerConnection
+from streamd.rtmp.events import (
+    Connected,
+    MediaReceived,
+    MessageDropped,
+    MetadataReceived,
+    PublishRequested,
+    Unpublished,
+)
+
+if TYPE_CHECKING:
+    from streamd.clock import Clock
+    from streamd.keys.service import KeyService
+    from streamd.live.live_stream import LiveStream
+    from streamd.live.registry import LiveRegistry
+    from streamd.metrics import Metrics
+    from streamd.rtmp.events import Event
+
+log = logging.getLogger(__name__)
+
+# After a refusal or a fault we send FIN and read on for a moment: closing with unread input would make the
+# kernel send RST, and the peer could lose the answer that tells it why (RFC 9293 section 3.6, RFC 2525 2.17).
+LINGER_S = 2.0
+# What one connection may have waiting to be sent: answers are a few hundred bytes; a peer that asks for more
+# of them than this without reading is not an encoder.
+SEND_BUFFER_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """Time limits of one RTMP connection, seconds. The reasons stand in the configuration's ``[limits]``."""
+
+    handshake_timeout_s: float = 10.0
+    publish_timeout_s: float = 10.0
+    media_timeout_s: float = 15.0
+    verify_timeout_s: float = 5.0
+
+
+class _Phase(enum.Enum):
+    HANDSHAKE = "handshake"
+    LOGIN = "login"
+    VERIFYING = "verifying"
+    PUBLISHING = "publishing"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class ConnectionBook(Protocol):
+    """What a connection asks of its listener."""
+
+    def admit(self, protocol: RtmpProtocol) -> bool:
+        """Count a new connection in, or say that it is one too many."""
+
+    def forget(self, protocol: RtmpProtocol) -> None:
+        """Count a closed connection out."""
+
+
+class RtmpProtocol(asyncio.Protocol):
+    """The asyncio side of one publisher's connection.
+
+    Args:
+        connection: The pure connection, fresh.
+        keys: Says whom a stream key belongs to.
+        registry: Where an accepted publish becomes a live stream.
+        options: Time limits.
+        clock: For the time limits; ``check_deadline`` compares.
+        metrics: Counted into when the connection ends.
+        listener: Counts the connection in and out, and may refuse it.
+    """
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        *,
+        keys: KeyService,
+        registry: LiveRegistry,
+        options: IngestOptions,
+        clock: Clock,
+        metrics: Metrics,
+        listener: ConnectionBook,
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._registry = registry
+        self._options = options
+        self._clock = clock
+        self._metrics = metrics
+        self._listener = listener
+        self._transport: asyncio.Transport | None = None
+        self._phase = _Phase.HANDSHAKE
+        self._opened_at = clock.monotonic()
+        self._phase_since = self._opened_at
+        self._verifying: asyncio.Task[None] | None = None
+        self._stream: LiveStream | None = None
+        self.encoder = ""
+        self._reason = ""
+        self._bytes_counted = 0
+        self._closed = asyncio.Event()
+        self.address = ""
+
+    # -- asyncio.Protocol -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES_MAX)
+        peername = self._transport.get_extra_info("peername")
+        self.address = peername[0] if peername else "unknown"
+        if not self._listener.admit(self):
+            self._reason = "too many connections"
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed, write out, dispatch."""
+        if self._phase in (_Phase.CLOSING, _Phase.CLOSED):
+            return
+        try:
+            events = self._connection.receive_data(data)
+            self._flush()
+            self._dispatch(events)
+        except ProtocolError as exc:
+            self._flush()
+            self._fail(f"protocol error: {exc}", EndReason.PROTOCOL_ERROR)
+        except MediaError as exc:
+            self._fail(f"media error: {exc}", EndReason.MEDIA_ERROR)
+        except Exception:
+            # A fault of ours in one stream's line ends that stream and nothing else.
+            log.exception("connection.failed", extra=self._context())
+            self._fail("internal error", EndReason.INTERNAL_ERROR)
+
+    def eof_received(self) -> bool:
+        """Let the transport close: a publisher that sends no more has ended."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Close a peer that asks without ever reading the answers."""
+        self._reason = "peer does not read its answers"
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what hung on this socket."""
+        was_closing = self._phase is _Phase.CLOSING
+        self._enter(_Phase.CLOSED)
+        if self._verifying is not None:
+            self._verifying.cancel()
+        if not self._reason:
+            self._reason = "connection lost" if exc is not None else "peer closed"
+        self._end_stream(EndReason.CONNECTION_LOST)
+        self._count()
+        extra = self._context() | {"reason": self._reason}
+        if self.encoder or was_closing:
+            log.info("connection.closed", extra=extra)
+        else:
+            # Port scanners and health checks: worth a line to someone who looks for it.
+            log.info("connection.closed_early", extra=extra)
+        self._closed.set()
+        self._listener.forget(self)
+
+    # -- the live stream's publisher ----------------------------------------------------------
+
+    def kick(self, error: PublishError) -> None:
+        """Close the publisher's socket at once, with a last word that says why.
+
+        Encoders notice the closed socket, not the word (CLIENTS.md: OBS reconnects, ffmpeg exits),
+        so a kick that is to last must refuse the next publish as well.
+        """
+        if self._transport is None or self._phase is _Phase.CLOSED:
+            return
+        self._reason = self._reason or error.description
+        if self._phase is _Phase.PUBLISHING:
+            self._connection.close(error.status_code, error.description)
+            self._flush()
+        self._enter(_Phase.CLOSING)
+        self._transport.close()
+
+    async def wait_closed(self) -> None:
+        """Return when the socket is closed."""
+        await self._closed.wait()
+
+    # -- what the listener asks ---------------------------------------------------------------
+
+    def check_deadline(self, now: float) -> None:
+        """Close the connection if it has used up the time of its phase.
+
+        Args:
+            now: Loop time, seconds.
+        """
+        options = self._options
+        match self._phase:
+            case _Phase.HANDSHAKE if now - self._opened_at > options.handshake_timeout_s:
+                self._fail(f"no handshake within {options.handshake_timeout_s:g} s", EndReason.CONNECTION_LOST)
+            case _Phase.LOGIN if now - self._phase_since > options.publish_timeout_s:
+                self._fail(f"no publish within {options.publish_timeout_s:g} s", EndReason.CONNECTION_LOST)
+            case _Phase.PUBLISHING if (
+                self._stream is not None
+                and now - max(self._stream.last_media_at, self._phase_since) > options.media_timeout_s
+            ):
+                self._fail(f"no media for {options.media_timeout_s:g} s", EndReason.MEDIA_TIMEOUT)
+            case _Phase.CLOSING if now - self._phase_since > LINGER_S and self._transport is not None:
+                self._transport.abort()
+        self._count()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _dispatch(self, events: list[Event]) -> None:
+        tags: list[FlvTag] = []
+        for event in events:
+            match event:
+                case MediaReceived():
+                    tags.append(FlvTag._make(event))
+                case MetadataReceived():
+                    if self._stream is not None:
+                        self._stream.receive_metadata(event.values)
+                case Connected():
+                    self.encoder = event.flash_version
+                    self._enter(_Phase.LOGIN)
+                case PublishRequested():
+                    self._enter(_Phase.VERIFYING)
+                    if self._transport is not None:
+                        # Encoders wait for the answer; what one sends all the same stays in the kernel.
+                        self._transport.pause_reading()
+                    self._verifying = asyncio.create_task(self._decide(event))
+                case Unpublished():
+                    self._receive_tags(tags)
+                    tags = []
+                    self._reason = "encoder said goodbye"
+                    self._end_stream(EndReason.GOODBYE)
+                    self._enter(_Phase.LOGIN)
+                case MessageDropped():
+                    self._metrics.messages_dropped_total.labels(event.reason.value).inc()
+        self._receive_tags(tags)
+
+    def _receive_tags(self, tags: list[FlvTag]) -> None:
+        if tags and self._stream is not None:
+            self._stream.receive_tags(tags)
+
+    async def _decide(self, request: PublishRequested) -> None:
+        """Ask the key service, then answer the publish; runs as a task while the connection is PUBLISH_PENDING."""
+        try:
+            started_at = self._clock.monotonic()
+            async with asyncio.timeout(self._options.verify_timeout_s):
+                admission = await self._keys.verify(request.stream_key, self.address)
+            self._metrics.verify_seconds.observe(self._clock.monotonic() - started_at)
+            # From here to accept() nothing is awaited: a key that dies in between is seen by begin().
+            if self._phase is not _Phase.VERIFYING:
+                return
+            self._stream = self._registry.begin(admission, self)
+            self._metrics.publishes_total.labels("accepted").inc()
+            self._enter(_Phase.PUBLISHING)
+            log.info(
+                "publish.accepted",
+                extra=self._context() | {"key_id": admission.key_id, "stream": self._stream.name},
+            )
+            events = self._connection.accept()
+            self._flush()
+            self._dispatch(events)
+        except KeyRejectedError as error:
+            self._metrics.publish_denied_total.labels(error.reason).inc()
+            self._refuse(error, "denied", reason=error.reason, key_id=error.key_id)
+        except PublishError as error:
+            self._refuse(error, error.result)
+        except (StoreUnavailableError, TimeoutError) as error:
+            # Fail closed: who cannot be verified does not publish.
+            detail = str(error) or f"no answer within {self._options.verify_timeout_s:g} s"
+            self._refuse(PublishError(), "unavailable", reason=f"key store unavailable: {detail}")
+        except ProtocolError as exc:
+            self._fail(f"protocol error: {exc}", EndReason.PROTOCOL_ERROR)
+        except Exception:
+            log.exception("publish.failed", extra=self._context())
+            self._fail("internal error", EndReason.INTERNAL_ERROR)
+        finally:
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _refuse(
+        self, error: PublishError, result: str, *, reason: str | None = None, key_id: str | None = None
+    ) -> None:
+        self._metrics.publishes_total.labels(result).inc()
+        if self._phase is not _Phase.VERIFYING:
+            return
+        self._reason = f"publish refused: {reason or error.description}"
+        log.info(
+            "publish.refused",
+            extra=self._context() | {"code": error.status_code, "reason": reason or result, "key_id": key_id},
+        )
+        with contextlib.suppress(LocalStateError):
+            self._connection.reject(error)
+        self._flush()
+        self._linger()
+
+    def _fail(self, reason: str, end_reason: EndReason) -> None:
+        self._reason = self._reason or reason
+        self._end_stream(end_reason)
+        self._linger()
+
+    def _end_stream(self, reason: EndReason) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._registry.end(stream, reason)
+
+    def _linger(self) -> None:
+        if self._transport is None or self._phase in (_Phase.CLOSING, _Phase.CLOSED):
+            return
+        self._enter(_Phase.CLOSING)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()  # TLS has no half-close
+
+    def _flush(self) -> None:
+        # One write for all answers: librtmp sets no TCP_NODELAY, so each small write of ours costs its login 40 ms.
+        if self._transport is not None and (data := self._connection.data_to_send()):
+            self._transport.write(data)
+
+    def _enter(self, phase: _Phase) -> None:
+        self._phase = phase
+        self._phase_since = self._clock.monotonic()
+
+    def _count(self) -> None:
+        received = self._connection.bytes_received
+        self._metrics.ingest_bytes_total.inc(received - self._bytes_counted)
+        self._bytes_counted = received
+
+    def _context(self) -> dict[str, object]:
+        return {
+            "peer": self.address,
+            "encoder": self.encoder,
+            "phase": self._phase.value,
+            "duration_s": round(self._clock.monotonic() - self._opened_at, 3),
+            "bytes_received": self._connection.bytes_received,
+        }

@@ -1,0 +1,248 @@
+"""One channel while it is live: its publisher, its media line, its rendition, and who waits for it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamd.errors import MediaError, PublishError
+from streamd.live.media_line import MediaLine
+from streamd.live.meter import StreamMeter, StreamSummary
+from streamd.live.publisher import EndReason
+from streamd.live.waiters import Waiters
+from streamd.media.packet import TrackKind
+from streamd.packager.presentation import Presentation
+from streamd.packager.rendition import Rendition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from streamd.clock import Clock
+    from streamd.flv.tag import FlvTag
+    from streamd.keys.service import Admission
+    from streamd.live.publisher import Publisher
+    from streamd.live.waiters import WaiterBudget
+    from streamd.media.packet import Track
+    from streamd.metrics import Metrics
+    from streamd.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.packager.rendition import Numbering, RenditionOptions
+    from streamd.packager.segmenter import SegmenterOptions
+
+log = logging.getLogger(__name__)
+
+# The name of the one variant of a publisher that sends one: /live/{name}/main.m3u8.
+MAIN_VARIANT = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """What every live stream of a server has in common."""
+
+    segmenter: SegmenterOptions
+    rendition: RenditionOptions
+
+
+class LiveStream:
+    """One channel from the accepted publish until its playlist is forgotten.
+
+    Args:
+        name: Channel name, which is public.
+        admission: Whose key opened it.
+        publisher: The connection that feeds it.
+        numbering: Where the counts of its renditions begin at the earliest.
+        options: Packaging options.
+        clock: For dates and durations.
+        metrics: Counted into.
+        budget: How many requests may wait in the whole server.
+        on_failed: Called when the media line breaks; the registry ends the stream then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        admission: Admission,
+        publisher: Publisher,
+        *,
+        numbering: Numbering,
+        options: StreamOptions,
+        clock: Clock,
+        metrics: Metrics,
+        budget: WaiterBudget,
+        on_failed: Callable[[LiveStream, EndReason], None],
+    ) -> None:
+        self.name = name
+        self.admission = admission
+        self.publisher = publisher
+        self.live_since = clock.now()
+        self.end_reason: EndReason | None = None
+        self.forget_at = float("inf")
+        """Loop time from which an ended stream is not found any more."""
+        self.presentation: Presentation | None = None
+        """What viewers can choose from; None until the first part is there."""
+        self.waiters = Waiters(budget)
+        self.metadata: Mapping[str, object] = {}
+        self.last_media_at = clock.monotonic()
+        """Loop time of the last audio or video."""
+        self._numbering = numbering
+        self._options = options
+        self._clock = clock
+        self._metrics = metrics
+        self._on_failed = on_failed
+        self._started_at = clock.monotonic()
+        self._parts = 0
+        self._header: tuple[tuple[Track, ...], bytes, datetime] | None = None
+        self._meter = StreamMeter()
+        self._line = MediaLine(self, options=options.segmenter, clock=clock, metrics=metrics, meter=self._meter)
+
+    # -- what the publisher sends -------------------------------------------------------------
+
+    def receive_tags(self, tags: Sequence[FlvTag]) -> None:
+        """Take the media of one read.
+
+        Raises:
+            MediaError: The stream cannot be carried on.
+        """
+        self.last_media_at = self._clock.monotonic()
+        self._meter.media_bytes += sum(len(tag.payload) for tag in tags)
+        self._line.receive(tags)
+
+    def receive_metadata(self, values: Mapping[str, object]) -> None:
+        """Take ``onMetaData``: what the encoder says of itself, believed in nothing that matters."""
+        self.metadata = values
+        self._line.receive_metadata(values)
+
+    # -- what the media line makes ------------------------------------------------------------
+
+    def start_tracks(self, tracks: tuple[Track, ...], cmaf_header: bytes, epoch: datetime) -> None:
+        """Take a new CMAF header (``ChunkSink``)."""
+        self._header = (tracks, cmaf_header, epoch)
+        for rendition in self._renditions():
+            rendition.set_header(cmaf_header, tracks)
+
+    def add_chunk(self, chunk: CmafChunk, timing: PlaylistTiming) -> None:
+        """Take the next part and wake who waits for it (``ChunkSink``)."""
+        presentation = self.presentation
+        if presentation is None:
+            presentation = self.presentation = Presentation([self._start_rendition(timing)])
+        rendition = presentation.renditions[MAIN_VARIANT]
+        rendition.add(chunk, self._header[2] if self._header is not None else None)
+        self._parts += 1
+        self._metrics.parts_total.inc()
+        if chunk.starts_segment:
+            self._metrics.segments_total.inc()
+        self.waiters.wake(lambda awaited: presentation.renditions[awaited.variant].has_reached(awaited.until))
+
+    def warn(self, reason: str, detail: str) -> None:
+        """Log that something the broadcaster sends is dropped (``ChunkSink``)."""
+        log.warning("stream.dropping", extra={"stream": self.name, "reason": reason, "detail": detail})
+
+    def fail(self, error: Exception) -> None:
+        """End the stream because its media line broke (``ChunkSink``)."""
+        if isinstance(error, MediaError):
+            log.warning("stream.failed", extra={"stream": self.name, "reason": str(error)})
+            reason = EndReason.MEDIA_ERROR
+        else:
+            log.error("stream.failed", extra={"stream": self.name}, exc_info=error)
+            reason = EndReason.INTERNAL_ERROR
+        self._on_failed(self, reason)
+        self.publisher.kick(PublishError(f"The stream has ended: {error}" if isinstance(error, MediaError) else None))
+
+    def _start_rendition(self, timing: PlaylistTiming) -> Rendition:
+        assert self._header is not None, "tracks start before their first chunk"
+        tracks, cmaf_header, epoch = self._header
+        rendition = Rendition(MAIN_VARIANT, timing, self._options.rendition, self._numbering, epoch)
+        rendition.set_header(cmaf_header, tracks)
+        elapsed_s = self._clock.monotonic() - self._started_at
+        self._metrics.publish_to_playable_seconds.observe(elapsed_s)
+        log.info(
+            "stream.playable",
+            extra={
+                "stream": self.name,
+                "codecs": ",".join(track.codec for track in tracks),
+                "target_duration_s": timing.target_duration_s,
+                "part_target_ms": timing.part_target_ms,
+                "after_s": round(elapsed_s, 3),
+            },
+        )
+        return rendition
+
+    def _renditions(self) -> Iterable[Rendition]:
+        return self.presentation.renditions.values() if self.presentation is not None else ()
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks as they are packaged now; empty before the first keyframe."""
+        return self._header[0] if self._header is not None else ()
+
+    # -- what the operator sees ----------------------------------------------------------------
+
+    def read_meter(self) -> None:
+        """Take a reading of bit rate and frame rate; called about once a second."""
+        self._meter.read(self._clock.monotonic())
+
+    def summary(self) -> StreamSummary:
+        """What an operator is told of it now."""
+        tracks = self.tracks
+        video = next((track for track in tracks if track.kind is TrackKind.VIDEO), None)
+        interval_ms = self._meter.keyframe_interval_ms
+        return StreamSummary(
+            name=self.name,
+            key_id=self.admission.key_id,
+            live_since=self.live_since,
+            publisher_address=self.publisher.address,
+            encoder=self.publisher.encoder,
+            codecs=tuple(track.codec for track in tracks),
+            width=video.width if video is not None else 0,
+            height=video.height if video is not None else 0,
+            bitrate_bps=round(self._meter.bitrate_bps, 1),
+            frame_rate=round(self._meter.frame_rate, 2),
+            keyframe_interval_s=interval_ms / 1000 if interval_ms is not None else None,
+            health=self._line.faults,
+        )
+
+    # -- the end --------------------------------------------------------------------------------
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a publisher feeds it."""
+        return self.end_reason is None
+
+    @property
+    def next_numbering(self) -> Numbering:
+        """Where a stream that follows this one under the same name may begin at the earliest."""
+        numbering = self._numbering
+        for rendition in self._renditions():
+            numbering = rendition.next_numbering().no_earlier_than(numbering)
+        return numbering
+
+    def end(self, reason: EndReason) -> None:
+        """End the stream: last part, ENDLIST, and everyone who waits is answered.
+
+        Args:
+            reason: Kept for the log and for what viewers are told.
+        """
+        if self.end_reason is not None:
+            return
+        self._line.finish()
+        self.end_reason = reason
+        linger_s = 0.0
+        for rendition in self._renditions():
+            rendition.end()
+            linger_s = max(linger_s, rendition.playlist_duration_us / 1e6)
+        self.forget_at = self._clock.monotonic() + linger_s
+        self.waiters.close()
+        log.info(
+            "stream.ended",
+            extra={
+                "stream": self.name,
+                "key_id": self.admission.key_id,
+                "reason": reason.value,
+                "duration_s": round(self._clock.monotonic() - self._started_at, 3),
+                "parts": self._parts,
+                "tags_dropped": self._line.tags_dropped,
+                "timestamps_repaired": dict(self._line.repairs),
+                "irregularities": dict(self._line.irregularities),
+            },
+        )

@@ -1,0 +1,279 @@
+"""The line of one frame: FLV tags in, CMAF chunks out.
+
+    tag → Intake (gate) → FlvDemuxer (PyAV) → Timeline → Segmenter → chunk → sink
+
+Everything on it is synchronous and runs in the step of the loop in which the tags arrived; only
+opening a demuxer takes a thread for a few milliseconds, and tags queue meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from streamd.errors import DemuxError
+from streamd.flv.intake import Drop, DropReason, Feed, Hold, Intake, Open
+from streamd.flv.metadata import read_metadata
+from streamd.media.demux import FlvDemuxer
+from streamd.media.packet import TrackKind
+from streamd.media.timeline import START_MS, Timeline
+from streamd.packager.segmenter import Irregularity, Segmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from streamd.clock import Clock
+    from streamd.flv.tag import FlvTag
+    from streamd.live.meter import StreamMeter
+    from streamd.media.packet import MediaPacket, Track
+    from streamd.metrics import Metrics
+    from streamd.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.packager.segmenter import SegmenterOptions
+
+# A demuxer that libavformat gave up on is opened anew at the next keyframe. A stream that needs it more often
+# than this is not going to play; its broadcaster is better served by a clear end.
+DEMUXER_REOPENS_MAX = 5
+# Tags that may queue while a demuxer opens (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.
+HELD_BYTES_MAX = 10 * 1024 * 1024
+
+
+# Drops that mean that something the broadcaster sends will not be seen or heard.
+_TELLING_DROPS = frozenset({DropReason.UNSUPPORTED_CODEC, DropReason.BAD_CODEC_CONFIG, DropReason.EXTRA_TRACK})
+
+
+class ChunkSink(Protocol):
+    """Where the line's output goes."""
+
+    def start_tracks(self, tracks: tuple[Track, ...], cmaf_header: bytes, epoch: datetime) -> None:
+        """Take a new CMAF header; every chunk from now on belongs to it.
+
+        Args:
+            tracks: The tracks that it describes.
+            cmaf_header: ``ftyp`` + ``moov``.
+            epoch: Wall time of tick 0 of the timeline of the chunks that follow.
+        """
+
+    def add_chunk(self, chunk: CmafChunk, timing: PlaylistTiming) -> None:
+        """Take the next chunk."""
+
+    def warn(self, reason: str, detail: str) -> None:
+        """Note, once for each reason, that something the broadcaster sends is dropped."""
+
+    def fail(self, error: Exception) -> None:
+        """End the stream: the line is broken by ``error``, which may be ours or the media's."""
+
+
+class MediaLine:
+    """The media line of one publisher.
+
+    Args:
+        sink: Takes what comes out.
+        options: Part and segment targets.
+        clock: Gives the wall time of the first tag, for EXT-X-PROGRAM-DATE-TIME.
+        metrics: Counted into.
+        meter: Counted into.
+        timing: The timing of a playlist that this line continues, or None where it starts one.
+    """
+
+    def __init__(
+        self,
+        sink: ChunkSink,
+        *,
+        options: SegmenterOptions,
+        clock: Clock,
+        metrics: Metrics,
+        meter: StreamMeter,
+        timing: PlaylistTiming | None = None,
+    ) -> None:
+        self._sink = sink
+        self._options = options
+        self._clock = clock
+        self._metrics = metrics
+        self._meter = meter
+        self._timing = timing
+        self._is_continuing = timing is not None
+        self._intake = Intake()
+        self._demuxer: FlvDemuxer | None = None
+        self._timeline: Timeline | None = None
+        self._segmenter: Segmenter | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._held: list[FlvTag] = []
+        self._held_bytes = 0
+        self._epoch: datetime | None = None
+        self._reopens = 0
+        self._video_track_id: int | None = None
+        self._next_sequence_number = 1
+        self._is_finished = False
+        self._drops_noted: set[DropReason] = set()
+        self.repairs: Counter[str] = Counter()
+        """Timestamp repairs of segmenters that are finished, by reason."""
+        self.irregularities: Counter[str] = Counter()
+        """What finished segmenters met, by name."""
+
+    def receive(self, tags: Sequence[FlvTag]) -> None:
+        """Take the tags of one read, in the order in which they came.
+
+        Args:
+            tags: Audio, video and script tags with unwrapped timestamps.
+
+        Raises:
+            MediaError: The stream cannot be carried on; its text says why.
+        """
+        if self._is_finished:
+            return
+        if self._opening is not None:
+            self._hold(tags)
+            return
+        if self._epoch is None:
+            self._epoch = self._clock.now()
+        batch: list[FlvTag] = []
+        for index, tag in enumerate(tags):
+            match self._intake.receive(tag):
+                case Feed(admitted):
+                    batch.extend(admitted)
+                case Open() as opening:
+                    self._demux(batch)
+                    self._hold(tags[index + 1 :])
+                    self._open(opening)
+                    return
+                case Drop(reason, detail):
+                    self._note_drop(reason, detail)
+                case Hold():
+                    pass
+        self._demux(batch)
+
+    def receive_metadata(self, values: Mapping[str, object]) -> None:
+        """Take ``onMetaData``: a hint at which tracks will come, and at the frame rate."""
+        self._intake.metadata = read_metadata(values)
+
+    @property
+    def tags_dropped(self) -> int:
+        """Tags, or tracks of tags, that went no further than the gate."""
+        return self._intake.drops.total()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What the broadcaster should change, in words; empty while all is well."""
+        faults = [f"{reason.value.replace('_', ' ')}: dropped" for reason in DropReason if reason in self._drops_noted]
+        if self._segmenter is not None and self._segmenter.irregularities[Irregularity.LONG_GOP]:
+            faults.append("keyframes come too seldom: set a keyframe interval of 2 s")
+        return tuple(faults)
+
+    def finish(self) -> None:
+        """End the line: what the segmenter holds becomes the last chunk. Calling it again does nothing."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        if self._opening is not None:
+            self._opening.cancel()
+        self._finish_segmenter()
+        self._close_demuxer()
+
+    # -- opening ------------------------------------------------------------------------------
+
+    def _hold(self, tags: Sequence[FlvTag]) -> None:
+        self._held.extend(tags)
+        self._held_bytes += sum(len(tag.payload) for tag in tags)
+        if self._held_bytes > HELD_BYTES_MAX:
+            raise DemuxError(f"more than {HELD_BYTES_MAX} bytes arrived while the demuxer opened")
+
+    def _open(self, opening: Open) -> None:
+        epoch, self._epoch = self._epoch, None
+        self._close_demuxer()
+        self._opening = asyncio.create_task(self._open_demuxer(opening, epoch or self._clock.now()))
+
+    async def _open_demuxer(self, opening: Open, epoch: datetime) -> None:
+        try:
+            # av.open costs 4 to 20 ms, which would be every other stream's delay.
+            demuxer = await asyncio.to_thread(FlvDemuxer.open, opening)
+            self._opening = None
+            if self._is_finished:
+                demuxer.close()
+                return
+            self._demuxer = demuxer
+            self._start_tracks(demuxer, epoch)
+            self._package(demuxer.opening_packets)
+            held, self._held, self._held_bytes = self._held, [], 0
+            self.receive(held)
+        except Exception as exc:  # noqa: BLE001  # the top of a task; the sink logs it once and ends the stream
+            self._opening = None
+            self._sink.fail(exc)
+
+    def _start_tracks(self, demuxer: FlvDemuxer, epoch: datetime) -> None:
+        self._finish_segmenter()
+        self._timeline = Timeline(demuxer.tracks)
+        self._segmenter = Segmenter(
+            demuxer.tracks,
+            self._options,
+            self._timing,
+            starts_discontinuous=self._is_continuing,
+            first_sequence_number=self._next_sequence_number,
+        )
+        self._is_continuing = True
+        videos = (track.track_id for track in demuxer.tracks if track.kind is TrackKind.VIDEO)
+        self._video_track_id = next(videos, None)
+        # The first packet lands on START_MS of the timeline.
+        self._sink.start_tracks(demuxer.tracks, demuxer.cmaf_header, epoch - timedelta(milliseconds=START_MS))
+
+    def _note_drop(self, reason: DropReason, detail: str) -> None:
+        self._metrics.tags_dropped_total.labels(reason.value).inc()
+        if reason in _TELLING_DROPS and reason not in self._drops_noted:
+            # Once for each reason: a broadcaster's wrong setting repeats itself with every frame.
+            self._drops_noted.add(reason)
+            self._sink.warn(reason.value, detail)
+
+    # -- the way of one frame -----------------------------------------------------------------
+
+    def _demux(self, batch: list[FlvTag]) -> None:
+        if not batch or self._demuxer is None:
+            return
+        try:
+            packets = self._demuxer.demux(batch)
+        except DemuxError:
+            self._reopens += 1
+            if self._reopens > DEMUXER_REOPENS_MAX:
+                raise
+            self._metrics.demuxer_reopened_total.inc()
+            self._close_demuxer()
+            self._intake.restart()
+            return
+        self._package(packets)
+
+    def _package(self, packets: Sequence[MediaPacket]) -> None:
+        timeline, segmenter = self._timeline, self._segmenter
+        if timeline is None or segmenter is None:
+            return
+        for packet in packets:
+            if packet.track_id == self._video_track_id:
+                self._meter.note_video(packet)
+            for sample in timeline.place(packet):
+                for chunk in segmenter.push(sample):
+                    self._emit(chunk, segmenter)
+
+    def _emit(self, chunk: CmafChunk, segmenter: Segmenter) -> None:
+        assert segmenter.timing is not None, "a segmenter decides its timing before its first chunk"
+        self._timing = segmenter.timing
+        self._sink.add_chunk(chunk, segmenter.timing)
+
+    def _finish_segmenter(self) -> None:
+        segmenter, timeline = self._segmenter, self._timeline
+        self._segmenter = self._timeline = None
+        if segmenter is not None:
+            for chunk in segmenter.finish():
+                self._emit(chunk, segmenter)
+            self._next_sequence_number = segmenter.next_sequence_number
+            for irregularity, count in segmenter.irregularities.items():
+                self.irregularities[irregularity.value] += count
+                self._metrics.stream_irregularities_total.labels(irregularity.value).inc(count)
+        if timeline is not None:
+            for repair, count in timeline.repairs.items():
+                self.repairs[repair.value] += count
+                self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
+
+    def _close_demuxer(self) -> None:
+        if self._demuxer is not None:
+            self._demuxer.close()
+            self._demuxer = None

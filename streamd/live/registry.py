@@ -1,0 +1,184 @@
+"""The live streams of this server: who is live, by channel name.
+
+One process holds them in a dictionary. A cluster puts another object behind the same calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from streamd.errors import AlreadyPublishingError, KeyRejectedError, PublishError
+from streamd.live.live_stream import LiveStream, StreamOptions
+from streamd.live.publisher import EndReason
+from streamd.packager.rendition import Numbering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from streamd.clock import Clock
+    from streamd.keys.service import Admission
+    from streamd.live.meter import StreamSummary
+    from streamd.live.publisher import Publisher
+    from streamd.live.waiters import WaiterBudget
+    from streamd.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+STREAM_CLOSED = "The stream was closed by the operator."
+SERVER_FULL = "The server is full. Try again later."
+
+
+class LiveRegistry:
+    """Who is live, by channel name.
+
+    Args:
+        options: Packaging options of every stream.
+        clock: For dates and durations.
+        metrics: Counted into.
+        budget: How many requests may wait in the whole server.
+        streams_max: Live streams at a time.
+        is_admissible: Says, without waiting, whether an admission still stands; asked in the very step in
+            which its stream begins, so that a key that died meanwhile begins nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        options: StreamOptions,
+        clock: Clock,
+        metrics: Metrics,
+        budget: WaiterBudget,
+        streams_max: int,
+        is_admissible: Callable[[Admission], bool],
+    ) -> None:
+        self._options = options
+        self._clock = clock
+        self._metrics = metrics
+        self._budget = budget
+        self._streams_max = streams_max
+        self._is_admissible = is_admissible
+        self._by_name: dict[str, LiveStream] = {}
+        # Media sequence numbers never go backwards while we run, whatever the wall clock does.
+        self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
+
+    def begin(self, admission: Admission, publisher: Publisher) -> LiveStream:
+        """Begin a live stream; nothing is awaited.
+
+        Args:
+            admission: Whose key opened it.
+            publisher: The connection that will feed it.
+
+        Returns:
+            The stream, which has no media yet.
+
+        Raises:
+            AlreadyPublishingError: The channel is live.
+            KeyRejectedError: The key died since it was verified.
+            PublishError: The server is full.
+        """
+        if not self._is_admissible(admission):
+            raise KeyRejectedError("died_while_verified", admission.key_id)
+        name = admission.user
+        previous = self._by_name.get(name)
+        if previous is not None and previous.is_live:
+            raise AlreadyPublishingError
+        if sum(1 for _ in self.live()) >= self._streams_max:
+            raise PublishError(SERVER_FULL)
+        numbering = Numbering.at(self._numbering_origin + timedelta(seconds=self._clock.monotonic()))
+        if previous is not None:
+            numbering = numbering.no_earlier_than(previous.next_numbering)
+        stream = LiveStream(
+            name,
+            admission,
+            publisher,
+            numbering=numbering,
+            options=self._options,
+            clock=self._clock,
+            metrics=self._metrics,
+            budget=self._budget,
+            on_failed=self.end,
+        )
+        self._by_name[name] = stream
+        self._count()
+        return stream
+
+    def end(self, stream: LiveStream, reason: EndReason) -> None:
+        """End a live stream; again is the same as once."""
+        stream.end(reason)
+        self._count()
+
+    def find(self, name: str) -> LiveStream | None:
+        """Find a stream that is live, or has ended so lately that its playlist is still served."""
+        stream = self._by_name.get(name)
+        if stream is not None and stream.forget_at <= self._clock.monotonic():
+            del self._by_name[name]
+            return None
+        return stream
+
+    def live(self) -> Iterable[LiveStream]:
+        """The streams that are live now, in the order in which they began."""
+        return (stream for stream in self._by_name.values() if stream.is_live)
+
+    def ended(self) -> Iterable[LiveStream]:
+        """The streams that have ended and whose playlists are still served."""
+        return (stream for stream in self._by_name.values() if not stream.is_live)
+
+    def summaries(self) -> list[StreamSummary]:
+        """What an operator is told of every live stream."""
+        return [stream.summary() for stream in self.live()]
+
+    def summary(self, name: str) -> StreamSummary | None:
+        """What an operator is told of one; None where it is not live."""
+        stream = self._by_name.get(name)
+        return stream.summary() if stream is not None and stream.is_live else None
+
+    def sweep(self) -> None:
+        """Take readings, and forget ended streams whose time is over; called about once a second."""
+        for name in tuple(self._by_name):
+            if (stream := self.find(name)) is not None and stream.is_live:
+                stream.read_meter()
+
+    async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
+        """Close every stream that one of these keys opened, and wait until its publisher's socket is closed.
+
+        Args:
+            key_ids: Ids of keys that are dead already, so that nothing new can begin with them.
+            reason: For the log.
+
+        Returns:
+            Names of the streams that were closed.
+        """
+        doomed = [stream for stream in self.live() if stream.admission.key_id in key_ids]
+        for stream in doomed:
+            log.info("stream.closed", extra={"stream": stream.name, "reason": reason})
+        await self._close(doomed, EndReason.KEY_DIED, KeyRejectedError("dead"))
+        return [stream.name for stream in doomed]
+
+    async def kick(self, name: str) -> bool:
+        """Close a live stream's publisher; its key stays good.
+
+        Returns:
+            Whether there was one.
+        """
+        stream = self.find(name)
+        if stream is None or not stream.is_live:
+            return False
+        log.info("stream.kicked", extra={"stream": name})
+        await self._close([stream], EndReason.KICKED, PublishError(STREAM_CLOSED))
+        return True
+
+    async def end_all(self) -> None:
+        """End every stream because the server stops."""
+        await self._close([*self.live()], EndReason.SERVER_STOPPED, PublishError("The server is stopping."))
+
+    async def _close(self, streams: list[LiveStream], reason: EndReason, error: PublishError) -> None:
+        for stream in streams:
+            self.end(stream, reason)
+            stream.publisher.kick(error)
+        await asyncio.gather(*(stream.publisher.wait_closed() for stream in streams))
+
+    def _count(self) -> None:
+        self._metrics.streams_live.set(sum(1 for _ in self.live()))

@@ -1,0 +1,307 @@
+"""The whole server, put together: the only place that sees the whole configuration.
+
+Objects are built here, floor by floor, and handed down; ``run`` is what ``streamd serve`` calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvloop
+from aiohttp import web
+
+from streamd import __version__
+from streamd.clock import SystemClock
+from streamd.config import ListenAddress, secrets_of
+from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
+from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
+from streamd.ingest.listener import RtmpListener
+from streamd.ingest.protocol import IngestOptions
+from streamd.keys.service import KeyService
+from streamd.keys.store import KeyStore
+from streamd.live.live_stream import StreamOptions
+from streamd.live.registry import LiveRegistry
+from streamd.live.waiters import WaiterBudget
+from streamd.log import configure_logging
+from streamd.metrics import Metrics
+from streamd.packager.rendition import RenditionOptions
+from streamd.packager.segmenter import SegmenterOptions
+from streamd.rtmp.chunk import ChunkLimits
+from streamd.rtmp.connection import ConnectionOptions
+from streamd.web.admin import admin_app
+from streamd.web.media import MediaRoutes
+from streamd.web.pages import Pages
+from streamd.web.public import public_app
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from streamd.clock import Clock
+    from streamd.config import Config
+
+log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_UNUSABLE = 2
+# Time limits are whole seconds, so looking at them once a second is on time.
+SWEEP_INTERVAL_S = 1.0
+# Viewers' connections that wait in the kernel to be accepted: a popular stream that starts brings them at once.
+HTTP_BACKLOG = 4096
+
+
+class StartError(StreamdError):
+    """The server cannot start: its text is the one line that the operator reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the listeners are bound, as ``host:port``; empty where one is off."""
+
+    rtmp: str
+    http: str
+    admin: str
+
+
+class Server:
+    """One streamd.
+
+    Args:
+        config: All of the configuration.
+        clock: Where time comes from.
+    """
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self.config = config
+        self._clock = clock or SystemClock()
+        self.metrics = Metrics()
+        limits = config.limits
+
+        self._store = KeyStore(config.database_url)
+        self.keys = KeyService(self._store, self._clock)
+        self.registry = LiveRegistry(
+            options=StreamOptions(
+                segmenter=SegmenterOptions(
+                    part_target_ms=config.hls.part_target_ms, segment_target_ms=config.hls.segment_target_ms
+                ),
+                rendition=RenditionOptions(
+                    window_segments=config.hls.window_segments, low_latency=config.hls.low_latency
+                ),
+            ),
+            clock=self._clock,
+            metrics=self.metrics,
+            budget=WaiterBudget(limits.waiting_requests_max),
+            streams_max=limits.streams_max,
+            is_admissible=self.keys.is_admissible,
+        )
+        self.keys.attach(self.registry)
+        self._rtmp = RtmpListener(
+            keys=self.keys,
+            registry=self.registry,
+            clock=self._clock,
+            metrics=self.metrics,
+            options=IngestOptions(
+                handshake_timeout_s=limits.handshake_timeout_s,
+                publish_timeout_s=limits.publish_timeout_s,
+                media_timeout_s=limits.media_timeout_s,
+                verify_timeout_s=limits.verify_timeout_s,
+            ),
+            connection_options=ConnectionOptions(
+                chunk_limits=ChunkLimits(message_bytes=limits.message_bytes_max, partial_bytes=limits.held_bytes_max)
+            ),
+            connections_max=limits.connections_max,
+            connections_per_address_max=limits.connections_per_address_max,
+        )
+        self._runners: list[web.AppRunner] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._resources = contextlib.AsyncExitStack()
+        self._is_stopping = False
+        self.addresses = Addresses("", "", "")
+
+    async def start(self) -> None:
+        """Open the store, bind the listeners, and serve.
+
+        Raises:
+            StartError: A port is in use, or the data directory or the key store is unusable.
+        """
+        config = self.config
+        try:
+            prepare_data_dir(config.data_dir)
+            lock = self._resources.enter_context(ServerLock(config.data_dir))
+            token = config.admin.token.get_secret_value() or admin_token(config.data_dir)
+            await self._store.start()
+            self._resources.push_async_callback(self._store.close)
+            await self.keys.start()
+            self._resources.push_async_callback(self.keys.close)
+        except (DataDirError, StoreUnavailableError) as exc:
+            await self._resources.aclose()
+            raise StartError(str(exc)) from exc
+
+        public = public_app(
+            registry=self.registry,
+            media=MediaRoutes(
+                registry=self.registry,
+                is_taken_down=self.keys.is_suspended,
+                clock=self._clock,
+                metrics=self.metrics,
+                write_timeout_s=config.limits.viewer_write_timeout_s,
+            ),
+            pages=Pages(),
+            is_taken_down=self.keys.is_suspended,
+        )
+        admin = admin_app(
+            keys=self.keys,
+            streams=self.registry,
+            metrics=self.metrics.registry,
+            token=token,
+            rtmp_url=config.rtmp_url,
+            hosts=config.admin.hosts,
+            not_ready_because=lambda: "the server is stopping" if self._is_stopping else None,
+        )
+        try:
+            http = await self._serve_http("http.listen", config.http.listen, public)
+            admin_address = await self._serve_http("admin.listen", config.admin.listen, admin)
+            rtmp = await self._serve_rtmp(config.rtmp.listen)
+        except StartError:
+            await self._close_doors()
+            await self._resources.aclose()
+            raise
+        self.addresses = Addresses(rtmp, http, admin_address)
+        host, _, port = admin_address.rpartition(":")
+        lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
+        self._tasks = [asyncio.create_task(self.keys.run()), asyncio.create_task(self._sweep())]
+        log.info(
+            "server.started",
+            extra={"version": __version__, "rtmp": rtmp, "http": http, "admin": admin_address, "pid": os.getpid()},
+        )
+
+    async def stop(self) -> None:
+        """End every stream, serve viewers the end of it for a while, and close."""
+        self._is_stopping = True
+        self._rtmp.stop_accepting()
+        had_streams = any(self.registry.live())
+        await self.registry.end_all()
+        await self._rtmp.close()
+        if had_streams:
+            # Viewers fetch the last segments and learn of the end. Whoever has nothing to wait for does not wait.
+            await self._drain()
+        await self._close_doors()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._resources.aclose()
+        log.info("server.stopped")
+
+    async def _serve_http(self, name: str, listen: ListenAddress | None, app: web.Application) -> str:
+        if listen is None:
+            return ""
+        runner = web.AppRunner(
+            app, handle_signals=False, access_log=None, shutdown_timeout=self.config.limits.drain_timeout_s
+        )
+        await runner.setup()
+        self._runners.append(runner)
+        try:
+            await web.TCPSite(runner, listen.host or None, listen.port, backlog=HTTP_BACKLOG).start()
+        except OSError as exc:
+            raise _cannot_bind(name, listen, exc) from exc
+        return _bound(listen, runner.addresses[0])
+
+    async def _serve_rtmp(self, listen: ListenAddress | None) -> str:
+        if listen is None:
+            return ""
+        try:
+            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port))
+        except OSError as exc:
+            raise _cannot_bind("rtmp.listen", listen, exc) from exc
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            try:
+                self._rtmp.check_deadlines()
+                self.registry.sweep()
+            except Exception:
+                # Time limits must outlive a fault in one stream.
+                log.exception("sweep.failed")
+
+    async def _drain(self) -> None:
+        # What is complete is fetched within a playlist reload, one target duration at most.
+        longest_s = max((s.presentation.target_duration_s for s in self.registry.ended() if s.presentation), default=0)
+        await asyncio.sleep(min(float(longest_s), self.config.limits.drain_timeout_s))
+
+    async def _close_doors(self) -> None:
+        self._rtmp.stop_accepting()
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+
+
+def run(config: Config) -> int:
+    """Run the server until SIGTERM or SIGINT; what ``streamd serve`` does.
+
+    Args:
+        config: All of the configuration.
+
+    Returns:
+        The exit code: 0 after a signal, 2 when it cannot start.
+    """
+    return run_until_stopped(config, _wait_for_ever)
+
+
+def run_until_stopped(config: Config, job: Callable[[Server], Awaitable[int]]) -> int:
+    """Run a server beside a job, until the job is done or a signal comes.
+
+    Args:
+        config: All of the configuration.
+        job: Gets the started server; its result is the exit code. Cancelled by a signal.
+
+    Returns:
+        The exit code.
+    """
+    configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
+    try:
+        return uvloop.run(_run(Server(config), job))
+    except StartError as exc:
+        sys.stderr.write(f"streamd: {exc}\n")
+        return EXIT_UNUSABLE
+
+
+async def _run(server: Server, job: Callable[[Server], Awaitable[int]]) -> int:
+    await server.start()
+    task = asyncio.ensure_future(job(server))
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return EXIT_OK
+    finally:
+        await server.stop()
+
+
+async def _wait_for_ever(_: Server) -> int:
+    await asyncio.Event().wait()
+    return EXIT_OK
+
+
+def _cannot_bind(name: str, listen: ListenAddress, exc: OSError) -> StartError:
+    match exc.errno:
+        case errno.EADDRINUSE:
+            why = "is in use by another program; stop it or choose another port"
+        case errno.EACCES:
+            why = "needs privileges that this user does not have; choose a port above 1023"
+        case _:
+            why = f"cannot be bound: {exc.strerror or exc}"
+    return StartError(f"{name} = {str(listen)!r}: the address {why}")
+
+
+def _bound(listen: ListenAddress, address: tuple[str, int]) -> str:
+    return str(ListenAddress(listen.host, address[1]))

@@ -1,0 +1,131 @@
+"""The public port: media, the viewer's pages, and who is live as JSON. No key, key id or admin fact is here."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from streamd.live.live_stream import LiveStream
+    from streamd.live.registry import LiveRegistry
+    from streamd.web.media import MediaRoutes
+    from streamd.web.pages import Pages
+
+log = logging.getLogger(__name__)
+
+# Who is live changes by the second; a cache in front may still take the crowd of pollers.
+API_CACHE_CONTROL = "max-age=1"
+# A public request has no body that we read.
+REQUEST_BODY_BYTES_MAX = 4096
+
+_CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
+
+
+def public_app(
+    *, registry: LiveRegistry, media: MediaRoutes, pages: Pages, is_taken_down: Callable[[str], bool]
+) -> web.Application:
+    """Put the public port together.
+
+    Args:
+        registry: Who is live.
+        media: Routes of media.
+        pages: Routes of the viewer's pages.
+        is_taken_down: Says whether a channel's user is suspended.
+
+    Returns:
+        The aiohttp application.
+    """
+    app = web.Application(client_max_size=REQUEST_BODY_BYTES_MAX, middlewares=[_guard])
+    app.on_response_prepare.append(_name_server)
+    media.add_to(app)
+    pages.add_to(app)
+    api = PublicApi(registry, is_taken_down)
+    app.router.add_get("/api/v1/streams", api.list_streams)
+    app.router.add_get("/api/v1/streams/{name}", api.get_stream)
+    return app
+
+
+class PublicApi:
+    """Who is live, for pages and scripts.
+
+    Args:
+        registry: Who is live.
+        is_taken_down: Says whether a channel's user is suspended.
+    """
+
+    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:
+        self._registry = registry
+        self._is_taken_down = is_taken_down
+
+    async def list_streams(self, _: web.Request) -> web.Response:
+        """The streams that can be watched now, oldest first."""
+        streams = [describe(stream) for stream in self._registry.live() if stream.presentation is not None]
+        return web.json_response({"streams": streams}, headers=_CORS)
+
+    async def get_stream(self, request: web.Request) -> web.Response:
+        """One stream, or why there is none: 404 not live, 410 taken down."""
+        name = request.match_info["name"]
+        if self._is_taken_down(name):
+            return _problem(HTTPStatus.GONE, "This channel has been taken down.")
+        stream = self._registry.find(name)
+        if stream is None or not stream.is_live or stream.presentation is None:
+            return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.")
+        return web.json_response(describe(stream), headers=_CORS)
+
+
+def describe(stream: LiveStream) -> dict[str, object]:
+    """What anyone may know of a live stream."""
+    variants: list[dict[str, object]] = []
+    renditions = stream.presentation.renditions.values() if stream.presentation is not None else ()
+    for rendition in renditions:
+        variant = rendition.variant_stream()
+        if variant is not None:
+            variants.append(
+                {
+                    "name": rendition.name,
+                    "codecs": ",".join(variant.codecs),
+                    "resolution": f"{variant.width}x{variant.height}" if variant.width else None,
+                    "frame_rate": variant.frame_rate_millihertz / 1000 or None,
+                    "bandwidth": variant.bandwidth,
+                }
+            )
+    return {
+        "name": stream.name,
+        "live_since": stream.live_since.isoformat(timespec="milliseconds"),
+        "variants": variants,
+        "playlist": f"/live/{stream.name}/index.m3u8",
+        "watch": f"/watch/{stream.name}",
+    }
+
+
+def _problem(status: HTTPStatus, detail: str) -> web.Response:
+    return web.json_response(
+        {"title": status.phrase, "status": status.value, "detail": detail},
+        status=status,
+        headers=_CORS,
+        content_type="application/problem+json",
+    )
+
+
+@web.middleware
+async def _guard(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer a fault of ours with a plain 500 and one traceback in the log."""
+    try:
+        return await handler(request)
+    except web.HTTPException:
+        raise
+    except Exception:
+        log.exception("request.failed", extra={"method": request.method, "path": request.path})
+        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server has made a mistake; it has been logged.")
+
+
+async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Say which server this is without the versions of what it is made of."""
+    response.headers["Server"] = "streamd"

@@ -1,0 +1,181 @@
+"""A publisher's connection without a socket: the real protocol object on a transport that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from streamd.clock import ManualClock
+from streamd.errors import KeyRejectedError
+from streamd.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.keys.service import Admission
+from streamd.live.live_stream import StreamOptions
+from streamd.live.registry import LiveRegistry
+from streamd.live.waiters import WaiterBudget
+from streamd.metrics import Metrics
+from streamd.packager.rendition import RenditionOptions
+from streamd.packager.segmenter import SegmenterOptions
+from streamd.rtmp.connection import ServerConnection
+from tests.support import rtmp_wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GOOD_KEY = "sk_good_key"
+
+
+class RecordingTransport(asyncio.Transport):
+    """Remembers what was written and how it was closed; ``peer`` is told of the loss when a test says so."""
+
+    def __init__(self, address: str = "192.0.2.7") -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.is_eof_written = False
+        self.is_closed = False
+        self.is_aborted = False
+        self.is_reading = True
+        self._address = address
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return (self._address, 50_000) if name == "peername" else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.write_limit = high
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.is_closed or self.is_aborted
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.is_eof_written = True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+class FakeKeys:
+    """Admits ``GOOD_KEY`` for user ``alice``; a test may hold the answer back."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.hold: asyncio.Future[None] | None = None
+        self.error: Exception | None = None
+        self.dead: set[str] = set()
+
+    async def verify(self, stream_key: str, peer_address: str) -> Admission:
+        self.asked.append((stream_key, peer_address))
+        if self.hold is not None:
+            await self.hold
+        if self.error is not None:
+            raise self.error
+        if stream_key != GOOD_KEY:
+            raise KeyRejectedError("unknown")
+        return Admission("good", "alice")
+
+    def is_admissible(self, admission: Admission) -> bool:
+        return admission.key_id not in self.dead
+
+
+class FakeListener:
+    """Lets everyone in, or nobody."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.forgotten: list[RtmpProtocol] = []
+
+    def admit(self, protocol: RtmpProtocol) -> bool:
+        return not self.is_full
+
+    def forget(self, protocol: RtmpProtocol) -> None:
+        self.forgotten.append(protocol)
+
+
+class IngestRoom:
+    """Everything that one connection needs, with fakes at the edges and the real thing between them."""
+
+    def __init__(self, options: IngestOptions | None = None) -> None:
+        self.clock = ManualClock()
+        self.metrics = Metrics()
+        self.keys = FakeKeys()
+        self.listener = FakeListener()
+        self.registry = LiveRegistry(
+            options=StreamOptions(SegmenterOptions(), RenditionOptions()),
+            clock=self.clock,
+            metrics=self.metrics,
+            budget=WaiterBudget(100),
+            streams_max=10,
+            is_admissible=self.keys.is_admissible,
+        )
+        self._options = options or IngestOptions()
+
+    def connect(self, address: str = "192.0.2.7") -> Peer:
+        protocol = RtmpProtocol(
+            ServerConnection(nonce=bytes(16)),
+            keys=self.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
+            registry=self.registry,
+            options=self._options,
+            clock=self.clock,
+            metrics=self.metrics,
+            listener=self.listener,
+        )
+        return Peer(protocol, RecordingTransport(address))
+
+
+class Peer:
+    """The other end: sends bytes and reads answers."""
+
+    def __init__(self, protocol: RtmpProtocol, transport: RecordingTransport) -> None:
+        self.protocol = protocol
+        self.transport = transport
+        self._reader = rtmp_wire.ServerReader()
+        self._read = 0
+        protocol.connection_made(transport)
+
+    def send(self, *data: bytes) -> None:
+        self.protocol.data_received(b"".join(data))
+
+    def shake_hands(self) -> None:
+        self.send(b"\x03" + bytes(1536))
+        self.send(bytes(1536))
+
+    def log_in(self) -> None:
+        self.shake_hands()
+        self.send(rtmp_wire.command("connect", 1, {"app": "live", "tcUrl": "rtmp://host/live"}))
+        self.send(rtmp_wire.command("createStream", 2, None))
+
+    def ask_to_publish(self, stream_key: str = GOOD_KEY) -> None:
+        self.send(rtmp_wire.command("publish", 3, None, stream_key, "live", message_stream_id=1))
+
+    def receive(self) -> list[rtmp_wire.Answer]:
+        """The messages that the server has sent since the last call."""
+        data = b"".join(self.transport.written[self._read :])
+        self._read = len(self.transport.written)
+        return self._reader.read(data)
+
+    def status_codes(self) -> list[str]:
+        """The codes of the ``onStatus`` messages that the server has sent since the last call."""
+        return [str(answer.code) for answer in self.receive() if answer.name == "onStatus"]
+
+
+async def settle(until: Callable[[], object], steps: int = 1000) -> None:
+    """Let tasks run until ``until`` is true; no time passes on any clock."""
+    for _ in range(steps):
+        if until():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not settle")
+

@@ -1,0 +1,183 @@
+"""A real server for integration tests: ``streamd serve`` as a process of its own, on free loopback ports."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 15.0
+POLL_S = 0.02
+
+
+def wait_until(condition: Any, timeout_s: float, what: str) -> Any:
+    """Poll ``condition`` until it returns something true, and return that.
+
+    For what another process does; inside this process tests wait for events.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {timeout_s:g} s")
+        time.sleep(POLL_S)
+
+
+@dataclass
+class LiveServer:
+    """A running server and what a test asks of it."""
+
+    process: subprocess.Popen[bytes]
+    data_dir: Path
+    log_path: Path
+    rtmp_port: int
+    http_port: int
+    admin_port: int
+    env: dict[str, str] = field(repr=False)
+
+    @property
+    def rtmp_url(self) -> str:
+        return f"rtmp://127.0.0.1:{self.rtmp_port}/live"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    @property
+    def admin_token(self) -> str:
+        return (self.data_dir / "admin-token").read_text().strip()
+
+    def playlist_url(self, name: str, playlist: str = "index") -> str:
+        return f"{self.http_url}/live/{name}/{playlist}.m3u8"
+
+    def log_text(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def log_events(self, event: str) -> list[dict[str, Any]]:
+        """The log records whose event is ``event``, oldest first."""
+        records = []
+        for line in self.log_text().splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if record.get("event") == event:
+                    records.append(record)
+        return records
+
+    def wait_for_log(self, event: str, timeout_s: float = 10.0, **fields: object) -> dict[str, Any]:
+        def found() -> dict[str, Any] | None:
+            for record in self.log_events(event):
+                if all(record.get(name) == value for name, value in fields.items()):
+                    return record
+            return None
+
+        record: dict[str, Any] = wait_until(found, timeout_s, f"log event {event} {fields}")
+        return record
+
+    def admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            self.admin_url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.admin_token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    def issue_key(self, user: str) -> str:
+        return str(self.admin("POST", "/api/v1/keys", {"user": user})["stream_key"])
+
+    def revoke(self, key_id: str, reason: str = "test") -> dict[str, Any]:
+        answer: dict[str, Any] = self.admin("POST", f"/api/v1/keys/{key_id}/revoke", {"reason": reason})
+        return answer
+
+    def get(self, path: str, timeout_s: float = 10.0) -> tuple[int, dict[str, str], bytes]:
+        """GET from the public port: status, headers with names in lower case, body."""
+        try:
+            with urllib.request.urlopen(self.http_url + path, timeout=timeout_s) as response:
+                return response.status, {k.lower(): v for k, v in response.headers.items()}, response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+    def wait_until_playable(self, name: str, timeout_s: float = 20.0) -> str:
+        """Wait for the multivariant playlist and return its text."""
+
+        def playlist() -> str | None:
+            status, _, body = self.get(f"/live/{name}/index.m3u8")
+            return body.decode() if status == 200 else None
+
+        text: str = wait_until(playlist, timeout_s, f"a playlist of {name}")
+        return text
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"the server did not stop within {STOP_TIMEOUT_S:g} s of SIGTERM") from None
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def run_server(tmp_path: Path, **settings: object) -> Iterator[LiveServer]:
+    """Run ``streamd serve`` until the block is left.
+
+    Args:
+        tmp_path: Where its data directory and log go.
+        settings: Configuration as ``section__key=value``, over the defaults.
+    """
+    data_dir = tmp_path / "data"
+    log_path = tmp_path / "server.log"
+    values: dict[str, object] = {
+        "rtmp__listen": "127.0.0.1:0",
+        "http__listen": "127.0.0.1:0",
+        "admin__listen": "127.0.0.1:0",
+        "log__format": "json",
+    } | settings
+    env = {k: v for k, v in os.environ.items() if not k.startswith("STREAMD_")}
+    env |= {f"STREAMD_{name.upper()}": str(value) for name, value in values.items()}
+    with log_path.open("wb") as log_file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamd", "serve", "--data-dir", str(data_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=subprocess.STDOUT,
+            env=env,
+        )
+    server = LiveServer(process, data_dir, log_path, 0, 0, 0, env)
+    try:
+
+        def started() -> dict[str, Any] | None:
+            if process.poll() is not None:
+                raise AssertionError(f"the server ended with {process.returncode}:\n{server.log_text()}")
+            return next(iter(server.log_events("server.started")), None)
+
+        record = wait_until(started, START_TIMEOUT_S, "the start of the server")
+        server.rtmp_port, server.http_port, server.admin_port = (
+            int(str(record[name]).rsplit(":", 1)[1]) for name in ("rtmp", "http", "admin")
+        )
+        yield server
+    finally:
+        server.stop()
