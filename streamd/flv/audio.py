@@ -1,0 +1,147 @@
+"""The header of an audio tag: AudioTagHeader and the extended one of Enhanced RTMP.
+
+FLV 10.1 E.4.2.1 (AudioTagHeader), E.4.2.2 (AACAUDIODATA); Enhanced RTMP v2 "Extended AudioTagHeader".
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from streamd.errors import FlvError
+from streamd.flv.codec import AAC, MP3
+from streamd.flv.enhanced import TrackBody, read_fourcc, read_mod_ex, read_tracks
+
+_SOUND_FORMAT_MP3 = 2
+_SOUND_FORMAT_EX_HEADER = 9
+_SOUND_FORMAT_AAC = 10
+_LEGACY_CODECS = {
+    0: "pcm",
+    1: "adpcm",
+    _SOUND_FORMAT_MP3: MP3,
+    3: "pcm-le",
+    4: "nellymoser-16k",
+    5: "nellymoser-8k",
+    6: "nellymoser",
+    7: "g711-a",
+    8: "g711-mu",
+    _SOUND_FORMAT_AAC: AAC,
+    11: "speex",
+    14: "mp3-8k",
+}
+_AAC_HEADER_BYTES = 2
+# E.4.2.1: "If the SoundFormat indicates AAC, the SoundType should be 1 (stereo) and the SoundRate should be 3
+# (44 kHz)"; SoundSize 1, "This parameter only pertains to uncompressed formats".
+_AAC_HEAD = 0xAF
+
+
+class AudioPacketType(enum.IntEnum):
+    """AudioPacketType of Enhanced RTMP; AACPacketType (E.4.2.1) has the same first two."""
+
+    SEQUENCE_START = 0
+    CODED_FRAMES = 1
+    SEQUENCE_END = 2
+    MULTICHANNEL_CONFIG = 4
+    MULTITRACK = 5
+    MOD_EX = 7
+
+
+_AAC_PACKET_TYPES = (AudioPacketType.SEQUENCE_START, AudioPacketType.CODED_FRAMES)
+_BODY_TYPES = frozenset(AudioPacketType) - {AudioPacketType.MULTITRACK, AudioPacketType.MOD_EX}
+
+
+class AudioPacket(NamedTuple):
+    """One track's share of an audio tag."""
+
+    packet_type: AudioPacketType
+    """What the body is; never ``MULTITRACK`` or ``MOD_EX``, which are read through."""
+    codec: str
+    """FourCC, or a name of ours for a codec that has none."""
+    track_id: int
+    """Multitrack id; 0 for a tag without multitrack."""
+    offset_ns: int
+    """Nanoseconds to add to the presentation time (ModEx TimestampOffsetNano)."""
+    start: int
+    """Offset in the payload of the body: AudioSpecificConfig, an access unit…"""
+    end: int
+    """Offset behind the body."""
+
+
+def parse_audio(payload: bytes) -> list[AudioPacket]:
+    """Read an audio tag's header.
+
+    SoundRate, SoundSize and SoundType are not looked at: the codec's own configuration tells, and for AAC
+    they are constants (E.4.2.1).
+
+    Args:
+        payload: The tag's body, not empty.
+
+    Returns:
+        One packet, or one for each track of a multitrack message.
+
+    Raises:
+        FlvError: The tag ends inside its header, a track is longer than the tag, or a type is reserved.
+    """
+    sound_format = payload[0] >> 4
+    if sound_format == _SOUND_FORMAT_EX_HEADER:
+        return _parse_extended(payload)
+    codec = _LEGACY_CODECS.get(sound_format) or f"flv-audio-{sound_format}"
+    end = len(payload)
+    if sound_format != _SOUND_FORMAT_AAC:
+        return [AudioPacket(AudioPacketType.CODED_FRAMES, codec, 0, 0, 1, end)]
+    if end < _AAC_HEADER_BYTES:
+        raise FlvError("an AAC tag of 1 byte, its header alone has 2")
+    if payload[1] >= len(_AAC_PACKET_TYPES):
+        raise FlvError(f"AACPacketType {payload[1]}")
+    return [AudioPacket(_AAC_PACKET_TYPES[payload[1]], codec, 0, 0, _AAC_HEADER_BYTES, end)]
+
+
+def _parse_extended(payload: bytes) -> list[AudioPacket]:
+    packet_type = payload[0] & 0x0F
+    offset = 1
+    offset_ns = 0
+    if packet_type == AudioPacketType.MOD_EX:
+        packet_type, offset, offset_ns = read_mod_ex(payload, offset, packet_type)
+    if packet_type == AudioPacketType.MULTITRACK:
+        packet_type, tracks = read_tracks(payload, offset)
+    else:
+        codec, offset = read_fourcc(payload, offset)
+        tracks = [TrackBody(codec, 0, offset, len(payload))]
+    if packet_type not in _BODY_TYPES:
+        raise FlvError(f"AudioPacketType {packet_type}")
+    body_type = AudioPacketType(packet_type)
+    return [AudioPacket(body_type, track.codec, track.track_id, offset_ns, track.start, track.end) for track in tracks]
+
+
+def single_track(payload: bytes, packet: AudioPacket) -> bytes:
+    """Write one track's share as a tag of its own, without ModEx and multitrack.
+
+    AAC gets the older header, with its constants: libavformat takes a change of SoundSize or of header for
+    another stream.
+
+    Returns:
+        ``payload`` itself where it is such a tag already.
+    """
+    head = payload[0]
+    if packet.codec == AAC:
+        if head == _AAC_HEAD:
+            return payload
+        return bytes((_AAC_HEAD, packet.packet_type)) + payload[packet.start : packet.end]
+    is_plain = head >> 4 != _SOUND_FORMAT_EX_HEADER or head & 0x0F < AudioPacketType.MULTITRACK
+    if is_plain:
+        return payload
+    extended_head = bytes((_SOUND_FORMAT_EX_HEADER << 4 | packet.packet_type,)) + packet.codec.encode()
+    return extended_head + payload[packet.start : packet.end]
+
+
+def sequence_header(codec: str, record: bytes) -> bytes:
+    """Write the payload of a sequence header tag; AAC's has the older header, as in ``single_track``.
+
+    Args:
+        codec: FourCC.
+        record: Codec configuration record.
+    """
+    if codec == AAC:
+        return bytes((_AAC_HEAD, AudioPacketType.SEQUENCE_START)) + record
+    head = _SOUND_FORMAT_EX_HEADER << 4 | AudioPacketType.SEQUENCE_START
+    return bytes((head,)) + codec.encode() + record

@@ -1,0 +1,48 @@
+"""What a publisher's onMetaData claims about its tracks (FLV 10.1 E.5; Enhanced RTMP v2 "Enhancing onMetaData").
+
+Claims, not facts: encoders promise tracks that never come. They shorten a wait, and never start one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_VIDEO_PROPERTIES = frozenset({"videocodecid", "videodatarate", "videoTrackIdInfoMap"})
+_AUDIO_PROPERTIES = frozenset({"audiocodecid", "audiodatarate", "audiosamplerate", "audioTrackIdInfoMap"})
+# Above any camera and below what would make arithmetic with it meaningless.
+_FRAME_RATE_MAX = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMetadata:
+    """The part of onMetaData that decides how the stream is opened."""
+
+    lacks_video: bool = False
+    """The publisher describes its audio and no video."""
+    lacks_audio: bool = False
+    """The publisher describes its video and no audio."""
+    frame_rate: float = 0.0
+    """Frames a second; 0 where none is claimed."""
+
+
+def read_metadata(properties: Mapping[str, object]) -> StreamMetadata:
+    """Read the object of an onMetaData message; anything may be in it, and nothing in it is an error.
+
+    Args:
+        properties: The decoded AMF object or ECMA array.
+    """
+    describes_video = not _VIDEO_PROPERTIES.isdisjoint(properties)
+    describes_audio = not _AUDIO_PROPERTIES.isdisjoint(properties)
+    return StreamMetadata(
+        lacks_video=properties.get("hasVideo") is False or (describes_audio and not describes_video),
+        lacks_audio=properties.get("hasAudio") is False or (describes_video and not describes_audio),
+        frame_rate=_frame_rate(properties.get("framerate")),
+    )
+
+
+def _frame_rate(value: object) -> float:
+    # The comparison is false for NaN, and no infinity passes it.
+    if isinstance(value, int | float) and 0 < value <= _FRAME_RATE_MAX:
+        return float(value)
+    return 0.0

@@ -1,0 +1,181 @@
+"""The header of a video tag: VideoTagHeader and the extended one of Enhanced RTMP.
+
+FLV 10.1 E.4.3.1 (VideoTagHeader), E.4.3.2 (AVCVIDEOPACKET); Enhanced RTMP v2 "Extended VideoTagHeader".
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from streamd.errors import FlvError
+from streamd.flv.codec import H264, HEVC
+from streamd.flv.enhanced import TrackBody, read_fourcc, read_mod_ex, read_tracks
+
+_IS_EX_HEADER = 0x80
+_FRAME_TYPE = 0x70
+_CODEC_ID = 0x0F
+_CODEC_ID_AVC = 7
+# Not in FLV 10.1: how HEVC was carried before Enhanced RTMP, laid out like AVC.
+_CODEC_ID_HEVC = 12
+_LEGACY_CODECS = {
+    2: "sorenson-h263",
+    3: "screen-video",
+    4: "vp6",
+    5: "vp6-alpha",
+    6: "screen-video-2",
+    _CODEC_ID_AVC: H264,
+    _CODEC_ID_HEVC: HEVC,
+}
+# Frame type, packet type and the 24 bits of composition time.
+_AVC_HEADER_BYTES = 5
+_COMPOSITION_TIME_BYTES = 3
+# "if ((videoFourCc == Avc1) || (videoFourCc == Hvc1) || (videoFourCc == Vvc1))": those that reorder frames.
+_CODECS_WITH_COMPOSITION_TIME = frozenset({H264, HEVC, "vvc1"})
+
+
+class FrameType(enum.IntEnum):
+    """VideoFrameType (E.4.3.1)."""
+
+    KEY = 1
+    INTER = 2
+    DISPOSABLE_INTER = 3
+    GENERATED_KEY = 4
+    COMMAND = 5
+
+
+class VideoPacketType(enum.IntEnum):
+    """VideoPacketType of Enhanced RTMP; AVCPacketType (E.4.3.2) has the same first three."""
+
+    SEQUENCE_START = 0
+    CODED_FRAMES = 1
+    SEQUENCE_END = 2
+    CODED_FRAMES_X = 3
+    METADATA = 4
+    MPEG2TS_SEQUENCE_START = 5
+    MULTITRACK = 6
+    MOD_EX = 7
+
+
+_AVC_PACKET_TYPES = (VideoPacketType.SEQUENCE_START, VideoPacketType.CODED_FRAMES, VideoPacketType.SEQUENCE_END)
+
+
+class VideoPacket(NamedTuple):
+    """One track's share of a video tag."""
+
+    frame_type: int
+    """``FrameType``, or a value that the specification reserves."""
+    packet_type: VideoPacketType
+    """What the body is; never ``MULTITRACK`` or ``MOD_EX``, which are read through."""
+    codec: str
+    """FourCC, or a name of ours for a codec that has none."""
+    track_id: int
+    """Multitrack id; 0 for a tag without multitrack."""
+    composition_time_ms: int
+    """Presentation time minus decode time, milliseconds; may be negative."""
+    offset_ns: int
+    """Nanoseconds to add to the presentation time (ModEx TimestampOffsetNano)."""
+    start: int
+    """Offset in the payload of the body: configuration record, NAL units, OBUs…"""
+    end: int
+    """Offset behind the body."""
+
+
+def parse_video(payload: bytes) -> list[VideoPacket]:
+    """Read a video tag's header.
+
+    Args:
+        payload: The tag's body, not empty.
+
+    Returns:
+        One packet, or one for each track of a multitrack message. A command frame has none.
+
+    Raises:
+        FlvError: The tag ends inside its header, a track is longer than the tag, or a type is reserved.
+    """
+    head = payload[0]
+    frame_type = (head & _FRAME_TYPE) >> 4
+    if head & _IS_EX_HEADER:
+        return _parse_extended(payload, frame_type)
+    # E.4.3.1: "If FrameType = 5, instead of a video payload, the Video Data Body contains a UI8".
+    if frame_type == FrameType.COMMAND:
+        return []
+    codec_id = head & _CODEC_ID
+    codec = _LEGACY_CODECS.get(codec_id) or f"flv-video-{codec_id}"
+    end = len(payload)
+    if codec_id not in (_CODEC_ID_AVC, _CODEC_ID_HEVC):
+        return [VideoPacket(frame_type, VideoPacketType.CODED_FRAMES, codec, 0, 0, 0, 1, end)]
+    if end < _AVC_HEADER_BYTES:
+        raise FlvError(f"an AVC tag of {end} bytes, its header alone has {_AVC_HEADER_BYTES}")
+    if payload[1] >= len(_AVC_PACKET_TYPES):
+        raise FlvError(f"AVCPacketType {payload[1]}")
+    packet_type = _AVC_PACKET_TYPES[payload[1]]
+    composition_time_ms = _composition_time(payload, 2)
+    return [
+        VideoPacket(frame_type, packet_type, codec, 0, composition_time_ms, 0, _AVC_HEADER_BYTES, end),
+    ]
+
+
+def _parse_extended(payload: bytes, frame_type: int) -> list[VideoPacket]:
+    packet_type = payload[0] & 0x0F
+    offset = 1
+    offset_ns = 0
+    if packet_type == VideoPacketType.MOD_EX:
+        packet_type, offset, offset_ns = read_mod_ex(payload, offset, packet_type)
+    # "if (videoPacketType != VideoPacketType.Metadata && videoFrameType == VideoFrameType.Command)": a UI8 and no body.
+    if frame_type == FrameType.COMMAND and packet_type != VideoPacketType.METADATA:
+        return []
+    if packet_type == VideoPacketType.MULTITRACK:
+        packet_type, tracks = read_tracks(payload, offset)
+    else:
+        codec, offset = read_fourcc(payload, offset)
+        tracks = [TrackBody(codec, 0, offset, len(payload))]
+    # "fetch VideoPacketType … videoPacketType != VideoPacketType.Multitrack" inside a multitrack message.
+    if packet_type >= VideoPacketType.MULTITRACK:
+        raise FlvError(f"VideoPacketType {packet_type}")
+    return [_packet(payload, frame_type, VideoPacketType(packet_type), track, offset_ns) for track in tracks]
+
+
+def _packet(
+    payload: bytes, frame_type: int, packet_type: VideoPacketType, track: TrackBody, offset_ns: int
+) -> VideoPacket:
+    codec, track_id, start, end = track
+    composition_time_ms = 0
+    if packet_type == VideoPacketType.CODED_FRAMES and codec in _CODECS_WITH_COMPOSITION_TIME:
+        if end - start < _COMPOSITION_TIME_BYTES:
+            raise FlvError("coded frames without their composition time")
+        composition_time_ms = _composition_time(payload, start)
+        start += _COMPOSITION_TIME_BYTES
+    return VideoPacket(frame_type, packet_type, codec, track_id, composition_time_ms, offset_ns, start, end)
+
+
+def _composition_time(payload: bytes, offset: int) -> int:
+    """Read a SI24."""
+    value = payload[offset] << 16 | payload[offset + 1] << 8 | payload[offset + 2]
+    return value - 0x100_0000 if value & 0x80_0000 else value
+
+
+def single_track(payload: bytes, packet: VideoPacket) -> bytes:
+    """Write one track's share as a tag of its own, without ModEx and multitrack.
+
+    Returns:
+        ``payload`` itself where it is such a tag already.
+    """
+    is_plain = not payload[0] & _IS_EX_HEADER or payload[0] & 0x0F < VideoPacketType.MULTITRACK
+    if is_plain:
+        return payload
+    head = bytes((_IS_EX_HEADER | packet.frame_type << 4 | packet.packet_type,)) + packet.codec.encode()
+    if packet.packet_type == VideoPacketType.CODED_FRAMES and packet.codec in _CODECS_WITH_COMPOSITION_TIME:
+        head += packet.composition_time_ms.to_bytes(_COMPOSITION_TIME_BYTES, "big", signed=True)
+    return head + payload[packet.start : packet.end]
+
+
+def sequence_header(codec: str, record: bytes) -> bytes:
+    """Write the payload of a sequence header tag with an extended header.
+
+    Args:
+        codec: FourCC.
+        record: Codec configuration record.
+    """
+    head = _IS_EX_HEADER | FrameType.KEY << 4 | VideoPacketType.SEQUENCE_START
+    return bytes((head,)) + codec.encode() + record

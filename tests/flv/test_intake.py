@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamd.flv.intake import (
+    COMPOSITION_TIME_MAX_MS,
+    Action,
+    Drop,
+    DropReason,
+    Feed,
+    Hold,
+    Intake,
+    IntakeLimits,
+    Open,
+)
+from streamd.flv.metadata import StreamMetadata
+from streamd.flv.tag import FlvTag, TagType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+AVCC = bytes.fromhex("0142c01fffe1000b6742c01fd900780227e54001000568cb83cb20")
+OTHER_AVCC = bytes.fromhex("014d401fffe1000b674d401fd900780227e54001000568cb83cb20")
+ASC = b"\x11\x90"
+OTHER_ASC = b"\x12\x10"
+LIMITS = IntakeLimits(
+    track_wait_ms=1000, keyframe_wait_ms=5000, held_tags_max=400, held_bytes_max=5000, reopen_tags_min=4
+)
+
+
+def avc_header(record: bytes = AVCC) -> FlvTag:
+    return FlvTag(TagType.VIDEO, 0, b"\x17\x00\x00\x00\x00" + record)
+
+
+def aac_header(record: bytes = ASC) -> FlvTag:
+    return FlvTag(TagType.AUDIO, 0, b"\xaf\x00" + record)
+
+
+def key(timestamp_ms: int, size: int = 1) -> FlvTag:
+    return FlvTag(TagType.VIDEO, timestamp_ms, b"\x17\x01\x00\x00\x00" + b"k" * size)
+
+
+def inter(timestamp_ms: int) -> FlvTag:
+    return FlvTag(TagType.VIDEO, timestamp_ms, b"\x27\x01\x00\x00\x00p")
+
+
+def sound(timestamp_ms: int) -> FlvTag:
+    return FlvTag(TagType.AUDIO, timestamp_ms, b"\xaf\x01a")
+
+
+def receive(intake: Intake, tags: Iterable[FlvTag]) -> list[Action]:
+    return [intake.receive(tag) for tag in tags]
+
+
+def opening(actions: Iterable[Action]) -> Open:
+    (found,) = [action for action in actions if isinstance(action, Open)]
+    return found
+
+
+def frames(action: Open) -> list[FlvTag]:
+    return list(action.tags[len(action.tracks) :])
+
+
+def kinds(action: Open) -> list[TagType]:
+    return [track.kind for track in action.tracks]
+
+
+def opened(tags: Iterable[FlvTag] = (aac_header(), avc_header(), key(0))) -> Intake:
+    """A gate that has opened, long enough ago to open again."""
+    intake = Intake(LIMITS)
+    assert isinstance(receive(intake, tags)[-1], Open)
+    script = FlvTag(TagType.SCRIPT, 0, b"x")
+    receive(intake, [script] * LIMITS.reopen_tags_min)
+    intake.drops.clear()
+    return intake
+
+
+BOTH = [TagType.VIDEO, TagType.AUDIO]
+
+
+class TestOpening:
+    def test_opens_with_the_first_keyframe_when_both_headers_are_in(self) -> None:
+        intake = Intake(LIMITS)
+        actions = receive(intake, [aac_header(), avc_header(), key(40)])
+        assert actions[:2] == [Hold(), Hold()]
+        action = opening(actions)
+        assert kinds(action) == BOTH
+        assert [track.codec for track in action.tracks] == ["avc1", "mp4a"]
+        assert [track.config.codec_string for track in action.tracks] == ["avc1.42c01f", "mp4a.40.2"]
+        assert [track.record for track in action.tracks] == [AVCC, ASC]
+        assert action.tags == (
+            FlvTag(TagType.VIDEO, 40, b"\x90avc1" + AVCC),
+            FlvTag(TagType.AUDIO, 40, b"\xaf\x00" + ASC),
+            key(40),
+        )
+
+    def test_feeds_from_then_on(self) -> None:
+        intake = opened()
+        tags = [sound(0), inter(33), sound(21), key(2000)]
+        assert receive(intake, tags) == [Feed((tag,)) for tag in tags]
+
+    def test_frame_rate_of_the_metadata_is_passed_on(self) -> None:
+        intake = Intake(LIMITS)
+        intake.metadata = StreamMetadata(frame_rate=29.97)
+        assert opening(receive(intake, [aac_header(), avc_header(), key(0)])).frame_rate_hint == 29.97
+
+    def test_frames_before_the_keyframe_are_dropped(self) -> None:
+        intake = Intake(LIMITS)
+        tags = [aac_header(), avc_header(), inter(0), sound(0), sound(21), inter(33), key(40)]
+        assert frames(opening(receive(intake, tags))) == [key(40)]
+        assert intake.drops == {DropReason.BEFORE_KEYFRAME: 4}
+
+    def test_audio_that_ran_ahead_of_the_keyframe_is_kept(self) -> None:
+        tags = [aac_header(), avc_header(), sound(21), sound(43), key(40)]
+        assert frames(opening(receive(Intake(LIMITS), tags))) == [sound(43), key(40)]
+
+    def test_header_behind_its_keyframe_opens_with_the_next_tag(self) -> None:
+        intake = Intake(LIMITS)
+        actions = receive(intake, [avc_header(), key(0), inter(33), aac_header(), sound(10)])
+        assert [type(action) for action in actions] == [Hold, Hold, Hold, Hold, Open]
+        assert frames(opening(actions)) == [key(0), inter(33), sound(10)]
+
+    def test_header_that_changes_while_frames_are_held_lets_go_of_them(self) -> None:
+        intake = Intake(LIMITS)
+        tags = [avc_header(), key(0), inter(33), avc_header(OTHER_AVCC), inter(66), aac_header(), key(99)]
+        action = opening(receive(intake, tags))
+        assert action.tracks[0].record == OTHER_AVCC
+        assert frames(action) == [key(99)]
+
+    def test_video_header_that_changes_keeps_the_audio(self) -> None:
+        intake = Intake(LIMITS)
+        tags = [avc_header(), aac_header(), sound(50), avc_header(OTHER_AVCC), key(40)]
+        assert frames(opening(receive(intake, tags))) == [sound(50), key(40)]
+
+
+class TestMissingTrack:
+    def test_video_alone_opens_after_a_second_of_media(self) -> None:
+        intake = Intake(LIMITS)
+        tags = [avc_header(), key(0), *(inter(ms) for ms in range(40, 2000, 40))]
+        actions = receive(intake, tags)
+        action = opening(actions)
+        assert kinds(action) == [TagType.VIDEO]
+        assert frames(action)[-1].timestamp_ms == 1000
+        assert actions[-1] == Feed((tags[-1],))
+
+    def test_audio_alone_opens_after_a_second_of_media(self) -> None:
+        actions = receive(Intake(LIMITS), [aac_header(), *(sound(ms) for ms in range(0, 1100, 20))])
+        action = opening(actions)
+        assert kinds(action) == [TagType.AUDIO]
+        assert [tag.timestamp_ms for tag in frames(action)] == list(range(0, 1001, 20))
+
+    @pytest.mark.parametrize(
+        ("metadata", "tags"),
+        [
+            (StreamMetadata(lacks_audio=True), [avc_header(), key(0)]),
+            (StreamMetadata(lacks_video=True), [aac_header(), sound(0)]),
+        ],
+    )
+    def test_track_that_the_metadata_denies_is_not_waited_for(
+        self, metadata: StreamMetadata, tags: list[FlvTag]
+    ) -> None:
+        intake = Intake(LIMITS)
+        intake.metadata = metadata
+        assert isinstance(receive(intake, tags)[-1], Open)
+
+    def test_audio_header_without_frames_holds_nothing_up(self) -> None:
+        actions = receive(Intake(LIMITS), [aac_header(), avc_header(), key(0)])
+        assert kinds(opening(actions)) == BOTH
+
+    def test_keyframe_that_never_comes_leaves_the_audio(self) -> None:
+        intake = Intake(LIMITS)
+        tags = [aac_header(), avc_header()]
+        tags += [tag for ms in range(0, 6000, 20) for tag in (sound(ms), inter(ms))]
+        action = opening(receive(intake, tags))
+        assert kinds(action) == [TagType.AUDIO]
+        # No backlog: what waited is as much as waits for a track.
+        assert [tag.timestamp_ms for tag in frames(action)] == list(range(3980, 5001, 20))
+
+    def test_keyframe_that_comes_after_all_brings_the_video(self) -> None:
+        intake = Intake(LIMITS)
+        tags = [aac_header(), avc_header(), *(sound(ms) for ms in range(0, 5001, 20))]
+        assert kinds(opening(receive(intake, tags))) == [TagType.AUDIO]
+        actions = receive(intake, [sound(5020), inter(5020), sound(5040), sound(5060), key(5060)])
+        assert [type(action) for action in actions] == [Feed, Drop, Feed, Feed, Open]
+        assert kinds(opening(actions)) == BOTH
+
+    @pytest.mark.parametrize("step_ms", [0, -20])
+    def test_time_that_does_not_pass_does_not_hold_for_ever(self, step_ms: int) -> None:
+        tags = [avc_header(), key(0), *(inter(index * step_ms) for index in range(1, LIMITS.held_tags_max))]
+        assert kinds(opening(receive(Intake(LIMITS), tags))) == [TagType.VIDEO]
+
+    def test_what_is_held_is_bounded_in_bytes(self) -> None:
+        actions = receive(Intake(LIMITS), [avc_header(), key(0, size=3000), key(1, size=3000)])
+        assert len(frames(opening(actions))) == 2
+
+    def test_header_that_flaps_does_not_hold_for_ever(self) -> None:
+        intake = Intake(LIMITS)
+        receive(intake, [avc_header(), key(0)])
+        tags = [tag for ms in range(40, 1100, 40) for tag in (aac_header(b""), inter(ms))]
+        assert kinds(opening(receive(intake, tags))) == [TagType.VIDEO]
+
+
+class TestReopening:
+    def test_changed_video_header_reopens_at_the_next_keyframe(self) -> None:
+        intake = opened()
+        actions = receive(intake, [avc_header(OTHER_AVCC), inter(40), sound(40), key(80), inter(120)])
+        assert [type(action) for action in actions] == [Hold, Drop, Feed, Open, Feed]
+        action = opening(actions)
+        assert action.tracks[0].record == OTHER_AVCC
+        assert frames(action) == [key(80)]
+
+    def test_changed_audio_header_reopens_at_the_next_keyframe(self) -> None:
+        intake = opened()
+        actions = receive(intake, [aac_header(OTHER_ASC), inter(40), sound(40), key(80), sound(80)])
+        assert [type(action) for action in actions] == [Hold, Feed, Drop, Open, Feed]
+        assert opening(actions).tracks[1].record == OTHER_ASC
+
+    def test_changed_audio_header_of_audio_alone_reopens_at_once(self) -> None:
+        intake = Intake(LIMITS)
+        intake.metadata = StreamMetadata(lacks_video=True)
+        receive(intake, [aac_header(), *(sound(ms) for ms in range(0, 100, 20))])
+        actions = receive(intake, [aac_header(OTHER_ASC), sound(100)])
+        assert [type(action) for action in actions] == [Hold, Open]
+
+    def test_late_audio_is_taken_in_at_the_next_keyframe(self) -> None:
+        intake = Intake(LIMITS)
+        intake.metadata = StreamMetadata(lacks_audio=True)
+        receive(intake, [avc_header(), key(0), *(inter(ms) for ms in range(40, 400, 40))])
+        actions = receive(intake, [aac_header(), sound(400), inter(400), key(440), sound(440)])
+        assert [type(action) for action in actions] == [Hold, Drop, Feed, Open, Feed]
+        assert kinds(opening(actions)) == BOTH
+
+    def test_changed_audio_does_not_wait_for_ever_for_a_keyframe(self) -> None:
+        intake = opened()
+        actions = receive(intake, [aac_header(OTHER_ASC), *(sound(ms) for ms in range(0, 5001, 20))])
+        assert kinds(opening(actions)) == [TagType.AUDIO]
+
+    @pytest.mark.parametrize("header", [avc_header(), aac_header()])
+    def test_repeated_header_is_dropped_and_counted(self, header: FlvTag) -> None:
+        intake = opened()
+        assert intake.receive(header) == Drop(DropReason.REPEATED_HEADER)
+        assert intake.receive(key(40)) == Feed((key(40),))
+
+    def test_header_that_changes_and_changes_back_reopens_nothing(self) -> None:
+        intake = opened()
+        receive(intake, [avc_header(OTHER_AVCC), avc_header()])
+        assert intake.receive(key(40)) == Feed((key(40),))
+
+    def test_header_that_becomes_unusable_ends_its_track(self) -> None:
+        intake = opened()
+        actions = receive(intake, [aac_header(b"\x11"), sound(20), inter(40), key(80)])
+        assert isinstance(actions[0], Drop)
+        assert actions[0].reason is DropReason.BAD_CODEC_CONFIG
+        assert actions[1] == Drop(DropReason.NO_HEADER, "mp4a")
+        assert actions[2] == Feed((inter(40),))
+        assert kinds(opening(actions)) == [TagType.VIDEO]
+
+    def test_codec_changing_on_every_frame_opens_seldom(self) -> None:
+        intake = opened()
+        tags = [tag for index in range(100) for tag in (avc_header(OTHER_AVCC if index % 2 else AVCC), key(index * 40))]
+        actions = receive(intake, tags)
+        assert sum(isinstance(action, Open) for action in actions) <= len(tags) / LIMITS.reopen_tags_min
+
+    def test_restart_opens_at_the_next_keyframe_without_waiting(self) -> None:
+        intake = opened()
+        intake.restart()
+        actions = receive(intake, [inter(40), sound(40), key(80), sound(80)])
+        assert [type(action) for action in actions] == [Drop, Hold, Open, Feed]
+        assert kinds(opening(actions)) == BOTH
+
+    @pytest.mark.parametrize(
+        ("first", "again"), [([avc_header(), key(0)], key(2000)), ([aac_header(), sound(0)], sound(20))]
+    )
+    def test_restart_does_not_wait_for_a_track_that_never_was(self, first: list[FlvTag], again: FlvTag) -> None:
+        intake = Intake(LIMITS)
+        intake.metadata = StreamMetadata(lacks_audio=True, lacks_video=True)
+        receive(intake, first)
+        intake.metadata = StreamMetadata()
+        intake.restart()
+        assert isinstance(intake.receive(again), Open)
+
+
+class TestDropping:
+    @pytest.mark.parametrize(
+        ("tag_type", "payload", "reason"),
+        [
+            (TagType.SCRIPT, b"\x02\x00\x0aonMetaData", DropReason.SCRIPT),
+            (15, b"\x00", DropReason.SCRIPT),
+            (TagType.VIDEO, b"", DropReason.EMPTY),
+            (TagType.AUDIO, b"", DropReason.EMPTY),
+            (TagType.AUDIO, b"\xaf\x01", DropReason.EMPTY),
+            (TagType.VIDEO, b"\x27\x01\x00\x00\x00", DropReason.EMPTY),
+            (TagType.VIDEO, b"\x27\x01\x00", DropReason.MALFORMED),
+            (TagType.AUDIO, b"\xaf\x09", DropReason.MALFORMED),
+            (TagType.VIDEO, b"\x57\x00", DropReason.COMMAND_FRAME),
+            (TagType.VIDEO, b"\xd1\x00", DropReason.COMMAND_FRAME),
+            (TagType.VIDEO, b"\xd4avc1\x02\x00\x09colorInfo", DropReason.METADATA),
+            (TagType.AUDIO, b"\x94mp4a\x01\x02\x00\x00\x00\x03", DropReason.METADATA),
+            (TagType.VIDEO, b"\x17\x02\x00\x00\x00", DropReason.SEQUENCE_END),
+            (TagType.VIDEO, b"\x92avc1", DropReason.SEQUENCE_END),
+            (TagType.AUDIO, b"\x92mp4a", DropReason.SEQUENCE_END),
+            (TagType.VIDEO, b"\x91hvc1\x00\x00\x00x", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x90hvc1\x01", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x95av01\x80", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x22\x00\x00", DropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x2f\xff\xfb", DropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x91Opusx", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\xa6\x01avc1\x01\x00\x00\x00x", DropReason.EXTRA_TRACK),
+            (TagType.AUDIO, b"\x95\x01mp4a\x03x", DropReason.EXTRA_TRACK),
+        ],
+    )
+    def test_reason(self, tag_type: int, payload: bytes, reason: DropReason) -> None:
+        for intake in (Intake(LIMITS), opened()):
+            action = intake.receive(FlvTag(tag_type, 0, payload))
+            assert isinstance(action, Drop)
+            assert action.reason is reason
+            assert intake.drops == {reason: 1}
+
+    @pytest.mark.parametrize("tag", [key(0), sound(0)])
+    def test_frame_before_its_header_is_dropped(self, tag: FlvTag) -> None:
+        action = Intake(LIMITS).receive(tag)
+        assert isinstance(action, Drop)
+        assert action.reason is DropReason.NO_HEADER
+
+    def test_codec_is_named(self) -> None:
+        assert opened().receive(FlvTag(TagType.VIDEO, 0, b"\x91hvc1\x00\x00\x00x")) == Drop(
+            DropReason.UNSUPPORTED_CODEC, "hvc1"
+        )
+
+    @pytest.mark.parametrize("composition_time_ms", [COMPOSITION_TIME_MAX_MS, -COMPOSITION_TIME_MAX_MS])
+    def test_composition_time_up_to_a_quarter_hour_is_the_publishers(self, composition_time_ms: int) -> None:
+        tag = FlvTag(TagType.VIDEO, 0, b"\x27\x01" + composition_time_ms.to_bytes(3, "big", signed=True) + b"x")
+        assert opened().receive(tag) == Feed((tag,))
+
+    @pytest.mark.parametrize("composition_time_ms", [COMPOSITION_TIME_MAX_MS + 1, -COMPOSITION_TIME_MAX_MS - 1])
+    def test_composition_time_beyond_is_dropped(self, composition_time_ms: int) -> None:
+        tag = FlvTag(TagType.VIDEO, 0, b"\x27\x01" + composition_time_ms.to_bytes(3, "big", signed=True) + b"x")
+        assert opened().receive(tag) == Drop(DropReason.COMPOSITION_TIME, f"{composition_time_ms} ms")
+
+    def test_tracks_that_come_along_are_counted_one_by_one(self) -> None:
+        intake = opened()
+        payload = b"\x95\x11mp4a\x05\x00\x00\x01a\x00\x00\x00\x02bc\x06\x00\x00\x01d"
+        assert intake.receive(FlvTag(TagType.AUDIO, 7, payload)) == Feed((FlvTag(TagType.AUDIO, 7, b"\xaf\x01bc"),))
+        assert intake.drops == {DropReason.EXTRA_TRACK: 2}
+
+
+class TestCanonicalFraming:
+    """libavformat must see one framing, whatever the encoder changes in mid-stream."""
+
+    @pytest.mark.parametrize("payload", [b"\xad\x01a", b"\xa2\x01a", b"\x91mp4aa", b"\x95\x01mp4a\x00a"])
+    def test_aac(self, payload: bytes) -> None:
+        assert opened().receive(FlvTag(TagType.AUDIO, 20, payload)) == Feed((sound(20),))
+
+    def test_mod_ex(self) -> None:
+        payload = b"\xa7\x02\x00\x00\x01\x03avc1nal"
+        assert opened().receive(FlvTag(TagType.VIDEO, 20, payload)) == Feed(
+            (FlvTag(TagType.VIDEO, 20, b"\xa3avc1nal"),)
+        )
+
+    def test_enhanced_headers_open(self) -> None:
+        actions = receive(
+            Intake(LIMITS),
+            [
+                FlvTag(TagType.VIDEO, 0, b"\x90avc1" + AVCC),
+                FlvTag(TagType.AUDIO, 0, b"\x90mp4a" + ASC),
+                FlvTag(TagType.VIDEO, 0, b"\x93avc1k"),
+            ],
+        )
+        assert opening(actions).tags == (
+            FlvTag(TagType.VIDEO, 0, b"\x90avc1" + AVCC),
+            FlvTag(TagType.AUDIO, 0, b"\xaf\x00" + ASC),
+            FlvTag(TagType.VIDEO, 0, b"\x93avc1k"),
+        )

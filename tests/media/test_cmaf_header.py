@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
+
+from streamd.cmaf.fragment import TrackRun, write_chunk
+from streamd.cmaf.header import boxes
+from streamd.errors import DemuxError
+from streamd.flv.intake import Intake, Open
+from streamd.flv.metadata import StreamMetadata
+from streamd.flv.tag import FlvTag, TagType
+from streamd.media.cmaf_header import write_cmaf_header
+from streamd.media.demux import FlvDemuxer
+from streamd.media.packet import Track, TrackKind
+from tests.support.flv_media import SAMPLE_RATE, aac_only, h264_aac, h264_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def opened(tags: Iterable[FlvTag], metadata: StreamMetadata | None = None) -> FlvDemuxer:
+    intake = Intake()
+    intake.metadata = metadata or StreamMetadata()
+    opening = next(action for tag in tags if isinstance(action := intake.receive(tag), Open))
+    demuxer = FlvDemuxer.open(opening)
+    demuxer.close()
+    return demuxer
+
+
+def find(data: bytes, *path: bytes) -> list[bytes]:
+    """The contents of all boxes at a path."""
+    contents = [data]
+    for box_type in path:
+        contents = [inner for content in contents for found, inner in boxes(content) if found == box_type]
+    return contents
+
+
+def sample_entries(header: bytes) -> list[bytes]:
+    """The four-character codes of the sample entries, behind stsd's version, flags and count."""
+    return [entry[12:16] for entry in find(header, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")]
+
+
+def timescales(header: bytes) -> list[int]:
+    # mdhd: version and flags, creation and modification time, timescale, duration.
+    return [struct.unpack_from(">I", mdhd, 12)[0] for mdhd in find(header, b"moov", b"trak", b"mdia", b"mdhd")]
+
+
+def track_ids(header: bytes) -> list[int]:
+    return [struct.unpack_from(">I", tkhd, 12)[0] for tkhd in find(header, b"moov", b"trak", b"tkhd")]
+
+
+class TestBoxes:
+    """ISO/IEC 14496-12 section 8.2, ISO/IEC 23000-19 section 7.3."""
+
+    def test_of_video_and_audio(self) -> None:
+        header = opened(h264_aac(bframes=2)).cmaf_header
+        assert [box_type for box_type, _ in boxes(header)] == [b"ftyp", b"moov"]
+        assert [box_type for box_type, _ in boxes(find(header, b"moov")[0])] == [b"mvhd", b"trak", b"trak", b"mvex"]
+        assert sample_entries(header) == [b"avc1", b"mp4a"]
+        assert track_ids(header) == [1, 2]
+        assert timescales(header) == [90_000, SAMPLE_RATE]
+        trex = find(header, b"moov", b"mvex", b"trex")
+        assert [struct.unpack_from(">II", entry, 4) for entry in trex] == [(1, 1), (2, 1)]
+        assert find(header, b"moov", b"trak", b"edts") == []
+
+    def test_of_one_track(self) -> None:
+        video = opened(h264_only()).cmaf_header
+        audio = opened(aac_only(2, 44_100, "mono")).cmaf_header
+        assert (sample_entries(video), timescales(video), track_ids(video)) == ([b"avc1"], [90_000], [1])
+        assert (sample_entries(audio), timescales(audio), track_ids(audio)) == ([b"mp4a"], [44_100], [1])
+
+    def test_configuration_is_the_publishers(self) -> None:
+        demuxer = opened(h264_aac())
+        video, audio = demuxer.tracks
+        assert b"avcC" + video.codec_config in demuxer.cmaf_header
+        # esds, DecoderSpecificInfo: tag 5, a length of four bytes.
+        length = struct.pack(">I", 0x80808000 | len(audio.codec_config))
+        assert b"\x05" + length + audio.codec_config in demuxer.cmaf_header
+
+    def test_audio_is_counted_as_the_track_is(self) -> None:
+        # HE-AAC with explicit SBR: the core's rate is half of what the record announces.
+        record = bytes.fromhex("2b118800")
+        tags = [FlvTag(TagType.AUDIO, 0, b"\xaf\x00" + record), FlvTag(TagType.AUDIO, 0, b"\xaf\x01\x21\x10\x04")]
+        demuxer = opened(tags, StreamMetadata(lacks_video=True))
+        (audio,) = demuxer.tracks
+        assert (audio.codec, audio.timescale, audio.frame_ticks) == ("mp4a.40.5", 48_000, 2048)
+        assert timescales(demuxer.cmaf_header) == [48_000]
+
+
+class TestPlayback:
+    @pytest.mark.parametrize("bframes", [0, 2])
+    def test_header_and_fragment_read_back(self, bframes: int) -> None:
+        tags = h264_aac(bframes=bframes)
+        intake = Intake()
+        actions = [intake.receive(tag) for tag in tags]
+        opening = next(action for action in actions if isinstance(action, Open))
+        demuxer = FlvDemuxer.open(opening)
+        packets = demuxer.opening_packets + demuxer.demux(list(tags[actions.index(opening) + 1 :]))
+        demuxer.close()
+        runs = []
+        for track in demuxer.tracks:
+            own = [packet for packet in packets if packet.track_id == track.track_id]
+            is_video = track.kind is TrackKind.VIDEO
+            starts = [packet.dts_ms * 90 for packet in own] if is_video else range(0, len(own) * 1024, 1024)
+            runs.append(
+                TrackRun(
+                    track_id=track.track_id,
+                    decode_ticks=starts[0],
+                    durations=[after - before for before, after in itertools.pairwise(starts)] + [1024],
+                    composition_offsets=[(packet.pts_ms - packet.dts_ms) * 90 if is_video else 0 for packet in own],
+                    sync=[packet.is_keyframe for packet in own],
+                    payloads=[packet.payload for packet in own],
+                )
+            )
+        file = io.BytesIO(demuxer.cmaf_header + write_chunk(1, runs))
+        with av.open(file, "r", format="mp4") as container:
+            assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
+            read = [packet for packet in container.demux() if packet.size]
+            for kind, track in zip(("video", "audio"), demuxer.tracks, strict=True):
+                own = [packet for packet in packets if packet.track_id == track.track_id]
+                back = [packet for packet in read if packet.stream.type == kind]
+                assert [bytes(packet) for packet in back] == [packet.payload for packet in own]
+                assert [packet.is_keyframe for packet in back] == [packet.is_keyframe for packet in own]
+                assert {packet.time_base for packet in back} == {Fraction(1, track.timescale)}
+        file.seek(0)
+        with av.open(file, "r", format="mp4") as container:
+            frames = list(container.decode(video=0))
+        assert len(frames) == sum(packet.track_id == 1 for packet in packets)
+
+
+class TestOtherCodecs:
+    """The same path carries what ``streamd.flv.codec`` has no entry for yet."""
+
+    @pytest.mark.parametrize(
+        ("encoder", "codec", "sample_entry"),
+        [
+            ("libx265", "hvc1.1.6.L30.90", b"hvc1"),
+            ("libvpx-vp9", "vp09.00.10.08", b"vp09"),
+            ("libopus", "opus", b"Opus"),
+        ],
+    )
+    def test_sample_entry(self, encoder: str, codec: str, sample_entry: bytes) -> None:
+        is_video = encoder != "libopus"
+        with av.open(io.BytesIO(encoded(encoder)), "r") as container:
+            (stream,) = container.streams
+            assert isinstance(stream, VideoStream | AudioStream)
+            kind, timescale = (TrackKind.VIDEO, 90_000) if is_video else (TrackKind.AUDIO, 48_000)
+            header = write_cmaf_header([stream], [Track(1, kind, codec, timescale, width=160, height=96)])
+        assert sample_entries(header) == [sample_entry]
+        assert timescales(header) == [timescale]
+
+    def test_codec_without_a_sample_entry_is_an_error(self) -> None:
+        output = io.BytesIO()
+        with av.open(output, "w", format="flv") as container:
+            audio = container.add_stream("adpcm_swf", rate=44_100)
+            audio.layout = "stereo"
+            container.mux(audio.encode(silence("s16", 44_100, samples=4096)))
+        with av.open(io.BytesIO(output.getvalue()), "r") as container:
+            (stream,) = container.streams.audio
+            track = Track(1, TrackKind.AUDIO, "adpcm", 44_100)
+            with pytest.raises(DemuxError, match="CMAF header"):
+                write_cmaf_header([stream], [track])
+
+
+def silence(sample_format: str, sample_rate: int, samples: int = 960) -> av.AudioFrame:
+    frame = av.AudioFrame(format=sample_format, layout="stereo", samples=samples)
+    frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    return frame
+
+
+def encoded(encoder: str) -> bytes:
+    """One frame in an FLV file with Enhanced RTMP's header."""
+    output = io.BytesIO()
+    with av.open(output, "w", format="flv") as container:
+        if encoder == "libopus":
+            audio = container.add_stream("libopus", rate=48_000)
+            audio.layout = "stereo"
+            container.mux(audio.encode(silence("flt", 48_000)) + audio.encode(None))
+        else:
+            video = container.add_stream(encoder, rate=30)
+            assert isinstance(video, VideoStream)
+            video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+            video.options = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
+            frame = av.VideoFrame(160, 96, "yuv420p")
+            frame.pts, frame.time_base = 0, Fraction(1, 30)
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            container.mux(video.encode(frame) + video.encode(None))
+    return output.getvalue()
