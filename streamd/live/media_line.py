@@ -60,7 +60,7 @@ class ChunkSink(Protocol):
         """Take the next chunk."""
 
     def warn(self, reason: str, detail: str) -> None:
-        """Note, once for each reason, that something the broadcaster sends is dropped."""
+        """Note that something the broadcaster sends is dropped."""
 
     def fail(self, error: Exception) -> None:
         """End the stream: the line is broken by ``error``, which may be ours or the media's."""
@@ -232,8 +232,9 @@ class MediaLine:
             return
         try:
             packets = self._demuxer.demux(batch)
-        except DemuxError:
+        except DemuxError as exc:
             self._reopens += 1
+            self._sink.warn("demuxer_reopened", str(exc))
             if self._reopens > DEMUXER_REOPENS_MAX:
                 raise
             self._metrics.demuxer_reopened_total.inc()

@@ -9,6 +9,7 @@ Only tags that ``streamd.flv.intake`` let through may come here. What is wrong i
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -167,6 +168,10 @@ class FlvDemuxer:
 class _TagSource:
     """The file that libavformat reads: the tags put last, then a marker, then the end.
 
+    A marker is a piece of its own: no read ends inside it. libavformat reads the name of a script tag and then seeks
+    back to its start, which it can only within one filling of its buffer (flvdec.c: "avio_seek(s->pb, meta_pos,
+    SEEK_SET)"); a marker cut in two would come out short, and the rest of it be taken for the next tag.
+
     Attributes:
         first_number: Number of the first tag that was put last.
         probe_markers: How many markers more to serve instead of the end.
@@ -176,12 +181,13 @@ class _TagSource:
         self.first_number = 0
         self.probe_markers = 0
         self._next_number = 0
-        self._unread = b""
+        # FLV header, tags, marker: in the order in which they are read.
+        self._unread: deque[bytes] = deque()
 
     def start(self) -> None:
         """Put what an FLV byte stream begins with, and the marker that makes the markers' stream."""
         # The header's flags are left 0: they would make probing wait for streams.
-        self._unread = flv_header(has_video=False, has_audio=False) + _framed(TagType.SCRIPT, 0, _MARKER)
+        self._unread = deque([flv_header(has_video=False, has_audio=False), _framed(TagType.SCRIPT, 0, _MARKER)])
         self._next_number = 1
 
     def put(self, tags: Sequence[FlvTag]) -> None:
@@ -189,26 +195,26 @@ class _TagSource:
         if self._next_number + len(tags) >= _NUMBERS_END:
             self._next_number = 0
         number = self.first_number = self._next_number
-        pieces = [self._unread]
+        pieces: list[bytes] = []
         for tag_type, _, payload in tags:
             size = len(payload)
             pieces += (tag_header(tag_type, number, size), payload, previous_tag_size(size))
             number += 1
-        pieces.append(_framed(TagType.SCRIPT, number, _MARKER))
-        self._unread = b"".join(pieces)
+        self._unread += (b"".join(pieces), _framed(TagType.SCRIPT, number, _MARKER))
         self._next_number = number + 1
 
     def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes; none is the end for libavformat."""
-        unread = self._unread
-        if not unread and self.probe_markers:
+        """Return up to ``size`` bytes of one piece; none is the end for libavformat."""
+        if not self._unread:
+            if not self.probe_markers:
+                return b""
             self.probe_markers -= 1
-            unread = _framed(TagType.SCRIPT, 0, _PROBE_MARKER)
-        if len(unread) <= size:
-            self._unread = b""
-            return unread
-        self._unread = unread[size:]
-        return unread[:size]
+            self._unread.append(_framed(TagType.SCRIPT, 0, _PROBE_MARKER))
+        piece = self._unread[0]
+        if len(piece) <= size:
+            return self._unread.popleft()
+        self._unread[0] = piece[size:]
+        return piece[:size]
 
 
 def _framed(tag_type: int, number: int, payload: bytes) -> bytes:

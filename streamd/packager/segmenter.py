@@ -517,11 +517,12 @@ class Segmenter:
         for queue in self._others:
             if queue.samples:
                 queue_end = queue.samples[-1].dts_ticks + queue.last_duration
-                end = max(end, -(-queue_end * self._scale // queue.timescale))
-                if not self._lead.samples:
+                end_on_lead = -(-queue_end * self._scale // queue.timescale)
+                if not self._lead.samples and end_on_lead <= position:
                     # Late audio, alone: the part has no time of its own any more, but must have a duration.
                     span = queue_end - queue.samples[0].dts_ticks
-                    end = max(end, position + span * self._scale // queue.timescale)
+                    end_on_lead = position + span * self._scale // queue.timescale
+                end = max(end, end_on_lead)
         return end
 
 

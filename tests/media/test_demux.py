@@ -110,6 +110,14 @@ class TestPackets:
             (packet,) = both.demux([tag])
             assert packet.dts_ms == tag.timestamp_ms
 
+    @pytest.mark.parametrize("frame_bytes", range(4_000, 4_140))
+    def test_a_marker_is_whole_wherever_the_buffer_of_libavformat_ends(self, both: FlvDemuxer, frame_bytes: int) -> None:
+        """libavformat seeks back inside a script tag, which it can only within one filling of its buffer."""
+        frame = b"\xaf\x01" + bytes(frame_bytes)
+        for number in range(3):
+            (packet,) = both.demux([FlvTag(TagType.AUDIO, 5_000 + number, frame)])
+            assert packet.payload == frame[2:]
+
     def test_no_tags_give_no_packets(self, both: FlvDemuxer) -> None:
         assert both.demux([]) == []
 
