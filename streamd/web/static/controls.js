@@ -1,0 +1,203 @@
+// The player's buttons, keys and pointer. It knows the <video> and the page's two hooks, not how media comes.
+
+const IDLE_MS = 3_000;
+const SEEK_S = 5;
+const VOLUME_STEP = 0.05;
+const SOUND_SETTING = "streamd.sound";
+
+const element = (id) => document.getElementById(id);
+
+function readSound() {
+  try {
+    const { volume, muted } = JSON.parse(localStorage.getItem(SOUND_SETTING));
+    return { volume: Math.min(1, Math.max(0, Number(volume))), muted: muted !== false };
+  } catch {
+    // Nothing kept yet, or no storage allowed.
+    return { volume: 1, muted: true };
+  }
+}
+
+function keepSound(video) {
+  try {
+    localStorage.setItem(SOUND_SETTING, JSON.stringify({ volume: video.volume, muted: video.muted }));
+  } catch {
+    // A private window; the choice lasts as long as the page.
+  }
+}
+
+/**
+ * Wire the controls of the page.
+ *
+ * @param player the element that goes full screen
+ * @param video the <video>
+ * @param hooks `goLive()` jumps to the live edge, `goBack(position)` to a place behind it
+ * @returns `start()`: begins to play as loudly as the browser and the viewer's last choice allow
+ */
+export function wireControls(player, video, hooks) {
+  const sound = readSound();
+  video.volume = sound.volume;
+  let hasUnmuted = false;
+
+  const toggle = () => (video.paused ? play() : video.pause());
+
+  async function play() {
+    try {
+      await video.play();
+    } catch (error) {
+      // NotAllowedError: the browser wants a gesture first. AbortError: another load came in between.
+      if (error.name === "NotAllowedError") element("start").hidden = false;
+    }
+  }
+
+  async function start() {
+    element("start").hidden = true;
+    video.muted = hasUnmuted ? video.muted : sound.muted;
+    if (!video.muted) {
+      try {
+        await video.play();
+        return;
+      } catch (error) {
+        if (error.name !== "NotAllowedError") return;
+        // Sound without a gesture is refused; picture without sound mostly is not.
+        video.muted = true;
+      }
+    }
+    await play();
+  }
+
+  function setMuted(muted) {
+    video.muted = muted;
+    if (!muted) {
+      hasUnmuted = true;
+      if (video.volume === 0) video.volume = 0.5;
+    }
+    keepSound(video);
+  }
+
+  function setVolume(volume) {
+    video.volume = Math.min(1, Math.max(0, volume));
+    setMuted(video.volume === 0);
+  }
+
+  function seek(by) {
+    const ranges = video.seekable;
+    if (ranges.length === 0) return;
+    const last = ranges.length - 1;
+    const target = video.currentTime + by;
+    if (target > ranges.end(last) - SEEK_S / 2) hooks.goLive();
+    else hooks.goBack(Math.max(ranges.start(0), target));
+  }
+
+  function toggleFullscreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else if (player.requestFullscreen) player.requestFullscreen();
+    // iPhone knows full screen for a <video> alone.
+    else video.webkitEnterFullscreen?.();
+  }
+
+  async function togglePip() {
+    try {
+      if (document.pictureInPictureElement) await document.exitPictureInPicture();
+      else await video.requestPictureInPicture();
+    } catch {
+      // No picture yet, or the browser does not want to; the button may be tried again.
+    }
+  }
+
+  const keys = {
+    " ": toggle,
+    k: toggle,
+    m: () => setMuted(!video.muted),
+    f: toggleFullscreen,
+    i: togglePip,
+    l: hooks.goLive,
+    ArrowLeft: () => seek(-SEEK_S),
+    ArrowRight: () => seek(SEEK_S),
+    ArrowUp: () => setVolume(video.volume + VOLUME_STEP),
+    ArrowDown: () => setVolume(video.volume - VOLUME_STEP),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const action = keys[key];
+    if (!action) return;
+    const focused = event.target instanceof Element ? event.target : document.body;
+    // What has the focus keeps its own keys: the slider its arrows, buttons and links the space bar.
+    if (focused.matches("input") && key.startsWith("Arrow")) return;
+    if (focused.matches("button, a") && key === " ") return;
+    event.preventDefault();
+    wake();
+    action();
+  });
+
+  element("play").addEventListener("click", toggle);
+  element("mute").addEventListener("click", () => setMuted(!video.muted));
+  element("unmute").addEventListener("click", () => setMuted(false));
+  element("start").addEventListener("click", () => {
+    element("start").hidden = true;
+    play();
+  });
+  element("volume").addEventListener("input", (event) => setVolume(event.target.valueAsNumber / 100));
+  element("live").addEventListener("click", () => {
+    hooks.goLive();
+    if (video.paused) play();
+  });
+  element("fullscreen").addEventListener("click", toggleFullscreen);
+  element("pip").hidden = !document.pictureInPictureEnabled;
+  element("pip").addEventListener("click", togglePip);
+
+  function showSound() {
+    player.dataset.muted = String(video.muted);
+    element("mute").setAttribute("aria-label", video.muted ? "Unmute" : "Mute");
+    element("volume").value = String(video.muted ? 0 : Math.round(video.volume * 100));
+    element("unmute").hidden = !video.muted || hasUnmuted;
+  }
+
+  function showPlaying() {
+    player.dataset.paused = String(video.paused);
+    element("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
+    if (!video.paused) element("start").hidden = true;
+  }
+
+  video.addEventListener("volumechange", showSound);
+  video.addEventListener("play", showPlaying);
+  video.addEventListener("pause", showPlaying);
+  document.addEventListener("fullscreenchange", () => {
+    const isFull = document.fullscreenElement !== null;
+    player.dataset.full = String(isFull);
+    element("fullscreen").setAttribute("aria-label", isFull ? "Leave full screen" : "Full screen");
+  });
+
+  // The controls leave when nobody moves; CSS keeps them while paused or under the keyboard's focus.
+  let idleTimer = 0;
+  function wake() {
+    clearTimeout(idleTimer);
+    delete player.dataset.idle;
+    idleTimer = setTimeout(() => {
+      player.dataset.idle = "";
+    }, IDLE_MS);
+  }
+  video.addEventListener("playing", wake);
+  player.addEventListener("pointermove", wake);
+  player.addEventListener("pointerdown", wake);
+  player.addEventListener("focusin", wake);
+  player.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse") player.dataset.idle = "";
+  });
+  // A mouse toggles by clicking the picture; a finger only wants to see the controls.
+  video.addEventListener("click", (event) => {
+    if (event.pointerType === "mouse") toggle();
+  });
+  video.addEventListener("dblclick", toggleFullscreen);
+
+  // A picture in portrait is not shown as a stripe in a landscape box.
+  video.addEventListener("resize", () => {
+    if (video.videoWidth > 0) player.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
+  });
+
+  showSound();
+  showPlaying();
+  wake();
+  return { start };
+}

@@ -1,0 +1,94 @@
+// The page of the channels that are live: cards that follow /api/v1/streams.
+
+import { Backoff, elapsed, listStreams, quality, watching } from "./api.js";
+
+const REFRESH_MS = 10_000;
+const REFRESH_MAX_MS = 60_000;
+// More cards than anybody scrolls through; the rest is a number.
+const CARDS_MAX = 200;
+
+const cards = document.getElementById("cards");
+const cardOf = new Map();
+
+function element(tag, className, ...children) {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.append(...children);
+  return made;
+}
+
+function newCard(stream) {
+  const name = element("span", "card-name", stream.name);
+  const facts = element("span", "card-facts");
+  const badge = element("span", "badge", "Live");
+  const best = element("span", "card-quality");
+  const initial = element("span", "card-initial", stream.name.slice(0, 1).toUpperCase());
+  initial.setAttribute("aria-hidden", "true");
+  const picture = element("span", "card-picture", initial, badge, best);
+  const link = element("a", "card", picture, name, facts);
+  link.href = `/watch/${encodeURIComponent(stream.name)}`;
+  // One of eight tints, always the same for one channel.
+  link.dataset.tint = String([...stream.name].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % 8);
+  return { item: element("li", "", link), facts, best };
+}
+
+function say(state, title = "", detail = "") {
+  document.body.dataset.state = state;
+  const put = (id, text) => {
+    // A live region speaks on every change of its text, so only what changed is written.
+    const target = document.getElementById(id);
+    if (target.textContent !== text) target.textContent = text;
+  };
+  put("message-title", title);
+  put("message-detail", detail);
+}
+
+function show(streams) {
+  const shown = streams.slice(0, CARDS_MAX);
+  const names = new Set(shown.map((stream) => stream.name));
+  for (const [name, card] of cardOf) {
+    if (names.has(name)) continue;
+    card.item.remove();
+    cardOf.delete(name);
+  }
+  shown.forEach((stream, position) => {
+    let card = cardOf.get(stream.name);
+    if (!card) cardOf.set(stream.name, (card = newCard(stream)));
+    const since = elapsed(stream.live_since);
+    card.facts.textContent = [watching(stream.viewers), since && `live for ${since}`].filter(Boolean).join(" · ");
+    card.best.textContent = quality(stream);
+    // Moving a card that stands right would take the focus from it.
+    if (cards.children[position] !== card.item) cards.insertBefore(card.item, cards.children[position] ?? null);
+  });
+  document.body.dataset.count = String(streams.length);
+  if (streams.length === 0) {
+    say("empty", "Nobody is live right now", "Channels appear here by themselves as soon as they go live.");
+  } else {
+    const rest = streams.length - shown.length;
+    say("live", "", rest > 0 ? `and ${rest.toLocaleString("en")} more` : "");
+  }
+}
+
+const wait = new Backoff(REFRESH_MS, REFRESH_MAX_MS);
+let timer = 0;
+
+async function refresh() {
+  clearTimeout(timer);
+  const streams = await listStreams();
+  let pause = REFRESH_MS;
+  if (streams) {
+    wait.reset();
+    show(streams);
+  } else {
+    pause = wait.next();
+    if (cardOf.size === 0) say("error", "The server does not answer", "Trying again…");
+  }
+  // A page that nobody sees asks nothing; it catches up when it is looked at again.
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(refresh, pause);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) refresh();
+});
+refresh();

