@@ -129,7 +129,7 @@ def build_wheel(tree: Path, **environment: str) -> subprocess.CompletedProcess[s
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
         cwd=tree,
         env={
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "STREAMD_REQUIRE_PLAYER"},
             "npm_config_registry": CLOSED_REGISTRY,
             "npm_config_cache": str(tree / ".npm"),
             **environment,

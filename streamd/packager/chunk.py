@@ -31,7 +31,7 @@ class CmafChunk:
     start_ticks: int
     """Where the part starts on the lead track's timeline."""
     duration_ticks: int
-    """How long it lasts: the next chunk starts at ``start_ticks + duration_ticks``, unless that one is discontinuous."""
+    """How long it lasts: the next chunk starts at its end, unless that one is discontinuous."""
     timescale: int
     """Ticks a second of ``start_ticks`` and ``duration_ticks``."""
     is_independent: bool

@@ -9,7 +9,7 @@ from streamd.errors import PublishError, StoreUnavailableError
 from streamd.ingest.protocol import LINGER_S, IngestOptions
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, settle
+from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, eventually, settle
 
 pytestmark = pytest.mark.asyncio
 
@@ -24,9 +24,7 @@ async def publishing(room: IngestRoom) -> Peer:
 
 
 def media(seconds: int = 2) -> list[bytes]:
-    return [
-        rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in h264_aac(seconds=seconds)
-    ]
+    return [rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in h264_aac(seconds=seconds)]
 
 
 class TestAcceptedPublish:
@@ -50,10 +48,10 @@ class TestAcceptedPublish:
         peer.ask_to_publish()
         await settle(lambda: room.keys.asked)
         assert peer.status_codes() == []
-        assert not peer.transport.is_reading
+        assert peer.transport.reading == [False]
         room.keys.hold.set_result(None)
         await settle(lambda: room.registry.summary("alice"))
-        assert peer.transport.is_reading
+        assert peer.transport.reading == [False, True]
         assert peer.status_codes() == ["NetStream.Publish.Start"]
 
     async def test_all_answers_to_one_read_go_out_in_one_write(self) -> None:
@@ -70,9 +68,7 @@ class TestAcceptedPublish:
         peer.send(*media(seconds=3))
         stream = room.registry.find("alice")
         assert stream is not None
-        async with asyncio.timeout(5):  # the demuxer opens in a thread
-            while stream.presentation is None:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: stream.presentation)  # the demuxer opens in a thread
         assert [track.codec[:4] for track in stream.tracks] == ["avc1", "mp4a"]
 
 
@@ -137,9 +133,7 @@ class TestRefusedPublish:
         peer.log_in()
         peer.receive()
         peer.ask_to_publish()
-        async with asyncio.timeout(5):
-            while not peer.transport.is_eof_written:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: peer.transport.is_eof_written)
         assert peer.status_codes() == ["NetStream.Publish.Rejected"]
 
     async def test_a_publisher_that_leaves_while_it_is_verified_starts_nothing(self) -> None:

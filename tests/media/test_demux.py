@@ -111,7 +111,9 @@ class TestPackets:
             assert packet.dts_ms == tag.timestamp_ms
 
     @pytest.mark.parametrize("frame_bytes", range(4_000, 4_140))
-    def test_a_marker_is_whole_wherever_the_buffer_of_libavformat_ends(self, both: FlvDemuxer, frame_bytes: int) -> None:
+    def test_a_marker_is_whole_wherever_the_buffer_of_libavformat_ends(
+        self, both: FlvDemuxer, frame_bytes: int
+    ) -> None:
         """libavformat seeks back inside a script tag, which it can only within one filling of its buffer."""
         frame = b"\xaf\x01" + bytes(frame_bytes)
         for number in range(3):

@@ -31,9 +31,7 @@ def audio(dts_ms: int) -> MediaPacket:
 
 
 def shifted(packets: Iterable[MediaPacket], by_ms: int) -> list[MediaPacket]:
-    return [
-        packet._replace(dts_ms=packet.dts_ms + by_ms, pts_ms=packet.pts_ms + by_ms) for packet in packets
-    ]
+    return [packet._replace(dts_ms=packet.dts_ms + by_ms, pts_ms=packet.pts_ms + by_ms) for packet in packets]
 
 
 def place(timeline: Timeline, packets: Iterable[MediaPacket]) -> list[Sample]:

@@ -33,7 +33,7 @@ class RecordingTransport(asyncio.Transport):
         self.is_eof_written = False
         self.is_closed = False
         self.is_aborted = False
-        self.is_reading = True
+        self.reading: list[bool] = []
         self._address = address
 
     def get_extra_info(self, name: str, default: object = None) -> object:
@@ -49,10 +49,10 @@ class RecordingTransport(asyncio.Transport):
         return self.is_closed or self.is_aborted
 
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self.reading.append(False)
 
     def resume_reading(self) -> None:
-        self.is_reading = True
+        self.reading.append(True)
 
     def can_write_eof(self) -> bool:
         return True
@@ -179,3 +179,9 @@ async def settle(until: Callable[[], object], steps: int = 1000) -> None:
         await asyncio.sleep(0)
     raise AssertionError("it did not settle")
 
+
+async def eventually(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    """Let threads and timers do their part until ``condition`` is true."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110  # what is waited for offers no event
+            await asyncio.sleep(0.001)

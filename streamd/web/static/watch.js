@@ -76,11 +76,19 @@ function show(state, title = "", detail = "") {
   if (state !== "playing") showFacts(null);
 }
 
+let liveSince = "";
+
 function showFacts(stream) {
   setText("viewers", stream ? watching(stream.viewers) : "");
-  const since = stream ? elapsed(stream.live_since) : "";
-  setText("since", since && `live for ${since}`);
   setText("quality", stream ? quality(stream) : "");
+  liveSince = stream ? stream.live_since : "";
+  showElapsed();
+}
+
+/** The clock goes on between two questions to the server. */
+function showElapsed() {
+  const since = liveSince && elapsed(liveSince);
+  setText("since", since && `live for ${since}`);
 }
 
 /** Wait; the "Try again" button and, for a page that nobody saw, being looked at cut it short. */
@@ -214,7 +222,7 @@ async function play(stream, makeEngine) {
         else setText("hint", "Waiting for the broadcaster…");
       }
     }
-    timers.push(setInterval(tick, 500));
+    timers.push(setInterval(tick, 500), setInterval(showElapsed, 1000));
 
     on(video, "playing", () => {
       delete body.dataset.buffering;
