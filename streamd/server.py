@@ -144,6 +144,12 @@ class Server:
             await self._resources.aclose()
             raise StartError(str(exc)) from exc
 
+        pages = Pages()
+        if not pages.has_player:
+            log.warning(
+                "player.missing",
+                extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
+            )
         public = public_app(
             registry=self.registry,
             media=MediaRoutes(
@@ -153,7 +159,7 @@ class Server:
                 metrics=self.metrics,
                 write_timeout_s=config.limits.viewer_write_timeout_s,
             ),
-            pages=Pages(),
+            pages=pages,
             is_taken_down=self.keys.is_suspended,
         )
         admin = admin_app(

@@ -317,6 +317,9 @@ class RtmpProtocol(asyncio.Protocol):
     def _fail(self, reason: str, end_reason: EndReason) -> None:
         self._reason = self._reason or reason
         self._end_stream(end_reason)
+        if self._phase is _Phase.PUBLISHING:
+            self._connection.close(PublishError.status_code, f"The stream has ended: {reason}.")
+            self._flush()
         self._linger()
 
     def _end_stream(self, reason: EndReason) -> None:

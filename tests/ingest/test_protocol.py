@@ -280,8 +280,10 @@ class TestTimeLimits:
         # Commands keep no stream alive: OBS answers no ping, so only media counts.
         peer.send(rtmp_wire.control(4, b"\x00\x07\x00\x00\x00\x00"))
         room.clock.advance(6)
+        peer.receive()
         peer.protocol.check_deadline(room.clock.monotonic())
         assert room.registry.summary("alice") is None
+        assert peer.status_codes() == [PublishError.status_code]
         assert peer.transport.is_eof_written
 
     async def test_one_connection_too_many_is_closed_at_once(self) -> None:
