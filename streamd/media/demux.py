@@ -181,8 +181,10 @@ class _TagSource:
         self.first_number = 0
         self.probe_markers = 0
         self._next_number = 0
-        # FLV header, tags, marker: in the order in which they are read.
+        # FLV header, tags, marker: in the order in which they are read; of the first, what stands before the offset
+        # has been.
         self._unread: deque[bytes] = deque()
+        self._offset = 0
 
     def start(self) -> None:
         """Put what an FLV byte stream begins with, and the marker that makes the markers' stream."""
@@ -210,11 +212,12 @@ class _TagSource:
                 return b""
             self.probe_markers -= 1
             self._unread.append(_framed(TagType.SCRIPT, 0, _PROBE_MARKER))
-        piece = self._unread[0]
-        if len(piece) <= size:
-            return self._unread.popleft()
-        self._unread[0] = piece[size:]
-        return piece[:size]
+        piece, start = self._unread[0], self._offset
+        end = self._offset = start + size
+        if end >= len(piece):
+            del self._unread[0]
+            self._offset = 0
+        return piece[start:end]
 
 
 def _framed(tag_type: int, number: int, payload: bytes) -> bytes:
