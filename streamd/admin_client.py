@@ -1,6 +1,6 @@
-"""What the command line does with keys: over a running server's admin API, or on the store itself.
+"""What the command line does with keys, users and the audit log: over a running server, or on the store itself.
 
-``RemoteKeys`` and ``LocalKeys`` answer alike, in the admin API's own types. On the store nothing
+``AdminClient`` and ``LocalKeys`` answer alike, in the admin API's own types. On the store nothing
 can be closed; servers that share it look every few seconds for what was changed there
 (``KeyOptions.recheck_interval_s``).
 """
@@ -15,9 +15,21 @@ import aiohttp
 from pydantic import ValidationError
 
 from streamd.errors import StreamdError
-from streamd.keys.records import Actor
-from streamd.keys.service import PAGE_LIMIT_MAX
-from streamd.web.admin_models import Key, KeyPage, Kick, NewKey, Problem, Revocation, Stream, StreamList
+from streamd.keys.records import Actor, UserState
+from streamd.keys.request import PAGE_LIMIT_MAX
+from streamd.web.admin_models import (
+    AuditPage,
+    Key,
+    KeyPage,
+    Kick,
+    NewKey,
+    Problem,
+    Revocation,
+    Stream,
+    StreamList,
+    User,
+    UserPage,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,7 +61,7 @@ class AdminApiError(StreamdError):
 
 
 class KeyDesk(Protocol):
-    """Where keys are issued, listed, rotated and revoked."""
+    """Where keys are issued, rotated and revoked, users suspended, and all of it can be read."""
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
@@ -63,9 +75,18 @@ class KeyDesk(Protocol):
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
 
+    async def list_users(self, state: UserState | None) -> list[User]:
+        """All users, or all in one state, by name."""
+
+    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
+        """Suspend or restore a user."""
+
+    async def list_audit(self, *, after: int, limit: int) -> AuditPage:
+        """Rows of the audit log, from the last back."""
+
 
 class LocalKeys:
-    """Keys on the store itself.
+    """Keys, users and the audit log on the store itself.
 
     Args:
         service: On a store that was started.
@@ -100,9 +121,28 @@ class LocalKeys:
         """Kill a key."""
         return Revocation.of(await self._service.revoke(key_id, reason=reason, by=ACTOR))
 
+    async def list_users(self, state: UserState | None) -> list[User]:
+        """All users, or all in one state, by name."""
+        users: list[User] = []
+        after: str | None = ""
+        while after is not None:
+            page = UserPage.of(await self._service.list_users(state=state, after=after, limit=PAGE_LIMIT_MAX))
+            users += page.users
+            after = page.next_after
+        return users
+
+    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
+        """Suspend or restore a user."""
+        change = self._service.suspend if state is UserState.SUSPENDED else self._service.restore
+        return User.model_validate(await change(name, reason=reason, by=ACTOR))
+
+    async def list_audit(self, *, after: int, limit: int) -> AuditPage:
+        """Rows of the audit log, from the last back."""
+        return AuditPage.of(await self._service.list_audit(after=after, limit=limit, is_newest_first=True))
+
 
 class AdminClient:
-    """Keys and streams over the admin API; an asynchronous context manager.
+    """Keys, users, streams and the audit log over the admin API; an asynchronous context manager.
 
     Args:
         host: Where the admin API is bound; brackets around IPv6 do not matter.
@@ -157,6 +197,27 @@ class AdminClient:
         """Kill a key, and what runs on it."""
         answer = await self._call("POST", f"/api/v1/keys/{key_id}/revoke", {"reason": reason})
         return Revocation.model_validate_json(answer)
+
+    async def list_users(self, state: UserState | None) -> list[User]:
+        """All users, or all in one state, by name."""
+        users: list[User] = []
+        after: str | None = ""
+        while after is not None:
+            query = {"after": after, "limit": str(PAGE_LIMIT_MAX)} | ({"state": state.value} if state else {})
+            page = UserPage.model_validate_json(await self._call("GET", "/api/v1/users", query=query))
+            users += page.users
+            after = page.next_after
+        return users
+
+    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
+        """Suspend or restore a user."""
+        body = {"state": state.value, "reason": reason}
+        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def list_audit(self, *, after: int, limit: int) -> AuditPage:
+        """Rows of the audit log, from the last back."""
+        query = {"newest_first": "true", "after": str(after), "limit": str(limit)}
+        return AuditPage.model_validate_json(await self._call("GET", "/api/v1/audit", query=query))
 
     async def list_streams(self) -> list[Stream]:
         """The streams that are live."""

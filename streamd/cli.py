@@ -34,7 +34,8 @@ from streamd.errors import (
     StreamdError,
     UserNotFoundError,
 )
-from streamd.keys.records import USER_NAME
+from streamd.keys.records import USER_NAME, UserState
+from streamd.keys.request import PAGE_LIMIT_MAX
 from streamd.keys.service import KeyOptions, KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.stream_key import StreamKey, is_key_id
@@ -287,6 +288,105 @@ def rotate_key(
     overlap_s = 0.0 if overlap is None else overlap.total_seconds()
     config = _load(config_file, data_dir)
     _print_new_key(_on_keys(config, lambda desk: desk.rotate(key_id, overlap_s=overlap_s)), as_json)
+
+
+@main.group()
+def users() -> None:
+    """List, suspend and restore users.
+
+    Asks the server that runs on the data directory; where none runs, works on the key database.
+    """
+
+
+@users.command("list")
+@click.option("--state", type=click.Choice([state.value for state in UserState]), help="Only users in this state.")
+@_json_option
+@_config_options
+def list_users(state: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """List users. Each has the channel of that name; issuing a key makes a user."""
+    wanted = None if state is None else UserState(state)
+    found = _on_keys(_load(config_file, data_dir), lambda desk: desk.list_users(wanted))
+    if as_json:
+        _print_json(found)
+        return
+    _print_table(
+        ("name", "state", "created", "suspended", "reason"),
+        [
+            (user.name, user.state, _time(user.created_at), _time(user.suspended_at), user.suspend_reason)
+            for user in found
+        ],
+        nothing="There are no such users. A key makes one: streamd keys issue USER",
+    )
+
+
+@users.command("suspend")
+@click.argument("name", type=_User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@_json_option
+@_config_options
+def suspend_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Take the user NAME off the air until restored, with every key of theirs.
+
+    When the command returns, their stream is closed and their channel is gone. Suspending again changes nothing.
+    """
+    config = _load(config_file, data_dir)
+    user = _on_keys(config, lambda desk: desk.change_user(name, UserState.SUSPENDED, reason=reason))
+    if as_json:
+        _print_json(user)
+        return
+    click.echo(f"User {name} is suspended since {_time(user.suspended_at)}. To undo: streamd users restore {name}")
+
+
+@users.command("restore")
+@click.argument("name", type=_User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@_json_option
+@_config_options
+def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """End the suspension of the user NAME. Their keys work again, but for those that were revoked or expired."""
+    config = _load(config_file, data_dir)
+    user = _on_keys(config, lambda desk: desk.change_user(name, UserState.ACTIVE, reason=reason))
+    if as_json:
+        _print_json(user)
+        return
+    click.echo(f"User {name} may broadcast.")
+
+
+@main.command()
+@click.option("--limit", type=click.IntRange(1, PAGE_LIMIT_MAX), default=50, show_default=True, help="Rows at most.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Go on after this number of the page before.")
+@_json_option
+@_config_options
+def audit(limit: int, after: int, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Show who did what to which key, user or stream, and why; the latest first.
+
+    Refused publishes that are alike are one row with a count, written a minute after the first.
+    """
+    page = _on_keys(_load(config_file, data_dir), lambda desk: desk.list_audit(after=after, limit=limit))
+    if as_json:
+        _print_json(page)
+        return
+    _print_table(
+        ("number", "when", "who", "from", "what", "user", "key id", "stream", "times", "reason"),
+        [
+            (
+                str(row.sequence),
+                _time(row.at),
+                row.actor,
+                row.address,
+                row.action,
+                row.user or "",
+                row.key_id or "",
+                row.stream or "",
+                str(row.count),
+                row.reason,
+            )
+            for row in page.entries
+        ],
+        nothing="The audit log has no rows." if not after else f"There are no rows before number {after}.",
+    )
+    if page.next_after is not None:
+        _say(f"there are older rows: streamd audit --after {page.next_after}")
 
 
 @main.group()

@@ -221,6 +221,13 @@ class LimitsConfig(Section):
     """Seconds from the handshake to the publish command. Encoders need about ten round trips."""
     verify_timeout_s: Annotated[float, Field(gt=0)] = 5
     """Seconds for the key store's answer; then the publish is refused, and the encoder tries again."""
+    failed_publishes_per_address_max: Annotated[int, Field(ge=1)] = 60
+    """Failed publishes from one IP address (IPv6: from one /64) in a row, and in each minute after them. Past that,
+    keys are refused without being looked up, but for those that are known to be good. A studio behind one address whose
+    dozens of encoders all have a wrong key retries less often."""
+    failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = 20
+    """The same for one key id, from wherever. The right secret is let in however many wrong ones are shown. An encoder
+    whose key was revoked retries five times in the first half minute, then less and less."""
     media_timeout_s: Annotated[float, Field(gt=0)] = 15
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
     viewers' patience."""
@@ -230,7 +237,13 @@ class LimitsConfig(Section):
     """Bytes of unfinished RTMP messages that one connection may hold: two of the largest at once, video and audio
     interleaved."""
     waiting_requests_max: Annotated[int, Field(ge=1)] = 20_000
-    """Viewers' requests that wait for the next part or playlist at once. Each costs about 5 kB."""
+    """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
+    viewer_connections_max: Annotated[int, Field(ge=1)] = 20_000
+    """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
+    viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
+    viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
+    """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
     viewer_write_timeout_s: Annotated[float, Field(gt=0)] = 15
     """Seconds for which a viewer's connection may take nothing of what is sent to it, before it is closed."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 10

@@ -133,6 +133,11 @@ class TestHelp:
             ("keys", "list"),
             ("keys", "revoke"),
             ("keys", "rotate"),
+            ("users",),
+            ("users", "list"),
+            ("users", "suspend"),
+            ("users", "restore"),
+            ("audit",),
             ("streams",),
             ("streams", "list"),
             ("streams", "kick"),
@@ -297,6 +302,70 @@ class TestStreams:
         assert (result.exit_code, "no server runs on data directory" in result.stderr) == (EXIT_FAILED, True)
 
 
+class TestUsers:
+    @pytest.mark.parametrize("has_server", [True, False])
+    def test_they_are_listed_suspended_and_restored(
+        self, data_dir: Path, has_server: bool, request: pytest.FixtureRequest
+    ) -> None:
+        streams = request.getfixturevalue("server") if has_server else None
+        key = issue(data_dir)
+        issue(data_dir, "bob")
+        if streams is not None:
+            streams.live["alice"] = Summary("alice", key["id"])
+        suspended = run("users", "suspend", "alice", "--reason", "abuse", data_dir=data_dir)
+        assert (suspended.exit_code, "streamd users restore alice" in suspended.stdout) == (0, True)
+        if streams is not None:
+            assert streams.live == {}
+        listed = run("users", "list", data_dir=data_dir)
+        assert re.search(r"alice +suspended .* abuse\s", listed.stdout)
+        assert re.search(r"bob +active", listed.stdout)
+        (user,) = json.loads(run("users", "list", "--state", "suspended", "--json", data_dir=data_dir).stdout)
+        assert (user["name"], user["suspend_reason"]) == ("alice", "abuse")
+        restored = json.loads(run("users", "restore", "alice", "--json", data_dir=data_dir).stdout)
+        assert (restored["name"], restored["state"]) == ("alice", "active")
+
+    def test_who_is_not_there_is_said(self, data_dir: Path) -> None:
+        result = run("users", "suspend", "nobody", data_dir=data_dir)
+        assert (result.exit_code, "no user is named nobody" in result.stderr) == (EXIT_NOT_FOUND, True)
+        assert "There are no such users" in run("users", "list", data_dir=data_dir).stderr
+
+    def test_long_lists_are_fetched_whole(
+        self, server: Streams, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("streamd.admin_client.PAGE_LIMIT_MAX", 2)
+        names = ["alice", "bob", "carol", "dave", "erin"]
+        for name in names:
+            issue(data_dir, name)
+        assert [user["name"] for user in json.loads(run("users", "list", "--json", data_dir=data_dir).stdout)] == names
+
+
+class TestAudit:
+    @pytest.mark.parametrize("has_server", [True, False])
+    def test_the_latest_rows_come_first_and_page_by_page(
+        self, data_dir: Path, has_server: bool, request: pytest.FixtureRequest
+    ) -> None:
+        if has_server:
+            request.getfixturevalue("server")
+        key = issue(data_dir)
+        run("keys", "revoke", key["id"], "--reason", "leaked", data_dir=data_dir)
+        first = run("audit", "--limit", "2", data_dir=data_dir)
+        actor = "admin" if has_server else "cli"
+        assert re.search(rf"^3 .* {actor} .* key\.revoked +alice +{key['id']} .* 1 +leaked", first.stdout, re.MULTILINE)
+        assert "user.created" not in first.stdout
+        assert "streamd audit --after 2" in first.stderr
+        rest = run("audit", "--after", "2", data_dir=data_dir)
+        assert re.search(r"^1 .* user\.created", rest.stdout, re.MULTILINE)
+        assert "older rows" not in rest.stderr
+        page = json.loads(run("audit", "--json", data_dir=data_dir).stdout)
+        assert [row["sequence"] for row in page["entries"]] == [3, 2, 1]
+        assert page["next_after"] is None
+        assert key["stream_key"] not in first.output + rest.output + json.dumps(page)
+
+    def test_an_empty_log_is_said(self, data_dir: Path) -> None:
+        assert "has no rows" in run("audit", data_dir=data_dir).stderr
+        assert "no rows before number 7" in run("audit", "--after", "7", data_dir=data_dir).stderr
+
+
 class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "says"),
@@ -309,6 +378,8 @@ class TestUsage:
             (("keys", "revoke", "nonsense"), "not a key id"),
             (("keys", "revoke"), "Missing argument"),
             (("streams", "kick", "../x"), "2 to 64 small letters"),
+            (("users", "suspend", "../x"), "2 to 64 small letters"),
+            (("audit", "--limit", "0"), "not in the range"),
             (("nonsense",), "No such command"),
         ],
     )

@@ -22,6 +22,7 @@ from streamd.errors import (
     StoreUnavailableError,
 )
 from streamd.flv.tag import FlvTag
+from streamd.keys.admission import Denial
 from streamd.live.publisher import EndReason
 from streamd.rtmp.connection import ServerConnection
 from streamd.rtmp.events import (
@@ -119,6 +120,7 @@ class RtmpProtocol(asyncio.Protocol):
         self._stream: LiveStream | None = None
         self.encoder = ""
         self._reason = ""
+        self._log_level = logging.INFO
         self._bytes_counted = 0
         self._closed = asyncio.Event()
         self.address = ""
@@ -175,7 +177,7 @@ class RtmpProtocol(asyncio.Protocol):
         self._count()
         extra = self._context() | {"reason": self._reason}
         if self.encoder or was_closing:
-            log.info("connection.closed", extra=extra)
+            log.log(self._log_level, "connection.closed", extra=extra)
         else:
             # Port scanners and health checks: worth a line to someone who looks for it.
             log.info("connection.closed_early", extra=extra)
@@ -282,6 +284,10 @@ class RtmpProtocol(asyncio.Protocol):
             self._dispatch(events)
         except KeyRejectedError as error:
             self._metrics.publish_denied_total.labels(error.reason).inc()
+            if error.reason == Denial.RATE_LIMITED:
+                # Somebody guesses, thousands of times a minute if he likes: the audit log counts them, a line
+                # for each would be his to fill our disk with.
+                self._log_level = logging.DEBUG
             self._refuse(error, "denied", reason=error.reason, key_id=error.key_id)
         except PublishError as error:
             self._refuse(error, error.result)
@@ -305,7 +311,8 @@ class RtmpProtocol(asyncio.Protocol):
         if self._phase is not _Phase.VERIFYING:
             return
         self._reason = f"publish refused: {reason or error.description}"
-        log.info(
+        log.log(
+            self._log_level,
             "publish.refused",
             extra=self._context() | {"code": error.status_code, "reason": reason or result, "key_id": key_id},
         )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from streamd.keys.stream_key import StreamKey
+
 # CONTRACT.md, RTMP: "A user has one channel, named like the user".
 USER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
@@ -85,6 +87,24 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key at the one moment when its secret is known."""
+
+    record: KeyRecord
+    stream_key: StreamKey
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeResult:
+    """A revocation that is done."""
+
+    key_id: str
+    revoked_at: datetime
+    closed: tuple[str, ...]
+    """Names of the streams that it closed; the same when asked again."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeyStanding:
     """What decides over a publish: the row of a key and the state of its user, read together."""
 
@@ -108,18 +128,20 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change, before it has its number."""
+    """One change or refusal, before it has its number."""
 
     at: datetime
     actor: str
     action: str
-    """``noun.past_verb``: ``key.issued``, ``key.rotated``, ``key.revoked``, ``user.suspended``…"""
+    """``noun.past_verb``: ``key.issued``, ``key.rotated``, ``key.revoked``, ``user.suspended``, ``publish.denied``…"""
     address: str = ""
     """Where the request came from."""
     user: str | None = None
     key_id: str | None = None
     stream: str | None = None
     reason: str = ""
+    count: int = 1
+    """How often; more than once for refused publishes, of which many are one row. ``at`` is the last of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,5 +111,7 @@ audit = Table(
     Column("key_id", String(32)),
     Column("stream", String(64)),
     Column("reason", Text, nullable=False),
+    # Refused publishes that are alike are one row.
+    Column("count", Integer, nullable=False, server_default="1"),
     sqlite_autoincrement=True,
 )

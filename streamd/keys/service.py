@@ -32,80 +32,55 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import logging
-import unicodedata
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from streamd.clock import Clock
-from streamd.errors import KeyNotFoundError, KeyRejectedError, KeyRequestError, StoreUnavailableError, UserNotFoundError
+from streamd.errors import KeyRejectedError, KeyRequestError, StoreUnavailableError
+from streamd.keys.admission import Admission, Denial, StreamCloser
+from streamd.keys.denial_log import DenialLog
+from streamd.keys.guessing import GuessGuard, GuessLimits
 from streamd.keys.records import (
     USER_NAME,
     Actor,
     AuditEntry,
     AuditRecord,
+    IssuedKey,
     KeyRecord,
     KeyStanding,
     KeyState,
     KeyUse,
     Page,
+    RevokeResult,
     UserRecord,
     UserState,
 )
+from streamd.keys.request import (
+    OVERLAP_S_MAX,
+    PAGE_LIMIT_MAX,
+    checked_key_id,
+    checked_label,
+    checked_reason,
+    checked_user_name,
+)
 from streamd.keys.secret import hash_secret, secret_matches
 from streamd.keys.store import KeyStore
-from streamd.keys.stream_key import StreamKey, is_key_id
+from streamd.keys.stream_key import StreamKey
 
 log = logging.getLogger(__name__)
 
-# What an operator reads in a list; longer belongs into his own books.
-LABEL_LENGTH_MAX = 100
-REASON_LENGTH_MAX = 500
-# A rotation is over within days; whoever wants two keys for longer issues two.
-OVERLAP_S_MAX = 30 * 86_400
-# Items of one page; a page is built in one step of the loop.
-PAGE_LIMIT_MAX = 1_000
 # Last uses that wait to be written. Each is a distinct key that opened a stream since the last
 # sweep, so this passes only where the store cannot be written for long; then the oldest are lost.
 USES_WAITING_MAX = 10_000
 
 SERVER = Actor("streamd")
-"""The server itself, in the audit log: it closes streams of keys that expired."""
+"""The server itself, in the audit log: it refuses publishes, and closes streams of keys that expired."""
 
 _Result = TypeVar("_Result")
-
-
-class Denial(enum.StrEnum):
-    """Why a stream key was refused, for the log and the metrics; the publisher is told none of it."""
-
-    MALFORMED = "malformed"
-    UNKNOWN = "unknown"
-    """No such id, or not its secret."""
-    REVOKED = "revoked"
-    EXPIRED = "expired"
-    SUSPENDED = "suspended"
-
-
-class StreamCloser(Protocol):
-    """Closes live streams by the keys that opened them; the live registry does."""
-
-    async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
-        """Close every stream that one of these keys opened, and wait until it is closed.
-
-        When it returns, the publisher's socket is closed, the playlists have ended and nobody
-        waits for more of them. Streams within their reconnect window are closed as well.
-
-        Args:
-            key_ids: Ids of keys that are dead.
-            reason: ``revoked``, ``expired`` or ``suspended``.
-
-        Returns:
-            Names of the streams that were closed by this call.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,41 +92,8 @@ class KeyOptions:
     is looked at and not slept until; half a second late is on time for a person."""
     recheck_interval_s: float = 5.0
     """Between two looks in the store for deaths that another process wrote there."""
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class Admission:
-    """That a publish was admitted, and whether it still is.
-
-    Whoever runs a stream keeps its admission for as long as the stream may be fed (the reconnect
-    window too): the service knows of streams by their admissions, and holds these weakly.
-    """
-
-    key_id: str
-    user: str
-    """The user, and so the channel."""
-    expires_at: datetime | None = None
-    """When the key dies by itself; moves when the key is rotated."""
-    ended_by: Denial | None = field(default=None, init=False)
-    """Why it is over; None while it holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A key at the one moment when its secret is known."""
-
-    record: KeyRecord
-    stream_key: StreamKey
-
-
-@dataclass(frozen=True, slots=True)
-class RevokeResult:
-    """A revocation that is done."""
-
-    key_id: str
-    revoked_at: datetime
-    closed: tuple[str, ...]
-    """Names of the streams that it closed; the same when asked again."""
+    guess_limits: GuessLimits = field(default_factory=GuessLimits)
+    """Failed publishes after which a key is not looked up."""
 
 
 class KeyService:
@@ -160,7 +102,7 @@ class KeyService:
     Args:
         store: Where they are kept; started by the owner.
         clock: Wall time decides over expiry.
-        options: Intervals.
+        options: Intervals and limits.
         sleep: How ``run`` waits; tests pass their own.
     """
 
@@ -182,6 +124,8 @@ class KeyService:
         # Changes of any key's standing so far: who sees it move while the store is read, reads again.
         self._changes = 0
         self._uses: dict[str, KeyUse] = {}
+        self._guard = GuessGuard(self._options.guess_limits)
+        self._denials = DenialLog(SERVER.name)
         self._acts: set[asyncio.Task[Any]] = set()
         self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
         self._recheck_at = clock.monotonic() + self._options.recheck_interval_s
@@ -223,6 +167,7 @@ class KeyService:
             await asyncio.wait(self._acts)
         with contextlib.suppress(StoreUnavailableError):
             await self._flush_uses()
+            await self._write_denials(self._denials.take())
 
     async def check(self) -> None:
         """See whether a publish could be verified now.
@@ -238,8 +183,8 @@ class KeyService:
         """Decide over a publish.
 
         Unknown, wrong, expired, revoked and suspended take the same way: one look-up, one hash, one
-        comparison. Only what does not even have the form of a key is refused without, and the
-        form is no secret.
+        comparison. What does not even have the form of a key is refused without, and the form is
+        no secret; so is what comes after too many failures (guessing.py).
 
         Args:
             stream_key: What the publisher gave as stream name, without a query.
@@ -254,7 +199,11 @@ class KeyService:
         """
         shown = StreamKey.parse(stream_key)
         if shown is None:
-            raise KeyRejectedError(Denial.MALFORMED)
+            raise self._failed(Denial.MALFORMED, None, peer_address)
+        if not self._guard.lets_through(shown, peer_address, self._clock.monotonic()):
+            known_id = shown.key_id if self._guard.knows(shown.key_id) else None
+            self._note_denial(Denial.RATE_LIMITED, known_id, peer_address)
+            raise KeyRejectedError(Denial.RATE_LIMITED, shown.key_id)
         while True:
             changes = self._changes
             standing = await self._store.standing(shown.key_id)
@@ -262,10 +211,15 @@ class KeyService:
                 break
         # From here on nothing is awaited (see the module's docstring, V2).
         matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
+        denial = self._denial(standing)
+        if standing is not None and denial is None:
+            self._guard.remember(standing.key_id, standing.secret_hash)
+        else:
+            self._guard.forget(shown.key_id)
         if standing is None or not matches:
-            raise KeyRejectedError(Denial.UNKNOWN, shown.key_id)
-        if (denial := self._denial(standing)) is not None:
-            raise KeyRejectedError(denial, shown.key_id)
+            raise self._failed(Denial.UNKNOWN, shown.key_id, peer_address, is_known=standing is not None)
+        if denial is not None:
+            raise self._failed(denial, shown.key_id, peer_address)
         admission = Admission(standing.key_id, standing.user, standing.expires_at)
         self._admissions.add(admission)
         self._note_use(standing.key_id, KeyUse(self._clock.now(), peer_address))
@@ -309,15 +263,17 @@ class KeyService:
         if expires_at is not None and expires_at <= now:
             raise KeyRequestError("expires_at is in the past")
         stream_key = StreamKey.generate()
+        secret_hash = hash_secret(stream_key.key_id, stream_key.secret)
         record = await self._store.add_key(
             key_id=stream_key.key_id,
-            secret_hash=hash_secret(stream_key.key_id, stream_key.secret),
+            secret_hash=secret_hash,
             user=user,
-            label=_text(label, "label", LABEL_LENGTH_MAX),
+            label=checked_label(label),
             expires_at=expires_at,
             now=now,
             by=by,
         )
+        self._guard.remember(record.key_id, secret_hash)
         log.info("key.issued", extra={"key_id": record.key_id, "user": user, "by": by.name})
         return IssuedKey(record, stream_key)
 
@@ -328,7 +284,7 @@ class KeyService:
             KeyNotFoundError: There is none with this id.
             StoreUnavailableError: The store cannot be read.
         """
-        return self._with_use(await self._store.get_key(_checked_key_id(key_id)))
+        return self._with_use(await self._store.get_key(checked_key_id(key_id)))
 
     def state_of(self, record: KeyRecord) -> KeyState:
         """What a key is worth now."""
@@ -370,7 +326,7 @@ class KeyService:
         """
         if not 0 <= overlap_s <= OVERLAP_S_MAX:
             raise KeyRequestError(f"overlap_s is from 0 to {OVERLAP_S_MAX} (30 days)")
-        return await self._act(self._rotate(_checked_key_id(key_id), overlap_s, by))
+        return await self._act(self._rotate(checked_key_id(key_id), overlap_s, by))
 
     async def revoke(self, key_id: str, *, by: Actor, reason: str = "") -> RevokeResult:
         """Kill a key, and close what runs on it; when it returns, all of that is done.
@@ -387,8 +343,8 @@ class KeyService:
             KeyNotFoundError: There is no such key.
             StoreUnavailableError: It could not be written. It may yet have been: ask again.
         """
-        reason = _text(reason, "reason", REASON_LENGTH_MAX)
-        task = self._revocations.get(_checked_key_id(key_id))
+        reason = checked_reason(reason)
+        task = self._revocations.get(checked_key_id(key_id))
         if task is None:
             task = self._begin(self._revoke(key_id, reason, by))
             self._revocations[key_id] = task
@@ -404,7 +360,7 @@ class KeyService:
             UserNotFoundError: There is none of this name.
             StoreUnavailableError: The store cannot be read.
         """
-        return await self._store.get_user(_checked_user_name(name))
+        return await self._store.get_user(checked_user_name(name))
 
     async def list_users(
         self, *, state: UserState | None = None, after: str = "", limit: int = 100
@@ -426,7 +382,7 @@ class KeyService:
             UserNotFoundError: There is none of this name.
             StoreUnavailableError: It could not be written. It may yet have been: ask again.
         """
-        return await self._act(self._suspend(_checked_user_name(name), _text(reason, "reason", REASON_LENGTH_MAX), by))
+        return await self._act(self._suspend(checked_user_name(name), checked_reason(reason), by))
 
     async def restore(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
         """End a user's suspension; the user's keys work again, so far as they are active.
@@ -436,18 +392,21 @@ class KeyService:
             UserNotFoundError: There is none of this name.
             StoreUnavailableError: It could not be written.
         """
-        return await self._act(self._restore(_checked_user_name(name), _text(reason, "reason", REASON_LENGTH_MAX), by))
+        return await self._act(self._restore(checked_user_name(name), checked_reason(reason), by))
 
     # -- audit ----------------------------------------------------------------------------------
 
-    async def list_audit(self, *, after: int = 0, limit: int = 100) -> Page[AuditRecord]:
-        """Audit rows in the order they were written.
+    async def list_audit(self, *, after: int = 0, limit: int = 100, is_newest_first: bool = False) -> Page[AuditRecord]:
+        """Audit rows in the order they were written, or from the last back.
 
         Args:
             after: ``sequence`` of the last row of the page before; 0 for the first page.
             limit: How many at most, up to ``PAGE_LIMIT_MAX``.
+            is_newest_first: From the last back.
         """
-        return await self._store.list_audit(after=after, limit=min(limit, PAGE_LIMIT_MAX))
+        return await self._store.list_audit(
+            after=after, limit=min(limit, PAGE_LIMIT_MAX), is_newest_first=is_newest_first
+        )
 
     async def record_kick(self, stream: str, *, by: Actor, reason: str = "") -> None:
         """Write into the audit log that a stream was kicked.
@@ -456,7 +415,7 @@ class KeyService:
             KeyRequestError: A reason that cannot be.
             StoreUnavailableError: It could not be written.
         """
-        reason = _text(reason, "reason", REASON_LENGTH_MAX)
+        reason = checked_reason(reason)
         await self._store.append_audit(
             [AuditEntry(self._clock.now(), by.name, "stream.kicked", address=by.address, stream=stream, reason=reason)]
         )
@@ -476,6 +435,7 @@ class KeyService:
         expired = {a.key_id for a in self._admissions if a.ended_by is None and self._has_expired(a)}
         await self._end(expired, Denial.EXPIRED, SERVER)
         await self._flush_uses()
+        await self._write_denials(self._denials.take(self._clock.monotonic()))
         if self._clock.monotonic() >= self._recheck_at:
             self._recheck_at = self._clock.monotonic() + self._options.recheck_interval_s
             await self._recheck()
@@ -485,15 +445,17 @@ class KeyService:
     async def _rotate(self, key_id: str, overlap_s: float, by: Actor) -> IssuedKey:
         now = self._clock.now()
         stream_key = StreamKey.generate()
+        secret_hash = hash_secret(stream_key.key_id, stream_key.secret)
         old, new = await self._store.rotate_key(
             key_id,
             new_key_id=stream_key.key_id,
-            new_secret_hash=hash_secret(stream_key.key_id, stream_key.secret),
+            new_secret_hash=secret_hash,
             old_until=now + timedelta(seconds=overlap_s),
             now=now,
             by=by,
         )
         self._changes += 1
+        self._guard.remember(new.key_id, secret_hash)
         for admission in self._admissions:
             if admission.key_id == key_id:
                 admission.expires_at = old.expires_at
@@ -541,6 +503,8 @@ class KeyService:
 
     async def _end(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
         """End the admissions of dead keys, then close their streams: R2 and R3."""
+        for dead_id in key_ids:
+            self._guard.forget(dead_id)
         for admission in self._admissions:
             if admission.key_id in key_ids and admission.ended_by is None:
                 admission.ended_by = denial
@@ -595,6 +559,24 @@ class KeyService:
             return Denial.EXPIRED
         return Denial.SUSPENDED if standing.is_suspended else None
 
+    def _failed(self, denial: Denial, key_id: str | None, address: str, *, is_known: bool = True) -> KeyRejectedError:
+        """Count a failed publish, and say what to raise."""
+        self._guard.note_failure(key_id, address, self._clock.monotonic())
+        self._note_denial(denial, key_id if is_known else None, address)
+        return KeyRejectedError(denial, key_id)
+
+    def _note_denial(self, denial: Denial, key_id: str | None, address: str) -> None:
+        self._denials.note(denial, address, key_id, at=self._clock.now(), now=self._clock.monotonic())
+
+    async def _write_denials(self, entries: list[AuditEntry]) -> None:
+        if not entries:
+            return
+        try:
+            await self._store.append_audit(entries)
+        except StoreUnavailableError:
+            self._denials.give_back(entries, self._clock.monotonic())
+            raise
+
     def _has_expired(self, admission: Admission) -> bool:
         return admission.expires_at is not None and admission.expires_at <= self._clock.now()
 
@@ -632,29 +614,3 @@ class KeyService:
         if use is None:
             return record
         return replace(record, last_used_at=use.at, last_used_address=use.address)
-
-
-def _checked_key_id(key_id: str) -> str:
-    # What people take for an id may be a whole stream key: it goes no further than here.
-    if not is_key_id(key_id):
-        raise KeyNotFoundError
-    return key_id
-
-
-def _checked_user_name(user: str) -> str:
-    if not USER_NAME.fullmatch(user):
-        raise UserNotFoundError
-    return user
-
-
-def _text(value: str, name: str, length_max: int) -> str:
-    """Check a text that people write, for the store, lists and logs."""
-    value = value.strip()
-    if len(value) > length_max:
-        raise KeyRequestError(f"{name} has {len(value)} characters, {length_max} are allowed")
-    # Control characters, lone surrogates, line and paragraph separators: none belongs into one line of text.
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in value):
-        raise KeyRequestError(f"{name} holds a control character or line break")
-    if StreamKey.occurs_in(value):
-        raise KeyRequestError(f"{name} holds a stream key, which is never stored; name the key by its id")
-    return value

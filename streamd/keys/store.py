@@ -40,6 +40,7 @@ from streamd.keys.records import (
 )
 from streamd.keys.schema import audit, keys, users
 from streamd.keys.sqlite import WRITES, create_sqlite_engine, probe
+from streamd.keys.store_errors import explain
 
 # Ids in one IN (…): far under SQLite's 32766 and PostgreSQL's 32767 bound values.
 IDS_PER_QUERY_MAX = 1_000
@@ -382,14 +383,18 @@ class KeyStore:
         async with self._writing() as connection:
             await _append(connection, entries)
 
-    async def list_audit(self, *, after: int, limit: int) -> Page[AuditRecord]:
-        """Audit rows in the order they were written.
+    async def list_audit(self, *, after: int, limit: int, is_newest_first: bool = False) -> Page[AuditRecord]:
+        """Audit rows in the order they were written, or from the last back.
 
         Args:
-            after: Only rows with a higher ``sequence``.
+            after: Only rows that come after the one of this ``sequence`` in that order; 0 for all.
             limit: How many at most.
+            is_newest_first: From the last back.
         """
-        query = select(audit).where(audit.c.sequence > after).order_by(audit.c.sequence).limit(limit + 1)
+        sequence = audit.c.sequence
+        query = select(audit).order_by(sequence.desc() if is_newest_first else sequence).limit(limit + 1)
+        if after:
+            query = query.where(sequence < after if is_newest_first else sequence > after)
         async with self._reading() as connection:
             rows = (await connection.execute(query)).all()
         return Page([_audit_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
@@ -413,7 +418,7 @@ class KeyStore:
         try:
             yield
         except self._driver_errors as exc:
-            raise StoreUnavailableError(f"the key store {self.location} {_explain(exc)}") from exc
+            raise StoreUnavailableError(f"the key store {self.location} {explain(exc)}") from exc
 
     async def _add_user(self, connection: AsyncConnection, name: str, now: datetime) -> bool:
         # Both dialects spell ON CONFLICT DO NOTHING alike, and SQLAlchemy has it once for each.
@@ -491,31 +496,3 @@ def _user_record(row: Row[Any]) -> UserRecord:
 def _audit_record(row: Row[Any]) -> AuditRecord:
     values = row._asdict()
     return AuditRecord(sequence=values.pop("sequence"), entry=AuditEntry(**values))
-
-
-# What SQLite says, and what it means for the operator (sqlite3_errstr and its own messages).
-_EXPLANATIONS = {
-    "unable to open database file": "cannot be opened: check that its directory exists and can be written to",
-    "file is not a database": "is damaged or not a database: restore a backup, or move the file away to begin anew",
-    "malformed": "is damaged: restore a backup, or move the file away to begin anew",
-    "readonly": "cannot be written: check the file's owner and permissions",
-    "locked": "is locked by another process",
-    "disk is full": "cannot be written: the disk is full",
-    "disk I/O error": "cannot be read or written: the disk reports an error",
-}
-
-
-def _explain(exc: Exception) -> str:
-    """One line on what a database error means."""
-    cause = exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
-    message = str(cause)
-    for said, meaning in _EXPLANATIONS.items():
-        if said in message:
-            return meaning
-    if isinstance(exc, PoolTimeoutError):
-        return "is too busy to answer"
-    if isinstance(exc, TimeoutError):
-        return "does not answer"
-    # The driver's first line says it; what follows quotes statements and sometimes values.
-    first_line = message.partition("\n")[0] or type(cause).__name__
-    return f"cannot be used: {first_line}"

@@ -22,6 +22,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ValidationError
 
+from streamd import __version__
 from streamd.errors import (
     KeyNotFoundError,
     KeyRequestError,
@@ -37,6 +38,7 @@ from streamd.web.admin_models import (
     IssueRequest,
     Key,
     KeyPage,
+    KeyPath,
     KeyQuery,
     Kick,
     NewKey,
@@ -49,8 +51,10 @@ from streamd.web.admin_models import (
     User,
     UserChange,
     UserPage,
+    UserPath,
     UserQuery,
 )
+from streamd.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation, openapi_document
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -66,7 +70,6 @@ BODY_BYTES_MAX = 16 * 1024
 READY_TIMEOUT_S = 2.0
 ACTOR_NAME = "admin"
 
-_PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
@@ -162,29 +165,17 @@ def admin_app(
             None where nothing speaks against it.
     """
     api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because)
+    operations = api.operations()
     app = web.Application(
-        middlewares=[_problems, _host_guard(hosts), _token_guard(token)],
+        middlewares=[
+            _problems,
+            _host_guard(hosts),
+            _token_guard(token, public_paths={o.path for o in operations if not o.needs_token}),
+        ],
         client_max_size=BODY_BYTES_MAX,
     )
-    app.add_routes(
-        [
-            web.get("/healthz", api.healthz),
-            web.get("/readyz", api.readyz),
-            web.get("/metrics", api.metrics),
-            web.post("/api/v1/keys", api.issue_key),
-            web.get("/api/v1/keys", api.list_keys),
-            web.get("/api/v1/keys/{id}", api.get_key),
-            web.post("/api/v1/keys/{id}/rotate", api.rotate_key),
-            web.post("/api/v1/keys/{id}/revoke", api.revoke_key),
-            web.get("/api/v1/users", api.list_users),
-            web.get("/api/v1/users/{name}", api.get_user),
-            web.patch("/api/v1/users/{name}", api.change_user),
-            web.get("/api/v1/streams", api.list_streams),
-            web.get("/api/v1/streams/{name}", api.get_stream),
-            web.post("/api/v1/streams/{name}/kick", api.kick_stream),
-            web.get("/api/v1/audit", api.list_audit),
-        ]
-    )
+    add = {"GET": web.get, "POST": web.post, "PATCH": web.patch}  # web.get answers HEAD as well
+    app.add_routes([add[operation.method](operation.path, _served(operation)) for operation in operations])
     return app
 
 
@@ -204,6 +195,41 @@ class _AdminApi:
         self._metrics = metrics
         self._rtmp_url = rtmp_url
         self._not_ready_because = not_ready_because
+
+    def operations(self) -> list[Operation]:
+        """Every call: what it takes, what it answers, how it can fail."""
+        return [
+            Operation("GET", "/healthz", self.healthz, Health, needs_token=False),
+            Operation("GET", "/readyz", self.readyz, Health, other_answers={503: Health}, needs_token=False),
+            Operation("GET", "/metrics", self.metrics, "text/plain"),
+            Operation("GET", "/openapi.json", self.openapi, None),
+            Operation(
+                "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,)
+            ),
+            Operation("GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,)),
+            Operation("GET", "/api/v1/keys/{id}", self.get_key, Key, path_model=KeyPath, problems=(503,)),
+            Operation(
+                "POST", "/api/v1/keys/{id}/rotate", self.rotate_key, NewKey, 201,
+                path_model=KeyPath, body=RotateRequest, problems=(409, 503),
+            ),
+            Operation(
+                "POST", "/api/v1/keys/{id}/revoke", self.revoke_key, Revocation,
+                path_model=KeyPath, body=ReasonRequest, problems=(503,),
+            ),
+            Operation("GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,)),
+            Operation("GET", "/api/v1/users/{name}", self.get_user, User, path_model=UserPath, problems=(503,)),
+            Operation(
+                "PATCH", "/api/v1/users/{name}", self.change_user, User,
+                path_model=UserPath, body=UserChange, problems=(503,),
+            ),
+            Operation("GET", "/api/v1/streams", self.list_streams, StreamList),
+            Operation("GET", "/api/v1/streams/{name}", self.get_stream, Stream, path_model=UserPath),
+            Operation(
+                "POST", "/api/v1/streams/{name}/kick", self.kick_stream, Kick,
+                path_model=UserPath, body=ReasonRequest, problems=(503,),
+            ),
+            Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
+        ]  # fmt: skip
 
     # -- health and metrics ---------------------------------------------------------------------
 
@@ -230,34 +256,52 @@ class _AdminApi:
         """Metrics in Prometheus's text format."""
         return web.Response(body=generate_latest(self._metrics), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
 
+    async def openapi(self, _: web.Request) -> web.Response:
+        """This API as an OpenAPI document."""
+        document = openapi_document(
+            self.operations(),
+            title="streamd admin API",
+            version=__version__,
+            description="Stream keys, users, live streams and the audit log of a streamd server. Errors are RFC 9457 "
+            "problem details.",
+            problem=Problem,
+        )
+        return web.json_response(document, headers={hdrs.CACHE_CONTROL: "no-store"})
+
     # -- keys -----------------------------------------------------------------------------------
 
-    async def issue_key(self, request: web.Request) -> web.Response:
-        """POST /api/v1/keys."""
-        body = await _body(request, IssueRequest)
+    async def issue_key(self, request: web.Request, body: IssueRequest) -> web.Response:
+        """Make a stream key.
+
+        The answer is the only one that ever holds the key itself. An unknown user is created.
+        """
         issued = await self._keys.issue(body.user, label=body.label, expires_at=body.expires_at, by=_actor(request))
         return self._new_key(NewKey.of(issued, self._rtmp_url))
 
-    async def list_keys(self, request: web.Request) -> web.Response:
-        """GET /api/v1/keys."""
-        query = _query(request, KeyQuery)
+    async def list_keys(self, _: web.Request, query: KeyQuery) -> web.Response:
+        """List stream keys, in the order they were issued."""
         page = await self._keys.list_keys(user=query.user, state=query.state, after=query.after, limit=query.limit)
         return _answer(KeyPage.of(page, self._keys.state_of))
 
     async def get_key(self, request: web.Request) -> web.Response:
-        """GET /api/v1/keys/{id}."""
+        """Show a stream key, without its secret."""
         record = await self._keys.get_key(request.match_info["id"])
         return _answer(Key.of(record, self._keys.state_of(record)))
 
-    async def rotate_key(self, request: web.Request) -> web.Response:
-        """POST /api/v1/keys/{id}/rotate."""
-        body = await _body(request, RotateRequest)
+    async def rotate_key(self, request: web.Request, body: RotateRequest) -> web.Response:
+        """Replace a stream key by a new one.
+
+        The old key dies at once, or when the overlap is over; a stream that still runs on it then is closed.
+        """
         issued = await self._keys.rotate(request.match_info["id"], overlap_s=body.overlap_s, by=_actor(request))
         return self._new_key(NewKey.of(issued, self._rtmp_url))
 
-    async def revoke_key(self, request: web.Request) -> web.Response:
-        """POST /api/v1/keys/{id}/revoke."""
-        body = await _body(request, ReasonRequest)
+    async def revoke_key(self, request: web.Request, body: ReasonRequest) -> web.Response:
+        """Kill a stream key for good, and close what runs on it.
+
+        When this is answered, the publisher's socket is closed, the playlist has ended, and whoever waited for
+        more of the stream has an answer. Again: the same answer.
+        """
         result = await self._keys.revoke(request.match_info["id"], reason=body.reason, by=_actor(request))
         return _answer(Revocation.of(result))
 
@@ -266,19 +310,21 @@ class _AdminApi:
 
     # -- users ----------------------------------------------------------------------------------
 
-    async def list_users(self, request: web.Request) -> web.Response:
-        """GET /api/v1/users."""
-        query = _query(request, UserQuery)
+    async def list_users(self, _: web.Request, query: UserQuery) -> web.Response:
+        """List users, by name."""
         page = await self._keys.list_users(state=query.state, after=query.after, limit=query.limit)
         return _answer(UserPage.of(page))
 
     async def get_user(self, request: web.Request) -> web.Response:
-        """GET /api/v1/users/{name}."""
+        """Show a user."""
         return _answer(User.model_validate(await self._keys.get_user(request.match_info["name"])))
 
-    async def change_user(self, request: web.Request) -> web.Response:
-        """PATCH /api/v1/users/{name}."""
-        body = await _body(request, UserChange)
+    async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
+        """Suspend or restore a user.
+
+        A suspended user's keys open nothing, what ran on them is closed when this is answered, and the channel
+        answers viewers with 410.
+        """
         change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
         record = await change(request.match_info["name"], reason=body.reason, by=_actor(request))
         return _answer(User.model_validate(record))
@@ -286,21 +332,23 @@ class _AdminApi:
     # -- streams --------------------------------------------------------------------------------
 
     async def list_streams(self, _: web.Request) -> web.Response:
-        """GET /api/v1/streams."""
+        """List the streams that are live now."""
         summaries = sorted(self._streams.summaries(), key=lambda summary: summary.name)
         return _answer(StreamList(streams=[Stream.model_validate(summary) for summary in summaries]))
 
     async def get_stream(self, request: web.Request) -> web.Response:
-        """GET /api/v1/streams/{name}."""
+        """Show a live stream."""
         summary = self._streams.summary(request.match_info["name"])
         if summary is None:
             raise _StreamNotLiveError(request.match_info["name"])
         return _answer(Stream.model_validate(summary))
 
-    async def kick_stream(self, request: web.Request) -> web.Response:
-        """POST /api/v1/streams/{name}/kick: close the publisher; its key stays good."""
+    async def kick_stream(self, request: web.Request, body: ReasonRequest) -> web.Response:
+        """Close a stream's publisher.
+
+        Its key stays good: most encoders come back within seconds.
+        """
         name = request.match_info["name"]
-        body = await _body(request, ReasonRequest)
         if self._streams.summary(name) is None:
             raise _StreamNotLiveError(name)
         # First the log: a kick that nobody can account for does not happen.
@@ -309,13 +357,27 @@ class _AdminApi:
 
     # -- audit ----------------------------------------------------------------------------------
 
-    async def list_audit(self, request: web.Request) -> web.Response:
-        """GET /api/v1/audit."""
-        query = _query(request, AuditQuery)
-        return _answer(AuditPage.of(await self._keys.list_audit(after=query.after, limit=query.limit)))
+    async def list_audit(self, _: web.Request, query: AuditQuery) -> web.Response:
+        """List who did what to which key, user or stream, when and why."""
+        page = await self._keys.list_audit(after=query.after, limit=query.limit, is_newest_first=query.newest_first)
+        return _answer(AuditPage.of(page))
 
 
 # -- requests and answers -----------------------------------------------------------------------
+
+
+def _served(operation: Operation) -> Handler:
+    """The operation as aiohttp calls it: its input is read and validated before its handler sees it."""
+    query, body, handler = operation.query, operation.body, operation.handler
+
+    async def serve(request: web.Request) -> web.Response:
+        if body is not None:
+            return await handler(request, await _body(request, body))
+        if query is not None:
+            return await handler(request, _query(request, query))
+        return await handler(request)
+
+    return serve
 
 
 class _BadRequestError(Exception):
@@ -342,7 +404,7 @@ async def _body(request: web.Request, model: type[_Body]) -> _Body:
     """The request's JSON as ``model``; no body at all is an empty object."""
     raw = await request.read()
     # A body of another type is not looked into: a browser may send text/plain to anybody without asking first.
-    if raw and request.content_type != "application/json":
+    if raw and request.content_type != JSON_TYPE:
         raise _BadRequestError(415, "send the body as application/json")
     try:
         return model.model_validate_json(raw or b"{}")
@@ -375,7 +437,7 @@ def _answer(model: BaseModel, *, status: int = 200, headers: Mapping[str, str] |
     return web.Response(
         body=model.model_dump_json().encode(),
         status=status,
-        content_type="application/json",
+        content_type=JSON_TYPE,
         # What is answered here is secret or true for a moment only.
         headers={hdrs.CACHE_CONTROL: "no-store", **(headers or {})},
     )
@@ -388,7 +450,7 @@ def _problem(
     return web.Response(
         body=problem.model_dump_json(exclude_defaults=True).encode(),
         status=status,
-        content_type="application/problem+json",
+        content_type=PROBLEM_TYPE,
         headers={hdrs.CACHE_CONTROL: "no-store", **(headers or {})},
     )
 
@@ -425,14 +487,14 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         return _problem(500, "an error of the server's; see its log")
 
 
-def _token_guard(token: str) -> Middleware:
+def _token_guard(token: str, *, public_paths: Collection[str]) -> Middleware:
     # Hashed first, so that the comparison always has equal lengths and says nothing of the token's.
     expected = hashlib.sha256(token.encode()).digest()
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let through who shows the token; an unknown path needs it as well."""
-        if request.path in _PUBLIC_PATHS:
+        if request.path in public_paths:
             return await handler(request)
         scheme, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         shown_hash = hashlib.sha256(shown.strip().encode(errors="surrogateescape")).digest()

@@ -11,20 +11,25 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from streamd.keys.records import USER_NAME, AuditRecord, KeyRecord, KeyState, Page, UserRecord, UserState
-from streamd.keys.service import (
-    LABEL_LENGTH_MAX,
-    OVERLAP_S_MAX,
-    PAGE_LIMIT_MAX,
-    REASON_LENGTH_MAX,
+from streamd.keys.records import (
+    USER_NAME,
+    AuditRecord,
     IssuedKey,
+    KeyRecord,
+    KeyState,
+    Page,
     RevokeResult,
+    UserRecord,
+    UserState,
 )
+from streamd.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX, PAGE_LIMIT_MAX, REASON_LENGTH_MAX
+from streamd.keys.stream_key import KEY_ID_ALPHABET, KEY_ID_LENGTH
 
 PAGE_LIMIT_DEFAULT = 100
 # The largest running number of either database.
 SEQUENCE_MAX = 2**63 - 1
 
+KeyId = Annotated[str, Field(pattern=f"^[{KEY_ID_ALPHABET}]{{{KEY_ID_LENGTH}}}$", examples=["7k2m9xq4ct"])]
 UserName = Annotated[str, Field(pattern=f"^{USER_NAME.pattern}$", examples=["alice"])]
 Limit = Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX)]
 Cursor = Annotated[int, Field(ge=0, le=SEQUENCE_MAX)]
@@ -37,6 +42,18 @@ class _Model(BaseModel):
 
 
 # -- requests -----------------------------------------------------------------------------------
+
+
+class KeyPath(_Model):
+    """Which key a path is about."""
+
+    id: KeyId
+
+
+class UserPath(_Model):
+    """Which user, or stream of that name, a path is about."""
+
+    name: UserName
 
 
 class IssueRequest(_Model):
@@ -94,6 +111,8 @@ class UserQuery(_Model):
 class AuditQuery(_Model):
     """Which audit rows to list."""
 
+    newest_first: bool = False
+    """From the last row back; else from the first on."""
     after: Cursor = 0
     """``next_after`` of the page before."""
     limit: Limit = PAGE_LIMIT_DEFAULT
@@ -238,6 +257,8 @@ class AuditRow(_Model):
     key_id: str | None
     stream: str | None
     reason: str
+    count: int
+    """How often; refused publishes that are alike are one row, written a minute after the first."""
 
     @classmethod
     def of(cls, record: AuditRecord) -> Self:
@@ -253,11 +274,12 @@ class AuditRow(_Model):
             key_id=entry.key_id,
             stream=entry.stream,
             reason=entry.reason,
+            count=entry.count,
         )
 
 
 class AuditPage(_Model):
-    """Audit rows in the order they were written."""
+    """Audit rows in the order they were written, or from the last back."""
 
     entries: list[AuditRow]
     next_after: int | None

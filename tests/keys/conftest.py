@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,8 +14,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from streamd.keys.store import KeyStore
+from tests.support.postgresql import run_postgresql
 
-POSTGRESQL_START_TIMEOUT_S = 30
 _numbers = itertools.count()
 
 
@@ -29,31 +25,8 @@ def postgresql_server() -> Iterator[str]:
     if named := os.environ.get("STREAMD_TEST_POSTGRESQL_URL"):
         yield named
         return
-    programs = [Path(p) for p in (shutil.which("initdb"), *Path("/usr/lib/postgresql").glob("*/bin/initdb")) if p]
-    if not programs:
-        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
-    bin_dir = programs[-1].parent
-    # PostgreSQL refuses to run as root; Debian's package makes a user for it.
-    user = "postgres" if os.geteuid() == 0 else None
-    directory = Path(tempfile.mkdtemp(prefix="streamd-pg-"))
-    if user is not None:
-        os.chown(directory, pwd.getpwnam(user).pw_uid, -1)
-    data = directory / "data"
-    subprocess.run(
-        [str(bin_dir / "initdb"), "-D", str(data), "-A", "trust", "-U", "streamd", "--no-sync"],
-        check=True, user=user, capture_output=True, cwd=directory, timeout=POSTGRESQL_START_TIMEOUT_S,
-    )  # fmt: skip
-    options = f"-c listen_addresses= -c unix_socket_directories={directory} -c fsync=off"
-    start = [str(bin_dir / "pg_ctl"), "-D", str(data), "-w", "-l", str(directory / "log"), "-o", options, "start"]
-    subprocess.run(
-        start, check=True, user=user, stdout=subprocess.DEVNULL, cwd=directory, timeout=POSTGRESQL_START_TIMEOUT_S
-    )
-    try:
-        yield f"postgresql+asyncpg://streamd@/postgres?host={directory}"
-    finally:
-        stop = [str(bin_dir / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"]
-        subprocess.run(stop, check=True, user=user, capture_output=True, cwd=directory)
-        shutil.rmtree(directory)
+    with run_postgresql() as server:
+        yield server.url
 
 
 async def _create_database(server: str) -> str:

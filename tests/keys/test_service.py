@@ -19,8 +19,10 @@ from streamd.errors import (
     UserNotFoundError,
 )
 from streamd.keys import service as service_module
-from streamd.keys.records import Actor, AuditEntry, KeyStanding, KeyState, KeyUse, UserState
-from streamd.keys.service import Admission, Denial, IssuedKey, KeyOptions, KeyService
+from streamd.keys.admission import Admission, Denial
+from streamd.keys.guessing import GuessLimits
+from streamd.keys.records import Actor, AuditEntry, IssuedKey, KeyStanding, KeyState, KeyUse, UserState
+from streamd.keys.service import KeyOptions, KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.stream_key import StreamKey
 
@@ -502,3 +504,127 @@ async def test_no_secret_reaches_log_or_repr(house: House, caplog: pytest.LogCap
     assert issued.record.key_id in written
     for secret in (issued.stream_key.secret, new.stream_key.secret, "b" * 32):
         assert secret not in written
+
+
+class TestGuessing:
+    async def test_over_budget_nothing_is_looked_up_and_the_answer_is_the_same(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = counted_look_ups(house, monkeypatch)
+        limit = GuessLimits().per_address
+        reasons = [await house.denial(StreamKey.generate().reveal()) for _ in range(limit + 10)]
+        assert reasons == [Denial.UNKNOWN] * limit + [Denial.RATE_LIMITED] * 10
+        assert len(asked) == limit
+        house.clock.advance(1)
+        assert await house.denial(StreamKey.generate().reveal()) == Denial.UNKNOWN
+
+    async def test_what_is_no_key_costs_its_address_too(self, house: House) -> None:
+        for _ in range(GuessLimits().per_address):
+            assert await house.denial("test") == Denial.MALFORMED
+        assert await house.denial(StreamKey.generate().reveal()) == Denial.RATE_LIMITED
+
+    async def test_the_user_whose_key_id_is_guessed_gets_in(self, house: House) -> None:
+        issued = await house.issue()
+        keys = KeyService(house.store, house.clock)  # as after a restart: it has seen none of them
+        for number in range(100):
+            with pytest.raises(KeyRejectedError):
+                await keys.verify(StreamKey(issued.record.key_id, "x" * 32).reveal(), f"192.0.2.{number}")
+        assert (await keys.verify(issued.stream_key.reveal(), PEER)).user == "alice"
+
+    @pytest.mark.parametrize("known_by", ["issue", "rotation", "publish"])
+    async def test_a_known_key_gets_in_from_a_noisy_address(self, house: House, known_by: str) -> None:
+        issued = await house.issue()
+        if known_by == "rotation":
+            issued = await house.keys.rotate(issued.record.key_id, by=ADMIN)
+        elif known_by == "publish":
+            house.keys = KeyService(house.store, house.clock)
+            await house.publish(issued)
+        for _ in range(100):
+            await house.denial("test")
+        assert (await house.keys.verify(issued.stream_key.reveal(), PEER)).user == "alice"
+
+    @pytest.mark.parametrize("death", ["revoked", "expired", "suspended"])
+    async def test_the_holder_of_a_dead_key_is_limited_like_a_guesser(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, death: str
+    ) -> None:
+        issued = await house.issue(seconds=60)
+        await house.publish(issued)
+        match death:
+            case "revoked":
+                await house.keys.revoke(issued.record.key_id, by=ADMIN)
+            case "suspended":
+                await house.keys.suspend("alice", by=ADMIN)
+            case _:
+                house.clock.advance(60)
+                await house.keys.sweep()
+        asked = counted_look_ups(house, monkeypatch)
+        reasons = {await house.denial(issued.stream_key.reveal()) for _ in range(100)}
+        assert reasons == {death, Denial.RATE_LIMITED}
+        assert len(asked) == GuessLimits().per_key
+
+    async def test_a_restored_user_gets_in_when_a_token_is_back(self, house: House) -> None:
+        issued = await house.issue()
+        await house.keys.suspend("alice", by=ADMIN)
+        for _ in range(100):
+            await house.denial(issued.stream_key.reveal())
+        await house.keys.restore("alice", by=ADMIN)
+        house.clock.advance(60 / GuessLimits().per_key)
+        await house.publish(issued)
+
+    async def test_a_store_that_fails_costs_nobody_a_token(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        issued = await house.issue()
+
+        async def fail(key_id: str) -> KeyStanding | None:
+            raise StoreUnavailableError("gone")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(house.store, "standing", fail)
+            for _ in range(100):
+                with pytest.raises(StoreUnavailableError):
+                    await house.keys.verify(StreamKey.generate().reveal(), PEER)
+        await house.publish(issued)
+        assert await house.denial(StreamKey.generate().reveal()) == Denial.UNKNOWN
+
+    async def test_the_audit_log_counts_refusals_by_address_key_and_reason(self, house: House) -> None:
+        issued = await house.issue()
+        for _ in range(30):
+            await house.denial(StreamKey(issued.record.key_id, "x" * 32).reveal())
+        for _ in range(50):
+            await house.denial(StreamKey.generate().reveal())
+        await house.keys.sweep()
+        assert "publish.denied" not in await house.audited()
+        house.clock.advance(60)
+        await house.keys.sweep()
+        rows = [row.entry for row in (await house.keys.list_audit()).items if row.entry.action == "publish.denied"]
+        assert [(row.address, row.key_id, row.reason, row.count) for row in rows] == [
+            (PEER, issued.record.key_id, "unknown", 20),
+            (PEER, issued.record.key_id, "rate_limited", 10),
+            # Ids that somebody made up are not a row each.
+            (PEER, None, "unknown", 40),
+            (PEER, None, "rate_limited", 10),
+        ]
+
+    async def test_refusals_wait_for_a_store_that_is_down_and_are_written_at_the_end(
+        self, house: House, fragile: FragileStore
+    ) -> None:
+        await house.denial("test")
+        house.clock.advance(60)
+        fragile.is_down = True
+        with pytest.raises(StoreUnavailableError):
+            await house.keys.sweep()
+        fragile.is_down = False
+        await house.keys.close()
+        assert await house.audited() == ["publish.denied"]
+
+
+def counted_look_ups(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Key ids that are looked up in the store from now on."""
+    asked: list[str] = []
+    look_up = house.store.standing
+
+    async def counted(key_id: str) -> KeyStanding | None:
+        asked.append(key_id)
+        return await look_up(key_id)
+
+    monkeypatch.setattr(house.store, "standing", counted)
+    return asked

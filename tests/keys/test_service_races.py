@@ -10,24 +10,20 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Collection, Coroutine, Iterator
-from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import pytest
 
 from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
-from streamd.keys.records import Actor, KeyRecord, KeyStanding, UserRecord, UserState
-from streamd.keys.secret import hash_secret
-from streamd.keys.service import Admission, KeyService
-from streamd.keys.store import KeyStore
-from streamd.keys.stream_key import StreamKey
+from streamd.keys.admission import Admission
+from streamd.keys.records import Actor
+from streamd.keys.service import KeyService
+from tests.support.gated_store import KEY, GatedStore, Gates
 
 pytestmark = pytest.mark.asyncio
 
 ADMIN = Actor("admin")
-KEY = StreamKey("7k2m9xq4ct", "s" * 32)
 # More turns of the loop than any step between two gates takes.
 TURNS = 12
 
@@ -35,95 +31,6 @@ TURNS = 12
 async def settle() -> None:
     for _ in range(TURNS):
         await asyncio.sleep(0)
-
-
-class Gates:
-    """Where a task waits until the test lets it on."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
-        self._is_open = False
-
-    async def wait(self, task: str) -> None:
-        if self._is_open:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(task, []).append(future)
-        await future
-
-    def let_on(self, task: str) -> None:
-        """Let the task take one step, if it waits."""
-        waiting = self._waiting.get(task, [])
-        while waiting:
-            future = waiting.pop(0)
-            if not future.done():  # its task may have been cancelled
-                future.set_result(None)
-                return
-
-    def open(self) -> None:
-        """Nobody waits any more."""
-        self._is_open = True
-        for future in itertools.chain(*self._waiting.values()):
-            if not future.done():
-                future.set_result(None)
-
-
-class GatedStore(KeyStore):
-    """One key and its user in memory; a gate before and after every read and every commit."""
-
-    def __init__(self, gates: Gates, now: datetime) -> None:
-        self._gates = gates
-        self.key = KeyRecord(1, KEY.key_id, "alice", "", now, "admin", None)
-        self.user = UserRecord("alice", UserState.ACTIVE, now)
-
-    async def standing(self, key_id: str) -> KeyStanding | None:
-        await self._gates.wait("verify")
-        seen = KeyStanding(
-            KEY.key_id,
-            "alice",
-            hash_secret(KEY.key_id, KEY.secret),
-            self.key.expires_at,
-            self.key.revoked_at is not None,
-            self.user.state is UserState.SUSPENDED,
-        )
-        await self._gates.wait("verify")
-        return seen
-
-    async def revoke_key(self, key_id: str, *, reason: str, now: datetime, by: Actor) -> KeyRecord:
-        await self._gates.wait("kill")
-        if self.key.revoked_at is None:
-            self.key = replace(self.key, revoked_at=now)
-        record = self.key
-        await self._gates.wait("kill")
-        return record
-
-    async def rotate_key(
-        self,
-        key_id: str,
-        *,
-        new_key_id: str,
-        new_secret_hash: bytes,
-        old_until: datetime,
-        now: datetime,
-        by: Actor,
-    ) -> tuple[KeyRecord, KeyRecord]:
-        old = await self.revoke_key(key_id, reason="rotated", now=now, by=by)
-        return old, replace(old, key_id=new_key_id, revoked_at=None)
-
-    async def suspend_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> tuple[UserRecord, set[str]]:
-        await self._gates.wait("kill")
-        self.user = replace(self.user, state=UserState.SUSPENDED)
-        await self._gates.wait("kill")
-        return self.user, {KEY.key_id}
-
-    async def record_closed(self, key_id: str, streams: Collection[str]) -> None:
-        self.key = replace(self.key, closed_streams=tuple(streams))
-
-    async def append_audit(self, entries: object) -> None:
-        pass
-
-    async def record_uses(self, uses: object) -> None:
-        pass
 
 
 class Registry:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from streamd.errors import KeyNotFoundError, KeyStateError, StoreUnavailableError, UserNotFoundError
+from streamd.keys.migrations import migrate
 from streamd.keys.records import Actor, AuditEntry, KeyRecord, KeyState, KeyUse, UserState
 from streamd.keys.store import IDS_PER_QUERY_MAX, KeyStore
 
@@ -253,6 +254,13 @@ class TestAudit:
         assert [row.entry.action for row in (*first.items, *rest.items)] == ["a.0", "a.1", "a.2"]
         assert (first.has_more, rest.has_more) == (True, False)
 
+    async def test_or_from_the_last_back(self, store: KeyStore) -> None:
+        await store.append_audit(AuditEntry(NOW, "admin", f"a.{number}", count=number) for number in range(1, 4))
+        first = await store.list_audit(after=0, limit=2, is_newest_first=True)
+        rest = await store.list_audit(after=first.items[-1].sequence, limit=2, is_newest_first=True)
+        assert [row.entry.count for row in (*first.items, *rest.items)] == [3, 2, 1]
+        assert (first.has_more, rest.has_more) == (True, False)
+
 
 class TestTwoProcesses:
     """Two stores on one database stand for two processes."""
@@ -417,6 +425,19 @@ class TestMigrations:
             await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         with pytest.raises(StoreUnavailableError, match=r"newer streamd \(schema 9999\)"):
             await store.start()
+        await store.close()
+
+    async def test_an_older_schema_is_brought_up_to_date_with_its_rows(self, database_url: str) -> None:
+        store = KeyStore(database_url)
+        async with store._writing() as connection:
+            await connection.run_sync(migrate, "0001")
+            await connection.execute(
+                text("INSERT INTO audit (at, actor, address, action, reason) VALUES (:at, 'admin', '', 'x.done', '')"),
+                {"at": "2026-01-01 00:00:00.000000" if store._is_sqlite else NOW},
+            )
+        await store.start()
+        (row,) = (await store.list_audit(after=0, limit=10)).items
+        assert (row.entry.action, row.entry.count) == ("x.done", 1)
         await store.close()
 
     async def test_the_steps_make_the_tables_that_the_code_expects(self, store: KeyStore) -> None:

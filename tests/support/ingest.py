@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
-from streamd.keys.service import Admission
+from streamd.keys.admission import Admission
 from streamd.live.live_stream import StreamOptions
 from streamd.live.registry import LiveRegistry
 from streamd.live.waiters import WaiterBudget

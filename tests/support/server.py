@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.02
+# Any stream key; the pattern's own text is none.
+STREAM_KEY = re.compile(r"sk_([0-9a-z]{10})_[0-9A-Za-z]{32}")
 
 
 def wait_until(condition: Any, timeout_s: float, what: str) -> Any:
@@ -48,6 +51,8 @@ class LiveServer:
     http_port: int
     admin_port: int
     env: dict[str, str] = field(repr=False)
+    secrets: set[str] = field(default_factory=set, repr=False)
+    """Secret parts of the stream keys that were issued through here."""
 
     @property
     def rtmp_url(self) -> str:
@@ -92,17 +97,65 @@ class LiveServer:
         return record
 
     def admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """A call of the admin API; a stream key in its answer is one that was not seen before."""
+        answer = json.loads(self.admin_get(path, method, None if body is None else json.dumps(body).encode()))
+        if isinstance(answer, dict) and (stream_key := answer.get("stream_key")):
+            self.secrets.add(stream_key.rpartition("_")[2])
+        return answer
+
+    def admin_get(self, path: str, method: str = "GET", body: bytes | None = None) -> str:
+        """The text of an answer of the admin port, in which no secret may stand that was shown before."""
         request = urllib.request.Request(
             self.admin_url + path,
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=body,
             headers={"Authorization": f"Bearer {self.admin_token}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=10) as response:
-            return json.load(response)
+            text: str = response.read().decode()
+        self._assert_no_secret_in(text, f"the answer to {method} {path}")
+        return text
 
-    def issue_key(self, user: str) -> str:
-        return str(self.admin("POST", "/api/v1/keys", {"user": user})["stream_key"])
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=10) as response:
+                return bool(response.status == 200)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 503:
+                return False
+            raise
+
+    def issue_key(self, user: str, **options: object) -> str:
+        return str(self.admin("POST", "/api/v1/keys", {"user": user, **options})["stream_key"])
+
+    def assert_no_secret_is_seen(self) -> None:
+        """Look for secrets where a running server shows itself: its metrics, API, pages and process title."""
+        for path in ("/metrics", "/openapi.json", "/api/v1/keys?limit=1000", "/api/v1/audit?limit=1000", "/readyz"):
+            self.admin_get(path)
+        for path in ("/", "/api/v1/streams"):
+            self._assert_no_secret_in(self.get(path)[2].decode(), path)
+        title = Path(f"/proc/{self.process.pid}/cmdline")
+        if title.exists():
+            self._assert_no_secret_in(title.read_text(), "the process title")
+
+    def assert_no_secret_was_written(self) -> None:
+        """Look for secrets in all that the server has written: its log, and the files of its data directory."""
+        text = self.log_text()
+        self._assert_no_secret_in(text, "the log")
+        # Also those that were issued behind our back, by the command line; and the admin token.
+        found = STREAM_KEY.search(text)
+        assert found is None, f"a stream key with id {found[1]} is in the log" if found else ""
+        token = self.data_dir / "admin-token"
+        assert not token.exists() or self.admin_token not in text, "the admin token is in the log"
+        for path in self.data_dir.rglob("*"):
+            if path.is_file():
+                self._assert_no_secret_in(path.read_bytes().decode("latin-1"), path.name)
+
+    def _assert_no_secret_in(self, text: str, place: str) -> None:
+        # The secret itself must not reach the test's report either.
+        has_secret = any(secret in text for secret in self.secrets)
+        assert not has_secret, f"the secret of a stream key is in {place}"
 
     def revoke(self, key_id: str, reason: str = "test") -> dict[str, Any]:
         answer: dict[str, Any] = self.admin("POST", f"/api/v1/keys/{key_id}/revoke", {"reason": reason})
@@ -179,5 +232,8 @@ def run_server(tmp_path: Path, **settings: object) -> Iterator[LiveServer]:
             int(str(record[name]).rsplit(":", 1)[1]) for name in ("rtmp", "http", "admin")
         )
         yield server
+        if process.poll() is None:
+            server.assert_no_secret_is_seen()
     finally:
         server.stop()
+    server.assert_no_secret_was_written()

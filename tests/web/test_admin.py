@@ -330,6 +330,11 @@ class TestBadInput:
     async def test_what_is_not_there_is_a_problem_too(self, api: Api, method: str, path: str, status: int) -> None:
         await api.call(method, path, status=status)
 
+    async def test_head_is_answered_where_get_is(self, api: Api) -> None:
+        for path in ("/healthz", "/readyz", "/api/v1/keys"):
+            async with api.client.head(path, headers={"Authorization": f"Bearer {TOKEN}"}) as response:
+                assert (response.status, await response.read()) == (200, b"")
+
     async def test_a_wrong_method_says_which_are_right(self, api: Api) -> None:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with api.client.delete("/api/v1/keys", headers=headers) as response:

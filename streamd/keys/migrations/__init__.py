@@ -19,7 +19,7 @@ SCRIPT_LOCATION = "streamd.keys:migrations"
 _POSTGRESQL_LOCK = 0x73_74_72_65_61_6D_64
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, revision: str = "head") -> None:
     """Bring the schema to this version's, within the caller's transaction.
 
     Two processes that start at once do it one after the other: SQLite's transaction holds the
@@ -27,6 +27,7 @@ def migrate(connection: Connection) -> None:
 
     Args:
         connection: In a transaction that writes, which the caller commits.
+        revision: Step to go up to.
 
     Raises:
         StoreUnavailableError: The schema is newer than this program.
@@ -42,4 +43,4 @@ def migrate(connection: Connection) -> None:
             f"the key store was made by a newer streamd (schema {', '.join(sorted(unknown))}); "
             "run that version, or restore a backup made by this one"
         )
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

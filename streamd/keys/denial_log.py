@@ -1,0 +1,77 @@
+"""Refused publishes on their way to the audit log: one row for many that are alike.
+
+An encoder whose key was revoked retries for hours, and a guesser thousands of times a minute. The log
+is to tell of both, and stay readable and small: what is refused for the same reason, from the same
+address and with the same key, is one row a window with a count; past ``ROWS_MAX`` of them, one row a
+reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from streamd.keys.admission import Denial
+from streamd.keys.guessing import source_of
+from streamd.keys.records import AuditEntry
+
+# Seconds from the first refusal to its row. Long enough that a retrying encoder is one or two rows a minute at most.
+WINDOW_S = 60.0
+# Rows of one window that name an address. An hour of the worst attack is 6,000 rows.
+ROWS_MAX = 100
+
+_ACTION = "publish.denied"
+
+
+class DenialLog:
+    """Counts refusals until their window is over.
+
+    Args:
+        actor: Who refuses, as the audit log names it.
+    """
+
+    def __init__(self, actor: str) -> None:
+        self._actor = actor
+        self._rows: dict[tuple[str, str | None, str], AuditEntry] = {}
+        self._window_ends_at = float("inf")
+
+    def note(self, denial: Denial, address: str, key_id: str | None, *, at: datetime, now: float) -> None:
+        """Count a refusal.
+
+        Args:
+            denial: Why.
+            address: IP address it came from.
+            key_id: The key, where the store has it: ids that a guesser made up would be a row each.
+            at: Wall time.
+            now: Loop time, seconds.
+        """
+        if not self._rows:
+            self._window_ends_at = now + WINDOW_S
+        self._add(AuditEntry(at, self._actor, _ACTION, address=source_of(address), key_id=key_id, reason=denial.value))
+
+    def take(self, now: float = float("inf")) -> list[AuditEntry]:
+        """The rows of a window that is over by ``now``; they are forgotten here.
+
+        Args:
+            now: Loop time, seconds; by default every row, however young.
+        """
+        if not self._rows or now < self._window_ends_at:
+            return []
+        entries = [*self._rows.values()]
+        self._rows.clear()
+        return entries
+
+    def give_back(self, entries: list[AuditEntry], now: float) -> None:
+        """Keep rows that could not be written for another window."""
+        self._window_ends_at = now + WINDOW_S
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: AuditEntry) -> None:
+        place = (entry.address, entry.key_id, entry.reason)
+        if place not in self._rows and len(self._rows) >= ROWS_MAX:
+            entry = replace(entry, address="", key_id=None)
+            place = ("", None, entry.reason)
+        if (known := self._rows.get(place)) is not None:
+            entry = replace(entry, at=max(known.at, entry.at), count=known.count + entry.count)
+        self._rows[place] = entry

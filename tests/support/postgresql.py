@@ -1,0 +1,82 @@
+"""A PostgreSQL server of a test's own, on a socket in a directory of its own, which can be stopped and started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND_TIMEOUT_S = 30
+
+
+class PostgresqlServer:
+    """A PostgreSQL server on a data directory.
+
+    Args:
+        bin_dir: Where its programs are.
+        directory: For its data, socket and log.
+        user: Whom to run it as; None for ourselves.
+    """
+
+    def __init__(self, bin_dir: Path, directory: Path, user: str | None) -> None:
+        self._bin_dir = bin_dir
+        self._directory = directory
+        self._user = user
+        self.url = f"postgresql+asyncpg://streamd@/postgres?host={directory}"
+
+    def make(self) -> None:
+        """Make its data directory."""
+        self._run("initdb", "-A", "trust", "-U", "streamd", "--no-sync")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-c listen_addresses= -c unix_socket_directories={self._directory} -c fsync=off"
+        self._run("pg_ctl", "-w", "-l", str(self._directory / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """Stop it as a crash does."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._bin_dir / program), "-D", str(self._directory / "data"), *arguments],
+            check=True,
+            user=self._user,
+            stdout=subprocess.DEVNULL,
+            cwd=self._directory,
+            timeout=COMMAND_TIMEOUT_S,
+        )
+
+
+@contextlib.contextmanager
+def run_postgresql() -> Iterator[PostgresqlServer]:
+    """A started server until the block is left; the test is skipped where PostgreSQL is not installed."""
+    programs = [Path(p) for p in (shutil.which("initdb"), *Path("/usr/lib/postgresql").glob("*/bin/initdb")) if p]
+    if not programs:
+        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
+    # PostgreSQL refuses to run as root; Debian's package makes a user for it.
+    user = "postgres" if os.geteuid() == 0 else None
+    directory = Path(tempfile.mkdtemp(prefix="streamd-pg-"))
+    if user is not None:
+        os.chown(directory, pwd.getpwnam(user).pw_uid, -1)
+    server = PostgresqlServer(programs[-1].parent, directory, user)
+    try:
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(subprocess.CalledProcessError):  # a test may have stopped it
+                server.stop()
+    finally:
+        shutil.rmtree(directory)

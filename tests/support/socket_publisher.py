@@ -1,0 +1,96 @@
+"""A publisher on a real socket that sends just what a test says, when it says so."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from tests.support import rtmp_wire
+from tests.support.flv_media import h264_aac
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from streamd.flv.tag import FlvTag
+
+TIMEOUT_S = 10.0
+LOGIN = (
+    rtmp_wire.SIMPLE_HANDSHAKE
+    + rtmp_wire.command("connect", 1, {"app": "live", "tcUrl": "rtmp://host/live", "flashVer": "FMLE/3.0"})
+    + rtmp_wire.command("createStream", 2, None)
+)
+
+
+class SocketPublisher:
+    """One RTMP connection, logged in; a context manager that closes it without a goodbye.
+
+    Args:
+        port: The server's RTMP port on the loopback interface.
+        address: Loopback address to come from.
+    """
+
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S, source_address=(address, 0))
+        self._reader = rtmp_wire.ServerReader()
+        self._socket.sendall(LOGIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _exc: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def publish(self, stream_key: str) -> str:
+        """Ask to publish, and return the code of the answer."""
+        self._socket.sendall(rtmp_wire.command("publish", 3, None, stream_key, "live", message_stream_id=1))
+        return next(self._codes())
+
+    def send(self, tags: Iterable[FlvTag]) -> None:
+        """Send media, as fast as the server takes it."""
+        self._socket.sendall(
+            b"".join(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in tags)
+        )
+
+    def go_live(self, stream_key: str, seconds: int = 5) -> None:
+        """Publish so many seconds of media at once, and then nothing."""
+        assert self.publish(stream_key) == "NetStream.Publish.Start"
+        self.send(h264_aac(seconds=seconds))
+
+    def is_closed(self) -> bool:
+        """Whether the server has closed the connection: what has not arrived by now is not waited for."""
+        self._socket.setblocking(False)
+        try:
+            while self._socket.recv(65_536):
+                pass
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+        finally:
+            self._socket.settimeout(TIMEOUT_S)
+        return True
+
+    def wait_closed(self) -> None:
+        """Wait until the server closes the connection."""
+        try:
+            while self._socket.recv(65_536):
+                pass
+        except ConnectionResetError:
+            return
+
+    def _codes(self) -> Iterator[str]:
+        while data := self._socket.recv(65_536):
+            for answer in self._reader.read(data):
+                if answer.name == "onStatus":
+                    yield str(answer.code)
+        raise AssertionError("the connection was closed without an answer")
+
+
+def answer_to_publish(port: int, stream_key: str, address: str = "127.0.0.1") -> str:
+    """The code that a publish is answered with; the connection is closed then."""
+    with SocketPublisher(port, address) as publisher:
+        return publisher.publish(stream_key)
