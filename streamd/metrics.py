@@ -88,3 +88,18 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.viewers = Gauge(
+            "streamd_viewers", "Viewers now, by protocol: flv, mp4, and hls by an estimate.", ["protocol"], registry=r
+        )
+        self.push_skips_total = Counter(
+            "streamd_push_skips_total",
+            "Viewers of a pushed stream set aside until a keyframe for having too much unsent.",
+            ["protocol"],
+            registry=r,
+        )
+        self.push_viewers_too_slow_total = Counter(
+            "streamd_push_viewers_too_slow_total",
+            "Viewers of a pushed stream closed because they did not catch up.",
+            ["protocol"],
+            registry=r,
+        )

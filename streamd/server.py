@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from aiohttp import web
@@ -22,10 +23,13 @@ from streamd import __version__
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
+from streamd.delivery.door import DoorOptions, MediaDoor
+from streamd.delivery.tls import TlsCertificate
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
 from streamd.ingest.listener import RtmpListener
 from streamd.ingest.protocol import IngestOptions
-from streamd.keys.service import KeyService
+from streamd.keys.guessing import GuessLimits
+from streamd.keys.service import KeyOptions, KeyService
 from streamd.keys.store import KeyStore
 from streamd.live.live_stream import StreamOptions
 from streamd.live.registry import LiveRegistry
@@ -42,10 +46,10 @@ from streamd.web.pages import Pages
 from streamd.web.public import public_app
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from streamd.clock import Clock
-    from streamd.config import Config
+    from streamd.config import Config, HttpConfig, RtmpConfig
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +57,6 @@ EXIT_OK = 0
 EXIT_UNUSABLE = 2
 # Time limits are whole seconds, so looking at them once a second is on time.
 SWEEP_INTERVAL_S = 1.0
-# Viewers' connections that wait in the kernel to be accepted: a popular stream that starts brings them at once.
-HTTP_BACKLOG = 4096
 
 
 class StartError(StreamdError):
@@ -66,6 +68,7 @@ class Addresses:
     """Where the listeners are bound, as ``host:port``; empty where one is off."""
 
     rtmp: str
+    rtmps: str
     http: str
     admin: str
 
@@ -85,7 +88,17 @@ class Server:
         limits = config.limits
 
         self._store = KeyStore(config.database_url)
-        self.keys = KeyService(self._store, self._clock)
+        self.keys = KeyService(
+            self._store,
+            self._clock,
+            KeyOptions(
+                guess_limits=GuessLimits(
+                    per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max
+                )
+            ),
+        )
+        budget = WaiterBudget(limits.waiting_requests_max)
+        self.metrics.requests_waiting.set_function(lambda: budget.waiting)
         self.registry = LiveRegistry(
             options=StreamOptions(
                 segmenter=SegmenterOptions(
@@ -97,7 +110,7 @@ class Server:
             ),
             clock=self._clock,
             metrics=self.metrics,
-            budget=WaiterBudget(limits.waiting_requests_max),
+            budget=budget,
             streams_max=limits.streams_max,
             is_admissible=self.keys.is_admissible,
         )
@@ -119,11 +132,13 @@ class Server:
             connections_max=limits.connections_max,
             connections_per_address_max=limits.connections_per_address_max,
         )
+        self._door: MediaDoor | None = None
+        self._certificates: list[TlsCertificate] = []
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = contextlib.AsyncExitStack()
         self._is_stopping = False
-        self.addresses = Addresses("", "", "")
+        self.addresses = Addresses("", "", "", "")
 
     async def start(self) -> None:
         """Open the store, bind the listeners, and serve.
@@ -172,20 +187,30 @@ class Server:
             not_ready_because=lambda: "the server is stopping" if self._is_stopping else None,
         )
         try:
-            http = await self._serve_http("http.listen", config.http.listen, public)
-            admin_address = await self._serve_http("admin.listen", config.admin.listen, admin)
-            rtmp = await self._serve_rtmp(config.rtmp.listen)
+            http = await self._serve_viewers(public)
+            admin_address = await self._serve_admin(admin)
+            rtmp = await self._serve_rtmp("rtmp.listen", config.rtmp.listen)
+            rtmps = await self._serve_rtmp(
+                "rtmp.tls_listen", config.rtmp.tls_listen, self._certificate("rtmp", config.rtmp, alpn=())
+            )
         except StartError:
             await self._close_doors()
             await self._resources.aclose()
             raise
-        self.addresses = Addresses(rtmp, http, admin_address)
+        self.addresses = Addresses(rtmp, rtmps, http, admin_address)
         host, _, port = admin_address.rpartition(":")
         lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
         self._tasks = [asyncio.create_task(self.keys.run()), asyncio.create_task(self._sweep())]
         log.info(
             "server.started",
-            extra={"version": __version__, "rtmp": rtmp, "http": http, "admin": admin_address, "pid": os.getpid()},
+            extra={
+                "version": __version__,
+                "rtmp": rtmp,
+                "rtmps": rtmps,
+                "http": http,
+                "admin": admin_address,
+                "pid": os.getpid(),
+            },
         )
 
     async def stop(self) -> None:
@@ -205,34 +230,92 @@ class Server:
         await self._resources.aclose()
         log.info("server.stopped")
 
-    async def _serve_http(self, name: str, listen: ListenAddress | None, app: web.Application) -> str:
+    async def _serve_viewers(self, app: web.Application) -> str:
+        """Listen for viewers: media through the thin door, everything else through aiohttp behind it."""
+        config = self.config
+        runner = await self._set_up(
+            app,
+            # A waiting request whose viewer has left is forgotten.
+            handler_cancellation=True,
+            keepalive_timeout=config.limits.viewer_idle_timeout_s,
+        )
+        assert runner.server is not None, "set up"
+        self._door = MediaDoor(
+            registry=self.registry,
+            is_taken_down=self.keys.is_suspended,
+            clock=self._clock,
+            metrics=self.metrics,
+            web_handler=runner.server,
+            options=DoorOptions(
+                connections_max=config.limits.viewer_connections_max,
+                head_timeout_s=config.limits.viewer_head_timeout_s,
+                idle_timeout_s=config.limits.viewer_idle_timeout_s,
+                write_timeout_s=config.limits.viewer_write_timeout_s,
+            ),
+        )
+        listen = config.http.listen
+        certificate = self._certificate("http", config.http, alpn=("http/1.1",))
+        try:
+            return _bound(listen, await self._door.start(listen.host or None, listen.port, certificate))
+        except OSError as exc:
+            raise _cannot_bind("http.listen", listen, exc) from exc
+
+    async def _serve_admin(self, app: web.Application) -> str:
+        listen = self.config.admin.listen
         if listen is None:
             return ""
+        runner = await self._set_up(app)
+        try:
+            await web.TCPSite(runner, listen.host or None, listen.port).start()
+        except OSError as exc:
+            raise _cannot_bind("admin.listen", listen, exc) from exc
+        return _bound(listen, runner.addresses[0])
+
+    async def _set_up(self, app: web.Application, **options: Any) -> web.AppRunner:
         runner = web.AppRunner(
-            app, handle_signals=False, access_log=None, shutdown_timeout=self.config.limits.drain_timeout_s
+            app,
+            handle_signals=False,
+            access_log=None,
+            shutdown_timeout=self.config.limits.drain_timeout_s,
+            **options,
         )
         await runner.setup()
         self._runners.append(runner)
-        try:
-            await web.TCPSite(runner, listen.host or None, listen.port, backlog=HTTP_BACKLOG).start()
-        except OSError as exc:
-            raise _cannot_bind(name, listen, exc) from exc
-        return _bound(listen, runner.addresses[0])
+        return runner
 
-    async def _serve_rtmp(self, listen: ListenAddress | None) -> str:
+    async def _serve_rtmp(
+        self, name: str, listen: ListenAddress | None, certificate: TlsCertificate | None = None
+    ) -> str:
         if listen is None:
             return ""
+        tls = certificate.context if certificate is not None else None
         try:
-            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port))
+            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port, tls))
         except OSError as exc:
-            raise _cannot_bind("rtmp.listen", listen, exc) from exc
+            raise _cannot_bind(name, listen, exc) from exc
+
+    def _certificate(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsCertificate | None:
+        """Load the certificate of a section; the sweep watches its files."""
+        if not pair.tls_cert:
+            return None
+        try:
+            certificate = TlsCertificate(Path(pair.tls_cert), Path(pair.tls_key), alpn)
+        except OSError as exc:
+            why = exc.strerror or str(exc)
+            raise StartError(f"{section}.tls_cert and {section}.tls_key: the certificate does not load: {why}") from exc
+        self._certificates.append(certificate)
+        return certificate
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
             try:
                 self._rtmp.check_deadlines()
+                if self._door is not None:
+                    self._door.check_deadlines()
                 self.registry.sweep()
+                for certificate in self._certificates:
+                    certificate.reload_if_changed()
             except Exception:
                 # Time limits must outlive a fault in one stream.
                 log.exception("sweep.failed")
@@ -244,6 +327,8 @@ class Server:
 
     async def _close_doors(self) -> None:
         self._rtmp.stop_accepting()
+        if self._door is not None:
+            await self._door.close(self.config.limits.drain_timeout_s)
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()

@@ -1,4 +1,4 @@
-"""The RTMP listener: accepts connections within bounds and watches their time limits."""
+"""The RTMP listeners: accept connections within bounds and watch their time limits."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from streamd.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
 
 if TYPE_CHECKING:
+    import ssl
+
     from streamd.clock import Clock
     from streamd.keys.service import KeyService
     from streamd.live.registry import LiveRegistry
@@ -27,7 +29,7 @@ NONCE_BYTES = 16
 
 
 class RtmpListener:
-    """Accepts RTMP connections on one address.
+    """Accepts RTMP and RTMPS connections.
 
     Args:
         keys: Says whom a stream key belongs to.
@@ -62,14 +64,15 @@ class RtmpListener:
         self._connections_per_address_max = connections_per_address_max
         self._open: set[RtmpProtocol] = set()
         self._by_address: Counter[str] = Counter()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
-    async def start(self, host: str | None, port: int) -> tuple[str, int]:
-        """Listen.
+    async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
+        """Listen on one address more.
 
         Args:
             host: Address to bind; None for all interfaces.
             port: Port; 0 for a free one.
+            tls: For RTMPS; None for plain RTMP.
 
         Returns:
             The address and port that are bound.
@@ -78,8 +81,16 @@ class RtmpListener:
             OSError: The address cannot be bound.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._new_protocol, host, port, backlog=ACCEPT_BACKLOG)
-        address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
+        server = await loop.create_server(
+            self._new_protocol,
+            host,
+            port,
+            backlog=ACCEPT_BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=self._options.handshake_timeout_s if tls is not None else None,
+        )
+        self._servers.append(server)
+        address: tuple[str, int] = server.sockets[0].getsockname()[:2]
         return address
 
     def admit(self, protocol: RtmpProtocol) -> bool:
@@ -104,8 +115,8 @@ class RtmpListener:
 
     def stop_accepting(self) -> None:
         """Take no new connection; open ones go on."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
 
     async def close(self) -> None:
         """Close every connection and wait until they are gone."""

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.errors import MediaError, PublishError
+from streamd.live.fanout import Fanout
 from streamd.live.media_line import MediaLine
 from streamd.live.meter import StreamMeter, StreamSummary
 from streamd.live.publisher import EndReason
+from streamd.live.viewers import WINDOW_TARGETS, HlsViewers
 from streamd.live.waiters import Waiters
 from streamd.media.packet import TrackKind
+from streamd.packager.flv_writer import FlvWriter
+from streamd.packager.fragmenter import Fragmenter
 from streamd.packager.presentation import Presentation
 from streamd.packager.rendition import Rendition
 
@@ -21,10 +25,10 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.flv.tag import FlvTag
-    from streamd.keys.service import Admission
+    from streamd.keys.admission import Admission
     from streamd.live.publisher import Publisher
     from streamd.live.waiters import WaiterBudget
-    from streamd.media.packet import Track
+    from streamd.media.packet import Sample, Track
     from streamd.metrics import Metrics
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.packager.rendition import Numbering, RenditionOptions
@@ -82,6 +86,10 @@ class LiveStream:
         self.presentation: Presentation | None = None
         """What viewers can choose from; None until the first part is there."""
         self.waiters = Waiters(budget)
+        self.flv: Fanout[FlvTag] = Fanout("flv", clock=clock, metrics=metrics)
+        """Viewers over HTTP-FLV."""
+        self.mp4: Fanout[Sample] = Fanout("mp4", clock=clock, metrics=metrics)
+        """Viewers of the endless MP4."""
         self.metadata: Mapping[str, object] = {}
         self.last_media_at = clock.monotonic()
         """Loop time of the last audio or video."""
@@ -92,6 +100,8 @@ class LiveStream:
         self._on_failed = on_failed
         self._started_at = clock.monotonic()
         self._parts = 0
+        self._hls_viewers = HlsViewers()
+        self._hls_viewers_counted = 0
         self._header: tuple[tuple[Track, ...], bytes, datetime] | None = None
         self._meter = StreamMeter()
         self._line = MediaLine(self, options=options.segmenter, clock=clock, metrics=metrics, meter=self._meter)
@@ -118,6 +128,8 @@ class LiveStream:
     def start_tracks(self, tracks: tuple[Track, ...], cmaf_header: bytes, epoch: datetime) -> None:
         """Take a new CMAF header (``ChunkSink``)."""
         self._header = (tracks, cmaf_header, epoch)
+        self.flv.start(FlvWriter(tracks))
+        self.mp4.start(Fragmenter(tracks, cmaf_header))
         for rendition in self._renditions():
             rendition.set_header(cmaf_header, tracks)
 
@@ -133,6 +145,14 @@ class LiveStream:
         if chunk.starts_segment:
             self._metrics.segments_total.inc()
         self.waiters.wake(lambda awaited: presentation.renditions[awaited.variant].has_reached(awaited.until))
+
+    def add_tags(self, tags: Sequence[FlvTag]) -> None:
+        """Take frames as the publisher sent them (``ChunkSink``)."""
+        self.flv.receive(tags)
+
+    def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Take the same frames on the stream's timeline (``ChunkSink``)."""
+        self.mp4.receive(samples)
 
     def warn(self, reason: str, detail: str) -> None:
         """Log that something the broadcaster sends is dropped (``ChunkSink``)."""
@@ -154,6 +174,7 @@ class LiveStream:
         tracks, cmaf_header, epoch = self._header
         rendition = Rendition(MAIN_VARIANT, timing, self._options.rendition, self._numbering, epoch)
         rendition.set_header(cmaf_header, tracks)
+        self._hls_viewers.window_s = float(WINDOW_TARGETS * timing.target_duration_s)
         elapsed_s = self._clock.monotonic() - self._started_at
         self._metrics.publish_to_playable_seconds.observe(elapsed_s)
         log.info(
@@ -180,7 +201,22 @@ class LiveStream:
 
     def read_meter(self) -> None:
         """Take a reading of bit rate and frame rate; called about once a second."""
-        self._meter.read(self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._meter.read(now)
+        self._count_hls_viewers(self._hls_viewers.count(now))
+
+    def note_hls_viewer(self, address: str, user_agent: str) -> None:
+        """Note that somebody asked for a media playlist."""
+        self._hls_viewers.note(address, user_agent, self._clock.monotonic())
+
+    @property
+    def viewers(self) -> dict[str, int]:
+        """How many watch, by protocol; over HLS as it was about a second ago."""
+        return {"hls": self._hls_viewers_counted, "flv": self.flv.viewers, "mp4": self.mp4.viewers}
+
+    def _count_hls_viewers(self, count: int) -> None:
+        self._metrics.viewers.labels("hls").inc(count - self._hls_viewers_counted)
+        self._hls_viewers_counted = count
 
     def summary(self) -> StreamSummary:
         """What an operator is told of it now."""
@@ -200,6 +236,7 @@ class LiveStream:
             frame_rate=round(self._meter.frame_rate, 2),
             keyframe_interval_s=interval_ms / 1000 if interval_ms is not None else None,
             health=self._line.faults,
+            viewers=self.viewers,
         )
 
     # -- the end --------------------------------------------------------------------------------
@@ -233,6 +270,9 @@ class LiveStream:
             linger_s = max(linger_s, rendition.playlist_duration_us / 1e6)
         self.forget_at = self._clock.monotonic() + linger_s
         self.waiters.close()
+        self.flv.end()
+        self.mp4.end()
+        self._count_hls_viewers(0)
         log.info(
             "stream.ended",
             extra={

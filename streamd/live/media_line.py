@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.flv.tag import FlvTag
     from streamd.live.meter import StreamMeter
-    from streamd.media.packet import MediaPacket, Track
+    from streamd.media.packet import MediaPacket, Sample, Track
     from streamd.metrics import Metrics
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.packager.segmenter import SegmenterOptions
@@ -58,6 +58,12 @@ class ChunkSink(Protocol):
 
     def add_chunk(self, chunk: CmafChunk, timing: PlaylistTiming) -> None:
         """Take the next chunk."""
+
+    def add_tags(self, tags: Sequence[FlvTag]) -> None:
+        """Take frames of the tracks as the publisher sent them, before they are demuxed."""
+
+    def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Take the same frames as samples, before they are cut into chunks."""
 
     def warn(self, reason: str, detail: str) -> None:
         """Note that something the broadcaster sends is dropped."""
@@ -195,6 +201,7 @@ class MediaLine:
                 return
             self._demuxer = demuxer
             self._start_tracks(demuxer, epoch)
+            self._sink.add_tags(opening.tags[len(opening.tracks) :])
             self._package(demuxer.opening_packets)
             held, self._held, self._held_bytes = self._held, [], 0
             self.receive(held)
@@ -230,6 +237,7 @@ class MediaLine:
     def _demux(self, batch: list[FlvTag]) -> None:
         if not batch or self._demuxer is None:
             return
+        self._sink.add_tags(batch)
         try:
             packets = self._demuxer.demux(batch)
         except DemuxError as exc:
@@ -247,12 +255,15 @@ class MediaLine:
         timeline, segmenter = self._timeline, self._segmenter
         if timeline is None or segmenter is None:
             return
+        samples: list[Sample] = []
         for packet in packets:
             if packet.track_id == self._video_track_id:
                 self._meter.note_video(packet)
-            for sample in timeline.place(packet):
-                for chunk in segmenter.push(sample):
-                    self._emit(chunk, segmenter)
+            samples += timeline.place(packet)
+        self._sink.add_samples(samples)
+        for sample in samples:
+            for chunk in segmenter.push(sample):
+                self._emit(chunk, segmenter)
 
     def _emit(self, chunk: CmafChunk, segmenter: Segmenter) -> None:
         assert segmenter.timing is not None, "a segmenter decides its timing before its first chunk"

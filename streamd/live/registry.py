@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from streamd.clock import Clock
-    from streamd.keys.service import Admission
+    from streamd.keys.admission import Admission
     from streamd.live.meter import StreamSummary
     from streamd.live.publisher import Publisher
     from streamd.live.waiters import WaiterBudget

@@ -1,26 +1,34 @@
 """Media over HTTP through aiohttp: playlists, parts, segments, CMAF headers.
 
-What to answer is decided by ``delivery.answer.decide``; this room looks the stream up, waits where the
-answer waits, and writes.
+The thin door (``delivery.door``) answers nearly all of it. Here plays what came to aiohttp for something else first:
+a browser fetches the page and its media over the same connections. Both ask ``delivery.lookup``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from streamd.delivery.answer import Absence, Answer, MediaRequest, Wait, decide
+from streamd.delivery.answer import Answer, MediaRequest
+from streamd.delivery.http_request import split_target
+from streamd.delivery.lookup import Blocked, MediaLookup
 from streamd.delivery.media_path import parse_media_path
-from streamd.live.waiters import Awaited
+from streamd.delivery.push_lookup import PushLookup
+from streamd.delivery.push_path import parse_push_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamd.clock import Clock
+    from streamd.delivery.push_path import PushPath
     from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
+
+# How often a viewer of a pushed stream is looked at. Time limits are whole seconds.
+LOOK_INTERVAL_S = 1.0
 
 
 class MediaRoutes:
@@ -32,6 +40,7 @@ class MediaRoutes:
         clock: Measures waiting.
         metrics: Counted into.
         write_timeout_s: How long a viewer may take nothing before the connection is closed.
+        answer_timeout_s: How long a viewer may take over one answer; not over a pushed stream.
     """
 
     def __init__(
@@ -42,81 +51,140 @@ class MediaRoutes:
         clock: Clock,
         metrics: Metrics,
         write_timeout_s: float,
+        answer_timeout_s: float = 120.0,
     ) -> None:
-        self._registry = registry
-        self._is_taken_down = is_taken_down
+        self._lookup = MediaLookup(registry, is_taken_down)
+        self._push_lookup = PushLookup(registry, is_taken_down)
         self._clock = clock
         self._metrics = metrics
         self._write_timeout_s = write_timeout_s
+        self._answer_timeout_s = answer_timeout_s
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes of media to the public application."""
         app.router.add_route("*", "/live/{path:.*}", self._handle)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        # The path as it was sent: what is percent-encoded is not one of ours.
-        raw_path, _, query = request.raw_path.partition("?")
-        path = parse_media_path(raw_path)
-        if path is None:
+        path, query = split_target(request.raw_path)
+        media_path = parse_media_path(path)
+        if media_path is None:
+            push_path = parse_push_path(path)
+            if push_path is not None:
+                return await self._push(request, push_path)
             raise web.HTTPNotFound(headers={"Access-Control-Allow-Origin": "*"})
-        headers = request.headers
-        answer = await self._answer(
-            MediaRequest(
-                method=request.method,
-                path=path,
-                query=query,
-                accept_encoding=headers.get(hdrs.ACCEPT_ENCODING, ""),
-                if_none_match=headers.get(hdrs.IF_NONE_MATCH, ""),
-                if_range=headers.get(hdrs.IF_RANGE, ""),
-                range=headers.get(hdrs.RANGE, ""),
-            )
+        media_request = MediaRequest(
+            method=request.method,
+            path=media_path,
+            query=query,
+            accept_encoding=_joined(request, hdrs.ACCEPT_ENCODING),
+            if_none_match=_joined(request, hdrs.IF_NONE_MATCH),
+            if_range=_joined(request, hdrs.IF_RANGE),
+            range=_joined(request, hdrs.RANGE),
         )
-        self._metrics.http_responses_total.labels(path.kind.name.lower(), str(answer.status.value)).inc()
+        self._lookup.note_viewer(media_path, request.remote or "unknown", request.headers.get(hdrs.USER_AGENT, ""))
+        answer = await self._answer(media_request)
+        self._count(media_path.kind.name, answer)
         return await self._write(request, answer)
 
     async def _answer(self, request: MediaRequest) -> Answer:
-        deadline: float | None = None
+        found = self._lookup.ask(request)
+        if isinstance(found, Answer):
+            return found
         started_at = self._clock.monotonic()
-        timed_out = False
-        while True:
-            stream = self._registry.find(request.path.name)
-            presentation = stream.presentation if stream is not None else None
-            if self._is_taken_down(request.path.name):
-                return _answered(decide(request, Absence.TAKEN_DOWN))
-            if stream is None or presentation is None:
-                return _answered(decide(request, Absence.UNKNOWN))
-            decision = decide(request, presentation, timed_out=timed_out or not stream.waiters.has_room)
-            if isinstance(decision, Answer):
-                if deadline is not None:
-                    self._metrics.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
-                return decision
-            if deadline is None:
-                deadline = started_at + decision.timeout_s
-            timeout_s = max(0.0, deadline - self._clock.monotonic())
-            self._metrics.requests_waiting.inc()
+        deadline = started_at + found.timeout_s
+        while isinstance(found, Blocked):
+            in_time = await found.waiters.wait(found.awaited, max(0.0, deadline - self._clock.monotonic()))
+            found = self._lookup.ask(request, timed_out=not in_time)
+        self._metrics.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
+        return found
+
+    async def _push(self, request: web.Request, path: PushPath) -> web.StreamResponse:
+        found = self._push_lookup.ask(request.method, path)
+        if isinstance(found, Answer):
+            self._count(path.format.name, found)
+            return await self._write(request, found)
+        self._count(path.format.name, found.head)
+        response = _EndlessResponse(status=found.head.status)
+        response.headers.extend(found.head.headers)
+        response.force_close()
+        await response.prepare(request)
+        transport = request.transport
+        # The stream may have ended, and the viewer gone, while the head was written.
+        if transport is not None and found.fanout.is_open:
+            viewer = _TransportViewer(transport)
+            found.fanout.attach(viewer)
             try:
-                timed_out = not await stream.waiters.wait(Awaited(decision.variant, decision.until), timeout_s)
+                await viewer.follow(self._clock, self._write_timeout_s)
             finally:
-                self._metrics.requests_waiting.dec()
+                found.fanout.detach(viewer)
+        return response
+
+    def _count(self, kind: str, answer: Answer) -> None:
+        self._metrics.http_responses_total.labels(kind.lower(), str(answer.status.value)).inc()
 
     async def _write(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status)
         response.headers.extend(answer.headers)
         try:
-            async with asyncio.timeout(self._write_timeout_s):
-                await response.prepare(request)
-            for buffer in answer.body:
-                # A viewer that takes nothing is let go; one that takes little is served at its pace.
+            async with asyncio.timeout(self._answer_timeout_s):
                 async with asyncio.timeout(self._write_timeout_s):
-                    await response.write(buffer)
-                self._metrics.http_egress_bytes_total.inc(len(buffer))
-            await response.write_eof()
+                    await response.prepare(request)
+                for buffer in answer.body:
+                    # A viewer that takes nothing is let go; one that takes little is served at its pace.
+                    async with asyncio.timeout(self._write_timeout_s):
+                        await response.write(buffer)
+                    self._metrics.http_egress_bytes_total.inc(len(buffer))
+                await response.write_eof()
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
         return response
 
 
-def _answered(decision: Answer | Wait) -> Answer:
-    assert isinstance(decision, Answer), "nothing waits for a stream that is not there"
-    return decision
+class _EndlessResponse(web.StreamResponse):
+    """An answer whose content ends with the connection: no length, no chunks (RFC 9112 6.3, item 8)."""
+
+    _length_check = False
+
+
+class _TransportViewer:
+    """A viewer of a fan-out behind an aiohttp request (``live.fanout.PushViewer``)."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._written_bytes = 0
+        self._is_ended = asyncio.Event()
+
+    def write(self, data: bytes, /) -> None:
+        self._written_bytes += len(data)
+        self._transport.write(data)
+
+    def buffered_bytes(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        self._is_ended.set()
+
+    async def follow(self, clock: Clock, write_timeout_s: float) -> None:
+        """Return when the stream has ended and is sent, or the viewer is gone; let go of one that takes nothing."""
+        taken_bytes = 0
+        progress_at = clock.monotonic()
+        while not self._transport.is_closing():
+            unsent_bytes = self.buffered_bytes()
+            if self._is_ended.is_set() and not unsent_bytes:
+                return
+            if not unsent_bytes or self._written_bytes - unsent_bytes > taken_bytes:
+                taken_bytes = self._written_bytes - unsent_bytes
+                progress_at = clock.monotonic()
+            elif clock.monotonic() - progress_at >= write_timeout_s:
+                self._transport.abort()
+            if self._is_ended.is_set():
+                await asyncio.sleep(LOOK_INTERVAL_S)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_ended.wait(), LOOK_INTERVAL_S)
+
+
+def _joined(request: web.Request, name: str) -> str:
+    """A field's value, repeated ones joined by commas (RFC 9110 5.3)."""
+    return ", ".join(request.headers.getall(name, ()))

@@ -27,7 +27,11 @@ _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL,
 
 
 def public_app(
-    *, registry: LiveRegistry, media: MediaRoutes, pages: Pages, is_taken_down: Callable[[str], bool]
+    *,
+    registry: LiveRegistry,
+    media: MediaRoutes,
+    pages: Pages,
+    is_taken_down: Callable[[str], bool],
 ) -> web.Application:
     """Put the public port together.
 
@@ -97,6 +101,7 @@ def describe(stream: LiveStream) -> dict[str, object]:
     return {
         "name": stream.name,
         "live_since": stream.live_since.isoformat(timespec="milliseconds"),
+        "viewers": sum(stream.viewers.values()),
         "variants": variants,
         "playlist": f"/live/{stream.name}/index.m3u8",
         "watch": f"/watch/{stream.name}",

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streamd.errors import LocalStateError
-from streamd.live.waiters import Awaited, WaiterBudget, Waiters
+from streamd.live.waiters import WAKE_SLICE, Awaited, Memo, WaiterBudget, Waiters
 from streamd.packager.reload import Position
 
 if TYPE_CHECKING:
@@ -70,6 +71,105 @@ class TestWaiting:
         assert budget.waiting == 1
         waiters.wake(lambda _: True)
         assert await stays
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class TestSubscriptions:
+    async def test_it_is_called_once_from_the_loop(self) -> None:
+        waiters = Waiters(WaiterBudget(10))
+        woken: list[str] = []
+        waiters.subscribe(at(5, 0), lambda _: woken.append("first"))
+        waiters.subscribe(at(5, 0), lambda _: woken.append("second"))
+        for _ in range(2):
+            waiters.wake(lambda _: True)
+        assert woken == []
+        await turns(2)
+        assert woken == ["first", "second"]
+
+    async def test_a_cancelled_one_is_not_called_even_on_its_way(self) -> None:
+        budget = WaiterBudget(10)
+        waiters = Waiters(budget)
+        woken: list[str] = []
+        before, during, other = (
+            waiters.subscribe(at(5, 0), lambda _, name=name: woken.append(name))  # type: ignore[misc]
+            for name in ("before", "during", "other")
+        )
+        before.cancel()
+        waiters.wake(lambda _: True)
+        during.cancel()
+        assert budget.waiting == 1
+        await turns(2)
+        assert woken == ["other"]
+        for subscription in (before, during, other):
+            subscription.cancel()
+        assert budget.waiting == 0
+
+    async def test_it_may_wait_again_from_its_call_though_there_is_no_more_room(self) -> None:
+        budget = WaiterBudget(2)
+        waiters = Waiters(budget)
+        woken: list[Awaited] = []
+
+        def wait_again(_: Memo) -> None:
+            waiters.subscribe(at(6, 0), lambda _: woken.append(at(6, 0)))
+
+        for _ in range(2):
+            waiters.subscribe(at(5, 0), wait_again)
+        waiters.wake(lambda awaited: awaited == at(5, 0))
+        await turns(2)
+        assert budget.waiting == 2
+        waiters.wake(lambda awaited: awaited == at(6, 0))
+        await turns(2)
+        assert woken == [at(6, 0)] * 2
+
+    async def test_a_crowd_wakes_in_slices_and_others_run_between_them(self) -> None:
+        waiters = Waiters(WaiterBudget(10 * WAKE_SLICE))
+        woken: list[int] = []
+        for number in range(3 * WAKE_SLICE + 1):
+            waiters.subscribe(at(5, number % 2), lambda _: woken.append(1))
+        waiters.wake(lambda _: True)
+        seen = []
+        for _ in range(6):
+            await turns(1)
+            seen.append(len(woken))
+        assert seen[-1] == 3 * WAKE_SLICE + 1
+        assert all(0 <= after - before <= WAKE_SLICE for before, after in pairwise([0, *seen]))
+
+    async def test_a_slice_shares_what_one_of_it_found_out(self) -> None:
+        waiters = Waiters(WaiterBudget(10 * WAKE_SLICE))
+        asked: list[int] = []
+
+        def ask(memo: Memo) -> None:
+            if "answer" not in memo:
+                asked.append(1)
+                memo["answer"] = True
+
+        for _ in range(2 * WAKE_SLICE):
+            waiters.subscribe(at(5, 0), ask)
+        waiters.wake(lambda _: True)
+        await turns(4)
+        assert len(asked) == 2
+
+    async def test_one_that_fails_leaves_nobody_asleep(self) -> None:
+        budget = WaiterBudget(10)
+        waiters = Waiters(budget)
+        woken: list[int] = []
+        faults: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+
+        def fail(_: Memo) -> None:
+            raise ZeroDivisionError
+
+        waiters.subscribe(at(5, 0), fail)
+        waiters.subscribe(at(5, 0), lambda _: woken.append(1))
+        waiters.wake(lambda _: True)
+        await turns(3)
+        assert woken == [1]
+        assert [type(each) for each in faults] == [ZeroDivisionError]
+        assert budget.waiting == 0
 
 
 class TestTheEnd:

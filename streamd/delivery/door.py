@@ -1,0 +1,274 @@
+"""The thin door: media over HTTP from prepared bytes, and everything else to aiohttp, on one port.
+
+The listener accepts within bounds, watches time limits once a second, and has what all connections share. A
+connection whose request is not one for media becomes aiohttp's, for good, with the bytes read so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from streamd.delivery.answer import Answer
+from streamd.delivery.answer_encoder import AnswerEncoder
+from streamd.delivery.http_request import HeadParser
+from streamd.delivery.lookup import MediaLookup
+from streamd.delivery.media_path import PATH_CHARS_MAX as MEDIA_PATH_CHARS_MAX
+from streamd.delivery.media_path import parse_media_path
+from streamd.delivery.push_lookup import PushLookup
+from streamd.delivery.push_path import parse_push_path
+from streamd.delivery.viewer_connection import ViewerConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.web import RequestHandler
+
+    from streamd.clock import Clock
+    from streamd.delivery.media_path import MediaPath
+    from streamd.delivery.push_path import PushPath
+    from streamd.delivery.tls import TlsCertificate
+    from streamd.live.registry import LiveRegistry
+    from streamd.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# Connections that wait in the kernel to be accepted: a popular stream that starts brings them at once.
+ACCEPT_BACKLOG = 4096
+# A TLS handshake takes two round trips; the default of asyncio, 60 s, is a gift to those who only hold sockets.
+TLS_HANDSHAKE_TIMEOUT_S = 10.0
+# What TLS itself still holds when a connection closes, 64 kB at the most, has this long to be taken.
+TLS_SHUTDOWN_TIMEOUT_S = 10.0
+# Viewers ask for the same few names at a time: the edge of every stream. A path is at most 192 characters.
+PATHS_REMEMBERED = 2048
+# Kind of a request that could not be read, in metrics.
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOptions:
+    """Bounds of the door and time limits of a connection, seconds."""
+
+    connections_max: int = 20_000
+    """Open connections, those that aiohttp has included; one more is closed at once. An idle one costs
+    about 2 kB here."""
+    head_timeout_s: float = 10.0
+    """From the first byte of a request to the end of its head. A head is a packet or two."""
+    idle_timeout_s: float = 75.0
+    """From one answer to the next request. Longer than the segments of any playlist; nginx's default."""
+    write_timeout_s: float = 15.0
+    """For how long a viewer may take nothing of an answer."""
+    answer_timeout_s: float = 120.0
+    """For how long a viewer may take something of one answer. Media that is older than any playlist is watched by
+    nobody, but stays in memory for as long as somebody is being sent it."""
+
+
+class MediaDoor:
+    """Accepts viewers' connections on one address.
+
+    Args:
+        registry: Finds the stream of a name.
+        is_taken_down: Says whether a channel's user is suspended.
+        clock: For time limits and dates.
+        metrics: Counted into.
+        web_handler: Makes aiohttp's request handler for one connection: an ``aiohttp.web.Server``.
+        options: Bounds.
+
+    Attributes:
+        lookup: Answers requests for HLS.
+        push_lookup: Answers requests for pushed streams.
+        encoder: Adds to answers what is the door's.
+        now: Reads the loop time.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: LiveRegistry,
+        is_taken_down: Callable[[str], bool],
+        clock: Clock,
+        metrics: Metrics,
+        web_handler: Callable[[], RequestHandler],
+        options: DoorOptions | None = None,
+    ) -> None:
+        self.options = options or DoorOptions()
+        self.lookup = MediaLookup(registry, is_taken_down)
+        self.push_lookup = PushLookup(registry, is_taken_down)
+        self.encoder = AnswerEncoder(clock)
+        self.now = clock.monotonic
+        self.parse = HeadParser().parse
+        self._metrics = metrics
+        self._web_handler = web_handler
+        self._open: set[ViewerConnection] = set()
+        self._handed_over: set[RequestHandler] = set()
+        self._all_closed = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._tls: TlsCertificate | None = None
+        # Counted here, and added to the metrics once a second.
+        self._answers: Counter[tuple[str, HTTPStatus]] = Counter()
+        self._egress_bytes = 0
+
+    # -- the listener -----------------------------------------------------------------------
+
+    async def start(self, host: str | None, port: int, tls: TlsCertificate | None = None) -> tuple[str, int]:
+        """Listen.
+
+        Args:
+            host: Address to bind; None for all interfaces.
+            port: Port; 0 for a free one.
+            tls: Speak HTTPS with this; ``check_deadlines`` has it look for a new certificate.
+
+        Returns:
+            The address and port that are bound.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        self._tls = tls
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: ViewerConnection(self),
+            host,
+            port,
+            backlog=ACCEPT_BACKLOG,
+            ssl=tls.context if tls else None,
+            ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT_S if tls else None,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S if tls else None,
+        )
+        address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
+        return address
+
+    def check_deadlines(self) -> None:
+        """Act on what has used up its time, and do what else is due; called about once a second."""
+        now = self.now()
+        for connection in [each for each in self._open if each.deadline <= now]:
+            try:
+                connection.check_deadline(now)
+            except Exception:
+                # A fault in one answer must not take the others' time limits away.
+                log.exception("viewer.failed")
+                connection.abort()
+        self._handed_over = {handler for handler in self._handed_over if handler.transport is not None}
+        self._count()
+        if self._tls is not None:
+            self._tls.reload_if_changed()
+
+    def stop_accepting(self) -> None:
+        """Take no new connection; open ones go on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self, timeout_s: float) -> None:
+        """Answer what is asked, close, and wait until every connection is gone; aiohttp closes its own.
+
+        Args:
+            timeout_s: Seconds for viewers to take their answers.
+        """
+        self.stop_accepting()
+        for connection in list(self._open):
+            connection.finish()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wait_until_gone()
+        except TimeoutError:
+            for connection in list(self._open):
+                connection.abort()
+            await self._wait_until_gone()
+        self._count()
+
+    async def _wait_until_gone(self) -> None:
+        while self._open:
+            self._all_closed.clear()
+            await self._all_closed.wait()
+
+    # -- what a connection asks of its door -------------------------------------------------
+
+    @property
+    def connections(self) -> int:
+        """Open connections, those that aiohttp has included."""
+        return len(self._open) + len(self._handed_over)
+
+    def admit(self, connection: ViewerConnection) -> bool:
+        """Count a new connection in, or say that it is one too many."""
+        if self.connections >= self.options.connections_max:
+            log.debug("viewer.refused", extra={"open": self.connections})
+            return False
+        self._open.add(connection)
+        return True
+
+    def forget(self, connection: ViewerConnection) -> None:
+        """Count a closed connection out."""
+        self._open.discard(connection)
+        if not self._open:
+            self._all_closed.set()
+
+    def hand_over(
+        self, connection: ViewerConnection, transport: asyncio.Transport, data: bytes, *, is_half_closed: bool
+    ) -> None:
+        """Let aiohttp have a connection for good.
+
+        Args:
+            connection: Whose it was.
+            transport: Its transport, with nothing left to send.
+            data: What has been received and not answered, from the beginning of a request.
+            is_half_closed: The viewer has sent FIN: aiohttp answers, and closes.
+        """
+        self.forget(connection)
+        handler = self._web_handler()
+        self._handed_over.add(handler)
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        transport.set_write_buffer_limits()
+        handler.data_received(data)
+        if is_half_closed:
+            handler.close()
+
+    def media_path(self, path: str) -> MediaPath | None:
+        """Read a path of HLS."""
+        return _media_path(path) if len(path) <= MEDIA_PATH_CHARS_MAX else None
+
+    def push_path(self, path: str) -> PushPath | None:
+        """Read a path of a pushed stream."""
+        return parse_push_path(path)
+
+    def refuse(self, status: HTTPStatus) -> Answer:
+        """The answer to what cannot be read, counted."""
+        self._answers[UNREADABLE, status] += 1
+        return _refusal(status)
+
+    def count_answer(self, kind: str, answer: Answer) -> None:
+        """Count an answer to a request for one kind of media."""
+        self._answers[kind, answer.status] += 1
+        self._egress_bytes += sum(map(len, answer.body))
+
+    def count_blocked(self, seconds: float) -> None:
+        """Count a request that waited."""
+        self._metrics.blocked_request_seconds.observe(seconds)
+
+    def _count(self) -> None:
+        for (kind, status), count in self._answers.items():
+            self._metrics.http_responses_total.labels(kind.lower(), str(status.value)).inc(count)
+        self._answers.clear()
+        self._metrics.http_egress_bytes_total.inc(self._egress_bytes)
+        self._egress_bytes = 0
+
+
+_media_path = lru_cache(PATHS_REMEMBERED)(parse_media_path)
+
+
+@lru_cache(maxsize=16)
+def _refusal(status: HTTPStatus) -> Answer:
+    body = f"{status.value} {status.phrase}\n".encode()
+    return Answer(
+        status,
+        (
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        ),
+        (body,),
+    )

@@ -1,0 +1,83 @@
+"""From a request for media to its answer, or to what it waits for; every door asks here.
+
+``decide`` is pure; this is where it is told what is live now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamd.delivery.answer import Absence, Answer, MediaRequest, decide
+from streamd.delivery.media_path import MediaKind
+from streamd.live.waiters import Awaited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamd.delivery.media_path import MediaPath
+    from streamd.live.registry import LiveRegistry
+    from streamd.live.waiters import Waiters
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """There is no answer yet: ask again when the waiters wake, or when the time is over."""
+
+    waiters: Waiters
+    awaited: Awaited
+    timeout_s: int
+    """Seconds from the first time that a request was blocked; after them, ask with ``timed_out``."""
+
+
+class MediaLookup:
+    """Answers requests for media.
+
+    Args:
+        registry: Finds the stream of a name.
+        is_taken_down: Says whether a channel's user is suspended.
+    """
+
+    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:
+        self._registry = registry
+        self._is_taken_down = is_taken_down
+
+    def ask(self, request: MediaRequest, *, timed_out: bool = False) -> Answer | Blocked:
+        """Answer a request as things stand now.
+
+        Args:
+            request: The request.
+            timed_out: It has waited as long as it may.
+
+        Returns:
+            The answer, or what it waits for, where there is room for one more to wait. With ``timed_out`` always
+            an answer.
+        """
+        name = request.path.name
+        stream = self._registry.find(name)
+        if self._is_taken_down(name):
+            return self._absent(request, Absence.TAKEN_DOWN)
+        if stream is None or stream.presentation is None:
+            return self._absent(request, Absence.UNKNOWN)
+        waiters = stream.waiters
+        decision = decide(request, stream.presentation, timed_out=timed_out or not waiters.has_room)
+        if isinstance(decision, Answer):
+            return decision
+        return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s)
+
+    def note_viewer(self, path: MediaPath, address: str, user_agent: str) -> None:
+        """Count whoever asks for a media playlist as a viewer of its stream.
+
+        Args:
+            path: What is asked for, whatever it is.
+            address: The peer's.
+            user_agent: The header, empty if there was none.
+        """
+        if path.kind is MediaKind.PLAYLIST and (stream := self._registry.find(path.name)) is not None:
+            stream.note_hls_viewer(address, user_agent)
+
+    @staticmethod
+    def _absent(request: MediaRequest, absence: Absence) -> Answer:
+        decision = decide(request, absence)
+        assert isinstance(decision, Answer), "nothing waits for a stream that is not there"
+        return decision

@@ -1,0 +1,70 @@
+"""From a request for a pushed stream to its head and its fan-out; every door asks here.
+
+``decide_push`` is pure; this is where it is told what is live now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from streamd.delivery.answer import Absence
+from streamd.delivery.push_path import PushFormat, decide_push
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamd.delivery.answer import Answer
+    from streamd.delivery.push_path import PushPath
+    from streamd.flv.tag import FlvTag
+    from streamd.live.fanout import Fanout
+    from streamd.live.registry import LiveRegistry
+    from streamd.media.packet import Sample
+
+    PushFanout: TypeAlias = Fanout[FlvTag] | Fanout[Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Write the head, with ``Connection: close``, and in the same step of the loop attach the socket."""
+
+    head: Answer
+    fanout: PushFanout
+
+
+class PushLookup:
+    """Answers requests for pushed streams.
+
+    Args:
+        registry: Finds the stream of a name.
+        is_taken_down: Says whether a channel's user is suspended.
+    """
+
+    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:
+        self._registry = registry
+        self._is_taken_down = is_taken_down
+
+    def ask(self, method: str, path: PushPath) -> Answer | Push:
+        """Answer a request as things stand now.
+
+        Args:
+            method: Of the request.
+            path: What it asks for.
+
+        Returns:
+            A whole answer, or the head of a stream that follows.
+        """
+        fanout = self._find(path)
+        if isinstance(fanout, Absence):
+            return decide_push(method, path, fanout)
+        head = decide_push(method, path, None)
+        return Push(head, fanout) if method == "GET" else head
+
+    def _find(self, path: PushPath) -> PushFanout | Absence:
+        if self._is_taken_down(path.name):
+            return Absence.TAKEN_DOWN
+        stream = self._registry.find(path.name)
+        if stream is None:
+            return Absence.UNKNOWN
+        fanout = stream.flv if path.format is PushFormat.FLV else stream.mp4
+        return fanout if fanout.is_open else Absence.UNKNOWN

@@ -1,0 +1,74 @@
+"""A certificate that is renewed while we run: the files are watched, and new ones serve the next connection."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class TlsCertificate:
+    """A certificate chain and its key, in PEM files, and the TLS context that serves them.
+
+    Args:
+        cert_path: The chain, the server's own certificate first.
+        key_path: Its private key, not encrypted.
+        alpn: Protocols to offer (RFC 7301); none for a protocol that has no name there.
+
+    Attributes:
+        context: For the listener. Its connections keep the certificate that they began with.
+
+    Raises:
+        OSError: A file cannot be read, or is no certificate or key, or they do not belong together
+            (``ssl.SSLError`` is one).
+    """
+
+    def __init__(self, cert_path: Path, key_path: Path, alpn: Sequence[str] = ("http/1.1",)) -> None:
+        self._cert_path = cert_path
+        self._key_path = key_path
+        self._version = self._look()
+        # TLS 1.2 or later, and forward secrecy.
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        if alpn:
+            self.context.set_alpn_protocols(alpn)
+        self.context.load_cert_chain(cert_path, key_path)
+
+    def reload_if_changed(self) -> bool:
+        """Load files that have changed since they were looked at last; called about once a second.
+
+        Files that do not serve are logged, and what was loaded before stays.
+
+        Returns:
+            Whether there is a new certificate.
+        """
+        version = self._look()
+        if version == self._version:
+            return False
+        self._version = version
+        try:
+            # Tried elsewhere first: a chain whose key does not load would replace ours and leave it without one.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._cert_path, self._key_path)
+            self.context.load_cert_chain(self._cert_path, self._key_path)
+        except OSError as exc:
+            log.warning("tls.reload_failed", extra={"cert": str(self._cert_path), "reason": str(exc)})
+            return False
+        log.info("tls.reloaded", extra={"cert": str(self._cert_path)})
+        return True
+
+    def _look(self) -> tuple[object, ...]:
+        """What tells one version of the files from another: modification time, size and inode, or that it is gone."""
+        return tuple(_version(path) for path in (self._cert_path, self._key_path))
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

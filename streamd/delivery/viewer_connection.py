@@ -1,0 +1,420 @@
+"""One viewer's connection: requests for media in, prepared answers out, in order, one at a time.
+
+What is asked is read by ``http_request``, what is answered is decided in ``lookup``. What is left here: the order
+of things on one socket, how long each may take, and letting go of a connection that asks for something else. One
+that asks for a pushed stream is a viewer of the stream's fan-out from then on, until it closes.
+
+Spec: RFC 9112 sections 9.3 (persistence), 9.3.2 (pipelining), 9.5 (time limits) and 9.6 (tear-down).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from streamd.delivery.answer import Answer, MediaRequest
+from streamd.delivery.answer_encoder import Persistence
+from streamd.delivery.http_request import BadRequestError, find_head, skip_empty_line
+
+if TYPE_CHECKING:
+    from streamd.delivery.door import MediaDoor
+    from streamd.delivery.http_request import RequestHead
+    from streamd.delivery.lookup import Blocked
+    from streamd.delivery.push_lookup import PushFanout
+    from streamd.delivery.push_path import PushPath
+    from streamd.live.waiters import Memo, Subscription
+
+# What one connection may have asked before it is answered. Whoever pipelines sends a few requests of less than 1 kB;
+# 64 kB of them is an attack, and reading on tells us when a viewer leaves.
+UNANSWERED_BYTES_MAX = 64 * 1024
+# Requests that one connection has answered before the others get their turn: less than a millisecond of them.
+REQUESTS_PER_TURN = 16
+# After the last answer we send FIN and read on for a moment: closing with unread input would make the kernel send RST,
+# and the viewer could lose the answer that tells it why (RFC 9112 9.6).
+LINGER_S = 2.0
+
+_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+_NEXT_SWEEP = 0.0
+# What the kernel does not take pauses us: one answer at most is in our memory for a viewer. Not 0, which asyncio's TLS
+# takes for a buffer that is always full.
+_UNSENT_BYTES_MAX = 1
+
+
+class _Phase(enum.Enum):
+    READING = "between requests, or in the middle of a head"
+    WAITING = "the answer depends on what comes next"
+    SENDING = "the kernel has not taken all of an answer yet"
+    PUSHING = "the answer is a stream, which ends with the connection"
+    LINGERING = "all is said; the viewer closes, or we do"
+    GONE = "closed, or somebody else's"
+
+
+# Phases in which nothing that the viewer says matters.
+_DEAF = frozenset((_Phase.PUSHING, _Phase.LINGERING, _Phase.GONE))
+
+
+class ViewerConnection(asyncio.Protocol):
+    """The asyncio side of one viewer's connection, and a ``PushViewer`` of a fan-out.
+
+    Args:
+        door: Reads, decides, counts, and takes over what is not media.
+
+    Attributes:
+        deadline: Loop time from which ``check_deadline`` has something to do.
+    """
+
+    __slots__ = (
+        "_address",
+        "_blocked_at",
+        "_closes",
+        "_door",
+        "_fanout",
+        "_is_half_closed",
+        "_is_in_head",
+        "_persistence",
+        "_phase",
+        "_progress_at",
+        "_request",
+        "_sending_at",
+        "_subscription",
+        "_taken_bytes",
+        "_transport",
+        "_unanswered",
+        "_written_bytes",
+        "deadline",
+    )
+
+    def __init__(self, door: MediaDoor) -> None:
+        self._door = door
+        self._transport: asyncio.Transport
+        self._address: str | None = None
+        self._phase = _Phase.READING
+        self._unanswered = b""
+        self._is_in_head = False
+        self._is_half_closed = False
+        self._persistence = Persistence.IMPLIED
+        # What waits.
+        self._request: MediaRequest | None = None
+        self._subscription: Subscription | None = None
+        self._blocked_at: float | None = None
+        # What is being sent: since when, and how much of it the viewer had taken when.
+        self._fanout: PushFanout | None = None
+        self._closes = False
+        self._sending_at = 0.0
+        self._written_bytes = 0
+        self._taken_bytes = 0
+        self._progress_at = 0.0
+        self.deadline = 0.0
+
+    # -- asyncio.Protocol -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
+        self.deadline = self._door.now() + self._door.options.idle_timeout_s
+        if not self._door.admit(self):
+            self._phase = _Phase.GONE
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the viewer asks."""
+        if self._phase in _DEAF:
+            return
+        self._unanswered = self._unanswered + data if self._unanswered else data
+        self._read()
+        if len(self._unanswered) > UNANSWERED_BYTES_MAX:
+            self.abort()
+
+    def eof_received(self) -> bool:
+        """Take the viewer's FIN: it asks no more, but may still read.
+
+        Returns:
+            Whether the connection stays open for what is still to be sent. TLS has no such half.
+        """
+        if self._phase is _Phase.WAITING or self._phase in _DEAF:
+            # A viewer that leaves sends the same FIN as one that only asks no more. Who waits for what is not there
+            # yet has mostly left.
+            self._let_go()
+            return False
+        self._is_half_closed = True
+        self._read()
+        return self._transport.get_extra_info("sslcontext") is None
+
+    def pause_writing(self) -> None:
+        """Answer nothing more until the viewer has taken this."""
+        if self._phase is _Phase.READING:
+            self._watch(_Phase.SENDING)
+
+    def resume_writing(self) -> None:
+        """Go on: the kernel has taken all of the last answer."""
+        if self._phase is _Phase.SENDING:
+            self._phase = _Phase.READING
+            self._read()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the viewer."""
+        self._phase = _Phase.GONE
+        self._unanswered = b""
+        self._let_go()
+        self._door.forget(self)
+
+    # -- PushViewer: what a fan-out calls ---------------------------------------------------
+
+    def write(self, data: bytes, /) -> None:
+        """Send more of a pushed stream."""
+        self._written_bytes += len(data)
+        self._transport.write(data)
+
+    def buffered_bytes(self) -> int:
+        """How much of it the kernel has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """Close when it is all sent, or when that takes too long."""
+        self._fanout = None
+        if self._transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
+            self._watch(_Phase.SENDING)
+        else:
+            self._say_goodbye()
+
+    # -- time -------------------------------------------------------------------------------
+
+    def check_deadline(self, now: float) -> None:
+        """Act on a time limit; called by the door's sweep where ``deadline`` has passed."""
+        options = self._door.options
+        match self._phase:
+            case _Phase.READING if self._unanswered:
+                self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+            case _Phase.READING:
+                self._close()
+            case _Phase.WAITING:
+                self._answer_late()
+            case _Phase.SENDING | _Phase.PUSHING:
+                unsent_bytes = self._transport.get_write_buffer_size()
+                taken_bytes = self._written_bytes - unsent_bytes
+                if taken_bytes > self._taken_bytes or not unsent_bytes:
+                    self._taken_bytes = taken_bytes
+                    self._progress_at = now
+                is_stalled = now - self._progress_at >= options.write_timeout_s
+                is_too_slow = now - self._sending_at >= options.answer_timeout_s
+                if is_stalled or (is_too_slow and self._phase is _Phase.SENDING):
+                    self.abort()
+            case _Phase.LINGERING:
+                self.abort()
+            case _Phase.GONE:
+                pass
+
+    def finish(self) -> None:
+        """Close as soon as what has been asked for is answered; the server stops."""
+        self._closes = True
+        if self._phase is _Phase.WAITING:
+            self._answer_late()
+        elif self._phase is _Phase.READING:
+            self._say_goodbye()
+        elif self._phase is _Phase.PUSHING:
+            self._let_go()
+            self.close()
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Answer what has been asked, until an answer has to wait, or others have their turn."""
+        for _ in range(REQUESTS_PER_TURN):
+            if self._phase is not _Phase.READING:
+                return
+            if self._closes:
+                self._say_goodbye()
+                return
+            data = self._unanswered
+            try:
+                start = skip_empty_line(data, 0)
+                end = find_head(data, start)
+                if end < 0:
+                    self._await_more()
+                    return
+                head = self._door.parse(data[start:end])
+            except BadRequestError as exc:
+                self._refuse(exc.status)
+                return
+            self._is_in_head = False
+            self._unanswered = data[end:]
+            if not self._serve(head):
+                self._phase = _Phase.GONE
+                self._unanswered = b""
+                self._door.hand_over(self, self._transport, data[start:], is_half_closed=self._is_half_closed)
+                return
+        asyncio.get_running_loop().call_soon(self._read)
+
+    def _serve(self, head: RequestHead) -> bool:
+        """Answer one request, or say that it is not one for the door."""
+        if not head.is_plain or head.method not in _METHODS:
+            return False
+        door = self._door
+        path = door.media_path(head.path)
+        push_path = door.push_path(head.path) if path is None else None
+        if path is None and push_path is None:
+            return False
+        if head.keep_alive:
+            self._persistence = Persistence.KEPT if head.is_http_1_0 else Persistence.IMPLIED
+        else:
+            self._closes = True
+        if path is not None:
+            door.lookup.note_viewer(path, self._peer_address(), head.user_agent)
+            self._respond(
+                MediaRequest(
+                    head.method,
+                    path,
+                    head.query,
+                    head.accept_encoding,
+                    head.if_none_match,
+                    head.if_range,
+                    head.range,
+                )
+            )
+        elif push_path is not None:
+            self._push(head.method, push_path)
+        return True
+
+    def _peer_address(self) -> str:
+        if self._address is None:
+            peername = self._transport.get_extra_info("peername")
+            self._address = peername[0] if peername else "unknown"
+        return self._address
+
+    def _await_more(self) -> None:
+        """Nothing whole is asked: the next head has its time, or the viewer has the time to think of one."""
+        if self._is_half_closed:
+            self._close()
+        elif not self._unanswered:
+            self.deadline = self._door.now() + self._door.options.idle_timeout_s
+        elif not self._is_in_head:
+            # From its first byte on: a byte now and then does not move it.
+            self._is_in_head = True
+            self.deadline = self._door.now() + self._door.options.head_timeout_s
+
+    # -- answers ----------------------------------------------------------------------------
+
+    def _respond(self, request: MediaRequest, *, timed_out: bool = False) -> None:
+        """Answer a request as things stand, or wait until it can be answered."""
+        found = self._door.lookup.ask(request, timed_out=timed_out)
+        if isinstance(found, Answer):
+            self._answer(request, found)
+        else:
+            self._wait(request, found)
+
+    def _answer(self, request: MediaRequest, answer: Answer) -> None:
+        if self._blocked_at is not None:
+            self._door.count_blocked(self._door.now() - self._blocked_at)
+            self._blocked_at = None
+            self._request = None
+        self._door.count_answer(request.path.kind.name, answer)
+        self._send(answer)
+
+    def _wait(self, request: MediaRequest, blocked: Blocked) -> None:
+        self._phase = _Phase.WAITING
+        self._request = request
+        if self._blocked_at is None:
+            self._blocked_at = self._door.now()
+            self.deadline = self._blocked_at + blocked.timeout_s
+        self._subscription = blocked.waiters.subscribe(blocked.awaited, self._wake)
+
+    def _wake(self, memo: Memo) -> None:
+        request = self._request
+        assert request is not None
+        self._subscription = None
+        if self._transport.is_closing():
+            return
+        # Whoever asked the same is answered the same, and it is decided once.
+        found = memo.get(request)
+        if found is None:
+            found = memo[request] = self._door.lookup.ask(request)
+        if isinstance(found, Answer):
+            self._answer(request, found)
+            self._read()
+        else:
+            self._wait(request, cast("Blocked", found))
+
+    def _answer_late(self) -> None:
+        """Answer what waits as it can be answered now."""
+        assert self._request is not None
+        request = self._request
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
+        self._respond(request, timed_out=True)
+        self._read()
+
+    def _push(self, method: str, path: PushPath) -> None:
+        found = self._door.push_lookup.ask(method, path)
+        if isinstance(found, Answer):
+            self._door.count_answer(path.format.name, found)
+            self._send(found)
+            return
+        self._door.count_answer(path.format.name, found.head)
+        # Its end is the connection's end.
+        self._closes = True
+        self._send(found.head)
+        self._watch(_Phase.PUSHING)
+        self._unanswered = b""
+        self._fanout = found.fanout
+        found.fanout.attach(self)
+
+    def _watch(self, phase: _Phase) -> None:
+        """Have every sweep look at what the viewer takes."""
+        self._phase = phase
+        self._sending_at = self._progress_at = self._door.now()
+        self._written_bytes = self._transport.get_write_buffer_size()
+        self._taken_bytes = 0
+        self.deadline = _NEXT_SWEEP
+
+    def _let_go(self) -> None:
+        """Wait for nothing and follow nothing any more."""
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
+        if self._fanout is not None:
+            self._fanout.detach(self)
+            self._fanout = None
+        self._request = None
+
+    def _send(self, answer: Answer) -> None:
+        self._phase = _Phase.READING
+        persistence = Persistence.CLOSED if self._closes else self._persistence
+        buffers = self._door.encoder.encode(answer, persistence, self._door.now())
+        if len(buffers) == 1:
+            self._transport.write(buffers[0])
+        else:
+            self._transport.writelines(buffers)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer what cannot be read, and close."""
+        self._closes = True
+        self._unanswered = b""
+        self._send(self._door.refuse(status))
+        self._read()
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _say_goodbye(self) -> None:
+        if self._is_half_closed or not self._transport.can_write_eof():
+            self._close()
+            return
+        self._phase = _Phase.LINGERING
+        self._unanswered = b""
+        self.deadline = self._door.now() + LINGER_S
+        self._transport.write_eof()
+
+    def _close(self) -> None:
+        self._phase = _Phase.GONE
+        self._unanswered = b""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever has not been sent."""
+        self._phase = _Phase.GONE
+        self._unanswered = b""
+        self._let_go()
+        self._transport.abort()

@@ -1,0 +1,139 @@
+"""Pushed streams in Chromium: HTTP-FLV with mpegts.js, the endless MP4 in a plain <video>."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+import hatch_build
+from tests.support.chromium import Viewer, chromium, viewer
+from tests.support.publisher import publish
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+    from tests.support.server import LiveServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+
+NPM_DIR = Path(__file__).parent
+NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
+
+FIRST_FRAME_MS_MAX = 1000
+# The promise of a pushed stream: less than a second behind what has arrived.
+BEHIND_S_MAX = 1.0
+# A viewer starts at the last keyframe, up to 2 s old, and catches up at 1.2 times the speed.
+CATCH_UP_S = 15
+WATCH_S = 10
+
+# A page without an origin of its own, as any other site's page is. The player is told apart by what it plays.
+_PAGE = """<body data-stalls="0"><video muted autoplay playsinline></video></body>"""
+
+_COUNT = """
+() => {
+  const video = document.querySelector("video"), data = document.body.dataset, begin = performance.now();
+  video.requestVideoFrameCallback(() => { data.firstFrameMs = Math.round(performance.now() - begin); });
+  video.addEventListener("playing", () => { data.state = "playing"; });
+  video.addEventListener("ended", () => { data.state = "ended"; });
+  video.addEventListener("waiting", () => { if (data.state === "playing") data.stalls = Number(data.stalls) + 1; });
+}
+"""
+# What a page has to do with an endless file: play as soon as there is a picture, and catch up with the end of what
+# has arrived.
+_PLAY_MP4 = """
+(url) => {
+  const video = document.querySelector("video");
+  video.addEventListener("canplay", () => video.play(), { once: true });
+  setInterval(() => {
+    const ranges = video.buffered;
+    const ahead = ranges.length ? ranges.end(ranges.length - 1) - video.currentTime : 0;
+    if (ahead > 0.6) video.playbackRate = 1.2; else if (ahead < 0.4) video.playbackRate = 1;
+  }, 100);
+  video.src = url;
+}
+"""
+_PLAY_FLV = """
+(url) => {
+  const data = document.body.dataset;
+  const player = mpegts.createPlayer(
+    { type: "flv", isLive: true, url },
+    { liveSync: true, liveSyncMaxLatency: 0.9, liveSyncTargetLatency: 0.5, liveSyncPlaybackRate: 1.2 },
+  );
+  player.on(mpegts.Events.ERROR, (type, detail) => { data.error = `${type} ${detail}`; });
+  player.on(mpegts.Events.LOADING_COMPLETE, () => { data.loading = "complete"; });
+  player.attachMediaElement(document.querySelector("video"));
+  player.load();
+  player.play();
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def mpegts_js(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of mpegts.js, as the lock file pins it."""
+    folder = tmp_path_factory.mktemp("mpegts")
+    for name in NPM_FILES:
+        shutil.copyfile(NPM_DIR / name, folder / name)
+    try:
+        hatch_build.find_npm()(hatch_build.NPM_CI, folder)
+    except hatch_build.FetchError as exc:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"mpegts.js cannot be fetched: {exc}")
+        pytest.skip(f"mpegts.js cannot be fetched: {exc}")
+    return (folder / "node_modules/mpegts.js/dist/mpegts.js").read_text("utf-8")
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+async def open_player(watching: Viewer) -> None:
+    await watching.page.set_content(_PAGE)
+    await watching.page.evaluate(_COUNT)
+
+
+async def assert_plays_close_to_live(watching: Viewer) -> None:
+    await watching.wait_for_state("playing")
+    await watching.wait_until_moving(1)
+    assert int(await watching.data("first-frame-ms") or 0) < FIRST_FRAME_MS_MAX
+    await watching.watch(CATCH_UP_S)
+    got = await watching.watch(WATCH_S)
+    assert got.buffered_s < BEHIND_S_MAX
+    assert got.stalls == 0
+    assert got.stood_still_s < 0.5
+    assert WATCH_S - 0.5 < got.played_s < WATCH_S * 1.1
+    assert got.audio_bytes > 0
+    assert got.dropped_frames <= got.frames // 20
+    assert watching.errors == []
+
+
+async def test_http_flv_plays_with_mpegts_js(live_server: LiveServer, browser: Browser, mpegts_js: str) -> None:
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")) as broadcast:
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await open_player(watching)
+            await watching.page.add_script_tag(content=mpegts_js)
+            await watching.page.evaluate(_PLAY_FLV, f"{live_server.http_url}/live/demo.flv")
+            await assert_plays_close_to_live(watching)
+            assert await watching.data("error") is None
+            broadcast.stop()
+            await watching.page.wait_for_selector("body[data-loading=complete]", state="attached", timeout=10_000)
+
+
+async def test_the_endless_mp4_plays_in_a_plain_video_element(live_server: LiveServer, browser: Browser) -> None:
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")) as broadcast:
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await open_player(watching)
+            await watching.page.evaluate(_PLAY_MP4, f"{live_server.http_url}/live/demo.mp4")
+            await assert_plays_close_to_live(watching)
+            broadcast.stop()
+            await watching.wait_for_state("ended")
