@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -51,6 +52,8 @@ class LiveServer:
     http_port: int
     admin_port: int
     env: dict[str, str] = field(repr=False)
+    tls: ssl.SSLContext | None = None
+    """Trusts the server's certificate, where viewers are served over HTTPS."""
     secrets: set[str] = field(default_factory=set, repr=False)
     """Secret parts of the stream keys that were issued through here."""
 
@@ -60,7 +63,7 @@ class LiveServer:
 
     @property
     def http_url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"http://127.0.0.1:{self.http_port}" if self.tls is None else f"https://localhost:{self.http_port}"
 
     @property
     def admin_url(self) -> str:
@@ -69,6 +72,12 @@ class LiveServer:
     @property
     def admin_token(self) -> str:
         return (self.data_dir / "admin-token").read_text().strip()
+
+    @property
+    def rtmps_url(self) -> str:
+        """Where it listens for RTMPS; only with ``rtmp__tls_listen``."""
+        port = self.log_events("server.started")[0]["rtmps"].rsplit(":", 1)[1]
+        return f"rtmps://localhost:{port}/live"
 
     def playlist_url(self, name: str, playlist: str = "index") -> str:
         return f"{self.http_url}/live/{name}/{playlist}.m3u8"
@@ -164,7 +173,7 @@ class LiveServer:
     def get(self, path: str, timeout_s: float = 10.0) -> tuple[int, dict[str, str], bytes]:
         """GET from the public port: status, headers with names in lower case, body."""
         try:
-            with urllib.request.urlopen(self.http_url + path, timeout=timeout_s) as response:
+            with urllib.request.urlopen(self.http_url + path, timeout=timeout_s, context=self.tls) as response:
                 return response.status, {k.lower(): v for k, v in response.headers.items()}, response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -219,7 +228,9 @@ def run_server(tmp_path: Path, **settings: object) -> Iterator[LiveServer]:
             stderr=subprocess.STDOUT,
             env=env,
         )
-    server = LiveServer(process, data_dir, log_path, 0, 0, 0, env)
+    cert = settings.get("http__tls_cert")
+    tls = ssl.create_default_context(cafile=str(cert)) if cert else None
+    server = LiveServer(process, data_dir, log_path, 0, 0, 0, env, tls)
     try:
 
         def started() -> dict[str, Any] | None:
