@@ -112,6 +112,7 @@ class Server:
             metrics=self.metrics,
             budget=budget,
             streams_max=limits.streams_max,
+            reconnect_window_s=config.live.reconnect_window_s,
             is_admissible=self.keys.is_admissible,
         )
         self.keys.attach(self.registry)

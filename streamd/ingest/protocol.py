@@ -173,7 +173,7 @@ class RtmpProtocol(asyncio.Protocol):
             self._verifying.cancel()
         if not self._reason:
             self._reason = "connection lost" if exc is not None else "peer closed"
-        self._end_stream(EndReason.CONNECTION_LOST)
+        self._leave_stream(EndReason.CONNECTION_LOST)
         self._count()
         extra = self._context() | {"reason": self._reason}
         if self.encoder or was_closing:
@@ -252,7 +252,7 @@ class RtmpProtocol(asyncio.Protocol):
                     self._receive_tags(tags)
                     tags = []
                     self._reason = "encoder said goodbye"
-                    self._end_stream(EndReason.GOODBYE)
+                    self._leave_stream(EndReason.GOODBYE)
                     self._enter(_Phase.LOGIN)
                 case MessageDropped():
                     self._metrics.messages_dropped_total.labels(event.reason.value).inc()
@@ -323,16 +323,16 @@ class RtmpProtocol(asyncio.Protocol):
 
     def _fail(self, reason: str, end_reason: EndReason) -> None:
         self._reason = self._reason or reason
-        self._end_stream(end_reason)
+        self._leave_stream(end_reason)
         if self._phase is _Phase.PUBLISHING:
             self._connection.close(PublishError.status_code, f"The stream has ended: {reason}.")
             self._flush()
         self._linger()
 
-    def _end_stream(self, reason: EndReason) -> None:
+    def _leave_stream(self, reason: EndReason) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
-            self._registry.end(stream, reason)
+            self._registry.leave(stream, self, reason)
 
     def _linger(self) -> None:
         if self._transport is None or self._phase in (_Phase.CLOSING, _Phase.CLOSED):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import MediaError, PublishError
 from streamd.live.fanout import Fanout
-from streamd.live.media_line import MediaLine
+from streamd.live.media_line import LineTotals, MediaLine
 from streamd.live.meter import StreamMeter, StreamSummary
 from streamd.live.publisher import EndReason
 from streamd.live.viewers import WINDOW_TARGETS, HlsViewers
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # The name of the one variant of a publisher that sends one: /live/{name}/main.m3u8.
 MAIN_VARIANT = "main"
+# What an operator reads of a stream within its reconnect window.
+WAITING_FOR_PUBLISHER = "the publisher's connection is gone; waiting for it to come back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class LiveStream:
     Args:
         name: Channel name, which is public.
         admission: Whose key opened it.
-        publisher: The connection that feeds it.
+        publisher: The connection that feeds it first.
         numbering: Where the counts of its renditions begin at the earliest.
         options: Packaging options.
         clock: For dates and durations.
@@ -78,7 +80,12 @@ class LiveStream:
     ) -> None:
         self.name = name
         self.admission = admission
-        self.publisher = publisher
+        self.publisher: Publisher | None = publisher
+        """The connection that feeds it; None while it waits for its publisher to come back."""
+        self.publisher_address = publisher.address
+        """Peer address of the last publisher."""
+        self.lost_at: float | None = None
+        """Loop time since when it waits for its publisher; None while it is fed."""
         self.live_since = clock.now()
         self.end_reason: EndReason | None = None
         self.forget_at = float("inf")
@@ -90,7 +97,6 @@ class LiveStream:
         """Viewers over HTTP-FLV."""
         self.mp4: Fanout[Sample] = Fanout("mp4", clock=clock, metrics=metrics)
         """Viewers of the endless MP4."""
-        self.metadata: Mapping[str, object] = {}
         self.last_media_at = clock.monotonic()
         """Loop time of the last audio or video."""
         self._numbering = numbering
@@ -103,8 +109,10 @@ class LiveStream:
         self._hls_viewers = HlsViewers()
         self._hls_viewers_counted = 0
         self._header: tuple[tuple[Track, ...], bytes, datetime] | None = None
+        self._is_resumed = False
         self._meter = StreamMeter()
-        self._line = MediaLine(self, options=options.segmenter, clock=clock, metrics=metrics, meter=self._meter)
+        self._line = self._new_line()
+        self._finished_lines = LineTotals()
 
     # -- what the publisher sends -------------------------------------------------------------
 
@@ -120,7 +128,6 @@ class LiveStream:
 
     def receive_metadata(self, values: Mapping[str, object]) -> None:
         """Take ``onMetaData``: what the encoder says of itself, believed in nothing that matters."""
-        self.metadata = values
         self._line.receive_metadata(values)
 
     # -- what the media line makes ------------------------------------------------------------
@@ -128,6 +135,12 @@ class LiveStream:
     def start_tracks(self, tracks: tuple[Track, ...], cmaf_header: bytes, epoch: datetime) -> None:
         """Take a new CMAF header (``ChunkSink``)."""
         self._header = (tracks, cmaf_header, epoch)
+        if self._is_resumed:
+            # The new publisher's timestamps begin again. Push formats have no word for that, so they end, and
+            # players ask again.
+            self._is_resumed = False
+            self.flv.end()
+            self.mp4.end()
         self.flv.start(FlvWriter(tracks))
         self.mp4.start(Fragmenter(tracks, cmaf_header))
         for rendition in self._renditions():
@@ -144,7 +157,12 @@ class LiveStream:
         self._metrics.parts_total.inc()
         if chunk.starts_segment:
             self._metrics.segments_total.inc()
-        self.waiters.wake(lambda awaited: presentation.renditions[awaited.variant].has_reached(awaited.until))
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.presentation is not None:
+            renditions = self.presentation.renditions
+            self.waiters.wake(lambda awaited: renditions[awaited.variant].has_reached(awaited.until))
 
     def add_tags(self, tags: Sequence[FlvTag]) -> None:
         """Take frames as the publisher sent them (``ChunkSink``)."""
@@ -166,8 +184,10 @@ class LiveStream:
         else:
             log.error("stream.failed", extra={"stream": self.name}, exc_info=error)
             reason = EndReason.INTERNAL_ERROR
+        publisher = self.publisher
         self._on_failed(self, reason)
-        self.publisher.kick(PublishError(f"The stream has ended: {error}" if isinstance(error, MediaError) else None))
+        if publisher is not None:
+            publisher.kick(PublishError(f"The stream has ended: {error}" if isinstance(error, MediaError) else None))
 
     def _start_rendition(self, timing: PlaylistTiming) -> Rendition:
         assert self._header is not None, "tracks start before their first chunk"
@@ -227,23 +247,65 @@ class LiveStream:
             name=self.name,
             key_id=self.admission.key_id,
             live_since=self.live_since,
-            publisher_address=self.publisher.address,
-            encoder=self.publisher.encoder,
+            publisher_address=self.publisher_address,
+            encoder=self.publisher.encoder if self.publisher is not None else "",
             codecs=tuple(track.codec for track in tracks),
             width=video.width if video is not None else 0,
             height=video.height if video is not None else 0,
             bitrate_bps=round(self._meter.bitrate_bps, 1),
             frame_rate=round(self._meter.frame_rate, 2),
             keyframe_interval_s=interval_ms / 1000 if interval_ms is not None else None,
-            health=self._line.faults,
+            health=self._line.faults if self.publisher is not None else (WAITING_FOR_PUBLISHER,),
             viewers=self.viewers,
+        )
+
+    # -- a publisher that drops and comes back ---------------------------------------------------
+
+    def lose_publisher(self) -> None:
+        """Wait for the publisher to come back: what was sent is packaged, the playlist stays open."""
+        self._line.finish()
+        self._finished_lines.add(self._line)
+        self.publisher = None
+        self.lost_at = self._clock.monotonic()
+        for rendition in self._renditions():
+            # Whatever comes next begins a segment, so this one is complete: players show it to its end.
+            rendition.end_segment()
+        self._wake()
+        log.info("stream.reconnecting", extra={"stream": self.name, "key_id": self.admission.key_id})
+
+    def resume(self, admission: Admission, publisher: Publisher) -> None:
+        """Go on with a publisher that has come back: the same playlist, behind a discontinuity.
+
+        Args:
+            admission: Of the same key; the old one's end with its stream's.
+            publisher: The new connection.
+        """
+        assert self.lost_at is not None, "it waits"
+        away_s = self._clock.monotonic() - self.lost_at
+        self.admission, self.publisher, self.lost_at = admission, publisher, None
+        self.publisher_address = publisher.address
+        self.last_media_at = self._clock.monotonic()
+        self._is_resumed = True
+        self._line = self._new_line()
+        log.info("stream.resumed", extra={"stream": self.name, "away_s": round(away_s, 3)})
+
+    def _new_line(self) -> MediaLine:
+        presentation = self.presentation
+        timing = presentation.renditions[MAIN_VARIANT].timing if presentation is not None else None
+        return MediaLine(
+            self,
+            options=self._options.segmenter,
+            clock=self._clock,
+            metrics=self._metrics,
+            meter=self._meter,
+            timing=timing,
         )
 
     # -- the end --------------------------------------------------------------------------------
 
     @property
     def is_live(self) -> bool:
-        """Whether a publisher feeds it."""
+        """Whether a publisher feeds it, or may come back to."""
         return self.end_reason is None
 
     @property
@@ -262,7 +324,9 @@ class LiveStream:
         """
         if self.end_reason is not None:
             return
-        self._line.finish()
+        if self.publisher is not None:
+            self._line.finish()
+            self._finished_lines.add(self._line)
         self.end_reason = reason
         linger_s = 0.0
         for rendition in self._renditions():
@@ -281,8 +345,8 @@ class LiveStream:
                 "reason": reason.value,
                 "duration_s": round(self._clock.monotonic() - self._started_at, 3),
                 "parts": self._parts,
-                "tags_dropped": self._line.tags_dropped,
-                "timestamps_repaired": dict(self._line.repairs),
-                "irregularities": dict(self._line.irregularities),
+                "tags_dropped": self._finished_lines.tags_dropped,
+                "timestamps_repaired": dict(self._finished_lines.repairs),
+                "irregularities": dict(self._finished_lines.irregularities),
             },
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -70,6 +71,21 @@ class ChunkSink(Protocol):
 
     def fail(self, error: Exception) -> None:
         """End the stream: the line is broken by ``error``, which may be ours or the media's."""
+
+
+@dataclass(slots=True)
+class LineTotals:
+    """What the lines of one stream have met, for its closing line in the log."""
+
+    tags_dropped: int = 0
+    repairs: Counter[str] = field(default_factory=Counter)
+    irregularities: Counter[str] = field(default_factory=Counter)
+
+    def add(self, line: MediaLine) -> None:
+        """Add a line that is finished."""
+        self.tags_dropped += line.tags_dropped
+        self.repairs += line.repairs
+        self.irregularities += line.irregularities
 
 
 class MediaLine:

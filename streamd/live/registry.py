@@ -40,6 +40,7 @@ class LiveRegistry:
         metrics: Counted into.
         budget: How many requests may wait in the whole server.
         streams_max: Live streams at a time.
+        reconnect_window_s: How long a stream whose publisher's connection ended waits for it to come back.
         is_admissible: Says, without waiting, whether an admission still stands; asked in the very step in
             which its stream begins, so that a key that died meanwhile begins nothing.
     """
@@ -52,6 +53,7 @@ class LiveRegistry:
         metrics: Metrics,
         budget: WaiterBudget,
         streams_max: int,
+        reconnect_window_s: float,
         is_admissible: Callable[[Admission], bool],
     ) -> None:
         self._options = options
@@ -59,23 +61,24 @@ class LiveRegistry:
         self._metrics = metrics
         self._budget = budget
         self._streams_max = streams_max
+        self._reconnect_window_s = reconnect_window_s
         self._is_admissible = is_admissible
         self._by_name: dict[str, LiveStream] = {}
         # Media sequence numbers never go backwards while we run, whatever the wall clock does.
         self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
 
     def begin(self, admission: Admission, publisher: Publisher) -> LiveStream:
-        """Begin a live stream; nothing is awaited.
+        """Begin a live stream, or go on with one that waits for this publisher; nothing is awaited.
 
         Args:
             admission: Whose key opened it.
             publisher: The connection that will feed it.
 
         Returns:
-            The stream, which has no media yet.
+            The stream; a new one has no media yet.
 
         Raises:
-            AlreadyPublishingError: The channel is live.
+            AlreadyPublishingError: The channel is live, or waits for the publisher of another key.
             KeyRejectedError: The key died since it was verified.
             PublishError: The server is full.
         """
@@ -84,7 +87,11 @@ class LiveRegistry:
         name = admission.user
         previous = self._by_name.get(name)
         if previous is not None and previous.is_live:
-            raise AlreadyPublishingError
+            # Only the key that opened a stream may go on with it: another one, or none, takes nobody's place.
+            if previous.publisher is not None or previous.admission.key_id != admission.key_id:
+                raise AlreadyPublishingError
+            previous.resume(admission, publisher)
+            return previous
         if sum(1 for _ in self.live()) >= self._streams_max:
             raise PublishError(SERVER_FULL)
         numbering = Numbering.at(self._numbering_origin + timedelta(seconds=self._clock.monotonic()))
@@ -109,6 +116,23 @@ class LiveRegistry:
         """End a live stream; again is the same as once."""
         stream.end(reason)
         self._count()
+
+    def leave(self, stream: LiveStream, publisher: Publisher, reason: EndReason) -> None:
+        """Note that a publisher is gone: its stream ends, or waits for it to come back.
+
+        Args:
+            stream: The stream that it fed.
+            publisher: The connection; another one that feeds the stream by now is left alone.
+            reason: A goodbye or a fault ends the stream at once; a connection that just ended, or that brought no
+                media any more, may come back.
+        """
+        if stream.publisher is not publisher or not stream.is_live:
+            return
+        may_come_back = reason in (EndReason.CONNECTION_LOST, EndReason.MEDIA_TIMEOUT)
+        if may_come_back and self._reconnect_window_s > 0 and stream.presentation is not None:
+            stream.lose_publisher()
+        else:
+            self.end(stream, reason)
 
     def find(self, name: str) -> LiveStream | None:
         """Find a stream that is live, or has ended so lately that its playlist is still served."""
@@ -136,9 +160,15 @@ class LiveRegistry:
         return stream.summary() if stream is not None and stream.is_live else None
 
     def sweep(self) -> None:
-        """Take readings, and forget ended streams whose time is over; called about once a second."""
+        """Take readings, end and forget streams whose time is over; called about once a second."""
+        lost_before = self._clock.monotonic() - self._reconnect_window_s
         for name in tuple(self._by_name):
-            if (stream := self.find(name)) is not None and stream.is_live:
+            stream = self.find(name)
+            if stream is None or not stream.is_live:
+                continue
+            if stream.lost_at is not None and stream.lost_at <= lost_before:
+                self.end(stream, EndReason.CONNECTION_LOST)
+            else:
                 stream.read_meter()
 
     async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
@@ -175,10 +205,12 @@ class LiveRegistry:
         await self._close([*self.live()], EndReason.SERVER_STOPPED, PublishError("The server is stopping."))
 
     async def _close(self, streams: list[LiveStream], reason: EndReason, error: PublishError) -> None:
+        publishers = [stream.publisher for stream in streams if stream.publisher is not None]
         for stream in streams:
             self.end(stream, reason)
-            stream.publisher.kick(error)
-        await asyncio.gather(*(stream.publisher.wait_closed() for stream in streams))
+        for publisher in publishers:
+            publisher.kick(error)
+        await asyncio.gather(*(publisher.wait_closed() for publisher in publishers))
 
     def _count(self) -> None:
         self._metrics.streams_live.set(sum(1 for _ in self.live()))

@@ -82,6 +82,7 @@ class Server:
             metrics=self.metrics,
             budget=WaiterBudget(100),
             streams_max=10,
+            reconnect_window_s=30.0,
             is_admissible=self.keys.is_admissible,
         )
         self.keys.attach(self.registry)

@@ -104,11 +104,33 @@ class TestTheMainJob:
         assert (status, b"#EXT-X-ENDLIST" in body) == (200, True)
         wait_until(lambda: live_server.get("/live/alice/main.m3u8")[0] == 404, 10, "the end of the playlist")
 
-    def test_a_publisher_that_drops_ends_the_stream(self, live_server: LiveServer) -> None:
-        with publish(live_server.rtmp_url, live_server.issue_key("alice")) as publisher:
+    def test_a_publisher_that_drops_and_comes_back_goes_on_in_the_same_playlist(self, live_server: LiveServer) -> None:
+        stream_key = live_server.issue_key("alice")
+        with publish(live_server.rtmp_url, stream_key) as publisher:
             live_server.wait_until_playable("alice")
+            before = live_server.get("/live/alice/main.m3u8")[2].decode()
             publisher.kill()
-        live_server.wait_for_log("stream.ended", reason="connection_lost")
+        live_server.wait_for_log("stream.reconnecting", stream="alice")
+        with publish(live_server.rtmp_url, stream_key):
+            live_server.wait_for_log("stream.resumed", stream="alice")
+
+            def resumed() -> str | None:
+                text = live_server.get("/live/alice/main.m3u8")[2].decode()
+                return text if "#EXT-X-DISCONTINUITY\n" in text else None
+
+            after = wait_until(resumed, 10, "a discontinuity")
+        assert set(re.findall(r"seg\d+", before)) <= set(re.findall(r"seg\d+", after))
+        assert len(live_server.log_events("stream.playable")) == 1
+
+    def test_a_publisher_that_does_not_come_back_ends_the_stream(self, tmp_path: Path) -> None:
+        with (
+            run_server(tmp_path, live__reconnect_window_s=1) as server,
+            publish(server.rtmp_url, server.issue_key("alice")) as publisher,
+        ):
+            server.wait_until_playable("alice")
+            publisher.kill()
+            server.wait_for_log("stream.ended", reason="connection_lost")
+            assert b"#EXT-X-ENDLIST" in server.get("/live/alice/main.m3u8")[2]
 
 
 class TestStartAndStop:

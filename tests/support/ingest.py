@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GOOD_KEY = "sk_good_key"
+OTHER_KEY = "sk_other_key"
 
 
 class RecordingTransport(asyncio.Transport):
@@ -68,7 +69,7 @@ class RecordingTransport(asyncio.Transport):
 
 
 class FakeKeys:
-    """Admits ``GOOD_KEY`` for user ``alice``; a test may hold the answer back."""
+    """Admits ``GOOD_KEY`` and ``OTHER_KEY`` for user ``alice``; a test may hold the answer back."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -82,9 +83,9 @@ class FakeKeys:
             await self.hold
         if self.error is not None:
             raise self.error
-        if stream_key != GOOD_KEY:
+        if stream_key not in (GOOD_KEY, OTHER_KEY):
             raise KeyRejectedError("unknown")
-        return Admission("good", "alice")
+        return Admission(stream_key.split("_")[1], "alice")
 
     def is_admissible(self, admission: Admission) -> bool:
         return admission.key_id not in self.dead
@@ -107,7 +108,7 @@ class FakeListener:
 class IngestRoom:
     """Everything that one connection needs, with fakes at the edges and the real thing between them."""
 
-    def __init__(self, options: IngestOptions | None = None) -> None:
+    def __init__(self, options: IngestOptions | None = None, *, reconnect_window_s: float = 30.0) -> None:
         self.clock = ManualClock()
         self.metrics = Metrics()
         self.keys = FakeKeys()
@@ -118,6 +119,7 @@ class IngestRoom:
             metrics=self.metrics,
             budget=WaiterBudget(100),
             streams_max=10,
+            reconnect_window_s=reconnect_window_s,
             is_admissible=self.keys.is_admissible,
         )
         self._options = options or IngestOptions()

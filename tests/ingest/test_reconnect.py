@@ -1,0 +1,164 @@
+"""A publisher that drops and comes back within the reconnect window (CONTRACT.md, RTMP)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamd.live.publisher import EndReason
+from streamd.live.waiters import Awaited
+from streamd.packager.reload import PartNumber
+from tests.support import rtmp_wire
+from tests.support.flv_media import h264_aac
+from tests.support.ingest import GOOD_KEY, OTHER_KEY, IngestRoom, Peer, eventually, settle
+from tests.support.llhls_checker import PlaylistFollower
+
+if TYPE_CHECKING:
+    from streamd.live.live_stream import LiveStream
+
+pytestmark = pytest.mark.asyncio
+
+WINDOW_S = 30.0
+
+
+async def publish(room: IngestRoom, stream_key: str = GOOD_KEY) -> Peer:
+    peer = room.connect()
+    peer.log_in()
+    peer.receive()
+    peer.ask_to_publish(stream_key)
+    await settle(lambda: peer.transport.is_eof_written or peer.transport.reading == [False, True])
+    return peer
+
+
+def send_media(peer: Peer, seconds: int = 3) -> None:
+    tags = h264_aac(seconds=seconds)
+    peer.send(*(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in tags))
+
+
+async def live(room: IngestRoom) -> tuple[Peer, LiveStream]:
+    """A stream with a playlist, and its publisher."""
+    peer = await publish(room)
+    send_media(peer)
+    stream = room.registry.find("alice")
+    assert stream is not None
+    await eventually(lambda: stream.presentation)
+    return peer, stream
+
+
+def playlist(stream: LiveStream) -> bytes:
+    assert stream.presentation is not None
+    return stream.presentation.renditions["main"].playlist().full.plain.buffers[0]
+
+
+class TestComingBack:
+    async def test_the_playlist_goes_on_behind_a_discontinuity(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        follower = PlaylistFollower()
+        assert follower.reload(playlist(stream)) == []
+        peer.protocol.connection_lost(ConnectionResetError())
+        assert follower.reload(playlist(stream)) == []
+        assert b"#EXT-X-ENDLIST" not in playlist(stream)
+
+        room.clock.advance(2)
+        again = await publish(room)
+        assert again.status_codes() == ["NetStream.Publish.Start"]
+        assert room.registry.find("alice") is stream
+        send_media(again)
+        await eventually(lambda: b"#EXT-X-DISCONTINUITY\n" in playlist(stream))
+        assert follower.reload(playlist(stream)) == []
+
+    async def test_viewers_who_wait_go_on_waiting(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        assert stream.presentation is not None
+        peer.protocol.connection_lost(None)
+        rendition = stream.presentation.renditions["main"]
+        woken: list[object] = []
+        stream.waiters.subscribe(Awaited("main", PartNumber(rendition.next_part_number)), woken.append)
+        room.clock.advance(2)
+        room.registry.sweep()
+        assert woken == []
+        again = await publish(room)
+        send_media(again)
+        await eventually(lambda: woken)
+
+    async def test_it_may_drop_again_and_again(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        for count in range(1, 4):
+            peer.protocol.connection_lost(None)
+            room.clock.advance(WINDOW_S - 1)
+            room.registry.sweep()
+            peer = await publish(room)
+            send_media(peer)
+            await eventually(lambda count=count: playlist(stream).count(b"#EXT-X-DISCONTINUITY\n") == count)  # type: ignore[misc]
+
+    async def test_the_old_connection_has_no_say_any_more(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        room.registry.leave(stream, peer.protocol, EndReason.CONNECTION_LOST)
+        await publish(room)
+        peer.protocol.connection_lost(None)
+        assert stream.lost_at is None
+        assert stream.is_live
+
+
+class TestNotComingBack:
+    async def test_after_the_window_the_playlist_ends(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        peer.protocol.connection_lost(None)
+        room.clock.advance(WINDOW_S - 1)
+        room.registry.sweep()
+        assert b"#EXT-X-ENDLIST" not in playlist(stream)
+        room.clock.advance(1)
+        room.registry.sweep()
+        assert b"#EXT-X-ENDLIST" in playlist(stream)
+        assert room.registry.summary("alice") is None
+
+    async def test_a_goodbye_ends_at_once(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        peer.send(rtmp_wire.command("FCUnpublish", 6, None, GOOD_KEY))
+        assert not stream.is_live
+
+    async def test_a_window_of_nothing_ends_at_once(self) -> None:
+        room = IngestRoom(reconnect_window_s=0)
+        peer, stream = await live(room)
+        peer.protocol.connection_lost(None)
+        assert not stream.is_live
+
+    async def test_no_media_for_too_long_is_a_loss_too(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        room.clock.advance(60)
+        peer.protocol.check_deadline(room.clock.monotonic())
+        assert stream.is_live
+        assert stream.lost_at is not None
+
+    async def test_another_key_takes_nobodys_place(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        peer.protocol.connection_lost(None)
+        other = await publish(room, OTHER_KEY)
+        assert other.status_codes() == ["NetStream.Publish.BadName"]
+        assert stream.lost_at is not None
+
+    async def test_a_revoked_key_ends_the_stream_that_waits_for_it(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        peer.protocol.connection_lost(None)
+        assert await room.registry.close_streams({"good"}, "revoked") == ["alice"]
+        assert not stream.is_live
+        assert b"#EXT-X-ENDLIST" in playlist(stream)
+
+    async def test_a_kick_ends_a_stream_that_waits(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        peer.protocol.connection_lost(None)
+        async with asyncio.timeout(5):
+            assert await room.registry.kick("alice")
+        assert not stream.is_live
