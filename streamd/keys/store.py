@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -44,6 +44,8 @@ from streamd.keys.store_errors import explain
 
 # Ids in one IN (…): far under SQLite's 32766 and PostgreSQL's 32767 bound values.
 IDS_PER_QUERY_MAX = 1_000
+
+_Result = TypeVar("_Result")
 
 # Everything but the hash, which leaves the store in a KeyStanding alone.
 _KEY_COLUMNS = [column for column in keys.c if column is not keys.c.secret_hash]
@@ -87,6 +89,7 @@ class KeyStore:
                     f"the key store cannot be kept in {other}: "
                     "write sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database"
                 )
+        self._reads: set[asyncio.Task[Any]] = set()
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._writer = engine.execution_options(**{WRITES: True})
 
@@ -112,6 +115,8 @@ class KeyStore:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._reads:
+            await asyncio.wait(self._reads)
         await self._writer.dispose()
 
     async def check(self) -> None:
@@ -120,14 +125,13 @@ class KeyStore:
         Raises:
             StoreUnavailableError: It cannot.
         """
-        async with self._reading() as connection:
-            await connection.execute(select(func.max(audit.c.sequence)))
+        await self._abandonable(self._check())
 
     # -- verification ---------------------------------------------------------------------------
 
     async def standing(self, key_id: str) -> KeyStanding | None:
         """What decides over a publish with this key: one look-up by index; None for an unknown id."""
-        return (await self.standings([key_id])).get(key_id)
+        return (await self._abandonable(self.standings([key_id]))).get(key_id)
 
     async def standings(self, key_ids: Collection[str]) -> dict[str, KeyStanding]:
         """What decides over each of these keys; unknown ids are left out."""
@@ -400,6 +404,22 @@ class KeyStore:
         return Page([_audit_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     # -- inside ---------------------------------------------------------------------------------
+
+    async def _check(self) -> None:
+        async with self._reading() as connection:
+            await connection.execute(select(func.max(audit.c.sequence)))
+
+    async def _abandonable(self, read: Coroutine[Any, Any, _Result]) -> _Result:
+        """Read so that a caller who gives up is let go at once.
+
+        Cancelling a statement does not end it: a locked SQLite keeps its thread for ``BUSY_TIMEOUT_MS``, and
+        SQLAlchemy waits for that before the cancellation is through. The read goes on without its caller, who
+        was promised an answer in time; the pool's size and time-outs bound how many do.
+        """
+        task = asyncio.create_task(read)
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+        return await asyncio.shield(task)
 
     @contextlib.asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:

@@ -94,6 +94,8 @@ class TestRevoke:
             wait_until(lambda: playlist(live_server).count("#EXTINF") == 2, READ_TIMEOUT_S, "all that was sent")
             waiting = [viewers.enter_context(request(live_server, path)) for path in blocked_paths(live_server)]
             assert select.select(waiting, [], [], BLOCKED_S)[0] == []
+            pushed = [viewers.enter_context(request(live_server, f"/live/alice.{kind}")) for kind in ("flv", "mp4")]
+            wait_until(lambda: len(select.select(pushed, [], [], 0)[0]) == len(pushed), READ_TIMEOUT_S, "media")
             assert not publisher.is_closed()
 
             answer = live_server.revoke(key_id, "leaked")
@@ -102,6 +104,9 @@ class TestRevoke:
             by_msn_and_part, by_msn, part = [response(viewer) for viewer in waiting]
             for status, body in (by_msn_and_part, by_msn):
                 assert (status, b"#EXT-X-ENDLIST" in body) == (200, True)
+            for viewer in pushed:
+                status, body = response(viewer)  # which ends with the connection, or in time-out
+                assert (status, len(body) > 1000) == (200, True)
             # The last part may have been cut short by the end, or there was nothing left for one.
             assert part[0] in (200, 404)
             assert "#EXT-X-ENDLIST" in playlist(live_server)

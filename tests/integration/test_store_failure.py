@@ -1,0 +1,92 @@
+"""A key store that goes away: publishes are refused, running streams go on, and it heals by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.postgresql import run_postgresql
+from tests.support.publisher import publish
+from tests.support.server import run_server, wait_until
+from tests.support.socket_publisher import SocketPublisher, answer_to_publish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.server import LiveServer
+
+pytestmark = pytest.mark.integration
+
+STARTED, REJECTED = "NetStream.Publish.Start", "NetStream.Publish.Rejected"
+# Long enough for the test's own store to answer on a loaded machine, short enough to wait for in a test.
+VERIFY_TIMEOUT_S = 2
+HEAL_TIMEOUT_S = 15.0
+# wal.html, WAL-index: "The locking is done on bytes 120 through 127" of the -shm file; every read takes one of them.
+WAL_LOCKS_AT, WAL_LOCKS = 120, 8
+
+
+@contextlib.contextmanager
+def locked_by_another_process(database: Path) -> Iterator[None]:
+    """Hold every lock that SQLite knows, as a process that is stuck in the middle of a recovery does."""
+    with database.with_name(database.name + "-shm").open("r+b") as shared_memory:
+        fcntl.lockf(shared_memory, fcntl.LOCK_EX, WAL_LOCKS, WAL_LOCKS_AT, os.SEEK_SET)
+        yield
+
+
+def last_part(server: LiveServer) -> int:
+    text = server.get("/live/alice/main.m3u8")[2].decode()
+    assert "#EXT-X-ENDLIST" not in text
+    return max(int(number) for number in re.findall(r"part(\d+)\.m4s", text))
+
+
+def check_that_it_is_survived(server: LiveServer, fail: Callable[[], None], heal: Callable[[], None]) -> None:
+    """One whole failure: before, during, after."""
+    live, other = server.issue_key("alice"), server.issue_key("bob")
+    assert server.is_ready()
+    with publish(server.rtmp_url, live) as publisher:
+        server.wait_until_playable("alice")
+        fail()
+        wait_until(lambda: not server.is_ready(), HEAL_TIMEOUT_S, "an answer that it is not ready")
+        part = last_part(server)
+        assert answer_to_publish(server.rtmp_port, other) == REJECTED
+        assert server.wait_for_log("store.failed", HEAL_TIMEOUT_S)
+        wait_until(lambda: last_part(server) > part + 2, HEAL_TIMEOUT_S, "parts while the store is away")
+        heal()
+        wait_until(server.is_ready, HEAL_TIMEOUT_S, "an answer that it is ready")
+        with SocketPublisher(server.rtmp_port) as after:
+            assert after.publish(other) == STARTED
+        assert publisher.process.poll() is None
+        assert server.wait_for_log("store.recovered", HEAL_TIMEOUT_S)
+        # What was learned meanwhile is not lost.
+        key_id = live.split("_")[1]
+        wait_until(
+            lambda: server.admin("GET", f"/api/v1/keys/{key_id}")["last_used_at"], HEAL_TIMEOUT_S, "the key's last use"
+        )
+        assert server.revoke(key_id)["closed"] == ["alice"]
+        assert publisher.wait() != 0
+    refusals = [record["reason"] for record in server.log_events("publish.refused")]
+    assert len(refusals) == 1
+    assert refusals[0].startswith("key store unavailable")
+
+
+def test_sqlite_that_another_process_locks(tmp_path: Path) -> None:
+    with (
+        run_server(tmp_path, limits__verify_timeout_s=VERIFY_TIMEOUT_S) as server,
+        contextlib.ExitStack() as lock,
+    ):
+        database = server.data_dir / "streamd.db"
+        check_that_it_is_survived(server, lambda: lock.enter_context(locked_by_another_process(database)), lock.close)
+
+
+def test_postgresql_that_stops_and_starts(tmp_path: Path) -> None:
+    with (
+        run_postgresql() as database,
+        run_server(tmp_path, keys__database_url=database.url, limits__verify_timeout_s=VERIFY_TIMEOUT_S) as server,
+    ):
+        check_that_it_is_survived(server, database.stop, database.start)
