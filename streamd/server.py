@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -52,6 +53,11 @@ if TYPE_CHECKING:
     from streamd.config import Config, HttpConfig, RtmpConfig
 
 log = logging.getLogger(__name__)
+
+# A full collection walks every object of every stream in one step of the loop: 70 to 110 ms were measured with 200
+# streams, one in six seconds. What the modules made at import never dies, so it is not walked; and since our own
+# cycles are few, young objects are looked at less often, and old ones much less.
+GC_THRESHOLDS = (20_000, 20, 100)
 
 EXIT_OK = 0
 EXIT_UNUSABLE = 2
@@ -367,6 +373,9 @@ def run_until_stopped(config: Config, job: Callable[[Server], Awaitable[int]]) -
 
 async def _run(server: Server, job: Callable[[Server], Awaitable[int]]) -> int:
     await server.start()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     task = asyncio.ensure_future(job(server))
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):

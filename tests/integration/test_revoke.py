@@ -182,7 +182,8 @@ class TestSuspend:
             with SocketPublisher(live_server.rtmp_port) as publisher:
                 publisher.go_live(key)
                 live_server.wait_until_playable("alice")
-            live_server.wait_for_log("stream.reconnecting", key_id=id_of(key))
+                publisher.say_goodbye()
+                live_server.wait_for_log("stream.ended", key_id=id_of(key), reason="goodbye")
 
 
 class TestKick:

@@ -60,6 +60,10 @@ class SocketPublisher:
         assert self.publish(stream_key) == "NetStream.Publish.Start"
         self.send(h264_aac(seconds=seconds))
 
+    def say_goodbye(self) -> None:
+        """End the broadcast as an encoder's stop button does."""
+        self._socket.sendall(rtmp_wire.command("deleteStream", 4, None, 1.0))
+
     def is_closed(self) -> bool:
         """Whether the server has closed the connection: what has not arrived by now is not waited for."""
         self._socket.setblocking(False)
