@@ -206,10 +206,11 @@ class LiveRegistry:
 
     async def _close(self, streams: list[LiveStream], reason: EndReason, error: PublishError) -> None:
         publishers = [stream.publisher for stream in streams if stream.publisher is not None]
-        for stream in streams:
-            self.end(stream, reason)
+        # The picture goes dark before those who watched it are told.
         for publisher in publishers:
             publisher.kick(error)
+        for stream in streams:
+            self.end(stream, reason)
         await asyncio.gather(*(publisher.wait_closed() for publisher in publishers))
 
     def _count(self) -> None:
