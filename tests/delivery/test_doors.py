@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from tests.support.doors import Doors
 
+pytestmark = pytest.mark.integration
+
 INDEX = "/live/demo/index.m3u8"
 PLAYLIST = "/live/demo/main.m3u8"
 INIT = "/live/demo/main/init1000.mp4"

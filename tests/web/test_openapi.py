@@ -38,6 +38,8 @@ from streamd.web.admin import admin_app
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 TOKEN = "t0ken-t0ken-t0ken-t0ken"
 START_TIMEOUT_S = 10.0
 # Of each operation, with data that fits and data that does not; chosen so that all of it takes some ten seconds.
