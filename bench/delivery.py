@@ -66,8 +66,7 @@ RESULTS = Path(__file__).parent / "results" / "delivery.jsonl"
 
 NAME = "bench"
 BITRATE_KBPS = 2500
-FRAMES_PER_SECOND = 30
-FRAMES_PER_PART = 15
+FRAMES_PER_PART = 15  # 500 ms at the clip's 30 frames a second
 WINDOWS = 3
 WINDOW_S = 6.0
 # Beyond the first segment of the last viewer.
@@ -274,7 +273,7 @@ class Publisher:
                 writer.write(chunks.write(command, 3))
             await writer.drain()
             started_at = time.monotonic() + 0.5  # by then the key is verified
-            offset_ms = 0
+            offset_ms = frames = 0
             while True:
                 for tag in self._tags:
                     is_header = tag.tag_type == TagType.SCRIPT or tag.payload[1] == 0
@@ -284,9 +283,13 @@ class Publisher:
                     if ahead_s > 0:
                         await asyncio.sleep(ahead_s)
                     writer.write(chunks.write(Message(tag.tag_type, offset_ms + tag.timestamp_ms, 1, tag.payload), 4))
-                    frame = round(tag.timestamp_ms * FRAMES_PER_SECOND / 1000)
-                    if tag.tag_type == TagType.VIDEO and frame % FRAMES_PER_PART == FRAMES_PER_PART - 1:
-                        self.part_sent_at.append(time.time())
+                    if tag.tag_type == TagType.VIDEO and not is_header:
+                        is_keyframe = tag.payload[0] >> 4 == 1
+                        # The clip's last part lacks a frame: it ends when the next keyframe comes.
+                        is_end = frames % FRAMES_PER_PART != 0 if is_keyframe else (frames + 1) % FRAMES_PER_PART == 0
+                        if is_end:
+                            self.part_sent_at.append(time.time())
+                        frames = 1 if is_keyframe else frames + 1
                 offset_ms += CLIP_S * 1000
                 await writer.drain()
         finally:
