@@ -60,3 +60,6 @@ uIDVhT0dmQKNHMaQWwJ8aaQFFrgleK5NSQCwaJbfNxE0t0jty2uuF6BZ
 -----END PRIVATE KEY-----
 """,
 )
+# SHA-256 of the public key of ONE, Base64, by which Chromium can be told to trust it for QUIC: ``openssl x509 -pubkey
+# -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64``.
+ONE_KEY_HASH = "8lXdH684lV46hcIP8a71PVPKf/idrJ6sQv7Ip3cLEIY="

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +50,17 @@ def find_chromium() -> str:
 
 
 @asynccontextmanager
-async def chromium(extra_flags: Sequence[str] = ()) -> AsyncIterator[Browser]:
-    """A running browser, closed at the end. Each context opened in it has an empty profile."""
+async def chromium(extra_flags: Sequence[str] = (), without: Collection[str] = ()) -> AsyncIterator[Browser]:
+    """A running browser, closed at the end. Each context opened in it has an empty profile.
+
+    Args:
+        extra_flags: Given to it after ``FLAGS``.
+        without: Those of ``FLAGS`` that are not given to it.
+    """
     path = find_chromium()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, headless=True, args=[*FLAGS, *extra_flags])
+        flags = [flag for flag in FLAGS if flag not in without] + list(extra_flags)
+        browser = await playwright.chromium.launch(executable_path=path, headless=True, args=flags)
         try:
             yield browser
         finally:

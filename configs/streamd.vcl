@@ -1,0 +1,75 @@
+# Varnish in front of streamd: asks streamd once for each playlist and part, and wakes all who wait at once.
+#
+# For Varnish 6.0 or newer. What to change: the address of streamd, if it is not 127.0.0.1:8080. Varnish speaks neither
+# TLS nor HTTP/3: put Caddy, nginx or hitch before it. Start it with memory for what the playlists list, about 1 MB a
+# second of each 6 Mb/s stream with its parts, and enough threads for those who wait to be answered at once:
+#
+#     varnishd -a :6081 -f /etc/varnish/streamd.vcl -s malloc,2g -p thread_pool_min=500
+#
+# To make it forget a channel that was taken down, before its media's hour is over:
+#
+#     varnishadm ban 'req.url ~ ^/live/NAME/'
+#
+# Only streamd's public port stands here. Its admin API listens on another one: never proxy that to the internet.
+
+vcl 4.1;
+
+import std;
+
+backend default {
+    .host = "127.0.0.1";
+    .port = "8080";
+    # streamd holds a request for three target durations, which is 30 s at the most, before it answers 503.
+    .first_byte_timeout = 35s;
+    .between_bytes_timeout = 15s;
+}
+
+sub vcl_recv {
+    # HTTP-FLV and endless MP4 have no end: every viewer has a connection of its own to streamd. Not `pass`,
+    # which would keep in memory what a slow viewer has not taken.
+    if (req.url ~ "^/live/[^/?]+\.(flv|mp4)(\?|$)") {
+        return (pipe);
+    }
+    # Nothing on this port depends on who asks, and with either of these Varnish would not look into its cache.
+    unset req.http.Cookie;
+    unset req.http.Authorization;
+}
+
+sub vcl_hash {
+    # One copy of a stream, by whatever host name it is asked for. The query belongs to it: `_HLS_msn`, `_HLS_part` and
+    # `_HLS_skip` make it another playlist.
+    if (req.url ~ "^/live/") {
+        hash_data(req.url);
+        return (lookup);
+    }
+}
+
+sub vcl_backend_response {
+    # Nothing is shown after its time: a player takes an old playlist for a stream that has stalled. Varnish's default
+    # is 10 s.
+    set beresp.grace = 0s;
+    set beresp.keep = 0s;
+    if (bereq.url ~ "^/live/") {
+        # streamd gives its errors a time as well. Varnish heeds it for some of them, not for 400 and 503. What has
+        # waited three target durations in vain must be told so together, not each after another three.
+        if (beresp.http.Cache-Control ~ "^max-age=") {
+            set beresp.ttl = std.duration(regsub(beresp.http.Cache-Control, "^max-age=([0-9]+).*", "\1s"), 0s);
+        } else {
+            # no-store: a part that was asked for too early. No `uncacheable`: Varnish would remember for two minutes
+            # not to collect the requests for it, and anyone could ask too early for the parts to come.
+            set beresp.ttl = 0s;
+        }
+        # Not on to Varnish's own code, which makes everything of 0 s uncacheable.
+        return (deliver);
+    }
+}
+
+sub vcl_backend_error {
+    # streamd does not answer: so say, for a second, to all who asked. Any web page may read it, as with streamd's own.
+    set beresp.ttl = 1s;
+    set beresp.http.Cache-Control = "max-age=1";
+    set beresp.http.Access-Control-Allow-Origin = "*";
+    set beresp.http.Content-Type = "text/plain; charset=utf-8";
+    set beresp.body = "streamd does not answer";
+    return (deliver);
+}

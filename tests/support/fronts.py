@@ -1,0 +1,187 @@
+"""The programs that ``configs/`` is for, each run for real in front of a server.
+
+The configuration is the committed one, with the addresses, certificates and paths of this machine put into it. As root,
+which is how CI runs, the programs are somebody else all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support import certificates
+from tests.support.server import wait_until
+from tests.support.tools import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.support.server import LiveServer
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+# nobody and nogroup on Debian.
+_NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Front:
+    """A program in front of a server."""
+
+    name: str
+    http_port: int | None
+    """Where it listens without TLS."""
+    https_port: int | None
+    """Where it listens with TLS, as ``localhost``, with ``certificates.ONE``."""
+
+
+@contextlib.contextmanager
+def nginx(server: LiveServer) -> Iterator[Front]:
+    """nginx with ``configs/nginx.conf``."""
+    require("nginx")
+    http_port, https_port = _free_port(), _free_port()
+    with _directory() as directory:
+        # Where it would keep what does not fit its buffers is compiled in, and root's.
+        kept = "".join(
+            f"    {name}_temp_path {directory};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        config = _adapt(
+            "nginx.conf",
+            directory,
+            {
+                "user www-data;\n": "",
+                "worker_rlimit_nofile 65536;\n": "",
+                "http {\n": f"http {{\n{kept}",
+                "127.0.0.1:8080;": f"127.0.0.1:{server.http_port};",
+                "listen 80;": f"listen 127.0.0.1:{http_port};",
+                "listen 443 ": f"listen 127.0.0.1:{https_port} ",
+                "server_name live.example.org;": "server_name localhost;",
+                "/etc/ssl/streamd/": f"{directory}/",
+                "/dev/shm/streamd-cache": f"{directory}/cache",
+                "/var/log/nginx/error.log": f"{directory}/error.log",
+            },
+        )
+        directives = f"daemon off; pid {directory}/pid;"
+        command = ["nginx", "-e", f"{directory}/error.log", "-g", directives, "-c", str(config)]
+        with _running(command, directory, http_port):
+            yield Front("nginx", http_port, https_port)
+
+
+@contextlib.contextmanager
+def caddy(server: LiveServer) -> Iterator[Front]:
+    """Caddy with ``configs/Caddyfile``: HTTP/2, and HTTP/3 on the UDP port of the same number."""
+    require("caddy")
+    https_port, redirecting_port = _free_port(), _free_port()
+    with _directory() as directory:
+        config = _adapt(
+            "Caddyfile",
+            directory,
+            {
+                "live.example.org {": (
+                    f"{{\n\tadmin off\n\thttp_port {redirecting_port}\n\tdefault_bind 127.0.0.1\n}}\n"
+                    f"https://localhost:{https_port} {{"
+                ),
+                "# tls /etc/ssl/streamd/cert.pem /etc/ssl/streamd/key.pem": (
+                    f"tls {directory}/cert.pem {directory}/key.pem"
+                ),
+                "127.0.0.1:8080 {": f"127.0.0.1:{server.http_port} {{",
+            },
+        )
+        command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
+        with _running(command, directory, https_port):
+            yield Front("caddy", None, https_port)
+
+
+@contextlib.contextmanager
+def varnish(server: LiveServer) -> Iterator[Front]:
+    """Varnish with ``configs/streamd.vcl``."""
+    require("varnishd", "cc")  # it compiles its configuration
+    http_port = _free_port()
+    with _directory() as directory:
+        config = _adapt("streamd.vcl", directory, {'.port = "8080";': f'.port = "{server.http_port}";'})
+        # No jail, which is for those who start it as root; no port for orders; a log of 8 MB instead of 80.
+        options = ["-F", "-j", "none", "-T", "none", "-l", "8m", "-n", f"{directory}/work"]
+        options += ["-s", "malloc,256m", "-p", "thread_pool_min=250"]
+        command = ["varnishd", *options, "-a", f"127.0.0.1:{http_port}", "-f", str(config)]
+        with _running(command, directory, http_port):
+            yield Front("varnish", http_port, None)
+
+
+def _adapt(name: str, directory: Path, replacements: Mapping[str, str]) -> Path:
+    """Write a committed configuration, with what is this machine's put in, where its program can read it."""
+    text = (CONFIGS / name).read_text()
+    for old, new in replacements.items():
+        assert old in text, f"configs/{name} has no {old!r} to replace"
+        text = text.replace(old, new)
+    path = directory / name
+    path.write_text(text)
+    return path
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    """A directory of its own for a program, with a certificate; pytest's are closed to all but their owner."""
+    directory = Path(tempfile.mkdtemp(prefix="streamd-front-"))
+    try:
+        (directory / "cert.pem").write_text(certificates.ONE.cert)
+        (directory / "key.pem").write_text(certificates.ONE.key)
+        if os.geteuid() == 0:
+            os.chown(directory, _NOBODY, _NOBODY)
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], directory: Path, port: int) -> Iterator[None]:
+    """Run a program until the block is left."""
+    is_root = os.geteuid() == 0
+    output_path = directory / "output"
+    with output_path.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=os.environ
+            | {"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)},
+            user=_NOBODY if is_root else None,
+            group=_NOBODY if is_root else None,
+            extra_groups=[] if is_root else None,
+        )
+
+    def is_listening() -> bool:
+        if process.poll() is not None:
+            said = output_path.read_text(errors="replace")
+            raise AssertionError(f"{command[0]} ended with {process.returncode}:\n{said}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    try:
+        wait_until(is_listening, START_TIMEOUT_S, f"the start of {command[0]}")
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    """A TCP port that was free a moment ago: none of the three tells which one it took if it may choose."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
