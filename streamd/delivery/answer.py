@@ -37,7 +37,9 @@ PREFLIGHT_MAX_AGE_S = 86_400
 # Means Cache-Control: no-store in ``_error``.
 _NO_STORE = -1
 
-_METHODS = "GET, HEAD, OPTIONS"
+METHODS = ("GET", "HEAD", "OPTIONS")
+"""What may be done with media; a door answers the rest with 405."""
+_ALLOW = ", ".join(METHODS)
 
 # Any web page may play our media, and read what its player needs of the headers. No cookie, no secret is on this port.
 _CORS = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*"))
@@ -76,16 +78,20 @@ class Answer:
         status: Status code.
         headers: Name and value of each header field, Content-Length included. Date and Connection are the door's.
         body: Buffers to write one after another; nothing in answer to HEAD.
+        body_bytes: Length of all of them.
         head: Status line and header fields as HTTP/1.1 writes them, without the empty line that ends them, so that a
             door can add its own.
+        encoded: What a door's encoder has made of it last; nobody else looks inside.
     """
 
-    __slots__ = ("body", "head", "headers", "status")
+    __slots__ = ("body", "body_bytes", "encoded", "head", "headers", "status")
 
     def __init__(self, status: HTTPStatus, headers: Headers, body: Body = ()) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.body_bytes = sum(map(len, body))
+        self.encoded: tuple[object, Body] = (None, ())
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
         self.head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{fields}".encode("latin-1")
 
@@ -338,12 +344,12 @@ def _error(status: HTTPStatus, max_age_s: int, *extra: tuple[str, str]) -> Answe
     return Answer(status, headers, (body,))
 
 
-_METHOD_NOT_ALLOWED = _error(HTTPStatus.METHOD_NOT_ALLOWED, _NO_STORE, ("Allow", _METHODS))
+_METHOD_NOT_ALLOWED = _error(HTTPStatus.METHOD_NOT_ALLOWED, _NO_STORE, ("Allow", _ALLOW))
 _PREFLIGHT = Answer(
     HTTPStatus.NO_CONTENT,
     (
-        ("Allow", _METHODS),
-        ("Access-Control-Allow-Methods", _METHODS),
+        ("Allow", _ALLOW),
+        ("Access-Control-Allow-Methods", _ALLOW),
         ("Access-Control-Allow-Headers", "*"),
         ("Access-Control-Max-Age", str(PREFLIGHT_MAX_AGE_S)),
         *_CORS,

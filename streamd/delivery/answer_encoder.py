@@ -39,8 +39,6 @@ class AnswerEncoder:
         self._clock = clock
         self._tails: dict[Persistence, bytes] = {}
         self._tails_until = float("-inf")
-        # The crowd that waits for a playlist is given one answer, one after another: it is put together once.
-        self._last: tuple[Answer | None, Persistence, Body] = (None, Persistence.IMPLIED, ())
 
     def encode(self, answer: Answer, persistence: Persistence, now: float) -> Body:
         """Give the buffers to write.
@@ -52,16 +50,17 @@ class AnswerEncoder:
         """
         if now >= self._tails_until:
             self._write_date(now)
-        last_answer, last_persistence, last_buffers = self._last
-        if answer is last_answer and persistence is last_persistence:
-            return last_buffers
-        head = answer.head + self._tails[persistence]
-        buffers: Body
-        if sum(map(len, answer.body)) <= JOINED_BODY_BYTES_MAX:
+        # A crowd is given the same few answers: each is put together once for each second.
+        tail = self._tails[persistence]
+        encoded_with, buffers = answer.encoded
+        if encoded_with is tail:
+            return buffers
+        head = answer.head + tail
+        if answer.body_bytes <= JOINED_BODY_BYTES_MAX:
             buffers = (b"".join((head, *answer.body)),)
         else:
             buffers = (head, *answer.body)
-        self._last = (answer, persistence, buffers)
+        answer.encoded = (tail, buffers)
         return buffers
 
     def _write_date(self, now: float) -> None:
@@ -70,4 +69,3 @@ class AnswerEncoder:
         # RFC 9110 5.6.7: IMF-fixdate.
         common = f"Date: {format_datetime(wall, usegmt=True)}\r\nServer: streamd\r\n".encode("latin-1")
         self._tails = {persistence: common + persistence.value + b"\r\n" for persistence in Persistence}
-        self._last = (None, Persistence.IMPLIED, ())

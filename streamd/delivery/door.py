@@ -12,13 +12,12 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from streamd.delivery.answer import Answer
+from streamd.delivery.answer import METHODS, Answer, MediaRequest
 from streamd.delivery.answer_encoder import AnswerEncoder
 from streamd.delivery.http_request import HeadParser
 from streamd.delivery.lookup import MediaLookup
-from streamd.delivery.media_path import PATH_CHARS_MAX as MEDIA_PATH_CHARS_MAX
 from streamd.delivery.media_path import parse_media_path
 from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from aiohttp.web import RequestHandler
 
     from streamd.clock import Clock
-    from streamd.delivery.media_path import MediaPath
+    from streamd.delivery.http_request import RequestHead
     from streamd.delivery.push_path import PushPath
     from streamd.delivery.tls import TlsCertificate
     from streamd.live.registry import LiveRegistry
@@ -44,8 +43,11 @@ ACCEPT_BACKLOG = 4096
 TLS_HANDSHAKE_TIMEOUT_S = 10.0
 # What TLS itself still holds when a connection closes, 64 kB at the most, has this long to be taken.
 TLS_SHUTDOWN_TIMEOUT_S = 10.0
-# Viewers ask for the same few names at a time: the edge of every stream. A path is at most 192 characters.
-PATHS_REMEMBERED = 2048
+# Viewers ask for the same few names at a time, the edge of every stream, and those with the same browser in the same
+# bytes: a crowd's request is read once. With the limit below, 2 MB at the most.
+HEADS_REMEMBERED = 1024
+# A browser's head without cookies has about 600 bytes.
+REMEMBERED_HEAD_BYTES_MAX = 1024
 # Kind of a request that could not be read, in metrics.
 UNREADABLE = "unreadable"
 
@@ -66,6 +68,14 @@ class DoorOptions:
     answer_timeout_s: float = 120.0
     """For how long a viewer may take something of one answer. Media that is older than any playlist is watched by
     nobody, but stays in memory for as long as somebody is being sent it."""
+
+
+class ReadRequest(NamedTuple):
+    """A request's head, and what it asks of the door; neither where it is somebody else's."""
+
+    head: RequestHead
+    media: MediaRequest | None
+    push: PushPath | None
 
 
 class MediaDoor:
@@ -101,7 +111,8 @@ class MediaDoor:
         self.push_lookup = PushLookup(registry, is_taken_down)
         self.encoder = AnswerEncoder(clock)
         self.now = clock.monotonic
-        self.parse = HeadParser().parse
+        self._parse = HeadParser().parse
+        self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
         self._metrics = metrics
         self._web_handler = web_handler
         self._open: set[ViewerConnection] = set()
@@ -227,13 +238,28 @@ class MediaDoor:
         if is_half_closed:
             handler.close()
 
-    def media_path(self, path: str) -> MediaPath | None:
-        """Read a path of HLS."""
-        return _media_path(path) if len(path) <= MEDIA_PATH_CHARS_MAX else None
+    def read(self, head: bytes) -> ReadRequest:
+        """Read the head of a request.
 
-    def push_path(self, path: str) -> PushPath | None:
-        """Read a path of a pushed stream."""
-        return parse_push_path(path)
+        Args:
+            head: From the request line to the empty line.
+
+        Raises:
+            BadRequestError: It cannot be read.
+        """
+        return self._read_once(head) if len(head) <= REMEMBERED_HEAD_BYTES_MAX else self._read(head)
+
+    def _read(self, data: bytes) -> ReadRequest:
+        head = self._parse(data)
+        if not head.is_plain or head.method not in METHODS:
+            return ReadRequest(head, None, None)
+        path = parse_media_path(head.path)
+        if path is None:
+            return ReadRequest(head, None, parse_push_path(head.path))
+        request = MediaRequest(
+            head.method, path, head.query, head.accept_encoding, head.if_none_match, head.if_range, head.range
+        )
+        return ReadRequest(head, request, None)
 
     def refuse(self, status: HTTPStatus) -> Answer:
         """The answer to what cannot be read, counted."""
@@ -243,7 +269,7 @@ class MediaDoor:
     def count_answer(self, kind: str, answer: Answer) -> None:
         """Count an answer to a request for one kind of media."""
         self._answers[kind, answer.status] += 1
-        self._egress_bytes += sum(map(len, answer.body))
+        self._egress_bytes += answer.body_bytes
 
     def count_blocked(self, seconds: float) -> None:
         """Count a request that waited."""
@@ -255,9 +281,6 @@ class MediaDoor:
         self._answers.clear()
         self._metrics.http_egress_bytes_total.inc(self._egress_bytes)
         self._egress_bytes = 0
-
-
-_media_path = lru_cache(PATHS_REMEMBERED)(parse_media_path)
 
 
 @lru_cache(maxsize=16)

@@ -14,13 +14,13 @@ import enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-from streamd.delivery.answer import Answer, MediaRequest
+from streamd.delivery.answer import Answer
 from streamd.delivery.answer_encoder import Persistence
 from streamd.delivery.http_request import BadRequestError, find_head, skip_empty_line
 
 if TYPE_CHECKING:
-    from streamd.delivery.door import MediaDoor
-    from streamd.delivery.http_request import RequestHead
+    from streamd.delivery.answer import MediaRequest
+    from streamd.delivery.door import MediaDoor, ReadRequest
     from streamd.delivery.lookup import Blocked
     from streamd.delivery.push_lookup import PushFanout
     from streamd.delivery.push_path import PushPath
@@ -35,7 +35,6 @@ REQUESTS_PER_TURN = 16
 # and the viewer could lose the answer that tells it why (RFC 9112 9.6).
 LINGER_S = 2.0
 
-_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 _NEXT_SWEEP = 0.0
 # What the kernel does not take pauses us: one answer at most is in our memory for a viewer. Not 0, which asyncio's TLS
 # takes for a buffer that is always full.
@@ -235,47 +234,33 @@ class ViewerConnection(asyncio.Protocol):
                 if end < 0:
                     self._await_more()
                     return
-                head = self._door.parse(data[start:end])
+                request = self._door.read(data[start:end])
             except BadRequestError as exc:
                 self._refuse(exc.status)
                 return
             self._is_in_head = False
             self._unanswered = data[end:]
-            if not self._serve(head):
+            if not self._serve(request):
                 self._phase = _Phase.GONE
                 self._unanswered = b""
                 self._door.hand_over(self, self._transport, data[start:], is_half_closed=self._is_half_closed)
                 return
         asyncio.get_running_loop().call_soon(self._read)
 
-    def _serve(self, head: RequestHead) -> bool:
+    def _serve(self, request: ReadRequest) -> bool:
         """Answer one request, or say that it is not one for the door."""
-        if not head.is_plain or head.method not in _METHODS:
-            return False
-        door = self._door
-        path = door.media_path(head.path)
-        push_path = door.push_path(head.path) if path is None else None
-        if path is None and push_path is None:
+        head, media, push = request
+        if media is None and push is None:
             return False
         if head.keep_alive:
             self._persistence = Persistence.KEPT if head.is_http_1_0 else Persistence.IMPLIED
         else:
             self._closes = True
-        if path is not None:
-            door.lookup.note_viewer(path, self._peer_address(), head.user_agent)
-            self._respond(
-                MediaRequest(
-                    head.method,
-                    path,
-                    head.query,
-                    head.accept_encoding,
-                    head.if_none_match,
-                    head.if_range,
-                    head.range,
-                )
-            )
-        elif push_path is not None:
-            self._push(head.method, push_path)
+        if media is not None:
+            self._door.lookup.note_viewer(media.path, self._peer_address(), head.user_agent)
+            self._respond(media)
+        elif push is not None:
+            self._push(head.method, push)
         return True
 
     def _peer_address(self) -> str:

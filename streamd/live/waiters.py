@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.errors import LocalStateError
+from streamd.packager.reload import PartNumber
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamd.packager.reload import PartNumber, Position
+    from streamd.packager.reload import Position
 
 # Waking one viewer is a write to a socket: 15 µs for a playlist, 60 µs for a part of 150 kB, most of it the kernel's.
-# A slice holds the loop for about 2 ms at the most.
-WAKE_SLICE = 32
+# A slice holds the loop for about 3 ms. Shorter ones would let the first who woke fetch their parts before the last
+# have woken, and all of it takes the same time in the end.
+WAKE_SLICE_COST = 192
+PLAYLIST_COST = 1
+PART_COST = 4
 
 Memo = dict[object, object]
 """What the requests that wake in one slice share: nothing changes between one of them and the next."""
@@ -58,6 +62,11 @@ class Subscription:
         self._waiters = waiters
         self._awaited = awaited
         self._on_wake: Callable[[Memo], None] | None = on_wake
+
+    @property
+    def cost(self) -> int:
+        """What waking it takes, of ``WAKE_SLICE_COST``."""
+        return PART_COST if isinstance(self._awaited.until, PartNumber) else PLAYLIST_COST
 
     def cancel(self) -> None:
         """Wait no longer; nothing is called any more. Again, or after the wake, changes nothing."""
@@ -153,9 +162,11 @@ class Waiters:
     def _wake_slice(self) -> None:
         waking = self._waking
         memo: Memo = {}
+        cost = 0
         try:
-            for _ in range(min(len(waking), WAKE_SLICE)):
+            while waking and cost < WAKE_SLICE_COST:
                 subscription = waking.popleft()
+                cost += subscription.cost
                 self._budget.waiting -= subscription._on_wake is not None
                 subscription._wake(memo)
         finally:

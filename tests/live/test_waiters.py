@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.errors import LocalStateError
-from streamd.live.waiters import WAKE_SLICE, Awaited, Memo, WaiterBudget, Waiters
-from streamd.packager.reload import Position
+from streamd.live.waiters import PART_COST, PLAYLIST_COST, WAKE_SLICE_COST, Awaited, Memo, WaiterBudget, Waiters
+from streamd.packager.reload import PartNumber, Position
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 
 pytestmark = pytest.mark.asyncio
+
+PLAYLISTS_A_SLICE = WAKE_SLICE_COST // PLAYLIST_COST
+PARTS_A_SLICE = WAKE_SLICE_COST // PART_COST
 
 
 def at(msn: int, part: int) -> Awaited:
@@ -125,21 +128,27 @@ class TestSubscriptions:
         await turns(2)
         assert woken == [at(6, 0)] * 2
 
-    async def test_a_crowd_wakes_in_slices_and_others_run_between_them(self) -> None:
-        waiters = Waiters(WaiterBudget(10 * WAKE_SLICE))
+    @pytest.mark.parametrize(
+        ("until", "slice_size"), [(Position(5, 0), PLAYLISTS_A_SLICE), (PartNumber(7), PARTS_A_SLICE)]
+    )
+    async def test_a_crowd_wakes_in_slices_and_others_run_between_them(
+        self, until: Position | PartNumber, slice_size: int
+    ) -> None:
+        crowd = 3 * slice_size + 1
+        waiters = Waiters(WaiterBudget(crowd))
         woken: list[int] = []
-        for number in range(3 * WAKE_SLICE + 1):
-            waiters.subscribe(at(5, number % 2), lambda _: woken.append(1))
+        for _ in range(crowd):
+            waiters.subscribe(Awaited("main", until), lambda _: woken.append(1))
         waiters.wake(lambda _: True)
         seen = []
         for _ in range(6):
             await turns(1)
             seen.append(len(woken))
-        assert seen[-1] == 3 * WAKE_SLICE + 1
-        assert all(0 <= after - before <= WAKE_SLICE for before, after in pairwise([0, *seen]))
+        assert seen[-1] == crowd
+        assert all(0 <= after - before <= slice_size for before, after in pairwise([0, *seen]))
 
     async def test_a_slice_shares_what_one_of_it_found_out(self) -> None:
-        waiters = Waiters(WaiterBudget(10 * WAKE_SLICE))
+        waiters = Waiters(WaiterBudget(2 * PLAYLISTS_A_SLICE))
         asked: list[int] = []
 
         def ask(memo: Memo) -> None:
@@ -147,7 +156,7 @@ class TestSubscriptions:
                 asked.append(1)
                 memo["answer"] = True
 
-        for _ in range(2 * WAKE_SLICE):
+        for _ in range(2 * PLAYLISTS_A_SLICE):
             waiters.subscribe(at(5, 0), ask)
         waiters.wake(lambda _: True)
         await turns(4)
