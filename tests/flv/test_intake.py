@@ -26,7 +26,12 @@ OTHER_AVCC = bytes.fromhex("014d401fffe1000b674d401fd900780227e54001000568cb83cb
 ASC = b"\x11\x90"
 OTHER_ASC = b"\x12\x10"
 LIMITS = IntakeLimits(
-    track_wait_ms=1000, keyframe_wait_ms=5000, held_tags_max=400, held_bytes_max=5000, reopen_tags_min=4
+    track_wait_ms=1000,
+    keyframe_wait_ms=5000,
+    held_tags_max=400,
+    held_bytes_max=5000,
+    reopen_tags_min=4,
+    tracks_max=2,
 )
 
 
@@ -60,14 +65,14 @@ def opening(actions: Iterable[Action]) -> Open:
 
 
 def frames(action: Open) -> list[FlvTag]:
-    return list(action.tags[len(action.tracks) :])
+    return list(action.tags)
 
 
 def kinds(action: Open) -> list[TagType]:
     return [track.kind for track in action.tracks]
 
 
-def opened(tags: Iterable[FlvTag] = (aac_header(), avc_header(), key(0))) -> Intake:
+def opened(tags: Iterable[FlvTag] = (aac_header(), avc_header(), sound(0), key(0))) -> Intake:
     """A gate that has opened, long enough ago to open again."""
     intake = Intake(LIMITS)
     assert isinstance(receive(intake, tags)[-1], Open)
@@ -83,18 +88,18 @@ BOTH = [TagType.VIDEO, TagType.AUDIO]
 class TestOpening:
     def test_opens_with_the_first_keyframe_when_both_headers_are_in(self) -> None:
         intake = Intake(LIMITS)
-        actions = receive(intake, [aac_header(), avc_header(), key(40)])
-        assert actions[:2] == [Hold(), Hold()]
+        actions = receive(intake, [aac_header(), avc_header(), sound(40), key(40)])
+        assert actions[:3] == [Hold(), Hold(), Hold()]
         action = opening(actions)
         assert kinds(action) == BOTH
         assert [track.codec for track in action.tracks] == ["avc1", "mp4a"]
         assert [track.config.codec_string for track in action.tracks] == ["avc1.42c01f", "mp4a.40.2"]
         assert [track.record for track in action.tracks] == [AVCC, ASC]
-        assert action.tags == (
+        assert action.headers == (
             FlvTag(TagType.VIDEO, 40, b"\x90avc1" + AVCC),
             FlvTag(TagType.AUDIO, 40, b"\xaf\x00" + ASC),
-            key(40),
         )
+        assert action.tags == (sound(40), key(40))
 
     def test_feeds_from_then_on(self) -> None:
         intake = opened()
@@ -104,7 +109,7 @@ class TestOpening:
     def test_frame_rate_of_the_metadata_is_passed_on(self) -> None:
         intake = Intake(LIMITS)
         intake.metadata = StreamMetadata(frame_rate=29.97)
-        assert opening(receive(intake, [aac_header(), avc_header(), key(0)])).frame_rate_hint == 29.97
+        assert opening(receive(intake, [aac_header(), avc_header(), sound(0), key(0)])).frame_rate_hint == 29.97
 
     def test_frames_before_the_keyframe_are_dropped(self) -> None:
         intake = Intake(LIMITS)
@@ -124,10 +129,10 @@ class TestOpening:
 
     def test_header_that_changes_while_frames_are_held_lets_go_of_them(self) -> None:
         intake = Intake(LIMITS)
-        tags = [avc_header(), key(0), inter(33), avc_header(OTHER_AVCC), inter(66), aac_header(), key(99)]
+        tags = [avc_header(), key(0), inter(33), avc_header(OTHER_AVCC), inter(66), aac_header(), key(99), sound(99)]
         action = opening(receive(intake, tags))
         assert action.tracks[0].record == OTHER_AVCC
-        assert frames(action) == [key(99)]
+        assert frames(action) == [key(99), sound(99)]
 
     def test_video_header_that_changes_keeps_the_audio(self) -> None:
         intake = Intake(LIMITS)
@@ -165,9 +170,12 @@ class TestMissingTrack:
         intake.metadata = metadata
         assert isinstance(receive(intake, tags)[-1], Open)
 
-    def test_audio_header_without_frames_holds_nothing_up(self) -> None:
-        actions = receive(Intake(LIMITS), [aac_header(), avc_header(), key(0)])
-        assert kinds(opening(actions)) == BOTH
+    def test_audio_header_without_frames_is_no_audio(self) -> None:
+        """Players wait for ever for the sound of a track that has none."""
+        tags = [aac_header(), avc_header(), key(0), *(inter(ms) for ms in range(40, 2000, 40))]
+        action = opening(receive(Intake(LIMITS), tags))
+        assert kinds(action) == [TagType.VIDEO]
+        assert frames(action)[-1].timestamp_ms == 1000
 
     def test_keyframe_that_never_comes_leaves_the_audio(self) -> None:
         intake = Intake(LIMITS)
@@ -301,14 +309,22 @@ class TestDropping:
             (TagType.VIDEO, b"\x17\x02\x00\x00\x00", DropReason.SEQUENCE_END),
             (TagType.VIDEO, b"\x92avc1", DropReason.SEQUENCE_END),
             (TagType.AUDIO, b"\x92mp4a", DropReason.SEQUENCE_END),
-            (TagType.VIDEO, b"\x91hvc1\x00\x00\x00x", DropReason.UNSUPPORTED_CODEC),
-            (TagType.VIDEO, b"\x90hvc1\x01", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x91vvc1\x00\x00\x00x", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x90vp08\x01", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x91mp4ax", DropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x90hvc1\x01", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x91hvc1\x00\x00\x00x", DropReason.NO_HEADER),
+            (TagType.AUDIO, b"\x90Opusx", DropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x90ac-3", DropReason.EMPTY),
             (TagType.VIDEO, b"\x95av01\x80", DropReason.UNSUPPORTED_CODEC),
             (TagType.VIDEO, b"\x22\x00\x00", DropReason.UNSUPPORTED_CODEC),
-            (TagType.AUDIO, b"\x2f\xff\xfb", DropReason.UNSUPPORTED_CODEC),
-            (TagType.AUDIO, b"\x91Opusx", DropReason.UNSUPPORTED_CODEC),
-            (TagType.VIDEO, b"\xa6\x01avc1\x01\x00\x00\x00x", DropReason.EXTRA_TRACK),
-            (TagType.AUDIO, b"\x95\x01mp4a\x03x", DropReason.EXTRA_TRACK),
+            (TagType.AUDIO, b"\x3fx", DropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x2f\xff\xfb", DropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x91ec-3\x0b\x77" + bytes(6), DropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x91ec-3\x0b\x77\x00\x00\x00\x80\x00\x00", DropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x91Opusx", DropReason.NO_HEADER),
+            (TagType.VIDEO, b"\xa6\x01avc1\x01\x00\x00\x00x", DropReason.NO_HEADER),
+            (TagType.AUDIO, b"\x95\x01mp4a\x03x", DropReason.NO_HEADER),
         ],
     )
     def test_reason(self, tag_type: int, payload: bytes, reason: DropReason) -> None:
@@ -325,8 +341,8 @@ class TestDropping:
         assert action.reason is DropReason.NO_HEADER
 
     def test_codec_is_named(self) -> None:
-        assert opened().receive(FlvTag(TagType.VIDEO, 0, b"\x91hvc1\x00\x00\x00x")) == Drop(
-            DropReason.UNSUPPORTED_CODEC, "hvc1"
+        assert opened().receive(FlvTag(TagType.VIDEO, 0, b"\x91vvc1\x00\x00\x00x")) == Drop(
+            DropReason.UNSUPPORTED_CODEC, "vvc1"
         )
 
     @pytest.mark.parametrize("composition_time_ms", [COMPOSITION_TIME_MAX_MS, -COMPOSITION_TIME_MAX_MS])
@@ -339,11 +355,18 @@ class TestDropping:
         tag = FlvTag(TagType.VIDEO, 0, b"\x27\x01" + composition_time_ms.to_bytes(3, "big", signed=True) + b"x")
         assert opened().receive(tag) == Drop(DropReason.COMPOSITION_TIME, f"{composition_time_ms} ms")
 
-    def test_tracks_that_come_along_are_counted_one_by_one(self) -> None:
-        intake = opened()
-        payload = b"\x95\x11mp4a\x05\x00\x00\x01a\x00\x00\x00\x02bc\x06\x00\x00\x01d"
-        assert intake.receive(FlvTag(TagType.AUDIO, 7, payload)) == Feed((FlvTag(TagType.AUDIO, 7, b"\xaf\x01bc"),))
-        assert intake.drops == {DropReason.EXTRA_TRACK: 2}
+    @pytest.mark.parametrize("tag_type", [TagType.VIDEO, TagType.AUDIO])
+    def test_tracks_beyond_the_limit_are_dropped(self, tag_type: TagType) -> None:
+        intake = Intake(LIMITS)
+        codec, record = (b"avc1", AVCC) if tag_type is TagType.VIDEO else (b"mp4a", ASC)
+        head = b"\x96\x00" if tag_type is TagType.VIDEO else b"\x95\x00"
+        headers = [FlvTag(tag_type, 0, head + codec + bytes((track_id,)) + record) for track_id in range(1, 5)]
+        assert receive(intake, headers)[2:] == [Drop(DropReason.EXTRA_TRACK, f"track {n}") for n in (3, 4)]
+
+    def test_frames_of_mp3_beyond_the_limit_are_dropped(self) -> None:
+        intake = Intake(LIMITS)
+        frames = [FlvTag(TagType.AUDIO, 0, b"\x95\x01.mp3" + bytes((n,)) + b"\xff\xfb\x94\x64") for n in range(1, 4)]
+        assert receive(intake, frames) == [Hold(), Hold(), Drop(DropReason.EXTRA_TRACK, "track 3")]
 
 
 class TestCanonicalFraming:
@@ -365,11 +388,12 @@ class TestCanonicalFraming:
             [
                 FlvTag(TagType.VIDEO, 0, b"\x90avc1" + AVCC),
                 FlvTag(TagType.AUDIO, 0, b"\x90mp4a" + ASC),
+                FlvTag(TagType.AUDIO, 0, b"\x91mp4aa"),
                 FlvTag(TagType.VIDEO, 0, b"\x93avc1k"),
             ],
         )
-        assert opening(actions).tags == (
+        assert opening(actions).headers == (
             FlvTag(TagType.VIDEO, 0, b"\x90avc1" + AVCC),
             FlvTag(TagType.AUDIO, 0, b"\xaf\x00" + ASC),
-            FlvTag(TagType.VIDEO, 0, b"\x93avc1k"),
         )
+        assert opening(actions).tags == (sound(0), FlvTag(TagType.VIDEO, 0, b"\x93avc1k"))
