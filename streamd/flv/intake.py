@@ -45,7 +45,7 @@ class IntakeLimits:
     track_wait_ms: int = 1_000
     """Media time to wait for the first frame of every track. Encoders begin all within some frames; one that starts
     its audio device later than this gets a new demuxer then."""
-    track_gone_ms: int = 3_000
+    track_gone_ms: int = 2_000
     """Media time without a frame after which a track has stopped. A player that has audio and video to play stands
     still without either; what it has buffered is about as much."""
     keyframe_wait_ms: int = 10_000
@@ -170,8 +170,8 @@ _VIDEO_MULTITRACK_MASK = 0x8F
 _VIDEO_MULTITRACK = 0x80 | VideoPacketType.MULTITRACK
 _AUDIO_MULTITRACK = 0x90 | AudioPacketType.MULTITRACK
 _CODECS = {TagType.VIDEO: VIDEO_CODECS, TagType.AUDIO: AUDIO_CODECS}
-# How often it is looked whether every track still sends, in tags: about once a second.
-_ROLL_CALL_TAGS = 64
+# How often it is looked whether every track still sends, in tags: half a second of video alone.
+_ROLL_CALL_TAGS = 16
 # Keyframes of several video tracks belong together if they are this close: a frame at 10 a second.
 _KEYFRAMES_TOGETHER_MS = 100
 
@@ -203,9 +203,10 @@ class Intake:
         self._plain_heads: dict[bytes, _Key] = {}
         self._was_open = False
         self._tags_since_open = 0
-        # Tracks that had a frame since the last roll call, and since when the others are missing, by their absence.
+        # Tracks that had a frame since the last roll call, and since when others have had none.
         self._present: set[_Key] = set()
         self._missing_since_ms: dict[_Key, int] = {}
+        self._roll_call_ms = 0
         self._held: deque[tuple[_Key, FlvTag]] = deque()
         self._held_bytes = 0
         self._wait_start_ms: int | None = None
@@ -451,6 +452,7 @@ class Intake:
         self._tags_since_open = 0
         self._present = set(self._opened)
         self._missing_since_ms.clear()
+        self._roll_call_ms = frames[-1][1].timestamp_ms
         self._forget_held()
         self._compare_tracks()
         time_ms = frames[0][1].timestamp_ms
@@ -485,12 +487,14 @@ class Intake:
         for key in self._opened.keys() & self._started:
             if key in self._present:
                 self._missing_since_ms.pop(key, None)
-            elif timestamp_ms - self._missing_since_ms.setdefault(key, timestamp_ms) >= self._limits.track_gone_ms:
+            elif (
+                timestamp_ms - self._missing_since_ms.setdefault(key, self._roll_call_ms) >= self._limits.track_gone_ms
+            ):
                 self._started.discard(key)
                 self._gone.add(key)
+                self._compare_tracks()
         self._present.clear()
-        if self._gone:
-            self._compare_tracks()
+        self._roll_call_ms = timestamp_ms
 
     # What waits.
 

@@ -59,6 +59,9 @@ def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -
                 if isinstance(copy, AudioStream):
                     # The muxer's audio timescale is the sample rate; probing may have made it the decoder's.
                     copy.sample_rate = track.timescale
+                    if track.channels:
+                        # Likewise; Chromium refuses Opus whose sample entry and dOps say different numbers.
+                        copy.codec_context.layout = f"{track.channels}c"
                 else:
                     # RFC 6381: the codecs parameter begins with the sample entry's name; HEVC has two to choose from.
                     copy.codec_context.codec_tag = track.codec.partition(".")[0]
