@@ -45,9 +45,11 @@ class IntakeLimits:
     track_wait_ms: int = 1_000
     """Media time to wait for the first frame of every track. Encoders begin all within some frames; one that starts
     its audio device later than this gets a new demuxer then."""
-    track_gone_ms: int = 2_000
-    """Media time without a frame after which a track has stopped. A player that has audio and video to play stands
-    still without either; what it has buffered is about as much."""
+    audio_gone_ms: int = 2_000
+    """Media time without a frame after which an audio track has stopped. A player that has audio and video to play
+    stands still without either; what it has buffered is about as much."""
+    video_gone_ms: int = 5_000
+    """The same for video, whose frames may be seconds apart: slides."""
     keyframe_wait_ms: int = 10_000
     """Media time for which audio waits for a keyframe of a video track that is configured: the longest keyframe
     interval that a playlist of ours has room for."""
@@ -487,9 +489,10 @@ class Intake:
         for key in self._opened.keys() & self._started:
             if key in self._present:
                 self._missing_since_ms.pop(key, None)
-            elif (
-                timestamp_ms - self._missing_since_ms.setdefault(key, self._roll_call_ms) >= self._limits.track_gone_ms
-            ):
+                continue
+            limits = self._limits
+            gone_ms = limits.audio_gone_ms if key[0] is TagType.AUDIO else limits.video_gone_ms
+            if timestamp_ms - self._missing_since_ms.setdefault(key, self._roll_call_ms) >= gone_ms:
                 self._started.discard(key)
                 self._gone.add(key)
                 self._compare_tracks()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamd.errors import MediaError, PublishError
@@ -203,10 +203,13 @@ class LiveStream:
             numbering = next(iter(known.values())).next_numbering()
         variants: list[Rendition] = []
         audio: list[Rendition] = []
+        # However many there are, a stream holds no more.
+        options = self._options.rendition
+        options = replace(options, held_bytes_max=options.held_bytes_max // len(self._variants))
         for variant in self._variants:
             rendition = known.get(variant.name)
             if rendition is None:
-                rendition = Rendition(variant.name, timing, self._options.rendition, numbering, self._epoch)
+                rendition = Rendition(variant.name, timing, options, numbering, self._epoch)
             rendition.set_header(variant.cmaf_header, variant.tracks)
             (audio if variant.is_alternative else variants).append(rendition)
         for name, rendition in known.items():

@@ -20,7 +20,7 @@ from streamd.flv.metadata import read_metadata
 from streamd.media.demux import FlvDemuxer
 from streamd.media.packet import TrackKind
 from streamd.media.timeline import START_MS, Timeline
-from streamd.packager.ladder import Ladder, Variant, has_split_audio, plan_variants
+from streamd.packager.ladder import Ladder, Variant, decodes_everywhere, has_split_audio, plan_variants
 from streamd.packager.segmenter import Irregularity
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class MediaLine:
         self._ladder: Ladder | None = None
         self._split_audio = split_audio
         self._direct_ids: dict[int, int] | None = None
+        self._silent_codecs: tuple[str, ...] = ()
         self._opening: asyncio.Task[None] | None = None
         self._held: list[FlvTag] = []
         self._held_bytes = 0
@@ -196,6 +197,7 @@ class MediaLine:
     def faults(self) -> tuple[str, ...]:
         """What the broadcaster should change, in words; empty while all is well."""
         faults = [f"{reason.value.replace('_', ' ')}: dropped" for reason in DropReason if reason in self._drops_noted]
+        faults += [f"{codec} sound is not played by browsers: use AAC" for codec in self._silent_codecs]
         if self._ladder is not None and self._ladder.irregularities[Irregularity.LONG_GOP]:
             faults.append("keyframes come too seldom: set a keyframe interval of 2 s")
         return tuple(faults)
@@ -271,12 +273,12 @@ class MediaLine:
         self._finish_ladder()
         demuxer, variants, direct = opened
         self._demuxer = demuxer
+        audio = (track.codec for track in demuxer.tracks if track.kind is TrackKind.AUDIO)
+        self._silent_codecs = tuple(codec for codec in dict.fromkeys(audio) if not decodes_everywhere(codec))
         carried = {track.track_id for variant in variants for track in variant.sources}
         for track in demuxer.tracks:
             if track.track_id not in carried:
-                self._note_drop(
-                    DropReason.EXTRA_TRACK, f"{track.codec} joined a stream that began with one audio track"
-                )
+                self._note_drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own")
         # None where every track goes to viewers frame by frame under its own number, as is the rule.
         self._direct_ids = None
         if direct.sources != demuxer.tracks:

@@ -65,8 +65,8 @@ def plan_variants(tracks: Sequence[Track], *, split_audio: bool) -> tuple[Varian
 
     Args:
         tracks: Of the demuxer, video first, each kind in order of preference.
-        split_audio: What ``has_split_audio`` said when the stream began. If it did not, audio beyond the first track
-            is in no variant.
+        split_audio: What ``has_split_audio`` said when the stream began. If it did not, audio beyond the first track,
+            or beside a picture audio that browsers do not decode, is in no variant.
 
     Returns:
         Variants, then audio renditions.
@@ -79,7 +79,7 @@ def plan_variants(tracks: Sequence[Track], *, split_audio: bool) -> tuple[Varian
             Variant(MAIN_VARIANT, (audio[0],)),
             *(Variant(f"audio{number}", (track,), is_alternative=True) for number, track in enumerate(alternatives, 1)),
         )
-    muxed = () if split_audio else tuple(audio[:1])
+    muxed = () if split_audio else tuple(track for track in audio[:1] if decodes_everywhere(track.codec))
     alternatives = audio if split_audio else []
     return (
         *(Variant(f"video{n}" if n else MAIN_VARIANT, (track, *muxed)) for n, track in enumerate(video)),

@@ -548,15 +548,15 @@ class TestStoppedTrack:
 
     def test_audio_that_stops_is_left_out_from_the_next_keyframe_on(self) -> None:
         intake = opened()
-        actions = self.fill(intake, inter, 20, LIMITS.track_gone_ms + 1000)
+        actions = self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
         assert {type(action) for action in actions} == {Feed}
-        action = intake.receive(key(LIMITS.track_gone_ms + 1000))
+        action = intake.receive(key(LIMITS.audio_gone_ms + 1000))
         assert isinstance(action, Open)
         assert kinds(action) == [TagType.VIDEO]
 
     def test_audio_that_comes_back_comes_in_with_a_keyframe(self) -> None:
         intake = opened()
-        self.fill(intake, inter, 20, LIMITS.track_gone_ms + 1000)
+        self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
         receive(intake, [key(3000), *(inter(ms) for ms in range(3020, 3200, 20))])
         actions = receive(intake, [sound(3200), inter(3200), key(3240), sound(3240)])
         assert [type(action) for action in actions] == [Drop, Feed, Open, Feed]
@@ -564,25 +564,31 @@ class TestStoppedTrack:
 
     def test_audio_that_comes_back_before_a_keyframe_was_never_away(self) -> None:
         intake = opened()
-        self.fill(intake, inter, 20, LIMITS.track_gone_ms + 1000)
+        self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
         assert receive(intake, [sound(3000), key(3000)]) == [Feed((sound(3000),)), Feed((key(3000),))]
 
     def test_video_that_stops_leaves_the_audio(self) -> None:
         intake = opened()
-        action = opening(self.fill(intake, sound, 20, LIMITS.track_gone_ms + 1000))
+        action = opening(self.fill(intake, sound, 20, LIMITS.video_gone_ms + 1000))
         assert kinds(action) == [TagType.AUDIO]
 
     def test_video_that_comes_back_begins_with_a_keyframe(self) -> None:
         intake = opened()
-        self.fill(intake, sound, 20, LIMITS.track_gone_ms + 1000)
-        actions = receive(intake, [inter(3000), sound(3000), key(3020)])
+        self.fill(intake, sound, 20, LIMITS.video_gone_ms + 1000)
+        actions = receive(intake, [inter(6000), sound(6000), key(6020)])
         assert [type(action) for action in actions] == [Drop, Feed, Open]
         assert kinds(opening(actions)) == BOTH
 
     def test_pause_shorter_than_that_changes_nothing(self) -> None:
         intake = opened()
-        self.fill(intake, inter, 20, LIMITS.track_gone_ms - 200)
+        self.fill(intake, inter, 20, LIMITS.audio_gone_ms - 200)
         assert receive(intake, [sound(1900), key(1920)]) == [Feed((sound(1900),)), Feed((key(1920),))]
+
+    def test_slides_seconds_apart_are_no_stop(self) -> None:
+        intake = opened()
+        for ms in range(0, 20_000, 20):
+            tag = key(ms) if ms % 4_000 == 0 else sound(ms)
+            assert intake.receive(tag) == Feed((tag,))
 
     def test_jump_of_time_between_two_tracks_is_no_stop(self) -> None:
         intake = opened()

@@ -64,6 +64,9 @@ class TestPlan:
     def test_audio_that_joins_a_muxed_stream_is_in_no_variant(self) -> None:
         assert named(plan_variants((video(1), audio(2), audio(3)), split_audio=False)) == {"main": (1, 2)}
 
+    def test_audio_that_browsers_do_not_decode_joins_no_muxed_stream(self) -> None:
+        assert named(plan_variants((video(1), audio(2, "ac-3")), split_audio=False)) == {"main": (1,)}
+
     def test_audio_that_is_left_alone_stays_apart(self) -> None:
         planned = plan_variants((video(1), audio(2)), split_audio=True)
         assert named(planned) == {"main": (1,), "audio0": (2,)}
