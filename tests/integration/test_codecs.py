@@ -207,6 +207,10 @@ class TestTracksThatComeAndGo:
             tags = [tag for tag in encoded((H264,), (AAC,), MEDIA_S) if not is_left_out(tag)]
             # Headers come again with a track that is late, as encoders send them then.
             publisher.send(with_headers(tags))
+            server.wait_until_playable(name)
+            wait_until(
+                lambda: playlist(server, name).count("#EXT-X-MAP") == len(tracks), 5, "the last change of tracks"
+            )
             text = server.wait_until_playable(name)
             assert publisher.is_open
         wait_until(lambda: "#EXT-X-ENDLIST" in playlist(server, name), 5, "the end of the playlist")
