@@ -28,12 +28,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PLAYER_DIR = Path("player")
 VENDOR_DIR = Path("streamd/web/static/vendor")
 
-# From node_modules to VENDOR_DIR. hls.js's light build leaves out what we do not send (alternative
-# audio, subtitles, DRM, interstitials) and is 117 KB gzipped where the full one is 182 KB; renditions of
-# their own for audio need "dist/hls.min.mjs" here. An ES module has no worker inside: none is needed,
-# as fMP4 passes through without being remuxed.
+# From node_modules to VENDOR_DIR. hls.js's light build is 117 KB gzipped where the full one is 182 KB, but leaves out
+# alternative audio, which a broadcast with several audio tracks needs. An ES module has no worker inside: none is
+# needed, as fMP4 passes through without being remuxed.
 VENDOR_FILES = {
-    "hls.js/dist/hls.light.min.mjs": "hls.min.mjs",
+    "hls.js/dist/hls.min.mjs": "hls.min.mjs",
     "hls.js/LICENSE": "hls.LICENSE.txt",
 }
 # Says which lock file the vendor directory was filled from.

@@ -81,6 +81,15 @@ class DemuxError(MediaError):
     """libavformat refused what the gate let through, or lost step."""
 
 
+class TrackRefusedError(DemuxError):
+    """libavformat cannot carry one track; the others it can."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(why)
+        self.index = index
+        """Which of the tracks that were opened it is."""
+
+
 class LocalStateError(StreamdError):
     """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
 

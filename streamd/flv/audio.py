@@ -9,8 +9,8 @@ import enum
 from typing import NamedTuple
 
 from streamd.errors import FlvError
-from streamd.flv.codec import AAC, MP3
-from streamd.flv.enhanced import TrackBody, read_fourcc, read_mod_ex, read_tracks
+from streamd.flv.codec import AAC, MP3, fourcc_bytes
+from streamd.flv.enhanced import MultitrackType, TrackBody, one_track, read_fourcc, read_mod_ex, read_tracks
 
 _SOUND_FORMAT_MP3 = 2
 _SOUND_FORMAT_EX_HEADER = 9
@@ -114,34 +114,53 @@ def _parse_extended(payload: bytes) -> list[AudioPacket]:
 
 
 def single_track(payload: bytes, packet: AudioPacket) -> bytes:
-    """Write one track's share as a tag of its own, without ModEx and multitrack.
+    """Write one track's share as a tag of its own, without ModEx, in the one form that its frames have.
 
-    AAC gets the older header, with its constants: libavformat takes a change of SoundSize or of header for
-    another stream.
+    Track 0 has no multitrack header, and AAC there the older header with its constants; MP3 always has the extended
+    one: libavformat takes a change of SoundSize or of header for another stream. The other tracks have the header of
+    ``MultitrackType.ONE_TRACK``, as OBS sends them.
 
     Returns:
         ``payload`` itself where it is such a tag already.
     """
-    head = payload[0]
-    if packet.codec == AAC:
-        if head == _AAC_HEAD:
-            return payload
-        return bytes((_AAC_HEAD, packet.packet_type)) + payload[packet.start : packet.end]
-    is_plain = head >> 4 != _SOUND_FORMAT_EX_HEADER or head & 0x0F < AudioPacketType.MULTITRACK
-    if is_plain:
+    packet_type = payload[0] & 0x0F
+    if payload[0] >> 4 != _SOUND_FORMAT_EX_HEADER:
+        is_single = payload[0] == _AAC_HEAD or packet.codec not in (AAC, MP3)
+    elif packet_type == AudioPacketType.MULTITRACK:
+        is_single = packet.track_id > 0 and payload[1] >> 4 == MultitrackType.ONE_TRACK
+    else:
+        is_single = packet_type != AudioPacketType.MOD_EX and packet.codec != AAC
+    if is_single:
         return payload
-    extended_head = bytes((_SOUND_FORMAT_EX_HEADER << 4 | packet.packet_type,)) + packet.codec.encode()
-    return extended_head + payload[packet.start : packet.end]
+    return _header(packet.packet_type, packet.codec, packet.track_id) + payload[packet.start : packet.end]
 
 
-def sequence_header(codec: str, record: bytes) -> bytes:
-    """Write the payload of a sequence header tag; AAC's has the older header, as in ``single_track``.
+def sequence_header(codec: str, track_id: int, record: bytes) -> bytes:
+    """Write the payload of a sequence header tag, as in ``single_track``.
 
     Args:
         codec: FourCC.
+        track_id: Multitrack id.
         record: Codec configuration record.
     """
+    return _header(AudioPacketType.SEQUENCE_START, codec, track_id) + record
+
+
+def coded_frame(codec: str, track_id: int, frame: bytes) -> bytes:
+    """Write the payload of a frame's tag, as in ``single_track``.
+
+    Args:
+        codec: FourCC.
+        track_id: Multitrack id.
+        frame: An access unit.
+    """
+    return _header(AudioPacketType.CODED_FRAMES, codec, track_id) + frame
+
+
+def _header(packet_type: AudioPacketType, codec: str, track_id: int) -> bytes:
+    if track_id:
+        head = _SOUND_FORMAT_EX_HEADER << 4 | AudioPacketType.MULTITRACK
+        return bytes((head, one_track(packet_type))) + fourcc_bytes(codec) + bytes((track_id,))
     if codec == AAC:
-        return bytes((_AAC_HEAD, AudioPacketType.SEQUENCE_START)) + record
-    head = _SOUND_FORMAT_EX_HEADER << 4 | AudioPacketType.SEQUENCE_START
-    return bytes((head,)) + codec.encode() + record
+        return bytes((_AAC_HEAD, packet_type))
+    return bytes((_SOUND_FORMAT_EX_HEADER << 4 | packet_type,)) + fourcc_bytes(codec)

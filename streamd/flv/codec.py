@@ -1,8 +1,10 @@
 """Which codecs we carry, and what each one's configuration record says of it.
 
-One table, ``CODECS``: a codec that is not in it is dropped by the gate, with its name. Codecs are named by
-their FourCC (Enhanced RTMP v2, "Enhanced Video", "Enhanced Audio"); the ids of the older FLV header
+Two tables, ``VIDEO_CODECS`` and ``AUDIO_CODECS``: a codec that is not in them is dropped by the gate, with its name.
+Codecs are named by their FourCC (Enhanced RTMP v2, "Enhanced Video", "Enhanced Audio"); the ids of the older FLV header
 (FLV 10.1 E.4.2.1, E.4.3.1) are translated to FourCCs where one exists.
+
+VP8 and VVC have a FourCC and are not carried: no player of HLS takes them.
 """
 
 from __future__ import annotations
@@ -11,12 +13,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from streamd.errors import UnsupportedCodecError
-from streamd.flv import audio_specific_config, avc_configuration
+from streamd.flv import (
+    ac3_frame,
+    audio_specific_config,
+    av1_configuration,
+    avc_configuration,
+    flac_stream_info,
+    hevc_configuration,
+    mpeg_audio_frame,
+    opus_header,
+    vp9_configuration,
+)
+from streamd.flv.ac3_frame import Ac3Frame
 
 H264 = "avc1"
 HEVC = "hvc1"
+AV1 = "av01"
+VP9 = "vp09"
 AAC = "mp4a"
+OPUS = "Opus"
+FLAC = "fLaC"
+AC3 = "ac-3"
+EAC3 = "ec-3"
 MP3 = ".mp3"
+
+FOURCC_BYTES = 4
+
+CODECS_WITHOUT_HEADER = frozenset({AC3, EAC3, MP3})
+"""Codecs whose every frame says what a sequence header would: what is read as their record is a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +58,31 @@ class CodecConfig:
     channels: int = 0
     """Audio channels; 0 for video, and where only the decoder knows."""
     frame_ticks: int = 0
-    """Output samples in one audio frame; 0 for video."""
+    """Output samples in one audio frame; 0 for video, and where frames differ in length."""
 
 
 def _h264(record: bytes) -> CodecConfig:
     config = avc_configuration.parse(record)
     size = config.picture_size
     return CodecConfig(config.codec_string, width=size.width, height=size.height)
+
+
+def _hevc(record: bytes) -> CodecConfig:
+    config = hevc_configuration.parse(record)
+    size = config.picture_size
+    return CodecConfig(config.codec_string, width=size.width, height=size.height)
+
+
+def _av1(record: bytes) -> CodecConfig:
+    config = av1_configuration.parse(record)
+    size = config.picture_size
+    if size is None:
+        return CodecConfig(config.codec_string)
+    return CodecConfig(config.codec_string, width=size.width, height=size.height)
+
+
+def _vp9(record: bytes) -> CodecConfig:
+    return CodecConfig(vp9_configuration.parse(record))
 
 
 def _aac(record: bytes) -> CodecConfig:
@@ -53,8 +95,54 @@ def _aac(record: bytes) -> CodecConfig:
     )
 
 
-CODECS: Mapping[str, Callable[[bytes], CodecConfig]] = {H264: _h264, AAC: _aac}
-"""Codecs that we carry, and how each one's sequence header is read."""
+def _opus(record: bytes) -> CodecConfig:
+    # An Opus packet is 2.5 to 120 ms long and the next one may differ (RFC 6716, 3.2): they are not counted.
+    return CodecConfig(OPUS, sample_rate=opus_header.SAMPLE_RATE, channels=opus_header.parse(record))
+
+
+def _flac(record: bytes) -> CodecConfig:
+    info = flac_stream_info.parse(record)
+    return CodecConfig(FLAC, sample_rate=info.sample_rate, channels=info.channels, frame_ticks=info.frame_samples)
+
+
+def _ac3(frame: bytes) -> CodecConfig:
+    return _dolby(AC3, ac3_frame.parse_ac3(frame))
+
+
+def _eac3(frame: bytes) -> CodecConfig:
+    return _dolby(EAC3, ac3_frame.parse_eac3(frame))
+
+
+def _dolby(codec: str, frame: Ac3Frame) -> CodecConfig:
+    return CodecConfig(
+        codec, sample_rate=frame.sample_rate, channels=frame.channels, frame_ticks=ac3_frame.FRAME_SAMPLES
+    )
+
+
+def _mp3(frame: bytes) -> CodecConfig:
+    header = mpeg_audio_frame.parse(frame)
+    return CodecConfig(
+        header.codec_string,
+        sample_rate=header.sample_rate,
+        channels=header.channels,
+        frame_ticks=header.frame_samples,
+    )
+
+
+VIDEO_CODECS: Mapping[str, Callable[[bytes], CodecConfig]] = {H264: _h264, HEVC: _hevc, AV1: _av1, VP9: _vp9}
+"""Video codecs that we carry, and how each one's sequence header is read."""
+
+AUDIO_CODECS: Mapping[str, Callable[[bytes], CodecConfig]] = {
+    AAC: _aac,
+    OPUS: _opus,
+    FLAC: _flac,
+    AC3: _ac3,
+    EAC3: _eac3,
+    MP3: _mp3,
+}
+"""Audio codecs that we carry, and how each one's sequence header, or a frame, is read."""
+
+_CODECS = {**VIDEO_CODECS, **AUDIO_CODECS}
 
 
 def parse_config(codec: str, record: bytes) -> CodecConfig:
@@ -62,16 +150,34 @@ def parse_config(codec: str, record: bytes) -> CodecConfig:
 
     Args:
         codec: FourCC.
-        record: Decoder configuration as it stands in the tag: avcC, AudioSpecificConfig…
+        record: Decoder configuration as it stands in the tag: avcC, AudioSpecificConfig…; for
+            ``CODECS_WITHOUT_HEADER`` a frame.
 
     Raises:
         UnsupportedCodecError: The codec, or this form of it, is not one that we carry.
         CodecConfigError: The record breaks its specification.
     """
-    parse = CODECS.get(codec)
+    parse = _CODECS.get(codec)
     if parse is None:
         raise UnsupportedCodecError(codec)
     return parse(record)
+
+
+def canonical_record(codec: str, record: bytes) -> bytes:
+    """Write the body of a sequence header in the one form that ``parse_config`` and libavformat take.
+
+    Args:
+        codec: FourCC.
+        record: As it stands in the tag: FLAC's with or without what stands in front of STREAMINFO, Opus' perhaps empty.
+
+    Raises:
+        CodecConfigError: The record breaks its specification.
+    """
+    if codec == FLAC:
+        return flac_stream_info.parse(record).stream_info
+    if codec == OPUS:
+        return record or opus_header.DEFAULT
+    return record
 
 
 def fourcc_name(fourcc: bytes) -> str:
@@ -79,3 +185,8 @@ def fourcc_name(fourcc: bytes) -> str:
     if all(0x20 < byte < 0x7F for byte in fourcc):
         return fourcc.decode("ascii")
     return f"0x{fourcc.hex()}"
+
+
+def fourcc_bytes(name: str) -> bytes:
+    """Spell a FourCC as it came off the wire: the other way round of ``fourcc_name``."""
+    return name.encode("ascii") if len(name) == FOURCC_BYTES else bytes.fromhex(name[2:])

@@ -2,6 +2,9 @@
 
 Enhanced RTMP v2, "Extended VideoTagHeader", "Extended AudioTagHeader", "Multitrack". Everything here takes the
 whole tag body and an offset, and checks each length against the end of the body before it is used.
+
+Nanosecond offsets are read and checked, and go no further: the media line counts video in RTMP's milliseconds, whose
+rounding the segmenter absorbs, and audio in samples. So we do not claim ``TimestampNanoOffset`` in ``connect``.
 """
 
 from __future__ import annotations
@@ -10,14 +13,15 @@ import enum
 from typing import NamedTuple
 
 from streamd.errors import FlvError
-from streamd.flv.codec import fourcc_name
+from streamd.flv.codec import FOURCC_BYTES, fourcc_name
 
-FOURCC_BYTES = 4
 NANOSECONDS_MAX = 999_999
 
 _MOD_EX_TIMESTAMP_OFFSET_NANO = 0
 # One ModEx exists so far. The spec chains them without an end; the limit stops a message of nothing else.
 _MOD_EX_MAX = 8
+# Track ids are bytes. A message of nothing but empty tracks would otherwise name two million.
+_TRACKS_MAX = 256
 
 
 class MultitrackType(enum.IntEnum):
@@ -26,6 +30,11 @@ class MultitrackType(enum.IntEnum):
     ONE_TRACK = 0
     MANY_TRACKS = 1
     MANY_TRACKS_MANY_CODECS = 2
+
+
+def one_track(packet_type: int) -> int:
+    """Write the byte behind the packet type Multitrack, for a message of one track."""
+    return MultitrackType.ONE_TRACK << 4 | packet_type
 
 
 class TrackBody(NamedTuple):
@@ -114,6 +123,8 @@ def read_tracks(payload: bytes, offset: int) -> tuple[int, list[TrackBody]]:
         offset = end
         if offset == len(payload):
             return packet_type, tracks
+        if len(tracks) == _TRACKS_MAX:
+            raise FlvError(f"more than {_TRACKS_MAX} tracks in a message")
 
 
 def read_fourcc(payload: bytes, offset: int) -> tuple[str, int]:

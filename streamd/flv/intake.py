@@ -14,12 +14,21 @@ from __future__ import annotations
 import enum
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from streamd.errors import CodecConfigError, FlvError, UnsupportedCodecError
 from streamd.flv import audio, video
 from streamd.flv.audio import AudioPacket, AudioPacketType, parse_audio
-from streamd.flv.codec import AAC, CODECS, H264, CodecConfig, parse_config
+from streamd.flv.codec import (
+    AAC,
+    AUDIO_CODECS,
+    CODECS_WITHOUT_HEADER,
+    H264,
+    VIDEO_CODECS,
+    CodecConfig,
+    canonical_record,
+    parse_config,
+)
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.tag import FlvTag, TagType
 from streamd.flv.video import FrameType, VideoPacket, VideoPacketType, parse_video
@@ -34,8 +43,13 @@ class IntakeLimits:
     """What a stream that is not complete yet may cost, in waiting and in memory."""
 
     track_wait_ms: int = 1_000
-    """Media time to wait for the second track. Encoders send its configuration before their first frame;
-    one that starts its audio device later than this gets a new demuxer then."""
+    """Media time to wait for the first frame of every track. Encoders begin all within some frames; one that starts
+    its audio device later than this gets a new demuxer then."""
+    audio_gone_ms: int = 2_000
+    """Media time without a frame after which an audio track has stopped. A player that has audio and video to play
+    stands still without either; what it has buffered is about as much."""
+    video_gone_ms: int = 5_000
+    """The same for video, whose frames may be seconds apart: slides."""
     keyframe_wait_ms: int = 10_000
     """Media time for which audio waits for a keyframe of a video track that is configured: the longest keyframe
     interval that a playlist of ours has room for."""
@@ -43,6 +57,9 @@ class IntakeLimits:
     """Tags, whatever their timestamps say: 10 s at 120 frames a second, with audio, and as much again."""
     held_bytes_max: int = 16 * 1024 * 1024
     """Two messages of the largest size that RTMP lets in."""
+    tracks_max: int = 8
+    """Tracks of a kind. OBS's enhanced broadcasting sends five of video, and has six for audio; each costs a
+    rendition's memory."""
     reopen_tags_min: int = 32
     """Tags between one demuxer and the next, so that a codec changing on every frame cannot make us open one (some
     milliseconds of work) for each. Half a second of an ordinary stream."""
@@ -68,11 +85,11 @@ class DropReason(enum.Enum):
     NO_HEADER = "no_header"
     """A frame of a track whose codec configuration has not come, or was for another codec."""
     EXTRA_TRACK = "extra_track"
-    """A multitrack id other than 0."""
+    """More tracks of a kind than ``IntakeLimits.tracks_max``."""
     COMPOSITION_TIME = "composition_time"
     """Beyond ``COMPOSITION_TIME_MAX_MS``."""
     BEFORE_KEYFRAME = "before_keyframe"
-    """A frame that nothing can decode or show before the keyframe with which the stream begins."""
+    """A frame that nothing can decode or show before the keyframe with which the stream, or its track, begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +101,11 @@ class TrackHeader:
     codec: str
     """FourCC."""
     record: bytes
-    """Codec configuration as sent: avcC, AudioSpecificConfig…"""
+    """Codec configuration: avcC, AudioSpecificConfig…; a frame, for a codec that has none."""
     config: CodecConfig
     """The same, read."""
+    track_id: int = 0
+    """Multitrack id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +118,11 @@ class Open:
     """Close the demuxer, if there is one, and open a new one with these tags."""
 
     tracks: tuple[TrackHeader, ...]
-    """The tracks to open, video first."""
+    """The tracks to open: video, then audio, each by its id."""
+    headers: tuple[FlvTag, ...]
+    """A sequence header for each track, in their order; a frame that is not to be played, for a codec that has none."""
     tags: tuple[FlvTag, ...]
-    """A sequence header for each track, in their order, then frames; with video, its first frame is a keyframe."""
+    """Frames. The first of each video track is a keyframe."""
     frame_rate_hint: float
     """Frames a second that the publisher's metadata claims; 0 where it claims none."""
 
@@ -114,6 +135,14 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """The message carries several tracks: receive each of these tags in its place."""
+
+    tags: tuple[FlvTag, ...]
+    """Each track's share, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """The tag goes no further; it is counted in ``Intake.drops``."""
 
@@ -122,20 +151,31 @@ class Drop:
     """What a log line should add: the codec, or what is malformed."""
 
 
-_Packet = TypeVar("_Packet", VideoPacket, AudioPacket)
+Action: TypeAlias = Hold | Open | Feed | Split | Drop
 
-Action: TypeAlias = Hold | Open | Feed | Drop
+_Key: TypeAlias = tuple[TagType, int]
+"""A track: its kind and its multitrack id."""
 
 _HOLD = Hold()
+_MAIN_VIDEO: _Key = (TagType.VIDEO, 0)
+_MAIN_AUDIO: _Key = (TagType.AUDIO, 0)
 # How the frames of almost all encoders begin: frame type and codec id, AVCPacketType 1; AAC, AACPacketType 1.
 _PLAIN_HEADS = {
-    b"\x17\x01": (TagType.VIDEO, H264),
-    b"\x27\x01": (TagType.VIDEO, H264),
-    b"\x37\x01": (TagType.VIDEO, H264),
-    b"\xaf\x01": (TagType.AUDIO, AAC),
+    b"\x17\x01": (_MAIN_VIDEO, H264),
+    b"\x27\x01": (_MAIN_VIDEO, H264),
+    b"\x37\x01": (_MAIN_VIDEO, H264),
+    b"\xaf\x01": (_MAIN_AUDIO, AAC),
 }
 _PLAIN_HEADER_BYTES = 5
-_SEQUENCE_HEADERS = {TagType.VIDEO: video.sequence_header, TagType.AUDIO: audio.sequence_header}
+# The first byte of a multitrack header, without the frame type.
+_VIDEO_MULTITRACK_MASK = 0x8F
+_VIDEO_MULTITRACK = 0x80 | VideoPacketType.MULTITRACK
+_AUDIO_MULTITRACK = 0x90 | AudioPacketType.MULTITRACK
+_CODECS = {TagType.VIDEO: VIDEO_CODECS, TagType.AUDIO: AUDIO_CODECS}
+# How often it is looked whether every track still sends, in tags: half a second of video alone.
+_ROLL_CALL_TAGS = 16
+# Keyframes of several video tracks belong together if they are this close: a frame at 10 a second.
+_KEYFRAMES_TOGETHER_MS = 100
 
 
 class Intake:
@@ -153,22 +193,32 @@ class Intake:
         self.metadata = StreamMetadata()
         self.drops: Counter[DropReason] = Counter()
         self._limits = limits or IntakeLimits()
-        # The last good sequence header of each track, and those that the demuxer was opened with.
-        self._headers: dict[TagType, TrackHeader] = {}
-        self._opened: dict[TagType, TrackHeader] = {}
-        self._headers_differ = False
-        self._plain_heads: dict[bytes, TagType] = {}
+        # The last good sequence header of each track, which of them send frames, and which have stopped.
+        self._headers: dict[_Key, TrackHeader] = {}
+        self._started: set[_Key] = set()
+        self._gone: set[_Key] = set()
+        # What the demuxer would not take.
+        self._refused: dict[_Key, TrackHeader] = {}
+        # Those that the demuxer was opened with; empty while none is open.
+        self._opened: dict[_Key, TrackHeader] = {}
+        self._tracks_differ = False
+        self._plain_heads: dict[bytes, _Key] = {}
         self._was_open = False
         self._tags_since_open = 0
-        self._held: deque[FlvTag] = deque()
+        # Tracks that had a frame since the last roll call, and since when others have had none.
+        self._present: set[_Key] = set()
+        self._missing_since_ms: dict[_Key, int] = {}
+        self._roll_call_ms = 0
+        self._held: deque[tuple[_Key, FlvTag]] = deque()
         self._held_bytes = 0
-        self._keyframe_is_held = False
         self._wait_start_ms: int | None = None
         self._wait_tags = 0
 
     def receive(self, tag: FlvTag) -> Action:
         """Decide about the next tag of the publisher."""
         self._tags_since_open += 1
+        if self._tags_since_open % _ROLL_CALL_TAGS == 0 and self._opened:
+            self._call_roll(tag.timestamp_ms)
         if self._is_plain_frame(tag):
             return Feed((tag,))
         if not tag.payload:
@@ -184,10 +234,15 @@ class Intake:
 
     def restart(self) -> None:
         """Forget the demuxer that was open: it failed. The next keyframe asks for another one."""
-        self._opened = {}
-        self._headers_differ = False
-        self._plain_heads = {}
-        self._forget_held()
+        self._close()
+        self._start_waiting()
+
+    def refuse(self, header: TrackHeader) -> None:
+        """Do without a track whose header the demuxer does not take, until it has another; the demuxer did not open."""
+        key = (header.kind, header.track_id)
+        self._refused[key] = header
+        self._close()
+        self._set_header(key, None)
         self._start_waiting()
 
     def _is_plain_frame(self, tag: FlvTag) -> bool:
@@ -196,29 +251,34 @@ class Intake:
         The way round, with the header read in full, comes to the same, and takes four times as long.
         """
         payload = tag.payload
-        kind = self._plain_heads.get(payload[:2])
-        if kind != tag.tag_type or len(payload) <= _PLAIN_HEADER_BYTES:
+        key = self._plain_heads.get(payload[:2])
+        if key is None or key[0] != tag.tag_type or len(payload) <= _PLAIN_HEADER_BYTES:
             return False
         # The high byte of a composition time within a minute of zero.
-        return kind is TagType.AUDIO or payload[2] in (0x00, 0xFF)
+        if key is _MAIN_VIDEO and payload[2] not in (0x00, 0xFF):
+            return False
+        self._present.add(key)
+        return True
+
+    # What a tag is.
 
     def _receive_video(self, tag: FlvTag) -> Action:
         packets = parse_video(tag.payload)
         if not packets:
             return self._drop(DropReason.COMMAND_FRAME)
-        packet = self._track_zero(packets)
-        if packet is None:
-            return self._drop(DropReason.EXTRA_TRACK)
+        if len(packets) > 1:
+            return Split(tuple(_with_payload(tag, video.single_track(tag.payload, packet)) for packet in packets))
+        packet = packets[0]
         match packet.packet_type:
             case VideoPacketType.CODED_FRAMES | VideoPacketType.CODED_FRAMES_X:
-                dropped = self._check_frame(TagType.VIDEO, packet)
+                key = (TagType.VIDEO, packet.track_id)
+                dropped = self._check_frame(key, tag, packet)
                 if dropped is not None:
                     return dropped
                 if abs(packet.composition_time_ms) > COMPOSITION_TIME_MAX_MS:
                     return self._drop(DropReason.COMPOSITION_TIME, f"{packet.composition_time_ms} ms")
-                is_keyframe = packet.frame_type == FrameType.KEY
                 canonical = _with_payload(tag, video.single_track(tag.payload, packet))
-                return self._receive_frame(canonical, TagType.VIDEO, is_keyframe=is_keyframe)
+                return self._receive_frame(canonical, key, can_start=packet.frame_type == FrameType.KEY)
             case VideoPacketType.SEQUENCE_START:
                 return self._receive_header(tag, TagType.VIDEO, packet)
             case VideoPacketType.SEQUENCE_END:
@@ -231,16 +291,17 @@ class Intake:
 
     def _receive_audio(self, tag: FlvTag) -> Action:
         packets = parse_audio(tag.payload)
-        packet = self._track_zero(packets)
-        if packet is None:
-            return self._drop(DropReason.EXTRA_TRACK)
+        if len(packets) > 1:
+            return Split(tuple(_with_payload(tag, audio.single_track(tag.payload, packet)) for packet in packets))
+        packet = packets[0]
         match packet.packet_type:
             case AudioPacketType.CODED_FRAMES:
-                dropped = self._check_frame(TagType.AUDIO, packet)
+                key = (TagType.AUDIO, packet.track_id)
+                dropped = self._check_frame(key, tag, packet)
                 if dropped is not None:
                     return dropped
                 canonical = _with_payload(tag, audio.single_track(tag.payload, packet))
-                return self._receive_frame(canonical, TagType.AUDIO, is_keyframe=False)
+                return self._receive_frame(canonical, key, can_start=True)
             case AudioPacketType.SEQUENCE_START:
                 return self._receive_header(tag, TagType.AUDIO, packet)
             case AudioPacketType.SEQUENCE_END:
@@ -248,80 +309,127 @@ class Intake:
             case _:
                 return self._drop(DropReason.METADATA)
 
-    def _track_zero(self, packets: list[_Packet]) -> _Packet | None:
-        """Pick the track that we carry out of a message; the others are counted."""
-        if len(packets) > 1:
-            self.drops[DropReason.EXTRA_TRACK] += len(packets) - 1
-        for packet in packets:
-            if packet.track_id == 0:
-                return packet
-        return None
-
     def _receive_header(self, tag: FlvTag, kind: TagType, packet: VideoPacket | AudioPacket) -> Action:
+        codec = packet.codec
+        if codec in CODECS_WITHOUT_HEADER:
+            # FFmpeg sends one all the same, of no bytes.
+            return self._drop(DropReason.EMPTY, codec)
+        key = (kind, packet.track_id)
         record = tag.payload[packet.start : packet.end]
-        known = self._headers.get(kind)
-        if known is not None and known.codec == packet.codec and known.record == record:
-            return self._drop(DropReason.REPEATED_HEADER)
-        # Whatever the new one is worth, what follows it is not in the form that the old one described.
-        self._headers.pop(kind, None)
-        self._forget_held(kind)
+        header: TrackHeader | None = None
         action: Action = _HOLD
         try:
-            config = parse_config(packet.codec, record)
-            self._headers[kind] = TrackHeader(kind, packet.codec, record, config)
+            if codec not in _CODECS[kind]:
+                raise UnsupportedCodecError(codec)
+            record = canonical_record(codec, record)
+            known = self._headers.get(key)
+            if known is not None and known.codec == codec and known.record == record:
+                return self._drop(DropReason.REPEATED_HEADER)
+            if known is None and self._is_full(kind):
+                return self._drop(DropReason.EXTRA_TRACK, f"track {packet.track_id}")
+            header = TrackHeader(kind, codec, record, parse_config(codec, record), packet.track_id)
         except UnsupportedCodecError as exc:
             action = self._drop(DropReason.UNSUPPORTED_CODEC, exc.codec)
         except CodecConfigError as exc:
             action = self._drop(DropReason.BAD_CODEC_CONFIG, str(exc))
-        if self._opened:
-            self._compare_headers()
+        # Whatever the new one is worth, what follows it is not in the form that the old one described.
+        self._set_header(key, header)
         return action
 
-    def _check_frame(self, kind: TagType, packet: VideoPacket | AudioPacket) -> Drop | None:
+    def _check_frame(self, key: _Key, tag: FlvTag, packet: VideoPacket | AudioPacket) -> Drop | None:
         """Say why a frame cannot be decoded whatever is opened, or None."""
         if packet.start >= packet.end:
             return self._drop(DropReason.EMPTY)
-        header = self._headers.get(kind)
-        if header is not None and header.codec == packet.codec:
+        codec = packet.codec
+        if codec not in _CODECS[key[0]]:
+            return self._drop(DropReason.UNSUPPORTED_CODEC, codec)
+        header = self._headers.get(key)
+        if codec in CODECS_WITHOUT_HEADER:
+            return self._read_frame_header(key, codec, tag.payload[packet.start : packet.end], header)
+        if header is not None and header.codec == codec:
             return None
-        if packet.codec not in CODECS:
-            return self._drop(DropReason.UNSUPPORTED_CODEC, packet.codec)
-        return self._drop(DropReason.NO_HEADER, packet.codec)
+        return self._drop(DropReason.NO_HEADER, codec)
 
-    def _receive_frame(self, tag: FlvTag, kind: TagType, *, is_keyframe: bool) -> Action:
+    def _read_frame_header(self, key: _Key, codec: str, frame: bytes, known: TrackHeader | None) -> Drop | None:
+        """Take a frame for its own sequence header where the codec has none; say why it is not fit for it, or None."""
+        try:
+            config = parse_config(codec, frame)
+        except UnsupportedCodecError as exc:
+            return self._drop(DropReason.UNSUPPORTED_CODEC, exc.codec)
+        except CodecConfigError as exc:
+            return self._drop(DropReason.BAD_CODEC_CONFIG, str(exc))
+        if known is None and self._is_full(key[0]):
+            return self._drop(DropReason.EXTRA_TRACK, f"track {key[1]}")
+        if known is None or known.codec != codec or known.config != config:
+            refused = self._refused.get(key)
+            if refused is not None and (refused.codec, refused.config) == (codec, config):
+                return self._drop(DropReason.BAD_CODEC_CONFIG, codec)
+            self._set_header(key, TrackHeader(key[0], codec, frame, config, key[1]))
+        return None
+
+    def _is_full(self, kind: TagType) -> bool:
+        return sum(key[0] is kind for key in self._headers) >= self._limits.tracks_max
+
+    def _set_header(self, key: _Key, header: TrackHeader | None) -> None:
+        """Let a track begin anew with another sequence header, or end with a broken one."""
+        self._headers.pop(key, None)
+        if header is not None and header == self._refused.get(key):
+            header = None
+        self._started.discard(key)
+        self._gone.discard(key)
+        self._forget_held(key)
+        if header is not None:
+            self._headers[key] = header
+        if self._opened:
+            self._compare_tracks()
+
+    # What becomes of a frame.
+
+    def _receive_frame(self, tag: FlvTag, key: _Key, *, can_start: bool) -> Action:
         """Decide about a frame of a track whose header is known.
 
         Args:
             tag: The frame in its canonical framing.
-            kind: Its track.
-            is_keyframe: It is a video keyframe.
+            key: Its track.
+            can_start: A decoder can start with it.
         """
         if not self._opened:
-            return self._receive_while_closed(tag, kind, is_keyframe=is_keyframe)
-        if not self._headers_differ:
+            return self._receive_while_closed(tag, key, can_start=can_start)
+        self._present.add(key)
+        if key not in self._started:
+            if not can_start:
+                return self._drop(DropReason.BEFORE_KEYFRAME)
+            self._started.add(key)
+            self._gone.discard(key)
+            self._compare_tracks()
+        if not self._tracks_differ:
             return Feed((tag,))
         # The tracks are not those of the demuxer that is open.
-        can_start = is_keyframe or TagType.VIDEO not in self._headers
-        if can_start and self._tags_since_open >= self._limits.reopen_tags_min:
-            return self._open((tag,))
-        if self._headers[kind] == self._opened.get(kind):
+        lead = self._lead()
+        if can_start and lead in (key, None) and self._tags_since_open >= self._limits.reopen_tags_min:
+            self._close()
+            return self._receive_while_closed(tag, key, can_start=True)
+        if self._headers[key] == self._opened.get(key):
             return Feed((tag,))
-        if kind is TagType.AUDIO and self._has_waited(tag, self._limits.keyframe_wait_ms):
-            return self._open((tag,), without_video=True)
+        if key[0] is TagType.AUDIO and self._has_waited(tag, self._limits.keyframe_wait_ms):
+            self._close()
+            return self._open(((key, tag),))
         return self._drop(DropReason.BEFORE_KEYFRAME)
 
-    def _receive_while_closed(self, tag: FlvTag, kind: TagType, *, is_keyframe: bool) -> Action:
-        if kind is TagType.VIDEO and not (is_keyframe or self._keyframe_is_held):
+    def _receive_while_closed(self, tag: FlvTag, key: _Key, *, can_start: bool) -> Action:
+        if not can_start and key not in self._started:
             return self._drop(DropReason.BEFORE_KEYFRAME)
-        if is_keyframe and not self._keyframe_is_held:
-            self._keyframe_is_held = True
+        lead = self._lead()
+        if key == lead and key not in self._started:
             self._start_waiting()
             self._drop_held_before(tag.timestamp_ms)
-        self._held.append(tag)
+        self._started.add(key)
+        self._gone.discard(key)
+        self._held.append((key, tag))
         self._held_bytes += len(tag.payload)
         if self._may_open(tag):
-            return self._open(tuple(self._held), without_video=not self._keyframe_is_held)
-        if not self._keyframe_is_held:
+            return self._open(tuple(self._held))
+        if lead not in self._started:
             # Audio waits for video. What is shown before the keyframe is dropped then, so that a little is enough.
             self._drop_held_before(tag.timestamp_ms - self._limits.track_wait_ms)
         return _HOLD
@@ -330,39 +438,68 @@ class Intake:
         """Decide whether what is held is a stream, or all of one that will come in time."""
         if self._held_bytes > self._limits.held_bytes_max:
             return True
-        if self._keyframe_is_held:
-            is_complete = TagType.AUDIO in self._headers or self.metadata.lacks_audio or self._was_open
-            return is_complete or self._has_waited(tag, self._limits.track_wait_ms)
-        if TagType.VIDEO in self._headers:
+        lead = self._lead()
+        if lead is not None and lead not in self._started:
             return self._has_waited(tag, self._limits.keyframe_wait_ms)
-        is_complete = self.metadata.lacks_video or self._was_open
+        is_known = self._was_open or (
+            (lead is not None or self.metadata.lacks_video)
+            and (self.metadata.lacks_audio or any(kind is TagType.AUDIO for kind, _ in self._headers))
+        )
+        is_complete = is_known and self._headers.keys() - self._gone <= self._started
         return is_complete or self._has_waited(tag, self._limits.track_wait_ms)
 
-    def _open(self, frames: tuple[FlvTag, ...], *, without_video: bool = False) -> Open:
-        opened: dict[TagType, TrackHeader] = {
-            kind: self._headers[kind]
-            for kind in (TagType.VIDEO, TagType.AUDIO)
-            if kind in self._headers and not (without_video and kind is TagType.VIDEO)
-        }
-        self._opened = opened
+    def _open(self, frames: tuple[tuple[_Key, FlvTag], ...]) -> Open:
+        self._opened = {key: self._headers[key] for key in sorted(self._started, key=_rank)}
         self._was_open = True
         self._tags_since_open = 0
+        self._present = set(self._opened)
+        self._missing_since_ms.clear()
+        self._roll_call_ms = frames[-1][1].timestamp_ms
         self._forget_held()
-        self._compare_headers()
-        headers = tuple(
-            FlvTag(header.kind, frames[0].timestamp_ms, _SEQUENCE_HEADERS[header.kind](header.codec, header.record))
-            for header in opened.values()
-        )
-        return Open(tuple(opened.values()), headers + frames, self.metadata.frame_rate)
+        self._compare_tracks()
+        time_ms = frames[0][1].timestamp_ms
+        headers = tuple(FlvTag(header.kind, time_ms, _header_payload(header)) for header in self._opened.values())
+        tags = tuple(tag for key, tag in frames if key in self._opened)
+        return Open(tuple(self._opened.values()), headers, tags, self.metadata.frame_rate)
 
-    def _compare_headers(self) -> None:
+    def _close(self) -> None:
+        """Have no demuxer open; what comes next is held until another one can be."""
+        self._opened = {}
+        self._tracks_differ = False
+        self._plain_heads = {}
+        self._forget_held()
+        # Sound can go on anywhere, pictures with a keyframe alone.
+        self._started = {key for key in self._started if key[0] is TagType.AUDIO}
+
+    def _lead(self) -> _Key | None:
+        """The video track that the others wait for, if there is one that has not stopped."""
+        return min((key for key in self._headers if key[0] is TagType.VIDEO and key not in self._gone), default=None)
+
+    def _compare_tracks(self) -> None:
         """Note whether the tracks are those of the demuxer that is open; if not, waiting for a keyframe begins."""
-        differed = self._headers_differ
-        self._headers_differ = self._headers != self._opened
-        codecs = set() if self._headers_differ else {header.codec for header in self._opened.values()}
-        self._plain_heads = {head: kind for head, (kind, codec) in _PLAIN_HEADS.items() if codec in codecs}
-        if self._headers_differ and not differed:
+        differed = self._tracks_differ
+        self._tracks_differ = {key: self._headers[key] for key in self._started} != self._opened
+        open_codecs = {} if self._tracks_differ else {key: header.codec for key, header in self._opened.items()}
+        self._plain_heads = {head: key for head, (key, codec) in _PLAIN_HEADS.items() if open_codecs.get(key) == codec}
+        if self._tracks_differ and not differed:
             self._start_waiting()
+
+    def _call_roll(self, timestamp_ms: int) -> None:
+        """Find out which of the open tracks have stopped while others go on."""
+        for key in self._opened.keys() & self._started:
+            if key in self._present:
+                self._missing_since_ms.pop(key, None)
+                continue
+            limits = self._limits
+            gone_ms = limits.audio_gone_ms if key[0] is TagType.AUDIO else limits.video_gone_ms
+            if timestamp_ms - self._missing_since_ms.setdefault(key, self._roll_call_ms) >= gone_ms:
+                self._started.discard(key)
+                self._gone.add(key)
+                self._compare_tracks()
+        self._present.clear()
+        self._roll_call_ms = timestamp_ms
+
+    # What waits.
 
     def _start_waiting(self) -> None:
         self._wait_start_ms = None
@@ -377,20 +514,52 @@ class Intake:
         return waited_ms >= wait_ms or self._wait_tags >= self._limits.held_tags_max
 
     def _drop_held_before(self, timestamp_ms: int) -> None:
-        while self._held and self._held[0].timestamp_ms < timestamp_ms:
-            self._held_bytes -= len(self._held.popleft().payload)
-            self.drops[DropReason.BEFORE_KEYFRAME] += 1
+        """Drop sound before a time, and with their keyframe the pictures of a track that began well before it."""
+        if not self._held or self._held[0][1].timestamp_ms >= timestamp_ms:
+            return
+        early_ms = timestamp_ms - _KEYFRAMES_TOGETHER_MS
+        kept: list[tuple[_Key, FlvTag]] = []
+        for key, tag in self._held:
+            is_video = key[0] is TagType.VIDEO
+            if is_video and tag.timestamp_ms < early_ms:
+                self._started.discard(key)
+            if (is_video and key in self._started) or (not is_video and tag.timestamp_ms >= timestamp_ms):
+                kept.append((key, tag))
+        self.drops[DropReason.BEFORE_KEYFRAME] += len(self._held) - len(kept)
+        self._hold_only(kept)
 
-    def _forget_held(self, kind: TagType | None = None) -> None:
+    def _forget_held(self, forgotten: _Key | None = None) -> None:
         """Let go of the frames that are held, or of those of one track."""
-        kept = [tag for tag in self._held if kind is not None and tag.tag_type != kind]
+        self._hold_only([(key, tag) for key, tag in self._held if forgotten not in (key, None)])
+
+    def _hold_only(self, kept: list[tuple[_Key, FlvTag]]) -> None:
         self._held = deque(kept)
-        self._held_bytes = sum(len(tag.payload) for tag in kept)
-        self._keyframe_is_held = self._keyframe_is_held and kind is TagType.AUDIO
+        self._held_bytes = sum(len(tag.payload) for _, tag in kept)
 
     def _drop(self, reason: DropReason, detail: str = "") -> Drop:
         self.drops[reason] += 1
         return Drop(reason, detail)
+
+
+def has_multitrack_header(tag: FlvTag) -> bool:
+    """Say whether a tag, as the gate lets it through, belongs to a track other than 0."""
+    head = tag.payload[0]
+    if tag.tag_type == TagType.VIDEO:
+        return head & _VIDEO_MULTITRACK_MASK == _VIDEO_MULTITRACK
+    return head == _AUDIO_MULTITRACK
+
+
+def _rank(key: _Key) -> tuple[bool, int]:
+    """Video first, by id."""
+    return key[0] is TagType.AUDIO, key[1]
+
+
+def _header_payload(header: TrackHeader) -> bytes:
+    if header.kind is TagType.VIDEO:
+        return video.sequence_header(header.codec, header.track_id, header.record)
+    if header.codec in CODECS_WITHOUT_HEADER:
+        return audio.coded_frame(header.codec, header.track_id, header.record)
+    return audio.sequence_header(header.codec, header.track_id, header.record)
 
 
 def _with_payload(tag: FlvTag, payload: bytes) -> FlvTag:

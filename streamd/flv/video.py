@@ -9,8 +9,8 @@ import enum
 from typing import NamedTuple
 
 from streamd.errors import FlvError
-from streamd.flv.codec import H264, HEVC
-from streamd.flv.enhanced import TrackBody, read_fourcc, read_mod_ex, read_tracks
+from streamd.flv.codec import H264, HEVC, fourcc_bytes
+from streamd.flv.enhanced import MultitrackType, TrackBody, one_track, read_fourcc, read_mod_ex, read_tracks
 
 _IS_EX_HEADER = 0x80
 _FRAME_TYPE = 0x70
@@ -156,26 +156,43 @@ def _composition_time(payload: bytes, offset: int) -> int:
 
 
 def single_track(payload: bytes, packet: VideoPacket) -> bytes:
-    """Write one track's share as a tag of its own, without ModEx and multitrack.
+    """Write one track's share as a tag of its own, without ModEx, in the one form that its frames have.
+
+    Track 0 has no multitrack header. The other tracks have that of ``MultitrackType.ONE_TRACK``, as OBS sends them.
 
     Returns:
         ``payload`` itself where it is such a tag already.
     """
-    is_plain = not payload[0] & _IS_EX_HEADER or payload[0] & 0x0F < VideoPacketType.MULTITRACK
-    if is_plain:
+    packet_type = payload[0] & 0x0F
+    if not payload[0] & _IS_EX_HEADER:
+        # HEVC in its old form is for old players: libavformat does not read it.
+        is_single = packet.codec != HEVC
+    elif packet_type == VideoPacketType.MULTITRACK:
+        is_single = packet.track_id > 0 and payload[1] >> 4 == MultitrackType.ONE_TRACK
+    else:
+        is_single = packet_type != VideoPacketType.MOD_EX
+    if is_single:
         return payload
-    head = bytes((_IS_EX_HEADER | packet.frame_type << 4 | packet.packet_type,)) + packet.codec.encode()
+    body = payload[packet.start : packet.end]
     if packet.packet_type == VideoPacketType.CODED_FRAMES and packet.codec in _CODECS_WITH_COMPOSITION_TIME:
-        head += packet.composition_time_ms.to_bytes(_COMPOSITION_TIME_BYTES, "big", signed=True)
-    return head + payload[packet.start : packet.end]
+        body = packet.composition_time_ms.to_bytes(_COMPOSITION_TIME_BYTES, "big", signed=True) + body
+    return _extended(packet.frame_type, packet.packet_type, packet.codec, packet.track_id) + body
 
 
-def sequence_header(codec: str, record: bytes) -> bytes:
-    """Write the payload of a sequence header tag with an extended header.
+def sequence_header(codec: str, track_id: int, record: bytes) -> bytes:
+    """Write the payload of a sequence header tag with an extended header, as in ``single_track``.
 
     Args:
         codec: FourCC.
+        track_id: Multitrack id.
         record: Codec configuration record.
     """
-    head = _IS_EX_HEADER | FrameType.KEY << 4 | VideoPacketType.SEQUENCE_START
-    return bytes((head,)) + codec.encode() + record
+    return _extended(FrameType.KEY, VideoPacketType.SEQUENCE_START, codec, track_id) + record
+
+
+def _extended(frame_type: int, packet_type: VideoPacketType, codec: str, track_id: int) -> bytes:
+    """Write an extended header."""
+    head = _IS_EX_HEADER | frame_type << 4
+    if not track_id:
+        return bytes((head | packet_type,)) + fourcc_bytes(codec)
+    return bytes((head | VideoPacketType.MULTITRACK, one_track(packet_type))) + fourcc_bytes(codec) + bytes((track_id,))

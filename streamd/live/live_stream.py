@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamd.errors import MediaError, PublishError
@@ -27,17 +27,16 @@ if TYPE_CHECKING:
     from streamd.flv.tag import FlvTag
     from streamd.keys.admission import Admission
     from streamd.live.publisher import Publisher
-    from streamd.live.waiters import WaiterBudget
+    from streamd.live.waiters import Awaited, WaiterBudget
     from streamd.media.packet import Sample, Track
     from streamd.metrics import Metrics
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.packager.ladder import Variant
     from streamd.packager.rendition import Numbering, RenditionOptions
     from streamd.packager.segmenter import SegmenterOptions
 
 log = logging.getLogger(__name__)
 
-# The name of the one variant of a publisher that sends one: /live/{name}/main.m3u8.
-MAIN_VARIANT = "main"
 # What an operator reads of a stream within its reconnect window.
 WAITING_FOR_PUBLISHER = "the publisher's connection is gone; waiting for it to come back"
 
@@ -108,7 +107,8 @@ class LiveStream:
         self._parts = 0
         self._hls_viewers = HlsViewers()
         self._hls_viewers_counted = 0
-        self._header: tuple[tuple[Track, ...], bytes, datetime] | None = None
+        self._variants: tuple[Variant, ...] = ()
+        self._epoch = self.live_since
         self._is_resumed = False
         self._meter = StreamMeter()
         self._line = self._new_line()
@@ -132,37 +132,41 @@ class LiveStream:
 
     # -- what the media line makes ------------------------------------------------------------
 
-    def start_tracks(self, tracks: tuple[Track, ...], cmaf_header: bytes, epoch: datetime) -> None:
-        """Take a new CMAF header (``ChunkSink``)."""
-        self._header = (tracks, cmaf_header, epoch)
+    def start_tracks(self, variants: Sequence[Variant], direct: Variant, epoch: datetime) -> None:
+        """Take new CMAF headers (``ChunkSink``)."""
+        self._variants, self._epoch = tuple(variants), epoch
         if self._is_resumed:
             # The new publisher's timestamps begin again. Push formats have no word for that, so they end, and
             # players ask again.
             self._is_resumed = False
             self.flv.end()
             self.mp4.end()
-        self.flv.start(FlvWriter(tracks))
-        self.mp4.start(Fragmenter(tracks, cmaf_header))
-        for rendition in self._renditions():
-            rendition.set_header(cmaf_header, tracks)
+        self.flv.start(FlvWriter(direct.tracks))
+        self.mp4.start(Fragmenter(direct.tracks, direct.cmaf_header))
+        presentation = self.presentation
+        if presentation is None:
+            return
+        if presentation.renditions.keys() == {variant.name for variant in variants}:
+            for variant in variants:
+                presentation.renditions[variant.name].set_header(variant.cmaf_header, variant.tracks)
+        else:
+            first = next(iter(presentation.renditions.values()))
+            self.presentation = self._present(first.timing, presentation)
+            # Who waits for a rendition that is gone is answered that it is.
+            self._wake()
 
-    def add_chunk(self, chunk: CmafChunk, timing: PlaylistTiming) -> None:
+    def add_chunk(self, name: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
         """Take the next part and wake who waits for it (``ChunkSink``)."""
         presentation = self.presentation
         if presentation is None:
-            presentation = self.presentation = Presentation([self._start_rendition(timing)])
-        rendition = presentation.renditions[MAIN_VARIANT]
-        rendition.add(chunk, self._header[2] if self._header is not None else None)
+            presentation = self.presentation = self._present(timing, None)
+            self._note_playable(timing)
+        presentation.renditions[name].add(chunk, self._epoch)
         self._parts += 1
         self._metrics.parts_total.inc()
         if chunk.starts_segment:
             self._metrics.segments_total.inc()
         self._wake()
-
-    def _wake(self) -> None:
-        if self.presentation is not None:
-            renditions = self.presentation.renditions
-            self.waiters.wake(lambda awaited: renditions[awaited.variant].has_reached(awaited.until))
 
     def add_tags(self, tags: Sequence[FlvTag]) -> None:
         """Take frames as the publisher sent them (``ChunkSink``)."""
@@ -189,11 +193,32 @@ class LiveStream:
         if publisher is not None:
             publisher.kick(PublishError(f"The stream has ended: {error}" if isinstance(error, MediaError) else None))
 
-    def _start_rendition(self, timing: PlaylistTiming) -> Rendition:
-        assert self._header is not None, "tracks start before their first chunk"
-        tracks, cmaf_header, epoch = self._header
-        rendition = Rendition(MAIN_VARIANT, timing, self._options.rendition, self._numbering, epoch)
-        rendition.set_header(cmaf_header, tracks)
+    def _present(self, timing: PlaylistTiming, previous: Presentation | None) -> Presentation:
+        """Make the renditions of the variants that there are now, going on with those that were there before."""
+        numbering = self._numbering
+        known: Mapping[str, Rendition] = {}
+        if previous is not None:
+            known = previous.renditions
+            # Discontinuities are counted alike in all playlists of a stream (6.2.4), also by those that begin later.
+            numbering = next(iter(known.values())).next_numbering()
+        variants: list[Rendition] = []
+        audio: list[Rendition] = []
+        # However many there are, a stream holds no more.
+        options = self._options.rendition
+        options = replace(options, held_bytes_max=options.held_bytes_max // len(self._variants))
+        for variant in self._variants:
+            rendition = known.get(variant.name)
+            if rendition is None:
+                rendition = Rendition(variant.name, timing, options, numbering, self._epoch)
+            rendition.set_header(variant.cmaf_header, variant.tracks)
+            (audio if variant.is_alternative else variants).append(rendition)
+        for name, rendition in known.items():
+            # Its numbers are never used again, should it come back.
+            if all(variant.name != name for variant in self._variants):
+                self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
+        return Presentation(variants, audio)
+
+    def _note_playable(self, timing: PlaylistTiming) -> None:
         self._hls_viewers.window_s = float(WINDOW_TARGETS * timing.target_duration_s)
         elapsed_s = self._clock.monotonic() - self._started_at
         self._metrics.publish_to_playable_seconds.observe(elapsed_s)
@@ -201,13 +226,22 @@ class LiveStream:
             "stream.playable",
             extra={
                 "stream": self.name,
-                "codecs": ",".join(track.codec for track in tracks),
+                "codecs": ",".join(track.codec for track in self.tracks),
                 "target_duration_s": timing.target_duration_s,
                 "part_target_ms": timing.part_target_ms,
                 "after_s": round(elapsed_s, 3),
             },
         )
-        return rendition
+
+    def _wake(self) -> None:
+        """Wake the requests for what is there now."""
+        renditions = self.presentation.renditions if self.presentation is not None else {}
+
+        def is_reached(awaited: Awaited) -> bool:
+            rendition = renditions.get(awaited.variant)
+            return rendition is None or rendition.has_reached(awaited.until)
+
+        self.waiters.wake(is_reached)
 
     def _renditions(self) -> Iterable[Rendition]:
         return self.presentation.renditions.values() if self.presentation is not None else ()
@@ -215,7 +249,8 @@ class LiveStream:
     @property
     def tracks(self) -> tuple[Track, ...]:
         """The tracks as they are packaged now; empty before the first keyframe."""
-        return self._header[0] if self._header is not None else ()
+        tracks = (track for variant in self._variants for track in variant.sources)
+        return tuple({track.track_id: track for track in tracks}.values())
 
     # -- what the operator sees ----------------------------------------------------------------
 
@@ -291,7 +326,8 @@ class LiveStream:
 
     def _new_line(self) -> MediaLine:
         presentation = self.presentation
-        timing = presentation.renditions[MAIN_VARIANT].timing if presentation is not None else None
+        timing = next(iter(presentation.renditions.values())).timing if presentation is not None else None
+        is_split = any(variant.is_alternative for variant in self._variants)
         return MediaLine(
             self,
             options=self._options.segmenter,
@@ -299,6 +335,7 @@ class LiveStream:
             metrics=self._metrics,
             meter=self._meter,
             timing=timing,
+            split_audio=is_split if presentation is not None else None,
         )
 
     # -- the end --------------------------------------------------------------------------------

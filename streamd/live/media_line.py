@@ -1,6 +1,6 @@
 """The line of one frame: FLV tags in, CMAF chunks out.
 
-    tag → Intake (gate) → FlvDemuxer (PyAV) → Timeline → Segmenter → chunk → sink
+    tag → Intake (gate) → FlvDemuxer (PyAV) → Timeline → Ladder → Segmenter → chunk → sink
 
 Everything on it is synchronous and runs in the step of the loop in which the tags arrived; only
 opening a demuxer takes a thread for a few milliseconds, and tags queue meanwhile.
@@ -9,27 +9,28 @@ opening a demuxer takes a thread for a few milliseconds, and tags queue meanwhil
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from streamd.errors import DemuxError
-from streamd.flv.intake import Drop, DropReason, Feed, Hold, Intake, Open
+from streamd.errors import DemuxError, TrackRefusedError
+from streamd.flv.intake import Drop, DropReason, Feed, Hold, Intake, Open, Split, has_multitrack_header
 from streamd.flv.metadata import read_metadata
 from streamd.media.demux import FlvDemuxer
 from streamd.media.packet import TrackKind
 from streamd.media.timeline import START_MS, Timeline
-from streamd.packager.segmenter import Irregularity, Segmenter
+from streamd.packager.ladder import Ladder, Variant, decodes_everywhere, has_split_audio, plan_variants
+from streamd.packager.segmenter import Irregularity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.flv.tag import FlvTag
     from streamd.live.meter import StreamMeter
-    from streamd.media.packet import MediaPacket, Sample, Track
+    from streamd.media.packet import MediaPacket, Sample
     from streamd.metrics import Metrics
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.packager.segmenter import SegmenterOptions
@@ -48,20 +49,20 @@ _TELLING_DROPS = frozenset({DropReason.UNSUPPORTED_CODEC, DropReason.BAD_CODEC_C
 class ChunkSink(Protocol):
     """Where the line's output goes."""
 
-    def start_tracks(self, tracks: tuple[Track, ...], cmaf_header: bytes, epoch: datetime) -> None:
-        """Take a new CMAF header; every chunk from now on belongs to it.
+    def start_tracks(self, variants: Sequence[Variant], direct: Variant, epoch: datetime) -> None:
+        """Take new CMAF headers; every chunk from now on belongs to them.
 
         Args:
-            tracks: The tracks that it describes.
-            cmaf_header: ``ftyp`` + ``moov``.
+            variants: The renditions that there are from now on.
+            direct: What goes to viewers frame by frame.
             epoch: Wall time of tick 0 of the timeline of the chunks that follow.
         """
 
-    def add_chunk(self, chunk: CmafChunk, timing: PlaylistTiming) -> None:
-        """Take the next chunk."""
+    def add_chunk(self, name: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
+        """Take the next chunk of a rendition."""
 
     def add_tags(self, tags: Sequence[FlvTag]) -> None:
-        """Take frames of the tracks as the publisher sent them, before they are demuxed."""
+        """Take frames of the direct tracks as the publisher sent them, before they are demuxed."""
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
         """Take the same frames as samples, before they are cut into chunks."""
@@ -88,6 +89,14 @@ class LineTotals:
         self.irregularities += line.irregularities
 
 
+class _Opened(NamedTuple):
+    """A demuxer, and what is to be made of its tracks."""
+
+    demuxer: FlvDemuxer
+    variants: tuple[Variant, ...]
+    direct: Variant
+
+
 class MediaLine:
     """The media line of one publisher.
 
@@ -98,6 +107,7 @@ class MediaLine:
         metrics: Counted into.
         meter: Counted into.
         timing: The timing of a playlist that this line continues, or None where it starts one.
+        split_audio: Whether that playlist's audio is apart from its video, or None likewise.
     """
 
     def __init__(
@@ -109,6 +119,7 @@ class MediaLine:
         metrics: Metrics,
         meter: StreamMeter,
         timing: PlaylistTiming | None = None,
+        split_audio: bool | None = None,
     ) -> None:
         self._sink = sink
         self._options = options
@@ -120,7 +131,10 @@ class MediaLine:
         self._intake = Intake()
         self._demuxer: FlvDemuxer | None = None
         self._timeline: Timeline | None = None
-        self._segmenter: Segmenter | None = None
+        self._ladder: Ladder | None = None
+        self._split_audio = split_audio
+        self._direct_ids: dict[int, int] | None = None
+        self._silent_codecs: tuple[str, ...] = ()
         self._opening: asyncio.Task[None] | None = None
         self._held: list[FlvTag] = []
         self._held_bytes = 0
@@ -152,13 +166,16 @@ class MediaLine:
         if self._epoch is None:
             self._epoch = self._clock.now()
         batch: list[FlvTag] = []
-        for index, tag in enumerate(tags):
-            match self._intake.receive(tag):
+        unread = deque(tags)
+        while unread:
+            match self._intake.receive(unread.popleft()):
                 case Feed(admitted):
                     batch.extend(admitted)
+                case Split(parts):
+                    unread.extendleft(reversed(parts))
                 case Open() as opening:
                     self._demux(batch)
-                    self._hold(tags[index + 1 :])
+                    self._hold(unread)
                     self._open(opening)
                     return
                 case Drop(reason, detail):
@@ -180,7 +197,8 @@ class MediaLine:
     def faults(self) -> tuple[str, ...]:
         """What the broadcaster should change, in words; empty while all is well."""
         faults = [f"{reason.value.replace('_', ' ')}: dropped" for reason in DropReason if reason in self._drops_noted]
-        if self._segmenter is not None and self._segmenter.irregularities[Irregularity.LONG_GOP]:
+        faults += [f"{codec} sound is not played by browsers: use AAC" for codec in self._silent_codecs]
+        if self._ladder is not None and self._ladder.irregularities[Irregularity.LONG_GOP]:
             faults.append("keyframes come too seldom: set a keyframe interval of 2 s")
         return tuple(faults)
 
@@ -191,12 +209,12 @@ class MediaLine:
         self._is_finished = True
         if self._opening is not None:
             self._opening.cancel()
-        self._finish_segmenter()
+        self._finish_ladder()
         self._close_demuxer()
 
     # -- opening ------------------------------------------------------------------------------
 
-    def _hold(self, tags: Sequence[FlvTag]) -> None:
+    def _hold(self, tags: Collection[FlvTag]) -> None:
         self._held.extend(tags)
         self._held_bytes += sum(len(tag.payload) for tag in tags)
         if self._held_bytes > HELD_BYTES_MAX:
@@ -210,26 +228,64 @@ class MediaLine:
     async def _open_demuxer(self, opening: Open, epoch: datetime) -> None:
         try:
             # av.open costs 4 to 20 ms, which would be every other stream's delay.
-            demuxer = await asyncio.to_thread(FlvDemuxer.open, opening)
+            opened = await asyncio.to_thread(self._open_in_thread, opening)
             self._opening = None
             if self._is_finished:
-                demuxer.close()
+                opened.demuxer.close()
                 return
-            self._demuxer = demuxer
-            self._start_tracks(demuxer, epoch)
-            self._sink.add_tags(opening.tags[len(opening.tracks) :])
-            self._package(demuxer.opening_packets)
-            held, self._held, self._held_bytes = self._held, [], 0
-            self.receive(held)
+            self._start_tracks(opened, epoch)
+            self._sink.add_tags(self._direct_tags(opening.tags))
+            self._package(opened.demuxer.opening_packets)
+            self._receive_held()
+        except TrackRefusedError as exc:
+            # The others play on without it.
+            self._opening = None
+            self._note_drop(DropReason.BAD_CODEC_CONFIG, str(exc))
+            self._intake.refuse(opening.tracks[exc.index])
+            self._receive_held()
         except Exception as exc:  # noqa: BLE001  # the top of a task; the sink logs it once and ends the stream
             self._opening = None
             self._sink.fail(exc)
 
-    def _start_tracks(self, demuxer: FlvDemuxer, epoch: datetime) -> None:
-        self._finish_segmenter()
+    def _receive_held(self) -> None:
+        held, self._held, self._held_bytes = self._held, [], 0
+        self.receive(held)
+
+    def _open_in_thread(self, opening: Open) -> _Opened:
+        demuxer = FlvDemuxer.open(opening)
+        try:
+            if self._split_audio is None:
+                self._split_audio = has_split_audio(demuxer.tracks)
+            planned = plan_variants(demuxer.tracks, split_audio=self._split_audio)
+            headers = {variant.sources: demuxer.write_cmaf_header(variant.sources) for variant in planned}
+            # Frame by frame go the tracks that players without multitrack play (Enhanced RTMP v2, "Multitrack").
+            tracks = zip(opening.tracks, demuxer.tracks, strict=True)
+            sources = tuple(track for header, track in tracks if header.track_id == 0)
+            if sources and sources not in headers:
+                headers[sources] = demuxer.write_cmaf_header(sources)
+            variants = tuple(replace(variant, cmaf_header=headers[variant.sources]) for variant in planned)
+            return _Opened(demuxer, variants, Variant("direct", sources, cmaf_header=headers.get(sources, b"")))
+        except BaseException:
+            demuxer.close()
+            raise
+
+    def _start_tracks(self, opened: _Opened, epoch: datetime) -> None:
+        self._finish_ladder()
+        demuxer, variants, direct = opened
+        self._demuxer = demuxer
+        audio = (track.codec for track in demuxer.tracks if track.kind is TrackKind.AUDIO)
+        self._silent_codecs = tuple(codec for codec in dict.fromkeys(audio) if not decodes_everywhere(codec))
+        carried = {track.track_id for variant in variants for track in variant.sources}
+        for track in demuxer.tracks:
+            if track.track_id not in carried:
+                self._note_drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own")
+        # None where every track goes to viewers frame by frame under its own number, as is the rule.
+        self._direct_ids = None
+        if direct.sources != demuxer.tracks:
+            self._direct_ids = {track.track_id: number for number, track in enumerate(direct.sources, 1)}
         self._timeline = Timeline(demuxer.tracks)
-        self._segmenter = Segmenter(
-            demuxer.tracks,
+        self._ladder = Ladder(
+            variants,
             self._options,
             self._timing,
             starts_discontinuous=self._is_continuing,
@@ -239,7 +295,7 @@ class MediaLine:
         videos = (track.track_id for track in demuxer.tracks if track.kind is TrackKind.VIDEO)
         self._video_track_id = next(videos, None)
         # The first packet lands on START_MS of the timeline.
-        self._sink.start_tracks(demuxer.tracks, demuxer.cmaf_header, epoch - timedelta(milliseconds=START_MS))
+        self._sink.start_tracks(variants, direct, epoch - timedelta(milliseconds=START_MS))
 
     def _note_drop(self, reason: DropReason, detail: str) -> None:
         self._metrics.tags_dropped_total.labels(reason.value).inc()
@@ -253,7 +309,7 @@ class MediaLine:
     def _demux(self, batch: list[FlvTag]) -> None:
         if not batch or self._demuxer is None:
             return
-        self._sink.add_tags(batch)
+        self._sink.add_tags(self._direct_tags(batch))
         try:
             packets = self._demuxer.demux(batch)
         except DemuxError as exc:
@@ -268,32 +324,44 @@ class MediaLine:
         self._package(packets)
 
     def _package(self, packets: Sequence[MediaPacket]) -> None:
-        timeline, segmenter = self._timeline, self._segmenter
-        if timeline is None or segmenter is None:
+        timeline, ladder = self._timeline, self._ladder
+        if timeline is None or ladder is None:
             return
         samples: list[Sample] = []
         for packet in packets:
             if packet.track_id == self._video_track_id:
                 self._meter.note_video(packet)
             samples += timeline.place(packet)
-        self._sink.add_samples(samples)
+        self._sink.add_samples(self._direct_samples(samples))
         for sample in samples:
-            for chunk in segmenter.push(sample):
-                self._emit(chunk, segmenter)
+            for name, chunk in ladder.push(sample):
+                self._emit(name, chunk, ladder)
 
-    def _emit(self, chunk: CmafChunk, segmenter: Segmenter) -> None:
-        assert segmenter.timing is not None, "a segmenter decides its timing before its first chunk"
-        self._timing = segmenter.timing
-        self._sink.add_chunk(chunk, segmenter.timing)
+    def _direct_tags(self, tags: Sequence[FlvTag]) -> Sequence[FlvTag]:
+        if self._direct_ids is None:
+            return tags
+        # The gate leaves a multitrack header to those tracks alone that do not go out in this way.
+        return [tag for tag in tags if not has_multitrack_header(tag)]
 
-    def _finish_segmenter(self) -> None:
-        segmenter, timeline = self._segmenter, self._timeline
-        self._segmenter = self._timeline = None
-        if segmenter is not None:
-            for chunk in segmenter.finish():
-                self._emit(chunk, segmenter)
-            self._next_sequence_number = segmenter.next_sequence_number
-            for irregularity, count in segmenter.irregularities.items():
+    def _direct_samples(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        ids = self._direct_ids
+        if ids is None:
+            return samples
+        return [sample._replace(track_id=ids[sample.track_id]) for sample in samples if sample.track_id in ids]
+
+    def _emit(self, name: str, chunk: CmafChunk, ladder: Ladder) -> None:
+        assert ladder.timing is not None, "the timing is decided before the first chunk"
+        self._timing = ladder.timing
+        self._sink.add_chunk(name, chunk, ladder.timing)
+
+    def _finish_ladder(self) -> None:
+        ladder, timeline = self._ladder, self._timeline
+        self._ladder = self._timeline = None
+        if ladder is not None:
+            for name, chunk in ladder.finish():
+                self._emit(name, chunk, ladder)
+            self._next_sequence_number = ladder.next_sequence_number
+            for irregularity, count in ladder.irregularities.items():
                 self.irregularities[irregularity.value] += count
                 self._metrics.stream_irregularities_total.labels(irregularity.value).inc(count)
         if timeline is not None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TypeAlias
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeAlias
 
 import av
 from av.audio.stream import AudioStream
@@ -18,15 +19,22 @@ from streamd.cmaf.header import write_header
 from streamd.errors import DemuxError
 from streamd.media.packet import VIDEO_TIMESCALE, Track
 
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
 MediaStream: TypeAlias = VideoStream | AudioStream
 
+# Their sample entries (dac3, dec3) are made from a frame: the moov has to wait for one. What becomes of the frame
+# itself does not matter, for the moov is all that is kept.
+_CODECS_BY_FRAME = frozenset({"ac3", "eac3"})
 _MUXER_OPTIONS = {
-    # A moov without samples, at once, and nothing behind the last fragment.
-    "movflags": "empty_moov+default_base_moof+skip_trailer",
     "use_editlist": "0",
     "video_track_timescale": str(VIDEO_TIMESCALE),
     "fflags": "+bitexact",
 }
+# A moov without samples, at once or when there is a frame, and nothing behind the last fragment.
+_MOVFLAGS = "empty_moov+default_base_moof+skip_trailer"
+_MOVFLAGS_DELAYED = f"{_MOVFLAGS}+delay_moov"
 
 
 def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -> bytes:
@@ -34,26 +42,47 @@ def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -
 
     Args:
         streams: The demuxer's streams.
-        tracks: What they are to be called and counted in, parallel to ``streams``; ids count from 1.
+        tracks: What they are to be called and counted in, parallel to ``streams``; the ids in it count from 1,
+            whatever those of ``tracks`` are.
 
     Raises:
         DemuxError: libavformat has no sample entry for a codec, or its configuration does not make one.
     """
     output = io.BytesIO()
+    needs_frame = any(stream.codec_context.codec.canonical_name in _CODECS_BY_FRAME for stream in streams)
+    options = {**_MUXER_OPTIONS, "movflags": _MOVFLAGS_DELAYED if needs_frame else _MOVFLAGS}
     try:
-        with av.open(output, "w", format="mp4", options=_MUXER_OPTIONS) as muxer:
+        with av.open(output, "w", format="mp4", options=options) as muxer:
+            copies: list[MediaStream] = []
             for stream, track in zip(streams, tracks, strict=True):
                 copy = muxer.add_stream_from_template(stream, opaque=True)
                 if isinstance(copy, AudioStream):
                     # The muxer's audio timescale is the sample rate; probing may have made it the decoder's.
                     copy.sample_rate = track.timescale
+                    if track.channels:
+                        # Likewise; Chromium refuses Opus whose sample entry and dOps say different numbers.
+                        copy.codec_context.layout = f"{track.channels}c"
                 else:
                     # RFC 6381: the codecs parameter begins with the sample entry's name; HEVC has two to choose from.
                     copy.codec_context.codec_tag = track.codec.partition(".")[0]
                     # Probing learns the size from a decoder, which a damaged first frame keeps silent.
                     copy.width, copy.height = track.width, track.height
+                copies.append(copy)
             muxer.start_encoding()
+            if needs_frame:
+                _mux_frames(muxer, copies, tracks)
     except (FFmpegError, ValueError) as exc:
         # PyAV raises ValueError for a codec that MP4 has no sample entry for.
         raise DemuxError(f"libavformat cannot write the CMAF header: {exc}") from exc
     return write_header(output.getvalue())
+
+
+def _mux_frames(muxer: OutputContainer, copies: Sequence[MediaStream], tracks: Sequence[Track]) -> None:
+    """Mux a frame of each track whose codec configuration is one."""
+    for copy, track in zip(copies, tracks, strict=True):
+        if copy.codec_context.codec.canonical_name in _CODECS_BY_FRAME:
+            packet = av.Packet(track.codec_config)
+            packet.stream = copy
+            packet.pts = packet.dts = 0
+            packet.time_base = Fraction(1, track.timescale)
+            muxer.mux_one(packet)

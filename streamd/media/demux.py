@@ -18,7 +18,7 @@ from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from streamd.errors import DemuxError, LocalStateError
+from streamd.errors import DemuxError, LocalStateError, TrackRefusedError
 from streamd.flv.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
 from streamd.flv.tag import FlvTag, TagType, flv_header, previous_tag_size, tag_header
 from streamd.media.cmaf_header import MediaStream, write_cmaf_header
@@ -57,7 +57,6 @@ class FlvDemuxer:
 
     Attributes:
         tracks: The tracks, video first; ``track_id`` counts from 1.
-        cmaf_header: ``ftyp`` and ``moov`` for these tracks.
         opening_packets: The packets of the tags with which it was opened.
     """
 
@@ -67,8 +66,8 @@ class FlvDemuxer:
         self._packets = container.demux()
         self._is_closed = False
         self.tracks: tuple[Track, ...] = ()
-        self.cmaf_header = b""
         self.opening_packets: list[MediaPacket] = []
+        self._streams: list[MediaStream] = []
 
     @classmethod
     def open(cls, opening: Open) -> FlvDemuxer:
@@ -77,13 +76,15 @@ class FlvDemuxer:
         Blocks for 1 to 20 ms, most of it without the GIL: call it in a thread.
 
         Raises:
-            DemuxError: libavformat does not find the tracks in these tags, or their sizes are absurd.
+            DemuxError: libavformat does not find the tracks in these tags.
+            TrackRefusedError: Nobody knows the picture size of a track, and there are others.
         """
         source = _TagSource()
-        payload_bytes = sum(len(tag.payload) for tag in opening.tags)
+        tags = (*opening.headers, *opening.tags)
+        payload_bytes = sum(len(tag.payload) for tag in tags)
         probe_bytes = max(len(_MARKER) + payload_bytes, _PROBE_BYTES_MIN)
         source.start()
-        source.put(opening.tags)
+        source.put(tags)
         source.probe_markers = probe_bytes // len(_PROBE_MARKER) + 2
         try:
             container = av.open(
@@ -103,8 +104,9 @@ class FlvDemuxer:
                 _track(track_id, header, stream, opening.frame_rate_hint)
                 for track_id, (header, stream) in enumerate(zip(opening.tracks, streams, strict=True), 1)
             )
-            demuxer.cmaf_header = write_cmaf_header(streams, demuxer.tracks)
-            demuxer.opening_packets = demuxer._take(opening.tags)
+            demuxer._streams = streams
+            # Some codecs have a frame for a header, which makes their stream and is not to be played.
+            demuxer.opening_packets = demuxer._take(tags, skipped=len(opening.headers))
         except BaseException:
             demuxer.close()
             raise
@@ -126,15 +128,39 @@ class FlvDemuxer:
         self._source.put(tags)
         return self._take(tags)
 
+    def write_cmaf_header(self, tracks: Sequence[Track]) -> bytes:
+        """Write ``ftyp`` and ``moov`` for some of the tracks; they are numbered from 1 there, in this order.
+
+        Blocks for some milliseconds, as ``open`` does.
+
+        Raises:
+            TrackRefusedError: libavformat has no sample entry for a codec, or its configuration does not make one.
+            DemuxError: The same of the only track.
+            LocalStateError: It is closed.
+        """
+        if self._is_closed:
+            raise LocalStateError("the demuxer is closed")
+        try:
+            return write_cmaf_header([self._streams[track.track_id - 1] for track in tracks], tracks)
+        except DemuxError:
+            if len(tracks) == len(self.tracks) == 1:
+                raise
+            if len(tracks) == 1:
+                raise TrackRefusedError(tracks[0].track_id - 1, f"no CMAF header for {tracks[0].codec}") from None
+            for track in tracks:
+                self.write_cmaf_header([track])
+            raise
+
     def close(self) -> None:
         """Free what libavformat holds; again is no error."""
         if not self._is_closed:
             self._is_closed = True
             self._container.close()
 
-    def _take(self, tags: Sequence[FlvTag]) -> list[MediaPacket]:
-        """Read the packets of the batch that was put last."""
+    def _take(self, tags: Sequence[FlvTag], skipped: int = 0) -> list[MediaPacket]:
+        """Read the packets of the batch that was put last, but for those of its first ``skipped`` tags."""
         first_number = self._source.first_number
+        first_taken = first_number + skipped
         marker_number = first_number + len(tags)
         taken: list[MediaPacket] = []
         try:
@@ -149,6 +175,8 @@ class FlvDemuxer:
                 presentation = packet.pts
                 if number is None or presentation is None or not first_number <= number < marker_number:
                     break
+                if number < first_taken:
+                    continue
                 dts_ms = tags[number - first_number].timestamp_ms
                 taken.append(
                     MediaPacket(
@@ -243,9 +271,10 @@ def _options(probe_bytes: int, tracks: int) -> dict[str, str]:
 def _media_streams(container: InputContainer, headers: Sequence[TrackHeader]) -> list[MediaStream]:
     """Return the stream of each track, in their order."""
     found = list(container.streams)[_MARKER_STREAM + 1 :]
-    wanted = [VideoStream if header.kind is TagType.VIDEO else AudioStream for header in headers]
+    wanted = [(VideoStream if header.kind is TagType.VIDEO else AudioStream, header.track_id) for header in headers]
     streams = [stream for stream in found if isinstance(stream, VideoStream | AudioStream)]
-    if [type(stream) for stream in found] != wanted:
+    # libavformat takes the multitrack id for the stream's.
+    if [(type(stream), stream.id) for stream in found] != wanted:
         raise DemuxError(f"libavformat found {[stream.type for stream in found]} for {len(wanted)} tracks")
     return streams
 
@@ -255,7 +284,7 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, frame_rate_h
     if isinstance(stream, VideoStream):
         width, height = (config.width, config.height) if config.width else (stream.width, stream.height)
         if not width or not height:
-            raise DemuxError(f"no picture size in the configuration of {header.codec}")
+            raise TrackRefusedError(track_id - 1, f"no picture size in the configuration of {header.codec}")
         return Track(
             track_id=track_id,
             kind=TrackKind.VIDEO,

@@ -38,7 +38,7 @@ class Track:
     timescale: int
     """Ticks a second of the track: 90000 for video, the sample rate for audio."""
     codec_config: bytes = b""
-    """Decoder configuration as the publisher sent it: avcC, AudioSpecificConfig…"""
+    """Decoder configuration as the publisher sent it: avcC, AudioSpecificConfig…; a frame, where a codec has none."""
     width: int = 0
     """Coded picture width in pixels; 0 for audio."""
     height: int = 0
@@ -48,7 +48,8 @@ class Track:
     channels: int = 0
     """Audio channels; 0 for video."""
     frame_ticks: int = 0
-    """Samples in one audio frame (AAC-LC: 1024), by which audio is counted; 0 for video."""
+    """Samples in one audio frame (AAC-LC: 1024), by which audio is counted; 0 for video, and for audio whose frames
+    differ in length (Opus), which goes by its timestamps."""
 
 
 class MediaPacket(NamedTuple):

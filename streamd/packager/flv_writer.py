@@ -3,7 +3,8 @@
 Adobe Flash Video File Format Specification 10.1, Annex E (E.2 to E.5); Enhanced RTMP v2 for codecs newer than it.
 
 Timestamps are the publisher's, of which the low 32 bits are sent: a viewer who joins begins at whatever they say, as
-players of live FLV expect. H.264 is sent with the older header, however it came in, for few players know another.
+players of live FLV expect. H.264 and MP3 are sent with the older header, however they came in, for few players know
+another.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from streamd.amf import EcmaArray
 from streamd.amf0 import write_values
 from streamd.flv import audio, video
-from streamd.flv.codec import AAC, H264
+from streamd.flv.codec import AAC, CODECS_WITHOUT_HEADER, H264, MP3
 from streamd.flv.tag import FlvTag, TagType, flv_header, previous_tag_size, serialise, tag_header
 from streamd.media.packet import Track, TrackKind
 
@@ -27,7 +28,12 @@ _KEYFRAME = 0x10
 _CODEC_ID_AVC = 7
 _AVC_SEQUENCE_HEADER = bytes((_KEYFRAME | _CODEC_ID_AVC, video.VideoPacketType.SEQUENCE_START, 0, 0, 0))
 # E.4.2.1, SoundFormat.
-_SOUND_FORMAT_AAC = 10
+_SOUND_FORMATS = {AAC: 10, MP3: 2}
+# E.4.2.1: MP3, SoundRate 44 kHz for want of 48, SoundSize 16 bits, SoundType stereo; players ask the frames.
+_MP3_HEAD = b"\x2f"
+_MP3_CODECS = frozenset({"mp4a.6B", "mp4a.69"})
+# Of Enhanced RTMP: packet type and FourCC.
+_EXTENDED_HEADER_BYTES = 5
 _COMPOSITION_TIME_BYTES = 3
 
 
@@ -46,6 +52,7 @@ class FlvWriter:
         kinds = {track.kind for track in tracks}
         self.has_video = TrackKind.VIDEO in kinds
         self._is_h264 = any(_fourcc(track) == H264 for track in tracks)
+        self._is_mp3 = any(_fourcc(track) == MP3 for track in tracks)
         self._has_audio = TrackKind.AUDIO in kinds
         # Players take a header's place in the stream, not its time, for the moment from which it holds.
         self._headers = b"".join(serialise(FlvTag(*each)) for each in _header_tags(tracks))
@@ -81,6 +88,8 @@ class FlvWriter:
             body = payload
             if self._is_h264 and tag_type == TagType.VIDEO and payload[0] & _IS_EX_HEADER:
                 body = _plain_avc(payload)
+            elif self._is_mp3 and tag_type == TagType.AUDIO:
+                body = _MP3_HEAD + payload[_EXTENDED_HEADER_BYTES:]
             size = len(body)
             pieces += (tag_header(tag_type, timestamp_ms, size), body, previous_tag_size(size))
         return b"".join(pieces)
@@ -90,11 +99,12 @@ def _header_tags(tracks: Sequence[Track]) -> list[tuple[TagType, int, bytes]]:
     headers = [(TagType.SCRIPT, 0, write_values("onMetaData", _metadata(tracks)))]
     for track in tracks:
         if track.kind is TrackKind.AUDIO:
-            headers.append((TagType.AUDIO, 0, audio.sequence_header(_fourcc(track), track.codec_config)))
+            if _fourcc(track) not in CODECS_WITHOUT_HEADER:
+                headers.append((TagType.AUDIO, 0, audio.sequence_header(_fourcc(track), 0, track.codec_config)))
         elif _fourcc(track) == H264:
             headers.append((TagType.VIDEO, 0, _AVC_SEQUENCE_HEADER + track.codec_config))
         else:
-            headers.append((TagType.VIDEO, 0, video.sequence_header(_fourcc(track), track.codec_config)))
+            headers.append((TagType.VIDEO, 0, video.sequence_header(_fourcc(track), 0, track.codec_config)))
     return headers
 
 
@@ -115,15 +125,15 @@ def _metadata(tracks: Sequence[Track]) -> EcmaArray:
             if track.frame_rate_hint:
                 values["framerate"] = track.frame_rate_hint
         else:
-            values["audiocodecid"] = _SOUND_FORMAT_AAC if fourcc == AAC else number
+            values["audiocodecid"] = _SOUND_FORMATS.get(fourcc, number)
             values["audiosamplerate"] = track.timescale
             values["stereo"] = track.channels >= 2
     return values
 
 
 def _fourcc(track: Track) -> str:
-    """RFC 6381: the codecs parameter begins with the sample entry's name, which is the FourCC."""
-    return track.codec.partition(".")[0]
+    """RFC 6381: the codecs parameter begins with the sample entry's name, which is the FourCC but for MP3's."""
+    return MP3 if track.codec in _MP3_CODECS else track.codec.partition(".")[0]
 
 
 def _plain_avc(payload: bytes) -> bytes:

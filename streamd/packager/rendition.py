@@ -384,6 +384,11 @@ class Rendition:
         return self._options.low_latency
 
     @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks of its newest CMAF header; none before the first."""
+        return self._header.tracks if self._header is not None else ()
+
+    @property
     def first_msn(self) -> int:
         """Media Sequence Number of the first segment there ever was."""
         return self._first_msn

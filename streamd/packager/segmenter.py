@@ -18,14 +18,15 @@ the lead's timeline, and everything is decided by media time, never by a clock:
   comes later goes into the next part, whose ``tfdt`` tells the truth. When audio runs ahead of a lead
   that has stopped by ``LEAD_LAG_MS_MAX``, audio's time closes the parts until the lead comes back.
 
-The numbers of the playlist are decided once, before the first chunk (DESIGN.md, 11): see ``_decide``.
+The numbers of the playlist are decided once, before the first chunk (DESIGN.md, 11): see ``_decide``. Where a stream
+has several renditions, one segmenter decides for all of them, and ``SegmentStarts`` has their segments start together.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -47,6 +48,8 @@ WIRE_ROUNDING_MS = 2
 # A keyframe this much before the segment target still starts a segment: better 1 % short than a GOP
 # too long.
 SEGMENT_TOLERANCE_MS = 20
+# Starts of segments that are remembered for renditions that lag behind: some ten seconds.
+STARTS_KEPT = 8
 # Intervals that must agree before the end of a frame is predicted. A wrong prediction is absorbed
 # (see above), so a few are enough.
 STEADY_INTERVALS = 4
@@ -92,6 +95,38 @@ class Irregularity(enum.Enum):
     """Video before the first keyframe, which nothing can decode: dropped."""
 
 
+class SegmentStarts:
+    """When segments start in the renditions of one stream, so that they start at the same times.
+
+    There is no leader: which variant's keyframe comes first is the publisher's affair. Whoever starts a segment says
+    so here, and the others start theirs with the keyframe that belongs to it: the one that is shown at the same time,
+    for encoders reorder pictures differently.
+    """
+
+    def __init__(self) -> None:
+        # Milliseconds, in the order in which they came up; more than any track lags behind another.
+        self._starts_ms: deque[int] = deque(maxlen=STARTS_KEPT)
+
+    def add(self, time_ms: int) -> None:
+        """Note that a segment starts."""
+        if not self._is_known(time_ms):
+            self._starts_ms.append(time_ms)
+
+    def since_last(self, time_ms: int) -> int | None:
+        """Return how long before ``time_ms`` the last segment started: 0 for right then, ``None`` for never."""
+        if self._is_known(time_ms):
+            return 0
+        earlier = [start_ms for start_ms in self._starts_ms if start_ms < time_ms]
+        return time_ms - max(earlier) if earlier else None
+
+    def has_between(self, after_ms: int, until_ms: int) -> bool:
+        """Say whether a segment starts after one time and not after another."""
+        return any(after_ms < start_ms <= until_ms for start_ms in self._starts_ms)
+
+    def _is_known(self, time_ms: int) -> bool:
+        return any(abs(time_ms - start_ms) <= SEGMENT_TOLERANCE_MS for start_ms in self._starts_ms)
+
+
 class Segmenter:
     """Cuts the samples of one rendition.
 
@@ -102,6 +137,8 @@ class Segmenter:
         timing: Numbers of the playlist that this continues; without, they are decided from the stream.
         starts_discontinuous: The first chunk follows other media: a discontinuity.
         first_sequence_number: ``mfhd`` sequence number of the first chunk.
+        starts: Where other renditions' segments start; without, it is the only one.
+        decides: It decides the playlist's numbers; otherwise it waits for ``adopt``.
 
     Attributes:
         timing: Numbers of the playlist, ``None`` until they are decided; no chunk comes before.
@@ -117,6 +154,8 @@ class Segmenter:
         *,
         starts_discontinuous: bool = False,
         first_sequence_number: int = 1,
+        starts: SegmentStarts | None = None,
+        decides: bool = True,
     ) -> None:
         lead = next((track for track in tracks if track.kind is TrackKind.VIDEO), tracks[0])
         self.timing: PlaylistTiming | None = None
@@ -124,6 +163,8 @@ class Segmenter:
         self.next_sequence_number = first_sequence_number
 
         self._options = options
+        self._starts = starts
+        self._decides = decides
         self._lead = _TrackQueue(lead)
         self._others = [_TrackQueue(track) for track in tracks if track is not lead]
         self._queues = {queue.track_id: queue for queue in (self._lead, *self._others)}
@@ -162,7 +203,7 @@ class Segmenter:
         self._segment_ticks_min = self._ticks(options.segment_target_ms - SEGMENT_TOLERANCE_MS)
         if timing is not None:
             self._set_timing(timing)
-        elif self._is_audio_only and lead.frame_ticks:
+        elif decides and self._is_audio_only and lead.frame_ticks:
             # Every frame is a random access point of known length: there is nothing to wait for.
             self._set_timing(self._decide(gop_ticks=0))
 
@@ -182,10 +223,21 @@ class Segmenter:
             self._lead_begin = sample.dts_ticks
         if self.timing is not None:
             return self._cut(sample)
+        if not self._decides and self._held_bytes > HELD_BYTES_MAX:
+            self.irregularities[Irregularity.HELD_BYTES] += 1
+            return []
         self._undecided.append(sample)
         self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
-        timing = self._try_decide(sample)
+        timing = self._try_decide(sample) if self._decides else None
         return [] if timing is None else self._release(timing)
+
+    def adopt(self, timing: PlaylistTiming) -> list[CmafChunk]:
+        """Take the numbers of the playlist that another segmenter of the stream decided.
+
+        Returns:
+            The chunks of what waited for them.
+        """
+        return self._release(timing) if self.timing is None else []
 
     def finish(self) -> list[CmafChunk]:
         """Close what is open: no sample follows.
@@ -323,10 +375,12 @@ class Segmenter:
             boundary = max(dts, self._position)
         if sample.is_keyframe:
             self._gop_ticks, self._keyframe_dts = dts - self._keyframe_dts, dts
-        if sample.is_keyframe and self._is_segment_due(boundary):
+        if sample.is_keyframe and self._is_segment_due(boundary, sample.pts_ticks):
             if boundary > self._position:
                 chunks.append(self._close(boundary))
             self._start_segment()
+            if self._starts is not None:
+                self._starts.add(sample.pts_ticks * 1000 // self._scale)
         elif (
             lead.samples
             and not self._cadence.is_steady
@@ -378,12 +432,18 @@ class Segmenter:
         next_end = end + self._cadence.interval
         return frames_ticks > self._part_ticks or next_end > self._position + self._part_ticks + self._rounding_ticks
 
-    def _is_segment_due(self, boundary: int) -> bool:
-        """Whether a keyframe that begins a part at ``boundary`` also begins a segment."""
+    def _is_segment_due(self, boundary: int, pts: int) -> bool:
+        """Whether a keyframe shown at ``pts``, with which a part begins at ``boundary``, begins a segment too."""
         assert self.timing is not None, "parts are cut only after the decision"
         if self._is_audio_only:
             return False  # Every frame is a keyframe: _close finds the best of the part boundaries.
         duration = boundary - self._segment_start
+        if self._starts is not None:
+            since_ms = self._starts.since_last(pts * 1000 // self._scale)
+            if not since_ms:
+                # The first of all, or with the others'. A start is used once, though every picture may be a keyframe.
+                return duration == 0 or duration > self._ticks(2 * SEGMENT_TOLERANCE_MS)
+            duration = max(duration, self._ticks(since_ms))
         if duration >= self._segment_ticks_min:
             return True
         if self.timing.target_duration_s == 1:
@@ -391,6 +451,15 @@ class Segmenter:
         # Sooner than wanted, to have segments that start with a keyframe: where the last one had to start
         # without, and where the next keyframe, a GOP on, would come too late for this one.
         return self._is_segment_off_key or duration + self._gop_ticks >= self._segment_ticks_limit
+
+    def _is_audio_segment_due(self, boundary: int) -> bool:
+        """Whether a part boundary is the one nearest to where a segment of audio alone, cut anywhere, should end."""
+        nearest = boundary + self._part_ticks // 2
+        if self._starts is None:
+            return nearest - self._segment_start >= self._segment_ticks_min
+        # Its last start may be half a part beside that of the video: the next one is later than a part after it.
+        after = self._segment_start + self._part_ticks
+        return self._starts.has_between(after * 1000 // self._scale, nearest * 1000 // self._scale)
 
     def _meet_gap(self, ticks: int) -> None:
         """Go on at ``ticks``, which is beyond the end of the open part, if that part is empty."""
@@ -453,8 +522,7 @@ class Segmenter:
         self.next_sequence_number += 1
         self._position = end
         self._starts_segment = False
-        if self._is_audio_only and end - self._segment_start + self._part_ticks // 2 >= self._segment_ticks_min:
-            # Audio alone may be cut anywhere: at the part boundary nearest to the segment target.
+        if self._is_audio_only and self._is_audio_segment_due(end):
             self._start_segment()
         self._is_discontinuous = False
         self._held_bytes = sum(

@@ -32,9 +32,18 @@ class CapsExMask(enum.IntFlag):
 
 
 # What the media line takes in Enhanced RTMP's form, and what of its extensions we read. It is passed on, not decoded.
-VIDEO_FOUR_CCS = {"avc1": FourCcInfoMask.CAN_FORWARD}
-AUDIO_FOUR_CCS = {"mp4a": FourCcInfoMask.CAN_FORWARD}
-CAPS_EX = CapsExMask(0)
+# Nanosecond offsets are read past and not kept, so that flag is not set.
+_FORWARDED = FourCcInfoMask.CAN_FORWARD
+VIDEO_FOUR_CCS = {"avc1": _FORWARDED, "hvc1": _FORWARDED, "av01": _FORWARDED, "vp09": _FORWARDED}
+AUDIO_FOUR_CCS = {
+    "mp4a": _FORWARDED,
+    "Opus": _FORWARDED,
+    "fLaC": _FORWARDED,
+    "ac-3": _FORWARDED,
+    "ec-3": _FORWARDED,
+    ".mp3": _FORWARDED,
+}
+CAPS_EX = CapsExMask.MULTITRACK | CapsExMask.MOD_EX
 
 
 # The properties of ``connect`` that speak of Enhanced RTMP.

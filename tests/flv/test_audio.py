@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streamd.errors import FlvError
-from streamd.flv.audio import AudioPacket, AudioPacketType, parse_audio, sequence_header, single_track
+from streamd.flv.audio import AudioPacket, AudioPacketType, coded_frame, parse_audio, sequence_header, single_track
 
 
 def only(payload: bytes) -> AudioPacket:
@@ -72,7 +72,7 @@ class TestExtendedHeader:
 
 
 class TestSingleTrack:
-    @pytest.mark.parametrize("payload", [b"\xaf\x01x", b"\x2fx", b"\x91Opusx"])
+    @pytest.mark.parametrize("payload", [b"\xaf\x01x", b"\x91Opusx", b"\x95\x01Opus\x01x"])
     def test_plain_tag_is_not_copied(self, payload: bytes) -> None:
         assert single_track(payload, only(payload)) is payload
 
@@ -85,11 +85,25 @@ class TestSingleTrack:
             (b"\x95\x01mp4a\x00x", b"\xaf\x01x"),
             (b"\x95\x01Opus\x00x", b"\x91Opusx"),
             (b"\x97\x02\x00\x00\x07\x01Opusx", b"\x91Opusx"),
+            (b"\x2fx", b"\x91.mp3x"),
+            (b"\x95\x11mp4a\x03\x00\x00\x01x", b"\x95\x01mp4a\x03x"),
+            (b"\x95\x21\xff\x00\x01\x02\x03\x00\x00\x01x", b"\x95\x01\xff\x00\x01\x02\x03x"),
         ],
     )
     def test_wrapping_is_taken_off(self, payload: bytes, plain: bytes) -> None:
         assert single_track(payload, only(payload)) == plain
 
-    @pytest.mark.parametrize(("codec", "payload"), [("mp4a", b"\xaf\x00\x12\x10"), ("Opus", b"\x90Opus\x12\x10")])
-    def test_sequence_header(self, codec: str, payload: bytes) -> None:
-        assert sequence_header(codec, b"\x12\x10") == payload
+    @pytest.mark.parametrize(
+        ("codec", "track_id", "payload"),
+        [
+            ("mp4a", 0, b"\xaf\x00\x12\x10"),
+            ("Opus", 0, b"\x90Opus\x12\x10"),
+            ("mp4a", 2, b"\x95\x00mp4a\x02\x12\x10"),
+        ],
+    )
+    def test_sequence_header(self, codec: str, track_id: int, payload: bytes) -> None:
+        assert sequence_header(codec, track_id, b"\x12\x10") == payload
+
+    @pytest.mark.parametrize(("track_id", "payload"), [(0, b"\x91ac-3x"), (2, b"\x95\x01ac-3\x02x")])
+    def test_coded_frame(self, track_id: int, payload: bytes) -> None:
+        assert coded_frame("ac-3", track_id, b"x") == payload

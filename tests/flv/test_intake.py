@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.flv.codec import parse_config
 from streamd.flv.intake import (
     COMPOSITION_TIME_MAX_MS,
     Action,
@@ -14,19 +15,27 @@ from streamd.flv.intake import (
     Intake,
     IntakeLimits,
     Open,
+    Split,
+    TrackHeader,
+    has_multitrack_header,
 )
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.tag import FlvTag, TagType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 AVCC = bytes.fromhex("0142c01fffe1000b6742c01fd900780227e54001000568cb83cb20")
 OTHER_AVCC = bytes.fromhex("014d401fffe1000b674d401fd900780227e54001000568cb83cb20")
 ASC = b"\x11\x90"
 OTHER_ASC = b"\x12\x10"
 LIMITS = IntakeLimits(
-    track_wait_ms=1000, keyframe_wait_ms=5000, held_tags_max=400, held_bytes_max=5000, reopen_tags_min=4
+    track_wait_ms=1000,
+    keyframe_wait_ms=5000,
+    held_tags_max=400,
+    held_bytes_max=5000,
+    reopen_tags_min=4,
+    tracks_max=2,
 )
 
 
@@ -60,14 +69,14 @@ def opening(actions: Iterable[Action]) -> Open:
 
 
 def frames(action: Open) -> list[FlvTag]:
-    return list(action.tags[len(action.tracks) :])
+    return list(action.tags)
 
 
 def kinds(action: Open) -> list[TagType]:
     return [track.kind for track in action.tracks]
 
 
-def opened(tags: Iterable[FlvTag] = (aac_header(), avc_header(), key(0))) -> Intake:
+def opened(tags: Iterable[FlvTag] = (aac_header(), avc_header(), sound(0), key(0))) -> Intake:
     """A gate that has opened, long enough ago to open again."""
     intake = Intake(LIMITS)
     assert isinstance(receive(intake, tags)[-1], Open)
@@ -83,18 +92,18 @@ BOTH = [TagType.VIDEO, TagType.AUDIO]
 class TestOpening:
     def test_opens_with_the_first_keyframe_when_both_headers_are_in(self) -> None:
         intake = Intake(LIMITS)
-        actions = receive(intake, [aac_header(), avc_header(), key(40)])
-        assert actions[:2] == [Hold(), Hold()]
+        actions = receive(intake, [aac_header(), avc_header(), sound(40), key(40)])
+        assert actions[:3] == [Hold(), Hold(), Hold()]
         action = opening(actions)
         assert kinds(action) == BOTH
         assert [track.codec for track in action.tracks] == ["avc1", "mp4a"]
         assert [track.config.codec_string for track in action.tracks] == ["avc1.42c01f", "mp4a.40.2"]
         assert [track.record for track in action.tracks] == [AVCC, ASC]
-        assert action.tags == (
+        assert action.headers == (
             FlvTag(TagType.VIDEO, 40, b"\x90avc1" + AVCC),
             FlvTag(TagType.AUDIO, 40, b"\xaf\x00" + ASC),
-            key(40),
         )
+        assert action.tags == (sound(40), key(40))
 
     def test_feeds_from_then_on(self) -> None:
         intake = opened()
@@ -104,7 +113,7 @@ class TestOpening:
     def test_frame_rate_of_the_metadata_is_passed_on(self) -> None:
         intake = Intake(LIMITS)
         intake.metadata = StreamMetadata(frame_rate=29.97)
-        assert opening(receive(intake, [aac_header(), avc_header(), key(0)])).frame_rate_hint == 29.97
+        assert opening(receive(intake, [aac_header(), avc_header(), sound(0), key(0)])).frame_rate_hint == 29.97
 
     def test_frames_before_the_keyframe_are_dropped(self) -> None:
         intake = Intake(LIMITS)
@@ -124,10 +133,10 @@ class TestOpening:
 
     def test_header_that_changes_while_frames_are_held_lets_go_of_them(self) -> None:
         intake = Intake(LIMITS)
-        tags = [avc_header(), key(0), inter(33), avc_header(OTHER_AVCC), inter(66), aac_header(), key(99)]
+        tags = [avc_header(), key(0), inter(33), avc_header(OTHER_AVCC), inter(66), aac_header(), key(99), sound(99)]
         action = opening(receive(intake, tags))
         assert action.tracks[0].record == OTHER_AVCC
-        assert frames(action) == [key(99)]
+        assert frames(action) == [key(99), sound(99)]
 
     def test_video_header_that_changes_keeps_the_audio(self) -> None:
         intake = Intake(LIMITS)
@@ -165,9 +174,12 @@ class TestMissingTrack:
         intake.metadata = metadata
         assert isinstance(receive(intake, tags)[-1], Open)
 
-    def test_audio_header_without_frames_holds_nothing_up(self) -> None:
-        actions = receive(Intake(LIMITS), [aac_header(), avc_header(), key(0)])
-        assert kinds(opening(actions)) == BOTH
+    def test_audio_header_without_frames_is_no_audio(self) -> None:
+        """Players wait for ever for the sound of a track that has none."""
+        tags = [aac_header(), avc_header(), key(0), *(inter(ms) for ms in range(40, 2000, 40))]
+        action = opening(receive(Intake(LIMITS), tags))
+        assert kinds(action) == [TagType.VIDEO]
+        assert frames(action)[-1].timestamp_ms == 1000
 
     def test_keyframe_that_never_comes_leaves_the_audio(self) -> None:
         intake = Intake(LIMITS)
@@ -301,14 +313,22 @@ class TestDropping:
             (TagType.VIDEO, b"\x17\x02\x00\x00\x00", DropReason.SEQUENCE_END),
             (TagType.VIDEO, b"\x92avc1", DropReason.SEQUENCE_END),
             (TagType.AUDIO, b"\x92mp4a", DropReason.SEQUENCE_END),
-            (TagType.VIDEO, b"\x91hvc1\x00\x00\x00x", DropReason.UNSUPPORTED_CODEC),
-            (TagType.VIDEO, b"\x90hvc1\x01", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x91vvc1\x00\x00\x00x", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x90vp08\x01", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x91mp4ax", DropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x90hvc1\x01", DropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x91hvc1\x00\x00\x00x", DropReason.NO_HEADER),
+            (TagType.AUDIO, b"\x90Opusx", DropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x90ac-3", DropReason.EMPTY),
             (TagType.VIDEO, b"\x95av01\x80", DropReason.UNSUPPORTED_CODEC),
             (TagType.VIDEO, b"\x22\x00\x00", DropReason.UNSUPPORTED_CODEC),
-            (TagType.AUDIO, b"\x2f\xff\xfb", DropReason.UNSUPPORTED_CODEC),
-            (TagType.AUDIO, b"\x91Opusx", DropReason.UNSUPPORTED_CODEC),
-            (TagType.VIDEO, b"\xa6\x01avc1\x01\x00\x00\x00x", DropReason.EXTRA_TRACK),
-            (TagType.AUDIO, b"\x95\x01mp4a\x03x", DropReason.EXTRA_TRACK),
+            (TagType.AUDIO, b"\x3fx", DropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x2f\xff\xfb", DropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x91ec-3\x0b\x77" + bytes(6), DropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x91ec-3\x0b\x77\x00\x00\x00\x80\x00\x00", DropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x91Opusx", DropReason.NO_HEADER),
+            (TagType.VIDEO, b"\xa6\x01avc1\x01\x00\x00\x00x", DropReason.NO_HEADER),
+            (TagType.AUDIO, b"\x95\x01mp4a\x03x", DropReason.NO_HEADER),
         ],
     )
     def test_reason(self, tag_type: int, payload: bytes, reason: DropReason) -> None:
@@ -325,8 +345,8 @@ class TestDropping:
         assert action.reason is DropReason.NO_HEADER
 
     def test_codec_is_named(self) -> None:
-        assert opened().receive(FlvTag(TagType.VIDEO, 0, b"\x91hvc1\x00\x00\x00x")) == Drop(
-            DropReason.UNSUPPORTED_CODEC, "hvc1"
+        assert opened().receive(FlvTag(TagType.VIDEO, 0, b"\x91vvc1\x00\x00\x00x")) == Drop(
+            DropReason.UNSUPPORTED_CODEC, "vvc1"
         )
 
     @pytest.mark.parametrize("composition_time_ms", [COMPOSITION_TIME_MAX_MS, -COMPOSITION_TIME_MAX_MS])
@@ -339,11 +359,18 @@ class TestDropping:
         tag = FlvTag(TagType.VIDEO, 0, b"\x27\x01" + composition_time_ms.to_bytes(3, "big", signed=True) + b"x")
         assert opened().receive(tag) == Drop(DropReason.COMPOSITION_TIME, f"{composition_time_ms} ms")
 
-    def test_tracks_that_come_along_are_counted_one_by_one(self) -> None:
-        intake = opened()
-        payload = b"\x95\x11mp4a\x05\x00\x00\x01a\x00\x00\x00\x02bc\x06\x00\x00\x01d"
-        assert intake.receive(FlvTag(TagType.AUDIO, 7, payload)) == Feed((FlvTag(TagType.AUDIO, 7, b"\xaf\x01bc"),))
-        assert intake.drops == {DropReason.EXTRA_TRACK: 2}
+    @pytest.mark.parametrize("tag_type", [TagType.VIDEO, TagType.AUDIO])
+    def test_tracks_beyond_the_limit_are_dropped(self, tag_type: TagType) -> None:
+        intake = Intake(LIMITS)
+        codec, record = (b"avc1", AVCC) if tag_type is TagType.VIDEO else (b"mp4a", ASC)
+        head = b"\x96\x00" if tag_type is TagType.VIDEO else b"\x95\x00"
+        headers = [FlvTag(tag_type, 0, head + codec + bytes((track_id,)) + record) for track_id in range(1, 5)]
+        assert receive(intake, headers)[2:] == [Drop(DropReason.EXTRA_TRACK, f"track {n}") for n in (3, 4)]
+
+    def test_frames_of_mp3_beyond_the_limit_are_dropped(self) -> None:
+        intake = Intake(LIMITS)
+        frames = [FlvTag(TagType.AUDIO, 0, b"\x95\x01.mp3" + bytes((n,)) + b"\xff\xfb\x94\x64") for n in range(1, 4)]
+        assert receive(intake, frames) == [Hold(), Hold(), Drop(DropReason.EXTRA_TRACK, "track 3")]
 
 
 class TestCanonicalFraming:
@@ -365,11 +392,233 @@ class TestCanonicalFraming:
             [
                 FlvTag(TagType.VIDEO, 0, b"\x90avc1" + AVCC),
                 FlvTag(TagType.AUDIO, 0, b"\x90mp4a" + ASC),
+                FlvTag(TagType.AUDIO, 0, b"\x91mp4aa"),
                 FlvTag(TagType.VIDEO, 0, b"\x93avc1k"),
             ],
         )
-        assert opening(actions).tags == (
+        assert opening(actions).headers == (
             FlvTag(TagType.VIDEO, 0, b"\x90avc1" + AVCC),
             FlvTag(TagType.AUDIO, 0, b"\xaf\x00" + ASC),
-            FlvTag(TagType.VIDEO, 0, b"\x93avc1k"),
         )
+        assert opening(actions).tags == (sound(0), FlvTag(TagType.VIDEO, 0, b"\x93avc1k"))
+
+
+HEVC_RECORD = bytes.fromhex(
+    "0101600000009000000000003cf000fcfdf8f800000f03"
+    "a00001001840010c01ffff01600000030090000003000003003c959009"
+    "a10001002942010101600000030090000003000003003ca00a080c16595912930b9a020000030002000003003c10"
+    "a2000100064401c073c189"
+)
+MP3_FRAME = b"\xff\xfb\x94\x64x"
+
+
+def hevc_header(track_id: int) -> FlvTag:
+    return FlvTag(TagType.VIDEO, 0, b"\x96\x00hvc1" + bytes((track_id,)) + HEVC_RECORD)
+
+
+def hevc(timestamp_ms: int, track_id: int, *, is_key: bool = False) -> FlvTag:
+    """A frame of another track, in the form that OBS sends."""
+    head = b"\x96\x03hvc1" if is_key else b"\xa6\x03hvc1"
+    return FlvTag(TagType.VIDEO, timestamp_ms, head + bytes((track_id,)) + b"n")
+
+
+def other_sound(timestamp_ms: int, track_id: int, payload: bytes = b"a") -> FlvTag:
+    return FlvTag(TagType.AUDIO, timestamp_ms, b"\x95\x01mp4a" + bytes((track_id,)) + payload)
+
+
+def other_aac_header(track_id: int) -> FlvTag:
+    return FlvTag(TagType.AUDIO, 0, b"\x95\x00mp4a" + bytes((track_id,)) + ASC)
+
+
+def mp3(timestamp_ms: int, frame: bytes = MP3_FRAME) -> FlvTag:
+    return FlvTag(TagType.AUDIO, timestamp_ms, b"\x2f" + frame)
+
+
+def tracks(action: Open) -> list[tuple[str, int]]:
+    return [(track.codec, track.track_id) for track in action.tracks]
+
+
+TWO_AND_TWO = [avc_header(), hevc_header(1), aac_header(), other_aac_header(3)]
+
+
+class TestMultitrack:
+    """Enhanced RTMP v2, "Multitrack"."""
+
+    def test_opens_when_every_track_has_begun(self) -> None:
+        tags = [*TWO_AND_TWO, key(0), sound(0), hevc(0, 1), hevc(33, 1, is_key=True), inter(33), other_sound(40, 3)]
+        actions = receive(Intake(LIMITS), tags)
+        assert tracks(opening(actions)) == [("avc1", 0), ("hvc1", 1), ("mp4a", 0), ("mp4a", 3)]
+        assert opening(actions).headers == (
+            FlvTag(TagType.VIDEO, 0, b"\x90avc1" + AVCC),
+            FlvTag(TagType.VIDEO, 0, b"\x96\x00hvc1\x01" + HEVC_RECORD),
+            FlvTag(TagType.AUDIO, 0, b"\xaf\x00" + ASC),
+            FlvTag(TagType.AUDIO, 0, b"\x95\x00mp4a\x03" + ASC),
+        )
+        assert frames(opening(actions)) == [tag for tag in tags[4:] if tag != hevc(0, 1)]
+
+    def test_keyframe_of_another_track_may_come_first(self) -> None:
+        tags = [avc_header(), hevc_header(1), aac_header(), sound(0), hevc(0, 1, is_key=True), key(0)]
+        assert frames(opening(receive(Intake(LIMITS), tags))) == [sound(0), hevc(0, 1, is_key=True), key(0)]
+
+    def test_keyframe_long_before_the_leads_is_let_go(self) -> None:
+        tags = [avc_header(), hevc_header(1), aac_header(), hevc(0, 1, is_key=True), hevc(200, 1), key(400), sound(400)]
+        intake = Intake(LIMITS)
+        assert [type(action) for action in receive(intake, tags)][-2:] == [Hold, Hold]
+        action = intake.receive(hevc(433, 1, is_key=True))
+        assert isinstance(action, Open)
+        assert frames(action) == [key(400), sound(400), hevc(433, 1, is_key=True)]
+
+    def test_track_that_does_not_begin_is_waited_for_a_second(self) -> None:
+        tags = [*TWO_AND_TWO, key(0), sound(0), other_sound(0, 3), *(inter(ms) for ms in range(40, 2000, 40))]
+        action = opening(receive(Intake(LIMITS), tags))
+        assert tracks(action) == [("avc1", 0), ("mp4a", 0), ("mp4a", 3)]
+        assert frames(action)[-1].timestamp_ms == 1000
+
+    def test_track_that_begins_later_comes_in_with_the_leads_next_keyframe(self) -> None:
+        intake = opened()
+        actions = receive(intake, [hevc_header(1), hevc(40, 1), hevc(80, 1, is_key=True), inter(80), key(120)])
+        assert [type(action) for action in actions] == [Hold, Drop, Drop, Feed, Hold]
+        action = intake.receive(hevc(120, 1, is_key=True))
+        assert isinstance(action, Open)
+        assert tracks(action) == [("avc1", 0), ("hvc1", 1), ("mp4a", 0)]
+        assert frames(action) == [key(120), hevc(120, 1, is_key=True)]
+
+    def test_message_of_several_tracks_is_split(self) -> None:
+        intake = opened()
+        payload = b"\x95\x11mp4a\x05\x00\x00\x01a\x00\x00\x00\x02bc\x06\x00\x00\x01d"
+        action = intake.receive(FlvTag(TagType.AUDIO, 7, payload))
+        assert action == Split((other_sound(7, 5), FlvTag(TagType.AUDIO, 7, b"\xaf\x01bc"), other_sound(7, 6, b"d")))
+        assert isinstance(action, Split)
+        assert [type(each) for each in receive(intake, action.tags)] == [Drop, Feed, Drop]
+
+    def test_video_of_several_codecs_is_split(self) -> None:
+        payload = b"\x96\x23avc1\x00\x00\x00\x01khvc1\x01\x00\x00\x01n\xff\x00\x01\x02\x02\x00\x00\x01x"
+        action = opened().receive(FlvTag(TagType.VIDEO, 7, payload))
+        assert action == Split(
+            (
+                FlvTag(TagType.VIDEO, 7, b"\x93avc1k"),
+                hevc(7, 1, is_key=True),
+                FlvTag(TagType.VIDEO, 7, b"\x96\x03\xff\x00\x01\x02\x02x"),
+            )
+        )
+
+    def test_lowest_track_leads_where_there_is_no_track_0(self) -> None:
+        tags = [hevc_header(4), hevc_header(2), hevc(0, 4, is_key=True), hevc(0, 2, is_key=True)]
+        intake = Intake(LIMITS)
+        intake.metadata = StreamMetadata(lacks_audio=True)
+        assert tracks(opening(receive(intake, tags))) == [("hvc1", 2), ("hvc1", 4)]
+
+    @pytest.mark.parametrize(
+        ("tag", "expected"),
+        [
+            (key(0), False),
+            (sound(0), False),
+            (hevc(0, 1), True),
+            (hevc(0, 1, is_key=True), True),
+            (other_sound(0, 1), True),
+        ],
+    )
+    def test_frames_of_other_tracks_are_told_by_their_header(self, tag: FlvTag, expected: bool) -> None:
+        assert has_multitrack_header(tag) is expected
+
+
+class TestCodecWithoutHeader:
+    """MP3, AC-3 and E-AC-3 describe themselves in every frame."""
+
+    def test_first_frame_stands_for_the_header_and_is_played_as_well(self) -> None:
+        action = opening(receive(Intake(LIMITS), [avc_header(), mp3(0), key(0)]))
+        assert [track.config.codec_string for track in action.tracks] == ["avc1.42c01f", "mp4a.6B"]
+        assert action.headers[1] == FlvTag(TagType.AUDIO, 0, b"\x91.mp3" + MP3_FRAME)
+        assert frames(action) == [FlvTag(TagType.AUDIO, 0, b"\x91.mp3" + MP3_FRAME), key(0)]
+
+    def test_other_frames_of_the_same_kind_change_nothing(self) -> None:
+        intake = opened([avc_header(), mp3(0), key(0)])
+        assert isinstance(intake.receive(mp3(24, b"\xff\xfb\x54\x64y")), Feed)
+
+    def test_frame_of_another_kind_reopens_at_the_next_keyframe(self) -> None:
+        intake = opened([avc_header(), mp3(0), key(0)])
+        actions = receive(intake, [mp3(24, b"\xff\xfb\x90\x64y"), inter(40), key(80)])
+        assert [type(action) for action in actions] == [Drop, Feed, Open]
+        assert opening(actions).tracks[1].config.sample_rate == 44_100
+
+
+class TestStoppedTrack:
+    def fill(self, intake: Intake, tag: Callable[[int], FlvTag], start_ms: int, end_ms: int) -> list[Action]:
+        return receive(intake, [tag(ms) for ms in range(start_ms, end_ms, 20)])
+
+    def test_audio_that_stops_is_left_out_from_the_next_keyframe_on(self) -> None:
+        intake = opened()
+        actions = self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
+        assert {type(action) for action in actions} == {Feed}
+        action = intake.receive(key(LIMITS.audio_gone_ms + 1000))
+        assert isinstance(action, Open)
+        assert kinds(action) == [TagType.VIDEO]
+
+    def test_audio_that_comes_back_comes_in_with_a_keyframe(self) -> None:
+        intake = opened()
+        self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
+        receive(intake, [key(3000), *(inter(ms) for ms in range(3020, 3200, 20))])
+        actions = receive(intake, [sound(3200), inter(3200), key(3240), sound(3240)])
+        assert [type(action) for action in actions] == [Drop, Feed, Open, Feed]
+        assert kinds(opening(actions)) == BOTH
+
+    def test_audio_that_comes_back_before_a_keyframe_was_never_away(self) -> None:
+        intake = opened()
+        self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
+        assert receive(intake, [sound(3000), key(3000)]) == [Feed((sound(3000),)), Feed((key(3000),))]
+
+    def test_video_that_stops_leaves_the_audio(self) -> None:
+        intake = opened()
+        action = opening(self.fill(intake, sound, 20, LIMITS.video_gone_ms + 1000))
+        assert kinds(action) == [TagType.AUDIO]
+
+    def test_video_that_comes_back_begins_with_a_keyframe(self) -> None:
+        intake = opened()
+        self.fill(intake, sound, 20, LIMITS.video_gone_ms + 1000)
+        actions = receive(intake, [inter(6000), sound(6000), key(6020)])
+        assert [type(action) for action in actions] == [Drop, Feed, Open]
+        assert kinds(opening(actions)) == BOTH
+
+    def test_pause_shorter_than_that_changes_nothing(self) -> None:
+        intake = opened()
+        self.fill(intake, inter, 20, LIMITS.audio_gone_ms - 200)
+        assert receive(intake, [sound(1900), key(1920)]) == [Feed((sound(1900),)), Feed((key(1920),))]
+
+    def test_slides_seconds_apart_are_no_stop(self) -> None:
+        intake = opened()
+        for ms in range(0, 20_000, 20):
+            tag = key(ms) if ms % 4_000 == 0 else sound(ms)
+            assert intake.receive(tag) == Feed((tag,))
+
+    def test_jump_of_time_between_two_tracks_is_no_stop(self) -> None:
+        intake = opened()
+        for ms in range(0, 10_000, 40):
+            leap_ms = 3_600_000 if ms > 5_000 else 0
+            actions = receive(intake, [inter(ms + leap_ms), sound(ms)])
+            assert {type(action) for action in actions} == {Feed}
+        assert isinstance(intake.receive(key(10_000)), Feed)
+
+
+class TestRefusedTrack:
+    """The demuxer does not take what the gate let through."""
+
+    def test_others_play_on_without_it(self) -> None:
+        intake = opened([avc_header(), aac_header(), sound(0), key(0)])
+        intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)))
+        actions = receive(intake, [sound(20), key(40)])
+        assert actions[0] == Drop(DropReason.NO_HEADER, "mp4a")
+        assert kinds(opening(actions)) == [TagType.VIDEO]
+
+    def test_its_header_is_not_tried_again_but_another_one_is(self) -> None:
+        intake = opened([avc_header(), aac_header(), sound(0), key(0)])
+        intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)))
+        receive(intake, [aac_header(), key(40)])
+        assert intake.receive(sound(60)) == Drop(DropReason.NO_HEADER, "mp4a")
+        actions = receive(intake, [aac_header(OTHER_ASC), sound(80), inter(80), inter(90), key(100)])
+        assert kinds(opening(actions)) == BOTH
+
+    def test_frames_of_a_codec_without_header_are_dropped(self) -> None:
+        intake = opened([avc_header(), mp3(0), key(0)])
+        intake.refuse(TrackHeader(TagType.AUDIO, ".mp3", MP3_FRAME, parse_config(".mp3", MP3_FRAME)))
+        assert intake.receive(mp3(24)) == Drop(DropReason.BAD_CODEC_CONFIG, ".mp3")
+        assert isinstance(intake.receive(mp3(48, b"\xff\xfb\x90\x64y")), Hold)

@@ -193,11 +193,18 @@ class TestSingleTrack:
             (b"\xa7" + NANO_MOD_EX + b"\x01avc1\xff\xff\xdfnal", b"\xa1avc1\xff\xff\xdfnal"),
             (b"\xa6\x03avc1\x00nal", b"\xa3avc1nal"),
             (b"\x96\x11av01\x00\x00\x00\x03obu", b"\x91av01obu"),
+            (b"\x96\x11hvc1\x04\x00\x00\x06\x00\x00\x21nal", b"\x96\x01hvc1\x04\x00\x00\x21nal"),
+            (b"\x1c\x01\x00\x00\x21nal", b"\x91hvc1\x00\x00\x21nal"),
         ],
     )
     def test_wrapping_is_taken_off(self, payload: bytes, plain: bytes) -> None:
         assert single_track(payload, only(payload)) == plain
 
     def test_sequence_header_reads_back(self) -> None:
-        payload = sequence_header("hvc1", b"record")
+        payload = sequence_header("hvc1", 0, b"record")
         assert only(payload) == VideoPacket(1, VideoPacketType.SEQUENCE_START, "hvc1", 0, 0, 0, 5, 11)
+
+    def test_sequence_header_of_another_track_reads_back(self) -> None:
+        payload = sequence_header("hvc1", 3, b"record")
+        assert only(payload) == VideoPacket(1, VideoPacketType.SEQUENCE_START, "hvc1", 3, 0, 0, 7, 13)
+        assert single_track(payload, only(payload)) is payload

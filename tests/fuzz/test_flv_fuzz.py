@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamd.errors import CodecConfigError, DemuxError, FlvError, UnsupportedCodecError
+from streamd.errors import CodecConfigError, DemuxError, FlvError, TrackRefusedError, UnsupportedCodecError
 from streamd.flv.audio import parse_audio
 from streamd.flv.audio import single_track as single_audio_track
-from streamd.flv.codec import AAC, H264, parse_config
-from streamd.flv.intake import Drop, Feed, Intake, IntakeLimits, Open
+from streamd.flv.codec import (
+    AAC,
+    AUDIO_CODECS,
+    CODECS_WITHOUT_HEADER,
+    H264,
+    VIDEO_CODECS,
+    canonical_record,
+    parse_config,
+)
+from streamd.flv.intake import Drop, Feed, Intake, IntakeLimits, Open, Split
 from streamd.flv.tag import FlvReader, FlvTag, TagType
 from streamd.flv.video import parse_video
 from streamd.flv.video import single_track as single_video_track
 from streamd.media.demux import FlvDemuxer
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac
 
 SEEDS = h264_aac(1, bframes=2)[:24]
+VIDEO = tuple(VideoTrack(encoder) for encoder in ("libx265", "libsvtav1", "libvpx-vp9"))
+AUDIO = tuple(AudioTrack(encoder) for encoder in ("libopus", "flac", "ac3", "eac3", "libmp3lame"))
+CODED_FRAMES = 1
+# Several tracks, of several codecs.
+MANY = encoded((VideoTrack(), *VIDEO), (AudioTrack(), *AUDIO), 1)[:60]
 LIMITS = IntakeLimits(reopen_tags_min=8)
 HEADS = st.sampled_from(
     [
@@ -41,6 +56,12 @@ HEADS = st.sampled_from(
         b"\x91mp4a",
         b"\x95\x11mp4a\x00\x00\x00",
         b"\x94Opus",
+        b"\x96\x00av01\x01",
+        b"\x96\x01vp09\x01",
+        b"\x90hvc1",
+        b"\x95\x01.mp3\x01\xff\xfb\x94\x64",
+        b"\x91ac-3\x0b\x77",
+        b"\x90fLaC",
         b"",
     ]
 )
@@ -66,17 +87,53 @@ def test_headers_give_packets_inside_the_tag_or_an_error(payload: bytes) -> None
             single_audio_track(payload, audio)
 
 
-@given(st.sampled_from([H264, AAC]), st.binary(max_size=60))
-def test_configuration_records_give_values_or_an_error(codec: str, record: bytes) -> None:
-    with contextlib.suppress(CodecConfigError, UnsupportedCodecError):
-        config = parse_config(codec, record)
-        assert config.codec_string.isascii()
+def records() -> dict[str, bytes]:
+    """A record of each codec, as an encoder wrote it; a frame, where it has none."""
+    found = {H264: SEEDS[0].payload[5:], AAC: b"\x11\x90\x56\xe5\x00"}
+    for tag in (*encoded(VIDEO, (), 1), *encoded((), AUDIO, 1)):
+        packets = parse_video(tag.payload) if tag.tag_type == TagType.VIDEO else parse_audio(tag.payload)
+        for packet in packets:
+            if packet.packet_type == CODED_FRAMES if packet.codec in CODECS_WITHOUT_HEADER else packet.packet_type == 0:
+                found.setdefault(packet.codec, tag.payload[packet.start : packet.end])
+    return found
+
+
+RECORDS = records()
 
 
 @st.composite
-def mutated_streams(draw: st.DrawFn) -> list[FlvTag]:
+def broken_records(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A codec and its record with some bytes changed, left out or put in, or one that is made up."""
+    codec = draw(st.sampled_from(sorted(RECORDS)))
+    record = RECORDS[codec][:400]
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, len(record)))
+        end = draw(st.integers(start, min(len(record), start + 4)))
+        record = record[:start] + draw(st.binary(max_size=4)) + record[end:]
+    return codec, draw(st.just(record) | st.binary(max_size=60))
+
+
+def test_there_is_a_record_of_every_codec() -> None:
+    assert RECORDS.keys() == VIDEO_CODECS.keys() | AUDIO_CODECS.keys()
+    for codec, record in RECORDS.items():
+        parse_config(codec, canonical_record(codec, record))
+
+
+@settings(max_examples=500)
+@given(broken_records())
+def test_configuration_records_give_values_or_an_error(broken: tuple[str, bytes]) -> None:
+    codec, record = broken
+    with contextlib.suppress(CodecConfigError, UnsupportedCodecError):
+        config = parse_config(codec, canonical_record(codec, record))
+        assert config.codec_string.isascii()
+        assert config.width * config.height <= 139_264 * 256
+        assert 0 <= config.sample_rate <= 192_000
+
+
+@st.composite
+def mutated_streams(draw: st.DrawFn, seeds: tuple[FlvTag, ...] = SEEDS) -> list[FlvTag]:
     """An encoder's tags with some changed, cut, repeated, moved in time or made up."""
-    tags = list(SEEDS)
+    tags = list(seeds)
     for _ in range(draw(st.integers(1, 6))):
         index = draw(st.integers(0, len(tags) - 1))
         tag = tags[index]
@@ -101,7 +158,7 @@ def mutated_streams(draw: st.DrawFn) -> list[FlvTag]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(tags=mutated_streams(), batch=st.integers(1, 5))
+@given(tags=mutated_streams() | mutated_streams(MANY), batch=st.integers(1, 5))
 def test_gate_and_demuxer_give_packets_in_step_or_an_error(tags: list[FlvTag], batch: int) -> None:
     intake = Intake(LIMITS)
     demuxer: FlvDemuxer | None = None
@@ -116,20 +173,26 @@ def test_gate_and_demuxer_give_packets_in_step_or_an_error(tags: list[FlvTag], b
         pending.clear()
 
     try:
-        for tag in tags:
-            match intake.receive(tag):
+        unread = deque(tags)
+        while unread:
+            match intake.receive(unread.popleft()):
                 case Feed(fed):
                     pending += fed
+                case Split(shares):
+                    unread.extendleft(reversed(shares))
                 case Open() as opening:
                     flush()
                     if demuxer is not None:
                         demuxer.close()
-                    with contextlib.suppress(DemuxError):
-                        demuxer = FlvDemuxer.open(opening)
-                        continue
-                    demuxer = None
-                    intake.restart()
                     pending.clear()
+                    try:
+                        demuxer = None
+                        demuxer = FlvDemuxer.open(opening)
+                        demuxer.write_cmaf_header(demuxer.tracks)
+                    except TrackRefusedError as exc:
+                        intake.refuse(opening.tracks[exc.index])
+                    except DemuxError:
+                        intake.restart()
                 case Drop(_, detail):
                     assert detail.isprintable()
                 case _:

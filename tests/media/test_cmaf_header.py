@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def opened(tags: Iterable[FlvTag], metadata: StreamMetadata | None = None) -> FlvDemuxer:
+@dataclass(frozen=True)
+class Opened:
+    tracks: tuple[Track, ...]
+    cmaf_header: bytes
+
+
+def opened(tags: Iterable[FlvTag], metadata: StreamMetadata | None = None) -> Opened:
     intake = Intake()
     intake.metadata = metadata or StreamMetadata()
     opening = next(action for tag in tags if isinstance(action := intake.receive(tag), Open))
     demuxer = FlvDemuxer.open(opening)
+    header = demuxer.write_cmaf_header(demuxer.tracks)
     demuxer.close()
-    return demuxer
+    return Opened(demuxer.tracks, header)
 
 
 def find(data: bytes, *path: bytes) -> list[bytes]:
@@ -104,6 +112,7 @@ class TestPlayback:
         opening = next(action for action in actions if isinstance(action, Open))
         demuxer = FlvDemuxer.open(opening)
         packets = demuxer.opening_packets + demuxer.demux(list(tags[actions.index(opening) + 1 :]))
+        header = demuxer.write_cmaf_header(demuxer.tracks)
         demuxer.close()
         runs = []
         for track in demuxer.tracks:
@@ -120,7 +129,7 @@ class TestPlayback:
                     payloads=[packet.payload for packet in own],
                 )
             )
-        file = io.BytesIO(demuxer.cmaf_header + write_chunk(1, runs))
+        file = io.BytesIO(header + write_chunk(1, runs))
         with av.open(file, "r", format="mp4") as container:
             assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
             read = [packet for packet in container.demux() if packet.size]

@@ -90,7 +90,7 @@ class TestPackets:
     def test_equal_those_of_the_file(self, bframes: int, batch: int) -> None:
         tags = h264_aac(bframes=bframes)
         opening, fed = through_gate(tags)
-        assert plain(demux_all(tags, batch), ("video", "audio")) == as_file((*opening.tags, *fed))
+        assert plain(demux_all(tags, batch), ("video", "audio")) == as_file((*opening.headers, *opening.tags, *fed))
 
     def test_equal_those_of_a_file_of_video_alone(self) -> None:
         assert plain(demux_all(h264_only(bframes=2)), ("video",)) == as_file(h264_only(bframes=2))
@@ -290,7 +290,7 @@ class TestBrokenInput:
     def test_more_tracks_announced_than_there_are(self) -> None:
         opening, _ = through_gate(h264_aac())
         with pytest.raises(DemuxError, match="for 2 tracks"):
-            FlvDemuxer.open(Open(opening.tracks, (opening.tags[0], opening.tags[2]), 0.0))
+            FlvDemuxer.open(Open(opening.tracks, opening.headers[:1], opening.tags[:1], 0.0))
 
     @pytest.mark.parametrize(
         "body",
@@ -314,12 +314,12 @@ class TestBrokenInput:
         track = replace(opening.tracks[0], config=config)
         keyframe = FlvTag(TagType.VIDEO, 0, b"\x17\x01\x00\x00\x00" + b"\xff" * 40)
         with pytest.raises(DemuxError, match="no picture size"):
-            FlvDemuxer.open(Open((track,), (opening.tags[0], keyframe), 0.0))
+            FlvDemuxer.open(Open((track,), opening.headers, (keyframe,), 0.0))
 
     def test_error_of_libavformat_at_open_becomes_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(demux, "_PROBE_BYTES_MIN", 0)
         with pytest.raises(DemuxError, match="cannot open the stream"):
-            FlvDemuxer.open(Open((), (), 0.0))
+            FlvDemuxer.open(Open((), (), (), 0.0))
 
 
 class TestClose:

@@ -14,9 +14,21 @@ def test_it_awaits_each_renditions_first_segment() -> None:
     assert presentation.awaited_rendition() is high
     assert presentation.multivariant_playlist() is None
     feed(high, ChunkFeeder(), [2, 2])
+    feeder = ChunkFeeder()
+    feed(low, feeder, [1])
     assert presentation.awaited_rendition() is low
-    feed(low, ChunkFeeder(), [2, 2])
+    feed(low, feeder, [2])
     assert presentation.awaited_rendition() is None
+
+
+def test_a_rendition_that_has_not_begun_is_not_awaited() -> None:
+    high, low = start_rendition(name="high"), start_rendition(name="low")
+    presentation = Presentation([high, low])
+    feed(high, ChunkFeeder(), [2, 2])
+    assert presentation.awaited_rendition() is None
+    text = presentation.multivariant_playlist()
+    assert text is not None
+    assert b"low" not in text.plain.buffers[0]
 
 
 def test_variants_stand_in_order_of_preference() -> None:

@@ -58,7 +58,7 @@ def test_unwrapped_video_tag_means_the_same(
     assert plain[again.start : again.end] == payload[packet.start : packet.end]
 
 
-OPENING = h264_aac(bframes=2)[:3]
+OPENING = h264_aac(bframes=2)[:5]
 FRAME_HEADS = st.sampled_from(
     [
         b"\x17\x01",

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from streamd.amf import EcmaArray, Value
+from streamd.flv.codec import AUDIO_CODECS, VIDEO_CODECS
 from streamd.rtmp.capabilities import CapsExMask, ClientCapabilities, read_capabilities, server_properties
 
 
@@ -38,8 +39,8 @@ def test_a_long_list_of_codecs_is_cut() -> None:
 def test_the_server_says_the_same_in_the_old_form_and_the_new() -> None:
     properties = server_properties()
     assert properties == {
-        "fourCcList": ["avc1", "mp4a"],
-        "videoFourCcInfoMap": {"avc1": 4},
-        "audioFourCcInfoMap": {"mp4a": 4},
-        "capsEx": 0,
+        "fourCcList": ["avc1", "hvc1", "av01", "vp09", "mp4a", "Opus", "fLaC", "ac-3", "ec-3", ".mp3"],
+        "videoFourCcInfoMap": dict.fromkeys(VIDEO_CODECS, 4),
+        "audioFourCcInfoMap": dict.fromkeys(AUDIO_CODECS, 4),
+        "capsEx": 6,
     }

@@ -18,7 +18,7 @@ from streamd.errors import (
     ProtocolError,
     RtmpError,
 )
-from streamd.rtmp.capabilities import ClientCapabilities
+from streamd.rtmp.capabilities import AUDIO_FOUR_CCS, VIDEO_FOUR_CCS, ClientCapabilities
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
 from streamd.rtmp.events import (
@@ -164,8 +164,8 @@ class TestLogin:
         assert event.capabilities.four_ccs == ("av01", "hvc1")
         answered = session.answers()[-1].values[2]
         assert isinstance(answered, dict)
-        assert answered["fourCcList"] == ["avc1", "mp4a"]
-        assert answered["capsEx"] == 0.0
+        assert answered["fourCcList"] == [*VIDEO_FOUR_CCS, *AUDIO_FOUR_CCS]
+        assert answered["capsEx"] == 6.0
 
     @pytest.mark.parametrize(
         ("properties", "connected"),

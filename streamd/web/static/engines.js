@@ -36,6 +36,8 @@ export class HlsEngine {
   #mediaRepairs = [];
   #loadFailures = 0;
   #retryTimer = 0;
+  #restartTimer = 0;
+  #tracks = "";
   #advancedAt = performance.now();
   #hasEnd = false;
   #onEnded = () => this.#report("ended");
@@ -48,6 +50,7 @@ export class HlsEngine {
 
   load(url) {
     const { Events } = this.#Hls;
+    this.#tracks = "";
     const hls = new this.#Hls({
       lowLatencyMode: true,
       backBufferLength: BACK_BUFFER_S,
@@ -55,6 +58,7 @@ export class HlsEngine {
     });
     this.#hls = hls;
     hls.on(Events.ERROR, (_, data) => this.#onError(data));
+    hls.on(Events.BUFFER_CODECS, (_, tracks) => this.#onTracks(url, tracks));
     hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
       if (details.advanced) this.#advancedAt = performance.now();
       this.#hasEnd = !details.live;
@@ -67,10 +71,35 @@ export class HlsEngine {
     hls.attachMedia(this.#video);
   }
 
+  /**
+   * Sound or picture has come late, or stopped. Media Source Extensions make room for the tracks of the first
+   * initialization segment and for no others later, and hls.js 1.7 gives up: what follows needs a new player.
+   */
+  #onTracks(url, tracks) {
+    // An audio rendition comes and goes by itself.
+    const names = Object.keys(tracks).filter((name) => tracks[name]?.id === "main");
+    const known = this.#tracks;
+    this.#tracks = names.join() || known;
+    if (known === "" || known === this.#tracks) return;
+    this.#hls.stopLoad();
+    // What is buffered ends where the tracks change, and is played first.
+    const leftS = endOf(this.#video.buffered) - this.#video.currentTime;
+    this.#restartTimer = setTimeout(() => {
+      this.#restartTimer = 0;
+      const wasPlaying = !this.#video.paused;
+      this.#video.removeEventListener("ended", this.#onEnded);
+      this.#hls.destroy();
+      this.load(url);
+      // The <video> gets a new source, and that pauses it.
+      if (wasPlaying) this.#video.play().catch(() => {});
+    }, 1000 * (leftS > 0 ? leftS : 0));
+  }
+
   #onError(data) {
     const status = data.response?.code ?? 0;
     // Taken down: what is in the buffer is not to be played either.
     if (!data.fatal && status !== 410) return;
+    if (this.#restartTimer) return;
     if (FORMAT_ERRORS.has(data.details)) {
       this.#report("failed", { reason: "format", status });
     } else if (data.type === "networkError") {
@@ -149,6 +178,7 @@ export class HlsEngine {
 
   destroy() {
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#restartTimer);
     this.#video.removeEventListener("ended", this.#onEnded);
     this.#hls?.destroy();
     this.#hls = undefined;

@@ -1,0 +1,32 @@
+"""VPCodecConfigurationRecord, the body of a VP9 sequence header (VP Codec ISO Media File Format Binding 1.0)."""
+
+from __future__ import annotations
+
+from streamd.errors import CodecConfigError
+
+# It is a FullBox's content: version 1 and flags, then profile, level, depth and colours, and no initialization data.
+_RECORD_BYTES = 12
+_VERSION = b"\x01\x00\x00\x00"
+_PROFILE_MAX = 3
+# Level times ten.
+_LEVELS = frozenset({10, 11, 20, 21, 30, 31, 40, 41, 50, 51, 52, 60, 61, 62})
+_BIT_DEPTHS = frozenset({8, 10, 12})
+
+
+def parse(record: bytes) -> str:
+    """Read a vpcC, which does not say how large the picture is.
+
+    Returns:
+        RFC 6381: ``vp09.`` and profile, level and bit depth, each in two digits.
+
+    Raises:
+        CodecConfigError: Truncated, of another version, or with reserved values.
+    """
+    if len(record) < _RECORD_BYTES:
+        raise CodecConfigError(f"vpcC of {len(record)} bytes, {_RECORD_BYTES} needed")
+    if record[:4] != _VERSION:
+        raise CodecConfigError(f"vpcC that begins with 0x{record[:4].hex()}")
+    profile, level, bit_depth = record[4], record[5], record[6] >> 4
+    if profile > _PROFILE_MAX or level not in _LEVELS or bit_depth not in _BIT_DEPTHS:
+        raise CodecConfigError(f"vpcC with profile {profile}, level {level}, {bit_depth} bits")
+    return f"vp09.{profile:02}.{level:02}.{bit_depth:02}"

@@ -1,0 +1,103 @@
+"""What Chromium decodes of the codecs and tracks of Enhanced RTMP, on the watch page of a real server."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from streamd.flv.tag import FlvTag, TagType
+from tests.support.chromium import Playback, chromium, viewer
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
+from tests.support.tag_publisher import TagPublisher, publishing, repeated
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+    from tests.support.server import LiveServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+
+MEDIA_S = 4
+WATCH_S = 8
+LATE_MS = 8_000
+H264, AAC = VideoTrack(), AudioTrack()
+
+Tracks = tuple[tuple[VideoTrack, ...], tuple[AudioTrack, ...]]
+
+PLAYABLE: list[tuple[str, Tracks]] = [
+    ("av1-opus", ((VideoTrack("libsvtav1"),), (AudioTrack("libopus"),))),
+    ("vp9-opus", ((VideoTrack("libvpx-vp9"),), (AudioTrack("libopus"),))),
+    ("h264-flac", ((H264,), (AudioTrack("flac"),))),
+    ("opus-alone", ((), (AudioTrack("libopus"),))),
+    ("ladder", ((H264, VideoTrack("libx264", 160, 96)), (AAC,))),
+    ("languages", ((H264,), (AAC, AudioTrack("aac", 880)))),
+    # Sound that Chromium does not decode: the picture plays.
+    ("h264-ac3", ((H264,), (AudioTrack("ac3"),))),
+    ("h264-mp3", ((H264,), (AudioTrack("libmp3lame"),))),
+]
+SILENT = {"h264-ac3", "h264-mp3"}
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+async def watch(server: LiveServer, browser: Browser, name: str, tags: Iterable[FlvTag], seconds: float) -> Playback:
+    with TagPublisher(server.rtmp_port, server.issue_key(name)) as publisher, publishing(publisher, tags):
+        server.wait_until_playable(name)
+        async with viewer(browser) as watching:
+            await watching.open(f"{server.http_url}/watch/{name}")
+            await watching.wait_for_state("playing")
+            await watching.wait_until_moving(1)
+            got = await watching.watch(seconds)
+            assert await watching.data("engine") == "hls"
+            assert watching.errors == []
+    return got
+
+
+@pytest.mark.parametrize(("name", "tracks"), PLAYABLE, ids=[case[0] for case in PLAYABLE])
+async def test_plays(live_server: LiveServer, browser: Browser, name: str, tracks: Tracks) -> None:
+    tags = repeated(encoded(*tracks, MEDIA_S), 1000 * MEDIA_S)
+    got = await watch(live_server, browser, name, tags, WATCH_S)
+    assert got.played_s > WATCH_S - 1
+    assert (got.frames > 20 * WATCH_S) is bool(tracks[0])
+    assert (got.audio_bytes > 0) is (name not in SILENT)
+
+
+def is_audio(tag: FlvTag) -> bool:
+    return tag.tag_type == TagType.AUDIO
+
+
+@pytest.mark.parametrize(
+    ("name", "is_left_out"),
+    [
+        ("late-audio", lambda tag: is_audio(tag) and tag.timestamp_ms < LATE_MS),
+        ("late-video", lambda tag: not is_audio(tag) and tag.timestamp_ms < LATE_MS),
+    ],
+)
+async def test_track_that_is_late_is_seen_and_heard_without_a_reload(
+    live_server: LiveServer, browser: Browser, name: str, is_left_out: Callable[[FlvTag], bool]
+) -> None:
+    # Sequence headers come with every turn of the media, as with encoders that repeat them.
+    tags = (tag for tag in repeated(encoded((H264,), (AAC,), MEDIA_S), 1000 * MEDIA_S) if not is_left_out(tag))
+    got = await watch(live_server, browser, name, tags, 16)
+    assert got.played_s > 14
+    assert got.audio_bytes > 0
+    assert got.frames > 0
+
+
+async def test_audio_that_stops_does_not_stop_the_picture(live_server: LiveServer, browser: Browser) -> None:
+    media = itertools.takewhile(
+        lambda tag: tag.timestamp_ms < 60_000, repeated(encoded((H264,), (AAC,), MEDIA_S), 1000 * MEDIA_S)
+    )
+    tags = (tag for tag in media if not (is_audio(tag) and tag.timestamp_ms >= LATE_MS))
+    got = await watch(live_server, browser, "audio-stops", tags, 20)
+    # The player stands still until it learns that the sound is not late but over.
+    assert got.stood_still_s < 9
+    assert got.played_s > 10

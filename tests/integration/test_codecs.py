@@ -1,0 +1,303 @@
+"""Every codec and track of Enhanced RTMP through a real server: what its playlists say, and what players read."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+
+from streamd.flv.tag import FlvTag, TagType
+from tests.support import playback
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
+from tests.support.server import run_server, wait_until
+from tests.support.tag_publisher import TagPublisher, publishing, repeated
+from tests.support.tools import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.support.server import LiveServer
+
+pytestmark = pytest.mark.integration
+
+SECONDS = 8
+H264, HEVC, AV1, VP9 = (VideoTrack(encoder) for encoder in ("libx264", "libx265", "libsvtav1", "libvpx-vp9"))
+AAC, OPUS, FLAC, AC3, EAC3, MP3 = (
+    AudioTrack(encoder) for encoder in ("aac", "libopus", "flac", "ac3", "eac3", "libmp3lame")
+)
+
+Tracks = tuple[tuple[VideoTrack, ...], tuple[AudioTrack, ...]]
+
+CODECS: list[tuple[str, Tracks, str, list[str]]] = [
+    ("hevc", ((HEVC,), (AAC,)), "hvc1.1.6.L60.90,mp4a.40.2", ["aac", "hevc"]),
+    ("av1", ((AV1,), (OPUS,)), "av01.0.00M.08,Opus", ["av1", "opus"]),
+    ("vp9", ((VP9,), (OPUS,)), "vp09.00.11.08,Opus", ["opus", "vp9"]),
+    ("flac", ((H264,), (FLAC,)), "avc1.42c00d,fLaC", ["flac", "h264"]),
+    ("ac3", ((H264,), (AC3,)), "avc1.42c00d,ac-3", ["ac3", "h264"]),
+    ("eac3", ((H264,), (EAC3,)), "avc1.42c00d,ec-3", ["eac3", "h264"]),
+    ("mp3", ((H264,), (MP3,)), "avc1.42c00d,mp4a.6B", ["h264", "mp3"]),
+    ("opus-alone", ((), (OPUS,)), "Opus", ["opus"]),
+    ("flac-alone", ((), (FLAC,)), "fLaC", ["flac"]),
+    ("ac3-alone", ((), (AC3,)), "ac-3", ["ac3"]),
+    ("mp3-alone", ((), (MP3,)), "mp4a.6B", ["mp3"]),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    # All of a broadcast stays in its playlist.
+    with run_server(tmp_path_factory.mktemp("server"), hls__window_segments=20) as running:
+        yield running
+
+
+def probe(url: str) -> dict[str, int]:
+    """How many packets of each codec ffprobe reads from three seconds of a presentation."""
+    require("ffprobe")
+    command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", "stream=codec_name,nb_read_packets"]
+    command += ["-read_intervals", "%+3", "-count_packets", url]
+    run = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    streams = json.loads(run.stdout)["streams"]
+    return {stream["codec_name"]: int(stream["nb_read_packets"]) for stream in streams}
+
+
+def variants(playlist: str) -> list[tuple[str, str]]:
+    """CODECS and URI of each variant, in order."""
+    return re.findall(r'#EXT-X-STREAM-INF:.*CODECS="([^"]*)".*\n(.*)', playlist)
+
+
+def durations(server: LiveServer, name: str, rendition: str) -> list[float]:
+    text = server.get(f"/live/{name}/{rendition}.m3u8")[2].decode()
+    return [float(found) for found in re.findall(r"#EXTINF:([\d.]+)", text)]
+
+
+def dropped(server: LiveServer, reason: str) -> int:
+    text = server.admin_get("/metrics")
+    found = re.search(rf'^streamd_tags_dropped_total{{reason="{reason}"}} (\d+)', text, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+class TestOneTrackEach:
+    @pytest.mark.parametrize(("name", "tracks", "codecs", "found"), CODECS, ids=[case[0] for case in CODECS])
+    def test_plays_with_its_codecs_named(
+        self, server: LiveServer, name: str, tracks: Tracks, codecs: str, found: list[str]
+    ) -> None:
+        with TagPublisher(server.rtmp_port, server.issue_key(name)) as publisher:
+            publisher.send(encoded(*tracks, SECONDS))
+            assert variants(server.wait_until_playable(name))[0] == (codecs, "main.m3u8")
+            packets = probe(server.playlist_url(name))
+            assert sorted(packets) == found
+            assert all(count >= 25 for count in packets.values()), packets
+            assert publisher.is_open
+        followed = playback.follow(server.playlist_url(name), SECONDS, 20)
+        assert (followed.gaps, followed.faults, followed.discontinuities) == ([], [], 0)
+        played = playback.play(server.playlist_url(name), 3)
+        assert played.steps_back == []
+        assert (played.pictures > 60) is bool(tracks[0])
+        assert played.sounds > 20
+
+    @pytest.mark.parametrize("name", ["ac3", "mp3"])
+    def test_sound_that_browsers_do_not_decode_leaves_them_the_picture(self, server: LiveServer, name: str) -> None:
+        (tracks,) = (case[1] for case in CODECS if case[0] == name)
+        with TagPublisher(server.rtmp_port, server.issue_key(f"silent-{name}")) as publisher:
+            publisher.send(encoded(*tracks, SECONDS))
+            listed = variants(server.wait_until_playable(f"silent-{name}"))
+        assert len(listed) == 2
+        assert listed[-1] == ("avc1.42c00d", "main.m3u8")
+
+
+SMALL = VideoTrack("libx264", 160, 96)
+
+
+class TestMultitrack:
+    def test_video_tracks_are_variants_whose_segments_start_together(self, server: LiveServer) -> None:
+        with TagPublisher(server.rtmp_port, server.issue_key("ladder")) as publisher:
+            publisher.send(encoded((H264, SMALL, HEVC), (AAC,), SECONDS))
+            listed = variants(server.wait_until_playable("ladder"))
+            assert listed == [
+                ("avc1.42c00d,mp4a.40.2", "main.m3u8"),
+                ("avc1.42c00d,mp4a.40.2", "video1.m3u8"),
+                ("hvc1.1.6.L60.90,mp4a.40.2", "video2.m3u8"),
+            ]
+            names = ["main", "video1", "video2"]
+            texts = [server.get(f"/live/ladder/{name}.m3u8")[2].decode() for name in names]
+            for name in names:
+                followed = playback.follow(server.playlist_url("ladder", name), SECONDS - 2, 20)
+                assert (followed.gaps, followed.faults) == ([], [])
+        assert {tuple(durations(server, "ladder", name))[:3] for name in names} == {(2.0, 2.0, 2.0)}
+        for name, text in zip(names, texts, strict=True):
+            reported = re.findall(r'#EXT-X-RENDITION-REPORT:URI="(\w+)\.m3u8"', text)
+            assert sorted([name, *reported]) == names
+        assert len({tuple(re.findall(r"TARGETDURATION:\d+|PART-TARGET=[\d.]+", text)) for text in texts}) == 1
+
+    def test_audio_tracks_are_renditions_to_choose_from(self, server: LiveServer) -> None:
+        with TagPublisher(server.rtmp_port, server.issue_key("languages")) as publisher:
+            publisher.send(encoded((H264, SMALL), (AAC, AudioTrack("aac", 880), OPUS), SECONDS))
+            text = server.wait_until_playable("languages")
+            packets = probe(server.playlist_url("languages"))
+            for name in ("main", "audio0", "audio1", "audio2"):
+                followed = playback.follow(server.playlist_url("languages", name), SECONDS - 3, 20)
+                assert (followed.gaps, followed.faults) == ([], [])
+        media = re.findall(r'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="([^"]*)",.*DEFAULT=(\w+).*URI="(\w+)\.m3u8"', text)
+        assert media == [
+            ("audio-mp4a.40.2", "YES", "audio0"),
+            ("audio-mp4a.40.2", "NO", "audio1"),
+            ("audio-Opus", "YES", "audio2"),
+        ]
+        assert [codecs for codecs, _ in variants(text)] == [
+            "avc1.42c00d,mp4a.40.2",
+            "avc1.42c00d,mp4a.40.2",
+            "avc1.42c00d,Opus",
+            "avc1.42c00d,Opus",
+        ]
+        assert packets.keys() == {"h264", "aac", "opus"}
+
+    def test_http_flv_and_mp4_carry_the_first_track_of_each(self, server: LiveServer) -> None:
+        with TagPublisher(server.rtmp_port, server.issue_key("direct")) as publisher:
+            media = repeated(encoded((H264, SMALL), (AAC, OPUS), 4), 4_000)
+            with publishing(publisher, media):
+                server.wait_until_playable("direct")
+                for suffix in ("flv", "mp4"):
+                    with av.open(f"{server.http_url}/live/direct.{suffix}", timeout=(5.0, 5.0)) as container:
+                        assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
+                        packets = itertools.islice(container.demux(), 200)
+                        assert sum(packet.stream.type == "video" for packet in packets) > 50
+
+
+def is_audio(tag: FlvTag) -> bool:
+    return tag.tag_type == TagType.AUDIO
+
+
+def is_header(tag: FlvTag) -> bool:
+    """Of the older header."""
+    return tag.payload[1] == 0
+
+
+MEDIA_S = 20
+LATE_MS = 10_000
+
+SHAPES: list[tuple[str, Callable[[FlvTag], bool], list[set[str]]]] = [
+    # What is left out of a broadcast, and the tracks that its parts then have, one after another.
+    ("phantom-audio", lambda tag: is_audio(tag), [{"vide"}]),
+    ("audio-header-alone", lambda tag: is_audio(tag) and not is_header(tag), [{"vide"}]),
+    ("phantom-video", lambda tag: not is_audio(tag), [{"soun"}]),
+    ("late-audio", lambda tag: is_audio(tag) and tag.timestamp_ms < LATE_MS, [{"vide"}, {"vide", "soun"}]),
+    ("late-video", lambda tag: not is_audio(tag) and tag.timestamp_ms < LATE_MS, [{"soun"}, {"vide", "soun"}]),
+    ("audio-stops", lambda tag: is_audio(tag) and tag.timestamp_ms >= LATE_MS, [{"vide", "soun"}, {"vide"}]),
+    ("video-stops", lambda tag: not is_audio(tag) and tag.timestamp_ms >= LATE_MS, [{"vide", "soun"}, {"soun"}]),
+    (
+        "audio-pauses",
+        lambda tag: is_audio(tag) and 5_000 <= tag.timestamp_ms < 12_000,
+        [{"vide", "soun"}, {"vide"}, {"vide", "soun"}],
+    ),
+]
+
+
+class TestTracksThatComeAndGo:
+    @pytest.mark.parametrize(("name", "is_left_out", "tracks"), SHAPES, ids=[shape[0] for shape in SHAPES])
+    def test_header_says_what_there_is_at_any_time(
+        self, server: LiveServer, name: str, is_left_out: Callable[[FlvTag], bool], tracks: Sequence[set[str]]
+    ) -> None:
+        metadata = {"videocodecid": 7.0, "audiocodecid": 10.0, "width": 320.0, "height": 192.0}
+        with TagPublisher(server.rtmp_port, server.issue_key(name), metadata) as publisher:
+            tags = [tag for tag in encoded((H264,), (AAC,), MEDIA_S) if not is_left_out(tag)]
+            # Headers come again with a track that is late, as encoders send them then.
+            publisher.send(with_headers(tags))
+            server.wait_until_playable(name)
+            wait_until(
+                lambda: playlist(server, name).count("#EXT-X-MAP") == len(tracks), 5, "the last change of tracks"
+            )
+            text = server.wait_until_playable(name)
+            assert publisher.is_open
+        wait_until(lambda: "#EXT-X-ENDLIST" in playlist(server, name), 5, "the end of the playlist")
+        ended = playlist(server, name)
+        headers = re.findall(r'#EXT-X-MAP:URI="([^"]*)"', ended)
+        kinds = [set(re.findall(rb"vide|soun", server.get(f"/live/{name}/{uri}")[2])) for uri in headers]
+        assert kinds == [{kind.encode() for kind in each} for each in tracks]
+        assert ended.count("#EXT-X-DISCONTINUITY\n") == len(tracks) - 1
+        followed = playback.follow(server.playlist_url(name), MEDIA_S, 20)
+        assert (followed.gaps, followed.discontinuities) == ([], len(tracks) - 1)
+        # The multivariant playlist is of what there was last.
+        ((codecs, _),) = variants(text)
+        assert ("avc1" in codecs, "mp4a" in codecs) == ("vide" in tracks[-1], "soun" in tracks[-1])
+
+
+def playlist(server: LiveServer, name: str) -> str:
+    return server.get(f"/live/{name}/main.m3u8")[2].decode()
+
+
+def with_headers(tags: Sequence[FlvTag]) -> Iterator[FlvTag]:
+    """Tags, each kind's first frame behind its sequence header."""
+    headers = {tag.tag_type: tag for tag in encoded((H264,), (AAC,), MEDIA_S)[:4] if is_header(tag)}
+    for tag in tags:
+        header = headers.pop(tag.tag_type, None)
+        if header is not None and not is_header(tag):
+            yield header._replace(timestamp_ms=tag.timestamp_ms)
+        yield tag
+
+
+def video(payload: bytes) -> FlvTag:
+    return FlvTag(TagType.VIDEO, 0, payload)
+
+
+def audio(payload: bytes) -> FlvTag:
+    return FlvTag(TagType.AUDIO, 0, payload)
+
+
+BAD_TAGS: list[tuple[str, FlvTag, str]] = [
+    ("no byte", video(b""), "empty"),
+    ("an unknown codec", video(b"\x22\x00\x00"), "unsupported_codec"),
+    ("an unknown FourCC", video(b"\x91\xff\x00zz\x00\x00\x00x"), "unsupported_codec"),
+    ("VVC", video(b"\x90vvc1\x00"), "unsupported_codec"),
+    ("video in an audio tag", audio(b"\x90hvc1\x01"), "unsupported_codec"),
+    ("an unknown packet type", video(b"\x99avc1\x00"), "malformed"),
+    ("a truncated avcC", video(b"\x17\x00\x00\x00\x00\x01\x64\x00"), "bad_codec_config"),
+    ("a truncated hvcC", video(b"\x96\x00hvc1\x05\x01\x01"), "bad_codec_config"),
+    ("a lying av1C", video(b"\x96\x00av01\x05\x81\x00\x0c\x00\x0a\x7f"), "bad_codec_config"),
+    ("an OpusHead of 200 channels", audio(b"\x95\x00Opus\x05OpusHead\x01\xc8" + bytes(9)), "bad_codec_config"),
+    ("AC-3 that is none", audio(b"\x95\x01ac-3\x05nothing of it"), "bad_codec_config"),
+    ("a track longer than its tag", video(b"\x96\x11avc1\x01\xff\xff\xffx"), "malformed"),
+    ("tracks without an end", audio(b"\x95\x11mp4a" + b"\x01\x00\x00\x00" * 1000), "malformed"),
+    ("an endless chain of ModEx", video(b"\xa7" + b"\x00\x00\x07" * 100), "malformed"),
+    ("ModEx of 2 ms", video(b"\xa7\x02\x1e\x84\x80\x01avc1\x00\x00\x00x"), "malformed"),
+    ("metadata of anything", video(b"\xd4avc1" + bytes(range(256))), "metadata"),
+]  # fmt: skip
+
+
+class TestBadTags:
+    def test_each_is_dropped_and_counted_and_the_stream_goes_on(self, server: LiveServer) -> None:
+        tags = encoded((H264,), (AAC,), SECONDS)
+        # The one with the broken header of track 0 comes last: what follows is dropped until there is a good one.
+        bad = sorted(BAD_TAGS, key=lambda case: case[0] == "a truncated avcC")
+        before = {reason: dropped(server, reason) for _, _, reason in bad}
+        with TagPublisher(server.rtmp_port, server.issue_key("bad-tags")) as publisher:
+            good = iter(tags)
+            publisher.send(itertools.islice(good, 20))
+            for index, (_, tag, _) in enumerate(bad):
+                publisher.send([tag._replace(timestamp_ms=tags[19 + index].timestamp_ms), next(good)])
+            publisher.send([tags[0]._replace(timestamp_ms=tags[40].timestamp_ms), *good])
+            server.wait_until_playable("bad-tags")
+            assert publisher.is_open
+            for reason, count in before.items():
+                assert dropped(server, reason) - count == sum(each == reason for _, _, each in bad), reason
+        followed = playback.follow(server.playlist_url("bad-tags"), SECONDS - 2, 20)
+        assert followed.gaps == []
+        told = {record["reason"] for record in server.log_events("stream.dropping") if record["stream"] == "bad-tags"}
+        assert told == {"unsupported_codec", "bad_codec_config"}
+
+    def test_codec_that_changes_on_every_frame_ends_nothing(self, server: LiveServer) -> None:
+        h264, hevc = encoded((H264,), (), 4), encoded((HEVC,), (), 4)
+        flapping = [tag for pair in zip(h264, hevc, strict=False) for tag in pair]
+        headers = [h264[0], next(tag for tag in hevc if tag.payload[0] == 0x90)]
+        with TagPublisher(server.rtmp_port, server.issue_key("flapping")) as publisher:
+            for index, tag in enumerate(flapping):
+                publisher.send([headers[index % 2]._replace(timestamp_ms=tag.timestamp_ms), tag])
+            publisher.send(
+                tag._replace(timestamp_ms=tag.timestamp_ms + 5_000) for tag in encoded((H264,), (AAC,), SECONDS)
+            )
+            server.wait_until_playable("flapping")
+            assert publisher.is_open
