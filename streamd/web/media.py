@@ -156,6 +156,10 @@ class _TransportViewer:
         self._is_ended = asyncio.Event()
 
     def write(self, data: bytes, /) -> None:
+        # aiohttp does not say when a connection is lost, `follow` finds out: until then this may be called for a
+        # viewer who is gone, and uvloop's transport raises once it is closed.
+        if self._transport.is_closing():
+            return
         self._written_bytes += len(data)
         self._transport.write(data)
 

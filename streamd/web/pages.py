@@ -137,7 +137,7 @@ class Pages:
         if not CHANNEL_NAME.fullmatch(name):
             return _answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
         # Whether the channel is live, or ever was, is asked by the page: it stays true while the page is open.
-        modules = ["controls.js", "engines.js", "api.js", *([HLS_MODULE] if self.has_player else [])]
+        modules = ["controls.js", "engines.js", "modes.js", "api.js", *([HLS_MODULE] if self.has_player else [])]
         page = self._page(
             "watch",
             # A small page made for one request: the fast level is within a few bytes of the best.

@@ -296,6 +296,28 @@ def test_both_doors_forget_a_viewer_of_a_pushed_stream(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("door", ["thin_port", "aiohttp_port"])
+def test_a_viewer_who_leaves_disturbs_neither_the_publisher_nor_the_others(door: str, loop: str) -> None:
+    async def test(doors: Doors) -> None:
+        stream = doors.registry.streams["demo"]
+        stream.push(b"key", is_keyframe=True)
+        port = getattr(doors, door)
+        async with Client.connected(port) as stays, Client.connected(port) as leaves:
+            for client in (stays, leaves):
+                await client.send(request("/live/demo.flv"))
+                await client.response()
+            await until(lambda: stream.flv.viewers == 2)
+            leaves.abort()
+            # The publisher sends in every step of the loop in which the server may learn of it.
+            await until(lambda: stream.flv.viewers == 1, lambda: stream.push(b"more"))
+            stream.push(b"last")
+            stream.end()
+            assert (await stays.rest()).endswith(b"last")
+
+    run(loop, test)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_both_doors_count_who_asks_for_playlists(loop: str) -> None:
     async def test(doors: Doors) -> None:
         stream = doors.registry.streams["demo"]

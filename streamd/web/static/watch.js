@@ -2,16 +2,18 @@
 //
 // <body data-state>: connecting | offline | playing | ended | gone | error. What the page measures is in
 // further data attributes of <body>, for tests and for whoever is asked "what does it say?":
-//   data-engine           hls | native
+//   data-mode             lowest | low | stable
+//   data-engine           mp4 | hls | native
 //   data-first-frame-ms   from navigation to the first frame
-//   data-latency-ms       behind the newest media of the playlist
+//   data-latency-ms       behind the newest media of the playlist, or the newest that was pushed
 //   data-ingest-latency-ms  from being ingested to being shown, if the clocks agree
 //   data-stalls           times that playback had to wait since the first frame
 //   data-buffering        present while it waits
 
 import { Backoff, elapsed, lookUp, quality, watching } from "./api.js";
 import { wireControls } from "./controls.js";
-import { chooseEngine } from "./engines.js";
+import { findModes } from "./engines.js";
+import { ModeMenu } from "./modes.js";
 
 // How often a waiting page asks. A thousand viewers who wait are about 70 small requests a second.
 const OFFLINE_POLL_MS = 2_000;
@@ -29,6 +31,13 @@ const STALL_REBUILD_MS = 10_000;
 const PLAYLIST_QUIET_MS = 5_000;
 // A stall leaves the viewer behind, further than playing a little faster brings back: jump after this long.
 const BEHIND_MS = 3_000;
+// A pushed stream that stalls so often in such a time, or whose connection lasts no longer than this, is given up for
+// LL-HLS, which has more in hand.
+const PUSH_STALLS_MAX = 3;
+const PUSH_STALLS_WINDOW_MS = 30_000;
+const PUSH_LASTS_MS = 5_000;
+// Longer than a broadcaster may take to come back, unless the operator has set more.
+const PUSH_QUIET_MS = 40_000;
 // Failures in a row before the page stops trying by itself every few seconds; a minute of play clears them.
 const FAILURES_MAX = 6;
 const FAILURE_WAIT_MS = 1_000;
@@ -48,6 +57,9 @@ let engine = null;
 let retryNow = () => {};
 // Until the viewer pauses or goes back: then being behind is what is wanted.
 let wantsLive = true;
+let changeMode = () => {};
+
+const menu = new ModeMenu(() => changeMode());
 
 const controls = wireControls(player, video, {
   goLive() {
@@ -138,6 +150,8 @@ async function untilLive(finished, hasWatched) {
       } else {
         show("offline", `${channel} is offline`, "The stream starts here by itself as soon as it goes live.");
       }
+    } else if (body.dataset.state === "playing") {
+      show("connecting", "Connection lost", "Trying again…");
     } else if (unanswered >= 3) {
       show("error", "The server does not answer", "Trying again by itself…");
     }
@@ -146,9 +160,10 @@ async function untilLive(finished, hasWatched) {
 }
 
 /**
- * Play one broadcast until it is over.
+ * Play one broadcast in one mode until it is over.
  *
- * @returns `{kind: "ended" | "gone" | "failed", reason, playedMs}`
+ * @returns `{kind: "ended" | "gone" | "failed" | "closed" | "changed", reason, playedMs}`; after "closed" (only the
+ *   connection has ended) and "changed" (another mode is wanted) the same broadcast may go on
  */
 async function play(stream, makeEngine) {
   let playedSince = 0;
@@ -160,19 +175,24 @@ async function play(stream, makeEngine) {
     const over = (kind, reason = "") => resolve({ kind, reason });
 
     engine = makeEngine((kind, detail) => {
-      if (kind === "ended") over("ended");
+      if (kind !== "failed") over(kind);
       else if (detail.status === 410) over("gone");
       else over("failed", detail.reason);
     });
     body.dataset.engine = engine.name;
+    changeMode = () => over("changed");
+    // From one mode to another the controls stay.
+    if (body.dataset.state === "playing") body.dataset.buffering = "";
 
     // What the server says while it plays.
     let asking = false;
+    let liveAt = -Infinity;
     async function ask() {
       if (asking) return;
       asking = true;
       const found = await lookUp(channel);
       asking = false;
+      if (found.kind === "live") liveAt = performance.now();
       if (found.kind === "gone") over("gone");
       else if (found.kind === "live" && found.stream.live_since !== stream.live_since) over("failed", "network");
       else if (found.kind === "live" && body.dataset.state === "playing") showFacts(found.stream);
@@ -193,12 +213,13 @@ async function play(stream, makeEngine) {
       const { latency, ingestLatency } = engine;
       const put = (name, seconds) => {
         if (Number.isFinite(seconds)) body.dataset[name] = String(Math.round(seconds * 1000));
+        else delete body.dataset[name];
       };
       put("latencyMs", latency);
       put("ingestLatencyMs", ingestLatency);
       body.dataset.lowLatency = String(engine.isLowLatency);
       player.dataset.atLive = String(engine.isAtLive && !video.paused);
-      setText("latency", Number.isFinite(latency) && latency >= 0 ? `${latency.toFixed(1)} s` : "");
+      menu.showLatency(latency);
 
       if (playedSince === 0 || engine.isAtLive || video.paused || !wantsLive) {
         behindSince = now;
@@ -214,11 +235,14 @@ async function play(stream, makeEngine) {
       }
       if (stalledMs() > STALL_ASK_MS && now - askedAt > STALL_ASK_MS) {
         askedAt = now;
-        if (engine.hasEnd) over("ended");
+        if (engine.hasEnd) over(engine.isPush ? "closed" : "ended");
         else ask();
       }
       if (stalledMs() > STALL_REBUILD_MS && !needsGesture()) {
-        if (engine.quietMs < PLAYLIST_QUIET_MS || playedSince === 0) over("failed", "media");
+        const isQuiet = playedSince > 0 && engine.quietMs > PLAYLIST_QUIET_MS;
+        // A playlist that stands still came through the network. Of a connection, only the server's answer tells.
+        const isCutOff = engine.isPush && (liveAt < movedAt || stalledMs() > PUSH_QUIET_MS);
+        if (!isQuiet || isCutOff) over("failed", "media");
         else setText("hint", "Waiting for the broadcaster…");
       }
     }
@@ -234,11 +258,17 @@ async function play(stream, makeEngine) {
       show("playing");
       showFacts(stream);
     });
+    let stalls = [];
     on(video, "waiting", () => {
       if (playedSince === 0) return;
       body.dataset.buffering = "";
       // A seek has to wait too; that is no stall.
-      if (!video.seeking) body.dataset.stalls = String(Number(body.dataset.stalls) + 1);
+      if (video.seeking) return;
+      body.dataset.stalls = String(Number(body.dataset.stalls) + 1);
+      if (!engine.isPush || engine.hasEnd) return;
+      const now = performance.now();
+      stalls = stalls.filter((at) => now - at < PUSH_STALLS_WINDOW_MS);
+      if (stalls.push(now) >= PUSH_STALLS_MAX) over("failed", "media");
     });
 
     let pauseTimer = 0;
@@ -260,7 +290,7 @@ async function play(stream, makeEngine) {
     });
 
     wantsLive = true;
-    engine.load(stream.playlist);
+    engine.load(stream);
     controls.start();
   });
 
@@ -268,6 +298,7 @@ async function play(stream, makeEngine) {
   listeners.abort();
   engine.destroy();
   engine = null;
+  changeMode = () => {};
   delete body.dataset.buffering;
   setText("hint", "");
   return { ...outcome, playedMs: playedSince && performance.now() - playedSince };
@@ -280,27 +311,40 @@ function needsGesture() {
 
 async function run() {
   const wanted = new URLSearchParams(location.search).get("player");
-  const makeEngine = await chooseEngine(video, body.dataset.hls, wanted);
-  if (!makeEngine) {
-    const why = body.dataset.hls ? "Try a newer one." : "This server was built without its web player, and this browser has none of its own.";
-    show("error", "This browser cannot play the stream", why);
-    retryButton.hidden = true;
-    return;
-  }
+  const modesFor = await findModes(video, body.dataset.hls, wanted);
   const wait = new Backoff(FAILURE_WAIT_MS, FAILURE_WAIT_MAX_MS);
   let failures = 0;
   let finished = null;
   let hasWatched = false;
+  let liveSinceLast = "";
+  let shortLived = 0;
   for (;;) {
     const stream = await untilLive(finished, hasWatched);
-    if (failures === 0) show("connecting", "Connecting…");
-    const { kind, reason, playedMs } = await play(stream, makeEngine);
+    if (stream.live_since !== liveSinceLast) menu.forgive();
+    liveSinceLast = stream.live_since;
+    const modes = modesFor(stream);
+    const mode = menu.pick(modes);
+    if (!mode) {
+      const why = body.dataset.hls ? "Try a newer one." : "This server was built without its web player, and this browser has none of its own.";
+      show("error", "This browser cannot play the stream", why);
+      retryButton.hidden = true;
+      return;
+    }
+    menu.show(mode, modes);
+    body.dataset.mode = mode;
+    if (failures === 0 && body.dataset.state !== "playing") show("connecting", "Connecting…");
+    const { kind, reason, playedMs } = await play(stream, modes.get(mode));
     finished = null;
     hasWatched = kind !== "gone" && (hasWatched || playedMs > 0);
     if (playedMs > FAILURES_CLEARED_MS || kind !== "failed") {
       failures = 0;
       wait.reset();
     }
+    shortLived = kind === "closed" && playedMs < PUSH_LASTS_MS ? shortLived + 1 : 0;
+    // Once it may be the end of the broadcast, which the next question to the server tells.
+    if (kind === "changed" || (kind === "closed" && shortLived < 2)) continue;
+    // The same way again would fail again; another one is there at once.
+    if (mode === "lowest" && (kind === "closed" || kind === "failed") && menu.avoid(mode, modes)) continue;
     if (kind === "ended") {
       finished = stream.live_since;
       show("ended", "The stream has ended", "Stay here: the next one starts by itself.");

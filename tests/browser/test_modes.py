@@ -1,0 +1,350 @@
+"""The watch page's latency modes in Chromium: the endless MP4, LL-HLS and plain HLS, and the ways between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, chromium, viewer
+from tests.support.publisher import publish
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.async_api import Browser, Route
+
+    from tests.support.server import LiveServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+
+PUSH_LATENCY_MS_MAX = 1000
+LOW_LATENCY_MS_MAX = 3000
+# Three target durations of 2 s behind the newest segment are the definition of stable; 1 s for rounding.
+STABLE_LATENCY_MS_MIN = 4000
+STABLE_S = 8
+WATCH_S = 10
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+async def open_in_mode(watching: Viewer, url: str, mode: str) -> None:
+    """Come back as a viewer who has chosen a mode before."""
+    await watching.page.add_init_script(
+        f"localStorage.getItem('streamd.mode') ?? localStorage.setItem('streamd.mode', '{mode}')"
+    )
+    await watching.open(url)
+    await watching.wait_for_state("playing")
+
+
+async def choose(watching: Viewer, mode: str) -> None:
+    """Choose a mode in the menu with the pointer."""
+    await watching.page.hover("#player")
+    await watching.page.click("#mode")
+    await watching.page.click(f"#mode-menu [data-mode={mode}]")
+
+
+async def assert_mode_plays(watching: Viewer, mode: str, engine: str) -> None:
+    await watching.page.wait_for_selector(
+        f"body[data-mode={mode}][data-state=playing]", state="attached", timeout=15_000
+    )
+    await watching.page.wait_for_function("() => document.querySelector('video').readyState >= 3", timeout=15_000)
+    await watching.wait_until_moving(2)
+    assert await watching.data("engine") == engine
+    assert await watching.page.get_attribute(f"#mode-menu [data-mode={mode}]", "aria-checked") == "true"
+
+
+async def test_the_lowest_latency_is_under_a_second_without_a_stall(live_server: LiveServer, browser: Browser) -> None:
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            latencies: list[int] = []
+            for _ in range(WATCH_S):
+                got = await watching.watch(1)
+                latencies.append(int(got.buffered_s * 1000))
+                assert got.stood_still_s < 0.5
+                assert got.audio_bytes > 0
+            assert max(latencies) < PUSH_LATENCY_MS_MAX, latencies
+            assert int(await watching.data("latency-ms") or 9999) < PUSH_LATENCY_MS_MAX
+            assert await watching.data("stalls") == "0"
+            assert int(await watching.data("first-frame-ms") or 9999) < 1500
+            assert watching.errors == []
+            pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
+            assert len(pushed) == 1
+            assert not [request for request in watching.requests if request.endswith(".m3u8")]
+
+
+async def test_each_mode_can_be_chosen_while_another_plays_and_is_kept(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        # Plain HLS begins three segments back, so there have to be some.
+        await asyncio.sleep(STABLE_S)
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_for_state("playing")
+            await assert_mode_plays(watching, "low", "hls")
+            assert await watching.data("low-latency") == "true"
+            await choose(watching, "stable")
+            await assert_mode_plays(watching, "stable", "hls")
+            assert await watching.data("low-latency") == "false"
+            assert int(await watching.data("latency-ms") or 0) > STABLE_LATENCY_MS_MIN
+            await choose(watching, "lowest")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            assert await watching.data("ingest-latency-ms") is None
+            await choose(watching, "low")
+            await assert_mode_plays(watching, "low", "hls")
+            await watching.page.wait_for_function(
+                "max => Number(document.body.dataset.latencyMs) < max", arg=LOW_LATENCY_MS_MAX, timeout=10_000
+            )
+            await choose(watching, "lowest")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            await watching.page.reload()
+            await assert_mode_plays(watching, "lowest", "mp4")
+            assert watching.errors == []
+
+
+async def test_going_back_and_to_live_again_works_on_the_pushed_stream(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await watching.wait_until_moving(6)
+            await watching.page.keyboard.press("ArrowLeft")
+            await watching.page.wait_for_selector("#player[data-at-live=false]", state="attached")
+            await watching.wait_until_moving(4)
+            assert int(await watching.data("latency-ms") or 0) > 4_000
+            await watching.page.keyboard.press("l")
+            await watching.page.wait_for_function(
+                "max => Number(document.body.dataset.latencyMs) < max", arg=PUSH_LATENCY_MS_MAX, timeout=10_000
+            )
+            assert await watching.data("engine") == "mp4"
+
+
+@pytest.mark.parametrize("answer", ["aborted", "not found", "nothing", "no media"])
+async def test_where_the_pushed_stream_does_not_come_low_latency_plays(
+    live_server: LiveServer, browser: Browser, answer: str
+) -> None:
+    async def refuse(route: Route) -> None:
+        if answer == "aborted":
+            await route.abort()
+        elif answer == "not found":
+            await route.fulfill(status=404)
+        elif answer == "nothing":
+            await route.fulfill(status=200, content_type="video/mp4", body=b"")
+        else:
+            await route.fulfill(status=200, content_type="video/mp4", body=b"<p>Log in to the hotel's network</p>" * 99)
+
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await watching.page.route("**/live/demo.mp4", refuse)
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await assert_mode_plays(watching, "low", "hls")
+            assert "Lowest latency does not play well here" in await watching.page.inner_text("#toast")
+            # To choose it again is to try it again.
+            await watching.page.unroute("**/live/demo.mp4")
+            await choose(watching, "lowest")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            assert watching.errors == []
+
+
+async def test_a_connection_that_ends_is_made_again_and_one_that_always_does_is_given_up(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    # A reader of the page's own breaks off after some media, as a proxy with a limit of time does.
+    cut = """
+    const pull = ReadableStreamDefaultReader.prototype.read;
+    window.cutAfterMs = [6000, 500, 500];
+    window.fetch = ((fetch) => async (url, options) => {
+      if (String(url).endsWith(".mp4")) { window.cutAt = performance.now() + (window.cutAfterMs.shift() ?? 500); }
+      return fetch(url, options);
+    })(window.fetch);
+    ReadableStreamDefaultReader.prototype.read = async function () {
+      const got = await pull.call(this);
+      if (performance.now() > window.cutAt) throw new TypeError("network error");
+      return got;
+    };
+    """
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await watching.page.add_init_script(cut)
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await assert_mode_plays(watching, "low", "hls")
+            pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
+            assert len(pushed) == 3
+            assert watching.errors == []
+
+
+async def test_a_pushed_stream_that_keeps_stalling_is_given_up(live_server: LiveServer, browser: Browser) -> None:
+    # Media comes a second late every third second.
+    delay = """
+    const pull = ReadableStreamDefaultReader.prototype.read;
+    let held = performance.now();
+    ReadableStreamDefaultReader.prototype.read = async function () {
+      if (performance.now() - held > 4000) {
+        await new Promise((resolve) => setTimeout(resolve, 2500));
+        held = performance.now();
+      }
+      return pull.call(this);
+    };
+    """
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await watching.page.add_init_script(delay)
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await watching.page.wait_for_selector("body[data-mode=low]", state="attached", timeout=40_000)
+            assert int(await watching.data("stalls") or 0) >= 3
+
+
+async def test_the_end_is_said_in_the_lowest_mode_and_the_next_broadcast_starts(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    key = live_server.issue_key("demo")
+    async with viewer(browser) as watching:
+        await watching.page.add_init_script("localStorage.setItem('streamd.mode', 'lowest')")
+        await watching.open(f"{live_server.http_url}/watch/demo")
+        await watching.wait_for_state("offline")
+        for _ in range(2):
+            with publish(live_server.rtmp_url, key) as broadcast:
+                await watching.wait_for_state("playing", 25)
+                await assert_mode_plays(watching, "lowest", "mp4")
+                broadcast.stop()
+                await watching.wait_for_state("ended", 10)
+                assert await watching.page.inner_text("#notice-title") == "The stream has ended"
+        assert watching.errors == []
+
+
+async def test_a_broadcaster_who_comes_back_is_waited_for_in_the_lowest_mode(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    key = live_server.issue_key("demo")
+    async with viewer(browser) as watching:
+        with publish(live_server.rtmp_url, key) as broadcast:
+            live_server.wait_until_playable("demo")
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            broadcast.kill()
+        await watching.page.wait_for_function(
+            "() => document.getElementById('hint').textContent === 'Waiting for the broadcaster…'", timeout=20_000
+        )
+        with publish(live_server.rtmp_url, key):
+            await watching.page.wait_for_selector("body:not([data-buffering])", state="attached", timeout=20_000)
+            await assert_mode_plays(watching, "lowest", "mp4")
+            assert int(await watching.data("latency-ms") or 9999) < PUSH_LATENCY_MS_MAX
+        assert watching.errors == []
+
+
+async def test_a_takedown_is_said_in_the_lowest_mode(live_server: LiveServer, browser: Browser) -> None:
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await watching.wait_until_moving(1)
+            live_server.admin("PATCH", "/api/v1/users/demo", {"state": "suspended"})
+            await watching.wait_for_state("gone", 10)
+
+
+@pytest.mark.parametrize("tracks", [{"has_audio": False}, {"has_video": False}], ids=["video", "audio"])
+async def test_one_track_alone_plays_in_the_lowest_mode(
+    live_server: LiveServer, browser: Browser, tracks: dict[str, bool]
+) -> None:
+    with publish(live_server.rtmp_url, live_server.issue_key("demo"), **tracks):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            got = await watching.watch(3)
+            assert got.buffered_s < PUSH_LATENCY_MS_MAX / 1000
+            assert watching.errors == []
+
+
+class TestMenu:
+    async def test_keyboard_and_screen_reader_can_use_it(self, live_server: LiveServer, browser: Browser) -> None:
+        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await watching.open(f"{live_server.http_url}/watch/demo")
+                await watching.wait_for_state("playing")
+                page = watching.page
+                button = page.get_by_role("button", name="Latency: Low latency")
+                assert await button.get_attribute("aria-haspopup") == "menu"
+                await button.focus()
+                await page.keyboard.press("ArrowDown")
+                assert await button.get_attribute("aria-expanded") == "true"
+                items = page.get_by_role("menu", name="Latency").get_by_role("menuitemradio")
+                assert [(await item.inner_text()).split("\n")[0] for item in await items.all()] == [
+                    "Lowest latency",
+                    "Low latency",
+                    "Stable",
+                ]
+                focused = "document.activeElement.dataset.mode"
+                assert await page.evaluate(focused) == "low"
+                volume = await page.evaluate("document.querySelector('video').volume")
+                for key, mode in [
+                    ("ArrowDown", "stable"),
+                    ("ArrowDown", "lowest"),
+                    ("End", "stable"),
+                    ("Home", "lowest"),
+                ]:
+                    await page.keyboard.press(key)
+                    assert await page.evaluate(focused) == mode
+                assert await page.evaluate("document.querySelector('video').volume") == volume
+                await page.keyboard.press("Escape")
+                assert await page.evaluate("document.activeElement.id") == "mode"
+                assert await button.get_attribute("aria-expanded") == "false"
+                assert await watching.data("mode") == "low"
+                await page.keyboard.press("Enter")
+                await page.keyboard.press("Home")
+                await page.keyboard.press("Enter")
+                await assert_mode_plays(watching, "lowest", "mp4")
+                assert await page.get_by_role("button", name="Latency: Lowest latency").count() == 1
+                assert watching.errors == []
+
+    @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    async def test_it_lies_within_the_player_and_says_the_delay(
+        self, live_server: LiveServer, browser: Browser, tmp_path: Path, size: tuple[int, int], scheme: Scheme
+    ) -> None:
+        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser, size, scheme) as watching:
+                await watching.open(f"{live_server.http_url}/watch/demo")
+                await watching.wait_for_state("playing")
+                await watching.page.hover("#player")
+                await watching.page.click("#mode")
+                await watching.page.wait_for_function(
+                    "() => /^\\d+\\.\\d s behind live$/.test(document.getElementById('mode-now').textContent)"
+                )
+                menu = await watching.page.locator("#mode-menu").bounding_box()
+                player = await watching.page.locator("#player").bounding_box()
+                assert menu is not None
+                assert player is not None
+                assert menu["x"] >= player["x"]
+                assert menu["y"] >= player["y"]
+                assert await watching.page.evaluate(
+                    "(e => e.scrollHeight <= e.clientHeight)(document.getElementById('mode-menu'))"
+                )
+                await watching.screenshot(tmp_path / f"menu-{size[0]}-{scheme}.png")
+
+    async def test_without_a_choice_there_is_none(self, live_server: LiveServer, browser: Browser) -> None:
+        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await open_in_mode(watching, f"{live_server.http_url}/watch/demo?player=native", "lowest")
+                assert await watching.data("engine") == "native"
+                assert await watching.page.is_hidden("#mode")
