@@ -35,8 +35,8 @@ VENDOR_FILES = {
     "hls.js/dist/hls.min.mjs": "hls.min.mjs",
     "hls.js/LICENSE": "hls.LICENSE.txt",
 }
-# Says which lock file the vendor directory was filled from.
-STAMP = "package-lock.sha256"
+# Says what the vendor directory was filled from: the lock file and the choice above.
+STAMP = "player.sha256"
 
 # A healthy fetch takes a second or two. npm's own defaults try for minutes when there is no network.
 NPM_TIMEOUT_S = 180
@@ -105,12 +105,12 @@ def find_npm() -> Npm:
 
 
 def is_current(root: Path) -> bool:
-    """Tell whether the vendor directory is what the lock file asks for, as in an unpacked sdist."""
+    """Tell whether the vendor directory is what would be fetched, as in an unpacked sdist."""
     vendor = root / VENDOR_DIR
     stamp = vendor / STAMP
     return (
         stamp.is_file()
-        and stamp.read_text("ascii").strip() == _lock_digest(root)
+        and stamp.read_text("ascii").strip() == _player_digest(root)
         and all((vendor / name).is_file() for name in VENDOR_FILES.values())
     )
 
@@ -140,14 +140,16 @@ def fetch_player(root: Path, npm: Npm) -> None:
                 shutil.copyfile(work / "node_modules" / source, filled / name)
             except FileNotFoundError:
                 raise FetchError(f"the package from npm has no file {source}") from None
-        (filled / STAMP).write_text(_lock_digest(root) + "\n", "ascii")
+        (filled / STAMP).write_text(_player_digest(root) + "\n", "ascii")
         vendor = root / VENDOR_DIR
         shutil.rmtree(vendor, ignore_errors=True)
         shutil.copytree(filled, vendor)
 
 
-def _lock_digest(root: Path) -> str:
-    return hashlib.sha256((root / PLAYER_DIR / "package-lock.json").read_bytes()).hexdigest()
+def _player_digest(root: Path) -> str:
+    digest = hashlib.sha256((root / PLAYER_DIR / "package-lock.json").read_bytes())
+    digest.update(repr(sorted(VENDOR_FILES.items())).encode())
+    return digest.hexdigest()
 
 
 class PlayerBuildHook(BuildHookInterface[BuilderConfig]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 # How long a statement waits for another process (the command line, a backup) that holds the write
 # lock. Ours hold it for one small transaction, so five seconds only pass where something is stuck.
 BUSY_TIMEOUT_MS = 5_000
+# The other's change of the journal mode takes some milliseconds.
+WAL_RETRY_S = 0.005
+WAL_TRIES_MAX = 200
 # Reads run beside each other; each connection is a thread. Writes take turns (store.py).
 CONNECTIONS_MAX = 4
 # Execution option of a transaction that will write.
@@ -47,7 +51,7 @@ def create_sqlite_engine(url: URL) -> AsyncEngine:
 
 
 def probe(url: URL) -> None:
-    """Make the file if it is new, and open it once without the driver's thread; blocks as long as the disk does.
+    """Make the file a WAL database if it is new, once, without the driver's thread; blocks as long as the disk does.
 
     A connection that aiosqlite fails to open ends its thread only after the failure was told, which
     is too late where the program ends because of it.
@@ -59,7 +63,20 @@ def probe(url: URL) -> None:
         # For nobody but us: addresses of publishers are in it. SQLite gives its -wal file the same mode.
         Path(url.database or "").touch(mode=0o600)
     with contextlib.closing(sqlite3.connect(url.database or "", timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
-        connection.execute("PRAGMA schema_version")
+        tries_left = WAL_TRIES_MAX
+        while True:
+            try:
+                # It lasts: the connections that follow find the file so, and only read.
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as exc:
+                # Two that change a new file at once would wait for each other for ever, so SQLite tells one of them
+                # at once, without its timeout (sqlite3_busy_handler: "avoids a deadlock").
+                tries_left -= 1
+                if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or tries_left == 0:
+                    raise
+                time.sleep(WAL_RETRY_S)
+            else:
+                return
 
 
 def _prepare(connection: Any, _record: object) -> None:

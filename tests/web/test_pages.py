@@ -30,7 +30,7 @@ def make_root(directory: Path, *, has_player: bool) -> Path:
     if has_player:
         (root / "static" / HLS_MODULE).parent.mkdir()
         (root / "static" / HLS_MODULE).write_text("export default class {}", "utf-8")
-        (root / "static/vendor/package-lock.sha256").write_text("0", "utf-8")
+        (root / "static/vendor/player.sha256").write_text("0", "utf-8")
     return root
 
 

@@ -79,7 +79,7 @@ class HlsEngine {
     });
     this.#hls = hls;
     hls.on(Events.ERROR, (_, data) => this.#onError(data));
-    hls.on(Events.BUFFER_CODECS, (_, tracks) => this.#onTracks(url, tracks));
+    hls.on(Events.BUFFER_CODECS, (_, tracks) => this.#onTracks(stream, tracks));
     hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
       if (details.advanced) this.#advancedAt = performance.now();
       this.#hasEnd = !details.live;
@@ -96,7 +96,7 @@ class HlsEngine {
    * Sound or picture has come late, or stopped. Media Source Extensions make room for the tracks of the first
    * initialization segment and for no others later, and hls.js 1.7 gives up: what follows needs a new player.
    */
-  #onTracks(url, tracks) {
+  #onTracks(stream, tracks) {
     // An audio rendition comes and goes by itself.
     const names = Object.keys(tracks).filter((name) => tracks[name]?.id === "main");
     const known = this.#tracks;
@@ -110,7 +110,7 @@ class HlsEngine {
       const wasPlaying = !this.#video.paused;
       this.#video.removeEventListener("ended", this.#onEnded);
       this.#hls.destroy();
-      this.load(url);
+      this.load(stream);
       // The <video> gets a new source, and that pauses it.
       if (wasPlaying) this.#video.play().catch(() => {});
     }, 1000 * (leftS > 0 ? leftS : 0));
