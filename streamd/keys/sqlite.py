@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ def probe(url: URL) -> None:
         # For nobody but us: addresses of publishers are in it. SQLite gives its -wal file the same mode.
         Path(url.database or "").touch(mode=0o600)
     with contextlib.closing(sqlite3.connect(url.database or "", timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
-        tries_left = WAL_TRIES_MAX
+        tries_left, pause = WAL_TRIES_MAX, threading.Event()
         while True:
             try:
                 # It lasts: the connections that follow find the file so, and only read.
@@ -74,7 +74,7 @@ def probe(url: URL) -> None:
                 tries_left -= 1
                 if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or tries_left == 0:
                     raise
-                time.sleep(WAL_RETRY_S)
+                pause.wait(WAL_RETRY_S)
             else:
                 return
 

@@ -54,6 +54,7 @@ from streamd.web.admin_models import (
     UserPath,
     UserQuery,
 )
+from streamd.web.headers import harden
 from streamd.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation, openapi_document
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ def admin_app(
         ],
         client_max_size=BODY_BYTES_MAX,
     )
+    harden(app)
     add = {"GET": web.get, "POST": web.post, "PATCH": web.patch}  # web.get answers HEAD as well
     app.add_routes([add[operation.method](operation.path, _served(operation)) for operation in operations])
     return app

@@ -19,6 +19,8 @@ from typing import Final
 
 from aiohttp import ETag, hdrs, web
 
+from streamd.web.headers import PAGE_HEADERS, STATIC_HEADERS
+
 # CONTRACT: a channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
@@ -31,36 +33,6 @@ CONTENT_TYPES: Final = {
     ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
-}
-
-# No script or style inside the page, nothing from elsewhere, no HTML made from strings: what a
-# broadcaster can write into a name or a title can only ever be text. Media Source Extensions plays from a
-# blob: URL.
-CONTENT_SECURITY_POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "media-src 'self' blob:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
-)
-
-STATIC_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-PAGE_HEADERS: Final = {
-    **STATIC_HEADERS,
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
 
 # RFC 9111 5.2.2.4: to be stored, but asked for again each time; the ETag makes that cheap.

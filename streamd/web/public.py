@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from streamd.web.headers import harden
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -45,7 +47,7 @@ def public_app(
         The aiohttp application.
     """
     app = web.Application(client_max_size=REQUEST_BODY_BYTES_MAX, middlewares=[_guard])
-    app.on_response_prepare.append(_name_server)
+    harden(app)
     media.add_to(app)
     pages.add_to(app)
     api = PublicApi(registry, is_taken_down)
@@ -129,8 +131,3 @@ async def _guard(
     except Exception:
         log.exception("request.failed", extra={"method": request.method, "path": request.path})
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server has made a mistake; it has been logged.")
-
-
-async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
-    """Say which server this is without the versions of what it is made of."""
-    response.headers["Server"] = "streamd"
