@@ -1,0 +1,35 @@
+"""``streamd serve`` and ``streamd demo``: what runs a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from streamd.cli.arguments import config_options, load
+
+
+@click.command()
+@config_options
+def serve(config_file: Path | None, data_dir: Path | None) -> None:
+    """Run the server in the foreground.
+
+    SIGTERM or Ctrl-C lets viewers fetch the last seconds, then ends with exit code 0.
+    """
+    config = load(config_file, data_dir)
+    from streamd import server
+
+    click.get_current_context().exit(server.run(config))
+
+
+@click.command()
+@click.option("--duration", type=click.FloatRange(min=1), metavar="S", help="Stop after S seconds.")
+@click.option("--no-browser", is_flag=True, help="Do not open the watch page.")
+def demo(duration: float | None, no_browser: bool) -> None:
+    """Show all of it: a server, a key, and a test broadcast, to watch at once.
+
+    Everything is kept in a temporary directory and gone afterwards.
+    """
+    from streamd.demo import run_demo
+
+    click.get_current_context().exit(run_demo(duration, open_browser=not no_browser))

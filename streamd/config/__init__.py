@@ -1,0 +1,24 @@
+"""The configuration: one TOML file, the environment over it, every fault at once.
+
+Only ``server.py`` and the command line see the whole of it: every service takes its own small options.
+"""
+
+from __future__ import annotations
+
+from streamd.config.load import find_config, load_config
+from streamd.config.report import MASK, config_text, default_config_text, secrets_of
+from streamd.config.sections import Config, HttpConfig, RtmpConfig
+from streamd.config.values import ListenAddress
+
+__all__ = [
+    "MASK",
+    "Config",
+    "HttpConfig",
+    "ListenAddress",
+    "RtmpConfig",
+    "config_text",
+    "default_config_text",
+    "find_config",
+    "load_config",
+    "secrets_of",
+]

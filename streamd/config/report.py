@@ -1,0 +1,67 @@
+"""Writing the configuration: the file of defaults, the effective one with its secrets masked, and what is secret."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from streamd.config.sections import SECTIONS, Config, Section
+
+MASK = "********"
+
+
+def default_config_text() -> str:
+    """The configuration file with every setting at its default and explained; ``configs/streamd.toml``."""
+    config = Config()
+    paragraphs = [_DEFAULT_HEADER]
+    for section, model in SECTIONS.items():
+        settings = [f"# {model.__doc__}\n[{section}]"]
+        for key, field in model.model_fields.items():
+            comment = textwrap.fill(
+                " ".join((field.description or "").split()), 110, initial_indent="# ", subsequent_indent="# "
+            )
+            settings.append(f"{comment}\n{key} = {_toml(getattr(config, section), key)}")
+        paragraphs.append("\n\n".join(settings))
+    return "\n\n\n".join(paragraphs) + "\n"
+
+
+_DEFAULT_HEADER = """\
+# streamd's configuration, with every setting at its default.
+#
+# Keep what you change and leave out the rest. Each setting can also be given in the environment, as
+# STREAMD_<SECTION>__<KEY>, for example STREAMD_RTMP__LISTEN; the environment beats this file.
+# `streamd config check FILE` finds every fault at once."""
+
+
+def config_text(config: Config) -> str:
+    """A configuration as a TOML file, with its secrets masked."""
+    return "\n".join(
+        f"[{section}]\n" + "".join(f"{key} = {_toml(getattr(config, section), key)}\n" for key in model.model_fields)
+        for section, model in SECTIONS.items()
+    )
+
+
+def secrets_of(config: Config) -> list[str]:
+    """Texts that must not be seen in any log."""
+    database_url = config.keys.database_url.get_secret_value()
+    password = make_url(database_url).password if database_url else None
+    return [text for text in (config.admin.token.get_secret_value(), password) if text]
+
+
+def _toml(section: Section, key: str) -> str:
+    value = section.model_dump(include={key})[key]
+    if isinstance(value, SecretStr):
+        value = _masked(value.get_secret_value())
+    if isinstance(value, float):
+        return f"{value:g}"
+    # TOML's booleans, integers, basic strings and lists of these are written as JSON's.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _masked(secret: str) -> str:
+    if "://" in secret:
+        return make_url(secret).render_as_string(hide_password=True)
+    return MASK if secret else ""

@@ -1,0 +1,224 @@
+"""The tables of the configuration file: every setting, its default and its bounds.
+
+Each setting is documented by the string under it; ``configs/streamd.toml`` is made from these
+(``default_config_text``), so the file and the program cannot disagree.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from streamd.config.values import DatabaseUrl, Listen, ListenAddress, OptionalListen, PublicUrl, Token
+
+RTMP_PORT = 1935
+
+
+class Section(BaseModel):
+    """One table of the file: frozen, strict, and with nothing in it that it does not know."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+
+class ServerConfig(Section):
+    """The process."""
+
+    data_dir: Annotated[str, Field(min_length=1)] = "~/.local/share/streamd"
+    """Directory for the key database and the admin token; made with mode 0700. `~` is your home;
+    a relative path starts at this file."""
+
+
+class RtmpConfig(Section):
+    """Where broadcasters connect."""
+
+    listen: OptionalListen = ListenAddress("", RTMP_PORT)
+    """Address for RTMP: `host:port`, or `:port` for all interfaces. Empty: RTMP is off, which needs `tls_listen`."""
+    tls_listen: OptionalListen = None
+    """Address for RTMPS, customarily port 443. Empty: off."""
+    tls_cert: str = ""
+    """Certificate chain, PEM. OBS accepts only certificates of a public authority, and no self-signed one."""
+    tls_key: str = ""
+    """Private key of the certificate, PEM."""
+
+
+class HttpConfig(Section):
+    """Where viewers connect: playlists, media, watch pages, public API."""
+
+    listen: Listen = ListenAddress("", 8080)
+    """Address for HTTP, or for HTTPS where a certificate is given."""
+    tls_cert: str = ""
+    """Certificate chain, PEM. Empty: plain HTTP."""
+    tls_key: str = ""
+    """Private key of the certificate, PEM."""
+    public_url: PublicUrl = ""
+    """How viewers reach this server, for example `https://live.example.org`; used in the URLs that are shown.
+    Empty: made of the listen addresses."""
+
+
+class AdminConfig(Section):
+    """Where operators connect: keys, users, live streams, metrics."""
+
+    listen: OptionalListen = ListenAddress("127.0.0.1", 8081)
+    """Address for the admin API. Keep it off the internet. Empty: off."""
+    token: Token = SecretStr("")
+    """Bearer token of the admin API. Empty: made at first start and kept in `data_dir/admin-token`, mode 0600."""
+    hosts: list[str] = []
+    """Host names by which browsers may reach the admin API, beside `localhost` and IP addresses (a
+    guard against DNS rebinding)."""
+
+
+class HlsConfig(Section):
+    """How a live stream is cut."""
+
+    part_target_ms: Annotated[int, Field(ge=100, le=2000)] = 500
+    """Longest part of a segment (PART-TARGET), milliseconds. Players stay about three of them behind."""
+    segment_target_ms: Annotated[int, Field(ge=1000, le=10_000)] = 2000
+    """Length of a segment, milliseconds; it ends at the first keyframe from there on."""
+    window_segments: Annotated[int, Field(ge=4, le=100)] = 7
+    """Segments in the playlist, and so how much of the past stays in memory."""
+    low_latency: bool = True
+    """Offer parts and blocking playlist reload (Low-Latency HLS). Off: plain HLS, a few segments behind."""
+
+
+class LiveConfig(Section):
+    """Live streams."""
+
+    reconnect_window_s: Annotated[float, Field(ge=0, le=1800)] = 30
+    """Seconds for which a stream whose connection just ended may be taken up again with the same key."""
+
+
+class KeysConfig(Section):
+    """The key store."""
+
+    database_url: DatabaseUrl = SecretStr("")
+    """`postgresql+asyncpg://user:password@host/database`. Empty: SQLite, in `data_dir/streamd.db`."""
+
+
+class LogConfig(Section):
+    """What the server says on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is written."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """`console` for people, `json` for machines (one object a line), `auto`: console on a terminal, else json."""
+
+
+class LimitsConfig(Section):
+    """Every bound that protects the server."""
+
+    connections_max: Annotated[int, Field(ge=1)] = 2000
+    """RTMP connections at once. One that sends nothing yet costs about 20 kB until `handshake_timeout_s`."""
+    connections_per_address_max: Annotated[int, Field(ge=1)] = 64
+    """RTMP connections at once from one IP address. A studio behind one address has dozens of encoders."""
+    streams_max: Annotated[int, Field(ge=1)] = 500
+    """Live streams at once. A stream of 6 Mb/s keeps about 15 MB of media in memory with the default window."""
+    handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the connection to the end of the RTMP handshake: three packets, and a second on a bad line."""
+    publish_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the handshake to the publish command. Encoders need about ten round trips."""
+    verify_timeout_s: Annotated[float, Field(gt=0)] = 5
+    """Seconds for the key store's answer; then the publish is refused, and the encoder tries again."""
+    failed_publishes_per_address_max: Annotated[int, Field(ge=1)] = 60
+    """Failed publishes from one IP address (IPv6: from one /64) in a row, and in each minute after them. Past that,
+    keys are refused without being looked up, but for those that are known to be good. A studio behind one address whose
+    dozens of encoders all have a wrong key retries less often."""
+    failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = 20
+    """The same for one key id, from wherever. The right secret is let in however many wrong ones are shown. An encoder
+    whose key was revoked retries five times in the first half minute, then less and less."""
+    media_timeout_s: Annotated[float, Field(gt=0)] = 15
+    """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
+    viewers' patience."""
+    message_bytes_max: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
+    """Bytes of one RTMP message, which is one frame. A keyframe of a 50 Mb/s broadcast is about 3 MB."""
+    held_bytes_max: Annotated[int, Field(ge=65_536)] = 16 * 1024 * 1024
+    """Bytes of unfinished RTMP messages that one connection may hold: two of the largest at once, video and audio
+    interleaved."""
+    waiting_requests_max: Annotated[int, Field(ge=1)] = 20_000
+    """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
+    viewer_connections_max: Annotated[int, Field(ge=1)] = 20_000
+    """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
+    viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
+    viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
+    """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
+    viewer_write_timeout_s: Annotated[float, Field(gt=0)] = 15
+    """Seconds for which a viewer's connection may take nothing of what is sent to it, before it is closed."""
+    drain_timeout_s: Annotated[float, Field(ge=0)] = 10
+    """Seconds for viewers to fetch the last segments when the server stops."""
+
+
+class Config(Section):
+    """The whole configuration, valid."""
+
+    server: ServerConfig = ServerConfig()
+    rtmp: RtmpConfig = RtmpConfig()
+    http: HttpConfig = HttpConfig()
+    admin: AdminConfig = AdminConfig()
+    hls: HlsConfig = HlsConfig()
+    live: LiveConfig = LiveConfig()
+    keys: KeysConfig = KeysConfig()
+    log: LogConfig = LogConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+    @property
+    def data_dir(self) -> Path:
+        """Directory for what the server keeps, absolute."""
+        return Path(self.server.data_dir)
+
+    @property
+    def database_url(self) -> str:
+        """URL of the key store; holds a password where the operator's does."""
+        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / 'streamd.db'}"
+
+    @property
+    def public_url(self) -> str:
+        """How viewers reach the public port, without a slash at the end."""
+        if self.http.public_url:
+            return self.http.public_url
+        scheme, default_port = ("https", 443) if self.http.tls_cert else ("http", 80)
+        return _url(scheme, self.http.listen, default_port, "localhost")
+
+    @property
+    def rtmp_url(self) -> str:
+        """What broadcasters type as server: the stream key is a field of its own."""
+        host = urlsplit(self.public_url).hostname or "localhost"
+        if self.rtmp.listen is not None:
+            return _url("rtmp", self.rtmp.listen, RTMP_PORT, host) + "/live"
+        assert self.rtmp.tls_listen is not None
+        return _url("rtmps", self.rtmp.tls_listen, 443, host) + "/live"
+
+
+SECTIONS: dict[str, type[Section]] = {
+    name: annotation
+    for name, field in Config.model_fields.items()
+    if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
+}
+# Settings that are paths, and so start at the file that names them.
+PATHS = [("server", "data_dir"), *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key"))]
+
+Name = tuple[str, str]
+"""Section and key of a setting."""
+
+
+def _url(scheme: str, listen: ListenAddress, default_port: int, host_if_any: str) -> str:
+    """A URL that reaches a listener; ``host_if_any`` where it listens on all interfaces."""
+    host = listen.host if listen.host not in ("", "0.0.0.0", "::") else host_if_any  # noqa: S104  # compared, not bound
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{scheme}://{host}" if listen.port == default_port else f"{scheme}://{host}:{listen.port}"
+
+
+def is_secret(name: Name) -> bool:
+    """Whether a setting must never be shown."""
+    section, key = name
+    return SECTIONS[section].model_fields[key].annotation is SecretStr

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamd.cli import EXIT_USAGE
+from streamd.config import Config
+from tests.support.cli import run
+
+
+class TestServeAndDemo:
+    def test_serve_runs_the_server_with_the_configuration_and_its_exit_code(
+        self, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Config] = []
+
+        def fake_run(config: Config) -> int:
+            seen.append(config)
+            return 7
+
+        monkeypatch.setattr("streamd.server.run", fake_run)
+        assert run("serve", data_dir=data_dir).exit_code == 7
+        assert seen[0].data_dir == data_dir
+
+    def test_a_faulty_configuration_starts_nothing(self, data_dir: Path) -> None:
+        result = run("serve", data_dir=data_dir, env={"STREAMD_RTMP__LISTEN": "x"})
+        assert (result.exit_code, "STREAMD_RTMP__LISTEN: rtmp.listen" in result.stderr) == (EXIT_USAGE, True)
+
+    def test_demo_is_given_its_options(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[tuple[float | None, bool]] = []
+
+        def fake_demo(duration_s: float | None, *, open_browser: bool) -> int:
+            seen.append((duration_s, open_browser))
+            return 0
+
+        monkeypatch.setattr("streamd.demo.run_demo", fake_demo)
+        assert run("demo").exit_code == 0
+        assert run("demo", "--duration", "5", "--no-browser").exit_code == 0
+        assert seen == [(None, True), (5.0, False)]

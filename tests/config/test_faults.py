@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamd.config import (
+    load_config,
+)
+from streamd.errors import ConfigError
+from tests.support.config import faults
+
+
+class TestFaults:
+    def test_all_are_told_at_once_each_with_its_line_and_what_to_write(self, file: Path) -> None:
+        file.write_text(
+            """\
+            stray = 1
+            [rtmp]
+            lisen = ":1935"
+            listen = "1935"
+            [hls]
+            part_target_ms = 5          # too short
+            low_latency = "yes"
+            [limits]
+            streams_max = 2.5
+            [nope]
+            x = 1
+            """
+        )
+        assert [fault.replace(str(file), "F") for fault in faults(file, STREAMD_LOG__LEVEL="loud")] == [
+            "F:1: stray is unknown: write one of server, rtmp, http, admin, hls, live, keys, log, limits",
+            "F:3: rtmp.lisen is unknown: did you mean listen?",
+            "F:10: [nope] is unknown: write one of server, rtmp, http, admin, hls, live, keys, log, limits",
+            'F:4: rtmp.listen = "1935": write host:port, for example "127.0.0.1:8080", or ":8080" for all interfaces',
+            "F:6: hls.part_target_ms = 5: write 100 or more",
+            'F:7: hls.low_latency = "yes": write true or false',
+            "STREAMD_LOG__LEVEL: log.level = \"loud\": write one of 'debug', 'info', 'warning' or 'error'",
+            "F:9: limits.streams_max = 2.5: write a whole number",
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            ("hls.window_segments = 1", 1),
+            ("hls = { window_segments = 1 }", 1),
+            ("\n[ hls ]\n'window_segments' = 1", 3),
+            ('# [hls]\n[rtmp]\nlisten = ":1"\n[hls]\n"window_segments"=1', 5),
+        ],
+    )
+    def test_a_key_is_found_however_it_is_written(self, file: Path, text: str, line: int) -> None:
+        file.write_text(text)
+        assert faults(file) == [f"{file}:{line}: hls.window_segments = 1: write 4 or more"]
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("[hls\n", r":1: is not TOML"),
+            ("a = 1\na = 2\n", r"is not TOML"),
+            ("hls = 5\n", r":1: hls is a table: write \[hls\]"),
+            ('[http]\nlisten = ""\n', r":2: http.listen = \"\": write host:port"),
+            ('[rtmp]\nlisten = ""\n', r":2: rtmp.listen = \"\": write an address here or in rtmp.tls_listen"),
+            ('[rtmp]\ntls_listen = ":443"\ntls_cert = "no.pem"\n', r":3: rtmp.tls_cert = .*: there is no such file"),
+            ('[http]\ntls_key = "no.pem"\n', r"http.tls_cert: write the path of a PEM file"),
+            ('[http]\nlisten = "127.0.0.1:1935"\n', r":2: http.listen = .*: port 1935 is taken by rtmp.listen"),
+            ('[http]\npublic_url = "live.example.org"\n', r":2: http.public_url = .*: write the address that viewers"),
+            ("[limits]\nheld_bytes_max = 70000\n", r":2: limits.held_bytes_max = 70000: write at least"),
+            (
+                "[hls]\npart_target_ms = 2000\nsegment_target_ms = 1000\n",
+                r":2: hls.part_target_ms = 2000: write at most",
+            ),
+            ("[live]\nreconnect_window_s = inf\n", r":2: live.reconnect_window_s = Infinity: write a finite number"),
+            ('[server]\ndata_dir = ""\n', r":2: server.data_dir = \"\": write something"),
+            ("[server]\ndata_dir = 7\n", r":2: server.data_dir = 7: write text in quotes"),
+            ('[admin]\nhosts = "x"\n', r":2: admin.hosts = \"x\": write a list"),
+        ],
+    )
+    def test_each_says_what_to_write(self, file: Path, text: str, fault: str) -> None:
+        file.write_text(text)
+        assert any(re.search(fault, found) for found in faults(file))
+
+    def test_a_fault_does_not_hide_a_contradiction_elsewhere(self, file: Path) -> None:
+        file.write_text('[rtmp]\nlisten = "x"\n[http]\nlisten = ":8081"\n')
+        assert len(faults(file)) == 2
+
+    def test_a_port_may_be_shared_by_two_addresses(self) -> None:
+        environ = {"STREAMD_HTTP__LISTEN": "192.0.2.1:8081"}
+        assert load_config(None, environ=environ).http.listen.port == 8081
+
+    def test_a_file_that_cannot_be_read_is_one_fault(self, file: Path, tmp_path: Path) -> None:
+        assert faults(file) == [f"{file}: cannot be read: No such file or directory"]
+        assert faults(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+        file.write_bytes(b"\xff")
+        assert faults(file) == [f"{file}: is not UTF-8 text"]
+
+    def test_unknown_variables_of_our_shape_are_faults(self) -> None:
+        assert faults(STREAMD_HLS__PART_TARGET="1", STREAMD_FOO__BAR="1") == [
+            "STREAMD_FOO__BAR: section foo is unknown: write one of "
+            "server, rtmp, http, admin, hls, live, keys, log, limits",
+            "STREAMD_HLS__PART_TARGET: hls.part_target is unknown: did you mean part_target_ms?",
+        ]
+
+    @given(st.text())
+    def test_any_file_is_a_configuration_or_faults(self, tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+        path = tmp_path_factory.getbasetemp() / "any.toml"
+        path.write_text(text, encoding="utf-8", errors="replace")
+        with contextlib.suppress(ConfigError):
+            load_config(path, environ={})

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from streamd.config import (
+    MASK,
+    Config,
+    config_text,
+    default_config_text,
+    load_config,
+    secrets_of,
+)
+from tests.support.config import faults
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class TestDefaults:
+    def test_the_shipped_file_is_what_the_program_would_write(self) -> None:
+        assert (REPOSITORY / "configs" / "streamd.toml").read_text() == default_config_text()
+
+    def test_the_shipped_file_has_every_key_at_its_default(self) -> None:
+        tables = tomllib.loads(default_config_text())
+        assert {section: set(table) for section, table in tables.items()} == {
+            section: set(type(getattr(Config(), section)).model_fields) for section in Config.model_fields
+        }
+        assert Config.model_validate(tables) == Config()
+
+    def test_every_key_is_explained(self) -> None:
+        for section in Config.model_fields:
+            for key, field in type(getattr(Config(), section)).model_fields.items():
+                assert field.description, f"{section}.{key}"
+
+    def test_every_number_has_its_unit_in_its_name(self) -> None:
+        for section in Config.model_fields:
+            for key, field in type(getattr(Config(), section)).model_fields.items():
+                if field.annotation in (int, float):
+                    assert re.search(r"_(ms|s|max|segments)$", key), key
+
+    def test_the_contracts_defaults_hold(self) -> None:
+        config = load_config(None, environ={"HOME": "/nonexistent"})
+        assert (str(config.rtmp.listen), str(config.http.listen), str(config.admin.listen)) == (
+            ":1935", ":8080", "127.0.0.1:8081",
+        )  # fmt: skip
+        assert (config.hls.part_target_ms, config.hls.segment_target_ms, config.hls.window_segments) == (500, 2000, 7)
+        assert (config.hls.low_latency, config.live.reconnect_window_s) == (True, 30)
+        assert config.database_url == f"sqlite+aiosqlite:///{config.data_dir}/streamd.db"
+        assert config.data_dir.is_absolute()
+
+
+class TestSecrets:
+    TOKEN = "t0ken-t0ken-t0ken-t0ken"
+    PASSWORD = "hunter22"
+    URL = f"postgresql+asyncpg://ann:{PASSWORD}@db.example.org/streamd"
+
+    def config(self) -> Config:
+        environ = {"STREAMD_ADMIN__TOKEN": self.TOKEN, "STREAMD_KEYS__DATABASE_URL": self.URL}
+        return load_config(None, environ=environ)
+
+    def test_what_is_shown_is_masked(self) -> None:
+        text = config_text(self.config())
+        assert f'token = "{MASK}"' in text
+        assert 'database_url = "postgresql+asyncpg://ann:***@db.example.org/streamd"' in text
+        for shown in (text, repr(self.config()), str(self.config())):
+            assert self.TOKEN not in shown
+            assert self.PASSWORD not in shown
+
+    def test_what_is_shown_is_a_configuration(self) -> None:
+        tables = tomllib.loads(config_text(load_config(None, environ={})))
+        assert Config.model_validate(tables).hls == Config().hls
+
+    def test_faults_do_not_quote_secrets(self, file: Path) -> None:
+        file.write_text(f'[admin]\ntoken = "hunter22"\n[keys]\ndatabase_url = "mysql://a:{self.PASSWORD}@h/d"\n')
+        found = faults(file)
+        assert len(found) == 2
+        assert self.PASSWORD not in " ".join(found)
+
+    def test_the_log_is_told_of_them(self) -> None:
+        assert secrets_of(self.config()) == [self.TOKEN, self.PASSWORD]
+        assert secrets_of(Config()) == []
+
+    def test_the_store_gets_the_real_url(self) -> None:
+        assert self.config().database_url == self.URL
