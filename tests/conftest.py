@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,3 +21,18 @@ def live_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A real server with the default configuration, on free loopback ports."""
     with run_server(tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """For tests of what configures the logging of its process: the next test finds it untouched."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    names = ("aiohttp.access", "aiosqlite", "alembic", "sqlalchemy", "libav")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)

@@ -17,6 +17,11 @@ from streamd.web.admin import admin_app
 from tests.support.cli import Streams
 
 
+@pytest.fixture(autouse=True)
+def _logging_as_it_was(logging_as_it_was: None) -> None:
+    """A command owns its process, and so configures the logging."""
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
