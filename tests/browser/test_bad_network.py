@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
 from tests.support.bad_network import GOOD, BadNetwork, Conditions
-from tests.support.chromium import Playback, chromium, viewer
+from tests.support.chromium import Playback, viewer
 from tests.support.publisher import publish
 
 if TYPE_CHECKING:
@@ -26,12 +24,6 @@ STREAM_BPS = 1_400_000
 WATCH_S = 12
 OUTAGE_S = 6
 RECOVER_S = 15
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 def tell(name: str, got: Playback) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
 from streamd.flv.tag import FlvTag, TagType
-from tests.support.chromium import Playback, chromium, viewer
+from tests.support.chromium import Playback, viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.tag_publisher import TagPublisher, publishing, repeated
 
@@ -40,12 +39,6 @@ PLAYABLE: list[tuple[str, Tracks]] = [
     ("h264-mp3", ((H264,), (AudioTrack("libmp3lame"),))),
 ]
 SILENT = {"h264-ac3", "h264-mp3"}
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 async def watch(server: LiveServer, browser: Browser, name: str, tags: Iterable[FlvTag], seconds: float) -> Playback:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
-from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, chromium, viewer
+from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, viewer
 from tests.support.publisher import publish
 
 if TYPE_CHECKING:
@@ -27,12 +25,6 @@ LOW_LATENCY_MS_MAX = 3000
 STABLE_LATENCY_MS_MIN = 4000
 STABLE_S = 8
 WATCH_S = 10
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 async def open_in_mode(watching: Viewer, url: str, mode: str) -> None:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
-import hatch_build
-from tests.support.chromium import Viewer, chromium, viewer
+from tests.support.chromium import Viewer, viewer
 from tests.support.publisher import publish
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.async_api import Browser
 
     from tests.support.server import LiveServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
-
-NPM_DIR = Path(__file__).parent
-NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 
 FIRST_FRAME_MS_MAX = 1000
 # The promise of a pushed stream: less than a second behind what has arrived.
@@ -74,25 +67,10 @@ _PLAY_FLV = """
 """
 
 
-@pytest.fixture(scope="module")
-def mpegts_js(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of mpegts.js, as the lock file pins it."""
-    folder = tmp_path_factory.mktemp("mpegts")
-    for name in NPM_FILES:
-        shutil.copyfile(NPM_DIR / name, folder / name)
-    try:
-        hatch_build.find_npm()(hatch_build.NPM_CI, folder)
-    except hatch_build.FetchError as exc:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"mpegts.js cannot be fetched: {exc}")
-        pytest.skip(f"mpegts.js cannot be fetched: {exc}")
-    return (folder / "node_modules/mpegts.js/dist/mpegts.js").read_text("utf-8")
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
+@pytest.fixture
+def mpegts_js(node_modules: Path) -> str:
+    """The source of mpegts.js."""
+    return (node_modules / "mpegts.js/dist/mpegts.js").read_text("utf-8")
 
 
 async def open_player(watching: Viewer) -> None:

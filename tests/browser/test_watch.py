@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
-from tests.support.chromium import DESKTOP, PHONE, Viewer, chromium, viewer
+from tests.support.chromium import DESKTOP, PHONE, Viewer, viewer
 from tests.support.publisher import publish
 
 if TYPE_CHECKING:
@@ -25,12 +23,6 @@ LATENCY_MS_MAX = 3000
 WATCH_S = 30
 # The page asks at most this long after a channel went live, and then has to start.
 START_BY_ITSELF_S = 25
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 async def wait_until_playing(watching: Viewer, url: str) -> None:
