@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd import amf0, amf3
-from streamd.errors import AmfError, ChunkError, MessageTooLargeError, ProtocolError
-from streamd.rtmp.chunk import ChunkDecoder, ChunkLimits
-from streamd.rtmp.connection import ConnectionOptions, ServerConnection
-from streamd.rtmp.state import State
+from streamd.rtmp.connection import ServerConnection
+from tests.fuzz.targets import amf0_values, chunks
+from tests.fuzz.targets.connection import OPTIONS, feed
 from tests.support.captures import NAMES, Capture
 from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, chunk, command, control, data, message
 
@@ -45,26 +41,6 @@ MESSAGES = st.one_of(
     st.builds(message, st.sampled_from([15, 17, 18, 20, 22]), st.binary(max_size=300)),
     st.builds(control, st.integers(1, 6), st.binary(max_size=8)),
 )
-LIMITS = ChunkLimits(message_bytes=6000, chunk_streams=4, partial_bytes=10_000)
-
-
-def run(connection: ServerConnection, pieces: list[bytes]) -> None:
-    """Feed a connection as its owner does, to its end."""
-    with contextlib.suppress(ProtocolError):
-        for piece in pieces:
-            connection.receive_data(piece)
-            while connection.state is State.PUBLISH_PENDING:
-                connection.accept()
-            connection.data_to_send()
-        return
-    assert connection.state is State.CLOSED
-    assert connection.receive_data(b"more") == []
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_are_amf0_or_an_amf_error(raw: bytes) -> None:
-    with contextlib.suppress(AmfError):
-        amf0.read_values(raw)
 
 
 @given(
@@ -75,38 +51,22 @@ def test_any_bytes_are_amf0_or_an_amf_error(raw: bytes) -> None:
     )
 )
 def test_any_nesting_is_amf0_or_an_amf_error(parts: list[bytes]) -> None:
-    with contextlib.suppress(AmfError):
-        amf0.read_values(b"".join(parts))
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_are_amf3_or_an_amf_error(raw: bytes) -> None:
-    reader = amf3.Reader(raw)
-    with contextlib.suppress(AmfError):
-        while reader.offset < len(raw):
-            reader.read_value()
+    amf0_values.run(b"".join(parts))
 
 
 @given(st.lists(CHUNKS | st.binary(max_size=40), max_size=30))
 def test_any_chunks_are_messages_or_a_chunk_error(pieces: list[bytes]) -> None:
-    decoder = ChunkDecoder(LIMITS)
-    with contextlib.suppress(ChunkError, MessageTooLargeError):
-        for piece in pieces:
-            assert all(len(message.payload) <= 6000 for message in decoder.receive_data(piece))
-    held = sum(len(piece) for stream in decoder._streams.values() for piece in stream.pieces)
-    assert held <= LIMITS.partial_bytes
-    assert len(decoder._streams) <= LIMITS.chunk_streams
+    chunks.run(b"\x07" + b"".join(pieces))
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=5))
 def test_any_opening_is_a_handshake_or_an_error(pieces: list[bytes]) -> None:
-    run(ServerConnection(nonce=bytes(16)), pieces)
+    feed(ServerConnection(nonce=bytes(16)), pieces)
 
 
 @given(st.lists(MESSAGES, max_size=30))
 def test_any_messages_are_events_or_an_error(pieces: list[bytes]) -> None:
-    options = ConnectionOptions(chunk_limits=LIMITS, pending_bytes_max=1000)
-    run(ServerConnection(nonce=bytes(16), options=options), [SIMPLE_HANDSHAKE, *pieces])
+    feed(ServerConnection(nonce=bytes(16), options=OPTIONS), [SIMPLE_HANDSHAKE, *pieces])
 
 
 @given(
@@ -121,7 +81,7 @@ def test_a_real_publish_with_some_bytes_changed_is_events_or_an_error(
     for offset, byte in changes:
         changed[3073 + offset] = byte
     raw = bytes(changed)
-    run(
+    feed(
         ServerConnection(nonce=bytes(16)),
         [raw[:3073], *(raw[start : start + size] for start in range(3073, len(raw), size))],
     )

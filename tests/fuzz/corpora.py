@@ -1,0 +1,48 @@
+"""The fuzz targets, and the inputs that are kept of each: what a fuzzer found to reach new code, and what once failed.
+
+``corpora/NAME.txt`` has an input a line, in base64: a diff shows what came and went.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+FOLDER = Path(__file__).parent / "corpora"
+TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("*.py"))
+# Longer inputs reach nothing that these do not, and make every run slow.
+KEPT_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True)
+class Target:
+    """One parser of bytes from outside."""
+
+    name: str
+    run: Callable[[bytes], None]
+    """Takes any bytes; raises for none of them."""
+    seeds: Callable[[], list[bytes]]
+    """Inputs that reach far, made by a writer of ours or by an encoder."""
+
+    @classmethod
+    def load(cls, name: str) -> Target:
+        module = importlib.import_module(f"tests.fuzz.targets.{name}")
+        return cls(name, module.run, module.seeds)
+
+
+def kept(name: str) -> list[bytes]:
+    """The inputs that are kept of a target."""
+    path = FOLDER / f"{name}.txt"
+    return [base64.b64decode(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def keep(name: str, inputs: Iterable[bytes]) -> None:
+    """Keep these of a target, and no others."""
+    lines = sorted({base64.b64encode(each).decode() for each in inputs if len(each) <= KEPT_BYTES_MAX})
+    (FOLDER / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))

@@ -1,0 +1,96 @@
+"""Gate and libavformat: tags in, packets in step or ``DemuxError``; nothing of a publisher's may crash the process."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from streamd.errors import DemuxError, TrackRefusedError
+from streamd.flv.intake import Drop, Feed, Intake, IntakeLimits, Open, Split
+from streamd.media.demux import FlvDemuxer
+from tests.fuzz.framing import read_tags, write_tags
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
+from tests.support.flv_media import h264_aac
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamd.flv.tag import FlvTag
+    from streamd.media.packet import MediaPacket
+
+LIMITS = IntakeLimits(reopen_tags_min=8)
+TAGS = 12
+
+
+def seeds() -> list[bytes]:
+    """Each begins with how many tags are demuxed at a time."""
+    streams = [
+        h264_aac(1, bframes=2),
+        *(encoded((VideoTrack(encoder),), (), 1) for encoder in ("libx265", "libsvtav1", "libvpx-vp9")),
+        *(encoded((), (AudioTrack(e),), 1) for e in ("libopus", "flac", "ac3", "eac3", "libmp3lame")),
+        encoded((VideoTrack(width=160, height=96),) * 2, (AudioTrack(), AudioTrack("libopus")), 1),
+    ]
+    return [bytes((number,)) + write_tags(tags[:TAGS]) for number, tags in enumerate(streams)]
+
+
+def run(data: bytes) -> None:
+    """Args: data: How many tags are demuxed at a time, and tags, framed by ``write_tags``."""
+    if data:
+        demux(read_tags(data[1:]), batch=data[0] % 8 + 1)
+
+
+def demux(tags: Sequence[FlvTag], *, batch: int) -> list[MediaPacket]:
+    """Take tags through a gate and its demuxers as the media line does.
+
+    Returns:
+        The packets of the demuxers, but for those of the tags they were opened with.
+
+    Raises:
+        DemuxError: libavformat gave up on what the gate let through.
+    """
+    intake = Intake(LIMITS)
+    demuxer: FlvDemuxer | None = None
+    pending: list[FlvTag] = []
+    packets: list[MediaPacket] = []
+
+    def flush() -> None:
+        if demuxer is None or not pending:
+            return
+        found = demuxer.demux(pending)
+        # A tag that came through the gate is a frame: one packet each, in order.
+        assert [packet.dts_ms for packet in found] == [tag.timestamp_ms for tag in pending]
+        packets.extend(found)
+        pending.clear()
+
+    try:
+        unread = deque(tags)
+        while unread:
+            match intake.receive(unread.popleft()):
+                case Feed(fed):
+                    pending += fed
+                case Split(shares):
+                    unread.extendleft(reversed(shares))
+                case Open() as opening:
+                    flush()
+                    if demuxer is not None:
+                        demuxer.close()
+                    pending.clear()
+                    try:
+                        demuxer = None
+                        demuxer = FlvDemuxer.open(opening)
+                        demuxer.write_cmaf_header(demuxer.tracks)
+                    except TrackRefusedError as exc:
+                        intake.refuse(opening.tracks[exc.index])
+                    except DemuxError:
+                        intake.restart()
+                case Drop(_, detail):
+                    assert detail.isprintable()
+                case _:
+                    pass
+            if len(pending) >= batch:
+                flush()
+        flush()
+    finally:
+        if demuxer is not None:
+            demuxer.close()
+    return packets

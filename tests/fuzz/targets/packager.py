@@ -1,0 +1,61 @@
+"""What a publisher's timestamps can do to the timeline and the segmenter: chunks that follow each other."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from streamd.media.packet import MediaPacket
+from streamd.media.timeline import Timeline
+from streamd.packager.ladder import Ladder, Variant
+from streamd.packager.segmenter import SegmenterOptions
+from tests.support.samples import AUDIO, VIDEO, audio_packets, interleave, read_chunk, video_packets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Track, keyframe and size; decode time and composition time: milliseconds, of which Enhanced RTMP has 32 bits and 24.
+_PACKET = struct.Struct(">Bqi")
+_WIRE_MS = 2**33
+_COMPOSITION_MS = 2**23
+PACKETS_MAX = 600
+
+
+def seeds() -> list[bytes]:
+    usual = interleave(video_packets(30, 5, 60, composition_ms=66), audio_packets(duration_s=5))
+    jump = [_moved(packet, 2**32) if packet.dts_ms > 2000 else packet for packet in usual]
+    back = [_moved(packet, -3000) if packet.dts_ms > 3000 else packet for packet in usual]
+    return [_written(usual[:200]), _written(jump[::2]), _written(back[::2]), _written(usual[::7])]
+
+
+def _moved(packet: MediaPacket, by_ms: int) -> MediaPacket:
+    return packet._replace(dts_ms=packet.dts_ms + by_ms, pts_ms=packet.pts_ms + by_ms)
+
+
+def _written(packets: Iterable[MediaPacket]) -> bytes:
+    return b"".join(
+        _PACKET.pack(each.track_id | each.is_keyframe << 2, each.dts_ms, each.pts_ms - each.dts_ms) for each in packets
+    )
+
+
+def run(data: bytes) -> None:
+    """Args: data: Packets, 13 bytes each."""
+    timeline = Timeline((VIDEO, AUDIO))
+    ladder = Ladder((Variant("main", (VIDEO, AUDIO)),), SegmenterOptions())
+    ends: dict[int, int] = {}
+    chunks = []
+    for offset in range(0, min(len(data) // _PACKET.size, PACKETS_MAX) * _PACKET.size, _PACKET.size):
+        head, dts_ms, composition_ms = _PACKET.unpack_from(data, offset)
+        track_id = AUDIO.track_id if head & 2 else VIDEO.track_id
+        dts_ms = (dts_ms + _WIRE_MS) % (2 * _WIRE_MS) - _WIRE_MS
+        composition_ms = (composition_ms + _COMPOSITION_MS) % (2 * _COMPOSITION_MS) - _COMPOSITION_MS
+        packet = MediaPacket(track_id, dts_ms, dts_ms + composition_ms, bool(head & 4) or bool(head & 2), b"payload")
+        for sample in timeline.place(packet):
+            chunks += [chunk for _, chunk in ladder.push(sample)]
+    chunks += [chunk for _, chunk in ladder.finish()]
+    for chunk in chunks:
+        for track_id, samples in read_chunk(chunk.payload).tracks.items():
+            for read in samples:
+                assert read.dts_ticks >= ends.get(track_id, 0)
+                assert read.duration_ticks >= 0
+                ends[track_id] = read.dts_ticks + read.duration_ticks
