@@ -111,7 +111,12 @@ class RtmpListener:
         """Close what has used up its time; called about once a second."""
         now = self._clock.monotonic()
         for protocol in list(self._open):
-            protocol.check_deadline(now)
+            try:
+                protocol.check_deadline(now)
+            except Exception:
+                # A fault in one connection must not take the others' time limits away.
+                log.exception("connection.failed", extra={"peer": protocol.address})
+                protocol.abort()
 
     def stop_accepting(self) -> None:
         """Take no new connection; open ones go on."""

@@ -184,6 +184,11 @@ class RtmpProtocol(asyncio.Protocol):
         self._closed.set()
         self._listener.forget(self)
 
+    def abort(self) -> None:
+        """Close at once, without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
     # -- the live stream's publisher ----------------------------------------------------------
 
     def kick(self, error: PublishError) -> None:

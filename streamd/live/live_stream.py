@@ -298,8 +298,7 @@ class LiveStream:
 
     def lose_publisher(self) -> None:
         """Wait for the publisher to come back: what was sent is packaged, the playlist stays open."""
-        self._line.finish()
-        self._finished_lines.add(self._line)
+        self._finish_line()
         self.publisher = None
         self.lost_at = self._clock.monotonic()
         for rendition in self._renditions():
@@ -338,6 +337,10 @@ class LiveStream:
             split_audio=is_split if presentation is not None else None,
         )
 
+    def _finish_line(self) -> None:
+        self._line.finish()
+        self._finished_lines.add(self._line)
+
     # -- the end --------------------------------------------------------------------------------
 
     @property
@@ -361,14 +364,19 @@ class LiveStream:
         """
         if self.end_reason is not None:
             return
-        if self.publisher is not None:
-            self._line.finish()
-            self._finished_lines.add(self._line)
         self.end_reason = reason
         linger_s = 0.0
-        for rendition in self._renditions():
-            rendition.end()
-            linger_s = max(linger_s, rendition.playlist_duration_us / 1e6)
+        try:
+            if self.publisher is not None:
+                self._finish_line()
+            for rendition in self._renditions():
+                rendition.end()
+                linger_s = max(linger_s, rendition.playlist_duration_us / 1e6)
+        except Exception as exc:
+            # A broken line must not keep its name taken and its viewers waiting.
+            # What ended the stream with an internal error has been logged, and is most likely this.
+            level = logging.DEBUG if reason is EndReason.INTERNAL_ERROR else logging.ERROR
+            log.log(level, "stream.unfinished", extra={"stream": self.name}, exc_info=exc)
         self.forget_at = self._clock.monotonic() + linger_s
         self.waiters.close()
         self.flv.end()

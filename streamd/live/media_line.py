@@ -209,8 +209,10 @@ class MediaLine:
         self._is_finished = True
         if self._opening is not None:
             self._opening.cancel()
-        self._finish_ladder()
-        self._close_demuxer()
+        try:
+            self._finish_ladder()
+        finally:
+            self._close_demuxer()
 
     # -- opening ------------------------------------------------------------------------------
 

@@ -130,7 +130,11 @@ class LiveRegistry:
             return
         may_come_back = reason in (EndReason.CONNECTION_LOST, EndReason.MEDIA_TIMEOUT)
         if may_come_back and self._reconnect_window_s > 0 and stream.presentation is not None:
-            stream.lose_publisher()
+            try:
+                stream.lose_publisher()
+            except Exception as exc:  # noqa: BLE001  # logged by the stream
+                # With a line that cannot even be finished there is nothing to go on with.
+                stream.fail(exc)
         else:
             self.end(stream, reason)
 
@@ -168,8 +172,12 @@ class LiveRegistry:
                 continue
             if stream.lost_at is not None and stream.lost_at <= lost_before:
                 self.end(stream, EndReason.CONNECTION_LOST)
-            else:
+                continue
+            try:
                 stream.read_meter()
+            except Exception as exc:  # noqa: BLE001  # logged by the stream
+                # One stream's fault must not keep the others from being looked at.
+                stream.fail(exc)
 
     async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
         """Close every stream that one of these keys opened, and wait until its publisher's socket is closed.
