@@ -59,6 +59,12 @@ class Metrics:
             ["name"],
             registry=r,
         )
+        self.stream_findings = Gauge(
+            "streamd_stream_findings",
+            "Live streams that something is wrong with now, by the code of the finding.",
+            ["code"],
+            registry=r,
+        )
         self.demuxer_reopened_total = Counter(
             "streamd_demuxer_reopened_total", "Demuxers opened anew in a running stream.", registry=r
         )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import MediaError, PublishError
 from streamd.live.fanout import Fanout
+from streamd.live.health import Health, HealthMonitor, HealthStatus, Vitals, away
+from streamd.live.health_checks import CHECKS
 from streamd.live.media_line import LineTotals, MediaLine
 from streamd.live.meter import StreamMeter, StreamSummary
 from streamd.live.publisher import EndReason
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What an operator reads of a stream within its reconnect window.
-WAITING_FOR_PUBLISHER = "the publisher's connection is gone; waiting for it to come back"
-
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
@@ -62,6 +61,7 @@ class LiveStream:
         metrics: Counted into.
         budget: How many requests may wait in the whole server.
         on_failed: Called when the media line breaks; the registry ends the stream then.
+        on_health: Called when the stream turns unhealthy, or healthy again.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class LiveStream:
         metrics: Metrics,
         budget: WaiterBudget,
         on_failed: Callable[[LiveStream, EndReason], None],
+        on_health: Callable[[LiveStream], None],
     ) -> None:
         self.name = name
         self.admission = admission
@@ -103,6 +104,7 @@ class LiveStream:
         self._clock = clock
         self._metrics = metrics
         self._on_failed = on_failed
+        self._on_health = on_health
         self._started_at = clock.monotonic()
         self._parts = 0
         self._hls_viewers = HlsViewers()
@@ -111,6 +113,11 @@ class LiveStream:
         self._epoch = self.live_since
         self._is_resumed = False
         self._meter = StreamMeter()
+        self._fed_since = self._started_at
+        self._monitor = HealthMonitor(CHECKS)
+        self.health = self._monitor.health
+        """How well it arrives, as of about a second ago."""
+        self._was_healthy = True
         self._line = self._new_line()
         self._finished_lines = LineTotals()
 
@@ -255,10 +262,50 @@ class LiveStream:
     # -- what the operator sees ----------------------------------------------------------------
 
     def read_meter(self) -> None:
-        """Take a reading of bit rate and frame rate; called about once a second."""
+        """Take a reading of bit rate, frame rate and health; called about once a second."""
         now = self._clock.monotonic()
-        self._meter.read(now)
         self._count_hls_viewers(self._hls_viewers.count(now))
+        if self.publisher is None:
+            return
+        self._meter.read(now, self._line.read())
+        self._monitor.assess(self._vitals(now), now=now, wall_now=self._clock.now())
+        self._set_health(self._monitor.health)
+
+    def _vitals(self, now: float) -> Vitals:
+        line, meter = self._line, self._meter
+        return Vitals(
+            is_playable=self.presentation is not None,
+            fed_s=now - self._fed_since,
+            tracks=self.tracks,
+            lacks_video=line.metadata.lacks_video,
+            lacks_audio=line.metadata.lacks_audio,
+            media_bitrate_bps=meter.media_bitrate_bps,
+            frame_rate=meter.frame_rate,
+            frame_rate_best=meter.frame_rate_best,
+            media_rate=meter.media_rate,
+            media_lead_s=meter.media_lead_s,
+            keyframe_intervals_ms=tuple(meter.keyframe_intervals_ms),
+            open_gop_ms=meter.open_gop_ms,
+            repairs=meter.repairs,
+            damages=meter.damages,
+            refusals=line.refusals,
+        )
+
+    def _set_health(self, health: Health) -> None:
+        """Take what is known now, count it, and tell who listens of a turn."""
+        was, self.health = self.health, health
+        for codes, step in ((was.codes, -1), (health.codes, 1)):
+            for code in codes if was.codes != health.codes else ():
+                self._metrics.stream_findings.labels(code.value).inc(step)
+        # Where nothing is known, nothing has turned.
+        if health.is_healthy is None or health.is_healthy == self._was_healthy:
+            return
+        self._was_healthy = health.is_healthy
+        log.info(
+            "stream.turned_healthy" if health.is_healthy else "stream.turned_unhealthy",
+            extra={"stream": self.name, "findings": ",".join(code.value for code in health.codes)},
+        )
+        self._on_health(self)
 
     def note_hls_viewer(self, address: str, user_agent: str) -> None:
         """Note that somebody asked for a media playlist."""
@@ -288,9 +335,9 @@ class LiveStream:
             width=video.width if video is not None else 0,
             height=video.height if video is not None else 0,
             bitrate_bps=round(self._meter.bitrate_bps, 1),
-            frame_rate=round(self._meter.frame_rate, 2),
+            frame_rate=round(self._meter.frame_rate or 0.0, 2),
             keyframe_interval_s=interval_ms / 1000 if interval_ms is not None else None,
-            health=self._line.faults if self.publisher is not None else (WAITING_FOR_PUBLISHER,),
+            health=self.health,
             viewers=self.viewers,
         )
 
@@ -301,6 +348,8 @@ class LiveStream:
         self._finish_line()
         self.publisher = None
         self.lost_at = self._clock.monotonic()
+        self._meter.restart()
+        self._set_health(away(self._clock.now()))
         for rendition in self._renditions():
             # Whatever comes next begins a segment, so this one is complete: players show it to its end.
             rendition.end_segment()
@@ -318,8 +367,9 @@ class LiveStream:
         away_s = self._clock.monotonic() - self.lost_at
         self.admission, self.publisher, self.lost_at = admission, publisher, None
         self.publisher_address = publisher.address
-        self.last_media_at = self._clock.monotonic()
+        self.last_media_at = self._fed_since = self._clock.monotonic()
         self._is_resumed = True
+        self._set_health(self._monitor.health)
         self._line = self._new_line()
         log.info("stream.resumed", extra={"stream": self.name, "away_s": round(away_s, 3)})
 
@@ -382,6 +432,7 @@ class LiveStream:
         self.flv.end()
         self.mp4.end()
         self._count_hls_viewers(0)
+        self._set_health(Health(HealthStatus.NO_DATA))
         log.info(
             "stream.ended",
             extra={

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from streamd.errors import DemuxError, TrackRefusedError
 from streamd.flv.intake import Drop, DropReason, Feed, Hold, Intake, Open, Split, has_multitrack_header
 from streamd.flv.metadata import read_metadata
+from streamd.live.meter import LineReading
 from streamd.media.demux import FlvDemuxer
 from streamd.media.packet import TrackKind
 from streamd.media.timeline import START_MS, Timeline
-from streamd.packager.ladder import Ladder, Variant, decodes_everywhere, has_split_audio, plan_variants
-from streamd.packager.segmenter import Irregularity
+from streamd.packager.ladder import Ladder, Variant, has_split_audio, plan_variants
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.flv.metadata import StreamMetadata
     from streamd.flv.tag import FlvTag
     from streamd.live.meter import StreamMeter
     from streamd.media.packet import MediaPacket, Sample
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 DEMUXER_REOPENS_MAX = 5
 # Tags that may queue while a demuxer opens (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.
 HELD_BYTES_MAX = 10 * 1024 * 1024
-
+# What is refused is told of so many tracks; an encoder has as many of a kind.
+REFUSALS_MAX = 8
 
 # Drops that mean that something the broadcaster sends will not be seen or heard.
 _TELLING_DROPS = frozenset({DropReason.UNSUPPORTED_CODEC, DropReason.BAD_CODEC_CONFIG, DropReason.EXTRA_TRACK})
@@ -134,7 +136,6 @@ class MediaLine:
         self._ladder: Ladder | None = None
         self._split_audio = split_audio
         self._direct_ids: dict[int, int] | None = None
-        self._silent_codecs: tuple[str, ...] = ()
         self._opening: asyncio.Task[None] | None = None
         self._held: list[FlvTag] = []
         self._held_bytes = 0
@@ -143,7 +144,10 @@ class MediaLine:
         self._video_track_id: int | None = None
         self._next_sequence_number = 1
         self._is_finished = False
-        self._drops_noted: set[DropReason] = set()
+        # Milliseconds of media on the timelines that are finished.
+        self._finished_media_ms = 0
+        self.refusals: list[str] = []
+        """What the publisher sends and viewers do not get, in words; at most ``REFUSALS_MAX``, each once."""
         self.repairs: Counter[str] = Counter()
         """Timestamp repairs of segmenters that are finished, by reason."""
         self.irregularities: Counter[str] = Counter()
@@ -194,13 +198,19 @@ class MediaLine:
         return self._intake.drops.total()
 
     @property
-    def faults(self) -> tuple[str, ...]:
-        """What the broadcaster should change, in words; empty while all is well."""
-        faults = [f"{reason.value.replace('_', ' ')}: dropped" for reason in DropReason if reason in self._drops_noted]
-        faults += [f"{codec} sound is not played by browsers: use AAC" for codec in self._silent_codecs]
-        if self._ladder is not None and self._ladder.irregularities[Irregularity.LONG_GOP]:
-            faults.append("keyframes come too seldom: set a keyframe interval of 2 s")
-        return tuple(faults)
+    def metadata(self) -> StreamMetadata:
+        """What the publisher claims of its tracks."""
+        return self._intake.metadata
+
+    def read(self) -> LineReading:
+        """What it has counted so far; taken about once a second."""
+        timeline = self._timeline
+        media_ms, repairs = self._finished_media_ms, Counter(self.repairs)
+        if timeline is not None:
+            media_ms += timeline.newest_ms - START_MS
+            for repair, count in timeline.repairs.items():
+                repairs[repair.value] += count
+        return LineReading(media_ms if timeline is not None else None, repairs, self._reopens)
 
     def finish(self) -> None:
         """End the line: what the segmenter holds becomes the last chunk. Calling it again does nothing."""
@@ -275,8 +285,6 @@ class MediaLine:
         self._finish_ladder()
         demuxer, variants, direct = opened
         self._demuxer = demuxer
-        audio = (track.codec for track in demuxer.tracks if track.kind is TrackKind.AUDIO)
-        self._silent_codecs = tuple(codec for codec in dict.fromkeys(audio) if not decodes_everywhere(codec))
         carried = {track.track_id for variant in variants for track in variant.sources}
         for track in demuxer.tracks:
             if track.track_id not in carried:
@@ -301,9 +309,12 @@ class MediaLine:
 
     def _note_drop(self, reason: DropReason, detail: str) -> None:
         self._metrics.tags_dropped_total.labels(reason.value).inc()
-        if reason in _TELLING_DROPS and reason not in self._drops_noted:
-            # Once for each reason: a broadcaster's wrong setting repeats itself with every frame.
-            self._drops_noted.add(reason)
+        if reason not in _TELLING_DROPS or len(self.refusals) == REFUSALS_MAX:
+            return
+        # Once for each: a broadcaster's wrong setting repeats itself with every frame.
+        refusal = f"{reason.value.replace('_', ' ')} ({detail})"
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
             self._sink.warn(reason.value, detail)
 
     # -- the way of one frame -----------------------------------------------------------------
@@ -367,6 +378,7 @@ class MediaLine:
                 self.irregularities[irregularity.value] += count
                 self._metrics.stream_irregularities_total.labels(irregularity.value).inc(count)
         if timeline is not None:
+            self._finished_media_ms += timeline.newest_ms - START_MS
             for repair, count in timeline.repairs.items():
                 self.repairs[repair.value] += count
                 self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)

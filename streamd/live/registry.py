@@ -64,6 +64,7 @@ class LiveRegistry:
         self._reconnect_window_s = reconnect_window_s
         self._is_admissible = is_admissible
         self._by_name: dict[str, LiveStream] = {}
+        self._health_listeners: list[Callable[[LiveStream], None]] = []
         # Media sequence numbers never go backwards while we run, whatever the wall clock does.
         self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
 
@@ -107,6 +108,7 @@ class LiveRegistry:
             metrics=self._metrics,
             budget=self._budget,
             on_failed=self.end,
+            on_health=self._tell_health,
         )
         self._by_name[name] = stream
         self._count()
@@ -137,6 +139,18 @@ class LiveRegistry:
                 stream.fail(exc)
         else:
             self.end(stream, reason)
+
+    def subscribe_health(self, listener: Callable[[LiveStream], None]) -> None:
+        """Have ``listener`` called when a stream turns unhealthy, or healthy again; streams begin healthy.
+
+        Args:
+            listener: Finds what is wrong in ``LiveStream.health``. It must not wait.
+        """
+        self._health_listeners.append(listener)
+
+    def _tell_health(self, stream: LiveStream) -> None:
+        for listener in self._health_listeners:
+            listener(stream)
 
     def find(self, name: str) -> LiveStream | None:
         """Find a stream that is live, or has ended so lately that its playlist is still served."""

@@ -77,6 +77,11 @@ class Timeline:
         self._offsets_differ = False
 
     @property
+    def newest_ms(self) -> int:
+        """The newest time on the timeline, of any track, milliseconds; ``START_MS`` before the first packet."""
+        return self._now_ms
+
+    @property
     def breaks(self) -> int:
         """How many times the publisher's time leapt: where this rises, a discontinuity may be due."""
         return self.repairs[Repair.JUMP]

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from streamd.keys.service import KeyService
+    from streamd.live.health import Health as StreamHealth
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,8 @@ class StreamSummary(Protocol):
         """Seconds between the last two keyframes; None before there are two."""
 
     @property
-    def health(self) -> Sequence[str]:
-        """What is wrong with it, in words."""
+    def health(self) -> StreamHealth:
+        """How well it arrives."""
 
     @property
     def viewers(self) -> Mapping[str, int]:

@@ -24,6 +24,7 @@ from streamd.keys.records import (
 )
 from streamd.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX, PAGE_LIMIT_MAX, REASON_LENGTH_MAX
 from streamd.keys.stream_key import KEY_ID_ALPHABET, KEY_ID_LENGTH
+from streamd.live.health import HealthCode, HealthStatus, Severity
 
 PAGE_LIMIT_DEFAULT = 100
 # The largest running number of either database.
@@ -294,6 +295,30 @@ class AuditPage(_Model):
         )
 
 
+class Finding(_Model):
+    """One thing that is wrong with a live stream."""
+
+    code: HealthCode
+    """Stable: for programs."""
+    severity: Severity
+    """``error``: viewers do not see or hear it right; ``warning``: some may not; ``info``: they do not notice."""
+    message: str
+    """What is wrong, with what was measured."""
+    advice: str
+    """What the broadcaster should change, naming OBS's menu and field."""
+    since: datetime
+
+
+class StreamHealth(_Model):
+    """How well a live stream arrives."""
+
+    status: HealthStatus
+    """``good``; ``ok``: the worst finding is a warning; ``bad``: there is an error; ``no_data``: nothing can be played
+    yet, or the publisher is away."""
+    findings: list[Finding]
+    """The worst first."""
+
+
 class Stream(_Model):
     """A live stream, as its operator sees it."""
 
@@ -312,11 +337,10 @@ class Stream(_Model):
     bitrate_bps: float
     """Bits a second, over the last seconds."""
     frame_rate: float
-    """Frames a second, over the last seconds; 0 without video."""
+    """Frames to a second of media, over the last seconds; 0 without video."""
     keyframe_interval_s: float | None
     """Seconds between the last two keyframes; null before there are two."""
-    health: list[str]
-    """What is wrong with it, in words; empty where it is well."""
+    health: StreamHealth
     viewers: Mapping[str, int]
     """Viewers by protocol: ``hls``, ``flv``, ``mp4``."""
 

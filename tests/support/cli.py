@@ -12,6 +12,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from streamd.cli import main
+from streamd.live.health import Health, HealthStatus
 
 
 def run(*arguments: str, data_dir: Path | None = None, env: dict[str, str] | None = None) -> Result:
@@ -24,6 +25,9 @@ def issue(data_dir: Path, user: str = "alice", *options: str) -> dict[str, Any]:
     assert result.exit_code == 0, result.output
     answer: dict[str, Any] = json.loads(result.stdout)
     return answer
+
+
+HEALTHY = Health(HealthStatus.GOOD)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Summary:
     bitrate_bps: float = 6e6
     frame_rate: float = 60.0
     keyframe_interval_s: float | None = None
-    health: tuple[str, ...] = ()
+    health: Health = HEALTHY
     viewers: dict[str, int] = field(default_factory=lambda: {"hls": 3})
 
 

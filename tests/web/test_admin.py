@@ -18,6 +18,7 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.live.health import Finding, Health, HealthCode, HealthStatus, Severity
 from streamd.web.admin import BODY_BYTES_MAX, admin_app
 
 pytestmark = pytest.mark.asyncio
@@ -25,6 +26,10 @@ pytestmark = pytest.mark.asyncio
 TOKEN = "t0ken-t0ken-t0ken-t0ken"
 RTMP_URL = "rtmp://live.example.org/live"
 LIVE_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+HEALTH = Health(
+    HealthStatus.OK,
+    (Finding(HealthCode.FRAMES_MISSING, Severity.WARNING, "Frames are missing.", "Send them.", LIVE_SINCE),),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Summary:
     bitrate_bps: float = 6e6
     frame_rate: float = 60.0
     keyframe_interval_s: float | None = 2.0
-    health: tuple[str, ...] = ()
+    health: Health = HEALTH
     viewers: dict[str, int] = field(default_factory=lambda: {"hls": 3})
 
 
@@ -228,7 +233,18 @@ class TestStreams:
             "bitrate_bps": 6e6,
             "frame_rate": 60.0,
             "keyframe_interval_s": 2.0,
-            "health": [],
+            "health": {
+                "status": "ok",
+                "findings": [
+                    {
+                        "code": "frames_missing",
+                        "severity": "warning",
+                        "message": "Frames are missing.",
+                        "advice": "Send them.",
+                        "since": "2026-01-01T00:00:00Z",
+                    }
+                ],
+            },
             "viewers": {"hls": 3},
         }
 

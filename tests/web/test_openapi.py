@@ -32,6 +32,7 @@ from streamd.clock import SystemClock
 from streamd.keys.records import Actor
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.live.health import Finding, Health, HealthCode, HealthStatus, Severity
 from streamd.live.meter import StreamSummary
 from streamd.web.admin import admin_app
 
@@ -60,6 +61,12 @@ CHECKS = [
 NAMES: dict[str, str] = {}
 
 
+UNHEALTHY = Health(
+    HealthStatus.OK,
+    (Finding(HealthCode.STARVED, Severity.ERROR, "It stops.", "Send more.", datetime(2026, 1, 1, tzinfo=UTC)),),
+)
+
+
 class Streams:
     """One live stream, which nothing ends."""
 
@@ -67,7 +74,7 @@ class Streams:
         return [
             StreamSummary(
                 "alice", "7k2m9xq4ct", datetime(2026, 1, 1, tzinfo=UTC), "192.0.2.1", "obs",
-                ("avc1.640028", "mp4a.40.2"), 1920, 1080, 6e6, 60.0, 2.0, (), {"hls": 3},
+                ("avc1.640028", "mp4a.40.2"), 1920, 1080, 6e6, 60.0, 2.0, UNHEALTHY, {"hls": 3},
             )
         ]  # fmt: skip
 

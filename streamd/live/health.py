@@ -1,0 +1,252 @@
+"""How well a publisher's stream arrives, in a stable vocabulary, with what its broadcaster should change.
+
+Once a second a stream is measured (``Vitals``) and checked (``health_checks``). A finding is raised when its condition
+has held for a while, and withdrawn when it has not been met for a while, so that nothing flaps. Pure of I/O: time comes
+in as an argument.
+
+The codes follow the names that the field has: YouTube's ``configurationIssues`` and OvenMediaEngine's alert rules. They
+are part of the API: a code keeps its meaning.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from streamd.media.packet import Track
+
+
+class Severity(enum.Enum):
+    """What a finding means to viewers, from the worst on."""
+
+    ERROR = "error"
+    """They do not see or hear it as it should be."""
+    WARNING = "warning"
+    """Some of them may, or it is later than it could be."""
+    INFO = "info"
+    """They do not notice."""
+
+
+class HealthStatus(enum.Enum):
+    """The whole of it in one word, as YouTube's ``healthStatus`` has it."""
+
+    GOOD = "good"
+    """Nothing is wrong, or nothing that viewers notice."""
+    OK = "ok"
+    """The worst finding is a warning."""
+    BAD = "bad"
+    """There is an error."""
+    NO_DATA = "no_data"
+    """Nothing that can be played has come yet, or the publisher is away."""
+
+
+class HealthCode(enum.Enum):
+    """What can be wrong with a stream."""
+
+    NOT_PLAYABLE = "not_playable"
+    """Media arrives, but nothing of it can be played."""
+    PUBLISHER_AWAY = "publisher_away"
+    """The publisher's connection is gone, and the stream waits for it to come back."""
+    STARVED = "starved"
+    """Less media arrives than time passes."""
+    FASTER_THAN_REAL_TIME = "faster_than_real_time"
+    """More media arrives than time passes."""
+    TRACK_REFUSED = "track_refused"
+    """A track is not carried: its codec, its configuration, or one track too many."""
+    VIDEO_MISSING = "video_missing"
+    AUDIO_MISSING = "audio_missing"
+    VIDEO_CODEC_UNPLAYABLE = "video_codec_unplayable"
+    """Not every browser decodes the picture, or none does."""
+    AUDIO_CODEC_UNPLAYABLE = "audio_codec_unplayable"
+    """Not every browser decodes the sound."""
+    KEYFRAME_INTERVAL_LONG = "keyframe_interval_long"
+    KEYFRAME_INTERVAL_IRREGULAR = "keyframe_interval_irregular"
+    FRAMES_MISSING = "frames_missing"
+    """Fewer frames a second than this stream had before."""
+    FRAME_RATE_LOW = "frame_rate_low"
+    FRAME_RATE_HIGH = "frame_rate_high"
+    BITRATE_LOW = "bitrate_low"
+    """Too few bits for the picture's size."""
+    BITRATE_HIGH = "bitrate_high"
+    """More than the lines of many viewers carry."""
+    RESOLUTION_SMALL = "resolution_small"
+    RESOLUTION_LARGE = "resolution_large"
+    TIMESTAMPS_REPAIRED = "timestamps_repaired"
+    MEDIA_DAMAGED = "media_damaged"
+    """What arrived could not be read, and reading began anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    code: HealthCode
+    severity: Severity
+    message: str
+    """What is wrong, as it was measured last, for the broadcaster to read."""
+    advice: str
+    """What to change, naming OBS's menu and field."""
+    since: datetime
+    """When it was first so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How well a stream arrives."""
+
+    status: HealthStatus
+    findings: tuple[Finding, ...] = ()
+    """The worst first, and the oldest first of those."""
+
+    @property
+    def is_healthy(self) -> bool | None:
+        """Whether all is well; None where nothing can be said."""
+        return None if self.status is HealthStatus.NO_DATA else self.status is HealthStatus.GOOD
+
+    @property
+    def codes(self) -> tuple[HealthCode, ...]:
+        """What is wrong, without the words."""
+        return tuple(finding.code for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What one publisher's stream is like, as it is measured once a second."""
+
+    is_playable: bool
+    """Viewers have something to play."""
+    fed_s: float
+    """How long the publisher has fed it, seconds."""
+    tracks: Sequence[Track] = ()
+    """The tracks that are carried; empty before the first keyframe."""
+    lacks_video: bool = False
+    """The publisher's metadata describes sound alone."""
+    lacks_audio: bool = False
+    """The publisher's metadata describes pictures alone."""
+    media_bitrate_bps: float | None = None
+    """Bits to a second of media, all tracks; None before there is some media."""
+    frame_rate: float | None = None
+    """Frames to a second of media; None likewise."""
+    frame_rate_best: float = 0.0
+    """The highest that it was."""
+    media_rate: float | None = None
+    """Seconds of media that arrive in a second, lately; None before that can be said."""
+    media_lead_s: float = 0.0
+    """How much more media has come than time has passed since the publisher began, seconds."""
+    keyframe_intervals_ms: Sequence[int] = ()
+    """The last ones, oldest first."""
+    open_gop_ms: int = 0
+    """How much media has come since the last keyframe, milliseconds."""
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    """Timestamps repaired in the last seconds, by reason."""
+    damages: int = 0
+    """How often reading the media began anew in the last seconds."""
+    refusals: Sequence[str] = ()
+    """What is not carried, and why, in words; each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """That a condition is met now."""
+
+    severity: Severity
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How one code is decided."""
+
+    code: HealthCode
+    observe: Callable[[Vitals, bool], Observation | None]
+    """Told whether the finding is raised, so that what raises it can be stricter than what keeps it."""
+    raise_after_s: float = 0.0
+    """For how long the condition must hold."""
+    withdraw_after_s: float = 0.0
+    """For how long the condition must not have been met."""
+
+
+@dataclass(slots=True)
+class _Condition:
+    """A condition that was met, from when on, and until when."""
+
+    observation: Observation
+    since: datetime
+    first_met_at: float
+    last_met_at: float
+    is_raised: bool = False
+
+
+_NO_DATA = Health(HealthStatus.NO_DATA)
+_SEVERITIES = list(Severity)
+_STATUS = {Severity.ERROR: HealthStatus.BAD, Severity.WARNING: HealthStatus.OK, Severity.INFO: HealthStatus.GOOD}
+
+
+class HealthMonitor:
+    """Follows the health of one stream.
+
+    Args:
+        checks: What is looked at; each code once.
+
+    Attributes:
+        health: As it was assessed last.
+    """
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self.health = _NO_DATA
+        self._checks = checks
+        self._met: dict[HealthCode, _Condition] = {}
+
+    def assess(self, vitals: Vitals, *, now: float, wall_now: datetime) -> None:
+        """Check a stream; called about once a second while a publisher feeds it.
+
+        Args:
+            vitals: What it is like.
+            now: Loop time, seconds.
+            wall_now: Wall time, aware, for ``Finding.since``.
+        """
+        met = self._met
+        for check in self._checks:
+            condition = met.get(check.code)
+            observation = check.observe(vitals, condition is not None and condition.is_raised)
+            if observation is not None:
+                if condition is None:
+                    condition = met[check.code] = _Condition(observation, wall_now, now, now)
+                condition.observation = observation
+                condition.last_met_at = now
+                condition.is_raised = condition.is_raised or now - condition.first_met_at >= check.raise_after_s
+            elif condition is not None and (
+                not condition.is_raised or now - condition.last_met_at >= check.withdraw_after_s
+            ):
+                del met[check.code]
+        self.health = self._sum_up(is_playable=vitals.is_playable)
+
+    def _sum_up(self, *, is_playable: bool) -> Health:
+        findings = [
+            Finding(code, seen.observation.severity, seen.observation.message, seen.observation.advice, seen.since)
+            for code, seen in self._met.items()
+            if seen.is_raised
+        ]
+        findings.sort(key=lambda finding: (_SEVERITIES.index(finding.severity), finding.since))
+        status = _STATUS[findings[0].severity] if findings else HealthStatus.GOOD
+        return Health(status if is_playable else HealthStatus.NO_DATA, tuple(findings))
+
+
+def away(since: datetime) -> Health:
+    """The health of a stream whose publisher's connection is gone, and that waits for it.
+
+    Args:
+        since: When it went.
+    """
+    finding = Finding(
+        HealthCode.PUBLISHER_AWAY,
+        Severity.ERROR,
+        "The encoder's connection is gone; the stream waits for it to come back.",
+        "OBS comes back by itself if Settings → Advanced → Automatically Reconnect is enabled. If it does not, press "
+        "Start Streaming.",
+        since,
+    )
+    return Health(HealthStatus.NO_DATA, (finding,))
