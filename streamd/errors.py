@@ -81,6 +81,10 @@ class DemuxError(MediaError):
     """libavformat refused what the gate let through, or lost step."""
 
 
+class PictureError(MediaError):
+    """A keyframe that makes no picture."""
+
+
 class TrackRefusedError(DemuxError):
     """libavformat cannot carry one track; the others it can."""
 
@@ -88,6 +92,10 @@ class TrackRefusedError(DemuxError):
         super().__init__(why)
         self.index = index
         """Which of the tracks that were opened it is."""
+
+
+class PostersBusyError(StreamdError):
+    """More pictures are being drawn than anybody would wait for."""
 
 
 class LocalStateError(StreamdError):

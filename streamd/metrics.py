@@ -94,6 +94,12 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.posters_total = Counter(
+            "streamd_posters_total",
+            "Poster pictures drawn from a keyframe, by result: drawn, undecodable, failed.",
+            ["result"],
+            registry=r,
+        )
         self.viewers = Gauge(
             "streamd_viewers", "Viewers now, by protocol: flv, mp4, and hls by an estimate.", ["protocol"], registry=r
         )

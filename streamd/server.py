@@ -33,6 +33,8 @@ from streamd.keys.guessing import GuessLimits
 from streamd.keys.service import KeyOptions, KeyService
 from streamd.keys.store import KeyStore
 from streamd.live.live_stream import StreamOptions
+from streamd.live.picture_process import PictureProcess
+from streamd.live.posters import Posters
 from streamd.live.registry import LiveRegistry
 from streamd.live.waiters import WaiterBudget
 from streamd.log import configure_logging
@@ -44,6 +46,7 @@ from streamd.rtmp.connection import ConnectionOptions
 from streamd.web.admin import admin_app
 from streamd.web.media import MediaRoutes
 from streamd.web.pages import Pages
+from streamd.web.posters import PosterRoutes
 from streamd.web.public import public_app
 
 if TYPE_CHECKING:
@@ -61,6 +64,8 @@ GC_THRESHOLDS = (20_000, 20, 100)
 
 EXIT_OK = 0
 EXIT_UNUSABLE = 2
+# What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
+WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 # Time limits are whole seconds, so looking at them once a second is on time.
 SWEEP_INTERVAL_S = 1.0
 
@@ -181,6 +186,7 @@ class Server:
                 metrics=self.metrics,
                 write_timeout_s=config.limits.viewer_write_timeout_s,
             ),
+            posters=self._poster_routes(),
             pages=pages,
             is_taken_down=self.keys.is_suspended,
         )
@@ -236,6 +242,17 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._resources.aclose()
         log.info("server.stopped")
+
+    def _poster_routes(self) -> PosterRoutes | None:
+        if not self.config.http.posters:
+            return None
+        environment = {name: os.environ[name] for name in WORKER_VARIABLES if name in os.environ}
+        process = PictureProcess((sys.executable, "-m", "streamd.picture_worker"), environment)
+        posters = Posters(process, self._clock, self.metrics)
+        self._resources.push_async_callback(posters.close)
+        return PosterRoutes(
+            registry=self.registry, is_taken_down=self.keys.is_suspended, posters=posters, metrics=self.metrics
+        )
 
     async def _serve_viewers(self, app: web.Application) -> str:
         """Listen for viewers: media through the thin door, everything else through aiohttp behind it."""

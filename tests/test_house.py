@@ -21,7 +21,7 @@ FLOORS = {
     1: {"clock", "media", "packager"},
     2: {"live", "keys", "metrics"},
     3: {"ingest", "delivery", "web"},
-    4: {"config", "data_dir", "log", "server", "cli", "demo", "testcard", "admin_client", "__main__"},
+    4: {"config", "data_dir", "log", "server", "cli", "demo", "picture_worker", "testcard", "admin_client", "__main__"},
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 PROCESS = 4
@@ -53,7 +53,7 @@ NEIGHBOURS = {
 }
 
 # libav is loaded, and its types known, in these files only.
-AV_FILES = {"media/demux.py", "media/cmaf_header.py", "demo.py", "testcard.py"}
+AV_FILES = {"media/demux.py", "media/cmaf_header.py", "media/picture.py", "demo.py", "testcard.py"}
 
 # The test card is a client in a process of its own and paces itself; a new SQLite file is opened in a thread, which
 # sleeps between tries. ruff's banned-api says that neither reads a clock.

@@ -63,6 +63,9 @@ class HttpConfig(Section):
     public_url: PublicUrl = ""
     """How viewers reach this server, for example `https://live.example.org`; used in the URLs that are shown.
     Empty: made of the listen addresses."""
+    posters: bool = True
+    """Draw pictures of live channels for the list of channels and for links that are shared: one keyframe is decoded
+    when somebody asks, in a process of its own."""
 
 
 class AdminConfig(Section):

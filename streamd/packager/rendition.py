@@ -179,6 +179,18 @@ class RenditionOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyframe:
+    """A part that a decoder can begin with, and what it needs to."""
+
+    msn: int
+    """Media Sequence Number of its segment."""
+    cmaf_header: bytes
+    """``ftyp`` and ``moov``."""
+    fragment: bytes
+    """``moof`` and ``mdat``."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Header:
     """A CMAF header under its number."""
 
@@ -450,6 +462,15 @@ class Rendition:
     def part(self, number: int) -> Resource | None:
         """The part ``part{number}.m4s``."""
         return self._parts.get(number)
+
+    def newest_keyframe(self) -> Keyframe | None:
+        """The newest part with a keyframe; the same for as long as a segment lasts, as a rule."""
+        segments = (*self._listed, self._open) if self._open is not None else tuple(self._listed)
+        for segment in reversed(segments):
+            for entry, payload in zip(segment.entries, segment.payloads, strict=True):
+                if entry.is_independent:
+                    return Keyframe(segment.msn, segment.header.resource.buffers[0], payload)
+        return None
 
     def playlist(self) -> PlaylistSnapshot:
         """The media playlist as it stands; one object until it changes."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streamd.live.registry import LiveRegistry
     from streamd.web.media import MediaRoutes
     from streamd.web.pages import Pages
+    from streamd.web.posters import PosterRoutes
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def public_app(
     *,
     registry: LiveRegistry,
     media: MediaRoutes,
+    posters: PosterRoutes | None = None,
     pages: Pages,
     is_taken_down: Callable[[str], bool],
 ) -> web.Application:
@@ -40,6 +42,7 @@ def public_app(
     Args:
         registry: Who is live.
         media: Routes of media.
+        posters: Route of poster pictures, where they are drawn.
         pages: Routes of the viewer's pages.
         is_taken_down: Says whether a channel's user is suspended.
 
@@ -48,9 +51,11 @@ def public_app(
     """
     app = web.Application(client_max_size=REQUEST_BODY_BYTES_MAX, middlewares=[_guard])
     harden(app)
+    if posters is not None:
+        posters.add_to(app)
     media.add_to(app)
     pages.add_to(app)
-    api = PublicApi(registry, is_taken_down)
+    api = PublicApi(registry, is_taken_down, has_posters=posters is not None)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)
     return app
@@ -62,15 +67,17 @@ class PublicApi:
     Args:
         registry: Who is live.
         is_taken_down: Says whether a channel's user is suspended.
+        has_posters: There are poster pictures.
     """
 
-    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:
+    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool], *, has_posters: bool) -> None:
         self._registry = registry
         self._is_taken_down = is_taken_down
+        self._has_posters = has_posters
 
     async def list_streams(self, _: web.Request) -> web.Response:
         """The streams that can be watched now, oldest first."""
-        streams = [describe(stream) for stream in self._registry.live() if stream.presentation is not None]
+        streams = [self._describe(stream) for stream in self._registry.live() if stream.presentation is not None]
         return web.json_response({"streams": streams}, headers=_CORS)
 
     async def get_stream(self, request: web.Request) -> web.Response:
@@ -81,33 +88,34 @@ class PublicApi:
         stream = self._registry.find(name)
         if stream is None or not stream.is_live or stream.presentation is None:
             return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.")
-        return web.json_response(describe(stream), headers=_CORS)
+        return web.json_response(self._describe(stream), headers=_CORS)
 
-
-def describe(stream: LiveStream) -> dict[str, object]:
-    """What anyone may know of a live stream."""
-    variants: list[dict[str, object]] = []
-    renditions = stream.presentation.renditions.values() if stream.presentation is not None else ()
-    for rendition in renditions:
-        variant = rendition.variant_stream()
-        if variant is not None:
-            variants.append(
-                {
-                    "name": rendition.name,
-                    "codecs": ",".join(variant.codecs),
-                    "resolution": f"{variant.width}x{variant.height}" if variant.width else None,
-                    "frame_rate": variant.frame_rate_millihertz / 1000 or None,
-                    "bandwidth": variant.bandwidth,
-                }
-            )
-    return {
-        "name": stream.name,
-        "live_since": stream.live_since.isoformat(timespec="milliseconds"),
-        "viewers": sum(stream.viewers.values()),
-        "variants": variants,
-        "playlist": f"/live/{stream.name}/index.m3u8",
-        "watch": f"/watch/{stream.name}",
-    }
+    def _describe(self, stream: LiveStream) -> dict[str, object]:
+        """What anyone may know of a live stream."""
+        variants: list[dict[str, object]] = []
+        renditions = stream.presentation.renditions.values() if stream.presentation is not None else ()
+        for rendition in renditions:
+            variant = rendition.variant_stream()
+            if variant is not None:
+                variants.append(
+                    {
+                        "name": rendition.name,
+                        "codecs": ",".join(variant.codecs),
+                        "resolution": f"{variant.width}x{variant.height}" if variant.width else None,
+                        "frame_rate": variant.frame_rate_millihertz / 1000 or None,
+                        "bandwidth": variant.bandwidth,
+                    }
+                )
+        has_picture = any(variant["resolution"] for variant in variants)
+        return {
+            "name": stream.name,
+            "live_since": stream.live_since.isoformat(timespec="milliseconds"),
+            "viewers": sum(stream.viewers.values()),
+            "variants": variants,
+            "playlist": f"/live/{stream.name}/index.m3u8",
+            "watch": f"/watch/{stream.name}",
+            "poster": f"/live/{stream.name}/poster.jpg" if self._has_posters and has_picture else None,
+        }
 
 
 def _problem(status: HTTPStatus, detail: str) -> web.Response:

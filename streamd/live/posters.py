@@ -1,0 +1,135 @@
+"""Poster pictures of live streams: a keyframe of now, drawn when somebody asks and kept for those who ask next."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from streamd.errors import PictureError, PostersBusyError
+from streamd.media.packet import TrackKind
+
+if TYPE_CHECKING:
+    from streamd.clock import Clock
+    from streamd.live.live_stream import LiveStream
+    from streamd.live.picture_process import PictureProcess
+    from streamd.metrics import Metrics
+    from streamd.packager.rendition import Keyframe
+
+log = logging.getLogger(__name__)
+
+# A newer picture is drawn no sooner than this after the one before; and after one that failed, for its keyframe may
+# have been made to. With the first figure, a core draws for some 200 streams at a time.
+RENEW_AFTER_S = 10.0
+RETRY_AFTER_S = 60.0
+# Streams whose picture is waited for: the last one waits about three seconds, and more would wait in vain.
+DRAWING_MAX = 64
+# Of several variants, the smallest with this many lines is as good as any at a poster's size.
+LINES_ENOUGH = 540
+
+
+@dataclass(frozen=True, slots=True)
+class Poster:
+    """A picture, ready to be sent."""
+
+    jpeg: bytes
+    etag: str
+    """Opaque tag without quotes."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of one stream's picture."""
+
+    poster: Poster | None = None
+    msn: int = -1
+    """Of the segment that was drawn last, in vain or not."""
+    renew_at: float = 0.0
+    """Loop time before which nothing is drawn."""
+    drawing: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Posters:
+    """The posters of all streams.
+
+    Args:
+        process: Draws.
+        clock: Says when a picture is old.
+        metrics: Counted into.
+    """
+
+    def __init__(self, process: PictureProcess, clock: Clock, metrics: Metrics) -> None:
+        self._process = process
+        self._clock = clock
+        self._metrics = metrics
+        # A poster goes with its stream.
+        self._entries: WeakKeyDictionary[LiveStream, _Entry] = WeakKeyDictionary()
+        self._drawing: set[asyncio.Task[None]] = set()
+
+    async def find(self, stream: LiveStream) -> Poster | None:
+        """The picture of a stream, at most ``RENEW_AFTER_S`` older than its newest keyframe.
+
+        All who ask at a time wait for the same drawing.
+
+        Returns:
+            The picture; the one before where the newest keyframe does not decode; None where there is none.
+
+        Raises:
+            PostersBusyError: Too many streams' pictures are being waited for, and there is none yet.
+        """
+        entry = self._entries.setdefault(stream, _Entry())
+        if entry.drawing is None and self._clock.monotonic() >= entry.renew_at:
+            keyframe = _newest_keyframe(stream)
+            if keyframe is not None and keyframe.msn != entry.msn:
+                if len(self._drawing) < DRAWING_MAX:
+                    entry.drawing = asyncio.create_task(self._draw(stream.name, entry, keyframe))
+                    self._drawing.add(entry.drawing)
+                elif entry.poster is None:
+                    raise PostersBusyError
+        if entry.drawing is not None:
+            # Whoever leaves does not take the picture from the others.
+            await asyncio.shield(entry.drawing)
+        return entry.poster
+
+    async def close(self) -> None:
+        """Draw no more."""
+        for task in self._drawing:
+            task.cancel()
+        await asyncio.gather(*self._drawing, return_exceptions=True)
+        await self._process.close()
+
+    async def _draw(self, name: str, entry: _Entry, keyframe: Keyframe) -> None:
+        result = "failed"
+        try:
+            jpeg = await self._process.draw(keyframe.cmaf_header, keyframe.fragment)
+            result = "drawn" if jpeg is not None else "undecodable"
+            if jpeg is not None:
+                entry.poster = Poster(jpeg, hashlib.blake2b(jpeg, digest_size=9).hexdigest())
+        except PictureError as exc:
+            log.warning("poster.failed", extra={"stream": name, "reason": str(exc)})
+        finally:
+            entry.msn = keyframe.msn
+            entry.renew_at = self._clock.monotonic() + (RENEW_AFTER_S if result == "drawn" else RETRY_AFTER_S)
+            if entry.drawing is not None:
+                self._drawing.discard(entry.drawing)
+                entry.drawing = None
+            self._metrics.posters_total.labels(result).inc()
+
+
+def _newest_keyframe(stream: LiveStream) -> Keyframe | None:
+    """The newest keyframe of the variant that is best to draw from; None where there is no picture."""
+    if stream.presentation is None:
+        return None
+    by_lines = {
+        track.height: rendition
+        for rendition in stream.presentation.renditions.values()
+        for track in rendition.tracks
+        if track.kind is TrackKind.VIDEO
+    }
+    if not by_lines:
+        return None
+    lines = min((height for height in by_lines if height >= LINES_ENOUGH), default=max(by_lines))
+    return by_lines[lines].newest_keyframe()

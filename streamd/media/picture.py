@@ -1,0 +1,131 @@
+"""A keyframe as a small JPEG picture: what a page shows of a stream before it plays.
+
+The bytes come from a publisher, and a decoder is the part of any media program where bad ones do the most harm. So
+this runs in a process of its own (``streamd.picture_worker``), one frame is decoded, and what its headers claim is
+bounded before anything is allocated for it.
+
+Spec: ISO/IEC 14496-12 (CMAF header and fragment in), ITU-T T.81 (JPEG out).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
+
+import av
+from av.error import FFmpegError
+from av.video.reformatter import Colorspace
+
+from streamd.errors import PictureError
+from streamd.flv.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
+
+# How an order for a picture and its answer go through a pipe: the lengths of what follows, big-endian.
+ORDER = struct.Struct(">II")
+"""CMAF header, fragment."""
+ANSWER = struct.Struct(">I")
+"""JPEG file; of no length where there is no picture."""
+
+# As for ingest: level 6.2 of H.264 and HEVC. 8K is below it.
+PICTURE_PIXELS_MAX = FRAME_MACROBLOCKS_MAX * 256
+# The longer side. Enough for a preview in a social network (they ask for 600 x 315 at least) and for a card on a
+# screen with twice the pixels; 20 to 60 kB.
+SIDE_PIXELS_MAX = 960
+SIDE_PIXELS_MIN = 16
+# JPEG's quantizer, 2 (best) to 31: 5 shows no blocks at this size.
+QUANTIZER = 5
+# What says nothing of its colours is BT.709 from this height on, BT.601 below: browsers take it so.
+BT709_LINES_MIN = 720
+# ISO/IEC 23091-2, MatrixCoefficients.
+_UNSPECIFIED = 2
+_BT601 = (5, 6)
+# Of pixels that are not square; DVD's widest is 64:45.
+PIXEL_ASPECT_MAX = 4
+
+
+def draw_picture(cmaf_header: bytes, fragment: bytes) -> bytes:
+    """Decode the first keyframe of a fragment and write it as JPEG, no larger than ``SIDE_PIXELS_MAX``.
+
+    Args:
+        cmaf_header: ``ftyp`` and ``moov``.
+        fragment: One ``moof`` + ``mdat`` with a keyframe in it.
+
+    Returns:
+        A JPEG file (JFIF), 4:2:0.
+
+    Raises:
+        PictureError: There is no picture, it is too large, or it does not decode.
+    """
+    try:
+        frame, aspect = _decode(cmaf_header + fragment)
+        return _write_jpeg(frame, *_size(frame.width, frame.height, aspect))
+    except (FFmpegError, ValueError) as exc:
+        raise PictureError(f"the keyframe does not decode: {exc}") from exc
+
+
+def _decode(file: bytes) -> tuple[VideoFrame, Fraction]:
+    """Decode one frame.
+
+    Returns:
+        It, and the width of a pixel over its height.
+    """
+    # Probing decodes a frame too, unless the headers say it all; it is held to the same bounds.
+    options = {"max_pixels": str(PICTURE_PIXELS_MAX), "threads": "1"}
+    with av.open(io.BytesIO(file), "r", format="mp4", options=options) as container:
+        if not container.streams.video:
+            raise PictureError("there is no video track")
+        stream = container.streams.video[0]
+        # None for a codec that libav does not know, whatever PyAV's types say.
+        decoder = cast("VideoCodecContext | None", stream.codec_context)
+        if decoder is None:
+            raise PictureError("nothing decodes the video track")
+        decoder.thread_count = 1
+        decoder.options = options
+        for packet in container.demux(stream):
+            if packet.is_keyframe and packet.size:
+                # Decoders hold a frame back in case a later one is to be shown before it: none follows.
+                frames = decoder.decode(packet) or decoder.decode(None)
+                if not frames:
+                    break
+                return frames[0], _aspect(decoder)
+    raise PictureError("no keyframe decodes")
+
+
+def _aspect(decoder: VideoCodecContext) -> Fraction:
+    aspect = decoder.sample_aspect_ratio or Fraction(1)
+    return aspect if Fraction(1, PIXEL_ASPECT_MAX) <= aspect <= PIXEL_ASPECT_MAX else Fraction(1)
+
+
+def _size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """The size of the picture: square pixels, even for 4:2:0, nothing enlarged."""
+    shown_width = width * aspect
+    scale = min(Fraction(1), SIDE_PIXELS_MAX / max(shown_width, Fraction(height)))
+    return _even(shown_width * scale), _even(height * scale)
+
+
+def _even(pixels: Fraction) -> int:
+    return max(SIDE_PIXELS_MIN, round(pixels / 2) * 2)
+
+
+def _write_jpeg(frame: VideoFrame, width: int, height: int) -> bytes:
+    is_bt601 = frame.colorspace in _BT601 or (frame.colorspace == _UNSPECIFIED and frame.height < BT709_LINES_MIN)
+    # JFIF: BT.601, and the full range of values where video mostly has 16 to 235.
+    picture = frame.reformat(
+        width,
+        height,
+        format="yuvj420p",
+        src_colorspace=Colorspace.ITU601 if is_bt601 else Colorspace.ITU709,
+        dst_colorspace=Colorspace.ITU601,
+    )
+    picture.pts, picture.time_base = 0, Fraction(1, 25)
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+    encoder.time_base = Fraction(1, 25)
+    encoder.thread_count = 1
+    encoder.qmin = encoder.qmax = QUANTIZER
+    return b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None)))
