@@ -89,13 +89,13 @@ def mutated_streams(draw: st.DrawFn, seeds: tuple[FlvTag, ...] = SEEDS) -> list[
     return tags
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tags=mutated_streams() | mutated_streams(MANY), batch=st.integers(1, 5))
 def test_gate_and_demuxer_give_packets_in_step_or_an_error(tags: list[FlvTag], batch: int) -> None:
     demuxer.demux(tags, batch=batch)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tags=mutated_streams())
 def test_demuxer_without_the_gate_gives_packets_or_an_error(tags: list[FlvTag]) -> None:
     intake = Intake()
