@@ -36,6 +36,9 @@ _MUXER_OPTIONS = {
 _MOVFLAGS = "empty_moov+default_base_moof+skip_trailer"
 _MOVFLAGS_DELAYED = f"{_MOVFLAGS}+delay_moov"
 
+# The size of a box is written when its content is.
+_UNFINISHED_MOOV = bytes(4) + b"moov"
+
 
 def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -> bytes:
     """Write ``ftyp`` and ``moov`` for streams of a demuxer.
@@ -74,7 +77,11 @@ def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -
     except (FFmpegError, ValueError) as exc:
         # PyAV raises ValueError for a codec that MP4 has no sample entry for.
         raise DemuxError(f"libavformat cannot write the CMAF header: {exc}") from exc
-    return write_header(output.getvalue())
+    movie = output.getvalue()
+    if _UNFINISHED_MOOV in movie:
+        # Behind delay_moov, libavformat stops in the middle of a box where it cannot read the frame, and says nothing.
+        raise DemuxError("libavformat cannot write the CMAF header: it made no sample entry of the first frame")
+    return write_header(movie)
 
 
 def _mux_frames(muxer: OutputContainer, copies: Sequence[MediaStream], tracks: Sequence[Track]) -> None:

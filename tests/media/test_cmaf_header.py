@@ -166,6 +166,14 @@ class TestOtherCodecs:
         assert sample_entries(header) == [sample_entry]
         assert timescales(header) == [timescale]
 
+    def test_a_first_frame_of_ac3_that_libavformat_cannot_read_is_an_error(self) -> None:
+        # ETSI TS 102 366, 4.4.1.4: frmsizecod is at most 37. The rest of the frame says what a good one would.
+        frame = bytes.fromhex("0b77 0000 3f 40 40") + bytes(64)
+        # Enhanced RTMP: SoundFormat 9, packet type 1, coded frames.
+        tags = [FlvTag(TagType.AUDIO, time_ms, b"\x91ac-3" + frame) for time_ms in range(0, 320, 32)]
+        with pytest.raises(DemuxError, match="CMAF header"):
+            opened(tags, StreamMetadata(lacks_video=True))
+
     def test_codec_without_a_sample_entry_is_an_error(self) -> None:
         output = io.BytesIO()
         with av.open(output, "w", format="flv") as container:
