@@ -174,6 +174,8 @@ _AUDIO_MULTITRACK = 0x90 | AudioPacketType.MULTITRACK
 _CODECS = {TagType.VIDEO: VIDEO_CODECS, TagType.AUDIO: AUDIO_CODECS}
 # How often it is looked whether every track still sends, in tags: half a second of video alone.
 _ROLL_CALL_TAGS = 16
+# As many slides take less; more is a leap of the publisher's clock.
+_ROLL_CALL_MS_MAX = 60_000
 # Keyframes of several video tracks belong together if they are this close: a frame at 10 a second.
 _KEYFRAMES_TOGETHER_MS = 100
 
@@ -486,6 +488,10 @@ class Intake:
 
     def _call_roll(self, timestamp_ms: int) -> None:
         """Find out which of the open tracks have stopped while others go on."""
+        if not 0 <= timestamp_ms - self._roll_call_ms <= _ROLL_CALL_MS_MAX:
+            # Time leapt, or two tracks have clocks of their own: that says nothing of how long a track is missing.
+            self._missing_since_ms.clear()
+            self._roll_call_ms = timestamp_ms
         for key in self._opened.keys() & self._started:
             if key in self._present:
                 self._missing_since_ms.pop(key, None)

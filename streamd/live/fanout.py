@@ -170,6 +170,18 @@ class Fanout(Generic[UnitT]):
         elif not has_viewers and not gop.is_whole:
             gop.forget()
 
+    def cut(self) -> None:
+        """End the viewers' streams, and go on for those who come next from the next keyframe.
+
+        For a format whose times say what came before: players stand still at a leap.
+        """
+        if self._writer is not None:
+            if self.viewers:
+                self._write_pending()
+            self._gop.forget()
+            self._written_ms.clear()
+            self._close_all()
+
     def end(self) -> None:
         """End the stream: viewers get what is left of it, and are closed."""
         if self.viewers:

@@ -162,6 +162,11 @@ class LiveStream:
             # Who waits for a rendition that is gone is answered that it is.
             self._wake()
 
+    def note_leap(self, epoch: datetime) -> None:
+        """Date what follows anew, and have viewers of the publisher's own timestamps begin again (``ChunkSink``)."""
+        self._epoch = epoch
+        self.flv.cut()
+
     def add_chunk(self, name: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
         """Take the next part and wake who waits for it (``ChunkSink``)."""
         presentation = self.presentation

@@ -43,6 +43,9 @@ DEMUXER_REOPENS_MAX = 5
 HELD_BYTES_MAX = 10 * 1024 * 1024
 # What is refused is told of so many tracks; an encoder has as many of a kind.
 REFUSALS_MAX = 8
+# Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
+# average (DESIGN.md, 7), and players to play something in between.
+LEAP_INTERVAL_MS = 1_000
 
 # Drops that mean that something the broadcaster sends will not be seen or heard.
 _TELLING_DROPS = frozenset({DropReason.UNSUPPORTED_CODEC, DropReason.BAD_CODEC_CONFIG, DropReason.EXTRA_TRACK})
@@ -58,6 +61,13 @@ class ChunkSink(Protocol):
             variants: The renditions that there are from now on.
             direct: What goes to viewers frame by frame.
             epoch: Wall time of tick 0 of the timeline of the chunks that follow.
+        """
+
+    def note_leap(self, epoch: datetime) -> None:
+        """Note that the publisher's timestamps have leapt: the chunks that follow begin with a discontinuity.
+
+        Args:
+            epoch: Wall time of tick 0 of the timeline, as it is from here on.
         """
 
     def add_chunk(self, name: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
@@ -133,6 +143,7 @@ class MediaLine:
         self._intake = Intake()
         self._demuxer: FlvDemuxer | None = None
         self._timeline: Timeline | None = None
+        self._variants: tuple[Variant, ...] = ()
         self._ladder: Ladder | None = None
         self._split_audio = split_audio
         self._direct_ids: dict[int, int] | None = None
@@ -142,6 +153,9 @@ class MediaLine:
         self._epoch: datetime | None = None
         self._reopens = 0
         self._video_track_id: int | None = None
+        # Where the timeline was when the ladder was made, and how often the publisher's time had leapt by then.
+        self._ladder_began_ms = 0
+        self._breaks_met = 0
         self._next_sequence_number = 1
         self._is_finished = False
         # Milliseconds of media on the timelines that are finished.
@@ -149,7 +163,7 @@ class MediaLine:
         self.refusals: list[str] = []
         """What the publisher sends and viewers do not get, in words; at most ``REFUSALS_MAX``, each once."""
         self.repairs: Counter[str] = Counter()
-        """Timestamp repairs of segmenters that are finished, by reason."""
+        """Timestamp repairs up to the last ``read``, by reason."""
         self.irregularities: Counter[str] = Counter()
         """What finished segmenters met, by name."""
 
@@ -204,13 +218,11 @@ class MediaLine:
 
     def read(self) -> LineReading:
         """What it has counted so far; taken about once a second."""
-        timeline = self._timeline
-        media_ms, repairs = self._finished_media_ms, Counter(self.repairs)
-        if timeline is not None:
-            media_ms += timeline.newest_ms - START_MS
-            for repair, count in timeline.repairs.items():
-                repairs[repair.value] += count
-        return LineReading(media_ms if timeline is not None else None, repairs, self._reopens)
+        self._count_repairs()
+        media_ms: int | None = None
+        if self._timeline is not None:
+            media_ms = self._finished_media_ms + self._timeline.newest_ms - START_MS
+        return LineReading(media_ms, Counter(self.repairs), self._reopens)
 
     def finish(self) -> None:
         """End the line: what the segmenter holds becomes the last chunk. Calling it again does nothing."""
@@ -222,6 +234,7 @@ class MediaLine:
         try:
             self._finish_ladder()
         finally:
+            self._finish_timeline()
             self._close_demuxer()
 
     # -- opening ------------------------------------------------------------------------------
@@ -283,6 +296,7 @@ class MediaLine:
 
     def _start_tracks(self, opened: _Opened, epoch: datetime) -> None:
         self._finish_ladder()
+        self._finish_timeline()
         demuxer, variants, direct = opened
         self._demuxer = demuxer
         carried = {track.track_id for variant in variants for track in variant.sources}
@@ -294,18 +308,25 @@ class MediaLine:
         if direct.sources != demuxer.tracks:
             self._direct_ids = {track.track_id: number for number, track in enumerate(direct.sources, 1)}
         self._timeline = Timeline(demuxer.tracks)
-        self._ladder = Ladder(
-            variants,
+        self._variants = variants
+        self._start_ladder(self._timeline)
+        videos = (track.track_id for track in demuxer.tracks if track.kind is TrackKind.VIDEO)
+        self._video_track_id = next(videos, None)
+        # The first packet lands on START_MS of the timeline.
+        self._sink.start_tracks(variants, direct, epoch - timedelta(milliseconds=START_MS))
+
+    def _start_ladder(self, timeline: Timeline) -> Ladder:
+        ladder = self._ladder = Ladder(
+            self._variants,
             self._options,
             self._timing,
             starts_discontinuous=self._is_continuing,
             first_sequence_number=self._next_sequence_number,
         )
         self._is_continuing = True
-        videos = (track.track_id for track in demuxer.tracks if track.kind is TrackKind.VIDEO)
-        self._video_track_id = next(videos, None)
-        # The first packet lands on START_MS of the timeline.
-        self._sink.start_tracks(variants, direct, epoch - timedelta(milliseconds=START_MS))
+        self._ladder_began_ms = timeline.newest_ms
+        self._breaks_met = timeline.breaks
+        return ladder
 
     def _note_drop(self, reason: DropReason, detail: str) -> None:
         self._metrics.tags_dropped_total.labels(reason.value).inc()
@@ -344,11 +365,31 @@ class MediaLine:
         for packet in packets:
             if packet.track_id == self._video_track_id:
                 self._meter.note_video(packet)
-            samples += timeline.place(packet)
+            placed = timeline.place(packet)
+            if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
+                ladder = self._begin_anew(timeline, ladder)
+            for sample in placed:
+                for name, chunk in ladder.push(sample):
+                    self._emit(name, chunk, ladder)
+            samples += placed
         self._sink.add_samples(self._direct_samples(samples))
-        for sample in samples:
-            for name, chunk in ladder.push(sample):
-                self._emit(name, chunk, ladder)
+
+    def _may_begin_anew(self, timeline: Timeline, packet: MediaPacket) -> bool:
+        """Whether a discontinuity that is due can stand before a packet: pictures go on from a keyframe alone."""
+        if self._video_track_id not in (None, packet.track_id):
+            return False
+        return packet.is_keyframe and timeline.newest_ms - self._ladder_began_ms >= LEAP_INTERVAL_MS
+
+    def _begin_anew(self, timeline: Timeline, ladder: Ladder) -> Ladder:
+        """Go on after a leap of the publisher's time: with a discontinuity, in all renditions alike."""
+        if ladder.timing is None:
+            # Nothing is listed yet that it could be discontinuous with.
+            self._breaks_met = timeline.breaks
+            return ladder
+        self._finish_ladder()
+        # The media that follows is what arrives now, however long the pause was.
+        self._sink.note_leap(self._clock.now() - timedelta(milliseconds=timeline.newest_ms))
+        return self._start_ladder(timeline)
 
     def _direct_tags(self, tags: Sequence[FlvTag]) -> Sequence[FlvTag]:
         if self._direct_ids is None:
@@ -368,8 +409,7 @@ class MediaLine:
         self._sink.add_chunk(name, chunk, ladder.timing)
 
     def _finish_ladder(self) -> None:
-        ladder, timeline = self._ladder, self._timeline
-        self._ladder = self._timeline = None
+        ladder, self._ladder = self._ladder, None
         if ladder is not None:
             for name, chunk in ladder.finish():
                 self._emit(name, chunk, ladder)
@@ -377,11 +417,22 @@ class MediaLine:
             for irregularity, count in ladder.irregularities.items():
                 self.irregularities[irregularity.value] += count
                 self._metrics.stream_irregularities_total.labels(irregularity.value).inc(count)
-        if timeline is not None:
-            self._finished_media_ms += timeline.newest_ms - START_MS
-            for repair, count in timeline.repairs.items():
-                self.repairs[repair.value] += count
-                self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
+
+    def _finish_timeline(self) -> None:
+        self._count_repairs()
+        if self._timeline is not None:
+            self._finished_media_ms += self._timeline.newest_ms - START_MS
+            self._timeline = None
+
+    def _count_repairs(self) -> None:
+        """Count the timestamp repairs since the last time."""
+        if self._timeline is None:
+            return
+        repairs = self._timeline.repairs
+        for repair, count in repairs.items():
+            self.repairs[repair.value] += count
+            self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
+        repairs.clear()
 
     def _close_demuxer(self) -> None:
         if self._demuxer is not None:

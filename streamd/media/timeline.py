@@ -65,26 +65,18 @@ class Timeline:
         tracks: The publisher's tracks; packets carry their ids.
 
     Attributes:
-        repairs: How often each repair was made.
+        repairs: How often each repair was made; its owner may take them out.
+        breaks: How many times the publisher's time leapt: where this rises, a discontinuity is due.
+        newest_ms: The newest time on the timeline, of any track, milliseconds; ``START_MS`` before the first packet.
     """
 
     def __init__(self, tracks: Sequence[Track]) -> None:
         self.repairs: Counter[Repair] = Counter()
+        self.breaks = 0
+        self.newest_ms = START_MS
         self._tracks = {track.track_id: _TrackClock(track) for track in tracks}
         self._offset_ms: int | None = None
-        # The newest time on the timeline, of any track, milliseconds.
-        self._now_ms = START_MS
         self._offsets_differ = False
-
-    @property
-    def newest_ms(self) -> int:
-        """The newest time on the timeline, of any track, milliseconds; ``START_MS`` before the first packet."""
-        return self._now_ms
-
-    @property
-    def breaks(self) -> int:
-        """How many times the publisher's time leapt: where this rises, a discontinuity may be due."""
-        return self.repairs[Repair.JUMP]
 
     def place(self, packet: MediaPacket) -> list[Sample]:
         """Map a packet to the timeline.
@@ -99,7 +91,7 @@ class Timeline:
         clock = self._tracks[packet.track_id]
         time_ms = self._map(clock, packet.dts_ms)
         clock.follow(time_ms)
-        self._now_ms = max(self._now_ms, time_ms)
+        self.newest_ms = max(self.newest_ms, time_ms)
 
         if clock.frame_ticks:
             counted = self._count_audio(clock, time_ms)
@@ -135,10 +127,11 @@ class Timeline:
             if abs(wire_ms + nearest - expected_ms) < abs(wire_ms + clock.offset_ms - expected_ms):
                 self._move(clock, nearest)
         time_ms = wire_ms + clock.offset_ms
-        if clock.last_ms - STEP_BACK_MS_MAX <= time_ms <= self._now_ms + JUMP_MS_MAX:
+        if clock.last_ms - STEP_BACK_MS_MAX <= time_ms <= self.newest_ms + JUMP_MS_MAX:
             return time_ms
         self.repairs[Repair.JUMP] += 1
-        time_ms = max(expected_ms, self._now_ms)
+        self.breaks += 1
+        time_ms = max(expected_ms, self.newest_ms)
         self._move(clock, time_ms - wire_ms)
         return time_ms
 
@@ -147,9 +140,9 @@ class Timeline:
         if self._offset_ms is None:
             self._offset_ms = START_MS - wire_ms
         time_ms = wire_ms + self._offset_ms
-        if abs(time_ms - self._now_ms) > JUMP_MS_MAX:
+        if abs(time_ms - self.newest_ms) > JUMP_MS_MAX:
             self.repairs[Repair.BASE] += 1
-            time_ms = self._now_ms
+            time_ms = self.newest_ms
         self._move(clock, time_ms - wire_ms)
         return time_ms
 

@@ -590,6 +590,21 @@ class TestStoppedTrack:
             tag = key(ms) if ms % 4_000 == 0 else sound(ms)
             assert intake.receive(tag) == Feed((tag,))
 
+    @pytest.mark.parametrize("leap_ms", [3_600_000, -3_600_000])
+    def test_leap_of_time_while_a_track_is_silent_for_a_moment_is_no_stop(self, leap_ms: int) -> None:
+        intake = opened()
+        self.fill(intake, inter, 20, 1_000)
+        self.fill(intake, inter, 1_000 + leap_ms, 1_800 + leap_ms)
+        assert receive(intake, [sound(1_800 + leap_ms), key(1_800 + leap_ms)]) == [
+            Feed((sound(1_800 + leap_ms),)),
+            Feed((key(1_800 + leap_ms),)),
+        ]
+
+    def test_track_that_stops_with_a_leap_of_time_is_noticed(self) -> None:
+        intake = opened()
+        self.fill(intake, inter, 3_600_000, 3_600_000 + LIMITS.audio_gone_ms + 1000)
+        assert isinstance(intake.receive(key(3_603_100)), Open)
+
     def test_jump_of_time_between_two_tracks_is_no_stop(self) -> None:
         intake = opened()
         for ms in range(0, 10_000, 40):

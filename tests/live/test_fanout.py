@@ -372,6 +372,28 @@ class TestChangedTracks:
         assert room.attach().frames == []
 
 
+class TestCut:
+    """The publisher's timestamps leapt."""
+
+    def test_streams_end_and_who_comes_again_begins_with_the_next_keyframe(self) -> None:
+        room = Room()
+        room.send(video(0, key=True))
+        viewer = room.attach()
+        room.send(audio(10))
+        room.fanout.cut()
+        assert viewer.frames == [video(0, key=True), audio(10)]
+        assert viewer.is_closed
+        again = room.attach()
+        room.send(video(3_600_000), video(3_600_033, key=True))
+        assert again.frames == [video(3_600_033, key=True)]
+
+    def test_what_has_not_begun_or_has_ended_stays_so(self) -> None:
+        room = Room()
+        room.fanout.end()
+        room.fanout.cut()
+        assert not room.fanout.is_open
+
+
 class TestMp4:
     def test_head_then_the_gop_as_one_fragment_then_a_fragment_for_each_frame(self) -> None:
         fanout: Fanout[Sample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())

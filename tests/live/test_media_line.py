@@ -1,0 +1,199 @@
+"""The media line with its real demuxer, and a sink that remembers what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamd.clock import ManualClock
+from streamd.live.media_line import LEAP_INTERVAL_MS, MediaLine
+from streamd.live.meter import StreamMeter
+from streamd.media.timeline import START_MS, Repair
+from streamd.metrics import Metrics
+from streamd.packager.segmenter import SegmenterOptions
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
+from tests.support.flv_media import aac_only, h264_aac
+from tests.support.ingest import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from streamd.flv.tag import FlvTag
+    from streamd.media.packet import Sample
+    from streamd.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.packager.ladder import Variant
+
+pytestmark = pytest.mark.asyncio
+
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class Room:
+    """A line, and all that it gave to its sink."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    chunks: dict[str, list[CmafChunk]] = field(default_factory=dict)
+    epochs: list[datetime] = field(default_factory=list)
+    leaps: int = 0
+    error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.line = MediaLine(
+            self, options=SegmenterOptions(), clock=self.clock, metrics=self.metrics, meter=StreamMeter()
+        )
+
+    def start_tracks(self, variants: Sequence[Variant], direct: Variant, epoch: datetime) -> None:
+        for variant in variants:
+            self.chunks.setdefault(variant.name, [])
+        self.epochs.append(epoch)
+
+    def note_leap(self, epoch: datetime) -> None:
+        self.leaps += 1
+        self.epochs.append(epoch)
+
+    def add_chunk(self, name: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
+        self.chunks[name].append(chunk)
+
+    def add_tags(self, tags: Sequence[FlvTag]) -> None: ...
+
+    def add_samples(self, samples: Sequence[Sample]) -> None: ...
+
+    def warn(self, reason: str, detail: str) -> None: ...
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+
+    async def receive(self, tags: Sequence[FlvTag]) -> None:
+        """Give the line tags, the first of which open its demuxer."""
+        self.line.receive(tags)
+        await eventually(lambda: self.chunks or self.error)
+
+    def repaired(self, repair: Repair) -> float:
+        value = self.metrics.registry.get_sample_value("streamd_timestamps_repaired_total", {"reason": repair.value})
+        return value or 0.0
+
+
+def later(tags: Iterable[FlvTag], by_ms: int) -> list[FlvTag]:
+    return [tag._replace(timestamp_ms=tag.timestamp_ms + by_ms) for tag in tags]
+
+
+def discontinuities(chunks: Sequence[CmafChunk]) -> list[CmafChunk]:
+    return [chunk for chunk in chunks if chunk.is_discontinuous]
+
+
+def assert_is_continuous(chunks: Sequence[CmafChunk]) -> None:
+    """Every chunk starts where the one before it ended, but for sound that went beyond the picture at a leap."""
+    end_ticks = chunks[0].start_ticks
+    for chunk in chunks:
+        if chunk.is_discontinuous:
+            assert abs(chunk.start_ticks - end_ticks) <= chunk.timescale // 10
+        else:
+            assert chunk.start_ticks == end_ticks
+        end_ticks = chunk.start_ticks + chunk.duration_ticks
+
+
+class TestLeap:
+    @pytest.mark.parametrize("leap_ms", [HOUR_MS, 10 * HOUR_MS, -HOUR_MS, 2**31, -(2**31), 2**32 - 5000])
+    async def test_a_leap_is_a_discontinuity_with_the_keyframe_that_follows(self, leap_ms: int) -> None:
+        room = Room()
+        media = h264_aac(seconds=4)
+        await room.receive(media)
+        room.line.receive(later(media[2:], 4000 + leap_ms))
+        room.line.finish()
+        chunks = room.chunks["main"]
+        (first,) = discontinuities(chunks)
+        assert first.starts_segment
+        assert first.is_independent
+        assert first.start_ticks == pytest.approx((START_MS + 4000) * 90, abs=100 * 90)
+        assert_is_continuous(chunks)
+        assert room.leaps == 1
+        assert room.repaired(Repair.JUMP) == 1
+        assert room.error is None
+
+    async def test_a_leap_between_keyframes_is_a_discontinuity_at_the_next_one(self) -> None:
+        room = Room()
+        media = h264_aac(seconds=6)
+        await room.receive(media[:200])
+        middle = next(i for i, tag in enumerate(media) if tag.timestamp_ms > 3400)
+        room.line.receive(media[200:middle])
+        room.line.receive(later(media[middle:], HOUR_MS))
+        room.line.finish()
+        (first,) = discontinuities(room.chunks["main"])
+        assert first.is_independent
+        assert first.start_ticks == pytest.approx((START_MS + 4000) * 90, abs=150 * 90)
+        assert_is_continuous(room.chunks["main"])
+
+    async def test_sound_alone_goes_on_at_once(self) -> None:
+        room = Room()
+        media = aac_only(seconds=4)
+        await room.receive(media)
+        room.line.receive(later(media[1:], HOUR_MS))
+        room.line.finish()
+        (first,) = discontinuities(room.chunks["main"])
+        assert first.start_ticks == pytest.approx((START_MS + 4000) * 48, abs=50 * 48)
+
+    async def test_all_renditions_have_the_same_discontinuities(self) -> None:
+        room = Room()
+        media = encoded(
+            (VideoTrack(), VideoTrack("libx264", 160, 96, keyframe_interval=60)), (AudioTrack(), AudioTrack("aac", 880))
+        )
+        await room.receive(media)
+        for turn in range(1, 4):
+            room.line.receive(later(media[4:], turn * HOUR_MS))
+        room.line.finish()
+        assert {name: len(discontinuities(chunks)) for name, chunks in room.chunks.items()} == dict.fromkeys(
+            ("main", "video1", "audio0", "audio1"), 3
+        )
+
+    async def test_a_leap_before_anything_is_listed_is_none(self) -> None:
+        room = Room()
+        media = h264_aac(seconds=4)
+        await room.receive([*media[:8], *later(media[8:], HOUR_MS)])
+        room.line.finish()
+        assert discontinuities(room.chunks["main"]) == []
+        assert room.leaps == 0
+        assert room.repaired(Repair.JUMP) == 1
+
+    async def test_time_that_leaps_and_leaps_has_a_discontinuity_a_second(self) -> None:
+        room = Room()
+        media = h264_aac(seconds=8, gop=3)
+        await room.receive(media[:100])
+        room.line.receive(
+            [tag._replace(timestamp_ms=tag.timestamp_ms + index % 7 * HOUR_MS) for index, tag in enumerate(media[100:])]
+        )
+        room.line.finish()
+        cuts = [chunk.start_ticks // 90 for chunk in discontinuities(room.chunks["main"])]
+        assert cuts
+        assert all(b - a >= LEAP_INTERVAL_MS - 100 for a, b in pairwise(cuts))
+        assert room.error is None
+
+    async def test_what_follows_is_dated_by_its_arrival(self) -> None:
+        room = Room()
+        media = h264_aac(seconds=4)
+        await room.receive(media)
+        before = room.epochs[-1]
+        # Nothing came for a minute, which the timeline closes up.
+        room.clock.advance(60)
+        room.line.receive(later(media[2:], 60_000))
+        (after,) = room.epochs[1:]
+        assert (after - before).total_seconds() == pytest.approx(60 - 4, abs=0.1)
+
+
+async def test_repairs_are_counted_while_the_stream_is_live() -> None:
+    room = Room()
+    media = h264_aac(seconds=4)
+    await room.receive(media)
+    room.line.receive(later(media[2:], HOUR_MS))
+    assert room.repaired(Repair.JUMP) == 0
+    for _ in range(2):
+        room.line.read()
+        assert room.repaired(Repair.JUMP) == 1
+    room.line.finish()
+    assert room.repaired(Repair.JUMP) == 1
+    assert room.line.repairs == {Repair.JUMP.value: 1}
