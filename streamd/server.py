@@ -36,6 +36,7 @@ from streamd.live.live_stream import StreamOptions
 from streamd.live.picture_process import PictureProcess
 from streamd.live.posters import Posters
 from streamd.live.registry import LiveRegistry
+from streamd.live.restart_record import RestartRecordFile
 from streamd.live.waiters import WaiterBudget
 from streamd.log import configure_logging
 from streamd.metrics import Metrics
@@ -68,6 +69,8 @@ EXIT_UNUSABLE = 2
 WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 # Time limits are whole seconds, so looking at them once a second is on time.
 SWEEP_INTERVAL_S = 1.0
+# In the data directory.
+RESTART_RECORD_NAME = "live-streams.json"
 
 
 class StartError(StreamdError):
@@ -145,6 +148,7 @@ class Server:
             connections_per_address_max=limits.connections_per_address_max,
         )
         self._door: MediaDoor | None = None
+        self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -171,6 +175,7 @@ class Server:
             await self._resources.aclose()
             raise StartError(str(exc)) from exc
 
+        self.registry.restore(self._restart_record.load())
         pages = Pages()
         if not pages.has_player:
             log.warning(
@@ -240,6 +245,7 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._restart_record.save(self.registry.record())
         await self._resources.aclose()
         log.info("server.stopped")
 
@@ -338,6 +344,7 @@ class Server:
                 if self._door is not None:
                     self._door.check_deadlines()
                 self.registry.sweep()
+                await self._restart_record.save(self.registry.record())
                 for certificate in self._certificates:
                     certificate.reload_if_changed()
             except Exception:

@@ -13,13 +13,14 @@ from streamd.live.health_checks import CHECKS
 from streamd.live.media_line import LineTotals, MediaLine
 from streamd.live.meter import StreamMeter, StreamSummary
 from streamd.live.publisher import EndReason
+from streamd.live.restart_record import StreamRecord
 from streamd.live.viewers import WINDOW_TARGETS, HlsViewers
 from streamd.live.waiters import Waiters
 from streamd.media.packet import TrackKind
 from streamd.packager.flv_writer import FlvWriter
 from streamd.packager.fragmenter import Fragmenter
 from streamd.packager.presentation import Presentation
-from streamd.packager.rendition import Rendition
+from streamd.packager.rendition import Numbering, Rendition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from streamd.metrics import Metrics
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.packager.ladder import Variant
-    from streamd.packager.rendition import Numbering, RenditionOptions
+    from streamd.packager.rendition import RenditionOptions
     from streamd.packager.segmenter import SegmenterOptions
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class LiveStream:
     Args:
         name: Channel name, which is public.
         admission: Whose key opened it.
-        publisher: The connection that feeds it first.
+        publisher: The connection that feeds it first; None where it waits for one, after a restart.
         numbering: Where the counts of its renditions begin at the earliest.
         options: Packaging options.
         clock: For dates and durations.
@@ -62,13 +63,14 @@ class LiveStream:
         budget: How many requests may wait in the whole server.
         on_failed: Called when the media line breaks; the registry ends the stream then.
         on_health: Called when the stream turns unhealthy, or healthy again.
+        record: What another server left of it, which its playlists go on from.
     """
 
     def __init__(
         self,
         name: str,
         admission: Admission,
-        publisher: Publisher,
+        publisher: Publisher | None,
         *,
         numbering: Numbering,
         options: StreamOptions,
@@ -77,16 +79,17 @@ class LiveStream:
         budget: WaiterBudget,
         on_failed: Callable[[LiveStream, EndReason], None],
         on_health: Callable[[LiveStream], None],
+        record: StreamRecord | None = None,
     ) -> None:
         self.name = name
         self.admission = admission
-        self.publisher: Publisher | None = publisher
+        self.publisher = publisher
         """The connection that feeds it; None while it waits for its publisher to come back."""
-        self.publisher_address = publisher.address
+        self.publisher_address = publisher.address if publisher is not None else ""
         """Peer address of the last publisher."""
-        self.lost_at: float | None = None
+        self.lost_at = clock.monotonic() if publisher is None else None
         """Loop time since when it waits for its publisher; None while it is fed."""
-        self.live_since = clock.now()
+        self.live_since = record.live_since if record is not None else clock.now()
         self.end_reason: EndReason | None = None
         self.forget_at = float("inf")
         """Loop time from which an ended stream is not found any more."""
@@ -118,6 +121,8 @@ class LiveStream:
         self.health = self._monitor.health
         """How well it arrives, as of about a second ago."""
         self._was_healthy = True
+        if record is not None:
+            self._restore(record)
         self._line = self._new_line()
         self._finished_lines = LineTotals()
 
@@ -172,6 +177,7 @@ class LiveStream:
         presentation = self.presentation
         if presentation is None:
             presentation = self.presentation = self._present(timing, None)
+            self._set_viewer_window(timing)
             self._note_playable(timing)
         presentation.renditions[name].add(chunk, self._epoch)
         self._parts += 1
@@ -215,9 +221,7 @@ class LiveStream:
             numbering = next(iter(known.values())).next_numbering()
         variants: list[Rendition] = []
         audio: list[Rendition] = []
-        # However many there are, a stream holds no more.
-        options = self._options.rendition
-        options = replace(options, held_bytes_max=options.held_bytes_max // len(self._variants))
+        options = self._rendition_options(len(self._variants))
         for variant in self._variants:
             rendition = known.get(variant.name)
             if rendition is None:
@@ -230,8 +234,15 @@ class LiveStream:
                 self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
         return Presentation(variants, audio)
 
-    def _note_playable(self, timing: PlaylistTiming) -> None:
+    def _rendition_options(self, renditions: int) -> RenditionOptions:
+        # However many there are, a stream holds no more.
+        options = self._options.rendition
+        return replace(options, held_bytes_max=options.held_bytes_max // renditions)
+
+    def _set_viewer_window(self, timing: PlaylistTiming) -> None:
         self._hls_viewers.window_s = float(WINDOW_TARGETS * timing.target_duration_s)
+
+    def _note_playable(self, timing: PlaylistTiming) -> None:
         elapsed_s = self._clock.monotonic() - self._started_at
         self._metrics.publish_to_playable_seconds.observe(elapsed_s)
         log.info(
@@ -381,7 +392,6 @@ class LiveStream:
     def _new_line(self) -> MediaLine:
         presentation = self.presentation
         timing = next(iter(presentation.renditions.values())).timing if presentation is not None else None
-        is_split = any(variant.is_alternative for variant in self._variants)
         return MediaLine(
             self,
             options=self._options.segmenter,
@@ -389,12 +399,45 @@ class LiveStream:
             metrics=self._metrics,
             meter=self._meter,
             timing=timing,
-            split_audio=is_split if presentation is not None else None,
+            split_audio=presentation.has_split_audio if presentation is not None else None,
         )
 
     def _finish_line(self) -> None:
         self._line.finish()
         self._finished_lines.add(self._line)
+
+    # -- a server that starts again --------------------------------------------------------------
+
+    @property
+    def record(self) -> StreamRecord | None:
+        """What the next server has to know to go on with it; None before there is a playlist."""
+        if self.presentation is None:
+            return None
+        variants, audio = self.presentation.names()
+        first = self.presentation.renditions[variants[0]]
+        return StreamRecord(
+            name=self.name,
+            key_id=self.admission.key_id,
+            live_since=self.live_since,
+            timing=first.timing,
+            variants=variants,
+            audio=audio,
+            discontinuity_sequence=self.next_numbering.discontinuity_sequence,
+        )
+
+    def _restore(self, record: StreamRecord) -> None:
+        """Have the playlists that there were, without media: who asks for them waits for the publisher."""
+        self._numbering = self._numbering.no_earlier_than(Numbering(0, 0, record.discontinuity_sequence))
+        options = self._rendition_options(len(record.variants) + len(record.audio))
+        variants, audio = (
+            [
+                Rendition(name, record.timing, options, self._numbering, self._epoch, is_continuing=True)
+                for name in names
+            ]
+            for names in (record.variants, record.audio)
+        )
+        self.presentation = Presentation(variants, audio)
+        self._set_viewer_window(record.timing)
 
     # -- the end --------------------------------------------------------------------------------
 

@@ -10,18 +10,21 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from streamd.clock import EPOCH_2020
 from streamd.errors import AlreadyPublishingError, KeyRejectedError, PublishError
+from streamd.keys.admission import Admission
 from streamd.live.live_stream import LiveStream, StreamOptions
 from streamd.live.publisher import EndReason
+from streamd.live.restart_record import RestartRecord
 from streamd.packager.rendition import Numbering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from streamd.clock import Clock
-    from streamd.keys.admission import Admission
     from streamd.live.meter import StreamSummary
     from streamd.live.publisher import Publisher
+    from streamd.live.restart_record import StreamRecord
     from streamd.live.waiters import WaiterBudget
     from streamd.metrics import Metrics
 
@@ -29,6 +32,9 @@ log = logging.getLogger(__name__)
 
 STREAM_CLOSED = "The stream was closed by the operator."
 SERVER_FULL = "The server is full. Try again later."
+# Numbers that are taken ahead of the clock for media that comes faster than real time, in seconds of ``Numbering.at``.
+# What comes between two looks at it, a second apart, has to fit: even 5,000 parts of a file that is sent at once do.
+NUMBERS_AHEAD_S = 600
 
 
 class LiveRegistry:
@@ -65,6 +71,8 @@ class LiveRegistry:
         self._is_admissible = is_admissible
         self._by_name: dict[str, LiveStream] = {}
         self._health_listeners: list[Callable[[LiveStream], None]] = []
+        # Beyond the clock, where media comes in faster than time passes.
+        self._numbers_used_until_s = 0
         # Media sequence numbers never go backwards while we run, whatever the wall clock does.
         self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
 
@@ -95,9 +103,19 @@ class LiveRegistry:
             return previous
         if sum(1 for _ in self.live()) >= self._streams_max:
             raise PublishError(SERVER_FULL)
-        numbering = Numbering.at(self._numbering_origin + timedelta(seconds=self._clock.monotonic()))
+        numbering = self._next_numbering()
         if previous is not None:
             numbering = numbering.no_earlier_than(previous.next_numbering)
+        return self._add(name, admission, publisher, numbering)
+
+    def _add(
+        self,
+        name: str,
+        admission: Admission,
+        publisher: Publisher | None,
+        numbering: Numbering,
+        record: StreamRecord | None = None,
+    ) -> LiveStream:
         stream = LiveStream(
             name,
             admission,
@@ -109,10 +127,42 @@ class LiveRegistry:
             budget=self._budget,
             on_failed=self.end,
             on_health=self._tell_health,
+            record=record,
         )
         self._by_name[name] = stream
         self._count()
         return stream
+
+    def _now_s(self) -> int:
+        """Seconds since 2020 on a clock that never steps while we run."""
+        now = self._numbering_origin + timedelta(seconds=self._clock.monotonic())
+        return (now - EPOCH_2020) // timedelta(seconds=1)
+
+    def _next_numbering(self) -> Numbering:
+        seconds = max(self._now_s(), self._numbers_used_until_s)
+        return Numbering.at(EPOCH_2020 + timedelta(seconds=seconds))
+
+    # -- a server that starts again --------------------------------------------------------------
+
+    def record(self) -> RestartRecord:
+        """What the next server has to know; equal to the last as long as that is the same. Called once a second."""
+        used_until_s = max((stream.next_numbering.seconds for stream in self._by_name.values()), default=0)
+        if used_until_s > max(self._now_s(), self._numbers_used_until_s):
+            # Somebody sends faster than time passes.
+            self._numbers_used_until_s = used_until_s + NUMBERS_AHEAD_S
+        records = (stream.record for stream in self.live())
+        return RestartRecord(tuple(record for record in records if record is not None), self._numbers_used_until_s)
+
+    def restore(self, record: RestartRecord) -> None:
+        """Go on where another server ended without having ended its streams.
+
+        Each waits for its publisher as if the connection had just been lost: its place is its key's, and who asks
+        for its playlists waits.
+        """
+        self._numbers_used_until_s = record.numbers_used_until_s
+        for stream in record.streams:
+            self._add(stream.name, Admission(stream.key_id, stream.name), None, self._next_numbering(), stream)
+            log.info("stream.restored", extra={"stream": stream.name, "key_id": stream.key_id})
 
     def end(self, stream: LiveStream, reason: EndReason) -> None:
         """End a live stream; again is the same as once."""

@@ -42,6 +42,15 @@ class Presentation:
         """EXT-X-TARGETDURATION of every rendition, whole seconds."""
         return self._variants[0].timing.target_duration_s
 
+    @property
+    def has_split_audio(self) -> bool:
+        """Whether there are audio renditions beside the variants."""
+        return bool(self._audio)
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the variants, and of the audio renditions."""
+        return tuple(each.name for each in self._variants), tuple(each.name for each in self._audio)
+
     def awaited_rendition(self) -> Rendition | None:
         """The rendition to wait for, as long as none that has begun could be played.
 

@@ -157,6 +157,11 @@ class Numbering:
         seconds = max(0, (now - EPOCH_2020) // timedelta(seconds=1))
         return cls(seconds, seconds * PARTS_PER_SECOND_MAX, 0)
 
+    @property
+    def seconds(self) -> int:
+        """The seconds since 2020 from which on ``at`` begins no earlier than this, but for its discontinuities."""
+        return max(self.msn, -(-self.part_number // PARTS_PER_SECOND_MAX))
+
     def no_earlier_than(self, previous: Numbering) -> Numbering:
         """Begin after ``previous`` as well, whatever the wall clock did meanwhile."""
         return Numbering(
@@ -249,6 +254,8 @@ class Rendition:
         options: How much is listed and kept.
         numbering: Where the counts begin.
         epoch: Wall time of tick 0 of the chunks' timeline, aware; for EXT-X-PROGRAM-DATE-TIME.
+        is_continuing: Players know a playlist of this name with other media, which is gone: the first segment is
+            discontinuous.
     """
 
     def __init__(
@@ -258,9 +265,12 @@ class Rendition:
         options: RenditionOptions,
         numbering: Numbering,
         epoch: datetime,
+        *,
+        is_continuing: bool = False,
     ) -> None:
         self.name = name
         self.timing = timing
+        self._is_continuing = is_continuing
         self._options = options
         self._next_msn = numbering.msn
         self._next_part_number = numbering.part_number
@@ -514,12 +524,15 @@ class Rendition:
         if self._header is None:
             raise LocalStateError("a part before its CMAF header")
         previous = self._listed[-1] if self._listed else None
-        # Nothing stands before the first segment that it could be discontinuous with.
-        is_discontinuous = previous is not None and (chunk.is_discontinuous or previous.header is not self._header)
+        if previous is None:
+            # Nothing stands before the first segment that it could be discontinuous with, unless others have been.
+            is_discontinuous = self._is_continuing
+        else:
+            is_discontinuous = chunk.is_discontinuous or previous.header is not self._header
         start_ms = chunk.start_ticks * 1000 // chunk.timescale
+        if is_discontinuous and epoch is not None:
+            self._epoch_ms = unix_ms(epoch)
         if is_discontinuous and previous is not None:
-            if epoch is not None:
-                self._epoch_ms = unix_ms(epoch)
             # Dates do not go back, whatever the publisher's timestamps or the wall clock did.
             end_ms = previous.program_date_time_ms + previous.duration_ticks * 1000 // previous.timescale
             self._epoch_ms = max(self._epoch_ms, end_ms - start_ms)
