@@ -76,7 +76,7 @@ class Limits:
     depth: int = 32
     """Values inside values: OBS's deepest message has 1, Enhanced RTMP's track maps 3."""
     values: int = 4096
-    """Values in one message. onMetaData has some 25; reading 4096 takes about 5 ms."""
+    """Values in one message, or in all that are read at once. onMetaData has some 25; reading 4096 takes about 5 ms."""
     string_bytes: int = 65_535
     """Bytes of one string: all that a short string can have. XMP in FMLE's metadata has 10 KB."""
 
@@ -88,7 +88,7 @@ class Budget:
     """What is left of the limits while one message is read, in AMF0 and in the AMF3 inside it.
 
     Args:
-        limits: What the message may use up.
+        limits: What the message may use up. Several may share the values: ``start_message`` begins another one.
     """
 
     __slots__ = ("_depth_left", "_values_left", "limits")
@@ -98,6 +98,10 @@ class Budget:
         self._depth_left = limits.depth
         self._values_left = limits.values
 
+    def start_message(self) -> None:
+        """Be at the surface again, wherever the message before was given up."""
+        self._depth_left = self.limits.depth
+
     def take_value(self) -> None:
         """Count one value.
 
@@ -106,7 +110,7 @@ class Budget:
         """
         self._values_left -= 1
         if self._values_left < 0:
-            raise AmfError(f"more than {self.limits.values} values in one message")
+            raise AmfError(f"more than {self.limits.values} values at once", limit="amf_values_max")
 
     def check_count(self, declared: int) -> None:
         """Refuse a declared number of values that cannot be read anyway, before anything is read.
@@ -115,7 +119,9 @@ class Budget:
             AmfError: More values are declared than may still be read.
         """
         if declared > self._values_left:
-            raise AmfError(f"{declared} values declared, {self._values_left} left of {self.limits.values}")
+            raise AmfError(
+                f"{declared} values declared, {self._values_left} left of {self.limits.values}", limit="amf_values_max"
+            )
 
     def check_string(self, length_bytes: int) -> None:
         """Refuse a long string before it is copied.
@@ -124,7 +130,9 @@ class Budget:
             AmfError: The string is longer than allowed.
         """
         if length_bytes > self.limits.string_bytes:
-            raise AmfError(f"string of {length_bytes} bytes, {self.limits.string_bytes} allowed")
+            raise AmfError(
+                f"string of {length_bytes} bytes, {self.limits.string_bytes} allowed", limit="amf_string_bytes_max"
+            )
 
     def enter(self) -> None:
         """Go into a value that holds values.
@@ -134,7 +142,7 @@ class Budget:
         """
         self._depth_left -= 1
         if self._depth_left < 0:
-            raise AmfError(f"values nested deeper than {self.limits.depth}")
+            raise AmfError(f"values nested deeper than {self.limits.depth}", limit="amf_depth_max")
 
     def leave(self) -> None:
         """Come out of a value that ``enter`` went into."""

@@ -55,7 +55,7 @@ class Marker(enum.IntEnum):
     AVMPLUS_OBJECT = 0x11
 
 
-def read_values(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[Value]:
+def read_values(data: bytes, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> list[Value]:
     """Read every value of a message body.
 
     Text that is not UTF-8 is read with replacement characters.
@@ -63,6 +63,7 @@ def read_values(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[Value]:
     Args:
         data: Values one after the other, nothing else.
         limits: How much the message may ask of the reader.
+        budget: What is left of them, where several messages share one.
 
     Returns:
         The values, in order; none for no bytes.
@@ -70,7 +71,7 @@ def read_values(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[Value]:
     Raises:
         AmfError: The bytes end inside a value, are not AMF0, or pass a limit.
     """
-    reader = Reader(data, limits)
+    reader = Reader(data, limits, budget)
     values: list[Value] = []
     while not reader.at_end:
         values.append(reader.read_value())
@@ -97,12 +98,14 @@ class Reader:
     Args:
         data: The whole body.
         limits: How much it may ask of the reader, over all its values.
+        budget: What is left of them, where several messages share one.
     """
 
-    def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> None:
         self._data = data
         self._offset = 0
-        self._budget = Budget(limits)
+        self._budget = budget or Budget(limits)
+        self._budget.start_message()
         self._complex_count = 0
 
     @property

@@ -13,7 +13,12 @@ class StreamdError(Exception):
 
 
 class ProtocolError(StreamdError):
-    """The peer's bytes break a specification: close that connection, nothing else."""
+    """The peer's bytes break a specification, or pass a limit of ours: close that connection, nothing else."""
+
+    def __init__(self, message: str, *, limit: str = "") -> None:
+        super().__init__(message)
+        self.limit = limit
+        """Key in ``[limits]`` of the bound that was passed; empty where none was."""
 
 
 class AmfError(ProtocolError):
@@ -48,7 +53,9 @@ class MessageTooLargeError(RtmpError):
     """A message header that declares more bytes than we accept."""
 
     def __init__(self, declared_bytes: int, allowed_bytes: int) -> None:
-        super().__init__(f"message of {declared_bytes} bytes declared, {allowed_bytes} allowed")
+        super().__init__(
+            f"message of {declared_bytes} bytes declared, {allowed_bytes} allowed", limit="message_bytes_max"
+        )
         self.declared_bytes = declared_bytes
         self.allowed_bytes = allowed_bytes
 
@@ -71,6 +78,15 @@ class UnsupportedCodecError(MediaError):
     def __init__(self, codec: str) -> None:
         super().__init__(f"codec {codec} cannot be carried; use H.264 video and AAC audio")
         self.codec = codec
+
+
+class MediaLimitError(MediaError):
+    """More than the operator lets a publisher send."""
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+        """Key in ``[limits]`` of the bound that was passed."""
 
 
 class TimestampError(MediaError):

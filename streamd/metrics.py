@@ -12,6 +12,45 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 # Seconds. From well under a frame to longer than a segment; what viewers notice starts at a part (0.5 s).
 _LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
+LIMITS = (
+    "connections_max",
+    "connections_per_address_max",
+    "handshakes_max",
+    "streams_max",
+    "handshake_timeout_s",
+    "publish_timeout_s",
+    "verify_timeout_s",
+    "media_timeout_s",
+    "message_bytes_max",
+    "held_bytes_max",
+    "chunk_streams_max",
+    "chunk_size_min",
+    "messages_per_read_max",
+    "messages_per_second_max",
+    "command_bytes_max",
+    "pending_bytes_max",
+    "unsent_answers_bytes_max",
+    "amf_depth_max",
+    "amf_values_max",
+    "amf_string_bytes_max",
+    "bitrate_kbps_max",
+    "picture_pixels_max",
+    "tracks_max",
+    "gop_bytes_max",
+    "window_bytes_max",
+    "waiting_requests_max",
+    "viewer_connections_max",
+    "viewer_connections_per_address_max",
+    "viewer_head_timeout_s",
+    "viewer_write_timeout_s",
+    "viewer_answer_timeout_s",
+    "request_head_bytes_max",
+    "request_line_bytes_max",
+    "request_fields_max",
+    "unanswered_bytes_max",
+)
+"""Keys of ``[limits]`` that are counted when they act; each is there from the start, at 0."""
+
 
 class Metrics:
     """Every metric of one server.
@@ -23,6 +62,14 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
         r = self.registry
+        self.limit_hits_total = Counter(
+            "streamd_limit_hits_total",
+            "How often a limit of the configuration has acted, by its key in [limits].",
+            ["limit"],
+            registry=r,
+        )
+        for limit in LIMITS:
+            self.limit_hits_total.labels(limit)
         self.rtmp_connections = Gauge("streamd_rtmp_connections", "Open RTMP connections.", registry=r)
         self.rtmp_connections_refused_total = Counter(
             "streamd_rtmp_connections_refused_total", "RTMP connections closed at once: too many are open.", registry=r

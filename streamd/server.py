@@ -21,18 +21,22 @@ import uvloop
 from aiohttp import web
 
 from streamd import __version__
+from streamd.amf import Limits as AmfLimits
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
 from streamd.delivery.door import DoorOptions, MediaDoor
+from streamd.delivery.http_request import HeadLimits
 from streamd.delivery.tls import TlsCertificate
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
-from streamd.ingest.listener import RtmpListener
+from streamd.flv.intake import IntakeLimits
+from streamd.ingest.listener import ListenerLimits, RtmpListener
 from streamd.ingest.protocol import IngestOptions
 from streamd.keys.guessing import GuessLimits
 from streamd.keys.service import KeyOptions, KeyService
 from streamd.keys.store import KeyStore
-from streamd.live.live_stream import StreamOptions
+from streamd.live.gop_cache import GopLimits
+from streamd.live.live_stream import StreamLimits, StreamOptions
 from streamd.live.picture_process import PictureProcess
 from streamd.live.posters import Posters
 from streamd.live.registry import LiveRegistry
@@ -111,7 +115,9 @@ class Server:
                 )
             ),
         )
-        budget = WaiterBudget(limits.waiting_requests_max)
+        budget = WaiterBudget(
+            limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
+        )
         self.metrics.requests_waiting.set_function(lambda: budget.waiting)
         self.registry = LiveRegistry(
             options=StreamOptions(
@@ -119,7 +125,15 @@ class Server:
                     part_target_ms=config.hls.part_target_ms, segment_target_ms=config.hls.segment_target_ms
                 ),
                 rendition=RenditionOptions(
-                    window_segments=config.hls.window_segments, low_latency=config.hls.low_latency
+                    window_segments=config.hls.window_segments,
+                    low_latency=config.hls.low_latency,
+                    held_bytes_max=limits.window_bytes_max,
+                ),
+                limits=StreamLimits(
+                    bitrate_bps_max=limits.bitrate_kbps_max * 1000,
+                    picture_pixels_max=limits.picture_pixels_max,
+                    gop=GopLimits(payload_bytes_max=limits.gop_bytes_max),
+                    intake=IntakeLimits(tracks_max=limits.tracks_max),
                 ),
             ),
             clock=self._clock,
@@ -140,12 +154,30 @@ class Server:
                 publish_timeout_s=limits.publish_timeout_s,
                 media_timeout_s=limits.media_timeout_s,
                 verify_timeout_s=limits.verify_timeout_s,
+                messages_per_second_max=limits.messages_per_second_max,
+                unsent_bytes_max=limits.unsent_answers_bytes_max,
             ),
             connection_options=ConnectionOptions(
-                chunk_limits=ChunkLimits(message_bytes=limits.message_bytes_max, partial_bytes=limits.held_bytes_max)
+                command_bytes_max=limits.command_bytes_max,
+                pending_bytes_max=limits.pending_bytes_max,
+                chunk_limits=ChunkLimits(
+                    message_bytes=limits.message_bytes_max,
+                    chunk_streams=limits.chunk_streams_max,
+                    partial_bytes=limits.held_bytes_max,
+                    chunk_size=limits.chunk_size_min,
+                    messages_per_read=limits.messages_per_read_max,
+                ),
+                amf_limits=AmfLimits(
+                    depth=limits.amf_depth_max,
+                    values=limits.amf_values_max,
+                    string_bytes=limits.amf_string_bytes_max,
+                ),
             ),
-            connections_max=limits.connections_max,
-            connections_per_address_max=limits.connections_per_address_max,
+            limits=ListenerLimits(
+                connections_max=limits.connections_max,
+                connections_per_address_max=limits.connections_per_address_max,
+                handshakes_max=limits.handshakes_max,
+            ),
         )
         self._door: MediaDoor | None = None
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
@@ -278,9 +310,17 @@ class Server:
             web_handler=runner.server,
             options=DoorOptions(
                 connections_max=config.limits.viewer_connections_max,
+                connections_per_address_max=config.limits.viewer_connections_per_address_max,
+                head=HeadLimits(
+                    head_bytes=config.limits.request_head_bytes_max,
+                    request_line_bytes=config.limits.request_line_bytes_max,
+                    fields=config.limits.request_fields_max,
+                ),
+                unanswered_bytes_max=config.limits.unanswered_bytes_max,
                 head_timeout_s=config.limits.viewer_head_timeout_s,
                 idle_timeout_s=config.limits.viewer_idle_timeout_s,
                 write_timeout_s=config.limits.viewer_write_timeout_s,
+                answer_timeout_s=config.limits.viewer_answer_timeout_s,
             ),
         )
         listen = config.http.listen

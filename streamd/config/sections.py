@@ -122,7 +122,11 @@ class LimitsConfig(Section):
     connections_max: Annotated[int, Field(ge=1)] = 2000
     """RTMP connections at once. One that sends nothing yet costs about 20 kB until `handshake_timeout_s`."""
     connections_per_address_max: Annotated[int, Field(ge=1)] = 64
-    """RTMP connections at once from one IP address. A studio behind one address has dozens of encoders."""
+    """RTMP connections at once from one IP address (IPv6: from one /64). A studio behind one address has dozens of
+    encoders."""
+    handshakes_max: Annotated[int, Field(ge=1)] = 1000
+    """RTMP connections at once that have not said `connect` yet. Half of all, so that whoever only holds sockets leaves
+    the other half to encoders that are through."""
     streams_max: Annotated[int, Field(ge=1)] = 500
     """Live streams at once. A stream of 6 Mb/s keeps about 15 MB of media in memory with the default window."""
     handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
@@ -146,16 +150,68 @@ class LimitsConfig(Section):
     held_bytes_max: Annotated[int, Field(ge=65_536)] = 16 * 1024 * 1024
     """Bytes of unfinished RTMP messages that one connection may hold: two of the largest at once, video and audio
     interleaved."""
+    chunk_streams_max: Annotated[int, Field(ge=4)] = 64
+    """RTMP chunk streams of one connection. Encoders use 2 to 6; the protocol has numbers for 65,598."""
+    chunk_size_min: Annotated[int, Field(ge=1, le=128)] = 128
+    """Least RTMP chunk size that a publisher may set, bytes. 128 is the protocol's default; smaller ones only cost
+    time, at 1 as much for a byte as for 128."""
+    messages_per_read_max: Annotated[int, Field(ge=256)] = 4096
+    """RTMP messages in the 256 kB that are read at once; a message can have one byte, and each costs 2 µs or more, in
+    which nobody else is served. Half a second of a 50 Mb/s broadcast has some hundred."""
+    messages_per_second_max: Annotated[int, Field(ge=1000)] = 10_000
+    """RTMP messages of one connection in a second. Eight tracks of each kind have a thousand; an encoder that catches
+    up after a bad minute sends some thousand at once."""
+    command_bytes_max: Annotated[int, Field(ge=4096)] = 128 * 1024
+    """Bytes of an RTMP command or of metadata; a longer one is dropped. The longest in the field is 20 kB."""
+    pending_bytes_max: Annotated[int, Field(ge=0)] = 1024 * 1024
+    """Bytes that a publisher may send before its key is decided. Encoders wait and send nothing."""
+    unsent_answers_bytes_max: Annotated[int, Field(ge=16_384)] = 64 * 1024
+    """Bytes of answers that an RTMP connection may leave unread; an answer is a few hundred."""
+    amf_depth_max: Annotated[int, Field(ge=4, le=200)] = 32
+    """Values inside values in a command or in metadata. OBS nests one level, Enhanced RTMP's track maps three."""
+    amf_values_max: Annotated[int, Field(ge=64)] = 4096
+    """Values in a command or in metadata, or in all of them that are read at once: 4096 take about 5 ms. Encoders send
+    some 25."""
+    amf_string_bytes_max: Annotated[int, Field(ge=1024)] = 65_535
+    """Bytes of one text in a command or in metadata: all that a short string can have. XMP has 10 kB."""
+    bitrate_kbps_max: Annotated[int, Field(ge=100)] = 100_000
+    """Kilobits a second that a publisher may send for some seconds, audio and video; past it, its stream ends and says
+    why. Twice what the best platforms take."""
+    picture_pixels_max: Annotated[int, Field(ge=16_384, le=35_651_584)] = 35_651_584
+    """Width times height of a publisher's pictures; with larger ones its stream ends and says why. The default is 8K,
+    the largest that H.264 and HEVC have a level for; 2088960 is 1080p as encoders pad it."""
+    tracks_max: Annotated[int, Field(ge=1, le=32)] = 8
+    """Video tracks, and audio tracks, of one publisher; further ones are dropped. OBS sends up to five and six."""
+    window_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024)] = 256 * 1024 * 1024
+    """Bytes of media that one stream keeps for its playlists; past it, old segments leave early. The default window of
+    a 50 Mb/s broadcast has about 150 MB."""
+    gop_bytes_max: Annotated[int, Field(ge=1024 * 1024)] = 16 * 1024 * 1024
+    """Bytes from one keyframe to the next that are kept for viewers who join over HTTP-FLV or MP4; with more, they
+    start with the next keyframe. Twice this, at most, waits unsent for one viewer, who is set aside then."""
     waiting_requests_max: Annotated[int, Field(ge=1)] = 20_000
     """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
     viewer_connections_max: Annotated[int, Field(ge=1)] = 20_000
     """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
+    viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = 10_000
+    """Viewers' connections at once from one IP address (IPv6: from one /64). Half of all, so that no address takes all;
+    with a proxy in front, which has one address, as many as `viewer_connections_max`."""
+    request_head_bytes_max: Annotated[int, Field(ge=1024, le=65_536)] = 16 * 1024
+    """Bytes of a viewer's request up to its empty line. Browsers send 1 kB, with a site's cookies up to 8 kB."""
+    request_line_bytes_max: Annotated[int, Field(ge=256, le=65_536)] = 8000
+    """Bytes of a viewer's request line; RFC 9112 recommends this many."""
+    request_fields_max: Annotated[int, Field(ge=20)] = 100
+    """Header fields of a viewer's request. Browsers and proxies together send about 30."""
+    unanswered_bytes_max: Annotated[int, Field(ge=16_384)] = 64 * 1024
+    """Bytes that a viewer may ask before it is answered. Players that pipeline ask for a few things of 1 kB each."""
     viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
     viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
     """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
     viewer_write_timeout_s: Annotated[float, Field(gt=0)] = 15
     """Seconds for which a viewer's connection may take nothing of what is sent to it, before it is closed."""
+    viewer_answer_timeout_s: Annotated[float, Field(gt=0)] = 120
+    """Seconds for which a viewer's connection may take one answer, however little at a time: media that has left every
+    playlist stays in memory for as long as somebody is being sent it."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 10
     """Seconds for viewers to fetch the last segments when the server stops."""
 

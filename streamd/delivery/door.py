@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.delivery.answer import METHODS, Answer, MediaRequest
 from streamd.delivery.answer_encoder import AnswerEncoder
-from streamd.delivery.http_request import HeadParser
+from streamd.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser
 from streamd.delivery.lookup import MediaLookup
 from streamd.delivery.media_path import parse_media_path
 from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
 from streamd.delivery.viewer_connection import ViewerConnection
+from streamd.keys.guessing import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,13 @@ class DoorOptions:
     connections_max: int = 20_000
     """Open connections, those that aiohttp has included; one more is closed at once. An idle one costs
     about 2 kB here."""
+    connections_per_address_max: int = 20_000
+    """The same from one IP address (IPv6: from one /64). A proxy in front of us has one."""
+    head: HeadLimits = DEFAULT_HEAD_LIMITS
+    """How much a request may say."""
+    unanswered_bytes_max: int = 64 * 1024
+    """What one connection may have asked before it is answered. Whoever pipelines sends a few requests of less than
+    1 kB; 64 kB of them is an attack, and reading on tells us when a viewer leaves."""
     head_timeout_s: float = 10.0
     """From the first byte of a request to the end of its head. A head is a packet or two."""
     idle_timeout_s: float = 75.0
@@ -111,12 +119,13 @@ class MediaDoor:
         self.push_lookup = PushLookup(registry, is_taken_down)
         self.encoder = AnswerEncoder(clock)
         self.now = clock.monotonic
-        self._parse = HeadParser().parse
+        self._parse = HeadParser(self.options.head).parse
         self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
         self._metrics = metrics
         self._web_handler = web_handler
         self._open: set[ViewerConnection] = set()
-        self._handed_over: set[RequestHandler] = set()
+        self._handed_over: dict[RequestHandler, str] = {}
+        self._by_address: Counter[str] = Counter()
         self._all_closed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._tls: TlsCertificate | None = None
@@ -163,7 +172,8 @@ class MediaDoor:
                 # A fault in one answer must not take the others' time limits away.
                 log.exception("viewer.failed")
                 connection.abort()
-        self._handed_over = {handler for handler in self._handed_over if handler.transport is not None}
+        for handler in [each for each in self._handed_over if each.transport is None]:
+            self._count_out(self._handed_over.pop(handler))
         self._count()
         if self._tls is not None:
             self._tls.reload_if_changed()
@@ -205,17 +215,31 @@ class MediaDoor:
 
     def admit(self, connection: ViewerConnection) -> bool:
         """Count a new connection in, or say that it is one too many."""
+        source = source_of(connection.address)
         if self.connections >= self.options.connections_max:
-            log.debug("viewer.refused", extra={"open": self.connections})
-            return False
-        self._open.add(connection)
-        return True
+            limit = "viewer_connections_max"
+        elif self._by_address[source] >= self.options.connections_per_address_max:
+            limit = "viewer_connections_per_address_max"
+        else:
+            self._open.add(connection)
+            self._by_address[source] += 1
+            return True
+        self.count_limit(limit)
+        log.debug("viewer.refused", extra={"open": self.connections, "limit": limit})
+        return False
 
     def forget(self, connection: ViewerConnection) -> None:
         """Count a closed connection out."""
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
+            self._count_out(source_of(connection.address))
         if not self._open:
             self._all_closed.set()
+
+    def _count_out(self, source: str) -> None:
+        self._by_address[source] -= 1
+        if not self._by_address[source]:
+            del self._by_address[source]
 
     def hand_over(
         self, connection: ViewerConnection, transport: asyncio.Transport, data: bytes, *, is_half_closed: bool
@@ -230,7 +254,9 @@ class MediaDoor:
         """
         self.forget(connection)
         handler = self._web_handler()
-        self._handed_over.add(handler)
+        source = source_of(connection.address)
+        self._handed_over[handler] = source
+        self._by_address[source] += 1
         transport.set_protocol(handler)
         handler.connection_made(transport)
         transport.set_write_buffer_limits()
@@ -270,6 +296,10 @@ class MediaDoor:
         """Count an answer to a request for one kind of media."""
         self._answers[kind, answer.status] += 1
         self._egress_bytes += answer.body_bytes
+
+    def count_limit(self, limit: str) -> None:
+        """Count a limit that has acted."""
+        self._metrics.limit_hits_total.labels(limit).inc()
 
     def count_blocked(self, seconds: float) -> None:
         """Count a request that waited."""

@@ -9,6 +9,7 @@ Spec: RFC 9112 sections 2.2, 3, 5.1, 6.3 and 11.2; RFC 9110 section 5.4.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -16,17 +17,25 @@ import httptools
 
 from streamd.errors import ProtocolError
 
-# Browsers send about 1 kB, with a site's cookies up to 8 kB. Every connection may hold this much before it has asked
-# for anything.
-HEAD_BYTES_MAX = 16 * 1024
-# RFC 9112 3: "It is RECOMMENDED that all HTTP senders and recipients support, at a minimum, request-line lengths of
-# 8000 octets."
-REQUEST_LINE_BYTES_MAX = 8000
-# Browsers and proxies together send about 30; the cost of a head is in its fields.
-FIELDS_MAX = 100
-
 _END = b"\r\n\r\n"
 _VERSIONS = ("1.1", "1.0")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """How much a viewer's request may say before it is answered."""
+
+    head_bytes: int = 16 * 1024
+    """Browsers send about 1 kB, with a site's cookies up to 8 kB. Every connection may hold this much before it has
+    asked for anything."""
+    request_line_bytes: int = 8000
+    """RFC 9112 3: "It is RECOMMENDED that all HTTP senders and recipients support, at a minimum, request-line lengths
+    of 8000 octets"."""
+    fields: int = 100
+    """Browsers and proxies together send about 30; the cost of a head is in its fields."""
+
+
+DEFAULT_HEAD_LIMITS = HeadLimits()
 
 
 class BadRequestError(ProtocolError):
@@ -36,8 +45,8 @@ class BadRequestError(ProtocolError):
         status: What it is answered with.
     """
 
-    def __init__(self, detail: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST, *, limit: str = "") -> None:
+        super().__init__(detail, limit=limit)
         self.status = status
 
 
@@ -61,12 +70,13 @@ class RequestHead(NamedTuple):
     user_agent: str
 
 
-def find_head(data: bytes, start: int = 0) -> int:
+def find_head(data: bytes, start: int = 0, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> int:
     """Find the end of the request head that begins at ``start``.
 
     Args:
         data: What has been received and not answered.
         start: Where the head begins.
+        limits: How long it may be.
 
     Returns:
         The offset after the empty line that ends it, or -1 if more bytes are needed.
@@ -78,11 +88,15 @@ def find_head(data: bytes, start: int = 0) -> int:
         _check_beginning(data, start)
     end = data.find(_END, start)
     size = (end + len(_END) if end >= 0 else len(data)) - start
-    line_end = data.find(b"\r\n", start, start + REQUEST_LINE_BYTES_MAX + 2)
-    if line_end < 0 and size > REQUEST_LINE_BYTES_MAX + len(b"\r"):
-        raise BadRequestError("the request line is too long", HTTPStatus.REQUEST_URI_TOO_LONG)
-    if size > HEAD_BYTES_MAX:
-        raise BadRequestError("the head is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+    line_end = data.find(b"\r\n", start, start + limits.request_line_bytes + 2)
+    if line_end < 0 and size > limits.request_line_bytes + len(b"\r"):
+        raise BadRequestError(
+            "the request line is too long", HTTPStatus.REQUEST_URI_TOO_LONG, limit="request_line_bytes_max"
+        )
+    if size > limits.head_bytes:
+        raise BadRequestError(
+            "the head is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, limit="request_head_bytes_max"
+        )
     if end >= 0:
         return end + len(_END)
     # RFC 9112 2.2 lets a recipient take a single LF for a line's end. Ours must see the end that the proxy in front
@@ -123,9 +137,14 @@ def _check_beginning(data: bytes, start: int) -> None:
 
 
 class HeadParser:
-    """Reads whole request heads, one after another, from any number of connections."""
+    """Reads whole request heads, one after another, from any number of connections.
 
-    def __init__(self) -> None:
+    Args:
+        limits: How many fields a head may have.
+    """
+
+    def __init__(self, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> None:
+        self._limits = limits
         self._parser = httptools.HttpRequestParser(self)
         self._clear()
 
@@ -162,8 +181,10 @@ class HeadParser:
         if not (self._is_complete and keep_alive and is_plain):
             # It expects content, another protocol or the end: the next head may be another connection's.
             self._parser = httptools.HttpRequestParser(self)
-        if self._fields > FIELDS_MAX:
-            raise BadRequestError("too many header fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if self._fields > self._limits.fields:
+            raise BadRequestError(
+                "too many header fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, limit="request_fields_max"
+            )
         version = parser.get_http_version()
         if version not in _VERSIONS:
             raise BadRequestError(f"HTTP/{version}", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)

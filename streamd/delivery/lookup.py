@@ -60,7 +60,10 @@ class MediaLookup:
         if stream is None or stream.presentation is None:
             return self._absent(request, Absence.UNKNOWN)
         waiters = stream.waiters
-        decision = decide(request, stream.presentation, timed_out=timed_out or not waiters.has_room)
+        decision = decide(request, stream.presentation, timed_out=timed_out)
+        if not isinstance(decision, Answer) and not waiters.has_room:
+            waiters.budget.on_refused()
+            decision = decide(request, stream.presentation, timed_out=True)
         if isinstance(decision, Answer):
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s)

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from streamd.delivery.push_path import PushPath
     from streamd.live.waiters import Memo, Subscription
 
-# What one connection may have asked before it is answered. Whoever pipelines sends a few requests of less than 1 kB;
-# 64 kB of them is an attack, and reading on tells us when a viewer leaves.
-UNANSWERED_BYTES_MAX = 64 * 1024
 # Requests that one connection has answered before the others get their turn: less than a millisecond of them.
 REQUESTS_PER_TURN = 16
 # After the last answer we send FIN and read on for a moment: closing with unread input would make the kernel send RST,
@@ -61,11 +58,11 @@ class ViewerConnection(asyncio.Protocol):
         door: Reads, decides, counts, and takes over what is not media.
 
     Attributes:
+        address: The viewer's IP address.
         deadline: Loop time from which ``check_deadline`` has something to do.
     """
 
     __slots__ = (
-        "_address",
         "_blocked_at",
         "_closes",
         "_door",
@@ -82,13 +79,14 @@ class ViewerConnection(asyncio.Protocol):
         "_transport",
         "_unanswered",
         "_written_bytes",
+        "address",
         "deadline",
     )
 
     def __init__(self, door: MediaDoor) -> None:
         self._door = door
         self._transport: asyncio.Transport
-        self._address: str | None = None
+        self.address = ""
         self._phase = _Phase.READING
         self._unanswered = b""
         self._is_in_head = False
@@ -113,6 +111,8 @@ class ViewerConnection(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
+        peername = self._transport.get_extra_info("peername")
+        self.address = peername[0] if peername else "unknown"
         self.deadline = self._door.now() + self._door.options.idle_timeout_s
         if not self._door.admit(self):
             self._phase = _Phase.GONE
@@ -124,7 +124,8 @@ class ViewerConnection(asyncio.Protocol):
             return
         self._unanswered = self._unanswered + data if self._unanswered else data
         self._read()
-        if len(self._unanswered) > UNANSWERED_BYTES_MAX:
+        if len(self._unanswered) > self._door.options.unanswered_bytes_max:
+            self._door.count_limit("unanswered_bytes_max")
             self.abort()
 
     def eof_received(self) -> bool:
@@ -186,8 +187,10 @@ class ViewerConnection(asyncio.Protocol):
         options = self._door.options
         match self._phase:
             case _Phase.READING if self._unanswered:
+                self._door.count_limit("viewer_head_timeout_s")
                 self._refuse(HTTPStatus.REQUEST_TIMEOUT)
             case _Phase.READING:
+                # An idle connection that ends is no event: browsers keep some open for as long as they may.
                 self._close()
             case _Phase.WAITING:
                 self._answer_late()
@@ -200,6 +203,7 @@ class ViewerConnection(asyncio.Protocol):
                 is_stalled = now - self._progress_at >= options.write_timeout_s
                 is_too_slow = now - self._sending_at >= options.answer_timeout_s
                 if is_stalled or (is_too_slow and self._phase is _Phase.SENDING):
+                    self._door.count_limit("viewer_write_timeout_s" if is_stalled else "viewer_answer_timeout_s")
                     self.abort()
             case _Phase.LINGERING:
                 self.abort()
@@ -230,12 +234,14 @@ class ViewerConnection(asyncio.Protocol):
             data = self._unanswered
             try:
                 start = skip_empty_line(data, 0)
-                end = find_head(data, start)
+                end = find_head(data, start, self._door.options.head)
                 if end < 0:
                     self._await_more()
                     return
                 request = self._door.read(data[start:end])
             except BadRequestError as exc:
+                if exc.limit:
+                    self._door.count_limit(exc.limit)
                 self._refuse(exc.status)
                 return
             self._is_in_head = False
@@ -257,17 +263,11 @@ class ViewerConnection(asyncio.Protocol):
         else:
             self._closes = True
         if media is not None:
-            self._door.lookup.note_viewer(media.path, self._peer_address(), head.user_agent)
+            self._door.lookup.note_viewer(media.path, self.address, head.user_agent)
             self._respond(media)
         elif push is not None:
             self._push(head.method, push)
         return True
-
-    def _peer_address(self) -> str:
-        if self._address is None:
-            peername = self._transport.get_extra_info("peername")
-            self._address = peername[0] if peername else "unknown"
-        return self._address
 
     def _await_more(self) -> None:
         """Nothing whole is asked: the next head has its time, or the viewer has the time to think of one."""

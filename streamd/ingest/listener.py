@@ -6,10 +6,12 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.errors import PublishError
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.keys.guessing import source_of
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
 
 if TYPE_CHECKING:
@@ -28,6 +30,17 @@ ACCEPT_BACKLOG = 1024
 NONCE_BYTES = 16
 
 
+@dataclass(frozen=True, slots=True)
+class ListenerLimits:
+    """How many connections there may be at once; one more is closed at once. The reasons stand in ``[limits]``."""
+
+    connections_max: int = 2000
+    connections_per_address_max: int = 64
+    """From one IPv4 address, or from one /64 of IPv6."""
+    handshakes_max: int = 1000
+    """Of those that have not said ``connect`` yet."""
+
+
 class RtmpListener:
     """Accepts RTMP and RTMPS connections.
 
@@ -38,8 +51,7 @@ class RtmpListener:
         metrics: Counted into.
         options: Time limits of each connection.
         connection_options: Limits of the protocol itself.
-        connections_max: Open connections in all; one more is closed at once.
-        connections_per_address_max: Open connections of one peer address.
+        limits: How many connections there may be.
     """
 
     def __init__(
@@ -51,8 +63,7 @@ class RtmpListener:
         metrics: Metrics,
         options: IngestOptions,
         connection_options: ConnectionOptions,
-        connections_max: int,
-        connections_per_address_max: int,
+        limits: ListenerLimits,
     ) -> None:
         self._keys = keys
         self._registry = registry
@@ -60,9 +71,9 @@ class RtmpListener:
         self._metrics = metrics
         self._options = options
         self._connection_options = connection_options
-        self._connections_max = connections_max
-        self._connections_per_address_max = connections_per_address_max
+        self._limits = limits
         self._open: set[RtmpProtocol] = set()
+        self._in_handshake: set[RtmpProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
 
@@ -82,7 +93,7 @@ class RtmpListener:
         """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            self._new_protocol,
+            self.new_protocol,
             host,
             port,
             backlog=ACCEPT_BACKLOG,
@@ -95,17 +106,31 @@ class RtmpListener:
 
     def admit(self, protocol: RtmpProtocol) -> bool:
         """Count a new connection in, or say that it is one too many."""
-        address = protocol.address
-        if len(self._open) >= self._connections_max or self._by_address[address] >= self._connections_per_address_max:
-            if not self._by_address[address]:
-                del self._by_address[address]
+        if (limit := self._passed_limit(source_of(protocol.address))) is not None:
             self._metrics.rtmp_connections_refused_total.inc()
-            log.debug("connection.refused", extra={"peer": address, "open": len(self._open)})
+            self._metrics.limit_hits_total.labels(limit).inc()
+            log.debug("connection.refused", extra={"peer": protocol.address, "open": len(self._open), "limit": limit})
             return False
         self._open.add(protocol)
-        self._by_address[address] += 1
+        self._in_handshake.add(protocol)
+        self._by_address[source_of(protocol.address)] += 1
         self._metrics.rtmp_connections.set(len(self._open))
         return True
+
+    def _passed_limit(self, source: str) -> str | None:
+        """The limit that one more connection would pass."""
+        limits = self._limits
+        if len(self._open) >= limits.connections_max:
+            return "connections_max"
+        if self._by_address[source] >= limits.connections_per_address_max:
+            return "connections_per_address_max"
+        if len(self._in_handshake) >= limits.handshakes_max:
+            return "handshakes_max"
+        return None
+
+    def note_connected(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection has said ``connect``."""
+        self._in_handshake.discard(protocol)
 
     def check_deadlines(self) -> None:
         """Close what has used up its time; called about once a second."""
@@ -131,7 +156,8 @@ class RtmpListener:
             protocol.kick(PublishError("The server is stopping."))
         await asyncio.gather(*(protocol.wait_closed() for protocol in open_now))
 
-    def _new_protocol(self) -> RtmpProtocol:
+    def new_protocol(self) -> RtmpProtocol:
+        """One for the next connection."""
         return RtmpProtocol(
             ServerConnection(nonce=secrets.token_bytes(NONCE_BYTES), options=self._connection_options),
             keys=self._keys,
@@ -147,7 +173,9 @@ class RtmpListener:
         if protocol not in self._open:
             return
         self._open.remove(protocol)
-        self._by_address[protocol.address] -= 1
-        if not self._by_address[protocol.address]:
-            del self._by_address[protocol.address]
+        self._in_handshake.discard(protocol)
+        source = source_of(protocol.address)
+        self._by_address[source] -= 1
+        if not self._by_address[source]:
+            del self._by_address[source]
         self._metrics.rtmp_connections.set(len(self._open))

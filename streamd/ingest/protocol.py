@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import enum
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -40,26 +41,25 @@ if TYPE_CHECKING:
     from streamd.live.live_stream import LiveStream
     from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
-    from streamd.rtmp.events import Event
+    from streamd.rtmp.events import DropReason, Event
 
 log = logging.getLogger(__name__)
 
 # After a refusal or a fault we send FIN and read on for a moment: closing with unread input would make the
 # kernel send RST, and the peer could lose the answer that tells it why (RFC 9293 section 3.6, RFC 2525 2.17).
 LINGER_S = 2.0
-# What one connection may have waiting to be sent: answers are a few hundred bytes; a peer that asks for more
-# of them than this without reading is not an encoder.
-SEND_BUFFER_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """Time limits of one RTMP connection, seconds. The reasons stand in the configuration's ``[limits]``."""
+    """Limits of one RTMP connection, times in seconds. The reasons stand in the configuration's ``[limits]``."""
 
     handshake_timeout_s: float = 10.0
     publish_timeout_s: float = 10.0
     media_timeout_s: float = 15.0
     verify_timeout_s: float = 5.0
+    messages_per_second_max: int = 10_000
+    unsent_bytes_max: int = 64 * 1024
 
 
 class _Phase(enum.Enum):
@@ -76,6 +76,9 @@ class ConnectionBook(Protocol):
 
     def admit(self, protocol: RtmpProtocol) -> bool:
         """Count a new connection in, or say that it is one too many."""
+
+    def note_connected(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection has said ``connect``."""
 
     def forget(self, protocol: RtmpProtocol) -> None:
         """Count a closed connection out."""
@@ -122,6 +125,8 @@ class RtmpProtocol(asyncio.Protocol):
         self._reason = ""
         self._log_level = logging.INFO
         self._bytes_counted = 0
+        self._messages_counted = 0
+        self._counted_at = self._opened_at
         self._closed = asyncio.Event()
         self.address = ""
 
@@ -130,7 +135,7 @@ class RtmpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES_MAX)
+        self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
         if not self._listener.admit(self):
@@ -147,7 +152,7 @@ class RtmpProtocol(asyncio.Protocol):
             self._dispatch(events)
         except ProtocolError as exc:
             self._flush()
-            self._fail(f"protocol error: {exc}", EndReason.PROTOCOL_ERROR)
+            self._fail_protocol(exc)
         except MediaError as exc:
             self._fail(f"media error: {exc}", EndReason.MEDIA_ERROR)
         except Exception:
@@ -162,6 +167,7 @@ class RtmpProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Close a peer that asks without ever reading the answers."""
         self._reason = "peer does not read its answers"
+        self._count_limit("unsent_answers_bytes_max")
         if self._transport is not None:
             self._transport.abort()
 
@@ -219,15 +225,24 @@ class RtmpProtocol(asyncio.Protocol):
             now: Loop time, seconds.
         """
         options = self._options
+        messages = self._connection.messages_received - self._messages_counted
+        if messages > options.messages_per_second_max * max(now - self._counted_at, 1.0):
+            self._count_limit("messages_per_second_max")
+            self._fail(f"more than {options.messages_per_second_max} messages a second", EndReason.PROTOCOL_ERROR)
+        self._messages_counted += messages
+        self._counted_at = now
         match self._phase:
             case _Phase.HANDSHAKE if now - self._opened_at > options.handshake_timeout_s:
+                self._count_limit("handshake_timeout_s")
                 self._fail(f"no handshake within {options.handshake_timeout_s:g} s", EndReason.CONNECTION_LOST)
             case _Phase.LOGIN if now - self._phase_since > options.publish_timeout_s:
+                self._count_limit("publish_timeout_s")
                 self._fail(f"no publish within {options.publish_timeout_s:g} s", EndReason.CONNECTION_LOST)
             case _Phase.PUBLISHING if (
                 self._stream is not None
                 and now - max(self._stream.last_media_at, self._phase_since) > options.media_timeout_s
             ):
+                self._count_limit("media_timeout_s")
                 self._fail(f"no media for {options.media_timeout_s:g} s", EndReason.MEDIA_TIMEOUT)
             case _Phase.CLOSING if now - self._phase_since > LINGER_S and self._transport is not None:
                 self._transport.abort()
@@ -237,6 +252,8 @@ class RtmpProtocol(asyncio.Protocol):
 
     def _dispatch(self, events: list[Event]) -> None:
         tags: list[FlvTag] = []
+        dropped: Counter[DropReason] = Counter()
+        passed: Counter[str] = Counter()
         for event in events:
             match event:
                 case MediaReceived():
@@ -247,6 +264,7 @@ class RtmpProtocol(asyncio.Protocol):
                 case Connected():
                     self.encoder = event.flash_version
                     self._enter(_Phase.LOGIN)
+                    self._listener.note_connected(self)
                 case PublishRequested():
                     self._enter(_Phase.VERIFYING)
                     if self._transport is not None:
@@ -260,7 +278,13 @@ class RtmpProtocol(asyncio.Protocol):
                     self._leave_stream(EndReason.GOODBYE)
                     self._enter(_Phase.LOGIN)
                 case MessageDropped():
-                    self._metrics.messages_dropped_total.labels(event.reason.value).inc()
+                    dropped[event.reason] += 1
+                    if event.limit:
+                        passed[event.limit] += 1
+        for reason, count in dropped.items():
+            self._metrics.messages_dropped_total.labels(reason.value).inc(count)
+        for limit, count in passed.items():
+            self._metrics.limit_hits_total.labels(limit).inc(count)
         self._receive_tags(tags)
 
     def _receive_tags(self, tags: list[FlvTag]) -> None:
@@ -298,10 +322,12 @@ class RtmpProtocol(asyncio.Protocol):
             self._refuse(error, error.result)
         except (StoreUnavailableError, TimeoutError) as error:
             # Fail closed: who cannot be verified does not publish.
+            if isinstance(error, TimeoutError):
+                self._count_limit("verify_timeout_s")
             detail = str(error) or f"no answer within {self._options.verify_timeout_s:g} s"
             self._refuse(PublishError(), "unavailable", reason=f"key store unavailable: {detail}")
         except ProtocolError as exc:
-            self._fail(f"protocol error: {exc}", EndReason.PROTOCOL_ERROR)
+            self._fail_protocol(exc)
         except Exception:
             log.exception("publish.failed", extra=self._context())
             self._fail("internal error", EndReason.INTERNAL_ERROR)
@@ -333,6 +359,14 @@ class RtmpProtocol(asyncio.Protocol):
             self._connection.close(PublishError.status_code, f"The stream has ended: {reason}.")
             self._flush()
         self._linger()
+
+    def _fail_protocol(self, error: ProtocolError) -> None:
+        if error.limit:
+            self._count_limit(error.limit)
+        self._fail(f"protocol error: {error}", EndReason.PROTOCOL_ERROR)
+
+    def _count_limit(self, limit: str) -> None:
+        self._metrics.limit_hits_total.labels(limit).inc()
 
     def _leave_stream(self, reason: EndReason) -> None:
         stream, self._stream = self._stream, None

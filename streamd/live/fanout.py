@@ -105,6 +105,7 @@ class Fanout(Generic[UnitT]):
         self._skips_total = metrics.push_skips_total.labels(protocol)
         self._too_slow_total = metrics.push_viewers_too_slow_total.labels(protocol)
         self._egress_bytes_total = metrics.http_egress_bytes_total
+        self._gop_limit_hits_total = metrics.limit_hits_total.labels("gop_bytes_max")
         self._writer: PushWriter[UnitT] | None = None
         self._gop: GopCache[UnitT] = GopCache(limits or GopLimits())
         self._last_gop_bytes = 0
@@ -165,6 +166,7 @@ class Fanout(Generic[UnitT]):
                 if has_viewers:
                     self._write_pending()
                 gop.forget()
+                self._gop_limit_hits_total.inc()
         if is_due:
             self._write_pending()
         elif not has_viewers and not gop.is_whole:

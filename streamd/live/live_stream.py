@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from streamd.errors import MediaError, PublishError
+from streamd.errors import MediaError, MediaLimitError, PublishError
+from streamd.flv.intake import IntakeLimits
 from streamd.live.fanout import Fanout
+from streamd.live.gop_cache import GopLimits
 from streamd.live.health import Health, HealthMonitor, HealthStatus, Vitals, away
 from streamd.live.health_checks import CHECKS
 from streamd.live.media_line import LineTotals, MediaLine
@@ -42,11 +44,25 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What one publisher may send. The reasons stand in the configuration's ``[limits]``."""
+
+    bitrate_bps_max: float = 100e6
+    """Audio and video together, over some seconds."""
+    picture_pixels_max: int = 35_651_584
+    """Width times height of one picture."""
+    gop: GopLimits = field(default_factory=GopLimits)
+    """What is kept for viewers of pushed streams who join."""
+    intake: IntakeLimits = field(default_factory=IntakeLimits)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamOptions:
     """What every live stream of a server has in common."""
 
     segmenter: SegmenterOptions
     rendition: RenditionOptions
+    limits: StreamLimits = field(default_factory=StreamLimits)
 
 
 class LiveStream:
@@ -96,9 +112,9 @@ class LiveStream:
         self.presentation: Presentation | None = None
         """What viewers can choose from; None until the first part is there."""
         self.waiters = Waiters(budget)
-        self.flv: Fanout[FlvTag] = Fanout("flv", clock=clock, metrics=metrics)
+        self.flv: Fanout[FlvTag] = Fanout("flv", clock=clock, metrics=metrics, limits=options.limits.gop)
         """Viewers over HTTP-FLV."""
-        self.mp4: Fanout[Sample] = Fanout("mp4", clock=clock, metrics=metrics)
+        self.mp4: Fanout[Sample] = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop)
         """Viewers of the endless MP4."""
         self.last_media_at = clock.monotonic()
         """Loop time of the last audio or video."""
@@ -112,6 +128,7 @@ class LiveStream:
         self._parts = 0
         self._hls_viewers = HlsViewers()
         self._hls_viewers_counted = 0
+        self._segments_lost = 0
         self._variants: tuple[Variant, ...] = ()
         self._epoch = self.live_since
         self._is_resumed = False
@@ -145,7 +162,18 @@ class LiveStream:
     # -- what the media line makes ------------------------------------------------------------
 
     def start_tracks(self, variants: Sequence[Variant], direct: Variant, epoch: datetime) -> None:
-        """Take new CMAF headers (``ChunkSink``)."""
+        """Take new CMAF headers (``ChunkSink``).
+
+        Raises:
+            MediaLimitError: A picture is larger than the operator allows.
+        """
+        pixels_max = self._options.limits.picture_pixels_max
+        for track in (*direct.sources, *(track for variant in variants for track in variant.sources)):
+            if track.width * track.height > pixels_max:
+                raise MediaLimitError(
+                    f"pictures of {track.width}x{track.height}, {pixels_max} pixels are allowed",
+                    limit="picture_pixels_max",
+                )
         self._variants, self._epoch = tuple(variants), epoch
         if self._is_resumed:
             # The new publisher's timestamps begin again. Push formats have no word for that, so they end, and
@@ -200,6 +228,8 @@ class LiveStream:
 
     def fail(self, error: Exception) -> None:
         """End the stream because its media line broke (``ChunkSink``)."""
+        if isinstance(error, MediaLimitError):
+            self._metrics.limit_hits_total.labels(error.limit).inc()
         if isinstance(error, MediaError):
             log.warning("stream.failed", extra={"stream": self.name, "reason": str(error)})
             reason = EndReason.MEDIA_ERROR
@@ -281,11 +311,19 @@ class LiveStream:
         """Take a reading of bit rate, frame rate and health; called about once a second."""
         now = self._clock.monotonic()
         self._count_hls_viewers(self._hls_viewers.count(now))
+        segments_lost = sum(rendition.segments_lost for rendition in self._renditions())
+        if segments_lost > self._segments_lost:
+            self._metrics.limit_hits_total.labels("window_bytes_max").inc(segments_lost - self._segments_lost)
+            self._segments_lost = segments_lost
         if self.publisher is None:
             return
         self._meter.read(now, self._line.read())
         self._monitor.assess(self._vitals(now), now=now, wall_now=self._clock.now())
         self._set_health(self._monitor.health)
+        bitrate, bitrate_max = self._meter.sustained_bitrate_bps, self._options.limits.bitrate_bps_max
+        if bitrate > bitrate_max:
+            excess = f"{bitrate / 1000:.0f} kb/s, {bitrate_max / 1000:.0f} are allowed"
+            self.fail(MediaLimitError(excess, limit="bitrate_kbps_max"))
 
     def _vitals(self, now: float) -> Vitals:
         line, meter = self._line, self._meter
@@ -398,6 +436,7 @@ class LiveStream:
             clock=self._clock,
             metrics=self._metrics,
             meter=self._meter,
+            intake_limits=self._options.limits.intake,
             timing=timing,
             split_audio=presentation.has_split_audio if presentation is not None else None,
         )

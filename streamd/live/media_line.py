@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.flv.intake import IntakeLimits
     from streamd.flv.metadata import StreamMetadata
     from streamd.flv.tag import FlvTag
     from streamd.live.meter import StreamMeter
@@ -118,6 +119,7 @@ class MediaLine:
         clock: Gives the wall time of the first tag, for EXT-X-PROGRAM-DATE-TIME.
         metrics: Counted into.
         meter: Counted into.
+        intake_limits: Limits of the gate.
         timing: The timing of a playlist that this line continues, or None where it starts one.
         split_audio: Whether that playlist's audio is apart from its video, or None likewise.
     """
@@ -130,6 +132,7 @@ class MediaLine:
         clock: Clock,
         metrics: Metrics,
         meter: StreamMeter,
+        intake_limits: IntakeLimits | None = None,
         timing: PlaylistTiming | None = None,
         split_audio: bool | None = None,
     ) -> None:
@@ -140,7 +143,7 @@ class MediaLine:
         self._meter = meter
         self._timing = timing
         self._is_continuing = timing is not None
-        self._intake = Intake()
+        self._intake = Intake(intake_limits)
         self._demuxer: FlvDemuxer | None = None
         self._timeline: Timeline | None = None
         self._variants: tuple[Variant, ...] = ()
@@ -330,6 +333,8 @@ class MediaLine:
 
     def _note_drop(self, reason: DropReason, detail: str) -> None:
         self._metrics.tags_dropped_total.labels(reason.value).inc()
+        if reason is DropReason.EXTRA_TRACK:
+            self._metrics.limit_hits_total.labels("tracks_max").inc()
         if reason not in _TELLING_DROPS or len(self.refusals) == REFUSALS_MAX:
             return
         # Once for each: a broadcaster's wrong setting repeats itself with every frame.

@@ -165,3 +165,8 @@ class StreamMeter:
     def keyframe_interval_ms(self) -> int | None:
         """Between the last two keyframes, milliseconds; None before there are two."""
         return self.keyframe_intervals_ms[-1] if self.keyframe_intervals_ms else None
+
+    @property
+    def sustained_bitrate_bps(self) -> float:
+        """``bitrate_bps`` where it is of all the readings there can be, else 0: encoders catch up in bursts."""
+        return self.bitrate_bps if len(self._readings) == READINGS_MAX else 0.0

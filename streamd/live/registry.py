@@ -102,6 +102,7 @@ class LiveRegistry:
             previous.resume(admission, publisher)
             return previous
         if sum(1 for _ in self.live()) >= self._streams_max:
+            self._metrics.limit_hits_total.labels("streams_max").inc()
             raise PublishError(SERVER_FULL)
         numbering = self._next_numbering()
         if previous is not None:

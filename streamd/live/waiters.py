@@ -46,11 +46,13 @@ class WaiterBudget:
 
     Args:
         waiting_max: The bound; a request beyond it is refused, which costs a player one retry.
+        on_refused: Called for each that is.
     """
 
-    def __init__(self, waiting_max: int) -> None:
+    def __init__(self, waiting_max: int, on_refused: Callable[[], None] = lambda: None) -> None:
         self.waiting_max = waiting_max
         self.waiting = 0
+        self.on_refused = on_refused
 
 
 class Subscription:
@@ -89,7 +91,7 @@ class Waiters:
     """
 
     def __init__(self, budget: WaiterBudget) -> None:
-        self._budget = budget
+        self.budget = budget
         # The inner dictionaries are ordered sets: who came first wakes first.
         self._by_awaited: dict[Awaited, dict[Subscription, None]] = {}
         self._waking: deque[Subscription] = deque()
@@ -98,7 +100,7 @@ class Waiters:
     @property
     def has_room(self) -> bool:
         """Whether one more request may wait."""
-        return self._budget.waiting < self._budget.waiting_max
+        return self.budget.waiting < self.budget.waiting_max
 
     def subscribe(self, awaited: Awaited, on_wake: Callable[[Memo], None]) -> Subscription:
         """Have ``on_wake`` called once, when ``awaited`` is there or the stream has ended.
@@ -118,7 +120,7 @@ class Waiters:
             raise LocalStateError("no request may wait here")
         subscription = Subscription(self, awaited, on_wake)
         self._by_awaited.setdefault(awaited, {})[subscription] = None
-        self._budget.waiting += 1
+        self.budget.waiting += 1
         return subscription
 
     async def wait(self, awaited: Awaited, timeout_s: float) -> bool:
@@ -167,7 +169,7 @@ class Waiters:
             while waking and cost < WAKE_SLICE_COST:
                 subscription = waking.popleft()
                 cost += subscription.cost
-                self._budget.waiting -= subscription._on_wake is not None
+                self.budget.waiting -= subscription._on_wake is not None
                 subscription._wake(memo)
         finally:
             # One request whose answer is a fault of ours does not keep the others asleep.
@@ -176,7 +178,7 @@ class Waiters:
 
     def _forget(self, subscription: Subscription, awaited: Awaited) -> None:
         """Count a cancelled subscription out; one that is about to wake is passed over then."""
-        self._budget.waiting -= 1
+        self.budget.waiting -= 1
         waiting = self._by_awaited.get(awaited)
         if waiting is not None:
             waiting.pop(subscription, None)

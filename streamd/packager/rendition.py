@@ -287,6 +287,8 @@ class Rendition:
         self._segments: dict[int, Resource] = {}
         self._parts: dict[int, Resource] = {}
         self._held_bytes = 0
+        self.segments_lost = 0
+        """Segments that left before their time, for the window had more bytes than it may."""
         self._media_type = ""
 
         # Program date and time runs with the media from here on.
@@ -560,6 +562,7 @@ class Rendition:
         while self._held_bytes > self._options.held_bytes_max and len(listed) > 1:
             self._retire()
             self._forget()
+            self.segments_lost += 1
         self._forget_unused_headers()
 
     def _retire(self) -> None:

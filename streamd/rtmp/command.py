@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from streamd import amf0
-from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Limits, Value
+from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Budget, Limits, Value
 from streamd.errors import MessageError
 from streamd.rtmp.message import Message, MessageType
 
@@ -27,13 +27,13 @@ class Command:
     arguments: tuple[Value, ...] = field(default=(), repr=False)
 
 
-def read_body(message: Message, limits: Limits = DEFAULT_LIMITS) -> list[Value]:
-    """Read the values of a command or data message, AMF0 or AMF3.
+def read_body(message: Message, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> list[Value]:
+    """Read the values of a command or data message, AMF0 or AMF3; arguments as ``amf0.read_values`` has them.
 
     Raises:
         AmfError: They cannot be read.
     """
-    return amf0.read_values(amf0_body(message), limits)
+    return amf0.read_values(amf0_body(message), limits, budget)
 
 
 def amf0_body(message: Message) -> bytes:
@@ -47,14 +47,14 @@ def amf0_body(message: Message) -> bytes:
     return message.payload
 
 
-def read_command(message: Message, limits: Limits = DEFAULT_LIMITS) -> Command:
-    """Read a command message.
+def read_command(message: Message, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> Command:
+    """Read a command message; arguments as ``amf0.read_values`` has them.
 
     Raises:
         AmfError: Its values cannot be read.
         MessageError: It has no name.
     """
-    values = read_body(message, limits)
+    values = read_body(message, limits, budget)
     values += [None] * (3 - len(values))
     name, transaction_id, properties, *arguments = values
     if not isinstance(name, str):

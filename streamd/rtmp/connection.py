@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Limits, Value
+from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Budget, Limits, Value
 from streamd.errors import AmfError, CommandError, LocalStateError, MessageError, ProtocolError, PublishError
 from streamd.rtmp import command as commands
 from streamd.rtmp import user_control
@@ -70,6 +70,8 @@ class ConnectionOptions:
     400 ms, on top of what one read can bring."""
     chunk_limits: ChunkLimits = DEFAULT_CHUNK_LIMITS
     amf_limits: Limits = DEFAULT_LIMITS
+    """How much AMF may ask of the reader. A thousand values are a millisecond of work, so that all messages of one read
+    have the values of one."""
 
 
 DEFAULT_OPTIONS = ConnectionOptions()
@@ -94,6 +96,7 @@ class ServerConnection:
         self._decoder = ChunkDecoder(options.chunk_limits)
         self._writer = ChunkWriter()
         self._out: list[bytes] = []
+        self._amf_budget = Budget(options.amf_limits)
         self._window_bytes = options.window_bytes
         self._acknowledged_bytes = 0
         self._held_messages: list[Message] = []
@@ -225,6 +228,7 @@ class ServerConnection:
 
     def _receive_messages(self, messages: list[Message], events: list[Event]) -> None:
         """Act on messages, up to one that asks for a publish; the rest is held."""
+        self._amf_budget = Budget(self._options.amf_limits)
         self.messages_received += len(messages)
         is_publishing = self._state is State.PUBLISHING
         for index, message in enumerate(messages):
@@ -241,14 +245,16 @@ class ServerConnection:
     def _hold(self, data: bytes) -> None:
         self._held_data += data
         if len(self._held_data) > self._options.pending_bytes_max:
-            raise CommandError(f"{len(self._held_data)} bytes sent before publish was answered")
+            raise CommandError(
+                f"{len(self._held_data)} bytes sent before publish was answered", limit="pending_bytes_max"
+            )
 
     def _receive_message(self, message: Message, events: list[Event]) -> None:
         """Act on one message; one that cannot be read is dropped."""
         try:
             self._dispatch(message, events)
-        except (AmfError, MessageError):
-            self._drop(DropReason.MALFORMED, message, events)
+        except (AmfError, MessageError) as exc:
+            self._drop(DropReason.MALFORMED, message, events, exc.limit)
 
     def _dispatch(self, message: Message, events: list[Event]) -> None:
         match message.type_id:
@@ -259,7 +265,8 @@ class ServerConnection:
             case MessageType.COMMAND_AMF0 | MessageType.COMMAND_AMF3:
                 if self._is_too_large(message, events):
                     return
-                self._receive_command(commands.read_command(message, self._options.amf_limits), message, events)
+                command = commands.read_command(message, self._options.amf_limits, self._amf_budget)
+                self._receive_command(command, message, events)
             case MessageType.AGGREGATE:
                 self._receive_aggregate(message, events)
             case MessageType.WINDOW_ACKNOWLEDGEMENT_SIZE:
@@ -287,7 +294,10 @@ class ServerConnection:
             self._drop(DropReason.OUT_OF_TURN, message, events)
 
     def _receive_aggregate(self, message: Message, events: list[Event]) -> None:
-        for inner in split_aggregate(message):
+        if self._state is not State.PUBLISHING:
+            self._drop(DropReason.OUT_OF_TURN, message, events)
+            return
+        for inner in split_aggregate(message, self._options.chunk_limits.messages_per_read):
             match inner.type_id:
                 case MessageType.AUDIO | MessageType.VIDEO:
                     self._receive_media(inner, events)
@@ -303,7 +313,7 @@ class ServerConnection:
             return
         if self._is_too_large(message, events):
             return
-        metadata = commands.find_metadata(commands.read_body(message, self._options.amf_limits))
+        metadata = commands.find_metadata(commands.read_body(message, self._options.amf_limits, self._amf_budget))
         if metadata is not None:
             events.append(MetadataReceived(message.timestamp_ms, metadata))
         else:
@@ -314,12 +324,12 @@ class ServerConnection:
         """Whether a message to be read as AMF is longer than any that means something; it is dropped."""
         if len(message.payload) <= self._options.command_bytes_max:
             return False
-        self._drop(DropReason.TOO_LARGE, message, events)
+        self._drop(DropReason.TOO_LARGE, message, events, "command_bytes_max")
         return True
 
-    def _drop(self, reason: DropReason, message: Message, events: list[Event]) -> None:
+    def _drop(self, reason: DropReason, message: Message, events: list[Event], limit: str = "") -> None:
         self.messages_dropped[reason] += 1
-        events.append(MessageDropped(reason, message.type_id))
+        events.append(MessageDropped(reason, message.type_id, limit))
 
     # Commands
 

@@ -98,6 +98,8 @@ class MessageDropped:
 
     reason: DropReason
     type_id: int
+    limit: str = ""
+    """Key in ``[limits]`` of the bound that it passed; empty where it passed none."""
 
 
 Event: TypeAlias = Connected | PublishRequested | MediaReceived | MetadataReceived | Unpublished | MessageDropped

@@ -98,17 +98,18 @@ def read_u32(payload: bytes) -> int:
     return int.from_bytes(payload[:4], "big")
 
 
-def split_aggregate(message: Message) -> list[Message]:
+def split_aggregate(message: Message, messages_max: int) -> list[Message]:
     """Take the messages out of an aggregate.
 
     Args:
         message: Of type ``AGGREGATE``; its payload is FLV tags, each with its back pointer.
+        messages_max: How many it may hold; each has 15 bytes or more of it.
 
     Returns:
         The messages, with the aggregate's message stream id.
 
     Raises:
-        MessageError: A tag passes the end of the aggregate.
+        MessageError: A tag passes the end of the aggregate, or there are too many.
 
     Spec: RTMP 1.0 section 7.1.6.
     """
@@ -129,6 +130,8 @@ def split_aggregate(message: Message) -> list[Message]:
         # "The difference between the timestamps of the aggregate message and the first sub-message is
         # the offset used to renormalize the timestamps of the sub-messages".
         timestamp_ms = message.timestamp_ms + unwrap(0, (tag_ms - first_tag_ms) % 2**32)
+        if len(messages) == messages_max:
+            raise MessageError(f"more than {messages_max} messages in an aggregate", limit="messages_per_read_max")
         messages.append(Message(payload[offset], timestamp_ms, message.message_stream_id, payload[start:end]))
         offset = end + _BACK_POINTER_BYTES
     return messages

@@ -12,6 +12,7 @@ from streamd.config import (
     load_config,
     secrets_of,
 )
+from streamd.metrics import LIMITS
 from tests.support.config import faults
 
 REPOSITORY = Path(__file__).parents[2]
@@ -37,7 +38,10 @@ class TestDefaults:
         for section in Config.model_fields:
             for key, field in type(getattr(Config(), section)).model_fields.items():
                 if field.annotation in (int, float):
-                    assert re.search(r"_(ms|s|max|segments)$", key), key
+                    assert re.search(r"_(ms|s|max|min|segments)$", key), key
+
+    def test_what_is_counted_when_it_acts_is_a_limit(self) -> None:
+        assert set(LIMITS) <= Config().limits.__class__.model_fields.keys()
 
     def test_the_contracts_defaults_hold(self) -> None:
         config = load_config(None, environ={"HOME": "/nonexistent"})

@@ -10,7 +10,8 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.delivery.door import DoorOptions, MediaDoor
-from streamd.delivery.viewer_connection import LINGER_S, REQUESTS_PER_TURN, UNANSWERED_BYTES_MAX, ViewerConnection
+from streamd.delivery.http_request import HeadLimits
+from streamd.delivery.viewer_connection import LINGER_S, REQUESTS_PER_TURN, ViewerConnection
 from streamd.metrics import Metrics
 from tests.support.delivery import ODD_SIZES, pieces
 from tests.support.doors import SUSPENDED, StandInRegistry, StandInStream, is_taken_down, request, until
@@ -127,6 +128,7 @@ class House:
         self.clock = ManualClock()
         self.metrics = Metrics()
         self.stream = StandInStream(payload_bytes=payload_bytes, waiting_max=waiting_max)
+        self.stream.budget.on_refused = self.metrics.limit_hits_total.labels("waiting_requests_max").inc
         self.handlers: list[WebHandler] = []
         self.door = MediaDoor(
             registry=cast("LiveRegistry", StandInRegistry({"demo": self.stream})),
@@ -195,7 +197,7 @@ class TestRequests:
     async def test_more_than_anybody_asks_at_once_is_not_kept(self) -> None:
         connection, transport = House().connect()
         connection.data_received(request(HINTED))
-        connection.data_received(b"GET" * (UNANSWERED_BYTES_MAX // 3))
+        connection.data_received(b"GET" * (OPTIONS.unanswered_bytes_max // 3))
         assert transport.ends == []
         connection.data_received(b"GET")
         assert transport.ends[-1:] == ["abort"]
@@ -523,6 +525,87 @@ class TestBadInput:
             transport.protocol.data_received(b"G")
         house.pass_time(house.door.options.head_timeout_s + LINGER_S + 1)
         assert all(transport.ends == ["eof", "abort"] for transport in transports)
+
+
+class TestLimits:
+    """What acts is counted, under its key in ``[limits]``."""
+
+    def hits(self, house: House, limit: str) -> float | None:
+        return house.metric("streamd_limit_hits_total", limit=limit)
+
+    async def test_connections_in_all(self) -> None:
+        house = House()
+        for _ in range(OPTIONS.connections_max):
+            house.connect()
+        assert house.connect()[1].ends == ["abort"]
+        assert self.hits(house, "viewer_connections_max") == 1
+
+    async def test_connections_of_one_address_those_of_aiohttp_included(self) -> None:
+        house = House(DoorOptions(connections_per_address_max=2))
+        first, _ = house.connect()
+        second, _ = house.connect()
+        assert house.connect()[1].ends == ["abort"]
+        assert self.hits(house, "viewer_connections_per_address_max") == 1
+        first.data_received(request("/"))
+        (handler,) = house.handlers
+        assert house.connect()[1].ends == ["abort"]
+        handler.transport = None
+        house.pass_time(1)
+        assert house.connect()[1].ends == []
+        second.connection_lost(None)
+        assert house.connect()[1].ends == []
+
+    @pytest.mark.parametrize(
+        ("limit", "sent", "status"),
+        [
+            ("request_line_bytes_max", b"GET /" + b"a" * 300, 414),
+            ("request_head_bytes_max", b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1000, 431),
+            ("request_fields_max", b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 20 + b"\r\n", 431),
+        ],
+    )
+    async def test_the_head_of_a_request(self, limit: str, sent: bytes, status: int) -> None:
+        house = House(DoorOptions(head=HeadLimits(head_bytes=1000, request_line_bytes=256, fields=20)))
+        connection, transport = house.connect()
+        connection.data_received(sent)
+        assert transport.statuses == [status]
+        assert self.hits(house, limit) == 1
+
+    async def test_what_is_asked_before_it_is_answered(self) -> None:
+        house = House(DoorOptions(unanswered_bytes_max=100))
+        connection, transport = house.connect()
+        connection.data_received(request(HINTED))
+        connection.data_received(bytes(101))
+        assert transport.ends == ["abort"]
+        assert self.hits(house, "unanswered_bytes_max") == 1
+
+    async def test_the_time_of_a_head(self) -> None:
+        house = House()
+        connection, transport = house.connect()
+        connection.data_received(b"G")
+        house.pass_time(OPTIONS.head_timeout_s)
+        assert transport.statuses == [408]
+        assert self.hits(house, "viewer_head_timeout_s") == 1
+
+    async def test_the_time_of_an_answer(self) -> None:
+        house = House(DoorOptions(write_timeout_s=5, answer_timeout_s=8))
+        stalled, slow = house.connect(), house.connect()
+        for connection, transport in (stalled, slow):
+            transport.room = 0
+            connection.data_received(request(PART))
+        for _ in range(8):
+            house.pass_time(1)
+            slow[1].take(1)
+        assert self.hits(house, "viewer_write_timeout_s") == 1
+        assert self.hits(house, "viewer_answer_timeout_s") == 1
+
+    async def test_requests_that_wait(self) -> None:
+        house = House(DoorOptions(), waiting_max=1)
+        (first, waiting), (second, refused) = house.connect(), house.connect()
+        first.data_received(request(HINTED))
+        second.data_received(request(HINTED))
+        assert waiting.statuses == []
+        assert refused.statuses == [503]
+        assert self.hits(house, "waiting_requests_max") == 1
 
 
 class TestPushedStreams:

@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.delivery.http_request import (
-    FIELDS_MAX,
-    HEAD_BYTES_MAX,
-    REQUEST_LINE_BYTES_MAX,
+    DEFAULT_HEAD_LIMITS,
     BadRequestError,
     HeadParser,
     RequestHead,
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LINE = "GET /live/demo/main.m3u8?_HLS_msn=5 HTTP/1.1"
+
+LIMITS = DEFAULT_HEAD_LIMITS
 
 
 def head(*fields: str, line: str = LINE, host: str = "Host: example.org") -> bytes:
@@ -189,12 +189,12 @@ REFUSED = {
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "HTTP/0.9": (head(line="GET / HTTP/0.9"), 505),
     "HTTP/3": (head(line="GET / HTTP/3.0"), 400),
-    "a long target": (head(line=f"GET /{'a' * REQUEST_LINE_BYTES_MAX} HTTP/1.1"), 414),
-    "a target without an end": (b"GET /" + b"a" * (REQUEST_LINE_BYTES_MAX + 10), 414),
-    "a long field": (head(f"X: {'a' * HEAD_BYTES_MAX}"), 431),
+    "a long target": (head(line=f"GET /{'a' * LIMITS.request_line_bytes} HTTP/1.1"), 414),
+    "a target without an end": (b"GET /" + b"a" * (LIMITS.request_line_bytes + 10), 414),
+    "a long field": (head(f"X: {'a' * LIMITS.head_bytes}"), 431),
     "64 kB of fields": (head(*(f"X-{n}: {'a' * 1000}" for n in range(64))), 431),
     "fields without an end": (head(*(f"X-{n}: {'a' * 1000}" for n in range(20)))[:-2], 431),
-    "many fields": (head(*(f"X-{n}: y" for n in range(FIELDS_MAX))), 431),
+    "many fields": (head(*(f"X-{n}: y" for n in range(LIMITS.fields))), 431),
     "10,000 fields": (head(*(f"X-{n}: y" for n in range(10_000))), 431),
 }
 
@@ -212,14 +212,14 @@ def test_what_is_no_request_is_refused_however_it_arrives(data: bytes, status: i
 class TestLimits:
     def test_the_longest_request_line_is_read(self) -> None:
         line = "GET / HTTP/1.1"
-        target = "/" + "a" * (REQUEST_LINE_BYTES_MAX - len(line))
+        target = "/" + "a" * (LIMITS.request_line_bytes - len(line))
         assert read(head(line=f"GET {target} HTTP/1.1")).path == target
 
     def test_the_longest_head_is_read(self) -> None:
-        padding = HEAD_BYTES_MAX - len(head("X: "))
+        padding = LIMITS.head_bytes - len(head("X: "))
         assert new_reader()(head("X: " + "a" * padding))
         with pytest.raises(BadRequestError):
             new_reader()(head("X: " + "a" * (padding + 1)))
 
     def test_as_many_fields_as_are_allowed_are_read(self) -> None:
-        assert read(head(*(f"X-{n}: y" for n in range(FIELDS_MAX - 1))))
+        assert read(head(*(f"X-{n}: y" for n in range(LIMITS.fields - 1))))

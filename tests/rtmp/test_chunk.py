@@ -290,6 +290,23 @@ class TestLimits:
         limits = ChunkLimits(message_bytes=1000, partial_bytes=1000)
         assert len(decode(chunk(0, 4, b"a" * 1000) * 5, chunk_size=1000, limits=limits)) == 5
 
+    def test_messages_of_one_read_are_bounded(self) -> None:
+        limits = ChunkLimits(messages_per_read=256)
+        # After the first, each is the one byte of a type 3 header.
+        opening = chunk(0, 4, b"")
+        assert len(ChunkDecoder(limits).receive_data(opening + b"\xc4" * 255)) == 256
+        decoder = ChunkDecoder(limits)
+        with pytest.raises(ChunkError, match="more than 256 messages at once"):
+            decoder.receive_data(opening + b"\xc4" * 256)
+
+    def test_a_chunk_size_below_the_least_is_refused(self) -> None:
+        limits = ChunkLimits(chunk_size=128)
+        decoder = ChunkDecoder(limits)
+        decoder.receive_data(control(1, (128).to_bytes(4, "big")))
+        assert decoder.chunk_size == 128
+        with pytest.raises(ChunkError, match="chunk size 127, at least 128 wanted"):
+            decoder.receive_data(control(1, (127).to_bytes(4, "big")))
+
     def test_a_message_that_comes_two_bytes_at_a_time_is_held_in_few_pieces(self) -> None:
         decoder = ChunkDecoder()
         decoder.chunk_size = 100_000

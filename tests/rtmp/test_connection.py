@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from streamd import amf0
-from streamd.amf import UNDEFINED, EcmaArray, Value
+from streamd.amf import UNDEFINED, EcmaArray, Limits, Value
 from streamd.errors import (
     AlreadyPublishingError,
     ChunkError,
@@ -439,15 +439,46 @@ class TestPublishing:
             MessageDropped(DropReason.UNKNOWN_TYPE, 20),
         ]
 
-    def test_an_aggregate_without_a_publish_is_dropped_inside(self, connected: Session) -> None:
+    def test_an_aggregate_without_a_publish_is_dropped_unread(self, connected: Session) -> None:
         payload = bytes.fromhex("08 000001 000000 00 000000 61 0000000c")
-        assert connected.send(message(22, payload)) == [MessageDropped(DropReason.OUT_OF_TURN, 8)]
+        assert connected.send(message(22, payload)) == [MessageDropped(DropReason.OUT_OF_TURN, 22)]
+
+    def test_an_aggregate_of_too_many_is_dropped(self) -> None:
+        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(messages_per_read=64)))
+        session.send(LOGIN)
+        session.connection.accept()
+        tag = bytes.fromhex("08 000000 000000 00 000000 0000000b")
+        assert len(session.send(message(22, tag * 64))) == 64
+        assert session.send(message(22, tag * 65)) == [
+            MessageDropped(DropReason.MALFORMED, 22, "messages_per_read_max")
+        ]
+
+    def test_messages_of_one_read_share_the_values_of_one(self) -> None:
+        session = Session(ConnectionOptions(amf_limits=Limits(values=20)))
+        session.send(LOGIN)
+        session.connection.accept()
+        sent = data("onMetaData", {"width": 1.0, "height": 1.0})
+        received = session.send(sent * 6)
+        assert [isinstance(event, MetadataReceived) for event in received] == [True] * 5 + [False]
+        assert received[-1] == MessageDropped(DropReason.MALFORMED, 18, "amf_values_max")
+        assert isinstance(session.send(sent)[0], MetadataReceived)
+
+    def test_depth_is_counted_from_the_surface_of_each_message(self) -> None:
+        session = Session(ConnectionOptions(amf_limits=Limits(depth=4)))
+        session.send(LOGIN)
+        session.connection.accept()
+        nested = message(18, bytes.fromhex("0a00000001") * 5)
+        shallow = message(18, bytes.fromhex("0a00000001") * 4 + b"\x05")
+        assert session.send(nested + shallow) == [
+            MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max"),
+            MediaReceived(18, 0, bytes.fromhex("0a00000001") * 4 + b"\x05"),
+        ]
 
     @pytest.mark.parametrize(
         ("sent", "dropped"),
         [
             (message(18, b"\x02\x00"), MessageDropped(DropReason.MALFORMED, 18)),
-            (message(18, bytes.fromhex("0a00000001") * 100), MessageDropped(DropReason.MALFORMED, 18)),
+            (message(18, bytes.fromhex("0a00000001") * 100), MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max")),
             (data("onMetaData"), MessageDropped(DropReason.MALFORMED, 18)),
             (message(20, b"\x05"), MessageDropped(DropReason.MALFORMED, 20)),
             (message(17, b""), MessageDropped(DropReason.MALFORMED, 17)),
@@ -470,14 +501,16 @@ class TestPublishing:
         session.send(LOGIN)
         session.connection.accept()
         sent = message(18, amf0.write_values("onMetaData") + bytes.fromhex("0a00000001") * 70_000)
-        assert session.send(sent) == [MessageDropped(DropReason.MALFORMED, 18)]
+        assert session.send(sent) == [MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max")]
 
     @pytest.mark.parametrize("type_id", [15, 17, 18, 20])
     def test_a_command_or_data_message_that_is_too_large_is_dropped_unread(self, type_id: int) -> None:
         session = Session(ConnectionOptions(command_bytes_max=100))
         session.send(LOGIN)
         session.connection.accept()
-        assert session.send(message(type_id, bytes(101))) == [MessageDropped(DropReason.TOO_LARGE, type_id)]
+        assert session.send(message(type_id, bytes(101))) == [
+            MessageDropped(DropReason.TOO_LARGE, type_id, "command_bytes_max")
+        ]
 
     def test_messages_are_counted(self, publishing: Session) -> None:
         before = publishing.connection.messages_received

@@ -58,7 +58,11 @@ class TestAggregate:
     """RTMP 1.0 section 7.1.6."""
 
     def split(self, payload: bytes, timestamp_ms: int = 1000) -> list[Message]:
-        return split_aggregate(Message(MessageType.AGGREGATE, timestamp_ms, 5, payload))
+        return split_aggregate(Message(MessageType.AGGREGATE, timestamp_ms, 5, payload), 3)
+
+    def test_more_than_may_be_in_it_is_an_error(self) -> None:
+        with pytest.raises(MessageError, match="more than 3"):
+            self.split(tag(8, 0, b"") * 4)
 
     def test_an_empty_one_has_nothing_in_it(self) -> None:
         assert self.split(b"") == []

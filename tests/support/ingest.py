@@ -9,13 +9,13 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.keys.admission import Admission
-from streamd.live.live_stream import StreamOptions
+from streamd.live.live_stream import StreamLimits, StreamOptions
 from streamd.live.registry import LiveRegistry
 from streamd.live.waiters import WaiterBudget
 from streamd.metrics import Metrics
 from streamd.packager.rendition import RenditionOptions
 from streamd.packager.segmenter import SegmenterOptions
-from streamd.rtmp.connection import ServerConnection
+from streamd.rtmp.connection import DEFAULT_OPTIONS, ConnectionOptions, ServerConnection
 from tests.support import rtmp_wire
 
 if TYPE_CHECKING:
@@ -96,37 +96,69 @@ class FakeListener:
 
     def __init__(self) -> None:
         self.is_full = False
+        self.connected: list[RtmpProtocol] = []
         self.forgotten: list[RtmpProtocol] = []
 
     def admit(self, protocol: RtmpProtocol) -> bool:
         return not self.is_full
+
+    def note_connected(self, protocol: RtmpProtocol) -> None:
+        self.connected.append(protocol)
 
     def forget(self, protocol: RtmpProtocol) -> None:
         self.forgotten.append(protocol)
 
 
 class IngestRoom:
-    """Everything that one connection needs, with fakes at the edges and the real thing between them."""
+    """Everything that one connection needs, with fakes at the edges and the real thing between them.
 
-    def __init__(self, options: IngestOptions | None = None, *, reconnect_window_s: float = 30.0) -> None:
+    Args:
+        options: Limits of a connection.
+        connection_options: Limits of the protocol.
+        rendition: Packaging, with how much is kept.
+        stream_limits: Limits of what is published.
+        streams_max: Streams at once.
+        reconnect_window_s: For publishers that come back.
+    """
+
+    def __init__(
+        self,
+        options: IngestOptions | None = None,
+        *,
+        connection_options: ConnectionOptions = DEFAULT_OPTIONS,
+        rendition: RenditionOptions | None = None,
+        stream_limits: StreamLimits | None = None,
+        streams_max: int = 10,
+        reconnect_window_s: float = 30.0,
+    ) -> None:
         self.clock = ManualClock()
         self.metrics = Metrics()
         self.keys = FakeKeys()
         self.listener = FakeListener()
         self.registry = LiveRegistry(
-            options=StreamOptions(SegmenterOptions(), RenditionOptions()),
+            options=StreamOptions(SegmenterOptions(), rendition or RenditionOptions(), stream_limits or StreamLimits()),
             clock=self.clock,
             metrics=self.metrics,
             budget=WaiterBudget(100),
-            streams_max=10,
+            streams_max=streams_max,
             reconnect_window_s=reconnect_window_s,
             is_admissible=self.keys.is_admissible,
         )
         self._options = options or IngestOptions()
+        self._connection_options = connection_options
+
+    def limit_hits(self) -> dict[str, float]:
+        """What has acted, and how often."""
+        (metric,) = self.metrics.limit_hits_total.collect()
+        return {
+            sample.labels["limit"]: sample.value
+            for sample in metric.samples
+            if sample.name.endswith("_total") and sample.value
+        }
 
     def connect(self, address: str = "192.0.2.7") -> Peer:
         protocol = RtmpProtocol(
-            ServerConnection(nonce=bytes(16)),
+            ServerConnection(nonce=bytes(16), options=self._connection_options),
             keys=self.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
             registry=self.registry,
             options=self._options,

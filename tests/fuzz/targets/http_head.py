@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamd.delivery.http_request import HEAD_BYTES_MAX, BadRequestError, HeadParser, find_head, skip_empty_line
+from streamd.delivery.http_request import DEFAULT_HEAD_LIMITS, BadRequestError, HeadParser, find_head, skip_empty_line
 
 CUT = b"|"
 
@@ -42,7 +42,7 @@ def _read(parser: HeadParser, data: bytes) -> object:
         start = skip_empty_line(data, 0)
         end = find_head(data, start)
         if end < 0:
-            assert len(data) <= HEAD_BYTES_MAX + start
+            assert len(data) <= DEFAULT_HEAD_LIMITS.head_bytes + start
             return None
         head = parser.parse(data[start:end])
     except BadRequestError as exc:

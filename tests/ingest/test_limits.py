@@ -1,0 +1,276 @@
+"""Every limit of RTMP publishers is reached, acts, and is counted under its key in ``[limits]``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamd.amf import Limits
+from streamd.flv.intake import IntakeLimits
+from streamd.ingest.listener import ListenerLimits, RtmpListener
+from streamd.ingest.protocol import IngestOptions
+from streamd.live.gop_cache import GopLimits
+from streamd.live.live_stream import StreamLimits
+from streamd.live.meter import READINGS_MAX
+from streamd.packager.rendition import RenditionOptions
+from streamd.rtmp.chunk import ChunkLimits
+from streamd.rtmp.connection import ConnectionOptions
+from tests.support.flv_media import h264_aac
+from tests.support.ingest import IngestRoom, Peer, RecordingTransport, eventually, settle
+from tests.support.rtmp_wire import chunk, command, control, message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamd.flv.tag import FlvTag
+
+pytestmark = pytest.mark.asyncio
+
+OPTIONS = ConnectionOptions(
+    command_bytes_max=1000,
+    chunk_limits=ChunkLimits(
+        message_bytes=5000, chunk_streams=4, partial_bytes=8000, chunk_size=128, messages_per_read=256
+    ),
+    amf_limits=Limits(depth=4, values=100, string_bytes=500),
+)
+
+CLOSED_BY = {
+    "message_bytes_max": chunk(0, 4, length=5001),
+    "held_bytes_max": chunk(0, 4, bytes(128), length=5000) + chunk(0, 5, bytes(128), length=5000),
+    "chunk_streams_max": b"".join(chunk(0, number, b"a") for number in range(4, 9)),
+    "chunk_size_min": control(1, (1).to_bytes(4, "big")),
+    "messages_per_read_max": chunk(0, 4, b"") + b"\xc4" * 256,
+}
+DROPPED_BY = {
+    "command_bytes_max": command("x", 0, "y" * 1000),
+    "amf_depth_max": message(20, b"\x0a\x00\x00\x00\x01" * 5),
+    "amf_values_max": message(20, b"\x0a\xff\xff\xff\xff"),
+    "amf_string_bytes_max": message(20, b"\x0c\x00\x00\x02\x00"),
+}
+
+
+@pytest.mark.parametrize(("limit", "sent"), CLOSED_BY.items(), ids=CLOSED_BY)
+async def test_a_connection_that_asks_for_more_is_closed(limit: str, sent: bytes) -> None:
+    room = IngestRoom(connection_options=OPTIONS)
+    peer = room.connect()
+    peer.log_in()
+    peer.send(sent)
+    assert peer.transport.is_eof_written
+    assert room.limit_hits() == {limit: 1}
+
+
+@pytest.mark.parametrize(("limit", "sent"), DROPPED_BY.items(), ids=DROPPED_BY)
+async def test_a_message_that_asks_for_more_is_dropped(limit: str, sent: bytes) -> None:
+    room = IngestRoom(connection_options=OPTIONS)
+    peer = room.connect()
+    peer.log_in()
+    peer.send(sent)
+    assert not peer.transport.is_eof_written
+    assert room.limit_hits() == {limit: 1}
+
+
+def is_ended(peer: Peer) -> bool:
+    return peer.transport.is_eof_written or peer.transport.is_closing()
+
+
+async def live(room: IngestRoom) -> Peer:
+    peer = room.connect()
+    peer.log_in()
+    peer.ask_to_publish()
+    await settle(lambda: room.registry.summary("alice"))
+    return peer
+
+
+def media(tags: Sequence[FlvTag]) -> bytes:
+    return b"".join(message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in tags)
+
+
+class TestTime:
+    async def test_a_handshake(self) -> None:
+        room = IngestRoom()
+        peer = room.connect()
+        await self.pass_time(room, peer, IngestOptions().handshake_timeout_s)
+        assert room.limit_hits() == {"handshake_timeout_s": 1}
+
+    async def test_a_login(self) -> None:
+        room = IngestRoom()
+        peer = room.connect()
+        peer.log_in()
+        await self.pass_time(room, peer, IngestOptions().publish_timeout_s)
+        assert room.limit_hits() == {"publish_timeout_s": 1}
+
+    async def test_media(self) -> None:
+        room = IngestRoom()
+        peer = await live(room)
+        await self.pass_time(room, peer, IngestOptions().media_timeout_s)
+        assert room.limit_hits() == {"media_timeout_s": 1}
+
+    async def test_the_store(self) -> None:
+        room = IngestRoom(IngestOptions(verify_timeout_s=0.0))
+        room.keys.hold = asyncio.get_running_loop().create_future()
+        peer = room.connect()
+        peer.log_in()
+        peer.ask_to_publish()
+        await settle(lambda: is_ended(peer))
+        assert room.limit_hits() == {"verify_timeout_s": 1}
+
+    async def pass_time(self, room: IngestRoom, peer: Peer, limit_s: float) -> None:
+        room.clock.advance(limit_s)
+        peer.protocol.check_deadline(room.clock.monotonic())
+        assert not is_ended(peer)
+        room.clock.advance(1)
+        peer.protocol.check_deadline(room.clock.monotonic())
+        assert is_ended(peer)
+
+
+class TestAmounts:
+    async def test_messages_a_second(self) -> None:
+        room = IngestRoom(IngestOptions(messages_per_second_max=1000))
+        peer = room.connect()
+        peer.log_in()
+        flood = message(3, bytes(4)) * 600
+        for _ in range(2):
+            room.clock.advance(1)
+            peer.protocol.check_deadline(room.clock.monotonic())
+            peer.send(flood)
+        assert not is_ended(peer)
+        peer.send(flood)
+        room.clock.advance(1)
+        peer.protocol.check_deadline(room.clock.monotonic())
+        assert is_ended(peer)
+        assert room.limit_hits() == {"messages_per_second_max": 1}
+
+    async def test_messages_that_came_while_nobody_looked_had_the_time_for_it(self) -> None:
+        room = IngestRoom(IngestOptions(messages_per_second_max=1000))
+        peer = room.connect()
+        peer.log_in()
+        for _ in range(4):
+            peer.send(message(3, bytes(4)) * 600)
+        room.clock.advance(3)
+        peer.protocol.check_deadline(room.clock.monotonic())
+        assert not is_ended(peer)
+
+    async def test_answers_that_are_not_read(self) -> None:
+        room = IngestRoom(IngestOptions(unsent_bytes_max=20_000))
+        peer = room.connect()
+        assert peer.transport.write_limit == 20_000
+        peer.protocol.pause_writing()
+        assert peer.transport.is_aborted
+        assert room.limit_hits() == {"unsent_answers_bytes_max": 1}
+
+    async def test_what_is_sent_before_the_key_is_decided(self) -> None:
+        room = IngestRoom(connection_options=ConnectionOptions(pending_bytes_max=100))
+        room.keys.hold = asyncio.get_running_loop().create_future()
+        peer = room.connect()
+        peer.log_in()
+        peer.ask_to_publish()
+        peer.send(bytes(101))
+        assert is_ended(peer)
+        assert room.limit_hits() == {"pending_bytes_max": 1}
+
+    async def test_streams(self) -> None:
+        room = IngestRoom(streams_max=0)
+        peer = room.connect()
+        peer.log_in()
+        peer.receive()
+        peer.ask_to_publish()
+        await settle(lambda: is_ended(peer))
+        assert peer.status_codes() == ["NetStream.Publish.Rejected"]
+        assert room.limit_hits() == {"streams_max": 1}
+
+
+class TestMedia:
+    async def test_the_size_of_a_picture(self) -> None:
+        room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=160 * 96 - 1))
+        peer = await live(room)
+        peer.send(media(h264_aac(1)))
+        await eventually(lambda: is_ended(peer))  # the demuxer opens in a thread
+        assert room.limit_hits() == {"picture_pixels_max": 1}
+        assert peer.status_codes()[-1] == "NetStream.Publish.Rejected"
+        assert room.registry.summary("alice") is None
+
+    async def test_a_picture_of_just_the_size(self) -> None:
+        room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=160 * 96))
+        peer = await live(room)
+        peer.send(media(h264_aac(5)))
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.presentation)
+        assert room.limit_hits() == {}
+
+    async def test_bits_a_second(self) -> None:
+        room = IngestRoom(stream_limits=StreamLimits(bitrate_bps_max=50_000))
+        peer = await live(room)
+        frames = message(9, bytes(10_000), chunk_size=128)
+        for _ in range(READINGS_MAX - 1):
+            room.registry.sweep()
+            peer.send(frames)
+            room.clock.advance(1)
+        # A second alone proves nothing: encoders catch up.
+        assert not is_ended(peer)
+        room.registry.sweep()
+        assert is_ended(peer)
+        assert room.limit_hits() == {"bitrate_kbps_max": 1}
+
+    async def test_tracks(self) -> None:
+        room = IngestRoom(stream_limits=StreamLimits(intake=IntakeLimits(tracks_max=1)))
+        peer = await live(room)
+        first, second = (bytes((0x96, 0x00)) + b"avc1" + bytes((number,)) for number in (0, 1))
+        record = h264_aac(1)[0].payload[5:]
+        peer.send(message(9, first + record), message(9, second + record))
+        assert room.limit_hits() == {"tracks_max": 1}
+
+    async def test_what_is_kept_for_viewers_who_join(self) -> None:
+        room = IngestRoom(stream_limits=StreamLimits(gop=GopLimits(payload_bytes_max=1000)))
+        peer = await live(room)
+        peer.send(media(h264_aac(5)))
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.presentation)
+        assert room.limit_hits().keys() == {"gop_bytes_max"}
+
+    async def test_what_is_kept_for_playlists(self) -> None:
+        room = IngestRoom(rendition=RenditionOptions(held_bytes_max=5000))
+        peer = await live(room)
+        peer.send(media(h264_aac(20)))
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.presentation)
+        room.registry.sweep()
+        assert room.limit_hits().keys() == {"window_bytes_max"}
+
+
+class TestConnections:
+    async def test_each_that_is_one_too_many_is_closed_at_once(self) -> None:
+        limits = ListenerLimits(connections_max=4, connections_per_address_max=2, handshakes_max=3)
+        room = IngestRoom()
+        listener = RtmpListener(
+            keys=room.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
+            registry=room.registry,
+            clock=room.clock,
+            metrics=room.metrics,
+            options=IngestOptions(),
+            connection_options=ConnectionOptions(),
+            limits=limits,
+        )
+
+        def connect(address: str) -> Peer:
+            return Peer(listener.new_protocol(), RecordingTransport(address))
+
+        first = connect("2001:db8::1")
+        first.log_in()
+        connect("2001:db8::2")
+        assert connect("2001:db8::3").transport.is_aborted
+        assert room.limit_hits() == {"connections_per_address_max": 1}
+        second, third = connect("192.0.2.1"), connect("192.0.2.2")
+        assert connect("192.0.2.3").transport.is_aborted
+        assert room.limit_hits()["connections_max"] == 1
+        second.protocol.connection_lost(None)
+        assert not connect("192.0.2.4").transport.is_aborted
+        third.protocol.connection_lost(None)
+        first.protocol.connection_lost(None)
+        connect("192.0.2.5")
+        assert connect("192.0.2.6").transport.is_aborted
+        assert room.limit_hits() == {"connections_per_address_max": 1, "connections_max": 1, "handshakes_max": 1}
