@@ -119,8 +119,10 @@ class Vitals:
     """Viewers have something to play."""
     fed_s: float
     """How long the publisher has fed it, seconds."""
-    tracks: Sequence[Track] = ()
-    """The tracks that are carried; empty before the first keyframe."""
+    videos: Sequence[Track] = ()
+    """The video tracks that are carried; like the others, there are none before the first keyframe."""
+    audios: Sequence[Track] = ()
+    """The audio tracks that are carried."""
     lacks_video: bool = False
     """The publisher's metadata describes sound alone."""
     lacks_audio: bool = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 from statistics import median
 
 from streamd.live.health import Check, HealthCode, Observation, Severity, Vitals
-from streamd.media.packet import Track, TrackKind
 from streamd.packager.ladder import decodes_everywhere
 from streamd.packager.segmenter import SEGMENT_TOLERANCE_MS, TARGET_DURATION_S_MAX
 
@@ -120,7 +119,7 @@ def _track_refused(vitals: Vitals, _: bool) -> Observation | None:
 
 
 def _video_missing(vitals: Vitals, _: bool) -> Observation | None:
-    if not vitals.tracks or _videos(vitals):
+    if vitals.videos or not vitals.audios:
         return None
     return Observation(
         Severity.INFO if vitals.lacks_video else Severity.WARNING,
@@ -130,7 +129,7 @@ def _video_missing(vitals: Vitals, _: bool) -> Observation | None:
 
 
 def _audio_missing(vitals: Vitals, _: bool) -> Observation | None:
-    if not vitals.tracks or _audios(vitals):
+    if vitals.audios or not vitals.videos:
         return None
     return Observation(
         Severity.INFO if vitals.lacks_audio else Severity.WARNING,
@@ -141,7 +140,7 @@ def _audio_missing(vitals: Vitals, _: bool) -> Observation | None:
 
 
 def _video_codec_unplayable(vitals: Vitals, _: bool) -> Observation | None:
-    codecs = [track.codec for track in _videos(vitals)]
+    codecs = [track.codec for track in vitals.videos]
     # Players choose the variant that they decode.
     if not codecs or any(codec[:7].lower() in _H264_PROFILES for codec in codecs):
         return None
@@ -163,7 +162,7 @@ def _video_codec_unplayable(vitals: Vitals, _: bool) -> Observation | None:
 
 
 def _audio_codec_unplayable(vitals: Vitals, _: bool) -> Observation | None:
-    codecs = [track.codec for track in _audios(vitals)]
+    codecs = [track.codec for track in vitals.audios]
     if not codecs or any(decodes_everywhere(codec) for codec in codecs):
         return None
     return Observation(
@@ -232,7 +231,7 @@ def _frame_rate_high(vitals: Vitals, _: bool) -> Observation | None:
 
 
 def _bitrate_low(vitals: Vitals, _: bool) -> Observation | None:
-    videos = _videos(vitals)
+    videos = vitals.videos
     if len(videos) != 1 or not vitals.frame_rate or vitals.media_bitrate_bps is None:
         return None
     video = videos[0]
@@ -251,7 +250,7 @@ def _bitrate_low(vitals: Vitals, _: bool) -> Observation | None:
 def _bitrate_high(vitals: Vitals, is_raised: bool) -> Observation | None:
     bitrate_bps = vitals.media_bitrate_bps
     # Of several variants, viewers whose line is slow take another one.
-    if bitrate_bps is None or len(_videos(vitals)) > 1:
+    if bitrate_bps is None or len(vitals.videos) > 1:
         return None
     if bitrate_bps <= BITRATE_BPS_MAX * (0.9 if is_raised else 1):
         return None
@@ -263,26 +262,24 @@ def _bitrate_high(vitals: Vitals, is_raised: bool) -> Observation | None:
 
 
 def _resolution_small(vitals: Vitals, _: bool) -> Observation | None:
+    largest = max(vitals.videos, key=lambda track: track.width * track.height, default=None)
     # The size of some tracks is known to the decoder alone.
-    sizes = [(track.width, track.height) for track in _videos(vitals) if track.width]
-    if not sizes or max(map(min, sizes)) >= SHORT_SIDE_MIN:
+    if largest is None or not largest.width or min(largest.width, largest.height) >= SHORT_SIDE_MIN:
         return None
-    width, height = max(sizes)
     return Observation(
         Severity.INFO,
-        f"The picture is small: {width}×{height}.",
+        f"The picture is small: {largest.width}×{largest.height}.",
         f"In OBS: {_RESOLUTION_FIELD}: 1280x720 or more.",
     )
 
 
 def _resolution_large(vitals: Vitals, _: bool) -> Observation | None:
-    sizes = [(track.width, track.height) for track in _videos(vitals)]
-    if not sizes or min(width * height for width, height in sizes) <= PIXELS_MAX:
+    smallest = min(vitals.videos, key=lambda track: track.width * track.height, default=None)
+    if smallest is None or smallest.width * smallest.height <= PIXELS_MAX:
         return None
-    width, height = min(sizes)
     return Observation(
         Severity.WARNING,
-        f"The picture is larger than phones decode: {width}×{height}.",
+        f"The picture is larger than phones decode: {smallest.width}×{smallest.height}.",
         f"In OBS: {_RESOLUTION_FIELD}: 1920x1080.",
     )
 
@@ -308,14 +305,6 @@ def _media_damaged(vitals: Vitals, _: bool) -> Observation | None:
         "Media arrived that could not be read, and reading began anew at the next keyframe.",
         f"If it happens again: update OBS, or choose another encoder, {_ENCODER_FIELD}.",
     )
-
-
-def _videos(vitals: Vitals) -> list[Track]:
-    return [track for track in vitals.tracks if track.kind is TrackKind.VIDEO]
-
-
-def _audios(vitals: Vitals) -> list[Track]:
-    return [track for track in vitals.tracks if track.kind is TrackKind.AUDIO]
 
 
 def _megabits(bits_per_second: float) -> str:

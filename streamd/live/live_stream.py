@@ -130,6 +130,10 @@ class LiveStream:
         self._hls_viewers_counted = 0
         self._segments_lost = 0
         self._variants: tuple[Variant, ...] = ()
+        self.videos: tuple[Track, ...] = ()
+        """The video tracks that are packaged now; like the others, there are none before the first keyframe."""
+        self.audios: tuple[Track, ...] = ()
+        """The audio tracks that are packaged now."""
         self._epoch = self.live_since
         self._is_resumed = False
         self._meter = StreamMeter()
@@ -175,6 +179,9 @@ class LiveStream:
                     limit="picture_pixels_max",
                 )
         self._variants, self._epoch = tuple(variants), epoch
+        tracks = {track.track_id: track for variant in variants for track in variant.sources}
+        self.videos = tuple(track for track in tracks.values() if track.kind is TrackKind.VIDEO)
+        self.audios = tuple(track for track in tracks.values() if track.kind is TrackKind.AUDIO)
         if self._is_resumed:
             # The new publisher's timestamps begin again. Push formats have no word for that, so they end, and
             # players ask again.
@@ -301,9 +308,8 @@ class LiveStream:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """The tracks as they are packaged now; empty before the first keyframe."""
-        tracks = (track for variant in self._variants for track in variant.sources)
-        return tuple({track.track_id: track for track in tracks}.values())
+        """All tracks that are packaged now, video first."""
+        return self.videos + self.audios
 
     # -- what the operator sees ----------------------------------------------------------------
 
@@ -330,7 +336,8 @@ class LiveStream:
         return Vitals(
             is_playable=self.presentation is not None,
             fed_s=now - self._fed_since,
-            tracks=self.tracks,
+            videos=self.videos,
+            audios=self.audios,
             lacks_video=line.metadata.lacks_video,
             lacks_audio=line.metadata.lacks_audio,
             media_bitrate_bps=meter.media_bitrate_bps,
@@ -376,8 +383,7 @@ class LiveStream:
 
     def summary(self) -> StreamSummary:
         """What an operator is told of it now."""
-        tracks = self.tracks
-        video = next((track for track in tracks if track.kind is TrackKind.VIDEO), None)
+        video = self.videos[0] if self.videos else None
         interval_ms = self._meter.keyframe_interval_ms
         return StreamSummary(
             name=self.name,
@@ -385,7 +391,7 @@ class LiveStream:
             live_since=self.live_since,
             publisher_address=self.publisher_address,
             encoder=self.publisher.encoder if self.publisher is not None else "",
-            codecs=tuple(track.codec for track in tracks),
+            codecs=tuple(track.codec for track in self.tracks),
             width=video.width if video is not None else 0,
             height=video.height if video is not None else 0,
             bitrate_bps=round(self._meter.bitrate_bps, 1),

@@ -15,7 +15,8 @@ AUDIO = Track(2, TrackKind.AUDIO, "mp4a.40.2", 48_000, channels=2, frame_ticks=1
 WELL = Vitals(
     is_playable=True,
     fed_s=60.0,
-    tracks=(VIDEO, AUDIO),
+    videos=(VIDEO,),
+    audios=(AUDIO,),
     media_bitrate_bps=6e6,
     frame_rate=60.0,
     frame_rate_best=60.2,
@@ -30,11 +31,11 @@ LONG_S = 60
 
 
 def video(codec: str = VIDEO.codec, *, width: int = 1920, height: int = 1080) -> tuple[Track, ...]:
-    return replace(VIDEO, codec=codec, width=width, height=height), AUDIO
+    return (replace(VIDEO, codec=codec, width=width, height=height),)
 
 
 def audio(*codecs: str) -> tuple[Track, ...]:
-    return VIDEO, *(replace(AUDIO, track_id=2 + index, codec=codec) for index, codec in enumerate(codecs))
+    return tuple(replace(AUDIO, track_id=2 + index, codec=codec) for index, codec in enumerate(codecs))
 
 
 def findings(vitals: Vitals) -> tuple[Finding, ...]:
@@ -57,12 +58,12 @@ class TestWhatIsWell:
             ("nothing can be said yet", replace(WELL, media_rate=None, frame_rate=None, media_bitrate_bps=None)),
             ("catching up after a gap", replace(WELL, media_rate=1.5, media_lead_s=0.0)),
             ("a burst at the start", replace(WELL, media_rate=1.0, media_lead_s=10.0)),
-            ("a ladder", replace(WELL, tracks=(VIDEO, replace(VIDEO, width=640, height=360), AUDIO),
+            ("a ladder", replace(WELL, videos=(VIDEO, replace(VIDEO, width=640, height=360)),
                                  media_bitrate_bps=20e6)),
-            ("HEVC beside H.264", replace(WELL, tracks=(replace(VIDEO, codec="hvc1.1.6.L120.90"), VIDEO, AUDIO))),
-            ("AC-3 beside AAC", replace(WELL, tracks=audio("ac-3", "mp4a.40.2"))),
-            ("Opus", replace(WELL, tracks=audio("Opus"))),
-            ("a size that only the decoder knows", replace(WELL, tracks=(VIDEO, *video(width=0, height=0)))),
+            ("HEVC beside H.264", replace(WELL, videos=(replace(VIDEO, codec="hvc1.1.6.L120.90"), VIDEO))),
+            ("AC-3 beside AAC", replace(WELL, audios=audio("ac-3", "mp4a.40.2"))),
+            ("Opus", replace(WELL, audios=audio("Opus"))),
+            ("a size that only the decoder knows", replace(WELL, videos=(VIDEO, *video(width=0, height=0)))),
         ],
     )  # fmt: skip
     def test_nothing_is_said(self, name: str, vitals: Vitals) -> None:
@@ -84,23 +85,23 @@ class TestWhatIsWrong:
                 replace(WELL, refusals=["unsupported codec (vp08)"]),
                 HealthCode.TRACK_REFUSED, Severity.ERROR, "unsupported codec (vp08)",
             ),
-            (replace(WELL, tracks=(AUDIO,)), HealthCode.VIDEO_MISSING, Severity.WARNING, "no picture"),
-            (replace(WELL, tracks=(AUDIO,), lacks_video=True), HealthCode.VIDEO_MISSING, Severity.INFO, "no picture"),
-            (replace(WELL, tracks=(VIDEO,)), HealthCode.AUDIO_MISSING, Severity.WARNING, "no sound"),
-            (replace(WELL, tracks=(VIDEO,), lacks_audio=True), HealthCode.AUDIO_MISSING, Severity.INFO, "no sound"),
+            (replace(WELL, videos=()), HealthCode.VIDEO_MISSING, Severity.WARNING, "no picture"),
+            (replace(WELL, videos=(), lacks_video=True), HealthCode.VIDEO_MISSING, Severity.INFO, "no picture"),
+            (replace(WELL, audios=()), HealthCode.AUDIO_MISSING, Severity.WARNING, "no sound"),
+            (replace(WELL, audios=(), lacks_audio=True), HealthCode.AUDIO_MISSING, Severity.INFO, "no sound"),
             (
-                replace(WELL, tracks=video("avc1.f4001f")),
+                replace(WELL, videos=video("avc1.f4001f")),
                 HealthCode.VIDEO_CODEC_UNPLAYABLE, Severity.ERROR, "avc1.f4001f",
             ),
             (
-                replace(WELL, tracks=video("hvc1.1.6.L120.90")),
+                replace(WELL, videos=video("hvc1.1.6.L120.90")),
                 HealthCode.VIDEO_CODEC_UNPLAYABLE, Severity.WARNING, "HEVC",
             ),
             (
-                replace(WELL, tracks=video("av01.0.08M.08")),
+                replace(WELL, videos=video("av01.0.08M.08")),
                 HealthCode.VIDEO_CODEC_UNPLAYABLE, Severity.WARNING, "AV1",
             ),
-            (replace(WELL, tracks=audio("ec-3")), HealthCode.AUDIO_CODEC_UNPLAYABLE, Severity.ERROR, "ec-3"),
+            (replace(WELL, audios=audio("ec-3")), HealthCode.AUDIO_CODEC_UNPLAYABLE, Severity.ERROR, "ec-3"),
             (
                 replace(WELL, keyframe_intervals_ms=(8333,) * 4),
                 HealthCode.KEYFRAME_INTERVAL_LONG, Severity.WARNING, "8.3 s",
@@ -127,9 +128,9 @@ class TestWhatIsWrong:
             ),
             (replace(WELL, media_bitrate_bps=2e6), HealthCode.BITRATE_LOW, Severity.INFO, "1920×1080"),
             (replace(WELL, media_bitrate_bps=40e6), HealthCode.BITRATE_HIGH, Severity.WARNING, "40.0 Mb/s"),
-            (replace(WELL, tracks=video(width=320, height=180)), HealthCode.RESOLUTION_SMALL, Severity.INFO, "320×180"),
+            (replace(WELL, videos=video(width=320, height=180)), HealthCode.RESOLUTION_SMALL, Severity.INFO, "320×180"),
             (
-                replace(WELL, tracks=video("avc1.64003c", width=7680, height=4320), media_bitrate_bps=None),
+                replace(WELL, videos=video("avc1.64003c", width=7680, height=4320), media_bitrate_bps=None),
                 HealthCode.RESOLUTION_LARGE, Severity.WARNING, "7680×4320",
             ),
             (
