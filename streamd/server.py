@@ -50,6 +50,7 @@ from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 from streamd.web.admin import admin_app
 from streamd.web.media import MediaRoutes
+from streamd.web.obs import ObsDesk
 from streamd.web.pages import Pages
 from streamd.web.posters import PosterRoutes
 from streamd.web.public import public_app
@@ -226,6 +227,7 @@ class Server:
             posters=self._poster_routes(),
             pages=pages,
             is_taken_down=self.keys.is_suspended,
+            obs=ObsDesk(self.keys, config.obs_options, config.limits.verify_timeout_s),
         )
         admin = admin_app(
             keys=self.keys,

@@ -12,6 +12,7 @@ from streamd.cli.audit import list_audit
 from streamd.cli.config import config_group
 from streamd.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE, Commands
 from streamd.cli.keys import keys_group
+from streamd.cli.obs import obs_config
 from streamd.cli.serve import demo, serve
 from streamd.cli.streams import streams_group
 from streamd.cli.users import users_group
@@ -30,5 +31,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, demo, keys_group, users_group, list_audit, streams_group, config_group):
+for _command in (serve, demo, keys_group, users_group, list_audit, streams_group, obs_config, config_group):
     main.add_command(_command)

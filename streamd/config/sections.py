@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from streamd.config.values import DatabaseUrl, Listen, ListenAddress, OptionalListen, PublicUrl, Token
+from streamd.config.values import DatabaseUrl, Ladder, Listen, ListenAddress, OptionalListen, PublicUrl, Token
+from streamd.web.obs_config import ObsOptions, Rung
 
 RTMP_PORT = 1935
 
@@ -105,6 +106,22 @@ class KeysConfig(Section):
 
     database_url: DatabaseUrl = SecretStr("")
     """`postgresql+asyncpg://user:password@host/database`. Empty: SQLite, in `data_dir/streamd.db`."""
+
+
+class ObsConfig(Section):
+    """What OBS is told to encode when its user switches on multitrack video: several tracks, one for each variant."""
+
+    ladder: Ladder = ["1080p@6000", "720p@3000", "480p@1200"]
+    """Video tracks, each as the lines of its picture and its kb/s; at most 8. Rungs that are larger than a
+    broadcaster's picture are left out. Empty: OBS is told nothing."""
+    encoders: Annotated[list[str], Field(min_length=1)] = ["obs_x264"]
+    """OBS's names of encoders, the best first; the first that a broadcaster's OBS has is used, and the last where it
+    does not say which it has. `obs_x264` is in every OBS and runs on its processor. On graphics cards:
+    `obs_nvenc_h264_tex`, `h264_texture_amf`, `obs_qsv11_v2`, `com.apple.videotoolbox.videoencoder.ave.avc`."""
+    keyframe_interval_s: Annotated[int, Field(ge=1, le=10)] = 2
+    """Seconds between keyframes, in all tracks at the same times; 2 fits `hls.segment_target_ms`."""
+    audio_bitrate_kbps: Annotated[int, Field(ge=32, le=512)] = 160
+    """Bit rate of the sound, kb/s."""
 
 
 class LogConfig(Section):
@@ -226,6 +243,7 @@ class Config(Section):
     hls: HlsConfig = HlsConfig()
     live: LiveConfig = LiveConfig()
     keys: KeysConfig = KeysConfig()
+    obs: ObsConfig = ObsConfig()
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
 
@@ -250,11 +268,26 @@ class Config(Section):
     @property
     def rtmp_url(self) -> str:
         """What broadcasters type as server: the stream key is a field of its own."""
+        # OBS refuses a certificate of no public authority, and without a word: plain RTMP always works.
+        return self.rtmp_urls[-1]
+
+    @property
+    def rtmp_urls(self) -> tuple[str, ...]:
+        """All that they could type, RTMPS first."""
         host = urlsplit(self.public_url).hostname or "localhost"
-        if self.rtmp.listen is not None:
-            return _url("rtmp", self.rtmp.listen, RTMP_PORT, host) + "/live"
-        assert self.rtmp.tls_listen is not None
-        return _url("rtmps", self.rtmp.tls_listen, 443, host) + "/live"
+        listeners = (("rtmps", self.rtmp.tls_listen, 443), ("rtmp", self.rtmp.listen, RTMP_PORT))
+        return tuple(f"{_url(scheme, at, port, host)}/live" for scheme, at, port in listeners if at is not None)
+
+    @property
+    def obs_options(self) -> ObsOptions:
+        """What OBS is told to encode."""
+        return ObsOptions(
+            ladder=tuple(Rung.parse(rung) for rung in self.obs.ladder),
+            encoders=tuple(self.obs.encoders),
+            keyframe_interval_s=self.obs.keyframe_interval_s,
+            audio_bitrate_kbps=self.obs.audio_bitrate_kbps,
+            rtmp_urls=self.rtmp_urls,
+        )
 
 
 SECTIONS: dict[str, type[Section]] = {

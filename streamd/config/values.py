@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from streamd.web.obs_config import RUNGS_MAX, Rung
+
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
@@ -71,6 +73,14 @@ def _check_token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _check_ladder(value: list[str]) -> list[str]:
+    if len(value) > RUNGS_MAX:
+        raise ValueError(f"write at most {RUNGS_MAX} video tracks")
+    for rung in value:
+        Rung.parse(rung)
+    return value
+
+
 Listen = Annotated[ListenAddress, BeforeValidator(_parse_listen), PlainSerializer(str)]
 OptionalListen = Annotated[
     ListenAddress | None,
@@ -80,3 +90,4 @@ OptionalListen = Annotated[
 PublicUrl = Annotated[str, AfterValidator(_check_public_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
 Token = Annotated[SecretStr, AfterValidator(_check_token)]
+Ladder = Annotated[list[str], AfterValidator(_check_ladder)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streamd.live.live_stream import LiveStream
     from streamd.live.registry import LiveRegistry
     from streamd.web.media import MediaRoutes
+    from streamd.web.obs import ObsDesk
     from streamd.web.pages import Pages
     from streamd.web.posters import PosterRoutes
 
@@ -23,8 +24,8 @@ log = logging.getLogger(__name__)
 
 # Who is live changes by the second; a cache in front may still take the crowd of pollers.
 API_CACHE_CONTROL = "max-age=1"
-# A public request has no body that we read.
-REQUEST_BODY_BYTES_MAX = 4096
+# What OBS posts is some 3 KB, most of it the names of its encoders and graphics cards.
+REQUEST_BODY_BYTES_MAX = 32 * 1024
 
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
 
@@ -36,6 +37,7 @@ def public_app(
     posters: PosterRoutes | None = None,
     pages: Pages,
     is_taken_down: Callable[[str], bool],
+    obs: ObsDesk,
 ) -> web.Application:
     """Put the public port together.
 
@@ -45,6 +47,7 @@ def public_app(
         posters: Route of poster pictures, where they are drawn.
         pages: Routes of the viewer's pages.
         is_taken_down: Says whether a channel's user is suspended.
+        obs: What OBS is told to encode.
 
     Returns:
         The aiohttp application.
@@ -58,6 +61,7 @@ def public_app(
     api = PublicApi(registry, is_taken_down, has_posters=posters is not None)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)
+    obs.add_to(app)
     return app
 
 

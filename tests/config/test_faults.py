@@ -33,9 +33,9 @@ class TestFaults:
             """
         )
         assert [fault.replace(str(file), "F") for fault in faults(file, STREAMD_LOG__LEVEL="loud")] == [
-            "F:1: stray is unknown: write one of server, rtmp, http, admin, hls, live, keys, log, limits",
+            "F:1: stray is unknown: write one of server, rtmp, http, admin, hls, live, keys, obs, log, limits",
             "F:3: rtmp.lisen is unknown: did you mean listen?",
-            "F:10: [nope] is unknown: write one of server, rtmp, http, admin, hls, live, keys, log, limits",
+            "F:10: [nope] is unknown: write one of server, rtmp, http, admin, hls, live, keys, obs, log, limits",
             'F:4: rtmp.listen = "1935": write host:port, for example "127.0.0.1:8080", or ":8080" for all interfaces',
             "F:6: hls.part_target_ms = 5: write 100 or more",
             'F:7: hls.low_latency = "yes": write true or false',
@@ -100,7 +100,7 @@ class TestFaults:
     def test_unknown_variables_of_our_shape_are_faults(self) -> None:
         assert faults(STREAMD_HLS__PART_TARGET="1", STREAMD_FOO__BAR="1") == [
             "STREAMD_FOO__BAR: section foo is unknown: write one of "
-            "server, rtmp, http, admin, hls, live, keys, log, limits",
+            "server, rtmp, http, admin, hls, live, keys, obs, log, limits",
             "STREAMD_HLS__PART_TARGET: hls.part_target is unknown: did you mean part_target_ms?",
         ]
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.config import (
+    Config,
     ListenAddress,
 )
 
@@ -39,3 +40,16 @@ class TestListenAddress:
         except ValueError:
             return
         assert ListenAddress.parse(str(address)) == address
+
+
+class TestLadder:
+    @pytest.mark.parametrize("ladder", [[], ["1080p@6000"], [f"{lines}p@500" for lines in range(100, 116, 2)]])
+    def test_a_ladder_is_read(self, ladder: list[str]) -> None:
+        assert Config.model_validate({"obs": {"ladder": ladder}}).obs.ladder == ladder
+
+    @pytest.mark.parametrize(
+        ("ladder", "advice"), [(["1080p"], "write lines and kb/s"), (["720p@3000"] * 9, "write at most 8")]
+    )
+    def test_a_fault_in_it_is_told(self, ladder: list[str], advice: str) -> None:
+        with pytest.raises(ValueError, match=advice):
+            Config.model_validate({"obs": {"ladder": ladder}})

@@ -18,6 +18,8 @@ from streamd.metrics import Metrics
 from streamd.packager.presentation import Presentation
 from streamd.packager.rendition import RenditionOptions
 from streamd.web.media import MediaRoutes
+from streamd.web.obs import ObsDesk
+from streamd.web.obs_config import ObsOptions
 from streamd.web.pages import Pages
 from streamd.web.public import public_app
 from tests.support.chunk_feeder import ChunkFeeder, feed, start_rendition
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from streamd.delivery.tls import TlsCertificate
+    from streamd.keys.service import KeyService
     from streamd.live.registry import LiveRegistry
 
 LOOPS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
@@ -147,7 +150,8 @@ def media_routes(registry: StandInRegistry, clock: Clock, metrics: Metrics) -> w
     routes = MediaRoutes(
         registry=live_registry, is_taken_down=is_taken_down, clock=clock, metrics=metrics, write_timeout_s=TIMEOUT_S
     )
-    return public_app(registry=live_registry, media=routes, pages=Pages(), is_taken_down=is_taken_down)
+    obs = ObsDesk(cast("KeyService", None), ObsOptions(ladder=()), TIMEOUT_S)
+    return public_app(registry=live_registry, media=routes, pages=Pages(), is_taken_down=is_taken_down, obs=obs)
 
 
 @contextlib.asynccontextmanager
