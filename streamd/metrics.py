@@ -7,7 +7,7 @@ kept the plain integers.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 # Seconds. From well under a frame to longer than a segment; what viewers notice starts at a part (0.5 s).
 _LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -70,6 +70,8 @@ class Metrics:
         )
         for limit in LIMITS:
             self.limit_hits_total.labels(limit)
+        self.process = ProcessCollector(namespace="streamd", registry=r)
+        """CPU time, memory and open files, where the operating system tells (``/proc``)."""
         self.rtmp_connections = Gauge("streamd_rtmp_connections", "Open RTMP connections.", registry=r)
         self.rtmp_connections_refused_total = Counter(
             "streamd_rtmp_connections_refused_total", "RTMP connections closed at once: too many are open.", registry=r
@@ -116,6 +118,12 @@ class Metrics:
             "streamd_demuxer_reopened_total", "Demuxers opened anew in a running stream.", registry=r
         )
         self.parts_total = Counter("streamd_parts_total", "Parts made.", registry=r)
+        self.part_delay_seconds = Histogram(
+            "streamd_part_delay_seconds",
+            "How much later a part was there than one part's duration after the part before.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
         self.segments_total = Counter("streamd_segments_total", "Segments begun.", registry=r)
         self.publish_to_playable_seconds = Histogram(
             "streamd_publish_to_playable_seconds",

@@ -19,7 +19,7 @@ FLOOR_NAMES = ["formats", "media line", "services", "doors", "process"]
 FLOORS = {
     0: {"__init__", "errors", "amf", "amf0", "amf3", "rtmp", "flv", "cmaf", "hls"},
     1: {"clock", "media", "packager"},
-    2: {"live", "keys", "metrics"},
+    2: {"live", "keys", "metrics", "history"},
     3: {"ingest", "delivery", "web"},
     4: {"config", "data_dir", "log", "server", "cli", "demo", "picture_worker", "testcard", "admin_client", "__main__"},
 }
@@ -49,6 +49,7 @@ NEIGHBOURS = {
     ("live", "keys"),
     ("live", "metrics"),
     ("keys", "metrics"),
+    ("history", "metrics"),
     ("web", "delivery"),
 }
 

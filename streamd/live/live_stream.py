@@ -126,6 +126,8 @@ class LiveStream:
         self._on_health = on_health
         self._started_at = clock.monotonic()
         self._parts = 0
+        # Loop time of each rendition's last part.
+        self._part_at: dict[str, float] = {}
         self._hls_viewers = HlsViewers()
         self._hls_viewers_counted = 0
         self._segments_lost = 0
@@ -217,9 +219,19 @@ class LiveStream:
         presentation.renditions[name].add(chunk, self._epoch)
         self._parts += 1
         self._metrics.parts_total.inc()
+        self._note_part_delay(name, chunk)
         if chunk.starts_segment:
             self._metrics.segments_total.inc()
         self._wake()
+
+    def _note_part_delay(self, name: str, chunk: CmafChunk) -> None:
+        # Against the part before, and not the media's own clock: that of an encoder runs away from ours in hours.
+        now = self._clock.monotonic()
+        before = self._part_at.get(name)
+        self._part_at[name] = now
+        if before is not None and not chunk.is_discontinuous:
+            delay_s = now - before - chunk.duration_ticks / chunk.timescale
+            self._metrics.part_delay_seconds.observe(max(0.0, delay_s))
 
     def add_tags(self, tags: Sequence[FlvTag]) -> None:
         """Take frames as the publisher sent them (``ChunkSink``)."""
