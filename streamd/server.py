@@ -30,6 +30,7 @@ from streamd.delivery.http_request import HeadLimits
 from streamd.delivery.tls import TlsCertificate
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
 from streamd.flv.intake import IntakeLimits
+from streamd.history import History
 from streamd.ingest.listener import ListenerLimits, RtmpListener
 from streamd.ingest.protocol import IngestOptions
 from streamd.keys.guessing import GuessLimits
@@ -49,6 +50,7 @@ from streamd.packager.segmenter import SegmenterOptions
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 from streamd.web.admin import admin_app
+from streamd.web.console import Console
 from streamd.web.media import MediaRoutes
 from streamd.web.obs import ObsDesk
 from streamd.web.pages import Pages
@@ -180,6 +182,8 @@ class Server:
                 handshakes_max=limits.handshakes_max,
             ),
         )
+        self._history = History(self.metrics, self._clock)
+        self._console: Console | None = None
         self._door: MediaDoor | None = None
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
@@ -229,12 +233,20 @@ class Server:
             is_taken_down=self.keys.is_suspended,
             obs=ObsDesk(self.keys, config.obs_options, config.limits.verify_timeout_s),
         )
+        self._console = Console(
+            clock=self._clock,
+            streams=self.registry,
+            history=self._history,
+            revision=lambda: self.keys.revision,
+            public_origin=self._public_origin,
+        )
         admin = admin_app(
             keys=self.keys,
             streams=self.registry,
             metrics=self.metrics.registry,
             token=token,
             rtmp_url=config.rtmp_url,
+            console=self._console,
             hosts=config.admin.hosts,
             not_ready_because=lambda: "the server is stopping" if self._is_stopping else None,
         )
@@ -366,6 +378,15 @@ class Server:
         except OSError as exc:
             raise _cannot_bind(name, listen, exc) from exc
 
+    def _public_origin(self, hostname: str) -> str:
+        """Where a browser that reached the admin port by this host name reaches the public port."""
+        config = self.config
+        if config.http.public_url:
+            return config.http.public_url
+        # The port that is bound, not the one that was asked for: that may be 0.
+        _, _, port = self.addresses.http.rpartition(":")
+        return f"{'https' if config.http.tls_cert else 'http'}://{hostname}:{port}"
+
     def _certificate(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsCertificate | None:
         """Load the certificate of a section; the sweep watches its files."""
         if not pair.tls_cert:
@@ -387,6 +408,9 @@ class Server:
                     self._door.check_deadlines()
                 self.registry.sweep()
                 await self._restart_record.save(self.registry.record())
+                self._history.tick()
+                if self._console is not None:
+                    self._console.events.tick()
                 for certificate in self._certificates:
                     certificate.reload_if_changed()
             except Exception:

@@ -177,6 +177,11 @@ class KeyService:
         """
         await self._store.check()
 
+    @property
+    def revision(self) -> int:
+        """A number that changes with every change of keys, users or the audit log that this process knows of."""
+        return self._store.writes + self._changes
+
     # -- publishing -----------------------------------------------------------------------------
 
     async def verify(self, stream_key: str, peer_address: str) -> Admission:
@@ -291,18 +296,30 @@ class KeyService:
         return record.state_at(self._clock.now())
 
     async def list_keys(
-        self, *, user: str | None = None, state: KeyState | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        user: str | None = None,
+        state: KeyState | None = None,
+        after: int = 0,
+        limit: int = 100,
+        is_newest_first: bool = False,
     ) -> Page[KeyRecord]:
-        """Keys in the order they were issued.
+        """Keys in the order they were issued, or from the last back.
 
         Args:
             user: Only keys of this user.
             state: Only keys in this state now.
             after: ``sequence`` of the last key of the page before; 0 for the first page.
             limit: How many at most, up to ``PAGE_LIMIT_MAX``.
+            is_newest_first: From the last back.
         """
         page = await self._store.list_keys(
-            user=user, state=state, now=self._clock.now(), after=after, limit=min(limit, PAGE_LIMIT_MAX)
+            user=user,
+            state=state,
+            now=self._clock.now(),
+            after=after,
+            limit=min(limit, PAGE_LIMIT_MAX),
+            is_newest_first=is_newest_first,
         )
         return Page([self._with_use(record) for record in page.items], page.has_more)
 
@@ -396,16 +413,19 @@ class KeyService:
 
     # -- audit ----------------------------------------------------------------------------------
 
-    async def list_audit(self, *, after: int = 0, limit: int = 100, is_newest_first: bool = False) -> Page[AuditRecord]:
+    async def list_audit(
+        self, *, after: int = 0, limit: int = 100, is_newest_first: bool = False, search: str = ""
+    ) -> Page[AuditRecord]:
         """Audit rows in the order they were written, or from the last back.
 
         Args:
             after: ``sequence`` of the last row of the page before; 0 for the first page.
             limit: How many at most, up to ``PAGE_LIMIT_MAX``.
             is_newest_first: From the last back.
+            search: Only rows that have this text somewhere, whatever the case of its letters; empty for all.
         """
         return await self._store.list_audit(
-            after=after, limit=min(limit, PAGE_LIMIT_MAX), is_newest_first=is_newest_first
+            after=after, limit=min(limit, PAGE_LIMIT_MAX), is_newest_first=is_newest_first, search=search
         )
 
     async def record_kick(self, stream: str, *, by: Actor, reason: str = "") -> None:

@@ -89,6 +89,8 @@ class KeyStore:
                     f"the key store cannot be kept in {other}: "
                     "write sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database"
                 )
+        self.writes = 0
+        """Transactions of this process that have written, so far."""
         self._reads: set[asyncio.Task[Any]] = set()
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._writer = engine.execution_options(**{WRITES: True})
@@ -206,23 +208,33 @@ class KeyStore:
             return await _get_key(connection, key_id)
 
     async def list_keys(
-        self, *, user: str | None, state: KeyState | None, now: datetime, after: int, limit: int
+        self,
+        *,
+        user: str | None,
+        state: KeyState | None,
+        now: datetime,
+        after: int,
+        limit: int,
+        is_newest_first: bool = False,
     ) -> Page[KeyRecord]:
-        """Keys in the order they were issued.
+        """Keys in the order they were issued, or from the last back.
 
         Args:
             user: Only keys of this user.
             state: Only keys that are in this state at ``now``.
             now: Wall time.
-            after: Only keys with a higher ``sequence``.
+            after: Only keys that come after the one of this ``sequence`` in that order; 0 for all.
             limit: How many at most.
+            is_newest_first: From the last back.
         """
-        query = select(*_KEY_COLUMNS).where(keys.c.sequence > after)
+        sequence = keys.c.sequence
+        query = select(*_KEY_COLUMNS).order_by(sequence.desc() if is_newest_first else sequence).limit(limit + 1)
+        if after:
+            query = query.where(sequence < after if is_newest_first else sequence > after)
         if user is not None:
             query = query.where(keys.c.user == user)
         if state is not None:
             query = query.where(_in_state(state, now))
-        query = query.order_by(keys.c.sequence).limit(limit + 1)
         async with self._reading() as connection:
             rows = (await connection.execute(query)).all()
         return Page([_key_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
@@ -387,16 +399,22 @@ class KeyStore:
         async with self._writing() as connection:
             await _append(connection, entries)
 
-    async def list_audit(self, *, after: int, limit: int, is_newest_first: bool = False) -> Page[AuditRecord]:
+    async def list_audit(
+        self, *, after: int, limit: int, is_newest_first: bool = False, search: str = ""
+    ) -> Page[AuditRecord]:
         """Audit rows in the order they were written, or from the last back.
 
         Args:
             after: Only rows that come after the one of this ``sequence`` in that order; 0 for all.
             limit: How many at most.
             is_newest_first: From the last back.
+            search: Only rows that have this text somewhere, in small letters or large ones; empty for all.
         """
         sequence = audit.c.sequence
         query = select(audit).order_by(sequence.desc() if is_newest_first else sequence).limit(limit + 1)
+        if search:
+            texts = (audit.c[name] for name in ("action", "actor", "address", "user", "key_id", "stream", "reason"))
+            query = query.where(or_(*(text.icontains(search, autoescape=True) for text in texts)))
         if after:
             query = query.where(sequence < after if is_newest_first else sequence > after)
         async with self._reading() as connection:
@@ -432,6 +450,7 @@ class KeyStore:
         with self._translated():
             async with self._turn, self._writer.begin() as connection:
                 yield connection
+            self.writes += 1
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

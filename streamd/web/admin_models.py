@@ -5,9 +5,9 @@ CONTRACT.md, Admin HTTP. The command line makes its answers with the same types.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -26,7 +26,12 @@ from streamd.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX, PAGE_LIMIT_MAX
 from streamd.keys.stream_key import KEY_ID_ALPHABET, KEY_ID_LENGTH
 from streamd.live.health import HealthCode, HealthStatus, Severity
 
+if TYPE_CHECKING:
+    from streamd.web.live_streams import StreamSummary
+
 PAGE_LIMIT_DEFAULT = 100
+# An address, a name, some words of a reason.
+SEARCH_LENGTH_MAX = 100
 # The largest running number of either database.
 SEQUENCE_MAX = 2**63 - 1
 
@@ -95,6 +100,8 @@ class KeyQuery(_Model):
 
     user: UserName | None = None
     state: KeyState | None = None
+    newest_first: bool = False
+    """From the last issued back; else from the first on."""
     after: Cursor = 0
     """``next_after`` of the page before."""
     limit: Limit = PAGE_LIMIT_DEFAULT
@@ -114,6 +121,8 @@ class AuditQuery(_Model):
 
     newest_first: bool = False
     """From the last row back; else from the first on."""
+    search: Annotated[str, Field(max_length=SEARCH_LENGTH_MAX)] = ""
+    """Only rows that have this text somewhere, whatever the case of its letters."""
     after: Cursor = 0
     """``next_after`` of the page before."""
     limit: Limit = PAGE_LIMIT_DEFAULT
@@ -191,7 +200,7 @@ class NewKey(_Model):
 
 
 class KeyPage(_Model):
-    """Keys in the order they were issued."""
+    """Keys in the order they were issued, or from the last back."""
 
     keys: list[Key]
     next_after: int | None
@@ -349,6 +358,56 @@ class StreamList(_Model):
     """The streams that are live now, by name."""
 
     streams: list[Stream]
+
+    @classmethod
+    def of(cls, summaries: Iterable[StreamSummary]) -> Self:
+        """The answer to a list of streams."""
+        ordered = sorted(summaries, key=lambda summary: summary.name)
+        return cls(streams=[Stream.model_validate(summary) for summary in ordered])
+
+
+class HistorySample(_Model):
+    """The server's own figures of some seconds."""
+
+    at: datetime
+    """The end of these seconds."""
+    ingest_bps: float
+    """Bits a second received over RTMP."""
+    egress_bps: float
+    """Bits a second sent to viewers."""
+    streams: int
+    """Live streams."""
+    viewers: int
+    """Over all protocols; over HLS an estimate."""
+    part_delay_ms: float | None
+    """What 95 % of the parts were not later than; null where there was no part."""
+    cpu_percent: float | None
+    """Of one core; null where the operating system does not tell."""
+    memory_bytes: int | None
+    """Resident memory of the process; null likewise."""
+
+
+class HistoryAnswer(_Model):
+    """The last hour, or as much of it as the server runs."""
+
+    interval_s: float
+    """From one sample to the next."""
+    samples: list[HistorySample]
+    """Oldest first."""
+
+
+class NewSession(_Model):
+    """A session of a console."""
+
+    token: Annotated[str, Field(repr=False)]
+    """To be shown in place of the admin token."""
+    expires_at: datetime
+
+
+class EndedSession(_Model):
+    """A session that is over."""
+
+    ended: bool
 
 
 class Kick(_Model):

@@ -43,11 +43,6 @@ PAGE_HEADERS: Final = _page_headers()
 EMBED_HEADERS: Final = _page_headers(frame_ancestors="*")
 """Of a page that is made to be put into a frame of somebody else's page. It must offer nothing that a click which
 its viewer did not mean could do harm with."""
-CONSOLE_HEADERS: Final = _page_headers() | {
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-"""Of a page that acts with the rights of an operator or broadcaster."""
 STATIC_HEADERS: Final = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
 """Of the files that our own pages are made of."""
 
@@ -57,6 +52,18 @@ _DOCUMENT_HEADERS: Final = {
     # JSON or an error that a browser shows by itself: a document in which nothing runs and which no frame shows.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+
+def console_headers(**changes: str) -> dict[str, str]:
+    """The header fields of a page that acts with the rights of an operator or broadcaster.
+
+    Args:
+        changes: Directives of its policy that are not as those of other pages, with ``_`` for ``-``.
+    """
+    return _page_headers(**changes) | {"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin"}
+
+
+CONSOLE_HEADERS: Final = console_headers()
 
 
 def harden(app: web.Application) -> None:

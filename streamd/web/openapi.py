@@ -34,7 +34,7 @@ class Operation:
     method: Literal["GET", "POST", "PATCH"]
     path: str
     """With its parameters in braces, as aiohttp and OpenAPI both write them."""
-    handler: Callable[..., Awaitable[web.Response]]
+    handler: Callable[..., Awaitable[web.StreamResponse]]
     """Is given the request, then the valid ``query`` or ``body`` where there is one. Its name is the operation's
     id, and its docstring the description."""
     answer: type[BaseModel] | str | None

@@ -15,6 +15,7 @@ from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.web.admin import admin_app
 from tests.support.cli import Streams
+from tests.support.console import console_of
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,7 @@ def server(data_dir: Path) -> Iterator[Streams]:
                 metrics=CollectorRegistry(),
                 token=admin_token(data_dir),
                 rtmp_url="rtmp://live.example.org/live",
+                console=console_of(keys, streams),
             )
             runner = web.AppRunner(app)
             await runner.setup()

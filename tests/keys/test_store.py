@@ -77,16 +77,22 @@ class TestKeys:
 
 
 class TestListing:
-    async def test_pages_follow_each_other_without_gap_or_overlap(self, store: KeyStore) -> None:
+    @pytest.mark.parametrize("is_newest_first", [False, True])
+    async def test_pages_follow_each_other_without_gap_or_overlap(
+        self, store: KeyStore, *, is_newest_first: bool
+    ) -> None:
         for number in range(5):
             await add(store, number)
         seen: list[str] = []
         after, more = 0, True
         while more:
-            page = await store.list_keys(user=None, state=None, now=NOW, after=after, limit=2)
+            page = await store.list_keys(
+                user=None, state=None, now=NOW, after=after, limit=2, is_newest_first=is_newest_first
+            )
             seen += [record.key_id for record in page.items]
             after, more = page.items[-1].sequence, page.has_more
-        assert seen == [key_id(number) for number in range(5)]
+        issued = [key_id(number) for number in range(5)]
+        assert seen == (issued[::-1] if is_newest_first else issued)
 
     async def test_filters_by_user_and_state_agree_with_the_record(self, store: KeyStore) -> None:
         await add(store, 1)
@@ -260,6 +266,18 @@ class TestAudit:
         rest = await store.list_audit(after=first.items[-1].sequence, limit=2, is_newest_first=True)
         assert [row.entry.count for row in (*first.items, *rest.items)] == [3, 2, 1]
         assert (first.has_more, rest.has_more) == (True, False)
+
+    @pytest.mark.parametrize(
+        ("search", "found"),
+        [("BOB", 2), ("key.rev", 1), ("a reason", 1), ("100%", 1), ("%", 1), ("_", 0), ("192.0.2.1", 6), ("nobody", 0)],
+    )
+    async def test_it_is_searched_for_any_text(self, store: KeyStore, search: str, found: int) -> None:
+        await add(store, 1)
+        await add(store, 2, user="bob")
+        await store.revoke_key(key_id(1), reason="A reason", now=NOW, by=ADMIN)
+        await store.suspend_user("alice", reason="100%", now=NOW, by=ADMIN)
+        page = await store.list_audit(after=0, limit=10, search=search)
+        assert len(page.items) == found
 
 
 class TestTwoProcesses:

@@ -20,6 +20,7 @@ from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.live.health import Finding, Health, HealthCode, HealthStatus, Severity
 from streamd.web.admin import BODY_BYTES_MAX, admin_app
+from tests.support.console import console_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -103,6 +104,7 @@ class Api:
             metrics=self.metrics,
             token=TOKEN,
             rtmp_url=RTMP_URL,
+            console=console_of(self.keys, self.streams, clock=self.clock),
             hosts=["admin.example.org"],
             not_ready_because=lambda: self.not_ready_because,
         )

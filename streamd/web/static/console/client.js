@@ -1,0 +1,133 @@
+// The admin API, as the operator who is signed in asks it.
+
+const REQUEST_TIMEOUT_MS = 15_000;
+// A revocation is answered when all of it is done.
+const ACT_TIMEOUT_MS = 60_000;
+const SESSION = "streamd.session";
+
+/** An answer that is no success; `status` is 0 where there was none. */
+export class ApiError extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** Asks the server in the name of a session, whose token lives as long as the browser's tab. */
+export class Client {
+  #token = readToken();
+  #onSignedOut;
+
+  /** @param onSignedOut called when the server does not know the session any more */
+  constructor(onSignedOut) {
+    this.#onSignedOut = onSignedOut;
+  }
+
+  get isSignedIn() {
+    return this.#token !== "";
+  }
+
+  /** Exchange the admin token, which is not kept, for a session. */
+  async signIn(adminToken) {
+    const { token } = await request("POST", "/api/v1/session", adminToken, {});
+    this.#token = token;
+    keepToken(token);
+  }
+
+  async signOut() {
+    const token = this.#forget();
+    // The session may be over already; signed out is signed out.
+    await request("POST", "/api/v1/session/end", token, {}).catch(() => {});
+  }
+
+  get(path, query = {}) {
+    const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+    return this.#ask("GET", given.length ? `${path}?${new URLSearchParams(given)}` : path);
+  }
+
+  post(path, body = {}) {
+    return this.#ask("POST", path, body);
+  }
+
+  patch(path, body) {
+    return this.#ask("PATCH", path, body);
+  }
+
+  /** The answer's bytes as they come, until `signal` aborts. */
+  async stream(path, signal) {
+    const answer = await send("GET", path, this.#token, undefined, signal);
+    return this.#checked(answer, () => answer.body);
+  }
+
+  async #ask(method, path, body) {
+    const timeout = AbortSignal.timeout(method === "GET" ? REQUEST_TIMEOUT_MS : ACT_TIMEOUT_MS);
+    const answer = await send(method, path, this.#token, body, timeout);
+    return this.#checked(answer, () => answer.json());
+  }
+
+  async #checked(answer, read) {
+    try {
+      return await checked(answer, read);
+    } catch (error) {
+      if (error.status === 401 && this.#token) {
+        this.#forget();
+        this.#onSignedOut();
+      }
+      throw error;
+    }
+  }
+
+  #forget() {
+    const token = this.#token;
+    this.#token = "";
+    keepToken("");
+    return token;
+  }
+}
+
+async function request(method, path, token, body) {
+  const answer = await send(method, path, token, body, AbortSignal.timeout(REQUEST_TIMEOUT_MS));
+  return checked(answer, () => answer.json());
+}
+
+async function send(method, path, token, body, signal) {
+  try {
+    return await fetch(path, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+      credentials: "omit",
+      signal,
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, error.name === "TimeoutError" ? "The server takes too long." : "The server cannot be reached.");
+  }
+}
+
+async function checked(answer, read) {
+  if (answer.ok) return read();
+  const problem = await answer.json().catch(() => ({}));
+  throw new ApiError(answer.status, [problem.detail, ...(problem.errors ?? [])].filter(Boolean).join(": ") || `HTTP ${answer.status}`);
+}
+
+function readToken() {
+  try {
+    return sessionStorage.getItem(SESSION) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function keepToken(token) {
+  try {
+    if (token) sessionStorage.setItem(SESSION, token);
+    else sessionStorage.removeItem(SESSION);
+  } catch {
+    // No storage allowed: the session lasts until the page is loaded again.
+  }
+}

@@ -1,0 +1,148 @@
+// The operator's console: signs in, follows the server, and shows one view at a time.
+//
+// <body data-state>: loading | signed-out | signed-in; data-connection: connecting | live | lost.
+
+import { setText } from "../dom.js";
+import { when } from "../format.js";
+import { Acts } from "./acts.js";
+import { AuditView } from "./audit.js";
+import { ServerView } from "./charts.js";
+import { Client } from "./client.js";
+import { Events } from "./events.js";
+import { KeysView } from "./keys.js";
+import { StreamsView } from "./streams.js";
+import { UsersView } from "./users.js";
+
+const body = document.body;
+const element = (id) => document.getElementById(id);
+
+const client = new Client(() => signedOut("The session is over. Sign in again."));
+const acts = new Acts(client, () => streams.streams);
+const streams = new StreamsView(acts, body.dataset.public);
+const views = {
+  live: { refresh() {} },
+  keys: new KeysView(client, acts, () => streams.streams),
+  users: new UsersView(client, acts),
+  audit: new AuditView(client),
+  server: new ServerView(client, body.dataset.charts),
+};
+
+let events = null;
+let heardAt = null;
+
+// -- which view is shown ----------------------------------------------------------------------------
+
+function currentView() {
+  const name = location.hash.split("/")[1];
+  return Object.hasOwn(views, name) ? name : "live";
+}
+
+function showView() {
+  if (!client.isSignedIn) return;
+  const current = currentView();
+  const [, , user] = location.hash.split("/");
+  if (current === "keys" && user) views.keys.showUser(user);
+  for (const name of Object.keys(views)) element(name).hidden = name !== current;
+  for (const link of element("tabs").children) {
+    if (link.hash === `#/${current}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${element(`${current}-title`).textContent} – streamd`;
+  views[current].refresh();
+}
+
+window.addEventListener("hashchange", () => {
+  showView();
+  // Who listens to the page instead of seeing it is told where they are.
+  if (client.isSignedIn) element(`${currentView()}-title`).focus({ preventScroll: true });
+  scrollTo(0, 0);
+});
+
+// -- the server -------------------------------------------------------------------------------------
+
+function showConnection(state, detail = "") {
+  body.dataset.connection = state;
+  setText(element("connection"), { connecting: "Connecting…", live: "Connected", lost: "Disconnected" }[state]);
+  const stale = element("stale");
+  stale.hidden = state !== "lost";
+  const since = heardAt ? ` What you see is from ${when(heardAt)}.` : "";
+  setText(stale, state === "lost" ? `${detail || "The connection to the server is lost."}${since} Trying again…` : "");
+}
+
+function follow() {
+  showConnection("connecting");
+  const heard = (handle) => (data) => {
+    heardAt = Date.now();
+    handle(data);
+  };
+  let revision = null;
+  events = new Events(client, {
+    open() {
+      showConnection("live");
+      // What has happened meanwhile.
+      revision = null;
+    },
+    lost: (reason) => showConnection("lost", reason),
+    streams: heard((data) => {
+      const liveKeys = () => streams.streams.map((stream) => stream.key_id).join();
+      const before = liveKeys();
+      streams.update(data.streams);
+      // The keys are told apart by whether a stream runs on them.
+      if (liveKeys() !== before && currentView() === "keys") views.keys.refresh();
+    }),
+    sample: heard((sample) => {
+      streams.showSample(sample);
+      views.server.add(sample);
+    }),
+    records: heard((number) => {
+      if (number !== revision && currentView() !== "server") views[currentView()].refresh();
+      revision = number;
+    }),
+  });
+}
+
+// -- signing in and out -----------------------------------------------------------------------------
+
+function signedIn() {
+  body.dataset.state = "signed-in";
+  showView();
+  follow();
+}
+
+function signedOut(why = "") {
+  events?.close();
+  events = null;
+  body.dataset.state = "signed-out";
+  document.title = "Console – streamd";
+  // Nothing of what was seen stays on the page.
+  streams.update([]);
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  setText(element("sign-in-error"), why);
+  element("token").focus();
+}
+
+element("sign-in").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const field = element("token");
+  const button = element("sign-in").querySelector("button");
+  button.disabled = true;
+  setText(element("sign-in-error"), "");
+  try {
+    await client.signIn(field.value.trim());
+    field.value = "";
+    signedIn();
+  } catch (error) {
+    setText(element("sign-in-error"), error.status === 401 ? "That is not the admin token." : error.message);
+    field.select();
+  } finally {
+    button.disabled = false;
+  }
+});
+
+element("sign-out").addEventListener("click", () => {
+  client.signOut();
+  signedOut();
+});
+
+if (client.isSignedIn) signedIn();
+else signedOut();

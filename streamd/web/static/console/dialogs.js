@@ -1,0 +1,120 @@
+// Questions that are asked before something is done, and the key that is shown once. All of them are <dialog>s: the
+// browser keeps the focus inside, and gives it back.
+
+import { copyable, element, setText } from "../dom.js";
+
+let serial = 0;
+
+/** A field of a dialog with its label; `control` is an <input> or <select>. */
+function field(label, control, hint) {
+  control.id = `field-${(serial += 1)}`;
+  if (hint) control.setAttribute("aria-describedby", `${control.id}-hint`);
+  return element(
+    "div",
+    { class: "field" },
+    element("label", { for: control.id }, label),
+    control,
+    hint ? element("p", { class: "hint", id: `${control.id}-hint` }, hint) : null,
+  );
+}
+
+export function textField(label, { hint, ...attributes } = {}) {
+  const control = element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
+  return { row: field(label, control, hint), value: () => control.value.trim() };
+}
+
+export function choiceField(label, choices, hint) {
+  const options = choices.map(([value, text]) => element("option", { value }, text));
+  const control = element("select", {}, ...options);
+  return { row: field(label, control, hint), value: () => control.value };
+}
+
+function open(title, ...content) {
+  const id = `dialog-${(serial += 1)}`;
+  const dialog = element("dialog", { "aria-labelledby": id }, element("h2", { id }, title), ...content);
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/**
+ * Ask before something is done, and do it while the dialog is open: what goes wrong is said in it.
+ *
+ * @param body elements between the title and the fields
+ * @param fields as `textField` and `choiceField` make them
+ * @param act is given the fields' values; its result is that of this function
+ * @returns undefined where the operator has thought better of it
+ */
+export function ask({ title, body = [], fields = [], confirm, isDangerous = false, act }) {
+  return new Promise((resolve) => {
+    const error = element("p", { class: "form-error", role: "alert" });
+    const submit = element("button", { class: `button ${isDangerous ? "danger" : "primary"}`, type: "submit" }, confirm);
+    const cancel = element("button", { class: "button", type: "button", onclick: () => dialog.close() }, "Cancel");
+    const form = element(
+      "form",
+      { method: "dialog" },
+      ...body,
+      ...fields.map(({ row }) => row),
+      error,
+      element("div", { class: "buttons" }, cancel, submit),
+    );
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      submit.disabled = true;
+      setText(error, "");
+      try {
+        const result = await act(...fields.map(({ value }) => value()));
+        resolve(result);
+        dialog.close();
+      } catch (problem) {
+        setText(error, problem.message);
+      } finally {
+        submit.disabled = false;
+      }
+    });
+    const dialog = open(title, form);
+    dialog.addEventListener("close", () => resolve(undefined));
+    // What cannot be undone is not done by pressing Enter once too often.
+    if (isDangerous && fields.length === 0) cancel.focus();
+  });
+}
+
+/** Show a new key, at the only time when it can be seen. */
+export function showKey(key) {
+  const seen = element("button", { class: "button primary", type: "button", onclick: () => dialog.close() }, "I have saved it");
+  const dialog = open(
+    `The stream key of ${key.user}`,
+    element(
+      "p",
+      { class: "callout warning" },
+      element("strong", {}, "It is shown this once. "),
+      "The server keeps no copy: pass it on now, or rotate the key later.",
+    ),
+    copyable("Stream key", key.stream_key, { id: "new-key", isSecret: true }),
+    copyable("Server", key.rtmp_url, { id: "new-key-server" }),
+    element("h3", {}, "In OBS"),
+    element(
+      "ol",
+      { class: "steps" },
+      element("li", {}, "Settings → Stream: Service ", element("b", {}, "Custom…"), ", then Server and Stream Key as above."),
+      element("li", {}, "Settings → Output: Output Mode ", element("b", {}, "Advanced"), ", Streaming: Keyframe Interval ", element("b", {}, "2 s"), "."),
+      element("li", {}, "Start Streaming."),
+    ),
+    element("div", { class: "buttons" }, seen),
+  );
+  // Escape would throw the key away; a button has to be meant.
+  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  dialog.querySelector("#new-key").focus();
+  return new Promise((resolve) => dialog.addEventListener("close", resolve));
+}
+
+let snackTimer = 0;
+
+/** Say that something is done. */
+export function tell(text) {
+  const snack = document.getElementById("snack");
+  setText(snack, text);
+  clearTimeout(snackTimer);
+  snackTimer = setTimeout(() => setText(snack, ""), 6_000);
+}

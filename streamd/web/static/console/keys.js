@@ -1,0 +1,69 @@
+// The stream keys: who has one, what it is worth, when it was used; issue, rotate, revoke.
+
+import { element } from "../dom.js";
+import { cell, PagedTable, time } from "./list.js";
+
+const STATES = { active: "Active", revoked: "Revoked", expired: "Expired" };
+const TYPING_MS = 300;
+
+export class KeysView {
+  #table;
+  #acts;
+  #live;
+  #user = document.getElementById("keys-user");
+  #state = document.getElementById("keys-state");
+
+  /** @param live returns the live streams, as they are now */
+  constructor(client, acts, live) {
+    this.#acts = acts;
+    this.#live = live;
+    this.#table = new PagedTable("keys", {
+      load: (after) => client.get("/api/v1/keys", { user: this.#user.value.trim(), state: this.#state.value, newest_first: true, after }),
+      items: (page) => page.keys.map((key) => ({ ...key, isLive: this.#live().some((stream) => stream.key_id === key.id) })),
+      keyOf: (key) => key.id,
+      cellsOf: (key) => this.#cells(key),
+      empty: () =>
+        this.#user.value || this.#state.value !== "active"
+          ? ["No such key", "No stream key matches what is chosen above."]
+          : ["There is no stream key yet", "Whoever broadcasts needs one: issue the first."],
+    });
+    document.getElementById("issue").addEventListener("click", () => acts.issueKey());
+    let typing = 0;
+    this.#user.addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => this.refresh(), TYPING_MS);
+    });
+    this.#state.addEventListener("change", () => this.refresh());
+  }
+
+  /** Show the keys of one user, in whatever state. */
+  showUser(name) {
+    this.#user.value = name;
+    this.#state.value = "";
+  }
+
+  refresh() {
+    // A name that nobody can have finds nothing, and is not an error.
+    return this.#table.refresh();
+  }
+
+  #cells(key) {
+    const pill = element("span", { class: "pill", "data-level": key.isLive ? "live" : key.state }, key.isLive ? "Live" : STATES[key.state]);
+    const buttons = element("div", { class: "buttons" });
+    if (key.state === "active") {
+      const act = (label, run, isDangerous) =>
+        element("button", { class: `button small${isDangerous ? " danger-text" : ""}`, type: "button", "aria-label": `${label} the key ${key.id} of ${key.user}`, onclick: run }, label);
+      if (!key.replaced_by) buttons.append(act("Rotate", () => this.#acts.rotateKey(key)));
+      buttons.append(act("Revoke", () => this.#acts.revokeKey(key), true));
+    }
+    const why = key.revoke_reason || (key.replaced_by ? `replaced by ${key.replaced_by}` : "");
+    return [
+      cell("User", element("strong", {}, key.user)),
+      cell("Key", element("code", {}, key.id), key.label ? element("span", { class: "extra" }, key.label) : null),
+      cell("State", pill, why ? element("span", { class: "extra" }, why) : null),
+      cell("Last used", key.last_used_at ? time(key.last_used_at) : "never", key.last_used_address ? element("span", { class: "extra" }, key.last_used_address) : null),
+      cell("Expires", key.revoked_at ? "–" : key.expires_at ? time(key.expires_at) : "never"),
+      element("td", { class: "acts" }, buttons),
+    ];
+  }
+}

@@ -1,0 +1,43 @@
+// A muted look at a stream, as viewers see it: the endless MP4 of the public port, which needs no player but the
+// browser's own. It is a viewer like others, and is counted as one.
+
+import { element, setText } from "../dom.js";
+
+export class Preview {
+  #video = element("video", { muted: true, playsinline: true, autoplay: true });
+  #message = element("p", { role: "status" }, "Connecting…");
+
+  /** @param origin of the public port, as this browser reaches it */
+  constructor(name, origin) {
+    const video = this.#video;
+    // The attribute alone does not mute an element that a script has made.
+    video.muted = true;
+    video.setAttribute("aria-label", `Preview of ${name}, muted`);
+    this.root = element("div", { class: "preview" }, video, this.#message);
+    video.addEventListener("playing", () => this.#say("playing", ""));
+    video.addEventListener("ended", () => this.#say("ended", "The stream has ended"));
+    video.addEventListener("error", () => {
+      // No source is an error as well, and one of ours.
+      if (video.hasAttribute("src")) this.#say("error", `The preview does not play. It comes from ${origin}, which this browser has to reach; with a proxy or tunnel, set [http] public_url.`);
+    });
+    this.#say("connecting", "Connecting…");
+    video.src = `${origin}/live/${encodeURIComponent(name)}.mp4`;
+  }
+
+  /** Stop, and show nothing more of it. */
+  end(text) {
+    this.#video.removeAttribute("src");
+    this.#video.load();
+    this.#say("ended", text);
+  }
+
+  remove() {
+    this.end("");
+    this.root.remove();
+  }
+
+  #say(state, text) {
+    this.root.dataset.state = state;
+    setText(this.#message, text);
+  }
+}

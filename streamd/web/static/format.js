@@ -1,0 +1,71 @@
+// Numbers, times and codecs as people read them.
+
+const DIGITS = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DATE_TIME = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const WHOLE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
+
+function scaled(value, units, step) {
+  let unit = 0;
+  while (value >= step && unit < units.length - 1) {
+    value /= step;
+    unit += 1;
+  }
+  return `${DIGITS.format(value)} ${units[unit]}`;
+}
+
+/** "5.9 Mb/s". */
+export function bitrate(bps) {
+  return scaled(bps, ["b/s", "kb/s", "Mb/s", "Gb/s"], 1000);
+}
+
+/** "312 MB". */
+export function size(bytes) {
+  return scaled(bytes, ["B", "KB", "MB", "GB"], 1024);
+}
+
+export function count(number, one, many = `${one}s`) {
+  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+}
+
+/** "12:03:10" of today, "12 Mar, 12:03" of another day. */
+export function when(iso) {
+  const date = new Date(iso);
+  return date.toDateString() === new Date().toDateString() ? TIME.format(date) : DATE_TIME.format(date);
+}
+
+/** All of a time, for whoever points at it. */
+export function whenWhole(iso) {
+  return WHOLE.format(new Date(iso));
+}
+
+const CODECS = [
+  [/^avc[13]/, "H.264"],
+  [/^(hvc1|hev1)/, "HEVC"],
+  [/^av01/, "AV1"],
+  [/^vp09/, "VP9"],
+  [/^vp08/, "VP8"],
+  [/^mp4a\.(6b|69|40\.34)/i, "MP3"],
+  [/^mp4a/, "AAC"],
+  [/^opus/i, "Opus"],
+  [/^flac/i, "FLAC"],
+  [/^ac-3/, "AC-3"],
+  [/^ec-3/, "E-AC-3"],
+];
+
+/** "H.264 + AAC" of RFC 6381 codecs. */
+export function codecs(list) {
+  return list.map((codec) => CODECS.find(([pattern]) => pattern.test(codec))?.[1] ?? codec).join(" + ");
+}
+
+/** "1080p60"; empty without a picture. */
+export function picture({ width, height, frame_rate: rate }) {
+  if (!height) return "";
+  // A phone's upright picture is named by its short side, too.
+  return `${Math.min(width, height)}p${rate > 31 ? Math.round(rate) : ""}`;
+}
+
+/** "Lavf62.12.102" of "FMLE/3.0 (compatible; Lavf62.12.102)": most encoders say first that they are like Adobe's. */
+export function encoderName(flashVersion) {
+  return /^FMLE\/[\d.]+ \(compatible; (?!FMSc)([^)]+)\)$/.exec(flashVersion)?.[1] ?? flashVersion;
+}

@@ -1,0 +1,43 @@
+// How well a stream arrives, in words and a colour that says the same.
+
+import { element, KeyedList, setText } from "./dom.js";
+
+export const STATUS = {
+  good: "Healthy",
+  ok: "Fair",
+  bad: "Poor",
+  no_data: "No media",
+};
+
+/** A label that shows the health of a stream. */
+export class HealthBadge {
+  root = element("span", { class: "pill" });
+
+  update({ status }) {
+    this.root.dataset.level = status;
+    setText(this.root, STATUS[status] ?? status);
+  }
+}
+
+/** What is wrong, and what to change. */
+export class Findings {
+  root = element("ul", { class: "findings" });
+  #list = new KeyedList(this.root, (finding) => finding.code, () => {
+    const message = element("strong");
+    const advice = element("span");
+    const root = element("li", {}, message, " ", advice);
+    return {
+      root,
+      update(finding) {
+        root.dataset.level = finding.severity;
+        setText(message, finding.message);
+        setText(advice, finding.advice);
+      },
+    };
+  });
+
+  update({ findings }) {
+    this.#list.show(findings);
+    this.root.hidden = findings.length === 0;
+  }
+}

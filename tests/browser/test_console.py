@@ -1,0 +1,206 @@
+"""The operator's console in Chromium, on a real server with real broadcasts: clicked through as an operator would."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, viewer
+from tests.support.publisher import publish
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+    from tests.support.axe import Axe
+    from tests.support.server import LiveServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+
+VIEWS = ("live", "keys", "users", "audit", "server")
+# What an operator is promised, and what a loaded machine may add to it.
+DARK_MS_MAX = 1_000 + 4_000
+
+
+@asynccontextmanager
+async def console(
+    server: LiveServer, browser: Browser, size: tuple[int, int] = DESKTOP, scheme: Scheme = "dark"
+) -> AsyncIterator[Viewer]:
+    """A console that is signed in."""
+    async with viewer(browser, size, scheme) as operator:
+        await operator.open(server.admin_url)
+        await operator.page.fill("#token", server.admin_token)
+        await operator.page.click("#sign-in button")
+        await operator.page.wait_for_selector("body[data-state=signed-in][data-connection=live]")
+        yield operator
+        assert operator.errors == []
+
+
+async def go_to(operator: Viewer, view: str) -> None:
+    await operator.page.click(f"#tabs a[href='#/{view}']")
+    await operator.page.wait_for_selector(f"#{view}:not([hidden])")
+
+
+async def issue_key(operator: Viewer, user: str) -> str:
+    """Issue a key by hand, and return what the console shows this once."""
+    page = operator.page
+    await go_to(operator, "keys")
+    await page.click("#issue")
+    await page.get_by_label("User", exact=True).fill(user)
+    await page.get_by_role("button", name="Issue the key").click()
+    stream_key = await page.input_value("#new-key")
+    await page.get_by_role("button", name="I have saved it").click()
+    await page.wait_for_selector("dialog", state="detached")
+    return stream_key
+
+
+async def test_a_key_from_its_issue_to_its_end(live_server: LiveServer, browser: Browser) -> None:
+    """Issue in the console, broadcast, watch in a second page, revoke: every page tells the truth."""
+    async with console(live_server, browser) as operator, viewer(browser) as watching:
+        page = operator.page
+        stream_key = await issue_key(operator, "alice")
+        live_server.secrets.add(stream_key.rpartition("_")[2])
+        assert stream_key not in await page.content(), "the key is shown once"
+        with publish(live_server.rtmp_url, stream_key):
+            await go_to(operator, "live")
+            await page.wait_for_selector("[data-stream=alice]", timeout=20_000)
+            await watching.open(f"{live_server.http_url}/watch/alice")
+            await watching.wait_for_state("playing", 20)
+            await page.get_by_role("button", name="Preview of alice").click()
+            await page.wait_for_selector(".preview[data-state=playing]", timeout=20_000)
+            await page.wait_for_function("document.querySelector('.preview video').currentTime > 1")
+            assert await page.evaluate("document.querySelector('.preview video').muted")
+            facts = await page.inner_text("[data-stream=alice]")
+            for fact in ("H.264 + AAC", "360p", "Mb/s", stream_key.split("_")[1]):
+                assert fact in facts
+
+            await page.get_by_role("button", name="Revoke key of alice").click()
+            dialog = page.get_by_role("dialog", name="Revoke the key of alice?")
+            assert "alice – live for" in await dialog.inner_text()
+            await dialog.get_by_label("Reason").fill("tested")
+            await dialog.get_by_role("button", name="Revoke, and end the stream").click()
+            await page.wait_for_selector("[data-stream=alice][data-dark]", timeout=DARK_MS_MAX)
+            assert await page.get_attribute("[data-stream=alice] .preview", "data-state") == "ended"
+            assert not await page.get_attribute("[data-stream=alice] video", "src")
+            await watching.wait_for_state("ended", 15)
+        await go_to(operator, "audit")
+        await page.fill("#audit-search", "TESTED")
+        await page.wait_for_selector("#audit-rows tr:only-child")
+        assert "Key revoked" in await page.inner_text("#audit-rows")
+
+
+async def test_a_stream_that_another_one_revokes_goes_dark_by_itself(live_server: LiveServer, browser: Browser) -> None:
+    key = live_server.issue_key("alice")
+    async with console(live_server, browser) as operator:
+        with publish(live_server.rtmp_url, key):
+            await operator.page.wait_for_selector("[data-stream=alice]", timeout=20_000)
+            live_server.revoke(key.split("_")[1])
+            await operator.page.wait_for_selector("[data-stream=alice][data-dark]", timeout=DARK_MS_MAX)
+        # It is left to be read for a while, and then nobody is live.
+        await operator.page.wait_for_selector("[data-stream=alice]", state="detached", timeout=20_000)
+        assert "Nobody is live" in await operator.page.inner_text("#live-notice")
+
+
+async def test_keys_and_users_are_rotated_suspended_and_restored(live_server: LiveServer, browser: Browser) -> None:
+    old_id = live_server.issue_key("alice").split("_")[1]
+    async with console(live_server, browser) as operator:
+        page = operator.page
+        await go_to(operator, "keys")
+        await page.get_by_role("button", name=f"Rotate the key {old_id}").click()
+        await page.get_by_role("button", name="Rotate the key", exact=True).click()
+        new_id = (await page.input_value("#new-key")).split("_")[1]
+        await page.get_by_role("button", name="I have saved it").click()
+        await page.wait_for_selector(f"#keys-rows :text('{new_id}')")
+        await page.wait_for_selector(f"#keys-rows :text('{old_id}')", state="detached")
+        await page.select_option("#keys-state", "revoked")
+        await page.wait_for_selector(f"#keys-rows :text('{old_id}')")
+
+        await go_to(operator, "users")
+        await page.get_by_role("button", name="Suspend alice").click()
+        await page.get_by_role("button", name="Suspend", exact=True).click()
+        await page.get_by_role("button", name="Restore alice").click()
+        assert live_server.get("/api/v1/streams/alice")[0] == 410
+        await page.get_by_role("button", name="Restore", exact=True).click()
+        await page.get_by_role("button", name="Suspend alice").wait_for()
+        assert live_server.get("/api/v1/streams/alice")[0] == 404
+
+
+async def test_what_goes_wrong_is_said_where_it_was_asked(live_server: LiveServer, browser: Browser) -> None:
+    async with console(live_server, browser) as operator:
+        page = operator.page
+        await go_to(operator, "keys")
+        await page.click("#issue")
+        await page.get_by_label("User", exact=True).fill("alice")
+        await page.get_by_label("Label").fill("line \u2028 break")
+        await page.get_by_role("button", name="Issue the key").click()
+        await page.wait_for_selector("dialog .form-error:not(:empty)")
+        assert "label" in await page.inner_text("dialog .form-error")
+        await page.keyboard.press("Escape")
+        await page.wait_for_selector("dialog", state="detached")
+
+
+class TestSigningIn:
+    async def test_a_wrong_token_is_refused(self, live_server: LiveServer, browser: Browser) -> None:
+        async with viewer(browser) as operator:
+            await operator.open(live_server.admin_url)
+            await operator.page.fill("#token", "wrong")
+            await operator.page.keyboard.press("Enter")
+            await operator.page.wait_for_selector("#sign-in-error:not(:empty)")
+            assert await operator.page.inner_text("#sign-in-error") == "That is not the admin token."
+
+    async def test_it_lasts_over_a_reload_and_ends_by_signing_out(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        async with console(live_server, browser) as operator:
+            page = operator.page
+            await page.reload()
+            await page.wait_for_selector("body[data-state=signed-in]")
+            stored = await page.evaluate("JSON.stringify([sessionStorage, localStorage, document.cookie])")
+            assert live_server.admin_token not in stored
+            await page.click("#sign-out")
+            await page.wait_for_selector("body[data-state=signed-out]")
+            await page.reload()
+            await page.wait_for_selector("body[data-state=signed-out]")
+            assert all(live_server.admin_token not in request for request in operator.requests)
+
+
+async def test_a_server_that_is_gone_is_said_to_be(live_server: LiveServer, browser: Browser) -> None:
+    async with console(live_server, browser) as operator:
+        live_server.stop()
+        await operator.page.wait_for_selector("body[data-connection=lost]")
+        assert "lost" in await operator.page.inner_text("#stale")
+
+
+async def test_charts_are_drawn(live_server: LiveServer, browser: Browser) -> None:
+    async with console(live_server, browser) as operator:
+        await go_to(operator, "server")
+        await operator.page.wait_for_selector(".chart canvas", timeout=20_000)
+        assert await operator.page.locator(".chart canvas").count() == 6
+        label = await operator.page.locator(".chart-canvas").nth(5).get_attribute("aria-label")
+        assert label is not None
+        assert label.startswith("Memory over the last hour: now ")
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+async def test_every_view_is_accessible_and_fits_the_window(
+    live_server: LiveServer, browser: Browser, axe: Axe, size: tuple[int, int], scheme: Scheme
+) -> None:
+    key = live_server.issue_key("alice", label="main")
+    async with viewer(browser, size, scheme) as visitor:
+        await visitor.open(live_server.admin_url)
+        await visitor.page.wait_for_selector("#sign-in")
+        assert await axe.violations(visitor.page) == []
+    with publish(live_server.rtmp_url, key):
+        async with console(live_server, browser, size, scheme) as operator:
+            page = operator.page
+            await page.wait_for_selector("[data-stream=alice]", timeout=20_000)
+            for view in VIEWS:
+                await go_to(operator, view)
+                await page.wait_for_selector(f"#{view} :is(.stream, tbody tr, canvas)", timeout=20_000)
+                assert await axe.violations(page) == [], view
+                assert await page.evaluate("document.documentElement.scrollWidth") <= size[0], view
+            await go_to(operator, "keys")
+            await page.click("#keys-rows .danger-text")
+            assert await axe.violations(page) == [], "the question before a revocation"

@@ -1,0 +1,28 @@
+"""The operator's console over stand-ins, for tests of what stands beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamd.clock import Clock, SystemClock
+from streamd.history import History
+from streamd.metrics import Metrics
+from streamd.web.console import Console
+
+if TYPE_CHECKING:
+    from streamd.keys.service import KeyService
+    from streamd.web.live_streams import LiveStreams
+
+
+def console_of(
+    keys: KeyService, streams: LiveStreams, *, clock: Clock | None = None, metrics: Metrics | None = None
+) -> Console:
+    """A console of these keys and streams, whose public port is 8080."""
+    clock = clock or SystemClock()
+    return Console(
+        clock=clock,
+        streams=streams,
+        history=History(metrics or Metrics(), clock),
+        revision=lambda: keys.revision,
+        public_origin=lambda hostname: f"http://{hostname}:8080",
+    )
