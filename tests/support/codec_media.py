@@ -59,21 +59,7 @@ class AudioTrack:
     frequency_hz: int = 440
 
 
-@contextlib.contextmanager
-def _usual_scheduling() -> Iterator[None]:
-    """Undo what SVT-AV1 does as root: it makes the calling thread a SCHED_FIFO one, which starves the machine."""
-    if not hasattr(os, "sched_getscheduler"):
-        yield
-        return
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, policy, parameters)
-
-
 @functools.cache
-@_usual_scheduling()
 def encoded(
     video: tuple[VideoTrack, ...] = (VideoTrack(),), audio: tuple[AudioTrack, ...] = (AudioTrack(),), seconds: int = 4
 ) -> tuple[FlvTag, ...]:
