@@ -82,9 +82,21 @@ class Answer:
         head: Status line and header fields as HTTP/1.1 writes them, without the empty line that ends them, so that a
             door can add its own.
         encoded: What a door's encoder has made of it last; nobody else looks inside.
+        body_file: File descriptor of a file with the body, where a door has made one.
+        times_sent: How often a door has looked for that file in vain.
     """
 
-    __slots__ = ("body", "body_bytes", "encoded", "head", "headers", "status")
+    __slots__ = (
+        "__weakref__",
+        "body",
+        "body_bytes",
+        "body_file",
+        "encoded",
+        "head",
+        "headers",
+        "status",
+        "times_sent",
+    )
 
     def __init__(self, status: HTTPStatus, headers: Headers, body: Body = ()) -> None:
         self.status = status
@@ -92,6 +104,8 @@ class Answer:
         self.body = body
         self.body_bytes = sum(map(len, body))
         self.encoded: tuple[object, Body] = (None, ())
+        self.body_file: int | None = None
+        self.times_sent = 0
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
         self.head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{fields}".encode("latin-1")
 
@@ -310,10 +324,10 @@ def _ranged(request: MediaRequest, resource: Resource, whole: Answer, max_age_s:
         ("Accept-Ranges", "bytes"),
         *_validators(resource, max_age_s),
     )
-    return Answer(HTTPStatus.PARTIAL_CONTENT, headers, _cut(resource.buffers, start, stop))
+    return Answer(HTTPStatus.PARTIAL_CONTENT, headers, cut(resource.buffers, start, stop))
 
 
-def _cut(buffers: tuple[bytes, ...], start: int, stop: int) -> Body:
+def cut(buffers: Body, start: int, stop: int) -> Body:
     """Take bytes ``start`` to ``stop`` of a list of buffers without copying them."""
     pieces: list[bytes | memoryview] = []
     offset = 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.delivery.answer import METHODS, Answer, MediaRequest
 from streamd.delivery.answer_encoder import AnswerEncoder
+from streamd.delivery.body_file import BodyFiles
 from streamd.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser
 from streamd.delivery.lookup import MediaLookup
 from streamd.delivery.media_path import parse_media_path
@@ -101,6 +102,7 @@ class MediaDoor:
         lookup: Answers requests for HLS.
         push_lookup: Answers requests for pushed streams.
         encoder: Adds to answers what is the door's.
+        body_files: Bodies that many viewers want, for the kernel to send.
         now: Reads the loop time.
     """
 
@@ -118,6 +120,7 @@ class MediaDoor:
         self.lookup = MediaLookup(registry, is_taken_down)
         self.push_lookup = PushLookup(registry, is_taken_down)
         self.encoder = AnswerEncoder(clock)
+        self.body_files = BodyFiles()
         self.now = clock.monotonic
         self._parse = HeadParser(self.options.head).parse
         self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import os
+import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-from streamd.delivery.answer import Answer
+from streamd.delivery.answer import Answer, cut
 from streamd.delivery.answer_encoder import Persistence
 from streamd.delivery.http_request import BadRequestError, find_head, skip_empty_line
 
 if TYPE_CHECKING:
-    from streamd.delivery.answer import MediaRequest
+    from streamd.delivery.answer import Body, MediaRequest
     from streamd.delivery.door import MediaDoor, ReadRequest
     from streamd.delivery.lookup import Blocked
     from streamd.delivery.push_lookup import PushFanout
@@ -74,6 +76,7 @@ class ViewerConnection(asyncio.Protocol):
         "_progress_at",
         "_request",
         "_sending_at",
+        "_socket_fd",
         "_subscription",
         "_taken_bytes",
         "_transport",
@@ -91,6 +94,8 @@ class ViewerConnection(asyncio.Protocol):
         self._unanswered = b""
         self._is_in_head = False
         self._is_half_closed = False
+        # For the kernel's sendfile; None where TLS is between it and the viewer.
+        self._socket_fd: int | None = None
         self._persistence = Persistence.IMPLIED
         # What waits.
         self._request: MediaRequest | None = None
@@ -110,6 +115,9 @@ class ViewerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None and transport.get_extra_info("sslcontext") is None:
+            self._socket_fd = raw.fileno()
         self._transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
@@ -371,8 +379,36 @@ class ViewerConnection(asyncio.Protocol):
         buffers = self._door.encoder.encode(answer, persistence, self._door.now())
         if len(buffers) == 1:
             self._transport.write(buffers[0])
-        else:
+        elif (file := self._door.body_files.find(answer)) is None or not self._send_file(buffers, file):
             self._transport.writelines(buffers)
+
+    def _send_file(self, buffers: Body, file: int) -> bool:
+        """Hand head and body to the kernel without copying the body; what it does not take is written as ever.
+
+        Returns:
+            Whether it is under way; else nothing is sent.
+        """
+        transport, fd = self._transport, self._socket_fd
+        # The kernel has taken all that came before; nothing may overtake it.
+        if fd is None or transport.get_write_buffer_size() or transport.is_closing():
+            return False
+        head, *body = buffers
+        size = sum(map(len, body))
+        try:
+            sent = _send_head(fd, head)
+        except OSError:
+            # The transport will find out by itself, and say so where that belongs.
+            return False
+        if sent < len(head):
+            transport.writelines((memoryview(head)[sent:], *body))
+            return True
+        try:
+            sent = os.sendfile(fd, file, 0, size)
+        except OSError:
+            sent = 0
+        if sent < size:
+            transport.writelines(cut(tuple(body), sent, size))
+        return True
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer what cannot be read, and close."""
@@ -403,3 +439,13 @@ class ViewerConnection(asyncio.Protocol):
         self._unanswered = b""
         self._let_go()
         self._transport.abort()
+
+
+def _send_head(fd: int, head: bytes | memoryview) -> int:
+    """Have the kernel take what it can of ``head``, and keep it for the body's first packet; returns how much."""
+    # The transport has no flags to write with. The socket object only borrows the descriptor.
+    borrowed = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        return borrowed.send(head, socket.MSG_MORE)
+    finally:
+        borrowed.detach()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from streamd.delivery.body_file import SENT_BEFORE
 from tests.support.doors import (
     LOOPS,
     SUSPENDED,
@@ -248,6 +250,38 @@ def test_who_only_asks_no_more_still_gets_all_of_it(loop: str) -> None:
             assert len((await client.response()).body) == 16_000_000
             assert (await client.response()).status == 200
             assert await client.rest() == b""
+
+    LOOPS[loop](main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("payload_bytes", [20_000, 2_000_000], ids=["taken at once", "taken bit by bit"])
+def test_a_popular_segment_is_the_same_for_all(payload_bytes: int, loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = os.sendfile
+    by_kernel: list[int] = []
+
+    def counted(out_fd: int, in_fd: int, offset: int, count: int) -> int:
+        by_kernel.append(count)
+        return send(out_fd, in_fd, offset, count)
+
+    monkeypatch.setattr(os, "sendfile", counted)
+
+    async def main() -> None:
+        stream = StandInStream(payload_bytes=payload_bytes)
+        async with open_doors(StandInRegistry({"demo": stream})) as doors, Client.connected(doors.thin_port) as client:
+            whole = None
+            for _ in range(SENT_BEFORE + 1):
+                async with Client.connected(doors.thin_port) as other:
+                    await other.send(request(SEGMENT))
+                    response = await other.response()
+                assert whole in (None, response.body)
+                whole = response.body
+            # From here on the kernel sends a file, in order with all else that is asked.
+            await client.send(request(SEGMENT) + request(INIT) + request(SEGMENT) + request(SEGMENT) + request(PART))
+            bodies = [(await client.response()).body for _ in range(5)]
+            assert bodies[0] == bodies[2] == bodies[3] == whole
+            assert (bodies[1].startswith(b"ftyp"), len(bodies[4])) == (True, payload_bytes)
+            assert len(whole or b"") in by_kernel
 
     LOOPS[loop](main())
 
