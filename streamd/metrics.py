@@ -114,9 +114,6 @@ class Metrics:
             ["code"],
             registry=r,
         )
-        self.demuxer_reopened_total = Counter(
-            "streamd_demuxer_reopened_total", "Demuxers opened anew in a running stream.", registry=r
-        )
         self.parts_total = Counter("streamd_parts_total", "Parts made.", registry=r)
         self.part_delay_seconds = Histogram(
             "streamd_part_delay_seconds",

@@ -54,7 +54,7 @@ NEIGHBOURS = {
 }
 
 # libav is loaded, and its types known, in these files only.
-AV_FILES = {"media/demux.py", "media/cmaf_header.py", "media/picture.py", "demo.py", "testcard.py"}
+AV_FILES = {"media/probe.py", "media/cmaf_header.py", "media/picture.py", "demo.py", "testcard.py"}
 
 # The test card is a client in a process of its own and paces itself; a new SQLite file is opened in a thread, which
 # sleeps between tries. ruff's banned-api says that neither reads a clock.
@@ -217,7 +217,7 @@ SOUND = [
         "import struct\nfrom streamd.errors import ChunkError\nfrom streamd.rtmp.message import Message",
     ),
     ("hls/playlist.py", "from datetime import datetime\nfrom fractions import Fraction"),
-    ("media/demux.py", "import av\nfrom streamd.flv import tag\nfrom streamd.media.packet import Track"),
+    ("media/probe.py", "import av\nfrom streamd.flv import tag\nfrom streamd.media.packet import Track"),
     (
         "live/stream.py",
         "import asyncio\nfrom streamd.packager import segmenter\nasync def run() -> None: ...",

@@ -57,7 +57,7 @@ class TrackRun:
     """Presentation minus decode time in ticks, signed 32 bits."""
     sync: Sequence[bool]
     """Whether a decoder can start at the sample."""
-    payloads: Sequence[bytes]
+    payloads: Sequence[bytes | memoryview]
     """The samples' bytes."""
 
 
@@ -81,7 +81,7 @@ def write_chunk(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
     # 8.8.7.1, default-base-is-moof: "the base-data-offset for this track fragment is the position
     # of the first byte of the enclosing Movie Fragment Box"; the samples begin after mdat's header.
     data_offset = moof_bytes + 8
-    parts = [box_header(b"moof", moof_bytes - 8), mfhd]
+    parts: list[bytes | memoryview] = [box_header(b"moof", moof_bytes - 8), mfhd]
     for track, run_sizes in zip(tracks, sizes, strict=True):
         parts.append(track.write(data_offset))
         data_offset += sum(run_sizes)

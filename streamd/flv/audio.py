@@ -11,6 +11,7 @@ from typing import NamedTuple
 from streamd.errors import FlvError
 from streamd.flv.codec import AAC, MP3, fourcc_bytes
 from streamd.flv.enhanced import MultitrackType, TrackBody, one_track, read_fourcc, read_mod_ex, read_tracks
+from streamd.flv.frame import FrameHead
 
 _SOUND_FORMAT_MP3 = 2
 _SOUND_FORMAT_EX_HEADER = 9
@@ -133,6 +134,17 @@ def single_track(payload: bytes, packet: AudioPacket) -> bytes:
     if is_single:
         return payload
     return _header(packet.packet_type, packet.codec, packet.track_id) + payload[packet.start : packet.end]
+
+
+def frame_heads(codec: str, track_id: int) -> dict[bytes, FrameHead]:
+    """List how the frames of a track can begin after ``single_track``, and what that says of them.
+
+    Args:
+        codec: FourCC.
+        track_id: Multitrack id.
+    """
+    first = _header(AudioPacketType.CODED_FRAMES, codec, track_id)
+    return {first: FrameHead(len(first))}
 
 
 def sequence_header(codec: str, track_id: int, record: bytes) -> bytes:

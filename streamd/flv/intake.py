@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,15 +21,14 @@ from streamd.errors import CodecConfigError, FlvError, UnsupportedCodecError
 from streamd.flv import audio, video
 from streamd.flv.audio import AudioPacket, AudioPacketType, parse_audio
 from streamd.flv.codec import (
-    AAC,
     AUDIO_CODECS,
     CODECS_WITHOUT_HEADER,
-    H264,
     VIDEO_CODECS,
     CodecConfig,
     canonical_record,
     parse_config,
 )
+from streamd.flv.frame import FrameHead, head_sizes
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.tag import FlvTag, TagType
 from streamd.flv.video import FrameType, VideoPacket, VideoPacketType, parse_video
@@ -128,13 +128,6 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
-    """Give these tags to the demuxer that is open, or being opened."""
-
-    tags: tuple[FlvTag, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Split:
     """The message carries several tracks: receive each of these tags in its place."""
 
@@ -151,22 +144,15 @@ class Drop:
     """What a log line should add: the codec, or what is malformed."""
 
 
-Action: TypeAlias = Hold | Open | Feed | Split | Drop
+Action: TypeAlias = FlvTag | Hold | Open | Split | Drop
+"""A tag is the frame to give to the demuxer that is open, or being opened: most often the very one that came."""
 
 _Key: TypeAlias = tuple[TagType, int]
 """A track: its kind and its multitrack id."""
 
 _HOLD = Hold()
-_MAIN_VIDEO: _Key = (TagType.VIDEO, 0)
-_MAIN_AUDIO: _Key = (TagType.AUDIO, 0)
-# How the frames of almost all encoders begin: frame type and codec id, AVCPacketType 1; AAC, AACPacketType 1.
-_PLAIN_HEADS = {
-    b"\x17\x01": (_MAIN_VIDEO, H264),
-    b"\x27\x01": (_MAIN_VIDEO, H264),
-    b"\x37\x01": (_MAIN_VIDEO, H264),
-    b"\xaf\x01": (_MAIN_AUDIO, AAC),
-}
-_PLAIN_HEADER_BYTES = 5
+# The high bytes of a composition time within a minute of zero.
+_SMALL_COMPOSITION_TIMES = (0x00, 0xFF)
 # The first byte of a multitrack header, without the frame type.
 _VIDEO_MULTITRACK_MASK = 0x8F
 _VIDEO_MULTITRACK = 0x80 | VideoPacketType.MULTITRACK
@@ -183,8 +169,8 @@ _KEYFRAMES_TOGETHER_MS = 100
 class Intake:
     """The gate of one publisher.
 
-    Feed it every tag in order and do what it answers. Demuxing may lag behind: after ``Open`` it answers ``Feed``
-    at once, and the owner queues those tags until the demuxer is open.
+    Feed it every tag in order and do what it answers. Demuxing may lag behind: after ``Open`` it lets frames through
+    at once, and the owner queues those until the demuxer is open.
 
     Attributes:
         metadata: What the publisher's last onMetaData claims; the owner sets it.
@@ -204,7 +190,8 @@ class Intake:
         # Those that the demuxer was opened with; empty while none is open.
         self._opened: dict[_Key, TrackHeader] = {}
         self._tracks_differ = False
-        self._plain_heads: dict[bytes, _Key] = {}
+        self._frame_heads: dict[bytes, tuple[_Key, FrameHead]] = {}
+        self._frame_head_sizes: tuple[int, ...] = ()
         self._was_open = False
         self._tags_since_open = 0
         # Tracks that had a frame since the last roll call, and since when others have had none.
@@ -222,7 +209,7 @@ class Intake:
         if self._tags_since_open % _ROLL_CALL_TAGS == 0 and self._opened:
             self._call_roll(tag.timestamp_ms)
         if self._is_plain_frame(tag):
-            return Feed((tag,))
+            return tag
         if not tag.payload:
             return self._drop(DropReason.EMPTY)
         try:
@@ -234,11 +221,6 @@ class Intake:
             return self._drop(DropReason.MALFORMED, str(exc))
         return self._drop(DropReason.SCRIPT)
 
-    def restart(self) -> None:
-        """Forget the demuxer that was open: it failed. The next keyframe asks for another one."""
-        self._close()
-        self._start_waiting()
-
     def refuse(self, header: TrackHeader) -> None:
         """Do without a track whose header the demuxer does not take, until it has another; the demuxer did not open."""
         key = (header.kind, header.track_id)
@@ -248,19 +230,23 @@ class Intake:
         self._start_waiting()
 
     def _is_plain_frame(self, tag: FlvTag) -> bool:
-        """Say whether a tag is a frame in an older header of a track that is open: nearly every one is.
+        """Say whether a tag is a frame of a track that is open, by its first bytes: nearly every one is.
 
         The way round, with the header read in full, comes to the same, and takes four times as long.
         """
         payload = tag.payload
-        key = self._plain_heads.get(payload[:2])
-        if key is None or key[0] != tag.tag_type or len(payload) <= _PLAIN_HEADER_BYTES:
-            return False
-        # The high byte of a composition time within a minute of zero.
-        if key is _MAIN_VIDEO and payload[2] not in (0x00, 0xFF):
-            return False
-        self._present.add(key)
-        return True
+        for size in self._frame_head_sizes:
+            known = self._frame_heads.get(payload[:size])
+            if known is None:
+                continue
+            key, head = known
+            if key[0] != tag.tag_type or len(payload) <= head.body_at:
+                return False
+            if head.composition_time_at and payload[head.composition_time_at] not in _SMALL_COMPOSITION_TIMES:
+                return False
+            self._present.add(key)
+            return True
+        return False
 
     # What a tag is.
 
@@ -405,14 +391,14 @@ class Intake:
             self._gone.discard(key)
             self._compare_tracks()
         if not self._tracks_differ:
-            return Feed((tag,))
+            return tag
         # The tracks are not those of the demuxer that is open.
         lead = self._lead()
         if can_start and lead in (key, None) and self._tags_since_open >= self._limits.reopen_tags_min:
             self._close()
             return self._receive_while_closed(tag, key, can_start=True)
         if self._headers[key] == self._opened.get(key):
-            return Feed((tag,))
+            return tag
         if key[0] is TagType.AUDIO and self._has_waited(tag, self._limits.keyframe_wait_ms):
             self._close()
             return self._open(((key, tag),))
@@ -468,7 +454,7 @@ class Intake:
         """Have no demuxer open; what comes next is held until another one can be."""
         self._opened = {}
         self._tracks_differ = False
-        self._plain_heads = {}
+        self._know_frame_heads({})
         self._forget_held()
         # Sound can go on anywhere, pictures with a keyframe alone.
         self._started = {key for key in self._started if key[0] is TagType.AUDIO}
@@ -481,10 +467,19 @@ class Intake:
         """Note whether the tracks are those of the demuxer that is open; if not, waiting for a keyframe begins."""
         differed = self._tracks_differ
         self._tracks_differ = {key: self._headers[key] for key in self._started} != self._opened
-        open_codecs = {} if self._tracks_differ else {key: header.codec for key, header in self._opened.items()}
-        self._plain_heads = {head: key for head, (key, codec) in _PLAIN_HEADS.items() if open_codecs.get(key) == codec}
+        self._know_frame_heads({} if self._tracks_differ else self._opened)
         if self._tracks_differ and not differed:
             self._start_waiting()
+
+    def _know_frame_heads(self, tracks: Mapping[_Key, TrackHeader]) -> None:
+        """Let the frames of these tracks through by their first bytes; not of those whose every frame is a header."""
+        self._frame_heads = {
+            first: (key, head)
+            for key, header in tracks.items()
+            if header.codec not in CODECS_WITHOUT_HEADER
+            for first, head in frame_heads(header).items()
+        }
+        self._frame_head_sizes = head_sizes(self._frame_heads)
 
     def _call_roll(self, timestamp_ms: int) -> None:
         """Find out which of the open tracks have stopped while others go on."""
@@ -545,6 +540,12 @@ class Intake:
     def _drop(self, reason: DropReason, detail: str = "") -> Drop:
         self.drops[reason] += 1
         return Drop(reason, detail)
+
+
+def frame_heads(header: TrackHeader) -> dict[bytes, FrameHead]:
+    """List how the tags of a track's frames can begin as the gate lets them through, and what that says of them."""
+    list_heads = video.frame_heads if header.kind is TagType.VIDEO else audio.frame_heads
+    return list_heads(header.codec, header.track_id)
 
 
 def has_multitrack_header(tag: FlvTag) -> bool:

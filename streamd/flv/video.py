@@ -11,6 +11,7 @@ from typing import NamedTuple
 from streamd.errors import FlvError
 from streamd.flv.codec import H264, HEVC, fourcc_bytes
 from streamd.flv.enhanced import MultitrackType, TrackBody, one_track, read_fourcc, read_mod_ex, read_tracks
+from streamd.flv.frame import COMPOSITION_TIME_BYTES, FrameHead, read_composition_time
 
 _IS_EX_HEADER = 0x80
 _FRAME_TYPE = 0x70
@@ -29,7 +30,6 @@ _LEGACY_CODECS = {
 }
 # Frame type, packet type and the 24 bits of composition time.
 _AVC_HEADER_BYTES = 5
-_COMPOSITION_TIME_BYTES = 3
 # "if ((videoFourCc == Avc1) || (videoFourCc == Hvc1) || (videoFourCc == Vvc1))": those that reorder frames.
 _CODECS_WITH_COMPOSITION_TIME = frozenset({H264, HEVC, "vvc1"})
 
@@ -110,7 +110,7 @@ def parse_video(payload: bytes) -> list[VideoPacket]:
     if payload[1] >= len(_AVC_PACKET_TYPES):
         raise FlvError(f"AVCPacketType {payload[1]}")
     packet_type = _AVC_PACKET_TYPES[payload[1]]
-    composition_time_ms = _composition_time(payload, 2)
+    composition_time_ms = read_composition_time(payload, 2)
     return [
         VideoPacket(frame_type, packet_type, codec, 0, composition_time_ms, 0, _AVC_HEADER_BYTES, end),
     ]
@@ -142,17 +142,11 @@ def _packet(
     codec, track_id, start, end = track
     composition_time_ms = 0
     if packet_type == VideoPacketType.CODED_FRAMES and codec in _CODECS_WITH_COMPOSITION_TIME:
-        if end - start < _COMPOSITION_TIME_BYTES:
+        if end - start < COMPOSITION_TIME_BYTES:
             raise FlvError("coded frames without their composition time")
-        composition_time_ms = _composition_time(payload, start)
-        start += _COMPOSITION_TIME_BYTES
+        composition_time_ms = read_composition_time(payload, start)
+        start += COMPOSITION_TIME_BYTES
     return VideoPacket(frame_type, packet_type, codec, track_id, composition_time_ms, offset_ns, start, end)
-
-
-def _composition_time(payload: bytes, offset: int) -> int:
-    """Read a SI24."""
-    value = payload[offset] << 16 | payload[offset + 1] << 8 | payload[offset + 2]
-    return value - 0x100_0000 if value & 0x80_0000 else value
 
 
 def single_track(payload: bytes, packet: VideoPacket) -> bytes:
@@ -175,8 +169,31 @@ def single_track(payload: bytes, packet: VideoPacket) -> bytes:
         return payload
     body = payload[packet.start : packet.end]
     if packet.packet_type == VideoPacketType.CODED_FRAMES and packet.codec in _CODECS_WITH_COMPOSITION_TIME:
-        body = packet.composition_time_ms.to_bytes(_COMPOSITION_TIME_BYTES, "big", signed=True) + body
+        body = packet.composition_time_ms.to_bytes(COMPOSITION_TIME_BYTES, "big", signed=True) + body
     return _extended(packet.frame_type, packet.packet_type, packet.codec, packet.track_id) + body
+
+
+def frame_heads(codec: str, track_id: int) -> dict[bytes, FrameHead]:
+    """List how the frames of a track can begin after ``single_track``, and what that says of them.
+
+    Args:
+        codec: FourCC.
+        track_id: Multitrack id.
+    """
+    heads: dict[bytes, FrameHead] = {}
+    # Three bits, of which some values are reserved: to be passed on, as parse_video does.
+    for frame_type in set(range(8)) - {FrameType.COMMAND}:
+        is_keyframe = frame_type == FrameType.KEY
+        if codec == H264 and not track_id:
+            first = bytes((frame_type << 4 | _CODEC_ID_AVC, VideoPacketType.CODED_FRAMES))
+            heads[first] = FrameHead(_AVC_HEADER_BYTES, len(first), is_keyframe)
+        for packet_type in (VideoPacketType.CODED_FRAMES, VideoPacketType.CODED_FRAMES_X):
+            first = _extended(frame_type, packet_type, codec, track_id)
+            if packet_type is VideoPacketType.CODED_FRAMES and codec in _CODECS_WITH_COMPOSITION_TIME:
+                heads[first] = FrameHead(len(first) + COMPOSITION_TIME_BYTES, len(first), is_keyframe)
+            else:
+                heads[first] = FrameHead(len(first), is_keyframe=is_keyframe)
+    return heads
 
 
 def sequence_header(codec: str, track_id: int, record: bytes) -> bytes:

@@ -14,7 +14,7 @@ from streamd.errors import LocalStateError
 from streamd.live.gop_cache import GopCache, GopLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Sized
 
     from streamd.clock import Clock
     from streamd.metrics import Metrics
@@ -54,7 +54,7 @@ class MediaUnit(Protocol):
     """A tag or a sample."""
 
     @property
-    def payload(self) -> bytes:
+    def payload(self) -> Sized:
         """What of it takes memory."""
 
 

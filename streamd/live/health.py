@@ -75,7 +75,7 @@ class HealthCode(enum.Enum):
     RESOLUTION_LARGE = "resolution_large"
     TIMESTAMPS_REPAIRED = "timestamps_repaired"
     MEDIA_DAMAGED = "media_damaged"
-    """What arrived could not be read, and reading began anew."""
+    """What arrived could not be read, and was dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Vitals:
     repairs: Mapping[str, int] = field(default_factory=dict)
     """Timestamps repaired in the last seconds, by reason."""
     damages: int = 0
-    """How often reading the media began anew in the last seconds."""
+    """How many media messages of the last seconds could not be read."""
     refusals: Sequence[str] = ()
     """What is not carried, and why, in words; each once."""
 

@@ -302,7 +302,7 @@ def _media_damaged(vitals: Vitals, _: bool) -> Observation | None:
         return None
     return Observation(
         Severity.WARNING,
-        "Media arrived that could not be read, and reading began anew at the next keyframe.",
+        "Media arrived that could not be read: frames are missing.",
         f"If it happens again: update OBS, or choose another encoder, {_ENCODER_FIELD}.",
     )
 

@@ -1,9 +1,9 @@
 """The line of one frame: FLV tags in, CMAF chunks out.
 
-    tag → Intake (gate) → FlvDemuxer (PyAV) → Timeline → Ladder → Segmenter → chunk → sink
+    tag → Intake (gate) → FlvDemuxer → Timeline → Ladder → Segmenter → chunk → sink
 
-Everything on it is synchronous and runs in the step of the loop in which the tags arrived; only
-opening a demuxer takes a thread for a few milliseconds, and tags queue meanwhile.
+Everything on it is synchronous and runs in the step of the loop in which the tags arrived; only asking libavformat
+about new tracks takes a thread for a few milliseconds, and tags queue meanwhile.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from streamd.errors import DemuxError, TrackRefusedError
-from streamd.flv.intake import Drop, DropReason, Feed, Hold, Intake, Open, Split, has_multitrack_header
+from streamd.flv.intake import Drop, DropReason, Hold, Intake, Open, Split, has_multitrack_header
 from streamd.flv.metadata import read_metadata
+from streamd.flv.tag import FlvTag
 from streamd.live.meter import LineReading
 from streamd.media.demux import FlvDemuxer
 from streamd.media.packet import TrackKind
+from streamd.media.probe import Probe
 from streamd.media.timeline import START_MS, Timeline
 from streamd.packager.ladder import Ladder, Variant, has_split_audio, plan_variants
 
@@ -30,17 +32,13 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.flv.intake import IntakeLimits
     from streamd.flv.metadata import StreamMetadata
-    from streamd.flv.tag import FlvTag
     from streamd.live.meter import StreamMeter
-    from streamd.media.packet import MediaPacket, Sample
+    from streamd.media.packet import MediaPacket, Sample, Track
     from streamd.metrics import Metrics
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.packager.segmenter import SegmenterOptions
 
-# A demuxer that libavformat gave up on is opened anew at the next keyframe. A stream that needs it more often
-# than this is not going to play; its broadcaster is better served by a clear end.
-DEMUXER_REOPENS_MAX = 5
-# Tags that may queue while a demuxer opens (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.
+# Tags that may queue while new tracks are probed (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.
 HELD_BYTES_MAX = 10 * 1024 * 1024
 # What is refused is told of so many tracks; an encoder has as many of a kind.
 REFUSALS_MAX = 8
@@ -103,9 +101,9 @@ class LineTotals:
 
 
 class _Opened(NamedTuple):
-    """A demuxer, and what is to be made of its tracks."""
+    """The tracks of an opening, and what is to be made of them."""
 
-    demuxer: FlvDemuxer
+    tracks: tuple[Track, ...]
     variants: tuple[Variant, ...]
     direct: Variant
 
@@ -154,7 +152,6 @@ class MediaLine:
         self._held: list[FlvTag] = []
         self._held_bytes = 0
         self._epoch: datetime | None = None
-        self._reopens = 0
         self._video_track_id: int | None = None
         # Where the timeline was when the ladder was made, and how often the publisher's time had leapt by then.
         self._ladder_began_ms = 0
@@ -190,8 +187,8 @@ class MediaLine:
         unread = deque(tags)
         while unread:
             match self._intake.receive(unread.popleft()):
-                case Feed(admitted):
-                    batch.extend(admitted)
+                case FlvTag() as frame:
+                    batch.append(frame)
                 case Split(parts):
                     unread.extendleft(reversed(parts))
                 case Open() as opening:
@@ -225,7 +222,7 @@ class MediaLine:
         media_ms: int | None = None
         if self._timeline is not None:
             media_ms = self._finished_media_ms + self._timeline.newest_ms - START_MS
-        return LineReading(media_ms, Counter(self.repairs), self._reopens)
+        return LineReading(media_ms, Counter(self.repairs), self._intake.drops[DropReason.MALFORMED])
 
     def finish(self) -> None:
         """End the line: what the segmenter holds becomes the last chunk. Calling it again does nothing."""
@@ -238,7 +235,6 @@ class MediaLine:
             self._finish_ladder()
         finally:
             self._finish_timeline()
-            self._close_demuxer()
 
     # -- opening ------------------------------------------------------------------------------
 
@@ -246,24 +242,23 @@ class MediaLine:
         self._held.extend(tags)
         self._held_bytes += sum(len(tag.payload) for tag in tags)
         if self._held_bytes > HELD_BYTES_MAX:
-            raise DemuxError(f"more than {HELD_BYTES_MAX} bytes arrived while the demuxer opened")
+            raise DemuxError(f"more than {HELD_BYTES_MAX} bytes arrived while the tracks were probed")
 
     def _open(self, opening: Open) -> None:
         epoch, self._epoch = self._epoch, None
-        self._close_demuxer()
-        self._opening = asyncio.create_task(self._open_demuxer(opening, epoch or self._clock.now()))
+        self._demuxer = None
+        self._opening = asyncio.create_task(self._open_tracks(opening, epoch or self._clock.now()))
 
-    async def _open_demuxer(self, opening: Open, epoch: datetime) -> None:
+    async def _open_tracks(self, opening: Open, epoch: datetime) -> None:
         try:
-            # av.open costs 4 to 20 ms, which would be every other stream's delay.
-            opened = await asyncio.to_thread(self._open_in_thread, opening)
+            # libavformat takes 4 to 20 ms, which would be every other stream's delay.
+            opened = await asyncio.to_thread(self._probe_in_thread, opening)
             self._opening = None
             if self._is_finished:
-                opened.demuxer.close()
                 return
             self._start_tracks(opened, epoch)
-            self._sink.add_tags(self._direct_tags(opening.tags))
-            self._package(opened.demuxer.opening_packets)
+            self._demuxer = FlvDemuxer(opening.tracks)
+            self._demux(opening.tags)
             self._receive_held()
         except TrackRefusedError as exc:
             # The others play on without it.
@@ -279,41 +274,36 @@ class MediaLine:
         held, self._held, self._held_bytes = self._held, [], 0
         self.receive(held)
 
-    def _open_in_thread(self, opening: Open) -> _Opened:
-        demuxer = FlvDemuxer.open(opening)
-        try:
+    def _probe_in_thread(self, opening: Open) -> _Opened:
+        with Probe(opening) as probe:
             if self._split_audio is None:
-                self._split_audio = has_split_audio(demuxer.tracks)
-            planned = plan_variants(demuxer.tracks, split_audio=self._split_audio)
-            headers = {variant.sources: demuxer.write_cmaf_header(variant.sources) for variant in planned}
+                self._split_audio = has_split_audio(probe.tracks)
+            planned = plan_variants(probe.tracks, split_audio=self._split_audio)
+            headers = {variant.sources: probe.write_cmaf_header(variant.sources) for variant in planned}
             # Frame by frame go the tracks that players without multitrack play (Enhanced RTMP v2, "Multitrack").
-            tracks = zip(opening.tracks, demuxer.tracks, strict=True)
+            tracks = zip(opening.tracks, probe.tracks, strict=True)
             sources = tuple(track for header, track in tracks if header.track_id == 0)
             if sources and sources not in headers:
-                headers[sources] = demuxer.write_cmaf_header(sources)
-            variants = tuple(replace(variant, cmaf_header=headers[variant.sources]) for variant in planned)
-            return _Opened(demuxer, variants, Variant("direct", sources, cmaf_header=headers.get(sources, b"")))
-        except BaseException:
-            demuxer.close()
-            raise
+                headers[sources] = probe.write_cmaf_header(sources)
+        variants = tuple(replace(variant, cmaf_header=headers[variant.sources]) for variant in planned)
+        return _Opened(probe.tracks, variants, Variant("direct", sources, cmaf_header=headers.get(sources, b"")))
 
     def _start_tracks(self, opened: _Opened, epoch: datetime) -> None:
         self._finish_ladder()
         self._finish_timeline()
-        demuxer, variants, direct = opened
-        self._demuxer = demuxer
+        tracks, variants, direct = opened
         carried = {track.track_id for variant in variants for track in variant.sources}
-        for track in demuxer.tracks:
+        for track in tracks:
             if track.track_id not in carried:
                 self._note_drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own")
         # None where every track goes to viewers frame by frame under its own number, as is the rule.
         self._direct_ids = None
-        if direct.sources != demuxer.tracks:
+        if direct.sources != tracks:
             self._direct_ids = {track.track_id: number for number, track in enumerate(direct.sources, 1)}
-        self._timeline = Timeline(demuxer.tracks)
+        self._timeline = Timeline(tracks)
         self._variants = variants
         self._start_ladder(self._timeline)
-        videos = (track.track_id for track in demuxer.tracks if track.kind is TrackKind.VIDEO)
+        videos = (track.track_id for track in tracks if track.kind is TrackKind.VIDEO)
         self._video_track_id = next(videos, None)
         # The first packet lands on START_MS of the timeline.
         self._sink.start_tracks(variants, direct, epoch - timedelta(milliseconds=START_MS))
@@ -345,22 +335,10 @@ class MediaLine:
 
     # -- the way of one frame -----------------------------------------------------------------
 
-    def _demux(self, batch: list[FlvTag]) -> None:
-        if not batch or self._demuxer is None:
-            return
-        self._sink.add_tags(self._direct_tags(batch))
-        try:
-            packets = self._demuxer.demux(batch)
-        except DemuxError as exc:
-            self._reopens += 1
-            self._sink.warn("demuxer_reopened", str(exc))
-            if self._reopens > DEMUXER_REOPENS_MAX:
-                raise
-            self._metrics.demuxer_reopened_total.inc()
-            self._close_demuxer()
-            self._intake.restart()
-            return
-        self._package(packets)
+    def _demux(self, tags: Sequence[FlvTag]) -> None:
+        if tags and self._demuxer is not None:
+            self._sink.add_tags(self._direct_tags(tags))
+            self._package(self._demuxer.demux(tags))
 
     def _package(self, packets: Sequence[MediaPacket]) -> None:
         timeline, ladder = self._timeline, self._ladder
@@ -438,8 +416,3 @@ class MediaLine:
             self.repairs[repair.value] += count
             self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
         repairs.clear()
-
-    def _close_demuxer(self) -> None:
-        if self._demuxer is not None:
-            self._demuxer.close()
-            self._demuxer = None

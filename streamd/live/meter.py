@@ -57,7 +57,7 @@ class LineReading(NamedTuple):
     repairs: Counter[str]
     """Timestamps repaired, by reason."""
     damages: int
-    """How often reading the media began anew."""
+    """Media messages that could not be read."""
 
 
 class _Reading(NamedTuple):
@@ -82,7 +82,7 @@ class StreamMeter:
         media_lead_s: How much more media has come than time has passed since ``restart``, seconds.
         open_gop_ms: How much media has come since the newest keyframe, milliseconds, good to a reading.
         repairs: Timestamps repaired within the readings, by reason.
-        damages: How often reading the media began anew within them.
+        damages: Media messages within them that could not be read.
     """
 
     def __init__(self) -> None:

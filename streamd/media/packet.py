@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 # Milliseconds: the timebase of RTMP and FLV.
 WIRE_TIMESCALE = 1000
 # The customary clock of video in CMAF; 24, 25, 30, 50 and 60 frames a second and their 1000/1001 kin fit.
 VIDEO_TIMESCALE = 90_000
+
+
+Payload: TypeAlias = bytes | memoryview
+"""The bytes of a frame; a view where they stand in a larger object, which must be immutable."""
 
 
 class TrackKind(enum.Enum):
@@ -66,7 +70,7 @@ class MediaPacket(NamedTuple):
     """Presentation time, milliseconds; for H.264 with B-frames above ``dts_ms``."""
     is_keyframe: bool
     """A decoder can start here. Always true for audio."""
-    payload: bytes
+    payload: Payload
     """The frame in its CMAF sample form (H.264: length-prefixed NAL units; AAC: a raw access unit)."""
 
 
@@ -81,4 +85,4 @@ class Sample(NamedTuple):
     dts_ticks: int
     pts_ticks: int
     is_keyframe: bool
-    payload: bytes
+    payload: Payload

@@ -36,7 +36,7 @@ def expected(run: TrackRun) -> list[ReadSample]:
     for duration, offset, is_sync, payload in zip(
         run.durations, run.composition_offsets, run.sync, run.payloads, strict=True
     ):
-        samples.append(ReadSample(decode_ticks, decode_ticks + offset, duration, is_sync, payload))
+        samples.append(ReadSample(decode_ticks, decode_ticks + offset, duration, is_sync, bytes(payload)))
         decode_ticks += duration
     return samples
 

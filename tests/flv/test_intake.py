@@ -10,7 +10,6 @@ from streamd.flv.intake import (
     Action,
     Drop,
     DropReason,
-    Feed,
     Hold,
     Intake,
     IntakeLimits,
@@ -108,7 +107,7 @@ class TestOpening:
     def test_feeds_from_then_on(self) -> None:
         intake = opened()
         tags = [sound(0), inter(33), sound(21), key(2000)]
-        assert receive(intake, tags) == [Feed((tag,)) for tag in tags]
+        assert receive(intake, tags) == tags
 
     def test_frame_rate_of_the_metadata_is_passed_on(self) -> None:
         intake = Intake(LIMITS)
@@ -152,7 +151,7 @@ class TestMissingTrack:
         action = opening(actions)
         assert kinds(action) == [TagType.VIDEO]
         assert frames(action)[-1].timestamp_ms == 1000
-        assert actions[-1] == Feed((tags[-1],))
+        assert actions[-1] == tags[-1]
 
     def test_audio_alone_opens_after_a_second_of_media(self) -> None:
         actions = receive(Intake(LIMITS), [aac_header(), *(sound(ms) for ms in range(0, 1100, 20))])
@@ -195,7 +194,7 @@ class TestMissingTrack:
         tags = [aac_header(), avc_header(), *(sound(ms) for ms in range(0, 5001, 20))]
         assert kinds(opening(receive(intake, tags))) == [TagType.AUDIO]
         actions = receive(intake, [sound(5020), inter(5020), sound(5040), sound(5060), key(5060)])
-        assert [type(action) for action in actions] == [Feed, Drop, Feed, Feed, Open]
+        assert [type(action) for action in actions] == [FlvTag, Drop, FlvTag, FlvTag, Open]
         assert kinds(opening(actions)) == BOTH
 
     @pytest.mark.parametrize("step_ms", [0, -20])
@@ -218,7 +217,7 @@ class TestReopening:
     def test_changed_video_header_reopens_at_the_next_keyframe(self) -> None:
         intake = opened()
         actions = receive(intake, [avc_header(OTHER_AVCC), inter(40), sound(40), key(80), inter(120)])
-        assert [type(action) for action in actions] == [Hold, Drop, Feed, Open, Feed]
+        assert [type(action) for action in actions] == [Hold, Drop, FlvTag, Open, FlvTag]
         action = opening(actions)
         assert action.tracks[0].record == OTHER_AVCC
         assert frames(action) == [key(80)]
@@ -226,7 +225,7 @@ class TestReopening:
     def test_changed_audio_header_reopens_at_the_next_keyframe(self) -> None:
         intake = opened()
         actions = receive(intake, [aac_header(OTHER_ASC), inter(40), sound(40), key(80), sound(80)])
-        assert [type(action) for action in actions] == [Hold, Feed, Drop, Open, Feed]
+        assert [type(action) for action in actions] == [Hold, FlvTag, Drop, Open, FlvTag]
         assert opening(actions).tracks[1].record == OTHER_ASC
 
     def test_changed_audio_header_of_audio_alone_reopens_at_once(self) -> None:
@@ -241,7 +240,7 @@ class TestReopening:
         intake.metadata = StreamMetadata(lacks_audio=True)
         receive(intake, [avc_header(), key(0), *(inter(ms) for ms in range(40, 400, 40))])
         actions = receive(intake, [aac_header(), sound(400), inter(400), key(440), sound(440)])
-        assert [type(action) for action in actions] == [Hold, Drop, Feed, Open, Feed]
+        assert [type(action) for action in actions] == [Hold, Drop, FlvTag, Open, FlvTag]
         assert kinds(opening(actions)) == BOTH
 
     def test_changed_audio_does_not_wait_for_ever_for_a_keyframe(self) -> None:
@@ -253,12 +252,12 @@ class TestReopening:
     def test_repeated_header_is_dropped_and_counted(self, header: FlvTag) -> None:
         intake = opened()
         assert intake.receive(header) == Drop(DropReason.REPEATED_HEADER)
-        assert intake.receive(key(40)) == Feed((key(40),))
+        assert intake.receive(key(40)) == key(40)
 
     def test_header_that_changes_and_changes_back_reopens_nothing(self) -> None:
         intake = opened()
         receive(intake, [avc_header(OTHER_AVCC), avc_header()])
-        assert intake.receive(key(40)) == Feed((key(40),))
+        assert intake.receive(key(40)) == key(40)
 
     def test_header_that_becomes_unusable_ends_its_track(self) -> None:
         intake = opened()
@@ -266,7 +265,7 @@ class TestReopening:
         assert isinstance(actions[0], Drop)
         assert actions[0].reason is DropReason.BAD_CODEC_CONFIG
         assert actions[1] == Drop(DropReason.NO_HEADER, "mp4a")
-        assert actions[2] == Feed((inter(40),))
+        assert actions[2] == inter(40)
         assert kinds(opening(actions)) == [TagType.VIDEO]
 
     def test_codec_changing_on_every_frame_opens_seldom(self) -> None:
@@ -274,24 +273,6 @@ class TestReopening:
         tags = [tag for index in range(100) for tag in (avc_header(OTHER_AVCC if index % 2 else AVCC), key(index * 40))]
         actions = receive(intake, tags)
         assert sum(isinstance(action, Open) for action in actions) <= len(tags) / LIMITS.reopen_tags_min
-
-    def test_restart_opens_at_the_next_keyframe_without_waiting(self) -> None:
-        intake = opened()
-        intake.restart()
-        actions = receive(intake, [inter(40), sound(40), key(80), sound(80)])
-        assert [type(action) for action in actions] == [Drop, Hold, Open, Feed]
-        assert kinds(opening(actions)) == BOTH
-
-    @pytest.mark.parametrize(
-        ("first", "again"), [([avc_header(), key(0)], key(2000)), ([aac_header(), sound(0)], sound(20))]
-    )
-    def test_restart_does_not_wait_for_a_track_that_never_was(self, first: list[FlvTag], again: FlvTag) -> None:
-        intake = Intake(LIMITS)
-        intake.metadata = StreamMetadata(lacks_audio=True, lacks_video=True)
-        receive(intake, first)
-        intake.metadata = StreamMetadata()
-        intake.restart()
-        assert isinstance(intake.receive(again), Open)
 
 
 class TestDropping:
@@ -352,7 +333,7 @@ class TestDropping:
     @pytest.mark.parametrize("composition_time_ms", [COMPOSITION_TIME_MAX_MS, -COMPOSITION_TIME_MAX_MS])
     def test_composition_time_up_to_a_quarter_hour_is_the_publishers(self, composition_time_ms: int) -> None:
         tag = FlvTag(TagType.VIDEO, 0, b"\x27\x01" + composition_time_ms.to_bytes(3, "big", signed=True) + b"x")
-        assert opened().receive(tag) == Feed((tag,))
+        assert opened().receive(tag) == tag
 
     @pytest.mark.parametrize("composition_time_ms", [COMPOSITION_TIME_MAX_MS + 1, -COMPOSITION_TIME_MAX_MS - 1])
     def test_composition_time_beyond_is_dropped(self, composition_time_ms: int) -> None:
@@ -378,13 +359,11 @@ class TestCanonicalFraming:
 
     @pytest.mark.parametrize("payload", [b"\xad\x01a", b"\xa2\x01a", b"\x91mp4aa", b"\x95\x01mp4a\x00a"])
     def test_aac(self, payload: bytes) -> None:
-        assert opened().receive(FlvTag(TagType.AUDIO, 20, payload)) == Feed((sound(20),))
+        assert opened().receive(FlvTag(TagType.AUDIO, 20, payload)) == sound(20)
 
     def test_mod_ex(self) -> None:
         payload = b"\xa7\x02\x00\x00\x01\x03avc1nal"
-        assert opened().receive(FlvTag(TagType.VIDEO, 20, payload)) == Feed(
-            (FlvTag(TagType.VIDEO, 20, b"\xa3avc1nal"),)
-        )
+        assert opened().receive(FlvTag(TagType.VIDEO, 20, payload)) == FlvTag(TagType.VIDEO, 20, b"\xa3avc1nal")
 
     def test_enhanced_headers_open(self) -> None:
         actions = receive(
@@ -477,7 +456,7 @@ class TestMultitrack:
     def test_track_that_begins_later_comes_in_with_the_leads_next_keyframe(self) -> None:
         intake = opened()
         actions = receive(intake, [hevc_header(1), hevc(40, 1), hevc(80, 1, is_key=True), inter(80), key(120)])
-        assert [type(action) for action in actions] == [Hold, Drop, Drop, Feed, Hold]
+        assert [type(action) for action in actions] == [Hold, Drop, Drop, FlvTag, Hold]
         action = intake.receive(hevc(120, 1, is_key=True))
         assert isinstance(action, Open)
         assert tracks(action) == [("avc1", 0), ("hvc1", 1), ("mp4a", 0)]
@@ -489,7 +468,7 @@ class TestMultitrack:
         action = intake.receive(FlvTag(TagType.AUDIO, 7, payload))
         assert action == Split((other_sound(7, 5), FlvTag(TagType.AUDIO, 7, b"\xaf\x01bc"), other_sound(7, 6, b"d")))
         assert isinstance(action, Split)
-        assert [type(each) for each in receive(intake, action.tags)] == [Drop, Feed, Drop]
+        assert [type(each) for each in receive(intake, action.tags)] == [Drop, FlvTag, Drop]
 
     def test_video_of_several_codecs_is_split(self) -> None:
         payload = b"\x96\x23avc1\x00\x00\x00\x01khvc1\x01\x00\x00\x01n\xff\x00\x01\x02\x02\x00\x00\x01x"
@@ -533,12 +512,12 @@ class TestCodecWithoutHeader:
 
     def test_other_frames_of_the_same_kind_change_nothing(self) -> None:
         intake = opened([avc_header(), mp3(0), key(0)])
-        assert isinstance(intake.receive(mp3(24, b"\xff\xfb\x54\x64y")), Feed)
+        assert isinstance(intake.receive(mp3(24, b"\xff\xfb\x54\x64y")), FlvTag)
 
     def test_frame_of_another_kind_reopens_at_the_next_keyframe(self) -> None:
         intake = opened([avc_header(), mp3(0), key(0)])
         actions = receive(intake, [mp3(24, b"\xff\xfb\x90\x64y"), inter(40), key(80)])
-        assert [type(action) for action in actions] == [Drop, Feed, Open]
+        assert [type(action) for action in actions] == [Drop, FlvTag, Open]
         assert opening(actions).tracks[1].config.sample_rate == 44_100
 
 
@@ -549,7 +528,7 @@ class TestStoppedTrack:
     def test_audio_that_stops_is_left_out_from_the_next_keyframe_on(self) -> None:
         intake = opened()
         actions = self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
-        assert {type(action) for action in actions} == {Feed}
+        assert {type(action) for action in actions} == {FlvTag}
         action = intake.receive(key(LIMITS.audio_gone_ms + 1000))
         assert isinstance(action, Open)
         assert kinds(action) == [TagType.VIDEO]
@@ -559,13 +538,13 @@ class TestStoppedTrack:
         self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
         receive(intake, [key(3000), *(inter(ms) for ms in range(3020, 3200, 20))])
         actions = receive(intake, [sound(3200), inter(3200), key(3240), sound(3240)])
-        assert [type(action) for action in actions] == [Drop, Feed, Open, Feed]
+        assert [type(action) for action in actions] == [Drop, FlvTag, Open, FlvTag]
         assert kinds(opening(actions)) == BOTH
 
     def test_audio_that_comes_back_before_a_keyframe_was_never_away(self) -> None:
         intake = opened()
         self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
-        assert receive(intake, [sound(3000), key(3000)]) == [Feed((sound(3000),)), Feed((key(3000),))]
+        assert receive(intake, [sound(3000), key(3000)]) == [sound(3000), key(3000)]
 
     def test_video_that_stops_leaves_the_audio(self) -> None:
         intake = opened()
@@ -576,19 +555,19 @@ class TestStoppedTrack:
         intake = opened()
         self.fill(intake, sound, 20, LIMITS.video_gone_ms + 1000)
         actions = receive(intake, [inter(6000), sound(6000), key(6020)])
-        assert [type(action) for action in actions] == [Drop, Feed, Open]
+        assert [type(action) for action in actions] == [Drop, FlvTag, Open]
         assert kinds(opening(actions)) == BOTH
 
     def test_pause_shorter_than_that_changes_nothing(self) -> None:
         intake = opened()
         self.fill(intake, inter, 20, LIMITS.audio_gone_ms - 200)
-        assert receive(intake, [sound(1900), key(1920)]) == [Feed((sound(1900),)), Feed((key(1920),))]
+        assert receive(intake, [sound(1900), key(1920)]) == [sound(1900), key(1920)]
 
     def test_slides_seconds_apart_are_no_stop(self) -> None:
         intake = opened()
         for ms in range(0, 20_000, 20):
             tag = key(ms) if ms % 4_000 == 0 else sound(ms)
-            assert intake.receive(tag) == Feed((tag,))
+            assert intake.receive(tag) == tag
 
     @pytest.mark.parametrize("leap_ms", [3_600_000, -3_600_000])
     def test_leap_of_time_while_a_track_is_silent_for_a_moment_is_no_stop(self, leap_ms: int) -> None:
@@ -610,8 +589,8 @@ class TestStoppedTrack:
         for ms in range(0, 10_000, 40):
             leap_ms = 3_600_000 if ms > 5_000 else 0
             actions = receive(intake, [inter(ms + leap_ms), sound(ms)])
-            assert {type(action) for action in actions} == {Feed}
-        assert isinstance(intake.receive(key(10_000)), Feed)
+            assert {type(action) for action in actions} == {FlvTag}
+        assert isinstance(intake.receive(key(10_000)), FlvTag)
 
 
 class TestRefusedTrack:

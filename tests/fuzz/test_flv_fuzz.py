@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamd.errors import DemuxError
 from streamd.flv.codec import AUDIO_CODECS, VIDEO_CODECS, canonical_record, parse_config
-from streamd.flv.intake import Intake, Open
 from streamd.flv.tag import FlvTag, TagType
-from streamd.media.demux import FlvDemuxer
 from tests.fuzz.targets import codec_records, demuxer, flv_headers, flv_reader
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac
@@ -93,16 +88,3 @@ def mutated_streams(draw: st.DrawFn, seeds: tuple[FlvTag, ...] = SEEDS) -> list[
 @given(tags=mutated_streams() | mutated_streams(MANY), batch=st.integers(1, 5))
 def test_gate_and_demuxer_give_packets_in_step_or_an_error(tags: list[FlvTag], batch: int) -> None:
     demuxer.demux(tags, batch=batch)
-
-
-@settings(max_examples=40)
-@given(tags=mutated_streams())
-def test_demuxer_without_the_gate_gives_packets_or_an_error(tags: list[FlvTag]) -> None:
-    intake = Intake()
-    opening = next(action for tag in SEEDS if isinstance(action := intake.receive(tag), Open))
-    opened = FlvDemuxer.open(opening)
-    with contextlib.suppress(DemuxError):
-        times = {tag.timestamp_ms for tag in tags}
-        assert {packet.dts_ms for packet in opened.demux(tags)} <= times
-        assert opened.demux(SEEDS[8:10])[-1].dts_ms == SEEDS[9].timestamp_ms
-    opened.close()

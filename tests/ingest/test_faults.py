@@ -14,6 +14,7 @@ from streamd.live.meter import StreamMeter
 from streamd.live.publisher import EndReason
 from streamd.live.waiters import Awaited
 from streamd.media.demux import FlvDemuxer
+from streamd.media.probe import Probe
 from streamd.media.timeline import Timeline
 from streamd.packager.ladder import Ladder
 from streamd.packager.reload import PartNumber
@@ -182,14 +183,14 @@ async def test_a_bug_at_the_goodbye_ends_the_stream_all_the_same(
     assert two.room.registry.find("alice") is not stream
 
 
-async def test_a_bug_in_opening_the_demuxer(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_in_probing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     two = Two()
     sound_peer, sound = await two.go_live("bob")
 
-    def fails(_: object) -> FlvDemuxer:
+    def fails(*_: object) -> None:
         raise InjectedError
 
-    monkeypatch.setattr(FlvDemuxer, "open", fails)
+    monkeypatch.setattr(Probe, "__init__", fails)
     peer = await two.publish("alice")
     stream = two.room.registry.find("alice")
     assert stream is not None

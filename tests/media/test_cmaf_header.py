@@ -21,6 +21,7 @@ from streamd.flv.tag import FlvTag, TagType
 from streamd.media.cmaf_header import write_cmaf_header
 from streamd.media.demux import FlvDemuxer
 from streamd.media.packet import Track, TrackKind
+from streamd.media.probe import Probe
 from tests.support.flv_media import SAMPLE_RATE, aac_only, h264_aac, h264_only
 
 if TYPE_CHECKING:
@@ -37,10 +38,8 @@ def opened(tags: Iterable[FlvTag], metadata: StreamMetadata | None = None) -> Op
     intake = Intake()
     intake.metadata = metadata or StreamMetadata()
     opening = next(action for tag in tags if isinstance(action := intake.receive(tag), Open))
-    demuxer = FlvDemuxer.open(opening)
-    header = demuxer.write_cmaf_header(demuxer.tracks)
-    demuxer.close()
-    return Opened(demuxer.tracks, header)
+    with Probe(opening) as probe:
+        return Opened(probe.tracks, probe.write_cmaf_header(probe.tracks))
 
 
 def find(data: bytes, *path: bytes) -> list[bytes]:
@@ -110,12 +109,11 @@ class TestPlayback:
         intake = Intake()
         actions = [intake.receive(tag) for tag in tags]
         opening = next(action for action in actions if isinstance(action, Open))
-        demuxer = FlvDemuxer.open(opening)
-        packets = demuxer.opening_packets + demuxer.demux(list(tags[actions.index(opening) + 1 :]))
-        header = demuxer.write_cmaf_header(demuxer.tracks)
-        demuxer.close()
+        packets = FlvDemuxer(opening.tracks).demux((*opening.tags, *tags[actions.index(opening) + 1 :]))
+        with Probe(opening) as probe:
+            header = probe.write_cmaf_header(probe.tracks)
         runs = []
-        for track in demuxer.tracks:
+        for track in probe.tracks:
             own = [packet for packet in packets if packet.track_id == track.track_id]
             is_video = track.kind is TrackKind.VIDEO
             starts = [packet.dts_ms * 90 for packet in own] if is_video else range(0, len(own) * 1024, 1024)
@@ -133,7 +131,7 @@ class TestPlayback:
         with av.open(file, "r", format="mp4") as container:
             assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
             read = [packet for packet in container.demux() if packet.size]
-            for kind, track in zip(("video", "audio"), demuxer.tracks, strict=True):
+            for kind, track in zip(("video", "audio"), probe.tracks, strict=True):
                 own = [packet for packet in packets if packet.track_id == track.track_id]
                 back = [packet for packet in read if packet.stream.type == kind]
                 assert [bytes(packet) for packet in back] == [packet.payload for packet in own]

@@ -84,7 +84,7 @@ FRAMES = st.builds(
 @given(tags=st.lists(FRAMES, min_size=1, max_size=30), first=st.sampled_from([OPENING, OPENING[:1]]))
 def test_short_way_through_the_gate_comes_to_the_same(tags: list[FlvTag], first: tuple[FlvTag, ...]) -> None:
     short, full = Intake(), Intake()
-    with mock.patch.object(intake, "_PLAIN_HEADS", {}):
+    with mock.patch.object(intake, "frame_heads", return_value={}):
         opened = [full.receive(tag) for tag in first]
         expected = [full.receive(tag) for tag in tags]
     assert [short.receive(tag) for tag in first] == opened

@@ -1,4 +1,4 @@
-"""Gate and libavformat: tags in, packets in step or ``DemuxError``; nothing of a publisher's may crash the process."""
+"""Gate, libavformat and demuxer: tags in, a packet of each frame out; no tag of a publisher may crash the process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from streamd.errors import DemuxError, TrackRefusedError
-from streamd.flv.intake import Drop, Feed, Intake, IntakeLimits, Open, Split
+from streamd.flv.intake import Drop, Hold, Intake, IntakeLimits, Open, Split
+from streamd.flv.tag import FlvTag
 from streamd.media.demux import FlvDemuxer
+from streamd.media.probe import Probe
 from tests.fuzz.framing import read_tags, write_tags
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac
@@ -15,7 +17,6 @@ from tests.support.flv_media import h264_aac
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamd.flv.tag import FlvTag
     from streamd.media.packet import MediaPacket
 
 LIMITS = IntakeLimits(reopen_tags_min=8)
@@ -40,57 +41,46 @@ def run(data: bytes) -> None:
 
 
 def demux(tags: Sequence[FlvTag], *, batch: int) -> list[MediaPacket]:
-    """Take tags through a gate and its demuxers as the media line does.
+    """Take tags through a gate and its demuxers as the media line does, to where the stream would end.
 
     Returns:
         The packets of the demuxers, but for those of the tags they were opened with.
-
-    Raises:
-        DemuxError: libavformat gave up on what the gate let through.
     """
     intake = Intake(LIMITS)
-    demuxer: FlvDemuxer | None = None
+    demuxer = FlvDemuxer(())
     pending: list[FlvTag] = []
     packets: list[MediaPacket] = []
 
     def flush() -> None:
-        if demuxer is None or not pending:
-            return
         found = demuxer.demux(pending)
         # A tag that came through the gate is a frame: one packet each, in order.
         assert [packet.dts_ms for packet in found] == [tag.timestamp_ms for tag in pending]
+        assert all(packet.payload for packet in found)
         packets.extend(found)
         pending.clear()
 
-    try:
-        unread = deque(tags)
-        while unread:
-            match intake.receive(unread.popleft()):
-                case Feed(fed):
-                    pending += fed
-                case Split(shares):
-                    unread.extendleft(reversed(shares))
-                case Open() as opening:
-                    flush()
-                    if demuxer is not None:
-                        demuxer.close()
-                    pending.clear()
-                    try:
-                        demuxer = None
-                        demuxer = FlvDemuxer.open(opening)
-                        demuxer.write_cmaf_header(demuxer.tracks)
-                    except TrackRefusedError as exc:
-                        intake.refuse(opening.tracks[exc.index])
-                    except DemuxError:
-                        intake.restart()
-                case Drop(_, detail):
-                    assert detail.isprintable()
-                case _:
-                    pass
-            if len(pending) >= batch:
+    unread = deque(tags)
+    while unread:
+        match intake.receive(unread.popleft()):
+            case FlvTag() as frame:
+                pending.append(frame)
+            case Split(shares):
+                unread.extendleft(reversed(shares))
+            case Open() as opening:
                 flush()
-        flush()
-    finally:
-        if demuxer is not None:
-            demuxer.close()
+                try:
+                    with Probe(opening) as probe:
+                        probe.write_cmaf_header(probe.tracks)
+                    demuxer = FlvDemuxer(opening.tracks)
+                except TrackRefusedError as exc:
+                    intake.refuse(opening.tracks[exc.index])
+                except DemuxError:
+                    return packets
+            case Drop(_, detail):
+                assert detail.isprintable()
+            case Hold():
+                pass
+        if len(pending) >= batch:
+            flush()
+    flush()
     return packets

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
-from streamd.flv.intake import Drop, Feed, Intake, IntakeLimits, Open, Split
+from streamd.flv.intake import Drop, Intake, IntakeLimits, Open, Split
+from streamd.flv.tag import FlvTag
 from tests.fuzz.framing import read_tags, write_tags
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac
-
-if TYPE_CHECKING:
-    from streamd.flv.tag import FlvTag
 
 LIMITS = IntakeLimits(held_tags_max=64, held_bytes_max=20_000, tracks_max=3, reopen_tags_min=4)
 FRAME_BYTES = 200
@@ -36,9 +33,9 @@ def run(data: bytes) -> None:
     while unread:
         tag = unread.popleft()
         match intake.receive(tag):
-            case Feed(tags):
+            case FlvTag() as frame:
                 assert is_open
-                assert all(fed.payload for fed in tags)
+                assert frame.payload
             case Split(shares):
                 assert all(len(share.payload) <= len(tag.payload) + 6 for share in shares)
                 unread.extendleft(reversed(shares))

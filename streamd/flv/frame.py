@@ -1,0 +1,35 @@
+"""How the tag of a frame begins, in the one form in which the gate lets it through.
+
+What stands before the frame itself is the same in all tags of a track, but for the frame type and the composition
+time. So a look at the first bytes tells the track and where the frame begins; ``video.frame_heads`` and
+``audio.frame_heads`` list what they can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+COMPOSITION_TIME_BYTES = 3
+
+
+class FrameHead(NamedTuple):
+    """What the first bytes of a frame's tag say."""
+
+    body_at: int
+    """Offset of the frame in the tag's body."""
+    composition_time_at: int = 0
+    """Offset of its composition time; 0 where it has none."""
+    is_keyframe: bool = True
+    """A decoder can start with it."""
+
+
+def read_composition_time(payload: bytes, offset: int) -> int:
+    """Read a SI24: presentation time minus decode time, milliseconds."""
+    value = payload[offset] << 16 | payload[offset + 1] << 8 | payload[offset + 2]
+    return value - 0x100_0000 if value & 0x80_0000 else value
+
+
+def head_sizes(heads: Iterable[bytes]) -> tuple[int, ...]:
+    """Return the lengths that heads have, the shortest first: those of the older headers."""
+    return tuple(sorted({len(first) for first in heads}))
