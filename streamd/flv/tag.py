@@ -52,6 +52,9 @@ class FlvTag(NamedTuple):
     payload: bytes
     """The tag's body: AUDIODATA, VIDEODATA or SCRIPTDATA, with its header."""
 
+    def __repr__(self) -> str:
+        return f"FlvTag({self.tag_type}, {self.timestamp_ms} ms, {len(self.payload)} bytes)"
+
 
 def flv_header(*, has_video: bool, has_audio: bool) -> bytes:
     """Write what an FLV byte stream begins with: the 9-byte header and PreviousTagSize0."""

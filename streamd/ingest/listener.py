@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import PublishError
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.ingest.wake_threshold import TAKE_REST_S
 from streamd.keys.guessing import source_of
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
 
@@ -76,6 +77,7 @@ class RtmpListener:
         self._in_handshake: set[RtmpProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
+        self._rest_timer: asyncio.TimerHandle | None = None
 
     async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Listen on one address more.
@@ -101,6 +103,8 @@ class RtmpListener:
             ssl_handshake_timeout=self._options.handshake_timeout_s if tls is not None else None,
         )
         self._servers.append(server)
+        if self._rest_timer is None:
+            self._take_rest()
         address: tuple[str, int] = server.sockets[0].getsockname()[:2]
         return address
 
@@ -155,6 +159,14 @@ class RtmpListener:
         for protocol in open_now:
             protocol.kick(PublishError("The server is stopping."))
         await asyncio.gather(*(protocol.wait_closed() for protocol in open_now))
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
+
+    def _take_rest(self) -> None:
+        self._rest_timer = asyncio.get_running_loop().call_later(TAKE_REST_S, self._take_rest)
+        for protocol in self._open:
+            protocol.take_rest()
 
     def new_protocol(self) -> RtmpProtocol:
         """One for the next connection."""

@@ -23,12 +23,12 @@ from streamd.errors import (
     StoreUnavailableError,
 )
 from streamd.flv.tag import FlvTag
+from streamd.ingest.wake_threshold import WakeThreshold
 from streamd.keys.admission import Denial
 from streamd.live.publisher import EndReason
 from streamd.rtmp.connection import ServerConnection
 from streamd.rtmp.events import (
     Connected,
-    MediaReceived,
     MessageDropped,
     MetadataReceived,
     PublishRequested,
@@ -128,6 +128,7 @@ class RtmpProtocol(asyncio.Protocol):
         self._messages_counted = 0
         self._counted_at = self._opened_at
         self._closed = asyncio.Event()
+        self._threshold: WakeThreshold | None = None
         self.address = ""
 
     # -- asyncio.Protocol -------------------------------------------------------------------
@@ -136,6 +137,7 @@ class RtmpProtocol(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
+        self._threshold = WakeThreshold(transport)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
         if not self._listener.admit(self):
@@ -150,6 +152,7 @@ class RtmpProtocol(asyncio.Protocol):
             events = self._connection.receive_data(data)
             self._flush()
             self._dispatch(events)
+            self._choose_threshold()
         except ProtocolError as exc:
             self._flush()
             self._fail_protocol(exc)
@@ -248,7 +251,20 @@ class RtmpProtocol(asyncio.Protocol):
                 self._transport.abort()
         self._count()
 
+    def take_rest(self) -> None:
+        """Take what the kernel holds as too little to wake us for; called every ``TAKE_REST_S``."""
+        if self._threshold is not None:
+            self._threshold.take_rest(self._connection.bytes_received)
+
     # -- inside -------------------------------------------------------------------------------
+
+    def _choose_threshold(self) -> None:
+        if self._threshold is None:
+            return
+        if self._phase is _Phase.PUBLISHING:
+            self._threshold.wait_for_media(self._connection.missing_bytes)
+        else:
+            self._threshold.wait_for_anything()
 
     def _dispatch(self, events: list[Event]) -> None:
         tags: list[FlvTag] = []
@@ -256,8 +272,8 @@ class RtmpProtocol(asyncio.Protocol):
         passed: Counter[str] = Counter()
         for event in events:
             match event:
-                case MediaReceived():
-                    tags.append(FlvTag._make(event))
+                case FlvTag():
+                    tags.append(event)
                 case MetadataReceived():
                     if self._stream is not None:
                         self._stream.receive_metadata(event.values)

@@ -150,7 +150,7 @@ class Fanout(Generic[UnitT]):
         writer, gop = self._writer, self._gop
         if writer is None:
             return
-        has_viewers = self.viewers > 0
+        has_viewers = bool(self._following or self._set_aside)
         if not writer.has_video and not (has_viewers and gop.pending):
             gop.restart()
         is_due = False
@@ -162,11 +162,11 @@ class Fanout(Generic[UnitT]):
                 gop.restart()
             gop.add(unit, len(unit.payload))
             is_due = is_due or (has_viewers and self._is_due(writer, unit))
-            if gop.is_full:
-                if has_viewers:
-                    self._write_pending()
-                gop.forget()
-                self._gop_limit_hits_total.inc()
+        if gop.is_full:
+            if has_viewers:
+                self._write_pending()
+            gop.forget()
+            self._gop_limit_hits_total.inc()
         if is_due:
             self._write_pending()
         elif not has_viewers and not gop.is_whole:

@@ -154,9 +154,10 @@ class Ladder:
             The chunks that it completes, each with its rendition's name.
         """
         done: list[tuple[str, CmafChunk]] = []
-        for name, segmenter, number in self._routes.get(sample.track_id, ()):
-            own = sample if number == sample.track_id else sample._replace(track_id=number)
-            done += [(name, chunk) for chunk in segmenter.push(own)]
+        track_id = sample.track_id
+        for name, segmenter, number in self._routes.get(track_id, ()):
+            for chunk in segmenter.push(sample if number == track_id else sample._replace(track_id=number)):
+                done.append((name, chunk))  # noqa: PERF401  # most often there is none, and nothing to build a list for
         if not self._timing_is_shared and self.timing is not None:
             done += self._share_timing(self.timing)
         return done

@@ -121,6 +121,13 @@ class ChunkDecoder:
         self.chunk_size = DEFAULT_CHUNK_SIZE
         """Bytes in a chunk of the peer's, but for the last of a message."""
 
+    @property
+    def missing_bytes(self) -> int:
+        """Payload still to come of the message that can be whole first; 0 where none is under way."""
+        if not self._partial_bytes:
+            return 0
+        return min((stream.missing_bytes for stream in self._streams.values() if stream.missing_bytes), default=0)
+
     def receive_data(self, data: bytes) -> list[Message]:
         """Take the peer's next bytes.
 

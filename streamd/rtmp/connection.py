@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Budget, Limits, Value
 from streamd.errors import AmfError, CommandError, LocalStateError, MessageError, ProtocolError, PublishError
+from streamd.flv.tag import FlvTag
 from streamd.rtmp import command as commands
 from streamd.rtmp import user_control
 from streamd.rtmp.capabilities import read_capabilities, server_properties
@@ -22,7 +23,6 @@ from streamd.rtmp.events import (
     Connected,
     DropReason,
     Event,
-    MediaReceived,
     MessageDropped,
     MetadataReceived,
     PublishRequested,
@@ -117,6 +117,11 @@ class ServerConnection:
     def state(self) -> State:
         """Where the connection stands."""
         return self._state
+
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes of a message that came in part are still to come, at least; 0 between two messages."""
+        return self._decoder.missing_bytes
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the peer's next bytes.
@@ -233,7 +238,7 @@ class ServerConnection:
         is_publishing = self._state is State.PUBLISHING
         for index, message in enumerate(messages):
             if is_publishing and message.type_id in _MEDIA_TYPES:
-                events.append(MediaReceived(message.type_id, message.timestamp_ms, message.payload))
+                events.append(FlvTag(message.type_id, message.timestamp_ms, message.payload))
                 continue
             self._receive_message(message, events)
             if self._state is State.PUBLISH_PENDING:
@@ -289,7 +294,7 @@ class ServerConnection:
     def _receive_media(self, message: Message, events: list[Event]) -> None:
         # Media of any message stream is the publish's: there is one, and some encoders say 0 here.
         if self._state is State.PUBLISHING:
-            events.append(MediaReceived(message.type_id, message.timestamp_ms, message.payload))
+            events.append(FlvTag(message.type_id, message.timestamp_ms, message.payload))
         else:
             self._drop(DropReason.OUT_OF_TURN, message, events)
 
@@ -318,7 +323,7 @@ class ServerConnection:
             events.append(MetadataReceived(message.timestamp_ms, metadata))
         else:
             body = commands.amf0_body(message)
-            events.append(MediaReceived(int(MessageType.DATA_AMF0), message.timestamp_ms, body))
+            events.append(FlvTag(int(MessageType.DATA_AMF0), message.timestamp_ms, body))
 
     def _is_too_large(self, message: Message, events: list[Event]) -> bool:
         """Whether a message to be read as AMF is longer than any that means something; it is dropped."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from streamd.amf import Value
+from streamd.flv.tag import FlvTag
 from streamd.rtmp.capabilities import ClientCapabilities
 from streamd.rtmp.stream_name import find_stream_key
 
@@ -62,20 +63,6 @@ class PublishRequested:
         return find_stream_key(self.app, self.stream_name, self.tc_url)
 
 
-class MediaReceived(NamedTuple):
-    """The body of one FLV tag. A tuple, because one is made for every frame of every publisher."""
-
-    tag_type: int
-    """8 audio, 9 video, 18 data other than metadata (in AMF0, whatever it came in)."""
-    timestamp_ms: int
-    """Unwrapped; as the publisher sent it otherwise: it may be negative, and step back."""
-    payload: bytes
-    """Of a tag: may be empty."""
-
-    def __repr__(self) -> str:
-        return f"MediaReceived({self.tag_type}, {self.timestamp_ms} ms, {len(self.payload)} bytes)"
-
-
 @dataclass(frozen=True, slots=True)
 class MetadataReceived:
     """``onMetaData``, with ``@setDataFrame`` or without. Some encoders repeat it twice a second."""
@@ -102,4 +89,5 @@ class MessageDropped:
     """Key in ``[limits]`` of the bound that it passed; empty where it passed none."""
 
 
-Event: TypeAlias = Connected | PublishRequested | MediaReceived | MetadataReceived | Unpublished | MessageDropped
+# A message of audio, video or data is the FLV tag of its type (section 7.1); the timestamp is unwrapped.
+Event: TypeAlias = Connected | PublishRequested | FlvTag | MetadataReceived | Unpublished | MessageDropped

@@ -575,8 +575,8 @@ class TestStoppedTrack:
         self.fill(intake, inter, 20, 1_000)
         self.fill(intake, inter, 1_000 + leap_ms, 1_800 + leap_ms)
         assert receive(intake, [sound(1_800 + leap_ms), key(1_800 + leap_ms)]) == [
-            Feed((sound(1_800 + leap_ms),)),
-            Feed((key(1_800 + leap_ms),)),
+            sound(1_800 + leap_ms),
+            key(1_800 + leap_ms),
         ]
 
     def test_track_that_stops_with_a_leap_of_time_is_noticed(self) -> None:

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
+from streamd.flv.tag import FlvTag
 from streamd.rtmp.connection import ServerConnection
 from streamd.rtmp.events import (
     Connected,
     Event,
-    MediaReceived,
     MetadataReceived,
     PublishRequested,
     Unpublished,
@@ -51,7 +51,7 @@ class TestReplay:
         events, connection = replay(capture, 65536)
         metadata = next(event for event in events if isinstance(event, MetadataReceived))
         assert (metadata.values["width"], metadata.values["height"]) == (320.0, 180.0)
-        media = [event for event in events if isinstance(event, MediaReceived)]
+        media = [event for event in events if isinstance(event, FlvTag)]
         video = [event.payload for event in media if event.tag_type == VIDEO]
         audio = [event.payload for event in media if event.tag_type == AUDIO]
         # FLV: keyframe of AVC, packet type 0 the decoder configuration, 1 NAL units; AAC alike.
@@ -67,9 +67,7 @@ class TestReplay:
         events, _ = replay(capture, 65536)
         for tag_type in (AUDIO, VIDEO):
             times_ms = [
-                event.timestamp_ms
-                for event in events
-                if isinstance(event, MediaReceived) and event.tag_type == tag_type
+                event.timestamp_ms for event in events if isinstance(event, FlvTag) and event.tag_type == tag_type
             ]
             steps_ms = [later - earlier for earlier, later in pairwise(times_ms)]
             assert all(0 <= step_ms < 200 for step_ms in steps_ms)

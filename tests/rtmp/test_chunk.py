@@ -348,3 +348,17 @@ class TestWriter:
         writer = ChunkWriter()
         assert writer.set_chunk_size(65536) == bytes.fromhex("02 000000 000004 01 00000000 00010000")
         assert len(writer.write(Message(9, 0, 1, b"a" * 60_000), 4)) == 12 + 60_000
+
+
+class TestMissingBytes:
+    def test_are_those_of_the_message_that_can_be_whole_first(self) -> None:
+        decoder = ChunkDecoder()
+        assert decoder.missing_bytes == 0
+        decoder.receive_data(chunk(0, 4, b"v" * 128, length=300, type_id=9))
+        assert decoder.missing_bytes == 172
+        decoder.receive_data(chunk(0, 5, b"a" * 20, length=50, type_id=8))
+        assert decoder.missing_bytes == 30
+        decoder.receive_data(b"a" * 30)
+        assert decoder.missing_bytes == 172
+        decoder.receive_data(chunk(3, 4, b"v" * 128) + chunk(3, 4, b"v" * 44))
+        assert decoder.missing_bytes == 0

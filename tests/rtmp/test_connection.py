@@ -18,6 +18,7 @@ from streamd.errors import (
     ProtocolError,
     RtmpError,
 )
+from streamd.flv.tag import FlvTag
 from streamd.rtmp.capabilities import AUDIO_FOUR_CCS, VIDEO_FOUR_CCS, ClientCapabilities
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
@@ -25,7 +26,6 @@ from streamd.rtmp.events import (
     Connected,
     DropReason,
     Event,
-    MediaReceived,
     MessageDropped,
     MetadataReceived,
     PublishRequested,
@@ -289,8 +289,8 @@ class TestCommandOrders:
         assert receive(LOGIN + VIDEO + AUDIO) == [
             CONNECTED,
             REQUESTED,
-            MediaReceived(9, 40, b"\x17\x01frame"),
-            MediaReceived(8, 43, b"\xaf\x01frame"),
+            FlvTag(9, 40, b"\x17\x01frame"),
+            FlvTag(8, 43, b"\xaf\x01frame"),
         ]
 
     def test_amf3_commands_and_data_are_understood(self) -> None:
@@ -304,7 +304,7 @@ class TestCommandOrders:
             Connected("live", "", "", 3, ClientCapabilities()),
             PublishRequested("KEY", "live", "", "live"),
             MetadataReceived(0, {"width": 320.0}),
-            MediaReceived(18, 0, amf0.write_values("onCuePoint", {"name": "x"})),
+            FlvTag(18, 0, amf0.write_values("onCuePoint", {"name": "x"})),
         ]
 
     def test_a_result_is_null_and_undefined(self, connected: Session) -> None:
@@ -375,8 +375,8 @@ class TestPending:
         assert pending.send(VIDEO[7:] + AUDIO) == []
         assert pending.connection.messages_received == received
         assert pending.connection.accept() == [
-            MediaReceived(9, 40, b"\x17\x01frame"),
-            MediaReceived(8, 43, b"\xaf\x01frame"),
+            FlvTag(9, 40, b"\x17\x01frame"),
+            FlvTag(8, 43, b"\xaf\x01frame"),
         ]
         assert pending.connection.messages_received == received + 2
 
@@ -396,14 +396,14 @@ class TestPending:
         session.send(LOGIN + VIDEO + again)
         session.send(VIDEO)
         assert session.connection.accept() == [
-            MediaReceived(9, 40, b"\x17\x01frame"),
+            FlvTag(9, 40, b"\x17\x01frame"),
             Unpublished("deleteStream"),
             REQUESTED,
         ]
         assert session.connection.state is State.PUBLISH_PENDING
         assert session.connection.accept() == [
-            MediaReceived(8, 43, b"\xaf\x01frame"),
-            MediaReceived(9, 40, b"\x17\x01frame"),
+            FlvTag(8, 43, b"\xaf\x01frame"),
+            FlvTag(9, 40, b"\x17\x01frame"),
         ]
 
     def test_that_breaks_the_stream_ends_the_connection(self, pending: Session) -> None:
@@ -416,13 +416,13 @@ class TestPending:
 class TestPublishing:
     def test_media_of_any_message_stream_is_the_publish_s(self, publishing: Session) -> None:
         assert publishing.send(message(8, b"a", message_stream_id=0) + message(9, b"v", message_stream_id=7)) == [
-            MediaReceived(8, 0, b"a"),
-            MediaReceived(9, 0, b"v"),
+            FlvTag(8, 0, b"a"),
+            FlvTag(9, 0, b"v"),
         ]
 
     def test_an_empty_frame_is_passed_on(self, publishing: Session) -> None:
         # Enhanced RTMP: a zero-length audio message is silence.
-        assert publishing.send(message(8, b"")) == [MediaReceived(8, 0, b"")]
+        assert publishing.send(message(8, b"")) == [FlvTag(8, 0, b"")]
 
     def test_an_aggregate_is_its_messages(self, publishing: Session) -> None:
         def tag(type_id: int, time_ms: int, body: bytes) -> bytes:
@@ -432,8 +432,8 @@ class TestPublishing:
         payload = tag(8, 0, b"a") + tag(9, 20, b"v") + tag(18, 20, amf0.write_values("onMetaData", {"fps": 30}))
         payload += tag(22, 20, b"x") + tag(20, 20, b"x")
         assert publishing.send(message(22, payload, time_ms=500)) == [
-            MediaReceived(8, 500, b"a"),
-            MediaReceived(9, 520, b"v"),
+            FlvTag(8, 500, b"a"),
+            FlvTag(9, 520, b"v"),
             MetadataReceived(520, {"fps": 30.0}),
             MessageDropped(DropReason.UNKNOWN_TYPE, 22),
             MessageDropped(DropReason.UNKNOWN_TYPE, 20),
@@ -471,7 +471,7 @@ class TestPublishing:
         shallow = message(18, bytes.fromhex("0a00000001") * 4 + b"\x05")
         assert session.send(nested + shallow) == [
             MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max"),
-            MediaReceived(18, 0, bytes.fromhex("0a00000001") * 4 + b"\x05"),
+            FlvTag(18, 0, bytes.fromhex("0a00000001") * 4 + b"\x05"),
         ]
 
     @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ class TestPublishing:
         ],
     )
     def test_an_unusable_message_is_dropped_and_the_session_lives(self, sent: bytes, dropped: MessageDropped) -> None:
-        assert receive(LOGIN + sent + VIDEO)[2:] == [dropped, MediaReceived(9, 40, b"\x17\x01frame")]
+        assert receive(LOGIN + sent + VIDEO)[2:] == [dropped, FlvTag(9, 40, b"\x17\x01frame")]
 
     def test_70_000_nested_arrays_for_metadata_are_dropped(self) -> None:
         # flvmeta #29, at every length that is read at all.
@@ -548,7 +548,7 @@ class TestGoodbye:
         ]
 
     def test_to_another_stream_is_none(self, publishing: Session) -> None:
-        assert publishing.send(command("deleteStream", 7, None, 2) + VIDEO) == [MediaReceived(9, 40, b"\x17\x01frame")]
+        assert publishing.send(command("deleteStream", 7, None, 2) + VIDEO) == [FlvTag(9, 40, b"\x17\x01frame")]
 
     def test_may_be_followed_by_another_publish(self, publishing: Session) -> None:
         publishing.send(command("deleteStream", 7, None, 1))

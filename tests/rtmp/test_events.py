@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from streamd.flv.tag import FlvTag
 from streamd.rtmp.capabilities import ClientCapabilities
-from streamd.rtmp.events import Connected, MediaReceived, PublishRequested
+from streamd.rtmp.events import Connected, PublishRequested
 
 SECRET = "sk_0123_secret"
 
@@ -20,4 +21,4 @@ def test_the_key_is_found_in_what_was_asked() -> None:
 
 
 def test_the_repr_of_media_is_short() -> None:
-    assert repr(MediaReceived(9, 40, bytes(100_000))) == "MediaReceived(9, 40 ms, 100000 bytes)"
+    assert repr(FlvTag(9, 40, bytes(100_000))) == "FlvTag(9, 40 ms, 100000 bytes)"

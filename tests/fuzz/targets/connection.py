@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from streamd.amf import Limits
 from streamd.errors import KeyRejectedError, ProtocolError
+from streamd.flv.tag import FlvTag
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
-from streamd.rtmp.events import Connected, Event, MediaReceived, MessageDropped, PublishRequested
+from streamd.rtmp.events import Connected, Event, MessageDropped, PublishRequested
 from streamd.rtmp.state import State
 from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
 from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, command, control, data, message
@@ -80,7 +81,7 @@ def _look_at(events: list[Event]) -> None:
             case PublishRequested():
                 assert isinstance(event.stream_key, str)
                 assert not event.stream_key or event.stream_key not in repr(event) or len(event.stream_key) < 8
-            case MediaReceived():
+            case FlvTag():
                 assert event.tag_type in (8, 9, 18)
             case MessageDropped():
                 assert 0 <= event.type_id < 256
