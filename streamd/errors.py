@@ -162,6 +162,33 @@ class KeyRejectedError(PublishError):
         self.key_id = key_id
 
 
+class PublishForbiddenError(PublishError):
+    """The operator's publish hook says no."""
+
+    result = "forbidden"
+    status_code = "NetStream.Publish.Denied"
+    description = "You may not go live here now. Ask whoever gave you the stream key."
+
+
+class PublishUndecidedError(PublishError):
+    """The operator's publish hook does not answer, and nobody publishes without its word."""
+
+    result = "undecided"
+
+
+class ReceiverUnreachableError(StreamdError):
+    """A request of ours was not answered, or with a word that it may be later.
+
+    Args:
+        reason: Why, in a line.
+        retry_after_s: When the receiver wants to be asked again, seconds; 0 where it did not say.
+    """
+
+    def __init__(self, reason: str, *, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
 class KeyServiceError(StreamdError):
     """The key service cannot do what was asked."""
 

@@ -78,7 +78,7 @@ class Metrics:
         )
         self.publishes_total = Counter(
             "streamd_publishes_total",
-            "Publish requests by result: accepted, denied, busy, rejected, unavailable.",
+            "Publish requests by result: accepted, denied, forbidden, busy, rejected, undecided, unavailable.",
             ["result"],
             registry=r,
         )
@@ -165,5 +165,32 @@ class Metrics:
             "streamd_push_viewers_too_slow_total",
             "Viewers of a pushed stream closed because they did not catch up.",
             ["protocol"],
+            registry=r,
+        )
+        self.webhook_messages_total = Counter(
+            "streamd_webhook_messages_total",
+            "Messages for webhook endpoints by what became of them: delivered, refused, failed, dropped.",
+            ["result"],
+            registry=r,
+        )
+        self.webhook_messages_waiting = Gauge(
+            "streamd_webhook_messages_waiting", "Messages for webhook endpoints that are not delivered yet.", registry=r
+        )
+        self.webhook_attempt_seconds = Histogram(
+            "streamd_webhook_attempt_seconds",
+            "How long webhook endpoints took to answer, or not to.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.publish_hook_answers_total = Counter(
+            "streamd_publish_hook_answers_total",
+            "Answers of the publish hook: allowed, forbidden, failed.",
+            ["result"],
+            registry=r,
+        )
+        self.publish_hook_seconds = Histogram(
+            "streamd_publish_hook_seconds",
+            "How long the publish hook took to answer, or not to.",
+            buckets=_LATENCY_BUCKETS,
             registry=r,
         )

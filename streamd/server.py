@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ from streamd.delivery.door import DoorOptions, MediaDoor
 from streamd.delivery.http_request import HeadLimits
 from streamd.delivery.tls import TlsCertificate
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
+from streamd.events.event import EventType, unheard
+from streamd.events.outbox import Endpoint, OutboxOptions
+from streamd.events.publish_hook import HookOptions, PublishHook
+from streamd.events.webhooks import Webhooks
 from streamd.flv.intake import IntakeLimits
 from streamd.history import History
 from streamd.ingest.listener import ListenerLimits, RtmpListener
@@ -45,6 +50,8 @@ from streamd.live.restart_record import RestartRecordFile
 from streamd.live.waiters import WaiterBudget
 from streamd.log import configure_logging
 from streamd.metrics import Metrics
+from streamd.outgoing.address_guard import AddressGuard
+from streamd.outgoing.http_poster import HttpPoster
 from streamd.packager.rendition import RenditionOptions
 from streamd.packager.segmenter import SegmenterOptions
 from streamd.rtmp.chunk import ChunkLimits
@@ -74,6 +81,8 @@ EXIT_OK = 0
 EXIT_UNUSABLE = 2
 # What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
 WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
+# What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
+WEBHOOK_DRAIN_S = 3.0
 # Time limits are whole seconds, so looking at them once a second is on time.
 SWEEP_INTERVAL_S = 1.0
 # In the data directory.
@@ -108,6 +117,28 @@ class Server:
         self.metrics = Metrics()
         limits = config.limits
 
+        allowed = [ip_network(text) for text in config.webhooks.allow_networks]
+        self._poster = HttpPoster(AddressGuard(allowed), f"streamd/{__version__}")
+        self._webhooks = Webhooks(
+            [
+                Endpoint(
+                    url=endpoint.url,
+                    secret=endpoint.secret.get_secret_value(),
+                    origin=endpoint.origin,
+                    types=frozenset(endpoint.events or EventType),
+                )
+                for endpoint in config.webhooks.endpoints
+            ],
+            poster=self._poster,
+            clock=self._clock,
+            metrics=self.metrics,
+            options=OutboxOptions(
+                queue_max=config.webhooks.queue_max,
+                timeout_s=config.webhooks.timeout_s,
+                retry_for_s=config.webhooks.retry_for_s,
+            ),
+        )
+        tell = self._webhooks.tell if config.webhooks.endpoints else unheard
         self._store = KeyStore(config.database_url)
         self.keys = KeyService(
             self._store,
@@ -117,6 +148,7 @@ class Server:
                     per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max
                 )
             ),
+            tell=tell,
         )
         budget = WaiterBudget(
             limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
@@ -145,6 +177,7 @@ class Server:
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
             is_admissible=self.keys.is_admissible,
+            tell=tell,
         )
         self.keys.attach(self.registry)
         self._rtmp = RtmpListener(
@@ -181,6 +214,7 @@ class Server:
                 connections_per_address_max=limits.connections_per_address_max,
                 handshakes_max=limits.handshakes_max,
             ),
+            gate=self._publish_hook(),
         )
         self._history = History(self.metrics, self._clock)
         self._console: Console | None = None
@@ -192,6 +226,22 @@ class Server:
         self._resources = contextlib.AsyncExitStack()
         self._is_stopping = False
         self.addresses = Addresses("", "", "", "")
+
+    def _publish_hook(self) -> PublishHook | None:
+        hook = self.config.publish_hook
+        if not hook.url:
+            return None
+        return PublishHook(
+            HookOptions(
+                url=hook.url,
+                secret=hook.secret.get_secret_value(),
+                timeout_s=hook.timeout_s,
+                allows_on_failure=hook.on_failure == "allow",
+            ),
+            poster=self._poster,
+            clock=self._clock,
+            metrics=self.metrics,
+        )
 
     async def start(self) -> None:
         """Open the store, bind the listeners, and serve.
@@ -213,6 +263,11 @@ class Server:
             raise StartError(str(exc)) from exc
 
         self.registry.restore(self._restart_record.load())
+        await self._poster.start()
+        self._resources.push_async_callback(self._poster.close)
+        self._webhooks.start()
+        self._resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
+
         pages = Pages()
         if not pages.has_player:
             log.warning(

@@ -19,8 +19,8 @@ FLOOR_NAMES = ["formats", "media line", "services", "doors", "process"]
 FLOORS = {
     0: {"__init__", "errors", "amf", "amf0", "amf3", "rtmp", "flv", "cmaf", "hls"},
     1: {"clock", "media", "packager"},
-    2: {"live", "keys", "metrics", "history"},
-    3: {"ingest", "delivery", "web"},
+    2: {"live", "keys", "events", "metrics", "history"},
+    3: {"ingest", "delivery", "web", "outgoing"},
     4: {"config", "data_dir", "log", "server", "cli", "demo", "picture_worker", "testcard", "admin_client", "__main__"},
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
@@ -49,7 +49,11 @@ NEIGHBOURS = {
     ("packager", "media"),
     ("live", "keys"),
     ("live", "metrics"),
+    ("live", "events"),
     ("keys", "metrics"),
+    ("keys", "events"),
+    ("events", "keys"),
+    ("events", "metrics"),
     ("history", "metrics"),
     ("web", "delivery"),
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic_core import ErrorDetails
 
 from streamd.config.sections import Config, Name
 from streamd.config.values import ListenAddress
+from streamd.outgoing.address_guard import AddressGuard
 
 Fault = tuple[Name, str]
 """A setting, and what to write instead."""
@@ -19,6 +22,11 @@ _ADVICE = {
     "float_type": "write a number",
     "string_type": "write text in quotes",
     "list_type": 'write a list of texts, for example ["live.example.org"]',
+    "model_type": "write a table",
+    "missing": "is missing",
+    "extra_forbidden": "is unknown",
+    "too_short": "write something",
+    "enum": "write one of {expected}",
     "string_too_short": "write something",
     "greater_than_equal": "write {ge:.12g} or more",
     "greater_than": "write more than {gt:.12g}",
@@ -33,7 +41,10 @@ _ADVICE = {
 def advice_on(error: ErrorDetails) -> str:
     """What to write instead of what pydantic refused."""
     template = _ADVICE.get(error["type"])
-    return template.format(**error.get("ctx", {})) if template else error["msg"]
+    advice = template.format(**error.get("ctx", {})) if template else error["msg"]
+    # Of a list of tables: which one, counted as people do, and which of its keys.
+    inner = [f"number {part + 1}" if isinstance(part, int) else part for part in error["loc"][2:]]
+    return ": ".join((", ".join(inner), advice)) if inner else advice
 
 
 def contradictions(config: Config) -> Iterator[Fault]:
@@ -51,6 +62,14 @@ def contradictions(config: Config) -> Iterator[Fault]:
         yield ("hls", "part_target_ms"), f"write at most segment_target_ms, {hls.segment_target_ms}"
     if limits.held_bytes_max < limits.message_bytes_max:
         yield ("limits", "held_bytes_max"), f"write at least message_bytes_max, {limits.message_bytes_max}"
+    if config.publish_hook.url and not config.publish_hook.secret.get_secret_value():
+        yield ("publish_hook", "secret"), "write the secret that the hook knows; what it is asked is signed with it"
+    receivers = [("webhooks", "endpoints", endpoint.url) for endpoint in config.webhooks.endpoints]
+    guard = AddressGuard([ip_network(text) for text in config.webhooks.allow_networks])
+    for section, key, url in (*receivers, ("publish_hook", "url", config.publish_hook.url)):
+        host = urlsplit(url).hostname or ""
+        if _is_address(host) and not guard.allows(host):
+            yield (section, key), f"{host} is not on the internet; name its network in webhooks.allow_networks"
     listeners: list[tuple[Name, ListenAddress | None]] = [
         (("rtmp", "listen"), rtmp.listen),
         (("rtmp", "tls_listen"), rtmp.tls_listen),
@@ -65,3 +84,11 @@ def contradictions(config: Config) -> Iterator[Fault]:
             if address.host == host or not address.host or not host:
                 yield name, f"port {address.port} is taken by {'.'.join(other)}; write another"
         taken.setdefault(address.port, []).append((name, address.host))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os.path
@@ -13,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from streamd.config.faults import advice_on, contradictions
-from streamd.config.sections import PATHS, SECTIONS, Config, Name, ServerConfig, is_secret
+from streamd.config.sections import PATHS, SECTIONS, Config, Name, ServerConfig, WebhookEndpoint, is_secret
 from streamd.errors import ConfigError
 
 ENV_PREFIX = "STREAMD_"
@@ -176,7 +177,7 @@ def _find_lines(text: str) -> dict[tuple[str, ...], int]:
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+        if header := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
             table = _split_name(header[1])
             lines.setdefault(table, number)
         elif assignment := re.match(r"\s*([\w\s\"'.-]+?)\s*=", line):
@@ -192,6 +193,9 @@ def _split_name(dotted: str) -> tuple[str, ...]:
 
 def _from_text(text: str, annotation: object) -> object:
     """An environment variable's text as TOML would have it; the text itself where it is not that."""
+    if annotation == list[WebhookEndpoint]:
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
     if annotation == list[str]:
         return [item.strip() for item in text.split(",") if item.strip()]
     if annotation not in (bool, int, float):

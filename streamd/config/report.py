@@ -48,17 +48,27 @@ def secrets_of(config: Config) -> list[str]:
     """Texts that must not be seen in any log."""
     database_url = config.keys.database_url.get_secret_value()
     password = make_url(database_url).password if database_url else None
-    return [text for text in (config.admin.token.get_secret_value(), password) if text]
+    secrets = [config.admin.token, config.publish_hook.secret, *(e.secret for e in config.webhooks.endpoints)]
+    return [text for text in (*(secret.get_secret_value() for secret in secrets), password) if text]
 
 
 def _toml(section: Section, key: str) -> str:
-    value = section.model_dump(include={key})[key]
-    if isinstance(value, SecretStr):
-        value = _masked(value.get_secret_value())
-    if isinstance(value, float):
-        return f"{value:g}"
-    # TOML's booleans, integers, basic strings and lists of these are written as JSON's.
-    return json.dumps(value, ensure_ascii=False)
+    return _toml_value(section.model_dump(include={key})[key])
+
+
+def _toml_value(value: object) -> str:
+    match value:
+        case SecretStr():
+            return json.dumps(_masked(value.get_secret_value()))
+        case float():
+            return f"{value:g}"
+        case dict():
+            return "{ " + ", ".join(f"{key} = {_toml_value(inner)}" for key, inner in value.items()) + " }"
+        case list():
+            return "[" + ", ".join(map(_toml_value, value)) + "]"
+        case _:
+            # TOML's booleans, integers and basic strings are written as JSON's.
+            return json.dumps(value, ensure_ascii=False)
 
 
 def _masked(secret: str) -> str:

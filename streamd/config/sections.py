@@ -10,9 +10,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 
-from streamd.config.values import DatabaseUrl, Ladder, Listen, ListenAddress, OptionalListen, PublicUrl, Token
+from streamd.config.values import (
+    DatabaseUrl,
+    Ladder,
+    Listen,
+    ListenAddress,
+    Networks,
+    OptionalListen,
+    PublicUrl,
+    ReceiverUrl,
+    Token,
+    WebhookSecret,
+)
+from streamd.events.event import EventType
 from streamd.web.obs_config import ObsOptions, Rung
 
 RTMP_PORT = 1935
@@ -122,6 +134,52 @@ class ObsConfig(Section):
     """Seconds between keyframes, in all tracks at the same times; 2 fits `hls.segment_target_ms`."""
     audio_bitrate_kbps: Annotated[int, Field(ge=32, le=512)] = 160
     """Bit rate of the sound, kb/s."""
+
+
+class WebhookEndpoint(Section):
+    """Somebody who is told what happens."""
+
+    url: Annotated[ReceiverUrl, Field(min_length=1)]
+    secret: Annotated[WebhookSecret, Field(min_length=1)]
+    events: list[Annotated[EventType, Strict(False)]] = []
+
+    @property
+    def origin(self) -> str:
+        """The URL for a log: without path and query, which may hold somebody's token."""
+        url = urlsplit(self.url)
+        return f"{url.scheme}://{url.netloc}"
+
+
+class WebhooksConfig(Section):
+    """Who is told what happens: POST requests, signed after Standard Webhooks (https://www.standardwebhooks.com)."""
+
+    endpoints: list[WebhookEndpoint] = []
+    """Instead of this line write for each, at the end of the file, a table `[[webhooks.endpoints]]`: `url`; `secret`,
+    which is `whsec_` and 24 to 64 random bytes in base64, and known to the receiver; and `events`, for example
+    `["stream.started", "stream.ended"]`, without which it is told of all. In the environment: a JSON list of these."""
+    allow_networks: Networks = []
+    """Networks that webhooks and the publish hook may reach although they are not the internet's, for example
+    `["127.0.0.0/8"]`. A name that leads anywhere else is not asked, whatever it was when you wrote it."""
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 15
+    """Seconds for one attempt."""
+    retry_for_s: Annotated[float, Field(ge=0)] = 3600
+    """Seconds for which a message is tried again, after 1, 2, 4 up to 300 s, where there is no answer or a 5xx. What
+    an endpoint answers with 3xx or 4xx is not sent again. Messages arrive in order; they do not outlive the server."""
+    queue_max: Annotated[int, Field(ge=1)] = 1000
+    """Messages that wait for one endpoint; then the oldest is dropped. Each is about 0.5 kB."""
+
+
+class PublishHookConfig(Section):
+    """A service of yours that may forbid a publish whose key is good: 2xx allows it, 4xx forbids it."""
+
+    url: ReceiverUrl = ""
+    """Where it is asked, by a POST request that is signed like a webhook. Empty: off."""
+    secret: WebhookSecret = SecretStr("")
+    """`whsec_` and 24 to 64 random bytes in base64, known to the service."""
+    timeout_s: Annotated[float, Field(gt=0, le=10)] = 3
+    """Seconds for its answer. Encoders wait about ten for theirs."""
+    on_failure: Literal["deny", "allow"] = "deny"
+    """What holds where it does not answer so: `deny` refuses the publish, and the encoder tries again."""
 
 
 class LogConfig(Section):
@@ -244,6 +302,8 @@ class Config(Section):
     live: LiveConfig = LiveConfig()
     keys: KeysConfig = KeysConfig()
     obs: ObsConfig = ObsConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    publish_hook: PublishHookConfig = PublishHookConfig()
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
 
@@ -313,4 +373,4 @@ def _url(scheme: str, listen: ListenAddress, default_port: int, host_if_any: str
 def is_secret(name: Name) -> bool:
     """Whether a setting must never be shown."""
     section, key = name
-    return SECTIONS[section].model_fields[key].annotation is SecretStr
+    return SECTIONS[section].model_fields[key].annotation in (SecretStr, list[WebhookEndpoint])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,6 +15,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from streamd.web.obs_config import RUNGS_MAX, Rung
+
+# Standard Webhooks 1.0.0, "Signature scheme": at least 192 bits, at most 512.
+WEBHOOK_SECRET_BYTES = range(24, 65)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,33 @@ def _check_ladder(value: list[str]) -> list[str]:
     return value
 
 
+def _check_receiver_url(value: str) -> str:
+    url = urlsplit(value)
+    if value and (url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc or url.fragment):
+        raise ValueError('write a URL without user and password, for example "https://example.org/streamd"')
+    return value
+
+
+def _check_webhook_secret(value: SecretStr) -> SecretStr:
+    prefix, _, encoded = value.get_secret_value().partition("_")
+    try:
+        length = len(base64.b64decode(encoded, validate=True))
+    except binascii.Error:
+        length = 0
+    if value.get_secret_value() and (prefix != "whsec" or length not in WEBHOOK_SECRET_BYTES):
+        raise ValueError("write whsec_ and 24 to 64 random bytes in base64: echo whsec_$(openssl rand -base64 32)")
+    return value
+
+
+def _check_networks(value: list[str]) -> list[str]:
+    for text in value:
+        try:
+            ip_network(text)
+        except ValueError as exc:
+            raise ValueError(f'{exc}: write networks, for example ["127.0.0.0/8", "10.1.0.0/16"]') from exc
+    return value
+
+
 Listen = Annotated[ListenAddress, BeforeValidator(_parse_listen), PlainSerializer(str)]
 OptionalListen = Annotated[
     ListenAddress | None,
@@ -91,3 +124,6 @@ PublicUrl = Annotated[str, AfterValidator(_check_public_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
 Token = Annotated[SecretStr, AfterValidator(_check_token)]
 Ladder = Annotated[list[str], AfterValidator(_check_ladder)]
+ReceiverUrl = Annotated[str, AfterValidator(_check_receiver_url)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_check_webhook_secret)]
+Networks = Annotated[list[str], AfterValidator(_check_networks)]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import ssl
 
     from streamd.clock import Clock
+    from streamd.ingest.protocol import PublishGate
     from streamd.keys.service import KeyService
     from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
@@ -53,6 +54,7 @@ class RtmpListener:
         options: Time limits of each connection.
         connection_options: Limits of the protocol itself.
         limits: How many connections there may be.
+        gate: Asked over each publish whose key is good, if there is one.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class RtmpListener:
         options: IngestOptions,
         connection_options: ConnectionOptions,
         limits: ListenerLimits,
+        gate: PublishGate | None = None,
     ) -> None:
         self._keys = keys
         self._registry = registry
@@ -73,6 +76,7 @@ class RtmpListener:
         self._options = options
         self._connection_options = connection_options
         self._limits = limits
+        self._gate = gate
         self._open: set[RtmpProtocol] = set()
         self._in_handshake: set[RtmpProtocol] = set()
         self._by_address: Counter[str] = Counter()
@@ -178,6 +182,7 @@ class RtmpListener:
             clock=self._clock,
             metrics=self._metrics,
             listener=self,
+            gate=self._gate,
         )
 
     def forget(self, protocol: RtmpProtocol) -> None:

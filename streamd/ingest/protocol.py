@@ -37,6 +37,7 @@ from streamd.rtmp.events import (
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
+    from streamd.keys.admission import Admission
     from streamd.keys.service import KeyService
     from streamd.live.live_stream import LiveStream
     from streamd.live.registry import LiveRegistry
@@ -71,6 +72,13 @@ class _Phase(enum.Enum):
     CLOSED = "closed"
 
 
+class PublishGate(Protocol):
+    """Who may forbid a publish whose key is good; the publish hook does."""
+
+    async def decide(self, admission: Admission, address: str, encoder: str) -> None:
+        """Raise ``PublishError`` to refuse it."""
+
+
 class ConnectionBook(Protocol):
     """What a connection asks of its listener."""
 
@@ -95,6 +103,7 @@ class RtmpProtocol(asyncio.Protocol):
         clock: For the time limits; ``check_deadline`` compares.
         metrics: Counted into when the connection ends.
         listener: Counts the connection in and out, and may refuse it.
+        gate: Asked over each publish whose key is good, if there is one.
     """
 
     def __init__(
@@ -107,6 +116,7 @@ class RtmpProtocol(asyncio.Protocol):
         clock: Clock,
         metrics: Metrics,
         listener: ConnectionBook,
+        gate: PublishGate | None = None,
     ) -> None:
         self._connection = connection
         self._keys = keys
@@ -115,6 +125,7 @@ class RtmpProtocol(asyncio.Protocol):
         self._clock = clock
         self._metrics = metrics
         self._listener = listener
+        self._gate = gate
         self._transport: asyncio.Transport | None = None
         self._phase = _Phase.HANDSHAKE
         self._opened_at = clock.monotonic()
@@ -314,6 +325,8 @@ class RtmpProtocol(asyncio.Protocol):
             async with asyncio.timeout(self._options.verify_timeout_s):
                 admission = await self._keys.verify(request.stream_key, self.address)
             self._metrics.verify_seconds.observe(self._clock.monotonic() - started_at)
+            if self._gate is not None:
+                await self._gate.decide(admission, self.address, self.encoder)
             # From here to accept() nothing is awaited: a key that dies in between is seen by begin().
             if self._phase is not _Phase.VERIFYING:
                 return

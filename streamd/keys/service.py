@@ -34,13 +34,14 @@ import asyncio
 import contextlib
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from streamd.clock import Clock
 from streamd.errors import KeyRejectedError, KeyRequestError, StoreUnavailableError
+from streamd.events.event import Event, EventSink, EventType, Value, rfc3339, unheard
 from streamd.keys.admission import Admission, Denial, StreamCloser
 from streamd.keys.denial_log import DenialLog
 from streamd.keys.guessing import GuessGuard, GuessLimits
@@ -104,6 +105,7 @@ class KeyService:
         clock: Wall time decides over expiry.
         options: Intervals and limits.
         sleep: How ``run`` waits; tests pass their own.
+        tell: Told what becomes of keys and users.
     """
 
     def __init__(
@@ -113,8 +115,10 @@ class KeyService:
         options: KeyOptions | None = None,
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        tell: EventSink = unheard,
     ) -> None:
         self._store = store
+        self._tell = tell
         self._clock = clock
         self._options = options or KeyOptions()
         self._sleep = sleep
@@ -130,6 +134,7 @@ class KeyService:
         self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
         self._recheck_at = clock.monotonic() + self._options.recheck_interval_s
         self._store_failed = False
+        self._expiry_told_until = clock.now()
 
     def attach(self, closer: StreamCloser) -> None:
         """Say who closes streams. Without one (the command line on the store) there are none to close."""
@@ -280,6 +285,7 @@ class KeyService:
         )
         self._guard.remember(record.key_id, secret_hash)
         log.info("key.issued", extra={"key_id": record.key_id, "user": user, "by": by.name})
+        self._tell_of_key(EventType.KEY_ISSUED, record, {"by": by.name})
         return IssuedKey(record, stream_key)
 
     async def get_key(self, key_id: str) -> KeyRecord:
@@ -459,6 +465,8 @@ class KeyService:
         if self._clock.monotonic() >= self._recheck_at:
             self._recheck_at = self._clock.monotonic() + self._options.recheck_interval_s
             await self._recheck()
+            if self._tell is not unheard:
+                await self._tell_expired()
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -482,13 +490,24 @@ class KeyService:
         if old.revoked_at is not None:
             await self._end_revoked(old, by)
         log.info("key.rotated", extra={"key_id": key_id, "new_key_id": new.key_id, "by": by.name})
+        works_until = None if old.expires_at is None else rfc3339(old.expires_at)
+        if old.revoked_at is not None:
+            works_until = rfc3339(old.revoked_at)
+        self._tell_of_key(
+            EventType.KEY_ROTATED, new, {"by": by.name, "replaces": key_id, "replaced_works_until": works_until}
+        )
         return IssuedKey(new, stream_key)
 
     async def _revoke(self, key_id: str, reason: str, by: Actor) -> RevokeResult:
-        record = await self._store.revoke_key(key_id, reason=reason, now=self._clock.now(), by=by)
+        now = self._clock.now()
+        record = await self._store.revoke_key(key_id, reason=reason, now=now, by=by)
         self._changes += 1
         closed = await self._end_revoked(record, by)
         log.info("key.revoked", extra={"key_id": key_id, "user": record.user, "by": by.name, "closed": closed})
+        if record.revoked_at == now:
+            # Not where it was revoked before.
+            data: dict[str, Value] = {"by": by.name, "reason": reason, "closed": closed}
+            self._tell_of_key(EventType.KEY_REVOKED, record, data)
         assert record.revoked_at is not None
         return RevokeResult(key_id, record.revoked_at, closed)
 
@@ -505,20 +524,30 @@ class KeyService:
         return closed
 
     async def _suspend(self, name: str, reason: str, by: Actor) -> UserRecord:
-        user, key_ids = await self._store.suspend_user(name, reason=reason, now=self._clock.now(), by=by)
+        now = self._clock.now()
+        user, key_ids = await self._store.suspend_user(name, reason=reason, now=now, by=by)
         self._changes += 1
         self._suspended.add(name)
         # A key that another process issued while this was committed is not among the store's answer.
         key_ids |= {a.key_id for a in self._admissions if a.user == name}
         closed = await self._end(key_ids, Denial.SUSPENDED, by)
         log.info("user.suspended", extra={"user": name, "by": by.name, "closed": closed})
+        if user.suspended_at == now:
+            self._tell(
+                Event(EventType.USER_SUSPENDED, now, {"user": name, "by": by.name, "reason": reason, "closed": closed})
+            )
         return user
 
     async def _restore(self, name: str, reason: str, by: Actor) -> UserRecord:
         user = await self._store.restore_user(name, reason=reason, now=self._clock.now(), by=by)
         self._changes += 1
+        was_suspended = name in self._suspended
         self._suspended.discard(name)
         log.info("user.restored", extra={"user": name, "by": by.name})
+        if was_suspended:
+            self._tell(
+                Event(EventType.USER_RESTORED, self._clock.now(), {"user": name, "by": by.name, "reason": reason})
+            )
         return user
 
     async def _end(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
@@ -568,6 +597,25 @@ class KeyService:
             # Verifications that are reading now may have read before the other process wrote.
             self._changes += 1
             await self._end(key_ids, denial, SERVER)
+
+    async def _tell_expired(self) -> None:
+        """Tell of the keys that have expired since the last look; what expires while no server runs is not told."""
+        since, until = self._expiry_told_until, self._clock.now()
+        if until <= since:
+            # The wall clock was stepped back: what expired before is told already.
+            return
+        for record in await self._store.keys_expired(since, until):
+            self._tell_of_key(EventType.KEY_EXPIRED, record, {})
+        self._expiry_told_until = until
+
+    def _tell_of_key(self, event_type: EventType, record: KeyRecord, data: Mapping[str, Value]) -> None:
+        about: dict[str, Value] = {
+            "key_id": record.key_id,
+            "user": record.user,
+            "label": record.label,
+            "expires_at": None if record.expires_at is None else rfc3339(record.expires_at),
+        }
+        self._tell(Event(event_type, self._clock.now(), {**about, **data}))
 
     def _denial(self, standing: KeyStanding | None) -> Denial | None:
         """Why a key opens nothing; None where it opens its channel."""

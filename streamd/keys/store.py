@@ -239,6 +239,16 @@ class KeyStore:
             rows = (await connection.execute(query)).all()
         return Page([_key_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
+    async def keys_expired(self, since: datetime, until: datetime) -> list[KeyRecord]:
+        """Keys that died by their date after ``since`` and not after ``until``; those that were revoked did not."""
+        query = (
+            select(*_KEY_COLUMNS)
+            .where(keys.c.expires_at > since, keys.c.expires_at <= until, keys.c.revoked_at.is_(None))
+            .order_by(keys.c.expires_at, keys.c.sequence)
+        )
+        async with self._reading() as connection:
+            return [_key_record(row) for row in await connection.execute(query)]
+
     async def rotate_key(
         self,
         key_id: str,

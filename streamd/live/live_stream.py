@@ -79,6 +79,7 @@ class LiveStream:
         budget: How many requests may wait in the whole server.
         on_failed: Called when the media line breaks; the registry ends the stream then.
         on_health: Called when the stream turns unhealthy, or healthy again.
+        on_playable: Called when there is something to play.
         record: What another server left of it, which its playlists go on from.
     """
 
@@ -95,6 +96,7 @@ class LiveStream:
         budget: WaiterBudget,
         on_failed: Callable[[LiveStream, EndReason], None],
         on_health: Callable[[LiveStream], None],
+        on_playable: Callable[[LiveStream], None],
         record: StreamRecord | None = None,
     ) -> None:
         self.name = name
@@ -124,6 +126,7 @@ class LiveStream:
         self._metrics = metrics
         self._on_failed = on_failed
         self._on_health = on_health
+        self._on_playable = on_playable
         self._started_at = clock.monotonic()
         self._parts = 0
         # Loop time of each rendition's last part.
@@ -304,6 +307,7 @@ class LiveStream:
                 "after_s": round(elapsed_s, 3),
             },
         )
+        self._on_playable(self)
 
     def _wake(self) -> None:
         """Wake the requests for what is there now."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streamd.clock import EPOCH_2020
 from streamd.errors import AlreadyPublishingError, KeyRejectedError, PublishError
+from streamd.events.event import Event, EventType, rfc3339, unheard
 from streamd.keys.admission import Admission
 from streamd.live.live_stream import LiveStream, StreamOptions
 from streamd.live.publisher import EndReason
@@ -19,9 +20,10 @@ from streamd.live.restart_record import RestartRecord
 from streamd.packager.rendition import Numbering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from streamd.clock import Clock
+    from streamd.events.event import EventSink, Value
     from streamd.live.meter import StreamSummary
     from streamd.live.publisher import Publisher
     from streamd.live.restart_record import StreamRecord
@@ -49,6 +51,7 @@ class LiveRegistry:
         reconnect_window_s: How long a stream whose publisher's connection ended waits for it to come back.
         is_admissible: Says, without waiting, whether an admission still stands; asked in the very step in
             which its stream begins, so that a key that died meanwhile begins nothing.
+        tell: Told what becomes of streams.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class LiveRegistry:
         streams_max: int,
         reconnect_window_s: float,
         is_admissible: Callable[[Admission], bool],
+        tell: EventSink = unheard,
     ) -> None:
         self._options = options
         self._clock = clock
@@ -69,6 +73,7 @@ class LiveRegistry:
         self._streams_max = streams_max
         self._reconnect_window_s = reconnect_window_s
         self._is_admissible = is_admissible
+        self._tell = tell
         self._by_name: dict[str, LiveStream] = {}
         self._health_listeners: list[Callable[[LiveStream], None]] = []
         # Beyond the clock, where media comes in faster than time passes.
@@ -100,6 +105,7 @@ class LiveRegistry:
             if previous.publisher is not None or previous.admission.key_id != admission.key_id:
                 raise AlreadyPublishingError
             previous.resume(admission, publisher)
+            self._say(EventType.STREAM_RESUMED, previous)
             return previous
         if sum(1 for _ in self.live()) >= self._streams_max:
             self._metrics.limit_hits_total.labels("streams_max").inc()
@@ -128,6 +134,7 @@ class LiveRegistry:
             budget=self._budget,
             on_failed=self.end,
             on_health=self._tell_health,
+            on_playable=self._note_started,
             record=record,
         )
         self._by_name[name] = stream
@@ -167,8 +174,15 @@ class LiveRegistry:
 
     def end(self, stream: LiveStream, reason: EndReason) -> None:
         """End a live stream; again is the same as once."""
+        was_started = stream.is_live and stream.presentation is not None
+        viewers = sum(stream.viewers.values())
         stream.end(reason)
         self._count()
+        if was_started:
+            duration_s = round((self._clock.now() - stream.live_since).total_seconds(), 3)
+            self._say(
+                EventType.STREAM_ENDED, stream, {"reason": reason.value, "duration_s": duration_s, "viewers": viewers}
+            )
 
     def leave(self, stream: LiveStream, publisher: Publisher, reason: EndReason) -> None:
         """Note that a publisher is gone: its stream ends, or waits for it to come back.
@@ -188,6 +202,8 @@ class LiveRegistry:
             except Exception as exc:  # noqa: BLE001  # logged by the stream
                 # With a line that cannot even be finished there is nothing to go on with.
                 stream.fail(exc)
+            else:
+                self._say(EventType.STREAM_RECONNECTING, stream, {"window_s": self._reconnect_window_s})
         else:
             self.end(stream, reason)
 
@@ -200,6 +216,12 @@ class LiveRegistry:
         self._health_listeners.append(listener)
 
     def _tell_health(self, stream: LiveStream) -> None:
+        event_type = EventType.STREAM_HEALTHY if stream.health.is_healthy else EventType.STREAM_UNHEALTHY
+        findings = [
+            {"code": finding.code.value, "severity": finding.severity.value, "message": finding.message}
+            for finding in stream.health.findings
+        ]
+        self._say(event_type, stream, {"status": stream.health.status.value, "findings": findings})
         for listener in self._health_listeners:
             listener(stream)
 
@@ -285,6 +307,19 @@ class LiveRegistry:
         for stream in streams:
             self.end(stream, reason)
         await asyncio.gather(*(publisher.wait_closed() for publisher in publishers))
+
+    def _note_started(self, stream: LiveStream) -> None:
+        codecs = [track.codec for track in stream.tracks]
+        self._say(EventType.STREAM_STARTED, stream, {"address": stream.publisher_address, "codecs": codecs})
+
+    def _say(self, event_type: EventType, stream: LiveStream, data: Mapping[str, Value] | None = None) -> None:
+        about: dict[str, Value] = {
+            "stream": stream.name,
+            "user": stream.admission.user,
+            "key_id": stream.admission.key_id,
+            "live_since": rfc3339(stream.live_since),
+        }
+        self._tell(Event(event_type, self._clock.now(), {**about, **(data or {})}))
 
     def _count(self) -> None:
         self._metrics.streams_live.set(sum(1 for _ in self.live()))

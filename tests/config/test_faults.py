@@ -13,6 +13,9 @@ from streamd.config import (
 )
 from streamd.errors import ConfigError
 from tests.support.config import faults
+from tests.support.receiver import SECRET
+
+SECTIONS = "server, rtmp, http, admin, hls, live, keys, obs, webhooks, publish_hook, log, limits"
 
 
 class TestFaults:
@@ -33,9 +36,9 @@ class TestFaults:
             """
         )
         assert [fault.replace(str(file), "F") for fault in faults(file, STREAMD_LOG__LEVEL="loud")] == [
-            "F:1: stray is unknown: write one of server, rtmp, http, admin, hls, live, keys, obs, log, limits",
+            f"F:1: stray is unknown: write one of {SECTIONS}",
             "F:3: rtmp.lisen is unknown: did you mean listen?",
-            "F:10: [nope] is unknown: write one of server, rtmp, http, admin, hls, live, keys, obs, log, limits",
+            f"F:10: [nope] is unknown: write one of {SECTIONS}",
             'F:4: rtmp.listen = "1935": write host:port, for example "127.0.0.1:8080", or ":8080" for all interfaces',
             "F:6: hls.part_target_ms = 5: write 100 or more",
             'F:7: hls.low_latency = "yes": write true or false',
@@ -77,11 +80,46 @@ class TestFaults:
             ('[server]\ndata_dir = ""\n', r":2: server.data_dir = \"\": write something"),
             ("[server]\ndata_dir = 7\n", r":2: server.data_dir = 7: write text in quotes"),
             ('[admin]\nhosts = "x"\n', r":2: admin.hosts = \"x\": write a list"),
+            ('[webhooks]\nallow_networks = ["10.0.0.1/8"]\n', r":2: webhooks.allow_networks = .*has host bits set"),
+            ('[webhooks]\nendpoints = ["http://a/"]\n', r":2: webhooks.endpoints: number 1: write a table"),
+            ('[publish_hook]\nurl = "https://a.example/"\n', r"publish_hook.secret: write the secret that the hook"),
+            ('[publish_hook]\nurl = "ftp://a.example/"\n', r":2: publish_hook.url = .*: write a URL without user"),
+            (
+                '[publish_hook]\nurl = "https://a:b@a.example/"\n',
+                r":2: publish_hook.url = .*: write a URL without user",
+            ),
+            ('[publish_hook]\nsecret = "whsec_c2hvcnQ="\n', r":2: publish_hook.secret: write whsec_ and 24 to 64"),
         ],
     )
     def test_each_says_what_to_write(self, file: Path, text: str, fault: str) -> None:
         file.write_text(text)
         assert any(re.search(fault, found) for found in faults(file))
+
+    def test_of_a_list_of_tables_it_is_said_which_and_what_in_it(self, file: Path) -> None:
+        good = f'url = "https://a.example/"\nsecret = "{SECRET}"\n'
+        file.write_text(
+            f'[[webhooks.endpoints]]\n{good}[[webhooks.endpoints]]\n{good}events = ["stream.begun"]\nsecrets = 1\n'
+        )
+        (fault,) = faults(file)
+        assert fault.startswith(
+            f"{file}:1: webhooks.endpoints: number 2, events, number 1: write one of 'stream.started',"
+        )
+        file.write_text('[webhooks]\nendpoints = [{ url = "https://a.example/", secret = "hunter22" }]\n')
+        (fault,) = faults(file)
+        assert fault.startswith(f"{file}:2: webhooks.endpoints: number 1, secret: write whsec_")
+        file.write_text('[[webhooks.endpoints]]\nurl = "https://a.example/"\n')
+        assert faults(file) == [f"{file}:1: webhooks.endpoints: number 1, secret: is missing"]
+
+    def test_a_private_address_is_named_twice_or_not_asked(self, file: Path) -> None:
+        text = f'[publish_hook]\nurl = "http://[::1]:9000/"\nsecret = "{SECRET}"\n'
+        text += f'[[webhooks.endpoints]]\nurl = "http://127.0.0.1/"\nsecret = "{SECRET}"\n'
+        file.write_text(text)
+        assert [fault.partition(": ")[2] for fault in faults(file)] == [
+            "webhooks.endpoints: 127.0.0.1 is not on the internet; name its network in webhooks.allow_networks",
+            'publish_hook.url = "http://[::1]:9000/": ::1 is not on the internet; '
+            "name its network in webhooks.allow_networks",
+        ]
+        load_config(file, environ={"STREAMD_WEBHOOKS__ALLOW_NETWORKS": "127.0.0.0/8, ::1/128"})
 
     def test_a_fault_does_not_hide_a_contradiction_elsewhere(self, file: Path) -> None:
         file.write_text('[rtmp]\nlisten = "x"\n[http]\nlisten = ":8081"\n')
@@ -99,8 +137,7 @@ class TestFaults:
 
     def test_unknown_variables_of_our_shape_are_faults(self) -> None:
         assert faults(STREAMD_HLS__PART_TARGET="1", STREAMD_FOO__BAR="1") == [
-            "STREAMD_FOO__BAR: section foo is unknown: write one of "
-            "server, rtmp, http, admin, hls, live, keys, obs, log, limits",
+            f"STREAMD_FOO__BAR: section foo is unknown: write one of {SECTIONS}",
             "STREAMD_HLS__PART_TARGET: hls.part_target is unknown: did you mean part_target_ms?",
         ]
 

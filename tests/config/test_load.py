@@ -9,6 +9,8 @@ from streamd.config import (
     find_config,
     load_config,
 )
+from tests.support.config import faults
+from tests.support.receiver import SECRET
 
 
 class TestSources:
@@ -44,6 +46,12 @@ class TestSources:
         config = load_config(None, environ={f"STREAMD_{variable}": text})
         section, key = variable.lower().split("__")
         assert getattr(getattr(config, section), key) == value
+
+    def test_a_list_of_tables_is_json_in_the_environment(self) -> None:
+        text = f'[{{"url": "https://a.example/", "secret": "{SECRET}", "events": ["stream.started"]}}]'
+        (endpoint,) = load_config(None, environ={"STREAMD_WEBHOOKS__ENDPOINTS": text}).webhooks.endpoints
+        assert (endpoint.origin, endpoint.events) == ("https://a.example", ["stream.started"])
+        assert len(faults(STREAMD_WEBHOOKS__ENDPOINTS="https://a.example/")) == 1
 
     def test_variables_of_others_are_left_alone(self) -> None:
         load_config(None, environ={"STREAMD_PORT": "tcp://10.0.0.1:80", "STREAMDX__Y": "1", "PATH": "/bin"})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -14,6 +15,7 @@ from streamd.config import (
 )
 from streamd.metrics import LIMITS
 from tests.support.config import faults
+from tests.support.receiver import OTHER_SECRET, SECRET
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -70,6 +72,17 @@ class TestSecrets:
         for shown in (text, repr(self.config()), str(self.config())):
             assert self.TOKEN not in shown
             assert self.PASSWORD not in shown
+
+    def test_secrets_of_webhooks_are_masked_and_the_rest_is_shown(self) -> None:
+        endpoints = json.dumps([{"url": "https://a.example/x", "secret": SECRET, "events": ["key.issued"]}])
+        environ = {"STREAMD_WEBHOOKS__ENDPOINTS": endpoints, "STREAMD_PUBLISH_HOOK__SECRET": OTHER_SECRET}
+        config = load_config(None, environ=environ)
+        text = config_text(config)
+        assert SECRET not in text + repr(config)
+        assert OTHER_SECRET not in text + repr(config)
+        shown = tomllib.loads(text)["webhooks"]["endpoints"]
+        assert shown == [{"url": "https://a.example/x", "secret": MASK, "events": ["key.issued"]}]
+        assert secrets_of(config) == [OTHER_SECRET, SECRET]
 
     def test_what_is_shown_is_a_configuration(self) -> None:
         tables = tomllib.loads(config_text(load_config(None, environ={})))

@@ -5,8 +5,9 @@ import logging
 
 import pytest
 
-from streamd.errors import PublishError, StoreUnavailableError
+from streamd.errors import PublishError, PublishForbiddenError, PublishUndecidedError, StoreUnavailableError
 from streamd.ingest.protocol import LINGER_S, IngestOptions
+from streamd.keys.admission import Admission
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, eventually, settle
@@ -297,3 +298,80 @@ class TestTimeLimits:
         peer = room.connect()
         peer.protocol.pause_writing()
         assert peer.transport.is_aborted
+
+
+class Gate:
+    """A publish hook that thinks for as long as a test says."""
+
+    def __init__(self, error: PublishError | None = None) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.may_answer = asyncio.Event()
+        self._error = error
+
+    async def decide(self, admission: Admission, address: str, encoder: str) -> None:
+        self.asked.append((admission.user, address, encoder))
+        await self.may_answer.wait()
+        if self._error is not None:
+            raise self._error
+
+
+class TestPublishGate:
+    async def ask(self, room: IngestRoom, gate: Gate) -> Peer:
+        room.gate = gate
+        peer = room.connect()
+        peer.log_in()
+        peer.receive()
+        peer.ask_to_publish()
+        await settle(lambda: gate.asked)
+        assert gate.asked == [("alice", "192.0.2.7", "")]
+        assert peer.status_codes() == []
+        return peer
+
+    async def test_nothing_starts_before_it_has_answered(self) -> None:
+        room = IngestRoom()
+        peer = await self.ask(room, gate := Gate())
+        gate.may_answer.set()
+        await settle(lambda: room.registry.summary("alice"))
+        assert peer.status_codes() == ["NetStream.Publish.Start"]
+
+    @pytest.mark.parametrize(
+        ("error", "code", "result"),
+        [
+            (PublishForbiddenError(), "NetStream.Publish.Denied", "forbidden"),
+            (PublishUndecidedError(), "NetStream.Publish.Rejected", "undecided"),
+        ],
+    )
+    async def test_its_no_is_told_and_counted(self, error: PublishError, code: str, result: str) -> None:
+        room = IngestRoom()
+        peer = await self.ask(room, gate := Gate(error))
+        gate.may_answer.set()
+        await settle(lambda: peer.transport.is_eof_written)
+        assert peer.status_codes() == [code]
+        assert room.metrics.registry.get_sample_value("streamd_publishes_total", {"result": result}) == 1
+        assert room.registry.find("alice") is None
+
+    async def test_a_key_that_dies_while_it_thinks_opens_nothing(self) -> None:
+        room = IngestRoom()
+        peer = await self.ask(room, gate := Gate())
+        room.keys.dead.add("good")
+        gate.may_answer.set()
+        await settle(lambda: peer.transport.is_eof_written)
+        assert peer.status_codes() == ["NetStream.Publish.Denied"]
+        assert room.registry.find("alice") is None
+
+    async def test_a_publisher_who_leaves_while_it_thinks_begins_nothing(self) -> None:
+        room = IngestRoom()
+        peer = await self.ask(room, gate := Gate())
+        peer.protocol.connection_lost(None)
+        gate.may_answer.set()
+        await settle(lambda: not peer.protocol._verifying or peer.protocol._verifying.done())
+        assert room.registry.find("alice") is None
+
+    async def test_a_key_that_is_not_good_is_not_asked_about(self) -> None:
+        room = IngestRoom()
+        room.gate = gate = Gate()
+        peer = room.connect()
+        peer.log_in()
+        peer.ask_to_publish("sk_bad_key")
+        await settle(lambda: peer.transport.is_eof_written)
+        assert gate.asked == []

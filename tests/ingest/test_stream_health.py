@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.events.event import EventType
 from streamd.flv.intake import IntakeLimits
 from streamd.live.health import HealthCode, HealthStatus
 from streamd.live.publisher import EndReason
@@ -140,6 +142,11 @@ class TestMeasuring:
         await well.pass_seconds(30)
         assert well.codes == SMALL
         assert well.turns == [("alice", False), ("alice", True)]
+        _, unhealthy, healthy = well.room.events
+        assert (unhealthy.type, healthy.type) == (EventType.STREAM_UNHEALTHY, EventType.STREAM_HEALTHY)
+        assert (unhealthy.data["status"], healthy.data["status"]) == ("bad", "good")
+        told = {finding["code"] for finding in json.loads(unhealthy.body())["data"]["findings"]}
+        assert told == {"starved", "resolution_small"}
 
     async def test_catching_up_after_a_gap_is_not_too_fast(self, well: Broadcast) -> None:
         await well.begin()

@@ -21,6 +21,9 @@ from tests.support import rtmp_wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamd.events.event import Event
+    from streamd.ingest.protocol import PublishGate
+
 GOOD_KEY = "sk_good_key"
 OTHER_KEY = "sk_other_key"
 
@@ -135,6 +138,8 @@ class IngestRoom:
         self.metrics = Metrics()
         self.keys = FakeKeys()
         self.listener = FakeListener()
+        self.gate: PublishGate | None = None
+        self.events: list[Event] = []
         self.registry = LiveRegistry(
             options=StreamOptions(SegmenterOptions(), rendition or RenditionOptions(), stream_limits or StreamLimits()),
             clock=self.clock,
@@ -143,6 +148,7 @@ class IngestRoom:
             streams_max=streams_max,
             reconnect_window_s=reconnect_window_s,
             is_admissible=self.keys.is_admissible,
+            tell=self.events.append,
         )
         self._options = options or IngestOptions()
         self._connection_options = connection_options
@@ -165,6 +171,7 @@ class IngestRoom:
             clock=self.clock,
             metrics=self.metrics,
             listener=self.listener,
+            gate=self.gate,
         )
         return Peer(protocol, RecordingTransport(address))
 

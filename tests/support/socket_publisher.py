@@ -46,7 +46,15 @@ class SocketPublisher:
 
     def publish(self, stream_key: str) -> str:
         """Ask to publish, and return the code of the answer."""
+        self.ask_to_publish(stream_key)
+        return self.answer()
+
+    def ask_to_publish(self, stream_key: str) -> None:
+        """Ask, and do not wait."""
         self._socket.sendall(rtmp_wire.command("publish", 3, None, stream_key, "live", message_stream_id=1))
+
+    def answer(self) -> str:
+        """Wait for the code of the answer."""
         return next(self._codes())
 
     def send(self, tags: Iterable[FlvTag]) -> None:

@@ -1,0 +1,75 @@
+"""What can happen, and who is told of it inside the process.
+
+The types and the fields of their data are part of the API: receivers match on them. A stream key is in none of them.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Mapping[str, Value] | None"
+"""What JSON can say."""
+
+
+class EventType(enum.StrEnum):
+    """What happened, as receivers are told it: "a full-stop delimited type" (Standard Webhooks, Payload structure)."""
+
+    STREAM_STARTED = "stream.started"
+    """A stream can be played from now on."""
+    STREAM_HEALTHY = "stream.healthy"
+    """An unhealthy stream is well again. Streams begin healthy."""
+    STREAM_UNHEALTHY = "stream.unhealthy"
+    STREAM_RECONNECTING = "stream.reconnecting"
+    """The publisher's connection is gone, and its stream waits for it to come back."""
+    STREAM_RESUMED = "stream.resumed"
+    """It came back."""
+    STREAM_ENDED = "stream.ended"
+    """A stream that was started is over."""
+    KEY_ISSUED = "key.issued"
+    KEY_ROTATED = "key.rotated"
+    KEY_REVOKED = "key.revoked"
+    KEY_EXPIRED = "key.expired"
+    USER_SUSPENDED = "user.suspended"
+    USER_RESTORED = "user.restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened."""
+
+    type: EventType
+    at: datetime
+    """When, aware."""
+    data: Mapping[str, Value] = field(default_factory=dict)
+    """What it happened to, by names that belong to the type."""
+
+    def body(self) -> bytes:
+        """The payload of a webhook."""
+        return payload(self.type, self.at, self.data)
+
+
+EventSink = Callable[[Event], None]
+"""Who is told. It must not wait, and must not raise."""
+
+
+def unheard(event: Event) -> None:
+    """Tell nobody."""
+    del event
+
+
+def payload(type_name: str, at: datetime, data: Mapping[str, Value]) -> bytes:
+    """JSON with ``type``, ``timestamp`` and ``data``, minimized (Standard Webhooks, Payload structure).
+
+    ASCII, so that no text of a publisher's, however broken, keeps it from being written.
+    """
+    return json.dumps({"type": type_name, "timestamp": rfc3339(at), "data": data}, separators=(",", ":")).encode()
+
+
+def rfc3339(at: datetime) -> str:
+    """An instant as receivers read it: UTC, to the microsecond, with ``Z``."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,39 @@
+"""What the events ask of the door that makes requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver answered."""
+
+    status: int
+    """HTTP status."""
+    retry_after_s: float = 0.0
+    """What it asked for with ``Retry-After``, seconds."""
+
+    @property
+    def is_success(self) -> bool:
+        """Standard Webhooks, Delivery success and failure: "2xx"."""
+        return 200 <= self.status <= 299
+
+
+class Poster(Protocol):
+    """Makes POST requests; follows no redirect, and reaches no address that the operator did not allow."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
+        """POST ``body``.
+
+        Args:
+            url: Whom to ask.
+            body: Sent as ``application/json``.
+            headers: Beside those of the request itself.
+            timeout_s: For all of it, the look-up of the name too.
+
+        Raises:
+            ReceiverUnreachableError: There was no answer.
+        """
