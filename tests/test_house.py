@@ -21,7 +21,19 @@ FLOORS = {
     1: {"clock", "media", "packager"},
     2: {"live", "keys", "events", "metrics", "history"},
     3: {"ingest", "delivery", "web", "outgoing"},
-    4: {"config", "data_dir", "log", "server", "cli", "demo", "picture_worker", "testcard", "admin_client", "__main__"},
+    4: {
+        "config",
+        "data_dir",
+        "doctor",
+        "log",
+        "server",
+        "cli",
+        "demo",
+        "picture_worker",
+        "testcard",
+        "admin_client",
+        "__main__",
+    },
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 PROCESS = 4

@@ -9,7 +9,9 @@ import click
 
 from streamd import __version__
 from streamd.cli.audit import list_audit
+from streamd.cli.completion import completion
 from streamd.cli.config import config_group
+from streamd.cli.doctor import doctor
 from streamd.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE, Commands
 from streamd.cli.keys import keys_group
 from streamd.cli.obs import obs_config
@@ -31,5 +33,16 @@ def main() -> None:
     """
 
 
-for _command in (serve, demo, keys_group, users_group, list_audit, streams_group, obs_config, config_group):
+for _command in (
+    serve,
+    demo,
+    keys_group,
+    users_group,
+    list_audit,
+    streams_group,
+    obs_config,
+    config_group,
+    doctor,
+    completion,
+):
     main.add_command(_command)

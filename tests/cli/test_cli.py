@@ -29,6 +29,8 @@ class TestHelp:
             ("streams",),
             ("streams", "list"),
             ("streams", "kick"),
+            ("doctor",),
+            ("completion",),
             ("config",),
             ("config", "check"),
             ("config", "show"),

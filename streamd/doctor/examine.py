@@ -1,0 +1,42 @@
+"""All checks, in the order in which one would look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from streamd.data_dir import find_server
+from streamd.doctor.certificates import check_certificates
+from streamd.doctor.data_directory import check_data_directory
+from streamd.doctor.machine import check_clock, check_open_files
+from streamd.doctor.ports import check_ports
+from streamd.doctor.receivers import check_receivers
+from streamd.doctor.stores import check_database, check_player
+from streamd.errors import DataDirError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from streamd.config import Config
+    from streamd.doctor.finding import Finding
+
+
+def examine(config: Config, now: datetime) -> Iterator[Finding]:
+    """Look at everything that the server needs; blocks for as long as ports, disks and names take.
+
+    Args:
+        config: As the server would run with it.
+        now: Wall time, aware.
+    """
+    try:
+        server = find_server(config.data_dir)
+    except DataDirError:
+        server = None  # the check of the directory says why
+    yield from check_data_directory(config.data_dir)
+    yield check_database(config.database_url)
+    yield from check_ports(config, server)
+    yield from check_certificates(config, now)
+    yield check_open_files(config, server)
+    yield check_clock()
+    yield check_player()
+    yield from check_receivers(config)

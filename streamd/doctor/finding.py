@@ -1,0 +1,46 @@
+"""What a check says."""
+
+from __future__ import annotations
+
+import enum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Verdict(enum.StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """The server runs, and some day or for some people it does not do what it should."""
+    FAILED = "failed"
+    """The server does not start so, or cannot do its work."""
+
+
+class Finding(BaseModel):
+    """One thing that was looked at."""
+
+    model_config = ConfigDict(frozen=True)
+
+    check: str
+    """What was looked at: a setting, or a part of the machine."""
+    verdict: Verdict
+    message: str
+    """What is there."""
+    advice: str = ""
+    """What to do about it; empty where all is well."""
+
+
+def ok(check: str, message: str) -> Finding:
+    """All is well."""
+    return Finding(check=check, verdict=Verdict.OK, message=message)
+
+
+def warning(check: str, message: str, advice: str) -> Finding:
+    """It could be better."""
+    return Finding(check=check, verdict=Verdict.WARNING, message=message, advice=advice)
+
+
+def failed(check: str, message: str, advice: str) -> Finding:
+    """It will not do."""
+    return Finding(check=check, verdict=Verdict.FAILED, message=message, advice=advice)
