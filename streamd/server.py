@@ -268,7 +268,7 @@ class Server:
         self._webhooks.start()
         self._resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
 
-        pages = Pages()
+        pages = Pages(config.http.public_url, has_posters=config.http.posters)
         if not pages.has_player:
             log.warning(
                 "player.missing",

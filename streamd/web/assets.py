@@ -90,6 +90,10 @@ class StaticFiles:
         """Add the route of the files to an application."""
         app.router.add_get("/static/{version}/{path:.+}", self._get_file)
 
+    def fill(self, template: str, **values: str) -> str:
+        """Fill a template that is a piece of others; ``page`` says how."""
+        return self._templates[template].substitute(values, static=self.path)
+
     def page(self, template: str, level: int = 9, **values: str) -> Asset:
         """Fill a template.
 
@@ -98,8 +102,7 @@ class StaticFiles:
             level: Of compression.
             values: What stands for its placeholders, as HTML already.
         """
-        text = self._templates[template].substitute(values, static=self.path)
-        return Asset.of(text.encode(), "text/html; charset=utf-8", level)
+        return Asset.of(self.fill(template, **values).encode(), "text/html; charset=utf-8", level)
 
     async def _get_file(self, request: web.Request) -> web.Response:
         asset = self._assets.get(request.match_info["path"])

@@ -1,16 +1,17 @@
-"""The viewer's pages: ``/`` and ``/watch/{name}``."""
+"""The viewer's pages: ``/``, ``/watch/{name}`` and ``/embed/{name}``."""
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from streamd.web.assets import CACHE_REVALIDATE, StaticFiles, answer
-from streamd.web.headers import PAGE_HEADERS
+from streamd.web.assets import CACHE_REVALIDATE, Asset, StaticFiles, answer
+from streamd.web.headers import EMBED_HEADERS, PAGE_HEADERS
 
 # CONTRACT: a channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
@@ -21,15 +22,35 @@ HLS_MODULE: Final = "vendor/hls.min.mjs"
 # What is for the operator's listener alone.
 CONSOLE_FOLDER: Final = "console"
 
+# What may be written into a page as the name of this server (RFC 9110 7.2), where no public_url is set.
+HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+# What a page with the player in it imports: fetched all at once, instead of each when the one before has been read.
+PLAYER_MODULES: Final = (
+    "controls.js",
+    "engines.js",
+    "hls_engine.js",
+    "native_engine.js",
+    "push_engine.js",
+    "playback.js",
+    "modes.js",
+    "share.js",
+    "api.js",
+)
+
 
 class Pages:
     """The pages and their files, in memory.
 
     Args:
+        public_url: How viewers reach this server, without a slash at the end; empty: as each of them has asked for it.
+        has_posters: There are pictures of the channels to show where a link to one is shared.
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
     """
 
-    def __init__(self, root: Path = Path(__file__).parent) -> None:
+    def __init__(self, public_url: str = "", *, has_posters: bool = True, root: Path = Path(__file__).parent) -> None:
+        self._public_url = public_url
+        self._has_posters = has_posters
         self._files = StaticFiles(root, without=(CONSOLE_FOLDER,))
         self._index = self._files.page("index")
         self._missing = self._files.page("missing")
@@ -48,6 +69,7 @@ class Pages:
         """Add the routes of the pages to the public application."""
         app.router.add_get("/", self._get_index)
         app.router.add_get("/watch/{name}", self._get_watch)
+        app.router.add_get("/embed/{name}", self._get_embed)
         self._files.add_to(app)
 
     async def _get_index(self, request: web.Request) -> web.Response:
@@ -57,15 +79,59 @@ class Pages:
         name = request.match_info["name"]
         if not CHANNEL_NAME.fullmatch(name):
             return answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
-        # Whether the channel is live, or ever was, is asked by the page: it stays true while the page is open.
-        modules = ["controls.js", "engines.js", "modes.js", "api.js", *([HLS_MODULE] if self.has_player else [])]
-        page = self._files.page(
+        origin = self._origin(request)
+        page = self._player_page(
             "watch",
-            # A small page made for one request: the fast level is within a few bytes of the best.
-            level=1,
-            name=html.escape(name),
-            hls=f"{self.static_path}/{HLS_MODULE}" if self.has_player else "",
-            # All of them at once, instead of each when the one before has been read.
-            preload="\n  ".join(f'<link rel="modulepreload" href="{self.static_path}/{module}">' for module in modules),
+            name,
+            modules=(*PLAYER_MODULES, HLS_MODULE) if self.has_player else PLAYER_MODULES,
+            origin=origin,
+            embed=html.escape(_embed_code(origin, name)),
+            picture=_picture_tags(origin, name) if self._has_posters else "",
         )
         return answer(request, page, PAGE_HEADERS, CACHE_REVALIDATE)
+
+    async def _get_embed(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if not CHANNEL_NAME.fullmatch(name):
+            return answer(request, self._missing, EMBED_HEADERS, CACHE_REVALIDATE, status=404)
+        # hls.js is loaded by who wants to watch: a page of somebody else's may have many of these.
+        page = self._player_page("embed", name, modules=PLAYER_MODULES)
+        return answer(request, page, EMBED_HEADERS, CACHE_REVALIDATE)
+
+    def _origin(self, request: web.Request) -> str:
+        """How the addresses that a page shows begin; HTML already, without a slash at the end."""
+        if self._public_url:
+            return html.escape(self._public_url)
+        return f"{request.scheme}://{request.host}" if HOST.fullmatch(request.host) else ""
+
+    def _player_page(self, template: str, name: str, *, modules: Sequence[str], **values: str) -> Asset:
+        """Fill a template that has the player in it.
+
+        Whether the channel is live, or ever was, is asked by the page: it stays true while the page is open.
+        """
+        return self._files.page(
+            template,
+            # A small page made for one request: the fast level is within a few bytes of the best.
+            level=1,
+            name=name,
+            hls=f"{self.static_path}/{HLS_MODULE}" if self.has_player else "",
+            player=self._files.fill("player", name=name),
+            preload="\n  ".join(f'<link rel="modulepreload" href="{self.static_path}/{module}">' for module in modules),
+            **values,
+        )
+
+
+def _picture_tags(origin: str, name: str) -> str:
+    return (
+        f'<meta property="og:image" content="{origin}/live/{name}/poster.jpg">\n'
+        '  <meta property="og:image:type" content="image/jpeg">\n'
+        f'  <meta property="og:image:alt" content="What {name} shows now">'
+    )
+
+
+def _embed_code(origin: str, name: str) -> str:
+    """The HTML that shows a channel in somebody else's page."""
+    return (
+        f'<iframe src="{origin}/embed/{name}" title="{name}, live" width="640" height="360" style="border:0" '
+        'allow="autoplay; fullscreen; picture-in-picture" allowfullscreen loading="lazy"></iframe>'
+    )

@@ -31,7 +31,7 @@ FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 
-State = Literal["connecting", "offline", "playing", "ended", "gone", "error", "loading", "empty", "live"]
+State = Literal["connecting", "offline", "playing", "ended", "gone", "error", "loading", "empty", "live", "ready"]
 Scheme = Literal["dark", "light"]
 
 DESKTOP = (1280, 800)

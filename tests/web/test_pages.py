@@ -18,8 +18,9 @@ import streamd.web.pages
 from streamd.web.pages import HLS_MODULE, Pages
 
 WEB = Path(streamd.web.pages.__file__).parent
+ORIGIN = "https://live.example.org"
 # Issue 7's bound for the watch page before media, of which our own part is to stay small.
-OWN_BYTES_MAX = 25_000
+OWN_BYTES_MAX = 30_000
 
 
 def make_root(directory: Path, *, has_player: bool) -> Path:
@@ -36,7 +37,7 @@ def make_root(directory: Path, *, has_player: bool) -> Path:
 
 @pytest.fixture
 def pages(tmp_path: Path) -> Pages:
-    return Pages(make_root(tmp_path, has_player=True))
+    return Pages(ORIGIN, root=make_root(tmp_path, has_player=True))
 
 
 def with_client(pages: Pages, use: Callable[[TestClient[web.Request, web.Application]], Awaitable[None]]) -> None:
@@ -70,6 +71,8 @@ class Markup(HTMLParser):
         self.urls: list[str] = []
         self.inline: list[str] = []
         self.body: dict[str, str | None] = {}
+        self.meta: dict[str, str] = {}
+        self.fields: dict[str, str] = {}
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -80,9 +83,13 @@ class Markup(HTMLParser):
             self.inline.append(tag)
         if tag == "body":
             self.body = values
+        if tag == "meta" and (name := values.get("property") or values.get("name")):
+            self.meta[name] = values.get("content") or ""
+        if tag == "input" and (name := values.get("id")):
+            self.fields[name] = values.get("value") or ""
 
 
-@pytest.mark.parametrize("path", ["/", "/watch/demo", "/watch/Not-A-Name"])
+@pytest.mark.parametrize("path", ["/", "/watch/demo", "/watch/Not-A-Name", "/embed/demo", "/embed/Not-A-Name"])
 class TestEveryPage:
     def test_is_html_that_is_asked_for_again(self, pages: Pages, path: str) -> None:
         answer, body = get(pages, path)
@@ -98,7 +105,8 @@ class TestEveryPage:
         assert policy["default-src"] == "'none'"
         assert policy["script-src"] == "'self'"
         assert policy["style-src"] == "'self'"
-        assert policy["frame-ancestors"] == "'none'"
+        assert policy["frame-ancestors"] == ("*" if path.startswith("/embed/") else "'none'")
+        assert "X-Frame-Options" not in answer.headers
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert Markup(body.decode()).inline == []
 
@@ -147,7 +155,7 @@ class TestWatch:
         assert b"<b>" not in body
 
     def test_without_a_player_says_that_there_is_none(self, tmp_path: Path) -> None:
-        pages = Pages(make_root(tmp_path, has_player=False))
+        pages = Pages(root=make_root(tmp_path, has_player=False))
         assert not pages.has_player
         _, body = get(pages, "/watch/demo")
         markup = Markup(body.decode())
@@ -168,6 +176,51 @@ class TestWatch:
         assert len(page) + sum(sizes.values()) < OWN_BYTES_MAX, sizes
 
 
+class TestEmbed:
+    def test_has_the_player_but_loads_none_before_it_is_asked_to(self, pages: Pages) -> None:
+        answer, body = get(pages, "/embed/demo")
+        assert answer.status == 200
+        markup = Markup(body.decode())
+        assert markup.body["data-start"] == "asked"
+        assert markup.body["data-hls"] == f"{pages.static_path}/{HLS_MODULE}"
+        assert not [url for url in markup.urls if "vendor" in url]
+
+    def test_is_offered_by_the_watch_page_as_code_to_copy(self, pages: Pages) -> None:
+        fields = Markup(get(pages, "/watch/demo")[1].decode()).fields
+        assert fields["share-link"] == f"{ORIGIN}/watch/demo"
+        assert fields["share-embed"].startswith(f'<iframe src="{ORIGIN}/embed/demo" title="demo, live" ')
+        assert fields["share-embed"].endswith("></iframe>")
+
+
+class TestSharedLinks:
+    """The Open Graph protocol, and Twitter's cards: what a network shows of a link."""
+
+    def test_say_what_the_channel_is_and_where_its_picture_is(self, pages: Pages) -> None:
+        meta = Markup(get(pages, "/watch/demo")[1].decode()).meta
+        assert meta["og:title"] == "demo, live"
+        assert meta["og:url"] == f"{ORIGIN}/watch/demo"
+        assert meta["og:image"] == f"{ORIGIN}/live/demo/poster.jpg"
+        assert meta["og:video"] == f"{ORIGIN}/embed/demo?autoplay=1"
+        assert meta["twitter:card"] == "summary_large_image"
+        assert {"og:type", "og:description", "og:image:alt"} <= meta.keys()
+
+    def test_have_no_picture_where_none_are_drawn(self, tmp_path: Path) -> None:
+        pages = Pages(ORIGIN, has_posters=False, root=make_root(tmp_path, has_player=False))
+        assert "og:image" not in Markup(get(pages, "/watch/demo")[1].decode()).meta
+
+    def test_without_a_public_url_addresses_are_as_the_viewer_has_asked(self, tmp_path: Path) -> None:
+        pages = Pages(root=make_root(tmp_path, has_player=False))
+        for host in ("live.example.org", "live.example.org:8080", "192.0.2.1:80", "[2001:db8::1]:8080"):
+            meta = Markup(get(pages, "/watch/demo", Host=host)[1].decode()).meta
+            assert meta["og:url"] == f"http://{host}/watch/demo"
+
+    @pytest.mark.parametrize("host", ['a"><script>', "a b", "a/b", "a@b", "a,b", "é"])
+    def test_a_host_that_is_none_is_not_repeated(self, tmp_path: Path, host: str) -> None:
+        pages = Pages(root=make_root(tmp_path, has_player=False))
+        meta = Markup(get(pages, "/watch/demo", Host=host)[1].decode()).meta
+        assert meta["og:url"] == "/watch/demo"
+
+
 class TestStatic:
     def test_is_cached_for_ever_and_of_a_named_type(self, pages: Pages) -> None:
         for name, content_type in {
@@ -186,7 +239,7 @@ class TestStatic:
     def test_has_another_address_when_a_file_changes(self, pages: Pages, tmp_path: Path) -> None:
         root = tmp_path / "web"
         (root / "static/api.js").write_text("changed", "utf-8")
-        changed = Pages(root)
+        changed = Pages(ORIGIN, root=root)
         assert changed.static_path != pages.static_path
         answer, _ = get(changed, f"{pages.static_path}/api.js")
         assert answer.status == 404
@@ -228,7 +281,7 @@ class TestStatic:
 class TestConditionalRequests:
     """RFC 9110 section 13.1.2."""
 
-    @pytest.mark.parametrize("path", ["/", "/watch/demo", "static"])
+    @pytest.mark.parametrize("path", ["/", "/watch/demo", "/embed/demo", "static"])
     def test_what_is_known_is_not_sent_again(self, pages: Pages, path: str) -> None:
         path = f"{pages.static_path}/watch.js" if path == "static" else path
         etag = get(pages, path)[0].headers["ETag"]

@@ -7,13 +7,14 @@ const SOUND_SETTING = "streamd.sound";
 
 const element = (id) => document.getElementById(id);
 
+/** The volume, and whether there is to be sound; null where the viewer has not said. */
 function readSound() {
   try {
     const { volume, muted } = JSON.parse(localStorage.getItem(SOUND_SETTING));
     return { volume: Math.min(1, Math.max(0, Number(volume))), muted: muted !== false };
   } catch {
     // Nothing kept yet, or no storage allowed.
-    return { volume: 1, muted: true };
+    return { volume: 1, muted: null };
   }
 }
 
@@ -31,7 +32,8 @@ function keepSound(video) {
  * @param player the element that goes full screen
  * @param video the <video>
  * @param hooks `goLive()` jumps to the live edge, `goBack(position)` to a place behind it
- * @returns `start()`: begins to play as loudly as the browser and the viewer's last choice allow
+ * @returns `start()`: begins to play as loudly as the browser and the viewer's last choice allow; `wantSound()`: from
+ *   now on with sound, unless the viewer's last choice was none
  */
 export function wireControls(player, video, hooks) {
   const sound = readSound();
@@ -51,7 +53,7 @@ export function wireControls(player, video, hooks) {
 
   async function start() {
     element("start").hidden = true;
-    video.muted = hasUnmuted ? video.muted : sound.muted;
+    video.muted = hasUnmuted ? video.muted : (sound.muted ?? true);
     if (!video.muted) {
       try {
         await video.play();
@@ -123,9 +125,10 @@ export function wireControls(player, video, hooks) {
     const action = keys[key];
     if (!action) return;
     const focused = event.target instanceof Element ? event.target : document.body;
-    // What has the focus keeps its own keys: the slider its arrows, buttons and links the space bar.
+    // What has the focus keeps its own keys: text all, the slider its arrows, buttons and links the space bar.
+    if (focused.matches("[type=text]")) return;
     if (focused.matches("input") && key.startsWith("Arrow")) return;
-    if (focused.matches("button, a") && key === " ") return;
+    if (focused.matches("button, a, summary") && key === " ") return;
     event.preventDefault();
     wake();
     action();
@@ -199,5 +202,9 @@ export function wireControls(player, video, hooks) {
   showSound();
   showPlaying();
   wake();
-  return { start };
+  function wantSound() {
+    sound.muted ??= false;
+  }
+
+  return { start, wantSound };
 }

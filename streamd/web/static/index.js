@@ -4,6 +4,8 @@ import { Backoff, elapsed, listStreams, quality, watching } from "./api.js";
 
 const REFRESH_MS = 10_000;
 const REFRESH_MAX_MS = 60_000;
+// The same for all who look at a time, so that a cache in front can answer them.
+const POSTER_MS = 30_000;
 // More cards than anybody scrolls through; the rest is a number.
 const CARDS_MAX = 200;
 
@@ -24,12 +26,25 @@ function newCard(stream) {
   const best = element("span", "card-quality");
   const initial = element("span", "card-initial", stream.name.slice(0, 1).toUpperCase());
   initial.setAttribute("aria-hidden", "true");
-  const picture = element("span", "card-picture", initial, badge, best);
+  const poster = element("img", "card-poster");
+  poster.alt = "";
+  poster.loading = "lazy";
+  poster.decoding = "async";
+  // Where there is none, the initial is to be seen.
+  poster.addEventListener("load", () => poster.toggleAttribute("data-loaded", true));
+  poster.addEventListener("error", () => poster.toggleAttribute("data-loaded", false));
+  const picture = element("span", "card-picture", initial, poster, badge, best);
   const link = element("a", "card", picture, name, facts);
   link.href = `/watch/${encodeURIComponent(stream.name)}`;
   // One of eight tints, always the same for one channel.
   link.dataset.tint = String([...stream.name].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % 8);
-  return { item: element("li", "", link), facts, best };
+  return { item: element("li", "", link), facts, best, poster };
+}
+
+function showPoster(image, path) {
+  const src = path ? `${path}?${Math.floor(Date.now() / POSTER_MS)}` : "";
+  // The picture before stays until the new one is there.
+  if (src && image.getAttribute("src") !== src) image.src = src;
 }
 
 function say(state, title = "", detail = "") {
@@ -57,6 +72,7 @@ function show(streams) {
     const since = elapsed(stream.live_since);
     card.facts.textContent = [watching(stream.viewers), since && `live for ${since}`].filter(Boolean).join(" · ");
     card.best.textContent = quality(stream);
+    showPoster(card.poster, stream.poster);
     // Moving a card that stands right would take the focus from it.
     if (cards.children[position] !== card.item) cards.insertBefore(card.item, cards.children[position] ?? null);
   });

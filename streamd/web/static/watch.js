@@ -1,6 +1,8 @@
-// The watch page: waits for the channel, plays it, and tells the viewer how things stand.
+// The watch page and the player in other sites' pages: waits for the channel, plays it, and tells the viewer how things
+// stand.
 //
-// <body data-state>: connecting | offline | playing | ended | gone | error. What the page measures is in
+// <body data-state>: connecting | offline | ready | playing | ended | gone | error; "ready" where <body data-start> is
+// "asked", which means to load no media before the viewer wants it. What the page measures is in
 // further data attributes of <body>, for tests and for whoever is asked "what does it say?":
 //   data-mode             lowest | low | stable
 //   data-engine           mp4 | hls | native
@@ -14,6 +16,7 @@ import { Backoff, elapsed, lookUp, quality, watching } from "./api.js";
 import { wireControls } from "./controls.js";
 import { findModes } from "./engines.js";
 import { ModeMenu } from "./modes.js";
+import { wireCopying } from "./share.js";
 
 // How often a waiting page asks. A thousand viewers who wait are about 70 small requests a second.
 const OFFLINE_POLL_MS = 2_000;
@@ -51,6 +54,7 @@ const body = document.body;
 const channel = body.dataset.channel;
 const video = document.getElementById("video");
 const player = document.getElementById("player");
+const startButton = document.getElementById("start");
 const retryButton = document.getElementById("retry");
 
 let engine = null;
@@ -83,7 +87,8 @@ function show(state, title = "", detail = "") {
   setText("notice-title", title);
   setText("notice-detail", detail);
   retryButton.hidden = state !== "error";
-  setText("badge", { playing: "Live", connecting: "Connecting", ended: "Ended" }[state] ?? "Offline");
+  if (state !== "playing") startButton.hidden = true;
+  setText("badge", { ready: "Live", playing: "Live", connecting: "Connecting", ended: "Ended" }[state] ?? "Offline");
   document.title = `${state === "playing" ? "● " : ""}${channel} – streamd`;
   if (state !== "playing") showFacts(null);
 }
@@ -304,14 +309,32 @@ async function play(stream, makeEngine) {
   return { ...outcome, playedMs: playedSince && performance.now() - playedSince };
 }
 
+/** Wait until the viewer wants to watch a channel that is live, and show a picture of it meanwhile. */
+async function untilAsked() {
+  const asked = new Promise((resolve) => {
+    startButton.addEventListener("click", () => resolve(true), { once: true });
+  });
+  for (;;) {
+    const stream = await untilLive(null, false);
+    if (stream.poster) video.poster = stream.poster;
+    show("ready");
+    showFacts(stream);
+    startButton.hidden = false;
+    if (await Promise.race([asked, sleep(PLAYING_POLL_MS)])) break;
+  }
+  video.removeAttribute("poster");
+  controls.wantSound();
+}
+
 /** The browser does not play without a gesture, and the big button waits for it. */
 function needsGesture() {
-  return !document.getElementById("start").hidden;
+  return !startButton.hidden;
 }
 
 async function run() {
-  const wanted = new URLSearchParams(location.search).get("player");
-  const modesFor = await findModes(video, body.dataset.hls, wanted);
+  const query = new URLSearchParams(location.search);
+  if (body.dataset.start === "asked" && query.get("autoplay") !== "1") await untilAsked();
+  const modesFor = await findModes(video, body.dataset.hls, query.get("player"));
   const wait = new Backoff(FAILURE_WAIT_MS, FAILURE_WAIT_MAX_MS);
   let failures = 0;
   let finished = null;
@@ -365,4 +388,5 @@ async function run() {
   }
 }
 
+wireCopying();
 run();

@@ -1,0 +1,178 @@
+// HLS by hls.js, whose class is loaded when it is needed.
+
+import { BACK_BUFFER_S, CATCH_UP_RATE_MAX, endOf } from "./playback.js";
+
+// A decoder that needs more repairs than this in such a time will not be helped by another.
+const MEDIA_REPAIRS_MAX = 2;
+const MEDIA_REPAIRS_WINDOW_MS = 30_000;
+// Loads that fail with no media between them, before the page builds a new player.
+const LOAD_RETRIES_MAX = 3;
+const LOAD_RETRY_MS = 1_000;
+
+const FORMAT_ERRORS = new Set([
+  "manifestIncompatibleCodecsError",
+  "bufferAddCodecError",
+  "bufferIncompatibleCodecsError",
+]);
+
+/** hls.js on Media Source Extensions: with low latency where that is wanted and the playlist offers it. */
+export class HlsEngine {
+  name = "hls";
+  #Hls;
+  #hls;
+  #video;
+  #report;
+  #lowLatencyMode;
+  #mediaRepairs = [];
+  #loadFailures = 0;
+  #retryTimer = 0;
+  #restartTimer = 0;
+  #tracks = "";
+  #advancedAt = performance.now();
+  #hasEnd = false;
+  #onEnded = () => this.#report("ended");
+
+  constructor(Hls, lowLatencyMode, video, report) {
+    this.#Hls = Hls;
+    this.#lowLatencyMode = lowLatencyMode;
+    this.#video = video;
+    this.#report = report;
+  }
+
+  load(stream) {
+    const { Events } = this.#Hls;
+    this.#tracks = "";
+    const hls = new this.#Hls({
+      lowLatencyMode: this.#lowLatencyMode,
+      backBufferLength: BACK_BUFFER_S,
+      maxLiveSyncPlaybackRate: CATCH_UP_RATE_MAX,
+    });
+    this.#hls = hls;
+    hls.on(Events.ERROR, (_, data) => this.#onError(data));
+    hls.on(Events.BUFFER_CODECS, (_, tracks) => this.#onTracks(stream, tracks));
+    hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
+      if (details.advanced) this.#advancedAt = performance.now();
+      this.#hasEnd = !details.live;
+    });
+    hls.on(Events.FRAG_BUFFERED, () => {
+      this.#loadFailures = 0;
+    });
+    this.#video.addEventListener("ended", this.#onEnded);
+    hls.loadSource(stream.playlist);
+    hls.attachMedia(this.#video);
+  }
+
+  /**
+   * Sound or picture has come late, or stopped. Media Source Extensions make room for the tracks of the first
+   * initialization segment and for no others later, and hls.js 1.7 gives up: what follows needs a new player.
+   */
+  #onTracks(stream, tracks) {
+    // An audio rendition comes and goes by itself.
+    const names = Object.keys(tracks).filter((name) => tracks[name]?.id === "main");
+    const known = this.#tracks;
+    this.#tracks = names.join() || known;
+    if (known === "" || known === this.#tracks) return;
+    this.#hls.stopLoad();
+    // What is buffered ends where the tracks change, and is played first.
+    const leftS = endOf(this.#video.buffered) - this.#video.currentTime;
+    clearTimeout(this.#restartTimer);
+    this.#restartTimer = setTimeout(() => {
+      this.#restartTimer = 0;
+      const wasPlaying = !this.#video.paused;
+      this.#video.removeEventListener("ended", this.#onEnded);
+      this.#hls.destroy();
+      this.load(stream);
+      // The <video> gets a new source, and that pauses it.
+      if (wasPlaying) this.#video.play().catch(() => {});
+    }, 1000 * (leftS > 0 ? leftS : 0));
+  }
+
+  #onError(data) {
+    const status = data.response?.code ?? 0;
+    // Taken down: what is in the buffer is not to be played either.
+    if (!data.fatal && status !== 410) return;
+    if (this.#restartTimer) return;
+    if (FORMAT_ERRORS.has(data.details)) {
+      this.#report("failed", { reason: "format", status });
+    } else if (data.type === "networkError") {
+      // hls.js takes a refused connection (a server that restarts) for good and stops; ask again while the
+      // buffer plays on. Without the multivariant playlist there is nothing to go on with, and a 4xx is
+      // about the channel, not the way to it.
+      this.#loadFailures += 1;
+      if ((status >= 400 && status < 500) || this.#hls.levels.length === 0 || this.#loadFailures > LOAD_RETRIES_MAX) {
+        this.#report("failed", { reason: "network", status });
+      } else {
+        this.#retryTimer = setTimeout(() => this.#hls.startLoad(), LOAD_RETRY_MS * this.#loadFailures);
+      }
+    } else if (data.type === "mediaError" && this.#mayRepair()) {
+      const wasPlaying = !this.#video.paused;
+      this.#hls.recoverMediaError();
+      // The <video> gets a new source, and that pauses it.
+      if (wasPlaying) this.#video.play().catch(() => {});
+    } else {
+      this.#report("failed", { reason: "media", status });
+    }
+  }
+
+  #mayRepair() {
+    const now = performance.now();
+    this.#mediaRepairs = this.#mediaRepairs.filter((at) => now - at < MEDIA_REPAIRS_WINDOW_MS);
+    return this.#mediaRepairs.push(now) <= MEDIA_REPAIRS_MAX;
+  }
+
+  /** Seconds behind the newest media that the server has, or NaN. */
+  get latency() {
+    return this.#hls?.latency || NaN;
+  }
+
+  /** Seconds from being ingested to being shown, where this clock and the server's agree; NaN without a date. */
+  get ingestLatency() {
+    const shown = this.#hls?.playingDate;
+    return shown ? (Date.now() - shown.getTime()) / 1000 : NaN;
+  }
+
+  get isLowLatency() {
+    const details = this.#hls?.latestLevelDetails;
+    return Boolean(this.#lowLatencyMode && details?.canBlockReload && details.partTarget);
+  }
+
+  /** Playing as close to live as the playlist asks for. */
+  get isAtLive() {
+    const details = this.#hls?.latestLevelDetails;
+    if (!details) return true;
+    return this.latency < (this.#hls.targetLatency ?? 0) + details.targetduration;
+  }
+
+  /** Milliseconds since the playlist last gained media. */
+  get quietMs() {
+    return performance.now() - this.#advancedAt;
+  }
+
+  /** The playlist has its end: nothing more will come. */
+  get hasEnd() {
+    return this.#hasEnd;
+  }
+
+  goLive() {
+    const position = this.#hls?.liveSyncPosition;
+    if (position != null) this.#video.currentTime = position;
+  }
+
+  pauseLoading() {
+    this.#hls?.stopLoad();
+  }
+
+  /** Load again, and play from the live edge once the playlist says where that is now. */
+  resumeLoading() {
+    this.#hls?.once(this.#Hls.Events.LEVEL_UPDATED, () => this.goLive());
+    this.#hls?.startLoad(-1);
+  }
+
+  destroy() {
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#restartTimer);
+    this.#video.removeEventListener("ended", this.#onEnded);
+    this.#hls?.destroy();
+    this.#hls = undefined;
+  }
+}
