@@ -144,20 +144,21 @@ class Crowd:
     last_part: int | None = None
     """Where everyone stops; None as long as the show goes on."""
 
-    async def watch(self, seconds: float, ramp_s: float) -> None:
+    async def watch(self, seconds: float | None, ramp_s: float) -> None:
         """Let all of them watch.
 
         Args:
-            seconds: From the first viewer to the last part.
+            seconds: From the first viewer to the last part; None for until somebody calls ``end``.
             ramp_s: They come within this time.
         """
-        loop = asyncio.get_running_loop()
-        loop.call_later(seconds, self._end)
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, self.end)
         async with asyncio.TaskGroup() as group:
             for index in range(self.viewers):
                 group.create_task(self._view(index, ramp_s * index / self.viewers))
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Let everyone stop at the newest part that anybody has asked for."""
         self.last_part = max((part_number(path) for path in self.asked.get("part", ())), default=0)
 
     async def _view(self, index: int, delay_s: float) -> None:
