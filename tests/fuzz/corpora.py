@@ -1,6 +1,7 @@
 """The fuzz targets, and the inputs that are kept of each: what a fuzzer found to reach new code, and what once failed.
 
-``corpora/NAME.txt`` has an input a line, in base64: a diff shows what came and went.
+``corpora/NAME.txt`` has an input a line, in base64: a diff shows what came and went. ``found/NAME.txt`` has what failed
+once, for good.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 FOLDER = Path(__file__).parent / "corpora"
+FOUND = Path(__file__).parent / "found"
 TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("*.py"))
 # Longer inputs reach nothing that these do not, and make every run slow.
 KEPT_BYTES_MAX = 4096
@@ -37,9 +39,9 @@ class Target:
 
 
 def kept(name: str) -> list[bytes]:
-    """The inputs that are kept of a target."""
-    path = FOLDER / f"{name}.txt"
-    return [base64.b64decode(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The inputs that are kept of a target, those that failed once among them."""
+    paths = [folder / f"{name}.txt" for folder in (FOLDER, FOUND)]
+    return [base64.b64decode(line) for path in paths if path.exists() for line in path.read_text().splitlines()]
 
 
 def keep(name: str, inputs: Iterable[bytes]) -> None:
