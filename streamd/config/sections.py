@@ -195,7 +195,7 @@ class LimitsConfig(Section):
     """Every bound that protects the server."""
 
     connections_max: Annotated[int, Field(ge=1)] = 2000
-    """RTMP connections at once. One that sends nothing yet costs about 20 kB until `handshake_timeout_s`."""
+    """RTMP connections at once. One that sends nothing yet costs about 4 kB until `handshake_timeout_s`."""
     connections_per_address_max: Annotated[int, Field(ge=1)] = 64
     """RTMP connections at once from one IP address (IPv6: from one /64). A studio behind one address has dozens of
     encoders."""
