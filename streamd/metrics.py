@@ -21,6 +21,7 @@ LIMITS = (
     "publish_timeout_s",
     "verify_timeout_s",
     "media_timeout_s",
+    "unpublished_lines_per_minute_max",
     "message_bytes_max",
     "held_bytes_max",
     "chunk_streams_max",

@@ -146,7 +146,8 @@ class Server:
             KeyOptions(
                 guess_limits=GuessLimits(
                     per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max
-                )
+                ),
+                denials_per_minute_max=limits.denials_per_minute_max,
             ),
             tell=tell,
         )
@@ -213,6 +214,7 @@ class Server:
                 connections_max=limits.connections_max,
                 connections_per_address_max=limits.connections_per_address_max,
                 handshakes_max=limits.handshakes_max,
+                unpublished_lines_per_minute_max=limits.unpublished_lines_per_minute_max,
             ),
             gate=self._publish_hook(),
         )

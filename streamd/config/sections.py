@@ -217,6 +217,12 @@ class LimitsConfig(Section):
     failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = 20
     """The same for one key id, from wherever. The right secret is let in however many wrong ones are shown. An encoder
     whose key was revoked retries five times in the first half minute, then less and less."""
+    denials_per_minute_max: Annotated[int, Field(ge=1)] = 100
+    """Rows about refused publishes in the audit log, a minute, that name an address; further ones are counted in one
+    row a reason. What an attack may add to the disk: 20 MB a day, with rows that are never deleted."""
+    unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = 300
+    """Lines in the log, a minute, about RTMP connections that published nothing: whoever opens them by the thousand may
+    add 150 MB a day."""
     media_timeout_s: Annotated[float, Field(gt=0)] = 15
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
     viewers' patience."""

@@ -41,6 +41,8 @@ class ListenerLimits:
     """From one IPv4 address, or from one /64 of IPv6."""
     handshakes_max: int = 1000
     """Of those that have not said ``connect`` yet."""
+    unpublished_lines_per_minute_max: int = 300
+    """Lines in the log about connections that published nothing."""
 
 
 class RtmpListener:
@@ -79,6 +81,9 @@ class RtmpListener:
         self._gate = gate
         self._open: set[RtmpProtocol] = set()
         self._in_handshake: set[RtmpProtocol] = set()
+        # Lines in the log about connections that published nothing, in the minute that ends then.
+        self._lines = 0
+        self._lines_until = 0.0
         self._by_address: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
         self._rest_timer: asyncio.TimerHandle | None = None
@@ -135,6 +140,17 @@ class RtmpListener:
         if len(self._in_handshake) >= limits.handshakes_max:
             return "handshakes_max"
         return None
+
+    def may_log(self) -> bool:
+        """Whether a connection that published nothing may have its line in the log."""
+        now = self._clock.monotonic()
+        if now >= self._lines_until:
+            self._lines, self._lines_until = 0, now + 60.0
+        self._lines += 1
+        if self._lines <= self._limits.unpublished_lines_per_minute_max:
+            return True
+        self._metrics.limit_hits_total.labels("unpublished_lines_per_minute_max").inc()
+        return False
 
     def note_connected(self, protocol: RtmpProtocol) -> None:
         """Note that a connection has said ``connect``."""

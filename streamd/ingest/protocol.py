@@ -85,6 +85,9 @@ class ConnectionBook(Protocol):
     def admit(self, protocol: RtmpProtocol) -> bool:
         """Count a new connection in, or say that it is one too many."""
 
+    def may_log(self) -> bool:
+        """Whether a connection that published nothing may have its line in the log."""
+
     def note_connected(self, protocol: RtmpProtocol) -> None:
         """Note that a connection has said ``connect``."""
 
@@ -135,6 +138,7 @@ class RtmpProtocol(asyncio.Protocol):
         self.encoder = ""
         self._reason = ""
         self._log_level = logging.INFO
+        self._has_published = False
         self._bytes_counted = 0
         self._messages_counted = 0
         self._counted_at = self._opened_at
@@ -196,11 +200,14 @@ class RtmpProtocol(asyncio.Protocol):
         self._leave_stream(EndReason.CONNECTION_LOST)
         self._count()
         extra = self._context() | {"reason": self._reason}
+        if not self._has_published and not self._listener.may_log():
+            # Thousands of them a minute, if somebody likes: metrics count them.
+            self._log_level = logging.DEBUG
         if self.encoder or was_closing:
             log.log(self._log_level, "connection.closed", extra=extra)
         else:
             # Port scanners and health checks: worth a line to someone who looks for it.
-            log.info("connection.closed_early", extra=extra)
+            log.log(self._log_level, "connection.closed_early", extra=extra)
         self._closed.set()
         self._listener.forget(self)
 
@@ -331,6 +338,7 @@ class RtmpProtocol(asyncio.Protocol):
             if self._phase is not _Phase.VERIFYING:
                 return
             self._stream = self._registry.begin(admission, self)
+            self._has_published = True
             self._metrics.publishes_total.labels("accepted").inc()
             self._enter(_Phase.PUBLISHING)
             log.info(

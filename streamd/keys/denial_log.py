@@ -2,8 +2,7 @@
 
 An encoder whose key was revoked retries for hours, and a guesser thousands of times a minute. The log
 is to tell of both, and stay readable and small: what is refused for the same reason, from the same
-address and with the same key, is one row a window with a count; past ``ROWS_MAX`` of them, one row a
-reason.
+address and with the same key, is one row a window with a count; past so many of them, one row a reason.
 """
 
 from __future__ import annotations
@@ -17,9 +16,6 @@ from streamd.keys.records import AuditEntry
 
 # Seconds from the first refusal to its row. Long enough that a retrying encoder is one or two rows a minute at most.
 WINDOW_S = 60.0
-# Rows of one window that name an address. An hour of the worst attack is 6,000 rows.
-ROWS_MAX = 100
-
 _ACTION = "publish.denied"
 
 
@@ -28,10 +24,12 @@ class DenialLog:
 
     Args:
         actor: Who refuses, as the audit log names it.
+        rows_max: Rows of one window that name an address.
     """
 
-    def __init__(self, actor: str) -> None:
+    def __init__(self, actor: str, rows_max: int) -> None:
         self._actor = actor
+        self._rows_max = rows_max
         self._rows: dict[tuple[str, str | None, str], AuditEntry] = {}
         self._window_ends_at = float("inf")
 
@@ -69,7 +67,7 @@ class DenialLog:
 
     def _add(self, entry: AuditEntry) -> None:
         place = (entry.address, entry.key_id, entry.reason)
-        if place not in self._rows and len(self._rows) >= ROWS_MAX:
+        if place not in self._rows and len(self._rows) >= self._rows_max:
             entry = replace(entry, address="", key_id=None)
             place = ("", None, entry.reason)
         if (known := self._rows.get(place)) is not None:

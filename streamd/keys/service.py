@@ -95,6 +95,8 @@ class KeyOptions:
     """Between two looks in the store for deaths that another process wrote there."""
     guess_limits: GuessLimits = field(default_factory=GuessLimits)
     """Failed publishes after which a key is not looked up."""
+    denials_per_minute_max: int = 100
+    """Rows of the audit log about refused publishes, in a minute, that name an address; the others are one a reason."""
 
 
 class KeyService:
@@ -129,7 +131,7 @@ class KeyService:
         self._changes = 0
         self._uses: dict[str, KeyUse] = {}
         self._guard = GuessGuard(self._options.guess_limits)
-        self._denials = DenialLog(SERVER.name)
+        self._denials = DenialLog(SERVER.name, self._options.denials_per_minute_max)
         self._acts: set[asyncio.Task[Any]] = set()
         self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
         self._recheck_at = clock.monotonic() + self._options.recheck_interval_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +86,18 @@ async def live(room: IngestRoom) -> Peer:
 
 def media(tags: Sequence[FlvTag]) -> bytes:
     return b"".join(message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in tags)
+
+
+def new_listener(room: IngestRoom, limits: ListenerLimits) -> RtmpListener:
+    return RtmpListener(
+        keys=room.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
+        registry=room.registry,
+        clock=room.clock,
+        metrics=room.metrics,
+        options=IngestOptions(),
+        connection_options=ConnectionOptions(),
+        limits=limits,
+    )
 
 
 class TestTime:
@@ -243,18 +256,22 @@ class TestMedia:
 
 
 class TestConnections:
+    async def test_lines_about_those_that_publish_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        room = IngestRoom()
+        listener = new_listener(room, ListenerLimits(unpublished_lines_per_minute_max=2))
+        with caplog.at_level(logging.INFO):
+            for _ in range(3):
+                Peer(listener.new_protocol(), RecordingTransport()).protocol.connection_lost(None)
+            assert [record.message for record in caplog.records] == 2 * ["connection.closed_early"]
+            assert room.limit_hits() == {"unpublished_lines_per_minute_max": 1}
+            room.clock.advance(60)
+            Peer(listener.new_protocol(), RecordingTransport()).protocol.connection_lost(None)
+            assert len(caplog.records) == 3
+
     async def test_each_that_is_one_too_many_is_closed_at_once(self) -> None:
         limits = ListenerLimits(connections_max=4, connections_per_address_max=2, handshakes_max=3)
         room = IngestRoom()
-        listener = RtmpListener(
-            keys=room.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
-            registry=room.registry,
-            clock=room.clock,
-            metrics=room.metrics,
-            options=IngestOptions(),
-            connection_options=ConnectionOptions(),
-            limits=limits,
-        )
+        listener = new_listener(room, limits)
 
         def connect(address: str) -> Peer:
             return Peer(listener.new_protocol(), RecordingTransport(address))

@@ -3,10 +3,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from streamd.keys.admission import Denial
-from streamd.keys.denial_log import ROWS_MAX, WINDOW_S, DenialLog
+from streamd.keys.denial_log import WINDOW_S, DenialLog
 from streamd.keys.records import AuditEntry
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+ROWS_MAX = 20
 
 
 def note(log: DenialLog, address: str = "192.0.2.1", *, key_id: str | None = None, after_s: float = 0) -> None:
@@ -14,7 +16,7 @@ def note(log: DenialLog, address: str = "192.0.2.1", *, key_id: str | None = Non
 
 
 def test_what_is_alike_is_one_row_at_the_end_of_the_window() -> None:
-    log = DenialLog("streamd")
+    log = DenialLog("streamd", ROWS_MAX)
     for second in range(50):
         note(log, after_s=second)
     log.note(Denial.REVOKED, "2001:db8::1", "7k2m9xq4ct", at=AT, now=1050)
@@ -31,7 +33,7 @@ def test_what_is_alike_is_one_row_at_the_end_of_the_window() -> None:
 
 
 def test_each_window_begins_with_its_first_refusal() -> None:
-    log = DenialLog("streamd")
+    log = DenialLog("streamd", ROWS_MAX)
     note(log)
     assert len(log.take(2000)) == 1
     note(log, after_s=5000)
@@ -40,7 +42,7 @@ def test_each_window_begins_with_its_first_refusal() -> None:
 
 
 def test_past_so_many_rows_they_are_counted_together() -> None:
-    log = DenialLog("streamd")
+    log = DenialLog("streamd", ROWS_MAX)
     for number in range(10 * ROWS_MAX):
         note(log, f"2001:db8:0:{number:x}::1", key_id="7k2m9xq4ct")
     entries = log.take()
@@ -50,7 +52,7 @@ def test_past_so_many_rows_they_are_counted_together() -> None:
 
 
 def test_rows_that_could_not_be_written_wait_and_grow() -> None:
-    log = DenialLog("streamd")
+    log = DenialLog("streamd", ROWS_MAX)
     note(log)
     entries = log.take(2000)
     note(log, after_s=1000)

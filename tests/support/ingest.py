@@ -105,6 +105,9 @@ class FakeListener:
     def admit(self, protocol: RtmpProtocol) -> bool:
         return not self.is_full
 
+    def may_log(self) -> bool:
+        return True
+
     def note_connected(self, protocol: RtmpProtocol) -> None:
         self.connected.append(protocol)
 
