@@ -93,6 +93,16 @@ class Metrics:
             registry=r,
         )
         self.streams_live = Gauge("streamd_streams_live", "Streams that are live now.", registry=r)
+        self.loop_lag_seconds = Histogram(
+            "streamd_loop_lag_seconds",
+            "How late the event loop is, looked at four times a second; every stream waits for as long.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.memory_used_bytes = Gauge("streamd_memory_used_bytes", "Resident size of the process.", registry=r)
+        self.memory_ceiling_bytes = Gauge(
+            "streamd_memory_ceiling_bytes", "Size of the process past which no new stream begins.", registry=r
+        )
         self.ingest_bytes_total = Counter("streamd_ingest_bytes_total", "Bytes received over RTMP.", registry=r)
         self.messages_dropped_total = Counter(
             "streamd_messages_dropped_total", "RTMP messages dropped, by reason.", ["reason"], registry=r

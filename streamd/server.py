@@ -22,40 +22,42 @@ import uvloop
 from aiohttp import web
 
 from streamd import __version__
-from streamd.amf import Limits as AmfLimits
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
-from streamd.delivery.door import DoorOptions, MediaDoor
-from streamd.delivery.http_request import HeadLimits
+from streamd.delivery.door import MediaDoor
 from streamd.delivery.tls import TlsCertificate
-from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
+from streamd.errors import ConfigError, DataDirError, StoreUnavailableError, StreamdError
 from streamd.events.event import EventType, unheard
 from streamd.events.outbox import Endpoint, OutboxOptions
 from streamd.events.publish_hook import HookOptions, PublishHook
 from streamd.events.webhooks import Webhooks
-from streamd.flv.intake import IntakeLimits
 from streamd.history import History
-from streamd.ingest.listener import ListenerLimits, RtmpListener
-from streamd.ingest.protocol import IngestOptions
-from streamd.keys.guessing import GuessLimits
+from streamd.ingest.listener import RtmpListener
 from streamd.keys.service import KeyOptions, KeyService
 from streamd.keys.store import KeyStore
-from streamd.live.gop_cache import GopLimits
-from streamd.live.live_stream import StreamLimits, StreamOptions
 from streamd.live.picture_process import PictureProcess
 from streamd.live.posters import Posters
 from streamd.live.registry import LiveRegistry
 from streamd.live.restart_record import RestartRecordFile
 from streamd.live.waiters import WaiterBudget
 from streamd.log import configure_logging
+from streamd.loop_watch import LoopWatch
 from streamd.metrics import Metrics
+from streamd.options import (
+    RELOADABLE_SECTIONS,
+    changed_settings,
+    connection_options,
+    door_options,
+    guess_limits,
+    ingest_options,
+    listener_limits,
+    stream_options,
+)
 from streamd.outgoing.address_guard import AddressGuard
 from streamd.outgoing.http_poster import HttpPoster
-from streamd.packager.rendition import RenditionOptions
-from streamd.packager.segmenter import SegmenterOptions
-from streamd.rtmp.chunk import ChunkLimits
-from streamd.rtmp.connection import ConnectionOptions
+from streamd.resources import MemoryCeiling, fit_connections, raise_descriptor_limit
+from streamd.service_manager import ServiceManager
 from streamd.web.admin import admin_app
 from streamd.web.console import Console
 from streamd.web.media import MediaRoutes
@@ -143,42 +145,29 @@ class Server:
         self.keys = KeyService(
             self._store,
             self._clock,
-            KeyOptions(
-                guess_limits=GuessLimits(
-                    per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max
-                ),
-                denials_per_minute_max=limits.denials_per_minute_max,
-            ),
+            KeyOptions(guess_limits=guess_limits(config), denials_per_minute_max=limits.denials_per_minute_max),
             tell=tell,
         )
-        budget = WaiterBudget(
+        self._descriptors = raise_descriptor_limit()
+        self._encoders_max, self._viewers_max = self._fit_connections(config)
+        self._memory = MemoryCeiling(limits.memory_bytes_max, now=self._clock.monotonic)
+        self.metrics.memory_used_bytes.set_function(lambda: self._memory.used_bytes)
+        self.metrics.memory_ceiling_bytes.set_function(lambda: self._memory.ceiling_bytes)
+        self._is_short_of_memory = False
+        self._budget = WaiterBudget(
             limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
         )
-        self.metrics.requests_waiting.set_function(lambda: budget.waiting)
+        self.metrics.requests_waiting.set_function(lambda: self._budget.waiting)
         self.registry = LiveRegistry(
-            options=StreamOptions(
-                segmenter=SegmenterOptions(
-                    part_target_ms=config.hls.part_target_ms, segment_target_ms=config.hls.segment_target_ms
-                ),
-                rendition=RenditionOptions(
-                    window_segments=config.hls.window_segments,
-                    low_latency=config.hls.low_latency,
-                    held_bytes_max=limits.window_bytes_max,
-                ),
-                limits=StreamLimits(
-                    bitrate_bps_max=limits.bitrate_kbps_max * 1000,
-                    picture_pixels_max=limits.picture_pixels_max,
-                    gop=GopLimits(payload_bytes_max=limits.gop_bytes_max),
-                    intake=IntakeLimits(tracks_max=limits.tracks_max),
-                ),
-            ),
+            options=stream_options(config),
             clock=self._clock,
             metrics=self.metrics,
-            budget=budget,
+            budget=self._budget,
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
             is_admissible=self.keys.is_admissible,
             tell=tell,
+            has_room=self._memory.admit,
         )
         self.keys.attach(self.registry)
         self._rtmp = RtmpListener(
@@ -186,47 +175,24 @@ class Server:
             registry=self.registry,
             clock=self._clock,
             metrics=self.metrics,
-            options=IngestOptions(
-                handshake_timeout_s=limits.handshake_timeout_s,
-                publish_timeout_s=limits.publish_timeout_s,
-                media_timeout_s=limits.media_timeout_s,
-                verify_timeout_s=limits.verify_timeout_s,
-                messages_per_second_max=limits.messages_per_second_max,
-                unsent_bytes_max=limits.unsent_answers_bytes_max,
-            ),
-            connection_options=ConnectionOptions(
-                command_bytes_max=limits.command_bytes_max,
-                pending_bytes_max=limits.pending_bytes_max,
-                chunk_limits=ChunkLimits(
-                    message_bytes=limits.message_bytes_max,
-                    chunk_streams=limits.chunk_streams_max,
-                    partial_bytes=limits.held_bytes_max,
-                    chunk_size=limits.chunk_size_min,
-                    messages_per_read=limits.messages_per_read_max,
-                ),
-                amf_limits=AmfLimits(
-                    depth=limits.amf_depth_max,
-                    values=limits.amf_values_max,
-                    string_bytes=limits.amf_string_bytes_max,
-                ),
-            ),
-            limits=ListenerLimits(
-                connections_max=limits.connections_max,
-                connections_per_address_max=limits.connections_per_address_max,
-                handshakes_max=limits.handshakes_max,
-                unpublished_lines_per_minute_max=limits.unpublished_lines_per_minute_max,
-            ),
+            options=ingest_options(config),
+            connection_options=connection_options(config),
+            limits=listener_limits(config, self._encoders_max),
             gate=self._publish_hook(),
         )
         self._history = History(self.metrics, self._clock)
         self._console: Console | None = None
         self._door: MediaDoor | None = None
+        self._media: MediaRoutes | None = None
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = contextlib.AsyncExitStack()
         self._is_stopping = False
+        self._hurry = asyncio.Event()
+        self.manager = ServiceManager()
+        self._watch = LoopWatch(self._clock, self.metrics, self.manager.alive)
         self.addresses = Addresses("", "", "", "")
 
     def _publish_hook(self) -> PublishHook | None:
@@ -276,15 +242,16 @@ class Server:
                 "player.missing",
                 extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
             )
+        self._media = MediaRoutes(
+            registry=self.registry,
+            is_taken_down=self.keys.is_suspended,
+            clock=self._clock,
+            metrics=self.metrics,
+            write_timeout_s=config.limits.viewer_write_timeout_s,
+        )
         public = public_app(
             registry=self.registry,
-            media=MediaRoutes(
-                registry=self.registry,
-                is_taken_down=self.keys.is_suspended,
-                clock=self._clock,
-                metrics=self.metrics,
-                write_timeout_s=config.limits.viewer_write_timeout_s,
-            ),
+            media=self._media,
             posters=self._poster_routes(),
             pages=pages,
             is_taken_down=self.keys.is_suspended,
@@ -333,10 +300,58 @@ class Server:
                 "pid": os.getpid(),
             },
         )
+        self._tell_of_descriptors()
+        self._watch.start()
+        self.manager.ready()
+
+    def reload(self, config: Config) -> None:
+        """Take from a configuration that was read again what can be taken, and say of the rest that it cannot.
+
+        Args:
+            config: Without a fault. What runs on what it began with goes on with it: streams and open connections.
+        """
+        changes = dict(changed_settings(self.config, config))
+        taken = [name for name, is_reloadable in changes.items() if is_reloadable]
+        left = [name for name, is_reloadable in changes.items() if not is_reloadable]
+        # What was left is still to be told of at the next time.
+        self.config = config = self.config.model_copy(
+            update={section: getattr(config, section) for section in RELOADABLE_SECTIONS}
+        )
+        limits = config.limits
+        self._encoders_max, self._viewers_max = self._fit_connections(config)
+        self._memory.set(limits.memory_bytes_max)
+        self._budget.waiting_max = limits.waiting_requests_max
+        self.keys.set_guess_limits(guess_limits(config))
+        self.registry.configure(
+            stream_options(config),
+            streams_max=limits.streams_max,
+            reconnect_window_s=config.live.reconnect_window_s,
+        )
+        self._rtmp.configure(
+            ingest_options(config),
+            connection_options(config),
+            listener_limits(config, self._encoders_max),
+        )
+        if self._door is not None:
+            self._door.configure(door_options(config, self._viewers_max))
+        if self._media is not None:
+            self._media.write_timeout_s = limits.viewer_write_timeout_s
+        for certificate in self._certificates:
+            certificate.reload_if_changed()
+        configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
+        self._tell_of_descriptors()
+        log.info("config.reloaded", extra={"changed": taken})
+        if left:
+            log.warning("config.restart_needed", extra={"not_changed": left})
+
+    def hurry(self) -> None:
+        """Close without a time for viewers: whoever stops us has no more patience."""
+        self._hurry.set()
 
     async def stop(self) -> None:
         """End every stream, serve viewers the end of it for a while, and close."""
         self._is_stopping = True
+        self.manager.stopping()
         self._rtmp.stop_accepting()
         had_streams = any(self.registry.live())
         await self.registry.end_all()
@@ -349,6 +364,7 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._restart_record.save(self.registry.record())
+        self._watch.stop()
         await self._resources.aclose()
         log.info("server.stopped")
 
@@ -379,20 +395,7 @@ class Server:
             clock=self._clock,
             metrics=self.metrics,
             web_handler=runner.server,
-            options=DoorOptions(
-                connections_max=config.limits.viewer_connections_max,
-                connections_per_address_max=config.limits.viewer_connections_per_address_max,
-                head=HeadLimits(
-                    head_bytes=config.limits.request_head_bytes_max,
-                    request_line_bytes=config.limits.request_line_bytes_max,
-                    fields=config.limits.request_fields_max,
-                ),
-                unanswered_bytes_max=config.limits.unanswered_bytes_max,
-                head_timeout_s=config.limits.viewer_head_timeout_s,
-                idle_timeout_s=config.limits.viewer_idle_timeout_s,
-                write_timeout_s=config.limits.viewer_write_timeout_s,
-                answer_timeout_s=config.limits.viewer_answer_timeout_s,
-            ),
+            options=door_options(config, self._viewers_max),
         )
         listen = config.http.listen
         certificate = self._certificate("http", config.http, alpn=("http/1.1",))
@@ -468,71 +471,127 @@ class Server:
                 self._history.tick()
                 if self._console is not None:
                     self._console.events.tick()
+                self._look_at_memory()
                 for certificate in self._certificates:
                     certificate.reload_if_changed()
             except Exception:
                 # Time limits must outlive a fault in one stream.
                 log.exception("sweep.failed")
 
+    def _fit_connections(self, config: Config) -> tuple[int, int]:
+        limits = config.limits
+        return fit_connections(limits.connections_max, limits.viewer_connections_max, self._descriptors)
+
+    def _tell_of_descriptors(self) -> None:
+        limits = self.config.limits
+        fitting = (self._encoders_max, self._viewers_max)
+        if fitting != (limits.connections_max, limits.viewer_connections_max):
+            log.warning(
+                "descriptors.short",
+                extra={"descriptors": self._descriptors, "connections_max": fitting[0], "viewers_max": fitting[1]},
+            )
+
+    def _look_at_memory(self) -> None:
+        self._memory.look()
+        was_short, self._is_short_of_memory = self._is_short_of_memory, self._memory.is_full
+        if self._is_short_of_memory != was_short:
+            event, level = (
+                ("memory.short", logging.WARNING) if self._is_short_of_memory else ("memory.eased", logging.INFO)
+            )
+            used, ceiling = self._memory.used_bytes, self._memory.ceiling_bytes
+            log.log(level, event, extra={"used_bytes": used, "ceiling_bytes": ceiling})
+
     async def _drain(self) -> None:
         # What is complete is fetched within a playlist reload, one target duration at most.
         longest_s = max((s.presentation.target_duration_s for s in self.registry.ended() if s.presentation), default=0)
-        await asyncio.sleep(min(float(longest_s), self.config.limits.drain_timeout_s))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(float(longest_s), self.config.limits.drain_timeout_s)):
+                await self._hurry.wait()
 
     async def _close_doors(self) -> None:
         self._rtmp.stop_accepting()
         if self._door is not None:
-            await self._door.close(self.config.limits.drain_timeout_s)
+            await self._door.close(0 if self._hurry.is_set() else self.config.limits.drain_timeout_s)
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
 
 
-def run(config: Config) -> int:
+def run(config: Config, read_again: Callable[[], Config]) -> int:
     """Run the server until SIGTERM or SIGINT; what ``streamd serve`` does.
 
     Args:
         config: All of the configuration.
+        read_again: Reads it again; called at SIGHUP.
 
     Returns:
         The exit code: 0 after a signal, 2 when it cannot start.
     """
-    return run_until_stopped(config, _wait_for_ever)
+    return run_until_stopped(config, _wait_for_ever, read_again)
 
 
-def run_until_stopped(config: Config, job: Callable[[Server], Awaitable[int]]) -> int:
+def run_until_stopped(
+    config: Config, job: Callable[[Server], Awaitable[int]], read_again: Callable[[], Config] | None = None
+) -> int:
     """Run a server beside a job, until the job is done or a signal comes.
 
     Args:
         config: All of the configuration.
         job: Gets the started server; its result is the exit code. Cancelled by a signal.
+        read_again: Reads the configuration again at SIGHUP; None where there is none to read.
 
     Returns:
         The exit code.
     """
     configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
     try:
-        return uvloop.run(_run(Server(config), job))
+        return uvloop.run(_run(config, job, read_again))
     except StartError as exc:
         sys.stderr.write(f"streamd: {exc}\n")
         return EXIT_UNUSABLE
 
 
-async def _run(server: Server, job: Callable[[Server], Awaitable[int]]) -> int:
+async def _run(config: Config, job: Callable[[Server], Awaitable[int]], read_again: Callable[[], Config] | None) -> int:
+    server = Server(config)
     await server.start()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     task = asyncio.ensure_future(job(server))
     loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
+    stop_signals = (signal.SIGTERM, signal.SIGINT)
+    for signal_number in stop_signals:
         loop.add_signal_handler(signal_number, task.cancel)
+    if read_again is not None:
+        # A terminal that closes sends the same signal; who ran us by hand then is gone.
+        has_terminal = sys.stderr.isatty()
+
+        def reload() -> None:
+            if has_terminal and not sys.stderr.isatty():
+                task.cancel()
+            else:
+                _reload(server, read_again)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         return await task
     except asyncio.CancelledError:
         return EXIT_OK
     finally:
+        # Once is a request; twice means now.
+        for signal_number in stop_signals:
+            loop.add_signal_handler(signal_number, server.hurry)
         await server.stop()
+
+
+def _reload(server: Server, read_again: Callable[[], Config]) -> None:
+    server.manager.reloading()
+    try:
+        server.reload(read_again())
+    except ConfigError as exc:
+        # A file that is half written must not stop what runs.
+        log.error("config.refused", extra={"faults": exc.faults})
+    server.manager.ready()
 
 
 async def _wait_for_ever(_: Server) -> int:

@@ -22,17 +22,8 @@ FLOORS = {
     2: {"live", "keys", "events", "metrics", "history"},
     3: {"ingest", "delivery", "web", "outgoing"},
     4: {
-        "config",
-        "data_dir",
-        "doctor",
-        "log",
-        "server",
-        "cli",
-        "demo",
-        "picture_worker",
-        "testcard",
-        "admin_client",
-        "__main__",
+        *("config", "options", "data_dir", "doctor", "log", "resources", "loop_watch", "service_manager", "server"),
+        *("cli", "demo", "picture_worker", "testcard", "admin_client", "__main__"),
     },
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -14,12 +14,13 @@ from streamd.cli.arguments import config_options, load
 def serve(config_file: Path | None, data_dir: Path | None) -> None:
     """Run the server in the foreground.
 
-    SIGTERM or Ctrl-C lets viewers fetch the last seconds, then ends with exit code 0.
+    SIGTERM or Ctrl-C lets viewers fetch the last seconds, then ends with exit code 0; a second one ends at once.
+    SIGHUP reads the configuration again and takes [hls], [live], [limits], [log] and renewed certificates from it.
     """
     config = load(config_file, data_dir)
     from streamd import server
 
-    click.get_current_context().exit(server.run(config))
+    click.get_current_context().exit(server.run(config, lambda: load(config_file, data_dir)))
 
 
 @click.command()

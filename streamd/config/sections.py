@@ -204,6 +204,9 @@ class LimitsConfig(Section):
     the other half to encoders that are through."""
     streams_max: Annotated[int, Field(ge=1)] = 500
     """Live streams at once. A stream of 6 Mb/s keeps about 15 MB of media in memory with the default window."""
+    memory_bytes_max: Annotated[int, Field(ge=0)] = 0
+    """Size of the process, in bytes, past which no new stream begins; those that run, and their publishers that come
+    back, go on. 0: four fifths of what the machine or the container has."""
     handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds from the connection to the end of the RTMP handshake: three packets, and a second on a bad line."""
     publish_timeout_s: Annotated[float, Field(gt=0)] = 10

@@ -116,14 +116,12 @@ class MediaDoor:
         web_handler: Callable[[], RequestHandler],
         options: DoorOptions | None = None,
     ) -> None:
-        self.options = options or DoorOptions()
+        self.configure(options or DoorOptions())
         self.lookup = MediaLookup(registry, is_taken_down)
         self.push_lookup = PushLookup(registry, is_taken_down)
         self.encoder = AnswerEncoder(clock)
         self.body_files = BodyFiles()
         self.now = clock.monotonic
-        self._parse = HeadParser(self.options.head).parse
-        self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
         self._metrics = metrics
         self._web_handler = web_handler
         self._open: set[ViewerConnection] = set()
@@ -137,6 +135,12 @@ class MediaDoor:
         self._egress_bytes = 0
 
     # -- the listener -----------------------------------------------------------------------
+
+    def configure(self, options: DoorOptions) -> None:
+        """Take bounds, other ones where there were some; what is being waited for goes on by the old."""
+        self.options = options
+        self._parse = HeadParser(options.head).parse
+        self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
 
     async def start(self, host: str | None, port: int, tls: TlsCertificate | None = None) -> tuple[str, int]:
         """Listen.

@@ -88,6 +88,12 @@ class RtmpListener:
         self._servers: list[asyncio.Server] = []
         self._rest_timer: asyncio.TimerHandle | None = None
 
+    def configure(self, options: IngestOptions, connection_options: ConnectionOptions, limits: ListenerLimits) -> None:
+        """Take other limits, for connections that come from now on."""
+        self._options = options
+        self._connection_options = connection_options
+        self._limits = limits
+
     async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Listen on one address more.
 

@@ -78,11 +78,15 @@ class Budgets:
     """
 
     def __init__(self, size: int, names_max: int = BUDGETS_MAX) -> None:
-        self._size = size
-        self._token_s = _MINUTE_S / size
+        self.resize(size)
         self._names_max = names_max
         # In the order in which they were last spent from, so that full buckets and old ones come first.
         self._full_at: dict[str, float] = {}
+
+    def resize(self, size: int) -> None:
+        """Have other buckets; what was spent and is not back yet stays spent."""
+        self._size = size
+        self._token_s = _MINUTE_S / size
 
     def __len__(self) -> int:
         """Buckets kept."""
@@ -123,6 +127,11 @@ class GuessGuard:
         self._by_key = Budgets(limits.per_key)
         self._hashes_max = hashes_max
         self._living: dict[str, bytes] = {}
+
+    def set_limits(self, limits: GuessLimits) -> None:
+        """Take other sizes of the budgets."""
+        self._by_address.resize(limits.per_address)
+        self._by_key.resize(limits.per_key)
 
     def lets_through(self, shown: StreamKey, address: str, now: float) -> bool:
         """Whether a publish is worth a look-up.

@@ -142,6 +142,10 @@ class KeyService:
         """Say who closes streams. Without one (the command line on the store) there are none to close."""
         self._closer = closer
 
+    def set_guess_limits(self, limits: GuessLimits) -> None:
+        """Take other budgets for failed publishes."""
+        self._guard.set_limits(limits)
+
     async def start(self) -> None:
         """Read what must be known without asking the store.
 

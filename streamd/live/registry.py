@@ -52,6 +52,7 @@ class LiveRegistry:
         is_admissible: Says, without waiting, whether an admission still stands; asked in the very step in
             which its stream begins, so that a key that died meanwhile begins nothing.
         tell: Told what becomes of streams.
+        has_room: Says whether one more stream may begin; asked once for each, and reckoned with from then on.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class LiveRegistry:
         reconnect_window_s: float,
         is_admissible: Callable[[Admission], bool],
         tell: EventSink = unheard,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._options = options
         self._clock = clock
@@ -74,12 +76,19 @@ class LiveRegistry:
         self._reconnect_window_s = reconnect_window_s
         self._is_admissible = is_admissible
         self._tell = tell
+        self._has_room = has_room
         self._by_name: dict[str, LiveStream] = {}
         self._health_listeners: list[Callable[[LiveStream], None]] = []
         # Beyond the clock, where media comes in faster than time passes.
         self._numbers_used_until_s = 0
         # Media sequence numbers never go backwards while we run, whatever the wall clock does.
         self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
+
+    def configure(self, options: StreamOptions, *, streams_max: int, reconnect_window_s: float) -> None:
+        """Take other options, for streams that begin from now on."""
+        self._options = options
+        self._streams_max = streams_max
+        self._reconnect_window_s = reconnect_window_s
 
     def begin(self, admission: Admission, publisher: Publisher) -> LiveStream:
         """Begin a live stream, or go on with one that waits for this publisher; nothing is awaited.
@@ -109,6 +118,9 @@ class LiveRegistry:
             return previous
         if sum(1 for _ in self.live()) >= self._streams_max:
             self._metrics.limit_hits_total.labels("streams_max").inc()
+            raise PublishError(SERVER_FULL)
+        if not self._has_room():
+            self._metrics.limit_hits_total.labels("memory_bytes_max").inc()
             raise PublishError(SERVER_FULL)
         numbering = self._next_numbering()
         if previous is not None:

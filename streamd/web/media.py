@@ -57,7 +57,7 @@ class MediaRoutes:
         self._push_lookup = PushLookup(registry, is_taken_down)
         self._clock = clock
         self._metrics = metrics
-        self._write_timeout_s = write_timeout_s
+        self.write_timeout_s = write_timeout_s
         self._answer_timeout_s = answer_timeout_s
 
     def add_to(self, app: web.Application) -> None:
@@ -114,7 +114,7 @@ class MediaRoutes:
             viewer = _TransportViewer(transport)
             found.fanout.attach(viewer)
             try:
-                await viewer.follow(self._clock, self._write_timeout_s)
+                await viewer.follow(self._clock, self.write_timeout_s)
             finally:
                 found.fanout.detach(viewer)
         return response
@@ -127,11 +127,11 @@ class MediaRoutes:
         response.headers.extend(answer.headers)
         try:
             async with asyncio.timeout(self._answer_timeout_s):
-                async with asyncio.timeout(self._write_timeout_s):
+                async with asyncio.timeout(self.write_timeout_s):
                     await response.prepare(request)
                 for buffer in answer.body:
                     # A viewer that takes nothing is let go; one that takes little is served at its pace.
-                    async with asyncio.timeout(self._write_timeout_s):
+                    async with asyncio.timeout(self.write_timeout_s):
                         await response.write(buffer)
                     self._metrics.http_egress_bytes_total.inc(len(buffer))
                 await response.write_eof()

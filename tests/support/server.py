@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
@@ -204,11 +204,12 @@ class LiveServer:
 
 
 @contextlib.contextmanager
-def run_server(tmp_path: Path, **settings: object) -> Iterator[LiveServer]:
+def run_server(tmp_path: Path, prefix: Sequence[str] = (), /, **settings: object) -> Iterator[LiveServer]:
     """Run ``streamd serve`` until the block is left.
 
     Args:
         tmp_path: Where its data directory and log go.
+        prefix: Command to run it under, such as ``prlimit``.
         settings: Configuration as ``section__key=value``, over the defaults.
     """
     data_dir = tmp_path / "data"
@@ -223,7 +224,7 @@ def run_server(tmp_path: Path, **settings: object) -> Iterator[LiveServer]:
     env |= {f"STREAMD_{name.upper()}": str(value) for name, value in values.items()}
     with log_path.open("wb") as log_file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamd", "serve", "--data-dir", str(data_dir)],
+            [*prefix, sys.executable, "-m", "streamd", "serve", "--data-dir", str(data_dir)],
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=subprocess.STDOUT,

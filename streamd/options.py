@@ -1,0 +1,128 @@
+"""What each service is told of the configuration: the same at the start and when it is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streamd.amf import Limits as AmfLimits
+from streamd.config import Config
+from streamd.delivery.door import DoorOptions
+from streamd.delivery.http_request import HeadLimits
+from streamd.flv.intake import IntakeLimits
+from streamd.ingest.listener import ListenerLimits
+from streamd.ingest.protocol import IngestOptions
+from streamd.keys.guessing import GuessLimits
+from streamd.live.gop_cache import GopLimits
+from streamd.live.live_stream import StreamLimits, StreamOptions
+from streamd.packager.rendition import RenditionOptions
+from streamd.packager.segmenter import SegmenterOptions
+from streamd.rtmp.chunk import ChunkLimits
+from streamd.rtmp.connection import ConnectionOptions
+
+# Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
+# stream its segments, a connection the limits of its protocol.
+RELOADABLE_SECTIONS = frozenset({"hls", "live", "limits", "log"})
+
+
+def ingest_options(config: Config) -> IngestOptions:
+    """Limits of an RTMP connection."""
+    limits = config.limits
+    return IngestOptions(
+        handshake_timeout_s=limits.handshake_timeout_s,
+        publish_timeout_s=limits.publish_timeout_s,
+        media_timeout_s=limits.media_timeout_s,
+        verify_timeout_s=limits.verify_timeout_s,
+        messages_per_second_max=limits.messages_per_second_max,
+        unsent_bytes_max=limits.unsent_answers_bytes_max,
+    )
+
+
+def connection_options(config: Config) -> ConnectionOptions:
+    """Limits of RTMP itself."""
+    limits = config.limits
+    return ConnectionOptions(
+        command_bytes_max=limits.command_bytes_max,
+        pending_bytes_max=limits.pending_bytes_max,
+        chunk_limits=ChunkLimits(
+            message_bytes=limits.message_bytes_max,
+            chunk_streams=limits.chunk_streams_max,
+            partial_bytes=limits.held_bytes_max,
+            chunk_size=limits.chunk_size_min,
+            messages_per_read=limits.messages_per_read_max,
+        ),
+        amf_limits=AmfLimits(
+            depth=limits.amf_depth_max, values=limits.amf_values_max, string_bytes=limits.amf_string_bytes_max
+        ),
+    )
+
+
+def listener_limits(config: Config, connections_max: int) -> ListenerLimits:
+    """How many RTMP connections there may be.
+
+    Args:
+        config: All of the configuration.
+        connections_max: As many as there are descriptors for.
+    """
+    limits = config.limits
+    return ListenerLimits(
+        connections_max=connections_max,
+        connections_per_address_max=limits.connections_per_address_max,
+        handshakes_max=limits.handshakes_max,
+        unpublished_lines_per_minute_max=limits.unpublished_lines_per_minute_max,
+    )
+
+
+def guess_limits(config: Config) -> GuessLimits:
+    """Failed publishes after which a key is not looked up."""
+    limits = config.limits
+    return GuessLimits(per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max)
+
+
+def stream_options(config: Config) -> StreamOptions:
+    """How a live stream is packaged, and what one may be."""
+    hls, limits = config.hls, config.limits
+    return StreamOptions(
+        segmenter=SegmenterOptions(part_target_ms=hls.part_target_ms, segment_target_ms=hls.segment_target_ms),
+        rendition=RenditionOptions(
+            window_segments=hls.window_segments, low_latency=hls.low_latency, held_bytes_max=limits.window_bytes_max
+        ),
+        limits=StreamLimits(
+            bitrate_bps_max=limits.bitrate_kbps_max * 1000,
+            picture_pixels_max=limits.picture_pixels_max,
+            gop=GopLimits(payload_bytes_max=limits.gop_bytes_max),
+            intake=IntakeLimits(tracks_max=limits.tracks_max),
+        ),
+    )
+
+
+def door_options(config: Config, connections_max: int) -> DoorOptions:
+    """Bounds of the viewers' door.
+
+    Args:
+        config: All of the configuration.
+        connections_max: As many connections as there are descriptors for.
+    """
+    limits = config.limits
+    return DoorOptions(
+        connections_max=connections_max,
+        connections_per_address_max=limits.viewer_connections_per_address_max,
+        head=HeadLimits(
+            head_bytes=limits.request_head_bytes_max,
+            request_line_bytes=limits.request_line_bytes_max,
+            fields=limits.request_fields_max,
+        ),
+        unanswered_bytes_max=limits.unanswered_bytes_max,
+        head_timeout_s=limits.viewer_head_timeout_s,
+        idle_timeout_s=limits.viewer_idle_timeout_s,
+        write_timeout_s=limits.viewer_write_timeout_s,
+        answer_timeout_s=limits.viewer_answer_timeout_s,
+    )
+
+
+def changed_settings(old: Config, new: Config) -> Iterator[tuple[str, bool]]:
+    """Settings that differ, each with whether it takes effect without a restart; their values are not told."""
+    for section in type(old).model_fields:
+        before, after = getattr(old, section), getattr(new, section)
+        for key in type(before).model_fields:
+            if getattr(before, key) != getattr(after, key):
+                yield f"{section}.{key}", section in RELOADABLE_SECTIONS

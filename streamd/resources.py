@@ -1,0 +1,119 @@
+"""What the process may use of its machine: file descriptors and memory, and how much of it there is.
+
+Linux: proc(5), getrlimit(2), cgroup v2 ("memory.max").
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+# Kept for what is no viewer's and no encoder's: the key store (up to 4 files of SQLite with 3 descriptors each, or 10
+# connections to PostgreSQL), the admin API, certificates that are read again, listeners and the loop itself.
+DESCRIPTORS_RESERVED = 96
+# Encoders come first: however many viewers there are, this much of the descriptors is theirs if they need it.
+ENCODERS_SHARE_MAX = 0.5
+# Of what the machine or the container has, where no ceiling is set: the rest is the kernel's, whose buffers of sockets
+# are not in our size.
+MEMORY_SHARE = 0.8
+# What a new stream will take once its window is full, and by when: 14 s of 6 Mb/s, and its demuxer.
+STREAM_BYTES = 16 * 1024 * 1024
+STREAM_FILLS_S = 15.0
+
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def raise_descriptor_limit() -> int:
+    """Ask for all the file descriptors that we may have without being root; returns how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def fit_connections(encoders_max: int, viewers_max: int, descriptors: int) -> tuple[int, int]:
+    """How many connections may be open, so that the process never runs out of descriptors.
+
+    A server without a descriptor to spare can neither open its database nor accept the operator who wants to know why;
+    what is refused within these bounds is refused cleanly.
+
+    Args:
+        encoders_max: RTMP connections, as configured.
+        viewers_max: Viewers' connections, as configured.
+        descriptors: What the process may open; negative for no bound (``RLIM_INFINITY``).
+
+    Returns:
+        RTMP connections and viewers' connections, each at least 1 and at most what is configured.
+    """
+    if descriptors < 0:
+        return encoders_max, viewers_max
+    room = descriptors - DESCRIPTORS_RESERVED
+    encoders = max(1, min(encoders_max, int(room * ENCODERS_SHARE_MAX)))
+    return encoders, max(1, min(viewers_max, room - encoders))
+
+
+def memory_total_bytes() -> int:
+    """Memory that the machine has, or the container (cgroup v2) where that has less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(total, int(_CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # no cgroup v2, or "max"
+        return total
+
+
+def memory_used_bytes() -> int:
+    """Resident size of this process."""
+    try:
+        resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        # Elsewhere than on Linux only the largest size there has been is told, there in bytes.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resident_pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class MemoryCeiling:
+    """Refuses what is new while memory is short, so that what runs has enough.
+
+    A stream takes its memory in its first seconds and not when it is admitted, and after a restart hundreds come at
+    once: those that are young count with what they will take.
+
+    Args:
+        ceiling_bytes: Size past which nothing new begins; 0 for a share of what there is.
+        now: Reads the loop time, seconds.
+        used_bytes: Reads the size of the process.
+    """
+
+    def __init__(
+        self, ceiling_bytes: int, *, now: Callable[[], float], used_bytes: Callable[[], int] = memory_used_bytes
+    ) -> None:
+        self._now = now
+        self._read_used = used_bytes
+        self._young: deque[float] = deque()
+        self.set(ceiling_bytes)
+        self.look()
+
+    def set(self, ceiling_bytes: int) -> None:
+        """Take another ceiling; 0 for a share of what there is."""
+        self.ceiling_bytes = ceiling_bytes or int(memory_total_bytes() * MEMORY_SHARE)
+
+    def look(self) -> None:
+        """Read how much is used; called about once a second."""
+        self.used_bytes = self._read_used()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a new stream would have no room."""
+        old = self._now() - STREAM_FILLS_S
+        while self._young and self._young[0] <= old:
+            self._young.popleft()
+        return self.used_bytes + (len(self._young) + 1) * STREAM_BYTES > self.ceiling_bytes
+
+    def admit(self) -> bool:
+        """Take in a new stream, or say that there is no room for it."""
+        if self.is_full:
+            return False
+        self._young.append(self._now())
+        return True
