@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,13 @@ class TestServeAndDemo:
     ) -> None:
         seen: list[Config] = []
 
-        def fake_run(config: Config) -> int:
-            seen.append(config)
+        def fake_run(config: Config, read_again: Callable[[], Config]) -> int:
+            seen.extend((config, read_again()))
             return 7
 
         monkeypatch.setattr("streamd.server.run", fake_run)
         assert run("serve", data_dir=data_dir).exit_code == 7
-        assert seen[0].data_dir == data_dir
+        assert [config.data_dir for config in seen] == [data_dir, data_dir], "and what SIGHUP reads"
 
     def test_a_faulty_configuration_starts_nothing(self, data_dir: Path) -> None:
         result = run("serve", data_dir=data_dir, env={"STREAMD_RTMP__LISTEN": "x"})

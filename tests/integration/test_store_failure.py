@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import os
 import re
+import urllib.error
 from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.keys import schema
 from tests.support.postgresql import run_postgresql
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.support.postgresql import PostgresqlServer
     from tests.support.server import LiveServer
 
 pytestmark = pytest.mark.integration
@@ -45,7 +48,7 @@ def last_part(server: LiveServer) -> int:
     return max(int(number) for number in re.findall(r"part(\d+)\.m4s", text))
 
 
-def check_that_it_is_survived(server: LiveServer, fail: Callable[[], None], heal: Callable[[], None]) -> None:
+def check_that_it_is_survived(server: LiveServer, fail: Callable[[], object], heal: Callable[[], None]) -> None:
     """One whole failure: before, during, after."""
     live, other = server.issue_key("alice"), server.issue_key("bob")
     assert server.is_ready()
@@ -84,9 +87,55 @@ def test_sqlite_that_another_process_locks(tmp_path: Path) -> None:
         check_that_it_is_survived(server, lambda: lock.enter_context(locked_by_another_process(database)), lock.close)
 
 
-def test_postgresql_that_stops_and_starts(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def server_on_postgresql(tmp_path: Path) -> Iterator[tuple[LiveServer, PostgresqlServer]]:
     with (
         run_postgresql() as database,
         run_server(tmp_path, keys__database_url=database.url, limits__verify_timeout_s=VERIFY_TIMEOUT_S) as server,
     ):
+        yield server, database
+
+
+def test_postgresql_that_does_not_answer(tmp_path: Path) -> None:
+    with server_on_postgresql(tmp_path) as (server, database), contextlib.ExitStack() as fault:
+        check_that_it_is_survived(server, lambda: fault.enter_context(database.paused()), fault.close)
+
+
+def test_postgresql_that_another_client_locks(tmp_path: Path) -> None:
+    tables = ", ".join(table.name for table in (schema.users, schema.keys, schema.audit))
+    with server_on_postgresql(tmp_path) as (server, database), contextlib.ExitStack() as fault:
+        check_that_it_is_survived(
+            server, lambda: fault.enter_context(database.busy_with(f"LOCK TABLE {tables}")), fault.close
+        )
+
+
+def test_postgresql_that_is_full_still_lets_in_who_has_a_good_key(tmp_path: Path) -> None:
+    with server_on_postgresql(tmp_path) as (server, database):
+        bob = server.issue_key("bob")
+        # What a server says whose disk is full, to everyone who writes to one of our tables.
+        database.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$"
+        )
+        tables = [table.name for table in (schema.users, schema.keys, schema.audit)]
+        for table in tables:
+            database.execute(
+                f"CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION full_disk()"
+            )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            server.issue_key("carol")
+        with refused.value as answer:
+            assert answer.code == 503
+        assert answer_to_publish(server.rtmp_port, bob) == STARTED
+        assert server.wait_for_log("store.failed", HEAL_TIMEOUT_S)
+        for table in tables:
+            database.execute(f"DROP TRIGGER full_disk ON {table}")
+        assert server.issue_key("carol")
+        assert server.wait_for_log("store.recovered", HEAL_TIMEOUT_S)
+        used = f"/api/v1/keys/{bob.split('_')[1]}"
+        wait_until(lambda: server.admin("GET", used)["last_used_at"], HEAL_TIMEOUT_S, "the key's last use")
+
+
+def test_postgresql_that_stops_and_starts(tmp_path: Path) -> None:
+    with server_on_postgresql(tmp_path) as (server, database):
         check_that_it_is_survived(server, database.stop, database.start)

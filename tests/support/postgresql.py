@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -42,6 +43,43 @@ class PostgresqlServer:
         """Start it, and wait until it answers."""
         options = f"-c listen_addresses= -c unix_socket_directories={self._directory} -c fsync=off"
         self._run("pg_ctl", "-w", "-l", str(self._directory / "log"), "-o", options, "start")
+
+    def execute(self, sql: str) -> None:
+        """Have another client say something to it."""
+        self._psql(sql).check_returncode()
+
+    @contextlib.contextmanager
+    def busy_with(self, sql: str) -> Iterator[None]:
+        """Have another client begin a transaction, say something, and sit there for the block."""
+        arguments = self._psql_arguments(f"BEGIN; {sql}; SELECT pg_sleep(600)")
+        with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
+            try:
+                yield
+            finally:
+                client.send_signal(signal.SIGINT)  # psql cancels the statement, and the locks are given back
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the processor away from it for the block: connections stay, and nothing is answered."""
+        parent = int((self._directory / "data/postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        pids = [parent, *map(int, children)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def _psql(self, sql: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            self._psql_arguments(sql), stdout=subprocess.DEVNULL, timeout=COMMAND_TIMEOUT_S, check=False
+        )
+
+    def _psql_arguments(self, sql: str) -> list[str]:
+        place = ["-h", str(self._directory), "-U", "streamd", "-d", "postgres"]
+        return [str(self._bin_dir / "psql"), *place, "-v", "ON_ERROR_STOP=1", "-c", sql]
 
     def stop(self) -> None:
         """Stop it as a crash does."""
