@@ -99,6 +99,7 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.tasks = Gauge("streamd_tasks", "Tasks of the event loop that have not ended.", registry=r)
         self.memory_used_bytes = Gauge("streamd_memory_used_bytes", "Resident size of the process.", registry=r)
         self.memory_ceiling_bytes = Gauge(
             "streamd_memory_ceiling_bytes", "Size of the process past which no new stream begins.", registry=r

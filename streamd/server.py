@@ -301,6 +301,8 @@ class Server:
             },
         )
         self._tell_of_descriptors()
+        loop = asyncio.get_running_loop()
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self._watch.start()
         self.manager.ready()
 
