@@ -31,7 +31,7 @@ def open_descriptors(pid: int) -> int:
 
 def metric(server: LiveServer, name: str) -> float:
     """A metric without labels, as the server tells it."""
-    found = re.search(rf"^{name} (\S+)$", server.admin_get("/metrics"), re.MULTILINE)
+    found = re.search(rf"^{re.escape(name)} (\S+)$", server.admin_get("/metrics"), re.MULTILINE)
     assert found is not None, name
     return float(found[1])
 

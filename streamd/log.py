@@ -7,6 +7,7 @@ text: message, fields and tracebacks alike.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -53,6 +54,31 @@ class Redactor:
         return text
 
 
+def escape_controls(text: str, keep: str = "") -> str:
+    """``text`` as a terminal may show it: what would steer the terminal, or turn text around, is written out.
+
+    Names, labels and the words of errors come from publishers and clients, and are read by operators.
+
+    Args:
+        text: Whatever somebody sent.
+        keep: Control characters that stay, such as a line's end.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def _escape_fields(_: object, __: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: escape_controls(value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def _write_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    # Not the pretty one: it prints the values of local variables, keys among them.
+    plain = io.StringIO()
+    structlog.dev.plain_traceback(plain, exc_info)
+    stream.write(escape_controls(plain.getvalue(), keep="\n\t"))
+
+
 class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
     def __init__(self, redactor: Redactor, processors: Sequence[structlog.typing.Processor]) -> None:
         super().__init__(
@@ -91,9 +117,8 @@ def configure_logging(
     is_terminal = stream.isatty()
     processors: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if form == "console" or (form == "auto" and is_terminal):
-        # plain_traceback: the pretty ones print the values of local variables, keys among them.
-        renderer = structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=structlog.dev.plain_traceback)
-        processors.append(renderer)
+        processors.append(_escape_fields)
+        processors.append(structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=_write_traceback))
     else:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     handler = logging.StreamHandler(stream)

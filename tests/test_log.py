@@ -126,6 +126,17 @@ class TestRendering:
             logging.getLogger("streamd").info("a.b", extra={"encoder": "x\n2026 [info] forged"})
             assert stream.getvalue().count("\n") == 1
 
+    @pytest.mark.parametrize("form", ["console", "json"])
+    def test_what_comes_from_outside_does_not_steer_the_terminal(self, form: str) -> None:
+        stream = configured(form)
+        steering = "\x1b[2J\x07\x9b31m\u202e"
+        try:
+            raise ValueError(steering)
+        except ValueError:
+            logging.getLogger("streamd").exception("x.failed", extra={"encoder": steering, "listed": [steering]})
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(stream.getvalue())
+        assert "ValueError" in stream.getvalue()
+
     def test_the_level_holds_and_chatty_libraries_keep_quiet(self) -> None:
         stream = configured(level="info")
         logging.getLogger("streamd").debug("a.b")

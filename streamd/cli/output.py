@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streamd.log import Redactor
+from streamd.log import Redactor, escape_controls
+
+# What is said may have several lines; all else in it is printed as it is read.
+LINE_END = "\n"
 
 
 def say(line: str) -> None:
     """One line on stderr."""
-    click.echo(Redactor().redact(f"streamd: {line}"), err=True)
+    click.echo(Redactor().redact(f"streamd: {escape_controls(line, LINE_END)}"), err=True)
 
 
 def print_json(value: BaseModel | Sequence[BaseModel]) -> None:
@@ -45,7 +48,7 @@ def print_table(columns: Iterable[str], rows: Sequence[Sequence[str]], *, nothin
         table.add_column(column, overflow="fold")
     for row in rows:
         # Text: a label is what its author wrote, not rich's markup.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(escape_controls(cell)) for cell in row))
     console.print(table)
 
 
