@@ -16,6 +16,7 @@ from streamd.live.gop_cache import GopLimits
 from streamd.live.live_stream import StreamLimits, StreamOptions
 from streamd.packager.rendition import RenditionOptions
 from streamd.packager.segmenter import SegmenterOptions
+from streamd.resources import Descriptors
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 
@@ -95,16 +96,17 @@ def stream_options(config: Config) -> StreamOptions:
     )
 
 
-def door_options(config: Config, connections_max: int) -> DoorOptions:
+def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
     """Bounds of the viewers' door.
 
     Args:
         config: All of the configuration.
-        connections_max: As many connections as there are descriptors for.
+        descriptors: What there are file descriptors for.
     """
     limits = config.limits
     return DoorOptions(
-        connections_max=connections_max,
+        connections_max=descriptors.viewers,
+        files_max=descriptors.files,
         connections_per_address_max=limits.viewer_connections_per_address_max,
         head=HeadLimits(
             head_bytes=limits.request_head_bytes_max,

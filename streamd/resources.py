@@ -10,12 +10,15 @@ import resource
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 # Kept for what is no viewer's and no encoder's: the key store (up to 4 files of SQLite with 3 descriptors each, or 10
 # connections to PostgreSQL), the admin API, certificates that are read again, listeners and the loop itself.
 DESCRIPTORS_RESERVED = 96
 # Encoders come first: however many viewers there are, this much of the descriptors is theirs if they need it.
 ENCODERS_SHARE_MAX = 0.5
+# A file spares copying, a connection is a viewer.
+FILES_SHARE_MAX = 0.1
 # Of what the machine or the container has, where no ceiling is set: the rest is the kernel's, whose buffers of sockets
 # are not in our size.
 MEMORY_SHARE = 0.8
@@ -37,8 +40,19 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def fit_connections(encoders_max: int, viewers_max: int, descriptors: int) -> tuple[int, int]:
-    """How many connections may be open, so that the process never runs out of descriptors.
+class Descriptors(NamedTuple):
+    """How many of each may be open at once."""
+
+    encoders: int
+    """RTMP connections."""
+    viewers: int
+    """Viewers' connections."""
+    files: int
+    """Popular bodies as files in memory."""
+
+
+def share_descriptors(encoders_max: int, viewers_max: int, files_max: int, descriptors: int) -> Descriptors:
+    """How many connections and files may be open, so that the process never runs out of descriptors.
 
     A server without a descriptor to spare can neither open its database nor accept the operator who wants to know why;
     what is refused within these bounds is refused cleanly.
@@ -46,16 +60,18 @@ def fit_connections(encoders_max: int, viewers_max: int, descriptors: int) -> tu
     Args:
         encoders_max: RTMP connections, as configured.
         viewers_max: Viewers' connections, as configured.
+        files_max: Files in memory that are of use.
         descriptors: What the process may open; negative for no bound (``RLIM_INFINITY``).
 
     Returns:
-        RTMP connections and viewers' connections, each at least 1 and at most what is configured.
+        Of connections at least 1 each, and of everything at most what is wanted.
     """
     if descriptors < 0:
-        return encoders_max, viewers_max
-    room = descriptors - DESCRIPTORS_RESERVED
+        return Descriptors(encoders_max, viewers_max, files_max)
+    room = max(0, descriptors - DESCRIPTORS_RESERVED)
+    files = min(files_max, int(room * FILES_SHARE_MAX))
     encoders = max(1, min(encoders_max, int(room * ENCODERS_SHARE_MAX)))
-    return encoders, max(1, min(viewers_max, room - encoders))
+    return Descriptors(encoders, max(1, min(viewers_max, room - files - encoders)), files)
 
 
 def memory_total_bytes() -> int:

@@ -25,6 +25,7 @@ from streamd import __version__
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
+from streamd.delivery.body_file import FILES_MAX
 from streamd.delivery.door import MediaDoor
 from streamd.delivery.tls import TlsCertificate
 from streamd.errors import ConfigError, DataDirError, StoreUnavailableError, StreamdError
@@ -56,7 +57,7 @@ from streamd.options import (
 )
 from streamd.outgoing.address_guard import AddressGuard
 from streamd.outgoing.http_poster import HttpPoster
-from streamd.resources import MemoryCeiling, fit_connections, raise_descriptor_limit
+from streamd.resources import Descriptors, MemoryCeiling, raise_descriptor_limit, share_descriptors
 from streamd.service_manager import ServiceManager
 from streamd.web.admin import admin_app
 from streamd.web.console import Console
@@ -148,8 +149,8 @@ class Server:
             KeyOptions(guess_limits=guess_limits(config), denials_per_minute_max=limits.denials_per_minute_max),
             tell=tell,
         )
-        self._descriptors = raise_descriptor_limit()
-        self._encoders_max, self._viewers_max = self._fit_connections(config)
+        self._descriptors_max = raise_descriptor_limit()
+        self._descriptors = self._share_descriptors(config)
         self._memory = MemoryCeiling(limits.memory_bytes_max, now=self._clock.monotonic)
         self.metrics.memory_used_bytes.set_function(lambda: self._memory.used_bytes)
         self.metrics.memory_ceiling_bytes.set_function(lambda: self._memory.ceiling_bytes)
@@ -177,7 +178,7 @@ class Server:
             metrics=self.metrics,
             options=ingest_options(config),
             connection_options=connection_options(config),
-            limits=listener_limits(config, self._encoders_max),
+            limits=listener_limits(config, self._descriptors.encoders),
             gate=self._publish_hook(),
         )
         self._history = History(self.metrics, self._clock)
@@ -320,7 +321,7 @@ class Server:
             update={section: getattr(config, section) for section in RELOADABLE_SECTIONS}
         )
         limits = config.limits
-        self._encoders_max, self._viewers_max = self._fit_connections(config)
+        self._descriptors = self._share_descriptors(config)
         self._memory.set(limits.memory_bytes_max)
         self._budget.waiting_max = limits.waiting_requests_max
         self.keys.set_guess_limits(guess_limits(config))
@@ -332,10 +333,10 @@ class Server:
         self._rtmp.configure(
             ingest_options(config),
             connection_options(config),
-            listener_limits(config, self._encoders_max),
+            listener_limits(config, self._descriptors.encoders),
         )
         if self._door is not None:
-            self._door.configure(door_options(config, self._viewers_max))
+            self._door.configure(door_options(config, self._descriptors))
         if self._media is not None:
             self._media.write_timeout_s = limits.viewer_write_timeout_s
         for certificate in self._certificates:
@@ -397,7 +398,7 @@ class Server:
             clock=self._clock,
             metrics=self.metrics,
             web_handler=runner.server,
-            options=door_options(config, self._viewers_max),
+            options=door_options(config, self._descriptors),
         )
         listen = config.http.listen
         certificate = self._certificate("http", config.http, alpn=("http/1.1",))
@@ -480,17 +481,22 @@ class Server:
                 # Time limits must outlive a fault in one stream.
                 log.exception("sweep.failed")
 
-    def _fit_connections(self, config: Config) -> tuple[int, int]:
+    def _share_descriptors(self, config: Config) -> Descriptors:
         limits = config.limits
-        return fit_connections(limits.connections_max, limits.viewer_connections_max, self._descriptors)
+        return share_descriptors(
+            limits.connections_max, limits.viewer_connections_max, FILES_MAX, self._descriptors_max
+        )
 
     def _tell_of_descriptors(self) -> None:
-        limits = self.config.limits
-        fitting = (self._encoders_max, self._viewers_max)
-        if fitting != (limits.connections_max, limits.viewer_connections_max):
+        limits, shared = self.config.limits, self._descriptors
+        if (shared.encoders, shared.viewers) != (limits.connections_max, limits.viewer_connections_max):
             log.warning(
                 "descriptors.short",
-                extra={"descriptors": self._descriptors, "connections_max": fitting[0], "viewers_max": fitting[1]},
+                extra={
+                    "descriptors": self._descriptors_max,
+                    "connections_max": shared.encoders,
+                    "viewer_connections_max": shared.viewers,
+                },
             )
 
     def _look_at_memory(self) -> None:

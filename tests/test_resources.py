@@ -11,9 +11,9 @@ from streamd.resources import (
     STREAM_BYTES,
     STREAM_FILLS_S,
     MemoryCeiling,
-    fit_connections,
     memory_total_bytes,
     memory_used_bytes,
+    share_descriptors,
 )
 
 CEILING = 10 * STREAM_BYTES
@@ -22,16 +22,16 @@ CEILING = 10 * STREAM_BYTES
 @pytest.mark.parametrize(
     ("descriptors", "expected"),
     [
-        (-1, (2000, 20_000)),
-        (1_000_000, (2000, 20_000)),
-        (20_000, (2000, 20_000 - DESCRIPTORS_RESERVED - 2000)),
-        (1024, (464, 464)),
-        (DESCRIPTORS_RESERVED, (1, 1)),
-        (3, (1, 1)),
+        (-1, (2000, 20_000, 512)),
+        (1_000_000, (2000, 20_000, 512)),
+        (20_000, (2000, 20_000 - DESCRIPTORS_RESERVED - 2000 - 512, 512)),
+        (1024, (464, 372, 92)),
+        (DESCRIPTORS_RESERVED, (1, 1, 0)),
+        (3, (1, 1, 0)),
     ],
 )
-def test_connections_leave_descriptors_for_everything_else(descriptors: int, expected: tuple[int, int]) -> None:
-    assert fit_connections(2000, 20_000, descriptors) == expected
+def test_connections_leave_descriptors_for_everything_else(descriptors: int, expected: tuple[int, int, int]) -> None:
+    assert share_descriptors(2000, 20_000, 512, descriptors) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [("4096\n", 4096), ("max\n", None), (None, None)])

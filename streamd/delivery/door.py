@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.delivery.answer import METHODS, Answer, MediaRequest
 from streamd.delivery.answer_encoder import AnswerEncoder
-from streamd.delivery.body_file import BodyFiles
+from streamd.delivery.body_file import FILES_MAX, BodyFiles
 from streamd.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser
 from streamd.delivery.lookup import MediaLookup
 from streamd.delivery.media_path import parse_media_path
@@ -63,6 +63,8 @@ class DoorOptions:
     about 2 kB here."""
     connections_per_address_max: int = 20_000
     """The same from one IP address (IPv6: from one /64). A proxy in front of us has one."""
+    files_max: int = FILES_MAX
+    """Popular bodies as files in memory, each a file descriptor."""
     head: HeadLimits = DEFAULT_HEAD_LIMITS
     """How much a request may say."""
     unanswered_bytes_max: int = 64 * 1024
@@ -120,7 +122,7 @@ class MediaDoor:
         self.lookup = MediaLookup(registry, is_taken_down)
         self.push_lookup = PushLookup(registry, is_taken_down)
         self.encoder = AnswerEncoder(clock)
-        self.body_files = BodyFiles()
+        self.body_files = BodyFiles(self.options.files_max)
         self.now = clock.monotonic
         self._metrics = metrics
         self._web_handler = web_handler

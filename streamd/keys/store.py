@@ -446,8 +446,15 @@ class KeyStore:
         """
         task = asyncio.create_task(read)
         self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
+        task.add_done_callback(self._end_read)
         return await asyncio.shield(task)
+
+    def _end_read(self, read: asyncio.Task[Any]) -> None:
+        self._reads.discard(read)
+        if not read.cancelled():
+            # Looked at, or asyncio would log a traceback for each whose caller has left: an encoder that hangs up while
+            # the store is busy is no news, and a thousand of them would be theirs to fill our disk with.
+            read.exception()
 
     @contextlib.asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:

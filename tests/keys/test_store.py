@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import stat
 import sys
@@ -14,7 +15,7 @@ from sqlalchemy import text
 
 from streamd.errors import KeyNotFoundError, KeyStateError, StoreUnavailableError, UserNotFoundError
 from streamd.keys.migrations import migrate
-from streamd.keys.records import Actor, AuditEntry, KeyRecord, KeyState, KeyUse, UserState
+from streamd.keys.records import Actor, AuditEntry, KeyRecord, KeyStanding, KeyState, KeyUse, UserState
 from streamd.keys.store import IDS_PER_QUERY_MAX, KeyStore
 
 pytestmark = pytest.mark.asyncio
@@ -391,6 +392,29 @@ class TestSqlite:
         with pytest.raises(StoreUnavailableError, match="cannot be written"):
             await add(store, 2)
         await store.close()
+
+    async def test_a_read_that_fails_when_its_caller_has_left_is_no_news(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        failing, unhandled = asyncio.Event(), list[object]()
+        store = KeyStore(f"sqlite+aiosqlite:///{path}")
+
+        async def fails(_: object) -> dict[str, KeyStanding]:
+            await failing.wait()
+            raise StoreUnavailableError
+
+        monkeypatch.setattr(store, "standings", fails)
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        caller = asyncio.create_task(store.standing("7k2m9xq4ct"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        caller.cancel()
+        failing.set()
+        await store.close()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        gc.collect()
+        assert unhandled == []
 
     async def test_a_locked_database_is_said_to_be_locked(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("streamd.keys.sqlite.BUSY_TIMEOUT_MS", 10)
