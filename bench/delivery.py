@@ -345,7 +345,7 @@ class Probes:
                 _, _, uri = edge(text.decode())
                 _, _, last_at = await connection.get(f"/live/{NAME}/{uri}")
                 if first_at > self._counts_from:
-                    sent_at = max(at for at in self._publisher.part_sent_at[-4:] if at < first_at)
+                    sent_at = max(at for at in self._publisher.part_sent_at[-40:] if at < first_at)
                     self.first_byte_ms.append((first_at - sent_at) * 1000)
                     self.part_fetched_ms.append((last_at - sent_at) * 1000)
 
