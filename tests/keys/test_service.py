@@ -316,6 +316,20 @@ class TestExpiry:
         await house.keys.sweep()
         assert house.streams.closed == [("alice", "expired")]
 
+    async def test_a_step_back_lets_no_revoked_key_in_and_gives_no_guesses_back(self, house: House) -> None:
+        revoked = await house.issue()
+        await house.keys.revoke(revoked.record.key_id, by=ADMIN)
+        limits = GuessLimits(per_address=2)
+        house.keys.set_guess_limits(limits)
+        wrong = [StreamKey.generate().reveal() for _ in range(4)]
+        assert [await house.denial(key) for key in wrong[:2]] == [Denial.UNKNOWN] * 2
+        for step_s in (-3600, 7200):
+            house.clock.step_wall(step_s)
+            assert await house.denial(wrong[2]) == Denial.RATE_LIMITED, "budgets fill with time that passes"
+        house.clock.advance(60)
+        house.clock.step_wall(-7200)
+        assert await house.denial(revoked.stream_key.reveal()) == Denial.REVOKED
+
     async def test_it_is_closed_also_where_the_store_is_down(self, house: House, fragile: FragileStore) -> None:
         await house.publish(await house.issue(seconds=60))
         fragile.is_down = True
