@@ -190,6 +190,16 @@ class LiveServer:
         text: str = wait_until(playlist, timeout_s, f"a playlist of {name}")
         return text
 
+    def kill(self) -> None:
+        """SIGKILL: nothing is ended, nothing is written."""
+        self.process.kill()
+        self.process.wait()
+
+    def listening(self) -> dict[str, object]:
+        """Settings for a server in the place of this one."""
+        ports = {"rtmp": self.rtmp_port, "http": self.http_port, "admin": self.admin_port}
+        return {f"{name}__listen": f"127.0.0.1:{port}" for name, port in ports.items()}
+
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
         if self.process.poll() is None:

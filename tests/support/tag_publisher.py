@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import struct
 import threading
 from typing import TYPE_CHECKING, Self
 
@@ -57,6 +58,16 @@ class TagPublisher:
         with contextlib.suppress(OSError):
             self._socket.sendall(command("deleteStream", 4.0, None, 1.0))
             self._socket.shutdown(socket.SHUT_WR)
+        self._reader.join(TIMEOUT_S)
+        self._socket.close()
+
+    def reset(self) -> None:
+        """End as a network that breaks does: with a reset, and without a goodbye."""
+        # Zero seconds to linger: RST in place of FIN.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):
+            # The reader holds the socket open while it waits.
+            self._socket.shutdown(socket.SHUT_RD)
         self._reader.join(TIMEOUT_S)
         self._socket.close()
 

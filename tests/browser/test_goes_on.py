@@ -1,0 +1,120 @@
+"""What Chromium makes of broadcasts that leap, change, drop and come back: the watch page plays on by itself."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.changing_broadcast import ChangingBroadcast
+from tests.support.chromium import Viewer, viewer
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
+from tests.support.flv_media import aac_only
+from tests.support.server import run_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from playwright.async_api import Browser
+
+    from streamd.flv.tag import FlvTag
+    from tests.support.server import LiveServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+
+MEDIA_S = 2
+HOUR_MS = 3_600_000
+AAC = AudioTrack()
+# A picture of a width of its own each, so that the page can tell what it shows.
+H264_320 = ((VideoTrack(),), (AAC,))
+H264_160 = ((VideoTrack("libx264", 160, 96),), (AAC,))
+VP9_256 = ((VideoTrack("libvpx-vp9", 256, 144),), (AAC,))
+H264_240 = ((VideoTrack("libx264", 240, 144),), ())
+SOON_S = 25
+
+
+def media(tracks: tuple[tuple[VideoTrack, ...], tuple[AudioTrack, ...]]) -> tuple[FlvTag, ...]:
+    return encoded(*tracks, MEDIA_S)
+
+
+def with_sound_at_44100(video: tuple[FlvTag, ...]) -> list[FlvTag]:
+    """The same pictures with sound at another sample rate."""
+    return sorted([*video, *aac_only(MEDIA_S, 44_100)], key=lambda tag: tag.timestamp_ms)
+
+
+@asynccontextmanager
+async def watching_in_mode(browser: Browser, url: str, mode: str) -> AsyncIterator[Viewer]:
+    """A viewer who has chosen a mode before, and whose page is never reloaded."""
+    async with viewer(browser) as watching:
+        await watching.page.add_init_script(f"localStorage.setItem('streamd.mode', '{mode}')")
+        await watching.open(url)
+        await watching.wait_for_state("playing")
+        assert await watching.data("mode") == mode
+        # Where the pushed stream ends too often the page gives it up for LL-HLS: the viewer sees the picture go on.
+        yield watching
+        assert len([request for request in watching.requests if "/watch/" in request]) == 1
+        assert watching.errors == []
+
+
+async def wait_until_shown(watching: Viewer, width: int) -> None:
+    """Wait until a picture of this width is shown, and moves."""
+    await watching.page.wait_for_function(
+        "width => document.querySelector('video').videoWidth === width", arg=width, timeout=SOON_S * 1000
+    )
+    await watching.wait_until_moving(2, SOON_S)
+
+
+def discontinuities(server: LiveServer) -> int:
+    return server.get("/live/demo/main.m3u8")[2].count(b"#EXT-X-DISCONTINUITY\n")
+
+
+@pytest.mark.parametrize("mode", ["low", "lowest"])
+async def test_leaps_changes_and_returns_are_played_across(
+    live_server: LiveServer, browser: Browser, mode: str
+) -> None:
+    key = live_server.issue_key("demo")
+    with ChangingBroadcast(live_server.rtmp_port, key, media(H264_320), 1000 * MEDIA_S) as broadcast:
+        live_server.wait_until_playable("demo")
+        async with watching_in_mode(browser, f"{live_server.http_url}/watch/demo", mode) as watching:
+            await wait_until_shown(watching, 320)
+            for leap_ms in (HOUR_MS, -HOUR_MS):
+                broadcast.change(leap_ms=leap_ms)
+                await watching.wait_until_moving(5, SOON_S)
+            assert discontinuities(live_server) >= 1
+            broadcast.change(media(H264_160))
+            await wait_until_shown(watching, 160)
+            broadcast.change(media(VP9_256))
+            await wait_until_shown(watching, 256)
+            broadcast.change(with_sound_at_44100(media(H264_240)))
+            await wait_until_shown(watching, 240)
+            broadcast.drop()
+            broadcast.come_back()
+            await watching.wait_until_moving(5, SOON_S)
+            # At the return everything may be another.
+            broadcast.drop()
+            broadcast.come_back(media(VP9_256))
+            await wait_until_shown(watching, 256)
+
+
+@pytest.mark.parametrize("mode", ["low", "lowest"])
+async def test_a_server_that_is_killed_and_starts_again_is_waited_for(
+    tmp_path: Path, browser: Browser, mode: str
+) -> None:
+    with run_server(tmp_path) as first:
+        key = first.issue_key("demo")
+        with ChangingBroadcast(first.rtmp_port, key, media(H264_320), 1000 * MEDIA_S) as broadcast:
+            first.wait_until_playable("demo")
+            async with watching_in_mode(browser, f"{first.http_url}/watch/demo", mode) as watching:
+                await wait_until_shown(watching, 320)
+                # What outlives it is written within a second.
+                await watching.wait_until_moving(2)
+                first.kill()
+                with run_server(tmp_path, **first.listening()) as second:
+                    await watching.page.wait_for_timeout(2_000)
+                    broadcast.drop()
+                    broadcast.come_back(media(H264_160))
+                    await wait_until_shown(watching, 160)
+                    if mode == "low":
+                        assert discontinuities(second) == 1
