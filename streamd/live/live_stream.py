@@ -417,6 +417,10 @@ class LiveStream:
             viewers=self.viewers,
         )
 
+    def when_open(self, then: Callable[[], None]) -> bool:
+        """Have something done when what the publisher has sent is packaged, if that has to wait for a demuxer."""
+        return self._line.when_open(then)
+
     # -- a publisher that drops and comes back ---------------------------------------------------
 
     def lose_publisher(self) -> None:

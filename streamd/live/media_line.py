@@ -26,7 +26,7 @@ from streamd.media.timeline import START_MS, Timeline
 from streamd.packager.ladder import Ladder, Variant, has_split_audio, plan_variants
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -223,6 +223,17 @@ class MediaLine:
         if self._timeline is not None:
             media_ms = self._finished_media_ms + self._timeline.newest_ms - START_MS
         return LineReading(media_ms, Counter(self.repairs), self._intake.drops[DropReason.MALFORMED])
+
+    def when_open(self, then: Callable[[], None]) -> bool:
+        """Have something done when the demuxer that is being opened is open, and what queues for it is packaged.
+
+        Returns:
+            Whether one is being opened; if not, nothing will be done.
+        """
+        if self._opening is None:
+            return False
+        self._opening.add_done_callback(lambda _: then())
+        return True
 
     def finish(self) -> None:
         """End the line: what the segmenter holds becomes the last chunk. Calling it again does nothing."""

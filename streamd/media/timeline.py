@@ -34,6 +34,8 @@ JUMP_MS_MAX = 5_000
 # How far a track may step back and still be disorder among a few frames; more is a new clock.
 # Repairing it one tick at a time squeezes frames together, which 200 ms (six frames at 30 fps) bounds.
 STEP_BACK_MS_MAX = 200
+# How far apart encoders interleave their tracks: what leaps within this time leaps together.
+TRACKS_APART_MS_MAX = 1_000
 # How far counted audio may part from the wire. FLV's rounding alone is 1 ms; a frame at 60 fps is
 # 16.7 ms, and sound must stay within one frame of the picture.
 AUDIO_DRIFT_MS_MAX = 15
@@ -77,6 +79,8 @@ class Timeline:
         self._tracks = {track.track_id: _TrackClock(track) for track in tracks}
         self._offset_ms: int | None = None
         self._offsets_differ = False
+        # Where the last break was.
+        self._broke_ms: int | None = None
 
     def place(self, packet: MediaPacket) -> list[Sample]:
         """Map a packet to the timeline.
@@ -130,7 +134,10 @@ class Timeline:
         if clock.last_ms - STEP_BACK_MS_MAX <= time_ms <= self.newest_ms + JUMP_MS_MAX:
             return time_ms
         self.repairs[Repair.JUMP] += 1
-        self.breaks += 1
+        if self._broke_ms is None or self.newest_ms - self._broke_ms > TRACKS_APART_MS_MAX:
+            # Tracks on clocks of their own leap one after the other.
+            self.breaks += 1
+            self._broke_ms = self.newest_ms
         time_ms = max(expected_ms, self.newest_ms)
         self._move(clock, time_ms - wire_ms)
         return time_ms

@@ -106,6 +106,28 @@ class TestComingBack:
         assert stream.is_live
 
 
+class TestLeap:
+    """The publisher stays, and its timestamps leap."""
+
+    @pytest.mark.parametrize("leap_ms", [3_600_000, -3_600_000])
+    async def test_the_playlist_goes_on_behind_a_discontinuity(self, leap_ms: int) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer = await publish(room)
+        send_media(peer, start_ms=7_200_000)
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.presentation)
+        follower = PlaylistFollower()
+        assert follower.reload(playlist(stream)) == []
+        send_media(peer, start_ms=7_203_000 + leap_ms)
+        assert playlist(stream).count(b"#EXT-X-DISCONTINUITY\n") == 1
+        assert follower.reload(playlist(stream)) == []
+        # Another one at the same distance is only the next second of the same clock.
+        send_media(peer, start_ms=7_206_000 + leap_ms)
+        assert playlist(stream).count(b"#EXT-X-DISCONTINUITY\n") == 1
+        assert follower.reload(playlist(stream)) == []
+
+
 class TestNotComingBack:
     async def test_after_the_window_the_playlist_ends(self) -> None:
         room = IngestRoom(reconnect_window_s=WINDOW_S)
@@ -124,6 +146,18 @@ class TestNotComingBack:
         peer, stream = await live(room)
         peer.send(rtmp_wire.command("FCUnpublish", 6, None, GOOD_KEY))
         assert not stream.is_live
+
+    async def test_what_came_before_the_goodbye_is_not_lost_while_a_demuxer_opens(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer = await publish(room)
+        send_media(peer, seconds=6)
+        peer.send(rtmp_wire.command("FCUnpublish", 6, None, GOOD_KEY))
+        peer.protocol.connection_lost(None)
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: not stream.is_live)
+        assert b"#EXT-X-ENDLIST" in playlist(stream)
+        assert playlist(stream).count(b"#EXTINF") == 3
 
     async def test_a_window_of_nothing_ends_at_once(self) -> None:
         room = IngestRoom(reconnect_window_s=0)

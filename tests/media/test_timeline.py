@@ -202,6 +202,18 @@ class TestJump:
         assert abs(drift[1] - drift[0]) <= AUDIO_DRIFT_MS_MAX + 1, "they keep their distance"
         assert timeline.breaks == 1
 
+    def test_tracks_on_clocks_of_their_own_leap_together(self) -> None:
+        timeline = Timeline([VIDEO, AUDIO])
+
+        def run(at_ms: int) -> list[MediaPacket]:
+            frames = video_packets(duration_s=4, start_ms=at_ms)
+            return interleave(frames, shifted(audio_packets(duration_s=4, start_ms=at_ms), 3_600_000))
+
+        for leap in range(3):
+            place(timeline, sorted(run(leap * 7_200_000), key=lambda packet: packet.dts_ms % 3_600_000))
+            assert timeline.breaks == leap
+            assert timeline.repairs[Repair.JUMP] == 2 * leap
+
     def test_a_single_outlier_is_a_leap_there_and_back(self) -> None:
         timeline = Timeline([VIDEO, AUDIO])
         packets = interleave(video_packets(duration_s=4), audio_packets(duration_s=4))
