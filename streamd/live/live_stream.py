@@ -147,6 +147,8 @@ class LiveStream:
         self.health = self._monitor.health
         """How well it arrives, as of about a second ago."""
         self._was_healthy = True
+        # None where it has to be made anew: it is asked for every second, and changes with a discontinuity.
+        self._record: StreamRecord | None = None
         if record is not None:
             self._restore(record)
         self._line = self._new_line()
@@ -187,6 +189,7 @@ class LiveStream:
         tracks = {track.track_id: track for variant in variants for track in variant.sources}
         self.videos = tuple(track for track in tracks.values() if track.kind is TrackKind.VIDEO)
         self.audios = tuple(track for track in tracks.values() if track.kind is TrackKind.AUDIO)
+        self._record = None
         if self._is_resumed:
             # The new publisher's timestamps begin again. Push formats have no word for that, so they end, and
             # players ask again.
@@ -225,6 +228,8 @@ class LiveStream:
         self._note_part_delay(name, chunk)
         if chunk.starts_segment:
             self._metrics.segments_total.inc()
+        if chunk.is_discontinuous:
+            self._record = None
         self._wake()
 
     def _note_part_delay(self, name: str, chunk: CmafChunk) -> None:
@@ -476,11 +481,11 @@ class LiveStream:
     @property
     def record(self) -> StreamRecord | None:
         """What the next server has to know to go on with it; None before there is a playlist."""
-        if self.presentation is None:
-            return None
+        if self._record is not None or self.presentation is None:
+            return self._record
         variants, audio = self.presentation.names()
         first = self.presentation.renditions[variants[0]]
-        return StreamRecord(
+        self._record = StreamRecord(
             name=self.name,
             key_id=self.admission.key_id,
             live_since=self.live_since,
@@ -489,6 +494,7 @@ class LiveStream:
             audio=audio,
             discontinuity_sequence=self.next_numbering.discontinuity_sequence,
         )
+        return self._record
 
     def _restore(self, record: StreamRecord) -> None:
         """Have the playlists that there were, without media: who asks for them waits for the publisher."""

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.integration
 HOUR_MS = 3_600_000
 WRAP_MS = 2**32
 EXTENDED_MS = 0xFFFFFF
+KEYFRAME_EVERY = 30
 MEDIA_S = 12
 AUDIO_FRAME = 1024
 
@@ -45,6 +46,8 @@ class Camera:
     """How far the clock of the sound is ahead of the pictures'."""
     bend: Callable[[int], int] = field(default=lambda time_ms: time_ms)
     """What the wire says for a moment of the broadcast, milliseconds since its start."""
+    has_picture: Callable[[int], bool] = field(default=lambda index: True)
+    """Whether a frame is sent, by its number; keyframes are."""
 
     def tags(self, seconds: float) -> Iterator[FlvTag]:
         """The broadcast, interleaved as it is encoded."""
@@ -57,6 +60,7 @@ class Camera:
         frames = (
             (index / self.frame_rate, pictures[index % len(pictures)])
             for index in range(int(seconds * self.frame_rate))
+            if index % KEYFRAME_EVERY == 0 or self.has_picture(index)
         )
         beats = (
             (Fraction(index * AUDIO_FRAME, self.sample_rate), sounds[index % len(sounds)])
@@ -93,6 +97,8 @@ CAMERAS: dict[str, tuple[Camera, set[str], int]] = {
     "back": (Camera(start_ms=6 * HOUR_MS, bend=leap(6_000, -5 * HOUR_MS)), {"jump"}, 1),
     "two-clocks": (Camera(sound_ahead_ms=HOUR_MS), {"base"}, 0),
     "two-clocks-leap": (Camera(sound_ahead_ms=HOUR_MS, bend=leap(6_000, 2 * HOUR_MS)), {"base", "jump"}, 1),
+    "missing": (Camera(has_picture=lambda index: index % 7 > 1), set(), 0),
+    "variable": (Camera(Fraction(60), has_picture=lambda index: index % (2 + index // 60 % 5) == 0), set(), 0),
     "stutter": (Camera(bend=stutter), {"non_monotonic_dts", "audio_gap", "audio_overlap"}, 0),
 }
 
@@ -135,7 +141,13 @@ def test_plays_without_a_gap_whatever_the_clock_does(server: LiveServer, name: s
     assert all("EXTINF" in fault for fault in followed.faults), followed.faults
     played = playback.play(url, MEDIA_S)
     assert played.steps_back == []
-    assert played.pictures >= MEDIA_S * camera.frame_rate - 2
+    sent = sum(
+        index % KEYFRAME_EVERY == 0 or camera.has_picture(index) for index in range(int(MEDIA_S * camera.frame_rate))
+    )
+    (video,) = (track for track in followed.tracks.values() if track.kind == "vide")
+    assert video.samples == sent
+    # A picture whose reference is missing may not be shown.
+    assert played.pictures >= MEDIA_S * 15 - 2
     assert played.duration_s == pytest.approx(MEDIA_S, abs=0.3)
 
 
