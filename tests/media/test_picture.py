@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 from streamd.errors import PictureError
 from streamd.media import picture
 from streamd.media.picture import SIDE_PIXELS_MAX, draw_picture
+from tests.support.priority import keeping_priority
 
 # Limited range, BT.601: white, and a full red that other matrices make orange or dark.
 WHITE = (235, 128, 128)
@@ -33,7 +34,7 @@ class Clip:
         """Its CMAF header and its first fragment."""
         output = io.BytesIO()
         options = {"movflags": "empty_moov+default_base_moof+frag_keyframe"}
-        with av.open(output, "w", format="mp4", options=options) as container:
+        with keeping_priority(), av.open(output, "w", format="mp4", options=options) as container:
             stream = container.add_stream(self.encoder, rate=30, options=dict(self.options))
             assert isinstance(stream, VideoStream)
             stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"

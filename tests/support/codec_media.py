@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import array
-import contextlib
 import functools
 import io
 import math
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -18,10 +16,9 @@ from av.video.stream import VideoStream
 
 from streamd.flv.tag import FlvReader, FlvTag, TagType
 from streamd.flv.video import VideoPacketType, parse_video
+from tests.support.priority import keeping_priority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from av.container import OutputContainer
 
     from tests.support.flv_media import EncodedPacket
@@ -65,7 +62,7 @@ def encoded(
 ) -> tuple[FlvTag, ...]:
     """The tags of a broadcast, without script tags and ends of sequences, interleaved as a live encoder sends them."""
     output = io.BytesIO()
-    with _keeping_priority(), av.open(output, "w", format="flv") as container:
+    with keeping_priority(), av.open(output, "w", format="flv") as container:
         streams = [
             *(_add_video(container, track) for track in video),
             *(_add_audio(container, track) for track in audio),
@@ -80,22 +77,6 @@ def encoded(
         container.mux(packets)
     tags = FlvReader().receive_data(output.getvalue())
     return tuple(tag for tag in tags if tag.tag_type != TagType.SCRIPT and not _is_end(tag))
-
-
-@contextlib.contextmanager
-def _keeping_priority() -> Iterator[None]:
-    """Undo what SVT-AV1 does to a thread of root that opens it: SCHED_FIFO 99, which every child then inherits.
-
-    A Chromium that was started so kept both cores of a machine for itself.
-    """
-    if not hasattr(os, "sched_setscheduler"):
-        yield
-        return
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, policy, parameters)
 
 
 def _is_end(tag: FlvTag) -> bool:
