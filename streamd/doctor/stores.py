@@ -58,5 +58,5 @@ def check_player() -> Finding:
     return warning(
         "player",
         "hls.js is not installed: only browsers that play HLS themselves can watch",
-        "install streamd anew while registry.npmjs.org can be reached, or from a wheel that has it",
+        "install streamd anew while npm can be reached, or from a wheel that has it",
     )
