@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from streamd.config.faults import advice_on, contradictions
+from streamd.config.report import MASK
 from streamd.config.sections import PATHS, SECTIONS, Config, Name, ServerConfig, WebhookEndpoint, is_secret
 from streamd.errors import ConfigError
 
@@ -163,7 +164,8 @@ class _Reading:
         setting = f"{section}.{key}"
         value = self._values.get(section, {}).get(key)
         if name in self._places and not is_secret(name):
-            shown = json.dumps(value, default=str, ensure_ascii=False)
+            # A URL that should have no password may have one.
+            shown = re.sub(r"//[^/@\s]*@", f"//{MASK}@", json.dumps(value, default=str, ensure_ascii=False))
             setting += f" = {shown if len(shown) <= 60 else shown[:59] + '…'}"
         self.faults.append(f"{self._places.get(name, self._default_place)}: {setting}: {advice}")
 

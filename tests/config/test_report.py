@@ -89,9 +89,12 @@ class TestSecrets:
         assert Config.model_validate(tables).hls == Config().hls
 
     def test_faults_do_not_quote_secrets(self, file: Path) -> None:
-        file.write_text(f'[admin]\ntoken = "hunter22"\n[keys]\ndatabase_url = "mysql://a:{self.PASSWORD}@h/d"\n')
+        file.write_text(
+            f'[admin]\ntoken = "hunter22"\n[keys]\ndatabase_url = "mysql://a:{self.PASSWORD}@h/d"\n'
+            f'[publish_hook]\nurl = "https://a:{self.PASSWORD}@h/hook"\n'
+        )
         found = faults(file)
-        assert len(found) == 2
+        assert len(found) == 3
         assert self.PASSWORD not in " ".join(found)
 
     def test_the_log_is_told_of_them(self) -> None:
