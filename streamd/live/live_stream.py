@@ -525,6 +525,16 @@ class LiveStream:
             numbering = rendition.next_numbering().no_earlier_than(numbering)
         return numbering
 
+    def release(self) -> None:
+        """Let go of the media, now that nobody finds the stream any more; what is being sent goes on.
+
+        A stream and its line know each other, and so do the renditions of one presentation. Left to the garbage
+        collector, which seldom looks at old objects (``server.GC_THRESHOLDS``), the window would stay for minutes.
+        """
+        for rendition in self._renditions():
+            rendition.set_siblings(())
+        self.presentation = None
+
     def end(self, reason: EndReason) -> None:
         """End the stream: last part, ENDLIST, and everyone who waits is answered.
 

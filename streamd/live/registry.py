@@ -149,7 +149,10 @@ class LiveRegistry:
             on_playable=self._note_started,
             record=record,
         )
+        replaced = self._by_name.get(name)
         self._by_name[name] = stream
+        if replaced is not None:
+            replaced.release()
         self._count()
         return stream
 
@@ -245,6 +248,7 @@ class LiveRegistry:
         stream = self._by_name.get(name)
         if stream is not None and stream.forget_at <= self._clock.monotonic():
             del self._by_name[name]
+            stream.release()
             return None
         return stream
 

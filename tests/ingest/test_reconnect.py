@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -196,3 +198,28 @@ class TestNotComingBack:
         async with asyncio.timeout(5):
             assert await room.registry.kick("alice")
         assert not stream.is_live
+
+
+class TestForgetting:
+    @pytest.mark.parametrize("how", ["by time", "by a new stream"])
+    async def test_a_stream_that_nobody_finds_any_more_keeps_no_media_until_garbage_is_collected(
+        self, how: str
+    ) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        peer, stream = await live(room)
+        assert stream.presentation is not None
+        renditions = [weakref.ref(rendition) for rendition in stream.presentation.renditions.values()]
+        gc.collect()
+        gc.disable()
+        try:
+            peer.send(rtmp_wire.command("deleteStream", 4, None, 1.0))
+            if how == "by time":
+                room.clock.advance(60)
+                room.registry.sweep()
+                assert room.registry.find("alice") is None
+            else:
+                await publish(room)
+                assert room.registry.find("alice") is not stream
+            assert [rendition() for rendition in renditions] == [None]
+        finally:
+            gc.enable()
