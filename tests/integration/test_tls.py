@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from typing import TYPE_CHECKING
 
+import av
 import pytest
 
-from tests.support import certificates
+from tests.support import certificates, clients
+from tests.support.clients import Picture
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.server import LiveServer
+
 pytestmark = pytest.mark.integration
+
+PUBLISH_SECONDS = 2.0
+# Around it: a client's start, and a loaded machine's leisure.
+SLACK_S = 30.0
 
 
 def write(pem: certificates.Pem, directory: Path) -> dict[str, object]:
@@ -24,6 +33,36 @@ def write(pem: certificates.Pem, directory: Path) -> dict[str, object]:
     key.write_text(pem.key)
     names = {"tls_cert": cert, "tls_key": key}
     return {f"{section}__{name}": path for section in ("rtmp", "http") for name, path in names.items()}
+
+
+def publish_with_ffmpeg(server: LiveServer, stream_key: str, trusted: Path) -> tuple[int, str]:
+    """Publish with the ffmpeg command, which checks the certificate; return its exit code and what it printed."""
+    command = clients.ffmpeg(server.rtmps_url, stream_key, PUBLISH_SECONDS, Picture())
+    *arguments, url = command.argv
+    command = dataclasses.replace(command, argv=(*arguments, "-tls_verify", "1", "-ca_file", str(trusted), url))
+    with clients.running(command) as client:
+        return client.finish(PUBLISH_SECONDS + SLACK_S), client.output
+
+
+def is_trusted_by_pyav(server: LiveServer, trusted: Path) -> bool:
+    """Say whether PyAV's RTMPS client gets past TLS, where it checks the certificate: it does when it plays."""
+    options = {"tls_verify": "1", "ca_file": str(trusted)}
+    try:
+        av.open(f"{server.rtmps_url}/anything", format="flv", options=options, timeout=SLACK_S)
+    except PermissionError:
+        return True  # Nobody plays over RTMP, says the server.
+    except OSError:
+        return False
+    raise AssertionError("somebody plays over RTMP")
+
+
+def test_ffmpeg_publishes_over_rtmps_and_checks_the_certificate(tmp_path: Path) -> None:
+    settings = write(certificates.ONE, tmp_path)
+    with run_server(tmp_path, rtmp__tls_listen="127.0.0.1:0", **settings) as server:
+        code, output = publish_with_ffmpeg(server, server.issue_key("alice"), tmp_path / "cert.pem")
+        assert code == 0, output
+        ended = server.wait_for_log("stream.ended", stream="alice")
+        assert (ended["reason"], ended["parts"] > 0) == ("goodbye", True)
 
 
 def test_rtmps_in_and_https_out(tmp_path: Path) -> None:
@@ -50,6 +89,14 @@ def test_a_renewed_certificate_serves_the_next_connection(tmp_path: Path) -> Non
         assert server.tls is not None
         server.tls.load_verify_locations(cadata=certificates.TWO.cert)
         wait_until(lambda: served() == {certificates.TWO.cert.strip()}, 10, "the new certificate")
+
+        old, new = tmp_path / "old.pem", tmp_path / "cert.pem"
+        old.write_text(certificates.ONE.cert)
+        stream_key = server.issue_key("alice")
+        assert (is_trusted_by_pyav(server, new), is_trusted_by_pyav(server, old)) == (True, False)
+        assert publish_with_ffmpeg(server, stream_key, old)[0] != 0
+        code, output = publish_with_ffmpeg(server, stream_key, new)
+        assert code == 0, output
 
 
 def test_a_certificate_that_does_not_load_is_one_clear_line(tmp_path: Path) -> None:
