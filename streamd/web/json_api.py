@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -88,7 +89,7 @@ def read_query(request: web.Request, model: type[_Body]) -> _Body:
     """The request's query as ``model``."""
     repeated = [name for name in request.query if len(request.query.getall(name)) > 1]
     if repeated:
-        raise BadRequestError(422, f"the query gives {repeated[0]} more than once")
+        raise BadRequestError(422, f"the query gives {_shown(repeated[0])} more than once")
     try:
         return model.model_validate_strings(dict(request.query))
     except ValidationError as exc:
@@ -98,9 +99,15 @@ def read_query(request: web.Request, model: type[_Body]) -> _Body:
 def _faults(exc: ValidationError) -> list[str]:
     # What was sent is not repeated: somebody may have put a stream key into the wrong field.
     return [
-        f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {error['msg']}"
+        f"{'.'.join(_shown(part) for part in error['loc']) or 'body'}: {error['msg']}"
         for error in exc.errors(include_url=False, include_input=False)
     ]
+
+
+def _shown(name: object) -> str:
+    """A name that was sent, if it is like ours: a stream key has capital letters, and is longer."""
+    text = str(name)
+    return text if re.fullmatch(r"[a-z0-9_]{1,24}", text) else "an unknown field"
 
 
 def answer(model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

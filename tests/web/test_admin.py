@@ -250,6 +250,16 @@ class TestStreams:
             "viewers": {"hls": 3},
         }
 
+    async def test_a_field_that_is_unknown_is_not_repeated(self, api: Api) -> None:
+        secret = "sk_7k2m9xq4ct_aB3aB3aB3"
+        for answer in (
+            await api.call("POST", "/api/v1/keys", {secret: "alice"}, status=422),
+            await api.call("GET", f"/api/v1/keys?{secret}=1", status=422),
+            await api.call("GET", f"/api/v1/keys?{secret}=1&{secret}=2", status=422),
+        ):
+            assert secret not in str(answer)
+            assert "an unknown field" in str(answer)
+
     async def test_a_kick_closes_and_is_audited(self, api: Api) -> None:
         api.streams.live["alice"] = Summary("alice")
         answer = await api.call("POST", "/api/v1/streams/alice/kick", {"reason": "test"})
