@@ -84,6 +84,8 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         super().__init__(
             processors=processors,
             foreign_pre_chain=[
+                # The name of the request that is being answered.
+                structlog.contextvars.merge_contextvars,
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.ExtraAdder(),

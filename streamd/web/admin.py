@@ -44,6 +44,7 @@ from streamd.web.guards import ACTOR, TokenGate, host_guard
 from streamd.web.headers import harden
 from streamd.web.json_api import NotFoundError, answer, problems, served
 from streamd.web.openapi import Operation, openapi_document
+from streamd.web.request_id import name_requests
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -98,6 +99,7 @@ def admin_app(
         client_max_size=BODY_BYTES_MAX,
     )
     harden(app)
+    name_requests(app)
     add = {"GET": web.get, "POST": web.post, "PATCH": web.patch}  # web.get answers HEAD as well
     app.add_routes([add[operation.method](operation.path, served(operation)) for operation in operations])
     console.add_to(app)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from streamd.web.headers import harden
+from streamd.web.request_id import name_requests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,6 +55,7 @@ def public_app(
     """
     app = web.Application(client_max_size=REQUEST_BODY_BYTES_MAX, middlewares=[_guard])
     harden(app)
+    name_requests(app)
     if posters is not None:
         posters.add_to(app)
     media.add_to(app)

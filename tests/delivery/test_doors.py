@@ -138,8 +138,12 @@ async def ask(port: int, case: Case) -> tuple[Response, bool]:
         return response, bool(await client.rest_or_response())
 
 
+# What differs from one answer to the next, or from one connection to the next.
+OWN_HEADERS = ("Date", "Connection", "X-Request-Id")
+
+
 def comparable(response: Response) -> tuple[object, ...]:
-    headers = [(name, value) for name, value in response.headers if name not in ("Date", "Connection")]
+    headers = [(name, value) for name, value in response.headers if name not in OWN_HEADERS]
     return response.status, response.reason, sorted(headers), response.body
 
 
