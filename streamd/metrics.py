@@ -7,7 +7,9 @@ kept the plain integers.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from streamd import __version__
 
 # Seconds. From well under a frame to longer than a segment; what viewers notice starts at a part (0.5 s).
 _LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -63,6 +65,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
         r = self.registry
+        Info("streamd_build", "The version that runs.", registry=r).info({"version": __version__})
         self.limit_hits_total = Counter(
             "streamd_limit_hits_total",
             "How often a limit of the configuration has acted, by its key in [limits].",
@@ -130,6 +133,12 @@ class Metrics:
         self.part_delay_seconds = Histogram(
             "streamd_part_delay_seconds",
             "How much later a part was there than one part's duration after the part before.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.part_latency_seconds = Histogram(
+            "streamd_part_latency_seconds",
+            "From the arrival of a part's last frame to the part being there for viewers.",
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )

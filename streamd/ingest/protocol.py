@@ -135,10 +135,11 @@ class RtmpProtocol(asyncio.Protocol):
         self._phase_since = self._opened_at
         self._verifying: asyncio.Task[None] | None = None
         self._stream: LiveStream | None = None
+        # Whose stream it feeds or fed, for the log.
+        self._published: dict[str, object] = {}
         self.encoder = ""
         self._reason = ""
         self._log_level = logging.INFO
-        self._has_published = False
         self._bytes_counted = 0
         self._messages_counted = 0
         self._counted_at = self._opened_at
@@ -200,10 +201,10 @@ class RtmpProtocol(asyncio.Protocol):
         self._leave_stream(EndReason.CONNECTION_LOST)
         self._count()
         extra = self._context() | {"reason": self._reason}
-        if not self._has_published and not self._listener.may_log():
+        if not self._published and not self._listener.may_log():
             # Thousands of them a minute, if somebody likes: metrics count them.
             self._log_level = logging.DEBUG
-        if self.encoder or was_closing:
+        if self.encoder or self._published or was_closing:
             log.log(self._log_level, "connection.closed", extra=extra)
         else:
             # Port scanners and health checks: worth a line to someone who looks for it.
@@ -328,23 +329,17 @@ class RtmpProtocol(asyncio.Protocol):
     async def _decide(self, request: PublishRequested) -> None:
         """Ask the key service, then answer the publish; runs as a task while the connection is PUBLISH_PENDING."""
         try:
-            started_at = self._clock.monotonic()
-            async with asyncio.timeout(self._options.verify_timeout_s):
-                admission = await self._keys.verify(request.stream_key, self.address)
-            self._metrics.verify_seconds.observe(self._clock.monotonic() - started_at)
+            admission = await self._verify(request.stream_key)
             if self._gate is not None:
                 await self._gate.decide(admission, self.address, self.encoder)
             # From here to accept() nothing is awaited: a key that dies in between is seen by begin().
             if self._phase is not _Phase.VERIFYING:
                 return
             self._stream = self._registry.begin(admission, self)
-            self._has_published = True
             self._metrics.publishes_total.labels("accepted").inc()
             self._enter(_Phase.PUBLISHING)
-            log.info(
-                "publish.accepted",
-                extra=self._context() | {"key_id": admission.key_id, "stream": self._stream.name},
-            )
+            self._published = {"key_id": admission.key_id, "stream": self._stream.name}
+            log.info("publish.accepted", extra=self._context())
             events = self._connection.accept()
             self._flush()
             self._dispatch(events)
@@ -371,6 +366,15 @@ class RtmpProtocol(asyncio.Protocol):
         finally:
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
+
+    async def _verify(self, stream_key: str) -> Admission:
+        started_at = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._options.verify_timeout_s):
+                return await self._keys.verify(stream_key, self.address)
+        finally:
+            # Refusals and time-outs, too: they are the slow ones when the store is.
+            self._metrics.verify_seconds.observe(self._clock.monotonic() - started_at)
 
     def _refuse(
         self, error: PublishError, result: str, *, reason: str | None = None, key_id: str | None = None
@@ -440,4 +444,5 @@ class RtmpProtocol(asyncio.Protocol):
             "phase": self._phase.value,
             "duration_s": round(self._clock.monotonic() - self._opened_at, 3),
             "bytes_received": self._connection.bytes_received,
+            **self._published,
         }

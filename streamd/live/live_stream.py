@@ -12,10 +12,11 @@ from streamd.live.fanout import Fanout
 from streamd.live.gop_cache import GopLimits
 from streamd.live.health import Health, HealthMonitor, HealthStatus, Vitals, away
 from streamd.live.health_checks import CHECKS
-from streamd.live.media_line import LineTotals, MediaLine
+from streamd.live.media_line import MediaLine
 from streamd.live.meter import StreamMeter, StreamSummary
 from streamd.live.publisher import EndReason
 from streamd.live.restart_record import StreamRecord
+from streamd.live.tally import StreamTally
 from streamd.live.viewers import WINDOW_TARGETS, HlsViewers
 from streamd.live.waiters import Waiters
 from streamd.media.packet import TrackKind
@@ -128,9 +129,10 @@ class LiveStream:
         self._on_health = on_health
         self._on_playable = on_playable
         self._started_at = clock.monotonic()
-        self._parts = 0
         # Loop time of each rendition's last part.
         self._part_at: dict[str, float] = {}
+        self._tally = StreamTally()
+        self._encoder = publisher.encoder if publisher is not None else ""
         self._hls_viewers = HlsViewers()
         self._hls_viewers_counted = 0
         self._segments_lost = 0
@@ -152,7 +154,8 @@ class LiveStream:
         if record is not None:
             self._restore(record)
         self._line = self._new_line()
-        self._finished_lines = LineTotals()
+        if publisher is None:
+            self._set_health(away(clock.now()))
 
     # -- what the publisher sends -------------------------------------------------------------
 
@@ -223,14 +226,18 @@ class LiveStream:
             self._set_viewer_window(timing)
             self._note_playable(timing)
         presentation.renditions[name].add(chunk, self._epoch)
-        self._parts += 1
+        self._tally.parts += 1
         self._metrics.parts_total.inc()
         self._note_part_delay(name, chunk)
         if chunk.starts_segment:
+            self._tally.segments += 1
             self._metrics.segments_total.inc()
         if chunk.is_discontinuous:
             self._record = None
         self._wake()
+        # What a line still has when it is finished came any time ago.
+        if not self._line.is_finished:
+            self._metrics.part_latency_seconds.observe(self._clock.monotonic() - self.last_media_at)
 
     def _note_part_delay(self, name: str, chunk: CmafChunk) -> None:
         # Against the part before, and not the media's own clock: that of an encoder runs away from ours in hours.
@@ -376,6 +383,7 @@ class LiveStream:
     def _set_health(self, health: Health) -> None:
         """Take what is known now, count it, and tell who listens of a turn."""
         was, self.health = self.health, health
+        self._tally.findings.update(health.codes)
         for codes, step in ((was.codes, -1), (health.codes, 1)):
             for code in codes if was.codes != health.codes else ():
                 self._metrics.stream_findings.labels(code.value).inc(step)
@@ -401,6 +409,7 @@ class LiveStream:
     def _count_hls_viewers(self, count: int) -> None:
         self._metrics.viewers.labels("hls").inc(count - self._hls_viewers_counted)
         self._hls_viewers_counted = count
+        self._tally.viewers_max = max(self._tally.viewers_max, sum(self.viewers.values()))
 
     def summary(self) -> StreamSummary:
         """What an operator is told of it now."""
@@ -411,7 +420,7 @@ class LiveStream:
             key_id=self.admission.key_id,
             live_since=self.live_since,
             publisher_address=self.publisher_address,
-            encoder=self.publisher.encoder if self.publisher is not None else "",
+            encoder=self._encoder,
             codecs=tuple(track.codec for track in self.tracks),
             width=video.width if video is not None else 0,
             height=video.height if video is not None else 0,
@@ -451,7 +460,8 @@ class LiveStream:
         assert self.lost_at is not None, "it waits"
         away_s = self._clock.monotonic() - self.lost_at
         self.admission, self.publisher, self.lost_at = admission, publisher, None
-        self.publisher_address = publisher.address
+        self.publisher_address, self._encoder = publisher.address, publisher.encoder
+        self._tally.reconnects += 1
         self.last_media_at = self._fed_since = self._clock.monotonic()
         self._is_resumed = True
         self._set_health(self._monitor.health)
@@ -474,7 +484,7 @@ class LiveStream:
 
     def _finish_line(self) -> None:
         self._line.finish()
-        self._finished_lines.add(self._line)
+        self._tally.add_line(self._line)
 
     # -- a server that starts again --------------------------------------------------------------
 
@@ -567,11 +577,13 @@ class LiveStream:
             extra={
                 "stream": self.name,
                 "key_id": self.admission.key_id,
+                "peer": self.publisher_address,
+                "encoder": self._encoder,
                 "reason": reason.value,
                 "duration_s": round(self._clock.monotonic() - self._started_at, 3),
-                "parts": self._parts,
-                "tags_dropped": self._finished_lines.tags_dropped,
-                "timestamps_repaired": dict(self._finished_lines.repairs),
-                "irregularities": dict(self._finished_lines.irregularities),
+                "bytes_received": self._meter.media_bytes,
+                "video_frames": self._meter.video_frames,
+                "codecs": ",".join(track.codec for track in self.tracks),
+                **self._tally.fields,
             },
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -83,21 +83,6 @@ class ChunkSink(Protocol):
 
     def fail(self, error: Exception) -> None:
         """End the stream: the line is broken by ``error``, which may be ours or the media's."""
-
-
-@dataclass(slots=True)
-class LineTotals:
-    """What the lines of one stream have met, for its closing line in the log."""
-
-    tags_dropped: int = 0
-    repairs: Counter[str] = field(default_factory=Counter)
-    irregularities: Counter[str] = field(default_factory=Counter)
-
-    def add(self, line: MediaLine) -> None:
-        """Add a line that is finished."""
-        self.tags_dropped += line.tags_dropped
-        self.repairs += line.repairs
-        self.irregularities += line.irregularities
 
 
 class _Opened(NamedTuple):
@@ -205,6 +190,11 @@ class MediaLine:
     def receive_metadata(self, values: Mapping[str, object]) -> None:
         """Take ``onMetaData``: a hint at which tracks will come, and at the frame rate."""
         self._intake.metadata = read_metadata(values)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it takes no more; what it still sends out is what it had."""
+        return self._is_finished
 
     @property
     def tags_dropped(self) -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,11 @@ class TestWhatIsWrong:
         codes = [check.code for check in CHECKS]
         assert len(codes) == len(set(codes))
         assert set(codes) == set(HealthCode) - {HealthCode.PUBLISHER_AWAY}
+
+    def test_every_code_is_explained_to_operators(self) -> None:
+        explained = (Path(__file__).parents[2] / "docs" / "observing.md").read_text()
+        for code in HealthCode:
+            assert f"`{code.value}`" in explained, code
 
     def test_obs_with_its_defaults_is_told_of_its_keyframes_and_nothing_else(self) -> None:
         # 250 frames at 30 a second, or fewer where x264 sees a scene's cut; 2500 kb/s at 1080p.

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from streamd import __version__
+from streamd.live.health import HealthCode
+from streamd.metrics import Metrics
+
+# Labels whose values are few and known beforehand: none of a user, key, stream or address.
+LABELS = {"le", "reason", "result", "name", "kind", "status", "protocol", "code", "limit", "version"}
+
+
+class TestNames:
+    """CONTRACT.md, Admin HTTP: names start with ``streamd_``; no label grows with users or addresses."""
+
+    def test_every_name_is_ours_and_has_its_unit(self) -> None:
+        for family in Metrics().registry.collect():
+            assert family.name.startswith("streamd_"), family.name
+            assert not re.search(r"_(ms|milliseconds|kb|minutes)$", family.name), family.name
+            assert family.documentation.endswith("."), family.name
+
+    def test_no_label_grows(self) -> None:
+        metrics = Metrics()
+        metrics.stream_findings.labels(HealthCode.STARVED.value).inc()
+        families = [*text_string_to_metric_families(generate_latest(metrics.registry).decode())]
+        assert {label for family in families for sample in family.samples for label in sample.labels} <= LABELS
+
+    def test_every_one_is_explained_to_operators(self) -> None:
+        explained = (Path(__file__).parents[1] / "docs" / "observing.md").read_text()
+        for family in Metrics().registry.collect():
+            suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+            is_known = f"`{family.name}{suffix}`" in explained or family.name.startswith("streamd_process_")
+            assert is_known, f"add {family.name}{suffix} to docs/observing.md"
+
+    def test_two_servers_of_one_process_count_apart(self) -> None:
+        first, second = Metrics(), Metrics()
+        first.parts_total.inc()
+        assert second.registry.get_sample_value("streamd_parts_total") == 0
+
+    def test_the_version_is_told(self) -> None:
+        assert Metrics().registry.get_sample_value("streamd_build_info", {"version": __version__}) == 1
