@@ -9,7 +9,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Self
 
-from bench.ingest import CHUNK_SIZE, login, read_all
+from bench.publishing import CHUNK_SIZE, login, read_all
 from streamd import amf0
 from streamd.flv.tag import TagType
 from streamd.rtmp.chunk import ChunkWriter

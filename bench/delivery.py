@@ -48,7 +48,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from bench.ingest import CHUNK_SIZE, CLIP_S, login, make_clip, read_all
+from bench.publishing import CHUNK_SIZE, CLIP_S, login, make_clip, read_all
 from streamd import amf0
 from streamd.flv.tag import TagType
 from streamd.rtmp.chunk import ChunkWriter

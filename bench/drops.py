@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from bench.broadcast import Broadcast
 from bench.figures import metric, open_descriptors, report, resident_bytes
-from bench.ingest import CLIP_S, make_clip
+from bench.publishing import CLIP_S, make_clip
 from tests.support.server import run_server
 
 if TYPE_CHECKING:

@@ -1,187 +1,343 @@
-"""What does a second of one publisher's stream cost the server, from the socket to the playlist?
+"""What does a publisher cost the server, from the socket to the playlist, and how soon is a part there?
 
-Method: ``streamd serve`` as a process of its own on one core; on another core this process, which replays
-one encoded clip as N publishers in real time, in the way that OBS sends (chunk size 4096, one write a message).
-CPU is the server's user and system time between two readings, after a warm-up in which every stream has
-become playable; the case is measured in three windows, and the median is quoted.
+Method: ``streamd serve`` as a process of its own on core 0; the load on core 1: a generator in C that is named with
+``--rtmpload``, since no Python program sends for 400 publishers from one core and has time left. It must understand
+``-H HOST -p PORT -a APP -K KEYS -n NUMBER -f FLV -d SECONDS -r RAMP_S`` (``-k`` in place of ``-K`` for names with
+``{i}``), send as OBS does (chunk size 4096, a write for each message), print a JSON line every second with ``real``
+(wall clock) and ``mbps`` (sent), and end with one that has ``fails``, ``closed`` and ``unsent_bytes``.
 
-Left out: viewers, TLS, networks with loss. Publishers on loopback deliver each message as one read, which is the
-dearest way to receive it.
+``cost``     CPU of the server's process for a second of one stream: what the scheduler counted in three windows after
+             the ramp; the median is quoted. The same load on nginx-rtmp with HLS on tmpfs comes in the same run, before
+             and after, and its median too. Nobody watches.
+``memory``   Of the same runs: resident memory that came with the streams, for each, and what of it is media in the
+             windows of the playlists, by their own count.
+``latency``  Among the publishers is one that remembers when it gave the last frame of a part to the kernel, with
+             viewers that wait for each of its parts (``Probes`` in ``delivery.py``): to the first byte of the playlist
+             that lists the part.
+``connect``  All publishers connect within one second. Somebody else asks for a small answer every 5 ms meanwhile: how
+             long it takes is how long the loop was held. From the accepted publish to the tracks, by the admin API.
 
-    python bench/ingest.py [--streams 50] [--bitrate 2500] [--window 6]
+Left out: TLS, networks with loss, B-frames.
+
+    python -m bench.ingest --rtmpload PATH [cost=50,100,200] [cost6=50] [latency=100,400] [connect=100]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
-import platform
+import shutil
+import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from streamd import amf0
-from streamd.flv.tag import FlvReader, TagType
-from streamd.rtmp.chunk import ChunkWriter
-from streamd.rtmp.message import Message, MessageType
-from streamd.testcard import Order, broadcast
+from bench.delivery import (
+    LOAD_CORE,
+    NAME,
+    SERVER_CORE,
+    START_TIMEOUT_S,
+    Probes,
+    Publisher,
+    children,
+    cpu_seconds,
+    is_listening,
+    pin,
+)
+from bench.figures import metric, report, resident_bytes
+from bench.publishing import CLIP_S, write_clip
+from streamd.flv.tag import FlvReader
 from tests.support.server import run_server
 
 if TYPE_CHECKING:
-    from streamd.amf import Value
-    from streamd.flv.tag import FlvTag
+    from collections.abc import Callable, Iterator
+
     from tests.support.server import LiveServer
 
-SERVER_CORE = 0
-LOAD_CORE = 1
-CLIP_S = 10
-CHUNK_SIZE = 4096  # OBS
-WARM_UP_S = 6.0  # beyond the second keyframe of every stream
 WINDOWS = 3
+WINDOW_S = 6.0
+RAMP_S = 4.0
+# Beyond the second keyframe of the last publisher.
+SETTLE_S = 4.0
+LATENCY_S = 60.0
+PING_INTERVAL_S = 0.005
+CASES = {"cost": (2500, "1280x720"), "cost6": (6000, "1920x1080"), "latency": (2500, "1280x720")}
+CASES["connect"] = CASES["latency"]
+DEFAULT_CASES = ("cost=50,100,200", "cost6=50", "latency=100,400", "connect=100")
+
+NGINX_CONFIG = """
+load_module {module};
+daemon off; worker_processes 1; pid {root}/nginx.pid; error_log {root}/error.log;
+events {{ worker_connections 2048; }}
+rtmp {{ server {{ listen 127.0.0.1:{port}; chunk_size 4096;
+  application live {{ live on; hls on; hls_path {root}/hls; hls_fragment 2s; hls_playlist_length 14s; }} }} }}
+"""
+NGINX_RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 
 
 def main() -> None:
-    """Measure one case and report it."""
+    """Measure the cases that are asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--streams", type=int, default=50)
-    parser.add_argument("--bitrate", type=int, default=2500, help="kilobits a second of video")
-    parser.add_argument("--size", default="1280x720")
-    parser.add_argument("--window", type=float, default=6.0, help="seconds of each of the three windows")
+    parser.add_argument("--rtmpload", type=Path, help="the load generator, compiled; see the head of this script")
+    parser.add_argument("cases", nargs="*", default=DEFAULT_CASES, metavar="CASE=PUBLISHERS,…")
     arguments = parser.parse_args()
+    if arguments.rtmpload is None or not os.access(arguments.rtmpload, os.X_OK):
+        parser.error("--rtmpload has to name a load generator; what it must understand is in the head of this script")
     os.sched_setaffinity(0, {LOAD_CORE})
-    tags = make_clip(arguments.bitrate, arguments.size)
+    with tempfile.TemporaryDirectory() as directory:
+        for argument in arguments.cases:
+            case, _, numbers = argument.partition("=")
+            if case not in CASES:
+                parser.error(f"no such case: {case}")
+            clip = Path(directory, f"{case}.flv")
+            write_clip(clip, *CASES[case])
+            load = Load(arguments.rtmpload.resolve(), clip)
+            for number in map(int, numbers.split(",")):
+                if case == "latency":
+                    measure_latency(load, number)
+                elif case == "connect":
+                    measure_connect(load, number)
+                else:
+                    measure_cost(case, load, number)
+
+
+@dataclass(frozen=True)
+class Load:
+    """The generator, and what it sends."""
+
+    program: Path
+    clip: Path
+
+    @property
+    def megabits_per_second(self) -> float:
+        """Of one publisher; what the chunk stream adds is as much as what the FLV file does."""
+        return self.clip.stat().st_size * 8e-6 / CLIP_S
+
+    def start(
+        self, port: int, names: list[str], seconds: float, publishers: int, ramp_s: float
+    ) -> subprocess.Popen[bytes]:
+        """Let publishers come within ``ramp_s``.
+
+        Args:
+            port: Of the server.
+            names: Which options name the streams.
+            seconds: How long it takes, ramp included.
+            publishers: How many.
+            ramp_s: As said.
+        """
+        command = [str(self.program), "-H", "127.0.0.1", "-p", str(port), "-a", "live", *names, "-n", str(publishers)]
+        command += ["-f", str(self.clip), "-d", str(seconds), "-r", str(ramp_s)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def end_of(load: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Wait for a generator; what it says at its end."""
+    said: dict[str, Any] = json.loads(load.communicate()[0].splitlines()[-1])
+    return said
+
+
+# -- cost and memory ----------------------------------------------------------------------------
+
+
+def measure_cost(case: str, load: Load, publishers: int) -> None:
+    """CPU and memory of both servers, nginx first and last."""
+    nginx = cost_of_nginx(load, publishers)
+    with streamd() as server:
+        pid, names = server.process.pid, keys(load, server, publishers)
+        before = resident_bytes(pid)
+        held: list[float] = []
+
+        def weigh() -> None:
+            held.extend((resident_bytes(pid) - before, metric(server, "streamd_media_held_bytes")))
+
+        windows, said = under_load(load, pid, server.rtmp_port, names, publishers, weigh)
+        grown, media = held
+    nginx += cost_of_nginx(load, publishers)
+    report("ingest", f"{case}.streamd", windows, "ms/stream-second", publishers=publishers)
+    report("ingest", f"{case}.nginx", nginx, "ms/stream-second", publishers=publishers)
+    report(
+        "ingest", f"{case}.ratio", [statistics.median(windows) / statistics.median(nginx)], "", publishers=publishers
+    )
+    report("ingest", f"{case}.memory", [grown / publishers], "bytes/stream", publishers=publishers)
+    report("ingest", f"{case}.media", [media / publishers], "bytes/stream", publishers=publishers)
+    report_end(case, said, publishers)
+
+
+def cost_of_nginx(load: Load, publishers: int) -> list[float]:
+    """CPU of nginx-rtmp for the same load."""
+    with run_nginx_rtmp() as (pid, port):
+        return under_load(load, pid, port, ["-k", "s{i}"], publishers, lambda: None)[0]
+
+
+def under_load(
+    load: Load, pid: int, port: int, names: list[str], publishers: int, at_end: Callable[[], None]
+) -> tuple[list[float], dict[str, Any]]:
+    """Run the generator against a server, which may be streamd or nginx.
+
+    Args:
+        load: The generator.
+        pid: Process of the server.
+        port: Its port.
+        names: Options of the generator that name the streams.
+        publishers: How many.
+        at_end: Called when the last window is over and all still publish.
+
+    Returns:
+        CPU milliseconds for a second of one stream as far as it was sent, in each window; and what the generator said
+        at its end.
+    """
+    generator = load.start(port, names, RAMP_S + SETTLE_S + WINDOWS * WINDOW_S + 2, publishers, RAMP_S)
+    time.sleep(RAMP_S + SETTLE_S)
+    windows: list[tuple[float, float, float]] = []
+    for _ in range(WINDOWS):
+        cpu, since = cpu_seconds(pid), time.time()
+        time.sleep(WINDOW_S)
+        windows.append((cpu_seconds(pid) - cpu, since, time.time()))
+    at_end()
+    seconds = [json.loads(line) for line in generator.communicate()[0].splitlines()]
+    costs: list[float] = []
+    for cpu, since, until in windows:
+        # On a machine that others use as well, a generator may fall behind: what it did not send, did not cost.
+        megabits = sum(second["mbps"] for second in seconds[:-1] if since < second["real"] <= until)
+        costs.append(cpu * 1000 / (megabits / load.megabits_per_second))
+    return costs, seconds[-1]
+
+
+@contextlib.contextmanager
+def streamd() -> Iterator[LiveServer]:
+    """A server on its core that lets everybody in."""
     with (
         tempfile.TemporaryDirectory() as directory,
         run_server(Path(directory), limits__connections_per_address_max=10_000) as server,
     ):
-        for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {SERVER_CORE})
-        figures = asyncio.run(measure(server, tags, arguments.streams, arguments.window))
-    report(arguments.streams, arguments.bitrate, figures)
+        pin(server.process.pid, SERVER_CORE)
+        yield server
 
 
-def make_clip(bitrate_kbps: int, size: str) -> list[FlvTag]:
-    """Encode the clip that every publisher sends: H.264 with 2 s GOPs at 30 frames a second, and AAC."""
-    width, height = map(int, size.split("x"))
-    with tempfile.TemporaryDirectory() as directory:
-        broadcast(
-            Order(directory, "clip.flv", CLIP_S, width, height, video_bitrate=bitrate_kbps * 1000, is_real_time=False)
+def keys(load: Load, server: LiveServer, publishers: int) -> list[str]:
+    """Options of the generator that name a stream key for each publisher."""
+    path = load.clip.with_suffix(".keys")
+    path.write_text("".join(f"{server.issue_key(f'bench{index}')}\n" for index in range(publishers)))
+    return ["-K", str(path)]
+
+
+@contextlib.contextmanager
+def run_nginx_rtmp() -> Iterator[tuple[int, int]]:
+    """Run nginx-rtmp on the server's core; the process id of its worker, and its port."""
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None or not NGINX_RTMP_MODULE.exists():
+        raise SystemExit("nginx with its RTMP module is needed: Debian's nginx and libnginx-mod-rtmp")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        root = Path(directory)
+        root.chmod(0o777)
+        (root / "hls").mkdir()
+        (root / "hls").chmod(0o777)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port: int = listener.getsockname()[1]
+        (root / "nginx.conf").write_text(NGINX_CONFIG.format(module=NGINX_RTMP_MODULE, root=root, port=port))
+        process = subprocess.Popen(
+            [program, "-c", str(root / "nginx.conf"), "-p", directory], stderr=subprocess.DEVNULL
         )
-        return FlvReader().receive_data(Path(directory, "clip.flv").read_bytes())
+        try:
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not is_listening(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit("nginx did not start")
+                time.sleep(0.05)
+            worker = children(process.pid)[0]
+            pin(worker, SERVER_CORE)
+            yield worker, port
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
-async def measure(server: LiveServer, tags: list[FlvTag], streams: int, window_s: float) -> dict[str, list[float]]:
-    """Publish, wait until all is playable, and read the server's CPU and memory."""
-    keys = [server.issue_key(f"bench{index}") for index in range(streams)]
-    memory_before = resident_bytes(server.process.pid)
-    publishers = [
-        asyncio.create_task(publish(server.rtmp_port, key, tags, index / streams)) for index, key in enumerate(keys)
-    ]
-    await asyncio.sleep(WARM_UP_S + 1.0)
-    figures: dict[str, list[float]] = {"cpu_ms": [], "memory_bytes": []}
-    for _ in range(WINDOWS):
-        cpu_before, started_at = cpu_seconds(server.process.pid), time.monotonic()
-        await asyncio.sleep(window_s)
-        elapsed_s = time.monotonic() - started_at
-        figures["cpu_ms"].append((cpu_seconds(server.process.pid) - cpu_before) * 1000 / elapsed_s / streams)
-    figures["memory_bytes"].append((resident_bytes(server.process.pid) - memory_before) / streams)
-    ended = [task for task in publishers if task.done()]
-    for task in publishers:
-        task.cancel()
-    await asyncio.gather(*publishers, return_exceptions=True)
-    if ended:
-        raise SystemExit(f"{len(ended)} of {streams} publishers ended before their time")
-    return figures
+# -- latency ------------------------------------------------------------------------------------
 
 
-async def publish(port: int, stream_key: str, tags: list[FlvTag], delay_s: float) -> None:
-    """Log in as OBS does and send the clip over and over, in real time, until cancelled."""
-    await asyncio.sleep(delay_s)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    drain = asyncio.create_task(read_all(reader))
-    chunks = ChunkWriter()
-    try:
-        writer.write(b"\x03" + bytes(1536) + bytes(1536))
-        writer.write(chunks.set_chunk_size(CHUNK_SIZE))
-        for stream_id, values in login(stream_key):
-            command = Message(MessageType.COMMAND_AMF0, 0, stream_id, amf0.write_values(*values))
-            writer.write(chunks.write(command, 3))
-        await writer.drain()
-        started_at = time.monotonic() + 0.5  # by then the key is verified
-        offset_ms = 0
-        while True:
-            for tag in tags:
-                is_header = tag.tag_type == TagType.SCRIPT or tag.payload[1] == 0
-                if is_header and offset_ms:
-                    continue
-                ahead_s = started_at + (offset_ms + tag.timestamp_ms) / 1000 - time.monotonic()
-                if ahead_s > 0:
-                    await asyncio.sleep(ahead_s)
-                writer.write(chunks.write(Message(tag.tag_type, offset_ms + tag.timestamp_ms, 1, tag.payload), 4))
-            offset_ms += CLIP_S * 1000
-            await writer.drain()
-    finally:
-        drain.cancel()
-        writer.close()
+def measure_latency(load: Load, publishers: int) -> None:
+    """From the last frame of a part to its playlist, among other publishers."""
+    tags = FlvReader().receive_data(load.clip.read_bytes())
+    with streamd() as server:
+        names = keys(load, server, publishers - 1)
+        publisher = Publisher(server.rtmp_port, server.issue_key(NAME), tags)
+        probes = Probes(server.http_port, publisher)
+
+        async def follow() -> None:
+            async with publisher.running():
+                await asyncio.sleep(SETTLE_S)
+                async with probes.running(ramp_s=RAMP_S):
+                    await asyncio.sleep(RAMP_S + SETTLE_S + LATENCY_S)
+                publisher.assert_alive()
+
+        generator = load.start(server.rtmp_port, names, RAMP_S + 2 * SETTLE_S + LATENCY_S, publishers - 1, RAMP_S)
+        asyncio.run(follow())
+        said = end_of(generator)
+        report(
+            "ingest",
+            "latency.first_byte",
+            probes.first_byte_ms,
+            "ms after the part's last frame",
+            publishers=publishers,
+        )
+        report(
+            "ingest",
+            "latency.latest",
+            [max(probes.first_byte_ms)],
+            "ms after the part's last frame",
+            publishers=publishers,
+        )
+        report_end("latency", said, publishers)
 
 
-def login(stream_key: str) -> list[tuple[int, tuple[Value, ...]]]:
-    """OBS's commands: message stream id and values."""
-    return [
-        (0, ("connect", 1.0, {"app": "live", "type": "nonprivate", "tcUrl": "rtmp://127.0.0.1/live"})),
-        (0, ("releaseStream", 2.0, None, stream_key)),
-        (0, ("FCPublish", 3.0, None, stream_key)),
-        (0, ("createStream", 4.0, None)),
-        (1, ("publish", 5.0, None, stream_key, "live")),
-    ]
+# -- connecting ---------------------------------------------------------------------------------
 
 
-async def read_all(reader: asyncio.StreamReader) -> None:
-    """Read and forget what the server answers, as OBS does while it streams."""
-    while await reader.read(65_536):
-        pass
+def measure_connect(load: Load, publishers: int) -> None:
+    """How long the loop is held, and when all are live, while all publishers connect within a second."""
+    with streamd() as server:
+        names = keys(load, server, publishers)
+        generator = load.start(server.rtmp_port, names, 2 * SETTLE_S, publishers, 1.0)
+        answers_ms: list[float] = []
+        until = time.monotonic() + SETTLE_S
+        with socket.create_connection(("127.0.0.1", server.http_port)) as connection:
+            request = b"GET /live/nobody/index.m3u8 HTTP/1.1\r\nHost: bench\r\n\r\n"
+            while time.monotonic() < until:
+                asked_at = time.monotonic()
+                connection.sendall(request)
+                connection.recv(65_536)
+                answers_ms.append((time.monotonic() - asked_at) * 1000)
+                time.sleep(PING_INTERVAL_S)
+        streams = server.admin("GET", "/api/v1/streams")["streams"]
+        live = sum(bool(stream["codecs"]) for stream in streams)
+        end_of(generator)
+        after_s = [record["after_s"] for record in server.log_events("stream.playable")]
+    report("ingest", "connect.answer", answers_ms, "ms for a small answer meanwhile", publishers=publishers)
+    report("ingest", "connect.answer_latest", [max(answers_ms)], "ms", publishers=publishers)
+    report("ingest", "connect.live", [float(live)], "streams with tracks at the end of it", publishers=publishers)
+    report(
+        "ingest",
+        "connect.playable",
+        after_s,
+        "s from the publish to the first part, a GOP of 2 s included",
+        publishers=publishers,
+    )
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+# -- reports ------------------------------------------------------------------------------------
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def report(streams: int, bitrate_kbps: int, figures: dict[str, list[float]]) -> None:
-    """Print one JSON line for each figure, and a line for people."""
-    revision = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    for name, unit in (("cpu_ms", "ms a second of stream"), ("memory_bytes", "bytes a stream, media included")):
-        values = figures[name]
-        case = {
-            "name": f"ingest.{name}",
-            "value": statistics.median(values),
-            "unit": unit,
-            "n": len(values),
-            "streams": streams,
-            "bitrate_kbps": bitrate_kbps,
-            "values": [round(value, 3) for value in values],
-            "commit": revision,
-            "python": platform.python_version(),
-            "av": version("av"),
-            "cpu": os.cpu_count(),
-        }
-        print(json.dumps(case))
-        print(f"{streams} streams, {bitrate_kbps} kb/s: {case['value']:.3f} {unit}", file=sys.stderr)
+def report_end(case: str, said: dict[str, Any], publishers: int) -> None:
+    """Report what was lost."""
+    for name in ("fails", "closed", "unsent_bytes"):
+        report("ingest", f"{case}.{name}", [float(said[name])], "", publishers=publishers)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from bench.broadcast import Broadcast
-from bench.delivery import NAME, Probes, Publisher
+from bench.delivery import NAME, Probes, Publisher, cpu_seconds
 from bench.figures import RESULTS, metric, open_descriptors, percentile, report, resident_bytes
-from bench.ingest import CLIP_S, cpu_seconds, make_clip
+from bench.publishing import CLIP_S, make_clip
 from tests.support.server import run_server
 
 if TYPE_CHECKING:

@@ -107,6 +107,9 @@ class Metrics:
         self.memory_ceiling_bytes = Gauge(
             "streamd_memory_ceiling_bytes", "Size of the process past which no new stream begins.", registry=r
         )
+        self.media_held_bytes = Gauge(
+            "streamd_media_held_bytes", "Media in memory for the playlists of all streams.", registry=r
+        )
         self.ingest_bytes_total = Counter("streamd_ingest_bytes_total", "Bytes received over RTMP.", registry=r)
         self.messages_dropped_total = Counter(
             "streamd_messages_dropped_total", "RTMP messages dropped, by reason.", ["reason"], registry=r

@@ -170,6 +170,7 @@ class Server:
             tell=tell,
             has_room=self._memory.admit,
         )
+        self.metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.keys.attach(self.registry)
         self._rtmp = RtmpListener(
             keys=self.keys,

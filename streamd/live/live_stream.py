@@ -335,6 +335,11 @@ class LiveStream:
         return self.presentation.renditions.values() if self.presentation is not None else ()
 
     @property
+    def held_bytes(self) -> int:
+        """Media that its playlists hold, bytes."""
+        return sum(rendition.held_bytes for rendition in self._renditions())
+
+    @property
     def tracks(self) -> tuple[Track, ...]:
         """All tracks that are packaged now, video first."""
         return self.videos + self.audios

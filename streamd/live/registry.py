@@ -260,6 +260,11 @@ class LiveRegistry:
         """The streams that have ended and whose playlists are still served."""
         return (stream for stream in self._by_name.values() if not stream.is_live)
 
+    @property
+    def held_bytes(self) -> int:
+        """Media that is in memory for the playlists of all of them, bytes."""
+        return sum(stream.held_bytes for stream in self._by_name.values())
+
     def summaries(self) -> list[StreamSummary]:
         """What an operator is told of every live stream."""
         return [stream.summary() for stream in self.live()]
