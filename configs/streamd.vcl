@@ -30,7 +30,11 @@ sub vcl_recv {
     if (req.url ~ "^/live/[^/?]+\.(flv|mp4)(\?|$)") {
         return (pipe);
     }
-    # Nothing on this port depends on who asks, and with either of these Varnish would not look into its cache.
+    # The broadcaster's page is signed in by a cookie, and asks once a second.
+    if (req.url ~ "^/studio(/|\?|$)") {
+        return (pass);
+    }
+    # Nothing else on this port depends on who asks, and with either of these Varnish would not look into its cache.
     unset req.http.Cookie;
     unset req.http.Authorization;
 }

@@ -156,10 +156,12 @@ class KeyRejectedError(PublishError):
     status_code = "NetStream.Publish.Denied"
     description = "The stream key is not valid. Check the key in your encoder's settings."
 
-    def __init__(self, reason: str, key_id: str | None = None) -> None:
+    def __init__(self, reason: str, key_id: str | None = None, *, is_known: bool = True) -> None:
         super().__init__()
         self.reason = reason
         self.key_id = key_id
+        self.is_known = is_known
+        """There is a key of this id; what a guesser shows has one that is made up."""
 
 
 class PublishForbiddenError(PublishError):

@@ -66,6 +66,7 @@ from streamd.web.obs import ObsDesk
 from streamd.web.pages import Pages
 from streamd.web.posters import PosterRoutes
 from streamd.web.public import public_app
+from streamd.web.studio import Studio, StudioOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -256,8 +257,22 @@ class Server:
             media=self._media,
             posters=self._poster_routes(),
             pages=pages,
+            studio=Studio(
+                keys=self.keys,
+                streams=self.registry,
+                clock=self._clock,
+                files=pages.files,
+                options=StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:")),
+            ),
             is_taken_down=self.keys.is_suspended,
             obs=ObsDesk(self.keys, config.obs_options, config.limits.verify_timeout_s),
+        )
+        self._console = Console(
+            clock=self._clock,
+            streams=self.registry,
+            history=self._history,
+            revision=lambda: self.keys.revision,
+            public_origin=self._public_origin,
         )
         self._console = Console(
             clock=self._clock,

@@ -38,6 +38,7 @@ from streamd.rtmp.events import (
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.keys.admission import Admission
+    from streamd.keys.attempts import Attempt
     from streamd.keys.service import KeyService
     from streamd.live.live_stream import LiveStream
     from streamd.live.registry import LiveRegistry
@@ -137,6 +138,7 @@ class RtmpProtocol(asyncio.Protocol):
         self._stream: LiveStream | None = None
         # Whose stream it feeds or fed, for the log.
         self._published: dict[str, object] = {}
+        self._attempt: Attempt | None = None
         self.encoder = ""
         self._reason = ""
         self._log_level = logging.INFO
@@ -330,12 +332,18 @@ class RtmpProtocol(asyncio.Protocol):
         """Ask the key service, then answer the publish; runs as a task while the connection is PUBLISH_PENDING."""
         try:
             admission = await self._verify(request.stream_key)
-            if self._gate is not None:
-                await self._gate.decide(admission, self.address, self.encoder)
-            # From here to accept() nothing is awaited: a key that dies in between is seen by begin().
-            if self._phase is not _Phase.VERIFYING:
-                return
-            self._stream = self._registry.begin(admission, self)
+            try:
+                if self._gate is not None:
+                    await self._gate.decide(admission, self.address, self.encoder)
+                # From here to accept() nothing is awaited: a key that dies in between is seen by begin().
+                if self._phase is not _Phase.VERIFYING:
+                    return
+                self._stream = self._registry.begin(admission, self)
+            except PublishError as error:
+                result = error.reason if isinstance(error, KeyRejectedError) else error.result
+                self._keys.attempts.refuse(admission.key_id, result, self.address, self._clock.now())
+                raise
+            self._attempt = self._keys.attempts.accept(admission.key_id, self.address, self._clock.now())
             self._metrics.publishes_total.labels("accepted").inc()
             self._enter(_Phase.PUBLISHING)
             self._published = {"key_id": admission.key_id, "stream": self._stream.name}
@@ -413,6 +421,11 @@ class RtmpProtocol(asyncio.Protocol):
         stream, self._stream = self._stream, None
         if stream is not None:
             self._registry.leave(stream, self, reason)
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            # Where the operator or a fault ended the stream, the connection is lost only because of that.
+            why = stream.end_reason or reason if stream is not None else reason
+            attempt.end(why.value, self._reason, self._clock.now())
 
     def _linger(self) -> None:
         if self._transport is None or self._phase in (_Phase.CLOSING, _Phase.CLOSED):

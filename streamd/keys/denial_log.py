@@ -16,7 +16,10 @@ from streamd.keys.records import AuditEntry
 
 # Seconds from the first refusal to its row. Long enough that a retrying encoder is one or two rows a minute at most.
 WINDOW_S = 60.0
-_ACTION = "publish.denied"
+PUBLISH_DENIED = "publish.denied"
+"""Somebody wanted to broadcast."""
+STUDIO_DENIED = "studio.denied"
+"""Somebody wanted to see the broadcaster's page."""
 
 
 class DenialLog:
@@ -30,10 +33,19 @@ class DenialLog:
     def __init__(self, actor: str, rows_max: int) -> None:
         self._actor = actor
         self._rows_max = rows_max
-        self._rows: dict[tuple[str, str | None, str], AuditEntry] = {}
+        self._rows: dict[tuple[str, str, str | None, str], AuditEntry] = {}
         self._window_ends_at = float("inf")
 
-    def note(self, denial: Denial, address: str, key_id: str | None, *, at: datetime, now: float) -> None:
+    def note(
+        self,
+        denial: Denial,
+        address: str,
+        key_id: str | None,
+        *,
+        at: datetime,
+        now: float,
+        action: str = PUBLISH_DENIED,
+    ) -> None:
         """Count a refusal.
 
         Args:
@@ -42,10 +54,11 @@ class DenialLog:
             key_id: The key, where the store has it: ids that a guesser made up would be a row each.
             at: Wall time.
             now: Loop time, seconds.
+            action: What was refused.
         """
         if not self._rows:
             self._window_ends_at = now + WINDOW_S
-        self._add(AuditEntry(at, self._actor, _ACTION, address=source_of(address), key_id=key_id, reason=denial.value))
+        self._add(AuditEntry(at, self._actor, action, address=source_of(address), key_id=key_id, reason=denial.value))
 
     def take(self, now: float = float("inf")) -> list[AuditEntry]:
         """The rows of a window that is over by ``now``; they are forgotten here.
@@ -66,10 +79,10 @@ class DenialLog:
             self._add(entry)
 
     def _add(self, entry: AuditEntry) -> None:
-        place = (entry.address, entry.key_id, entry.reason)
+        place = (entry.action, entry.address, entry.key_id, entry.reason)
         if place not in self._rows and len(self._rows) >= self._rows_max:
             entry = replace(entry, address="", key_id=None)
-            place = ("", None, entry.reason)
+            place = (entry.action, "", None, entry.reason)
         if (known := self._rows.get(place)) is not None:
             entry = replace(entry, at=max(known.at, entry.at), count=known.count + entry.count)
         self._rows[place] = entry

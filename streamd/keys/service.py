@@ -43,7 +43,8 @@ from streamd.clock import Clock
 from streamd.errors import KeyRejectedError, KeyRequestError, StoreUnavailableError
 from streamd.events.event import Event, EventSink, EventType, Value, rfc3339, unheard
 from streamd.keys.admission import Admission, Denial, StreamCloser
-from streamd.keys.denial_log import DenialLog
+from streamd.keys.attempts import AttemptLog
+from streamd.keys.denial_log import PUBLISH_DENIED, STUDIO_DENIED, DenialLog
 from streamd.keys.guessing import GuessGuard, GuessLimits
 from streamd.keys.records import (
     USER_NAME,
@@ -132,6 +133,8 @@ class KeyService:
         self._uses: dict[str, KeyUse] = {}
         self._guard = GuessGuard(self._options.guess_limits)
         self._denials = DenialLog(SERVER.name, self._options.denials_per_minute_max)
+        self.attempts = AttemptLog()
+        """The last attempts to publish with each key; whoever decides over a publish notes what became of it."""
         self._acts: set[asyncio.Task[Any]] = set()
         self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
         self._recheck_at = clock.monotonic() + self._options.recheck_interval_s
@@ -213,33 +216,29 @@ class KeyService:
             KeyRejectedError: The key does not open a channel.
             StoreUnavailableError: It cannot be known; the publish is refused.
         """
-        shown = StreamKey.parse(stream_key)
-        if shown is None:
-            raise self._failed(Denial.MALFORMED, None, peer_address)
-        if not self._guard.lets_through(shown, peer_address, self._clock.monotonic()):
-            known_id = shown.key_id if self._guard.knows(shown.key_id) else None
-            self._note_denial(Denial.RATE_LIMITED, known_id, peer_address)
-            raise KeyRejectedError(Denial.RATE_LIMITED, shown.key_id)
-        while True:
-            changes = self._changes
-            standing = await self._store.standing(shown.key_id)
-            if changes == self._changes:
-                break
-        # From here on nothing is awaited (see the module's docstring, V2).
-        matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
-        denial = self._denial(standing)
-        if standing is not None and denial is None:
-            self._guard.remember(standing.key_id, standing.secret_hash)
-        else:
-            self._guard.forget(shown.key_id)
-        if standing is None or not matches:
-            raise self._failed(Denial.UNKNOWN, shown.key_id, peer_address, is_known=standing is not None)
-        if denial is not None:
-            raise self._failed(denial, shown.key_id, peer_address)
-        admission = Admission(standing.key_id, standing.user, standing.expires_at)
-        self._admissions.add(admission)
-        self._note_use(standing.key_id, KeyUse(self._clock.now(), peer_address))
+        try:
+            admission = await self._admit(stream_key, peer_address, PUBLISH_DENIED)
+        except KeyRejectedError as error:
+            if error.is_known and error.key_id is not None:
+                self.attempts.refuse(error.key_id, error.reason, peer_address, self._clock.now())
+            raise
+        self._note_use(admission.key_id, KeyUse(self._clock.now(), peer_address))
         return admission
+
+    async def recognise(self, stream_key: str, peer_address: str) -> Admission:
+        """Decide over who shows a key to see how its channel does; nothing is published.
+
+        As ``verify``, with the same budgets against guessing. The admission ends when the key dies.
+
+        Args:
+            stream_key: What was shown.
+            peer_address: IP address it came from.
+
+        Raises:
+            KeyRejectedError: The key does not open a channel.
+            StoreUnavailableError: It cannot be known.
+        """
+        return await self._admit(stream_key, peer_address, STUDIO_DENIED)
 
     def is_admissible(self, admission: Admission) -> bool:
         """Whether an admission still holds.
@@ -476,6 +475,34 @@ class KeyService:
 
     # -- inside ---------------------------------------------------------------------------------
 
+    async def _admit(self, stream_key: str, peer_address: str, action: str) -> Admission:
+        shown = StreamKey.parse(stream_key)
+        if shown is None:
+            raise self._failed(Denial.MALFORMED, None, peer_address, action)
+        if not self._guard.lets_through(shown, peer_address, self._clock.monotonic()):
+            is_known = self._guard.knows(shown.key_id)
+            self._note_denial(Denial.RATE_LIMITED, shown.key_id if is_known else None, peer_address, action)
+            raise KeyRejectedError(Denial.RATE_LIMITED, shown.key_id, is_known=is_known)
+        while True:
+            changes = self._changes
+            standing = await self._store.standing(shown.key_id)
+            if changes == self._changes:
+                break
+        # From here on nothing is awaited (see the module's docstring, V2).
+        matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
+        denial = self._denial(standing)
+        if standing is not None and denial is None:
+            self._guard.remember(standing.key_id, standing.secret_hash)
+        else:
+            self._guard.forget(shown.key_id)
+        if standing is None or not matches:
+            raise self._failed(Denial.UNKNOWN, shown.key_id, peer_address, action, is_known=standing is not None)
+        if denial is not None:
+            raise self._failed(denial, shown.key_id, peer_address, action)
+        admission = Admission(standing.key_id, standing.user, standing.expires_at)
+        self._admissions.add(admission)
+        return admission
+
     async def _rotate(self, key_id: str, overlap_s: float, by: Actor) -> IssuedKey:
         now = self._clock.now()
         stream_key = StreamKey.generate()
@@ -633,14 +660,16 @@ class KeyService:
             return Denial.EXPIRED
         return Denial.SUSPENDED if standing.is_suspended else None
 
-    def _failed(self, denial: Denial, key_id: str | None, address: str, *, is_known: bool = True) -> KeyRejectedError:
-        """Count a failed publish, and say what to raise."""
+    def _failed(
+        self, denial: Denial, key_id: str | None, address: str, action: str, *, is_known: bool = True
+    ) -> KeyRejectedError:
+        """Count a key that was shown in vain, and say what to raise."""
         self._guard.note_failure(key_id, address, self._clock.monotonic())
-        self._note_denial(denial, key_id if is_known else None, address)
-        return KeyRejectedError(denial, key_id)
+        self._note_denial(denial, key_id if is_known else None, address, action)
+        return KeyRejectedError(denial, key_id, is_known=is_known)
 
-    def _note_denial(self, denial: Denial, key_id: str | None, address: str) -> None:
-        self._denials.note(denial, address, key_id, at=self._clock.now(), now=self._clock.monotonic())
+    def _note_denial(self, denial: Denial, key_id: str | None, address: str, action: str) -> None:
+        self._denials.note(denial, address, key_id, at=self._clock.now(), now=self._clock.monotonic(), action=action)
 
     async def _write_denials(self, entries: list[AuditEntry]) -> None:
         if not entries:

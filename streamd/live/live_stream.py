@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -420,6 +421,9 @@ class LiveStream:
         """What an operator is told of it now."""
         video = self.videos[0] if self.videos else None
         interval_ms = self._meter.keyframe_interval_ms
+        totals = self._finished_lines
+        # A line whose publisher is away is finished, and counted among those.
+        running = self._line if self.publisher is not None else None
         return StreamSummary(
             name=self.name,
             key_id=self.admission.key_id,
@@ -434,6 +438,8 @@ class LiveStream:
             keyframe_interval_s=interval_ms / 1000 if interval_ms is not None else None,
             health=self.health,
             viewers=self.viewers,
+            tags_dropped=totals.tags_dropped + (running.tags_dropped if running is not None else 0),
+            timestamps_repaired=(totals.repairs + (running.repairs if running is not None else Counter())).total(),
         )
 
     def when_open(self, then: Callable[[], None]) -> bool:

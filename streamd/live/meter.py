@@ -47,6 +47,10 @@ class StreamSummary:
     """How well it arrives."""
     viewers: Mapping[str, int] = field(default_factory=dict)
     """Viewers by protocol."""
+    tags_dropped: int = 0
+    """Media tags that went no further than the gate, since it began."""
+    timestamps_repaired: int = 0
+    """Since it began."""
 
 
 class LineReading(NamedTuple):

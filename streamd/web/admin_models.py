@@ -352,6 +352,10 @@ class Stream(_Model):
     health: StreamHealth
     viewers: Mapping[str, int]
     """Viewers by protocol: ``hls``, ``flv``, ``mp4``."""
+    tags_dropped: int
+    """Media tags that were not carried, since it began."""
+    timestamps_repaired: int
+    """Since it began."""
 
 
 class StreamList(_Model):

@@ -65,6 +65,14 @@ class StreamSummary(Protocol):
     def viewers(self) -> Mapping[str, int]:
         """Viewers by protocol."""
 
+    @property
+    def tags_dropped(self) -> int:
+        """Media tags that were not carried, since it began."""
+
+    @property
+    def timestamps_repaired(self) -> int:
+        """Since it began."""
+
 
 class LiveStreams(Protocol):
     """What is live, and the way to end it."""

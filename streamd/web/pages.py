@@ -51,26 +51,27 @@ class Pages:
     def __init__(self, public_url: str = "", *, has_posters: bool = True, root: Path = Path(__file__).parent) -> None:
         self._public_url = public_url
         self._has_posters = has_posters
-        self._files = StaticFiles(root, without=(CONSOLE_FOLDER,))
-        self._index = self._files.page("index")
-        self._missing = self._files.page("missing")
+        self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
+        """What the public port serves under ``/static``."""
+        self._index = self.files.page("index")
+        self._missing = self.files.page("missing")
 
     @property
     def has_player(self) -> bool:
         """hls.js is there; without it the watch page plays only where the browser plays HLS itself."""
-        return HLS_MODULE in self._files
+        return HLS_MODULE in self.files
 
     @property
     def static_path(self) -> str:
         """Where the static files are now, without a slash at the end."""
-        return self._files.path
+        return self.files.path
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes of the pages to the public application."""
         app.router.add_get("/", self._get_index)
         app.router.add_get("/watch/{name}", self._get_watch)
         app.router.add_get("/embed/{name}", self._get_embed)
-        self._files.add_to(app)
+        self.files.add_to(app)
 
     async def _get_index(self, request: web.Request) -> web.Response:
         return answer(request, self._index, PAGE_HEADERS, CACHE_REVALIDATE)
@@ -109,13 +110,13 @@ class Pages:
 
         Whether the channel is live, or ever was, is asked by the page: it stays true while the page is open.
         """
-        return self._files.page(
+        return self.files.page(
             template,
             # A small page made for one request: the fast level is within a few bytes of the best.
             level=1,
             name=name,
             hls=f"{self.static_path}/{HLS_MODULE}" if self.has_player else "",
-            player=self._files.fill("player", name=name),
+            player=self.files.fill("player", name=name),
             preload="\n  ".join(f'<link rel="modulepreload" href="{self.static_path}/{module}">' for module in modules),
             **values,
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamd.web.obs import ObsDesk
     from streamd.web.pages import Pages
     from streamd.web.posters import PosterRoutes
+    from streamd.web.studio import Studio
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ def public_app(
     media: MediaRoutes,
     posters: PosterRoutes | None = None,
     pages: Pages,
+    studio: Studio | None = None,
     is_taken_down: Callable[[str], bool],
     obs: ObsDesk,
 ) -> web.Application:
@@ -47,6 +49,7 @@ def public_app(
         media: Routes of media.
         posters: Route of poster pictures, where they are drawn.
         pages: Routes of the viewer's pages.
+        studio: Routes of the broadcaster's page.
         is_taken_down: Says whether a channel's user is suspended.
         obs: What OBS is told to encode.
 
@@ -60,6 +63,8 @@ def public_app(
         posters.add_to(app)
     media.add_to(app)
     pages.add_to(app)
+    if studio is not None:
+        studio.add_to(app)
     api = PublicApi(registry, is_taken_down, has_posters=posters is not None)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, viewer
 from tests.support.publisher import publish
+from tests.support.studio import sign_in, studio
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -57,17 +58,25 @@ async def issue_key(operator: Viewer, user: str) -> str:
 
 
 async def test_a_key_from_its_issue_to_its_end(live_server: LiveServer, browser: Browser) -> None:
-    """Issue in the console, broadcast, watch in a second page, revoke: every page tells the truth."""
-    async with console(live_server, browser) as operator, viewer(browser) as watching:
+    """Issue in the console, broadcast, watch in another page, revoke: all three pages tell the truth."""
+    async with (
+        console(live_server, browser) as operator,
+        viewer(browser) as watching,
+        studio(live_server, browser) as broadcaster,
+    ):
         page = operator.page
         stream_key = await issue_key(operator, "alice")
         live_server.secrets.add(stream_key.rpartition("_")[2])
         assert stream_key not in await page.content(), "the key is shown once"
+        await sign_in(broadcaster, stream_key)
+        await broadcaster.page.wait_for_selector("body[data-live=offline]")
         with publish(live_server.rtmp_url, stream_key):
             await go_to(operator, "live")
             await page.wait_for_selector("[data-stream=alice]", timeout=20_000)
             await watching.open(f"{live_server.http_url}/watch/alice")
             await watching.wait_for_state("playing", 20)
+            await broadcaster.page.wait_for_selector("body[data-live=live]")
+            assert await broadcaster.page.input_value("#watch-link") == watching.page.url
             await page.get_by_role("button", name="Preview of alice").click()
             await page.wait_for_selector(".preview[data-state=playing]", timeout=20_000)
             await page.wait_for_function("document.querySelector('.preview video').currentTime > 1")
@@ -84,6 +93,8 @@ async def test_a_key_from_its_issue_to_its_end(live_server: LiveServer, browser:
             await page.wait_for_selector("[data-stream=alice][data-dark]", timeout=DARK_MS_MAX)
             assert await page.get_attribute("[data-stream=alice] .preview", "data-state") == "ended"
             assert not await page.get_attribute("[data-stream=alice] video", "src")
+            await broadcaster.page.wait_for_selector("body[data-state=signed-out]", timeout=DARK_MS_MAX)
+            assert "revoked" in await broadcaster.page.inner_text("#gone")
             await watching.wait_for_state("ended", 15)
         await go_to(operator, "audit")
         await page.fill("#audit-search", "TESTED")

@@ -2,10 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
 
-from streamd.errors import PublishError, PublishForbiddenError, PublishUndecidedError, StoreUnavailableError
+from streamd.errors import (
+    DemuxError,
+    PublishError,
+    PublishForbiddenError,
+    PublishUndecidedError,
+    StoreUnavailableError,
+)
 from streamd.ingest.protocol import LINGER_S, IngestOptions
 from streamd.keys.admission import Admission
 from tests.support import rtmp_wire
@@ -206,6 +213,73 @@ class TestTheEnd:
         assert not closing.done()
         peer.protocol.connection_lost(None)
         assert await closing == ["alice"]
+
+
+def say_goodbye(room: IngestRoom, peer: Peer) -> None:
+    peer.send(rtmp_wire.command("FCUnpublish", 6, None, GOOD_KEY))
+
+
+def lose_the_connection(room: IngestRoom, peer: Peer) -> None:
+    peer.protocol.connection_lost(ConnectionResetError())
+
+
+def send_nothing_for_long(room: IngestRoom, peer: Peer) -> None:
+    room.clock.advance(16)
+    peer.protocol.check_deadline(room.clock.monotonic())
+
+
+def send_what_is_not_rtmp(room: IngestRoom, peer: Peer) -> None:
+    peer.send(b"\xff" * 64)
+
+
+def have_a_stream_that_breaks(room: IngestRoom, peer: Peer) -> None:
+    stream = room.registry.find("alice")
+    assert stream is not None
+    stream.fail(DemuxError("the picture is no picture"))
+    peer.protocol.connection_lost(None)
+
+
+class TestWhatTheHolderOfTheKeyIsTold:
+    """What became of each attempt stands in the log that the broadcaster's page shows."""
+
+    @pytest.mark.parametrize(
+        ("end", "result"),
+        [
+            (say_goodbye, "goodbye"),
+            (lose_the_connection, "connection_lost"),
+            (send_nothing_for_long, "media_timeout"),
+            (send_what_is_not_rtmp, "protocol_error"),
+            (have_a_stream_that_breaks, "media_error"),
+        ],
+    )
+    async def test_why_a_stream_ended(self, end: Callable[[IngestRoom, Peer], None], result: str) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        (attempt,) = room.keys.attempts.of("good")
+        assert (attempt.result, attempt.address, attempt.ended_at) == ("live", "192.0.2.7", None)
+        end(room, peer)
+        assert (attempt.result, attempt.ended_at) == (result, room.clock.now())
+        assert ("no picture" in attempt.detail) is (result == "media_error")
+
+    async def test_that_it_was_kicked_and_not_that_its_connection_was_lost(self) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        kicking = asyncio.create_task(room.registry.kick("alice"))
+        await settle(lambda: peer.transport.is_closed)
+        peer.protocol.connection_lost(None)
+        await kicking
+        assert [attempt.result for attempt in room.keys.attempts.of("good")] == ["kicked"]
+
+    async def test_that_the_channel_is_live_already(self) -> None:
+        room = IngestRoom()
+        await publishing(room)
+        for _ in range(2):
+            second = room.connect("198.51.100.9")
+            second.log_in()
+            second.ask_to_publish()
+            await settle(lambda: second.transport.is_eof_written)  # noqa: B023  # awaited within the turn
+        attempts = room.keys.attempts.of("good")
+        assert [(attempt.result, attempt.count) for attempt in attempts] == [("live", 1), ("busy", 2)]
 
 
 class TestBadInput:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import json
 import re
 import socket
 import ssl
@@ -66,7 +67,7 @@ def broadcasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServe
 
 @contextlib.contextmanager
 def asked(
-    front: Front, path: str, method: str = "GET", headers: dict[str, str] | None = None
+    front: Front, path: str, method: str = "GET", headers: dict[str, str] | None = None, body: str | None = None
 ) -> Iterator[http.client.HTTPResponse]:
     """A response of a front whose content is still to be read."""
     connection: http.client.HTTPConnection
@@ -77,7 +78,7 @@ def asked(
         assert front.http_port is not None
         connection = http.client.HTTPConnection("127.0.0.1", front.http_port, timeout=TIMEOUT_S)
     try:
-        connection.request(method, path, headers=headers or {})
+        connection.request(method, path, body, headers or {})
         with connection.getresponse() as response:
             yield response
     finally:
@@ -182,6 +183,18 @@ class TestACrowd:
                 assert response.status == 200
                 assert f"seg{msn}.m4s" in response.read().decode()
             assert answers(server) - before == {("playlist", 200): 1}
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+def test_the_broadcasters_page_is_signed_in_through_it(broadcasting: LiveServer, make: MakeFront) -> None:
+    shown = json.dumps({"stream_key": broadcasting.issue_key("alice")})
+    with make(broadcasting) as front:
+        with asked(front, "/studio/session", "POST", {"Content-Type": "application/json"}, shown) as response:
+            assert response.status == 201
+            cookie = str(response.headers["Set-Cookie"]).partition(";")[0]
+        for headers, status in (({"Cookie": cookie}, 200), ({}, 401), ({"Cookie": cookie}, 200)):
+            with asked(front, "/studio/state", headers=headers) as response:
+                assert response.status == status
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)

@@ -45,6 +45,8 @@ class Summary:
     keyframe_interval_s: float | None = None
     health: Health = HEALTHY
     viewers: dict[str, int] = field(default_factory=lambda: {"hls": 3})
+    tags_dropped: int = 0
+    timestamps_repaired: int = 0
 
 
 class Streams:

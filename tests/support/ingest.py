@@ -9,6 +9,7 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.keys.admission import Admission
+from streamd.keys.attempts import AttemptLog
 from streamd.live.live_stream import StreamLimits, StreamOptions
 from streamd.live.registry import LiveRegistry
 from streamd.live.waiters import WaiterBudget
@@ -79,6 +80,7 @@ class FakeKeys:
         self.hold: asyncio.Future[None] | None = None
         self.error: Exception | None = None
         self.dead: set[str] = set()
+        self.attempts = AttemptLog()
 
     async def verify(self, stream_key: str, peer_address: str) -> Admission:
         self.asked.append((stream_key, peer_address))

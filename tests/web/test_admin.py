@@ -48,6 +48,8 @@ class Summary:
     keyframe_interval_s: float | None = 2.0
     health: Health = HEALTH
     viewers: dict[str, int] = field(default_factory=lambda: {"hls": 3})
+    tags_dropped: int = 0
+    timestamps_repaired: int = 0
 
 
 class Streams:
@@ -248,6 +250,8 @@ class TestStreams:
                 ],
             },
             "viewers": {"hls": 3},
+            "tags_dropped": 0,
+            "timestamps_repaired": 0,
         }
 
     async def test_a_field_that_is_unknown_is_not_repeated(self, api: Api) -> None:

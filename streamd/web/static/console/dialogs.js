@@ -101,6 +101,7 @@ export function showKey(key) {
       element("li", {}, "Settings → Output: Output Mode ", element("b", {}, "Advanced"), ", Streaming: Keyframe Interval ", element("b", {}, "2 s"), "."),
       element("li", {}, "Start Streaming."),
     ),
+    element("p", { class: "hint" }, "How it goes, and why OBS does not connect if it does not, the broadcaster sees with this key at ", element("code", {}, `${document.body.dataset.public}/studio`), "."),
     element("div", { class: "buttons" }, seen),
   );
   // Escape would throw the key away; a button has to be meant.

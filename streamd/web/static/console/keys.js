@@ -5,6 +5,7 @@ import { cell, PagedTable, time } from "./list.js";
 
 const STATES = { active: "Active", revoked: "Revoked", expired: "Expired" };
 const TYPING_MS = 300;
+const USER_NAME = /^[a-z0-9][a-z0-9_-]{1,63}$/;
 
 export class KeysView {
   #table;
@@ -18,13 +19,13 @@ export class KeysView {
     this.#acts = acts;
     this.#live = live;
     this.#table = new PagedTable("keys", {
-      load: (after) => client.get("/api/v1/keys", { user: this.#user.value.trim(), state: this.#state.value, newest_first: true, after }),
+      load: (after) => this.#load(client, after),
       items: (page) => page.keys.map((key) => ({ ...key, isLive: this.#live().some((stream) => stream.key_id === key.id) })),
       keyOf: (key) => key.id,
       cellsOf: (key) => this.#cells(key),
       empty: () =>
         this.#user.value || this.#state.value !== "active"
-          ? ["No such key", "No stream key matches what is chosen above."]
+          ? ["No such key", this.#user.value ? "A user is found by the whole name." : "No stream key is in this state."]
           : ["There is no stream key yet", "Whoever broadcasts needs one: issue the first."],
     });
     document.getElementById("issue").addEventListener("click", () => acts.issueKey());
@@ -43,8 +44,14 @@ export class KeysView {
   }
 
   refresh() {
-    // A name that nobody can have finds nothing, and is not an error.
     return this.#table.refresh();
+  }
+
+  async #load(client, after) {
+    const user = this.#user.value.trim().toLowerCase();
+    // What nobody can be called, the first letter of a name among it, is nobody's.
+    if (user && !USER_NAME.test(user)) return { keys: [], next_after: null };
+    return client.get("/api/v1/keys", { user, state: this.#state.value, newest_first: true, after });
   }
 
   #cells(key) {

@@ -1,0 +1,107 @@
+"""The last attempts to publish with each key, for the one who holds it: what became of them, and why.
+
+Encoders say little when they are refused (OBS: "Could not access the specified channel or stream key", whatever the
+reason), so the broadcaster's page says it. Between two broadcasts, refusals for one reason are one attempt with a
+count: an encoder whose key was revoked tries 25 times, and somebody who guesses at a key must not push out of the log
+what its holder wants to read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+# What somebody reads who wonders why it does not work.
+ATTEMPTS_MAX = 10
+# Keys whose attempts are remembered: those that were lately used. About 2 KB each, 8 MB in all.
+KEYS_MAX = 4_096
+# Words of a demuxer may be longer than anybody reads.
+DETAIL_LENGTH_MAX = 300
+
+LIVE = "live"
+"""The result of an attempt that was accepted and is not over."""
+
+
+@dataclass(eq=False, slots=True)
+class Attempt:
+    """One attempt to publish, or several that were refused for one reason."""
+
+    at: datetime
+    """When it began; the last of them, where there are several."""
+    address: str
+    """IP address it came from; the last of them, where there are several."""
+    result: str
+    """``live``, why it was refused (``Denial``, ``PublishError.result``) or why it ended (``EndReason``)."""
+    detail: str = ""
+    """What was wrong with it, where the result is not all there is to say."""
+    count: int = 1
+    ended_at: datetime | None = None
+    """When it ended; None for what was refused, or is live."""
+
+    def end(self, result: str, detail: str, at: datetime) -> None:
+        """Note that it is over.
+
+        Args:
+            result: Why.
+            detail: What was wrong, in words.
+            at: Wall time.
+        """
+        self.result, self.detail, self.ended_at = result, detail[:DETAIL_LENGTH_MAX], at
+
+
+class AttemptLog:
+    """Remembers the attempts of keys that the store has; ids that a guesser made up are not noted."""
+
+    def __init__(self) -> None:
+        # Least lately tried first.
+        self._by_key: dict[str, deque[Attempt]] = {}
+
+    def __len__(self) -> int:
+        """Keys whose attempts are remembered."""
+        return len(self._by_key)
+
+    def refuse(self, key_id: str, result: str, address: str, at: datetime) -> None:
+        """Note a refusal.
+
+        Args:
+            key_id: A key that there is.
+            result: Why.
+            address: IP address it came from.
+            at: Wall time.
+        """
+        attempts = self._attempts_of(key_id)
+        attempt = next((known for known in _refused_lately(attempts) if known.result == result), None)
+        if attempt is None:
+            attempts.append(Attempt(at, address, result))
+            return
+        attempts.remove(attempt)
+        attempts.append(attempt)
+        attempt.at, attempt.address = at, address
+        attempt.count += 1
+
+    def accept(self, key_id: str, address: str, at: datetime) -> Attempt:
+        """Note that a stream has begun, and return the attempt to be ended with it."""
+        attempt = Attempt(at, address, LIVE)
+        self._attempts_of(key_id).append(attempt)
+        return attempt
+
+    def of(self, key_id: str) -> Sequence[Attempt]:
+        """The last attempts with a key, oldest first."""
+        return tuple(self._by_key.get(key_id, ()))
+
+    def _attempts_of(self, key_id: str) -> deque[Attempt]:
+        attempts = self._by_key.pop(key_id, None)
+        if attempts is None:
+            attempts = deque(maxlen=ATTEMPTS_MAX)
+            if len(self._by_key) >= KEYS_MAX:
+                del self._by_key[next(iter(self._by_key))]
+        self._by_key[key_id] = attempts
+        return attempts
+
+
+def _refused_lately(attempts: Sequence[Attempt]) -> Iterator[Attempt]:
+    """The refusals since the last broadcast, newest first."""
+    return itertools.takewhile(lambda attempt: attempt.result != LIVE and attempt.ended_at is None, reversed(attempts))

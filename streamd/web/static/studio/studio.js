@@ -1,0 +1,164 @@
+// The broadcaster's page: exchanges the stream key for a session, and asks once a second how things stand.
+//
+// <body data-state>: loading | signed-out | signed-in; data-live: offline | live | live_with_other_key; data-stale is
+// present while the server does not answer.
+
+import { elapsed } from "../api.js";
+import { copyable, setText } from "../dom.js";
+import { when } from "../format.js";
+import { Findings } from "../health.js";
+import { Attempts } from "./attempts.js";
+import { Figures } from "./figures.js";
+
+const POLL_MS = 1_000;
+// A page in the background is kept signed in, and no more.
+const HIDDEN_POLL_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 8_000;
+
+const body = document.body;
+const element = (id) => document.getElementById(id);
+
+const figures = new Figures();
+const attempts = new Attempts();
+const findings = new Findings();
+element("findings").append(findings.root);
+
+let timer = 0;
+let heardAt = 0;
+// Answers that were asked for before signing in or out are of another session.
+let session = 0;
+
+/** Ask the server: `{status, answer}`, where status is 0 if it does not answer. */
+async function ask(method, path, content) {
+  try {
+    const answer = await fetch(`/studio/${path}`, {
+      method,
+      headers: content ? { "content-type": "application/json" } : {},
+      body: content && JSON.stringify(content),
+      cache: "no-store",
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    });
+    return { status: answer.status, answer: answer.status === 204 ? null : await answer.json() };
+  } catch {
+    return { status: 0, answer: null };
+  }
+}
+
+// -- what is shown ----------------------------------------------------------------------------------
+
+const HEADLINES = {
+  offline: ["offline", "Offline", "You are not live", "Press Start Streaming in OBS; this page follows by itself."],
+  live: ["live", "Live", "You are live", ""],
+  live_with_other_key: ["live", "Live", "Your channel is live", "Another key of yours opened it, not the one you signed in with."],
+};
+
+function show(state) {
+  const [level, badge, headline, detail] = HEADLINES[state.state];
+  body.dataset.live = state.state;
+  element("badge").dataset.level = level;
+  setText(element("badge"), badge);
+  setText(element("channel"), state.channel);
+  setText(element("headline"), headline);
+  const { stream } = state;
+  setText(element("detail"), [stream && `Live for ${elapsed(stream.live_since)}.`, detail].filter(Boolean).join(" "));
+  document.title = `${stream ? "● " : ""}${headline} – streamd`;
+  if (stream) {
+    figures.show(stream);
+    findings.update(stream.health);
+    const isWell = stream.health.status !== "no_data";
+    element("well").hidden = stream.health.findings.length > 0;
+    element("well").classList.toggle("good", isWell);
+    setText(element("well"), isWell ? "Nothing: your stream arrives as it should." : "Your stream is being looked at…");
+  }
+  attempts.show(state.attempts);
+  if (element("share").childElementCount === 0) {
+    const watch = new URL(`/watch/${encodeURIComponent(state.channel)}`, location.href).href;
+    element("share").replaceChildren(copyable("Your channel, to share", watch, { id: "watch-link" }));
+    element("server").replaceChildren(copyable("Server", state.rtmp_url, { id: "rtmp-url" }));
+  }
+}
+
+function showStale(isStale) {
+  body.toggleAttribute("data-stale", isStale);
+  const stale = element("stale");
+  stale.hidden = !isStale;
+  setText(stale, isStale ? `The server does not answer. What you see is from ${when(heardAt)}. Trying again…` : "");
+}
+
+// -- the session ------------------------------------------------------------------------------------
+
+function signedIn(state) {
+  heardAt = Date.now();
+  setText(element("gone"), "");
+  element("gone").hidden = true;
+  body.dataset.state = "signed-in";
+  show(state);
+  showStale(false);
+  schedule();
+}
+
+/** @param why what has happened to the key, if anything */
+function signedOut(why = "") {
+  session += 1;
+  clearTimeout(timer);
+  body.dataset.state = "signed-out";
+  delete body.dataset.live;
+  document.title = "Studio – streamd";
+  // Nothing of the channel stays on the page.
+  element("share").replaceChildren();
+  element("server").replaceChildren();
+  attempts.show([]);
+  setText(element("channel"), "");
+  setText(element("gone"), why);
+  element("gone").hidden = !why;
+  element("key").focus();
+}
+
+function schedule() {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, document.hidden ? HIDDEN_POLL_MS : POLL_MS);
+}
+
+async function refresh() {
+  const asked = session;
+  const { status, answer } = await ask("GET", "state");
+  if (asked !== session) return;
+  if (status === 200) signedIn(answer);
+  else if (status === 403) signedOut(answer.detail);
+  else if (status === 401) signedOut(body.dataset.state === "signed-in" ? "You were signed out. Sign in again." : "");
+  else if (body.dataset.state === "signed-in") {
+    showStale(true);
+    schedule();
+  } else {
+    signedOut();
+    setText(element("sign-in-error"), "The server does not answer.");
+  }
+}
+
+element("sign-in").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const field = element("key");
+  const button = element("sign-in").querySelector("button");
+  button.disabled = true;
+  setText(element("sign-in-error"), "");
+  const { status, answer } = await ask("POST", "session", { stream_key: field.value });
+  button.disabled = false;
+  if (status === 201) {
+    field.value = "";
+    signedIn(answer);
+    element("headline").focus();
+  } else {
+    setText(element("sign-in-error"), answer?.detail ?? "The server does not answer. Try again.");
+    field.select();
+  }
+});
+
+element("sign-out").addEventListener("click", () => {
+  signedOut();
+  ask("POST", "session/end");
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (body.dataset.state === "signed-in" && !document.hidden) refresh();
+});
+refresh();
