@@ -313,8 +313,8 @@ def login() -> bytes:
 
 
 def payload(*, body: str = "", copies: int = 1, tail: str = "", zeros: int = 0) -> bytes:
-    """A body in hex, repeated, and its end."""
-    return bytes.fromhex(body) * copies + bytes.fromhex(tail) + bytes(zeros)
+    """A body in hex, repeated, what fills it up, and its end."""
+    return bytes.fromhex(body) * copies + bytes(zeros) + bytes.fromhex(tail)
 
 
 def message(*, type_id: int, time_ms: int = 0, stream_id: int = 1, **body: Any) -> bytes:
