@@ -20,6 +20,8 @@ FOUND = Path(__file__).parent / "found"
 TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("*.py"))
 # Longer inputs reach nothing that these do not, and make every run slow.
 KEPT_BYTES_MAX = 4096
+# Of all inputs of a target together: short ones first, for they say more in a diff and a second of tests.
+CORPUS_BYTES_MAX = 48 * 1024
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,12 @@ def kept(name: str) -> list[bytes]:
 
 
 def keep(name: str, inputs: Iterable[bytes]) -> None:
-    """Keep these of a target, and no others."""
-    lines = sorted({base64.b64encode(each).decode() for each in inputs if len(each) <= KEPT_BYTES_MAX})
-    (FOLDER / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    """Keep these of a target, as many as there is room for, and no others."""
+    room = CORPUS_BYTES_MAX
+    lines: set[str] = set()
+    for each in sorted(inputs, key=len):
+        room -= len(each)
+        if room < 0 or len(each) > KEPT_BYTES_MAX:
+            break
+        lines.add(base64.b64encode(each).decode())
+    (FOLDER / f"{name}.txt").write_text("".join(f"{line}\n" for line in sorted(lines)))
