@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from streamd.live.live_stream import LiveStream
     from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
-    from streamd.rtmp.events import DropReason, Event
+    from streamd.rtmp.events import Event
 
 log = logging.getLogger(__name__)
 
@@ -289,8 +289,7 @@ class RtmpProtocol(asyncio.Protocol):
 
     def _dispatch(self, events: list[Event]) -> None:
         tags: list[FlvTag] = []
-        dropped: Counter[DropReason] = Counter()
-        passed: Counter[str] = Counter()
+        dropped: list[MessageDropped] = []
         for event in events:
             match event:
                 case FlvTag():
@@ -315,14 +314,17 @@ class RtmpProtocol(asyncio.Protocol):
                     self._leave_stream(EndReason.GOODBYE)
                     self._enter(_Phase.LOGIN)
                 case MessageDropped():
-                    dropped[event.reason] += 1
-                    if event.limit:
-                        passed[event.limit] += 1
-        for reason, count in dropped.items():
-            self._metrics.messages_dropped_total.labels(reason.value).inc(count)
-        for limit, count in passed.items():
-            self._metrics.limit_hits_total.labels(limit).inc(count)
+                    dropped.append(event)
+        if dropped:
+            self._count_dropped(dropped)
         self._receive_tags(tags)
+
+    def _count_dropped(self, dropped: list[MessageDropped]) -> None:
+        # In a flood there are thousands of few kinds.
+        for reason, count in Counter(event.reason for event in dropped).items():
+            self._metrics.messages_dropped_total.labels(reason.value).inc(count)
+        for limit, count in Counter(event.limit for event in dropped if event.limit).items():
+            self._metrics.limit_hits_total.labels(limit).inc(count)
 
     def _receive_tags(self, tags: list[FlvTag]) -> None:
         if tags and self._stream is not None:
