@@ -421,7 +421,7 @@ class LiveStream:
         """What an operator is told of it now."""
         video = self.videos[0] if self.videos else None
         interval_ms = self._meter.keyframe_interval_ms
-        totals = self._finished_lines
+        totals = self._tally
         # A line whose publisher is away is finished, and counted among those.
         running = self._line if self.publisher is not None else None
         return StreamSummary(
