@@ -23,7 +23,6 @@ author = copyright = "the streamd authors"
 version = release = __version__
 extensions = [
     "myst_parser",  # pages in Markdown
-    "sphinx.ext.autodoc",  # the health vocabulary
     "sphinx_click",  # the commands, from click's own definitions
     "sphinxcontrib.openapi",  # the API, from /openapi.json
 ]
