@@ -145,7 +145,8 @@ async def _guard(
     """Answer a fault of ours with a plain 500 and one traceback in the log."""
     try:
         return await handler(request)
-    except web.HTTPException:
+    except (web.HTTPException, ConnectionResetError):
+        # A viewer who leaves in the middle of an answer is no fault; aiohttp lets the connection go.
         raise
     except Exception:
         log.exception("request.failed", extra={"method": request.method, "path": request.path})
