@@ -265,7 +265,7 @@ class Server:
                 options=StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:")),
             ),
             is_taken_down=self.keys.is_suspended,
-            obs=ObsDesk(self.keys, config.obs_options, config.limits.verify_timeout_s),
+            obs=ObsDesk(self.keys, config.obs_options, self.metrics, config.limits.verify_timeout_s),
         )
         self._console = Console(
             clock=self._clock,

@@ -78,7 +78,6 @@ class LiveRegistry:
         self._tell = tell
         self._has_room = has_room
         self._by_name: dict[str, LiveStream] = {}
-        self._health_listeners: list[Callable[[LiveStream], None]] = []
         # Beyond the clock, where media comes in faster than time passes.
         self._numbers_used_until_s = 0
         # Media sequence numbers never go backwards while we run, whatever the wall clock does.
@@ -225,14 +224,6 @@ class LiveRegistry:
         else:
             self.end(stream, reason)
 
-    def subscribe_health(self, listener: Callable[[LiveStream], None]) -> None:
-        """Have ``listener`` called when a stream turns unhealthy, or healthy again; streams begin healthy.
-
-        Args:
-            listener: Finds what is wrong in ``LiveStream.health``. It must not wait.
-        """
-        self._health_listeners.append(listener)
-
     def _tell_health(self, stream: LiveStream) -> None:
         event_type = EventType.STREAM_HEALTHY if stream.health.is_healthy else EventType.STREAM_UNHEALTHY
         findings = [
@@ -240,8 +231,6 @@ class LiveRegistry:
             for finding in stream.health.findings
         ]
         self._say(event_type, stream, {"status": stream.health.status.value, "findings": findings})
-        for listener in self._health_listeners:
-            listener(stream)
 
     def find(self, name: str) -> LiveStream | None:
         """Find a stream that is live, or has ended so lately that its playlist is still served."""

@@ -11,11 +11,13 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
+from streamd.keys.admission import Denial
 from streamd.rtmp.stream_name import find_stream_key
 from streamd.web.obs_config import PostData, go_live_config, refusal
 
 if TYPE_CHECKING:
     from streamd.keys.service import KeyService
+    from streamd.metrics import Metrics
     from streamd.web.obs_config import GoLiveConfig, ObsOptions
 
 log = logging.getLogger(__name__)
@@ -31,12 +33,14 @@ class ObsDesk:
     Args:
         keys: Says whom a stream key belongs to.
         options: The operator's ladder.
+        metrics: Counted into.
         verify_timeout_s: Seconds for the key store's answer.
     """
 
-    def __init__(self, keys: KeyService, options: ObsOptions, verify_timeout_s: float) -> None:
+    def __init__(self, keys: KeyService, options: ObsOptions, metrics: Metrics, verify_timeout_s: float) -> None:
         self._keys = keys
         self._options = options
+        self._metrics = metrics
         self._verify_timeout_s = verify_timeout_s
 
     def add_to(self, app: web.Application) -> None:
@@ -64,9 +68,13 @@ class ObsDesk:
             async with asyncio.timeout(self._verify_timeout_s):
                 admission = await self._keys.verify(stream_key, peer)
         except KeyRejectedError as error:
-            log.info("obs_config.refused", extra={"peer": peer, "reason": error.reason, "key_id": error.key_id})
+            # Of guesses there are thousands a minute, if somebody likes; the audit log counts them.
+            level = logging.DEBUG if error.reason == Denial.RATE_LIMITED else logging.INFO
+            log.log(level, "obs_config.refused", extra={"peer": peer, "reason": error.reason, "key_id": error.key_id})
             return _answer(refusal(html.escape(error.description)))
         except (StoreUnavailableError, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                self._metrics.limit_hits_total.labels("verify_timeout_s").inc()
             log.warning("obs_config.failed", extra={"peer": peer, "reason": str(error) or "no answer in time"})
             raise web.HTTPServiceUnavailable(text=PublishError.description) from error
         log.info("obs_config.sent", extra={"peer": peer, "key_id": admission.key_id})

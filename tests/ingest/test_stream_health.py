@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 CLIP_S = 10
+UNHEALTHY, HEALTHY = EventType.STREAM_UNHEALTHY, EventType.STREAM_HEALTHY
 # For so long the gate waits for tracks that were promised.
 TRACK_WAIT_MS = IntakeLimits().track_wait_ms
 
@@ -33,8 +34,6 @@ class Broadcast:
 
     def __init__(self, tags: Sequence[FlvTag]) -> None:
         self.room = IngestRoom(reconnect_window_s=30.0)
-        self.turns: list[tuple[str, bool | None]] = []
-        self.room.registry.subscribe_health(lambda stream: self.turns.append((stream.name, stream.health.is_healthy)))
         self._tags = tags
         self._sent_ms = 0
         self.peer: Peer
@@ -81,6 +80,10 @@ class Broadcast:
         return stream
 
     @property
+    def turns(self) -> list[EventType]:
+        return [event.type for event in self.room.events if event.type in (UNHEALTHY, HEALTHY)]
+
+    @property
     def codes(self) -> set[HealthCode]:
         return set(self.stream.health.codes)
 
@@ -114,7 +117,7 @@ class TestMeasuring:
         broadcast.stream.receive_metadata({"keyframeInterval": 2})
         await broadcast.pass_seconds(20)
         assert broadcast.codes == SMALL | {HealthCode.KEYFRAME_INTERVAL_LONG}
-        assert broadcast.turns == [("alice", False)]
+        assert broadcast.turns == [UNHEALTHY]
 
     async def test_sound_that_was_promised_and_does_not_come(self) -> None:
         broadcast = Broadcast(h264_only(seconds=CLIP_S, gop=60))
@@ -141,7 +144,7 @@ class TestMeasuring:
         assert well.stream.health.status is HealthStatus.BAD
         await well.pass_seconds(30)
         assert well.codes == SMALL
-        assert well.turns == [("alice", False), ("alice", True)]
+        assert well.turns == [UNHEALTHY, HEALTHY]
         _, unhealthy, healthy = well.room.events
         assert (unhealthy.type, healthy.type) == (EventType.STREAM_UNHEALTHY, EventType.STREAM_HEALTHY)
         assert (unhealthy.data["status"], healthy.data["status"]) == ("bad", "good")

@@ -150,7 +150,7 @@ def media_routes(registry: StandInRegistry, clock: Clock, metrics: Metrics) -> w
     routes = MediaRoutes(
         registry=live_registry, is_taken_down=is_taken_down, clock=clock, metrics=metrics, write_timeout_s=TIMEOUT_S
     )
-    obs = ObsDesk(cast("KeyService", None), ObsOptions(ladder=()), TIMEOUT_S)
+    obs = ObsDesk(cast("KeyService", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
     return public_app(registry=live_registry, media=routes, pages=Pages(), is_taken_down=is_taken_down, obs=obs)
 
 

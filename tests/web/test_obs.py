@@ -11,6 +11,7 @@ from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streamd.errors import StoreUnavailableError
+from streamd.metrics import Metrics
 from streamd.web.obs import ObsDesk
 from streamd.web.obs_config import ObsOptions
 from tests.support.go_live import read_go_live_config
@@ -31,8 +32,9 @@ class Desk:
 
     def __init__(self, options: ObsOptions = OPTIONS, verify_timeout_s: float = 5.0) -> None:
         self.keys = FakeKeys()
+        self.metrics = Metrics()
         app = web.Application()
-        ObsDesk(cast("KeyService", self.keys), options, verify_timeout_s).add_to(app)
+        ObsDesk(cast("KeyService", self.keys), options, self.metrics, verify_timeout_s).add_to(app)
         self.client: TestClient[web.Request, web.Application] = TestClient(TestServer(app))
 
     async def post(self, stream_key: str = GOOD_KEY, **changes: Any) -> ClientResponse:
@@ -83,6 +85,8 @@ class TestWhoMayNot:
         desk.keys.hold = asyncio.get_running_loop().create_future()
         async with desk.client:
             assert (await desk.post()).status == 503
+        limit = {"limit": "verify_timeout_s"}
+        assert desk.metrics.registry.get_sample_value("streamd_limit_hits_total", limit) == 1
 
     async def test_a_server_without_a_ladder_has_nothing_to_tell(self) -> None:
         desk = Desk(ObsOptions(ladder=()))
