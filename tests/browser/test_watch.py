@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
-# With a keyframe every 2 s. The aim for the first frame is 1500 ms, which bench/README.md has; three tests at once on two
-# cores take longer.
+# With a keyframe every 2 s. The aim for the first frame is 1500 ms; three tests at once on two cores take longer.
 FIRST_FRAME_MS_MAX = 5000
 LATENCY_MS_MAX = 3000
 WATCH_S = 30
