@@ -9,6 +9,7 @@ import itertools
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import av
@@ -103,6 +104,9 @@ CAMERAS: dict[str, tuple[Camera, set[str], int]] = {
     "stutter": (Camera(bend=stutter), {"non_monotonic_dts", "audio_gap", "audio_overlap"}, 0),
 }
 
+# Four seconds or more of every camera.
+OPENING_TAGS = 450
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
@@ -119,11 +123,16 @@ def repairs(server: LiveServer) -> dict[str, int]:
 
 
 def broadcast(server: LiveServer, name: str, tags: Iterable[FlvTag]) -> dict[str, int]:
-    """Publish tags at once, say goodbye, and return how often each repair was made of them."""
+    """Publish tags as fast as they are taken, say goodbye, and return how often each repair was made of them."""
     before = repairs(server)
+    path = f"/live/{name}/main.m3u8"
+    rest = iter(tags)
     with TagPublisher(server.rtmp_port, server.issue_key(name)) as publisher:
-        publisher.send(tags)
-    wait_until(lambda: b"#EXT-X-ENDLIST" in server.get(f"/live/{name}/main.m3u8")[2], 60, "the end")
+        # What arrives while the tracks are probed is bounded, and 20 minutes would be more than that.
+        publisher.send(itertools.islice(rest, OPENING_TAGS))
+        wait_until(lambda: server.get(path)[0] == HTTPStatus.OK, 60, "the playlist")
+        publisher.send(rest)
+    wait_until(lambda: b"#EXT-X-ENDLIST" in server.get(path)[2], 60, "the end")
     return {reason: count - before.get(reason, 0) for reason, count in repairs(server).items()}
 
 
