@@ -317,6 +317,8 @@ class RtmpProtocol(asyncio.Protocol):
                     dropped.append(event)
         if dropped:
             self._count_dropped(dropped)
+        if self._threshold is not None:
+            self._threshold.note(tags)
         self._receive_tags(tags)
 
     def _count_dropped(self, dropped: list[MessageDropped]) -> None:

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.ingest.wake_threshold import BETWEEN_MESSAGES_BYTES, WITHIN_MESSAGE_BYTES_MAX, WakeThreshold
+from streamd.flv.tag import FlvTag, TagType
+from streamd.ingest.wake_threshold import (
+    BETWEEN_MESSAGES_BYTES,
+    LARGE_PICTURES_MIN,
+    WITHIN_MESSAGE_BYTES_MAX,
+    WakeThreshold,
+)
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import IngestRoom, Peer, RecordingTransport, settle
 
-if TYPE_CHECKING:
-    from streamd.flv.tag import FlvTag
+PICTURE = FlvTag(TagType.VIDEO, 0, bytes(BETWEEN_MESSAGES_BYTES))
+SMALL_PICTURE = FlvTag(TagType.VIDEO, 0, bytes(BETWEEN_MESSAGES_BYTES - 1))
+SOUND = FlvTag(TagType.AUDIO, 0, bytes(300))
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="SO_RCVLOWAT wakes a poll on Linux alone")
 
@@ -49,6 +55,7 @@ def transport() -> SocketTransport:
 class TestThreshold:
     def test_is_set_only_where_it_changes(self, transport: SocketTransport) -> None:
         threshold = WakeThreshold(transport)
+        threshold.note([PICTURE] * LARGE_PICTURES_MIN)
         threshold.wait_for_anything()
         for missing_bytes in (0, 0, 5_000, 5_000, 10**6, 0):
             threshold.wait_for_media(missing_bytes)
@@ -65,12 +72,26 @@ class TestThreshold:
         self, transport: SocketTransport
     ) -> None:
         threshold = WakeThreshold(transport)
+        threshold.note([PICTURE] * LARGE_PICTURES_MIN)
         threshold.wait_for_media(0)
         threshold.take_rest(1_000)
         threshold.take_rest(2_000)
         assert transport.socket.thresholds == [BETWEEN_MESSAGES_BYTES]
         threshold.take_rest(2_000)
         assert transport.socket.thresholds == [BETWEEN_MESSAGES_BYTES, 1]
+
+    @pytest.mark.parametrize(
+        "tags",
+        [[SOUND] * 1000, [PICTURE] * (LARGE_PICTURES_MIN - 1), [PICTURE] * 1000 + [SMALL_PICTURE, SOUND, PICTURE]],
+        ids=["sound alone", "not known yet", "a small picture"],
+    )
+    def test_pictures_as_small_as_sound_do_not_wait_for_what_comes_next(
+        self, transport: SocketTransport, tags: list[FlvTag]
+    ) -> None:
+        threshold = WakeThreshold(transport)
+        threshold.note(tags)
+        threshold.wait_for_media(0)
+        assert transport.socket.thresholds == []
 
     def test_under_tls_every_byte_wakes(self) -> None:
         transport = SocketTransport(sslcontext=object())
@@ -95,10 +116,14 @@ class TestConnection:
     def message(tag: FlvTag) -> bytes:
         return rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms, message_stream_id=1)
 
-    async def test_every_byte_wakes_until_media_comes_and_after_the_goodbye(self, transport: SocketTransport) -> None:
+    async def test_every_byte_wakes_until_pictures_are_large_and_after_the_goodbye(
+        self, transport: SocketTransport
+    ) -> None:
         peer = await self.publishing(transport)
-        assert transport.socket.thresholds == []
         peer.send(self.message(h264_aac()[0]))
+        assert transport.socket.thresholds == []
+        for _ in range(LARGE_PICTURES_MIN):
+            peer.send(self.message(PICTURE))
         assert transport.socket.thresholds == [BETWEEN_MESSAGES_BYTES]
         peer.send(rtmp_wire.command("deleteStream", 4, None, 1.0))
         assert transport.socket.thresholds == [BETWEEN_MESSAGES_BYTES, 1]
@@ -111,4 +136,4 @@ class TestConnection:
         assert 0 < missing_bytes <= len(whole) - 100
         assert transport.socket.thresholds == [missing_bytes]
         peer.send(whole[100:])
-        assert transport.socket.thresholds == [missing_bytes, BETWEEN_MESSAGES_BYTES]
+        assert transport.socket.thresholds == [missing_bytes, 1]
