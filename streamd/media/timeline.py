@@ -7,8 +7,9 @@ carry them in whole milliseconds, which is fine for video and too coarse for sou
 * Video timestamps pass through, multiplied to the track's timescale.
 * Audio is counted in samples from its first timestamp. The wire is only the reference that the count
   is held against: the two part where sound is missing or doubled, or where the encoder's sample clock
-  and its time stamps disagree. Past ``AUDIO_DRIFT_MS_MAX`` the count steps to the wire, so the error
-  is bounded however long the stream runs.
+  and its time stamps disagree. When they have been apart by more than ``AUDIO_DRIFT_MS_MAX`` for a
+  while, the count steps to the wire, so the error is bounded however long the stream runs. A wire that
+  stutters and recovers meanwhile, with every sample there, costs no sound.
 * A track whose time leaps, forward or back, is moved so that the timeline goes on; the other tracks
   follow to the same offset when they leap too, so that sound and picture keep their distance.
 
@@ -39,6 +40,11 @@ TRACKS_APART_MS_MAX = 1_000
 # How far counted audio may part from the wire. FLV's rounding alone is 1 ms; a frame at 60 fps is
 # 16.7 ms, and sound must stay within one frame of the picture.
 AUDIO_DRIFT_MS_MAX = 15
+# For how many frames in a row it may be that: 0.2 s of AAC, in which a delayed batch of a capture device is through.
+AUDIO_DRIFT_FRAMES = 10
+# Farther apart than this the count steps at once: that is no jitter, and lips would be seen to be late. EBU R 37 allows
+# 40 ms one way and 60 ms the other for as long as it likes.
+AUDIO_STEP_MS_MIN = 100
 # Beyond any reordering: 16 frames, the most that H.264 (A.3.1) allows, at 3.2 fps.
 COMPOSITION_MS_MAX = 5_000
 
@@ -55,7 +61,7 @@ class Repair(enum.Enum):
     AUDIO_GAP = "audio_gap"
     """The wire ran ahead of the counted samples: sound is missing, the count stepped forward."""
     AUDIO_OVERLAP = "audio_overlap"
-    """The wire fell behind the counted samples: sound is doubled, the frame was dropped."""
+    """The wire fell behind the counted samples: sound is doubled, a frame was dropped."""
     COMPOSITION_TIME = "composition_time"
     """A presentation time more than ``COMPOSITION_MS_MAX`` from its decode time: set equal to it."""
 
@@ -165,15 +171,20 @@ class Timeline:
         """Return the decode time of the next audio frame by counting; None to drop the frame."""
         wire_ticks = time_ms * clock.timescale // WIRE_TIMESCALE
         ticks = clock.next_ticks
+        drift_ticks = wire_ticks - ticks
         if not clock.is_counting:
             clock.is_counting = True
             ticks = wire_ticks
-        elif wire_ticks - ticks > clock.drift_ticks_max:
+        elif -clock.drift_ticks_max <= drift_ticks <= clock.drift_ticks_max:
+            clock.drifted_frames = 0
+        elif clock.has_drifted(drift_ticks):
+            if drift_ticks < 0:
+                # One frame for each that is too many, until the two meet.
+                self.repairs[Repair.AUDIO_OVERLAP] += 1
+                return None
             self.repairs[Repair.AUDIO_GAP] += 1
+            clock.drifted_frames = 0
             ticks = wire_ticks
-        elif ticks - wire_ticks > clock.drift_ticks_max:
-            self.repairs[Repair.AUDIO_OVERLAP] += 1
-            return None
         clock.next_ticks = ticks + clock.frame_ticks
         return ticks
 
@@ -183,12 +194,14 @@ class _TrackClock:
 
     __slots__ = (
         "drift_ticks_max",
+        "drifted_frames",
         "frame_ticks",
         "interval_ms",
         "is_counting",
         "last_ms",
         "next_ticks",
         "offset_ms",
+        "step_ticks_min",
         "timescale",
     )
 
@@ -196,6 +209,9 @@ class _TrackClock:
         self.timescale = track.timescale
         self.frame_ticks = track.frame_ticks
         self.drift_ticks_max = AUDIO_DRIFT_MS_MAX * track.timescale // WIRE_TIMESCALE
+        self.step_ticks_min = AUDIO_STEP_MS_MIN * track.timescale // WIRE_TIMESCALE
+        # For how many frames in a row counted audio has been apart from the wire: negative where the wire is behind.
+        self.drifted_frames = 0
         # Added to the wire's milliseconds; meaningless until the first packet.
         self.offset_ms = 0
         # The furthest that the track has come on the timeline, milliseconds.
@@ -215,3 +231,15 @@ class _TrackClock:
             if time_ms - self.last_ms < WIRE_TIMESCALE:
                 self.interval_ms = time_ms - self.last_ms
             self.last_ms = time_ms
+
+    def has_drifted(self, drift_ticks: int) -> bool:
+        """Take note of a frame that is apart from the wire; say whether the count has to step to it.
+
+        Args:
+            drift_ticks: How far the wire is ahead.
+        """
+        if drift_ticks > 0:
+            self.drifted_frames = max(self.drifted_frames, 0) + 1
+        else:
+            self.drifted_frames = min(self.drifted_frames, 0) - 1
+        return abs(self.drifted_frames) > AUDIO_DRIFT_FRAMES or abs(drift_ticks) > self.step_ticks_min

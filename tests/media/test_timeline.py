@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamd.media.packet import MediaPacket, Sample, Track
 from streamd.media.timeline import (
+    AUDIO_DRIFT_FRAMES,
     AUDIO_DRIFT_MS_MAX,
     COMPOSITION_MS_MAX,
     JUMP_MS_MAX,
@@ -109,6 +110,24 @@ class TestAudio:
         samples = place(timeline, late)
         assert {round(step, 3) for step in steps_ms(samples, AUDIO)} == {21.333}
         assert not timeline.repairs
+
+    @pytest.mark.parametrize("stutter_ms", [-60, 60])
+    def test_a_wire_that_stutters_and_recovers_costs_no_sound(self, stutter_ms: int) -> None:
+        timeline = Timeline([AUDIO])
+        packets = list(audio_packets(duration_s=2))
+        late = slice(40, 40 + AUDIO_DRIFT_FRAMES)
+        samples = place(timeline, [*packets[: late.start], *shifted(packets[late], stutter_ms), *packets[late.stop :]])
+        assert {round(step, 3) for step in steps_ms(samples, AUDIO)} == {21.333}
+        assert not timeline.repairs
+
+    @pytest.mark.parametrize(("shift_ms", "repairs"), [(-60, {Repair.AUDIO_OVERLAP: 3}), (60, {Repair.AUDIO_GAP: 1})])
+    def test_a_wire_that_stays_apart_is_followed_after_a_while(self, shift_ms: int, repairs: dict[Repair, int]) -> None:
+        timeline = Timeline([AUDIO])
+        packets = list(audio_packets(duration_s=2))
+        samples = place(timeline, [*packets[:40], *shifted(packets[40:], shift_ms)])
+        assert timeline.repairs == repairs
+        drift_ms = samples[-1].dts_ticks / 48 - START_MS - packets[-1].dts_ms - shift_ms
+        assert abs(drift_ms) <= AUDIO_DRIFT_MS_MAX + 1
 
     def test_missing_sound_leaves_a_gap(self) -> None:
         timeline = Timeline([AUDIO])
