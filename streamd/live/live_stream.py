@@ -142,6 +142,8 @@ class LiveStream:
         """The video tracks that are packaged now; like the others, there are none before the first keyframe."""
         self.audios: tuple[Track, ...] = ()
         """The audio tracks that are packaged now."""
+        self.push_codecs: tuple[str, ...] = ()
+        """RFC 6381 codecs of the endless MP4; none while there is nothing to follow."""
         self._epoch = self.live_since
         self._is_resumed = False
         self._meter = StreamMeter()
@@ -202,6 +204,7 @@ class LiveStream:
             self.mp4.end()
         self.flv.start(FlvWriter(direct.tracks))
         self.mp4.start(Fragmenter(direct.tracks, direct.cmaf_header))
+        self.push_codecs = tuple(track.codec for track in direct.sources)
         presentation = self.presentation
         if presentation is None:
             return

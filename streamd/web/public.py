@@ -102,7 +102,11 @@ class PublicApi:
         return web.json_response(self._describe(stream), headers=_CORS)
 
     def _describe(self, stream: LiveStream) -> dict[str, object]:
-        """What anyone may know of a live stream."""
+        """What anyone may know of a live stream.
+
+        ``variants`` are empty until the first segment is complete, and ``push_codecs`` null where a server that has
+        started again waits for the publisher.
+        """
         variants: list[dict[str, object]] = []
         renditions = stream.presentation.renditions.values() if stream.presentation is not None else ()
         for rendition in renditions:
@@ -123,6 +127,7 @@ class PublicApi:
             "live_since": stream.live_since.isoformat(timespec="milliseconds"),
             "viewers": sum(stream.viewers.values()),
             "variants": variants,
+            "push_codecs": ",".join(stream.push_codecs) or None,
             "playlist": f"/live/{stream.name}/index.m3u8",
             "watch": f"/watch/{stream.name}",
             "poster": f"/live/{stream.name}/poster.jpg" if self._has_posters and has_picture else None,

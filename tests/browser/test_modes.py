@@ -219,6 +219,41 @@ async def test_the_end_is_said_in_the_lowest_mode_and_the_next_broadcast_starts(
         assert watching.errors == []
 
 
+async def test_a_server_that_does_not_know_the_tracks_yet_is_asked_again(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    unknown: list[dict[str, object]] = [{"variants": [], "push_codecs": None}] * 2
+
+    async def forget(route: Route) -> None:
+        answer = await route.fetch()
+        stream = await answer.json() | (unknown.pop() if unknown else {})
+        await route.fulfill(response=answer, json=stream)
+
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await watching.page.route("**/api/v1/streams/demo", forget)
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            assert unknown == []
+            assert not [request for request in watching.requests if request.endswith(".m3u8")]
+            assert watching.errors == []
+
+
+async def test_the_lowest_mode_needs_no_whole_segment(live_server: LiveServer, browser: Browser) -> None:
+    async def forget(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json=await answer.json() | {"variants": []})
+
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await watching.page.route("**/api/v1/streams/demo", forget)
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            assert not [request for request in watching.requests if request.endswith(".m3u8")]
+
+
 async def test_a_broadcaster_who_comes_back_is_waited_for_in_the_lowest_mode(
     live_server: LiveServer, browser: Browser
 ) -> None:

@@ -89,6 +89,7 @@ class TestOneTrackEach:
         with TagPublisher(server.rtmp_port, server.issue_key(name)) as publisher:
             publisher.send(encoded(*tracks, SECONDS))
             assert variants(server.wait_until_playable(name))[0] == (codecs, "main.m3u8")
+            assert json.loads(server.get(f"/api/v1/streams/{name}")[2])["push_codecs"] == codecs
             packets = probe(server.playlist_url(name))
             assert sorted(packets) == found
             assert all(count >= 25 for count in packets.values()), packets

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 import subprocess
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import pytest
@@ -101,6 +102,19 @@ class TestHead:
         assert headers["access-control-allow-origin"] == "*"
         live_server.admin("PATCH", "/api/v1/users/demo", {"state": "suspended"})
         assert live_server.get(path)[0] == 410
+
+    def test_what_is_called_live_can_be_followed_at_once(self, live_server: LiveServer) -> None:
+        def live() -> dict[str, Any] | None:
+            status, _, body = live_server.get("/api/v1/streams/demo")
+            return json.loads(body) if status == 200 else None
+
+        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+            # Before its first segment is complete, which the variants wait for.
+            stream = wait_until(live, TIMEOUT_S, "the stream's being live")
+            assert stream["push_codecs"] == "avc1.42c01e,mp4a.40.2"
+            for extension in FORMATS:
+                with asked(live_server, f"/live/demo.{extension}") as response:
+                    assert response.status == 200
 
 
 class TestPlayback:

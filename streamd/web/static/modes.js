@@ -68,6 +68,11 @@ export class ModeMenu {
     return wanted.find((mode) => available.has(mode) && !this.#avoided.has(mode)) ?? wanted.find((mode) => available.has(mode));
   }
 
+  /** Whether the viewer's mode may yet be there: a server that has started again learns of the tracks with the media. */
+  awaits(stream) {
+    return this.#choice === "lowest" && !stream.push_codecs && stream.variants.length === 0;
+  }
+
   /** Say which mode plays, of which ones. */
   show(mode, available) {
     this.#playing = mode;

@@ -19,9 +19,8 @@ const AT_LIVE_S = 2;
 // What is left of a range of media, when there is only a gap behind it.
 const GAP_S = 0.1;
 
-/** The media type of the endless MP4: it has the tracks of the first variant. */
 function pushType(stream) {
-  return `video/mp4; codecs="${stream.variants?.[0]?.codecs ?? ""}"`;
+  return `video/mp4; codecs="${stream.push_codecs}"`;
 }
 
 /**

@@ -345,6 +345,11 @@ async function run() {
     const stream = await untilLive(finished, hasWatched);
     if (stream.live_since !== liveSinceLast) menu.forgive();
     liveSinceLast = stream.live_since;
+    if (menu.awaits(stream)) {
+      show("connecting", "Waiting for the broadcaster…");
+      await sleep(wait.next());
+      continue;
+    }
     const modes = modesFor(stream);
     const mode = menu.pick(modes);
     if (!mode) {
