@@ -175,11 +175,13 @@ class Intake:
     Attributes:
         metadata: What the publisher's last onMetaData claims; the owner sets it.
         drops: How many tags, or tracks of tags, were dropped, by reason.
+        refusals: Why the tracks that cannot be carried are not, until they have a good sequence header.
     """
 
     def __init__(self, limits: IntakeLimits | None = None) -> None:
         self.metadata = StreamMetadata()
         self.drops: Counter[DropReason] = Counter()
+        self.refusals: dict[_Key, Drop] = {}
         self._limits = limits or IntakeLimits()
         # The last good sequence header of each track, which of them send frames, and which have stopped.
         self._headers: dict[_Key, TrackHeader] = {}
@@ -221,13 +223,14 @@ class Intake:
             return self._drop(DropReason.MALFORMED, str(exc))
         return self._drop(DropReason.SCRIPT)
 
-    def refuse(self, header: TrackHeader) -> None:
+    def refuse(self, header: TrackHeader, why: str) -> Drop:
         """Do without a track whose header the demuxer does not take, until it has another; the demuxer did not open."""
         key = (header.kind, header.track_id)
         self._refused[key] = header
         self._close()
         self._set_header(key, None)
         self._start_waiting()
+        return self._refuse(key, DropReason.BAD_CODEC_CONFIG, why)
 
     def _is_plain_frame(self, tag: FlvTag) -> bool:
         """Say whether a tag is a frame of a track that is open, by its first bytes: nearly every one is.
@@ -275,7 +278,8 @@ class Intake:
                 return self._drop(DropReason.METADATA)
             case _:
                 # MPEG2TSSequenceStart: AV1's descriptor for a transport stream, not a configuration record.
-                return self._drop(DropReason.UNSUPPORTED_CODEC, f"{packet.codec} in MPEG-2 TS form")
+                key = (TagType.VIDEO, packet.track_id)
+                return self._refuse(key, DropReason.UNSUPPORTED_CODEC, f"{packet.codec} in MPEG-2 TS form")
 
     def _receive_audio(self, tag: FlvTag) -> Action:
         packets = parse_audio(tag.payload)
@@ -312,14 +316,15 @@ class Intake:
             record = canonical_record(codec, record)
             known = self._headers.get(key)
             if known is not None and known.codec == codec and known.record == record:
+                self.refusals.pop(key, None)
                 return self._drop(DropReason.REPEATED_HEADER)
             if known is None and self._is_full(kind):
-                return self._drop(DropReason.EXTRA_TRACK, f"track {packet.track_id}")
+                return self._refuse(key, DropReason.EXTRA_TRACK, f"track {packet.track_id}")
             header = TrackHeader(kind, codec, record, parse_config(codec, record), packet.track_id)
         except UnsupportedCodecError as exc:
-            action = self._drop(DropReason.UNSUPPORTED_CODEC, exc.codec)
+            action = self._refuse(key, DropReason.UNSUPPORTED_CODEC, exc.codec)
         except CodecConfigError as exc:
-            action = self._drop(DropReason.BAD_CODEC_CONFIG, str(exc))
+            action = self._refuse(key, DropReason.BAD_CODEC_CONFIG, str(exc))
         # Whatever the new one is worth, what follows it is not in the form that the old one described.
         self._set_header(key, header)
         return action
@@ -330,7 +335,7 @@ class Intake:
             return self._drop(DropReason.EMPTY)
         codec = packet.codec
         if codec not in _CODECS[key[0]]:
-            return self._drop(DropReason.UNSUPPORTED_CODEC, codec)
+            return self._refuse(key, DropReason.UNSUPPORTED_CODEC, codec)
         header = self._headers.get(key)
         if codec in CODECS_WITHOUT_HEADER:
             return self._read_frame_header(key, codec, tag.payload[packet.start : packet.end], header)
@@ -343,16 +348,17 @@ class Intake:
         try:
             config = parse_config(codec, frame)
         except UnsupportedCodecError as exc:
-            return self._drop(DropReason.UNSUPPORTED_CODEC, exc.codec)
+            return self._refuse(key, DropReason.UNSUPPORTED_CODEC, exc.codec)
         except CodecConfigError as exc:
-            return self._drop(DropReason.BAD_CODEC_CONFIG, str(exc))
+            return self._refuse(key, DropReason.BAD_CODEC_CONFIG, str(exc))
         if known is None and self._is_full(key[0]):
-            return self._drop(DropReason.EXTRA_TRACK, f"track {key[1]}")
+            return self._refuse(key, DropReason.EXTRA_TRACK, f"track {key[1]}")
         if known is None or known.codec != codec or known.config != config:
             refused = self._refused.get(key)
             if refused is not None and (refused.codec, refused.config) == (codec, config):
-                return self._drop(DropReason.BAD_CODEC_CONFIG, codec)
+                return self._refuse(key, DropReason.BAD_CODEC_CONFIG, codec)
             self._set_header(key, TrackHeader(key[0], codec, frame, config, key[1]))
+        self.refusals.pop(key, None)
         return None
 
     def _is_full(self, kind: TagType) -> bool:
@@ -368,6 +374,7 @@ class Intake:
         self._forget_held(key)
         if header is not None:
             self._headers[key] = header
+            self.refusals.pop(key, None)
         if self._opened:
             self._compare_tracks()
 
@@ -536,6 +543,11 @@ class Intake:
     def _hold_only(self, kept: list[tuple[_Key, FlvTag]]) -> None:
         self._held = deque(kept)
         self._held_bytes = sum(len(tag.payload) for _, tag in kept)
+
+    def _refuse(self, key: _Key, reason: DropReason, detail: str) -> Drop:
+        """Drop what cannot be carried of a track, and keep in mind why."""
+        drop = self.refusals[key] = self._drop(reason, detail)
+        return drop
 
     def _drop(self, reason: DropReason, detail: str = "") -> Drop:
         self.drops[reason] += 1

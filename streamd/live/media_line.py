@@ -145,8 +145,9 @@ class MediaLine:
         self._is_finished = False
         # Milliseconds of media on the timelines that are finished.
         self._finished_media_ms = 0
-        self.refusals: list[str] = []
-        """What the publisher sends and viewers do not get, in words; at most ``REFUSALS_MAX``, each once."""
+        # Tracks of the demuxer that no rendition has room for, and what of all refusals has been told.
+        self._left_out: list[Drop] = []
+        self._told: set[Drop] = set()
         self.repairs: Counter[str] = Counter()
         """Timestamp repairs up to the last ``read``, by reason."""
         self.irregularities: Counter[str] = Counter()
@@ -181,8 +182,8 @@ class MediaLine:
                     self._hold(unread)
                     self._open(opening)
                     return
-                case Drop(reason, detail):
-                    self._note_drop(reason, detail)
+                case Drop() as drop:
+                    self._note_drop(drop)
                 case Hold():
                     pass
         self._demux(batch)
@@ -200,6 +201,13 @@ class MediaLine:
     def tags_dropped(self) -> int:
         """Tags, or tracks of tags, that went no further than the gate."""
         return self._intake.drops.total()
+
+    @property
+    def refusals(self) -> list[str]:
+        """What the publisher sends now and viewers do not get, in words; at most ``REFUSALS_MAX``, each once."""
+        drops = (*self._intake.refusals.values(), *self._left_out)
+        words = dict.fromkeys(f"{drop.reason.value.replace('_', ' ')} ({drop.detail})" for drop in drops)
+        return list(words)[:REFUSALS_MAX]
 
     @property
     def metadata(self) -> StreamMetadata:
@@ -264,8 +272,7 @@ class MediaLine:
         except TrackRefusedError as exc:
             # The others play on without it.
             self._opening = None
-            self._note_drop(DropReason.BAD_CODEC_CONFIG, str(exc))
-            self._intake.refuse(opening.tracks[exc.index])
+            self._note_drop(self._intake.refuse(opening.tracks[exc.index], str(exc)))
             self._receive_held()
         except Exception as exc:  # noqa: BLE001  # the top of a task; the sink logs it once and ends the stream
             self._opening = None
@@ -294,9 +301,13 @@ class MediaLine:
         self._finish_timeline()
         tracks, variants, direct = opened
         carried = {track.track_id for variant in variants for track in variant.sources}
-        for track in tracks:
-            if track.track_id not in carried:
-                self._note_drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own")
+        self._left_out = [
+            Drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own")
+            for track in tracks
+            if track.track_id not in carried
+        ]
+        for drop in self._left_out:
+            self._note_drop(drop)
         # None where every track goes to viewers frame by frame under its own number, as is the rule.
         self._direct_ids = None
         if direct.sources != tracks:
@@ -322,17 +333,14 @@ class MediaLine:
         self._breaks_met = timeline.breaks
         return ladder
 
-    def _note_drop(self, reason: DropReason, detail: str) -> None:
-        self._metrics.tags_dropped_total.labels(reason.value).inc()
-        if reason is DropReason.EXTRA_TRACK:
+    def _note_drop(self, drop: Drop) -> None:
+        self._metrics.tags_dropped_total.labels(drop.reason.value).inc()
+        if drop.reason is DropReason.EXTRA_TRACK:
             self._metrics.limit_hits_total.labels("tracks_max").inc()
-        if reason not in _TELLING_DROPS or len(self.refusals) == REFUSALS_MAX:
-            return
         # Once for each: a broadcaster's wrong setting repeats itself with every frame.
-        refusal = f"{reason.value.replace('_', ' ')} ({detail})"
-        if refusal not in self.refusals:
-            self.refusals.append(refusal)
-            self._sink.warn(reason.value, detail)
+        if drop.reason in _TELLING_DROPS and drop not in self._told and len(self._told) < REFUSALS_MAX:
+            self._told.add(drop)
+            self._sink.warn(drop.reason.value, drop.detail)
 
     # -- the way of one frame -----------------------------------------------------------------
 

@@ -598,14 +598,14 @@ class TestRefusedTrack:
 
     def test_others_play_on_without_it(self) -> None:
         intake = opened([avc_header(), aac_header(), sound(0), key(0)])
-        intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)))
+        intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)), "unfit")
         actions = receive(intake, [sound(20), key(40)])
         assert actions[0] == Drop(DropReason.NO_HEADER, "mp4a")
         assert kinds(opening(actions)) == [TagType.VIDEO]
 
     def test_its_header_is_not_tried_again_but_another_one_is(self) -> None:
         intake = opened([avc_header(), aac_header(), sound(0), key(0)])
-        intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)))
+        intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)), "unfit")
         receive(intake, [aac_header(), key(40)])
         assert intake.receive(sound(60)) == Drop(DropReason.NO_HEADER, "mp4a")
         actions = receive(intake, [aac_header(OTHER_ASC), sound(80), inter(80), inter(90), key(100)])
@@ -613,6 +613,57 @@ class TestRefusedTrack:
 
     def test_frames_of_a_codec_without_header_are_dropped(self) -> None:
         intake = opened([avc_header(), mp3(0), key(0)])
-        intake.refuse(TrackHeader(TagType.AUDIO, ".mp3", MP3_FRAME, parse_config(".mp3", MP3_FRAME)))
+        intake.refuse(TrackHeader(TagType.AUDIO, ".mp3", MP3_FRAME, parse_config(".mp3", MP3_FRAME)), "unfit")
         assert intake.receive(mp3(24)) == Drop(DropReason.BAD_CODEC_CONFIG, ".mp3")
         assert isinstance(intake.receive(mp3(48, b"\xff\xfb\x90\x64y")), Hold)
+
+
+class TestRefusals:
+    """What is told of tracks that are not carried, for as long as they are not."""
+
+    SOUND, PICTURE = (TagType.AUDIO, 0), (TagType.VIDEO, 0)
+
+    def test_nothing_is_refused_of_a_stream_that_is_well(self) -> None:
+        assert opened().refusals == {}
+
+    @pytest.mark.parametrize("record", [ASC, OTHER_ASC])
+    def test_a_broken_header_is_mended_by_a_good_one(self, record: bytes) -> None:
+        intake = opened()
+        action = intake.receive(aac_header(b"\x11"))
+        assert intake.refusals == {self.SOUND: action}
+        receive(intake, [sound(20), inter(20)])
+        assert intake.refusals == {self.SOUND: action}
+        intake.receive(aac_header(record))
+        assert intake.refusals == {}
+
+    def test_a_codec_that_is_not_carried_gives_way_to_one_that_is(self) -> None:
+        intake = opened()
+        action = intake.receive(FlvTag(TagType.VIDEO, 0, b"\x91vp08\x00\x00\x00"))
+        assert intake.refusals == {self.PICTURE: action}
+        # The header that it had all the time.
+        intake.receive(avc_header())
+        assert intake.refusals == {}
+
+    def test_each_track_is_told_of(self) -> None:
+        intake = opened()
+        for track in (b"\x05", b"\x06"):
+            intake.receive(FlvTag(TagType.AUDIO, 0, b"\x95\x01.wav" + track + b"x"))
+        assert intake.refusals == {
+            (TagType.AUDIO, track): Drop(DropReason.UNSUPPORTED_CODEC, ".wav") for track in (5, 6)
+        }
+
+    def test_a_broken_frame_that_is_its_own_header_is_mended_by_the_next(self) -> None:
+        intake = opened([avc_header(), mp3(0), key(0)])
+        action = intake.receive(mp3(24, b"\xff\xf8\x00\x00"))
+        assert intake.refusals == {self.SOUND: action}
+        intake.receive(mp3(48))
+        assert intake.refusals == {}
+
+    def test_what_the_demuxer_does_not_take_is_refused_until_there_is_another_header(self) -> None:
+        intake = opened()
+        drop = intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)), "unfit")
+        assert drop == Drop(DropReason.BAD_CODEC_CONFIG, "unfit")
+        intake.receive(aac_header())
+        assert intake.refusals == {self.SOUND: drop}
+        intake.receive(aac_header(OTHER_ASC))
+        assert intake.refusals == {}

@@ -136,6 +136,21 @@ class TestMeasuring:
         assert well.codes == {HealthCode.TRACK_REFUSED}
         assert "vp08" in well.stream.health.findings[0].message
 
+    async def test_a_track_that_is_mended_is_refused_no_more(self, well: Broadcast) -> None:
+        await well.begin()
+        await well.pass_seconds(5)
+        header = next(tag for tag in h264_aac(seconds=1) if tag.tag_type == 8 and is_sequence_header(tag))
+        well.peer.send(rtmp_wire.message(8, b"\xaf\x00\x11", time_ms=5000))
+        await well.pass_seconds(2)
+        await eventually(lambda: not well.stream.audios)
+        await well.pass_seconds(1)
+        assert HealthCode.TRACK_REFUSED in well.codes
+        well.peer.send(rtmp_wire.message(8, header.payload, time_ms=8000))
+        await well.pass_seconds(3)
+        await eventually(lambda: well.stream.audios)
+        await well.pass_seconds(20)
+        assert well.codes == SMALL
+
     async def test_media_that_comes_too_slowly_and_then_in_time_again(self, well: Broadcast) -> None:
         await well.begin()
         await well.pass_seconds(20)

@@ -73,7 +73,7 @@ def demux(tags: Sequence[FlvTag], *, batch: int) -> list[MediaPacket]:
                         probe.write_cmaf_header(probe.tracks)
                     demuxer = FlvDemuxer(opening.tracks)
                 except TrackRefusedError as exc:
-                    intake.refuse(opening.tracks[exc.index])
+                    intake.refuse(opening.tracks[exc.index], str(exc))
                 except DemuxError:
                     return packets
             case Drop(_, detail):

@@ -44,7 +44,7 @@ def run(data: bytes) -> None:
                 assert 0 < len(tracks) == len(headers) <= 2 * LIMITS.tracks_max
                 # What a demuxer does that finds a track unfit, now and then.
                 if tag.timestamp_ms % 7 == 0:
-                    intake.refuse(tracks[-1])
+                    intake.refuse(tracks[-1], "unfit")
                     is_open = False
             case Drop(_, detail):
                 assert detail.isprintable()
