@@ -493,7 +493,7 @@ class LiveStream:
             meter=self._meter,
             intake_limits=self._options.limits.intake,
             timing=timing,
-            split_audio=presentation.has_split_audio if presentation is not None else None,
+            split_audio=presentation.split_audio if presentation is not None else None,
         )
 
     def _finish_line(self) -> None:

@@ -23,7 +23,7 @@ from streamd.media.demux import FlvDemuxer
 from streamd.media.packet import TrackKind
 from streamd.media.probe import Probe
 from streamd.media.timeline import START_MS, Timeline
-from streamd.packager.ladder import Ladder, Variant, has_split_audio, plan_variants
+from streamd.packager.ladder import Ladder, Variant, decide_split_audio, plan_variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -104,7 +104,7 @@ class MediaLine:
         meter: Counted into.
         intake_limits: Limits of the gate.
         timing: The timing of a playlist that this line continues, or None where it starts one.
-        split_audio: Whether that playlist's audio is apart from its video, or None likewise.
+        split_audio: Whether that playlist's audio is apart from its video, or None where that is open.
     """
 
     def __init__(
@@ -285,7 +285,7 @@ class MediaLine:
     def _probe_in_thread(self, opening: Open) -> _Opened:
         with Probe(opening) as probe:
             if self._split_audio is None:
-                self._split_audio = has_split_audio(probe.tracks)
+                self._split_audio = decide_split_audio(probe.tracks, is_continuing=self._is_continuing)
             planned = plan_variants(probe.tracks, split_audio=self._split_audio)
             headers = {variant.sources: probe.write_cmaf_header(variant.sources) for variant in planned}
             # Frame by frame go the tracks that players without multitrack play (Enhanced RTMP v2, "Multitrack").

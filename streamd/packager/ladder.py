@@ -53,20 +53,33 @@ def decodes_everywhere(codec: str) -> bool:
     return codec.startswith(_BROWSER_AUDIO)
 
 
-def has_split_audio(tracks: Sequence[Track]) -> bool:
-    """Say whether audio and video are to be apart; decided once in a stream, since its playlists depend on it."""
+def decide_split_audio(tracks: Sequence[Track], *, is_continuing: bool = False) -> bool | None:
+    """Say whether audio and video are to be apart; decided once in a stream, since its playlists depend on it.
+
+    Args:
+        tracks: Of the demuxer.
+        is_continuing: Viewers play a part of these tracks already, and have read what there is to choose from. Sound
+            that they decode joins what they play then, and they hear it.
+
+    Returns:
+        Whether they are, or None while it makes no difference: there are only pictures, or there is only one sound.
+    """
     audio = [track for track in tracks if track.kind is TrackKind.AUDIO]
     has_video = len(audio) < len(tracks)
-    return len(audio) > 1 or (has_video and not all(decodes_everywhere(track.codec) for track in audio))
+    if not audio or (not has_video and len(audio) == 1):
+        return None
+    if is_continuing:
+        return has_video and not decodes_everywhere(audio[0].codec)
+    return len(audio) > 1 or not all(decodes_everywhere(track.codec) for track in audio)
 
 
-def plan_variants(tracks: Sequence[Track], *, split_audio: bool) -> tuple[Variant, ...]:
+def plan_variants(tracks: Sequence[Track], *, split_audio: bool | None) -> tuple[Variant, ...]:
     """Group tracks into variants and audio renditions.
 
     Args:
         tracks: Of the demuxer, video first, each kind in order of preference.
-        split_audio: What ``has_split_audio`` said when the stream began. If it did not, audio beyond the first track,
-            or beside a picture audio that browsers do not decode, is in no variant.
+        split_audio: What ``decide_split_audio`` said. If they are not apart, audio beyond the first track, or beside a
+            picture audio that browsers do not decode, is in no variant.
 
     Returns:
         Variants, then audio renditions.

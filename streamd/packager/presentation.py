@@ -43,9 +43,12 @@ class Presentation:
         return self._variants[0].timing.target_duration_s
 
     @property
-    def has_split_audio(self) -> bool:
-        """Whether there are audio renditions beside the variants."""
-        return bool(self._audio)
+    def split_audio(self) -> bool | None:
+        """Whether audio and video are apart; None where there has been only one of them (``decide_split_audio``)."""
+        if self._audio:
+            return True
+        kinds = {track.kind for each in self._variants for track in each.tracks}
+        return None if len(kinds) == 1 else False
 
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The names of the variants, and of the audio renditions."""

@@ -226,6 +226,20 @@ class TestTracksThatComeAndGo:
         ((codecs, _),) = variants(text)
         assert ("avc1" in codecs, "mp4a" in codecs) == ("vide" in tracks[-1], "soun" in tracks[-1])
 
+    @pytest.mark.parametrize("late", [AC3, EAC3, MP3], ids=lambda track: track.encoder)
+    def test_sound_that_browsers_do_not_decode_may_come_late(self, server: LiveServer, late: AudioTrack) -> None:
+        name = f"late-{late.encoder}"
+        with TagPublisher(server.rtmp_port, server.issue_key(name)) as publisher:
+            tags = encoded((H264,), (late,), MEDIA_S)
+            publisher.send(tag for tag in tags if not (is_audio(tag) and tag.timestamp_ms < LATE_MS))
+            server.wait_until_playable(name)
+            wait_until(lambda: len(variants(server.wait_until_playable(name))) == 2, 5, "the sound")
+            assert len(probe(server.playlist_url(name))) == 2
+        for rendition, seconds in (("main", MEDIA_S), ("audio0", MEDIA_S - LATE_MS // 1000 - 1)):
+            followed = playback.follow(server.playlist_url(name, rendition), seconds, 20)
+            assert followed.gaps == []
+        assert not [record for record in server.log_events("stream.dropping") if record["stream"] == name]
+
 
 def playlist(server: LiveServer, name: str) -> str:
     return server.get(f"/live/{name}/main.m3u8")[2].decode()

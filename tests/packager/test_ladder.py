@@ -6,7 +6,7 @@ import pytest
 
 from streamd.media.packet import VIDEO_TIMESCALE, Sample, Track, TrackKind
 from streamd.packager.chunk import CmafChunk, PlaylistTiming
-from streamd.packager.ladder import Ladder, Variant, has_split_audio, plan_variants
+from streamd.packager.ladder import Ladder, Variant, decide_split_audio, plan_variants
 from streamd.packager.segmenter import SegmenterOptions
 
 FRAME_TICKS = VIDEO_TIMESCALE // 30
@@ -27,7 +27,7 @@ def named(variants: tuple[Variant, ...]) -> dict[str, tuple[int, ...]]:
 
 
 def plan(*tracks: Track) -> tuple[Variant, ...]:
-    return plan_variants(tracks, split_audio=has_split_audio(tracks))
+    return plan_variants(tracks, split_audio=decide_split_audio(tracks))
 
 
 class TestPlan:
@@ -66,6 +66,22 @@ class TestPlan:
 
     def test_audio_that_browsers_do_not_decode_joins_no_muxed_stream(self) -> None:
         assert named(plan_variants((video(1), audio(2, "ac-3")), split_audio=False)) == {"main": (1,)}
+
+    @pytest.mark.parametrize(
+        ("tracks", "is_split"),
+        [
+            ((video(1),), None),
+            ((audio(1, "ac-3"),), None),
+            ((video(1), audio(2)), False),
+            ((video(1), audio(2), audio(3)), False),
+            ((video(1), audio(2, "ac-3")), True),
+            ((audio(1), audio(2)), False),
+        ],
+    )
+    def test_what_joins_a_stream_is_heard_where_it_can_be(
+        self, tracks: tuple[Track, ...], is_split: bool | None
+    ) -> None:
+        assert decide_split_audio(tracks, is_continuing=True) is is_split
 
     def test_audio_that_is_left_alone_stays_apart(self) -> None:
         planned = plan_variants((video(1), audio(2)), split_audio=True)
