@@ -274,13 +274,6 @@ class Server:
             revision=lambda: self.keys.revision,
             public_origin=self._public_origin,
         )
-        self._console = Console(
-            clock=self._clock,
-            streams=self.registry,
-            history=self._history,
-            revision=lambda: self.keys.revision,
-            public_origin=self._public_origin,
-        )
         admin = admin_app(
             keys=self.keys,
             streams=self.registry,

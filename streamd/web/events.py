@@ -124,8 +124,8 @@ class EventHub:
             self.tick()
             listener.post("streams", self._described)
             listener.post("records", b"%d" % self._revised)
-            await response.prepare(request)
             with contextlib.suppress(TimeoutError, ConnectionError):
+                await response.prepare(request)
                 while True:
                     news = await listener.next()
                     if self._is_closed or not is_welcome():

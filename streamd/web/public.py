@@ -150,9 +150,12 @@ async def _guard(
     """Answer a fault of ours with a plain 500 and one traceback in the log."""
     try:
         return await handler(request)
-    except (web.HTTPException, ConnectionResetError):
-        # A viewer who leaves in the middle of an answer is no fault; aiohttp lets the connection go.
+    except web.HTTPException:
         raise
+    except ConnectionResetError:
+        # A viewer who has left is no fault, and aiohttp would log one with a traceback. It finds by itself that there
+        # is nobody to send this to, and lets the connection go.
+        return web.Response()
     except Exception:
         log.exception("request.failed", extra={"method": request.method, "path": request.path})
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server has made a mistake; it has been logged.")
