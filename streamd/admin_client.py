@@ -8,6 +8,7 @@ can be closed; servers that share it look every few seconds for what was changed
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -81,6 +82,9 @@ class KeyDesk(Protocol):
     async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
         """Suspend or restore a user."""
 
+    async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
+        """Change what a user may send: fields of ``UserLimits``, None for the server's; the others stay."""
+
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
 
@@ -135,6 +139,10 @@ class LocalKeys:
         """Suspend or restore a user."""
         change = self._service.suspend if state is UserState.SUSPENDED else self._service.restore
         return User.model_validate(await change(name, reason=reason, by=ACTOR))
+
+    async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
+        """Change what a user may send."""
+        return User.model_validate(await self._service.limit(name, change, reason=reason, by=ACTOR))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -212,6 +220,11 @@ class AdminClient:
     async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
         """Suspend or restore a user."""
         body = {"state": state.value, "reason": reason}
+        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
+        """Change what a user may send."""
+        body = {"limits": dict(change), "reason": reason}
         return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:

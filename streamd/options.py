@@ -88,7 +88,7 @@ def stream_options(config: Config) -> StreamOptions:
             window_segments=hls.window_segments, low_latency=hls.low_latency, held_bytes_max=limits.window_bytes_max
         ),
         limits=StreamLimits(
-            bitrate_bps_max=limits.bitrate_kbps_max * 1000,
+            bitrate_kbps_max=limits.bitrate_kbps_max,
             picture_pixels_max=limits.picture_pixels_max,
             gop=GopLimits(payload_bytes_max=limits.gop_bytes_max),
             intake=IntakeLimits(tracks_max=limits.tracks_max),

@@ -14,7 +14,7 @@ from streamd.keys.records import UserState
 
 @click.group("users")
 def users_group() -> None:
-    """List, suspend and restore users.
+    """List, suspend, restore and limit users.
 
     Asks the server that runs on the data directory; where none runs, works on the key database.
     """
@@ -32,9 +32,17 @@ def list_users(state: str | None, as_json: bool, config_file: Path | None, data_
         print_json(found)
         return
     print_table(
-        ("name", "state", "created", "suspended", "reason"),
+        ("name", "state", "created", "kb/s", "pixels", "suspended", "reason"),
         [
-            (user.name, user.state, format_time(user.created_at), format_time(user.suspended_at), user.suspend_reason)
+            (
+                user.name,
+                user.state,
+                format_time(user.created_at),
+                str(user.limits.bitrate_kbps_max or ""),
+                str(user.limits.picture_pixels_max or ""),
+                format_time(user.suspended_at),
+                user.suspend_reason,
+            )
             for user in found
         ],
         nothing="There are no such users. A key makes one: streamd keys issue USER",
@@ -74,3 +82,49 @@ def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None
         print_json(user)
         return
     click.echo(f"User {name} may broadcast.")
+
+
+@users_group.command("limit")
+@click.argument("name", type=User())
+@click.option(
+    "--bitrate-kbps-max",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Kilobits a second, audio and video; 0: as everybody.",
+)
+@click.option(
+    "--picture-pixels-max",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Width times height of a picture, as encoders pad it (1080p: 2088960); 0: as everybody.",
+)
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def limit_user(
+    name: str,
+    bitrate_kbps_max: int | None,
+    picture_pixels_max: int | None,
+    reason: str,
+    as_json: bool,
+    config_file: Path | None,
+    data_dir: Path | None,
+) -> None:
+    """Say what the user NAME may send, where it is not what [limits] of the configuration allows everybody.
+
+    What is not given stays. A stream that sends more ends and says why, also one that runs already; larger pictures
+    are noticed when an encoder starts.
+    """
+    given = {"bitrate_kbps_max": bitrate_kbps_max, "picture_pixels_max": picture_pixels_max}
+    change = {key: value or None for key, value in given.items() if value is not None}
+    if not change:
+        raise click.UsageError("say --bitrate-kbps-max, --picture-pixels-max, or both")
+    user = on_keys(load(config_file, data_dir), lambda desk: desk.limit_user(name, change, reason=reason))
+    if as_json:
+        print_json(user)
+        return
+    bitrate, pixels = user.limits.bitrate_kbps_max, user.limits.picture_pixels_max
+    click.echo(
+        f"User {name} may send {f'{bitrate} kb/s' if bitrate else 'as many kb/s as everybody'} and pictures of "
+        f"{f'{pixels} pixels' if pixels else 'any size that everybody may'}."
+    )

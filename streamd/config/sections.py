@@ -260,10 +260,10 @@ class LimitsConfig(Section):
     """Bytes of one text in a command or in metadata: all that a short string can have. XMP has 10 kB."""
     bitrate_kbps_max: Annotated[int, Field(ge=100)] = 100_000
     """Kilobits a second that a publisher may send for some seconds, audio and video; past it, its stream ends and says
-    why. Twice what the best platforms take."""
+    why. Twice what the best platforms take. A user may have another: `streamd users limit`."""
     picture_pixels_max: Annotated[int, Field(ge=16_384, le=35_651_584)] = 35_651_584
     """Width times height of a publisher's pictures; with larger ones its stream ends and says why. The default is 8K,
-    the largest that H.264 and HEVC have a level for; 2088960 is 1080p as encoders pad it."""
+    the largest that H.264 and HEVC have a level for; 2088960 is 1080p as encoders pad it. A user may have another."""
     tracks_max: Annotated[int, Field(ge=1, le=32)] = 8
     """Video tracks, and audio tracks, of one publisher; further ones are dropped. OBS sends up to five and six."""
     window_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024)] = 256 * 1024 * 1024

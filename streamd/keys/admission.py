@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from streamd.keys.records import SERVER_LIMITS, PublishLimits
+
 
 class Denial(enum.StrEnum):
     """Why a stream key was refused, for the log and the metrics; the publisher is told none of it."""
@@ -35,6 +37,8 @@ class Admission:
     """The user, and so the channel."""
     expires_at: datetime | None = None
     """When the key dies by itself; moves when the key is rotated."""
+    limits: PublishLimits = SERVER_LIMITS
+    """What the user may send; moves when the operator says so."""
     ended_by: Denial | None = field(default=None, init=False)
     """Why it is over; None while it holds."""
 

@@ -43,6 +43,20 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishLimits:
+    """What a user may send; None is what the server's configuration allows everybody."""
+
+    bitrate_kbps_max: int | None = None
+    """Kilobits a second, audio and video."""
+    picture_pixels_max: int | None = None
+    """Width times height of a picture."""
+
+
+SERVER_LIMITS = PublishLimits()
+"""Those of a user for whom nothing else was said."""
+
+
+@dataclass(frozen=True, slots=True)
 class UserRecord:
     """A user, who is also the channel of that name."""
 
@@ -51,6 +65,7 @@ class UserRecord:
     created_at: datetime
     suspended_at: datetime | None = None
     suspend_reason: str = ""
+    limits: PublishLimits = SERVER_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,8 @@ class KeyStanding:
     is_revoked: bool
     is_suspended: bool
     """The user is suspended."""
+    limits: PublishLimits = SERVER_LIMITS
+    """What the user may send."""
 
 
 @dataclass(frozen=True, slots=True)

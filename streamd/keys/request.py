@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 
 from streamd.errors import KeyNotFoundError, KeyRequestError, UserNotFoundError
 from streamd.keys.records import USER_NAME
@@ -15,6 +16,11 @@ REASON_LENGTH_MAX = 500
 OVERLAP_S_MAX = 30 * 86_400
 # Items of one page; a page is built in one step of the loop.
 PAGE_LIMIT_MAX = 1_000
+# What a user's limits can be. Sound alone takes 100 kb/s, and the largest is what any network card carries.
+BITRATE_KBPS_RANGE = (100, 100_000_000)
+# As `[limits] picture_pixels_max`: from a thumbnail to 8K, the largest that H.264 and HEVC have a level for.
+PICTURE_PIXELS_RANGE = (16_384, 35_651_584)
+_LIMIT_RANGES = {"bitrate_kbps_max": BITRATE_KBPS_RANGE, "picture_pixels_max": PICTURE_PIXELS_RANGE}
 
 
 def checked_key_id(key_id: str) -> str:
@@ -55,6 +61,24 @@ def checked_reason(reason: str) -> str:
         KeyRequestError: It is too long, not one line of text, or holds a stream key.
     """
     return _text(reason, "reason", REASON_LENGTH_MAX)
+
+
+def checked_limits(change: Mapping[str, int | None]) -> dict[str, int | None]:
+    """A change of what a user may send, as it is stored.
+
+    Args:
+        change: Names of fields of ``PublishLimits`` and their new values; None is what the server allows.
+
+    Raises:
+        KeyRequestError: There is no such limit, or it cannot be this.
+    """
+    for name, value in change.items():
+        if name not in _LIMIT_RANGES:
+            raise KeyRequestError("a user's limits are bitrate_kbps_max and picture_pixels_max")
+        least, most = _LIMIT_RANGES[name]
+        if value is not None and not least <= value <= most:
+            raise KeyRequestError(f"{name} is from {least} to {most}")
+    return dict(change)
 
 
 def _text(value: str, name: str, length_max: int) -> str:

@@ -73,6 +73,9 @@ users = Table(
     # A user is suspended while this is set.
     Column("suspended_at", UtcDateTime),
     Column("suspend_reason", Text, nullable=False, server_default=""),
+    # What the user may send; what is not set is as the server's configuration has it.
+    Column("bitrate_kbps_max", Integer),
+    Column("picture_pixels_max", Integer),
 )
 
 keys = Table(

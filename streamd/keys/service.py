@@ -35,7 +35,7 @@ import contextlib
 import logging
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -66,6 +66,7 @@ from streamd.keys.request import (
     PAGE_LIMIT_MAX,
     checked_key_id,
     checked_label,
+    checked_limits,
     checked_reason,
     checked_user_name,
 )
@@ -422,6 +423,22 @@ class KeyService:
         """
         return await self._act(self._restore(checked_user_name(name), checked_reason(reason), by))
 
+    async def limit(self, name: str, change: Mapping[str, int | None], *, by: Actor, reason: str = "") -> UserRecord:
+        """Change what a user may send: what is published from then on, and the bit rate of what runs.
+
+        Args:
+            name: The user.
+            change: Fields of ``PublishLimits`` with their new values, None for the server's; the others stay.
+            by: Who asks.
+            reason: Why, in the operator's words.
+
+        Raises:
+            KeyRequestError: A limit or reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+        """
+        return await self._act(self._limit(checked_user_name(name), checked_limits(change), checked_reason(reason), by))
+
     # -- audit ----------------------------------------------------------------------------------
 
     async def list_audit(
@@ -499,7 +516,7 @@ class KeyService:
             raise self._failed(Denial.UNKNOWN, shown.key_id, peer_address, action, is_known=standing is not None)
         if denial is not None:
             raise self._failed(denial, shown.key_id, peer_address, action)
-        admission = Admission(standing.key_id, standing.user, standing.expires_at)
+        admission = Admission(standing.key_id, standing.user, standing.expires_at, standing.limits)
         self._admissions.add(admission)
         return admission
 
@@ -583,6 +600,15 @@ class KeyService:
             )
         return user
 
+    async def _limit(self, name: str, change: Mapping[str, int | None], reason: str, by: Actor) -> UserRecord:
+        user = await self._store.limit_user(name, change, reason=reason, now=self._clock.now(), by=by)
+        self._changes += 1
+        for admission in self._admissions:
+            if admission.user == name:
+                admission.limits = user.limits
+        log.info("user.limited", extra={"user": name, "by": by.name, **asdict(user.limits)})
+        return user
+
     async def _end(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
         """End the admissions of dead keys, then close their streams: R2 and R3."""
         for dead_id in key_ids:
@@ -623,7 +649,7 @@ class KeyService:
                 continue
             standing = standings.get(admission.key_id)
             if standing is not None:
-                admission.expires_at = standing.expires_at
+                admission.expires_at, admission.limits = standing.expires_at, standing.limits
             if (denial := self._denial(standing)) is not None:
                 dead.setdefault(denial, set()).add(admission.key_id)
         for denial, key_ids in dead.items():

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ from streamd.keys.records import (
     KeyState,
     KeyUse,
     Page,
+    PublishLimits,
     UserRecord,
     UserState,
 )
@@ -49,6 +50,7 @@ _Result = TypeVar("_Result")
 
 # Everything but the hash, which leaves the store in a KeyStanding alone.
 _KEY_COLUMNS = [column for column in keys.c if column is not keys.c.secret_hash]
+_LIMIT_COLUMNS = [users.c[field.name] for field in fields(PublishLimits)]
 
 
 class KeyStore:
@@ -142,7 +144,7 @@ class KeyStore:
         async with self._reading() as connection:
             for start in range(0, len(ids), IDS_PER_QUERY_MAX):
                 rows = await connection.execute(_STANDINGS, {"ids": ids[start : start + IDS_PER_QUERY_MAX]})
-                found.update({row.key_id: KeyStanding(*row) for row in rows})
+                found.update({row.key_id: KeyStanding(**_with_limits(row)) for row in rows})
         return found
 
     async def suspended_users(self) -> set[str]:
@@ -402,6 +404,35 @@ class KeyStore:
                 user = await _get_user(connection, name)
             return user
 
+    async def limit_user(
+        self, name: str, change: Mapping[str, int | None], *, reason: str, now: datetime, by: Actor
+    ) -> UserRecord:
+        """Change what a user may send.
+
+        Args:
+            name: The user.
+            change: Fields of ``PublishLimits`` with their new values; the others stay.
+            reason: Why, in the operator's words.
+            now: Wall time.
+            by: Who asks.
+
+        Returns:
+            The user as it is now.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+        """
+        async with self._writing() as connection:
+            before = await _get_user(connection, name, for_update=True)
+            if replace(before.limits, **change) == before.limits:
+                return before
+            await connection.execute(update(users).where(users.c.name == name).values(dict(change)))
+            said = " ".join(f"{key}={'default' if value is None else value}" for key, value in change.items())
+            await _append(
+                connection, [_entry(now, by, "user.limited", user=name, reason=": ".join(filter(None, (said, reason))))]
+            )
+            return await _get_user(connection, name)
+
     # -- audit ----------------------------------------------------------------------------------
 
     async def append_audit(self, entries: Iterable[AuditEntry]) -> None:
@@ -489,8 +520,9 @@ _STANDINGS = (
         keys.c.user,
         keys.c.secret_hash,
         keys.c.expires_at,
-        keys.c.revoked_at.is_not(None),
-        users.c.suspended_at.is_not(None),
+        keys.c.revoked_at.is_not(None).label("is_revoked"),
+        users.c.suspended_at.is_not(None).label("is_suspended"),
+        *_LIMIT_COLUMNS,
     )
     .join(users)
     .where(keys.c.key_id.in_(bindparam("ids", expanding=True)))
@@ -546,7 +578,14 @@ def _key_record(row: Row[Any]) -> KeyRecord:
 
 def _user_record(row: Row[Any]) -> UserRecord:
     state = UserState.ACTIVE if row.suspended_at is None else UserState.SUSPENDED
-    return UserRecord(state=state, **row._asdict())
+    return UserRecord(state=state, **_with_limits(row))
+
+
+def _with_limits(row: Row[Any]) -> dict[str, Any]:
+    """The values of a row, those that are the user's limits as one."""
+    values = row._asdict()
+    limits = PublishLimits(**{column.name: values.pop(column.name) for column in _LIMIT_COLUMNS})
+    return values | {"limits": limits}
 
 
 def _audit_record(row: Row[Any]) -> AuditRecord:

@@ -49,10 +49,10 @@ log = logging.getLogger(__name__)
 class StreamLimits:
     """What one publisher may send. The reasons stand in the configuration's ``[limits]``."""
 
-    bitrate_bps_max: float = 100e6
-    """Audio and video together, over some seconds."""
+    bitrate_kbps_max: int = 100_000
+    """Audio and video together, over some seconds; of a user whose own limit is not said."""
     picture_pixels_max: int = 35_651_584
-    """Width times height of one picture."""
+    """Width times height of one picture; likewise."""
     gop: GopLimits = field(default_factory=GopLimits)
     """What is kept for viewers of pushed streams who join."""
     intake: IntakeLimits = field(default_factory=IntakeLimits)
@@ -184,7 +184,7 @@ class LiveStream:
         Raises:
             MediaLimitError: A picture is larger than the operator allows.
         """
-        pixels_max = self._options.limits.picture_pixels_max
+        pixels_max = self.admission.limits.picture_pixels_max or self._options.limits.picture_pixels_max
         for track in (*direct.sources, *(track for variant in variants for track in variant.sources)):
             if track.width * track.height > pixels_max:
                 raise MediaLimitError(
@@ -363,9 +363,10 @@ class LiveStream:
         self._meter.read(now, self._line.read())
         self._monitor.assess(self._vitals(now), now=now, wall_now=self._clock.now())
         self._set_health(self._monitor.health)
-        bitrate, bitrate_max = self._meter.sustained_bitrate_bps, self._options.limits.bitrate_bps_max
-        if bitrate > bitrate_max:
-            excess = f"{bitrate / 1000:.0f} kb/s, {bitrate_max / 1000:.0f} are allowed"
+        bitrate_kbps = self._meter.sustained_bitrate_bps / 1000
+        bitrate_kbps_max = self.admission.limits.bitrate_kbps_max or self._options.limits.bitrate_kbps_max
+        if bitrate_kbps > bitrate_kbps_max:
+            excess = f"{bitrate_kbps:.0f} kb/s, {bitrate_kbps_max} are allowed"
             self.fail(MediaLimitError(excess, limit="bitrate_kbps_max"))
 
     def _vitals(self, now: float) -> Vitals:

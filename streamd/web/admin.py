@@ -256,14 +256,19 @@ class _AdminApi:
         return answer(User.model_validate(await self._keys.get_user(request.match_info["name"])))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user.
+        """Suspend or restore a user, or say what the user may send.
 
         A suspended user's keys open nothing, what ran on them is closed when this is answered, and the channel
         answers viewers with 410.
         """
-        change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
-        record = await change(request.match_info["name"], reason=body.reason, by=request[ACTOR])
-        return answer(User.model_validate(record))
+        name, by = request.match_info["name"], request[ACTOR]
+        # The limits first: who is restored with other limits goes on the air with these.
+        if body.limits is not None:
+            await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
+        if body.state is not None:
+            change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
+            await change(name, reason=body.reason, by=by)
+        return answer(User.model_validate(await self._keys.get_user(name)))
 
     # -- streams --------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from streamd.keys.records import (
     USER_NAME,
@@ -22,7 +22,14 @@ from streamd.keys.records import (
     UserRecord,
     UserState,
 )
-from streamd.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX, PAGE_LIMIT_MAX, REASON_LENGTH_MAX
+from streamd.keys.request import (
+    BITRATE_KBPS_RANGE,
+    LABEL_LENGTH_MAX,
+    OVERLAP_S_MAX,
+    PAGE_LIMIT_MAX,
+    PICTURE_PIXELS_RANGE,
+    REASON_LENGTH_MAX,
+)
 from streamd.keys.stream_key import KEY_ID_ALPHABET, KEY_ID_LENGTH
 from streamd.live.health import HealthCode, HealthStatus, Severity
 
@@ -87,12 +94,30 @@ class ReasonRequest(_Model):
     """For the audit log, in your words."""
 
 
-class UserChange(_Model):
-    """A user's new state."""
+class UserLimits(_Model):
+    """What a user may send; null is what the server's configuration allows everybody."""
 
-    state: UserState
+    bitrate_kbps_max: Annotated[int, Field(ge=BITRATE_KBPS_RANGE[0], le=BITRATE_KBPS_RANGE[1])] | None = None
+    """Kilobits a second, audio and video. A stream past it ends and says why, also one that runs already."""
+    picture_pixels_max: Annotated[int, Field(ge=PICTURE_PIXELS_RANGE[0], le=PICTURE_PIXELS_RANGE[1])] | None = None
+    """Width times height of a picture. Encoders pad: 1080p is 2088960. A stream with larger pictures ends and says
+    why; one that runs already goes on until its encoder starts anew."""
+
+
+class UserChange(_Model):
+    """What is to be changed of a user; what is left out stays."""
+
+    state: UserState | None = None
+    limits: UserLimits | None = None
+    """Of these, too, what is left out stays; null is the server's own limit again."""
     reason: Reason = ""
     """For the audit log, in your words."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.state is None and self.limits is None:
+            raise ValueError("state or limits, or both")
+        return self
 
 
 class KeyQuery(_Model):
@@ -237,6 +262,7 @@ class User(_Model):
     created_at: datetime
     suspended_at: datetime | None
     suspend_reason: str
+    limits: UserLimits
 
 
 class UserPage(_Model):

@@ -78,7 +78,8 @@ class ObsDesk:
             log.warning("obs_config.failed", extra={"peer": peer, "reason": str(error) or "no answer in time"})
             raise web.HTTPServiceUnavailable(text=PublishError.description) from error
         log.info("obs_config.sent", extra={"peer": peer, "key_id": admission.key_id})
-        return _answer(go_live_config(self._options, posted.preferences, posted.client.supported_encoders))
+        preferences = posted.preferences.within(admission.limits.bitrate_kbps_max)
+        return _answer(go_live_config(self._options, preferences, posted.client.supported_encoders))
 
 
 def _answer(config: GoLiveConfig) -> web.Response:

@@ -114,6 +114,11 @@ class Preferences(_Posted):
     height: _Pixels | None = None
     framerate: FrameRate | None = None
 
+    def within(self, bitrate_kbps_max: int | None) -> Preferences:
+        """The same for a user who may send no more than this, audio and video; None is no matter."""
+        limits = [kbps for kbps in (self.maximum_aggregate_bitrate, bitrate_kbps_max) if kbps is not None]
+        return self.model_copy(update={"maximum_aggregate_bitrate": min(limits, default=None)})
+
     @property
     def canvas(self) -> Canvas | None:
         """The main canvas; None where it is not told."""

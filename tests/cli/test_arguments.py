@@ -21,6 +21,7 @@ class TestUsage:
             (("keys", "revoke"), "Missing argument"),
             (("streams", "kick", "../x"), "2 to 64 small letters"),
             (("users", "suspend", "../x"), "2 to 64 small letters"),
+            (("users", "limit", "alice"), "or both"),
             (("audit", "--limit", "0"), "not in the range"),
             (("nonsense",), "No such command"),
         ],

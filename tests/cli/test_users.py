@@ -32,6 +32,20 @@ class TestUsers:
         restored = json.loads(run("users", "restore", "alice", "--json", data_dir=data_dir).stdout)
         assert (restored["name"], restored["state"]) == ("alice", "active")
 
+    @pytest.mark.parametrize("has_server", [True, False])
+    def test_what_they_may_send_is_said_and_unsaid(
+        self, data_dir: Path, has_server: bool, request: pytest.FixtureRequest
+    ) -> None:
+        if has_server:
+            request.getfixturevalue("server")
+        issue(data_dir)
+        said = run("users", "limit", "alice", "--bitrate-kbps-max", "6000", data_dir=data_dir)
+        assert said.stdout == "User alice may send 6000 kb/s and pictures of any size that everybody may.\n"
+        assert re.search(r"alice +active +\S+ \S+ +6000\s", run("users", "list", data_dir=data_dir).stdout)
+        arguments = ("--bitrate-kbps-max", "0", "--picture-pixels-max", "2088960", "--json")
+        user = json.loads(run("users", "limit", "alice", *arguments, data_dir=data_dir).stdout)
+        assert user["limits"] == {"bitrate_kbps_max": None, "picture_pixels_max": 2_088_960}
+
     def test_who_is_not_there_is_said(self, data_dir: Path) -> None:
         result = run("users", "suspend", "nobody", data_dir=data_dir)
         assert (result.exit_code, "no user is named nobody" in result.stderr) == (EXIT_NOT_FOUND, True)

@@ -12,6 +12,7 @@ from streamd.amf import Limits
 from streamd.flv.intake import IntakeLimits
 from streamd.ingest.listener import ListenerLimits, RtmpListener
 from streamd.ingest.protocol import IngestOptions
+from streamd.keys.records import PublishLimits
 from streamd.live.gop_cache import GopLimits
 from streamd.live.live_stream import StreamLimits
 from streamd.live.meter import READINGS_MAX
@@ -195,8 +196,14 @@ class TestAmounts:
 
 
 class TestMedia:
-    async def test_the_size_of_a_picture(self) -> None:
-        room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=160 * 96 - 1))
+    @pytest.mark.parametrize(
+        ("server_max", "user_max"),
+        [(160 * 96 - 1, None), (160 * 96, 160 * 96 - 1)],
+        ids=["everybody's", "the user's own"],
+    )
+    async def test_the_size_of_a_picture(self, server_max: int, user_max: int | None) -> None:
+        room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=server_max))
+        room.keys.limits = PublishLimits(picture_pixels_max=user_max)
         peer = await live(room)
         peer.send(media(h264_aac(1)))
         await eventually(lambda: is_ended(peer))  # the demuxer opens in a thread
@@ -204,8 +211,12 @@ class TestMedia:
         assert peer.status_codes()[-1] == "NetStream.Publish.Rejected"
         assert room.registry.summary("alice") is None
 
-    async def test_a_picture_of_just_the_size(self) -> None:
-        room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=160 * 96))
+    @pytest.mark.parametrize(
+        ("server_max", "user_max"), [(160 * 96, None), (1, 160 * 96)], ids=["everybody's", "the user's own"]
+    )
+    async def test_a_picture_of_just_the_size(self, server_max: int, user_max: int | None) -> None:
+        room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=server_max))
+        room.keys.limits = PublishLimits(picture_pixels_max=user_max)
         peer = await live(room)
         peer.send(media(h264_aac(5)))
         stream = room.registry.find("alice")
@@ -213,9 +224,16 @@ class TestMedia:
         await eventually(lambda: stream.presentation)
         assert room.limit_hits() == {}
 
-    async def test_bits_a_second(self) -> None:
-        room = IngestRoom(stream_limits=StreamLimits(bitrate_bps_max=50_000))
+    @pytest.mark.parametrize(
+        ("server_max", "user_max"), [(50, None), (1000, 50)], ids=["everybody's", "the user's own"]
+    )
+    async def test_bits_a_second(self, server_max: int, user_max: int | None) -> None:
+        room = IngestRoom(stream_limits=StreamLimits(bitrate_kbps_max=server_max))
         peer = await live(room)
+        stream = room.registry.find("alice")
+        assert stream is not None
+        # Said while the stream runs.
+        stream.admission.limits = PublishLimits(bitrate_kbps_max=user_max)
         frames = message(9, bytes(10_000), chunk_size=128)
         for _ in range(READINGS_MAX - 1):
             room.registry.sweep()

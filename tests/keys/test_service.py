@@ -21,7 +21,17 @@ from streamd.errors import (
 from streamd.keys import service as service_module
 from streamd.keys.admission import Admission, Denial
 from streamd.keys.guessing import GuessLimits
-from streamd.keys.records import Actor, AuditEntry, IssuedKey, KeyStanding, KeyState, KeyUse, UserState
+from streamd.keys.records import (
+    SERVER_LIMITS,
+    Actor,
+    AuditEntry,
+    IssuedKey,
+    KeyStanding,
+    KeyState,
+    KeyUse,
+    PublishLimits,
+    UserState,
+)
 from streamd.keys.service import KeyOptions, KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.stream_key import StreamKey
@@ -367,6 +377,29 @@ class TestSuspend:
         assert again.keys.is_suspended("alice")
 
 
+class TestLimit:
+    async def test_it_holds_for_what_runs_and_for_what_comes(self, house: House) -> None:
+        issued, other = await house.issue(), await house.issue("bob")
+        running, others = await house.publish(issued), await house.publish(other)
+        user = await house.keys.limit("alice", {"bitrate_kbps_max": 6000}, by=ADMIN, reason="plan")
+        assert user.limits == running.limits == PublishLimits(bitrate_kbps_max=6000)
+        assert (await house.publish(issued)).limits == user.limits
+        assert others.limits == SERVER_LIMITS
+
+    @pytest.mark.parametrize(
+        ("change", "what"),
+        [
+            ({"bitrate_kbps_max": 99}, "bitrate_kbps_max is from 100"),
+            ({"picture_pixels_max": 35_651_585}, "picture_pixels_max is from 16384 to 35651584"),
+            ({"tracks_max": 1}, "limits are"),
+        ],
+    )
+    async def test_what_cannot_be_is_refused(self, house: House, change: dict[str, int | None], what: str) -> None:
+        await house.issue()
+        with pytest.raises(KeyRequestError, match=what):
+            await house.keys.limit("alice", change, by=ADMIN)
+
+
 class TestOtherProcess:
     """The command line on the store, or a second server: ``sweep`` finds what they did."""
 
@@ -396,6 +429,12 @@ class TestOtherProcess:
         admission = await house.publish(await house.issue())
         await self.recheck(house)
         assert house.keys.is_admissible(admission)
+
+    async def test_limits_that_were_changed_there_hold_here(self, house: House) -> None:
+        admission = await house.publish(await house.issue())
+        await KeyService(house.store, house.clock).limit("alice", {"bitrate_kbps_max": 6000}, by=ADMIN)
+        await self.recheck(house)
+        assert admission.limits == PublishLimits(bitrate_kbps_max=6000)
 
     async def test_a_key_whose_row_is_gone_is_closed(self, house: House) -> None:
         issued = await house.issue()

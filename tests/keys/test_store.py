@@ -15,7 +15,17 @@ from sqlalchemy import text
 
 from streamd.errors import KeyNotFoundError, KeyStateError, StoreUnavailableError, UserNotFoundError
 from streamd.keys.migrations import migrate
-from streamd.keys.records import Actor, AuditEntry, KeyRecord, KeyStanding, KeyState, KeyUse, UserState
+from streamd.keys.records import (
+    SERVER_LIMITS,
+    Actor,
+    AuditEntry,
+    KeyRecord,
+    KeyStanding,
+    KeyState,
+    KeyUse,
+    PublishLimits,
+    UserState,
+)
 from streamd.keys.store import IDS_PER_QUERY_MAX, KeyStore
 
 pytestmark = pytest.mark.asyncio
@@ -240,9 +250,33 @@ class TestUsers:
         assert await store.restore_user("alice", reason="", now=LATER, by=ADMIN) == restored
         assert [action for action, _ in await actions(store)][2:] == ["user.suspended", "user.restored"]
 
+    async def test_limits_are_the_servers_until_others_are_said(self, store: KeyStore) -> None:
+        await add(store, 1)
+        assert (await store.get_user("alice")).limits == SERVER_LIMITS
+        user = await store.limit_user("alice", {"bitrate_kbps_max": 6000}, reason="plan", now=NOW, by=ADMIN)
+        assert user.limits == PublishLimits(6000, None)
+        user = await store.limit_user("alice", {"picture_pixels_max": 2_088_960}, reason="", now=NOW, by=ADMIN)
+        assert user == await store.get_user("alice")
+        assert user.limits == PublishLimits(6000, 2_088_960)
+        standing = await store.standing(key_id(1))
+        assert standing is not None
+        assert standing.limits == user.limits
+        change = dict.fromkeys(("bitrate_kbps_max", "picture_pixels_max"))
+        assert (await store.limit_user("alice", change, reason="", now=NOW, by=ADMIN)).limits == SERVER_LIMITS
+        # Once more changes nothing, and is no news.
+        await store.limit_user("alice", change, reason="", now=NOW, by=ADMIN)
+        rows = (await store.list_audit(after=2, limit=100)).items
+        assert [(row.entry.action, row.entry.user, row.entry.reason) for row in rows] == [
+            ("user.limited", "alice", "bitrate_kbps_max=6000: plan"),
+            ("user.limited", "alice", "picture_pixels_max=2088960"),
+            ("user.limited", "alice", "bitrate_kbps_max=default picture_pixels_max=default"),
+        ]
+
     async def test_an_unknown_user_is_said_to_be_unknown(self, store: KeyStore) -> None:
         with pytest.raises(UserNotFoundError):
             await store.suspend_user("nobody", reason="", now=NOW, by=ADMIN)
+        with pytest.raises(UserNotFoundError):
+            await store.limit_user("nobody", {"bitrate_kbps_max": 6000}, reason="", now=NOW, by=ADMIN)
 
 
 class TestAudit:

@@ -10,6 +10,7 @@ from streamd.errors import KeyRejectedError
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.keys.admission import Admission
 from streamd.keys.attempts import AttemptLog
+from streamd.keys.records import SERVER_LIMITS
 from streamd.live.live_stream import StreamLimits, StreamOptions
 from streamd.live.registry import LiveRegistry
 from streamd.live.waiters import WaiterBudget
@@ -80,6 +81,7 @@ class FakeKeys:
         self.hold: asyncio.Future[None] | None = None
         self.error: Exception | None = None
         self.dead: set[str] = set()
+        self.limits = SERVER_LIMITS
         self.attempts = AttemptLog()
 
     async def verify(self, stream_key: str, peer_address: str) -> Admission:
@@ -90,7 +92,7 @@ class FakeKeys:
             raise self.error
         if stream_key not in (GOOD_KEY, OTHER_KEY):
             raise KeyRejectedError("unknown")
-        return Admission(stream_key.split("_")[1], "alice")
+        return Admission(stream_key.split("_")[1], "alice", limits=self.limits)
 
     def is_admissible(self, admission: Admission) -> bool:
         return admission.key_id not in self.dead

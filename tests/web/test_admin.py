@@ -210,6 +210,24 @@ class TestUsers:
         assert page == {"users": [user], "next_after": None}
         assert (await api.call("PATCH", "/api/v1/users/alice", {"state": "active"}))["state"] == "active"
 
+    async def test_what_they_may_send_is_changed_field_by_field(self, api: Api) -> None:
+        await api.issue()
+        path = "/api/v1/users/alice"
+        user = await api.call("PATCH", path, {"limits": {"bitrate_kbps_max": 6000, "picture_pixels_max": 2_088_960}})
+        assert user["limits"] == {"bitrate_kbps_max": 6000, "picture_pixels_max": 2_088_960}
+        change = {"limits": {"bitrate_kbps_max": None}, "state": "suspended", "reason": "plan"}
+        user = await api.call("PATCH", path, change)
+        assert (user["limits"], user["state"]) == (
+            {"bitrate_kbps_max": None, "picture_pixels_max": 2_088_960},
+            "suspended",
+        )
+        assert await api.call("GET", path) == user
+
+    @pytest.mark.parametrize("body", [{}, {"reason": "x"}, {"limits": {"bitrate_kbps_max": 0}}, {"limits": {"x": 1}}])
+    async def test_a_change_that_is_none_is_refused(self, api: Api, body: dict[str, Any]) -> None:
+        await api.issue()
+        await api.call("PATCH", "/api/v1/users/alice", body, status=422)
+
     async def test_they_come_in_pages(self, api: Api) -> None:
         for name in ("carol", "alice", "bob"):
             await api.issue(name)

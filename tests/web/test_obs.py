@@ -11,6 +11,7 @@ from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streamd.errors import StoreUnavailableError
+from streamd.keys.records import PublishLimits
 from streamd.metrics import Metrics
 from streamd.web.obs import ObsDesk
 from streamd.web.obs_config import ObsOptions
@@ -63,6 +64,13 @@ class TestWhoMayPublish:
     async def test_the_least_that_may_be_posted(self, desk: Desk) -> None:
         response = await desk.client.post(PATH, json={"authentication": GOOD_KEY})
         read_go_live_config(await response.json())
+
+    async def test_the_ladder_is_within_what_the_user_may_send(self, desk: Desk) -> None:
+        desk.keys.limits = PublishLimits(bitrate_kbps_max=4400)
+        for wanted, expected in (({}, [3000, 1200]), ({"maximum_aggregate_bitrate": 1400}, [1200])):
+            preferences = OBS_32["preferences"] | wanted
+            document = await (await desk.post(preferences=preferences)).json()
+            assert [e["settings"]["bitrate"] for e in document["encoder_configurations"]] == expected
 
 
 class TestWhoMayNot:
