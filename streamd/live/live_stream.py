@@ -551,14 +551,16 @@ class LiveStream:
         return numbering
 
     def release(self) -> None:
-        """Let go of the media, now that nobody finds the stream any more; what is being sent goes on.
+        """Let go of the media and of the line, now that nobody finds the stream any more; what is being sent goes on.
 
         A stream and its line know each other, and so do the renditions of one presentation. Left to the garbage
-        collector, which seldom looks at old objects (``server.GC_THRESHOLDS``), the window would stay for minutes.
+        collector, which seldom looks at old objects (``server.GC_THRESHOLDS``), the window would stay for minutes, and
+        what else a stream has, hundreds of objects, until there are hundreds of ended streams.
         """
         for rendition in self._renditions():
             rendition.set_siblings(())
         self.presentation = None
+        del self._line
 
     def end(self, reason: EndReason) -> None:
         """End the stream: last part, ENDLIST, and everyone who waits is answered.

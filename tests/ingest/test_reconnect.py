@@ -202,12 +202,11 @@ class TestNotComingBack:
 
 class TestForgetting:
     @pytest.mark.parametrize("how", ["by time", "by a new stream"])
-    async def test_a_stream_that_nobody_finds_any_more_keeps_no_media_until_garbage_is_collected(
-        self, how: str
-    ) -> None:
+    async def test_a_stream_that_nobody_finds_any_more_is_gone_before_garbage_is_collected(self, how: str) -> None:
         room = IngestRoom(reconnect_window_s=WINDOW_S)
         peer, stream = await live(room)
         assert stream.presentation is not None
+        remains = weakref.ref(stream)
         renditions = [weakref.ref(rendition) for rendition in stream.presentation.renditions.values()]
         gc.collect()
         gc.disable()
@@ -220,6 +219,8 @@ class TestForgetting:
             else:
                 await publish(room)
                 assert room.registry.find("alice") is not stream
+            del stream
+            assert remains() is None
             assert [rendition() for rendition in renditions] == [None]
         finally:
             gc.enable()
