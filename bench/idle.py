@@ -14,6 +14,7 @@ Left out: TLS, and connections of real networks. Server and clients share the ma
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from tests.support.server import LiveServer
 
 FAR_AWAY_S = 3600
-# Source addresses, so that their ports suffice.
-PER_ADDRESS = 10_000
+# Connections from one source address, each address used once: a case never meets the ports that one before it has left
+# in TIME_WAIT.
+PER_ADDRESS = 5_000
 CONNECT_TIMEOUT_S = 30.0
 SETTLE_TIMEOUT_S = 60.0
 BUCKET = re.compile(r'^streamd_part_delay_seconds_bucket\{le="([^"]+)"\} ([0-9.e+]+)$', re.MULTILINE)
@@ -63,6 +65,8 @@ CASES = (
     Case("HTTP, kept after an answer", "http", f"GET /live/{CHANNEL}/index.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n".encode()),
 )
 
+# Connections so far.
+opened = itertools.count()
 # Above what is opened, and no more: the server shares its descriptors by what it may have of each.
 SPARE = 100
 
@@ -112,7 +116,7 @@ def measure(server: LiveServer, alone: Footprint, name: str, what: list[tuple[Ca
     """
     before = Footprint.of(server)
     opened_at = time.monotonic()
-    sockets = [connect(server, case, index) for case, count in what for index in range(count)]
+    sockets = [connect(server, case) for case, count in what for _ in range(count)]
     wait_until(
         lambda: Footprint.of(server).descriptors >= before.descriptors + len(sockets), SETTLE_TIMEOUT_S, "accepting"
     )
@@ -141,10 +145,10 @@ def measure(server: LiveServer, alone: Footprint, name: str, what: list[tuple[Ca
     )
 
 
-def connect(server: LiveServer, case: Case, index: int) -> socket.socket:
+def connect(server: LiveServer, case: Case) -> socket.socket:
     """Open one connection and say what its kind says; nothing is read."""
     port = server.rtmp_port if case.port == "rtmp" else server.http_port
-    source = f"127.2.0.{1 + index // PER_ADDRESS}"
+    source = f"127.2.0.{1 + next(opened) // PER_ADDRESS}"
     connection = socket.create_connection(("127.0.0.1", port), CONNECT_TIMEOUT_S, source_address=(source, 0))
     if case.says:
         connection.sendall(case.says)
