@@ -58,7 +58,7 @@ async def test_pages_with_a_broadcast(
                 assert await axe.violations(page) == [], state
 
             await watching.open(f"{live_server.http_url}/")
-            await page.wait_for_selector(".card-poster[data-loaded]", timeout=20_000)
+            await page.wait_for_selector(".card-poster[data-loaded]")
             await check("channels")
             await watching.open(f"{live_server.http_url}/embed/demo")
             await watching.wait_for_state("ready")
@@ -84,7 +84,7 @@ async def test_pages_with_a_broadcast(
             await page.evaluate("document.getElementById('toast').textContent = 'Now: low latency.'")
             await check("notice")
             broadcast.stop()
-            await watching.wait_for_state("ended", 20)
+            await watching.wait_for_state("ended")
             await check("ended")
             assert watching.errors == []
 
@@ -94,5 +94,5 @@ async def test_a_server_that_does_not_answer(live_server: LiveServer, browser: B
         await watching.page.route("**/api/**", lambda route: route.abort())
         for path in ("/", "/watch/demo"):
             await watching.open(live_server.http_url + path)
-            await watching.wait_for_state("error", 30)
+            await watching.wait_for_state("error")
             assert await axe.violations(watching.page) == [], path

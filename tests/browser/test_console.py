@@ -72,13 +72,13 @@ async def test_a_key_from_its_issue_to_its_end(live_server: LiveServer, browser:
         await broadcaster.page.wait_for_selector("body[data-live=offline]")
         with publish(live_server.rtmp_url, stream_key):
             await go_to(operator, "live")
-            await page.wait_for_selector("[data-stream=alice]", timeout=20_000)
+            await page.wait_for_selector("[data-stream=alice]")
             await watching.open(f"{live_server.http_url}/watch/alice")
-            await watching.wait_for_state("playing", 20)
+            await watching.wait_for_state("playing")
             await broadcaster.page.wait_for_selector("body[data-live=live]")
             assert await broadcaster.page.input_value("#watch-link") == watching.page.url
             await page.get_by_role("button", name="Preview of alice").click()
-            await page.wait_for_selector(".preview[data-state=playing]", timeout=20_000)
+            await page.wait_for_selector(".preview[data-state=playing]")
             await page.wait_for_function("document.querySelector('.preview video').currentTime > 1")
             assert await page.evaluate("document.querySelector('.preview video').muted")
             facts = await page.inner_text("[data-stream=alice]")
@@ -95,7 +95,7 @@ async def test_a_key_from_its_issue_to_its_end(live_server: LiveServer, browser:
             assert not await page.get_attribute("[data-stream=alice] video", "src")
             await broadcaster.page.wait_for_selector("body[data-state=signed-out]", timeout=DARK_MS_MAX)
             assert "revoked" in await broadcaster.page.inner_text("#gone")
-            await watching.wait_for_state("ended", 15)
+            await watching.wait_for_state("ended")
         await go_to(operator, "audit")
         await page.fill("#audit-search", "TESTED")
         await page.wait_for_selector("#audit-rows tr:only-child")
@@ -106,11 +106,11 @@ async def test_a_stream_that_another_one_revokes_goes_dark_by_itself(live_server
     key = live_server.issue_key("alice")
     async with console(live_server, browser) as operator:
         with publish(live_server.rtmp_url, key):
-            await operator.page.wait_for_selector("[data-stream=alice]", timeout=20_000)
+            await operator.page.wait_for_selector("[data-stream=alice]")
             live_server.revoke(key.split("_")[1])
             await operator.page.wait_for_selector("[data-stream=alice][data-dark]", timeout=DARK_MS_MAX)
         # It is left to be read for a while, and then nobody is live.
-        await operator.page.wait_for_selector("[data-stream=alice]", state="detached", timeout=20_000)
+        await operator.page.wait_for_selector("[data-stream=alice]", state="detached")
         assert "Nobody is live" in await operator.page.inner_text("#live-notice")
 
 
@@ -187,11 +187,11 @@ async def test_a_server_that_is_gone_is_said_to_be(live_server: LiveServer, brow
 async def test_charts_are_drawn(live_server: LiveServer, browser: Browser) -> None:
     async with console(live_server, browser) as operator:
         await go_to(operator, "server")
-        await operator.page.wait_for_selector(".chart canvas", timeout=20_000)
+        await operator.page.wait_for_selector(".chart canvas")
         assert await operator.page.locator(".chart canvas").count() == 6
         # The first figures come with the next sample.
         await operator.page.wait_for_selector(
-            ".chart-canvas[aria-label^='Memory over the last hour: now ']", state="attached", timeout=20_000
+            ".chart-canvas[aria-label^='Memory over the last hour: now ']", state="attached"
         )
 
 
@@ -207,10 +207,10 @@ async def test_every_view_is_accessible_and_fits_the_window(
     with publish(live_server.rtmp_url, key):
         async with console(live_server, browser, size, scheme) as operator:
             page = operator.page
-            await page.wait_for_selector("[data-stream=alice]", timeout=20_000)
+            await page.wait_for_selector("[data-stream=alice]")
             for view in VIEWS:
                 await go_to(operator, view)
-                await page.wait_for_selector(f"#{view} :is(.stream, tbody tr, canvas)", timeout=20_000)
+                await page.wait_for_selector(f"#{view} :is(.stream, tbody tr, canvas)")
                 assert await axe.violations(page) == [], view
                 assert await page.evaluate("document.documentElement.scrollWidth") <= size[0], view
             await go_to(operator, "keys")

@@ -65,11 +65,11 @@ async def test_the_code_of_the_watch_page_plays_in_a_page_of_another_site(
             with other_site(code) as url:
                 await watching.open(url)
                 frame = page.frame_locator("iframe")
-                await expect(frame.locator("body")).to_have_attribute("data-state", "ready", timeout=15_000)
+                await expect(frame.locator("body")).to_have_attribute("data-state", "ready")
                 await expect(frame.locator("video")).to_have_attribute("poster", "/live/demo/poster.jpg")
                 assert not [each for each in watching.requests if "vendor" in each or each.endswith((".m3u8", ".mp4"))]
                 await frame.locator("#start").click()
-                await expect(frame.locator("body")).to_have_attribute("data-state", "playing", timeout=15_000)
+                await expect(frame.locator("body")).to_have_attribute("data-state", "playing")
                 await expect(frame.locator("#player")).to_have_attribute("data-muted", "false")
                 assert await frame.get_by_role("link", name="demo").get_attribute("target") == "_blank"
             assert watching.errors == []

@@ -45,10 +45,8 @@ async def choose(watching: Viewer, mode: str) -> None:
 
 
 async def assert_mode_plays(watching: Viewer, mode: str, engine: str) -> None:
-    await watching.page.wait_for_selector(
-        f"body[data-mode={mode}][data-state=playing]", state="attached", timeout=15_000
-    )
-    await watching.page.wait_for_function("() => document.querySelector('video').readyState >= 3", timeout=15_000)
+    await watching.page.wait_for_selector(f"body[data-mode={mode}][data-state=playing]", state="attached")
+    await watching.page.wait_for_function("() => document.querySelector('video').readyState >= 3")
     await watching.wait_until_moving(2)
     assert await watching.data("engine") == engine
     assert await watching.page.get_attribute(f"#mode-menu [data-mode={mode}]", "aria-checked") == "true"
@@ -95,7 +93,7 @@ async def test_each_mode_can_be_chosen_while_another_plays_and_is_kept(
             await choose(watching, "low")
             await assert_mode_plays(watching, "low", "hls")
             await watching.page.wait_for_function(
-                "max => Number(document.body.dataset.latencyMs) < max", arg=LOW_LATENCY_MS_MAX, timeout=10_000
+                "max => Number(document.body.dataset.latencyMs) < max", arg=LOW_LATENCY_MS_MAX
             )
             await choose(watching, "lowest")
             await assert_mode_plays(watching, "lowest", "mp4")
@@ -118,7 +116,7 @@ async def test_going_back_and_to_live_again_works_on_the_pushed_stream(
             assert int(await watching.data("latency-ms") or 0) > 4_000
             await watching.page.keyboard.press("l")
             await watching.page.wait_for_function(
-                "max => Number(document.body.dataset.latencyMs) < max", arg=PUSH_LATENCY_MS_MAX, timeout=10_000
+                "max => Number(document.body.dataset.latencyMs) < max", arg=PUSH_LATENCY_MS_MAX
             )
             assert await watching.data("engine") == "mp4"
 
@@ -197,7 +195,7 @@ async def test_a_pushed_stream_that_keeps_stalling_is_given_up(live_server: Live
         async with viewer(browser) as watching:
             await watching.page.add_init_script(delay)
             await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await watching.page.wait_for_selector("body[data-mode=low]", state="attached", timeout=40_000)
+            await watching.page.wait_for_selector("body[data-mode=low]", state="attached")
             assert int(await watching.data("stalls") or 0) >= 3
 
 
@@ -211,10 +209,10 @@ async def test_the_end_is_said_in_the_lowest_mode_and_the_next_broadcast_starts(
         await watching.wait_for_state("offline")
         for _ in range(2):
             with publish(live_server.rtmp_url, key) as broadcast:
-                await watching.wait_for_state("playing", 25)
+                await watching.wait_for_state("playing")
                 await assert_mode_plays(watching, "lowest", "mp4")
                 broadcast.stop()
-                await watching.wait_for_state("ended", 10)
+                await watching.wait_for_state("ended")
                 assert await watching.page.inner_text("#notice-title") == "The stream has ended"
         assert watching.errors == []
 
@@ -265,10 +263,10 @@ async def test_a_broadcaster_who_comes_back_is_waited_for_in_the_lowest_mode(
             await assert_mode_plays(watching, "lowest", "mp4")
             broadcast.kill()
         await watching.page.wait_for_function(
-            "() => document.getElementById('hint').textContent === 'Waiting for the broadcaster…'", timeout=20_000
+            "() => document.getElementById('hint').textContent === 'Waiting for the broadcaster…'"
         )
         with publish(live_server.rtmp_url, key):
-            await watching.page.wait_for_selector("body:not([data-buffering])", state="attached", timeout=20_000)
+            await watching.page.wait_for_selector("body:not([data-buffering])", state="attached")
             await assert_mode_plays(watching, "lowest", "mp4")
             assert int(await watching.data("latency-ms") or 9999) < PUSH_LATENCY_MS_MAX
         assert watching.errors == []
@@ -281,7 +279,7 @@ async def test_a_takedown_is_said_in_the_lowest_mode(live_server: LiveServer, br
             await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
             await watching.wait_until_moving(1)
             live_server.admin("PATCH", "/api/v1/users/demo", {"state": "suspended"})
-            await watching.wait_for_state("gone", 10)
+            await watching.wait_for_state("gone")
 
 
 @pytest.mark.parametrize("tracks", [{"has_audio": False}, {"has_video": False}], ids=["video", "audio"])

@@ -104,7 +104,7 @@ async def test_http_flv_plays_with_mpegts_js(live_server: LiveServer, browser: B
             await assert_plays_close_to_live(watching)
             assert await watching.data("error") is None
             broadcast.stop()
-            await watching.page.wait_for_selector("body[data-loading=complete]", state="attached", timeout=10_000)
+            await watching.page.wait_for_selector("body[data-loading=complete]", state="attached")
 
 
 async def test_the_endless_mp4_plays_in_a_plain_video_element(live_server: LiveServer, browser: Browser) -> None:

@@ -31,7 +31,7 @@ async def test_it_answers_why_the_encoder_does_not_connect(live_server: LiveServ
         await sign_in(broadcaster, key)
         await page.wait_for_selector("text=Refused: the key was not right")
         with publish(live_server.rtmp_url, key) as broadcast:
-            await page.wait_for_selector("body[data-live=live]", timeout=20_000)
+            await page.wait_for_selector("body[data-live=live]")
             with publish(live_server.rtmp_url, key) as second:
                 second.wait(20)
             await page.wait_for_selector("text=Refused: you are live already")
@@ -71,7 +71,7 @@ async def test_it_is_accessible_and_fits_the_window(
         await page.wait_for_selector("body[data-live=offline]")
         assert await axe.violations(page) == [], "offline"
         with publish(live_server.rtmp_url, key):
-            await page.wait_for_selector("body[data-live=live]", timeout=20_000)
+            await page.wait_for_selector("body[data-live=live]")
             await page.wait_for_selector("text=Live now")
             assert await axe.violations(page) == [], "live"
             assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]

@@ -76,7 +76,7 @@ async def test_nothing_moves_when_a_stream_begins(
             await watching.wait_until_moving(1)
             assert await watching.page.evaluate("window.layoutShift") < LAYOUT_SHIFT_MAX
             await watching.open(f"{live_server.http_url}/")
-            await watching.page.wait_for_selector(".card-poster[data-loaded]", timeout=20_000)
+            await watching.page.wait_for_selector(".card-poster[data-loaded]")
             assert await watching.page.evaluate("window.layoutShift") < LAYOUT_SHIFT_MAX
 
 

@@ -12,6 +12,7 @@ from streamd.clock import SystemClock
 from tests.support import clients, playback
 from tests.support.captures import C0_C1_BYTES, HANDSHAKE_BYTES, Capture, ReplayingClient
 from tests.support.clients import Picture
+from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server, wait_until
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ PUBLISH_TIMEOUT_S = 2
 MEDIA_TIMEOUT_S = 2
 # What is not RTMP at all is closed without waiting.
 AT_ONCE_S = 0
-# The server looks at its clocks once a second; the rest is a loaded machine's.
-SLACK_S = 4.0
 
 OBS = Capture.load("obs")
 
@@ -146,9 +145,9 @@ def test_it_is_closed_in_time_with_one_line_and_nobody_else_is_hurt(
     with ReplayingClient(server.rtmp_port, capture) as client:
         behave(client)
         started = clock.monotonic()
-        client.read_to_end(limit_s + SLACK_S)
+        client.read_to_end(limit_s + PATIENCE_S)
         assert clock.monotonic() - started >= limit_s - 1.0
-    wait_until(lambda: len(closing_lines(server)) > lines_before, SLACK_S, "a line about the closed connection")
+    wait_until(lambda: len(closing_lines(server)) > lines_before, PATIENCE_S, "a line about the closed connection")
 
     (line,) = closing_lines(server)[lines_before:]
     assert '"reason"' in line
@@ -162,7 +161,7 @@ def test_a_publisher_that_dies_leaves_one_line_and_nobody_else_is_hurt(bystander
     with ReplayingClient(server.rtmp_port, OBS.with_key(server.issue_key("mallory"))) as client:
         client.log_in()
         client.send_media(40_000)
-    wait_until(lambda: len(closing_lines(server)) > lines_before, SLACK_S, "a line about the closed connection")
+    wait_until(lambda: len(closing_lines(server)) > lines_before, PATIENCE_S, "a line about the closed connection")
     assert len(closing_lines(server)) == lines_before + 1
     bystander.assert_unaffected()
 
@@ -186,7 +185,7 @@ def test_a_key_that_opens_nothing_is_denied_in_words_and_closed(bystander: Bysta
         with pytest.raises(AssertionError, match="closed the connection"):
             client.log_in()
         answer = client.received
-    wait_until(lambda: len(closing_lines(server)) > lines_before, SLACK_S, "a line about the closed connection")
+    wait_until(lambda: len(closing_lines(server)) > lines_before, PATIENCE_S, "a line about the closed connection")
 
     assert b"NetStream.Publish.Denied" in answer
     assert b"The stream key is not valid." in answer

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import clients, playback
 from tests.support.clients import Picture
+from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server, wait_until
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 NAME = "bystander"
-TIMEOUT_S = 10.0
 # What a server of this size may keep after all that was asked of it: allocators round, and the stream goes on.
 LEFT_BYTES_MAX = 24 * 1024 * 1024
 MANY_NAMES = 100_000
@@ -56,7 +56,7 @@ def others_are_untouched(server: LiveServer) -> Iterator[None]:
     assert followed.faults == []
     wait_until(
         lambda: resident_bytes(server) - before < LEFT_BYTES_MAX,
-        TIMEOUT_S,
+        PATIENCE_S,
         f"memory back at {before} + {LEFT_BYTES_MAX}",
     )
 
@@ -83,7 +83,7 @@ def connected(server: LiveServer, receive_buffer_bytes: int | None = None) -> It
     with socket.socket() as connection:
         if receive_buffer_bytes is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        connection.settimeout(TIMEOUT_S)
+        connection.settimeout(PATIENCE_S)
         connection.connect(("127.0.0.1", server.http_port))
         yield connection
 
@@ -226,7 +226,7 @@ class TestCrowds:
             for _ in range(1000):
                 stack.enter_context(connected(server)).sendall(request(f"{PLAYLIST}?_HLS_msn={msn}"))
         files = open_files(server)
-        wait_until(lambda: open_files(server) <= max(files - 900, 100), TIMEOUT_S, "closing of the connections")
+        wait_until(lambda: open_files(server) <= max(files - 900, 100), PATIENCE_S, "closing of the connections")
 
 
 class TestSlowReaders:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import clients, playback
 from tests.support.clients import Picture
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.support.playback import Followed, Played
@@ -20,8 +21,6 @@ pytestmark = pytest.mark.integration
 # Long enough for six segments; `PUBLISH_SECONDS=120 pytest tests/integration/test_clients.py` is the two minutes
 # over which players were promised that nothing drifts.
 PUBLISH_SECONDS = float(os.environ.get("PUBLISH_SECONDS", "12"))
-# Around the publish: the client's start, the server's, and a loaded machine's leisure.
-SLACK_S = 30.0
 TRACK_DISTANCE_S_MAX = 0.05
 
 
@@ -31,7 +30,7 @@ def watch(server: LiveServer, name: str) -> tuple[Followed, Played]:
     url = server.playlist_url(name)
     forever = float("inf")
     with ThreadPoolExecutor() as pool:
-        followed = pool.submit(playback.follow, url, forever, PUBLISH_SECONDS + SLACK_S)
+        followed = pool.submit(playback.follow, url, forever, PUBLISH_SECONDS + PATIENCE_S)
         played = pool.submit(playback.play, url, forever)
         return followed.result(), played.result()
 
@@ -42,7 +41,7 @@ def test_a_client_goes_live_plays_without_a_gap_and_ends(live_server: LiveServer
     command = clients.PUBLISHERS[name](live_server.rtmp_url, stream_key, PUBLISH_SECONDS, Picture())
     with clients.running(command) as client:
         followed, played = watch(live_server, "alice")
-        assert client.finish(SLACK_S) == 0, client.output
+        assert client.finish(PATIENCE_S) == 0, client.output
 
     assert sorted(track.kind for track in followed.tracks.values()) == ["soun", "vide"]
     assert followed.gaps == []
@@ -84,7 +83,7 @@ def test_a_wrong_key_is_refused_in_the_clients_own_words(live_server: LiveServer
     wrong_key = stream_key[:-1] + ("a" if stream_key[-1] != "a" else "b")
     command = clients.PUBLISHERS[name](live_server.rtmp_url, wrong_key, PUBLISH_SECONDS, Picture())
     with clients.running(command) as client:
-        exit_code = client.finish(SLACK_S)
+        exit_code = client.finish(PATIENCE_S)
 
     assert exit_code > 0
     assert REFUSALS[name] in client.output
@@ -101,8 +100,8 @@ def test_a_second_publisher_is_refused_and_the_first_plays_on(live_server: LiveS
     with clients.running(first) as first_client:
         live_server.wait_until_playable("alice")
         with clients.running(second) as second_client:
-            assert second_client.finish(SLACK_S) > 0
-        followed = playback.follow(live_server.playlist_url("alice"), PUBLISH_SECONDS / 2, SLACK_S)
+            assert second_client.finish(PATIENCE_S) > 0
+        followed = playback.follow(live_server.playlist_url("alice"), PUBLISH_SECONDS / 2, PATIENCE_S)
         assert first_client.is_running
 
     assert live_server.wait_for_log("publish.refused")["code"] == "NetStream.Publish.BadName"

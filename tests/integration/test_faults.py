@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.clock import SystemClock
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 from tests.support.socket_publisher import SocketPublisher, answer_to_publish
@@ -29,14 +30,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 STARTED, DENIED, REJECTED = (f"NetStream.Publish.{word}" for word in ("Start", "Denied", "Rejected"))
-HEAL_TIMEOUT_S = 15.0
 
 
 class Viewer:
     """A viewer with one connection, which he keeps."""
 
     def __init__(self, server: LiveServer) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=HEAL_TIMEOUT_S)
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=PATIENCE_S)
         self._connection.connect()
 
     def __enter__(self) -> Viewer:
@@ -66,7 +66,7 @@ class Viewer:
     def watch(self, parts: int = 3) -> None:
         """Watch until there are so many parts more."""
         until = self.last_part() + parts
-        wait_until(lambda: self.last_part() >= until, HEAL_TIMEOUT_S, f"{parts} parts")
+        wait_until(lambda: self.last_part() >= until, PATIENCE_S, f"{parts} parts")
 
 
 @contextlib.contextmanager
@@ -96,7 +96,7 @@ def test_a_full_disk(live_server: LiveServer) -> None:
             assert answer_to_publish(server.rtmp_port, bob) == STARTED
         assert server.issue_key("carol")
         used = f"/api/v1/keys/{bob.split('_')[1]}"
-        wait_until(lambda: server.admin("GET", used)["last_used_at"], HEAL_TIMEOUT_S, "the last use, written later")
+        wait_until(lambda: server.admin("GET", used)["last_used_at"], PATIENCE_S, "the last use, written later")
         assert server.revoke(alice.split("_")[1])["closed"] == ["alice"]
 
 
@@ -119,7 +119,7 @@ def test_few_file_descriptors_are_shared_so_that_encoders_and_the_store_have_the
             with Viewer(server) as viewer:
                 return viewer.get("/") is not None
 
-        wait_until(is_served, HEAL_TIMEOUT_S, "room for viewers")
+        wait_until(is_served, PATIENCE_S, "room for viewers")
 
 
 def test_with_no_file_descriptor_left_what_is_open_goes_on_and_accepting_resumes(live_server: LiveServer) -> None:
@@ -136,7 +136,7 @@ def test_with_no_file_descriptor_left_what_is_open_goes_on_and_accepting_resumes
         with limited(server, resource.RLIMIT_NOFILE, len(list(descriptors.iterdir()))):
             started_at, cpu_before = clock.monotonic(), cpu_s()
             for port in [server.rtmp_port, server.http_port] * 10:
-                stack.enter_context(socket.create_connection(("127.0.0.1", port), HEAL_TIMEOUT_S))
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_S))
             viewer.watch(6)
             # A loop that is told again and again of what it cannot accept would take all of a core.
             assert cpu_s() - cpu_before < 0.5 * (clock.monotonic() - started_at)
@@ -227,7 +227,7 @@ class TestSigterm:
             thread.start()
             wait_until(
                 lambda: re.search(r"^streamd_requests_waiting 1\.0", server.admin_get("/metrics"), re.MULTILINE),
-                HEAL_TIMEOUT_S,
+                PATIENCE_S,
                 "a request that waits",
             )
             server.process.send_signal(signal.SIGTERM)
@@ -239,7 +239,7 @@ class TestSigterm:
             assert "#EXT-X-ENDLIST" in playlist
             for segment in re.findall(r"^(\S*seg\d+\.m4s)$", playlist, re.MULTILINE):
                 assert server.get(f"/live/alice/{segment}")[0] == 200
-            assert server.process.wait(HEAL_TIMEOUT_S) == 0
+            assert server.process.wait(PATIENCE_S) == 0
 
     def test_a_second_one_does_not_wait_for_viewers(self, tmp_path: Path) -> None:
         with run_server(tmp_path, hls__segment_target_ms=10_000, limits__drain_timeout_s=300) as server:

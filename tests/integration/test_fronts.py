@@ -22,6 +22,7 @@ import uvloop
 from streamd.delivery.answer import BLOCKED_TARGETS_MAX
 from tests.support import certificates, fronts
 from tests.support.chromium import chromium, viewer
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 from tests.support.viewers import Crowd, part_number
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-TIMEOUT_S = 10.0
 TARGET_S = 2
 VIEWERS = 500
 WATCH_S = 7.0
@@ -73,10 +73,10 @@ def asked(
     connection: http.client.HTTPConnection
     if front.https_port is not None:
         context = ssl.create_default_context(cadata=certificates.ONE.cert)
-        connection = http.client.HTTPSConnection("localhost", front.https_port, timeout=TIMEOUT_S, context=context)
+        connection = http.client.HTTPSConnection("localhost", front.https_port, timeout=PATIENCE_S, context=context)
     else:
         assert front.http_port is not None
-        connection = http.client.HTTPConnection("127.0.0.1", front.http_port, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", front.http_port, timeout=PATIENCE_S)
     try:
         connection.request(method, path, body, headers or {})
         with connection.getresponse() as response:
@@ -107,7 +107,7 @@ def answers(server: LiveServer) -> Counter[tuple[str, int]]:
     marker = ("init", 404)
     before = read()[marker]
     assert server.get("/live/nobody/main/init0.mp4")[0] == 404
-    counted = wait_until(lambda: (now := read())[marker] > before and now, TIMEOUT_S, "the count")
+    counted = wait_until(lambda: (now := read())[marker] > before and now, PATIENCE_S, "the count")
     del counted[marker]
     return cast("Counter[tuple[str, int]]", counted)
 
@@ -177,7 +177,7 @@ class TestACrowd:
             with socket.create_connection(("127.0.0.1", front.http_port or 0)) as connection:
                 connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 wait_until(
-                    lambda: "streamd_requests_waiting 1.0" in server.admin_get("/metrics"), TIMEOUT_S, "the request"
+                    lambda: "streamd_requests_waiting 1.0" in server.admin_get("/metrics"), PATIENCE_S, "the request"
                 )
             with asked(front, path) as response:
                 assert response.status == 200

@@ -28,6 +28,7 @@ from streamd.clock import SystemClock
 from tests.support import clients
 from tests.support.clients import Command, Picture, running
 from tests.support.llhls_checker import CheckedPlaylist, PlaylistFollower, parse_playlist
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server
 from tests.support.tools import require
@@ -39,7 +40,6 @@ pytestmark = pytest.mark.integration
 
 CLOCK = SystemClock()
 BROADCAST_S = 13.0
-REQUEST_TIMEOUT_S = 15.0
 # A broadcast that has not ended by then has not been told to viewers, or hangs.
 FOLLOW_S_MAX = BROADCAST_S + 10.0
 
@@ -95,7 +95,7 @@ class Player:
     """One client with its connection."""
 
     def __init__(self, server: LiveServer, name: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=REQUEST_TIMEOUT_S)
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=PATIENCE_S)
         self._name = name
         self._follower = PlaylistFollower()
 

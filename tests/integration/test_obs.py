@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import clients, obs, playback
 from tests.support.obs import OutputMode
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.obs]
 
 STARTED, STOPPED = "OBS_WEBSOCKET_OUTPUT_STARTED", "OBS_WEBSOCKET_OUTPUT_STOPPED"
-LIVE_TIMEOUT_S = 15.0
 # Its defaults are 250 frames between keyframes, 8.3 s at 30 a second: two of them, and a bit of the third.
 WATCH_S = {OutputMode.SIMPLE: 18.0, OutputMode.ADVANCED: 10.0}
 
@@ -36,18 +36,18 @@ async def test_obs_goes_live_plays_without_a_gap_and_its_stop_button_ends_the_pl
     settings = obs.Settings(live_server.rtmp_url, live_server.issue_key("alice"), mode)
     async with obs.running(settings, clip) as studio:
         await studio.start_stream()
-        await studio.reached(STARTED, within_s=LIVE_TIMEOUT_S)
+        await studio.reached(STARTED, within_s=PATIENCE_S)
         await asyncio.to_thread(live_server.wait_until_playable, "alice")
         url = live_server.playlist_url("alice")
         followed, played = await asyncio.gather(
-            asyncio.to_thread(playback.follow, url, WATCH_S[mode], 2 * WATCH_S[mode] + LIVE_TIMEOUT_S),
+            asyncio.to_thread(playback.follow, url, WATCH_S[mode], 2 * WATCH_S[mode] + PATIENCE_S),
             asyncio.to_thread(playback.play, url, WATCH_S[mode]),
         )
         status = await studio.status()
         assert status["outputActive"]
         assert not status["outputReconnecting"]
         await studio.stop_stream()
-    rest = await asyncio.to_thread(playback.follow, url, float("inf"), LIVE_TIMEOUT_S)
+    rest = await asyncio.to_thread(playback.follow, url, float("inf"), PATIENCE_S)
 
     assert sorted(track.kind for track in followed.tracks.values()) == ["soun", "vide"]
     for watched in (followed, rest):
@@ -67,7 +67,7 @@ async def test_obs_says_that_a_wrong_key_is_invalid_and_stops_trying(live_server
     settings = obs.Settings(live_server.rtmp_url, wrong_key, reconnect_delay_s=1)
     async with obs.running(settings, clip) as studio:
         await studio.start_stream()
-        await studio.reached(STOPPED, within_s=LIVE_TIMEOUT_S)
+        await studio.reached(STOPPED, within_s=PATIENCE_S)
         # Three of its reconnect delays: were it to try again, it would have.
         await asyncio.sleep(3 * settings.reconnect_delay_s)
         status = await studio.status()
@@ -88,8 +88,8 @@ async def test_obs_comes_back_by_itself_when_its_connection_is_cut(live_server: 
     settings = obs.Settings(live_server.rtmp_url, live_server.issue_key("alice"), reconnect_delay_s=1)
     async with obs.running(settings, clip) as studio:
         await studio.start_stream()
-        await studio.reached(STARTED, within_s=LIVE_TIMEOUT_S)
+        await studio.reached(STARTED, within_s=PATIENCE_S)
         await asyncio.to_thread(live_server.wait_until_playable, "alice")
         await asyncio.to_thread(live_server.admin, "POST", "/api/v1/streams/alice/kick", {})
-        await studio.reached("OBS_WEBSOCKET_OUTPUT_RECONNECTED", within_s=LIVE_TIMEOUT_S)
+        await studio.reached("OBS_WEBSOCKET_OUTPUT_RECONNECTED", within_s=PATIENCE_S)
         assert (await studio.status())["outputActive"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.media.test_picture import read_jpeg
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 
@@ -35,7 +36,7 @@ def test_a_live_channel_has_a_picture_until_it_is_taken_down(live_server: LiveSe
         live_server.admin("PATCH", "/api/v1/users/demo", {"state": "suspended"})
         assert live_server.get(stream["poster"])[0] == 410
     live_server.stop()
-    wait_until(lambda: not Path(f"/proc/{worker}").exists(), 10, "the end of the worker")
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), PATIENCE_S, "the end of the worker")
 
 
 def worker_pids(server: LiveServer) -> list[int]:

@@ -15,6 +15,7 @@ import pytest
 
 from streamd.clock import SystemClock
 from streamd.flv.tag import FlvReader, TagType
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 from tests.support.tools import require
@@ -29,7 +30,6 @@ pytestmark = pytest.mark.integration
 CLOCK = SystemClock()
 FORMATS = ("flv", "mp4")
 MEDIA_TYPES = {"flv": "video/x-flv", "mp4": "video/mp4"}
-TIMEOUT_S = 10.0
 # Three seconds, so that a keyframe and the merging of live frames are in it.
 FRAMES = 90
 
@@ -37,7 +37,7 @@ FRAMES = 90
 @contextlib.contextmanager
 def asked(server: LiveServer, path: str, method: str = "GET") -> Iterator[http.client.HTTPResponse]:
     """A response whose body is still to be read, closed at the end."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=PATIENCE_S)
     try:
         connection.request(method, path)
         # The response owns the socket: it has to live as long as the block.
@@ -110,7 +110,7 @@ class TestHead:
 
         with publish(live_server.rtmp_url, live_server.issue_key("demo")):
             # Before its first segment is complete, which the variants wait for.
-            stream = wait_until(live, TIMEOUT_S, "the stream's being live")
+            stream = wait_until(live, PATIENCE_S, "the stream's being live")
             assert stream["push_codecs"] == "avc1.42c01e,mp4a.40.2"
             for extension in FORMATS:
                 with asked(live_server, f"/live/demo.{extension}") as response:
@@ -121,7 +121,7 @@ class TestPlayback:
     @pytest.mark.parametrize("extension", FORMATS)
     def test_pyav_plays_from_a_keyframe_on_without_a_gap(self, broadcasting: LiveServer, extension: str) -> None:
         times: dict[str, list[float]] = {"video": [], "audio": []}
-        with av.open(f"{broadcasting.http_url}/live/demo.{extension}", timeout=TIMEOUT_S) as container:
+        with av.open(f"{broadcasting.http_url}/live/demo.{extension}", timeout=PATIENCE_S) as container:
             for packet in container.demux():
                 assert packet.dts is not None
                 if not times["video"] and packet.stream.type == "video":
@@ -205,14 +205,14 @@ class TestViewers:
             return counts["flv"], counts["mp4"]
 
         # Those of other tests are found to have left at the next frame.
-        wait_until(lambda: pushed() == (0, 0), 5, "nobody watching")
+        wait_until(lambda: pushed() == (0, 0), PATIENCE_S, "nobody watching")
         with (
             asked(broadcasting, "/live/demo.flv"),
             asked(broadcasting, "/live/demo.flv"),
             asked(broadcasting, "/live/demo.mp4"),
         ):
-            wait_until(lambda: pushed() == (2, 1), 5, "three viewers")
-        wait_until(lambda: pushed() == (0, 0), 5, "the viewers' leaving")
+            wait_until(lambda: pushed() == (2, 1), PATIENCE_S, "three viewers")
+        wait_until(lambda: pushed() == (0, 0), PATIENCE_S, "the viewers' leaving")
 
     def test_one_that_never_reads_is_closed_and_others_are_untouched(self, live_server: LiveServer) -> None:
         with (
@@ -226,8 +226,8 @@ class TestViewers:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.connect(("127.0.0.1", live_server.http_port))
             slow.sendall(b"GET /live/demo.flv HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            wait_until(lambda: viewers(live_server)["flv"] == 1, 5, "the slow viewer")
-            with av.open(f"{live_server.http_url}/live/demo.mp4", timeout=TIMEOUT_S) as container:
+            wait_until(lambda: viewers(live_server)["flv"] == 1, PATIENCE_S, "the slow viewer")
+            with av.open(f"{live_server.http_url}/live/demo.mp4", timeout=PATIENCE_S) as container:
                 deadline = CLOCK.monotonic() + 60
                 for packet in container.demux(video=0):
                     assert packet.dts is not None

@@ -16,6 +16,7 @@ import pytest
 
 from streamd.keys.stream_key import StreamKey
 from tests.support.flv_media import h264_aac
+from tests.support.patience import PATIENCE_S
 from tests.support.server import wait_until
 from tests.support.socket_publisher import SocketPublisher, answer_to_publish
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 STARTED, DENIED = "NetStream.Publish.Start", "NetStream.Publish.Denied"
-# An answer that has to be there already: what a thread needs to read it on a loaded machine.
-READ_TIMEOUT_S = 2.0
 # For which no answer comes while the publisher is silent.
 BLOCKED_S = 0.3
 # Keys that die by themselves are looked for twice a second.
@@ -56,7 +55,7 @@ def playlist(server: LiveServer) -> str:
 
 def request(server: LiveServer, path: str) -> socket.socket:
     """A viewer's connection with a request sent on it."""
-    viewer = socket.create_connection(("127.0.0.1", server.http_port), READ_TIMEOUT_S)
+    viewer = socket.create_connection(("127.0.0.1", server.http_port), PATIENCE_S)
     viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return viewer
 
@@ -91,11 +90,11 @@ class TestRevoke:
         with SocketPublisher(live_server.rtmp_port) as publisher, contextlib.ExitStack() as viewers:
             publisher.go_live(stream_key)
             live_server.wait_until_playable("alice")
-            wait_until(lambda: playlist(live_server).count("#EXTINF") == 2, READ_TIMEOUT_S, "all that was sent")
+            wait_until(lambda: playlist(live_server).count("#EXTINF") == 2, PATIENCE_S, "all that was sent")
             waiting = [viewers.enter_context(request(live_server, path)) for path in blocked_paths(live_server)]
             assert select.select(waiting, [], [], BLOCKED_S)[0] == []
             pushed = [viewers.enter_context(request(live_server, f"/live/alice.{kind}")) for kind in ("flv", "mp4")]
-            wait_until(lambda: len(select.select(pushed, [], [], 0)[0]) == len(pushed), READ_TIMEOUT_S, "media")
+            wait_until(lambda: len(select.select(pushed, [], [], 0)[0]) == len(pushed), PATIENCE_S, "media")
             assert not publisher.is_closed()
 
             answer = live_server.revoke(key_id, "leaked")
@@ -156,11 +155,9 @@ class TestRevoke:
         with ThreadPoolExecutor(len(users) * 2) as pool:
             races = [pool.submit(race, user) for user in users]
             revocations = [pool.submit(live_server.revoke, id_of(keys[user])) for user in users]
-            assert {revocation.result(READ_TIMEOUT_S * 5)["id"] for revocation in revocations} == {
-                *map(id_of, keys.values())
-            }
+            assert {revocation.result(PATIENCE_S)["id"] for revocation in revocations} == {*map(id_of, keys.values())}
             for outcome in races:
-                outcome.result(READ_TIMEOUT_S * 5)
+                outcome.result(PATIENCE_S)
         assert live_server.admin("GET", "/api/v1/streams") == {"streams": []}
 
 

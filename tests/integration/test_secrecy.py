@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import clients
 from tests.support.clients import KEY_SHOWN_AS, Picture
+from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server
 from tests.web.test_obs_config import OBS_32
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 PUBLISH_SECONDS = 3.0
-SLACK_S = 30.0
 
 
 class Session:
@@ -96,11 +96,11 @@ def test_a_key_in_every_wrong_place_comes_out_of_none(tmp_path: Path) -> None:
                 for path in ("/", "/watch/alice", "/api/v1/streams", "/live/alice/index.m3u8", "/live/alice/main.m3u8"):
                     session.public("GET", path)
                 session.run("streams list")
-                assert client.finish(PUBLISH_SECONDS + SLACK_S) == 0
+                assert client.finish(PUBLISH_SECONDS + PATIENCE_S) == 0
 
         for wrong in ("STREAM_KEYx", "live/STREAM_KEYx", "x-STREAM_KEY"):
             with session.publish(server.rtmp_url, wrong, 1) as client:
-                assert client.finish(SLACK_S) != 0
+                assert client.finish(PATIENCE_S) != 0
 
         obs = json.dumps(OBS_32 | {"authentication": KEY_SHOWN_AS})
         session.public("POST", "/api/v1/obs/config", obs, Content_Type="application/json")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.llhls_checker import PlaylistFollower
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-# What a server may take to refuse to start, or a demo of a few seconds to end, on a loaded machine.
-COMMAND_TIMEOUT_S = 60.0
-
 
 def streamd(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -33,7 +31,7 @@ def streamd(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Co
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=COMMAND_TIMEOUT_S,
+        timeout=PATIENCE_S,
         env=os.environ | (env or {}),
         check=False,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.keys import schema
+from tests.support.patience import PATIENCE_S
 from tests.support.postgresql import run_postgresql
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
@@ -29,7 +30,6 @@ pytestmark = pytest.mark.integration
 STARTED, REJECTED = "NetStream.Publish.Start", "NetStream.Publish.Rejected"
 # Long enough for the test's own store to answer on a loaded machine, short enough to wait for in a test.
 VERIFY_TIMEOUT_S = 2
-HEAL_TIMEOUT_S = 15.0
 # wal.html, WAL-index: "The locking is done on bytes 120 through 127" of the -shm file; every read takes one of them.
 WAL_LOCKS_AT, WAL_LOCKS = 120, 8
 
@@ -55,21 +55,21 @@ def check_that_it_is_survived(server: LiveServer, fail: Callable[[], object], he
     with publish(server.rtmp_url, live) as publisher:
         server.wait_until_playable("alice")
         fail()
-        wait_until(lambda: not server.is_ready(), HEAL_TIMEOUT_S, "an answer that it is not ready")
+        wait_until(lambda: not server.is_ready(), PATIENCE_S, "an answer that it is not ready")
         part = last_part(server)
         assert answer_to_publish(server.rtmp_port, other) == REJECTED
-        assert server.wait_for_log("store.failed", HEAL_TIMEOUT_S)
-        wait_until(lambda: last_part(server) > part + 2, HEAL_TIMEOUT_S, "parts while the store is away")
+        assert server.wait_for_log("store.failed", PATIENCE_S)
+        wait_until(lambda: last_part(server) > part + 2, PATIENCE_S, "parts while the store is away")
         heal()
-        wait_until(server.is_ready, HEAL_TIMEOUT_S, "an answer that it is ready")
+        wait_until(server.is_ready, PATIENCE_S, "an answer that it is ready")
         with SocketPublisher(server.rtmp_port) as after:
             assert after.publish(other) == STARTED
         assert publisher.process.poll() is None
-        assert server.wait_for_log("store.recovered", HEAL_TIMEOUT_S)
+        assert server.wait_for_log("store.recovered", PATIENCE_S)
         # What was learned meanwhile is not lost.
         key_id = live.split("_")[1]
         wait_until(
-            lambda: server.admin("GET", f"/api/v1/keys/{key_id}")["last_used_at"], HEAL_TIMEOUT_S, "the key's last use"
+            lambda: server.admin("GET", f"/api/v1/keys/{key_id}")["last_used_at"], PATIENCE_S, "the key's last use"
         )
         assert server.revoke(key_id)["closed"] == ["alice"]
         assert publisher.wait() != 0
@@ -128,13 +128,13 @@ def test_postgresql_that_is_full_still_lets_in_who_has_a_good_key(tmp_path: Path
             assert answer.code == 503
         assert answer_to_publish(server.rtmp_port, bob) == STARTED
         # Said by who writes last uses down; what was answered to the operator names its path.
-        assert server.wait_for_log("store.failed", HEAL_TIMEOUT_S, path=None)
+        assert server.wait_for_log("store.failed", PATIENCE_S, path=None)
         for table in tables:
             database.execute(f"DROP TRIGGER full_disk ON {table}")
         assert server.issue_key("carol")
-        assert server.wait_for_log("store.recovered", HEAL_TIMEOUT_S)
+        assert server.wait_for_log("store.recovered", PATIENCE_S)
         used = f"/api/v1/keys/{bob.split('_')[1]}"
-        wait_until(lambda: server.admin("GET", used)["last_used_at"], HEAL_TIMEOUT_S, "the key's last use")
+        wait_until(lambda: server.admin("GET", used)["last_used_at"], PATIENCE_S, "the key's last use")
 
 
 def test_postgresql_that_stops_and_starts(tmp_path: Path) -> None:

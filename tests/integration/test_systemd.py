@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server, wait_until
 from tests.support.tools import require
 
@@ -18,7 +19,6 @@ pytestmark = pytest.mark.integration
 UNIT = Path(__file__).parents[2] / "configs/streamd.service"
 # "OK"; tenths. What talks to the whole internet cannot come much lower.
 EXPOSURE_MAX = 20
-TIMEOUT_S = 60
 
 
 def analyze(*arguments: str) -> str:
@@ -28,7 +28,7 @@ def analyze(*arguments: str) -> str:
         env=os.environ | {"LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -53,7 +53,7 @@ def test_it_may_do_little() -> None:
 def test_the_server_tells_when_it_is_ready_and_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(tmp_path / "notify"))
-        notify.settimeout(TIMEOUT_S)
+        notify.settimeout(PATIENCE_S)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         with run_server(tmp_path) as server:
             assert notify.recv(100) == b"READY=1"
@@ -65,4 +65,4 @@ def test_the_server_tells_when_it_is_ready_and_that_it_lives(tmp_path: Path, mon
             states.append(notify.recv(100))
             return states[-1] == b"STOPPING=1"
 
-        wait_until(is_stopping, TIMEOUT_S, "a word of the end")
+        wait_until(is_stopping, PATIENCE_S, "a word of the end")

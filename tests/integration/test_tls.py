@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import certificates, clients
 from tests.support.clients import Picture
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 PUBLISH_SECONDS = 2.0
-# Around it: a client's start, and a loaded machine's leisure.
-SLACK_S = 30.0
 
 
 def write(pem: certificates.Pem, directory: Path) -> dict[str, object]:
@@ -41,14 +40,14 @@ def publish_with_ffmpeg(server: LiveServer, stream_key: str, trusted: Path) -> t
     *arguments, url = command.argv
     command = dataclasses.replace(command, argv=(*arguments, "-tls_verify", "1", "-ca_file", str(trusted), url))
     with clients.running(command) as client:
-        return client.finish(PUBLISH_SECONDS + SLACK_S), client.output
+        return client.finish(PUBLISH_SECONDS + PATIENCE_S), client.output
 
 
 def is_trusted_by_pyav(server: LiveServer, trusted: Path) -> bool:
     """Say whether PyAV's RTMPS client gets past TLS, where it checks the certificate: it does when it plays."""
     options = {"tls_verify": "1", "ca_file": str(trusted)}
     try:
-        av.open(f"{server.rtmps_url}/anything", format="flv", options=options, timeout=SLACK_S)
+        av.open(f"{server.rtmps_url}/anything", format="flv", options=options, timeout=PATIENCE_S)
     except PermissionError:
         return True  # Nobody plays over RTMP, says the server.
     except OSError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.support.receiver import OTHER_SECRET, SECRET, run_receiver
 from tests.support.server import run_server, wait_until
 from tests.support.socket_publisher import SocketPublisher
@@ -51,14 +52,14 @@ class TestWebhooks:
             with SocketPublisher(server.rtmp_port) as publisher:
                 publisher.go_live(stream_key)
                 server.wait_until_playable("alice")
-            wait_until(lambda: "stream.reconnecting" in receiver.types(), 10, "the loss is told")
+            wait_until(lambda: "stream.reconnecting" in receiver.types(), PATIENCE_S, "the loss is told")
             with SocketPublisher(server.rtmp_port) as publisher:
                 publisher.go_live(stream_key)
-                wait_until(lambda: "stream.resumed" in receiver.types(), 10, "the return is told")
+                wait_until(lambda: "stream.resumed" in receiver.types(), PATIENCE_S, "the return is told")
                 server.revoke(key_id, reason="leaked")
-            wait_until(lambda: "key.revoked" in receiver.types(), 10, "the revocation is told")
+            wait_until(lambda: "key.revoked" in receiver.types(), PATIENCE_S, "the revocation is told")
             delivered = 'streamd_webhook_messages_total{result="delivered"}'
-            wait_until(lambda: metric(server, delivered) == len(receiver.requests), 10, "all are counted")
+            wait_until(lambda: metric(server, delivered) == len(receiver.requests), PATIENCE_S, "all are counted")
         told = receiver.told()
         assert [event["type"] for event in told] == [
             "key.issued",
@@ -155,7 +156,7 @@ class TestPublishHook:
             stream_key = server.issue_key("alice")
             with SocketPublisher(server.rtmp_port) as publisher:
                 publisher.ask_to_publish(stream_key)
-                wait_until(lambda: receiver.requests, 10, "the question")
+                wait_until(lambda: receiver.requests, PATIENCE_S, "the question")
                 server.revoke(stream_key.split("_")[1])
                 receiver.silence.set()
                 assert publisher.answer() == "NetStream.Publish.Denied"

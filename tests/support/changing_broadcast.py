@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from streamd.clock import SystemClock
+from tests.support.patience import PATIENCE_S
 from tests.support.tag_publisher import TagPublisher, repeated
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from streamd.flv.tag import FlvTag
 
-JOIN_TIMEOUT_S = 10.0
 FRAME_MS = 33
 
 
@@ -56,7 +56,7 @@ class ChangingBroadcast:
     def drop(self) -> None:
         """Reset the connection."""
         self._is_over.set()
-        self._thread.join(JOIN_TIMEOUT_S)
+        self._thread.join(PATIENCE_S)
         self._publisher.reset()
 
     def come_back(self, media: Sequence[FlvTag] | None = None) -> None:

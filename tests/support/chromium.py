@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
+
+from tests.support.patience import PATIENCE_S
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser")
 FLAGS = (
@@ -58,6 +60,7 @@ async def chromium(extra_flags: Sequence[str] = (), without: Collection[str] = (
         without: Those of ``FLAGS`` that are not given to it.
     """
     path = find_chromium()
+    expect.set_options(timeout=PATIENCE_S * 1000)
     async with async_playwright() as playwright:
         flags = [flag for flag in FLAGS if flag not in without] + list(extra_flags)
         browser = await playwright.chromium.launch(executable_path=path, headless=True, args=flags)
@@ -148,7 +151,7 @@ class Viewer:
         """Go to a page and wait until its document is there."""
         await self.page.goto(url, wait_until="domcontentloaded")
 
-    async def wait_for_state(self, state: State, timeout_s: float = 15) -> None:
+    async def wait_for_state(self, state: State, timeout_s: float = PATIENCE_S) -> None:
         """Wait until ``<body data-state>`` is this.
 
         Raises:
@@ -161,7 +164,7 @@ class Viewer:
         except PlaywrightTimeoutError as exc:
             raise AssertionError(f"not {state} after {timeout_s} s: {await self.describe()}") from exc
 
-    async def wait_until_moving(self, seconds: float = 1, timeout_s: float = 15) -> None:
+    async def wait_until_moving(self, seconds: float = 1, timeout_s: float = PATIENCE_S) -> None:
         """Wait until ``currentTime`` is ``seconds`` further than now.
 
         Raises:
@@ -212,6 +215,7 @@ async def viewer(browser: Browser, size: tuple[int, int] = DESKTOP, scheme: Sche
         is_mobile=size == PHONE,
         device_scale_factor=2 if size == PHONE else 1,
     )
+    context.set_default_timeout(PATIENCE_S * 1000)
     try:
         watching = Viewer(await context.new_page())
 

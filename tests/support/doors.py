@@ -23,6 +23,7 @@ from streamd.web.obs_config import ObsOptions
 from streamd.web.pages import Pages
 from streamd.web.public import public_app
 from tests.support.chunk_feeder import ChunkFeeder, feed, start_rendition
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     import ssl
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from streamd.live.registry import LiveRegistry
 
 LOOPS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
+# Of the doors themselves.
 TIMEOUT_S = 10.0
 SUSPENDED = "suspended"
 
@@ -234,7 +236,7 @@ class Client:
         self._writer.transport.abort()
 
     async def response(self, method: str = "GET") -> Response:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status_line, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
             version, status, reason = status_line.split(" ", 2)
@@ -247,12 +249,12 @@ class Client:
 
     async def exactly(self, count: int) -> bytes:
         """So many bytes of a content without a length."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._reader.readexactly(count)
 
     async def rest(self) -> bytes:
         """What comes until the server closes; a reset is an end too."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             with contextlib.suppress(ConnectionError):
                 return await self._reader.read()
         return b""
@@ -274,7 +276,7 @@ def request(
 
 async def until(condition: Callable[[], bool], sweep: Callable[[], None] = lambda: None) -> None:
     """Let the loop go round until something that this process does has happened."""
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0)
             sweep()

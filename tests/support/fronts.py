@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import certificates
+from tests.support.patience import PATIENCE_S
 from tests.support.server import wait_until
 from tests.support.tools import require
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from tests.support.server import LiveServer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
+# Who has not gone by then is killed.
+GOODBYE_S = 10.0
 # nobody and nogroup on Debian.
 _NOBODY = 65534
 
@@ -169,12 +170,12 @@ def _running(command: list[str], directory: Path, port: int) -> Iterator[None]:
         return False
 
     try:
-        wait_until(is_listening, START_TIMEOUT_S, f"the start of {command[0]}")
+        wait_until(is_listening, PATIENCE_S, f"the start of {command[0]}")
         yield
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(STOP_TIMEOUT_S)
+            process.wait(GOODBYE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -19,6 +19,7 @@ from streamd.packager.rendition import RenditionOptions
 from streamd.packager.segmenter import SegmenterOptions
 from streamd.rtmp.connection import DEFAULT_OPTIONS, ConnectionOptions, ServerConnection
 from tests.support import rtmp_wire
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +229,7 @@ async def settle(until: Callable[[], object], steps: int = 1000) -> None:
     raise AssertionError("it did not settle")
 
 
-async def eventually(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     """Let threads and timers do their part until ``condition`` is true."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110  # what is waited for offers no event

@@ -26,12 +26,11 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.patience import PATIENCE_S
 from tests.support.tools import require
 
 _NAME = "streamd"
-# OBS starts in 3 s here alone, and in 15 s beside a full test run.
-_START_S = 60.0
-_REQUEST_S = 10.0
+# Who has not gone by then is killed.
 _GOODBYE_S = 10.0
 # obs-websocket protocol 5: OpCodes, and the event category of outputs.
 _IDENTIFY, _IDENTIFIED, _EVENT, _REQUEST, _RESPONSE = 1, 2, 5, 6, 7
@@ -104,7 +103,7 @@ class Obs:
     async def stop_stream(self) -> None:
         """Press Stop Streaming, and wait until OBS has said goodbye to the server."""
         await self._request("StopStream")
-        await self.reached("OBS_WEBSOCKET_OUTPUT_STOPPED", within_s=_GOODBYE_S)
+        await self.reached("OBS_WEBSOCKET_OUTPUT_STOPPED", within_s=PATIENCE_S)
 
     async def status(self) -> dict[str, Any]:
         """``GetStreamStatus``: outputActive, outputReconnecting, outputTotalFrames, outputSkippedFrames…"""
@@ -137,7 +136,7 @@ class Obs:
         await self._socket.send_json(
             {"op": _REQUEST, "d": {"requestType": request_type, "requestId": request_id, "requestData": {}}}
         )
-        response = await asyncio.wait_for(answer, _REQUEST_S)
+        response = await asyncio.wait_for(answer, PATIENCE_S)
         status = response["requestStatus"]
         if not status["result"]:
             raise RuntimeError(f"OBS refused {request_type}: {status}")
@@ -258,9 +257,9 @@ async def _obs_websocket(
 
     Spec: obs-websocket 5 protocol, Connecting to obs-websocket.
     """
-    socket_ = await asyncio.wait_for(_connect_when_up(session, port), _START_S)
+    socket_ = await asyncio.wait_for(_connect_when_up(session, port), PATIENCE_S)
     async with socket_:
-        hello = (await socket_.receive_json(timeout=_REQUEST_S))["d"]
+        hello = (await socket_.receive_json(timeout=PATIENCE_S))["d"]
         challenge = hello["authentication"]
         secret = _sha256_base64(password + challenge["salt"])
         identify = {
@@ -269,7 +268,7 @@ async def _obs_websocket(
             "eventSubscriptions": _EVENTS_OF_OUTPUTS,
         }
         await socket_.send_json({"op": _IDENTIFY, "d": identify})
-        identified = await socket_.receive_json(timeout=_REQUEST_S)
+        identified = await socket_.receive_json(timeout=PATIENCE_S)
         assert identified["op"] == _IDENTIFIED
         yield socket_
 

@@ -21,8 +21,8 @@ from fractions import Fraction
 import av
 
 from streamd.clock import SystemClock
+from tests.support.patience import PATIENCE_S
 
-_REQUEST_TIMEOUT_S = 15.0
 # Playlists give at least milliseconds.
 _ROUNDING_S = 0.001
 # Above this a picture is the white flash, a sound is the beep (of full scale); below it neither.
@@ -237,7 +237,7 @@ def _segments(text: str, url: str) -> Iterator[PlaylistSegment]:
 
 
 def _fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_REQUEST_TIMEOUT_S) as response:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
         body: bytes = response.read()
     return body
 

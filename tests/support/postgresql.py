@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-COMMAND_TIMEOUT_S = 30
 
 
 class PostgresqlServer:
@@ -73,9 +73,7 @@ class PostgresqlServer:
                 os.kill(pid, signal.SIGCONT)
 
     def _psql(self, sql: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            self._psql_arguments(sql), stdout=subprocess.DEVNULL, timeout=COMMAND_TIMEOUT_S, check=False
-        )
+        return subprocess.run(self._psql_arguments(sql), stdout=subprocess.DEVNULL, timeout=PATIENCE_S, check=False)
 
     def _psql_arguments(self, sql: str) -> list[str]:
         place = ["-h", str(self._directory), "-U", "streamd", "-d", "postgres"]
@@ -92,7 +90,7 @@ class PostgresqlServer:
             user=self._user,
             stdout=subprocess.DEVNULL,
             cwd=self._directory,
-            timeout=COMMAND_TIMEOUT_S,
+            timeout=PATIENCE_S,
         )
 
 

@@ -10,11 +10,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from streamd.testcard import Order
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-STOP_TIMEOUT_S = 10.0
 
 
 class RunningPublisher:
@@ -34,7 +33,7 @@ class RunningPublisher:
         self.process.kill()
         self.process.wait()
 
-    def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         return self.process.wait(timeout_s)
 
 
@@ -55,6 +54,6 @@ def publish(rtmp_url: str, stream_key: str, **order: object) -> Iterator[Running
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(STOP_TIMEOUT_S)
+                process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 publisher.kill()

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 15.0
 POLL_S = 0.02
 # Any stream key; the pattern's own text is none.
 STREAM_KEY = re.compile(r"sk_([0-9a-z]{10})_[0-9A-Za-z]{32}")
@@ -95,7 +95,7 @@ class LiveServer:
                     records.append(record)
         return records
 
-    def wait_for_log(self, event: str, timeout_s: float = 10.0, **fields: object) -> dict[str, Any]:
+    def wait_for_log(self, event: str, timeout_s: float = PATIENCE_S, **fields: object) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
             for record in self.log_events(event):
                 if all(record.get(name) == value for name, value in fields.items()):
@@ -120,15 +120,14 @@ class LiveServer:
             data=body,
             headers={"Authorization": f"Bearer {self.admin_token}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
             text: str = response.read().decode()
         self._assert_no_secret_in(text, f"the answer to {method} {path}")
         return text
 
     def is_ready(self) -> bool:
         try:
-            # It answers within two seconds, whatever the store does.
-            with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=5) as response:
+            with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=PATIENCE_S) as response:
                 return bool(response.status == 200)
         except urllib.error.HTTPError as error:
             error.close()
@@ -171,7 +170,7 @@ class LiveServer:
         answer: dict[str, Any] = self.admin("POST", f"/api/v1/keys/{key_id}/revoke", {"reason": reason})
         return answer
 
-    def get(self, path: str, timeout_s: float = 10.0) -> tuple[int, dict[str, str], bytes]:
+    def get(self, path: str, timeout_s: float = PATIENCE_S) -> tuple[int, dict[str, str], bytes]:
         """GET from the public port: status, headers with names in lower case, body."""
         try:
             with urllib.request.urlopen(self.http_url + path, timeout=timeout_s, context=self.tls) as response:
@@ -180,7 +179,7 @@ class LiveServer:
             with error:
                 return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
 
-    def wait_until_playable(self, name: str, timeout_s: float = 20.0) -> str:
+    def wait_until_playable(self, name: str, timeout_s: float = PATIENCE_S) -> str:
         """Wait for the multivariant playlist and return its text."""
 
         def playlist() -> str | None:
@@ -205,11 +204,11 @@ class LiveServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(STOP_TIMEOUT_S)
+                self.process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-                raise AssertionError(f"the server did not stop within {STOP_TIMEOUT_S:g} s of SIGTERM") from None
+                raise AssertionError(f"the server did not stop within {PATIENCE_S:g} s of SIGTERM") from None
         return self.process.returncode
 
 
@@ -250,7 +249,7 @@ def run_server(tmp_path: Path, prefix: Sequence[str] = (), /, **settings: object
                 raise AssertionError(f"the server ended with {process.returncode}:\n{server.log_text()}")
             return next(iter(server.log_events("server.started")), None)
 
-        record = wait_until(started, START_TIMEOUT_S, "the start of the server")
+        record = wait_until(started, PATIENCE_S, "the start of the server")
         server.rtmp_port, server.http_port, server.admin_port = (
             int(str(record[name]).rsplit(":", 1)[1]) for name in ("rtmp", "http", "admin")
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from streamd.flv.tag import FlvTag
 
-TIMEOUT_S = 10.0
 LOGIN = (
     rtmp_wire.SIMPLE_HANDSHAKE
     + rtmp_wire.command("connect", 1, {"app": "live", "tcUrl": "rtmp://host/live", "flashVer": "FMLE/3.0"})
@@ -32,7 +32,7 @@ class SocketPublisher:
     """
 
     def __init__(self, port: int, address: str = "127.0.0.1") -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S, source_address=(address, 0))
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S, source_address=(address, 0))
         self._reader = rtmp_wire.ServerReader()
         self._socket.sendall(LOGIN)
 
@@ -83,7 +83,7 @@ class SocketPublisher:
         except ConnectionResetError:
             return True
         finally:
-            self._socket.settimeout(TIMEOUT_S)
+            self._socket.settimeout(PATIENCE_S)
         return True
 
     def wait_closed(self) -> None:

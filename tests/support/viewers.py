@@ -22,8 +22,8 @@ from typing import cast
 
 import httptools
 
-# A request may be held for three target durations, here 6 s.
-REQUEST_TIMEOUT_S = 10.0
+from tests.support.patience import PATIENCE_S
+
 # As Chromium, Firefox and a player that does not unpack send it.
 ACCEPT_ENCODINGS = ("gzip, deflate, br, zstd", "gzip, deflate, br", "identity")
 
@@ -81,7 +81,7 @@ class _Connection(asyncio.Protocol):
         self._answered = asyncio.get_running_loop().create_future()
         request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {accept_encoding}\r\n\r\n"
         self._transport.write(request.encode())
-        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._answered
 
     def close(self) -> None:
