@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.support.scheduling import RealTimeScheduling
 from tests.support.server import run_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from xdist.remote import Producer
 
     from tests.support.server import LiveServer
 
@@ -20,6 +23,12 @@ if TYPE_CHECKING:
 settings.register_profile("untimed", deadline=None)
 if settings.get_current_profile_name() == "default":
     settings.load_profile("untimed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> RealTimeScheduling | None:
+    """Have ``--dist loadfile`` spare the tests that play in real time."""
+    return RealTimeScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture
