@@ -132,11 +132,15 @@ def librtmp(server_url: str, stream_key: str, seconds: float, picture: Picture) 
     return Command("librtmp", _gstreamer(sink, seconds, picture), stream_key)
 
 
+# Without it, the muxer of a live pipeline goes on without a track that is late, as all are on a loaded machine.
+_MUX_LATENCY_NS = 1_000_000_000
+
+
 def _gstreamer(sink: str, seconds: float, picture: Picture) -> tuple[str, ...]:
     samples_per_buffer = 1024
     # format=I420: without it videotestsrc negotiates 4:4:4, which no browser decodes.
     pipeline = f"""
-        flvmux name=mux streamable=true ! {sink}
+        flvmux name=mux streamable=true latency={_MUX_LATENCY_NS} ! {sink}
         videotestsrc is-live=true num-buffers={round(seconds * picture.frames_per_second)}
             ! video/x-raw,format=I420,width={picture.width},height={picture.height}
             ! videorate ! video/x-raw,framerate={picture.frames_per_second}/1

@@ -5,8 +5,8 @@ import { BACK_BUFFER_S, CATCH_UP_RATE_MAX, endOf } from "./playback.js";
 // Of the pushed stream this much is kept ahead: a frame comes every 17 to 40 ms, and networks are late by some
 // frames now and then.
 const TARGET_S = 0.4;
-// A network that is late by more has shown it by a stall; each asks for so much more, up to a limit from which on
-// LL-HLS is the better way.
+// A network that is late by more has shown it by a stall. Each asks for as much more as it lasted, but for no less than
+// this, up to a limit from which on LL-HLS is the better way; what lasts longer than that no buffer of ours bridges.
 const TARGET_STEP_S = 0.2;
 const TARGET_MAX_S = 1.2;
 const PACE_MS = 100;
@@ -45,12 +45,17 @@ export class PushEngine {
   #arrivedAt = performance.now();
   #onEnded = () => this.#report("closed");
   #onError = () => this.#fail("media");
+  #waitsSince = NaN;
   #onPlaying = () => {
     this.#hasStarted = true;
+    const waitedS = (performance.now() - this.#waitsSince) / 1000;
+    this.#waitsSince = NaN;
+    if (Number.isNaN(waitedS)) return;
+    const step = waitedS > TARGET_MAX_S ? TARGET_STEP_S : Math.max(TARGET_STEP_S, waitedS);
+    this.#target = Math.min(TARGET_MAX_S, this.#target + step);
   };
   #onWaiting = () => {
-    if (!this.#hasStarted || this.#video.seeking) return;
-    this.#target = Math.min(TARGET_MAX_S, this.#target + TARGET_STEP_S);
+    if (this.#hasStarted && !this.#video.seeking) this.#waitsSince = performance.now();
   };
 
   /** iPhones have no MediaSource, only one that the browser may pause; there LL-HLS is the browser's own. */
