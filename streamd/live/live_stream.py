@@ -243,6 +243,11 @@ class LiveStream:
         if not self._line.is_finished:
             self._metrics.part_latency_seconds.observe(self._clock.monotonic() - self.last_media_at)
 
+    def end_segment(self, name: str) -> None:
+        """Complete a rendition's newest segment, and wake who waits for it (``ChunkSink``)."""
+        if self.presentation is not None and self.presentation.renditions[name].end_segment():
+            self._wake()
+
     def _note_part_delay(self, name: str, chunk: CmafChunk) -> None:
         # Against the part before, and not the media's own clock: that of an encoder runs away from ours in hours.
         now = self._clock.monotonic()

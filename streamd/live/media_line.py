@@ -72,6 +72,9 @@ class ChunkSink(Protocol):
     def add_chunk(self, name: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
         """Take the next chunk of a rendition."""
 
+    def end_segment(self, name: str) -> None:
+        """Complete the newest segment of a rendition, if it is not: the next chunk begins another."""
+
     def add_tags(self, tags: Sequence[FlvTag]) -> None:
         """Take frames of the direct tracks as the publisher sent them, before they are demuxed."""
 
@@ -354,16 +357,23 @@ class MediaLine:
         if timeline is None or ladder is None:
             return
         samples: list[Sample] = []
+        # A segment ends with a part, or with the keyframe that begins the next.
+        may_end_segment = False
         for packet in packets:
             if packet.track_id == self._video_track_id:
                 self._meter.note_video(packet)
+                may_end_segment |= packet.is_keyframe
             placed = timeline.place(packet)
             if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
                 ladder = self._begin_anew(timeline, ladder)
             for sample in placed:
                 for name, chunk in ladder.push(sample):
                     self._emit(name, chunk, ladder)
+                    may_end_segment = True
             samples += placed
+        if may_end_segment:
+            for name in ladder.complete_segments():
+                self._sink.end_segment(name)
         self._sink.add_samples(self._direct_samples(samples))
 
     def _may_begin_anew(self, timeline: Timeline, packet: MediaPacket) -> bool:

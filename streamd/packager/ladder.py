@@ -175,6 +175,10 @@ class Ladder:
             done += self._share_timing(self.timing)
         return done
 
+    def complete_segments(self) -> list[str]:
+        """List the renditions of whose newest segment nothing more will come."""
+        return [name for name, segmenter in self._segmenters.items() if segmenter.has_complete_segment]
+
     def finish(self) -> list[tuple[str, CmafChunk]]:
         """Close what is open in every rendition: no sample follows.
 
@@ -193,4 +197,9 @@ class Ladder:
 
     def _share_timing(self, timing: PlaylistTiming) -> list[tuple[str, CmafChunk]]:
         self._timing_is_shared = True
-        return [(name, chunk) for name, segmenter in self._segmenters.items() for chunk in segmenter.adopt(timing)]
+        has_opening = self._first.has_opening
+        return [
+            (name, chunk)
+            for name, segmenter in self._segmenters.items()
+            for chunk in segmenter.adopt(timing, has_opening=has_opening)
+        ]

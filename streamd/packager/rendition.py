@@ -363,14 +363,17 @@ class Rendition:
             self._longest_us = max(self._longest_us, self._listed_us + segment.duration_us)
             self._changed()
 
-    def end_segment(self) -> None:
+    def end_segment(self) -> bool:
         """Complete the open segment, where it is known that the next part starts another.
 
         ``add`` does it as well, one part later.
+
+        Returns:
+            Whether there was one.
         """
         segment = self._open
         if segment is None:
-            return
+            return False
         self._open = None
         self._next_msn = segment.msn + 1
         self._segments[segment.msn] = self._media(tuple(segment.payloads), f"seg{segment.msn}")
@@ -381,6 +384,7 @@ class Rendition:
         self._bit_rate.add(segment.size_bytes, segment.duration_us)
         self._slide()
         self._changed()
+        return True
 
     def end(self) -> None:
         """Complete the open segment and end the playlist with EXT-X-ENDLIST; again changes nothing."""

@@ -18,14 +18,17 @@ the lead's timeline, and everything is decided by media time, never by a clock:
   comes later goes into the next part, whose ``tfdt`` tells the truth. When audio runs ahead of a lead
   that has stopped by ``LEAD_LAG_MS_MAX``, audio's time closes the parts until the lead comes back.
 
-The numbers of the playlist are decided once, before the first chunk (DESIGN.md, 11): see ``_decide``. Where a stream
-has several renditions, one segmenter decides for all of them, and ``SegmentStarts`` has their segments start together.
+The numbers of the playlist are decided once, before the first chunk (DESIGN.md, 11): see ``_decide``. An encoder that
+tells that its keyframes come in time is not waited for; its first segment is a short one then, for players take no
+playlist without a segment, and they are to have one within a second. Where a stream has several renditions, one
+segmenter decides for all of them, and ``SegmentStarts`` has their segments start together.
 """
 
 from __future__ import annotations
 
 import enum
 import math
+import sys
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +36,7 @@ from itertools import pairwise
 from statistics import fmean, median_low
 
 from streamd.cmaf.fragment import TrackRun, write_chunk
+from streamd.flv.encoder_settings import keyframe_interval_max
 from streamd.media.packet import Sample, Track, TrackKind
 from streamd.packager.chunk import CmafChunk, PlaylistTiming
 
@@ -41,6 +45,9 @@ DECISION_MS_MAX = 4_000
 # DESIGN.md, 11. OBS's default, 250 frames, is 8.3 s at 30 fps and 10.4 s at 24 fps: all are whole
 # segments under this, since a segment's duration is rounded to the nearest second.
 TARGET_DURATION_S_MAX = 10
+# The first segment of an encoder that tells its keyframe interval ends here: within a second. Who plays it at once is
+# as far behind what comes next, and a part of 500 ms leaves the network half of that.
+OPENING_MS = 750
 # rfc8216bis 4.4.4.9: "at least 85% of the Part Target Duration". Percent.
 PART_FILL_MIN = 85
 # FLV rounds to a millisecond, and a duration has two ends.
@@ -61,8 +68,11 @@ LEAD_LAG_MS_MAX = 1_000
 BRIDGE_MS_MAX = 10_000
 # What may wait in the open part, or for the decision: 4 s at 30 Mb/s. A stream past it is cut at once.
 HELD_BYTES_MAX = 16 * 1024 * 1024
+# When the encoder's word is asked for: the frame rate is known by then, and the first part not complete yet.
+EARLY_DECISION_MS = 400
 # What a waiting sample costs beside its payload: Sample, its two times, the head of the bytes, a list slot.
 HELD_SAMPLE_BYTES = 256
+_NEVER = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,7 @@ class Segmenter:
 
     Attributes:
         timing: Numbers of the playlist, ``None`` until they are decided; no chunk comes before.
+        has_opening: The first segment is cut short to be listed soon; decided with them.
         irregularities: How often each was met.
         next_sequence_number: ``mfhd`` sequence number of the next chunk.
     """
@@ -159,6 +170,7 @@ class Segmenter:
     ) -> None:
         lead = next((track for track in tracks if track.kind is TrackKind.VIDEO), tracks[0])
         self.timing: PlaylistTiming | None = None
+        self.has_opening = False
         self.irregularities: Counter[Irregularity] = Counter()
         self.next_sequence_number = first_sequence_number
 
@@ -169,6 +181,7 @@ class Segmenter:
         self._others = [_TrackQueue(track) for track in tracks if track is not lead]
         self._queues = {queue.track_id: queue for queue in (self._lead, *self._others)}
         self._is_audio_only = lead.kind is TrackKind.AUDIO
+        self._lead_config = lead.codec_config
         self._scale = lead.timescale
         # The grid on which the lead's times lie: whole milliseconds, or single ticks where they are counted.
         self._wire_ticks = 1 if lead.frame_ticks or lead.timescale % 1000 else lead.timescale // 1000
@@ -179,6 +192,9 @@ class Segmenter:
         # The lead sets the cuts from its first keyframe on, which was here, except while it pauses.
         self._lead_begin: int | None = None
         self._is_lead_paused = False
+
+        # From one keyframe to the next at the most, if the encoder says so; forgotten once it has been thought of.
+        self._gop_frames_max: int | None = None
 
         # Samples in order of arrival until the timing is decided; after that the queues hold them.
         self._undecided: list[Sample] = []
@@ -191,6 +207,9 @@ class Segmenter:
         self._is_discontinuous = starts_discontinuous
         # The current segment had to start without a keyframe.
         self._is_segment_off_key = False
+        # Where the first segment is cut short, and whether the next one is that after it.
+        self._opening_end = _NEVER
+        self._follows_opening = False
 
         # The lead's newest keyframe and its distance from the one before; at first from nothing, but the
         # first keyframe starts a segment in any case.
@@ -221,6 +240,8 @@ class Segmenter:
                 self.irregularities[Irregularity.BEFORE_KEYFRAME] += 1
                 return []
             self._lead_begin = sample.dts_ticks
+            if self._decides and self.timing is None:
+                self._gop_frames_max = keyframe_interval_max(sample.payload) or keyframe_interval_max(self._lead_config)
         if self.timing is not None:
             return self._cut(sample)
         if not self._decides and self._held_bytes > HELD_BYTES_MAX:
@@ -231,13 +252,22 @@ class Segmenter:
         timing = self._try_decide(sample) if self._decides else None
         return [] if timing is None else self._release(timing)
 
-    def adopt(self, timing: PlaylistTiming) -> list[CmafChunk]:
+    def adopt(self, timing: PlaylistTiming, *, has_opening: bool) -> list[CmafChunk]:
         """Take the numbers of the playlist that another segmenter of the stream decided.
 
         Returns:
             The chunks of what waited for them.
         """
-        return self._release(timing) if self.timing is None else []
+        if self.timing is not None:
+            return []
+        if has_opening:
+            self._begin_with_opening()
+        return self._release(timing)
+
+    @property
+    def has_complete_segment(self) -> bool:
+        """Whether what comes next begins a segment, so that there is nothing to come of the one before."""
+        return self._starts_segment
 
     def finish(self) -> list[CmafChunk]:
         """Close what is open: no sample follows.
@@ -270,11 +300,34 @@ class Segmenter:
             elapsed = sample.dts_ticks - self._lead_begin
             if sample.is_keyframe and elapsed > 0:
                 return self._decide(gop_ticks=elapsed)
+            if self._gop_frames_max is not None and elapsed >= self._ticks(EARLY_DECISION_MS):
+                gop_ticks = int(self._gop_frames_max * self._frame_interval())
+                self._gop_frames_max = None
+                return self._decide_early(gop_ticks)
         else:
             # Audio is only a substitute for the clock of a video track that is late or has stopped.
             wait_ticks += self._lag_ticks_max
             elapsed = self._lead_ticks(sample) - self._lead_ticks(self._undecided[0])
         return self._decide(gop_ticks=None) if elapsed >= wait_ticks else None
+
+    def _decide_early(self, gop_ticks: int) -> PlaylistTiming | None:
+        """Choose the numbers by what the encoder says of its GOPs, if the first GOP can only lead to the same.
+
+        The shortest target duration holds whatever the first GOP is, as long as it is not longer than that.
+        """
+        timing = self._decide(gop_ticks)
+        if timing != self._decide(gop_ticks=0):
+            return None
+        # Segments last 1 s on average (DESIGN.md, 7), so that of 1 s none is cut short.
+        if timing.target_duration_s > 1:
+            self._begin_with_opening()
+        return timing
+
+    def _begin_with_opening(self) -> None:
+        # By decode time, like all durations: what is shown together is decoded as much earlier as it was at the begin.
+        if self._lead_begin is not None:
+            self.has_opening = True
+            self._opening_end = self._lead_begin + self._ticks(OPENING_MS)
 
     def _decide(self, gop_ticks: int | None) -> PlaylistTiming:
         """Choose the numbers of the playlist, which hold for its life.
@@ -375,10 +428,14 @@ class Segmenter:
             boundary = max(dts, self._position)
         if sample.is_keyframe:
             self._gop_ticks, self._keyframe_dts = dts - self._keyframe_dts, dts
-        if sample.is_keyframe and self._is_segment_due(boundary, sample.pts_ticks):
+        is_opening_over = dts >= self._opening_end
+        if is_opening_over or (sample.is_keyframe and self._is_segment_due(boundary, sample.pts_ticks)):
             if boundary > self._position:
                 chunks.append(self._close(boundary))
             self._start_segment()
+            if is_opening_over:
+                self._opening_end = _NEVER
+                self._follows_opening = True
             if self._starts is not None:
                 self._starts.add(sample.pts_ticks * 1000 // self._scale)
         elif (
@@ -509,7 +566,9 @@ class Segmenter:
                 runs.append(queue.take_counted(count))
 
         if self._starts_segment:
-            self._is_segment_off_key = not starts_with_keyframe
+            # That after the opening is as good as any: it has not come late, and the next one need not come early.
+            self._is_segment_off_key = not starts_with_keyframe and not self._follows_opening
+            self._follows_opening = False
         chunk = CmafChunk(
             payload=write_chunk(self.next_sequence_number, runs),
             start_ticks=position,

@@ -85,7 +85,8 @@ class TestTheStreamsLine:
         }
         assert {name: line[name] for name in expected} == expected
         assert str(line["codecs"]).endswith("mp4a.40.2")
-        assert (line["segments"], line["parts"]) == (SECONDS, parts(room))
+        # Two each, and the short one with which the stream begins.
+        assert (line["segments"], line["parts"]) == (SECONDS + 1, parts(room))
         assert GOOD_KEY not in caplog.text
 
     async def test_the_connections_line_names_the_stream_and_the_key(self, caplog: pytest.LogCaptureFixture) -> None:

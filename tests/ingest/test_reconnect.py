@@ -159,7 +159,7 @@ class TestNotComingBack:
         assert stream is not None
         await eventually(lambda: not stream.is_live)
         assert b"#EXT-X-ENDLIST" in playlist(stream)
-        assert playlist(stream).count(b"#EXTINF") == 3
+        assert playlist(stream).count(b"#EXTINF") == 4
 
     async def test_a_window_of_nothing_ends_at_once(self) -> None:
         room = IngestRoom(reconnect_window_s=0)

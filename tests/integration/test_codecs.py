@@ -129,7 +129,8 @@ class TestMultitrack:
             for name in names:
                 followed = playback.follow(server.playlist_url("ladder", name), SECONDS - 2, 20)
                 assert (followed.gaps, followed.faults) == ([], [])
-        assert {tuple(durations(server, "ladder", name))[:3] for name in names} == {(2.0, 2.0, 2.0)}
+        # The first one is short, so that there is something to play within a second.
+        assert {tuple(durations(server, "ladder", name))[:3] for name in names} == {(0.767, 2.233, 2.0)}
         for name, text in zip(names, texts, strict=True):
             reported = re.findall(r'#EXT-X-RENDITION-REPORT:URI="(\w+)\.m3u8"', text)
             assert sorted([name, *reported]) == names

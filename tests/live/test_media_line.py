@@ -39,6 +39,8 @@ class Room:
     clock: ManualClock = field(default_factory=ManualClock)
     metrics: Metrics = field(default_factory=Metrics)
     chunks: dict[str, list[CmafChunk]] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
+    """How many chunks there were of each rendition when its newest segment was said to be complete."""
     epochs: list[datetime] = field(default_factory=list)
     leaps: int = 0
     error: Exception | None = None
@@ -59,6 +61,9 @@ class Room:
 
     def add_chunk(self, name: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
         self.chunks[name].append(chunk)
+
+    def end_segment(self, name: str) -> None:
+        self.ended[name] = len(self.chunks[name])
 
     def add_tags(self, tags: Sequence[FlvTag]) -> None: ...
 
@@ -153,7 +158,8 @@ class TestLeap:
 
     async def test_a_leap_before_anything_is_listed_is_none(self) -> None:
         room = Room()
-        media = h264_aac(seconds=4)
+        # Keyframes so far apart that the first of them is waited for.
+        media = h264_aac(seconds=6, gop=100)
         await room.receive([*media[:8], *later(media[8:], HOUR_MS)])
         room.line.finish()
         assert discontinuities(room.chunks["main"]) == []
@@ -183,6 +189,22 @@ class TestLeap:
         room.line.receive(later(media[2:], 60_000))
         (after,) = room.epochs[1:]
         assert (after - before).total_seconds() == pytest.approx(60 - 4, abs=0.1)
+
+
+class TestSegmentEnd:
+    @pytest.mark.parametrize("media", [h264_aac(seconds=4, gop=60), aac_only(seconds=4)], ids=["video", "audio"])
+    async def test_it_is_told_as_soon_as_it_is_known(self, media: tuple[FlvTag, ...]) -> None:
+        room = Room()
+        await room.receive(media[:60])
+        ended: list[int] = []
+        for tag in media[60:]:
+            room.line.receive([tag])
+            ended.append(room.ended.get("main", 0))
+        room.line.finish()
+        chunks = room.chunks["main"]
+        starts = [index for index, chunk in enumerate(chunks) if chunk.starts_segment]
+        # Each when it had all its chunks, and the next one had none.
+        assert sorted(set(ended) - {0}) == starts[1:]
 
 
 async def test_repairs_are_counted_while_the_stream_is_live() -> None:

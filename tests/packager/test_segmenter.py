@@ -135,6 +135,66 @@ class TestTargetDuration:
         assert Segmenter([VIDEO, AUDIO], SegmenterOptions()).finish() == []
 
 
+def saying(keyint: int, samples: Sequence[Sample]) -> list[Sample]:
+    """The same from x264, which writes its settings into its first picture."""
+    said = bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef") + f"x264 - options: keyint={keyint} ".encode()
+    first = next(index for index, sample in enumerate(samples) if sample.track_id == VIDEO.track_id)
+    return [*samples[:first], samples[first]._replace(payload=said), *samples[first + 1 :]]
+
+
+class TestEncodersWord:
+    """An encoder that tells how far apart its keyframes are is not waited for."""
+
+    @pytest.mark.parametrize("tracks", [[VIDEO], [VIDEO, AUDIO]])
+    def test_the_first_segment_is_complete_within_a_second(self, tracks: list[Track]) -> None:
+        streams = [video_packets(30, 8, 60), *([audio_packets(duration_s=8)] if AUDIO in tracks else [])]
+        segmenter = Segmenter(tracks, SegmenterOptions())
+        chunks: list[CmafChunk] = []
+        known_ms = 0
+        samples = saying(60, samples_of(*streams))
+        first_ms = samples[0].dts_ticks // 90
+        for sample in samples:
+            chunks += segmenter.push(sample)
+            if chunks and segmenter.has_complete_segment and not known_ms:
+                known_ms = sample.dts_ticks // 90 - first_ms
+        assert known_ms == 766
+        assert segmenter.timing == TIMING
+        chunks += segmenter.finish()
+        assert_playable(samples, chunks, TIMING, tracks)
+        assert segment_frame_counts(chunks) == [23, 37, 60, 60, 60]
+        assert [chunk.is_independent for chunk in chunks if chunk.starts_segment] == [True, False, True, True, True]
+        assert not segmenter.irregularities
+
+    @pytest.mark.parametrize(("gop_frames", "frames"), [(15, [23, 67, 60]), (30, [23, 67, 60]), (45, [23, 67, 90])])
+    def test_keyframes_more_often_than_segments_bring_no_short_ones(self, gop_frames: int, frames: list[int]) -> None:
+        chunks, segmenter = cut(saying(gop_frames, samples_of(video_packets(30, 5, gop_frames))), tracks=[VIDEO])
+        assert segment_frame_counts(chunks)[:2] == frames[:2]
+        assert not segmenter.irregularities
+
+    @pytest.mark.parametrize("said", [75, 120, 250])
+    def test_longer_ones_are_waited_for(self, said: int) -> None:
+        _, told = cut(saying(said, samples_of(video_packets(30, 8, 120))), tracks=[VIDEO])
+        assert told.timing == PlaylistTiming(4, 500)
+        assert not told.has_opening
+
+    def test_segments_of_a_second_are_not_cut_shorter(self) -> None:
+        options = SegmenterOptions(part_target_ms=500, segment_target_ms=1000)
+        chunks, segmenter = cut(saying(30, samples_of(video_packets(30, 4, 30))), [VIDEO], options)
+        assert segmenter.timing == PlaylistTiming(1, 500)
+        assert segment_frame_counts(chunks) == [30, 30, 30, 30]
+
+    def test_an_encoder_that_errs_gets_segments_without_keyframes(self) -> None:
+        chunks, segmenter = cut(saying(60, samples_of(video_packets(30, 12, 300))), tracks=[VIDEO])
+        assert segmenter.timing == TIMING
+        assert segmenter.irregularities[Irregularity.LONG_GOP] >= 3
+        assert max(durations_ms(chunks)) <= 500
+
+    def test_a_continued_playlist_has_no_opening(self) -> None:
+        chunks, segmenter = cut(saying(60, samples_of(video_packets(30, 4, 60))), [VIDEO], timing=TIMING)
+        assert not segmenter.has_opening
+        assert segment_frame_counts(chunks) == [60, 60]
+
+
 class TestPartTarget:
     """rfc8216bis 4.4.4.9: at most PART-TARGET, at least 85 % of it."""
 
