@@ -8,6 +8,7 @@ from streamd.amf import Limits as AmfLimits
 from streamd.config import Config
 from streamd.delivery.door import DoorOptions
 from streamd.delivery.http_request import HeadLimits
+from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.flv.intake import IntakeLimits
 from streamd.ingest.listener import ListenerLimits
 from streamd.ingest.protocol import IngestOptions
@@ -108,6 +109,7 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
         connections_max=descriptors.viewers,
         files_max=descriptors.files,
         connections_per_address_max=limits.viewer_connections_per_address_max,
+        proxies=TrustedProxies(config.http.trusted_proxies),
         head=HeadLimits(
             head_bytes=limits.request_head_bytes_max,
             request_line_bytes=limits.request_line_bytes_max,

@@ -28,6 +28,7 @@ from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_dat
 from streamd.delivery.body_file import FILES_MAX
 from streamd.delivery.door import MediaDoor
 from streamd.delivery.tls import TlsCertificate
+from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.errors import ConfigError, DataDirError, StoreUnavailableError, StreamdError
 from streamd.events.event import EventType, unheard
 from streamd.events.outbox import Endpoint, OutboxOptions
@@ -266,6 +267,7 @@ class Server:
             ),
             is_taken_down=self.keys.is_suspended,
             obs=ObsDesk(self.keys, config.obs_options, self.metrics, config.limits.verify_timeout_s),
+            proxies=TrustedProxies(config.http.trusted_proxies),
         )
         self._console = Console(
             clock=self._clock,

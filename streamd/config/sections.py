@@ -76,6 +76,10 @@ class HttpConfig(Section):
     public_url: PublicUrl = ""
     """How viewers reach this server, for example `https://live.example.org`; used in the URLs that are shown.
     Empty: made of the listen addresses."""
+    trusted_proxies: Networks = []
+    """Networks of the proxies in front, for example `["127.0.0.1/32"]`. What they say of the viewer is believed
+    (`X-Forwarded-For`, `X-Forwarded-Proto`), and `limits.viewer_connections_per_address_max` is not for them. Empty:
+    nobody is believed."""
     posters: bool = True
     """Draw pictures of live channels for the list of channels and for links that are shared: one keyframe is decoded
     when somebody asks, in a process of its own."""
@@ -278,7 +282,7 @@ class LimitsConfig(Section):
     """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
     viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = 10_000
     """Viewers' connections at once from one IP address (IPv6: from one /64). Half of all, so that no address takes all;
-    with a proxy in front, which has one address, as many as `viewer_connections_max`."""
+    the proxies of `http.trusted_proxies` are not held to it."""
     request_head_bytes_max: Annotated[int, Field(ge=1024, le=65_536)] = 16 * 1024
     """Bytes of a viewer's request up to its empty line. Browsers send 1 kB, with a site's cookies up to 8 kB."""
     request_line_bytes_max: Annotated[int, Field(ge=256, le=65_536)] = 8000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +22,7 @@ from streamd.delivery.lookup import MediaLookup
 from streamd.delivery.media_path import parse_media_path
 from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
+from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.delivery.viewer_connection import ViewerConnection
 from streamd.keys.guessing import source_of
 
@@ -62,7 +63,9 @@ class DoorOptions:
     """Open connections, those that aiohttp has included; one more is closed at once. An idle one costs
     about 2 kB here."""
     connections_per_address_max: int = 20_000
-    """The same from one IP address (IPv6: from one /64). A proxy in front of us has one."""
+    """The same from one IP address (IPv6: from one /64), unless that is a trusted proxy's."""
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    """Who is believed when he says for whom he asks."""
     files_max: int = FILES_MAX
     """Popular bodies as files in memory, each a file descriptor."""
     head: HeadLimits = DEFAULT_HEAD_LIMITS
@@ -224,10 +227,11 @@ class MediaDoor:
 
     def admit(self, connection: ViewerConnection) -> bool:
         """Count a new connection in, or say that it is one too many."""
-        source = source_of(connection.address)
-        if self.connections >= self.options.connections_max:
+        options, source = self.options, source_of(connection.address)
+        is_full = self._by_address[source] >= options.connections_per_address_max
+        if self.connections >= options.connections_max:
             limit = "viewer_connections_max"
-        elif self._by_address[source] >= self.options.connections_per_address_max:
+        elif is_full and not options.proxies.trusts(connection.address):
             limit = "viewer_connections_per_address_max"
         else:
             self._open.add(connection)

@@ -68,6 +68,8 @@ class RequestHead(NamedTuple):
     if_range: str
     range: str
     user_agent: str
+    forwarded_for: str
+    """``X-Forwarded-For``, which anybody can write."""
 
 
 def find_head(data: bytes, start: int = 0, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> int:
@@ -211,6 +213,7 @@ class HeadParser:
             if_range=get(b"if-range", b"").decode("latin-1"),
             range=get(b"range", b"").decode("latin-1"),
             user_agent=get(b"user-agent", b"").decode("latin-1"),
+            forwarded_for=get(b"x-forwarded-for", b"").decode("latin-1"),
         )
 
     # Called by httptools.
@@ -243,4 +246,6 @@ class HeadParser:
         self._is_complete = True
 
 
-_FIELDS_READ = frozenset((b"accept-encoding", b"if-none-match", b"if-range", b"range", b"user-agent"))
+_FIELDS_READ = frozenset(
+    (b"accept-encoding", b"if-none-match", b"if-range", b"range", b"user-agent", b"x-forwarded-for")
+)

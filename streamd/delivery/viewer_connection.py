@@ -60,7 +60,7 @@ class ViewerConnection(asyncio.Protocol):
         door: Reads, decides, counts, and takes over what is not media.
 
     Attributes:
-        address: The viewer's IP address.
+        address: The IP address of the viewer, or of the proxy that asks for him.
         deadline: Loop time from which ``check_deadline`` has something to do.
     """
 
@@ -271,7 +271,8 @@ class ViewerConnection(asyncio.Protocol):
         else:
             self._closes = True
         if media is not None:
-            self._door.lookup.note_viewer(media.path, self.address, head.user_agent)
+            address = self._door.options.proxies.client(self.address, head.forwarded_for)
+            self._door.lookup.note_viewer(media.path, address, head.user_agent)
             self._respond(media)
         elif push is not None:
             self._push(head.method, push)

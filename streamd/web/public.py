@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from streamd.web.forwarded import as_forwarded
 from streamd.web.headers import harden
 from streamd.web.request_id import name_requests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from streamd.delivery.trusted_proxies import TrustedProxies
     from streamd.live.live_stream import LiveStream
     from streamd.live.registry import LiveRegistry
     from streamd.web.media import MediaRoutes
@@ -41,6 +43,7 @@ def public_app(
     studio: Studio | None = None,
     is_taken_down: Callable[[str], bool],
     obs: ObsDesk,
+    proxies: TrustedProxies,
 ) -> web.Application:
     """Put the public port together.
 
@@ -52,11 +55,12 @@ def public_app(
         studio: Routes of the broadcaster's page.
         is_taken_down: Says whether a channel's user is suspended.
         obs: What OBS is told to encode.
+        proxies: Who is believed when he says for whom he asks.
 
     Returns:
         The aiohttp application.
     """
-    app = web.Application(client_max_size=REQUEST_BODY_BYTES_MAX, middlewares=[_guard])
+    app = web.Application(client_max_size=REQUEST_BODY_BYTES_MAX, middlewares=[as_forwarded(proxies), _guard])
     harden(app)
     name_requests(app)
     if posters is not None:

@@ -173,7 +173,7 @@ class Studio:
             path=PATH,
             httponly=True,
             samesite="Strict",
-            secure=self._options.is_secure,
+            secure=self._options.is_secure or request.secure,
         )
         return response
 

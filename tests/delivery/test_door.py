@@ -11,6 +11,7 @@ import pytest
 from streamd.clock import ManualClock
 from streamd.delivery.door import DoorOptions, MediaDoor
 from streamd.delivery.http_request import HeadLimits
+from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.delivery.viewer_connection import LINGER_S, REQUESTS_PER_TURN, ViewerConnection
 from streamd.metrics import Metrics
 from tests.support.delivery import ODD_SIZES, pieces
@@ -554,6 +555,10 @@ class TestLimits:
         assert house.connect()[1].ends == []
         second.connection_lost(None)
         assert house.connect()[1].ends == []
+
+    async def test_a_trusted_proxy_has_as_many_connections_as_it_needs(self) -> None:
+        house = House(DoorOptions(connections_per_address_max=1, proxies=TrustedProxies(["192.0.2.0/24"])))
+        assert [house.connect()[1].ends for _ in range(3)] == [[], [], []]
 
     @pytest.mark.parametrize(
         ("limit", "sent", "status"),

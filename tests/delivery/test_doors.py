@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from streamd.delivery.body_file import SENT_BEFORE
+from streamd.delivery.door import DoorOptions
+from streamd.delivery.trusted_proxies import TrustedProxies
 from tests.support.doors import (
     LOOPS,
     SUSPENDED,
@@ -119,11 +121,11 @@ CASES = {
 }
 
 
-def run(loop: str, test: Callable[[Doors], Coroutine[Any, Any, None]]) -> None:
+def run(loop: str, test: Callable[[Doors], Coroutine[Any, Any, None]], options: DoorOptions | None = None) -> None:
     """Run a test with both doors open in front of one live stream, ``demo``."""
 
     async def main() -> None:
-        async with open_doors(StandInRegistry({"demo": StandInStream()})) as doors:
+        async with open_doors(StandInRegistry({"demo": StandInStream()}), options=options) as doors:
             await test(doors)
 
     LOOPS[loop](main())
@@ -367,3 +369,16 @@ def test_both_doors_count_who_asks_for_playlists(loop: str) -> None:
         assert stream.hls_viewers == {("127.0.0.1", "a"), ("127.0.0.1", "b")}
 
     run(loop, test)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_both_doors_count_whom_a_trusted_proxy_asks_for(loop: str) -> None:
+    async def test(doors: Doors) -> None:
+        stream = doors.registry.streams["demo"]
+        for port, viewer in ((doors.thin_port, "192.0.2.1"), (doors.aiohttp_port, "192.0.2.2")):
+            async with Client.connected(port) as client:
+                await client.send(request(PLAYLIST, headers=[("X-Forwarded-For", viewer)]))
+                await client.response()
+        assert {address for address, _ in stream.hls_viewers} == {"192.0.2.1", "192.0.2.2"}
+
+    run(loop, test, DoorOptions(proxies=TrustedProxies(["127.0.0.0/8"])))

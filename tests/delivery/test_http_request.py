@@ -58,7 +58,8 @@ def read(data: bytes, trailing: bytes = b"") -> RequestHead:
 
 class TestWhatIsRead:
     def test_a_request_is_read(self) -> None:
-        found = read(head("Range: bytes=0-5", 'If-Range: "x"', "Accept-Encoding: gzip", "User-Agent: x/1"), b"GET /")
+        fields = ("Range: bytes=0-5", 'If-Range: "x"', "Accept-Encoding: gzip", "User-Agent: x/1")
+        found = read(head(*fields, "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 10.0.0.1"), b"GET /")
         assert found == RequestHead(
             method="GET",
             path="/live/demo/main.m3u8",
@@ -71,6 +72,7 @@ class TestWhatIsRead:
             if_range='"x"',
             range="bytes=0-5",
             user_agent="x/1",
+            forwarded_for="192.0.2.1, 10.0.0.1",
         )
 
     def test_requests_follow_each_other(self) -> None:

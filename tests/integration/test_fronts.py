@@ -58,7 +58,7 @@ MAKERS: list[MakeFront] = [fronts.nginx, fronts.caddy, fronts.varnish]
 def broadcasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server on which ``demo`` is live. At 0.7 Mb/s, so that a crowd's parts are some 40 MB/s on the loopback."""
     with (
-        run_server(tmp_path_factory.mktemp("fronts")) as server,
+        run_server(tmp_path_factory.mktemp("fronts"), http__trusted_proxies="127.0.0.0/8") as server,
         publish(server.rtmp_url, server.issue_key("demo"), video_bitrate=600_000),
     ):
         server.wait_until_playable("demo")
@@ -203,6 +203,9 @@ def test_everything_else_comes_through(broadcasting: LiveServer, make: MakeFront
         for path, text in (("/watch/demo", b"<video"), ("/api/v1/streams", b'"demo"')):
             with asked(front, path) as response:
                 assert (response.status, text in response.read()) == (200, True), path
+        with asked(front, "/watch/demo") as response:
+            begins = f'content="{"http" if front.https_port is None else "https"}://'.encode()
+            assert b'<meta property="og:url" ' + begins in response.read()
         # The admin API is not on the port that is proxied.
         with asked(front, "/api/v1/keys", headers={"Authorization": f"Bearer {broadcasting.admin_token}"}) as response:
             assert response.status == 404

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from streamd.clock import Clock, ManualClock, SystemClock
 from streamd.delivery.door import DoorOptions, MediaDoor
+from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.live.fanout import Fanout
 from streamd.live.waiters import WaiterBudget, Waiters
 from streamd.metrics import Metrics
@@ -147,13 +148,22 @@ def is_taken_down(name: str) -> bool:
     return name == SUSPENDED
 
 
-def media_routes(registry: StandInRegistry, clock: Clock, metrics: Metrics) -> web.Application:
+def media_routes(
+    registry: StandInRegistry, clock: Clock, metrics: Metrics, proxies: TrustedProxies | None = None
+) -> web.Application:
     live_registry = cast("LiveRegistry", registry)
     routes = MediaRoutes(
         registry=live_registry, is_taken_down=is_taken_down, clock=clock, metrics=metrics, write_timeout_s=TIMEOUT_S
     )
     obs = ObsDesk(cast("KeyService", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
-    return public_app(registry=live_registry, media=routes, pages=Pages(), is_taken_down=is_taken_down, obs=obs)
+    return public_app(
+        registry=live_registry,
+        media=routes,
+        pages=Pages(),
+        is_taken_down=is_taken_down,
+        obs=obs,
+        proxies=proxies or TrustedProxies(),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -167,9 +177,9 @@ async def open_doors(
     """Open both doors on free loopback ports until the block is left."""
     clock = clock or SystemClock()
     metrics = Metrics()
-    runner = web.AppRunner(
-        media_routes(registry, clock, metrics), access_log=None, handler_cancellation=True, shutdown_timeout=1
-    )
+    options = options or DoorOptions()
+    app = media_routes(registry, clock, metrics, options.proxies)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
     assert runner.server is not None
     await web.TCPSite(runner, "127.0.0.1", 0).start()
