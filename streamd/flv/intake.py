@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -207,11 +207,9 @@ class Intake:
 
     def receive(self, tag: FlvTag) -> Action:
         """Decide about the next tag of the publisher."""
-        self._tags_since_open += 1
-        if self._tags_since_open % _ROLL_CALL_TAGS == 0 and self._opened:
-            self._call_roll(tag.timestamp_ms)
-        if self._is_plain_frame(tag):
+        if self.pass_frames((tag,)):
             return tag
+        self._tags_since_open += 1
         if not tag.payload:
             return self._drop(DropReason.EMPTY)
         try:
@@ -223,6 +221,37 @@ class Intake:
             return self._drop(DropReason.MALFORMED, str(exc))
         return self._drop(DropReason.SCRIPT)
 
+    def pass_frames(self, tags: Sequence[FlvTag]) -> int:
+        """Let those of the next tags through that are frames of open tracks, up to the first that may be anything else.
+
+        Nearly every tag is one, and its first bytes say so. The way round, with the header read in full, comes to the
+        same, and takes four times as long.
+
+        Returns:
+            How many tags to give to the demuxer; the one behind them, if there is one, is for ``receive``.
+        """
+        tags_since_open = self._tags_since_open
+        if tags_since_open % _ROLL_CALL_TAGS + len(tags) >= _ROLL_CALL_TAGS and self._opened:
+            self._call_roll(tags[0].timestamp_ms)
+        heads, head_sizes, present = self._frame_heads, self._frame_head_sizes, self._present
+        passed = 0
+        for tag_type, _, payload in tags:
+            for size in head_sizes:
+                known = heads.get(payload[:size])
+                if known is not None:
+                    break
+            else:
+                break
+            key, (body_at, composition_time_at, _) = known
+            if key[0] != tag_type or len(payload) <= body_at:
+                break
+            if composition_time_at and payload[composition_time_at] not in _SMALL_COMPOSITION_TIMES:
+                break
+            present.add(key)
+            passed += 1
+        self._tags_since_open = tags_since_open + passed
+        return passed
+
     def refuse(self, header: TrackHeader, why: str) -> Drop:
         """Do without a track whose header the demuxer does not take, until it has another; the demuxer did not open."""
         key = (header.kind, header.track_id)
@@ -231,25 +260,6 @@ class Intake:
         self._set_header(key, None)
         self._start_waiting()
         return self._refuse(key, DropReason.BAD_CODEC_CONFIG, why)
-
-    def _is_plain_frame(self, tag: FlvTag) -> bool:
-        """Say whether a tag is a frame of a track that is open, by its first bytes: nearly every one is.
-
-        The way round, with the header read in full, comes to the same, and takes four times as long.
-        """
-        payload = tag.payload
-        for size in self._frame_head_sizes:
-            known = self._frame_heads.get(payload[:size])
-            if known is None:
-                continue
-            key, head = known
-            if key[0] != tag.tag_type or len(payload) <= head.body_at:
-                return False
-            if head.composition_time_at and payload[head.composition_time_at] not in _SMALL_COMPOSITION_TIMES:
-                return False
-            self._present.add(key)
-            return True
-        return False
 
     # What a tag is.
 

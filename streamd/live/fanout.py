@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from streamd.errors import LocalStateError
-from streamd.live.gop_cache import GopCache, GopLimits
+from streamd.live.gop_cache import GopCache, GopLimits, MediaUnit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Sized
+    from collections.abc import Sequence
 
     from streamd.clock import Clock
     from streamd.metrics import Metrics
@@ -48,14 +48,6 @@ class PushViewer(Protocol):
 
     def close(self) -> None:
         """Close when what waits is sent. A viewer may take nothing of it: the door bounds that time."""
-
-
-class MediaUnit(Protocol):
-    """A tag or a sample."""
-
-    @property
-    def payload(self) -> Sized:
-        """What of it takes memory."""
 
 
 UnitT = TypeVar("UnitT", bound=MediaUnit)
@@ -151,6 +143,12 @@ class Fanout(Generic[UnitT]):
         if writer is None:
             return
         has_viewers = bool(self._following or self._set_aside)
+        if not has_viewers and writer.has_video and not any(map(writer.is_keyframe, units)):
+            # Nobody watches, and the GOP goes on.
+            if gop.is_whole:
+                gop.extend(units)
+                self._bound_gop()
+            return
         if not writer.has_video and not (has_viewers and gop.pending):
             gop.restart()
         is_due = False
@@ -160,17 +158,20 @@ class Fanout(Generic[UnitT]):
                     self._write_pending()
                 self._last_gop_bytes = gop.payload_bytes
                 gop.restart()
-            gop.add(unit, len(unit.payload))
+            gop.add(unit)
             is_due = is_due or (has_viewers and self._is_due(writer, unit))
-        if gop.is_full:
-            if has_viewers:
-                self._write_pending()
-            gop.forget()
-            self._gop_limit_hits_total.inc()
+        if has_viewers and gop.is_full:
+            self._write_pending()
+        self._bound_gop()
         if is_due:
             self._write_pending()
         elif not has_viewers and not gop.is_whole:
             gop.forget()
+
+    def _bound_gop(self) -> None:
+        if self._gop.is_full:
+            self._gop.forget()
+            self._gop_limit_hits_total.inc()
 
     def cut(self) -> None:
         """End the viewers' streams, and go on for those who come next from the next keyframe.

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-UnitT = TypeVar("UnitT")
-"""What a push format is made of: an FLV tag, a sample."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Sized
+
+
+class MediaUnit(Protocol):
+    """What a push format is made of: an FLV tag, a sample."""
+
+    @property
+    def payload(self) -> Sized:
+        """What of it takes memory."""
+
+
+UnitT = TypeVar("UnitT", bound=MediaUnit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +70,17 @@ class GopCache(Generic[UnitT]):
         self.pending = []
         self.payload_bytes = self._units = 0
 
-    def add(self, unit: UnitT, payload_bytes: int) -> None:
+    def add(self, unit: UnitT) -> None:
         """Take the next unit."""
         self.pending.append(unit)
-        self.payload_bytes += payload_bytes
+        self.payload_bytes += len(unit.payload)
         self._units += 1
+
+    def extend(self, units: Sequence[UnitT]) -> None:
+        """Take the next units."""
+        self.pending.extend(units)
+        self.payload_bytes += sum([len(unit.payload) for unit in units])
+        self._units += len(units)
 
     def settle(self, written: bytes) -> None:
         """Put bytes in the place of the units that were pending; without their keyframe, nobody can start with them."""

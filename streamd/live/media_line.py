@@ -172,8 +172,12 @@ class MediaLine:
             return
         if self._epoch is None:
             self._epoch = self._clock.now()
-        batch: list[FlvTag] = []
-        unread = deque(tags)
+        passed = self._intake.pass_frames(tags)
+        if passed == len(tags):
+            self._demux(tags)
+            return
+        batch = [*tags[:passed]]
+        unread = deque(tags[passed:])
         while unread:
             match self._intake.receive(unread.popleft()):
                 case FlvTag() as frame:

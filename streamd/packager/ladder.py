@@ -157,6 +157,13 @@ class Ladder:
         """``mfhd`` sequence number that is greater than those of all chunks."""
         return max(segmenter.next_sequence_number for segmenter in self._segmenters.values())
 
+    @property
+    def closes_in_ms(self) -> int:
+        """How much later than the newest frame the last one of a part is, of the rendition where that is first."""
+        if self._only is not None:
+            return self._first.closes_in_ms
+        return min(segmenter.closes_in_ms for segmenter in self._segmenters.values())
+
     def push(self, sample: Sample) -> list[tuple[str, CmafChunk]]:
         """Take the next sample.
 
@@ -166,8 +173,12 @@ class Ladder:
         Returns:
             The chunks that it completes, each with its rendition's name.
         """
-        done: list[tuple[str, CmafChunk]] = []
         track_id = sample.track_id
+        if self._only is not None and track_id in self._routes:
+            name, segmenter = self._only
+            chunks = segmenter.push(sample)
+            return [(name, chunk) for chunk in chunks] if chunks else []
+        done: list[tuple[str, CmafChunk]] = []
         for name, segmenter, number in self._routes.get(track_id, ()):
             for chunk in segmenter.push(sample if number == track_id else sample._replace(track_id=number)):
                 done.append((name, chunk))  # noqa: PERF401  # most often there is none, and nothing to build a list for

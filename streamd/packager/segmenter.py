@@ -408,10 +408,16 @@ class Segmenter:
         if self._position is None:
             self._open(dts)
         assert self._position is not None, "just opened"
-        chunks: list[CmafChunk] = []
         self._cadence.add(dts)
         interval = self._cadence.interval
+        next_dts = dts + interval
+        if not sample.is_keyframe and next_dts < min(self._position + self._part_ticks_min, self._opening_end):
+            # In the middle of a part, as most are.
+            lead.samples.append(sample)
+            self._is_lead_paused = False
+            return []
 
+        chunks: list[CmafChunk] = []
         while dts >= self._position + self._part_ticks and (
             lead.samples or self._has_samples(before=self._position + self._part_ticks)
         ):

@@ -667,3 +667,29 @@ class TestRefusals:
         assert intake.refusals == {self.SOUND: drop}
         intake.receive(aac_header(OTHER_ASC))
         assert intake.refusals == {}
+
+
+class TestManyAtOnce:
+    def test_frames_are_passed_up_to_the_first_tag_that_may_be_anything_else(self) -> None:
+        intake = Intake(LIMITS)
+        opened = [
+            tag for tag in (avc_header(), aac_header(), key(0), sound(1)) if isinstance(intake.receive(tag), Open)
+        ]
+        assert opened
+        frames = [inter(33), sound(40), inter(66), key(99), sound(99)]
+        assert intake.pass_frames(frames) == len(frames)
+        assert intake.pass_frames([*frames, avc_header(OTHER_AVCC), *frames]) == len(frames)
+        assert intake.pass_frames([FlvTag(TagType.VIDEO, 0, b""), inter(133)]) == 0
+        assert intake.drops.total() == 0
+
+    def test_none_is_passed_while_nothing_is_open(self) -> None:
+        assert Intake(LIMITS).pass_frames([inter(0), sound(0)]) == 0
+
+    def test_a_track_that_stops_is_missed_however_many_come_at_once(self) -> None:
+        intake = Intake(LIMITS)
+        for tag in (avc_header(), aac_header(), key(0), sound(1)):
+            intake.receive(tag)
+        for start_ms in range(0, 6_000, 300):
+            intake.pass_frames([inter(start_ms + step) for step in range(0, 300, 30)])
+        (opening,) = [action for action in [intake.receive(key(6_000))] if isinstance(action, Open)]
+        assert [header.kind for header in opening.tracks] == [TagType.VIDEO]
