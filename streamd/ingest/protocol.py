@@ -155,7 +155,7 @@ class RtmpProtocol(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
-        self._threshold = WakeThreshold(transport)
+        self._threshold = WakeThreshold(transport, asyncio.get_running_loop())
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
         if not self._listener.admit(self):
@@ -196,6 +196,8 @@ class RtmpProtocol(asyncio.Protocol):
         """End what hung on this socket."""
         was_closing = self._phase is _Phase.CLOSING
         self._enter(_Phase.CLOSED)
+        if self._threshold is not None:
+            self._threshold.close()
         if self._verifying is not None:
             self._verifying.cancel()
         if not self._reason:
@@ -282,8 +284,8 @@ class RtmpProtocol(asyncio.Protocol):
     def _choose_threshold(self) -> None:
         if self._threshold is None:
             return
-        if self._phase is _Phase.PUBLISHING:
-            self._threshold.wait_for_media(self._connection.missing_bytes)
+        if self._phase is _Phase.PUBLISHING and self._stream is not None:
+            self._threshold.wait_for_media(self._connection.missing_bytes, self._stream.awaited_ms)
         else:
             self._threshold.wait_for_anything()
 

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Media that comes is left in the kernel for less than this (``streamd.ingest.wake_threshold``).
+HELD_S_MAX = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
@@ -169,8 +172,16 @@ class LiveStream:
             MediaError: The stream cannot be carried on.
         """
         self.last_media_at = self._clock.monotonic()
-        self._meter.media_bytes += sum(len(tag.payload) for tag in tags)
+        self._meter.media_bytes += sum([len(payload) for _, _, payload in tags])
         self._line.receive(tags)
+
+    @property
+    def awaited_ms(self) -> int:
+        """How much later than the newest frame, by their timestamps, the next one is that a viewer waits for.
+
+        That is the last one of a part. Where a viewer gets each frame, or it is not known which it is, it is the next.
+        """
+        return 0 if self.flv.viewers or self.mp4.viewers else self._line.closes_in_ms
 
     def receive_metadata(self, values: Mapping[str, object]) -> None:
         """Take ``onMetaData``: what the encoder says of itself, believed in nothing that matters."""
@@ -365,7 +376,9 @@ class LiveStream:
             self._segments_lost = segments_lost
         if self.publisher is None:
             return
-        self._meter.read(now, self._line.read())
+        # What the kernel still holds is not counted, so neither is its time.
+        is_held = now - self.last_media_at <= HELD_S_MAX
+        self._meter.read(self.last_media_at if is_held else now, self._line.read())
         self._monitor.assess(self._vitals(now), now=now, wall_now=self._clock.now())
         self._set_health(self._monitor.health)
         bitrate_kbps = self._meter.sustained_bitrate_bps / 1000

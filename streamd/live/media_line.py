@@ -229,6 +229,11 @@ class MediaLine:
             media_ms = self._finished_media_ms + self._timeline.newest_ms - START_MS
         return LineReading(media_ms, Counter(self.repairs), self._intake.drops[DropReason.MALFORMED])
 
+    @property
+    def closes_in_ms(self) -> int:
+        """How much later than the newest frame the last one of a part is; 0 where that is not known."""
+        return self._ladder.closes_in_ms if self._ladder is not None else 0
+
     def when_open(self, then: Callable[[], None]) -> bool:
         """Have something done when the demuxer that is being opened is open, and what queues for it is packaged.
 

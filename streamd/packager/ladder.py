@@ -140,6 +140,9 @@ class Ladder:
                 route = (variant.name, self._segmenters[variant.name], number)
                 self._routes.setdefault(source.track_id, []).append(route)
         self._first = self._segmenters[variants[0].name]
+        # Of most streams: the only rendition, whose tracks have the numbers that they have in the demuxer.
+        is_plain = len(variants) == 1 and variants[0].sources == variants[0].tracks
+        self._only = (variants[0].name, self._first) if is_plain else None
         self._timing_is_shared = len(variants) == 1 or timing is not None
 
     @property

@@ -235,6 +235,8 @@ class Segmenter:
         Returns:
             The chunks that it completes, most often none.
         """
+        if self._lead_begin is not None and self.timing is not None:
+            return self._cut(sample)
         if self._lead_begin is None and sample.track_id == self._lead.track_id:
             if not sample.is_keyframe:
                 self.irregularities[Irregularity.BEFORE_KEYFRAME] += 1
@@ -251,6 +253,21 @@ class Segmenter:
         self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
         timing = self._try_decide(sample) if self._decides else None
         return [] if timing is None else self._release(timing)
+
+    @property
+    def closes_in_ms(self) -> int:
+        """How much later than the newest frame of the lead the next one is that completes something.
+
+        0 where that is not known, as long as the playlist's numbers are not decided or the cadence is not steady; and
+        where it may be the very next, a keyframe that ends a segment.
+        """
+        end, interval = self._cadence.end, self._cadence.interval
+        if self._position is None or end is None or not self._cadence.is_steady or self._is_lead_paused:
+            return 0
+        if not self._lead.samples and self._position - self._segment_start >= self._segment_ticks_min:
+            return 0
+        frames = (self._position + self._part_ticks + self._rounding_ticks - end) // interval
+        return max(0, frames * interval * 1000 // self._scale)
 
     def adopt(self, timing: PlaylistTiming, *, has_opening: bool) -> list[CmafChunk]:
         """Take the numbers of the playlist that another segmenter of the stream decided.

@@ -551,3 +551,39 @@ class TestBeginning:
     def test_options_that_cannot_be_met_are_a_fault_of_ours(self, part_target_ms: int, segment_target_ms: int) -> None:
         with pytest.raises(AssertionError):
             SegmenterOptions(part_target_ms, segment_target_ms)
+
+
+class TestClosesIn:
+    """When the last frame of a part is to come, by timestamps."""
+
+    def test_it_tells_of_every_part_once_the_cadence_is_known(self) -> None:
+        segmenter = Segmenter((VIDEO, AUDIO), SegmenterOptions(), TIMING)
+        told_ms: dict[int, int] = {}
+        ends_ms: list[int] = []
+        frames_before_a_keyframe: list[int] = []
+        frame_ms = 0
+        for sample in samples_of(video_packets(duration_s=4), audio_packets(duration_s=4)):
+            closed = segmenter.push(sample)
+            if sample.track_id == VIDEO.track_id:
+                if sample.is_keyframe:
+                    frames_before_a_keyframe.append(frame_ms)
+                frame_ms = sample.dts_ticks * 1000 // VIDEO.timescale
+                told_ms[frame_ms] = segmenter.closes_in_ms
+                ends_ms += [frame_ms] * len(closed)
+        assert len(ends_ms) >= 6
+        for frame_ms, closes_in_ms in told_ms.items():
+            later = [end_ms for end_ms in ends_ms if end_ms > frame_ms]
+            if frame_ms in frames_before_a_keyframe:
+                assert closes_in_ms == 0
+            elif frame_ms > ends_ms[0] and later:
+                assert abs(frame_ms + closes_in_ms - later[0]) <= 1
+
+    def test_it_is_not_known_before_the_decision_and_while_frames_come_as_they_like(self) -> None:
+        undecided = Segmenter((VIDEO,), SegmenterOptions())
+        irregular = Segmenter((VIDEO,), SegmenterOptions(), TIMING)
+        for number, dts_ms in enumerate((0, 20, 90, 100, 190, 230)):
+            sample = video_sample(dts_ms, is_keyframe=number == 0)
+            undecided.push(sample)
+            irregular.push(sample)
+            assert undecided.closes_in_ms == 0
+            assert irregular.closes_in_ms == 0
