@@ -58,5 +58,6 @@ class FlvDemuxer:
             pts_ms = dts_ms
             if composition_time_at:
                 pts_ms += read_composition_time(payload, composition_time_at)
-            packets.append(MediaPacket(track_id, dts_ms, pts_ms, is_keyframe, memoryview(payload)[body_at:]))
+            body = memoryview(payload)[body_at:]
+            packets.append(tuple.__new__(MediaPacket, (track_id, dts_ms, pts_ms, is_keyframe, body)))
         return packets

@@ -239,7 +239,7 @@ class ServerConnection:
         for index, message in enumerate(messages):
             type_id, timestamp_ms, _, payload = message
             if is_publishing and type_id in _MEDIA_TYPES:
-                events.append(FlvTag(type_id, timestamp_ms, payload))
+                events.append(tuple.__new__(FlvTag, (type_id, timestamp_ms, payload)))
                 continue
             self._receive_message(message, events)
             if self._state is State.PUBLISH_PENDING:
