@@ -5,6 +5,9 @@ every tag is read here first. The gate waits until the codec configurations and 
 lets through what belongs to the tracks as they were opened, in one canonical framing, and asks for a new demuxer
 at the next keyframe when a configuration changes or a track appears. It drops, and counts, everything else.
 
+Sound that stops while the pictures go on would let players stand still, for they play both or neither. Where the codec
+has a frame of silence, the gate goes on with that; else the track is left out from the next keyframe on.
+
 How long it waits is told by the tags' own timestamps, and bounded by ``IntakeLimits`` in time, tags and bytes:
 nothing waits for ever for a track that does not come.
 """
@@ -30,6 +33,7 @@ from streamd.flv.codec import (
 )
 from streamd.flv.frame import FrameHead, head_sizes
 from streamd.flv.metadata import StreamMetadata
+from streamd.flv.silence import silent_frame
 from streamd.flv.tag import FlvTag, TagType
 from streamd.flv.video import FrameType, VideoPacket, VideoPacketType, parse_video
 
@@ -45,9 +49,11 @@ class IntakeLimits:
     track_wait_ms: int = 1_000
     """Media time to wait for the first frame of every track. Encoders begin all within some frames; one that starts
     its audio device later than this gets a new demuxer then."""
+    audio_silent_ms: int = 1_000
+    """Media time without a frame after which silence takes an audio track's place. Encoders interleave their tracks up
+    to a second apart; players have half a second more than that in hand."""
     audio_gone_ms: int = 2_000
-    """Media time without a frame after which an audio track has stopped. A player that has audio and video to play
-    stands still without either; what it has buffered is about as much."""
+    """The same after which a track has stopped for which there is no silence."""
     video_gone_ms: int = 5_000
     """The same for video, whose frames may be seconds apart: slides."""
     keyframe_wait_ms: int = 10_000
@@ -129,10 +135,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The message carries several tracks: receive each of these tags in its place."""
+    """Receive each of these tags in its place: the message carries several tracks, or silence goes before it."""
 
     tags: tuple[FlvTag, ...]
-    """Each track's share, in order."""
+    """In order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,8 @@ _CODECS = {TagType.VIDEO: VIDEO_CODECS, TagType.AUDIO: AUDIO_CODECS}
 _ROLL_CALL_TAGS = 16
 # As many slides take less; more is a leap of the publisher's clock.
 _ROLL_CALL_MS_MAX = 60_000
+# Silence that is made at once: between two roll calls of 4 pictures a second.
+_SILENCE_MS_MAX = 5_000
 # Keyframes of several video tracks belong together if they are this close: a frame at 10 a second.
 _KEYFRAMES_TOGETHER_MS = 100
 
@@ -196,8 +204,14 @@ class Intake:
         self._frame_head_sizes: tuple[int, ...] = ()
         self._was_open = False
         self._tags_since_open = 0
-        # Tracks that had a frame since the last roll call, and since when others have had none.
-        self._present: set[_Key] = set()
+        # When tracks had their last frame, of those that had one since the last roll call; of all others, when that was
+        # and since when they have had none.
+        self._present: dict[_Key, int] = {}
+        self._heard_ms: dict[_Key, int] = {}
+        # Tracks that would be silent without us.
+        self._silences: dict[_Key, _Silence] = {}
+        # What is to go before the next tag.
+        self._silent_tags: list[FlvTag] = []
         self._missing_since_ms: dict[_Key, int] = {}
         self._roll_call_ms = 0
         self._held: deque[tuple[_Key, FlvTag]] = deque()
@@ -207,7 +221,11 @@ class Intake:
 
     def receive(self, tag: FlvTag) -> Action:
         """Decide about the next tag of the publisher."""
-        if self.pass_frames((tag,)):
+        passed = self.pass_frames((tag,))
+        if self._silent_tags:
+            silent_tags, self._silent_tags = self._silent_tags, []
+            return Split((*silent_tags, tag))
+        if passed:
             return tag
         self._tags_since_open += 1
         if not tag.payload:
@@ -232,10 +250,12 @@ class Intake:
         """
         tags_since_open = self._tags_since_open
         if tags_since_open % _ROLL_CALL_TAGS + len(tags) >= _ROLL_CALL_TAGS and self._opened:
-            self._call_roll(tags[0].timestamp_ms)
+            self._call_roll(tags[0])
+            if self._silent_tags:
+                return 0
         heads, head_sizes, present = self._frame_heads, self._frame_head_sizes, self._present
         passed = 0
-        for tag_type, _, payload in tags:
+        for tag_type, timestamp_ms, payload in tags:
             for size in head_sizes:
                 known = heads.get(payload[:size])
                 if known is not None:
@@ -247,7 +267,7 @@ class Intake:
                 break
             if composition_time_at and payload[composition_time_at] not in _SMALL_COMPOSITION_TIMES:
                 break
-            present.add(key)
+            present[key] = timestamp_ms
             passed += 1
         self._tags_since_open = tags_since_open + passed
         return passed
@@ -381,6 +401,7 @@ class Intake:
             header = None
         self._started.discard(key)
         self._gone.discard(key)
+        self._silences.pop(key, None)
         self._forget_held(key)
         if header is not None:
             self._headers[key] = header
@@ -400,7 +421,13 @@ class Intake:
         """
         if not self._opened:
             return self._receive_while_closed(tag, key, can_start=can_start)
-        self._present.add(key)
+        silence = self._silences.get(key)
+        if silence is not None and tag.payload is not silence.payload:
+            # The sound is back; what is missing before it is silent as well.
+            del self._silences[key]
+            self._compare_tracks()
+            return Split((*silence.until(tag.timestamp_ms), tag))
+        self._present[key] = tag.timestamp_ms
         if key not in self._started:
             if not can_start:
                 return self._drop(DropReason.BEFORE_KEYFRAME)
@@ -457,9 +484,9 @@ class Intake:
         self._opened = {key: self._headers[key] for key in sorted(self._started, key=_rank)}
         self._was_open = True
         self._tags_since_open = 0
-        self._present = set(self._opened)
-        self._missing_since_ms.clear()
         self._roll_call_ms = frames[-1][1].timestamp_ms
+        self._present = dict.fromkeys(self._opened, self._roll_call_ms)
+        self._missing_since_ms.clear()
         self._forget_held()
         self._compare_tracks()
         time_ms = frames[0][1].timestamp_ms
@@ -470,6 +497,8 @@ class Intake:
     def _close(self) -> None:
         """Have no demuxer open; what comes next is held until another one can be."""
         self._opened = {}
+        self._silences.clear()
+        self._silent_tags.clear()
         self._tracks_differ = False
         self._know_frame_heads({})
         self._forget_held()
@@ -493,29 +522,68 @@ class Intake:
         self._frame_heads = {
             first: (key, head)
             for key, header in tracks.items()
-            if header.codec not in CODECS_WITHOUT_HEADER
+            # What comes after silence has to be looked at.
+            if header.codec not in CODECS_WITHOUT_HEADER and key not in self._silences
             for first, head in frame_heads(header).items()
         }
         self._frame_head_sizes = head_sizes(self._frame_heads)
 
-    def _call_roll(self, timestamp_ms: int) -> None:
-        """Find out which of the open tracks have stopped while others go on."""
+    def _call_roll(self, tag: FlvTag) -> None:
+        """Find out which of the open tracks have stopped while others go on, up to a tag."""
+        if any(tag.payload is silence.payload for silence in self._silences.values()):
+            return  # It is ours, of a time that has been looked at.
+        timestamp_ms = tag.timestamp_ms
         if not 0 <= timestamp_ms - self._roll_call_ms <= _ROLL_CALL_MS_MAX:
             # Time leapt, or two tracks have clocks of their own: that says nothing of how long a track is missing.
             self._missing_since_ms.clear()
+            self._heard_ms.clear()
+            self._silences.clear()
+            self._compare_tracks()
             self._roll_call_ms = timestamp_ms
+        self._heard_ms.update(self._present)
         for key in self._opened.keys() & self._started:
             if key in self._present:
                 self._missing_since_ms.pop(key, None)
                 continue
+            missing_ms = timestamp_ms - self._missing_since_ms.setdefault(key, self._roll_call_ms)
             limits = self._limits
-            gone_ms = limits.audio_gone_ms if key[0] is TagType.AUDIO else limits.video_gone_ms
-            if timestamp_ms - self._missing_since_ms.setdefault(key, self._roll_call_ms) >= gone_ms:
+            if key[0] is TagType.AUDIO and self._is_to_be_silent(key, timestamp_ms, missing_ms):
+                self._missing_since_ms.pop(key)
+            elif missing_ms >= (limits.audio_gone_ms if key[0] is TagType.AUDIO else limits.video_gone_ms):
                 self._started.discard(key)
                 self._gone.add(key)
                 self._compare_tracks()
+        for silence in self._silences.values():
+            self._silent_tags += silence.until(timestamp_ms)
         self._present.clear()
         self._roll_call_ms = timestamp_ms
+
+    def _is_to_be_silent(self, key: _Key, timestamp_ms: int, missing_ms: int) -> bool:
+        """Let silence take the place of an audio track, if it is time to, and there is silence of its codec.
+
+        Args:
+            key: The track.
+            timestamp_ms: Of another one.
+            missing_ms: For how long it has been missing by the others' clock, short of the time between two roll calls.
+        """
+        heard_ms = self._heard_ms.get(key)
+        if heard_ms is None or key in self._silences:
+            return False
+        after_ms = self._limits.audio_silent_ms
+        # Where the two times are far apart, the tracks have clocks of their own.
+        if missing_ms < after_ms // 2 or not after_ms <= timestamp_ms - heard_ms <= _SILENCE_MS_MAX:
+            return False
+        silence = _silence(self._opened[key], heard_ms)
+        if silence is None:
+            return False
+        self._silences[key] = silence
+        self._compare_tracks()
+        return True
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the publisher's sound has stopped, and all that there is of it is ours."""
+        return bool(self._silences) and all(key in self._silences for key in self._opened if key[0] is TagType.AUDIO)
 
     # What waits.
 
@@ -562,6 +630,48 @@ class Intake:
     def _drop(self, reason: DropReason, detail: str = "") -> Drop:
         self.drops[reason] += 1
         return Drop(reason, detail)
+
+
+class _Silence:
+    """The silence that stands for a track's sound.
+
+    Args:
+        payload: Of each tag.
+        heard_ms: When the last frame of sound was.
+        frame_ticks: Samples in a frame, sound or silence.
+        sample_rate: Samples a second.
+    """
+
+    __slots__ = ("_count", "_frame_ticks", "_heard_ms", "_sample_rate", "payload")
+
+    def __init__(self, payload: bytes, heard_ms: int, frame_ticks: int, sample_rate: int) -> None:
+        self.payload = payload
+        self._heard_ms = heard_ms
+        self._frame_ticks = frame_ticks
+        self._sample_rate = sample_rate
+        self._count = 1
+
+    def until(self, timestamp_ms: int) -> list[FlvTag]:
+        """Return the tags of the frames that end by then, and follow those that were returned before."""
+        tags: list[FlvTag] = []
+        if timestamp_ms - self._time_ms(self._count) > _SILENCE_MS_MAX:
+            return tags  # Time has leapt.
+        while self._time_ms(self._count + 1) <= timestamp_ms:
+            tags.append(FlvTag(TagType.AUDIO, self._time_ms(self._count), self.payload))
+            self._count += 1
+        return tags
+
+    def _time_ms(self, count: int) -> int:
+        return self._heard_ms + count * self._frame_ticks * 1000 // self._sample_rate
+
+
+def _silence(header: TrackHeader, heard_ms: int) -> _Silence | None:
+    """Make silence for a track from its last frame on; None where there is none of its codec."""
+    frame = silent_frame(header.codec, header.config)
+    if frame is None:
+        return None
+    payload = audio.coded_frame(header.codec, header.track_id, frame.access_unit)
+    return _Silence(payload, heard_ms, frame.ticks, frame.sample_rate)
 
 
 def frame_heads(header: TrackHeader) -> dict[bytes, FrameHead]:

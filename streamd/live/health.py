@@ -122,7 +122,7 @@ class Vitals:
     videos: Sequence[Track] = ()
     """The video tracks that are carried; like the others, there are none before the first keyframe."""
     audios: Sequence[Track] = ()
-    """The audio tracks that are carried."""
+    """The audio tracks that are carried; none where all of their sound is silence of ours."""
     lacks_video: bool = False
     """The publisher's metadata describes sound alone."""
     lacks_audio: bool = False

@@ -393,7 +393,7 @@ class LiveStream:
             is_playable=self.presentation is not None,
             fed_s=now - self._fed_since,
             videos=self.videos,
-            audios=self.audios,
+            audios=() if line.is_silent else self.audios,
             lacks_video=line.metadata.lacks_video,
             lacks_audio=line.metadata.lacks_audio,
             media_bitrate_bps=meter.media_bitrate_bps,

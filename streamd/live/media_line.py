@@ -217,6 +217,11 @@ class MediaLine:
         return list(words)[:REFUSALS_MAX]
 
     @property
+    def is_silent(self) -> bool:
+        """Whether the publisher's sound has stopped, and silence of ours stands for it."""
+        return self._intake.is_silent
+
+    @property
     def metadata(self) -> StreamMetadata:
         """What the publisher claims of its tracks."""
         return self._intake.metadata

@@ -521,12 +521,18 @@ class TestCodecWithoutHeader:
         assert opening(actions).tracks[1].config.sample_rate == 44_100
 
 
+SURROUND_ASC = b"\x11\xb0"
+SURROUND = (aac_header(SURROUND_ASC), avc_header(), sound(0), key(0))
+
+
 class TestStoppedTrack:
+    """A track that ends while others go on; there is no silence for sound in 5.1."""
+
     def fill(self, intake: Intake, tag: Callable[[int], FlvTag], start_ms: int, end_ms: int) -> list[Action]:
         return receive(intake, [tag(ms) for ms in range(start_ms, end_ms, 20)])
 
     def test_audio_that_stops_is_left_out_from_the_next_keyframe_on(self) -> None:
-        intake = opened()
+        intake = opened(SURROUND)
         actions = self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
         assert {type(action) for action in actions} == {FlvTag}
         action = intake.receive(key(LIMITS.audio_gone_ms + 1000))
@@ -534,7 +540,7 @@ class TestStoppedTrack:
         assert kinds(action) == [TagType.VIDEO]
 
     def test_audio_that_comes_back_comes_in_with_a_keyframe(self) -> None:
-        intake = opened()
+        intake = opened(SURROUND)
         self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
         receive(intake, [key(3000), *(inter(ms) for ms in range(3020, 3200, 20))])
         actions = receive(intake, [sound(3200), inter(3200), key(3240), sound(3240)])
@@ -542,7 +548,7 @@ class TestStoppedTrack:
         assert kinds(opening(actions)) == BOTH
 
     def test_audio_that_comes_back_before_a_keyframe_was_never_away(self) -> None:
-        intake = opened()
+        intake = opened(SURROUND)
         self.fill(intake, inter, 20, LIMITS.audio_gone_ms + 1000)
         assert receive(intake, [sound(3000), key(3000)]) == [sound(3000), key(3000)]
 
@@ -559,7 +565,7 @@ class TestStoppedTrack:
         assert kinds(opening(actions)) == BOTH
 
     def test_pause_shorter_than_that_changes_nothing(self) -> None:
-        intake = opened()
+        intake = opened(SURROUND)
         self.fill(intake, inter, 20, LIMITS.audio_gone_ms - 200)
         assert receive(intake, [sound(1900), key(1920)]) == [sound(1900), key(1920)]
 
@@ -591,6 +597,96 @@ class TestStoppedTrack:
             actions = receive(intake, [inter(ms + leap_ms), sound(ms)])
             assert {type(action) for action in actions} == {FlvTag}
         assert isinstance(intake.receive(key(10_000)), FlvTag)
+
+
+class TestSilence:
+    """Sound that stops goes on as silence, so that nobody has to wait for it."""
+
+    SILENCE = b"\xaf\x01\x21\x00\x49\x90\x02\x19\x00\x23\x80"
+    # AAC frames at 48 kHz.
+    FRAME_MS = 1024 / 48
+
+    def pass_through(self, intake: Intake, tags: Iterable[FlvTag]) -> list[FlvTag]:
+        """What comes out for the demuxer; nothing else may."""
+        out: list[FlvTag] = []
+        for tag in tags:
+            action = intake.receive(tag)
+            if isinstance(action, Split):
+                out += self.pass_through(intake, action.tags)
+            else:
+                assert isinstance(action, FlvTag)
+                out.append(action)
+        return out
+
+    def pictures(self, start_ms: int, end_ms: int) -> list[FlvTag]:
+        return [key(ms) if ms % 2000 == 0 else inter(ms) for ms in range(start_ms, end_ms, 20)]
+
+    def test_it_begins_a_second_after_the_last_sound_and_goes_on(self) -> None:
+        intake = opened()
+        out = self.pass_through(intake, self.pictures(20, 10_000))
+        silence = [tag for tag in out if tag.tag_type == TagType.AUDIO]
+        assert {tag.payload for tag in silence} == {self.SILENCE}
+        assert [tag.timestamp_ms for tag in silence] == [n * 1024 // 48 for n in range(1, len(silence) + 1)]
+        assert silence[-1].timestamp_ms > 9_500
+        assert intake.is_silent
+        # At no time is there more silence than pictures, nor less by more than it takes to notice.
+        newest = {TagType.VIDEO: 0, TagType.AUDIO: 0}
+        for tag in out:
+            newest[TagType(tag.tag_type)] = tag.timestamp_ms
+            assert 0 <= newest[TagType.VIDEO] - newest[TagType.AUDIO] < LIMITS.audio_silent_ms + 400
+
+    def test_sound_that_comes_back_follows_it_without_a_gap(self) -> None:
+        intake = opened()
+        self.pass_through(intake, self.pictures(20, 4_900))
+        out = self.pass_through(intake, [sound(4_990), inter(5_000), sound(5_011)])
+        assert out[-3:] == [sound(4_990), inter(5_000), sound(5_011)]
+        assert {tag.payload for tag in out[:-3]} == {self.SILENCE}
+        assert self.FRAME_MS - 1 <= 4_990 - out[-4].timestamp_ms < 2 * self.FRAME_MS
+        assert not intake.is_silent
+
+    def test_sound_that_came_late_is_let_through(self) -> None:
+        intake = opened()
+        self.pass_through(intake, self.pictures(20, 2_000))
+        assert self.pass_through(intake, [sound(1_500), sound(1_521)]) == [sound(1_500), sound(1_521)]
+
+    def test_a_pause_shorter_than_encoders_interleave_is_none(self) -> None:
+        intake = opened()
+        for ms in range(0, 10_000, 900):
+            tags = [*self.pictures(ms + 20, ms + 900), *(sound(at) for at in range(ms, ms + 900, 20))]
+            assert self.pass_through(intake, tags) == tags
+
+    def test_each_track_has_its_own(self) -> None:
+        opus_header = FlvTag(TagType.AUDIO, 0, b"\x95\x00Opus\x03" + b"OpusHead\x01\x02" + bytes(9))
+        opus = FlvTag(TagType.AUDIO, 0, b"\x95\x01Opus\x03a")
+        intake = opened([aac_header(), opus_header, avc_header(), sound(0), opus, key(0)])
+        sounds = [tag for ms in range(20, 3000, 20) for tag in (inter(ms), sound(ms))]
+        out = self.pass_through(intake, sounds)
+        silence = [tag for tag in out if tag not in sounds]
+        assert {tag.payload for tag in silence} == {b"\x95\x01Opus\x03\xf8\xff\xfe"}
+        assert not intake.is_silent, "one of them is heard"
+
+    def test_another_header_ends_it(self) -> None:
+        intake = opened()
+        self.pass_through(intake, self.pictures(20, 2_990))
+        receive(intake, [aac_header(OTHER_ASC)])
+        assert not intake.is_silent
+        actions = receive(intake, [sound(3_000), inter(3_000), key(4_000)])
+        assert [type(action) for action in actions] == [Drop, FlvTag, Open]
+
+    @pytest.mark.parametrize("leap_ms", [3_600_000, -3_600_000])
+    def test_a_leap_of_time_ends_it(self, leap_ms: int) -> None:
+        intake = opened()
+        self.pass_through(intake, self.pictures(20, 3_000))
+        actions = receive(intake, self.pictures(3_000 + leap_ms, 8_000 + leap_ms))
+        assert not any(isinstance(action, Split) for action in actions)
+        assert kinds(opening(actions)) == [TagType.VIDEO]
+
+    @pytest.mark.parametrize("apart_ms", [-3_600_000, -20_000, 20_000, 3_600_000])
+    def test_tracks_on_clocks_of_their_own_have_none(self, apart_ms: int) -> None:
+        intake = opened([aac_header(), avc_header(), sound(0), key(0)])
+        self.pass_through(intake, [tag for ms in range(20, 1000, 20) for tag in (inter(ms + apart_ms), sound(ms))])
+        actions = receive(intake, self.pictures(1000 + apart_ms, 9000 + apart_ms))
+        assert not any(isinstance(action, Split) for action in actions)
 
 
 class TestRefusedTrack:
@@ -687,7 +783,7 @@ class TestManyAtOnce:
 
     def test_a_track_that_stops_is_missed_however_many_come_at_once(self) -> None:
         intake = Intake(LIMITS)
-        for tag in (avc_header(), aac_header(), key(0), sound(1)):
+        for tag in SURROUND:
             intake.receive(tag)
         for start_ms in range(0, 6_000, 300):
             intake.pass_frames([inter(start_ms + step) for step in range(0, 300, 30)])

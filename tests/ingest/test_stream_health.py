@@ -9,6 +9,7 @@ import pytest
 
 from streamd.events.event import EventType
 from streamd.flv.intake import IntakeLimits
+from streamd.flv.tag import TagType
 from streamd.live.health import HealthCode, HealthStatus
 from streamd.live.publisher import EndReason
 from tests.support import rtmp_wire
@@ -59,6 +60,10 @@ class Broadcast:
                 await eventually(lambda: self.stream.tracks)
             self.room.clock.advance(1)
             self.room.registry.sweep()
+
+    def mute(self) -> None:
+        """Send no sound any more."""
+        self._tags = [tag for tag in self._tags if tag.tag_type != TagType.AUDIO]
 
     def _send(self, until_ms: int) -> None:
         clip_ms = CLIP_S * 1000
@@ -126,6 +131,14 @@ class TestMeasuring:
         await broadcast.pass_seconds(20)
         assert broadcast.codes == SMALL | {HealthCode.AUDIO_MISSING}
         assert broadcast.stream.health.status is HealthStatus.OK
+
+    async def test_sound_that_stops_is_missing_though_silence_stands_for_it(self, well: Broadcast) -> None:
+        await well.begin()
+        await well.pass_seconds(5)
+        well.mute()
+        await well.pass_seconds(20)
+        assert well.codes == SMALL | {HealthCode.AUDIO_MISSING}
+        assert well.stream.audios
 
     async def test_a_codec_that_is_refused_is_named(self, well: Broadcast) -> None:
         await well.begin()

@@ -189,13 +189,10 @@ SHAPES: list[tuple[str, Callable[[FlvTag], bool], list[set[str]]]] = [
     ("phantom-video", lambda tag: not is_audio(tag), [{"soun"}]),
     ("late-audio", lambda tag: is_audio(tag) and tag.timestamp_ms < LATE_MS, [{"vide"}, {"vide", "soun"}]),
     ("late-video", lambda tag: not is_audio(tag) and tag.timestamp_ms < LATE_MS, [{"soun"}, {"vide", "soun"}]),
-    ("audio-stops", lambda tag: is_audio(tag) and tag.timestamp_ms >= LATE_MS, [{"vide", "soun"}, {"vide"}]),
+    # Silence goes on in its place.
+    ("audio-stops", lambda tag: is_audio(tag) and tag.timestamp_ms >= LATE_MS, [{"vide", "soun"}]),
+    ("audio-pauses", lambda tag: is_audio(tag) and 5_000 <= tag.timestamp_ms < 12_000, [{"vide", "soun"}]),
     ("video-stops", lambda tag: not is_audio(tag) and tag.timestamp_ms >= LATE_MS, [{"vide", "soun"}, {"soun"}]),
-    (
-        "audio-pauses",
-        lambda tag: is_audio(tag) and 5_000 <= tag.timestamp_ms < 12_000,
-        [{"vide", "soun"}, {"vide"}, {"vide", "soun"}],
-    ),
 ]
 
 
@@ -226,6 +223,16 @@ class TestTracksThatComeAndGo:
         # The multivariant playlist is of what there was last.
         ((codecs, _),) = variants(text)
         assert ("avc1" in codecs, "mp4a" in codecs) == ("vide" in tracks[-1], "soun" in tracks[-1])
+
+    def test_sound_that_stops_and_has_no_silence_is_left_out(self, server: LiveServer) -> None:
+        with TagPublisher(server.rtmp_port, server.issue_key("flac-stops")) as publisher:
+            tags = encoded((H264,), (FLAC,), MEDIA_S)
+            publisher.send(tag for tag in tags if not (is_audio(tag) and tag.timestamp_ms >= LATE_MS))
+            server.wait_until_playable("flac-stops")
+        wait_until(lambda: "#EXT-X-ENDLIST" in playlist(server, "flac-stops"), 5, "the end of the playlist")
+        headers = re.findall(r'#EXT-X-MAP:URI="([^"]*)"', playlist(server, "flac-stops"))
+        kinds = [set(re.findall(rb"vide|soun", server.get(f"/live/flac-stops/{uri}")[2])) for uri in headers]
+        assert kinds == [{b"vide", b"soun"}, {b"vide"}]
 
     @pytest.mark.parametrize("late", [AC3, EAC3, MP3], ids=lambda track: track.encoder)
     def test_sound_that_browsers_do_not_decode_may_come_late(self, server: LiveServer, late: AudioTrack) -> None:
