@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from tests.support.changing_broadcast import ChangingBroadcast
 from tests.support.chromium import Viewer, viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import aac_only
-from tests.support.server import run_server
+from tests.support.patience import PATIENCE_S
+from tests.support.server import run_server, wait_until
+from tests.support.tag_publisher import TagPublisher, publishing, repeated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +34,7 @@ AAC = AudioTrack()
 H264_320 = ((VideoTrack(),), (AAC,))
 H264_160 = ((VideoTrack("libx264", 160, 96),), (AAC,))
 VP9_256 = ((VideoTrack("libvpx-vp9", 256, 144),), (AAC,))
+AV1_208 = ((VideoTrack("libsvtav1", 208, 128),), (AAC,))
 H264_240 = ((VideoTrack("libx264", 240, 144),), ())
 
 
@@ -84,6 +88,8 @@ async def test_leaps_changes_and_returns_are_played_across(
             await wait_until_shown(watching, 160)
             broadcast.change(media(VP9_256))
             await wait_until_shown(watching, 256)
+            broadcast.change(media(AV1_208))
+            await wait_until_shown(watching, 208)
             broadcast.change(with_sound_at_44100(media(H264_240)))
             await wait_until_shown(watching, 240)
             broadcast.drop()
@@ -115,3 +121,26 @@ async def test_a_server_that_is_killed_and_starts_again_is_waited_for(
                     await wait_until_shown(watching, 160)
                     if mode == "low":
                         assert discontinuities(second) == 1
+
+
+@pytest.mark.parametrize(("pace", "code"), [(0.8, "starved"), (1.5, "faster_than_real_time")])
+async def test_a_publisher_whose_clock_is_not_ours_is_played_and_told(
+    live_server: LiveServer, browser: Browser, pace: float, code: str
+) -> None:
+    tags = repeated(media(H264_320), 1000 * MEDIA_S)
+    with (
+        TagPublisher(live_server.rtmp_port, live_server.issue_key("demo")) as publisher,
+        publishing(publisher, tags, pace),
+    ):
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_for_state("playing")
+
+            def is_told() -> bool:
+                findings = live_server.admin("GET", "/api/v1/streams/demo")["health"]["findings"]
+                return code in {finding["code"] for finding in findings}
+
+            await asyncio.to_thread(wait_until, is_told, PATIENCE_S, f"{code} in health")
+            await watching.wait_until_moving(5)
+            assert watching.errors == []

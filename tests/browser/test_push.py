@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.changing_broadcast import ChangingBroadcast
 from tests.support.chromium import Viewer, viewer
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 
 if TYPE_CHECKING:
@@ -69,6 +72,25 @@ _CAUGHT_UP = """
 }
 """
 
+# A stream whose timestamps leap, or whose publisher comes back, ends; who wants to go on asks again.
+_KEEP_PLAYING_FLV = """
+(url) => {
+  const data = document.body.dataset;
+  data.players = "0";
+  function play() {
+    const player = mpegts.createPlayer({ type: "flv", isLive: true, url });
+    const again = () => setTimeout(() => { player.destroy(); play(); }, 200);
+    player.on(mpegts.Events.ERROR, again);
+    player.on(mpegts.Events.LOADING_COMPLETE, again);
+    player.attachMediaElement(document.querySelector("video"));
+    player.load();
+    player.play();
+    data.players = String(Number(data.players) + 1);
+  }
+  play();
+}
+"""
+
 
 @pytest.fixture
 def mpegts_js(node_modules: Path) -> str:
@@ -114,3 +136,31 @@ async def test_the_endless_mp4_plays_in_a_plain_video_element(live_server: LiveS
             await assert_plays_close_to_live(watching)
             broadcast.stop()
             await watching.wait_for_state("ended")
+
+
+async def test_mpegts_js_goes_on_behind_a_leap_and_a_return(
+    live_server: LiveServer, browser: Browser, mpegts_js: str
+) -> None:
+    media = encoded((VideoTrack(),), (AudioTrack(),), 2)
+
+    async def wait_for_another_player(watching: Viewer, before: int) -> None:
+        await watching.page.wait_for_function(
+            "before => Number(document.body.dataset.players) > before", arg=before, timeout=PATIENCE_S * 1000
+        )
+        await watching.wait_until_moving(3)
+
+    with ChangingBroadcast(live_server.rtmp_port, live_server.issue_key("demo"), media, 2_000) as broadcast:
+        live_server.wait_until_playable("demo")
+        async with viewer(browser) as watching:
+            await open_player(watching)
+            await watching.page.add_script_tag(content=mpegts_js)
+            await watching.page.evaluate(_KEEP_PLAYING_FLV, f"{live_server.http_url}/live/demo.flv")
+            await watching.wait_until_moving(3)
+            for leap_ms in (3_600_000, -3_600_000):
+                before = int(await watching.data("players") or 0)
+                broadcast.change(leap_ms=leap_ms)
+                await wait_for_another_player(watching, before)
+            before = int(await watching.data("players") or 0)
+            broadcast.drop()
+            broadcast.come_back()
+            await wait_for_another_player(watching, before)

@@ -76,14 +76,21 @@ class TagPublisher:
         for tag in tags:
             self._socket.sendall(_wire(tag))
 
-    def send_in_time(self, tags: Iterable[FlvTag], until: threading.Event) -> None:
-        """Send tags at the pace of their timestamps, until all are sent or ``until`` is set."""
+    def send_in_time(self, tags: Iterable[FlvTag], until: threading.Event, pace: float = 1.0) -> None:
+        """Send tags at the pace of their timestamps, until all are sent or ``until`` is set.
+
+        Args:
+            tags: What to send.
+            until: Ends it.
+            pace: Seconds of media to send in a second.
+        """
         clock = SystemClock()
         started_at: float | None = None
         for tag in tags:
+            due_s = tag.timestamp_ms / 1000 / pace
             if started_at is None:
-                started_at = clock.monotonic() - tag.timestamp_ms / 1000
-            if until.wait(max(0.0, started_at + tag.timestamp_ms / 1000 - clock.monotonic())):
+                started_at = clock.monotonic() - due_s
+            if until.wait(max(0.0, started_at + due_s - clock.monotonic())):
                 return
             self._socket.sendall(_wire(tag))
 
@@ -105,10 +112,10 @@ class TagPublisher:
 
 
 @contextlib.contextmanager
-def publishing(publisher: TagPublisher, tags: Iterable[FlvTag]) -> Iterator[None]:
-    """Send tags in time, in a thread, until the block is left."""
+def publishing(publisher: TagPublisher, tags: Iterable[FlvTag], pace: float = 1.0) -> Iterator[None]:
+    """Send tags in time, or at another pace, in a thread, until the block is left."""
     stop = threading.Event()
-    thread = threading.Thread(target=publisher.send_in_time, args=(tags, stop), daemon=True)
+    thread = threading.Thread(target=publisher.send_in_time, args=(tags, stop, pace), daemon=True)
     thread.start()
     try:
         yield
