@@ -20,6 +20,7 @@ from streamd.packager.segmenter import SegmenterOptions
 from streamd.resources import Descriptors
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
+from streamd.tls.handshakes import HandshakeLimits
 
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
 # stream its segments, a connection the limits of its protocol.
@@ -72,6 +73,17 @@ def listener_limits(config: Config, connections_max: int) -> ListenerLimits:
         handshakes_max=limits.handshakes_max,
         unpublished_lines_per_minute_max=limits.unpublished_lines_per_minute_max,
     )
+
+
+def handshake_limits(config: Config, handshakes_max: int) -> HandshakeLimits:
+    """How many TLS handshakes there may be, and how long each may take.
+
+    Args:
+        config: All of the configuration.
+        handshakes_max: As many as there are descriptors for.
+    """
+    limits = config.limits
+    return HandshakeLimits(handshakes_max, limits.tls_handshakes_per_address_max, limits.tls_handshake_timeout_s)
 
 
 def guess_limits(config: Config) -> GuessLimits:

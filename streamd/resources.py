@@ -17,6 +17,8 @@ from typing import NamedTuple
 DESCRIPTORS_RESERVED = 96
 # Encoders come first: however many viewers there are, this much of the descriptors is theirs if they need it.
 ENCODERS_SHARE_MAX = 0.5
+# Whoever is not through TLS yet is nobody's viewer.
+HANDSHAKES_SHARE_MAX = 0.1
 # A file spares copying, a connection is a viewer.
 FILES_SHARE_MAX = 0.1
 # Of what the machine or the container has, where no ceiling is set: the rest is the kernel's, whose buffers of sockets
@@ -49,9 +51,13 @@ class Descriptors(NamedTuple):
     """Viewers' connections."""
     files: int
     """Popular bodies as files in memory."""
+    handshakes: int
+    """Connections whose TLS handshake is in progress."""
 
 
-def share_descriptors(encoders_max: int, viewers_max: int, files_max: int, descriptors: int) -> Descriptors:
+def share_descriptors(
+    encoders_max: int, viewers_max: int, files_max: int, handshakes_max: int, descriptors: int
+) -> Descriptors:
     """How many connections and files may be open, so that the process never runs out of descriptors.
 
     A server without a descriptor to spare can neither open its database nor accept the operator who wants to know why;
@@ -61,17 +67,19 @@ def share_descriptors(encoders_max: int, viewers_max: int, files_max: int, descr
         encoders_max: RTMP connections, as configured.
         viewers_max: Viewers' connections, as configured.
         files_max: Files in memory that are of use.
+        handshakes_max: TLS handshakes in progress, as configured; 0 without TLS.
         descriptors: What the process may open; negative for no bound (``RLIM_INFINITY``).
 
     Returns:
         Of connections at least 1 each, and of everything at most what is wanted.
     """
     if descriptors < 0:
-        return Descriptors(encoders_max, viewers_max, files_max)
+        return Descriptors(encoders_max, viewers_max, files_max, handshakes_max)
     room = max(0, descriptors - DESCRIPTORS_RESERVED)
     files = min(files_max, int(room * FILES_SHARE_MAX))
+    handshakes = min(handshakes_max, int(room * HANDSHAKES_SHARE_MAX))
     encoders = max(1, min(encoders_max, int(room * ENCODERS_SHARE_MAX)))
-    return Descriptors(encoders, max(1, min(viewers_max, room - files - encoders)), files)
+    return Descriptors(encoders, max(1, min(viewers_max, room - files - handshakes - encoders)), files, handshakes)
 
 
 def memory_total_bytes() -> int:

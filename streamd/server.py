@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,6 @@ from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
 from streamd.delivery.body_file import FILES_MAX
 from streamd.delivery.door import MediaDoor
-from streamd.delivery.tls import TlsCertificate
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.errors import ConfigError, DataDirError, StoreUnavailableError, StreamdError
 from streamd.events.event import EventType, unheard
@@ -52,6 +52,7 @@ from streamd.options import (
     connection_options,
     door_options,
     guess_limits,
+    handshake_limits,
     ingest_options,
     listener_limits,
     stream_options,
@@ -60,6 +61,8 @@ from streamd.outgoing.address_guard import AddressGuard
 from streamd.outgoing.http_poster import HttpPoster
 from streamd.resources import Descriptors, MemoryCeiling, raise_descriptor_limit, share_descriptors
 from streamd.service_manager import ServiceManager
+from streamd.tls.certificate import TlsCertificate
+from streamd.tls.handshakes import TlsHandshakes
 from streamd.web.admin import admin_app
 from streamd.web.console import Console
 from streamd.web.media import MediaRoutes
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.config import Config, HttpConfig, RtmpConfig
+    from streamd.tls.handshakes import TlsGuard
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +188,10 @@ class Server:
             limits=listener_limits(config, self._descriptors.encoders),
             gate=self._publish_hook(),
         )
+        self._handshakes = TlsHandshakes(
+            handshake_limits(config, self._descriptors.handshakes),
+            lambda limit: self.metrics.limit_hits_total.labels(limit).inc(),
+        )
         self._history = History(self.metrics, self._clock)
         self._console: Console | None = None
         self._door: MediaDoor | None = None
@@ -291,7 +299,7 @@ class Server:
             admin_address = await self._serve_admin(admin)
             rtmp = await self._serve_rtmp("rtmp.listen", config.rtmp.listen)
             rtmps = await self._serve_rtmp(
-                "rtmp.tls_listen", config.rtmp.tls_listen, self._certificate("rtmp", config.rtmp, alpn=())
+                "rtmp.tls_listen", config.rtmp.tls_listen, self._tls("rtmp", config.rtmp, alpn=())
             )
         except StartError:
             await self._close_doors()
@@ -346,6 +354,7 @@ class Server:
             connection_options(config),
             listener_limits(config, self._descriptors.encoders),
         )
+        self._handshakes.limits = handshake_limits(config, self._descriptors.handshakes)
         if self._door is not None:
             self._door.configure(door_options(config, self._descriptors))
         if self._media is not None:
@@ -412,9 +421,9 @@ class Server:
             options=door_options(config, self._descriptors),
         )
         listen = config.http.listen
-        certificate = self._certificate("http", config.http, alpn=("http/1.1",))
+        tls = self._tls("http", config.http, alpn=("http/1.1",))
         try:
-            return _bound(listen, await self._door.start(listen.host or None, listen.port, certificate))
+            return _bound(listen, await self._door.start(listen.host or None, listen.port, tls))
         except OSError as exc:
             raise _cannot_bind("http.listen", listen, exc) from exc
 
@@ -441,12 +450,9 @@ class Server:
         self._runners.append(runner)
         return runner
 
-    async def _serve_rtmp(
-        self, name: str, listen: ListenAddress | None, certificate: TlsCertificate | None = None
-    ) -> str:
+    async def _serve_rtmp(self, name: str, listen: ListenAddress | None, tls: TlsGuard | None = None) -> str:
         if listen is None:
             return ""
-        tls = certificate.context if certificate is not None else None
         try:
             return _bound(listen, await self._rtmp.start(listen.host or None, listen.port, tls))
         except OSError as exc:
@@ -461,8 +467,8 @@ class Server:
         _, _, port = self.addresses.http.rpartition(":")
         return f"{'https' if config.http.tls_cert else 'http'}://{hostname}:{port}"
 
-    def _certificate(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsCertificate | None:
-        """Load the certificate of a section; the sweep watches its files."""
+    def _tls(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsGuard | None:
+        """TLS with the certificate of a section, whose files the sweep watches; None where there is none."""
         if not pair.tls_cert:
             return None
         try:
@@ -471,7 +477,7 @@ class Server:
             why = exc.strerror or str(exc)
             raise StartError(f"{section}.tls_cert and {section}.tls_key: the certificate does not load: {why}") from exc
         self._certificates.append(certificate)
-        return certificate
+        return partial(self._handshakes.guard, certificate.context)
 
     async def _sweep(self) -> None:
         while True:
@@ -494,8 +500,13 @@ class Server:
 
     def _share_descriptors(self, config: Config) -> Descriptors:
         limits = config.limits
+        has_tls = config.http.tls_cert or config.rtmp.tls_listen
         return share_descriptors(
-            limits.connections_max, limits.viewer_connections_max, FILES_MAX, self._descriptors_max
+            limits.connections_max,
+            limits.viewer_connections_max,
+            FILES_MAX,
+            limits.tls_handshakes_max if has_tls else 0,
+            self._descriptors_max,
         )
 
     def _tell_of_descriptors(self) -> None:

@@ -20,9 +20,19 @@ FLOORS = {
     0: {"__init__", "errors", "amf", "amf0", "amf3", "rtmp", "flv", "cmaf", "hls"},
     1: {"clock", "media", "packager"},
     2: {"live", "keys", "events", "metrics", "history"},
-    3: {"ingest", "delivery", "web", "outgoing"},
+    3: {"tls", "ingest", "delivery", "web", "outgoing"},
     4: {
-        *("config", "options", "data_dir", "doctor", "log", "resources", "loop_watch", "service_manager", "server"),
+        *(
+            "config",
+            "options",
+            "data_dir",
+            "doctor",
+            "log",
+            "resources",
+            "loop_watch",
+            "service_manager",
+            "server",
+        ),
         *("cli", "demo", "picture_worker", "testcard", "admin_client", "__main__"),
     },
 }
@@ -59,6 +69,8 @@ NEIGHBOURS = {
     ("events", "metrics"),
     ("history", "metrics"),
     ("web", "delivery"),
+    ("ingest", "tls"),
+    ("delivery", "tls"),
 }
 
 # libav is loaded, and its types known, in these files only.

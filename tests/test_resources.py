@@ -22,16 +22,18 @@ CEILING = 10 * STREAM_BYTES
 @pytest.mark.parametrize(
     ("descriptors", "expected"),
     [
-        (-1, (2000, 20_000, 512)),
-        (1_000_000, (2000, 20_000, 512)),
-        (20_000, (2000, 20_000 - DESCRIPTORS_RESERVED - 2000 - 512, 512)),
-        (1024, (464, 372, 92)),
-        (DESCRIPTORS_RESERVED, (1, 1, 0)),
-        (3, (1, 1, 0)),
+        (-1, (2000, 20_000, 512, 1000)),
+        (1_000_000, (2000, 20_000, 512, 1000)),
+        (20_000, (2000, 20_000 - DESCRIPTORS_RESERVED - 2000 - 512 - 1000, 512, 1000)),
+        (1024, (464, 280, 92, 92)),
+        (DESCRIPTORS_RESERVED, (1, 1, 0, 0)),
+        (3, (1, 1, 0, 0)),
     ],
 )
-def test_connections_leave_descriptors_for_everything_else(descriptors: int, expected: tuple[int, int, int]) -> None:
-    assert share_descriptors(2000, 20_000, 512, descriptors) == expected
+def test_connections_leave_descriptors_for_everything_else(
+    descriptors: int, expected: tuple[int, int, int, int]
+) -> None:
+    assert share_descriptors(2000, 20_000, 512, 1000, descriptors) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [("4096\n", 4096), ("max\n", None), (None, None)])

@@ -206,6 +206,14 @@ class LimitsConfig(Section):
     handshakes_max: Annotated[int, Field(ge=1)] = 1000
     """RTMP connections at once that have not said `connect` yet. Half of all, so that whoever only holds sockets leaves
     the other half to encoders that are through."""
+    tls_handshakes_max: Annotated[int, Field(ge=1)] = 1000
+    """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; what is through
+    counts as a connection."""
+    tls_handshakes_per_address_max: Annotated[int, Field(ge=1)] = 250
+    """The same from one IP address (IPv6: from one /64). A quarter of all, and enough for a hall full of viewers behind
+    one address: a handshake takes a tenth of a second."""
+    tls_handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds for a TLS handshake: two round trips, and a computation on either side."""
     streams_max: Annotated[int, Field(ge=1)] = 500
     """Live streams at once. A stream of 6 Mb/s keeps about 15 MB of media in memory with the default window."""
     memory_bytes_max: Annotated[int, Field(ge=0)] = 0

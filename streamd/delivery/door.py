@@ -34,18 +34,14 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.delivery.http_request import RequestHead
     from streamd.delivery.push_path import PushPath
-    from streamd.delivery.tls import TlsCertificate
     from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
+    from streamd.tls.handshakes import TlsGuard
 
 log = logging.getLogger(__name__)
 
 # Connections that wait in the kernel to be accepted: a popular stream that starts brings them at once.
 ACCEPT_BACKLOG = 4096
-# A TLS handshake takes two round trips; the default of asyncio, 60 s, is a gift to those who only hold sockets.
-TLS_HANDSHAKE_TIMEOUT_S = 10.0
-# What TLS itself still holds when a connection closes, 64 kB at the most, has this long to be taken.
-TLS_SHUTDOWN_TIMEOUT_S = 10.0
 # Viewers ask for the same few names at a time, the edge of every stream, and those with the same browser in the same
 # bytes: a crowd's request is read once. With the limit below, 2 MB at the most.
 HEADS_REMEMBERED = 1024
@@ -134,7 +130,6 @@ class MediaDoor:
         self._by_address: Counter[str] = Counter()
         self._all_closed = asyncio.Event()
         self._server: asyncio.Server | None = None
-        self._tls: TlsCertificate | None = None
         # Counted here, and added to the metrics once a second.
         self._answers: Counter[tuple[str, HTTPStatus]] = Counter()
         self._egress_bytes = 0
@@ -147,13 +142,13 @@ class MediaDoor:
         self._parse = HeadParser(options.head).parse
         self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
 
-    async def start(self, host: str | None, port: int, tls: TlsCertificate | None = None) -> tuple[str, int]:
+    async def start(self, host: str | None, port: int, tls: TlsGuard | None = None) -> tuple[str, int]:
         """Listen.
 
         Args:
             host: Address to bind; None for all interfaces.
             port: Port; 0 for a free one.
-            tls: Speak HTTPS with this; ``check_deadlines`` has it look for a new certificate.
+            tls: For HTTPS; None for plain HTTP.
 
         Returns:
             The address and port that are bound.
@@ -161,15 +156,12 @@ class MediaDoor:
         Raises:
             OSError: The address cannot be bound.
         """
-        self._tls = tls
+
+        def make_connection() -> ViewerConnection:
+            return ViewerConnection(self)
+
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: ViewerConnection(self),
-            host,
-            port,
-            backlog=ACCEPT_BACKLOG,
-            ssl=tls.context if tls else None,
-            ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT_S if tls else None,
-            ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S if tls else None,
+            make_connection if tls is None else tls(make_connection), host, port, backlog=ACCEPT_BACKLOG
         )
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return address
@@ -187,8 +179,6 @@ class MediaDoor:
         for handler in [each for each in self._handed_over if each.transport is None]:
             self._count_out(self._handed_over.pop(handler))
         self._count()
-        if self._tls is not None:
-            self._tls.reload_if_changed()
 
     def stop_accepting(self) -> None:
         """Take no new connection; open ones go on."""

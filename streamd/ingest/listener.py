@@ -16,13 +16,12 @@ from streamd.keys.guessing import source_of
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
 
 if TYPE_CHECKING:
-    import ssl
-
     from streamd.clock import Clock
     from streamd.ingest.protocol import PublishGate
     from streamd.keys.service import KeyService
     from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
+    from streamd.tls.handshakes import TlsGuard
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ class RtmpListener:
         self._connection_options = connection_options
         self._limits = limits
 
-    async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
+    async def start(self, host: str | None, port: int, tls: TlsGuard | None = None) -> tuple[str, int]:
         """Listen on one address more.
 
         Args:
@@ -110,12 +109,7 @@ class RtmpListener:
         """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            self.new_protocol,
-            host,
-            port,
-            backlog=ACCEPT_BACKLOG,
-            ssl=tls,
-            ssl_handshake_timeout=self._options.handshake_timeout_s if tls is not None else None,
+            self.new_protocol if tls is None else tls(self.new_protocol), host, port, backlog=ACCEPT_BACKLOG
         )
         self._servers.append(server)
         if self._rest_timer is None:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from streamd.delivery.tls import TlsCertificate
     from streamd.keys.service import KeyService
     from streamd.live.registry import LiveRegistry
+    from streamd.tls.handshakes import TlsGuard
 
 LOOPS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 # Of the doors themselves.
@@ -172,7 +172,7 @@ async def open_doors(
     *,
     options: DoorOptions | None = None,
     clock: Clock | None = None,
-    tls: TlsCertificate | None = None,
+    tls: TlsGuard | None = None,
 ) -> AsyncIterator[Doors]:
     """Open both doors on free loopback ports until the block is left."""
     clock = clock or SystemClock()

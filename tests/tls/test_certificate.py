@@ -3,11 +3,13 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.delivery.tls import TlsCertificate
+from streamd.tls.certificate import TlsCertificate
+from streamd.tls.handshakes import HandshakeLimits, TlsHandshakes
 from tests.support.certificates import ONE, TWO
 from tests.support.doors import LOOPS, Client, StandInRegistry, StandInStream, open_doors, request, until
 
@@ -109,7 +111,8 @@ def test_the_door_speaks_it_and_hands_it_over(files: Files, loop: str) -> None:
     async def main() -> None:
         certificate = TlsCertificate(files.cert, files.key)
         stream = StandInStream(payload_bytes=400_000)
-        async with open_doors(StandInRegistry({"demo": stream}), tls=certificate) as doors:
+        tls = partial(TlsHandshakes(HandshakeLimits(), lambda _: None).guard, certificate.context)
+        async with open_doors(StandInRegistry({"demo": stream}), tls=tls) as doors:
             trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             trust.check_hostname = False
             trust.verify_mode = ssl.CERT_NONE
@@ -124,7 +127,7 @@ def test_the_door_speaks_it_and_hands_it_over(files: Files, loop: str) -> None:
                 assert (await client.response()).body.startswith(b"<!doctype html>")
                 assert len((await client.response()).body) == 400_000
             files.write(TWO.cert, TWO.key)
-            doors.door.check_deadlines()
+            assert certificate.reload_if_changed()
             async with Client.connected(doors.thin_port, trust) as client:
                 await client.send(request(PART, headers=[("Connection", "close")]))
                 assert len((await client.response()).body) == 400_000
