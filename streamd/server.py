@@ -23,6 +23,7 @@ import uvloop
 from aiohttp import web
 
 from streamd import __version__
+from streamd.allocator import use_one_heap
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
@@ -574,6 +575,7 @@ def run_until_stopped(
         The exit code.
     """
     configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
+    use_one_heap()
     try:
         return uvloop.run(_run(config, job, read_again))
     except StartError as exc:

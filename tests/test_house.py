@@ -23,6 +23,7 @@ FLOORS = {
     3: {"tls", "ingest", "delivery", "web", "outgoing"},
     4: {
         *(
+            "allocator",
             "config",
             "options",
             "data_dir",

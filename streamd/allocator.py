@@ -1,0 +1,29 @@
+"""How glibc's allocator keeps what Python does not: media, sockets' buffers, and what C libraries ask for.
+
+Each thread would get a heap of its own. Ours have little to do, a look-up in the database, the probing of a track, and
+each leaves its heap with holes that no other thread uses: after a quarter of an hour of broadcasts that come and go
+that was 9 MB, and it still grew; with one heap for all nothing does (bench/README.md, Under fire). Threads that use it
+at the same moment wait for each other, which is too seldom to be measured.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+# mallopt(3).
+_M_ARENA_MAX = -8
+
+
+def use_one_heap() -> None:
+    """Have all threads share one heap, unless the operator's environment says something else.
+
+    Called before there are threads. Where the C library is another one, nothing is done.
+    """
+    if "MALLOC_ARENA_MAX" in os.environ or "glibc.malloc.arena_max" in os.environ.get("GLIBC_TUNABLES", ""):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # Windows, macOS, musl
+        return
+    mallopt(_M_ARENA_MAX, 1)
