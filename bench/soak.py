@@ -5,8 +5,8 @@ of channels come, go live, say goodbye, vanish, fall silent, send garbage, show 
 have their keys revoked and rotated, and come back. Viewers of every kind come to whatever is live and leave when they
 like: LL-HLS, HLS, HTTP-FLV, MP4, and some who read too slowly. Beside them one broadcast goes on all the time, and
 probes measure how late its parts are. Every few seconds the server's memory, descriptors and tasks are read. All that
-is drawn, and the first half after the warm-up is compared with the second. What was chosen at random is chosen alike
-the next time.
+is drawn, the first half after the warm-up is compared with the second, and a line is fitted to the memory of both. What
+was chosen at random is chosen alike the next time.
 
 Left out: TLS, networks with loss, real encoders and players.
 
@@ -319,10 +319,8 @@ def conclude(samples: list[Sample], counts: Counter[str], faults: int, arguments
         report("soak", name, [float(getattr(after, name))], name.rpartition("_")[2], of="after", **how)
     report("soak", "tracebacks", [float(faults)], "", **how)
     print(json.dumps(counts), file=sys.stderr)
-    growth = statistics.median(one.memory_mb for one in halves[1]) - statistics.median(
-        one.memory_mb for one in halves[0]
-    )
-    print(f"memory grew by {growth:.1f} MB from one half to the other", file=sys.stderr)
+    slope, _ = statistics.linear_regression([one.at_s / 3600 for one in busy], [one.memory_mb for one in busy])
+    report("soak", "memory_slope", [slope], "MB/h", of="after the warm-up", **how)
     draw(samples)
 
 
