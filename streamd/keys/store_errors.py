@@ -13,7 +13,8 @@ _EXPLANATIONS = {
     "readonly": "cannot be written: check the file's owner and permissions",
     "locked": "is locked by another process",
     "disk is full": "cannot be written: the disk is full",
-    "disk I/O error": "cannot be read or written: the disk reports an error",
+    # Said of a full disk, too, where there is no room for SQLite's -shm file: at a start (SQLITE_IOERR_SHMSIZE).
+    "disk I/O error": "cannot be read or written: the disk is full or reports an error",
 }
 
 

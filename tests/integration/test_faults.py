@@ -8,6 +8,8 @@ import re
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import urllib.error
 from pathlib import Path
@@ -19,6 +21,7 @@ from streamd.clock import SystemClock
 from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
+from tests.support.small_disk import small_disk
 from tests.support.socket_publisher import SocketPublisher, answer_to_publish
 from tests.support.tools import require
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.server import LiveServer
+    from tests.support.small_disk import SmallDisk
 
 pytestmark = pytest.mark.integration
 
@@ -80,13 +84,38 @@ def limited(server: LiveServer, what: int, to: int) -> Iterator[None]:
         resource.prlimit(server.process.pid, what, before)
 
 
-def test_a_full_disk(live_server: LiveServer) -> None:
-    server = live_server
+@contextlib.contextmanager
+def filled(disk: SmallDisk) -> Iterator[None]:
+    """Leave no block of a disk free for the block."""
+    disk.fill()
+    try:
+        yield
+    finally:
+        disk.clear()
+
+
+def test_files_that_may_not_grow(live_server: LiveServer) -> None:
+    check_that_a_full_disk_is_survived(live_server, limited(live_server, resource.RLIMIT_FSIZE, 1))
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=8) as disk:
+        with run_server(disk.path) as server:
+            check_that_a_full_disk_is_survived(server, filled(disk))
+        # Nor does one start there; it says why in a line.
+        disk.fill()
+        again = [sys.executable, "-m", "streamd", "serve", "--data-dir", str(server.data_dir)]
+        refused = subprocess.run(again, env=server.env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert "disk is full" in refused.stderr
+
+
+def check_that_a_full_disk_is_survived(server: LiveServer, full: contextlib.AbstractContextManager[None]) -> None:
+    """Every write fails that makes a file longer: of the database, of its journal, and of the server's own log."""
     alice, bob = server.issue_key("alice"), server.issue_key("bob")
     with publish(server.rtmp_url, alice):
         server.wait_until_playable("alice")
-        # Every write fails that makes a file longer: of the database, of its journal, and of the server's own log.
-        with Viewer(server) as viewer, limited(server, resource.RLIMIT_FSIZE, 1):
+        with Viewer(server) as viewer, full:
             with pytest.raises(urllib.error.HTTPError) as refused:
                 server.issue_key("carol")
             with refused.value as answer:

@@ -16,6 +16,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.postgresql import run_postgresql
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
+from tests.support.small_disk import small_disk
 from tests.support.socket_publisher import SocketPublisher, answer_to_publish
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from tests.support.postgresql import PostgresqlServer
     from tests.support.server import LiveServer
+    from tests.support.small_disk import SmallDisk
 
 pytestmark = pytest.mark.integration
 
@@ -135,6 +137,36 @@ def test_postgresql_that_is_full_still_lets_in_who_has_a_good_key(tmp_path: Path
         assert server.wait_for_log("store.recovered", PATIENCE_S)
         used = f"/api/v1/keys/{bob.split('_')[1]}"
         wait_until(lambda: server.admin("GET", used)["last_used_at"], PATIENCE_S, "the key's last use")
+
+
+def test_postgresql_whose_disk_is_full_still_lets_in_who_has_a_good_key(tmp_path: Path) -> None:
+    with run_postgresql() as database, small_disk(database.directory / "disk", megabytes=8) as disk:
+        database.keep_tables_on(disk.path)
+        with run_server(tmp_path, keys__database_url=database.url) as server:
+            check_that_a_full_disk_is_survived(server, disk)
+
+
+def check_that_a_full_disk_is_survived(server: LiveServer, disk: SmallDisk) -> None:
+    bob = server.issue_key("bob")
+    with publish(server.rtmp_url, server.issue_key("alice")):
+        server.wait_until_playable("alice")
+        disk.fill()
+
+        def is_full() -> bool:
+            # What room there is in pages that are begun is still used.
+            try:
+                server.issue_key("carol")
+            except urllib.error.HTTPError as refused:
+                with refused:
+                    return refused.code == 503
+            return False
+
+        wait_until(is_full, PATIENCE_S, "a key that cannot be stored")
+        part = last_part(server)
+        assert answer_to_publish(server.rtmp_port, bob) == STARTED
+        wait_until(lambda: last_part(server) > part + 2, PATIENCE_S, "parts while the disk is full")
+        disk.clear()
+        assert server.issue_key("carol")
 
 
 def test_postgresql_that_stops_and_starts(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class PostgresqlServer:
 
     def __init__(self, bin_dir: Path, directory: Path, user: str | None) -> None:
         self._bin_dir = bin_dir
-        self._directory = directory
+        self.directory = directory
         self._user = user
         self.url = f"postgresql+asyncpg://streamd@/postgres?host={directory}"
 
@@ -41,8 +41,17 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = f"-c listen_addresses= -c unix_socket_directories={self._directory} -c fsync=off"
-        self._run("pg_ctl", "-w", "-l", str(self._directory / "log"), "-o", options, "start")
+        options = f"-c listen_addresses= -c unix_socket_directories={self.directory} -c fsync=off"
+        self._run("pg_ctl", "-w", "-l", str(self.directory / "log"), "-o", options, "start")
+
+    def keep_tables_on(self, disk: Path) -> None:
+        """Have what tables are made from now on kept on a disk of their own; its journal stays where it is."""
+        place = disk / "tables"
+        place.mkdir()
+        if self._user is not None:
+            os.chown(place, pwd.getpwnam(self._user).pw_uid, -1)
+        self.execute(f"CREATE TABLESPACE disk LOCATION '{place}'")
+        self.execute("ALTER ROLE streamd SET default_tablespace = disk")
 
     def execute(self, sql: str) -> None:
         """Have another client say something to it."""
@@ -61,7 +70,7 @@ class PostgresqlServer:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Take the processor away from it for the block: connections stay, and nothing is answered."""
-        parent = int((self._directory / "data/postmaster.pid").read_text().split()[0])
+        parent = int((self.directory / "data/postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         pids = [parent, *map(int, children)]
         for pid in pids:
@@ -76,7 +85,7 @@ class PostgresqlServer:
         return subprocess.run(self._psql_arguments(sql), stdout=subprocess.DEVNULL, timeout=PATIENCE_S, check=False)
 
     def _psql_arguments(self, sql: str) -> list[str]:
-        place = ["-h", str(self._directory), "-U", "streamd", "-d", "postgres"]
+        place = ["-h", str(self.directory), "-U", "streamd", "-d", "postgres"]
         return [str(self._bin_dir / "psql"), *place, "-v", "ON_ERROR_STOP=1", "-c", sql]
 
     def stop(self) -> None:
@@ -85,11 +94,11 @@ class PostgresqlServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
-            [str(self._bin_dir / program), "-D", str(self._directory / "data"), *arguments],
+            [str(self._bin_dir / program), "-D", str(self.directory / "data"), *arguments],
             check=True,
             user=self._user,
             stdout=subprocess.DEVNULL,
-            cwd=self._directory,
+            cwd=self.directory,
             timeout=PATIENCE_S,
         )
 
