@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.clock import SystemClock
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 from tests.support.socket_publisher import answer_to_publish
@@ -24,7 +25,6 @@ pytestmark = pytest.mark.integration
 
 HOUR_S = 3600
 STARTED, DENIED = "NetStream.Publish.Start", "NetStream.Publish.Denied"
-TIMEOUT_S = 15.0
 # Between the server's clock and ours, beside the step: what a loaded machine takes to answer.
 SLACK_S = 60
 
@@ -42,7 +42,7 @@ class Watched:
     def check_that_it_goes_on(self) -> None:
         """It has new parts, without a break, dated as if no clock had been touched."""
         part = self._last_part()
-        wait_until(lambda: self._last_part() > part + 4, TIMEOUT_S, "parts")
+        wait_until(lambda: self._last_part() > part + 4, PATIENCE_S, "parts")
         text = self._text()
         assert "#EXT-X-DISCONTINUITY\n" not in text
         durations = [timedelta(seconds=float(seconds)) for seconds in re.findall(r"EXTINF:([0-9.]+)", text)]
@@ -68,7 +68,7 @@ def step(server: LiveServer, clock: SteppedClock, offset_s: int) -> None:
         told = parsedate_to_datetime(server.get("/")[1]["date"])
         return abs((told - SystemClock().now()).total_seconds() - offset_s) < SLACK_S
 
-    wait_until(is_seen, TIMEOUT_S, f"a clock that is off by {offset_s} s")
+    wait_until(is_seen, PATIENCE_S, f"a clock that is off by {offset_s} s")
 
 
 def test_a_stream_goes_on_and_keys_die_and_live_by_the_clock(tmp_path: Path) -> None:

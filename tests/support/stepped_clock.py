@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S
 from tests.support.tools import require
 
 # Stands before libc's: what asks for the time of day, as Python does, gets it so many seconds off as the file says.
@@ -52,7 +53,7 @@ class SteppedClock:
             input=SOURCE,
             text=True,
             check=True,
-            timeout=30,
+            timeout=PATIENCE_S,
         )
         self._offset.write_bytes(bytes(8))
         self.prefix = ("env", f"LD_PRELOAD={library}", f"STEPPED_CLOCK={self._offset}")

@@ -14,11 +14,11 @@ from streamd.tls.certificate import TlsCertificate
 from streamd.tls.handshakes import HandshakeLimits, TlsHandshakes
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TIMEOUT_S = 10.0
 CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 CLIENT.check_hostname = False
 CLIENT.verify_mode = ssl.CERT_NONE
@@ -81,7 +81,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
 
     def run_on(test: Callable[[Entrance], Awaitable[None]], limits: HandshakeLimits) -> None:
         async def main() -> None:
-            async with asyncio.timeout(TIMEOUT_S), entrance(limits) as opened:
+            async with asyncio.timeout(PATIENCE_S), entrance(limits) as opened:
                 await test(opened)
 
         LOOPS[request.param](main())
