@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fuzz.corpora import KEPT_BYTES_MAX, TARGETS, Target, keep, kept
+from tests.fuzz.corpora import TARGETS, Target, keep, kept
 
 # One input that takes longer, or a process that grows beyond this, is a finding.
 INPUT_TIMEOUT_S = 20
@@ -32,9 +32,10 @@ def main() -> int:
     work: Path = options.work / options.name
     corpus, merged = work / "corpus", work / "merged"
     corpus.mkdir(parents=True, exist_ok=True)
-    for data in (*Target.load(options.name).seeds(), *kept(options.name)):
+    target = Target.load(options.name)
+    for data in (*target.seeds(), *kept(options.name)):
         (corpus / hashlib.sha1(data).hexdigest()).write_bytes(data)
-    bounds = [f"-timeout={INPUT_TIMEOUT_S}", f"-rss_limit_mb={MEMORY_MB}", f"-max_len={KEPT_BYTES_MAX}"]
+    bounds = [f"-timeout={INPUT_TIMEOUT_S}", f"-rss_limit_mb={MEMORY_MB}", f"-max_len={target.bytes_max}"]
     until = [f"-runs={options.runs}", f"-max_total_time={options.seconds}", "-print_final_stats=1"]
     if failed := fuzz(options.name, *bounds, *until, f"-artifact_prefix={work}/", str(corpus)):
         return failed

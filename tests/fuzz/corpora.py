@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "corpora"
 FOUND = Path(__file__).parent / "found"
 TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("*.py"))
-# Longer inputs reach nothing that these do not, and make every run slow.
-KEPT_BYTES_MAX = 4096
+# Longer inputs reach nothing that these do not, and make every run slow. A target that is slow has a bound of its own.
+BYTES_MAX = 4096
 # Of all inputs of a target together: short ones first, for they say more in a diff and a second of tests.
 CORPUS_BYTES_MAX = 48 * 1024
 
@@ -33,11 +33,13 @@ class Target:
     """Takes any bytes; raises for none of them."""
     seeds: Callable[[], list[bytes]]
     """Inputs that reach far, made by a writer of ours or by an encoder."""
+    bytes_max: int
+    """Of an input that a fuzzer makes."""
 
     @classmethod
     def load(cls, name: str) -> Target:
         module = importlib.import_module(f"tests.fuzz.targets.{name}")
-        return cls(name, module.run, module.seeds)
+        return cls(name, module.run, module.seeds, getattr(module, "BYTES_MAX", BYTES_MAX))
 
 
 def kept(name: str) -> list[bytes]:
@@ -52,7 +54,7 @@ def keep(name: str, inputs: Iterable[bytes]) -> None:
     lines: set[str] = set()
     for each in sorted(inputs, key=len):
         room -= len(each)
-        if room < 0 or len(each) > KEPT_BYTES_MAX:
+        if room < 0 or len(each) > BYTES_MAX:
             break
         lines.add(base64.b64encode(each).decode())
     (FOLDER / f"{name}.txt").write_text("".join(f"{line}\n" for line in sorted(lines)))

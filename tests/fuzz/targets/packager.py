@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 _PACKET = struct.Struct(">Bqi")
 _WIRE_MS = 2**33
 _COMPOSITION_MS = 2**23
-PACKETS_MAX = 600
+# Enough for several segments of packets that lie far apart.
+PACKETS_MAX = 32
+BYTES_MAX = PACKETS_MAX * _PACKET.size
 
 
 def seeds() -> list[bytes]:
-    usual = interleave(video_packets(30, 5, 60, composition_ms=66), audio_packets(duration_s=5))
+    dense = interleave(video_packets(30, 5, 60, composition_ms=66), audio_packets(duration_s=5))
+    usual = interleave(video_packets(4, 6, 8, composition_ms=66), [*audio_packets(duration_s=6)][::24])
     jump = [_moved(packet, 2**32) if packet.dts_ms > 2000 else packet for packet in usual]
     back = [_moved(packet, -3000) if packet.dts_ms > 3000 else packet for packet in usual]
-    return [_written(usual[:200]), _written(jump[::2]), _written(back[::2]), _written(usual[::7])]
+    return [_written(packets[:PACKETS_MAX]) for packets in (dense, usual, jump, back, dense[::9])]
 
 
 def _moved(packet: MediaPacket, by_ms: int) -> MediaPacket:
