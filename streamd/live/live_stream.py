@@ -313,7 +313,8 @@ class LiveStream:
             rendition.set_header(variant.cmaf_header, variant.tracks)
             (audio if variant.is_alternative else variants).append(rendition)
         for name, rendition in known.items():
-            # Its numbers are never used again, should it come back.
+            # A playlist that ended would end its viewers' playback: one that is gone sends them to another variant. Its
+            # numbers are never used again, should it come back.
             if all(variant.name != name for variant in self._variants):
                 self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
         return Presentation(variants, audio)

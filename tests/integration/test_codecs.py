@@ -13,6 +13,7 @@ import pytest
 
 from streamd.flv.tag import FlvTag, TagType
 from tests.support import playback
+from tests.support.avc import sequence_parameter_set
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.server import run_server, wait_until
 from tests.support.tag_publisher import TagPublisher, publishing, repeated
@@ -271,6 +272,14 @@ def audio(payload: bytes) -> FlvTag:
     return FlvTag(TagType.AUDIO, 0, payload)
 
 
+HUGE_SPS = sequence_parameter_set(1_000_000 // 16, 1_000_000 // 16)
+
+
+def avcc(sps: bytes) -> bytes:
+    """An avcC with this SPS, and a PPS (ISO/IEC 14496-15, 5.3.3.1.2)."""
+    return b"\x01" + sps[1:4] + b"\xff\xe1" + len(sps).to_bytes(2, "big") + sps + b"\x01\x00\x04\x68\xcb\x83\xcb"
+
+
 BAD_TAGS: list[tuple[str, FlvTag, str]] = [
     ("no byte", video(b""), "empty"),
     ("an unknown codec", video(b"\x22\x00\x00"), "unsupported_codec"),
@@ -279,6 +288,7 @@ BAD_TAGS: list[tuple[str, FlvTag, str]] = [
     ("video in an audio tag", audio(b"\x90hvc1\x01"), "unsupported_codec"),
     ("an unknown packet type", video(b"\x99avc1\x00"), "malformed"),
     ("a truncated avcC", video(b"\x17\x00\x00\x00\x00\x01\x64\x00"), "bad_codec_config"),
+    ("an SPS of a million by a million", video(b"\x96\x00avc1\x05" + avcc(HUGE_SPS)), "bad_codec_config"),
     ("a truncated hvcC", video(b"\x96\x00hvc1\x05\x01\x01"), "bad_codec_config"),
     ("a lying av1C", video(b"\x96\x00av01\x05\x81\x00\x0c\x00\x0a\x7f"), "bad_codec_config"),
     ("an OpusHead of 200 channels", audio(b"\x95\x00Opus\x05OpusHead\x01\xc8" + bytes(9)), "bad_codec_config"),
