@@ -326,7 +326,7 @@ def measure_connect(load: Load, publishers: int) -> None:
         "ingest",
         "connect.playable",
         after_s,
-        "s from the publish to the first part, a GOP of 2 s included",
+        "s from the publish to the first part",
         publishers=publishers,
     )
 
