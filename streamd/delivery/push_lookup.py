@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from streamd.flv.tag import FlvTag
     from streamd.live.fanout import Fanout
     from streamd.live.registry import LiveRegistry
-    from streamd.media.packet import Sample
+    from streamd.packager.sample_timer import TimedSample
 
-    PushFanout: TypeAlias = Fanout[FlvTag] | Fanout[Sample]
+    PushFanout: TypeAlias = Fanout[FlvTag] | Fanout[TimedSample]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from streamd.packager.flv_writer import FlvWriter
 from streamd.packager.fragmenter import Fragmenter
 from streamd.packager.presentation import Presentation
 from streamd.packager.rendition import Numbering, Rendition
+from streamd.packager.sample_timer import SampleTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.packager.ladder import Variant
     from streamd.packager.rendition import RenditionOptions
+    from streamd.packager.sample_timer import TimedSample
     from streamd.packager.segmenter import SegmenterOptions
 
 log = logging.getLogger(__name__)
@@ -121,8 +123,9 @@ class LiveStream:
         self.waiters = Waiters(budget)
         self.flv: Fanout[FlvTag] = Fanout("flv", clock=clock, metrics=metrics, limits=options.limits.gop)
         """Viewers over HTTP-FLV."""
-        self.mp4: Fanout[Sample] = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop)
+        self.mp4: Fanout[TimedSample] = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop)
         """Viewers of the endless MP4."""
+        self._sample_timer = SampleTimer()
         self.last_media_at = clock.monotonic()
         """Loop time of the last audio or video."""
         self._numbering = numbering
@@ -214,6 +217,7 @@ class LiveStream:
             self.flv.end()
             self.mp4.end()
         self.flv.start(FlvWriter(direct.tracks))
+        self._sample_timer = SampleTimer()
         self.mp4.start(Fragmenter(direct.tracks, direct.cmaf_header))
         self.push_codecs = tuple(track.codec for track in direct.sources)
         presentation = self.presentation
@@ -274,7 +278,9 @@ class LiveStream:
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
         """Take the same frames on the stream's timeline (``ChunkSink``)."""
-        self.mp4.receive(samples)
+        timed = self._sample_timer.push(samples)
+        if timed:
+            self.mp4.receive(timed)
 
     def warn(self, reason: str, detail: str) -> None:
         """Log that something the broadcaster sends is dropped (``ChunkSink``)."""

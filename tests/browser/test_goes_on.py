@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.flv.tag import TagType
 from tests.support.changing_broadcast import ChangingBroadcast
 from tests.support.chromium import Viewer, viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
@@ -17,7 +18,7 @@ from tests.support.server import run_server, wait_until
 from tests.support.tag_publisher import TagPublisher, publishing, repeated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
     from playwright.async_api import Browser
@@ -99,6 +100,27 @@ async def test_leaps_changes_and_returns_are_played_across(
             broadcast.drop()
             broadcast.come_back(media(VP9_256))
             await wait_until_shown(watching, 256)
+
+
+def with_holes(tags: Iterable[FlvTag], tag_type: TagType) -> Iterator[FlvTag]:
+    """Without 150 ms of one kind in every turn of the media, as where an encoder drops frames."""
+    for tag in tags:
+        if tag.tag_type != tag_type or not 500 <= tag.timestamp_ms % (1000 * MEDIA_S) < 650:
+            yield tag
+
+
+@pytest.mark.parametrize("kind", [TagType.VIDEO, TagType.AUDIO])
+@pytest.mark.parametrize("mode", ["low", "lowest"])
+async def test_frames_that_the_encoder_drops_cost_no_others(
+    live_server: LiveServer, browser: Browser, mode: str, kind: TagType
+) -> None:
+    tags = with_holes(repeated(media(H264_320), 1000 * MEDIA_S), kind)
+    with TagPublisher(live_server.rtmp_port, live_server.issue_key("demo")) as publisher, publishing(publisher, tags):
+        live_server.wait_until_playable("demo")
+        async with watching_in_mode(browser, f"{live_server.http_url}/watch/demo", mode) as watching:
+            await watching.wait_until_moving(4)
+            # Without a hole, and so without one that reaches up to the next keyframe.
+            assert await watching.page.evaluate("document.querySelector('video').buffered.length") == 1
 
 
 @pytest.mark.parametrize("mode", ["low", "lowest"])

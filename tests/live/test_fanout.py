@@ -11,6 +11,7 @@ from streamd.media.packet import Sample, Track, TrackKind
 from streamd.metrics import Metrics
 from streamd.packager.flv_writer import FlvWriter
 from streamd.packager.fragmenter import Fragmenter
+from streamd.packager.sample_timer import TimedSample
 from tests.support import samples
 
 H264 = Track(1, TrackKind.VIDEO, "avc1.64001f", 90_000, b"avcC", width=640, height=360)
@@ -31,6 +32,10 @@ def audio(ms: int) -> FlvTag:
 def gop(start_ms: int) -> list[FlvTag]:
     """A second of video at 25 frames a second and 20 Mb/s."""
     return [video(ms, key=ms == start_ms, size=100_000) for ms in range(start_ms, start_ms + 1000, 40)]
+
+
+def timed(*units: Sample) -> list[TimedSample]:
+    return [TimedSample(unit, 1024) for unit in units]
 
 
 class FakeViewer:
@@ -357,9 +362,9 @@ class TestChangedTracks:
         assert room.fanout.is_open
 
     def test_mp4_streams_end(self) -> None:
-        fanout: Fanout[Sample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
+        fanout: Fanout[TimedSample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
         fanout.start(Fragmenter([samples.VIDEO], b"moov"))
-        fanout.receive([samples.video_sample(0, is_keyframe=True)])
+        fanout.receive(timed(samples.video_sample(0, is_keyframe=True)))
         viewer = FakeViewer()
         fanout.attach(viewer)
         fanout.start(Fragmenter([samples.VIDEO], b"moov"))
@@ -396,14 +401,14 @@ class TestCut:
 
 class TestMp4:
     def test_head_then_the_gop_as_one_fragment_then_a_fragment_for_each_frame(self) -> None:
-        fanout: Fanout[Sample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
+        fanout: Fanout[TimedSample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
         fanout.start(Fragmenter([samples.VIDEO, samples.AUDIO], b"moov"))
-        fanout.receive([samples.video_sample(0, is_keyframe=True), samples.audio_sample(0)])
-        fanout.receive([samples.video_sample(33), samples.audio_sample(1)])
+        fanout.receive(timed(samples.video_sample(0, is_keyframe=True), samples.audio_sample(0)))
+        fanout.receive(timed(samples.video_sample(33), samples.audio_sample(1)))
         viewer = FakeViewer()
         fanout.attach(viewer)
-        fanout.receive([samples.video_sample(67), samples.audio_sample(2)])
-        fanout.receive([samples.video_sample(100), samples.audio_sample(3)])
+        fanout.receive(timed(samples.video_sample(67), samples.audio_sample(2)))
+        fanout.receive(timed(samples.video_sample(100), samples.audio_sample(3)))
         head, *fragments = viewer.writes
         assert head == b"moov"
         read = [samples.read_chunk(fragment) for fragment in fragments]

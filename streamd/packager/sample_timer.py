@@ -1,0 +1,46 @@
+"""Finds out how long samples last: each is held back until the next one of its track tells.
+
+A sample whose duration is guessed too short freezes the picture in browsers, if the next comes at more than twice that
+distance, as it does behind frames that an encoder has dropped: W3C Media Source Extensions, "Coded Frame Processing",
+takes that for a discontinuity, and drops all frames of all tracks up to the next keyframe. That is worth the one frame
+by which everything is later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streamd.media.packet import Payload, Sample
+
+
+class TimedSample(NamedTuple):
+    """A sample, and how long it lasts."""
+
+    sample: Sample
+    duration_ticks: int
+    """In the timescale of its track; 0 where the next is decoded at the same time."""
+
+    @property
+    def payload(self) -> Payload:
+        """What of it takes memory."""
+        return self.sample.payload
+
+
+class SampleTimer:
+    """Times the samples of one set of tracks. The last of each is never given out, for nothing follows it."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, Sample] = {}
+
+    def push(self, samples: Iterable[Sample]) -> list[TimedSample]:
+        """Take samples, and give those out after which another of their track has come, in the order of arrival."""
+        held, timed = self._held, []
+        for sample in samples:
+            before = held.get(sample.track_id)
+            held[sample.track_id] = sample
+            if before is not None:
+                timed.append(TimedSample(before, sample.dts_ticks - before.dts_ticks))
+        return timed
