@@ -15,6 +15,7 @@ from streamd.flv.tag import FlvTag, TagType
 from tests.support import playback
 from tests.support.avc import sequence_parameter_set
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
+from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server, wait_until
 from tests.support.tag_publisher import TagPublisher, publishing, repeated
 from tests.support.tools import require
@@ -61,7 +62,7 @@ def probe(url: str) -> dict[str, int]:
     require("ffprobe")
     command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", "stream=codec_name,nb_read_packets"]
     command += ["-read_intervals", "%+3", "-count_packets", url]
-    run = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    run = subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_S)
     streams = json.loads(run.stdout)["streams"]
     return {stream["codec_name"]: int(stream["nb_read_packets"]) for stream in streams}
 
@@ -87,15 +88,16 @@ class TestOneTrackEach:
     def test_plays_with_its_codecs_named(
         self, server: LiveServer, name: str, tracks: Tracks, codecs: str, found: list[str]
     ) -> None:
+        tags = encoded(*tracks, SECONDS)
         with TagPublisher(server.rtmp_port, server.issue_key(name)) as publisher:
-            publisher.send(encoded(*tracks, SECONDS))
+            publisher.send(tags)
             assert variants(server.wait_until_playable(name))[0] == (codecs, "main.m3u8")
             assert json.loads(server.get(f"/api/v1/streams/{name}")[2])["push_codecs"] == codecs
             packets = probe(server.playlist_url(name))
             assert sorted(packets) == found
             assert all(count >= 25 for count in packets.values()), packets
             assert publisher.is_open
-        followed = playback.follow(server.playlist_url(name), SECONDS, 20)
+        followed = playback.follow(server.playlist_url(name), SECONDS, PATIENCE_S)
         assert (followed.gaps, followed.faults, followed.discontinuities) == ([], [], 0)
         played = playback.play(server.playlist_url(name), 3)
         assert played.steps_back == []
@@ -105,8 +107,9 @@ class TestOneTrackEach:
     @pytest.mark.parametrize("name", ["ac3", "mp3"])
     def test_sound_that_browsers_do_not_decode_leaves_them_the_picture(self, server: LiveServer, name: str) -> None:
         (tracks,) = (case[1] for case in CODECS if case[0] == name)
+        tags = encoded(*tracks, SECONDS)
         with TagPublisher(server.rtmp_port, server.issue_key(f"silent-{name}")) as publisher:
-            publisher.send(encoded(*tracks, SECONDS))
+            publisher.send(tags)
             listed = variants(server.wait_until_playable(f"silent-{name}"))
         assert len(listed) == 2
         assert listed[-1] == ("avc1.42c00d", "main.m3u8")
@@ -117,8 +120,9 @@ SMALL = VideoTrack("libx264", 160, 96)
 
 class TestMultitrack:
     def test_video_tracks_are_variants_whose_segments_start_together(self, server: LiveServer) -> None:
+        tags = encoded((H264, SMALL, HEVC), (AAC,), SECONDS)
         with TagPublisher(server.rtmp_port, server.issue_key("ladder")) as publisher:
-            publisher.send(encoded((H264, SMALL, HEVC), (AAC,), SECONDS))
+            publisher.send(tags)
             listed = variants(server.wait_until_playable("ladder"))
             assert listed == [
                 ("avc1.42c00d,mp4a.40.2", "main.m3u8"),
@@ -128,7 +132,7 @@ class TestMultitrack:
             names = ["main", "video1", "video2"]
             texts = [server.get(f"/live/ladder/{name}.m3u8")[2].decode() for name in names]
             for name in names:
-                followed = playback.follow(server.playlist_url("ladder", name), SECONDS - 2, 20)
+                followed = playback.follow(server.playlist_url("ladder", name), SECONDS - 2, PATIENCE_S)
                 assert (followed.gaps, followed.faults) == ([], [])
         # The first one is short, so that there is something to play within a second.
         assert {tuple(durations(server, "ladder", name))[:3] for name in names} == {(0.767, 2.233, 2.0)}
@@ -138,12 +142,13 @@ class TestMultitrack:
         assert len({tuple(re.findall(r"TARGETDURATION:\d+|PART-TARGET=[\d.]+", text)) for text in texts}) == 1
 
     def test_audio_tracks_are_renditions_to_choose_from(self, server: LiveServer) -> None:
+        tags = encoded((H264, SMALL), (AAC, AudioTrack("aac", 880), OPUS), SECONDS)
         with TagPublisher(server.rtmp_port, server.issue_key("languages")) as publisher:
-            publisher.send(encoded((H264, SMALL), (AAC, AudioTrack("aac", 880), OPUS), SECONDS))
+            publisher.send(tags)
             text = server.wait_until_playable("languages")
             packets = probe(server.playlist_url("languages"))
             for name in ("main", "audio0", "audio1", "audio2"):
-                followed = playback.follow(server.playlist_url("languages", name), SECONDS - 3, 20)
+                followed = playback.follow(server.playlist_url("languages", name), SECONDS - 3, PATIENCE_S)
                 assert (followed.gaps, followed.faults) == ([], [])
         media = re.findall(r'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="([^"]*)",.*DEFAULT=(\w+).*URI="(\w+)\.m3u8"', text)
         assert media == [
@@ -160,15 +165,14 @@ class TestMultitrack:
         assert packets.keys() == {"h264", "aac", "opus"}
 
     def test_http_flv_and_mp4_carry_the_first_track_of_each(self, server: LiveServer) -> None:
-        with TagPublisher(server.rtmp_port, server.issue_key("direct")) as publisher:
-            media = repeated(encoded((H264, SMALL), (AAC, OPUS), 4), 4_000)
-            with publishing(publisher, media):
-                server.wait_until_playable("direct")
-                for suffix in ("flv", "mp4"):
-                    with av.open(f"{server.http_url}/live/direct.{suffix}", timeout=(5.0, 5.0)) as container:
-                        assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
-                        packets = itertools.islice(container.demux(), 200)
-                        assert sum(packet.stream.type == "video" for packet in packets) > 50
+        media = repeated(encoded((H264, SMALL), (AAC, OPUS), 4), 4_000)
+        with TagPublisher(server.rtmp_port, server.issue_key("direct")) as publisher, publishing(publisher, media):
+            server.wait_until_playable("direct")
+            for suffix in ("flv", "mp4"):
+                with av.open(f"{server.http_url}/live/direct.{suffix}", timeout=PATIENCE_S) as container:
+                    assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
+                    packets = itertools.islice(container.demux(), 200)
+                    assert sum(packet.stream.type == "video" for packet in packets) > 50
 
 
 def is_audio(tag: FlvTag) -> bool:
@@ -203,23 +207,25 @@ class TestTracksThatComeAndGo:
         self, server: LiveServer, name: str, is_left_out: Callable[[FlvTag], bool], tracks: Sequence[set[str]]
     ) -> None:
         metadata = {"videocodecid": 7.0, "audiocodecid": 10.0, "width": 320.0, "height": 192.0}
+        tags = [tag for tag in encoded((H264,), (AAC,), MEDIA_S) if not is_left_out(tag)]
         with TagPublisher(server.rtmp_port, server.issue_key(name), metadata) as publisher:
-            tags = [tag for tag in encoded((H264,), (AAC,), MEDIA_S) if not is_left_out(tag)]
             # Headers come again with a track that is late, as encoders send them then.
             publisher.send(with_headers(tags))
             server.wait_until_playable(name)
             wait_until(
-                lambda: playlist(server, name).count("#EXT-X-MAP") == len(tracks), 5, "the last change of tracks"
+                lambda: playlist(server, name).count("#EXT-X-MAP") == len(tracks),
+                PATIENCE_S,
+                "the last change of tracks",
             )
             text = server.wait_until_playable(name)
             assert publisher.is_open
-        wait_until(lambda: "#EXT-X-ENDLIST" in playlist(server, name), 5, "the end of the playlist")
+        wait_until(lambda: "#EXT-X-ENDLIST" in playlist(server, name), PATIENCE_S, "the end of the playlist")
         ended = playlist(server, name)
         headers = re.findall(r'#EXT-X-MAP:URI="([^"]*)"', ended)
         kinds = [set(re.findall(rb"vide|soun", server.get(f"/live/{name}/{uri}")[2])) for uri in headers]
         assert kinds == [{kind.encode() for kind in each} for each in tracks]
         assert ended.count("#EXT-X-DISCONTINUITY\n") == len(tracks) - 1
-        followed = playback.follow(server.playlist_url(name), MEDIA_S, 20)
+        followed = playback.follow(server.playlist_url(name), MEDIA_S, PATIENCE_S)
         assert (followed.gaps, followed.discontinuities) == ([], len(tracks) - 1)
         # The multivariant playlist is of what there was last.
         ((codecs, _),) = variants(text)
@@ -238,14 +244,14 @@ class TestTracksThatComeAndGo:
     @pytest.mark.parametrize("late", [AC3, EAC3, MP3], ids=lambda track: track.encoder)
     def test_sound_that_browsers_do_not_decode_may_come_late(self, server: LiveServer, late: AudioTrack) -> None:
         name = f"late-{late.encoder}"
+        tags = encoded((H264,), (late,), MEDIA_S)
         with TagPublisher(server.rtmp_port, server.issue_key(name)) as publisher:
-            tags = encoded((H264,), (late,), MEDIA_S)
             publisher.send(tag for tag in tags if not (is_audio(tag) and tag.timestamp_ms < LATE_MS))
             server.wait_until_playable(name)
-            wait_until(lambda: len(variants(server.wait_until_playable(name))) == 2, 5, "the sound")
+            wait_until(lambda: len(variants(server.wait_until_playable(name))) == 2, PATIENCE_S, "the sound")
             assert len(probe(server.playlist_url(name))) == 2
         for rendition, seconds in (("main", MEDIA_S), ("audio0", MEDIA_S - LATE_MS // 1000 - 1)):
-            followed = playback.follow(server.playlist_url(name, rendition), seconds, 20)
+            followed = playback.follow(server.playlist_url(name, rendition), seconds, PATIENCE_S)
             assert followed.gaps == []
         assert not [record for record in server.log_events("stream.dropping") if record["stream"] == name]
 
@@ -317,20 +323,19 @@ class TestBadTags:
             assert publisher.is_open
             for reason, count in before.items():
                 assert dropped(server, reason) - count == sum(each == reason for _, _, each in bad), reason
-        followed = playback.follow(server.playlist_url("bad-tags"), SECONDS - 2, 20)
+        followed = playback.follow(server.playlist_url("bad-tags"), SECONDS - 2, PATIENCE_S)
         assert followed.gaps == []
         told = {record["reason"] for record in server.log_events("stream.dropping") if record["stream"] == "bad-tags"}
         assert told == {"unsupported_codec", "bad_codec_config"}
 
     def test_codec_that_changes_on_every_frame_ends_nothing(self, server: LiveServer) -> None:
         h264, hevc = encoded((H264,), (), 4), encoded((HEVC,), (), 4)
+        after = encoded((H264,), (AAC,), SECONDS)
         flapping = [tag for pair in zip(h264, hevc, strict=False) for tag in pair]
         headers = [h264[0], next(tag for tag in hevc if tag.payload[0] == 0x90)]
         with TagPublisher(server.rtmp_port, server.issue_key("flapping")) as publisher:
             for index, tag in enumerate(flapping):
                 publisher.send([headers[index % 2]._replace(timestamp_ms=tag.timestamp_ms), tag])
-            publisher.send(
-                tag._replace(timestamp_ms=tag.timestamp_ms + 5_000) for tag in encoded((H264,), (AAC,), SECONDS)
-            )
+            publisher.send(tag._replace(timestamp_ms=tag.timestamp_ms + 5_000) for tag in after)
             server.wait_until_playable("flapping")
             assert publisher.is_open
