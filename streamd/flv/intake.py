@@ -248,13 +248,26 @@ class Intake:
         Returns:
             How many tags to give to the demuxer; the one behind them, if there is one, is for ``receive``.
         """
-        tags_since_open = self._tags_since_open
-        if tags_since_open % _ROLL_CALL_TAGS + len(tags) >= _ROLL_CALL_TAGS and self._opened:
-            self._call_roll(tags[0])
-            if self._silent_tags:
-                return 0
-        heads, head_sizes, present = self._frame_heads, self._frame_head_sizes, self._present
         passed = 0
+        while passed < len(tags):
+            # However many come at once, the roll is called at every so many.
+            room = _ROLL_CALL_TAGS - self._tags_since_open % _ROLL_CALL_TAGS
+            stretch = tags if not passed and len(tags) <= room else tags[passed : passed + room]
+            if len(stretch) == room and self._opened:
+                self._call_roll(stretch[0])
+                if self._silent_tags:
+                    break
+            frames = self._count_frames(stretch)
+            self._tags_since_open += frames
+            passed += frames
+            if frames < len(stretch):
+                break
+        return passed
+
+    def _count_frames(self, tags: Sequence[FlvTag]) -> int:
+        """Note of the next tags those that are frames of open tracks, and say how many they are."""
+        heads, head_sizes, present = self._frame_heads, self._frame_head_sizes, self._present
+        frames = 0
         for tag_type, timestamp_ms, payload in tags:
             for size in head_sizes:
                 known = heads.get(payload[:size])
@@ -268,9 +281,8 @@ class Intake:
             if composition_time_at and payload[composition_time_at] not in _SMALL_COMPOSITION_TIMES:
                 break
             present[key] = timestamp_ms
-            passed += 1
-        self._tags_since_open = tags_since_open + passed
-        return passed
+            frames += 1
+        return frames
 
     def refuse(self, header: TrackHeader, why: str) -> Drop:
         """Do without a track whose header the demuxer does not take, until it has another; the demuxer did not open."""

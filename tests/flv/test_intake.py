@@ -789,3 +789,14 @@ class TestManyAtOnce:
             intake.pass_frames([inter(start_ms + step) for step in range(0, 300, 30)])
         (opening,) = [action for action in [intake.receive(key(6_000))] if isinstance(action, Open)]
         assert [header.kind for header in opening.tracks] == [TagType.VIDEO]
+
+    @pytest.mark.parametrize("offset", range(16))
+    def test_a_track_that_pauses_within_one_read_is_missed(self, offset: int) -> None:
+        intake = Intake(LIMITS)
+        for tag in SURROUND:
+            intake.receive(tag)
+        pause = [inter(ms) for ms in range(30, 6_000 + 30 * offset, 30)]
+        for tag in pause[intake.pass_frames(pause) :]:
+            intake.receive(tag)
+        (opening,) = [action for action in [intake.receive(key(6_500))] if isinstance(action, Open)]
+        assert [header.kind for header in opening.tracks] == [TagType.VIDEO]
