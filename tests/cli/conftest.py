@@ -14,8 +14,9 @@ from streamd.data_dir import RunningServer, ServerLock, admin_token
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.web.admin import admin_app
-from tests.support.cli import Streams
 from tests.support.console import console_of
+from tests.support.live_streams import Streams
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def server(data_dir: Path) -> Iterator[Streams]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE_S)
     yield streams
     loops[0].call_soon_threadsafe(stopped.set)
-    thread.join(10)
+    thread.join(PATIENCE_S)

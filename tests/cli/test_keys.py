@@ -10,7 +10,8 @@ import pytest
 from streamd.cli import EXIT_FAILED, EXIT_NOT_FOUND
 from streamd.data_dir import TOKEN_NAME
 from streamd.keys.stream_key import StreamKey
-from tests.support.cli import Streams, Summary, issue, run
+from tests.support.cli import issue, run
+from tests.support.live_streams import Streams, summary
 
 
 class TestKeysOnTheStore:
@@ -70,7 +71,7 @@ class TestKeysOnTheServer:
 
     def test_revoking_cuts_the_stream(self, server: Streams, data_dir: Path) -> None:
         key = issue(data_dir)
-        server.live["alice"] = Summary("alice", key["id"])
+        server.live["alice"] = summary("alice", key["id"])
         result = run("keys", "revoke", key["id"], data_dir=data_dir)
         assert "Stream alice was closed." in result.stdout
         assert server.live == {}

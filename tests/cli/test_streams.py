@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 
 from streamd.cli import EXIT_FAILED, EXIT_NOT_FOUND
-from tests.support.cli import Streams, Summary, run
+from tests.support.cli import run
+from tests.support.live_streams import Streams, summary
 
 
 class TestStreams:
     def test_they_are_listed_and_kicked(self, server: Streams, data_dir: Path) -> None:
-        server.live["alice"] = Summary("alice", "7k2m9xq4ct")
+        server.live["alice"] = summary("alice", "7k2m9xq4ct")
         listed = run("streams", "list", data_dir=data_dir)
         assert re.search(r"alice .*1920x1080 +60 +6000 .*192\.0\.2\.1 +7k2m9xq4ct", listed.stdout)
         (stream,) = json.loads(run("streams", "list", "--json", data_dir=data_dir).stdout)

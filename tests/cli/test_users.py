@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from streamd.cli import EXIT_NOT_FOUND
-from tests.support.cli import Streams, Summary, issue, run
+from tests.support.cli import issue, run
+from tests.support.live_streams import Streams, summary
 
 
 class TestUsers:
@@ -19,7 +20,7 @@ class TestUsers:
         key = issue(data_dir)
         issue(data_dir, "bob")
         if streams is not None:
-            streams.live["alice"] = Summary("alice", key["id"])
+            streams.live["alice"] = summary("alice", key["id"])
         suspended = run("users", "suspend", "alice", "--reason", "abuse", data_dir=data_dir)
         assert (suspended.exit_code, "streamd users restore alice" in suspended.stdout) == (0, True)
         if streams is not None:

@@ -3,9 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,60 +17,15 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
-from streamd.live.health import Finding, Health, HealthCode, HealthStatus, Severity
+from streamd.live.meter import StreamSummary
 from streamd.web.admin import BODY_BYTES_MAX, admin_app
 from tests.support.console import console_of
+from tests.support.live_streams import Streams, summary
 
 pytestmark = pytest.mark.asyncio
 
 TOKEN = "t0ken-t0ken-t0ken-t0ken"
 RTMP_URL = "rtmp://live.example.org/live"
-LIVE_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
-HEALTH = Health(
-    HealthStatus.OK,
-    (Finding(HealthCode.FRAMES_MISSING, Severity.WARNING, "Frames are missing.", "Send them.", LIVE_SINCE),),
-)
-
-
-@dataclass(frozen=True)
-class Summary:
-    name: str
-    key_id: str = "7k2m9xq4ct"
-    live_since: datetime = LIVE_SINCE
-    publisher_address: str = "192.0.2.1"
-    encoder: str = "obs"
-    codecs: tuple[str, ...] = ("avc1.640028", "mp4a.40.2")
-    width: int = 1920
-    height: int = 1080
-    bitrate_bps: float = 6e6
-    frame_rate: float = 60.0
-    keyframe_interval_s: float | None = 2.0
-    health: Health = HEALTH
-    viewers: dict[str, int] = field(default_factory=lambda: {"hls": 3})
-    tags_dropped: int = 0
-    timestamps_repaired: int = 0
-
-
-class Streams:
-    """Live streams in memory, which close as the registry's do."""
-
-    def __init__(self) -> None:
-        self.live: dict[str, Summary] = {}
-
-    def summaries(self) -> Sequence[Summary]:
-        return [*self.live.values()]
-
-    def summary(self, name: str) -> Summary | None:
-        return self.live.get(name)
-
-    async def kick(self, name: str) -> bool:
-        return self.live.pop(name, None) is not None
-
-    async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
-        closed = [name for name, stream in self.live.items() if stream.key_id in key_ids]
-        for name in closed:
-            del self.live[name]
-        return closed
 
 
 class BreakableStore(KeyStore):
@@ -178,7 +132,7 @@ class TestKeys:
 
     async def test_revoking_closes_and_says_what_and_again_the_same(self, api: Api) -> None:
         key = await api.issue()
-        api.streams.live["alice"] = Summary("alice", key["id"])
+        api.streams.live["alice"] = summary("alice", key["id"])
         once = await api.call("POST", f"/api/v1/keys/{key['id']}/revoke", {"reason": "leaked"})
         assert (once["id"], once["closed"], api.streams.live) == (key["id"], ["alice"], {})
         assert await api.call("POST", f"/api/v1/keys/{key['id']}/revoke") == once
@@ -202,7 +156,7 @@ class TestKeys:
 class TestUsers:
     async def test_suspending_closes_and_restoring_opens(self, api: Api) -> None:
         key = await api.issue()
-        api.streams.live["alice"] = Summary("alice", key["id"])
+        api.streams.live["alice"] = summary("alice", key["id"])
         user = await api.call("PATCH", "/api/v1/users/alice", {"state": "suspended", "reason": "abuse"})
         assert (user["state"], user["suspend_reason"], api.streams.live) == ("suspended", "abuse", {})
         assert await api.call("GET", "/api/v1/users/alice") == user
@@ -239,7 +193,7 @@ class TestUsers:
 
 class TestStreams:
     async def test_they_are_listed_by_name_with_all_that_the_contract_names(self, api: Api) -> None:
-        api.streams.live = {name: Summary(name) for name in ("bob", "alice")}
+        api.streams.live = {name: summary(name) for name in ("bob", "alice")}
         listed = (await api.call("GET", "/api/v1/streams"))["streams"]
         assert [stream["name"] for stream in listed] == ["alice", "bob"]
         assert await api.call("GET", "/api/v1/streams/alice") == listed[0]
@@ -283,7 +237,7 @@ class TestStreams:
             assert "an unknown field" in str(answer)
 
     async def test_a_kick_closes_and_is_audited(self, api: Api) -> None:
-        api.streams.live["alice"] = Summary("alice")
+        api.streams.live["alice"] = summary("alice")
         answer = await api.call("POST", "/api/v1/streams/alice/kick", {"reason": "test"})
         assert (answer, api.streams.live) == ({"name": "alice", "kicked": True}, {})
         (entry,) = (await api.call("GET", "/api/v1/audit"))["entries"]
@@ -479,7 +433,7 @@ class TestHealth:
             assert "streamd_things_total 1.0" in await response.text()
 
     async def test_a_fault_of_ours_is_500_without_a_traceback(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        def broken() -> Sequence[Summary]:
+        def broken() -> Sequence[StreamSummary]:
             raise RuntimeError("inner detail")
 
         monkeypatch.setattr(api.streams, "summaries", broken)
