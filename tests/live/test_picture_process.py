@@ -75,7 +75,7 @@ sys.stdout.buffer.write(ANSWER.pack(len(said)) + said)
             names, limits, niceness = eval(said)
             assert names == ["PYTHONPATH"]
             assert limits == [1024**3, 0, 0]
-            assert niceness >= 10
+            assert niceness >= min(19, os.nice(0) + 10)
 
         with_process(PictureProcess(python(probe), ENVIRONMENT, PATIENT_S), use)
 
