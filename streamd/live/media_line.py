@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 # Tags that may queue while new tracks are probed (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.
 HELD_BYTES_MAX = 10 * 1024 * 1024
-# The gate looks once for tracks that have stopped, however many tags it is given: here, in a second of media or less.
-TAGS_AT_ONCE_MAX = 64
 # What is refused is told of so many tracks; an encoder has as many of a kind.
 REFUSALS_MAX = 8
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
@@ -171,10 +169,6 @@ class MediaLine:
             return
         if self._opening is not None:
             self._hold(tags)
-            return
-        if len(tags) > TAGS_AT_ONCE_MAX:
-            for start in range(0, len(tags), TAGS_AT_ONCE_MAX):
-                self.receive(tags[start : start + TAGS_AT_ONCE_MAX])
             return
         if self._epoch is None:
             self._epoch = self._clock.now()
