@@ -76,6 +76,8 @@ class StaticFiles:
         everything = "".join(f"{name} {asset.etag}\n" for name, asset in self._assets.items())
         self._version = hashlib.sha256(everything.encode()).hexdigest()[:16]
         self._templates = {path.stem: Template(path.read_text("utf-8")) for path in (root / "templates").glob("*.html")}
+        # What the head of every page begins with.
+        self._head = self._templates["head"].substitute(static=self.path).rstrip()
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a file of this name, relative to ``static``."""
@@ -92,7 +94,7 @@ class StaticFiles:
 
     def fill(self, template: str, **values: str) -> str:
         """Fill a template that is a piece of others; ``page`` says how."""
-        return self._templates[template].substitute(values, static=self.path)
+        return self._templates[template].substitute(values, static=self.path, head=self._head)
 
     def page(self, template: str, level: int = 9, **values: str) -> Asset:
         """Fill a template.
