@@ -5,7 +5,7 @@ import { BACK_BUFFER_S, CATCH_UP_RATE_MAX, endOf } from "./playback.js";
 // Of the pushed stream this much is kept ahead: a frame comes every 17 to 40 ms, and networks are late by some
 // frames now and then.
 const TARGET_S = 0.4;
-// A network that is late by more has shown it by a stall. Each asks for as much more as it lasted, but for no less than
+// A network that is late by more has shown it by a stall. Each asks for as much more as the media was late, but for no less than
 // this, up to a limit from which on LL-HLS is the better way; what lasts longer than that no buffer of ours bridges.
 const TARGET_STEP_S = 0.2;
 const TARGET_MAX_S = 1.2;
@@ -48,11 +48,6 @@ export class PushEngine {
   #waitsSince = NaN;
   #onPlaying = () => {
     this.#hasStarted = true;
-    const waitedS = (performance.now() - this.#waitsSince) / 1000;
-    this.#waitsSince = NaN;
-    if (Number.isNaN(waitedS)) return;
-    const step = waitedS > TARGET_MAX_S ? TARGET_STEP_S : Math.max(TARGET_STEP_S, waitedS);
-    this.#target = Math.min(TARGET_MAX_S, this.#target + step);
   };
   #onWaiting = () => {
     if (this.#hasStarted && !this.#video.seeking) this.#waitsSince = performance.now();
@@ -100,6 +95,7 @@ export class PushEngine {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
+        this.#learnHowLate();
         // The next read waits: a browser that cannot keep up is seen by the server as a slow reader.
         await this.#change(buffer, () => buffer.appendBuffer(value));
         await this.#forgetOld(buffer);
@@ -122,6 +118,15 @@ export class PushEngine {
       this.#hasEnd = true;
       this.#source.endOfStream();
     }
+  }
+
+  /** Keep more in hand if playback waited for what arrives now. (It goes on only when the browser has some in store.) */
+  #learnHowLate() {
+    const lateS = (performance.now() - this.#waitsSince) / 1000;
+    this.#waitsSince = NaN;
+    if (Number.isNaN(lateS)) return;
+    const step = lateS > TARGET_MAX_S ? TARGET_STEP_S : Math.max(TARGET_STEP_S, lateS);
+    this.#target = Math.min(TARGET_MAX_S, this.#target + step);
   }
 
   /** Change the buffer, and wait until that is done. */
