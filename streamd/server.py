@@ -310,6 +310,7 @@ class Server:
         host, _, port = admin_address.rpartition(":")
         lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
         self._tasks = [asyncio.create_task(self.keys.run()), asyncio.create_task(self._sweep())]
+        self._watch.start()
         log.info(
             "server.started",
             extra={
@@ -324,7 +325,6 @@ class Server:
         self._tell_of_descriptors()
         loop = asyncio.get_running_loop()
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        self._watch.start()
         self.manager.ready()
 
     def reload(self, config: Config) -> None:

@@ -138,8 +138,9 @@ def test_it_is_closed_in_time_with_one_line_and_nobody_else_is_hurt(
     bystander: Bystander, behave: Callable[[ReplayingClient], None], limit_s: float
 ) -> None:
     server = bystander.server
-    capture = OBS.with_key(server.issue_key("eve"))
     lines_before = len(closing_lines(server))
+    # A channel of its own: that of the one before may still wait for its broadcaster.
+    capture = OBS.with_key(server.issue_key(f"eve{lines_before}"))
     clock = SystemClock()
 
     with ReplayingClient(server.rtmp_port, capture) as client:
