@@ -5,7 +5,7 @@ import { BACK_BUFFER_S, CATCH_UP_RATE_MAX, endOf } from "./playback.js";
 // Of the pushed stream this much is kept ahead: a frame comes every 17 to 40 ms, and networks are late by some
 // frames now and then.
 const TARGET_S = 0.4;
-// A network that is late by more has shown it by a stall. Each asks for as much more as the media was late, no less than
+// A network that is late by more has shown it by a stall. Each asks for as much more as media was late, no less than
 // this, up to a limit from which on LL-HLS is the better way; what lasts longer than that no buffer of ours bridges.
 const TARGET_STEP_S = 0.2;
 const TARGET_MAX_S = 1.2;
