@@ -176,7 +176,7 @@ class MediaLine:
         if passed == len(tags):
             self._demux(tags)
             return
-        batch = [*tags[:passed]]
+        batch = list(tags[:passed])
         unread = deque(tags[passed:])
         while unread:
             match self._intake.receive(unread.popleft()):

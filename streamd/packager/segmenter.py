@@ -235,8 +235,6 @@ class Segmenter:
         Returns:
             The chunks that it completes, most often none.
         """
-        if self._lead_begin is not None and self.timing is not None:
-            return self._cut(sample)
         if self._lead_begin is None and sample.track_id == self._lead.track_id:
             if not sample.is_keyframe:
                 self.irregularities[Irregularity.BEFORE_KEYFRAME] += 1
