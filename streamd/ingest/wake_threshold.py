@@ -106,8 +106,8 @@ class WakeThreshold:
         now = self._timers.time()
         self._newest_s = tags[-1].timestamp_ms / 1000
         ahead_s = now - self._newest_s
-        if now > self._pace_until or abs(ahead_s - self._pace_s) > LEAP_S:
-            is_leap = abs(ahead_s - self._pace_s) > LEAP_S
+        is_leap = abs(ahead_s - self._pace_s) > LEAP_S
+        if is_leap or now > self._pace_until:
             self._pace_before_s = math.inf if is_leap else self._pace_s
             self._pace_s, self._pace_until = ahead_s, now + PACE_KEPT_S
         self._pace_s = min(self._pace_s, ahead_s)
