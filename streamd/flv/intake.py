@@ -268,7 +268,8 @@ class Intake:
         """Note of the next tags those that are frames of open tracks, and say how many they are."""
         heads, head_sizes, present = self._frame_heads, self._frame_head_sizes, self._present
         frames = 0
-        for tag_type, timestamp_ms, payload in tags:
+        for tag in tags:
+            payload = tag.payload
             for size in head_sizes:
                 known = heads.get(payload[:size])
                 if known is not None:
@@ -276,11 +277,11 @@ class Intake:
             else:
                 break
             key, (body_at, composition_time_at, _) = known
-            if key[0] != tag_type or len(payload) <= body_at:
+            if key[0] != tag.tag_type or len(payload) <= body_at:
                 break
             if composition_time_at and payload[composition_time_at] not in _SMALL_COMPOSITION_TIMES:
                 break
-            present[key] = timestamp_ms
+            present[key] = tag.timestamp_ms
             frames += 1
         return frames
 
@@ -714,4 +715,4 @@ def _header_payload(header: TrackHeader) -> bytes:
 
 
 def _with_payload(tag: FlvTag, payload: bytes) -> FlvTag:
-    return tag if payload is tag.payload else tag._replace(payload=payload)
+    return tag if payload is tag.payload else FlvTag(tag.tag_type, tag.timestamp_ms, payload)

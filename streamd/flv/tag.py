@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from streamd.errors import FlvError
 
@@ -42,8 +42,11 @@ class TagType(enum.IntEnum):
     SCRIPT = 18
 
 
-class FlvTag(NamedTuple):
-    """One audio, video or script message."""
+@dataclass
+class FlvTag:
+    """One audio, video or script message. It is not changed: several hold the same one."""
+
+    __slots__ = ("payload", "tag_type", "timestamp_ms")
 
     tag_type: int
     """``TagType``; other values may come off the wire."""

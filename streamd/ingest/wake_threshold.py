@@ -100,9 +100,9 @@ class WakeThreshold:
         """See how large this publisher's pictures are, and at what pace its media comes."""
         if not tags:
             return
-        for tag_type, _, payload in tags:
-            if tag_type == TagType.VIDEO:
-                self._large_pictures = self._large_pictures + 1 if len(payload) >= BETWEEN_MESSAGES_BYTES else 0
+        for tag in tags:
+            if tag.tag_type == TagType.VIDEO:
+                self._large_pictures = self._large_pictures + 1 if len(tag.payload) >= BETWEEN_MESSAGES_BYTES else 0
         now = self._timers.time()
         self._newest_s = tags[-1].timestamp_ms / 1000
         ahead_s = now - self._newest_s

@@ -175,7 +175,7 @@ class LiveStream:
             MediaError: The stream cannot be carried on.
         """
         self.last_media_at = self._clock.monotonic()
-        self._meter.media_bytes += sum([len(payload) for _, _, payload in tags])
+        self._meter.media_bytes += sum([len(tag.payload) for tag in tags])
         self._line.receive(tags)
 
     @property

@@ -377,14 +377,15 @@ class MediaLine:
             if packet.track_id == self._video_track_id:
                 self._meter.note_video(packet)
                 may_end_segment |= packet.is_keyframe
-            placed = timeline.place(packet)
+            sample = timeline.place(packet)
             if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
                 ladder = self._begin_anew(timeline, ladder)
-            for sample in placed:
-                for name, chunk in ladder.push(sample):
-                    self._emit(name, chunk, ladder)
-                    may_end_segment = True
-            samples += placed
+            if sample is None:
+                continue
+            for name, chunk in ladder.push(sample):
+                self._emit(name, chunk, ladder)
+                may_end_segment = True
+            samples.append(sample)
         if may_end_segment:
             for name in ladder.complete_segments():
                 self._sink.end_segment(name)
@@ -417,7 +418,7 @@ class MediaLine:
         ids = self._direct_ids
         if ids is None:
             return samples
-        return [sample._replace(track_id=ids[sample.track_id]) for sample in samples if sample.track_id in ids]
+        return [replace(sample, track_id=ids[sample.track_id]) for sample in samples if sample.track_id in ids]
 
     def _emit(self, name: str, chunk: CmafChunk, ladder: Ladder) -> None:
         assert ladder.timing is not None, "the timing is decided before the first chunk"

@@ -47,7 +47,8 @@ class FlvDemuxer:
             DemuxError: A tag is none: the gate is wrong.
         """
         packets: list[MediaPacket] = []
-        for _, dts_ms, payload in tags:
+        for tag in tags:
+            payload = tag.payload
             for size in self._head_sizes:
                 known = self._heads.get(payload[:size])
                 if known is not None:
@@ -55,9 +56,8 @@ class FlvDemuxer:
             else:
                 raise DemuxError("a tag that is no frame of a track that is open")
             track_id, (body_at, composition_time_at, is_keyframe) = known
-            pts_ms = dts_ms
+            dts_ms = pts_ms = tag.timestamp_ms
             if composition_time_at:
                 pts_ms += read_composition_time(payload, composition_time_at)
-            body = memoryview(payload)[body_at:]
-            packets.append(tuple.__new__(MediaPacket, (track_id, dts_ms, pts_ms, is_keyframe, body)))
+            packets.append(MediaPacket(track_id, dts_ms, pts_ms, is_keyframe, memoryview(payload)[body_at:]))
         return packets

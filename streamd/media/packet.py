@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 # Milliseconds: the timebase of RTMP and FLV.
 WIRE_TIMESCALE = 1000
@@ -56,12 +56,15 @@ class Track:
     differ in length (Opus), which goes by its timestamps."""
 
 
-class MediaPacket(NamedTuple):
-    """One coded frame in the publisher's own time. A tuple, because one is made for every frame.
+@dataclass
+class MediaPacket:
+    """One coded frame in the publisher's own time. It is not changed.
 
     Timestamps are unwrapped milliseconds: they never wrap, and may be negative or step back if
     the publisher's do.
     """
+
+    __slots__ = ("dts_ms", "is_keyframe", "payload", "pts_ms", "track_id")
 
     track_id: int
     dts_ms: int
@@ -74,12 +77,15 @@ class MediaPacket(NamedTuple):
     """The frame in its CMAF sample form (H.264: length-prefixed NAL units; AAC: a raw access unit)."""
 
 
-class Sample(NamedTuple):
-    """One frame on the stream's timeline, in the timescale of its track. A tuple, as ``MediaPacket`` is.
+@dataclass
+class Sample:
+    """One frame on the stream's timeline, in the timescale of its track. It is not changed.
 
     Decode times of a track never decrease from one sample to the next. How long a sample lasts is
     known from the next one; audio frames are counted instead (``Track.frame_ticks``).
     """
+
+    __slots__ = ("dts_ticks", "is_keyframe", "payload", "pts_ticks", "track_id")
 
     track_id: int
     dts_ticks: int

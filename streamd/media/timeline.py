@@ -88,14 +88,14 @@ class Timeline:
         # Where the last break was.
         self._broke_ms: int | None = None
 
-    def place(self, packet: MediaPacket) -> list[Sample]:
+    def place(self, packet: MediaPacket) -> Sample | None:
         """Map a packet to the timeline.
 
         Args:
             packet: The next packet in wire order, of a track given at construction.
 
         Returns:
-            The sample, in the timescale of its track; nothing for a packet that had to be dropped.
+            The sample, in the timescale of its track; None for a packet that had to be dropped.
             Decode times of a track strictly increase. None is negative.
         """
         clock = self._tracks[packet.track_id]
@@ -106,8 +106,8 @@ class Timeline:
         if clock.frame_ticks:
             counted = self._count_audio(clock, time_ms)
             if counted is None:
-                return []
-            return [tuple.__new__(Sample, (packet.track_id, counted, counted, packet.is_keyframe, packet.payload))]
+                return None
+            return Sample(packet.track_id, counted, counted, packet.is_keyframe, packet.payload)
 
         composition_ms = packet.pts_ms - packet.dts_ms
         if not -COMPOSITION_MS_MAX <= composition_ms <= COMPOSITION_MS_MAX:
@@ -120,7 +120,7 @@ class Timeline:
             dts_ticks = clock.next_ticks
             self.repairs[Repair.NON_MONOTONIC_DTS] += 1
         clock.next_ticks = dts_ticks + 1
-        return [tuple.__new__(Sample, (packet.track_id, dts_ticks, pts_ticks, packet.is_keyframe, packet.payload))]
+        return Sample(packet.track_id, dts_ticks, pts_ticks, packet.is_keyframe, packet.payload)
 
     def _map(self, clock: _TrackClock, wire_ms: int) -> int:
         """Return where ``wire_ms`` lies on the timeline, moving the track's offset where time leapt."""

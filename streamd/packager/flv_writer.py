@@ -84,14 +84,14 @@ class FlvWriter:
     def write(self, tags: Sequence[FlvTag]) -> bytes:
         """Write tags as they stand in the byte stream; their bodies are copied once, into it."""
         pieces: list[bytes] = []
-        for tag_type, timestamp_ms, payload in tags:
-            body = payload
-            if self._is_h264 and tag_type == TagType.VIDEO and payload[0] & _IS_EX_HEADER:
-                body = _plain_avc(payload)
-            elif self._is_mp3 and tag_type == TagType.AUDIO:
-                body = _MP3_HEAD + payload[_EXTENDED_HEADER_BYTES:]
+        for tag in tags:
+            body = tag.payload
+            if self._is_h264 and tag.tag_type == TagType.VIDEO and body[0] & _IS_EX_HEADER:
+                body = _plain_avc(body)
+            elif self._is_mp3 and tag.tag_type == TagType.AUDIO:
+                body = _MP3_HEAD + body[_EXTENDED_HEADER_BYTES:]
             size = len(body)
-            pieces += (tag_header(tag_type, timestamp_ms, size), body, previous_tag_size(size))
+            pieces += (tag_header(tag.tag_type, tag.timestamp_ms, size), body, previous_tag_size(size))
         return b"".join(pieces)
 
 

@@ -183,7 +183,7 @@ class Ladder:
             return [(name, chunk) for chunk in chunks] if chunks else []
         done: list[tuple[str, CmafChunk]] = []
         for name, segmenter, number in self._routes.get(track_id, ()):
-            for chunk in segmenter.push(sample if number == track_id else sample._replace(track_id=number)):
+            for chunk in segmenter.push(sample if number == track_id else replace(sample, track_id=number)):
                 done.append((name, chunk))  # noqa: PERF401  # most often there is none, and nothing to build a list for
         if not self._timing_is_shared and self.timing is not None:
             done += self._share_timing(self.timing)

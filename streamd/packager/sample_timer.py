@@ -8,7 +8,8 @@ by which everything is later.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from streamd.media.packet import Payload, Sample
 
 
-class TimedSample(NamedTuple):
+@dataclass
+class TimedSample:
     """A sample, and how long it lasts."""
+
+    __slots__ = ("duration_ticks", "sample")
 
     sample: Sample
     duration_ticks: int

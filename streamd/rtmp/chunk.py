@@ -258,8 +258,7 @@ class ChunkDecoder:
         stream.type_id = type_id = length_and_type & 0xFF
         stream.delta_ms = delta_ms
         stream.timestamp_ms += delta_ms
-        # The constructor of a named tuple is a Python function, and takes three times as long; so on the whole line.
-        messages.append(tuple.__new__(Message, (type_id, stream.timestamp_ms, stream.message_stream_id, payload)))
+        messages.append(Message(type_id, stream.timestamp_ms, stream.message_stream_id, payload))
         return end
 
     def _read_header(self, data: bytes, position: int) -> int:

@@ -237,9 +237,8 @@ class ServerConnection:
         self.messages_received += len(messages)
         is_publishing = self._state is State.PUBLISHING
         for index, message in enumerate(messages):
-            type_id, timestamp_ms, _, payload = message
-            if is_publishing and type_id in _MEDIA_TYPES:
-                events.append(tuple.__new__(FlvTag, (type_id, timestamp_ms, payload)))
+            if is_publishing and message.type_id in _MEDIA_TYPES:
+                events.append(FlvTag(message.type_id, message.timestamp_ms, message.payload))
                 continue
             self._receive_message(message, events)
             if self._state is State.PUBLISH_PENDING:

@@ -6,7 +6,7 @@ Spec: RTMP 1.0 (2012) sections 5.4 and 7.1.
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from streamd.errors import MessageError
 from streamd.rtmp.timestamp import unwrap
@@ -50,8 +50,11 @@ class LimitType(enum.IntEnum):
     DYNAMIC = 2
 
 
-class Message(NamedTuple):
-    """One whole message. A tuple, because one is made for every frame of every publisher."""
+@dataclass
+class Message:
+    """One whole message. It is not changed, though nothing enforces that: there are thousands a second."""
+
+    __slots__ = ("message_stream_id", "payload", "timestamp_ms", "type_id")
 
     type_id: int
     """One of ``MessageType``, or what else the peer sent; 0 to 255."""

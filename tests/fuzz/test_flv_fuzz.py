@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,18 +71,18 @@ def mutated_streams(draw: st.DrawFn, seeds: tuple[FlvTag, ...] = SEEDS) -> list[
                 offset = draw(st.integers(0, len(tag.payload)))
                 noise = draw(st.binary(min_size=1, max_size=8))
                 payload = tag.payload[:offset] + noise + tag.payload[offset + len(noise) :]
-                tags[index] = tag._replace(payload=payload)
+                tags[index] = replace(tag, payload=payload)
             case 1:
-                tags[index] = tag._replace(payload=tag.payload[: draw(st.integers(0, len(tag.payload)))])
+                tags[index] = replace(tag, payload=tag.payload[: draw(st.integers(0, len(tag.payload)))])
             case 2:
                 tags.insert(index, tags[draw(st.integers(0, len(tags) - 1))])
             case 3:
-                tags[index] = tag._replace(timestamp_ms=draw(TIMES))
+                tags[index] = replace(tag, timestamp_ms=draw(TIMES))
             case 4:
                 made_up = draw(HEADS) + draw(st.binary(max_size=30))
                 tags.insert(index, FlvTag(draw(KINDS), draw(TIMES), made_up))
             case _:
-                tags[index] = tag._replace(tag_type=draw(KINDS))
+                tags[index] = replace(tag, tag_type=draw(KINDS))
     return tags
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import av
@@ -266,7 +267,7 @@ def with_headers(tags: Sequence[FlvTag]) -> Iterator[FlvTag]:
     for tag in tags:
         header = headers.pop(tag.tag_type, None)
         if header is not None and not is_header(tag):
-            yield header._replace(timestamp_ms=tag.timestamp_ms)
+            yield replace(header, timestamp_ms=tag.timestamp_ms)
         yield tag
 
 
@@ -317,8 +318,8 @@ class TestBadTags:
             good = iter(tags)
             publisher.send(itertools.islice(good, 20))
             for index, (_, tag, _) in enumerate(bad):
-                publisher.send([tag._replace(timestamp_ms=tags[19 + index].timestamp_ms), next(good)])
-            publisher.send([tags[0]._replace(timestamp_ms=tags[40].timestamp_ms), *good])
+                publisher.send([replace(tag, timestamp_ms=tags[19 + index].timestamp_ms), next(good)])
+            publisher.send([replace(tags[0], timestamp_ms=tags[40].timestamp_ms), *good])
             server.wait_until_playable("bad-tags")
             assert publisher.is_open
             for reason, count in before.items():
@@ -335,7 +336,7 @@ class TestBadTags:
         headers = [h264[0], next(tag for tag in hevc if tag.payload[0] == 0x90)]
         with TagPublisher(server.rtmp_port, server.issue_key("flapping")) as publisher:
             for index, tag in enumerate(flapping):
-                publisher.send([headers[index % 2]._replace(timestamp_ms=tag.timestamp_ms), tag])
-            publisher.send(tag._replace(timestamp_ms=tag.timestamp_ms + 5_000) for tag in after)
+                publisher.send([replace(headers[index % 2], timestamp_ms=tag.timestamp_ms), tag])
+            publisher.send(replace(tag, timestamp_ms=tag.timestamp_ms + 5_000) for tag in after)
             server.wait_until_playable("flapping")
             assert publisher.is_open

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ class Camera:
         video, audio = h264_only(2), aac_only(2, self.sample_rate)
         headers = [next(tag for tag in tags if is_sequence_header(tag)) for tags in (video, audio)]
         for tag in headers:
-            yield tag._replace(timestamp_ms=self._wire(tag, 0))
+            yield replace(tag, timestamp_ms=self._wire(tag, 0))
         pictures = [tag for tag in video if not is_sequence_header(tag)]
         sounds = [tag for tag in audio if not is_sequence_header(tag)]
         frames = (
@@ -69,7 +69,7 @@ class Camera:
             for index in range(int(seconds * self.sample_rate / AUDIO_FRAME))
         )
         for time_s, tag in sorted(itertools.chain(frames, beats), key=lambda timed: timed[0]):
-            yield tag._replace(timestamp_ms=self._wire(tag, int(time_s * 1000)))
+            yield replace(tag, timestamp_ms=self._wire(tag, int(time_s * 1000)))
 
     def _wire(self, tag: FlvTag, time_ms: int) -> int:
         ahead_ms = self.sound_ahead_ms if tag.tag_type == TagType.AUDIO else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ class Room:
 
 
 def later(tags: Iterable[FlvTag], by_ms: int) -> list[FlvTag]:
-    return [tag._replace(timestamp_ms=tag.timestamp_ms + by_ms) for tag in tags]
+    return [replace(tag, timestamp_ms=tag.timestamp_ms + by_ms) for tag in tags]
 
 
 def discontinuities(chunks: Sequence[CmafChunk]) -> list[CmafChunk]:
@@ -171,7 +171,7 @@ class TestLeap:
         media = h264_aac(seconds=8, gop=3)
         await room.receive(media[:100])
         room.line.receive(
-            [tag._replace(timestamp_ms=tag.timestamp_ms + index % 7 * HOUR_MS) for index, tag in enumerate(media[100:])]
+            [replace(tag, timestamp_ms=tag.timestamp_ms + index % 7 * HOUR_MS) for index, tag in enumerate(media[100:])]
         )
         room.line.finish()
         cuts = [chunk.start_ticks // 90 for chunk in discontinuities(room.chunks["main"])]

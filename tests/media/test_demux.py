@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import av
@@ -55,7 +56,7 @@ def plain(packets: Iterable[MediaPacket], kinds: Sequence[str]) -> list[tuple[st
 
 
 def shifted(tags: Iterable[FlvTag], by_ms: int) -> list[FlvTag]:
-    return [tag._replace(timestamp_ms=tag.timestamp_ms + by_ms) for tag in tags]
+    return [replace(tag, timestamp_ms=tag.timestamp_ms + by_ms) for tag in tags]
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ class TestTimestamps:
     def test_jumps_are_passed_through(self, both: FlvDemuxer) -> None:
         _, fed = through_gate(h264_aac())
         times = [0, 10**7, 5, -1, 2**40, 2**31, 2**24, 0, 0]
-        tags = [tag._replace(timestamp_ms=ms) for tag, ms in zip(fed, times, strict=False)]
+        tags = [replace(tag, timestamp_ms=ms) for tag, ms in zip(fed, times, strict=False)]
         assert [packet.dts_ms for packet in both.demux(tags)] == times
 
     @pytest.mark.parametrize("composition_time_ms", [-900_000, -61_000, -1, 0, 1, 900_000])

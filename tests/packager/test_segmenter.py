@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -38,7 +39,7 @@ TIMING = PlaylistTiming(target_duration_s=2, part_target_ms=500)
 def samples_of(*streams: Iterable[MediaPacket], tracks: Sequence[Track] = (VIDEO, AUDIO)) -> list[Sample]:
     """Samples as they leave the timeline."""
     timeline = Timeline(tracks)
-    return [sample for packet in interleave(*streams) for sample in timeline.place(packet)]
+    return [sample for packet in interleave(*streams) if (sample := timeline.place(packet)) is not None]
 
 
 def cut(
@@ -139,7 +140,7 @@ def saying(keyint: int, samples: Sequence[Sample]) -> list[Sample]:
     """The same from x264, which writes its settings into its first picture."""
     said = bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef") + f"x264 - options: keyint={keyint} ".encode()
     first = next(index for index, sample in enumerate(samples) if sample.track_id == VIDEO.track_id)
-    return [*samples[:first], samples[first]._replace(payload=said), *samples[first + 1 :]]
+    return [*samples[:first], replace(samples[first], payload=said), *samples[first + 1 :]]
 
 
 class TestEncodersWord:
@@ -282,7 +283,7 @@ class TestPart:
         chunks = []
         for index in range(40):
             sample = video_sample(0, is_keyframe=index == 0, payload=payload)
-            chunks += segmenter.push(sample._replace(dts_ticks=index))
+            chunks += segmenter.push(replace(sample, dts_ticks=index))
         assert len(chunks) == 2
         assert segmenter.irregularities[Irregularity.HELD_BYTES] == 2
 

@@ -93,9 +93,9 @@ def test_any_broadcast_is_cut_into_a_playable_stream(broadcast: Broadcast) -> No
     samples: list[Sample] = []
     chunks = []
     for packet in broadcast.packets():
-        placed = timeline.place(packet)
-        samples += placed
-        for sample in placed:
+        sample = timeline.place(packet)
+        if sample is not None:
+            samples.append(sample)
             chunks += segmenter.push(sample)
             assert segmenter.timing is not None or not chunks
     chunks += segmenter.finish()
@@ -118,7 +118,8 @@ def test_with_a_steady_cadence_no_frame_waits_for_the_next_one(frame_rate: Fract
     segmenter = Segmenter([VIDEO], SegmenterOptions())
     timeline = Timeline([VIDEO])
     for packet in video_packets(frame_rate, 12, int(2 * frame_rate), composition_ms=composition_ms):
-        (sample,) = timeline.place(packet)
+        sample = timeline.place(packet)
+        assert sample is not None
         was_decided = segmenter.timing is not None
         for chunk in segmenter.push(sample):
             content = read_chunk(chunk.payload).tracks[VIDEO.track_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from streamd.clock import SystemClock
@@ -82,5 +83,5 @@ class ChangingBroadcast:
                     if self._is_over.wait(max(0.0, due_s)) or self._change.is_set():
                         break
                     sent_ms = base_ms + tag.timestamp_ms
-                    self._publisher.send([tag._replace(timestamp_ms=sent_ms + leap_ms)])
+                    self._publisher.send([replace(tag, timestamp_ms=sent_ms + leap_ms)])
                 base_ms = sent_ms + FRAME_MS

@@ -7,6 +7,7 @@ import itertools
 import socket
 import struct
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from streamd.clock import SystemClock
@@ -128,7 +129,7 @@ def repeated(tags: tuple[FlvTag, ...], duration_ms: int) -> Iterable[FlvTag]:
     """The same media over and over, each time ``duration_ms`` later."""
     for turn in itertools.count():
         for tag in tags:
-            yield tag._replace(timestamp_ms=tag.timestamp_ms + turn * duration_ms)
+            yield replace(tag, timestamp_ms=tag.timestamp_ms + turn * duration_ms)
 
 
 def _wire(tag: FlvTag) -> bytes:

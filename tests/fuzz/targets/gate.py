@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from streamd.flv.intake import Drop, Intake, IntakeLimits, Open, Split
 from streamd.flv.tag import FlvTag
@@ -22,7 +23,7 @@ def seeds() -> list[bytes]:
 
 
 def _cut(tags: tuple[FlvTag, ...]) -> list[FlvTag]:
-    return [tag._replace(payload=tag.payload[:FRAME_BYTES]) for tag in tags]
+    return [replace(tag, payload=tag.payload[:FRAME_BYTES]) for tag in tags]
 
 
 def run(data: bytes) -> None:

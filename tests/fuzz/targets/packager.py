@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamd.media.packet import MediaPacket
@@ -32,7 +33,7 @@ def seeds() -> list[bytes]:
 
 
 def _moved(packet: MediaPacket, by_ms: int) -> MediaPacket:
-    return packet._replace(dts_ms=packet.dts_ms + by_ms, pts_ms=packet.pts_ms + by_ms)
+    return replace(packet, dts_ms=packet.dts_ms + by_ms, pts_ms=packet.pts_ms + by_ms)
 
 
 def _written(packets: Iterable[MediaPacket]) -> bytes:
@@ -53,7 +54,8 @@ def run(data: bytes) -> None:
         dts_ms = (dts_ms + _WIRE_MS) % (2 * _WIRE_MS) - _WIRE_MS
         composition_ms = (composition_ms + _COMPOSITION_MS) % (2 * _COMPOSITION_MS) - _COMPOSITION_MS
         packet = MediaPacket(track_id, dts_ms, dts_ms + composition_ms, bool(head & 4) or bool(head & 2), b"payload")
-        for sample in timeline.place(packet):
+        sample = timeline.place(packet)
+        if sample is not None:
             chunks += [chunk for _, chunk in ladder.push(sample)]
     chunks += [chunk for _, chunk in ladder.finish()]
     for chunk in chunks:
