@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import aiohttp
 from pydantic import ValidationError
 
-from streamd.errors import StreamdError
+from streamd.errors import StreamdError, UserNotFoundError
 from streamd.keys.records import Actor, UserState
 from streamd.keys.request import PAGE_LIMIT_MAX
 from streamd.web.admin_models import (
@@ -79,6 +79,9 @@ class KeyDesk(Protocol):
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
 
+    async def find_user(self, name: str) -> User | None:
+        """One user; None where there is none of this name."""
+
     async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
         """Suspend or restore a user."""
 
@@ -134,6 +137,13 @@ class LocalKeys:
             users += page.users
             after = page.next_after
         return users
+
+    async def find_user(self, name: str) -> User | None:
+        """One user; None where there is none of this name."""
+        try:
+            return User.model_validate(await self._service.get_user(name))
+        except UserNotFoundError:
+            return None
 
     async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
         """Suspend or restore a user."""
@@ -216,6 +226,15 @@ class AdminClient:
             users += page.users
             after = page.next_after
         return users
+
+    async def find_user(self, name: str) -> User | None:
+        """One user; None where there is none of this name."""
+        try:
+            return User.model_validate_json(await self._call("GET", f"/api/v1/users/{name}"))
+        except AdminApiError as exc:
+            if exc.status == 404:
+                return None
+            raise
 
     async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
         """Suspend or restore a user."""

@@ -197,6 +197,7 @@ class Server:
         self._console: Console | None = None
         self._door: MediaDoor | None = None
         self._media: MediaRoutes | None = None
+        self._obs = ObsDesk(self.keys, config.obs_options, self.metrics, config.limits.verify_timeout_s)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
         self._runners: list[web.AppRunner] = []
@@ -275,7 +276,7 @@ class Server:
                 options=StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:")),
             ),
             is_taken_down=self.keys.is_suspended,
-            obs=ObsDesk(self.keys, config.obs_options, self.metrics, config.limits.verify_timeout_s),
+            obs=self._obs,
             proxies=TrustedProxies(config.http.trusted_proxies),
         )
         self._console = Console(
@@ -360,6 +361,7 @@ class Server:
             self._door.configure(door_options(config, self._descriptors))
         if self._media is not None:
             self._media.write_timeout_s = limits.viewer_write_timeout_s
+        self._obs.configure(config.obs_options, limits.verify_timeout_s)
         for certificate in self._certificates:
             certificate.reload_if_changed()
         configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))

@@ -25,6 +25,7 @@ from streamd.config.values import (
     WebhookSecret,
 )
 from streamd.events.event import EventType
+from streamd.keys.records import PublishLimits
 from streamd.web.obs_config import ObsOptions, Rung
 
 RTMP_PORT = 1935
@@ -368,6 +369,7 @@ class Config(Section):
             keyframe_interval_s=self.obs.keyframe_interval_s,
             audio_bitrate_kbps=self.obs.audio_bitrate_kbps,
             rtmp_urls=self.rtmp_urls,
+            limits=PublishLimits(self.limits.bitrate_kbps_max, self.limits.picture_pixels_max),
         )
 
 

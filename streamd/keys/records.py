@@ -51,6 +51,13 @@ class PublishLimits:
     picture_pixels_max: int | None = None
     """Width times height of a picture."""
 
+    def or_else(self, everybody: PublishLimits) -> PublishLimits:
+        """The same, with what everybody may send where nothing else is said."""
+        return PublishLimits(
+            self.bitrate_kbps_max or everybody.bitrate_kbps_max,
+            self.picture_pixels_max or everybody.picture_pixels_max,
+        )
+
 
 SERVER_LIMITS = PublishLimits()
 """Those of a user for whom nothing else was said."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.keys.admission import Denial
 from streamd.rtmp.stream_name import find_stream_key
-from streamd.web.obs_config import PostData, go_live_config, refusal
+from streamd.web.obs_config import NoRungFitsError, PostData, go_live_config, refusal
 
 if TYPE_CHECKING:
     from streamd.keys.service import KeyService
@@ -39,15 +39,19 @@ class ObsDesk:
 
     def __init__(self, keys: KeyService, options: ObsOptions, metrics: Metrics, verify_timeout_s: float) -> None:
         self._keys = keys
-        self._options = options
         self._metrics = metrics
+        self.configure(options, verify_timeout_s)
+
+    def configure(self, options: ObsOptions, verify_timeout_s: float) -> None:
+        """Take another ladder, other limits or another time for the key store from now on."""
+        self._options = options
         self._verify_timeout_s = verify_timeout_s
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
-        app.router.add_post("/api/v1/obs/config", self.configure)
+        app.router.add_post("/api/v1/obs/config", self.answer)
 
-    async def configure(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         """Read what OBS posts, and answer with what it reads.
 
         A refusal that OBS's user is to read has status 200, too: OBS looks into no other answer.
@@ -77,9 +81,20 @@ class ObsDesk:
                 self._metrics.limit_hits_total.labels("verify_timeout_s").inc()
             log.warning("obs_config.failed", extra={"peer": peer, "reason": str(error) or "no answer in time"})
             raise web.HTTPServiceUnavailable(text=PublishError.description) from error
+        try:
+            config = go_live_config(
+                self._options, posted.preferences, posted.client.supported_encoders, admission.limits
+            )
+        except NoRungFitsError as error:
+            log.info("obs_config.no_rung_fits", extra={"peer": peer, "key_id": admission.key_id, "allowed": str(error)})
+            return _answer(
+                refusal(
+                    f"Several video tracks are more than you may send here: {error}. Switch off Enable Multitrack "
+                    "Video (Settings, Stream) and send one track within that, or ask for more."
+                )
+            )
         log.info("obs_config.sent", extra={"peer": peer, "key_id": admission.key_id})
-        preferences = posted.preferences.within(admission.limits.bitrate_kbps_max)
-        return _answer(go_live_config(self._options, preferences, posted.client.supported_encoders))
+        return _answer(config)
 
 
 def _answer(config: GoLiveConfig) -> web.Response:

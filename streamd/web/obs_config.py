@@ -13,6 +13,7 @@ what it does with it ``MultitrackVideoOutput.cpp`` there.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +22,18 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from streamd.errors import StreamdError
+from streamd.keys.records import SERVER_LIMITS, PublishLimits
+
 # The version of the schema that the answers are of. OBS does not look at it.
 SCHEMA_VERSION = "2025-01-25"
 # Tracks of a kind that ingest takes (``IntakeLimits.tracks_max``); OBS itself has 10 outputs.
 RUNGS_MAX = 8
 # The encoder that every OBS has.
 SOFTWARE_ENCODER = "obs_x264"
+# How much of a user's bit rate a ladder may have. It is measured over 5 s (live/meter.py), in which a constant bit rate
+# with a buffer of one second, as OBS's, may come to 6 s of it.
+BITRATE_SHARE = Fraction(5, 6)
 _UINT32_MAX = 2**32 - 1
 
 _Count = Annotated[int, Field(ge=0, le=_UINT32_MAX)]
@@ -65,6 +72,21 @@ class ObsOptions:
     audio_bitrate_kbps: int = 160
     rtmp_urls: Sequence[str] = ()
     """Where broadcasters connect, ``rtmp://`` or ``rtmps://``, the best first; without the stream key."""
+    limits: PublishLimits = SERVER_LIMITS
+    """What a user of whom nothing else is said may send; None is no matter."""
+
+
+class NoRungFitsError(StreamdError):
+    """No rung of the ladder may be sent.
+
+    Args:
+        limits: What may be sent.
+    """
+
+    def __init__(self, limits: PublishLimits) -> None:
+        bitrate, pixels = limits.bitrate_kbps_max, limits.picture_pixels_max
+        allowed = [f"{bitrate} kb/s with the sound"] * bool(bitrate) + [f"pictures of {pixels} pixels"] * bool(pixels)
+        super().__init__(" and ".join(allowed))
 
 
 # -- what OBS posts -----------------------------------------------------------------------------
@@ -113,11 +135,6 @@ class Preferences(_Posted):
     width: _Pixels | None = None
     height: _Pixels | None = None
     framerate: FrameRate | None = None
-
-    def within(self, bitrate_kbps_max: int | None) -> Preferences:
-        """The same for a user who may send no more than this, audio and video; None is no matter."""
-        limits = [kbps for kbps in (self.maximum_aggregate_bitrate, bitrate_kbps_max) if kbps is not None]
-        return self.model_copy(update={"maximum_aggregate_bitrate": min(limits, default=None)})
 
     @property
     def canvas(self) -> Canvas | None:
@@ -217,13 +234,22 @@ def refusal(html: str) -> GoLiveConfig:
     return GoLiveConfig(status=Status(result="error", html_en_us=html))
 
 
-def go_live_config(options: ObsOptions, preferences: Preferences, supported_encoders: frozenset[str]) -> GoLiveConfig:
-    """Fit the ladder to what one OBS can do and its user wants.
+def go_live_config(
+    options: ObsOptions,
+    preferences: Preferences,
+    supported_encoders: frozenset[str],
+    limits: PublishLimits = SERVER_LIMITS,
+) -> GoLiveConfig:
+    """Fit the ladder to what one OBS can do, its user wants, and its user may send.
 
     Args:
         options: The operator's; there is at least one rung.
         preferences: OBS's; the defaults where it is not OBS who asks.
         supported_encoders: OBS's names of its encoders; empty where it does not say.
+        limits: The user's own.
+
+    Raises:
+        NoRungFitsError: The smallest rung is more than the user may send.
     """
     canvas = preferences.canvas or Canvas(width=1920, height=1080)
     encoder = next((name for name in options.encoders if name in supported_encoders), options.encoders[-1])
@@ -239,20 +265,23 @@ def go_live_config(options: ObsOptions, preferences: Preferences, supported_enco
         ],
         encoder_configurations=[
             _video_encoder(encoder, rung, canvas, options.keyframe_interval_s)
-            for rung in _fit(options, preferences, min(canvas.width, canvas.height))
+            for rung in _fit(options, preferences, canvas, limits)
         ],
         audio_configurations=AudioEncoders(live=[audio], vod=[audio] if preferences.vod_track_audio else None),
     )
 
 
-def _fit(options: ObsOptions, preferences: Preferences, lines_max: int) -> list[Rung]:
+def _fit(options: ObsOptions, preferences: Preferences, canvas: Canvas, limits: PublishLimits) -> list[Rung]:
     """The rungs that fit, the best first; at least one."""
     ladder = sorted(options.ladder, reverse=True)
+    lines_max = min(canvas.width, canvas.height)
     # Enlarging a picture costs bits and shows no more.
     rungs = [rung for rung in ladder if rung.lines <= lines_max] or [Rung(lines_max // 2 * 2, ladder[-1].bitrate_kbps)]
+    audio_kbps = options.audio_bitrate_kbps * (2 if preferences.vod_track_audio else 1)
+    rungs = _allowed(rungs, canvas, audio_kbps, limits.or_else(options.limits))
     if preferences.maximum_aggregate_bitrate is not None:
-        video_kbps = preferences.maximum_aggregate_bitrate - options.audio_bitrate_kbps
-        while len(rungs) > 1 and sum(rung.bitrate_kbps for rung in rungs) > video_kbps:
+        video_kbps = preferences.maximum_aggregate_bitrate - audio_kbps
+        while len(rungs) > 1 and _kbps(rungs) > video_kbps:
             del rungs[0]
     # Of a ladder its ends are worth most: the best picture, and the one for the slowest line.
     while preferences.maximum_video_tracks and len(rungs) > preferences.maximum_video_tracks:
@@ -260,11 +289,33 @@ def _fit(options: ObsOptions, preferences: Preferences, lines_max: int) -> list[
     return rungs
 
 
-def _video_encoder(encoder: str, rung: Rung, canvas: Canvas, keyframe_interval_s: int) -> VideoEncoder:
+def _allowed(rungs: list[Rung], canvas: Canvas, audio_kbps: int, limits: PublishLimits) -> list[Rung]:
+    """The rungs that may be sent together with the sound: a stream that is more ends."""
+    if limits.picture_pixels_max is not None:
+        rungs = [rung for rung in rungs if math.prod(_size(rung, canvas)) <= limits.picture_pixels_max]
+    if limits.bitrate_kbps_max is not None:
+        video_kbps = limits.bitrate_kbps_max * BITRATE_SHARE - audio_kbps
+        while rungs and _kbps(rungs) > video_kbps:
+            del rungs[0]
+    if not rungs:
+        raise NoRungFitsError(limits)
+    return rungs
+
+
+def _kbps(rungs: Sequence[Rung]) -> int:
+    return sum(rung.bitrate_kbps for rung in rungs)
+
+
+def _size(rung: Rung, canvas: Canvas) -> tuple[int, int]:
+    """Width and height of a rung's picture, pixels."""
     longer = Fraction(rung.lines * max(canvas.width, canvas.height), min(canvas.width, canvas.height))
     # 4:2:0 halves both sides.
     size = (2 * round(longer / 2), rung.lines)
-    width, height = size if canvas.width >= canvas.height else size[::-1]
+    return size if canvas.width >= canvas.height else size[::-1]
+
+
+def _video_encoder(encoder: str, rung: Rung, canvas: Canvas, keyframe_interval_s: int) -> VideoEncoder:
+    width, height = _size(rung, canvas)
     settings: dict[str, str | int] = {
         "rate_control": "CBR",
         "bitrate": rung.bitrate_kbps,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -35,7 +36,8 @@ class Desk:
         self.keys = FakeKeys()
         self.metrics = Metrics()
         app = web.Application()
-        ObsDesk(cast("KeyService", self.keys), options, self.metrics, verify_timeout_s).add_to(app)
+        self.desk = ObsDesk(cast("KeyService", self.keys), options, self.metrics, verify_timeout_s)
+        self.desk.add_to(app)
         self.client: TestClient[web.Request, web.Application] = TestClient(TestServer(app))
 
     async def post(self, stream_key: str = GOOD_KEY, **changes: Any) -> ClientResponse:
@@ -66,11 +68,25 @@ class TestWhoMayPublish:
         read_go_live_config(await response.json())
 
     async def test_the_ladder_is_within_what_the_user_may_send(self, desk: Desk) -> None:
-        desk.keys.limits = PublishLimits(bitrate_kbps_max=4400)
+        desk.keys.limits = PublishLimits(bitrate_kbps_max=5300)
         for wanted, expected in (({}, [3000, 1200]), ({"maximum_aggregate_bitrate": 1400}, [1200])):
             preferences = OBS_32["preferences"] | wanted
             document = await (await desk.post(preferences=preferences)).json()
             assert [e["settings"]["bitrate"] for e in document["encoder_configurations"]] == expected
+
+    async def test_who_may_send_no_rung_is_told_to_send_one_picture(self, desk: Desk) -> None:
+        desk.keys.limits = PublishLimits(bitrate_kbps_max=800)
+        response = await desk.post()
+        document = await response.json()
+        read_go_live_config(document)
+        assert (response.status, document["status"]["result"]) == (200, "error")
+        for said in ("800 kb/s", "Enable Multitrack Video"):
+            assert said in document["status"]["html_en_us"]
+
+    async def test_what_everybody_may_send_can_be_changed(self, desk: Desk) -> None:
+        desk.desk.configure(replace(OPTIONS, limits=PublishLimits(bitrate_kbps_max=5300)), verify_timeout_s=5.0)
+        document = await (await desk.post()).json()
+        assert [e["settings"]["bitrate"] for e in document["encoder_configurations"]] == [3000, 1200]
 
 
 class TestWhoMayNot:

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from streamd.flv.intake import IntakeLimits
+from streamd.keys.records import PublishLimits
 from streamd.web.obs_config import (
     RUNGS_MAX,
     FrameRate,
     GoLiveConfig,
+    NoRungFitsError,
     ObsOptions,
     PostData,
     Preferences,
@@ -128,6 +130,8 @@ class TestFitting:
              [(1920, 1080, 6000), (1280, 720, 3000), (854, 480, 1200)]),
             ("a kb/s too little", {"maximum_aggregate_bitrate": 10_359}, [(1280, 720, 3000), (854, 480, 1200)]),
             ("hardly a line", {"maximum_aggregate_bitrate": 100}, [(854, 480, 1200)]),
+            ("the recording's sound is sent, too", {"maximum_aggregate_bitrate": 10_360, "vod_track_audio": True},
+             [(1280, 720, 3000), (854, 480, 1200)]),
         ],
     )  # fmt: skip
     def test_the_ladder_is_cut_to(
@@ -156,6 +160,49 @@ class TestFitting:
         assert [each.channels for each in config.audio_configurations.live] == [6]
         assert config.audio_configurations.vod == config.audio_configurations.live
         assert answer().audio_configurations.vod is None
+
+
+ALL_RUNGS = [(1920, 1080, 6000), (1280, 720, 3000), (854, 480, 1200)]
+
+
+class TestWhatTheUserMaySend:
+    """A stream past its user's limits ends: the rungs that may not be sent are left out."""
+
+    @pytest.mark.parametrize(
+        ("name", "limits", "expected"),
+        [
+            ("a fifth over the ladder and the sound", PublishLimits(bitrate_kbps_max=12_432), ALL_RUNGS),
+            ("a kb/s less", PublishLimits(bitrate_kbps_max=12_431), ALL_RUNGS[1:]),
+            ("the smallest rung", PublishLimits(bitrate_kbps_max=1632), ALL_RUNGS[2:]),
+            ("1080p", PublishLimits(picture_pixels_max=1920 * 1080), ALL_RUNGS),
+            ("a pixel less", PublishLimits(picture_pixels_max=1920 * 1080 - 1), ALL_RUNGS[1:]),
+            ("both", PublishLimits(1632, 1280 * 720), ALL_RUNGS[2:]),
+        ],
+    )  # fmt: skip
+    def test_the_ladder_is_cut_to(self, name: str, limits: PublishLimits, expected: list[tuple[int, int, int]]) -> None:
+        assert sizes(go_live_config(OPTIONS, Preferences(), frozenset(), limits)) == expected
+
+    def test_a_user_of_whom_nothing_is_said_may_what_everybody_may(self) -> None:
+        everybody = ObsOptions(rtmp_urls=(URL,), limits=PublishLimits(1632, 35_651_584))
+        assert sizes(go_live_config(everybody, Preferences(), frozenset())) == ALL_RUNGS[2:]
+        more = PublishLimits(bitrate_kbps_max=20_000)
+        assert sizes(go_live_config(everybody, Preferences(), frozenset(), more)) == ALL_RUNGS
+
+    def test_upright_pictures_have_as_many_pixels(self) -> None:
+        upright = Preferences.model_validate(canvas(1080, 1920))
+        limits = PublishLimits(picture_pixels_max=1280 * 720)
+        assert sizes(go_live_config(OPTIONS, upright, frozenset(), limits)) == [(720, 1280, 3000), (480, 854, 1200)]
+
+    @pytest.mark.parametrize(
+        ("limits", "said"),
+        [
+            (PublishLimits(bitrate_kbps_max=1631), "1631 kb/s with the sound"),
+            (PublishLimits(picture_pixels_max=100_000), "pictures of 100000 pixels"),
+        ],
+    )
+    def test_where_no_rung_is_left_it_says_what_is_allowed(self, limits: PublishLimits, said: str) -> None:
+        with pytest.raises(NoRungFitsError, match=said):
+            go_live_config(OPTIONS, Preferences(), frozenset(), limits)
 
 
 class TestRung:
