@@ -47,9 +47,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from streamd.clock import SystemClock
 from streamd.errors import KeyRejectedError
 from streamd.keys.secret import hash_secret
-from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.stream_key import StreamKey
+from streamd.keys.verifier import KeyVerifier
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 from tests.support.postgresql import run_postgresql
@@ -433,8 +433,8 @@ async def measure_verify(dialect: str, url: str) -> None:
     store = KeyStore(url)
     await store.start()
     known = await fill(url)
-    service = KeyService(store, SystemClock())
-    await service.start()
+    verifier = KeyVerifier(store, SystemClock())
+    await verifier.start()
 
     # Drawn before the clock runs: drawing a key takes longer than refusing one.
     good_keys = itertools.cycle([key.reveal() for key in random.sample(known, len(known))])
@@ -442,21 +442,20 @@ async def measure_verify(dialect: str, url: str) -> None:
     addresses = itertools.cycle([f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(VERIFICATIONS * 6)])
 
     async def good() -> None:
-        await service.verify(next(good_keys), "192.0.2.1")
+        await verifier.verify(next(good_keys), "192.0.2.1")
 
     async def unknown() -> None:
         with contextlib.suppress(KeyRejectedError):
-            await service.verify(next(unknown_keys), next(addresses))
+            await verifier.verify(next(unknown_keys), next(addresses))
 
     async def over_budget() -> None:
         with contextlib.suppress(KeyRejectedError):
-            await service.verify(next(unknown_keys), "192.0.2.9")
+            await verifier.verify(next(unknown_keys), "192.0.2.9")
 
     for _ in range(200):
         await over_budget()
     for what, verify in (("good key", good), ("unknown key", unknown), ("over budget, no look-up", over_budget)):
         await measure_calls(f"verify, {dialect}, {KEYS:,} keys, {what}", verify)
-    await service.close()
     await store.close()
 
 

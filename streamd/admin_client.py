@@ -2,7 +2,7 @@
 
 ``AdminClient`` and ``LocalKeys`` answer alike, in the admin API's own types. On the store nothing
 can be closed; servers that share it look every few seconds for what was changed there
-(``KeyOptions.recheck_interval_s``).
+(``SweepOptions.recheck_interval_s``).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from streamd.flv.intake import IntakeLimits
 from streamd.ingest.listener import ListenerLimits
 from streamd.ingest.protocol import IngestOptions
 from streamd.keys.guessing import GuessLimits
+from streamd.keys.verifier import VerifierOptions
 from streamd.live.gop_cache import GopLimits
 from streamd.live.live_stream import StreamLimits, StreamOptions
 from streamd.packager.rendition import RenditionOptions
@@ -86,10 +87,15 @@ def handshake_limits(config: Config, handshakes_max: int) -> HandshakeLimits:
     return HandshakeLimits(handshakes_max, limits.tls_handshakes_per_address_max, limits.tls_handshake_timeout_s)
 
 
-def guess_limits(config: Config) -> GuessLimits:
-    """Failed publishes after which a key is not looked up."""
+def verifier_options(config: Config) -> VerifierOptions:
+    """What wrong keys may cost."""
     limits = config.limits
-    return GuessLimits(per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max)
+    return VerifierOptions(
+        guess_limits=GuessLimits(
+            per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max
+        ),
+        denials_per_minute_max=limits.denials_per_minute_max,
+    )
 
 
 def stream_options(config: Config) -> StreamOptions:

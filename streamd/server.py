@@ -37,8 +37,10 @@ from streamd.events.publish_hook import HookOptions, PublishHook
 from streamd.events.webhooks import Webhooks
 from streamd.history import History
 from streamd.ingest.listener import RtmpListener
-from streamd.keys.service import KeyOptions, KeyService
+from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.keys.sweeper import KeySweeper
+from streamd.keys.verifier import KeyVerifier
 from streamd.live.picture_process import PictureProcess
 from streamd.live.posters import Posters
 from streamd.live.registry import LiveRegistry
@@ -52,11 +54,11 @@ from streamd.options import (
     changed_settings,
     connection_options,
     door_options,
-    guess_limits,
     handshake_limits,
     ingest_options,
     listener_limits,
     stream_options,
+    verifier_options,
 )
 from streamd.outgoing.address_guard import AddressGuard
 from streamd.outgoing.http_poster import HttpPoster
@@ -150,12 +152,9 @@ class Server:
         )
         tell = self._webhooks.tell if config.webhooks.endpoints else unheard
         self._store = KeyStore(config.database_url)
-        self.keys = KeyService(
-            self._store,
-            self._clock,
-            KeyOptions(guess_limits=guess_limits(config), denials_per_minute_max=limits.denials_per_minute_max),
-            tell=tell,
-        )
+        self._verifier = KeyVerifier(self._store, self._clock, verifier_options(config))
+        self.keys = KeyService(self._store, self._clock, self._verifier, tell=tell)
+        self._key_sweeper = KeySweeper(self._store, self._clock, self._verifier, tell=tell)
         self._descriptors_max = raise_descriptor_limit()
         self._descriptors = self._share_descriptors(config)
         self._memory = MemoryCeiling(limits.memory_bytes_max, now=self._clock.monotonic)
@@ -173,14 +172,14 @@ class Server:
             budget=self._budget,
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
-            is_admissible=self.keys.is_admissible,
+            is_admissible=self._verifier.is_admissible,
             tell=tell,
             has_room=self._memory.admit,
         )
         self.metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
-        self.keys.attach(self.registry)
+        self._verifier.attach(self.registry)
         self._rtmp = RtmpListener(
-            keys=self.keys,
+            keys=self._verifier,
             registry=self.registry,
             clock=self._clock,
             metrics=self.metrics,
@@ -197,7 +196,7 @@ class Server:
         self._console: Console | None = None
         self._door: MediaDoor | None = None
         self._media: MediaRoutes | None = None
-        self._obs = ObsDesk(self.keys, config.obs_options, self.metrics, config.limits.verify_timeout_s)
+        self._obs = ObsDesk(self._verifier, config.obs_options, self.metrics, config.limits.verify_timeout_s)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
         self._runners: list[web.AppRunner] = []
@@ -238,7 +237,8 @@ class Server:
             token = config.admin.token.get_secret_value() or admin_token(config.data_dir)
             await self._store.start()
             self._resources.push_async_callback(self._store.close)
-            await self.keys.start()
+            await self._verifier.start()
+            self._resources.push_async_callback(self._key_sweeper.close)
             self._resources.push_async_callback(self.keys.close)
         except (DataDirError, StoreUnavailableError) as exc:
             await self._resources.aclose()
@@ -258,7 +258,7 @@ class Server:
             )
         self._media = MediaRoutes(
             registry=self.registry,
-            is_taken_down=self.keys.is_suspended,
+            is_taken_down=self._verifier.is_suspended,
             clock=self._clock,
             metrics=self.metrics,
             write_timeout_s=config.limits.viewer_write_timeout_s,
@@ -269,13 +269,13 @@ class Server:
             posters=self._poster_routes(),
             pages=pages,
             studio=Studio(
-                keys=self.keys,
+                keys=self._verifier,
                 streams=self.registry,
                 clock=self._clock,
                 files=pages.files,
                 options=StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:")),
             ),
-            is_taken_down=self.keys.is_suspended,
+            is_taken_down=self._verifier.is_suspended,
             obs=self._obs,
             proxies=TrustedProxies(config.http.trusted_proxies),
         )
@@ -310,7 +310,7 @@ class Server:
         self.addresses = Addresses(rtmp, rtmps, http, admin_address)
         host, _, port = admin_address.rpartition(":")
         lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
-        self._tasks = [asyncio.create_task(self.keys.run()), asyncio.create_task(self._sweep())]
+        self._tasks = [asyncio.create_task(self._key_sweeper.run()), asyncio.create_task(self._sweep())]
         self._watch.start()
         log.info(
             "server.started",
@@ -345,7 +345,7 @@ class Server:
         self._descriptors = self._share_descriptors(config)
         self._memory.set(limits.memory_bytes_max)
         self._budget.waiting_max = limits.waiting_requests_max
-        self.keys.set_guess_limits(guess_limits(config))
+        self._verifier.set_guess_limits(verifier_options(config).guess_limits)
         self.registry.configure(
             stream_options(config),
             streams_max=limits.streams_max,
@@ -402,7 +402,7 @@ class Server:
         posters = Posters(process, self._clock, self.metrics)
         self._resources.push_async_callback(posters.close)
         return PosterRoutes(
-            registry=self.registry, is_taken_down=self.keys.is_suspended, posters=posters, metrics=self.metrics
+            registry=self.registry, is_taken_down=self._verifier.is_suspended, posters=posters, metrics=self.metrics
         )
 
     async def _serve_viewers(self, app: web.Application) -> str:
@@ -417,7 +417,7 @@ class Server:
         assert runner.server is not None, "set up"
         self._door = MediaDoor(
             registry=self.registry,
-            is_taken_down=self.keys.is_suspended,
+            is_taken_down=self._verifier.is_suspended,
             clock=self._clock,
             metrics=self.metrics,
             web_handler=runner.server,

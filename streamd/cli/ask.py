@@ -13,8 +13,10 @@ from streamd.clock import SystemClock
 from streamd.config import Config, secrets_of
 from streamd.data_dir import RunningServer, admin_token, find_server, prepare_data_dir
 from streamd.errors import StreamdError
-from streamd.keys.service import KeyOptions, KeyService
+from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.keys.sweeper import SweepOptions
+from streamd.keys.verifier import KeyVerifier
 from streamd.log import configure_logging
 
 # How long a server may take from its lock to its listeners; then it is taken for one without an admin API.
@@ -38,7 +40,7 @@ def on_keys(config: Config, ask: Callable[[KeyDesk], Awaitable[_Result]]) -> _Re
         # A stream that runs is closed by its server's next look at the store.
         say(
             f"no server to ask: working on the key store itself; a server that uses it follows within "
-            f"{KeyOptions().recheck_interval_s:g} s"
+            f"{SweepOptions().recheck_interval_s:g} s"
         )
         async with _local_keys(config) as desk:
             return await ask(desk)
@@ -81,9 +83,9 @@ def _client(config: Config, server: RunningServer) -> AdminClient:
 async def _local_keys(config: Config) -> AsyncIterator[LocalKeys]:
     configure_logging("error", "console", secrets=secrets_of(config))
     prepare_data_dir(config.data_dir)
-    store = KeyStore(config.database_url)
+    store, clock = KeyStore(config.database_url), SystemClock()
     try:
         await store.start()
-        yield LocalKeys(KeyService(store, SystemClock()), config.rtmp_url)
+        yield LocalKeys(KeyService(store, clock, KeyVerifier(store, clock)), config.rtmp_url)
     finally:
         await store.close()

@@ -1,7 +1,7 @@
 """The publish hook: a service of the operator's that may forbid a publish whose key is good.
 
 It is asked after the key was verified and before ``Publish.Start``, with a time limit, and can only take away: a key
-that dies while it thinks opens nothing, because the registry asks once more (``keys/service.py``, V3).
+that dies while it thinks opens nothing, because the registry asks once more (``keys/verifier.py``, V3).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from streamd.rtmp.connection import ConnectionOptions, ServerConnection
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.ingest.protocol import PublishGate
-    from streamd.keys.service import KeyService
+    from streamd.keys.verifier import KeyVerifier
     from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
     from streamd.tls.handshakes import TlsGuard
@@ -61,7 +61,7 @@ class RtmpListener:
     def __init__(
         self,
         *,
-        keys: KeyService,
+        keys: KeyVerifier,
         registry: LiveRegistry,
         clock: Clock,
         metrics: Metrics,

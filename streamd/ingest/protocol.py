@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.keys.admission import Admission
     from streamd.keys.attempts import Attempt
-    from streamd.keys.service import KeyService
+    from streamd.keys.verifier import KeyVerifier
     from streamd.live.live_stream import LiveStream
     from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
@@ -114,7 +114,7 @@ class RtmpProtocol(asyncio.Protocol):
         self,
         connection: ServerConnection,
         *,
-        keys: KeyService,
+        keys: KeyVerifier,
         registry: LiveRegistry,
         options: IngestOptions,
         clock: Clock,

@@ -42,6 +42,10 @@ class Actor:
     """IP address the request came from; empty where it came over no network."""
 
 
+SERVER = Actor("streamd")
+"""The server itself, in the audit log: it refuses publishes, and closes streams of keys that expired."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublishLimits:
     """What a user may send; None is what the server's configuration allows everybody."""

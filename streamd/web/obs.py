@@ -16,7 +16,7 @@ from streamd.rtmp.stream_name import find_stream_key
 from streamd.web.obs_config import NoRungFitsError, PostData, go_live_config, refusal
 
 if TYPE_CHECKING:
-    from streamd.keys.service import KeyService
+    from streamd.keys.verifier import KeyVerifier
     from streamd.metrics import Metrics
     from streamd.web.obs_config import GoLiveConfig, ObsOptions
 
@@ -37,7 +37,7 @@ class ObsDesk:
         verify_timeout_s: Seconds for the key store's answer.
     """
 
-    def __init__(self, keys: KeyService, options: ObsOptions, metrics: Metrics, verify_timeout_s: float) -> None:
+    def __init__(self, keys: KeyVerifier, options: ObsOptions, metrics: Metrics, verify_timeout_s: float) -> None:
         self._keys = keys
         self._metrics = metrics
         self.configure(options, verify_timeout_s)

@@ -38,7 +38,7 @@ from streamd.web.sessions import SessionLimits, Sessions
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
-    from streamd.keys.service import KeyService
+    from streamd.keys.verifier import KeyVerifier
     from streamd.web.live_streams import LiveStreams, StreamSummary
 
 PATH: Final = "/studio"
@@ -141,7 +141,7 @@ class Studio:
     """
 
     def __init__(
-        self, *, keys: KeyService, streams: LiveStreams, clock: Clock, files: StaticFiles, options: StudioOptions
+        self, *, keys: KeyVerifier, streams: LiveStreams, clock: Clock, files: StaticFiles, options: StudioOptions
     ) -> None:
         self._keys = keys
         self._streams = streams

@@ -13,6 +13,7 @@ from streamd.clock import SystemClock
 from streamd.data_dir import RunningServer, ServerLock, admin_token
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.keys.verifier import KeyVerifier
 from streamd.web.admin import admin_app
 from tests.support.console import console_of
 from tests.support.live_streams import Streams
@@ -42,8 +43,10 @@ def server(data_dir: Path) -> Iterator[Streams]:
         store = KeyStore(f"sqlite+aiosqlite:///{data_dir / 'streamd.db'}")
         with ServerLock(data_dir) as lock:
             await store.start()
-            keys = KeyService(store, SystemClock())
-            keys.attach(streams)
+            clock = SystemClock()
+            verifier = KeyVerifier(store, clock)
+            verifier.attach(streams)
+            keys = KeyService(store, clock, verifier)
             app = admin_app(
                 keys=keys,
                 streams=streams,

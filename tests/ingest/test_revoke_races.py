@@ -19,6 +19,7 @@ from streamd.clock import ManualClock
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.keys.records import Actor
 from streamd.keys.service import KeyService
+from streamd.keys.verifier import KeyVerifier
 from streamd.live.live_stream import StreamOptions
 from streamd.live.registry import LiveRegistry
 from streamd.live.waiters import WaiterBudget
@@ -74,7 +75,9 @@ class Server:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.gates = Gates()
-        self.keys = KeyService(GatedStore(self.gates, self.clock.now()), self.clock)
+        store = GatedStore(self.gates, self.clock.now())
+        self.verifier = KeyVerifier(store, self.clock)
+        self.keys = KeyService(store, self.clock, self.verifier)
         self.metrics = METRICS
         self.registry = LiveRegistry(
             options=StreamOptions(SegmenterOptions(), RenditionOptions()),
@@ -83,14 +86,14 @@ class Server:
             budget=WaiterBudget(100),
             streams_max=10,
             reconnect_window_s=30.0,
-            is_admissible=self.keys.is_admissible,
+            is_admissible=self.verifier.is_admissible,
         )
-        self.keys.attach(self.registry)
+        self.verifier.attach(self.registry)
 
     def connect(self) -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16)),
-            keys=self.keys,
+            keys=self.verifier,
             registry=self.registry,
             options=IngestOptions(),
             clock=self.clock,

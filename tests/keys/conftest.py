@@ -14,6 +14,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from streamd.keys.store import KeyStore
+from tests.support.key_house import FragileStore, KeyHouse
 from tests.support.postgresql import run_postgresql
 
 _numbers = itertools.count()
@@ -53,3 +54,18 @@ async def store(database_url: str) -> AsyncIterator[KeyStore]:
     await store.start()
     yield store
     await store.close()
+
+
+@pytest_asyncio.fixture
+async def fragile(tmp_path: Path) -> AsyncIterator[FragileStore]:
+    """A started store on SQLite that can be made to fail."""
+    store = FragileStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    await store.start()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def house(fragile: FragileStore) -> KeyHouse:
+    """All that decides over keys, on the store ``fragile``."""
+    return KeyHouse(fragile)

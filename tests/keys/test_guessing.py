@@ -97,7 +97,7 @@ class TestGuard:
         guard, key = GuessGuard(), StreamKey.generate()
         for _ in range(1000):
             if guard.lets_through(wrong(key), THERE, 0.0):
-                # The look-up that failed has read the hash: service.py remembers it.
+                # The look-up that failed has read the hash: verifier.py remembers it.
                 guard.remember(key.key_id, hash_secret(key.key_id, key.secret))
                 guard.note_failure(key.key_id, THERE, 0.0)
         assert not guard.lets_through(wrong(key), HERE, 0.0)

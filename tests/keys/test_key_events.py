@@ -14,13 +14,15 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyStateError
 from streamd.events.event import Event, EventType, rfc3339
 from streamd.keys.records import Actor, IssuedKey
-from streamd.keys.service import KeyOptions, KeyService
+from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.keys.sweeper import KeySweeper, SweepOptions
+from streamd.keys.verifier import KeyVerifier
 
 pytestmark = pytest.mark.asyncio
 
 ADMIN = Actor("admin", "192.0.2.1")
-RECHECK_S = KeyOptions().recheck_interval_s
+RECHECK_S = SweepOptions().recheck_interval_s
 
 
 class Desk:
@@ -29,7 +31,9 @@ class Desk:
     def __init__(self, store: KeyStore) -> None:
         self.clock = ManualClock()
         self.told: list[Event] = []
-        self.keys = KeyService(store, self.clock, tell=self.told.append)
+        verifier = KeyVerifier(store, self.clock)
+        self.keys = KeyService(store, self.clock, verifier, tell=self.told.append)
+        self.sweeper = KeySweeper(store, self.clock, verifier, tell=self.told.append)
 
     async def issue(self, seconds: float | None = None) -> IssuedKey:
         expires_at = None if seconds is None else self.clock.now() + timedelta(seconds=seconds)
@@ -45,7 +49,7 @@ class Desk:
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        await self.keys.sweep()
+        await self.sweeper.sweep()
 
 
 @pytest_asyncio.fixture

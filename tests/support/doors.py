@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from streamd.keys.service import KeyService
+    from streamd.keys.verifier import KeyVerifier
     from streamd.live.registry import LiveRegistry
     from streamd.tls.handshakes import TlsGuard
 
@@ -155,7 +155,7 @@ def media_routes(
     routes = MediaRoutes(
         registry=live_registry, is_taken_down=is_taken_down, clock=clock, metrics=metrics, write_timeout_s=TIMEOUT_S
     )
-    obs = ObsDesk(cast("KeyService", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
+    obs = ObsDesk(cast("KeyVerifier", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
     return public_app(
         registry=live_registry,
         media=routes,

@@ -17,6 +17,7 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.keys.verifier import KeyVerifier
 from streamd.live.meter import StreamSummary
 from streamd.web.admin import BODY_BYTES_MAX, admin_app
 from tests.support.console import console_of
@@ -49,9 +50,10 @@ class Api:
     def __init__(self, store: BreakableStore) -> None:
         self.clock = ManualClock()
         self.store = store
-        self.keys = KeyService(store, self.clock)
+        self.verifier = KeyVerifier(store, self.clock)
+        self.keys = KeyService(store, self.clock, self.verifier)
         self.streams = Streams()
-        self.keys.attach(self.streams)
+        self.verifier.attach(self.streams)
         self.metrics = CollectorRegistry()
         self.not_ready_because: str | None = None
         app = admin_app(
@@ -103,14 +105,14 @@ class TestKeys:
         key = await api.issue(label="main")
         assert set(key) == {"id", "user", "label", "state", "stream_key", "rtmp_url", "created_at", "expires_at"}
         assert (key["user"], key["label"], key["state"], key["rtmp_url"]) == ("alice", "main", "active", RTMP_URL)
-        assert (await api.keys.verify(key["stream_key"], "192.0.2.9")).user == "alice"
+        assert (await api.verifier.verify(key["stream_key"], "192.0.2.9")).user == "alice"
         secret = key["stream_key"].rpartition("_")[2]
         for path in (f"/api/v1/keys/{key['id']}", "/api/v1/keys", "/api/v1/audit", "/api/v1/users"):
             assert secret not in json.dumps(await api.call("GET", path))
 
     async def test_a_key_says_where_it_stands(self, api: Api) -> None:
         issued = await api.issue(expires_at=(api.clock.now() + timedelta(hours=1)).isoformat())
-        await api.keys.verify(issued["stream_key"], "192.0.2.9")
+        await api.verifier.verify(issued["stream_key"], "192.0.2.9")
         key = await api.call("GET", f"/api/v1/keys/{issued['id']}")
         assert (key["state"], key["last_used_address"], key["created_by"]) == ("active", "192.0.2.9", "admin")
         assert "stream_key" not in key
@@ -137,14 +139,14 @@ class TestKeys:
         assert (once["id"], once["closed"], api.streams.live) == (key["id"], ["alice"], {})
         assert await api.call("POST", f"/api/v1/keys/{key['id']}/revoke") == once
         with pytest.raises(KeyRejectedError):
-            await api.keys.verify(key["stream_key"], "192.0.2.9")
+            await api.verifier.verify(key["stream_key"], "192.0.2.9")
 
     async def test_rotating_gives_a_new_key_and_both_work_in_the_overlap(self, api: Api) -> None:
         old = await api.issue()
         new = await api.call("POST", f"/api/v1/keys/{old['id']}/rotate", {"overlap_s": 60}, status=201)
         assert (await api.call("GET", f"/api/v1/keys/{old['id']}"))["replaced_by"] == new["id"]
         for key in (old, new):
-            await api.keys.verify(key["stream_key"], "192.0.2.9")
+            await api.verifier.verify(key["stream_key"], "192.0.2.9")
         await api.call("POST", f"/api/v1/keys/{old['id']}/rotate", status=409)
 
     async def test_a_created_key_says_where_it_is(self, api: Api) -> None:

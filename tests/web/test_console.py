@@ -20,6 +20,7 @@ from streamd.history import History
 from streamd.keys.records import Actor
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.keys.verifier import KeyVerifier
 from streamd.live.health import Health, HealthStatus
 from streamd.live.meter import StreamSummary
 from streamd.metrics import Metrics
@@ -66,7 +67,7 @@ class House:
         self.clock = ManualClock()
         self.metrics = Metrics()
         self.streams = Streams()
-        self.keys = KeyService(store, self.clock)
+        self.keys = KeyService(store, self.clock, KeyVerifier(store, self.clock))
         self.history = History(self.metrics, self.clock)
         self.console = Console(
             clock=self.clock,

@@ -21,7 +21,7 @@ from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.web.test_obs_config import OBS_32, OPTIONS
 
 if TYPE_CHECKING:
-    from streamd.keys.service import KeyService
+    from streamd.keys.verifier import KeyVerifier
 
 pytestmark = pytest.mark.asyncio
 
@@ -36,7 +36,7 @@ class Desk:
         self.keys = FakeKeys()
         self.metrics = Metrics()
         app = web.Application()
-        self.desk = ObsDesk(cast("KeyService", self.keys), options, self.metrics, verify_timeout_s)
+        self.desk = ObsDesk(cast("KeyVerifier", self.keys), options, self.metrics, verify_timeout_s)
         self.desk.add_to(app)
         self.client: TestClient[web.Request, web.Application] = TestClient(TestServer(app))
 

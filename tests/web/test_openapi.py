@@ -32,6 +32,7 @@ from streamd.clock import SystemClock
 from streamd.keys.records import Actor
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.keys.verifier import KeyVerifier
 from streamd.live.health import Finding, Health, HealthCode, HealthStatus, Severity
 from streamd.live.meter import StreamSummary
 from streamd.web.admin import admin_app
@@ -101,8 +102,10 @@ def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         loops.append(asyncio.get_running_loop())
         store = KeyStore(f"sqlite+aiosqlite:///{directory / 'streamd.db'}")
         await store.start()
-        keys, streams = KeyService(store, SystemClock()), Streams()
-        keys.attach(streams)
+        clock, streams = SystemClock(), Streams()
+        verifier = KeyVerifier(store, clock)
+        verifier.attach(streams)
+        keys = KeyService(store, clock, verifier)
         issued = await keys.issue("alice", by=Actor("test"))
         NAMES.update(id=issued.record.key_id, name="alice")
         app = admin_app(

@@ -18,8 +18,10 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
 from streamd.keys.guessing import GuessLimits
 from streamd.keys.records import Actor
-from streamd.keys.service import KeyOptions, KeyService
+from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
+from streamd.keys.sweeper import KeySweeper
+from streamd.keys.verifier import KeyVerifier, VerifierOptions
 from streamd.live.health import Health, HealthStatus
 from streamd.live.meter import StreamSummary
 from streamd.web.pages import Pages
@@ -63,11 +65,14 @@ class House:
     """The page, and what stands behind it."""
 
     def __init__(self, store: KeyStore, *, is_secure: bool = False) -> None:
+        self.store = store
         self.clock = ManualClock()
         self.streams = Streams()
-        self.keys = KeyService(store, self.clock, KeyOptions(guess_limits=GuessLimits(per_address=5, per_key=3)))
+        limits = VerifierOptions(guess_limits=GuessLimits(per_address=5, per_key=3))
+        self.verifier = KeyVerifier(store, self.clock, limits)
+        self.keys = KeyService(store, self.clock, self.verifier)
         studio = Studio(
-            keys=self.keys,
+            keys=self.verifier,
             streams=self.streams,
             clock=self.clock,
             files=Pages().files,
@@ -190,14 +195,14 @@ class TestWhoIsLetIn:
             await house.sign_in(wrong(key), 403)
         await house.sign_in(wrong(key), 429)
         with pytest.raises(KeyRejectedError, match="not valid"):
-            await house.keys.verify(wrong(key), "192.0.2.200")
+            await house.verifier.verify(wrong(key), "192.0.2.200")
         # Whoever has the key is not locked out by who guesses it.
         await house.sign_in(key)
 
     async def test_a_refusal_stands_in_the_audit_log_as_what_it_was(self, house: House) -> None:
         key = await house.issue()
         await house.sign_in(wrong(key), 403)
-        await house.keys.close()
+        await KeySweeper(house.store, house.clock, house.verifier).close()
         (row,) = (await house.keys.list_audit(search="denied")).items
         assert (row.entry.action, row.entry.key_id, row.entry.reason) == ("studio.denied", key.split("_")[1], "unknown")
 
@@ -225,7 +230,7 @@ class TestTheState:
     async def test_holds_no_key_no_label_and_no_address_of_another_encoder(self, house: House) -> None:
         key = await house.issue()
         other = await house.issue()
-        await house.keys.verify(other, "192.0.2.50")
+        await house.verifier.verify(other, "192.0.2.50")
         house.streams.begin("alice", other.split("_")[1])
         text = json.dumps(await house.sign_in(key))
         for secret in (key, other, key.split("_")[1], other.split("_")[1], LABEL, "192.0.2.50", "192.0.2.99"):
@@ -235,8 +240,8 @@ class TestTheState:
         key = await house.issue()
         for _ in range(2):
             with pytest.raises(KeyRejectedError):
-                await house.keys.verify(wrong(key), "192.0.2.7")
-        house.keys.attempts.accept(key.split("_")[1], "192.0.2.8", house.clock.now())
+                await house.verifier.verify(wrong(key), "192.0.2.7")
+        house.verifier.attempts.accept(key.split("_")[1], "192.0.2.8", house.clock.now())
         state = await house.sign_in(key)
         assert [(a["result"], a["count"], a["address"]) for a in state["attempts"]] == [
             ("live", 1, "192.0.2.8"),

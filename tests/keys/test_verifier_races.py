@@ -1,7 +1,7 @@
 """A publish and a death of its key in the same instant, in every order: no stream is left running.
 
 The store is replaced by one whose reads and commits wait at gates that the test opens one by one, so
-each order of the four steps in the service's docstring is driven by hand.
+each order of the four steps in the verifier's docstring is driven by hand.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from streamd.errors import KeyRejectedError
 from streamd.keys.admission import Admission
 from streamd.keys.records import Actor
 from streamd.keys.service import KeyService
+from streamd.keys.verifier import KeyVerifier
 from tests.support.gated_store import KEY, GatedStore, Gates
 
 pytestmark = pytest.mark.asyncio
@@ -40,8 +41,8 @@ class Registry:
         self._gates = gates
         self.live: dict[str, Admission] = {}
 
-    def begin(self, keys: KeyService, admission: Admission) -> None:
-        if not keys.is_admissible(admission):
+    def begin(self, verifier: KeyVerifier, admission: Admission) -> None:
+        if not verifier.is_admissible(admission):
             raise KeyRejectedError("died_while_verified", admission.key_id)
         self.live[admission.user] = admission
 
@@ -68,14 +69,16 @@ class Race:
         clock = ManualClock()
         self.gates = Gates()
         self.registry = Registry(self.gates)
-        self.keys = KeyService(GatedStore(self.gates, clock.now()), clock)
-        self.keys.attach(self.registry)
+        store = GatedStore(self.gates, clock.now())
+        self.verifier = KeyVerifier(store, clock)
+        self.verifier.attach(self.registry)
+        self.keys = KeyService(store, clock, self.verifier)
 
     async def publish(self) -> None:
         """What the ingest door does, with a pause between the verdict and the registration."""
-        admission = await self.keys.verify(KEY.reveal(), "192.0.2.1")
+        admission = await self.verifier.verify(KEY.reveal(), "192.0.2.1")
         await self.gates.wait("verify")
-        self.registry.begin(self.keys, admission)
+        self.registry.begin(self.verifier, admission)
 
     async def finish(self, publishes: list[asyncio.Task[None]], kills: list[asyncio.Task[object]]) -> None:
         """Let everything end, then look: the key is dead and nothing runs."""
