@@ -18,9 +18,11 @@ from http import HTTPStatus
 from streamd.delivery.media_path import MediaKind, MediaPath
 from streamd.errors import DirectiveError
 from streamd.hls.directives import NO_DIRECTIVES, Directives, parse_directives
+from streamd.packager.playlist_text import PlaylistText
 from streamd.packager.presentation import Presentation
 from streamd.packager.reload import PartNumber, Position, ReloadVerdict, decide_reload
-from streamd.packager.rendition import PlaylistText, Rendition, Resource
+from streamd.packager.rendition import Rendition
+from streamd.packager.resource import Resource
 
 # Appendix B, in target durations: how long a cache may keep what a blocking playlist request was answered.
 BLOCKING_PLAYLIST_TARGETS = 6

@@ -23,8 +23,9 @@ from streamd.live.waiters import Waiters
 from streamd.media.packet import TrackKind
 from streamd.packager.flv_writer import FlvWriter
 from streamd.packager.fragmenter import Fragmenter
+from streamd.packager.numbering import Numbering
 from streamd.packager.presentation import Presentation
-from streamd.packager.rendition import Numbering, Rendition
+from streamd.packager.rendition import Rendition
 from streamd.packager.sample_timer import SampleTimer
 
 if TYPE_CHECKING:

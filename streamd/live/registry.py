@@ -17,7 +17,7 @@ from streamd.keys.admission import Admission
 from streamd.live.live_stream import LiveStream, StreamOptions
 from streamd.live.publisher import EndReason
 from streamd.live.restart_record import RestartRecord
-from streamd.packager.rendition import Numbering
+from streamd.packager.numbering import Numbering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

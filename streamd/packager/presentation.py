@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from streamd.hls import multivariant_playlist as hls
 from streamd.packager.ladder import decodes_everywhere
-from streamd.packager.rendition import PlaylistText, Rendition
+from streamd.packager.playlist_text import PlaylistText
+from streamd.packager.rendition import Rendition
 
 
 class Presentation:

@@ -5,21 +5,22 @@ Spec: rfc8216bis-22 sections 4.4.3, 4.4.4, 6.2.1 and 6.2.2.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from streamd.clock import EPOCH_2020
 from streamd.errors import LocalStateError
 from streamd.hls import media_playlist as hls
 from streamd.hls.attribute_list import unix_ms
 from streamd.hls.multivariant_playlist import VariantStream
 from streamd.media.packet import Track, TrackKind
 from streamd.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.packager.numbering import Numbering
+from streamd.packager.playlist_text import PlaylistSnapshot
 from streamd.packager.reload import PartNumber, PlaylistEdge, Position
+from streamd.packager.resource import Resource
+from streamd.packager.segment_bit_rate import SegmentBitRate
 
 # 6.2.2: "The server MUST NOT remove a Media Segment from a Playlist … if that would produce a Playlist whose
 # duration is less than three times the Target Duration."
@@ -34,141 +35,10 @@ HELD_BYTES_MAX = 256 * 1024 * 1024
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
 SEGMENTS_WITH_PARTS = 2
-# DESIGN: the running part count begins at ten times the media sequence number: parts are 100 ms long or longer.
-PARTS_PER_SECOND_MAX = 10
 # Above the fastest camera that anyone broadcasts with: a claim beyond it is a mistake in the metadata.
 FRAME_RATE_MAX = 1000.0
-# The highest level takes the most that gzip can save on two kilobytes, once for all viewers of a part.
-GZIP_LEVEL = 9
 
 _US = 1_000_000
-
-
-class Resource:
-    """Immutable bytes under one name, shared by every viewer.
-
-    Attributes:
-        buffers: The bytes, in as many pieces as they came in; joined only on their way out.
-        size_bytes: Length of all of them.
-        media_type: Content type.
-        entity_tag: Strong entity tag, with its double quotes.
-        content_encoding: ``gzip`` or nothing.
-        is_immutable: The name never stands for other bytes: media. A playlist's name does.
-        answers: What a door has made ready to send it, by cache lifetime; nothing below the door looks inside.
-    """
-
-    __slots__ = (
-        "answers",
-        "buffers",
-        "content_encoding",
-        "entity_tag",
-        "is_immutable",
-        "media_type",
-        "size_bytes",
-    )
-
-    def __init__(
-        self,
-        buffers: tuple[bytes, ...],
-        media_type: str,
-        entity_tag: str,
-        *,
-        content_encoding: str = "",
-        is_immutable: bool = False,
-    ) -> None:
-        self.buffers = buffers
-        self.size_bytes = sum(map(len, buffers))
-        self.media_type = media_type
-        self.entity_tag = entity_tag
-        self.content_encoding = content_encoding
-        self.is_immutable = is_immutable
-        self.answers: dict[int, object] = {}
-
-
-class PlaylistText:
-    """One rendered playlist, plain and gzipped; each is made once, when first asked for."""
-
-    MEDIA_TYPE = "application/vnd.apple.mpegurl"
-
-    __slots__ = ("_gzipped", "plain")
-
-    def __init__(self, text: bytes) -> None:
-        self.plain = Resource((text,), self.MEDIA_TYPE, self._entity_tag(text))
-        self._gzipped: Resource | None = None
-
-    def gzipped(self) -> Resource:
-        """The same playlist under Content-Encoding gzip; ``mtime`` is 0, so equal text gives equal bytes."""
-        if self._gzipped is None:
-            data = gzip.compress(self.plain.buffers[0], GZIP_LEVEL, mtime=0)
-            tag = self._entity_tag(data)
-            self._gzipped = Resource((data,), self.MEDIA_TYPE, tag, content_encoding="gzip")
-        return self._gzipped
-
-    @staticmethod
-    def _entity_tag(data: bytes) -> str:
-        return f'"{hashlib.blake2b(data, digest_size=9).hexdigest()}"'
-
-
-class PlaylistSnapshot:
-    """A media playlist between two changes, with the texts that all its readers share.
-
-    Attributes:
-        playlist: What it says.
-        full: The full playlist.
-    """
-
-    __slots__ = ("_delta", "full", "playlist")
-
-    def __init__(self, playlist: hls.MediaPlaylist) -> None:
-        self.playlist = playlist
-        self.full = PlaylistText(hls.render(playlist))
-        self._delta: PlaylistText | None = None
-
-    def delta(self) -> PlaylistText:
-        """The delta update, or the full playlist where there is nothing to skip (6.2.5.1 allows both)."""
-        if self._delta is None:
-            skipped = hls.skippable_segments(self.playlist)
-            self._delta = PlaylistText(hls.render(self.playlist, skipped)) if skipped else self.full
-        return self._delta
-
-
-@dataclass(frozen=True, slots=True)
-class Numbering:
-    """Where the counts of a rendition begin: none of them ever goes back, so no name is used twice."""
-
-    msn: int
-    """Media Sequence Number of the next segment."""
-    part_number: int
-    """Running count of the next part."""
-    discontinuity_sequence: int
-    """EXT-X-DISCONTINUITY-SEQUENCE of the next segment."""
-
-    @classmethod
-    def at(cls, now: datetime) -> Numbering:
-        """Begin from the wall clock, which outlives a restart of the server.
-
-        Segments are a second long or longer on average, so seconds since 2020 stay ahead of their count.
-        Discontinuities are counted from 0: players keep arrays indexed by that sequence, and hls.js 1.7.4
-        walks them from 0, which stops the page for seconds at 217 million.
-
-        Args:
-            now: Wall time, aware.
-        """
-        seconds = max(0, (now - EPOCH_2020) // timedelta(seconds=1))
-        return cls(seconds, seconds * PARTS_PER_SECOND_MAX, 0)
-
-    @property
-    def seconds(self) -> int:
-        """The seconds since 2020 from which on ``at`` begins no earlier than this, but for its discontinuities."""
-        return max(self.msn, -(-self.part_number // PARTS_PER_SECOND_MAX))
-
-    def no_earlier_than(self, previous: Numbering) -> Numbering:
-        """Begin after ``previous`` as well, whatever the wall clock did meanwhile."""
-        return Numbering(
-            max(self.msn, previous.msn),
-            max(self.part_number, previous.part_number),
-            max(self.discontinuity_sequence, previous.discontinuity_sequence),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +169,7 @@ class Rendition:
         self._longest_us = 0
         self._elapsed_us = 0
 
-        self._bit_rate = _BitRate(timing.target_duration_s)
+        self._bit_rate = SegmentBitRate(timing.target_duration_s, LISTED_SEGMENTS_MAX)
         self._siblings: tuple[Rendition, ...] = ()
         self._snapshot: PlaylistSnapshot | None = None
         self._variant_stream: VariantStream | None = None
@@ -636,46 +506,6 @@ class Rendition:
         if edge.open_parts:
             return hls.RenditionReport(uri, edge.last_msn + 1, edge.open_parts - 1)
         return hls.RenditionReport(uri, edge.last_msn, edge.last_segment_parts - 1 if edge.last_segment_parts else None)
-
-
-class _BitRate:
-    """Peak and average segment bit rate, bits a second.
-
-    Spec: rfc8216bis 4.4.6.2: the peak segment bit rate is "the largest bit rate of any contiguous set of segments
-    whose total duration is between 0.5 and 1.5 times the target duration".
-    """
-
-    def __init__(self, target_duration_s: int) -> None:
-        self._shortest_us = target_duration_s * _US // 2
-        self._longest_us = target_duration_s * _US * 3 // 2
-        self._recent: deque[tuple[int, int]] = deque(maxlen=LISTED_SEGMENTS_MAX)
-        self._total_bits = 0
-        self._total_us = 0
-        self._peak = 0
-
-    def add(self, size_bytes: int, duration_us: int) -> None:
-        """Count one more segment, and every set of segments that ends with it."""
-        self._recent.append((size_bytes * 8, duration_us))
-        self._total_bits += size_bytes * 8
-        self._total_us += duration_us
-        set_bits = set_us = 0
-        for bits, us in reversed(self._recent):
-            set_bits += bits
-            set_us += us
-            if set_us > self._longest_us:
-                break
-            if set_us >= self._shortest_us:
-                self._peak = max(self._peak, -(-set_bits * _US // set_us))
-
-    @property
-    def average(self) -> int:
-        """Average of all segments, rounded up; 0 before the first."""
-        return -(-self._total_bits * _US // self._total_us) if self._total_us else 0
-
-    @property
-    def peak(self) -> int:
-        """The highest so far; the average where no set of segments is long enough to count."""
-        return max(self._peak, self.average)
 
 
 def _frame_rate_millihertz(hint: float) -> int:

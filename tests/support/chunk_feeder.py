@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
 from streamd.packager.chunk import CmafChunk, PlaylistTiming
-from streamd.packager.rendition import Numbering, Rendition, RenditionOptions
+from streamd.packager.numbering import Numbering
+from streamd.packager.rendition import Rendition, RenditionOptions
 
 EPOCH = datetime(2026, 1, 1, 12, tzinfo=UTC)
 VIDEO = Track(1, TrackKind.VIDEO, "avc1.640028", VIDEO_TIMESCALE, width=1280, height=720, frame_rate_hint=29.97)

@@ -1,0 +1,54 @@
+"""Peak and average segment bit rate, for BANDWIDTH and AVERAGE-BANDWIDTH.
+
+Spec: rfc8216bis-22 section 4.4.6.2.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+_US = 1_000_000
+
+
+class SegmentBitRate:
+    """Measures the segments of one rendition.
+
+    4.4.6.2: the peak segment bit rate is "the largest bit rate of any contiguous set of segments whose total
+    duration is between 0.5 and 1.5 times the target duration".
+
+    Args:
+        target_duration_s: The target duration, seconds.
+        segments_max: How many segments at most make a set, however short they are.
+    """
+
+    def __init__(self, target_duration_s: int, segments_max: int) -> None:
+        self._shortest_us = target_duration_s * _US // 2
+        self._longest_us = target_duration_s * _US * 3 // 2
+        self._recent: deque[tuple[int, int]] = deque(maxlen=segments_max)
+        self._total_bits = 0
+        self._total_us = 0
+        self._peak = 0
+
+    def add(self, size_bytes: int, duration_us: int) -> None:
+        """Count one more segment, and every set of segments that ends with it."""
+        self._recent.append((size_bytes * 8, duration_us))
+        self._total_bits += size_bytes * 8
+        self._total_us += duration_us
+        set_bits = set_us = 0
+        for bits, us in reversed(self._recent):
+            set_bits += bits
+            set_us += us
+            if set_us > self._longest_us:
+                break
+            if set_us >= self._shortest_us:
+                self._peak = max(self._peak, -(-set_bits * _US // set_us))
+
+    @property
+    def average(self) -> int:
+        """Average of all segments, rounded up; 0 before the first."""
+        return -(-self._total_bits * _US // self._total_us) if self._total_us else 0
+
+    @property
+    def peak(self) -> int:
+        """The highest so far; the average where no set of segments is long enough to count."""
+        return max(self._peak, self.average)
