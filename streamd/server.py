@@ -345,7 +345,7 @@ class Server:
         self._descriptors = self._share_descriptors(config)
         self._memory.set(limits.memory_bytes_max)
         self._budget.waiting_max = limits.waiting_requests_max
-        self._verifier.set_guess_limits(verifier_options(config).guess_limits)
+        self._verifier.configure(verifier_options(config))
         self.registry.configure(
             stream_options(config),
             streams_max=limits.streams_max,

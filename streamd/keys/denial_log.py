@@ -32,7 +32,7 @@ class DenialLog:
 
     def __init__(self, actor: str, rows_max: int) -> None:
         self._actor = actor
-        self._rows_max = rows_max
+        self.rows_max = rows_max
         self._rows: dict[tuple[str, str, str | None, str], AuditEntry] = {}
         self._window_ends_at = float("inf")
 
@@ -80,7 +80,7 @@ class DenialLog:
 
     def _add(self, entry: AuditEntry) -> None:
         place = (entry.action, entry.address, entry.key_id, entry.reason)
-        if place not in self._rows and len(self._rows) >= self._rows_max:
+        if place not in self._rows and len(self._rows) >= self.rows_max:
             entry = replace(entry, address="", key_id=None)
             place = (entry.action, "", None, entry.reason)
         if (known := self._rows.get(place)) is not None:

@@ -89,9 +89,10 @@ class KeyVerifier:
         """Say who closes streams. Without one (the command line on the store) there are none to close."""
         self._closer = closer
 
-    def set_guess_limits(self, limits: GuessLimits) -> None:
-        """Take other budgets for failed publishes."""
-        self._guard.set_limits(limits)
+    def configure(self, options: VerifierOptions) -> None:
+        """Take other limits; what was counted stays counted."""
+        self._guard.set_limits(options.guess_limits)
+        self.denials.rows_max = options.denials_per_minute_max
 
     async def start(self) -> None:
         """Read what must be known without asking the store.

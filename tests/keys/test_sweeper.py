@@ -10,14 +10,14 @@ from datetime import timedelta
 import pytest
 
 from streamd.clock import ManualClock
-from streamd.errors import StoreUnavailableError
+from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.keys import last_uses
 from streamd.keys.admission import Denial
 from streamd.keys.records import KeyStanding, PublishLimits
 from streamd.keys.service import KeyService
 from streamd.keys.stream_key import StreamKey
 from streamd.keys.sweeper import KeySweeper, SweepOptions
-from streamd.keys.verifier import KeyVerifier
+from streamd.keys.verifier import KeyVerifier, VerifierOptions
 from tests.support.key_house import ADMIN, PEER, FragileStore, KeyHouse, Streams
 
 pytestmark = pytest.mark.asyncio
@@ -158,6 +158,16 @@ class TestWriting:
             (PEER, None, "unknown", 40),
             (PEER, None, "rate_limited", 10),
         ]
+
+    async def test_the_rows_about_refusals_are_as_many_as_is_configured_again(self, house: KeyHouse) -> None:
+        house.verifier.configure(VerifierOptions(denials_per_minute_max=1))
+        for peer in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+            with pytest.raises(KeyRejectedError):
+                await house.verifier.verify("test", peer)
+        house.clock.advance(60)
+        await house.sweeper.sweep()
+        rows = [row.entry for row in (await house.keys.list_audit()).items]
+        assert [(row.address, row.count) for row in rows] == [("192.0.2.1", 1), ("", 2)]
 
     async def test_refusals_wait_for_a_store_that_is_down_and_are_written_at_the_end(
         self, house: KeyHouse, fragile: FragileStore

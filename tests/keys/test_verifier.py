@@ -10,7 +10,7 @@ from streamd.keys.guessing import GuessLimits
 from streamd.keys.records import KeyStanding
 from streamd.keys.store import KeyStore
 from streamd.keys.stream_key import StreamKey
-from streamd.keys.verifier import KeyVerifier
+from streamd.keys.verifier import KeyVerifier, VerifierOptions
 from tests.support.key_house import ADMIN, PEER, KeyHouse
 
 pytestmark = pytest.mark.asyncio
@@ -151,8 +151,7 @@ class TestGuessing:
     async def test_a_step_back_lets_no_revoked_key_in_and_gives_no_guesses_back(self, house: KeyHouse) -> None:
         revoked = await house.issue()
         await house.keys.revoke(revoked.record.key_id, by=ADMIN)
-        limits = GuessLimits(per_address=2)
-        house.verifier.set_guess_limits(limits)
+        house.verifier.configure(VerifierOptions(GuessLimits(per_address=2)))
         wrong = [StreamKey.generate().reveal() for _ in range(4)]
         assert [await house.denial(key) for key in wrong[:2]] == [Denial.UNKNOWN] * 2
         for step_s in (-3600, 7200):
