@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 
 from streamd.config import Config
 from streamd.keys.records import Actor
-from streamd.server import EXIT_OK, Server, run_until_stopped
+from streamd.process import EXIT_OK, run_until_stopped
 from streamd.testcard import Order
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
+
+    from streamd.server import Server
 
 USER = "demo"
 EXIT_FAILED = 1

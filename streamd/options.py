@@ -9,6 +9,9 @@ from streamd.config import Config
 from streamd.delivery.door import DoorOptions
 from streamd.delivery.http_request import HeadLimits
 from streamd.delivery.trusted_proxies import TrustedProxies
+from streamd.events.event import EventType
+from streamd.events.outbox import Endpoint, OutboxOptions
+from streamd.events.publish_hook import HookOptions
 from streamd.flv.intake import IntakeLimits
 from streamd.ingest.listener import ListenerLimits
 from streamd.ingest.protocol import IngestOptions
@@ -22,6 +25,7 @@ from streamd.resources import Descriptors
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 from streamd.tls.handshakes import HandshakeLimits
+from streamd.web.studio import StudioOptions
 
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
 # stream its segments, a connection the limits of its protocol.
@@ -138,6 +142,43 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
         idle_timeout_s=limits.viewer_idle_timeout_s,
         write_timeout_s=limits.viewer_write_timeout_s,
         answer_timeout_s=limits.viewer_answer_timeout_s,
+    )
+
+
+def studio_options(config: Config) -> StudioOptions:
+    """What the broadcaster's page tells."""
+    return StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:"))
+
+
+def webhook_endpoints(config: Config) -> list[Endpoint]:
+    """Who is told what happens."""
+    return [
+        Endpoint(
+            url=endpoint.url,
+            secret=endpoint.secret.get_secret_value(),
+            origin=endpoint.origin,
+            types=frozenset(endpoint.events or EventType),
+        )
+        for endpoint in config.webhooks.endpoints
+    ]
+
+
+def outbox_options(config: Config) -> OutboxOptions:
+    """How long each of them is waited for."""
+    webhooks = config.webhooks
+    return OutboxOptions(queue_max=webhooks.queue_max, timeout_s=webhooks.timeout_s, retry_for_s=webhooks.retry_for_s)
+
+
+def hook_options(config: Config) -> HookOptions | None:
+    """Who is asked over every publish; None where nobody is."""
+    hook = config.publish_hook
+    if not hook.url:
+        return None
+    return HookOptions(
+        url=hook.url,
+        secret=hook.secret.get_secret_value(),
+        timeout_s=hook.timeout_s,
+        allows_on_failure=hook.on_failure == "allow",
     )
 
 

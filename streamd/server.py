@@ -1,6 +1,6 @@
 """The whole server, put together: the only place that sees the whole configuration.
 
-Objects are built here, floor by floor, and handed down; ``run`` is what ``streamd serve`` calls.
+Objects are built here, floor by floor, and handed down. What makes a process of it is process.py.
 """
 
 from __future__ import annotations
@@ -8,32 +8,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import os
-import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import uvloop
 from aiohttp import web
 
 from streamd import __version__
-from streamd.allocator import use_one_heap
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
 from streamd.delivery.body_file import FILES_MAX
 from streamd.delivery.door import MediaDoor
 from streamd.delivery.trusted_proxies import TrustedProxies
-from streamd.errors import ConfigError, DataDirError, StoreUnavailableError, StreamdError
-from streamd.events.event import EventType, unheard
-from streamd.events.outbox import Endpoint, OutboxOptions
-from streamd.events.publish_hook import HookOptions, PublishHook
+from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
+from streamd.events.event import unheard
+from streamd.events.publish_hook import PublishHook
 from streamd.events.webhooks import Webhooks
 from streamd.history import History
 from streamd.ingest.listener import RtmpListener
@@ -55,10 +50,14 @@ from streamd.options import (
     connection_options,
     door_options,
     handshake_limits,
+    hook_options,
     ingest_options,
     listener_limits,
+    outbox_options,
     stream_options,
+    studio_options,
     verifier_options,
+    webhook_endpoints,
 )
 from streamd.outgoing.address_guard import AddressGuard
 from streamd.outgoing.http_poster import HttpPoster
@@ -73,10 +72,10 @@ from streamd.web.obs import ObsDesk
 from streamd.web.pages import Pages
 from streamd.web.posters import PosterRoutes
 from streamd.web.public import public_app
-from streamd.web.studio import Studio, StudioOptions
+from streamd.web.studio import Studio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from streamd.clock import Clock
     from streamd.config import Config, HttpConfig, RtmpConfig
@@ -84,13 +83,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A full collection walks every object of every stream in one step of the loop: 70 to 110 ms were measured with 200
-# streams, one in six seconds. What the modules made at import never dies, so it is not walked; and since our own
-# cycles are few, young objects are looked at less often, and old ones much less.
-GC_THRESHOLDS = (20_000, 20, 100)
-
-EXIT_OK = 0
-EXIT_UNUSABLE = 2
 # What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
 WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 # What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
@@ -132,23 +124,11 @@ class Server:
         allowed = [ip_network(text) for text in config.webhooks.allow_networks]
         self._poster = HttpPoster(AddressGuard(allowed), f"streamd/{__version__}")
         self._webhooks = Webhooks(
-            [
-                Endpoint(
-                    url=endpoint.url,
-                    secret=endpoint.secret.get_secret_value(),
-                    origin=endpoint.origin,
-                    types=frozenset(endpoint.events or EventType),
-                )
-                for endpoint in config.webhooks.endpoints
-            ],
+            webhook_endpoints(config),
             poster=self._poster,
             clock=self._clock,
             metrics=self.metrics,
-            options=OutboxOptions(
-                queue_max=config.webhooks.queue_max,
-                timeout_s=config.webhooks.timeout_s,
-                retry_for_s=config.webhooks.retry_for_s,
-            ),
+            options=outbox_options(config),
         )
         tell = self._webhooks.tell if config.webhooks.endpoints else unheard
         self._store = KeyStore(config.database_url)
@@ -209,20 +189,10 @@ class Server:
         self.addresses = Addresses("", "", "", "")
 
     def _publish_hook(self) -> PublishHook | None:
-        hook = self.config.publish_hook
-        if not hook.url:
+        options = hook_options(self.config)
+        if options is None:
             return None
-        return PublishHook(
-            HookOptions(
-                url=hook.url,
-                secret=hook.secret.get_secret_value(),
-                timeout_s=hook.timeout_s,
-                allows_on_failure=hook.on_failure == "allow",
-            ),
-            poster=self._poster,
-            clock=self._clock,
-            metrics=self.metrics,
-        )
+        return PublishHook(options, poster=self._poster, clock=self._clock, metrics=self.metrics)
 
     async def start(self) -> None:
         """Open the store, bind the listeners, and serve.
@@ -230,99 +200,23 @@ class Server:
         Raises:
             StartError: A port is in use, or the data directory or the key store is unusable.
         """
-        config = self.config
-        try:
-            prepare_data_dir(config.data_dir)
-            lock = self._resources.enter_context(ServerLock(config.data_dir))
-            token = config.admin.token.get_secret_value() or admin_token(config.data_dir)
-            await self._store.start()
-            self._resources.push_async_callback(self._store.close)
-            await self._verifier.start()
-            self._resources.push_async_callback(self._key_sweeper.close)
-            self._resources.push_async_callback(self.keys.close)
-        except (DataDirError, StoreUnavailableError) as exc:
-            await self._resources.aclose()
-            raise StartError(str(exc)) from exc
-
+        lock, token = await self._open()
         self.registry.restore(self._restart_record.load())
         await self._poster.start()
         self._resources.push_async_callback(self._poster.close)
         self._webhooks.start()
         self._resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
-
-        pages = Pages(config.http.public_url, has_posters=config.http.posters)
-        if not pages.has_player:
-            log.warning(
-                "player.missing",
-                extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
-            )
-        self._media = MediaRoutes(
-            registry=self.registry,
-            is_taken_down=self._verifier.is_suspended,
-            clock=self._clock,
-            metrics=self.metrics,
-            write_timeout_s=config.limits.viewer_write_timeout_s,
-        )
-        public = public_app(
-            registry=self.registry,
-            media=self._media,
-            posters=self._poster_routes(),
-            pages=pages,
-            studio=Studio(
-                keys=self._verifier,
-                streams=self.registry,
-                clock=self._clock,
-                files=pages.files,
-                options=StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:")),
-            ),
-            is_taken_down=self._verifier.is_suspended,
-            obs=self._obs,
-            proxies=TrustedProxies(config.http.trusted_proxies),
-        )
-        self._console = Console(
-            clock=self._clock,
-            streams=self.registry,
-            history=self._history,
-            revision=lambda: self.keys.revision,
-            public_origin=self._public_origin,
-        )
-        admin = admin_app(
-            keys=self.keys,
-            streams=self.registry,
-            metrics=self.metrics.registry,
-            token=token,
-            rtmp_url=config.rtmp_url,
-            console=self._console,
-            hosts=config.admin.hosts,
-            not_ready_because=lambda: "the server is stopping" if self._is_stopping else None,
-        )
         try:
-            http = await self._serve_viewers(public)
-            admin_address = await self._serve_admin(admin)
-            rtmp = await self._serve_rtmp("rtmp.listen", config.rtmp.listen)
-            rtmps = await self._serve_rtmp(
-                "rtmp.tls_listen", config.rtmp.tls_listen, self._tls("rtmp", config.rtmp, alpn=())
-            )
+            self.addresses = await self._listen(self._public_app(), self._admin_app(token))
         except StartError:
             await self._close_doors()
             await self._resources.aclose()
             raise
-        self.addresses = Addresses(rtmp, rtmps, http, admin_address)
-        host, _, port = admin_address.rpartition(":")
+        host, _, port = self.addresses.admin.rpartition(":")
         lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
         self._tasks = [asyncio.create_task(self._key_sweeper.run()), asyncio.create_task(self._sweep())]
         self._watch.start()
-        log.info(
-            "server.started",
-            extra={
-                "version": __version__,
-                "rtmp": rtmp,
-                "rtmps": rtmps,
-                "http": http,
-                "admin": admin_address,
-                "pid": os.getpid(),
-            },
-        )
+        log.info("server.started", extra={"version": __version__, **asdict(self.addresses), "pid": os.getpid()})
         self._tell_of_descriptors()
         loop = asyncio.get_running_loop()
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
@@ -393,6 +287,87 @@ class Server:
         self._watch.stop()
         await self._resources.aclose()
         log.info("server.stopped")
+
+    async def _open(self) -> tuple[ServerLock, str]:
+        """Take the data directory and the key store; its lock and the admin token."""
+        config = self.config
+        try:
+            prepare_data_dir(config.data_dir)
+            lock = self._resources.enter_context(ServerLock(config.data_dir))
+            token = config.admin.token.get_secret_value() or admin_token(config.data_dir)
+            await self._store.start()
+            self._resources.push_async_callback(self._store.close)
+            await self._verifier.start()
+            self._resources.push_async_callback(self._key_sweeper.close)
+            self._resources.push_async_callback(self.keys.close)
+        except (DataDirError, StoreUnavailableError) as exc:
+            await self._resources.aclose()
+            raise StartError(str(exc)) from exc
+        return lock, token
+
+    def _public_app(self) -> web.Application:
+        """What viewers and broadcasters are answered beside media."""
+        config = self.config
+        pages = Pages(config.http.public_url, has_posters=config.http.posters)
+        if not pages.has_player:
+            log.warning(
+                "player.missing",
+                extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
+            )
+        self._media = MediaRoutes(
+            registry=self.registry,
+            is_taken_down=self._verifier.is_suspended,
+            clock=self._clock,
+            metrics=self.metrics,
+            write_timeout_s=config.limits.viewer_write_timeout_s,
+        )
+        studio = Studio(
+            keys=self._verifier,
+            streams=self.registry,
+            clock=self._clock,
+            files=pages.files,
+            options=studio_options(config),
+        )
+        return public_app(
+            registry=self.registry,
+            media=self._media,
+            posters=self._poster_routes(),
+            pages=pages,
+            studio=studio,
+            is_taken_down=self._verifier.is_suspended,
+            obs=self._obs,
+            proxies=TrustedProxies(config.http.trusted_proxies),
+        )
+
+    def _admin_app(self, token: str) -> web.Application:
+        """What operators are answered."""
+        self._console = Console(
+            clock=self._clock,
+            streams=self.registry,
+            history=self._history,
+            revision=lambda: self.keys.revision,
+            public_origin=self._public_origin,
+        )
+        return admin_app(
+            keys=self.keys,
+            streams=self.registry,
+            metrics=self.metrics.registry,
+            token=token,
+            rtmp_url=self.config.rtmp_url,
+            console=self._console,
+            hosts=self.config.admin.hosts,
+            not_ready_because=lambda: "the server is stopping" if self._is_stopping else None,
+        )
+
+    async def _listen(self, public: web.Application, admin: web.Application) -> Addresses:
+        """Bind every listener; RTMP last, so that what is published can be seen."""
+        rtmp = self.config.rtmp
+        return Addresses(
+            http=await self._serve_viewers(public),
+            admin=await self._serve_admin(admin),
+            rtmp=await self._serve_rtmp("rtmp.listen", rtmp.listen),
+            rtmps=await self._serve_rtmp("rtmp.tls_listen", rtmp.tls_listen, self._tls("rtmp", rtmp, alpn=())),
+        )
 
     def _poster_routes(self) -> PosterRoutes | None:
         if not self.config.http.posters:
@@ -548,89 +523,6 @@ class Server:
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
-
-
-def run(config: Config, read_again: Callable[[], Config]) -> int:
-    """Run the server until SIGTERM or SIGINT; what ``streamd serve`` does.
-
-    Args:
-        config: All of the configuration.
-        read_again: Reads it again; called at SIGHUP.
-
-    Returns:
-        The exit code: 0 after a signal, 2 when it cannot start.
-    """
-    return run_until_stopped(config, _wait_for_ever, read_again)
-
-
-def run_until_stopped(
-    config: Config, job: Callable[[Server], Awaitable[int]], read_again: Callable[[], Config] | None = None
-) -> int:
-    """Run a server beside a job, until the job is done or a signal comes.
-
-    Args:
-        config: All of the configuration.
-        job: Gets the started server; its result is the exit code. Cancelled by a signal.
-        read_again: Reads the configuration again at SIGHUP; None where there is none to read.
-
-    Returns:
-        The exit code.
-    """
-    configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
-    use_one_heap()
-    try:
-        return uvloop.run(_run(config, job, read_again))
-    except StartError as exc:
-        sys.stderr.write(f"streamd: {exc}\n")
-        return EXIT_UNUSABLE
-
-
-async def _run(config: Config, job: Callable[[Server], Awaitable[int]], read_again: Callable[[], Config] | None) -> int:
-    server = Server(config)
-    await server.start()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    task = asyncio.ensure_future(job(server))
-    loop = asyncio.get_running_loop()
-    stop_signals = (signal.SIGTERM, signal.SIGINT)
-    for signal_number in stop_signals:
-        loop.add_signal_handler(signal_number, task.cancel)
-    if read_again is not None:
-        # A terminal that closes sends the same signal; who ran us by hand then is gone.
-        has_terminal = sys.stderr.isatty()
-
-        def reload() -> None:
-            if has_terminal and not sys.stderr.isatty():
-                task.cancel()
-            else:
-                _reload(server, read_again)
-
-        loop.add_signal_handler(signal.SIGHUP, reload)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        return EXIT_OK
-    finally:
-        # Once is a request; twice means now.
-        for signal_number in stop_signals:
-            loop.add_signal_handler(signal_number, server.hurry)
-        await server.stop()
-
-
-def _reload(server: Server, read_again: Callable[[], Config]) -> None:
-    server.manager.reloading()
-    try:
-        server.reload(read_again())
-    except ConfigError as exc:
-        # A file that is half written must not stop what runs.
-        log.error("config.refused", extra={"faults": exc.faults})
-    server.manager.ready()
-
-
-async def _wait_for_ever(_: Server) -> int:
-    await asyncio.Event().wait()
-    return EXIT_OK
 
 
 def _cannot_bind(name: str, listen: ListenAddress, exc: OSError) -> StartError:

@@ -33,6 +33,7 @@ FLOORS = {
             "loop_watch",
             "service_manager",
             "server",
+            "process",
         ),
         *("cli", "demo", "picture_worker", "testcard", "admin_client", "__main__"),
     },

@@ -18,9 +18,9 @@ def serve(config_file: Path | None, data_dir: Path | None) -> None:
     SIGHUP reads the configuration again and takes [hls], [live], [limits], [log] and renewed certificates from it.
     """
     config = load(config_file, data_dir)
-    from streamd import server
+    from streamd import process
 
-    click.get_current_context().exit(server.run(config, lambda: load(config_file, data_dir)))
+    click.get_current_context().exit(process.run(config, lambda: load(config_file, data_dir)))
 
 
 @click.command()

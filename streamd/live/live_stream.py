@@ -580,7 +580,7 @@ class LiveStream:
         """Let go of the media and of the line, now that nobody finds the stream any more; what is being sent goes on.
 
         A stream and its line know each other, and so do the renditions of one presentation. Left to the garbage
-        collector, which seldom looks at old objects (``server.GC_THRESHOLDS``), the window would stay for minutes, and
+        collector, which seldom looks at old objects (``process.GC_THRESHOLDS``), the window would stay for minutes, and
         what else a stream has, hundreds of objects, until there are hundreds of ended streams.
         """
         for rendition in self._renditions():

@@ -20,7 +20,7 @@ class TestServeAndDemo:
             seen.extend((config, read_again()))
             return 7
 
-        monkeypatch.setattr("streamd.server.run", fake_run)
+        monkeypatch.setattr("streamd.process.run", fake_run)
         assert run("serve", data_dir=data_dir).exit_code == 7
         assert [config.data_dir for config in seen] == [data_dir, data_dir], "and what SIGHUP reads"
 
