@@ -18,19 +18,11 @@ from pydantic import ValidationError
 from streamd.errors import StreamdError, UserNotFoundError
 from streamd.keys.records import Actor, UserState
 from streamd.keys.request import PAGE_LIMIT_MAX
-from streamd.web.admin_models import (
-    AuditPage,
-    Key,
-    KeyPage,
-    Kick,
-    NewKey,
-    Problem,
-    Revocation,
-    Stream,
-    StreamList,
-    User,
-    UserPage,
-)
+from streamd.web.models.audit import AuditPage
+from streamd.web.models.common import Problem
+from streamd.web.models.keys import Key, KeyPage, NewKey, Revocation
+from streamd.web.models.streams import Kick, Stream, StreamList
+from streamd.web.models.users import User, UserPage
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,7 +11,7 @@ from streamd.cli.arguments import Duration, KeyId, User, config_options, json_op
 from streamd.cli.ask import on_keys
 from streamd.cli.output import format_time, print_json, print_table
 from streamd.clock import SystemClock
-from streamd.web.admin_models import NewKey
+from streamd.web.models.keys import NewKey
 
 
 @click.group("keys")

@@ -17,32 +17,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streamd import __version__
 from streamd.errors import StoreUnavailableError
 from streamd.keys.records import USER_NAME, UserState
-from streamd.web.admin_models import (
-    AuditPage,
-    AuditQuery,
-    Health,
-    IssueRequest,
-    Key,
-    KeyPage,
-    KeyPath,
-    KeyQuery,
-    Kick,
-    NewKey,
-    Problem,
-    ReasonRequest,
-    Revocation,
-    RotateRequest,
-    Stream,
-    StreamList,
-    User,
-    UserChange,
-    UserPage,
-    UserPath,
-    UserQuery,
-)
 from streamd.web.guards import ACTOR, TokenGate, host_guard
 from streamd.web.headers import harden
 from streamd.web.json_api import NotFoundError, answer, problems, served
+from streamd.web.models.audit import AuditPage, AuditQuery
+from streamd.web.models.common import Problem, ReasonRequest
+from streamd.web.models.keys import IssueRequest, Key, KeyPage, KeyPath, KeyQuery, NewKey, Revocation, RotateRequest
+from streamd.web.models.server import Health
+from streamd.web.models.streams import Kick, Stream, StreamList
+from streamd.web.models.users import User, UserChange, UserPage, UserPath, UserQuery
 from streamd.web.openapi import Operation, openapi_document
 from streamd.web.request_id import name_requests
 

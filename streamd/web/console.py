@@ -30,13 +30,14 @@ from aiohttp import hdrs, web
 
 from streamd.history import SAMPLE_INTERVAL_S
 from streamd.keys.records import Actor
-from streamd.web.admin_models import EndedSession, HistoryAnswer, HistorySample, NewSession
 from streamd.web.assets import CACHE_REVALIDATE, StaticFiles, answer
 from streamd.web.events import EVENT_STREAM_TYPE, EventHub
 from streamd.web.guards import ACTOR, ADMIN_ACTOR, TokenGate, shown_token
 from streamd.web.headers import console_headers
 from streamd.web.json_api import ForbiddenError
 from streamd.web.json_api import answer as json_answer
+from streamd.web.models.server import HistoryAnswer, HistorySample
+from streamd.web.models.sessions import EndedSession, NewSession
 from streamd.web.openapi import Operation
 from streamd.web.sessions import SessionLimits, Sessions
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from streamd.web.admin_models import HistorySample, StreamList
 from streamd.web.json_api import UnavailableError
+from streamd.web.models.server import HistorySample
+from streamd.web.models.streams import StreamList
 
 if TYPE_CHECKING:
     from streamd.history import History

@@ -22,7 +22,7 @@ from streamd.errors import (
     StoreUnavailableError,
     UserNotFoundError,
 )
-from streamd.web.admin_models import Problem
+from streamd.web.models.common import Problem
 from streamd.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
 
 log = logging.getLogger(__name__)

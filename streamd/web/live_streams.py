@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class StreamSummary(Protocol):
-    """What an operator is told of a live stream; units as in ``admin_models.Stream``."""
+    """What an operator is told of a live stream; units as in ``models.streams.Stream``."""
 
     @property
     def name(self) -> str:

@@ -17,23 +17,21 @@ the page that answers why OBS is refused, and a guesser does not get there.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, ConfigDict, Field
 
 from streamd.errors import KeyRejectedError
 from streamd.keys.admission import Admission, Denial
-from streamd.web.admin_models import StreamHealth
 from streamd.web.assets import CACHE_REVALIDATE, StaticFiles
 from streamd.web.assets import answer as page_answer
 from streamd.web.headers import CONSOLE_HEADERS
 from streamd.web.json_api import answer, problem, problems, read_body
+from streamd.web.models.streams import StreamFigures
+from streamd.web.models.studio import KeyShown, LiveState, OwnAttempt, StudioState
 from streamd.web.sessions import SessionLimits, Sessions
 
 if TYPE_CHECKING:
@@ -49,8 +47,6 @@ SESSION_LIMITS: Final = SessionLimits(
     sessions_max=2_048,  # as many as a full server has broadcasters, a few times over; about 1 KB each
     per_name_max=8,  # a broadcaster's computer and telephone, each with some tabs
 )
-# Longer than any key: who pastes something else is told that it is none.
-SHOWN_KEY_LENGTH_MAX = 200
 RETRY_AFTER_S = 10
 
 _NO_KEY = "That is not a stream key of this server. Copy it again, whole."
@@ -59,64 +55,6 @@ _DEAD = {
     Denial.EXPIRED: "This stream key has expired. Ask whoever runs this server for a new one.",
     Denial.SUSPENDED: "This channel is suspended. Ask whoever runs this server.",
 }
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True, use_attribute_docstrings=True)
-
-
-class KeyShown(_Model):
-    """What a broadcaster signs in with."""
-
-    stream_key: Annotated[str, Field(max_length=SHOWN_KEY_LENGTH_MAX, repr=False)]
-
-
-class OwnStream(_Model):
-    """A live stream, as its broadcaster sees it; fields as in ``admin_models.Stream``."""
-
-    live_since: datetime
-    encoder: str
-    codecs: list[str]
-    width: int
-    height: int
-    bitrate_bps: float
-    frame_rate: float
-    keyframe_interval_s: float | None
-    tags_dropped: int
-    timestamps_repaired: int
-    health: StreamHealth
-    viewers: dict[str, int]
-
-
-class OwnAttempt(_Model):
-    """An attempt to publish with the key of this session (``keys.attempts.Attempt``)."""
-
-    at: datetime
-    address: str
-    result: str
-    detail: str
-    count: int
-    ended_at: datetime | None
-
-
-class LiveState(enum.StrEnum):
-    """Whether the channel is live, and by whom."""
-
-    OFFLINE = "offline"
-    LIVE = "live"
-    LIVE_WITH_OTHER_KEY = "live_with_other_key"
-    """Another key of the same user opened the stream."""
-
-
-class StudioState(_Model):
-    """All that the page shows."""
-
-    channel: str
-    rtmp_url: str
-    state: LiveState
-    stream: OwnStream | None
-    attempts: list[OwnAttempt]
-    """The newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +138,7 @@ class Studio:
             channel=admission.user,
             rtmp_url=self._options.rtmp_url,
             state=_live_state(summary, admission),
-            stream=None if summary is None else OwnStream.model_validate(summary),
+            stream=None if summary is None else StreamFigures.model_validate(summary),
             attempts=[OwnAttempt.model_validate(attempt) for attempt in attempts],
         )
 
