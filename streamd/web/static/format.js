@@ -65,6 +65,20 @@ export function picture({ width, height, frame_rate: rate }) {
   return `${Math.min(width, height)}p${rate > 31 ? Math.round(rate) : ""}`;
 }
 
+/** Sizes of pictures that have a name, in pixels, as encoders pad them to blocks of 16×16. */
+export const PICTURE_SIZES = [
+  [414_720, "480p"],
+  [921_600, "720p"],
+  [2_088_960, "1080p"],
+  [3_686_400, "1440p"],
+  [8_294_400, "2160p"],
+];
+
+/** "1080p", or "1,000,000 pixels". */
+export function pictureSize(pixels) {
+  return PICTURE_SIZES.find(([named]) => named === pixels)?.[1] ?? count(pixels, "pixel");
+}
+
 /** "Lavf62.12.102" of "FMLE/3.0 (compatible; Lavf62.12.102)": most encoders say first that they are like Adobe's. */
 export function encoderName(flashVersion) {
   return /^FMLE\/[\d.]+ \(compatible; (?!FMSc)([^)]+)\)$/.exec(flashVersion)?.[1] ?? flashVersion;

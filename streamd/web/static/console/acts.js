@@ -2,7 +2,7 @@
 
 import { elapsed } from "../api.js";
 import { element } from "../dom.js";
-import { count } from "../format.js";
+import { count, PICTURE_SIZES, pictureSize } from "../format.js";
 import { ask, choiceField, showKey, tell, textField } from "./dialogs.js";
 
 const REASON = { maxlength: 500, hint: "For the audit log; the broadcaster does not see it." };
@@ -123,6 +123,33 @@ export class Acts {
       act: (reason) => this.#client.patch(`/api/v1/users/${user.name}`, { state: "active", reason }),
     });
     if (done) tell(`${user.name} may broadcast again.`);
+  }
+
+  async limitUser(user) {
+    const { bitrate_kbps_max: kbps, picture_pixels_max: pixels } = user.limits;
+    const isNamed = !pixels || PICTURE_SIZES.some(([named]) => named === pixels);
+    const sizes = [["", "As everybody"], ...PICTURE_SIZES, ...(isNamed ? [] : [[pixels, pictureSize(pixels)]])];
+    const done = await ask({
+      title: `What ${user.name} may send`,
+      body: [element("p", {}, "A stream that sends more ends, and says why: for the bit rate also one that is live now.")],
+      fields: [
+        textField("Bit rate, kb/s", {
+          value: kbps ?? "",
+          type: "number",
+          min: 100,
+          hint: "Picture and sound, over five seconds; empty: as everybody. Allow a third more than is set in OBS: an encoder catches up after a bad moment.",
+        }),
+        choiceField("Largest picture", sizes, pixels ?? ""),
+        textField("Reason", REASON),
+      ],
+      confirm: "Set the limits",
+      act: (bitrate, picture, reason) =>
+        this.#client.patch(`/api/v1/users/${user.name}`, {
+          limits: { bitrate_kbps_max: Number(bitrate) || null, picture_pixels_max: Number(picture) || null },
+          reason,
+        }),
+    });
+    if (done) tell(`The limits of ${user.name} are set.`);
   }
 
   async kickStream(stream) {

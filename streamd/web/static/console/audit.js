@@ -13,6 +13,7 @@ const ACTIONS = {
   "user.created": "User created",
   "user.suspended": "User suspended",
   "user.restored": "User restored",
+  "user.limited": "User limited",
   "stream.closed": "Stream closed",
   "stream.kicked": "Stream kicked",
   "publish.denied": "Publish refused",

@@ -23,10 +23,10 @@ export function textField(label, { hint, ...attributes } = {}) {
   return { row: field(label, control, hint), value: () => control.value.trim() };
 }
 
-export function choiceField(label, choices, hint) {
-  const options = choices.map(([value, text]) => element("option", { value }, text));
+export function choiceField(label, choices, chosen) {
+  const options = choices.map(([value, text]) => element("option", { value, selected: value === chosen }, text));
   const control = element("select", {}, ...options);
-  return { row: field(label, control, hint), value: () => control.value };
+  return { row: field(label, control), value: () => control.value };
 }
 
 function open(title, ...content) {
