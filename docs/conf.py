@@ -1,6 +1,6 @@
 """How Sphinx builds the documentation: ``sphinx-build -W docs build/docs``.
 
-The reference is not written here: commands, settings, metrics and the API are read from the program that is documented,
+The reference is not written here: commands, settings and the API are read from the program that is documented,
 at the moment of building.
 """
 

@@ -1,4 +1,4 @@
-"""What the reference is made of, asked of a server that is started for it: the API's document and the metrics."""
+"""What the reference is made of, asked of a server that is started for it: the API's document."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 START_TIMEOUT_S = 60
 _TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a second, on loopback, with no data
 
 
 def write_facts(directory: Path) -> None:
-    """Write ``openapi.json`` and ``metrics.md``.
+    """Write ``openapi.json``.
 
     Raises:
         RuntimeError: The server did not start.
@@ -39,12 +37,11 @@ def write_facts(directory: Path) -> None:
             try:
                 origin = f"http://127.0.0.1:{admin}"
                 _wait_until_ready(server, origin)
-                openapi, metrics = (_get(origin + path) for path in ("/openapi.json", "/metrics"))
+                openapi = _get(f"{origin}/openapi.json")
             finally:
                 server.terminate()
     directory.mkdir(exist_ok=True)
     (directory / "openapi.json").write_text(openapi, "utf-8")
-    (directory / "metrics.md").write_text(_metrics_table(metrics), "utf-8")
 
 
 def _free_ports(count: int) -> list[int]:
@@ -72,14 +69,3 @@ def _get(url: str) -> str:
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         text: str = answer.read().decode()
     return text
-
-
-def _metrics_table(exposition: str) -> str:
-    rows = ["| name | type | what it says |", "|---|---|---|"]
-    for family in sorted(text_string_to_metric_families(exposition), key=lambda family: family.name):
-        if family.name.startswith("streamd_") and not family.name.endswith("_created"):
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
-            shown = f"`{name}`" + (f" by `{'`, `'.join(labels)}`" if labels else "")
-            rows.append(f"| {shown} | {family.type} | {family.documentation} |")
-    return "\n".join(rows) + "\n"

@@ -39,8 +39,8 @@ def on_keys(config: Config, ask: Callable[[KeyDesk], Awaitable[_Result]]) -> _Re
                 say(f"{exc}, though a server runs")
         # A stream that runs is closed by its server's next look at the store.
         say(
-            f"no server to ask: working on the key store itself; a server that uses it follows within "
-            f"{SweepOptions().recheck_interval_s:g} s"
+            f"no server to ask on data directory {config.data_dir}: working on the key store itself; a server that "
+            f"uses it follows within {SweepOptions().recheck_interval_s:g} s"
         )
         async with _local_keys(config) as desk:
             return await ask(desk)

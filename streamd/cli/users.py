@@ -90,13 +90,14 @@ def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None
     "--bitrate-kbps-max",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Kilobits a second, audio and video; 0: as everybody.",
+    help="Kilobits a second, audio and video, over five seconds; 0: as everybody. Allow a third more than the encoder "
+    "is set to: one that catches up after a bad moment sends more.",
 )
 @click.option(
     "--picture-pixels-max",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Width times height of a picture, as encoders pad it (1080p: 2088960); 0: as everybody.",
+    help="Width times height of a picture (2088960 lets 1080p through, however it is padded); 0: as everybody.",
 )
 @click.option("--reason", default="", help="Why, for the audit log.")
 @json_option

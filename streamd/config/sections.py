@@ -130,7 +130,7 @@ class ObsConfig(Section):
 
     ladder: Ladder = ["1080p@6000", "720p@3000", "480p@1200"]
     """Video tracks, each as the lines of its picture and its kb/s; at most 8. Rungs that are larger than a
-    broadcaster's picture are left out. Empty: OBS is told nothing."""
+    broadcaster's picture, or more than the user may send, are left out. Empty: OBS is told nothing."""
     encoders: Annotated[list[str], Field(min_length=1)] = ["obs_x264"]
     """OBS's names of encoders, the best first; the first that a broadcaster's OBS has is used, and the last where it
     does not say which it has. `obs_x264` is in every OBS and runs on its processor. On graphics cards:
@@ -168,8 +168,9 @@ class WebhooksConfig(Section):
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 15
     """Seconds for one attempt."""
     retry_for_s: Annotated[float, Field(ge=0)] = 3600
-    """Seconds for which a message is tried again, after 1, 2, 4 up to 300 s, where there is no answer or a 5xx. What
-    an endpoint answers with 3xx or 4xx is not sent again. Messages arrive in order; they do not outlive the server."""
+    """Seconds for which a message is tried again, after 1, 2, 4 up to 300 s, where there is no answer, a 5xx, or a 408,
+    425 or 429. What is answered with a 3xx or another 4xx is not sent again. Messages arrive in order; they do not
+    outlive the server."""
     queue_max: Annotated[int, Field(ge=1)] = 1000
     """Messages that wait for one endpoint; then the oldest is dropped. Each is about 0.5 kB."""
 
@@ -272,11 +273,13 @@ class LimitsConfig(Section):
     amf_string_bytes_max: Annotated[int, Field(ge=1024)] = 65_535
     """Bytes of one text in a command or in metadata: all that a short string can have. XMP has 10 kB."""
     bitrate_kbps_max: Annotated[int, Field(ge=100)] = 100_000
-    """Kilobits a second that a publisher may send for some seconds, audio and video; past it, its stream ends and says
-    why. Twice what the best platforms take. A user may have another: `streamd users limit`."""
+    """Kilobits a second that a publisher may send, audio and video, over five seconds; past it, its stream ends and says
+    why. Twice what the best platforms take. A user may have another: `streamd users limit`. Allow a third more than
+    encoders are set to: one that catches up after a bad moment sends more."""
     picture_pixels_max: Annotated[int, Field(ge=16_384, le=35_651_584)] = 35_651_584
     """Width times height of a publisher's pictures; with larger ones its stream ends and says why. The default is 8K,
-    the largest that H.264 and HEVC have a level for; 2088960 is 1080p as encoders pad it. A user may have another."""
+    the largest that H.264 and HEVC have a level for; 2088960 lets 1080p through, also where an encoder pads it to
+    blocks of 16x16. A user may have another."""
     tracks_max: Annotated[int, Field(ge=1, le=32)] = 8
     """Video tracks, and audio tracks, of one publisher; further ones are dropped. OBS sends up to five and six."""
     window_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024)] = 256 * 1024 * 1024

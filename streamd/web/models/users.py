@@ -22,10 +22,11 @@ class UserLimits(ApiModel):
     """What a user may send; null is what the server's configuration allows everybody."""
 
     bitrate_kbps_max: Annotated[int, Field(ge=BITRATE_KBPS_RANGE[0], le=BITRATE_KBPS_RANGE[1])] | None = None
-    """Kilobits a second, audio and video. A stream past it ends and says why, also one that runs already."""
+    """Kilobits a second, audio and video, over five seconds. A stream past it ends and says why, also one that runs
+    already."""
     picture_pixels_max: Annotated[int, Field(ge=PICTURE_PIXELS_RANGE[0], le=PICTURE_PIXELS_RANGE[1])] | None = None
-    """Width times height of a picture. Encoders pad: 1080p is 2088960. A stream with larger pictures ends and says
-    why; one that runs already goes on until its encoder starts anew."""
+    """Width times height of a picture; 2088960 lets 1080p through, however it is padded. A stream with larger pictures
+    ends and says why; one that runs already goes on until its encoder starts anew."""
 
 
 class UserChange(ApiModel):
