@@ -273,9 +273,9 @@ class LimitsConfig(Section):
     amf_string_bytes_max: Annotated[int, Field(ge=1024)] = 65_535
     """Bytes of one text in a command or in metadata: all that a short string can have. XMP has 10 kB."""
     bitrate_kbps_max: Annotated[int, Field(ge=100)] = 100_000
-    """Kilobits a second that a publisher may send, audio and video, over five seconds; past it, its stream ends and says
-    why. Twice what the best platforms take. A user may have another: `streamd users limit`. Allow a third more than
-    encoders are set to: one that catches up after a bad moment sends more."""
+    """Kilobits a second that a publisher may send, audio and video, over five seconds; past it, its stream ends and
+    says why. Twice what the best platforms take. A user may have another: `streamd users limit`. Allow a third more
+    than encoders are set to: one that catches up after a bad moment sends more."""
     picture_pixels_max: Annotated[int, Field(ge=16_384, le=35_651_584)] = 35_651_584
     """Width times height of a publisher's pictures; with larger ones its stream ends and says why. The default is 8K,
     the largest that H.264 and HEVC have a level for; 2088960 lets 1080p through, also where an encoder pads it to
