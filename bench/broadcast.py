@@ -16,7 +16,7 @@ from streamd.rtmp.chunk import ChunkWriter
 from streamd.rtmp.message import Message, MessageType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streamd.amf import Value
     from streamd.flv.tag import FlvTag
@@ -54,8 +54,13 @@ class Broadcast:
         """The server has closed the connection."""
         return self._reading.done()
 
-    async def send(self, seconds: float) -> None:
-        """Send in real time, for so long or until the server closes."""
+    async def send(self, seconds: float, note_sent: Callable[[FlvTag], None] = lambda _: None) -> None:
+        """Send in real time, for so long or until the server closes.
+
+        Args:
+            seconds: How long.
+            note_sent: Called with each tag that was handed to the kernel.
+        """
         started_at = time.monotonic()
         offset_ms = 0
         with contextlib.suppress(OSError):
@@ -71,6 +76,7 @@ class Broadcast:
                     if time_ms > seconds * 1000 or self.is_over:
                         return
                     self._writer.write(self._chunks.write(Message(tag.tag_type, time_ms, 1, tag.payload), 4))
+                    note_sent(tag)
                 await self._writer.drain()
                 offset_ms += self._clip_ms
 

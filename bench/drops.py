@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.broadcast import Broadcast
-from bench.figures import metric, open_descriptors, report, resident_bytes
+from bench.figures import metric, report
+from bench.machine import open_descriptors, resident_bytes
 from bench.publishing import CLIP_S, make_clip
 from tests.support.server import run_server
 

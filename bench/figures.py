@@ -1,4 +1,4 @@
-"""What every measurement of a server under fire shares: its process read from outside, and results kept as lines."""
+"""Figures: what a server tells of itself, and what a bench reports."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from tests.support.server import LiveServer
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def open_descriptors(pid: int) -> int:
-    """File descriptors that a process has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def metric(server: LiveServer, name: str) -> float:
@@ -64,4 +54,4 @@ def report(script: str, name: str, values: list[float], unit: str, **circumstanc
     with (RESULTS / f"{script}.jsonl").open("a") as file:
         file.write(line + "\n")
     tail = f"  p99 {case['p99']:.3f}" if len(values) > 1 else ""
-    print(f"{name:32} {case['value']:>12.3f} {unit}{tail}", file=sys.stderr)
+    print(f"{name:46} {case['value']:>12.3f} {unit}{tail}", file=sys.stderr)

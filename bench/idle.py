@@ -8,27 +8,23 @@ after the part before), its quantiles interpolated.
 
 Left out: TLS, and connections of real networks. Server and clients share the machine, and opening is a flood.
 
-    python bench/idle.py [--rtmp 5000] [--http 10000] [--window 10]
+    python -m bench.idle [--rtmp 5000] [--http 10000] [--window 10]
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import os
-import platform
 import re
 import resource
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.figures import report
 from tests.hostile.attacker import LOGIN
 from tests.hostile.siege import CHANNEL, CLIP_S, Footprint
 from tests.support.flv_media import h264_aac
@@ -131,17 +127,16 @@ def measure(server: LiveServer, alone: Footprint, name: str, what: list[tuple[Ca
     after = Footprint.of(server)
     grown = held.resident_bytes - alone.resident_bytes
     report(
-        {
-            "name": f"idle.{name}",
-            "value": round(grown / len(sockets)) if sockets else 0,
-            "unit": "bytes a connection",
-            "n": len(sockets),
-            "part_delay_p50_ms": quantile_ms(delays, 0.5),
-            "part_delay_p99_ms": quantile_ms(delays, 0.99),
-            "parts": delays[float("inf")],
-            "opening_s": round(opening_s, 2),
-            "left_bytes": after.resident_bytes - alone.resident_bytes,
-        }
+        "idle",
+        name,
+        [grown / len(sockets) if sockets else 0.0],
+        "bytes a connection",
+        n=len(sockets),
+        part_delay_p50_ms=quantile_ms(delays, 0.5),
+        part_delay_p99_ms=quantile_ms(delays, 0.99),
+        parts=delays[float("inf")],
+        opening_s=round(opening_s, 2),
+        left_bytes=after.resident_bytes - alone.resident_bytes,
     )
 
 
@@ -170,19 +165,6 @@ def quantile_ms(delays: dict[float, float], quantile: float) -> float:
             return round(1000 * (lower + (min(upper, 10.0) - lower) * share), 2)
         below, lower = count, upper
     raise AssertionError("no part")
-
-
-def report(case: dict[str, object]) -> None:
-    """Print one JSON line, and a line for people."""
-    revision = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    print(json.dumps(case | {"commit": revision, "python": platform.python_version(), "cpu": os.cpu_count()}))
-    print(
-        f"{case['name']}, {case['n']}: {case['value']} bytes each, part delay p50 {case['part_delay_p50_ms']} ms, "
-        f"p99 {case['part_delay_p99_ms']} ms, opened in {case['opening_s']} s, left {case['left_bytes']} bytes",
-        file=sys.stderr,
-    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ Method: ``streamd serve`` as a process of its own on core 0; the load on core 1:
 ``memory``   Of the same runs: resident memory that came with the streams, for each, and what of it is media in the
              windows of the playlists, by their own count.
 ``latency``  Among the publishers is one that remembers when it gave the last frame of a part to the kernel, with
-             viewers that wait for each of its parts (``Probes`` in ``delivery.py``): to the first byte of the playlist
+             viewers that wait for each of its parts (``probes.py``): to the first byte of the playlist
              that lists the part.
 ``connect``  All publishers connect within one second. Somebody else asks for a small answer every 5 ms meanwhile: how
              long it takes is how long the loop was held. From the accepted publish to the tracks, by the admin API.
@@ -29,7 +29,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -39,19 +38,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.delivery import (
-    LOAD_CORE,
-    NAME,
-    SERVER_CORE,
-    START_TIMEOUT_S,
-    Probes,
-    Publisher,
-    children,
-    cpu_seconds,
-    is_listening,
-    pin,
-)
-from bench.figures import metric, report, resident_bytes
+from bench.figures import metric, report
+from bench.machine import LOAD_CORE, SERVER_CORE, cpu_seconds, pin, resident_bytes
+from bench.nginx import run_nginx
+from bench.probes import NAME, SETTLE_S, Probes, Publisher
 from bench.publishing import CLIP_S, write_clip
 from streamd.flv.tag import FlvReader
 from tests.support.server import run_server
@@ -64,8 +54,6 @@ if TYPE_CHECKING:
 WINDOWS = 3
 WINDOW_S = 6.0
 RAMP_S = 4.0
-# Beyond the second keyframe of the last publisher.
-SETTLE_S = 4.0
 LATENCY_S = 60.0
 PING_INTERVAL_S = 0.005
 CASES = {"cost": (2500, "1280x720"), "cost6": (6000, "1920x1080"), "latency": (2500, "1280x720")}
@@ -73,13 +61,11 @@ CASES["connect"] = CASES["latency"]
 DEFAULT_CASES = ("cost=50,100,200", "cost6=50", "latency=100,400", "connect=100")
 
 NGINX_CONFIG = """
-load_module {module};
-daemon off; worker_processes 1; pid {root}/nginx.pid; error_log {root}/error.log;
+load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
 events {{ worker_connections 2048; }}
 rtmp {{ server {{ listen 127.0.0.1:{port}; chunk_size 4096;
-  application live {{ live on; hls on; hls_path {root}/hls; hls_fragment 2s; hls_playlist_length 14s; }} }} }}
+  application live {{ live on; hls on; hls_path {directory}; hls_fragment 2s; hls_playlist_length 14s; }} }} }}
 """
-NGINX_RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 
 
 def main() -> None:
@@ -172,8 +158,8 @@ def measure_cost(case: str, load: Load, publishers: int) -> None:
 
 def cost_of_nginx(load: Load, publishers: int) -> list[float]:
     """CPU of nginx-rtmp for the same load."""
-    with run_nginx_rtmp() as (pid, port):
-        return under_load(load, pid, port, ["-k", "s{i}"], publishers, lambda: None)[0]
+    with run_nginx(NGINX_CONFIG, "hls") as (worker, port, _):
+        return under_load(load, worker, port, ["-k", "s{i}"], publishers, lambda: None)[0]
 
 
 def under_load(
@@ -226,37 +212,6 @@ def keys(load: Load, server: LiveServer, publishers: int) -> list[str]:
     path = load.clip.with_suffix(".keys")
     path.write_text("".join(f"{server.issue_key(f'bench{index}')}\n" for index in range(publishers)))
     return ["-K", str(path)]
-
-
-@contextlib.contextmanager
-def run_nginx_rtmp() -> Iterator[tuple[int, int]]:
-    """Run nginx-rtmp on the server's core; the process id of its worker, and its port."""
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None or not NGINX_RTMP_MODULE.exists():
-        raise SystemExit("nginx with its RTMP module is needed: Debian's nginx and libnginx-mod-rtmp")
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        root = Path(directory)
-        root.chmod(0o777)
-        (root / "hls").mkdir()
-        (root / "hls").chmod(0o777)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port: int = listener.getsockname()[1]
-        (root / "nginx.conf").write_text(NGINX_CONFIG.format(module=NGINX_RTMP_MODULE, root=root, port=port))
-        process = subprocess.Popen(
-            [program, "-c", str(root / "nginx.conf"), "-p", directory], stderr=subprocess.DEVNULL
-        )
-        try:
-            deadline = time.monotonic() + START_TIMEOUT_S
-            while not is_listening(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit("nginx did not start")
-                time.sleep(0.05)
-            worker = children(process.pid)[0]
-            pin(worker, SERVER_CORE)
-            yield worker, port
-        finally:
-            process.terminate()
-            process.wait(10)
 
 
 # -- latency ------------------------------------------------------------------------------------

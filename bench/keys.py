@@ -25,25 +25,21 @@ import argparse
 import asyncio
 import contextlib
 import itertools
-import json
-import os
-import platform
 import random
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
-import av
 import uvloop
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from bench.figures import report
+from bench.machine import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, resident_bytes, started_on
 from streamd.clock import SystemClock
 from streamd.errors import KeyRejectedError
 from streamd.keys.secret import hash_secret
@@ -55,11 +51,6 @@ from tests.support.flv_media import h264_aac
 from tests.support.postgresql import run_postgresql
 from tests.support.server import LiveServer, run_server
 from tests.support.socket_publisher import LOGIN
-
-_Process = TypeVar("_Process")
-
-SERVER_CORE, LOAD_CORE = 0, 1
-RESULTS = Path(__file__).parent / "results" / "keys.jsonl"
 
 STREAMS = 200
 VIEWERS = 1_000
@@ -82,72 +73,6 @@ ADDRESSES = 1_000
 ALONE_S = 20.0
 GUESSING_S = 30.0
 ANSWER_TIMEOUT_S = 20.0
-
-
-# -- results ------------------------------------------------------------------------------------
-
-
-def commit() -> str:
-    """What is measured."""
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def cpu() -> str:
-    """What it is measured on."""
-    match = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return match[1] if match else platform.processor()
-
-
-HOST = {"commit": commit(), "python": platform.python_version(), "av": av.__version__, "cpu": cpu()}
-
-
-def report(name: str, values: list[float], unit: str, value: float | None = None) -> None:
-    """Print one case; ``value`` is its median unless something else is asked for."""
-    ordered = sorted(values)
-
-    def percentile(share: float) -> float:
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-    line = {
-        "name": name,
-        "value": statistics.median(ordered) if value is None else value,
-        "unit": unit,
-        "n": len(ordered),
-        "p50": percentile(0.5),
-        "p95": percentile(0.95),
-        "p99": percentile(0.99),
-    }
-    rounded = {key: round(v, 4) if isinstance(v, float) else v for key, v in line.items()} | HOST
-    print(json.dumps(rounded), flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(rounded) + "\n")
-    print(
-        f"{name:46} {line['value']:>10.3f} {unit:8} n {len(ordered):<6}"
-        f" p50 {line['p50']:.3f}  p95 {line['p95']:.3f}  p99 {line['p99']:.3f}",
-        file=sys.stderr,
-    )
-
-
-@contextlib.contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Children started in the block are pinned to one core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-@contextlib.contextmanager
-def started_on(core: int, process: contextlib.AbstractContextManager[_Process]) -> Iterator[_Process]:
-    """What starts a process when it is entered, with that process pinned to one core."""
-    with contextlib.ExitStack() as stack:
-        with on_core(core):
-            started = stack.enter_context(process)
-        yield started
 
 
 # -- the load -----------------------------------------------------------------------------------
@@ -362,7 +287,7 @@ async def measure_revoke(server: LiveServer) -> None:
             ("publisher's socket closed", "last viewer answered", "call answered"), zip(*samples, strict=True),
             strict=True,
         ):  # fmt: skip
-            report(f"revoke, {title}: {what}", list(values), "ms")
+            report("keys", f"revoke, {title}: {what}", list(values), "ms")
 
     await asyncio.sleep(SETTLE_S)
     # All viewers on the stream that is revoked; it comes back with a new key, so that 200 stay live.
@@ -469,8 +394,8 @@ async def measure_calls(title: str, call: Callable[[], Awaitable[None]]) -> None
         await call()
         loop_times.append((time.thread_time() - cpu_began) * 1e3)
         latencies.append((time.perf_counter() - began) * 1e3)
-    report(f"{title}: loop time", loop_times, "ms", statistics.fmean(loop_times))
-    report(f"{title}: latency", latencies, "ms")
+    report("keys", f"{title}: loop time", loop_times, "ms", value=round(statistics.fmean(loop_times), 4))
+    report("keys", f"{title}: latency", latencies, "ms")
 
     async def many(count: int) -> None:
         for _ in range(count):
@@ -481,23 +406,10 @@ async def measure_calls(title: str, call: Callable[[], Awaitable[None]]) -> None
         began = time.perf_counter()
         await asyncio.gather(*(many(VERIFICATIONS // AT_ONCE) for _ in range(AT_ONCE)))
         rates.append(VERIFICATIONS // AT_ONCE * AT_ONCE / (time.perf_counter() - began))
-    report(f"{title}: rate, {AT_ONCE} at once", rates, "1/s")
+    report("keys", f"{title}: rate, {AT_ONCE} at once", rates, "1/s")
 
 
 # -- guess --------------------------------------------------------------------------------------
-
-
-def resident_kb(pid: int) -> float:
-    """Memory of a process."""
-    match = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert match is not None
-    return float(match[1])
-
-
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process and its threads have used."""
-    schedstats = (path.read_text().split()[0] for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
-    return sum(int(nanoseconds) for nanoseconds in schedstats) / 1e9
 
 
 def delays_ms(part_times: Iterable[float]) -> list[float]:
@@ -531,9 +443,9 @@ async def measure_guess(server: LiveServer) -> None:
     async def during(title: str, seconds: float, shown: Callable[[], tuple[str, str]] | None) -> None:
         """Watch the parts for a while, with publishes of ``shown`` key and address at the named rate."""
         viewer.part_times.clear()
-        refusals, memory = [], [resident_kb(pid)]
+        refusals, memory = [], [resident_bytes(pid)]
         tasks: set[asyncio.Task[float]] = set()
-        used, began = cpu_s(pid), time.perf_counter()
+        used, began = cpu_seconds(pid), time.perf_counter()
         count = int(seconds * GUESSES_PER_MINUTE / 60) if shown else int(seconds)
         for number in range(count):
             if shown:
@@ -543,19 +455,20 @@ async def measure_guess(server: LiveServer) -> None:
                 task.add_done_callback(lambda done: refusals.append(done.result()))
             await asyncio.sleep(max(began + (number + 1) * seconds / count - time.perf_counter(), 0))
             if number % (count // 10) == 0:
-                memory.append(resident_kb(pid))
+                memory.append(resident_bytes(pid))
         await asyncio.gather(*tasks)
         elapsed = time.perf_counter() - began
-        report(f"guess, {title}: delay of a part", delays_ms(viewer.part_times), "ms")
-        report(f"guess, {title}: server CPU", [100 * (cpu_s(pid) - used) / elapsed], "%")
+        report("keys", f"guess, {title}: delay of a part", delays_ms(viewer.part_times), "ms")
+        report("keys", f"guess, {title}: server CPU", [100 * (cpu_seconds(pid) - used) / elapsed], "%")
         report(
+            "keys",
             f"guess, {title}: memory grown",
-            [(m - memory[1]) / 1024 for m in memory[1:]],
+            [(m - memory[1]) / 2**20 for m in memory[1:]],
             "MiB",
-            (memory[-1] - memory[1]) / 1024,
+            value=round((memory[-1] - memory[1]) / 2**20, 4),
         )
         if refusals:
-            report(f"guess, {title}: connect to refusal", refusals, "ms")
+            report("keys", f"guess, {title}: connect to refusal", refusals, "ms")
 
     turn = itertools.cycle(addresses)
     await during("nobody", ALONE_S, None)

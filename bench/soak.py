@@ -34,8 +34,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from bench.broadcast import Broadcast
-from bench.delivery import NAME, Probes, Publisher, cpu_seconds
-from bench.figures import RESULTS, metric, open_descriptors, percentile, report, resident_bytes
+from bench.figures import RESULTS, metric, percentile, report
+from bench.machine import cpu_seconds, open_descriptors, resident_bytes
+from bench.probes import NAME, Probes, Publisher
 from bench.publishing import CLIP_S, make_clip
 from tests.support.server import run_server
 
