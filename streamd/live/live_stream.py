@@ -289,11 +289,12 @@ class LiveStream:
 
     def fail(self, error: Exception) -> None:
         """End the stream because its media line broke (``ChunkSink``)."""
-        if isinstance(error, MediaLimitError):
-            self._metrics.limit_hits_total.labels(error.limit).inc()
         if isinstance(error, MediaError):
             log.warning("stream.failed", extra={"stream": self.name, "reason": str(error)})
             reason = EndReason.MEDIA_ERROR
+            if isinstance(error, MediaLimitError):
+                self._metrics.limit_hits_total.labels(error.limit).inc()
+                reason = EndReason.OVER_LIMIT
         else:
             log.error("stream.failed", extra={"stream": self.name}, exc_info=error)
             reason = EndReason.INTERNAL_ERROR

@@ -18,6 +18,8 @@ class EndReason(enum.Enum):
     MEDIA_TIMEOUT = "media_timeout"
     PROTOCOL_ERROR = "protocol_error"
     MEDIA_ERROR = "media_error"
+    OVER_LIMIT = "over_limit"
+    """More bits a second, or larger pictures, than the publisher may send."""
     INTERNAL_ERROR = "internal_error"
     KICKED = "kicked"
     KEY_DIED = "key_died"

@@ -8,6 +8,7 @@ import pytest
 
 from streamd.errors import (
     DemuxError,
+    MediaLimitError,
     PublishError,
     PublishForbiddenError,
     PublishUndecidedError,
@@ -239,6 +240,13 @@ def have_a_stream_that_breaks(room: IngestRoom, peer: Peer) -> None:
     peer.protocol.connection_lost(None)
 
 
+def have_a_stream_that_is_too_much(room: IngestRoom, peer: Peer) -> None:
+    stream = room.registry.find("alice")
+    assert stream is not None
+    stream.fail(MediaLimitError("no picture may have 9 pixels", limit="picture_pixels_max"))
+    peer.protocol.connection_lost(None)
+
+
 class TestWhatTheHolderOfTheKeyIsTold:
     """What became of each attempt stands in the log that the broadcaster's page shows."""
 
@@ -250,6 +258,7 @@ class TestWhatTheHolderOfTheKeyIsTold:
             (send_nothing_for_long, "media_timeout"),
             (send_what_is_not_rtmp, "protocol_error"),
             (have_a_stream_that_breaks, "media_error"),
+            (have_a_stream_that_is_too_much, "over_limit"),
         ],
     )
     async def test_why_a_stream_ended(self, end: Callable[[IngestRoom, Peer], None], result: str) -> None:
@@ -259,7 +268,7 @@ class TestWhatTheHolderOfTheKeyIsTold:
         assert (attempt.result, attempt.address, attempt.ended_at) == ("live", "192.0.2.7", None)
         end(room, peer)
         assert (attempt.result, attempt.ended_at) == (result, room.clock.now())
-        assert ("no picture" in attempt.detail) is (result == "media_error")
+        assert ("no picture" in attempt.detail) is (result in ("media_error", "over_limit"))
 
     async def test_that_it_was_kicked_and_not_that_its_connection_was_lost(self) -> None:
         room = IngestRoom()

@@ -11,8 +11,8 @@ const RESULTS = {
   live: ["live", "Live now", ""],
   unknown: ["refused", "Refused: the key was not right", "It began like yours, but was not yours to its end. Copy the stream key again, whole, into Settings → Stream."],
   revoked: ["refused", "Refused: this key was revoked", `It never works again. ${ASK}`],
-  expired: ["refused", "Refused: this key has expired", `${ASK}`],
-  suspended: ["refused", "Refused: your channel is suspended", `${ASK}`],
+  expired: ["refused", "Refused: this key has expired", ASK],
+  suspended: ["refused", "Refused: your channel is suspended", ASK],
   rate_limited: ["refused", "Refused: too many wrong keys before it", "Somebody tried many keys from your network or with your key’s beginning. Try again in a minute."],
   died_while_verified: ["refused", "Refused: the key stopped to work in this moment", ASK],
   busy: ["refused", "Refused: you are live already", "Another encoder is live on your channel. Stop it first, or wait half a minute if it has just lost its connection."],
@@ -24,6 +24,7 @@ const RESULTS = {
   media_timeout: ["warning", "Ended: nothing arrived any more", "The connection was open, but no picture or sound came. See whether OBS is frozen, or its network is blocked."],
   protocol_error: ["error", "Ended: the encoder sent something that is not RTMP", "Update the encoder, or try another one; something between it and the server may damage what it sends."],
   media_error: ["error", "Ended: the picture or sound cannot be used", "In OBS: Settings → Output → Video Encoder: an H.264 encoder; Audio Encoder: AAC."],
+  over_limit: ["error", "Ended: more than you may send here", "In OBS: lower Settings → Output → Video Bitrate, or Settings → Video → Output (Scaled) Resolution, or ask whoever runs this server for more."],
   internal_error: ["error", "Ended: a fault of the server", `It has been logged there. ${ASK}`],
   kicked: ["warning", "Ended: closed by whoever runs this server", "Your key still works."],
   key_died: ["refused", "Ended: your key stopped to work", `It was revoked or has expired, or your channel was suspended. ${ASK}`],
@@ -41,7 +42,7 @@ function cells(attempt) {
   const lasted = attempt.ended_at ? `, after ${duration(attempt.at, attempt.ended_at)}` : "";
   const often = attempt.count > 1 ? ` – ${count(attempt.count, "time")}` : "";
   // What the media was wrong with; of the others, the headline says all.
-  const detail = attempt.detail && ["media_error", "protocol_error"].includes(attempt.result) ? element("p", { class: "extra" }, attempt.detail) : null;
+  const detail = attempt.detail && ["media_error", "over_limit", "protocol_error"].includes(attempt.result) ? element("p", { class: "extra" }, attempt.detail) : null;
   return [
     element(
       "p",
