@@ -158,7 +158,7 @@ async function untilLive(finished, hasWatched) {
     } else if (body.dataset.state === "playing") {
       show("connecting", "Connection lost", "Trying again…");
     } else if (unanswered >= 3) {
-      show("error", "The server does not answer", "Trying again by itself…");
+      show("error", "The server does not answer", "Check your network. This page goes on trying by itself.");
     }
     await sleep(wait.next());
   }

@@ -44,13 +44,18 @@ export class AuditView {
   }
 }
 
+/** What the server has written, "rate_limited", in words; what a person has written as it is. */
+function reason(text) {
+  return /^[a-z_]+$/.test(text) ? text.replaceAll("_", " ") : text;
+}
+
 function cells(row) {
   const on = [row.user ?? row.stream, row.key_id].filter(Boolean);
   return [
     cell("When", time(row.at)),
     cell("What", element("strong", {}, ACTIONS[row.action] ?? row.action), row.count > 1 ? element("span", { class: "extra" }, count(row.count, "time")) : null),
     cell("On", on[0] ?? "–", on[1] ? element("code", { class: "extra" }, on[1]) : null),
-    cell("Who", row.actor, row.address ? element("span", { class: "extra" }, row.address) : null),
-    cell("Why", row.reason.replaceAll("_", " ") || "–"),
+    cell("Who", row.actor, row.address ? element("span", { class: "extra address" }, row.address) : null),
+    cell("Why", reason(row.reason) || "–"),
   ];
 }

@@ -68,7 +68,7 @@ export class KeysView {
       cell("User", element("strong", {}, key.user)),
       cell("Key", element("code", {}, key.id), key.label ? element("span", { class: "extra" }, key.label) : null),
       cell("State", pill, why ? element("span", { class: "extra" }, why) : null),
-      cell("Last used", key.last_used_at ? time(key.last_used_at) : "never", key.last_used_address ? element("span", { class: "extra" }, key.last_used_address) : null),
+      cell("Last used", key.last_used_at ? time(key.last_used_at) : "never", key.last_used_address ? element("span", { class: "extra address" }, key.last_used_address) : null),
       cell("Expires", key.revoked_at ? "–" : key.expires_at ? time(key.expires_at) : "never"),
       element("td", { class: "acts" }, buttons),
     ];
