@@ -30,6 +30,7 @@ from streamd.packager.sample_timer import SampleTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Executor
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -89,6 +90,7 @@ class LiveStream:
         on_health: Called when the stream turns unhealthy, or healthy again.
         on_playable: Called when there is something to play.
         record: What another server left of it, which its playlists go on from.
+        probing: Where new tracks are probed; None for the loop's own threads.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class LiveStream:
         on_health: Callable[[LiveStream], None],
         on_playable: Callable[[LiveStream], None],
         record: StreamRecord | None = None,
+        probing: Executor | None = None,
     ) -> None:
         self.name = name
         self.admission = admission
@@ -130,6 +133,7 @@ class LiveStream:
         self.last_media_at = clock.monotonic()
         """Loop time of the last audio or video."""
         self._numbering = numbering
+        self._probing = probing
         self._options = options
         self._clock = clock
         self._metrics = metrics
@@ -522,6 +526,7 @@ class LiveStream:
             intake_limits=self._options.limits.intake,
             timing=timing,
             split_audio=presentation.split_audio if presentation is not None else None,
+            probing=self._probing,
         )
 
     def _finish_line(self) -> None:

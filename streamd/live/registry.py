@@ -21,6 +21,7 @@ from streamd.packager.numbering import Numbering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
+    from concurrent.futures import Executor
 
     from streamd.clock import Clock
     from streamd.events.event import EventSink, Value
@@ -37,6 +38,8 @@ SERVER_FULL = "The server is full. Try again later."
 # Numbers that are taken ahead of the clock for media that comes faster than real time, in seconds of ``Numbering.at``.
 # What comes between two looks at it, a second apart, has to fit: even 5,000 parts of a file that is sent at once do.
 NUMBERS_AHEAD_S = 600
+# A hundred streams take 4 ms to be looked at. What waits for the loop meanwhile are their frames and their viewers.
+SWEEP_STEP_S = 0.001
 
 
 class LiveRegistry:
@@ -53,6 +56,7 @@ class LiveRegistry:
             which its stream begins, so that a key that died meanwhile begins nothing.
         tell: Told what becomes of streams.
         has_room: Says whether one more stream may begin; asked once for each, and reckoned with from then on.
+        probing: Where new tracks are probed; None for the loop's own threads.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class LiveRegistry:
         is_admissible: Callable[[Admission], bool],
         tell: EventSink = unheard,
         has_room: Callable[[], bool] = lambda: True,
+        probing: Executor | None = None,
     ) -> None:
         self._options = options
         self._clock = clock
@@ -77,6 +82,7 @@ class LiveRegistry:
         self._is_admissible = is_admissible
         self._tell = tell
         self._has_room = has_room
+        self._probing = probing
         self._by_name: dict[str, LiveStream] = {}
         # Beyond the clock, where media comes in faster than time passes.
         self._numbers_used_until_s = 0
@@ -147,6 +153,7 @@ class LiveRegistry:
             on_health=self._tell_health,
             on_playable=self._note_started,
             record=record,
+            probing=self._probing,
         )
         replaced = self._by_name.get(name)
         self._by_name[name] = stream
@@ -263,10 +270,17 @@ class LiveRegistry:
         stream = self._by_name.get(name)
         return stream.summary() if stream is not None and stream.is_live else None
 
-    def sweep(self) -> None:
-        """Take readings, end and forget streams whose time is over; called about once a second."""
-        lost_before = self._clock.monotonic() - self._reconnect_window_s
+    async def sweep(self) -> None:
+        """Take readings, end and forget streams whose time is over; called about once a second.
+
+        The others go on meanwhile: it gives the loop back after each ``SWEEP_STEP_S``.
+        """
+        step_since = self._clock.monotonic()
+        lost_before = step_since - self._reconnect_window_s
         for name in tuple(self._by_name):
+            if self._clock.monotonic() - step_since >= SWEEP_STEP_S:
+                await asyncio.sleep(0)
+                step_since = self._clock.monotonic()
             stream = self.find(name)
             if stream is None or not stream.is_live:
                 continue

@@ -107,7 +107,7 @@ async def test_time_limits_are_what_they_were(step_s: int) -> None:
     room.clock.step_wall(step_s)
     for each in (peer, waiting):
         each.protocol.check_deadline(room.clock.monotonic())
-    room.registry.sweep()
+    await room.registry.sweep()
     assert [each.transport.is_eof_written for each in (peer, waiting)] == [False, False]
     assert stream.is_live
     room.clock.advance(options.handshake_timeout_s + 1)

@@ -61,7 +61,7 @@ class TestTheStreamsLine:
         with caplog.at_level(logging.INFO):
             peer = await broadcast(room)
             room.clock.advance(10)
-            room.registry.sweep()
+            await room.registry.sweep()
             peer.protocol.connection_lost(ConnectionResetError())
             room.clock.advance(5)
             again = await broadcast(room)

@@ -212,10 +212,10 @@ async def test_a_bug_in_what_is_done_once_a_second(
     Bug(StreamMeter, "read").put_into(monkeypatch, lambda this: id(this) in hit)
     for turn in (1, 2):
         two.room.clock.advance(1)
-        two.room.registry.sweep()
+        await two.room.registry.sweep()
         send(sound_peer, turn)
     two.room.clock.advance(1)
-    two.room.registry.sweep()
+    await two.room.registry.sweep()
     assert peer.transport.is_closed
     assert sound.is_live
     assert sound.summary().bitrate_bps > 0

@@ -236,12 +236,12 @@ class TestMedia:
         stream.admission.limits = PublishLimits(bitrate_kbps_max=user_max)
         frames = message(9, bytes(10_000), chunk_size=128)
         for _ in range(READINGS_MAX - 1):
-            room.registry.sweep()
+            await room.registry.sweep()
             peer.send(frames)
             room.clock.advance(1)
         # A second alone proves nothing: encoders catch up.
         assert not is_ended(peer)
-        room.registry.sweep()
+        await room.registry.sweep()
         assert is_ended(peer)
         assert room.limit_hits() == {"bitrate_kbps_max": 1}
 
@@ -269,7 +269,7 @@ class TestMedia:
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
-        room.registry.sweep()
+        await room.registry.sweep()
         assert room.limit_hits().keys() == {"window_bytes_max"}
 
 

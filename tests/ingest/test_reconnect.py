@@ -81,7 +81,7 @@ class TestComingBack:
         woken: list[object] = []
         stream.waiters.subscribe(Awaited("main", PartNumber(rendition.next_part_number)), woken.append)
         room.clock.advance(2)
-        room.registry.sweep()
+        await room.registry.sweep()
         assert woken == []
         again = await publish(room)
         send_media(again)
@@ -93,7 +93,7 @@ class TestComingBack:
         for count in range(1, 4):
             peer.protocol.connection_lost(None)
             room.clock.advance(WINDOW_S - 1)
-            room.registry.sweep()
+            await room.registry.sweep()
             peer = await publish(room)
             send_media(peer)
             await eventually(lambda count=count: playlist(stream).count(b"#EXT-X-DISCONTINUITY\n") == count)  # type: ignore[misc]
@@ -136,10 +136,10 @@ class TestNotComingBack:
         peer, stream = await live(room)
         peer.protocol.connection_lost(None)
         room.clock.advance(WINDOW_S - 1)
-        room.registry.sweep()
+        await room.registry.sweep()
         assert b"#EXT-X-ENDLIST" not in playlist(stream)
         room.clock.advance(1)
-        room.registry.sweep()
+        await room.registry.sweep()
         assert b"#EXT-X-ENDLIST" in playlist(stream)
         assert room.registry.summary("alice") is None
 
@@ -214,7 +214,7 @@ class TestForgetting:
             peer.send(rtmp_wire.command("deleteStream", 4, None, 1.0))
             if how == "by time":
                 room.clock.advance(60)
-                room.registry.sweep()
+                await room.registry.sweep()
                 assert room.registry.find("alice") is None
             else:
                 await publish(room)

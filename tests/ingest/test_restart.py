@@ -112,7 +112,7 @@ class TestPlace:
         await live(room)
         room = next_server(room)
         room.clock.advance(WINDOW_S)
-        room.registry.sweep()
+        await room.registry.sweep()
         answer = ask(room, "main.m3u8")
         assert isinstance(answer, Answer)
         assert answer.status == 404
@@ -163,7 +163,7 @@ class TestRecord:
         # Neither by a stream of the same name after this one is forgotten, nor after a restart.
         room.registry.end(stream, EndReason.KICKED)
         room.clock.advance(30)
-        room.registry.sweep()
+        await room.registry.sweep()
         for following in (room, next_server(room, away_s=1)):
             _, again = await live(following)
             assert playlist(again)

@@ -55,7 +55,7 @@ class TestLife:
         peer, _ = await live(room)
         peer.protocol.connection_lost(None)
         room.clock.advance(31)
-        room.registry.sweep()
+        await room.registry.sweep()
         assert types(room)[1:] == [EventType.STREAM_RECONNECTING, EventType.STREAM_ENDED]
         assert room.events[-1].data["reason"] == "connection_lost"
 

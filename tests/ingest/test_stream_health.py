@@ -59,7 +59,7 @@ class Broadcast:
             if self._sent_ms > TRACK_WAIT_MS:
                 await eventually(lambda: self.stream.tracks)
             self.room.clock.advance(1)
-            self.room.registry.sweep()
+            await self.room.registry.sweep()
 
     def mute(self) -> None:
         """Send no sound any more."""
@@ -218,7 +218,7 @@ class TestComingBack:
         assert well.codes == {HealthCode.PUBLISHER_AWAY}
         assert well.stream.health.findings[0].since == well.room.clock.now()
         well.room.clock.advance(5)
-        well.room.registry.sweep()
+        await well.room.registry.sweep()
         await well.begin()
         await well.pass_seconds(20)
         assert well.codes == SMALL

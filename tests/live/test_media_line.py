@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.clock import ManualClock
+from streamd.live import media_line
 from streamd.live.media_line import LEAP_INTERVAL_MS, MediaLine
 from streamd.live.meter import StreamMeter
+from streamd.media.probe import Probe
 from streamd.media.timeline import START_MS, Repair
 from streamd.metrics import Metrics
 from streamd.packager.segmenter import SegmenterOptions
@@ -20,8 +24,10 @@ from tests.support.ingest import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from concurrent.futures import Executor
     from datetime import datetime
 
+    from streamd.flv.intake import Open
     from streamd.flv.tag import FlvTag
     from streamd.media.packet import Sample
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
@@ -44,10 +50,16 @@ class Room:
     epochs: list[datetime] = field(default_factory=list)
     leaps: int = 0
     error: Exception | None = None
+    probing: Executor | None = None
 
     def __post_init__(self) -> None:
         self.line = MediaLine(
-            self, options=SegmenterOptions(), clock=self.clock, metrics=self.metrics, meter=StreamMeter()
+            self,
+            options=SegmenterOptions(),
+            clock=self.clock,
+            metrics=self.metrics,
+            meter=StreamMeter(),
+            probing=self.probing,
         )
 
     def start_tracks(self, variants: Sequence[Variant], direct: Variant, epoch: datetime) -> None:
@@ -101,6 +113,22 @@ def assert_is_continuous(chunks: Sequence[CmafChunk]) -> None:
         else:
             assert chunk.start_ticks == end_ticks
         end_ticks = chunk.start_ticks + chunk.duration_ticks
+
+
+async def test_tracks_are_probed_in_the_thread_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    probed_in: list[str] = []
+
+    class NotingProbe(Probe):
+        def __init__(self, opening: Open) -> None:
+            probed_in.append(threading.current_thread().name)
+            super().__init__(opening)
+
+    monkeypatch.setattr(media_line, "Probe", NotingProbe)
+    with ThreadPoolExecutor(1, "given") as probing:
+        room = Room(probing=probing)
+        await room.receive(h264_aac(seconds=1))
+    assert room.error is None
+    assert probed_in == ["given_0"]
 
 
 class TestLeap:
