@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.support.chromium import viewer
-from tests.support.publisher import publish
+from tests.support.live_viewer import live_viewer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,42 +50,38 @@ def other_site(html: str) -> Iterator[str]:
 async def test_the_code_of_the_watch_page_plays_in_a_page_of_another_site(
     live_server: LiveServer, browser: Browser
 ) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            page = watching.page
-            await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-            await watching.open(f"{live_server.http_url}/watch/demo")
-            await page.click("summary")
-            await page.click("[data-copies=share-embed]")
-            await expect(page.locator("#copied")).to_have_text("Copied.")
-            code = await page.evaluate("navigator.clipboard.readText()")
+    async with live_viewer(live_server, browser) as watching:
+        page = watching.page
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await watching.open(f"{live_server.http_url}/watch/demo")
+        await page.click("summary")
+        await page.click("[data-copies=share-embed]")
+        await expect(page.locator("#copied")).to_have_text("Copied.")
+        code = await page.evaluate("navigator.clipboard.readText()")
 
-            watching.requests.clear()
-            with other_site(code) as url:
-                await watching.open(url)
-                frame = page.frame_locator("iframe")
-                await expect(frame.locator("body")).to_have_attribute("data-state", "ready")
-                await expect(frame.locator("video")).to_have_attribute("poster", "/live/demo/poster.jpg")
-                assert not [each for each in watching.requests if "vendor" in each or each.endswith((".m3u8", ".mp4"))]
-                await frame.locator("#start").click()
-                await expect(frame.locator("body")).to_have_attribute("data-state", "playing")
-                await expect(frame.locator("#player")).to_have_attribute("data-muted", "false")
-                assert await frame.get_by_role("link", name="demo").get_attribute("target") == "_blank"
-            assert watching.errors == []
+        watching.requests.clear()
+        with other_site(code) as url:
+            await watching.open(url)
+            frame = page.frame_locator("iframe")
+            await expect(frame.locator("body")).to_have_attribute("data-state", "ready")
+            await expect(frame.locator("video")).to_have_attribute("poster", "/live/demo/poster.jpg")
+            assert not [each for each in watching.requests if "vendor" in each or each.endswith((".m3u8", ".mp4"))]
+            await frame.locator("#start").click()
+            await expect(frame.locator("body")).to_have_attribute("data-state", "playing")
+            await expect(frame.locator("#player")).to_have_attribute("data-muted", "false")
+            assert await frame.get_by_role("link", name="demo").get_attribute("target") == "_blank"
+        assert watching.errors == []
 
 
 async def test_it_begins_by_itself_and_silently_where_the_page_wants_that(
     live_server: LiveServer, browser: Browser
 ) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/embed/demo?autoplay=1")
-            await watching.wait_for_state("playing")
-            await watching.wait_until_moving(1)
-            assert await watching.page.evaluate("document.querySelector('video').muted")
-            assert watching.errors == []
+    async with live_viewer(live_server, browser) as watching:
+        await watching.open(f"{live_server.http_url}/embed/demo?autoplay=1")
+        await watching.wait_for_state("playing")
+        await watching.wait_until_moving(1)
+        assert await watching.page.evaluate("document.querySelector('video').muted")
+        assert watching.errors == []
 
 
 async def test_other_pages_are_shown_in_no_frame(live_server: LiveServer, browser: Browser) -> None:
@@ -97,17 +93,15 @@ async def test_other_pages_are_shown_in_no_frame(live_server: LiveServer, browse
 
 
 async def test_typing_into_a_field_is_no_command_to_the_player(live_server: LiveServer, browser: Browser) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/demo")
-            await watching.wait_for_state("playing")
-            await watching.page.click("summary")
-            await watching.page.focus("#share-link")
-            await watching.page.keyboard.press("m")
-            await watching.page.keyboard.press("k")
-            await watching.page.focus("summary")
-            await watching.page.keyboard.press(" ")
-            await expect(watching.page.locator("details")).not_to_have_attribute("open", "")
-            state = await watching.page.evaluate("(v => [v.muted, v.paused])(document.querySelector('video'))")
-            assert state == [True, False]
+    async with live_viewer(live_server, browser) as watching:
+        await watching.open(f"{live_server.http_url}/watch/demo")
+        await watching.wait_for_state("playing")
+        await watching.page.click("summary")
+        await watching.page.focus("#share-link")
+        await watching.page.keyboard.press("m")
+        await watching.page.keyboard.press("k")
+        await watching.page.focus("summary")
+        await watching.page.keyboard.press(" ")
+        await expect(watching.page.locator("details")).not_to_have_attribute("open", "")
+        state = await watching.page.evaluate("(v => [v.muted, v.paused])(document.querySelector('video'))")
+        assert state == [True, False]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, viewer
+from tests.support.live_viewer import live_viewer
 from tests.support.publisher import publish
 
 if TYPE_CHECKING:
@@ -52,18 +53,14 @@ async def assert_mode_plays(watching: Viewer, mode: str, engine: str) -> None:
 
 
 async def test_the_lowest_latency_is_under_a_second(live_server: LiveServer, browser: Browser) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await assert_mode_plays(watching, "lowest", "mp4")
-            await watching.watch_until(
-                lambda got: got.is_smooth and got.buffered_s * 1000 < PUSH_LATENCY_MS_MAX, WATCH_S
-            )
-            assert watching.errors == []
-            pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
-            assert len(pushed) == 1
-            assert not [request for request in watching.requests if request.endswith(".m3u8")]
+    async with live_viewer(live_server, browser) as watching:
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await assert_mode_plays(watching, "lowest", "mp4")
+        await watching.watch_until(lambda got: got.is_smooth and got.buffered_s * 1000 < PUSH_LATENCY_MS_MAX, WATCH_S)
+        assert watching.errors == []
+        pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
+        assert len(pushed) == 1
+        assert not [request for request in watching.requests if request.endswith(".m3u8")]
 
 
 async def test_each_mode_can_be_chosen_while_another_plays_and_is_kept(
@@ -100,20 +97,18 @@ async def test_each_mode_can_be_chosen_while_another_plays_and_is_kept(
 async def test_going_back_and_to_live_again_works_on_the_pushed_stream(
     live_server: LiveServer, browser: Browser
 ) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await watching.wait_until_moving(6)
-            await watching.page.keyboard.press("ArrowLeft")
-            await watching.page.wait_for_selector("#player[data-at-live=false]", state="attached")
-            await watching.wait_until_moving(4)
-            assert int(await watching.data("latency-ms") or 0) > 4_000
-            await watching.page.keyboard.press("l")
-            await watching.page.wait_for_function(
-                "max => Number(document.body.dataset.latencyMs) < max", arg=PUSH_LATENCY_MS_MAX
-            )
-            assert await watching.data("engine") == "mp4"
+    async with live_viewer(live_server, browser) as watching:
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await watching.wait_until_moving(6)
+        await watching.page.keyboard.press("ArrowLeft")
+        await watching.page.wait_for_selector("#player[data-at-live=false]", state="attached")
+        await watching.wait_until_moving(4)
+        assert int(await watching.data("latency-ms") or 0) > 4_000
+        await watching.page.keyboard.press("l")
+        await watching.page.wait_for_function(
+            "max => Number(document.body.dataset.latencyMs) < max", arg=PUSH_LATENCY_MS_MAX
+        )
+        assert await watching.data("engine") == "mp4"
 
 
 @pytest.mark.parametrize("answer", ["aborted", "not found", "nothing", "no media"])
@@ -130,18 +125,16 @@ async def test_where_the_pushed_stream_does_not_come_low_latency_plays(
         else:
             await route.fulfill(status=200, content_type="video/mp4", body=b"<p>Log in to the hotel's network</p>" * 99)
 
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await watching.page.route("**/live/demo.mp4", refuse)
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await assert_mode_plays(watching, "low", "hls")
-            assert "Lowest latency does not play well here" in await watching.page.inner_text("#toast")
-            # To choose it again is to try it again.
-            await watching.page.unroute("**/live/demo.mp4")
-            await choose(watching, "lowest")
-            await assert_mode_plays(watching, "lowest", "mp4")
-            assert watching.errors == []
+    async with live_viewer(live_server, browser) as watching:
+        await watching.page.route("**/live/demo.mp4", refuse)
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await assert_mode_plays(watching, "low", "hls")
+        assert "Lowest latency does not play well here" in await watching.page.inner_text("#toast")
+        # To choose it again is to try it again.
+        await watching.page.unroute("**/live/demo.mp4")
+        await choose(watching, "lowest")
+        await assert_mode_plays(watching, "lowest", "mp4")
+        assert watching.errors == []
 
 
 async def test_a_connection_that_ends_is_made_again_and_one_that_always_does_is_given_up(
@@ -161,15 +154,13 @@ async def test_a_connection_that_ends_is_made_again_and_one_that_always_does_is_
       return got;
     };
     """
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await watching.page.add_init_script(cut)
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await assert_mode_plays(watching, "low", "hls")
-            pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
-            assert len(pushed) == 3
-            assert watching.errors == []
+    async with live_viewer(live_server, browser) as watching:
+        await watching.page.add_init_script(cut)
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await assert_mode_plays(watching, "low", "hls")
+        pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
+        assert len(pushed) == 3
+        assert watching.errors == []
 
 
 async def test_a_pushed_stream_that_keeps_stalling_is_given_up(live_server: LiveServer, browser: Browser) -> None:
@@ -185,13 +176,11 @@ async def test_a_pushed_stream_that_keeps_stalling_is_given_up(live_server: Live
       return pull.call(this);
     };
     """
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await watching.page.add_init_script(delay)
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await watching.page.wait_for_selector("body[data-mode=low]", state="attached")
-            assert int(await watching.data("stalls") or 0) >= 3
+    async with live_viewer(live_server, browser) as watching:
+        await watching.page.add_init_script(delay)
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await watching.page.wait_for_selector("body[data-mode=low]", state="attached")
+        assert int(await watching.data("stalls") or 0) >= 3
 
 
 async def test_the_end_is_said_in_the_lowest_mode_and_the_next_broadcast_starts(
@@ -222,15 +211,13 @@ async def test_a_server_that_does_not_know_the_tracks_yet_is_asked_again(
         stream = await answer.json() | (unknown.pop() if unknown else {})
         await route.fulfill(response=answer, json=stream)
 
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await watching.page.route("**/api/v1/streams/demo", forget)
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await assert_mode_plays(watching, "lowest", "mp4")
-            assert unknown == []
-            assert not [request for request in watching.requests if request.endswith(".m3u8")]
-            assert watching.errors == []
+    async with live_viewer(live_server, browser) as watching:
+        await watching.page.route("**/api/v1/streams/demo", forget)
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await assert_mode_plays(watching, "lowest", "mp4")
+        assert unknown == []
+        assert not [request for request in watching.requests if request.endswith(".m3u8")]
+        assert watching.errors == []
 
 
 async def test_the_lowest_mode_needs_no_whole_segment(live_server: LiveServer, browser: Browser) -> None:
@@ -238,13 +225,11 @@ async def test_the_lowest_mode_needs_no_whole_segment(live_server: LiveServer, b
         answer = await route.fetch()
         await route.fulfill(response=answer, json=await answer.json() | {"variants": []})
 
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await watching.page.route("**/api/v1/streams/demo", forget)
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await assert_mode_plays(watching, "lowest", "mp4")
-            assert not [request for request in watching.requests if request.endswith(".m3u8")]
+    async with live_viewer(live_server, browser) as watching:
+        await watching.page.route("**/api/v1/streams/demo", forget)
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await assert_mode_plays(watching, "lowest", "mp4")
+        assert not [request for request in watching.requests if request.endswith(".m3u8")]
 
 
 async def test_a_broadcaster_who_comes_back_is_waited_for_in_the_lowest_mode(
@@ -270,100 +255,90 @@ async def test_a_broadcaster_who_comes_back_is_waited_for_in_the_lowest_mode(
 
 
 async def test_a_takedown_is_said_in_the_lowest_mode(live_server: LiveServer, browser: Browser) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await watching.wait_until_moving(1)
-            live_server.admin("PATCH", "/api/v1/users/demo", {"state": "suspended"})
-            await watching.wait_for_state("gone")
+    async with live_viewer(live_server, browser) as watching:
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await watching.wait_until_moving(1)
+        live_server.admin("PATCH", "/api/v1/users/demo", {"state": "suspended"})
+        await watching.wait_for_state("gone")
 
 
 @pytest.mark.parametrize("tracks", [{"has_audio": False}, {"has_video": False}], ids=["video", "audio"])
 async def test_one_track_alone_plays_in_the_lowest_mode(
     live_server: LiveServer, browser: Browser, tracks: dict[str, bool]
 ) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo"), **tracks):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
-            await assert_mode_plays(watching, "lowest", "mp4")
-            await watching.watch_until(lambda got: got.buffered_s * 1000 < PUSH_LATENCY_MS_MAX, 3)
-            assert watching.errors == []
+    async with live_viewer(live_server, browser, order=tracks) as watching:
+        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await assert_mode_plays(watching, "lowest", "mp4")
+        await watching.watch_until(lambda got: got.buffered_s * 1000 < PUSH_LATENCY_MS_MAX, 3)
+        assert watching.errors == []
 
 
 class TestMenu:
     async def test_keyboard_and_screen_reader_can_use_it(self, live_server: LiveServer, browser: Browser) -> None:
-        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-            live_server.wait_until_playable("demo")
-            async with viewer(browser) as watching:
-                await watching.open(f"{live_server.http_url}/watch/demo")
-                await watching.wait_for_state("playing")
-                page = watching.page
-                button = page.get_by_role("button", name="Latency: Low latency")
-                assert await button.get_attribute("aria-haspopup") == "menu"
-                await button.focus()
-                await page.keyboard.press("ArrowDown")
-                assert await button.get_attribute("aria-expanded") == "true"
-                items = page.get_by_role("menu", name="Latency").get_by_role("menuitemradio")
-                assert [(await item.inner_text()).split("\n")[0] for item in await items.all()] == [
-                    "Lowest latency",
-                    "Low latency",
-                    "Stable",
-                ]
-                focused = "document.activeElement.dataset.mode"
-                assert await page.evaluate(focused) == "low"
-                volume = await page.evaluate("document.querySelector('video').volume")
-                for key, mode in [
-                    ("ArrowDown", "stable"),
-                    ("ArrowDown", "lowest"),
-                    ("End", "stable"),
-                    ("Home", "lowest"),
-                ]:
-                    await page.keyboard.press(key)
-                    assert await page.evaluate(focused) == mode
-                assert await page.evaluate("document.querySelector('video').volume") == volume
-                await page.keyboard.press("Escape")
-                assert await page.evaluate("document.activeElement.id") == "mode"
-                assert await button.get_attribute("aria-expanded") == "false"
-                assert await watching.data("mode") == "low"
-                await page.keyboard.press("Enter")
-                await page.keyboard.press("Home")
-                await page.keyboard.press("Enter")
-                await assert_mode_plays(watching, "lowest", "mp4")
-                assert await page.get_by_role("button", name="Latency: Lowest latency").count() == 1
-                assert watching.errors == []
+        async with live_viewer(live_server, browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_for_state("playing")
+            page = watching.page
+            button = page.get_by_role("button", name="Latency: Low latency")
+            assert await button.get_attribute("aria-haspopup") == "menu"
+            await button.focus()
+            await page.keyboard.press("ArrowDown")
+            assert await button.get_attribute("aria-expanded") == "true"
+            items = page.get_by_role("menu", name="Latency").get_by_role("menuitemradio")
+            assert [(await item.inner_text()).split("\n")[0] for item in await items.all()] == [
+                "Lowest latency",
+                "Low latency",
+                "Stable",
+            ]
+            focused = "document.activeElement.dataset.mode"
+            assert await page.evaluate(focused) == "low"
+            volume = await page.evaluate("document.querySelector('video').volume")
+            for key, mode in [
+                ("ArrowDown", "stable"),
+                ("ArrowDown", "lowest"),
+                ("End", "stable"),
+                ("Home", "lowest"),
+            ]:
+                await page.keyboard.press(key)
+                assert await page.evaluate(focused) == mode
+            assert await page.evaluate("document.querySelector('video').volume") == volume
+            await page.keyboard.press("Escape")
+            assert await page.evaluate("document.activeElement.id") == "mode"
+            assert await button.get_attribute("aria-expanded") == "false"
+            assert await watching.data("mode") == "low"
+            await page.keyboard.press("Enter")
+            await page.keyboard.press("Home")
+            await page.keyboard.press("Enter")
+            await assert_mode_plays(watching, "lowest", "mp4")
+            assert await page.get_by_role("button", name="Latency: Lowest latency").count() == 1
+            assert watching.errors == []
 
     @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     async def test_it_lies_within_the_player_and_says_the_delay(
         self, live_server: LiveServer, browser: Browser, tmp_path: Path, size: tuple[int, int], scheme: Scheme
     ) -> None:
-        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-            live_server.wait_until_playable("demo")
-            async with viewer(browser, size, scheme) as watching:
-                await watching.open(f"{live_server.http_url}/watch/demo")
-                await watching.wait_for_state("playing")
-                await watching.page.hover("#player")
-                await watching.page.click("#mode")
-                await watching.page.wait_for_function(
-                    "() => /^\\d+\\.\\d s behind live$/.test(document.getElementById('mode-now').textContent)"
-                )
-                menu = await watching.page.locator("#mode-menu").bounding_box()
-                player = await watching.page.locator("#player").bounding_box()
-                assert menu is not None
-                assert player is not None
-                assert menu["x"] >= player["x"]
-                assert menu["y"] >= player["y"]
-                assert await watching.page.evaluate(
-                    "(e => e.scrollHeight <= e.clientHeight)(document.getElementById('mode-menu'))"
-                )
-                await watching.screenshot(tmp_path / f"menu-{size[0]}-{scheme}.png")
+        async with live_viewer(live_server, browser, size, scheme) as watching:
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_for_state("playing")
+            await watching.page.hover("#player")
+            await watching.page.click("#mode")
+            await watching.page.wait_for_function(
+                "() => /^\\d+\\.\\d s behind live$/.test(document.getElementById('mode-now').textContent)"
+            )
+            menu = await watching.page.locator("#mode-menu").bounding_box()
+            player = await watching.page.locator("#player").bounding_box()
+            assert menu is not None
+            assert player is not None
+            assert menu["x"] >= player["x"]
+            assert menu["y"] >= player["y"]
+            assert await watching.page.evaluate(
+                "(e => e.scrollHeight <= e.clientHeight)(document.getElementById('mode-menu'))"
+            )
+            await watching.screenshot(tmp_path / f"menu-{size[0]}-{scheme}.png")
 
     async def test_without_a_choice_there_is_none(self, live_server: LiveServer, browser: Browser) -> None:
-        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-            live_server.wait_until_playable("demo")
-            async with viewer(browser) as watching:
-                await open_in_mode(watching, f"{live_server.http_url}/watch/demo?player=native", "lowest")
-                assert await watching.data("engine") == "native"
-                assert await watching.page.is_hidden("#mode")
+        async with live_viewer(live_server, browser) as watching:
+            await open_in_mode(watching, f"{live_server.http_url}/watch/demo?player=native", "lowest")
+            assert await watching.data("engine") == "native"
+            assert await watching.page.is_hidden("#mode")

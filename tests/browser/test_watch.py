@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.chromium import DESKTOP, PHONE, Viewer, viewer
+from tests.support.live_viewer import live_viewer
 from tests.support.publisher import publish
 
 if TYPE_CHECKING:
@@ -31,42 +32,36 @@ class TestLowLatency:
     async def test_plays_at_once_without_a_stall_and_close_to_live(
         self, live_server: LiveServer, browser: Browser
     ) -> None:
-        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-            live_server.wait_until_playable("demo")
-            async with viewer(browser) as watching:
-                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
-                # Catching up with live is allowed to be a tenth faster.
-                await watching.watch_until(
-                    lambda got: (
-                        got.is_smooth
-                        and WATCH_S - 0.5 < got.played_s < WATCH_S * 1.1
-                        and got.latency_ms < LATENCY_MS_MAX
-                    ),
-                    WATCH_S,
-                )
-                assert await watching.data("engine") == "hls", "hls.js is missing: the package was built without npm"
-                assert await watching.data("low-latency") == "true"
-                assert watching.errors == []
-                assert any("_HLS_msn=" in request for request in watching.requests)
-                assert any(re.search(r"/part\d+\.m4s$", request) for request in watching.requests)
+        async with live_viewer(live_server, browser) as watching:
+            await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+            # Catching up with live is allowed to be a tenth faster.
+            await watching.watch_until(
+                lambda got: (
+                    got.is_smooth and WATCH_S - 0.5 < got.played_s < WATCH_S * 1.1 and got.latency_ms < LATENCY_MS_MAX
+                ),
+                WATCH_S,
+            )
+            assert await watching.data("engine") == "hls", "hls.js is missing: the package was built without npm"
+            assert await watching.data("low-latency") == "true"
+            assert watching.errors == []
+            assert any("_HLS_msn=" in request for request in watching.requests)
+            assert any(re.search(r"/part\d+\.m4s$", request) for request in watching.requests)
 
 
 class TestNative:
     """Chromium's own HLS: a second player that has nothing of hls.js."""
 
     async def test_plays_without_a_stall(self, live_server: LiveServer, browser: Browser) -> None:
-        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-            live_server.wait_until_playable("demo")
-            async with viewer(browser) as watching:
-                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo?player=native")
-                # It starts while the playlist is short and may wait for the second segment.
-                await watching.wait_until_moving(6)
-                # Chromium's own player slows down a little where its buffer is short.
-                await watching.watch_until(
-                    lambda got: got.stalls == 0 and got.audio_bytes > 0 and got.played_s > WATCH_S * 0.9, WATCH_S
-                )
-                assert await watching.data("engine") == "native"
-                assert watching.errors == []
+        async with live_viewer(live_server, browser) as watching:
+            await wait_until_playing(watching, f"{live_server.http_url}/watch/demo?player=native")
+            # It starts while the playlist is short and may wait for the second segment.
+            await watching.wait_until_moving(6)
+            # Chromium's own player slows down a little where its buffer is short.
+            await watching.watch_until(
+                lambda got: got.stalls == 0 and got.audio_bytes > 0 and got.played_s > WATCH_S * 0.9, WATCH_S
+            )
+            assert await watching.data("engine") == "native"
+            assert watching.errors == []
 
 
 class TestComingAndGoing:
@@ -110,50 +105,46 @@ class TestComingAndGoing:
 
 class TestControls:
     async def test_keys_do_what_people_expect(self, live_server: LiveServer, browser: Browser) -> None:
-        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-            live_server.wait_until_playable("demo")
-            async with viewer(browser) as watching:
-                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
-                page = watching.page
+        async with live_viewer(live_server, browser) as watching:
+            await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+            page = watching.page
 
-                async def holds(condition: str) -> None:
-                    await page.wait_for_function(f"(video) => {condition}", arg=await page.query_selector("video"))
+            async def holds(condition: str) -> None:
+                await page.wait_for_function(f"(video) => {condition}", arg=await page.query_selector("video"))
 
-                await holds("video.muted")
-                assert await page.is_visible("#unmute")
-                await page.keyboard.press("m")
-                await holds("!video.muted")
-                await page.wait_for_selector("#unmute", state="hidden")
-                await page.keyboard.press("ArrowDown")
-                await holds("Math.abs(video.volume - 0.95) < 0.001")
-                await page.keyboard.press("k")
-                await holds("video.paused")
-                await page.keyboard.press(" ")
-                await holds("!video.paused")
-                await page.keyboard.press("f")
-                await holds("document.fullscreenElement !== null")
-                await page.keyboard.press("f")
-                await holds("document.fullscreenElement === null")
-                assert watching.errors == []
+            await holds("video.muted")
+            assert await page.is_visible("#unmute")
+            await page.keyboard.press("m")
+            await holds("!video.muted")
+            await page.wait_for_selector("#unmute", state="hidden")
+            await page.keyboard.press("ArrowDown")
+            await holds("Math.abs(video.volume - 0.95) < 0.001")
+            await page.keyboard.press("k")
+            await holds("video.paused")
+            await page.keyboard.press(" ")
+            await holds("!video.paused")
+            await page.keyboard.press("f")
+            await holds("document.fullscreenElement !== null")
+            await page.keyboard.press("f")
+            await holds("document.fullscreenElement === null")
+            assert watching.errors == []
 
     async def test_going_back_stays_back_until_live_is_pressed(self, live_server: LiveServer, browser: Browser) -> None:
-        with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-            live_server.wait_until_playable("demo")
-            async with viewer(browser) as watching:
-                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
-                await watching.wait_until_moving(6)
-                await watching.page.keyboard.press("ArrowLeft")
-                await watching.page.wait_for_selector("#player[data-at-live=false]", state="attached")
-                await watching.wait_until_moving(5)
-                assert int(await watching.data("latency-ms") or 0) > 5_000
-                # The controls are away while nobody moves.
-                await watching.page.hover("#player")
-                await watching.page.click("#live")
-                await watching.page.wait_for_selector("#player[data-at-live=true]", state="attached")
-                # The figure follows the seek by as long as the seek takes.
-                await watching.page.wait_for_function(
-                    "max => Number(document.body.dataset.latencyMs) < max", arg=LATENCY_MS_MAX
-                )
+        async with live_viewer(live_server, browser) as watching:
+            await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+            await watching.wait_until_moving(6)
+            await watching.page.keyboard.press("ArrowLeft")
+            await watching.page.wait_for_selector("#player[data-at-live=false]", state="attached")
+            await watching.wait_until_moving(5)
+            assert int(await watching.data("latency-ms") or 0) > 5_000
+            # The controls are away while nobody moves.
+            await watching.page.hover("#player")
+            await watching.page.click("#live")
+            await watching.page.wait_for_selector("#player[data-at-live=true]", state="attached")
+            # The figure follows the seek by as long as the seek takes.
+            await watching.page.wait_for_function(
+                "max => Number(document.body.dataset.latencyMs) < max", arg=LATENCY_MS_MAX
+            )
 
 
 class TestChannelList:

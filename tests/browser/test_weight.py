@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.chromium import DESKTOP, PHONE, viewer
-from tests.support.publisher import publish
+from tests.support.live_viewer import live_viewer
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -31,53 +31,49 @@ new PerformanceObserver((list) => {
 
 
 async def test_the_watch_page_is_light_and_is_fetched_once(live_server: LiveServer, browser: Browser) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser) as watching:
-            devtools = await watching.page.context.new_cdp_session(watching.page)
-            urls: dict[str, str] = {}
-            transferred: Counter[str] = Counter()
+    async with live_viewer(live_server, browser) as watching:
+        devtools = await watching.page.context.new_cdp_session(watching.page)
+        urls: dict[str, str] = {}
+        transferred: Counter[str] = Counter()
 
-            def on_response(event: dict[str, Any]) -> None:
-                urls[event["requestId"]] = event["response"]["url"].removeprefix(live_server.http_url)
+        def on_response(event: dict[str, Any]) -> None:
+            urls[event["requestId"]] = event["response"]["url"].removeprefix(live_server.http_url)
 
-            def on_finished(event: dict[str, Any]) -> None:
-                path = urls[event["requestId"]]
-                # Header fields included; nothing for what the browser has kept.
-                if not path.startswith("/live/"):
-                    transferred[path] += int(event["encodedDataLength"])
+        def on_finished(event: dict[str, Any]) -> None:
+            path = urls[event["requestId"]]
+            # Header fields included; nothing for what the browser has kept.
+            if not path.startswith("/live/"):
+                transferred[path] += int(event["encodedDataLength"])
 
-            devtools.on("Network.responseReceived", on_response)
-            devtools.on("Network.loadingFinished", on_finished)
-            await devtools.send("Network.enable")
-            await watching.open(f"{live_server.http_url}/watch/demo")
-            await watching.wait_for_state("playing")
-            assert await watching.data("engine") == "hls"
-            total = sum(transferred.values())
-            assert 100_000 < total < WATCH_BYTES_MAX, transferred.most_common()
+        devtools.on("Network.responseReceived", on_response)
+        devtools.on("Network.loadingFinished", on_finished)
+        await devtools.send("Network.enable")
+        await watching.open(f"{live_server.http_url}/watch/demo")
+        await watching.wait_for_state("playing")
+        assert await watching.data("engine") == "hls"
+        total = sum(transferred.values())
+        assert 100_000 < total < WATCH_BYTES_MAX, transferred.most_common()
 
-            transferred.clear()
-            await watching.page.reload()
-            await watching.wait_for_state("playing")
-            again = {path: size for path, size in transferred.items() if path.startswith("/static/") and size}
-            assert again == {}
+        transferred.clear()
+        await watching.page.reload()
+        await watching.wait_for_state("playing")
+        again = {path: size for path, size in transferred.items() if path.startswith("/static/") and size}
+        assert again == {}
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 async def test_nothing_moves_when_a_stream_begins(
     live_server: LiveServer, browser: Browser, size: tuple[int, int]
 ) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with viewer(browser, size) as watching:
-            await watching.page.add_init_script(_SHIFTS)
-            await watching.open(f"{live_server.http_url}/watch/demo")
-            await watching.wait_for_state("playing")
-            await watching.wait_until_moving(1)
-            assert await watching.page.evaluate("window.layoutShift") < LAYOUT_SHIFT_MAX
-            await watching.open(f"{live_server.http_url}/")
-            await watching.page.wait_for_selector(".card-poster[data-loaded]")
-            assert await watching.page.evaluate("window.layoutShift") < LAYOUT_SHIFT_MAX
+    async with live_viewer(live_server, browser, size) as watching:
+        await watching.page.add_init_script(_SHIFTS)
+        await watching.open(f"{live_server.http_url}/watch/demo")
+        await watching.wait_for_state("playing")
+        await watching.wait_until_moving(1)
+        assert await watching.page.evaluate("window.layoutShift") < LAYOUT_SHIFT_MAX
+        await watching.open(f"{live_server.http_url}/")
+        await watching.page.wait_for_selector(".card-poster[data-loaded]")
+        assert await watching.page.evaluate("window.layoutShift") < LAYOUT_SHIFT_MAX
 
 
 async def test_who_wants_less_motion_gets_less(live_server: LiveServer, browser: Browser) -> None:
