@@ -122,13 +122,10 @@ class Listener:
 
 
 @pytest_asyncio.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
-    await store.start()
+async def house(store: KeyStore) -> AsyncIterator[House]:
     house = House(store)
     async with house.client:
         yield house
-    await store.close()
 
 
 class TestThePage:

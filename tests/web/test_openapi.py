@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import threading
 import urllib.request
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import pytest
 import schemathesis
-from aiohttp import web
 from hypothesis import HealthCheck, Phase, assume, given, settings
-from prometheus_client import CollectorRegistry
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     allow_header_conformance,
@@ -28,15 +24,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from streamd.clock import SystemClock
-from streamd.keys.records import Actor
-from streamd.keys.service import KeyService
-from streamd.keys.store import KeyStore
-from streamd.keys.verifier import KeyVerifier
 from streamd.live.health import Finding, Health, HealthCode, HealthStatus, Severity
 from streamd.live.meter import StreamSummary
-from streamd.web.admin import admin_app
-from tests.support.console import console_of
+from tests.support.admin_server import run_admin_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 TOKEN = "t0ken-t0ken-t0ken-t0ken"
+AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
 START_TIMEOUT_S = 10.0
 # Of each operation, with data that fits and data that does not; chosen so that all of it takes some ten seconds.
 EXAMPLES_MAX = 40
@@ -94,48 +85,19 @@ class Streams:
 def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The running admin API, in a thread of its own, with a key in its store."""
     directory: Path = tmp_path_factory.mktemp("openapi")
-    started, stopped = threading.Event(), asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-    addresses: list[tuple[str, int]] = []
-
-    async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        store = KeyStore(f"sqlite+aiosqlite:///{directory / 'streamd.db'}")
-        await store.start()
-        clock, streams = SystemClock(), Streams()
-        verifier = KeyVerifier(store, clock)
-        verifier.attach(streams)
-        keys = KeyService(store, clock, verifier)
-        issued = await keys.issue("alice", by=Actor("test"))
-        NAMES.update(id=issued.record.key_id, name="alice")
-        app = admin_app(
-            keys=keys,
-            streams=streams,
-            metrics=CollectorRegistry(),
-            token=TOKEN,
-            rtmp_url="rtmp://localhost/live",
-            console=console_of(keys, streams),
+    with run_admin_server(directory, Streams(), TOKEN, "rtmp://localhost/live") as (host, port):
+        url = f"http://{host}:{port}"
+        request = urllib.request.Request(
+            f"{url}/api/v1/keys", b'{"user": "alice"}', AUTHORIZATION | {"Content-Type": "application/json"}
         )
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        addresses.append(runner.addresses[0])
-        started.set()
-        await stopped.wait()
-        await runner.cleanup()
-        await store.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert started.wait(START_TIMEOUT_S)
-    yield f"http://127.0.0.1:{addresses[0][1]}"
-    loops[0].call_soon_threadsafe(stopped.set)
-    thread.join(START_TIMEOUT_S)
+        with urllib.request.urlopen(request, timeout=START_TIMEOUT_S) as answer:
+            NAMES.update(id=json.load(answer)["id"], name="alice")
+        yield url
 
 
 @pytest.fixture(scope="module")
 def document(api_url: str) -> Any:
-    request = urllib.request.Request(f"{api_url}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"})
+    request = urllib.request.Request(f"{api_url}/openapi.json", headers=AUTHORIZATION)
     with urllib.request.urlopen(request, timeout=START_TIMEOUT_S) as answer:
         return json.load(answer)
 
@@ -194,7 +156,7 @@ def test_the_api_does_what_its_document_says(
             with_names_that_are_there(case)
         # An empty list or object among the parameters leaves nothing on the wire that could be refused.
         assume(all(value not in ([], {}, None) for value in (case.query or {}).values()))
-        case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS)
+        case.call_and_validate(headers=AUTHORIZATION, checks=CHECKS)
 
     check()
 
@@ -206,7 +168,7 @@ def test_a_document_that_does_not_say_it_all_is_found_out(api_url: str, document
     schema.config.update(base_url=api_url)
     case = schema["/api/v1/keys/{id}"]["get"].Case(path_parameters={"id": "0000000000"})
     with pytest.raises(schemathesis.core.failures.FailureGroup, match="Undocumented status code"):
-        case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS)
+        case.call_and_validate(headers=AUTHORIZATION, checks=CHECKS)
 
 
 class TestTheDocument:

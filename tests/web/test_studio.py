@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,13 +103,10 @@ class House:
 
 
 @pytest_asyncio.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
-    await store.start()
+async def house(store: KeyStore) -> AsyncIterator[House]:
     house = House(store)
     async with house.client:
         yield house
-    await store.close()
 
 
 def wrong(stream_key: str) -> str:
@@ -128,13 +124,10 @@ class TestTheSession:
         assert key not in fields
         assert house.client.session.cookie_jar.filter_cookies(house.client.make_url("/live/alice.mp4")) == {}
 
-    async def test_over_https_it_goes_over_nothing_else(self, tmp_path: Path) -> None:
-        store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
-        await store.start()
+    async def test_over_https_it_goes_over_nothing_else(self, store: KeyStore) -> None:
         house = House(store, is_secure=True)
         async with house.client, house.client.post(f"{PATH}/session", json={"stream_key": await house.issue()}) as got:
             assert "Secure" in got.headers["Set-Cookie"]
-        await store.close()
 
     async def test_without_one_there_is_nothing_to_see(self, house: House) -> None:
         await house.state(401)

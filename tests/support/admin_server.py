@@ -1,0 +1,81 @@
+"""The admin API on a listener, in a thread with a loop of its own: for callers that block."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from streamd.clock import SystemClock
+from streamd.keys.admission import StreamCloser
+from streamd.keys.service import KeyService
+from streamd.keys.store import KeyStore
+from streamd.keys.verifier import KeyVerifier
+from streamd.web.admin import admin_app
+from streamd.web.live_streams import LiveStreams
+from tests.support.console import console_of
+from tests.support.patience import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class ClosableStreams(LiveStreams, StreamCloser, Protocol):
+    """What is live, for the API to list and for dead keys to close."""
+
+
+@contextlib.contextmanager
+def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp_url: str) -> Iterator[tuple[str, int]]:
+    """Serve until the block is left.
+
+    Args:
+        directory: Where the key store is made.
+        streams: The live streams.
+        token: The admin token.
+        rtmp_url: What broadcasters type as server.
+
+    Yields:
+        Host and port.
+    """
+    started, stopped = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+    addresses: list[tuple[str, int]] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        store, clock = KeyStore(f"sqlite+aiosqlite:///{directory / 'streamd.db'}"), SystemClock()
+        await store.start()
+        verifier = KeyVerifier(store, clock)
+        verifier.attach(streams)
+        keys = KeyService(store, clock, verifier)
+        runner = web.AppRunner(
+            admin_app(
+                keys=keys,
+                streams=streams,
+                metrics=CollectorRegistry(),
+                token=token,
+                rtmp_url=rtmp_url,
+                console=console_of(keys, streams),
+            )
+        )
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        addresses.append(runner.addresses[0][:2])
+        started.set()
+        await stopped.wait()
+        await runner.cleanup()
+        await store.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert started.wait(PATIENCE_S)
+    try:
+        yield addresses[0]
+    finally:
+        loops[0].call_soon_threadsafe(stopped.set)
+        thread.join(PATIENCE_S)
