@@ -25,6 +25,7 @@ from streamd.resources import Descriptors
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 from streamd.tls.handshakes import HandshakeLimits
+from streamd.web.media import MediaTimeouts
 from streamd.web.studio import StudioOptions
 
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
@@ -143,6 +144,12 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
         write_timeout_s=limits.viewer_write_timeout_s,
         answer_timeout_s=limits.viewer_answer_timeout_s,
     )
+
+
+def media_timeouts(config: Config) -> MediaTimeouts:
+    """How long viewers may take whose connection the viewers' door has handed over."""
+    limits = config.limits
+    return MediaTimeouts(write_s=limits.viewer_write_timeout_s, answer_s=limits.viewer_answer_timeout_s)
 
 
 def studio_options(config: Config) -> StudioOptions:

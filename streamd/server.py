@@ -54,6 +54,7 @@ from streamd.options import (
     hook_options,
     ingest_options,
     listener_limits,
+    media_timeouts,
     outbox_options,
     stream_options,
     studio_options,
@@ -261,7 +262,7 @@ class Server:
         if self._door is not None:
             self._door.configure(door_options(config, self._descriptors))
         if self._media is not None:
-            self._media.write_timeout_s = limits.viewer_write_timeout_s
+            self._media.timeouts = media_timeouts(config)
         self._obs.configure(config.obs_options, limits.verify_timeout_s)
         for certificate in self._certificates:
             certificate.reload_if_changed()
@@ -326,7 +327,7 @@ class Server:
             is_taken_down=self._verifier.is_suspended,
             clock=self._clock,
             metrics=self.metrics,
-            write_timeout_s=config.limits.viewer_write_timeout_s,
+            timeouts=media_timeouts(config),
         )
         studio = Studio(
             keys=self._verifier,

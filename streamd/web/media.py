@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
 LOOK_INTERVAL_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class MediaTimeouts:
+    """How long a viewer may take, seconds."""
+
+    write_s: float = 15.0
+    """Taking nothing."""
+    answer_s: float = 120.0
+    """Over one answer, however steadily; not over a pushed stream."""
+
+
 class MediaRoutes:
     """The routes below ``/live/``.
 
@@ -39,8 +50,7 @@ class MediaRoutes:
         is_taken_down: Says whether a channel's user is suspended.
         clock: Measures waiting.
         metrics: Counted into.
-        write_timeout_s: How long a viewer may take nothing before the connection is closed.
-        answer_timeout_s: How long a viewer may take over one answer; not over a pushed stream.
+        timeouts: After which a viewer's connection is closed.
     """
 
     def __init__(
@@ -50,15 +60,13 @@ class MediaRoutes:
         is_taken_down: Callable[[str], bool],
         clock: Clock,
         metrics: Metrics,
-        write_timeout_s: float,
-        answer_timeout_s: float = 120.0,
+        timeouts: MediaTimeouts,
     ) -> None:
         self._lookup = MediaLookup(registry, is_taken_down)
         self._push_lookup = PushLookup(registry, is_taken_down)
         self._clock = clock
         self._metrics = metrics
-        self.write_timeout_s = write_timeout_s
-        self._answer_timeout_s = answer_timeout_s
+        self.timeouts = timeouts
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes of media to the public application."""
@@ -114,7 +122,7 @@ class MediaRoutes:
             viewer = _TransportViewer(transport)
             found.fanout.attach(viewer)
             try:
-                await viewer.follow(self._clock, self.write_timeout_s)
+                await viewer.follow(self._clock, self.timeouts.write_s)
             finally:
                 found.fanout.detach(viewer)
         return response
@@ -123,15 +131,16 @@ class MediaRoutes:
         self._metrics.http_responses_total.labels(kind.lower(), str(answer.status.value)).inc()
 
     async def _write(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        timeouts = self.timeouts
         response = web.StreamResponse(status=answer.status)
         response.headers.extend(answer.headers)
         try:
-            async with asyncio.timeout(self._answer_timeout_s):
-                async with asyncio.timeout(self.write_timeout_s):
+            async with asyncio.timeout(timeouts.answer_s):
+                async with asyncio.timeout(timeouts.write_s):
                     await response.prepare(request)
                 for buffer in answer.body:
                     # A viewer that takes nothing is let go; one that takes little is served at its pace.
-                    async with asyncio.timeout(self.write_timeout_s):
+                    async with asyncio.timeout(timeouts.write_s):
                         await response.write(buffer)
                     self._metrics.http_egress_bytes_total.inc(len(buffer))
                 await response.write_eof()

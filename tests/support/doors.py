@@ -18,7 +18,7 @@ from streamd.live.waiters import WaiterBudget, Waiters
 from streamd.metrics import Metrics
 from streamd.packager.presentation import Presentation
 from streamd.packager.rendition import RenditionOptions
-from streamd.web.media import MediaRoutes
+from streamd.web.media import MediaRoutes, MediaTimeouts
 from streamd.web.obs import ObsDesk
 from streamd.web.obs_config import ObsOptions
 from streamd.web.pages import Pages
@@ -149,11 +149,19 @@ def is_taken_down(name: str) -> bool:
 
 
 def media_routes(
-    registry: StandInRegistry, clock: Clock, metrics: Metrics, proxies: TrustedProxies | None = None
+    registry: StandInRegistry,
+    clock: Clock,
+    metrics: Metrics,
+    proxies: TrustedProxies | None = None,
+    timeouts: MediaTimeouts | None = None,
 ) -> web.Application:
     live_registry = cast("LiveRegistry", registry)
     routes = MediaRoutes(
-        registry=live_registry, is_taken_down=is_taken_down, clock=clock, metrics=metrics, write_timeout_s=TIMEOUT_S
+        registry=live_registry,
+        is_taken_down=is_taken_down,
+        clock=clock,
+        metrics=metrics,
+        timeouts=timeouts or MediaTimeouts(write_s=TIMEOUT_S),
     )
     obs = ObsDesk(cast("KeyVerifier", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
     return public_app(
