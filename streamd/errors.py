@@ -89,10 +89,6 @@ class MediaLimitError(MediaError):
         """Key in ``[limits]`` of the bound that was passed."""
 
 
-class TimestampError(MediaError):
-    """Timestamps that cannot be repaired."""
-
-
 class DemuxError(MediaError):
     """libavformat refused what the gate let through, or lost step."""
 
