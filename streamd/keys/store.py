@@ -1,31 +1,22 @@
-"""The key store: users, keys and the audit log in SQLite or PostgreSQL.
+"""The key store: users, keys and the audit log.
 
 Every change is one transaction with its audit row in it, so that there is neither a change without
 a trace nor half a change. What the rules are is the service's business (service.py); here they are
-kept. A database that does not do as it is told is ``StoreUnavailableError``, in one line.
+kept. Which database it is, and what it does where it fails, is database.py's.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, null, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from streamd.errors import KeyNotFoundError, KeyStateError, StoreUnavailableError, UserNotFoundError
-from streamd.keys.migrations import migrate
-from streamd.keys.postgres import connect_errors, create_postgres_engine
+from streamd.errors import KeyNotFoundError, KeyStateError, UserNotFoundError
+from streamd.keys.database import Database
 from streamd.keys.records import (
     Actor,
     AuditEntry,
@@ -40,8 +31,6 @@ from streamd.keys.records import (
     UserState,
 )
 from streamd.keys.schema import audit, keys, users
-from streamd.keys.sqlite import WRITES, create_sqlite_engine, probe
-from streamd.keys.store_errors import explain
 
 # Ids in one IN (…): far under SQLite's 32766 and PostgreSQL's 32767 bound values.
 IDS_PER_QUERY_MAX = 1_000
@@ -65,44 +54,12 @@ class KeyStore:
     """
 
     def __init__(self, database_url: str) -> None:
-        try:
-            self._url = make_url(database_url)
-        except ArgumentError:
-            # The URL may hold a password: it is not quoted.
-            raise StoreUnavailableError("the key store's database_url is not a URL") from None
-        self._turn: contextlib.AbstractAsyncContextManager[object]
-        self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, PoolTimeoutError, OSError, sqlite3.Error)
-        engine: AsyncEngine
-        match self._url.drivername:
-            case "sqlite+aiosqlite":
-                engine = create_sqlite_engine(self._url)
-                self._reader = engine
-                # SQLite has one writer at a time. Waiting for our own turn here is fair and wakes at
-                # once; waiting inside SQLite is polling, with pauses of up to 100 ms.
-                self._turn = asyncio.Lock()
-            case "postgresql+asyncpg":
-                engine = create_postgres_engine(self._url)
-                # One statement is its own transaction: saves BEGIN and ROLLBACK, two round trips.
-                self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
-                self._turn = contextlib.nullcontext()
-                self._driver_errors += connect_errors()
-            case other:
-                raise StoreUnavailableError(
-                    f"the key store cannot be kept in {other}: "
-                    "write sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database"
-                )
-        self.writes = 0
-        """Transactions of this process that have written, so far."""
-        self._reads: set[asyncio.Task[Any]] = set()
-        self._is_sqlite = self._url.get_backend_name() == "sqlite"
-        self._writer = engine.execution_options(**{WRITES: True})
+        self.database = Database(database_url)
 
     @property
-    def location(self) -> str:
-        """Where the store is, for people: a path, or a URL without its password."""
-        if self._is_sqlite:
-            return self._url.database or ":memory:"
-        return self._url.render_as_string(hide_password=True)
+    def writes(self) -> int:
+        """Transactions of this process that have written, so far."""
+        return self.database.writes
 
     async def start(self) -> None:
         """Make the database if it is new, and bring its schema to this version's.
@@ -110,18 +67,11 @@ class KeyStore:
         Raises:
             StoreUnavailableError: It cannot be reached, read or written, or is newer than we are.
         """
-        # A URL with a query opens the file in a way of its own, which probe does not know.
-        if self._is_sqlite and not self._url.query:
-            with self._translated():
-                await asyncio.to_thread(probe, self._url)
-        async with self._writing() as connection:
-            await connection.run_sync(migrate)
+        await self.database.start()
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._reads:
-            await asyncio.wait(self._reads)
-        await self._writer.dispose()
+        await self.database.close()
 
     async def check(self) -> None:
         """Read one row, to see whether the store can be asked.
@@ -129,19 +79,19 @@ class KeyStore:
         Raises:
             StoreUnavailableError: It cannot.
         """
-        await self._abandonable(self._check())
+        await self.database.abandonable(self._check())
 
     # -- verification ---------------------------------------------------------------------------
 
     async def standing(self, key_id: str) -> KeyStanding | None:
         """What decides over a publish with this key: one look-up by index; None for an unknown id."""
-        return (await self._abandonable(self.standings([key_id]))).get(key_id)
+        return (await self.database.abandonable(self.standings([key_id]))).get(key_id)
 
     async def standings(self, key_ids: Collection[str]) -> dict[str, KeyStanding]:
         """What decides over each of these keys; unknown ids are left out."""
         found = {}
         ids = list(key_ids)
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             for start in range(0, len(ids), IDS_PER_QUERY_MAX):
                 rows = await connection.execute(_STANDINGS, {"ids": ids[start : start + IDS_PER_QUERY_MAX]})
                 found.update({row.key_id: KeyStanding(**_with_limits(row)) for row in rows})
@@ -149,7 +99,7 @@ class KeyStore:
 
     async def suspended_users(self) -> set[str]:
         """Names of the users that are suspended."""
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             rows = await connection.execute(select(users.c.name).where(users.c.suspended_at.is_not(None)))
             return {row.name for row in rows}
 
@@ -167,7 +117,7 @@ class KeyStore:
         values = [
             {"used_key_id": key_id, "used_at": use.at, "used_address": use.address} for key_id, use in uses.items()
         ]
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             await connection.execute(statement, values)
 
     # -- keys -----------------------------------------------------------------------------------
@@ -184,7 +134,7 @@ class KeyStore:
         by: Actor,
     ) -> KeyRecord:
         """Add a key, and its user where that is a new one."""
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             if await self._add_user(connection, user, now):
                 await _append(connection, [_entry(now, by, "user.created", user=user)])
             record = await _insert_key(
@@ -206,7 +156,7 @@ class KeyStore:
         Raises:
             KeyNotFoundError: There is none with this id.
         """
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             return await _get_key(connection, key_id)
 
     async def list_keys(
@@ -237,7 +187,7 @@ class KeyStore:
             query = query.where(keys.c.user == user)
         if state is not None:
             query = query.where(_in_state(state, now))
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return Page([_key_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
@@ -248,7 +198,7 @@ class KeyStore:
             .where(keys.c.expires_at > since, keys.c.expires_at <= until, keys.c.revoked_at.is_(None))
             .order_by(keys.c.expires_at, keys.c.sequence)
         )
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             return [_key_record(row) for row in await connection.execute(query)]
 
     async def rotate_key(
@@ -279,7 +229,7 @@ class KeyStore:
             KeyNotFoundError: There is no such key.
             KeyStateError: It is revoked, expired, or was rotated before.
         """
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             old = await _get_key(connection, key_id, for_update=True)
             if (state := old.state_at(now)) is not KeyState.ACTIVE:
                 raise KeyStateError(f"key {key_id} is {state} and cannot be rotated; issue a new one")
@@ -319,7 +269,7 @@ class KeyStore:
         Raises:
             KeyNotFoundError: There is no such key.
         """
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             record = await _get_key(connection, key_id, for_update=True)
             if record.revoked_at is not None:
                 return record
@@ -335,7 +285,7 @@ class KeyStore:
             key_id: The key.
             streams: All of them.
         """
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             await connection.execute(
                 update(keys).where(keys.c.key_id == key_id).values(closed_streams=" ".join(streams))
             )
@@ -348,7 +298,7 @@ class KeyStore:
         Raises:
             UserNotFoundError: There is none of this name.
         """
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             return await _get_user(connection, name)
 
     async def list_users(self, *, state: UserState | None, after: str, limit: int) -> Page[UserRecord]:
@@ -359,14 +309,13 @@ class KeyStore:
             after: Only names that sort after this one.
             limit: How many at most.
         """
-        # The names are ASCII; "C" sorts them the same on every database and as Python does.
-        name = users.c.name if self._is_sqlite else users.c.name.collate("C")
+        name = self.database.in_byte_order(users.c.name)
         query = select(users).where(name > after).order_by(name).limit(limit + 1)
         if state is UserState.SUSPENDED:
             query = query.where(users.c.suspended_at.is_not(None))
         elif state is UserState.ACTIVE:
             query = query.where(users.c.suspended_at.is_(None))
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return Page([_user_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
@@ -379,7 +328,7 @@ class KeyStore:
         Raises:
             UserNotFoundError: There is none of this name.
         """
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             user = await _get_user(connection, name, for_update=True)
             if user.state is UserState.ACTIVE:
                 change = {"suspended_at": now, "suspend_reason": reason}
@@ -395,7 +344,7 @@ class KeyStore:
         Raises:
             UserNotFoundError: There is none of this name.
         """
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             user = await _get_user(connection, name, for_update=True)
             if user.state is UserState.SUSPENDED:
                 change = {"suspended_at": null(), "suspend_reason": ""}
@@ -422,7 +371,7 @@ class KeyStore:
         Raises:
             UserNotFoundError: There is none of this name.
         """
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             before = await _get_user(connection, name, for_update=True)
             if replace(before.limits, **change) == before.limits:
                 return before
@@ -437,7 +386,7 @@ class KeyStore:
 
     async def append_audit(self, entries: Iterable[AuditEntry]) -> None:
         """Add rows to the audit log."""
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             await _append(connection, entries)
 
     async def list_audit(
@@ -458,59 +407,18 @@ class KeyStore:
             query = query.where(or_(*(text.icontains(search, autoescape=True) for text in texts)))
         if after:
             query = query.where(sequence < after if is_newest_first else sequence > after)
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return Page([_audit_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     # -- inside ---------------------------------------------------------------------------------
 
     async def _check(self) -> None:
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             await connection.execute(select(func.max(audit.c.sequence)))
 
-    async def _abandonable(self, read: Coroutine[Any, Any, _Result]) -> _Result:
-        """Read so that a caller who gives up is let go at once.
-
-        Cancelling a statement does not end it: a locked SQLite keeps its thread for ``BUSY_TIMEOUT_MS``, and
-        SQLAlchemy waits for that before the cancellation is through. The read goes on without its caller, who
-        was promised an answer in time; the pool's size and time-outs bound how many do.
-        """
-        task = asyncio.create_task(read)
-        self._reads.add(task)
-        task.add_done_callback(self._end_read)
-        return await asyncio.shield(task)
-
-    def _end_read(self, read: asyncio.Task[Any]) -> None:
-        self._reads.discard(read)
-        if not read.cancelled():
-            # Looked at, or asyncio would log a traceback for each whose caller has left: an encoder that hangs up while
-            # the store is busy is no news, and a thousand of them would be theirs to fill our disk with.
-            read.exception()
-
-    @contextlib.asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        with self._translated():
-            async with self._reader.connect() as connection:
-                yield connection
-
-    @contextlib.asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        with self._translated():
-            async with self._turn, self._writer.begin() as connection:
-                yield connection
-            self.writes += 1
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except self._driver_errors as exc:
-            raise StoreUnavailableError(f"the key store {self.location} {explain(exc)}") from exc
-
     async def _add_user(self, connection: AsyncConnection, name: str, now: datetime) -> bool:
-        # Both dialects spell ON CONFLICT DO NOTHING alike, and SQLAlchemy has it once for each.
-        make = sqlite_insert if self._is_sqlite else postgresql_insert
-        statement = make(users).values(name=name, created_at=now).on_conflict_do_nothing()
+        statement = self.database.insert_new(users).values(name=name, created_at=now)
         return (await connection.execute(statement)).rowcount == 1
 
 

@@ -89,7 +89,7 @@ class TestOtherProcess:
         issued = await house.issue()
         await house.publish(issued)
         await house.sweeper.sweep()
-        async with house.store._writing() as connection:
+        async with house.store.database.writing() as connection:
             await connection.exec_driver_sql("DELETE FROM keys")
         await self.recheck(house)
         assert house.streams.closed == [("alice", "unknown")]

@@ -6,9 +6,9 @@ import pytest
 
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.keys.admission import Denial
+from streamd.keys.database import Database
 from streamd.keys.guessing import GuessLimits
 from streamd.keys.records import KeyStanding
-from streamd.keys.store import KeyStore
 from streamd.keys.stream_key import StreamKey
 from streamd.keys.verifier import KeyVerifier, VerifierOptions
 from tests.support.key_house import ADMIN, PEER, KeyHouse
@@ -51,7 +51,7 @@ class TestVerify:
     async def test_where_the_store_cannot_be_asked_nobody_is_admitted(self, house: KeyHouse) -> None:
         issued = await house.issue()
         await house.store.close()
-        house.store._reader = KeyStore("sqlite+aiosqlite:////nonexistent/streamd.db")._reader
+        house.store.database = Database("sqlite+aiosqlite:////nonexistent/streamd.db")
         with pytest.raises(StoreUnavailableError):
             await house.verifier.verify(issued.stream_key.reveal(), PEER)
 
