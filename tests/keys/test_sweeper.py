@@ -130,12 +130,12 @@ class TestWriting:
     ) -> None:
         monkeypatch.setattr(last_uses, "USES_WAITING_MAX", 2)
         issued = [await house.issue() for _ in range(3)]
-        fragile.is_down = True
         for key in issued:
             await house.publish(key)
+            fragile.is_down = True
             with pytest.raises(StoreUnavailableError):
                 await house.sweeper.sweep()
-        fragile.is_down = False
+            fragile.is_down = False
         await house.sweeper.close()
         used = [(await house.store.get_key(key.record.key_id)).last_used_at is not None for key in issued]
         assert used == [False, True, True]

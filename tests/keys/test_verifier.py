@@ -6,12 +6,11 @@ import pytest
 
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.keys.admission import Denial
-from streamd.keys.database import Database
 from streamd.keys.guessing import GuessLimits
 from streamd.keys.records import KeyStanding
 from streamd.keys.stream_key import StreamKey
 from streamd.keys.verifier import KeyVerifier, VerifierOptions
-from tests.support.key_house import ADMIN, PEER, KeyHouse
+from tests.support.key_house import ADMIN, PEER, FragileStore, KeyHouse
 
 pytestmark = pytest.mark.asyncio
 
@@ -48,10 +47,11 @@ class TestVerify:
         await house.keys.revoke(issued.record.key_id, by=ADMIN)
         assert await house.denial(StreamKey(issued.record.key_id, "a" * 32).reveal()) == Denial.UNKNOWN
 
-    async def test_where_the_store_cannot_be_asked_nobody_is_admitted(self, house: KeyHouse) -> None:
+    async def test_where_the_store_cannot_be_asked_nobody_is_admitted(
+        self, house: KeyHouse, fragile: FragileStore
+    ) -> None:
         issued = await house.issue()
-        await house.store.close()
-        house.store.database = Database("sqlite+aiosqlite:////nonexistent/streamd.db")
+        fragile.is_down = True
         with pytest.raises(StoreUnavailableError):
             await house.verifier.verify(issued.stream_key.reveal(), PEER)
 

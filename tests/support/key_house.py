@@ -10,7 +10,7 @@ import pytest
 from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.keys.admission import Admission
-from streamd.keys.records import Actor, AuditEntry, IssuedKey, KeyUse
+from streamd.keys.records import Actor, AuditEntry, IssuedKey, KeyStanding, KeyUse
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.sweeper import KeySweeper
@@ -43,6 +43,10 @@ class FragileStore(KeyStore):
     def _check_up(self) -> None:
         if self.is_down:
             raise StoreUnavailableError("the key store is down")
+
+    async def standings(self, key_ids: Collection[str]) -> dict[str, KeyStanding]:
+        self._check_up()
+        return await super().standings(key_ids)
 
     async def suspended_users(self) -> set[str]:
         self._check_up()
