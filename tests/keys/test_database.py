@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from streamd.errors import StoreUnavailableError
 from streamd.keys.migrations import migrate
 from streamd.keys.records import KeyStanding
 from streamd.keys.store import KeyStore
-from tests.support.stored_keys import NOW, add, key_id
+from tests.support.stored_keys import LATER, NOW, add, key_id
 
 pytestmark = pytest.mark.asyncio
 
@@ -52,6 +52,22 @@ class TestSqlite:
                 for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
             ]
         assert pragmas == ["wal", 2, 1, 5000]
+        await store.close()
+
+    async def test_expired_keys_are_found_by_an_index(self, path: Path) -> None:
+        store = self.open(path)
+        await store.start()
+        asked: list[tuple[str, Any]] = []
+
+        def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+            asked.append((statement, parameters))
+
+        event.listen(store.database._reader.sync_engine, "before_cursor_execute", note)
+        await store.keys_expired(NOW, LATER)
+        ((statement, parameters),) = asked
+        async with store.database.reading() as connection:
+            plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).all()
+        assert "USING INDEX ix_keys_expires_at" in plan[0][-1]
         await store.close()
 
     async def test_nobody_else_can_read_it(self, path: Path) -> None:
