@@ -62,14 +62,19 @@ class TrackRun:
 
 
 def write_chunk(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
-    """Write a CMAF chunk.
+    """Write a CMAF chunk: what ``chunk_pieces`` gives, in one piece."""
+    return b"".join(chunk_pieces(sequence_number, runs))
+
+
+def chunk_pieces(sequence_number: int, runs: Sequence[TrackRun]) -> list[bytes | memoryview]:
+    """Write a CMAF chunk around its samples, which are not copied.
 
     Args:
         sequence_number: ``mfhd`` sequence number, greater than that of the chunk before.
         runs: One run for each track that has samples; their bytes lie in ``mdat`` in this order.
 
     Returns:
-        ``moof`` + ``mdat``; the samples are copied once, into it.
+        ``moof`` + ``mdat`` in pieces: what comes before the samples, and each of them.
 
     Spec: ISO/IEC 14496-12 sections 8.8.4 (moof), 8.8.5 (mfhd), 8.1.1 (mdat).
     """
@@ -81,14 +86,15 @@ def write_chunk(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
     # 8.8.7.1, default-base-is-moof: "the base-data-offset for this track fragment is the position
     # of the first byte of the enclosing Movie Fragment Box"; the samples begin after mdat's header.
     data_offset = moof_bytes + 8
-    parts: list[bytes | memoryview] = [box_header(b"moof", moof_bytes - 8), mfhd]
+    parts = [box_header(b"moof", moof_bytes - 8), mfhd]
     for track, run_sizes in zip(tracks, sizes, strict=True):
         parts.append(track.write(data_offset))
         data_offset += sum(run_sizes)
     parts.append(box_header(b"mdat", data_offset - moof_bytes - 8))
+    pieces: list[bytes | memoryview] = [b"".join(parts)]
     for run in runs:
-        parts += run.payloads
-    return b"".join(parts)
+        pieces += run.payloads
+    return pieces
 
 
 class _Traf:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from streamd.media.packet import Payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,33 @@ class PlaylistTiming:
     """PART-TARGET, milliseconds: no part is longer, and but for the exceptions none is under 85 % of it."""
 
 
+class ChunkBytes:
+    """The bytes of a chunk, which are put together when somebody wants them.
+
+    Until then its frames are the publisher's messages, which the viewers of pushed streams share.
+
+    Args:
+        pieces: The bytes, in as many pieces as they are in; none of them changes.
+    """
+
+    __slots__ = ("_pieces", "_size_bytes")
+
+    def __init__(self, pieces: Sequence[Payload]) -> None:
+        self._pieces = pieces
+        self._size_bytes = sum(map(len, pieces))
+
+    def __len__(self) -> int:
+        return self._size_bytes
+
+    def join(self) -> bytes:
+        """Put them together, once; from then on it is the same object."""
+        joined = self._pieces[0]
+        if len(self._pieces) > 1 or not isinstance(joined, bytes):
+            joined = b"".join(self._pieces)
+            self._pieces = (joined,)
+        return joined
+
+
 @dataclass(frozen=True, slots=True)
 class CmafChunk:
     """One ``moof`` + ``mdat``: the bytes of one part, and what the playlist says of it.
@@ -26,8 +56,8 @@ class CmafChunk:
     consecutive chunks add up without rounding.
     """
 
-    payload: bytes
-    """``moof`` + ``mdat``, complete; the same object is sent to every viewer."""
+    content: ChunkBytes
+    """``moof`` + ``mdat``, complete; once they are put together, the same object is sent to every viewer."""
     start_ticks: int
     """Where the part starts on the lead track's timeline."""
     duration_ticks: int

@@ -15,7 +15,7 @@ from streamd.hls import media_playlist as hls
 from streamd.hls.attribute_list import unix_ms
 from streamd.hls.multivariant_playlist import VariantStream
 from streamd.media.packet import Track, TrackKind
-from streamd.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
 from streamd.packager.numbering import Numbering
 from streamd.packager.playlist_text import PlaylistSnapshot
 from streamd.packager.reload import PartNumber, PlaylistEdge, Position
@@ -35,6 +35,9 @@ HELD_BYTES_MAX = 256 * 1024 * 1024
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
 SEGMENTS_WITH_PARTS = 2
+# Parts are put together when somebody asks for them, or after so much media: by then their GOP is over, as a rule, and
+# viewers of pushed streams who join need its frames no more. In pieces for good they would take more memory.
+LOOSE_MS_MAX = 2_000
 # Above the fastest camera that anyone broadcasts with: a claim beyond it is a mistake in the metadata.
 FRAME_RATE_MAX = 1000.0
 
@@ -87,7 +90,7 @@ class _Segment:
     is_discontinuous: bool
     duration_ticks: int = 0
     size_bytes: int = 0
-    payloads: list[bytes] = field(default_factory=list)
+    contents: list[ChunkBytes] = field(default_factory=list)
     """The bytes of its parts; the segment is their concatenation."""
     entries: list[hls.Part] = field(default_factory=list)
     """What the playlist says of its parts."""
@@ -157,6 +160,9 @@ class Rendition:
         self._segments: dict[int, Resource] = {}
         self._parts: dict[int, Resource] = {}
         self._held_bytes = 0
+        # The newest parts, which may still be in pieces.
+        self._loose: deque[ChunkBytes] = deque()
+        self._loose_max = LOOSE_MS_MAX // timing.part_target_ms
         self.segments_lost = 0
         """Segments that left before their time, for the window had more bytes than it may."""
         self._media_type = ""
@@ -206,7 +212,7 @@ class Rendition:
         """List one more part.
 
         Args:
-            chunk: The part; its bytes are kept, not copied.
+            chunk: The part; its content is kept.
             epoch: Wall time of tick 0 of its timeline; looked at where it is discontinuous. Without it the
                 timeline is taken to be the one before.
 
@@ -223,13 +229,16 @@ class Rendition:
 
         number = self._next_part_number
         self._next_part_number += 1
-        segment.payloads.append(chunk.payload)
+        segment.contents.append(chunk.content)
         segment.entries.append(hls.Part(f"{self.name}/part{number}.m4s", chunk.duration_ticks, chunk.is_independent))
         segment.duration_ticks += chunk.duration_ticks
-        segment.size_bytes += len(chunk.payload)
-        self._held_bytes += len(chunk.payload)
+        segment.size_bytes += len(chunk.content)
+        self._held_bytes += len(chunk.content)
+        self._loose.append(chunk.content)
+        if len(self._loose) > self._loose_max:
+            self._loose.popleft().join()
         if self._options.low_latency:
-            self._parts[number] = self._media((chunk.payload,), f"part{number}")
+            self._parts[number] = self._media((chunk.content,), f"part{number}")
             self._longest_us = max(self._longest_us, self._listed_us + segment.duration_us)
             self._changed()
 
@@ -246,7 +255,7 @@ class Rendition:
             return False
         self._open = None
         self._next_msn = segment.msn + 1
-        self._segments[segment.msn] = self._media(tuple(segment.payloads), f"seg{segment.msn}")
+        self._segments[segment.msn] = self._media(tuple(segment.contents), f"seg{segment.msn}")
         self._listed.append(segment)
         self._listed_us += segment.duration_us
         self._elapsed_us += segment.duration_us
@@ -353,9 +362,9 @@ class Rendition:
         """The newest part with a keyframe; the same for as long as a segment lasts, as a rule."""
         segments = (*self._listed, self._open) if self._open is not None else tuple(self._listed)
         for segment in reversed(segments):
-            for entry, payload in zip(segment.entries, segment.payloads, strict=True):
+            for entry, content in zip(segment.entries, segment.contents, strict=True):
                 if entry.is_independent:
-                    return Keyframe(segment.msn, segment.header.resource.buffers[0], payload)
+                    return Keyframe(segment.msn, segment.header.resource.buffers[0], content.join())
         return None
 
     def playlist(self) -> PlaylistSnapshot:
@@ -393,8 +402,8 @@ class Rendition:
         if self._is_ended:
             raise LocalStateError("the playlist has ended")
 
-    def _media(self, buffers: tuple[bytes, ...], name: str) -> Resource:
-        return Resource(buffers, self._media_type, f'"{name}"', is_immutable=True)
+    def _media(self, contents: tuple[bytes | ChunkBytes, ...], name: str) -> Resource:
+        return Resource(contents, self._media_type, f'"{name}"', is_immutable=True)
 
     def _open_segment(self, chunk: CmafChunk, epoch: datetime | None) -> None:
         if self._header is None:

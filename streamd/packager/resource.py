@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from streamd.packager.chunk import ChunkBytes
+
 
 class Resource:
     """Immutable bytes under one name, shared by every viewer.
 
+    Args:
+        contents: The bytes, in as many pieces as they came in; joined only on their way out.
+
     Attributes:
-        buffers: The bytes, in as many pieces as they came in; joined only on their way out.
         size_bytes: Length of all of them.
         media_type: Content type.
         entity_tag: Strong entity tag, with its double quotes.
@@ -17,8 +21,8 @@ class Resource:
     """
 
     __slots__ = (
+        "_contents",
         "answers",
-        "buffers",
         "content_encoding",
         "entity_tag",
         "is_immutable",
@@ -28,17 +32,22 @@ class Resource:
 
     def __init__(
         self,
-        buffers: tuple[bytes, ...],
+        contents: tuple[bytes | ChunkBytes, ...],
         media_type: str,
         entity_tag: str,
         *,
         content_encoding: str = "",
         is_immutable: bool = False,
     ) -> None:
-        self.buffers = buffers
-        self.size_bytes = sum(map(len, buffers))
+        self._contents = contents
+        self.size_bytes = sum(map(len, contents))
         self.media_type = media_type
         self.entity_tag = entity_tag
         self.content_encoding = content_encoding
         self.is_immutable = is_immutable
         self.answers: dict[int, object] = {}
+
+    @property
+    def buffers(self) -> tuple[bytes, ...]:
+        """The bytes to send; the same objects for everybody."""
+        return tuple(content if isinstance(content, bytes) else content.join() for content in self._contents)

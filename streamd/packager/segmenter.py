@@ -35,10 +35,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median_low
 
-from streamd.cmaf.fragment import TrackRun, write_chunk
+from streamd.cmaf.fragment import TrackRun, chunk_pieces
 from streamd.flv.encoder_settings import keyframe_interval_max
 from streamd.media.packet import Sample, Track, TrackKind
-from streamd.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
 
 # The first GOP is waited for this long. Longer, and it is taken to be of unknown length.
 DECISION_MS_MAX = 4_000
@@ -591,7 +591,7 @@ class Segmenter:
             self._is_segment_off_key = not starts_with_keyframe and not self._follows_opening
             self._follows_opening = False
         chunk = CmafChunk(
-            payload=write_chunk(self.next_sequence_number, runs),
+            content=ChunkBytes(chunk_pieces(self.next_sequence_number, runs)),
             start_ticks=position,
             duration_ticks=end - position,
             timescale=self._scale,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.cmaf.fragment import TrackRun, write_chunk
+from streamd.cmaf.fragment import TrackRun, chunk_pieces, write_chunk
 from tests.support.samples import ReadSample, boxes, read_chunk
 
 VIDEO_RUN = TrackRun(
@@ -53,6 +53,12 @@ class TestChunk:
         read = read_chunk(write_chunk(7, runs))
         assert read.sequence_number == 7
         assert read.tracks == {run.track_id: expected(run) for run in runs}
+
+    def test_samples_are_not_copied_into_its_pieces(self) -> None:
+        runs = [VIDEO_RUN, AUDIO_RUN]
+        head, *samples = chunk_pieces(7, runs)
+        assert list(map(id, samples)) == [id(payload) for run in runs for payload in run.payloads]
+        assert write_chunk(7, runs) == b"".join((head, *samples))
 
     def test_it_has_no_styp_so_that_parts_join_to_their_segment(self) -> None:
         assert [name for name, _ in boxes(write_chunk(1, [VIDEO_RUN]))] == ["moof", "mdat"]

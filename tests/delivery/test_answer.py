@@ -85,7 +85,7 @@ class TestWhatIsThere:
     def test_the_media_is_the_segmenters(self) -> None:
         presentation, _ = stream()
         feeder = ChunkFeeder(payload_bytes=PAYLOAD_BYTES)
-        payloads = [chunk.payload for chunk in feeder.segment(180_000)]
+        payloads = [chunk.content.join() for chunk in feeder.segment(180_000)]
         assert body(ask(presentation, "main/init1000.mp4")) == HEADER
         assert ask(presentation, "main/seg1000.m4s").body == tuple(payloads)
         assert body(ask(presentation, "main/part10001.m4s")) == payloads[1]

@@ -255,7 +255,7 @@ class TestPart:
         late = audio_sample(10)
         segmenter.push(late)
         chunks += segmenter.finish()
-        counts = [len(read_chunk(chunk.payload).tracks.get(AUDIO.track_id, ())) for chunk in chunks]
+        counts = [len(read_chunk(chunk.content.join()).tracks.get(AUDIO.track_id, ())) for chunk in chunks]
         assert counts == [10, 0, 1]
         assert read_track(chunks, AUDIO.track_id)[-1].dts_ticks == late.dts_ticks
 
@@ -326,7 +326,7 @@ class TestSegment:
         samples = [video_sample(time, is_keyframe=time in (0, 2000, 4000)) for time in times]
         chunks, _ = cut(samples, tracks=[VIDEO], options=SegmenterOptions(part_target_ms=400))
         for segment in segments(chunks):
-            assert read_chunk(segment[0].payload).tracks[VIDEO.track_id][0].is_sync
+            assert read_chunk(segment[0].content.join()).tracks[VIDEO.track_id][0].is_sync
 
     def test_one_second_gops_make_two_second_segments(self) -> None:
         chunks, segmenter = cut(samples_of(video_packets(30, 12, 30), audio_packets(duration_s=12)))
@@ -343,7 +343,7 @@ class TestSegment:
         chunks, segmenter = cut(samples)
         assert not segmenter.irregularities
         for segment in segments(chunks):
-            assert read_chunk(segment[0].payload).tracks[VIDEO.track_id][0].is_sync
+            assert read_chunk(segment[0].content.join()).tracks[VIDEO.track_id][0].is_sync
         assert [round(sum(durations_ms(segment)) / 1000, 1) for segment in segments(chunks)[:-1]] == [8.3] * 4
 
     def test_a_gop_that_grows_past_the_target_is_cut_without_a_keyframe_and_told(self) -> None:
@@ -360,7 +360,7 @@ class TestSegment:
         chunks = [c for s in samples_of(video_packets(30, 3, 60)) for c in segmenter.push(s)]
         assert [chunk.is_discontinuous for chunk in chunks[:3]] == [True, False, False]
         assert chunks[0].starts_segment
-        assert read_chunk(chunks[0].payload).sequence_number == 77
+        assert read_chunk(chunks[0].content.join()).sequence_number == 77
         assert segmenter.next_sequence_number == 77 + len(chunks)
 
 
@@ -400,7 +400,7 @@ class TestPause:
         samples = samples_of(video_packets(30, 10, 60), audio_packets(duration_s=3))
         chunks, segmenter = cut(samples)
         assert not segmenter.irregularities
-        assert [len(read_chunk(chunk.payload).tracks) for chunk in chunks[:20]] == [2] * 6 + [1] * 14
+        assert [len(read_chunk(chunk.content.join()).tracks) for chunk in chunks[:20]] == [2] * 6 + [1] * 14
 
     def test_parts_go_on_by_the_time_of_audio_when_video_stops(self) -> None:
         samples = samples_of(
@@ -477,7 +477,7 @@ class TestGap:
         (resumed,) = [chunk for chunk in chunks if chunk.is_discontinuous]
         assert resumed.starts_segment
         assert resumed.start_ticks == 64_000 * 90
-        assert read_chunk(resumed.payload).tracks[VIDEO.track_id][0].dts_ticks == 64_000 * 90
+        assert read_chunk(resumed.content.join()).tracks[VIDEO.track_id][0].dts_ticks == 64_000 * 90
         assert segmenter.irregularities[Irregularity.TIMELINE_GAP]
 
     def test_sound_alone_is_bridged_too(self) -> None:

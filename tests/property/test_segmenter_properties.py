@@ -105,7 +105,7 @@ def test_any_broadcast_is_cut_into_a_playable_stream(broadcast: Broadcast) -> No
     excuses = {Irregularity.LONG_GOP, Irregularity.LEAD_PAUSE, Irregularity.BRIDGED_GAP}
     if not excuses & set(segmenter.irregularities):
         for segment in segments(chunks):
-            video = read_chunk(segment[0].payload).tracks.get(VIDEO.track_id)
+            video = read_chunk(segment[0].content.join()).tracks.get(VIDEO.track_id)
             assert video is None or video[0].is_sync
 
 
@@ -122,7 +122,7 @@ def test_with_a_steady_cadence_no_frame_waits_for_the_next_one(frame_rate: Fract
         assert sample is not None
         was_decided = segmenter.timing is not None
         for chunk in segmenter.push(sample):
-            content = read_chunk(chunk.payload).tracks[VIDEO.track_id]
+            content = read_chunk(chunk.content.join()).tracks[VIDEO.track_id]
             if was_decided:
                 is_complete = content[-1].payload == sample.payload
                 # Only what a keyframe ends before its time cannot be known before that keyframe.

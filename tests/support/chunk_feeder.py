@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
-from streamd.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
 from streamd.packager.numbering import Numbering
 from streamd.packager.rendition import Rendition, RenditionOptions
 
@@ -42,7 +42,7 @@ class ChunkFeeder:
         while done < duration_ticks:
             duration = min(self.part_ticks, duration_ticks - done)
             chunk = CmafChunk(
-                payload=f"{self.count:09d}".encode().ljust(self.payload_bytes, b"."),
+                content=ChunkBytes((f"{self.count:09d}".encode().ljust(self.payload_bytes, b"."),)),
                 start_ticks=self.position,
                 duration_ticks=duration,
                 timescale=self.timescale,

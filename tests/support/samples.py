@@ -176,7 +176,7 @@ def _read_traf(content: bytes, chunk: bytes, expected_offset: int) -> tuple[int,
 
 def read_track(chunks: Sequence[CmafChunk], track_id: int) -> list[ReadSample]:
     """All samples of one track, in the order in which a player decodes them."""
-    return [sample for chunk in chunks for sample in read_chunk(chunk.payload).tracks.get(track_id, ())]
+    return [sample for chunk in chunks for sample in read_chunk(chunk.content.join()).tracks.get(track_id, ())]
 
 
 def segments(chunks: Sequence[CmafChunk]) -> list[list[CmafChunk]]:
@@ -205,7 +205,7 @@ def assert_playable(
     """
     lead = tracks[0]
     part_ticks = timing.part_target_ms * lead.timescale // 1000
-    read = [read_chunk(chunk.payload) for chunk in chunks]
+    read = [read_chunk(chunk.content.join()) for chunk in chunks]
     numbers = [chunk.sequence_number for chunk in read]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 

@@ -59,7 +59,7 @@ def run(data: bytes) -> None:
             chunks += [chunk for _, chunk in ladder.push(sample)]
     chunks += [chunk for _, chunk in ladder.finish()]
     for chunk in chunks:
-        for track_id, samples in read_chunk(chunk.payload).tracks.items():
+        for track_id, samples in read_chunk(chunk.content.join()).tracks.items():
             for read in samples:
                 assert read.dts_ticks >= ends.get(track_id, 0)
                 assert read.duration_ticks >= 0
