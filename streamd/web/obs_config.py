@@ -77,16 +77,7 @@ class ObsOptions:
 
 
 class NoRungFitsError(StreamdError):
-    """No rung of the ladder may be sent.
-
-    Args:
-        limits: What may be sent.
-    """
-
-    def __init__(self, limits: PublishLimits) -> None:
-        bitrate, pixels = limits.bitrate_kbps_max, limits.picture_pixels_max
-        allowed = [f"{bitrate} kb/s with the sound"] * bool(bitrate) + [f"pictures of {pixels} pixels"] * bool(pixels)
-        super().__init__(" and ".join(allowed))
+    """No rung of the ladder may be sent; the message is what may be."""
 
 
 # -- what OBS posts -----------------------------------------------------------------------------
@@ -293,12 +284,14 @@ def _allowed(rungs: list[Rung], canvas: Canvas, audio_kbps: int, limits: Publish
     """The rungs that may be sent together with the sound: a stream that is more ends."""
     if limits.picture_pixels_max is not None:
         rungs = [rung for rung in rungs if math.prod(_size(rung, canvas)) <= limits.picture_pixels_max]
+        if not rungs:
+            raise NoRungFitsError(f"pictures of {limits.picture_pixels_max} pixels")
     if limits.bitrate_kbps_max is not None:
         video_kbps = limits.bitrate_kbps_max * BITRATE_SHARE - audio_kbps
-        while rungs and _kbps(rungs) > video_kbps:
+        while _kbps(rungs) > video_kbps:
             del rungs[0]
-    if not rungs:
-        raise NoRungFitsError(limits)
+            if not rungs:
+                raise NoRungFitsError(f"{limits.bitrate_kbps_max} kb/s with the sound")
     return rungs
 
 

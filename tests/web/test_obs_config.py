@@ -196,8 +196,9 @@ class TestWhatTheUserMaySend:
     @pytest.mark.parametrize(
         ("limits", "said"),
         [
-            (PublishLimits(bitrate_kbps_max=1631), "1631 kb/s with the sound"),
-            (PublishLimits(picture_pixels_max=100_000), "pictures of 100000 pixels"),
+            (PublishLimits(1631, 10_000_000), "^1631 kb/s with the sound$"),
+            (PublishLimits(100_000, 100_000), "^pictures of 100000 pixels$"),
+            (PublishLimits(10), "^10 kb/s with the sound$"),
         ],
     )
     def test_where_no_rung_is_left_it_says_what_is_allowed(self, limits: PublishLimits, said: str) -> None:

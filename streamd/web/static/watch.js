@@ -96,7 +96,9 @@ function show(state, title = "", detail = "") {
 let liveSince = "";
 
 function showFacts(stream) {
-  setText("viewers", stream ? watching(stream.viewers) : "");
+  // Who reads this is one, also where the server has not counted yet.
+  const viewersMin = body.dataset.state === "playing" ? 1 : 0;
+  setText("viewers", stream ? watching(Math.max(stream.viewers, viewersMin)) : "");
   setText("quality", stream ? quality(stream) : "");
   liveSince = stream ? stream.live_since : "";
   showElapsed();
