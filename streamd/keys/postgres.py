@@ -31,9 +31,7 @@ def create_postgres_engine(url: URL) -> AsyncEngine:
     try:
         engine = _create(url)
     except ModuleNotFoundError as exc:
-        raise StoreUnavailableError(
-            "PostgreSQL as the key store needs asyncpg: pip install 'streamd[postgresql]'"
-        ) from exc
+        raise StoreUnavailableError("PostgreSQL as the key store needs asyncpg: pip install asyncpg") from exc
     return engine
 
 

@@ -235,5 +235,5 @@ class TestUrls:
 
     async def test_a_driver_that_is_missing_is_named_with_its_cure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "asyncpg", None)
-        with pytest.raises(StoreUnavailableError, match=r"pip install 'streamd\[postgresql\]'"):
+        with pytest.raises(StoreUnavailableError, match="pip install asyncpg"):
             KeyStore("postgresql+asyncpg://host/db")
