@@ -25,6 +25,7 @@ from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
 from streamd.delivery.body_file import FILES_MAX
+from streamd.delivery.channels import PublicChannels
 from streamd.delivery.door import MediaDoor
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
@@ -165,6 +166,7 @@ class Server:
         )
         self.metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self._verifier.attach(self.registry)
+        self._channels = PublicChannels(self.registry, self._verifier.is_suspended)
         self._rtmp = RtmpListener(
             keys=self._verifier,
             registry=self.registry,
@@ -323,8 +325,7 @@ class Server:
                 extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
             )
         self._media = MediaRoutes(
-            registry=self.registry,
-            is_taken_down=self._verifier.is_suspended,
+            channels=self._channels,
             clock=self._clock,
             metrics=self.metrics,
             timeouts=media_timeouts(config),
@@ -337,12 +338,11 @@ class Server:
             options=studio_options(config),
         )
         return public_app(
-            registry=self.registry,
+            channels=self._channels,
             media=self._media,
             posters=self._poster_routes(),
             pages=pages,
             studio=studio,
-            is_taken_down=self._verifier.is_suspended,
             obs=self._obs,
             proxies=TrustedProxies(config.http.trusted_proxies),
         )
@@ -384,9 +384,7 @@ class Server:
         process = PictureProcess((sys.executable, "-m", "streamd.picture_worker"), environment)
         posters = Posters(process, self._clock, self.metrics)
         self._resources.push_async_callback(posters.close)
-        return PosterRoutes(
-            registry=self.registry, is_taken_down=self._verifier.is_suspended, posters=posters, metrics=self.metrics
-        )
+        return PosterRoutes(channels=self._channels, posters=posters, metrics=self.metrics)
 
     async def _serve_viewers(self, app: web.Application) -> str:
         """Listen for viewers: media through the thin door, everything else through aiohttp behind it."""
@@ -399,8 +397,7 @@ class Server:
         )
         assert runner.server is not None, "set up"
         self._door = MediaDoor(
-            registry=self.registry,
-            is_taken_down=self._verifier.is_suspended,
+            channels=self._channels,
             clock=self._clock,
             metrics=self.metrics,
             web_handler=runner.server,

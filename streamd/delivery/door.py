@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from aiohttp.web import RequestHandler
 
     from streamd.clock import Clock
+    from streamd.delivery.channels import PublicChannels
     from streamd.delivery.http_request import RequestHead
     from streamd.delivery.push_path import PushPath
-    from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
     from streamd.tls.handshakes import TlsGuard
 
@@ -92,8 +92,7 @@ class MediaDoor:
     """Accepts viewers' connections on one address.
 
     Args:
-        registry: Finds the stream of a name.
-        is_taken_down: Says whether a channel's user is suspended.
+        channels: Finds the stream of a name.
         clock: For time limits and dates.
         metrics: Counted into.
         web_handler: Makes aiohttp's request handler for one connection: an ``aiohttp.web.Server``.
@@ -110,16 +109,15 @@ class MediaDoor:
     def __init__(
         self,
         *,
-        registry: LiveRegistry,
-        is_taken_down: Callable[[str], bool],
+        channels: PublicChannels,
         clock: Clock,
         metrics: Metrics,
         web_handler: Callable[[], RequestHandler],
         options: DoorOptions | None = None,
     ) -> None:
         self.configure(options or DoorOptions())
-        self.lookup = MediaLookup(registry, is_taken_down)
-        self.push_lookup = PushLookup(registry, is_taken_down)
+        self.lookup = MediaLookup(channels)
+        self.push_lookup = PushLookup(channels)
         self.encoder = AnswerEncoder(clock)
         self.body_files = BodyFiles(self.options.files_max)
         self.now = clock.monotonic

@@ -13,10 +13,8 @@ from streamd.delivery.media_path import MediaKind
 from streamd.live.waiters import Awaited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from streamd.delivery.channels import PublicChannels
     from streamd.delivery.media_path import MediaPath
-    from streamd.live.registry import LiveRegistry
     from streamd.live.waiters import Waiters
 
 
@@ -34,13 +32,11 @@ class MediaLookup:
     """Answers requests for media.
 
     Args:
-        registry: Finds the stream of a name.
-        is_taken_down: Says whether a channel's user is suspended.
+        channels: Finds the stream of a name.
     """
 
-    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:
-        self._registry = registry
-        self._is_taken_down = is_taken_down
+    def __init__(self, channels: PublicChannels) -> None:
+        self._channels = channels
 
     def ask(self, request: MediaRequest, *, timed_out: bool = False) -> Answer | Blocked:
         """Answer a request as things stand now.
@@ -53,11 +49,10 @@ class MediaLookup:
             The answer, or what it waits for, where there is room for one more to wait. With ``timed_out`` always
             an answer.
         """
-        name = request.path.name
-        stream = self._registry.find(name)
-        if self._is_taken_down(name):
-            return self._absent(request, Absence.TAKEN_DOWN)
-        if stream is None or stream.presentation is None:
+        stream = self._channels.find(request.path.name)
+        if isinstance(stream, Absence):
+            return self._absent(request, stream)
+        if stream.presentation is None:
             return self._absent(request, Absence.UNKNOWN)
         waiters = stream.waiters
         decision = decide(request, stream.presentation, timed_out=timed_out)
@@ -76,8 +71,10 @@ class MediaLookup:
             address: The peer's.
             user_agent: The header, empty if there was none.
         """
-        if path.kind is MediaKind.PLAYLIST and (stream := self._registry.find(path.name)) is not None:
-            stream.note_hls_viewer(address, user_agent)
+        if path.kind is MediaKind.PLAYLIST:
+            stream = self._channels.find(path.name)
+            if not isinstance(stream, Absence):
+                stream.note_hls_viewer(address, user_agent)
 
     @staticmethod
     def _absent(request: MediaRequest, absence: Absence) -> Answer:

@@ -12,13 +12,11 @@ from streamd.delivery.answer import Absence
 from streamd.delivery.push_path import PushFormat, decide_push
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from streamd.delivery.answer import Answer
+    from streamd.delivery.channels import PublicChannels
     from streamd.delivery.push_path import PushPath
     from streamd.flv.tag import FlvTag
     from streamd.live.fanout import Fanout
-    from streamd.live.registry import LiveRegistry
     from streamd.packager.sample_timer import TimedSample
 
     PushFanout: TypeAlias = Fanout[FlvTag] | Fanout[TimedSample]
@@ -36,13 +34,11 @@ class PushLookup:
     """Answers requests for pushed streams.
 
     Args:
-        registry: Finds the stream of a name.
-        is_taken_down: Says whether a channel's user is suspended.
+        channels: Finds the stream of a name.
     """
 
-    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:
-        self._registry = registry
-        self._is_taken_down = is_taken_down
+    def __init__(self, channels: PublicChannels) -> None:
+        self._channels = channels
 
     def ask(self, method: str, path: PushPath) -> Answer | Push:
         """Answer a request as things stand now.
@@ -61,10 +57,8 @@ class PushLookup:
         return Push(head, fanout) if method == "GET" else head
 
     def _find(self, path: PushPath) -> PushFanout | Absence:
-        if self._is_taken_down(path.name):
-            return Absence.TAKEN_DOWN
-        stream = self._registry.find(path.name)
-        if stream is None:
-            return Absence.UNKNOWN
+        stream = self._channels.find(path.name)
+        if isinstance(stream, Absence):
+            return stream
         fanout = stream.flv if path.format is PushFormat.FLV else stream.mp4
         return fanout if fanout.is_open else Absence.UNKNOWN

@@ -21,11 +21,9 @@ from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from streamd.clock import Clock
+    from streamd.delivery.channels import PublicChannels
     from streamd.delivery.push_path import PushPath
-    from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
 
 # How often a viewer of a pushed stream is looked at. Time limits are whole seconds.
@@ -46,8 +44,7 @@ class MediaRoutes:
     """The routes below ``/live/``.
 
     Args:
-        registry: Finds the stream of a name.
-        is_taken_down: Says whether a channel's user is suspended.
+        channels: Finds the stream of a name.
         clock: Measures waiting.
         metrics: Counted into.
         timeouts: After which a viewer's connection is closed.
@@ -56,14 +53,13 @@ class MediaRoutes:
     def __init__(
         self,
         *,
-        registry: LiveRegistry,
-        is_taken_down: Callable[[str], bool],
+        channels: PublicChannels,
         clock: Clock,
         metrics: Metrics,
         timeouts: MediaTimeouts,
     ) -> None:
-        self._lookup = MediaLookup(registry, is_taken_down)
-        self._push_lookup = PushLookup(registry, is_taken_down)
+        self._lookup = MediaLookup(channels)
+        self._push_lookup = PushLookup(channels)
         self._clock = clock
         self._metrics = metrics
         self.timeouts = timeouts

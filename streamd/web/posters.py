@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import ETag, hdrs, web
 
+from streamd.delivery.answer import Absence
 from streamd.errors import PostersBusyError
 from streamd.live.posters import RENEW_AFTER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from streamd.delivery.channels import PublicChannels
     from streamd.live.posters import Posters
-    from streamd.live.registry import LiveRegistry
     from streamd.metrics import Metrics
 
 # A page shows it beside others, a network that unfurls a link fetches it from anywhere.
@@ -33,8 +32,7 @@ class PosterRoutes:
     """The route of poster pictures.
 
     Args:
-        registry: Finds the stream of a name.
-        is_taken_down: Says whether a channel's user is suspended.
+        channels: Finds the stream of a name.
         posters: Draws.
         metrics: Counted into.
     """
@@ -42,13 +40,11 @@ class PosterRoutes:
     def __init__(
         self,
         *,
-        registry: LiveRegistry,
-        is_taken_down: Callable[[str], bool],
+        channels: PublicChannels,
         posters: Posters,
         metrics: Metrics,
     ) -> None:
-        self._registry = registry
-        self._is_taken_down = is_taken_down
+        self._channels = channels
         self._posters = posters
         self._metrics = metrics
 
@@ -65,17 +61,15 @@ class PosterRoutes:
 
     async def _find(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        stream = self._registry.find(name)
-        if self._is_taken_down(name):
-            return _refusal(HTTPStatus.GONE)
-        if stream is None:
-            return _refusal(HTTPStatus.NOT_FOUND)
+        stream = self._channels.find(name)
+        if isinstance(stream, Absence):
+            return _refusal(stream.value)
         try:
             poster = await self._posters.find(stream)
         except PostersBusyError:
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: f"{RENEW_AFTER_S:.0f}"})
         # It may have been taken down while it was drawn.
-        if self._is_taken_down(name):
+        if self._channels.find(name) is Absence.TAKEN_DOWN:
             return _refusal(HTTPStatus.GONE)
         if poster is None:
             return _refusal(HTTPStatus.NOT_FOUND)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from streamd.delivery.answer import Absence
 from streamd.web.forwarded import as_forwarded
 from streamd.web.headers import harden
 from streamd.web.request_id import name_requests
@@ -15,9 +16,9 @@ from streamd.web.request_id import name_requests
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from streamd.delivery.channels import PublicChannels
     from streamd.delivery.trusted_proxies import TrustedProxies
     from streamd.live.live_stream import LiveStream
-    from streamd.live.registry import LiveRegistry
     from streamd.web.media import MediaRoutes
     from streamd.web.obs import ObsDesk
     from streamd.web.pages import Pages
@@ -36,24 +37,22 @@ _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL,
 
 def public_app(
     *,
-    registry: LiveRegistry,
+    channels: PublicChannels,
     media: MediaRoutes,
     posters: PosterRoutes | None = None,
     pages: Pages,
     studio: Studio | None = None,
-    is_taken_down: Callable[[str], bool],
     obs: ObsDesk,
     proxies: TrustedProxies,
 ) -> web.Application:
     """Put the public port together.
 
     Args:
-        registry: Who is live.
+        channels: Who is live.
         media: Routes of media.
         posters: Route of poster pictures, where they are drawn.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
-        is_taken_down: Says whether a channel's user is suspended.
         obs: What OBS is told to encode.
         proxies: Who is believed when he says for whom he asks.
 
@@ -69,7 +68,7 @@ def public_app(
     pages.add_to(app)
     if studio is not None:
         studio.add_to(app)
-    api = PublicApi(registry, is_taken_down, has_posters=posters is not None)
+    api = PublicApi(channels, has_posters=posters is not None)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)
     obs.add_to(app)
@@ -80,28 +79,25 @@ class PublicApi:
     """Who is live, for pages and scripts.
 
     Args:
-        registry: Who is live.
-        is_taken_down: Says whether a channel's user is suspended.
+        channels: Who is live.
         has_posters: There are poster pictures.
     """
 
-    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool], *, has_posters: bool) -> None:
-        self._registry = registry
-        self._is_taken_down = is_taken_down
+    def __init__(self, channels: PublicChannels, *, has_posters: bool) -> None:
+        self._channels = channels
         self._has_posters = has_posters
 
     async def list_streams(self, _: web.Request) -> web.Response:
         """The streams that can be watched now, oldest first."""
-        streams = [self._describe(stream) for stream in self._registry.live() if stream.presentation is not None]
+        streams = [self._describe(stream) for stream in self._channels.live() if stream.presentation is not None]
         return web.json_response({"streams": streams}, headers=_CORS)
 
     async def get_stream(self, request: web.Request) -> web.Response:
         """One stream, or why there is none: 404 not live, 410 taken down."""
-        name = request.match_info["name"]
-        if self._is_taken_down(name):
+        stream = self._channels.find(request.match_info["name"])
+        if stream is Absence.TAKEN_DOWN:
             return _problem(HTTPStatus.GONE, "This channel has been taken down.")
-        stream = self._registry.find(name)
-        if stream is None or not stream.is_live or stream.presentation is None:
+        if stream is Absence.UNKNOWN or not stream.is_live or stream.presentation is None:
             return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.")
         return web.json_response(self._describe(stream), headers=_CORS)
 

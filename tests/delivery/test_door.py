@@ -15,14 +15,13 @@ from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.delivery.viewer_connection import LINGER_S, REQUESTS_PER_TURN, ViewerConnection
 from streamd.metrics import Metrics
 from tests.support.delivery import ODD_SIZES, pieces
-from tests.support.doors import SUSPENDED, StandInRegistry, StandInStream, is_taken_down, request, until
+from tests.support.doors import SUSPENDED, StandInRegistry, StandInStream, channels_of, request, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp.web import RequestHandler
 
-    from streamd.live.registry import LiveRegistry
 
 pytestmark = pytest.mark.asyncio
 
@@ -132,8 +131,7 @@ class House:
         self.stream.budget.on_refused = self.metrics.limit_hits_total.labels("waiting_requests_max").inc
         self.handlers: list[WebHandler] = []
         self.door = MediaDoor(
-            registry=cast("LiveRegistry", StandInRegistry({"demo": self.stream})),
-            is_taken_down=is_taken_down,
+            channels=channels_of(StandInRegistry({"demo": self.stream})),
             clock=self.clock,
             metrics=self.metrics,
             web_handler=self._new_handler,

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from streamd.delivery.answer import Answer
+from streamd.delivery.channels import PublicChannels
 from streamd.delivery.push_lookup import Push, PushLookup
 from streamd.delivery.push_path import PushFormat, PushPath
 from streamd.flv.tag import FlvReader, FlvTag, TagType
@@ -58,7 +59,7 @@ async def live_room() -> IngestRoom:
 
 
 def lookup(room: IngestRoom, *, is_taken_down: bool = False) -> PushLookup:
-    return PushLookup(room.registry, lambda _: is_taken_down)
+    return PushLookup(PublicChannels(room.registry, lambda _: is_taken_down))
 
 
 def status(found: Answer | Push) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from streamd.clock import EPOCH_2020
 from streamd.delivery.answer import Answer, MediaRequest
+from streamd.delivery.channels import PublicChannels
 from streamd.delivery.lookup import Blocked, MediaLookup
 from streamd.delivery.media_path import parse_media_path
 from streamd.live.publisher import EndReason
@@ -43,7 +44,7 @@ def ask(room: IngestRoom, resource: str) -> Answer | Blocked:
     path, _, query = resource.partition("?")
     parsed = parse_media_path(f"/live/alice/{path}")
     assert parsed is not None
-    return MediaLookup(room.registry, lambda _: False).ask(MediaRequest("GET", parsed, query))
+    return MediaLookup(PublicChannels(room.registry, lambda _: False)).ask(MediaRequest("GET", parsed, query))
 
 
 class TestPlayers:

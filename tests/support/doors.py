@@ -11,6 +11,7 @@ import uvloop
 from aiohttp import web
 
 from streamd.clock import Clock, ManualClock, SystemClock
+from streamd.delivery.channels import PublicChannels
 from streamd.delivery.door import DoorOptions, MediaDoor
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.live.fanout import Fanout
@@ -144,8 +145,9 @@ class Doors:
     aiohttp_port: int
 
 
-def is_taken_down(name: str) -> bool:
-    return name == SUSPENDED
+def channels_of(registry: StandInRegistry) -> PublicChannels:
+    """What the public sees of them; the user ``SUSPENDED`` is."""
+    return PublicChannels(cast("LiveRegistry", registry), SUSPENDED.__eq__)
 
 
 def media_routes(
@@ -155,20 +157,18 @@ def media_routes(
     proxies: TrustedProxies | None = None,
     timeouts: MediaTimeouts | None = None,
 ) -> web.Application:
-    live_registry = cast("LiveRegistry", registry)
+    channels = channels_of(registry)
     routes = MediaRoutes(
-        registry=live_registry,
-        is_taken_down=is_taken_down,
+        channels=channels,
         clock=clock,
         metrics=metrics,
         timeouts=timeouts or MediaTimeouts(write_s=TIMEOUT_S),
     )
     obs = ObsDesk(cast("KeyVerifier", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
     return public_app(
-        registry=live_registry,
+        channels=channels,
         media=routes,
         pages=Pages(),
-        is_taken_down=is_taken_down,
         obs=obs,
         proxies=proxies or TrustedProxies(),
     )
@@ -192,8 +192,7 @@ async def open_doors(
     assert runner.server is not None
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     door = MediaDoor(
-        registry=cast("LiveRegistry", registry),
-        is_taken_down=is_taken_down,
+        channels=channels_of(registry),
         clock=clock,
         metrics=metrics,
         web_handler=runner.server,

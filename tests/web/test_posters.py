@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from streamd.delivery.channels import PublicChannels
 from streamd.errors import PostersBusyError
 from streamd.live.posters import Poster
 from streamd.metrics import Metrics
@@ -46,8 +47,7 @@ def get(path: str, method: str = "GET", **headers: str) -> tuple[ClientResponse,
     metrics = Metrics()
     taken_down = {"banned"}
     routes = PosterRoutes(
-        registry=cast("LiveRegistry", FakeRegistry()),
-        is_taken_down=taken_down.__contains__,
+        channels=PublicChannels(cast("LiveRegistry", FakeRegistry()), taken_down.__contains__),
         posters=cast("Posters", FakePosters(taken_down)),
         metrics=metrics,
     )
