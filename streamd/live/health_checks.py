@@ -155,7 +155,7 @@ def _video_codec_unplayable(vitals: Vitals, _: bool) -> Observation | None:
         )
     return Observation(
         Severity.ERROR,
-        f"Browsers do not play this form of H.264 ({codec}).",
+        f"Not every browser plays this form of H.264 ({codec}), and no phone does.",
         "In OBS: Settings → Advanced → Video → Color Format: NV12 (8-bit, 4:2:0, 2 planes), and Settings → Output → "
         "Streaming → Profile: high.",
     )

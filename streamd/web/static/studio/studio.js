@@ -50,10 +50,18 @@ const HEADLINES = {
   offline: ["offline", "Offline", "You are not live", "Press Start Streaming in OBS; this page follows by itself."],
   live: ["live", "Live", "You are live", ""],
   live_with_other_key: ["live", "Live", "Your channel is live", "Another key of yours opened it, not the one you signed in with."],
+  // What the server calls live, and nobody sees.
+  starting: ["warning", "Starting", "You are connected", "Viewers see you once a keyframe has come."],
+  away: ["warning", "Waiting", "Your connection is gone", "Viewers wait for you to come back."],
 };
 
+function headlineOf({ state, stream }) {
+  if (stream?.health.status !== "no_data") return HEADLINES[state];
+  return HEADLINES[stream.health.findings.some((finding) => finding.code === "publisher_away") ? "away" : "starting"];
+}
+
 function show(state) {
-  const [level, badge, headline, detail] = HEADLINES[state.state];
+  const [level, badge, headline, detail] = headlineOf(state);
   body.dataset.live = state.state;
   element("badge").dataset.level = level;
   setText(element("badge"), badge);
@@ -61,7 +69,7 @@ function show(state) {
   setText(element("headline"), headline);
   const { stream } = state;
   setText(element("detail"), [stream && `Live for ${elapsed(stream.live_since)}.`, detail].filter(Boolean).join(" "));
-  document.title = `${stream ? "● " : ""}${headline} – streamd`;
+  document.title = `${level === "live" ? "● " : ""}${headline} – streamd`;
   if (stream) {
     figures.show(stream);
     findings.update(stream.health);
