@@ -45,9 +45,7 @@ class RecordingViewer:
 async def live_room() -> IngestRoom:
     """Alice's stream, all of ``MEDIA`` sent."""
     room = IngestRoom()
-    peer = room.connect()
-    peer.log_in()
-    peer.ask_to_publish()
+    peer = room.ask_to_publish()
     await settle(lambda: room.registry.find("alice"))
     peer.send(*(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in MEDIA))
     stream = room.registry.find("alice")
@@ -78,9 +76,7 @@ class TestAnswer:
 
     async def test_a_stream_without_media_is_not_there_yet(self) -> None:
         room = IngestRoom()
-        peer = room.connect()
-        peer.log_in()
-        peer.ask_to_publish()
+        room.ask_to_publish()
         await settle(lambda: room.registry.find("alice"))
         assert status(lookup(room).ask("GET", FLV)) == 404
 

@@ -26,9 +26,7 @@ def send(peer: Peer, turn: int) -> None:
 
 
 async def publish(room: IngestRoom) -> Peer:
-    peer = room.connect()
-    peer.log_in()
-    peer.ask_to_publish()
+    peer = room.ask_to_publish()
     await settle(lambda: peer.transport.reading == [False, True])
     return peer
 

@@ -23,9 +23,7 @@ SECONDS = 6
 
 
 async def publish(room: IngestRoom, stream_key: str = GOOD_KEY) -> Peer:
-    peer = room.connect()
-    peer.log_in()
-    peer.ask_to_publish(stream_key)
+    peer = room.ask_to_publish(stream_key)
     await settle(lambda: peer.transport.is_eof_written or peer.transport.reading == [False, True])
     return peer
 

@@ -78,9 +78,7 @@ def is_ended(peer: Peer) -> bool:
 
 
 async def live(room: IngestRoom) -> Peer:
-    peer = room.connect()
-    peer.log_in()
-    peer.ask_to_publish()
+    peer = room.ask_to_publish()
     await settle(lambda: room.registry.summary("alice"))
     return peer
 
@@ -124,9 +122,7 @@ class TestTime:
     async def test_the_store(self) -> None:
         room = IngestRoom(IngestOptions(verify_timeout_s=0.0))
         room.keys.hold = asyncio.get_running_loop().create_future()
-        peer = room.connect()
-        peer.log_in()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         await settle(lambda: is_ended(peer))
         assert room.limit_hits() == {"verify_timeout_s": 1}
 
@@ -177,19 +173,14 @@ class TestAmounts:
     async def test_what_is_sent_before_the_key_is_decided(self) -> None:
         room = IngestRoom(connection_options=ConnectionOptions(pending_bytes_max=100))
         room.keys.hold = asyncio.get_running_loop().create_future()
-        peer = room.connect()
-        peer.log_in()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         peer.send(bytes(101))
         assert is_ended(peer)
         assert room.limit_hits() == {"pending_bytes_max": 1}
 
     async def test_streams(self) -> None:
         room = IngestRoom(streams_max=0)
-        peer = room.connect()
-        peer.log_in()
-        peer.receive()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         await settle(lambda: is_ended(peer))
         assert peer.status_codes() == ["NetStream.Publish.Rejected"]
         assert room.limit_hits() == {"streams_max": 1}

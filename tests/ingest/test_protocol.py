@@ -24,9 +24,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def publishing(room: IngestRoom) -> Peer:
-    peer = room.connect()
-    peer.log_in()
-    peer.ask_to_publish()
+    peer = room.ask_to_publish()
     await settle(lambda: room.registry.summary("alice"))
     peer.receive()
     return peer
@@ -39,10 +37,7 @@ def media(seconds: int = 2) -> list[bytes]:
 class TestAcceptedPublish:
     async def test_a_good_key_starts_the_stream_of_its_user(self) -> None:
         room = IngestRoom()
-        peer = room.connect()
-        peer.log_in()
-        peer.receive()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         await settle(lambda: room.registry.summary("alice"))
         assert peer.status_codes() == ["NetStream.Publish.Start"]
         assert room.keys.asked == [(GOOD_KEY, "192.0.2.7")]
@@ -51,10 +46,7 @@ class TestAcceptedPublish:
     async def test_the_key_is_decided_before_publish_start(self) -> None:
         room = IngestRoom()
         room.keys.hold = asyncio.get_running_loop().create_future()
-        peer = room.connect()
-        peer.log_in()
-        peer.receive()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         await settle(lambda: room.keys.asked)
         assert peer.status_codes() == []
         assert peer.transport.reading == [False]
@@ -95,10 +87,7 @@ class TestRefusedPublish:
     ) -> None:
         room = IngestRoom()
         room.keys.error = error
-        peer = room.connect()
-        peer.log_in()
-        peer.receive()
-        peer.ask_to_publish(stream_key)
+        peer = room.ask_to_publish(stream_key)
         await settle(lambda: peer.transport.is_eof_written)
         assert peer.status_codes() == [code]
         assert room.registry.summaries() == []
@@ -112,10 +101,7 @@ class TestRefusedPublish:
     async def test_a_second_publisher_is_told_that_the_channel_is_live(self) -> None:
         room = IngestRoom()
         first = await publishing(room)
-        second = room.connect("198.51.100.9")
-        second.log_in()
-        second.receive()
-        second.ask_to_publish()
+        second = room.ask_to_publish(address="198.51.100.9")
         await settle(lambda: second.transport.is_eof_written)
         assert second.status_codes() == ["NetStream.Publish.BadName"]
         assert not first.transport.is_eof_written
@@ -124,10 +110,7 @@ class TestRefusedPublish:
     async def test_a_key_that_dies_while_it_is_verified_starts_nothing(self) -> None:
         room = IngestRoom()
         room.keys.hold = asyncio.get_running_loop().create_future()
-        peer = room.connect()
-        peer.log_in()
-        peer.receive()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         await settle(lambda: room.keys.asked)
         room.keys.dead.add("good")
         room.keys.hold.set_result(None)
@@ -138,19 +121,14 @@ class TestRefusedPublish:
     async def test_a_store_that_does_not_answer_in_time_refuses(self) -> None:
         room = IngestRoom(IngestOptions(verify_timeout_s=0.001))
         room.keys.hold = asyncio.get_running_loop().create_future()
-        peer = room.connect()
-        peer.log_in()
-        peer.receive()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         await eventually(lambda: peer.transport.is_eof_written)
         assert peer.status_codes() == ["NetStream.Publish.Rejected"]
 
     async def test_a_publisher_that_leaves_while_it_is_verified_starts_nothing(self) -> None:
         room = IngestRoom()
         room.keys.hold = asyncio.get_running_loop().create_future()
-        peer = room.connect()
-        peer.log_in()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         await settle(lambda: room.keys.asked)
         peer.protocol.connection_lost(None)
         await settle(room.keys.hold.cancelled)
@@ -160,9 +138,7 @@ class TestRefusedPublish:
         caplog.set_level(logging.DEBUG)
         room = IngestRoom()
         for stream_key in ("sk_bad_key", GOOD_KEY):
-            peer = room.connect()
-            peer.log_in()
-            peer.ask_to_publish(stream_key)
+            peer = room.ask_to_publish(stream_key)
             await settle(lambda peer=peer: len(peer.status_codes()) > 0)  # type: ignore[misc]
             peer.protocol.connection_lost(None)
         text = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
@@ -283,9 +259,7 @@ class TestWhatTheHolderOfTheKeyIsTold:
         room = IngestRoom()
         await publishing(room)
         for _ in range(2):
-            second = room.connect("198.51.100.9")
-            second.log_in()
-            second.ask_to_publish()
+            second = room.ask_to_publish(address="198.51.100.9")
             await settle(lambda: second.transport.is_eof_written)  # noqa: B023  # awaited within the turn
         attempts = room.keys.attempts.of("good")
         assert [(attempt.result, attempt.count) for attempt in attempts] == [("live", 1), ("busy", 2)]
@@ -401,10 +375,7 @@ class Gate:
 class TestPublishGate:
     async def ask(self, room: IngestRoom, gate: Gate) -> Peer:
         room.gate = gate
-        peer = room.connect()
-        peer.log_in()
-        peer.receive()
-        peer.ask_to_publish()
+        peer = room.ask_to_publish()
         await settle(lambda: gate.asked)
         assert gate.asked == [("alice", "192.0.2.7", "")]
         assert peer.status_codes() == []
@@ -453,8 +424,6 @@ class TestPublishGate:
     async def test_a_key_that_is_not_good_is_not_asked_about(self) -> None:
         room = IngestRoom()
         room.gate = gate = Gate()
-        peer = room.connect()
-        peer.log_in()
-        peer.ask_to_publish("sk_bad_key")
+        peer = room.ask_to_publish("sk_bad_key")
         await settle(lambda: peer.transport.is_eof_written)
         assert gate.asked == []

@@ -26,10 +26,7 @@ WINDOW_S = 30.0
 
 
 async def publish(room: IngestRoom, stream_key: str = GOOD_KEY) -> Peer:
-    peer = room.connect()
-    peer.log_in()
-    peer.receive()
-    peer.ask_to_publish(stream_key)
+    peer = room.ask_to_publish(stream_key)
     await settle(lambda: peer.transport.is_eof_written or peer.transport.reading == [False, True])
     return peer
 

@@ -183,6 +183,14 @@ class IngestRoom:
         )
         return Peer(protocol, RecordingTransport(address))
 
+    def ask_to_publish(self, stream_key: str = GOOD_KEY, address: str = "192.0.2.7") -> Peer:
+        """A peer that has logged in, and waits for the answer to its publish."""
+        peer = self.connect(address)
+        peer.log_in()
+        peer.receive()
+        peer.ask_to_publish(stream_key)
+        return peer
+
 
 class Peer:
     """The other end: sends bytes and reads answers."""
