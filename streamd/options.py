@@ -25,8 +25,8 @@ from streamd.resources import Descriptors
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 from streamd.tls.handshakes import HandshakeLimits
-from streamd.web.media import MediaTimeouts
-from streamd.web.studio import StudioOptions
+from streamd.web.public.media import MediaTimeouts
+from streamd.web.public.studio import StudioOptions
 
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
 # stream its segments, a connection the limits of its protocol.

@@ -68,14 +68,14 @@ from streamd.resources import Descriptors, MemoryCeiling, raise_descriptor_limit
 from streamd.service_manager import ServiceManager
 from streamd.tls.certificate import TlsCertificate
 from streamd.tls.handshakes import TlsHandshakes
-from streamd.web.admin import admin_app
-from streamd.web.console import Console
-from streamd.web.media import MediaRoutes
-from streamd.web.obs import ObsDesk
-from streamd.web.pages import Pages
-from streamd.web.posters import PosterRoutes
-from streamd.web.public import public_app
-from streamd.web.studio import Studio
+from streamd.web.admin.api import admin_app
+from streamd.web.admin.console import Console
+from streamd.web.public.app import public_app
+from streamd.web.public.media import MediaRoutes
+from streamd.web.public.obs import ObsDesk
+from streamd.web.public.pages import Pages
+from streamd.web.public.posters import PosterRoutes
+from streamd.web.public.studio import Studio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -75,6 +75,9 @@ NEIGHBOURS = {
     ("delivery", "tls"),
 }
 
+# The two ports of the web share what stands beside them, and nothing of each other.
+PORTS = {"web/admin/": "streamd.web.public", "web/public/": "streamd.web.admin"}
+
 # libav is loaded, and its types known, in these files only.
 AV_FILES = {"media/probe.py", "media/cmaf_header.py", "media/picture.py", "demo.py", "testcard.py"}
 
@@ -151,6 +154,9 @@ def _import_rules(path: str, room: str, floor: int, module: str) -> Iterator[str
     root, *rest = module.split(".")
     if root == "streamd":
         yield from _floor_rules(room, floor, rest[0])
+    for port, other in PORTS.items():
+        if path.startswith(port) and (module == other or module.startswith(f"{other}.")):
+            yield f"imports {other}: what one port tells is none of the other's"
     if root == "av" and path not in AV_FILES:
         yield f"imports av, which only {', '.join(sorted(AV_FILES))} may"
     # The process floor may sleep; that it reads no clock is ruff's banned-api to say.
@@ -209,6 +215,8 @@ BROKEN = [
     ("keys/store.py", "from streamd import server", "reaches up to floor 4 (process)"),
     ("live/registry.py", "if TYPE_CHECKING:\n    from ..web import pages", "reaches up to floor 3 (doors)"),
     ("live/registry.py", "import streamd.cellar", "stands on no floor"),
+    ("web/public/app.py", "from streamd.web.admin.guards import TokenGate", "none of the other's"),
+    ("web/admin/api.py", "import streamd.web.public", "none of the other's"),
     ("attic/__init__.py", "", "attic stands on no floor"),
     ("live/registry.py", "import av", "imports av"),
     ("media/timeline.py", "from av.packet import Packet", "imports av"),

@@ -15,7 +15,7 @@ from streamd.cli.ask import on_keys
 from streamd.cli.output import say
 from streamd.errors import StreamdError
 from streamd.keys.records import SERVER_LIMITS, KeyState, PublishLimits
-from streamd.web.obs_config import Canvas, NoRungFitsError, Preferences, go_live_config
+from streamd.web.public.obs_config import Canvas, NoRungFitsError, Preferences, go_live_config
 
 if TYPE_CHECKING:
     from streamd.admin_client import KeyDesk

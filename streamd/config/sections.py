@@ -26,7 +26,7 @@ from streamd.config.values import (
 )
 from streamd.events.event import EventType
 from streamd.keys.records import PublishLimits
-from streamd.web.obs_config import ObsOptions, Rung
+from streamd.web.public.obs_config import ObsOptions, Rung
 
 RTMP_PORT = 1935
 

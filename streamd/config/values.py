@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from streamd.web.obs_config import RUNGS_MAX, Rung
+from streamd.web.public.obs_config import RUNGS_MAX, Rung
 
 # Standard Webhooks 1.0.0, "Signature scheme": at least 192 bits, at most 512.
 WEBHOOK_SECRET_BYTES = range(24, 65)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from streamd.doctor.finding import Finding, failed, ok, warning
 from streamd.keys.store_errors import explain
-from streamd.web.pages import Pages
+from streamd.web.public.pages import Pages
 
 ANSWER_TIMEOUT_S = 5.0
 

@@ -19,6 +19,9 @@ from aiohttp import ETag, hdrs, web
 
 from streamd.web.headers import STATIC_HEADERS
 
+ROOT: Final = Path(__file__).parent
+"""Where the package has its static files and templates."""
+
 CONTENT_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -65,7 +68,7 @@ class StaticFiles:
         KeyError: A file in ``static`` has a suffix without a content type.
     """
 
-    def __init__(self, root: Path = Path(__file__).parent, *, without: Collection[str] = ()) -> None:
+    def __init__(self, root: Path = ROOT, *, without: Collection[str] = ()) -> None:
         static = root / "static"
         files = {path.relative_to(static): path for path in sorted(static.rglob("*")) if path.is_file()}
         self._assets = {

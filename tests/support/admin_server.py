@@ -15,7 +15,7 @@ from streamd.keys.admission import StreamCloser
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.verifier import KeyVerifier
-from streamd.web.admin import admin_app
+from streamd.web.admin.api import admin_app
 from streamd.web.live_streams import LiveStreams
 from tests.support.console import console_of
 from tests.support.patience import PATIENCE_S

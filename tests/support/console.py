@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streamd.clock import Clock, SystemClock
 from streamd.history import History
 from streamd.metrics import Metrics
-from streamd.web.console import Console
+from streamd.web.admin.console import Console
 
 if TYPE_CHECKING:
     from streamd.keys.service import KeyService

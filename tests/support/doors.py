@@ -19,11 +19,11 @@ from streamd.live.waiters import WaiterBudget, Waiters
 from streamd.metrics import Metrics
 from streamd.packager.presentation import Presentation
 from streamd.packager.rendition import RenditionOptions
-from streamd.web.media import MediaRoutes, MediaTimeouts
-from streamd.web.obs import ObsDesk
-from streamd.web.obs_config import ObsOptions
-from streamd.web.pages import Pages
-from streamd.web.public import public_app
+from streamd.web.public.app import public_app
+from streamd.web.public.media import MediaRoutes, MediaTimeouts
+from streamd.web.public.obs import ObsDesk
+from streamd.web.public.obs_config import ObsOptions
+from streamd.web.public.pages import Pages
 from tests.support.chunk_feeder import ChunkFeeder, feed, start_rendition
 from tests.support.patience import PATIENCE_S
 

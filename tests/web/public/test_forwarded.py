@@ -5,7 +5,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streamd.delivery.trusted_proxies import TrustedProxies
-from streamd.web.forwarded import as_forwarded
+from streamd.web.public.forwarded import as_forwarded
 
 pytestmark = pytest.mark.asyncio
 

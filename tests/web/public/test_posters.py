@@ -12,7 +12,7 @@ from streamd.errors import PostersBusyError
 from streamd.live.posters import Poster
 from streamd.metrics import Metrics
 from streamd.web.headers import harden
-from streamd.web.posters import PosterRoutes
+from streamd.web.public.posters import PosterRoutes
 
 if TYPE_CHECKING:
     from streamd.live.live_stream import LiveStream

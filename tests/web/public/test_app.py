@@ -4,7 +4,7 @@ import pytest
 from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
-from streamd.web.public import _guard
+from streamd.web.public.app import _guard
 
 pytestmark = pytest.mark.asyncio
 

@@ -30,9 +30,9 @@ from aiohttp import hdrs, web
 
 from streamd.history import SAMPLE_INTERVAL_S
 from streamd.keys.records import Actor
-from streamd.web.assets import CACHE_REVALIDATE, StaticFiles, answer
-from streamd.web.events import EVENT_STREAM_TYPE, EventHub
-from streamd.web.guards import ACTOR, ADMIN_ACTOR, TokenGate, shown_token
+from streamd.web.admin.events import EVENT_STREAM_TYPE, EventHub
+from streamd.web.admin.guards import ACTOR, ADMIN_ACTOR, TokenGate, shown_token
+from streamd.web.assets import CACHE_REVALIDATE, ROOT, StaticFiles, answer
 from streamd.web.headers import console_headers
 from streamd.web.json_api import ForbiddenError
 from streamd.web.json_api import answer as json_answer
@@ -80,7 +80,7 @@ class Console:
         history: History,
         revision: Callable[[], int],
         public_origin: Callable[[str], str],
-        root: Path = Path(__file__).parent,
+        root: Path = ROOT,
     ) -> None:
         self.sessions: Sessions[Actor] = Sessions(clock, SESSION_LIMITS)
         self.events = EventHub(streams=streams, history=history, revision=revision)

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.keys.admission import Denial
 from streamd.rtmp.stream_name import find_stream_key
-from streamd.web.obs_config import NoRungFitsError, PostData, go_live_config, refusal
+from streamd.web.public.obs_config import NoRungFitsError, PostData, go_live_config, refusal
 
 if TYPE_CHECKING:
     from streamd.keys.verifier import KeyVerifier
     from streamd.metrics import Metrics
-    from streamd.web.obs_config import GoLiveConfig, ObsOptions
+    from streamd.web.public.obs_config import GoLiveConfig, ObsOptions
 
 log = logging.getLogger(__name__)
 

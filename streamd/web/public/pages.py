@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from streamd.web.assets import CACHE_REVALIDATE, Asset, StaticFiles, answer
+from streamd.web.assets import CACHE_REVALIDATE, ROOT, Asset, StaticFiles, answer
 from streamd.web.headers import EMBED_HEADERS, PAGE_HEADERS
 
 # CONTRACT: a channel is named like its user.
@@ -48,7 +48,7 @@ class Pages:
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
     """
 
-    def __init__(self, public_url: str = "", *, has_posters: bool = True, root: Path = Path(__file__).parent) -> None:
+    def __init__(self, public_url: str = "", *, has_posters: bool = True, root: Path = ROOT) -> None:
         self._public_url = public_url
         self._has_posters = has_posters
         self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))

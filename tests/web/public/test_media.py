@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestServer
 
 from streamd.clock import SystemClock
 from streamd.metrics import Metrics
-from streamd.web.media import MediaTimeouts
+from streamd.web.public.media import MediaTimeouts
 from tests.support.doors import Client, StandInRegistry, StandInStream, media_routes, request, until
 
 # Far more than the buffers of two sockets on loopback.

@@ -14,10 +14,9 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-import streamd.web.pages
-from streamd.web.pages import HLS_MODULE, Pages
+from streamd.web.assets import ROOT
+from streamd.web.public.pages import HLS_MODULE, Pages
 
-WEB = Path(streamd.web.pages.__file__).parent
 ORIGIN = "https://live.example.org"
 # Issue 7's bound for the watch page before media, of which our own part is to stay small.
 OWN_BYTES_MAX = 30_000
@@ -26,8 +25,8 @@ OWN_BYTES_MAX = 30_000
 def make_root(directory: Path, *, has_player: bool) -> Path:
     """The package's pages with a player of a few bytes, or with none."""
     root = directory / "web"
-    shutil.copytree(WEB / "static", root / "static", ignore=shutil.ignore_patterns("vendor"))
-    shutil.copytree(WEB / "templates", root / "templates")
+    shutil.copytree(ROOT / "static", root / "static", ignore=shutil.ignore_patterns("vendor"))
+    shutil.copytree(ROOT / "templates", root / "templates")
     if has_player:
         (root / "static" / HLS_MODULE).parent.mkdir()
         (root / "static" / HLS_MODULE).write_text("export default class {}", "utf-8")
@@ -267,13 +266,13 @@ class TestStatic:
         assert answer.status == 404
 
     def test_every_module_that_is_imported_is_there(self) -> None:
-        static = WEB / "static"
+        static = ROOT / "static"
         for module in static.glob("*.js"):
             for name in re.findall(r'^import .* from "\./(.+)";$', module.read_text("utf-8"), re.MULTILINE):
                 assert (static / name).is_file(), f"{module.name} imports {name}"
 
     def test_no_module_makes_html_from_text(self) -> None:
-        for module in (WEB / "static").glob("*.js"):
+        for module in (ROOT / "static").glob("*.js"):
             text = module.read_text("utf-8")
             assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
 

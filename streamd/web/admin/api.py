@@ -17,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streamd import __version__
 from streamd.errors import StoreUnavailableError
 from streamd.keys.records import USER_NAME, UserState
-from streamd.web.guards import ACTOR, TokenGate, host_guard
+from streamd.web.admin.guards import ACTOR, TokenGate, host_guard
 from streamd.web.headers import harden
 from streamd.web.json_api import NotFoundError, answer, problems, served
 from streamd.web.models.audit import AuditPage, AuditQuery
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from streamd.keys.service import KeyService
-    from streamd.web.console import Console
+    from streamd.web.admin.console import Console
     from streamd.web.live_streams import LiveStreams
 
 log = logging.getLogger(__name__)

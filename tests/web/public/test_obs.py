@@ -14,11 +14,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from streamd.errors import StoreUnavailableError
 from streamd.keys.records import PublishLimits
 from streamd.metrics import Metrics
-from streamd.web.obs import ObsDesk
-from streamd.web.obs_config import ObsOptions
+from streamd.web.public.obs import ObsDesk
+from streamd.web.public.obs_config import ObsOptions
 from tests.support.go_live import read_go_live_config
 from tests.support.ingest import GOOD_KEY, FakeKeys
-from tests.web.test_obs_config import OBS_32, OPTIONS
+from tests.web.public.test_obs_config import OBS_32, OPTIONS
 
 if TYPE_CHECKING:
     from streamd.keys.verifier import KeyVerifier

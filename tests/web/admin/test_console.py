@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,6 @@ import pytest_asyncio
 from aiohttp import ClientResponse, hdrs
 from aiohttp.test_utils import TestClient, TestServer
 
-import streamd.web.console
 from streamd.clock import ManualClock
 from streamd.history import History
 from streamd.keys.records import Actor
@@ -24,9 +22,10 @@ from streamd.keys.verifier import KeyVerifier
 from streamd.live.health import Health, HealthStatus
 from streamd.live.meter import StreamSummary
 from streamd.metrics import Metrics
-from streamd.web.admin import admin_app
-from streamd.web.console import SESSION_LIMITS, Console
-from streamd.web.events import LISTENERS_MAX
+from streamd.web.admin.api import admin_app
+from streamd.web.admin.console import SESSION_LIMITS, Console
+from streamd.web.admin.events import LISTENERS_MAX
+from streamd.web.assets import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,7 @@ pytestmark = pytest.mark.asyncio
 
 TOKEN = "t0ken-t0ken-t0ken-t0ken"
 TIMEOUT_S = 10
-STATIC = Path(streamd.web.console.__file__).parent / "static"
+STATIC = ROOT / "static"
 
 
 class Streams:

@@ -19,7 +19,7 @@ from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.verifier import KeyVerifier
 from streamd.live.meter import StreamSummary
-from streamd.web.admin import BODY_BYTES_MAX, admin_app
+from streamd.web.admin.api import BODY_BYTES_MAX, admin_app
 from tests.support.console import console_of
 from tests.support.live_streams import Streams, summary
 

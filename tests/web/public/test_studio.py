@@ -23,8 +23,8 @@ from streamd.keys.sweeper import KeySweeper
 from streamd.keys.verifier import KeyVerifier, VerifierOptions
 from streamd.live.health import Health, HealthStatus
 from streamd.live.meter import StreamSummary
-from streamd.web.pages import Pages
-from streamd.web.studio import COOKIE, PATH, SESSION_LIMITS, Studio, StudioOptions
+from streamd.web.public.pages import Pages
+from streamd.web.public.studio import COOKIE, PATH, SESSION_LIMITS, Studio, StudioOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from streamd.delivery.answer import Absence
-from streamd.web.forwarded import as_forwarded
 from streamd.web.headers import harden
+from streamd.web.public.forwarded import as_forwarded
 from streamd.web.request_id import name_requests
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from streamd.delivery.channels import PublicChannels
     from streamd.delivery.trusted_proxies import TrustedProxies
     from streamd.live.live_stream import LiveStream
-    from streamd.web.media import MediaRoutes
-    from streamd.web.obs import ObsDesk
-    from streamd.web.pages import Pages
-    from streamd.web.posters import PosterRoutes
-    from streamd.web.studio import Studio
+    from streamd.web.public.media import MediaRoutes
+    from streamd.web.public.obs import ObsDesk
+    from streamd.web.public.pages import Pages
+    from streamd.web.public.posters import PosterRoutes
+    from streamd.web.public.studio import Studio
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import pytest
 
 from streamd.flv.intake import IntakeLimits
 from streamd.keys.records import PublishLimits
-from streamd.web.obs_config import (
+from streamd.web.public.obs_config import (
     RUNGS_MAX,
     FrameRate,
     GoLiveConfig,
