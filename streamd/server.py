@@ -1,4 +1,4 @@
-"""The whole server, put together: the only place that sees the whole configuration.
+"""The whole server, put together. Below it nobody sees the whole configuration: options.py has what each is told.
 
 Objects are built here, floor by floor, and handed down. What makes a process of it is process.py.
 """

@@ -1,6 +1,6 @@
 """The configuration: one TOML file, the environment over it, every fault at once.
 
-Only ``server.py`` and the command line see the whole of it: every service takes its own small options.
+Only the process floor sees the whole of it: every service takes its own small options.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the key service and the live streams say to each other: admitted, denied, close these."""
+"""What those who decide over keys and the live streams say to each other: admitted, denied, close these."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Admission:
     """That a publish was admitted, and whether it still is.
 
     Whoever runs a stream keeps its admission for as long as the stream may be fed (the reconnect
-    window too): the service knows of streams by their admissions, and holds these weakly.
+    window too): the verifier knows of streams by their admissions, and holds these weakly.
     """
 
     key_id: str
