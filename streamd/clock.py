@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-# DESIGN: media sequence numbers count seconds since this moment, so that they fit a double and
+# Media sequence numbers count seconds since this moment, so that they fit a double and
 # never go backwards across restarts.
 EPOCH_2020 = datetime(2020, 1, 1, tzinfo=UTC)
 

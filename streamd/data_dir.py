@@ -21,7 +21,7 @@ from streamd.errors import DataDirError
 
 LOCK_NAME = "server.lock"
 TOKEN_NAME = "admin-token"  # noqa: S105  # the name of the file
-# 256 bits; CONTRACT.md keeps it in a file, so nobody types it.
+# 256 bits: it is kept in a file, so nobody types it.
 TOKEN_BYTES = 32
 # ``find_server`` holds the lock for microseconds; a server that starts just then tries once more after this.
 LOOK_S_MAX = 0.1

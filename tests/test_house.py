@@ -1,4 +1,4 @@
-"""The house of DESIGN: five floors, imports point down, and the ground floor touches nothing of the world.
+"""The house: five floors, imports point down, and the ground floor touches nothing of the world.
 
 The source is read, not run: every rule names the line that breaks it.
 """

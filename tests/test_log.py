@@ -53,7 +53,7 @@ class TestRedactor:
 
 
 class TestSecrecy:
-    """STYLE.md, Logs: the stream name is the secret."""
+    """The stream name is the secret."""
 
     @pytest.mark.parametrize("form", ["console", "json"])
     @pytest.mark.parametrize("secret", [KEY.reveal(), f"Bearer {TOKEN}", "rtmp://h/live/hunter22hunter22"])

@@ -15,7 +15,7 @@ LABELS = {"le", "reason", "result", "name", "kind", "status", "protocol", "code"
 
 
 class TestNames:
-    """CONTRACT.md, Admin HTTP: names start with ``streamd_``; no label grows with users or addresses."""
+    """Names start with ``streamd_``; no label grows with users or addresses."""
 
     def test_every_name_is_ours_and_has_its_unit(self) -> None:
         for family in Metrics().registry.collect():

@@ -1,6 +1,6 @@
 """The ``streamd`` command.
 
-CONTRACT.md, Commands. Each group of commands has a file of its own; here they come together.
+Each group of commands has a file of its own; here they come together.
 """
 
 from __future__ import annotations

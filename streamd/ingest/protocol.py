@@ -226,7 +226,7 @@ class RtmpProtocol(asyncio.Protocol):
     def kick(self, error: PublishError) -> None:
         """Close the publisher's socket at once, with a last word that says why.
 
-        Encoders notice the closed socket, not the word (CLIENTS.md: OBS reconnects, ffmpeg exits),
+        Encoders notice the closed socket, not the word (OBS reconnects, ffmpeg exits),
         so a kick that is to last must refuse the next publish as well.
         """
         if self._transport is None or self._phase is _Phase.CLOSED:

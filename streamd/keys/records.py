@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from streamd.keys.stream_key import StreamKey
 
-# CONTRACT.md, RTMP: "A user has one channel, named like the user".
+# A user has one channel, named like the user.
 USER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
 _Item = TypeVar("_Item")

@@ -17,7 +17,7 @@ KEY_ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 # 50 bits: beside a million keys one draw in 10**9 meets a taken id; then the issue fails and can be tried again.
 KEY_ID_LENGTH = 10
 LETTERS_AND_DIGITS = string.digits + string.ascii_letters
-# 62**32 is 190 bits, over the 160 that CONTRACT.md promises.
+# 62**32 is 190 bits: no speed of guessing reaches that.
 SECRET_LENGTH = 32
 
 _KEY_ID = re.compile(rf"[{KEY_ID_ALPHABET}]{{{KEY_ID_LENGTH}}}")

@@ -2,7 +2,7 @@
 
 A publish is admitted by an ``Admission``, which lives as long as what it admitted. When a key dies
 (revoked, rotated away, expired, its user suspended) every admission of it is ended here and the
-streams are closed, before the call that killed it returns. DESIGN.md 8 and 9.
+streams are closed, before the call that killed it returns.
 
 The race between a verification and a death
 -------------------------------------------

@@ -44,7 +44,7 @@ HELD_BYTES_MAX = 10 * 1024 * 1024
 # What is refused is told of so many tracks; an encoder has as many of a kind.
 REFUSALS_MAX = 8
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
-# average (DESIGN.md, 7), and players to play something in between.
+# average (packager/numbering.py), and players to play something in between.
 LEAP_INTERVAL_MS = 1_000
 
 # Drops that mean that something the broadcaster sends will not be seen or heard.

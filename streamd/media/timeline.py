@@ -1,6 +1,6 @@
 """The publisher's milliseconds become the stream's timeline, repaired only where they are broken.
 
-DTS and CTS are the publisher's (DESIGN.md, 3). RTMP 1.0 section 5.3.1 and FLV (Adobe, v10.1) Annex E
+DTS and CTS are the publisher's. RTMP 1.0 section 5.3.1 and FLV (Adobe, v10.1) Annex E
 carry them in whole milliseconds, which is fine for video and too coarse for sound: an AAC frame of
 1024 samples at 48 kHz lasts 21.333 ms, so its timestamps alternate between steps of 21 and 22. Hence:
 

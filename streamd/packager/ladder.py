@@ -1,9 +1,10 @@
 """The renditions that are made of one publisher's tracks, and the way of each sample into them.
 
-One video track and one audio track are one variant, muxed (DESIGN.md, 4). More video tracks are variants of their own,
-each muxed with the same audio: an adaptive ladder made by the broadcaster's encoder. Where there is sound to choose
-from, or sound that browsers do not decode, audio and video are apart: variants without sound, and audio renditions to
-play them with. Players cannot leave muxed sound out, so that a variant has either the one form or the other.
+One video track and one audio track are one variant, muxed: one playlist and one part to fetch. More video tracks are
+variants of their own, each muxed with the same audio: an adaptive ladder made by the broadcaster's encoder. Where
+there is sound to choose from, or sound that browsers do not decode, audio and video are apart: variants without sound,
+and audio renditions to play them with. Players cannot leave muxed sound out, so that a variant has either the one form
+or the other.
 
 Spec: rfc8216bis-22 sections 4.4.6 and 6.2.4.
 """

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from streamd.clock import EPOCH_2020
 
-# DESIGN: the running part count begins at ten times the media sequence number: parts are 100 ms long or longer.
+# The running part count begins at ten times the media sequence number: parts are 100 ms long or longer.
 PARTS_PER_SECOND_MAX = 10
 
 

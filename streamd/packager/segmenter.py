@@ -18,7 +18,7 @@ the lead's timeline, and everything is decided by media time, never by a clock:
   comes later goes into the next part, whose ``tfdt`` tells the truth. When audio runs ahead of a lead
   that has stopped by ``LEAD_LAG_MS_MAX``, audio's time closes the parts until the lead comes back.
 
-The numbers of the playlist are decided once, before the first chunk (DESIGN.md, 11): see ``_decide``. An encoder that
+The numbers of the playlist are decided once, before the first chunk: see ``_decide``. An encoder that
 tells that its keyframes come in time is not waited for; its first segment is a short one then, for players take no
 playlist without a segment, and they are to have one within a second. Where a stream has several renditions, one
 segmenter decides for all of them, and ``SegmentStarts`` has their segments start together.
@@ -42,7 +42,7 @@ from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
 
 # The first GOP is waited for this long. Longer, and it is taken to be of unknown length.
 DECISION_MS_MAX = 4_000
-# DESIGN.md, 11. OBS's default, 250 frames, is 8.3 s at 30 fps and 10.4 s at 24 fps: all are whole
+# OBS's default, 250 frames, is 8.3 s at 30 fps and 10.4 s at 24 fps: all are whole
 # segments under this, since a segment's duration is rounded to the nearest second.
 TARGET_DURATION_S_MAX = 10
 # The first segment of an encoder that tells its keyframe interval ends here: within a second. Who plays it at once is
@@ -333,7 +333,7 @@ class Segmenter:
         timing = self._decide(gop_ticks)
         if timing != self._decide(gop_ticks=0):
             return None
-        # Segments last 1 s on average (DESIGN.md, 7), so that of 1 s none is cut short.
+        # Segments last 1 s on average (numbering.py), so that of 1 s none is cut short.
         if timing.target_duration_s > 1:
             self._begin_with_opening()
         return timing
@@ -525,7 +525,7 @@ class Segmenter:
         if duration >= self._segment_ticks_min:
             return True
         if self.timing.target_duration_s == 1:
-            return False  # Segments must last 1 s on average (DESIGN.md, 7), so none is cut short.
+            return False  # Segments must last 1 s on average (numbering.py), so none is cut short.
         # Sooner than wanted, to have segments that start with a keyframe: where the last one had to start
         # without, and where the next keyframe, a GOP on, would come too late for this one.
         return self._is_segment_off_key or duration + self._gop_ticks >= self._segment_ticks_limit

@@ -8,7 +8,7 @@ import pytest
 from streamd.doctor.finding import Verdict
 from streamd.doctor.stores import check_database, check_player
 from streamd.keys.store import KeyStore
-from streamd.web import pages
+from streamd.web.public import pages
 
 
 def url(path: Path) -> str:

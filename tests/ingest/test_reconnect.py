@@ -1,4 +1,4 @@
-"""A publisher that drops and comes back within the reconnect window (CONTRACT.md, RTMP)."""
+"""A publisher that drops and comes back within the reconnect window."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ TEXT = f"sk_{KEY_ID}_{SECRET}"
 
 
 class TestGrammar:
-    """CONTRACT.md, RTMP: ``sk_<key id>_<secret>``."""
+    """``sk_<key id>_<secret>``."""
 
     def test_a_key_is_read_as_it_was_written(self) -> None:
         key = StreamKey.parse(TEXT)

@@ -7,7 +7,7 @@ from streamd.packager.numbering import Numbering
 
 
 class TestNumbering:
-    """DESIGN: no count ever goes back."""
+    """No count ever goes back."""
 
     def test_counts_begin_with_the_seconds_since_2020(self) -> None:
         numbering = Numbering.at(EPOCH_2020 + timedelta(seconds=5, milliseconds=999))

@@ -401,7 +401,7 @@ class TestDates:
 
 
 class TestNextNumbering:
-    """DESIGN: no count ever goes back."""
+    """No count ever goes back."""
 
     @pytest.mark.parametrize("ends", [True, False])
     def test_what_follows_begins_after_all_that_was(self, ends: bool) -> None:

@@ -68,7 +68,7 @@ def segment_frame_counts(chunks: Sequence[CmafChunk]) -> list[int]:
 
 
 class TestTargetDuration:
-    """rfc8216bis 4.4.3.1; DESIGN.md, 11."""
+    """rfc8216bis 4.4.3.1."""
 
     @pytest.mark.parametrize(
         ("gop_frames", "segment_target_ms", "target_duration_s"),

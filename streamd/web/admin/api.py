@@ -1,6 +1,6 @@
 """The admin API: keys, users, live streams, audit log, health and metrics, on a listener of its own.
 
-CONTRACT.md, Admin HTTP. Every route needs the bearer token but ``/healthz``, ``/readyz`` and the console's
+Every route needs the bearer token but ``/healthz``, ``/readyz`` and the console's
 page and files. Errors are problem details, RFC 9457.
 """
 

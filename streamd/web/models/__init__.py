@@ -1,5 +1,5 @@
 """What goes over the wire as JSON: requests that validate, answers that document themselves.
 
-CONTRACT.md, Admin HTTP. A module for each thing that is spoken of, with what is asked of it and what is answered. The
+A module for each thing that is spoken of, with what is asked of it and what is answered. The
 command line makes its answers with the same types.
 """

@@ -13,7 +13,7 @@ from aiohttp import web
 from streamd.web.assets import CACHE_REVALIDATE, ROOT, Asset, StaticFiles, answer
 from streamd.web.headers import EMBED_HEADERS, PAGE_HEADERS
 
-# CONTRACT: a channel is named like its user.
+# A channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
 # The player as hatch_build.py leaves it; a build without a network has none.
