@@ -30,9 +30,10 @@ log = logging.getLogger(__name__)
 # A collection walks all objects of its generations in one step of the loop. What the modules made at import never dies,
 # so it is not walked. Young ones are looked at while they are few: each frame's objects live for a GOP, so at a
 # threshold of 20,000 that step took 12 ms with 100 streams. At 400 it takes 0.5 ms at the most, and no more in all.
-# Older ones are looked at seldom, for that takes 25 ms with as many streams, and our own cycles are few: after a
-# million objects that came and did not go, which 100 streams make in half a minute.
-GC_THRESHOLDS = (400, 2_500, 100)
+# Older ones are looked at seldom, for that takes 20 ms with as many streams, and there is next to nothing to find:
+# neither streams, encoders and viewers that come and go nor calls of the API were seen to leave a cycle. It is after
+# four million objects that came and did not go, which 100 streams make in two minutes.
+GC_THRESHOLDS = (400, 10_000, 25)
 # How long the loop waits at most for a thread that runs Python: probing new tracks, the key store's. It is 5 ms by
 # default, and they come in numbers when everybody reconnects.
 SWITCH_INTERVAL_S = 0.001

@@ -11,7 +11,6 @@ import errno
 import logging
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from ipaddress import ip_network
@@ -94,9 +93,6 @@ WEBHOOK_DRAIN_S = 3.0
 SWEEP_INTERVAL_S = 1.0
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
-# Each takes as much of a core that it shares with the loop as that does. One after the other, a hundred publishers that
-# come in one second are probed within it: 2 ms are usual.
-PROBES_AT_ONCE_MAX = 1
 
 
 class StartError(StreamdError):
@@ -151,7 +147,6 @@ class Server:
             limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
         )
         self.metrics.requests_waiting.set_function(lambda: self._budget.waiting)
-        self._probing = ThreadPoolExecutor(PROBES_AT_ONCE_MAX, "probe")
         self.registry = LiveRegistry(
             options=stream_options(config),
             clock=self._clock,
@@ -162,7 +157,6 @@ class Server:
             is_admissible=self._verifier.is_admissible,
             tell=tell,
             has_room=self._memory.admit,
-            probing=self._probing,
         )
         self.metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self._verifier.attach(self.registry)
@@ -211,7 +205,6 @@ class Server:
         """
         lock, token = await self._open()
         self.registry.restore(self._restart_record.load())
-        self._resources.callback(self._probing.shutdown, wait=False, cancel_futures=True)
         await self._poster.start()
         self._resources.push_async_callback(self._poster.close)
         self._webhooks.start()

@@ -29,8 +29,8 @@ from streamd.packager.rendition import Rendition
 from streamd.packager.sample_timer import SampleTimer
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from concurrent.futures import Executor
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -90,7 +90,7 @@ class LiveStream:
         on_health: Called when the stream turns unhealthy, or healthy again.
         on_playable: Called when there is something to play.
         record: What another server left of it, which its playlists go on from.
-        probing: Where new tracks are probed; None for the loop's own threads.
+        probing: Held while new tracks are probed; shared by all streams. None where there is no other.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class LiveStream:
         on_health: Callable[[LiveStream], None],
         on_playable: Callable[[LiveStream], None],
         record: StreamRecord | None = None,
-        probing: Executor | None = None,
+        probing: asyncio.Semaphore | None = None,
     ) -> None:
         self.name = name
         self.admission = admission

@@ -27,7 +27,6 @@ from streamd.packager.ladder import Ladder, Variant, decide_split_audio, plan_va
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from concurrent.futures import Executor
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -109,7 +108,7 @@ class MediaLine:
         intake_limits: Limits of the gate.
         timing: The timing of a playlist that this line continues, or None where it starts one.
         split_audio: Whether that playlist's audio is apart from its video, or None where that is open.
-        probing: Where new tracks are probed; None for the loop's own threads.
+        probing: Held while new tracks are probed; shared by all streams. None where there is no other.
     """
 
     def __init__(
@@ -123,7 +122,7 @@ class MediaLine:
         intake_limits: IntakeLimits | None = None,
         timing: PlaylistTiming | None = None,
         split_audio: bool | None = None,
-        probing: Executor | None = None,
+        probing: asyncio.Semaphore | None = None,
     ) -> None:
         self._sink = sink
         self._options = options
@@ -132,7 +131,7 @@ class MediaLine:
         self._meter = meter
         self._timing = timing
         self._is_continuing = timing is not None
-        self._probing = probing
+        self._probing = probing or asyncio.Semaphore()
         self._intake = Intake(intake_limits)
         self._demuxer: FlvDemuxer | None = None
         self._timeline: Timeline | None = None
@@ -282,8 +281,8 @@ class MediaLine:
     async def _open_tracks(self, opening: Open, epoch: datetime) -> None:
         try:
             # libavformat takes 4 to 20 ms, which would be every other stream's delay.
-            loop = asyncio.get_running_loop()
-            opened = await loop.run_in_executor(self._probing, self._probe_in_thread, opening)
+            async with self._probing:
+                opened = await asyncio.to_thread(self._probe_in_thread, opening)
             self._opening = None
             if self._is_finished:
                 return

@@ -21,7 +21,6 @@ from streamd.packager.numbering import Numbering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-    from concurrent.futures import Executor
 
     from streamd.clock import Clock
     from streamd.events.event import EventSink, Value
@@ -38,6 +37,9 @@ SERVER_FULL = "The server is full. Try again later."
 # Numbers that are taken ahead of the clock for media that comes faster than real time, in seconds of ``Numbering.at``.
 # What comes between two looks at it, a second apart, has to fit: even 5,000 parts of a file that is sent at once do.
 NUMBERS_AHEAD_S = 600
+# A thread that probes takes as much as the loop of a core that they share, so the loop has its turn before the next one
+# begins. Probing takes 2 ms as a rule: a hundred publishers that come in one second are through within it.
+PROBES_AT_ONCE_MAX = 1
 # A hundred streams take 4 ms to be looked at. What waits for the loop meanwhile are their frames and their viewers.
 SWEEP_STEP_S = 0.001
 
@@ -56,7 +58,6 @@ class LiveRegistry:
             which its stream begins, so that a key that died meanwhile begins nothing.
         tell: Told what becomes of streams.
         has_room: Says whether one more stream may begin; asked once for each, and reckoned with from then on.
-        probing: Where new tracks are probed; None for the loop's own threads.
     """
 
     def __init__(
@@ -71,7 +72,6 @@ class LiveRegistry:
         is_admissible: Callable[[Admission], bool],
         tell: EventSink = unheard,
         has_room: Callable[[], bool] = lambda: True,
-        probing: Executor | None = None,
     ) -> None:
         self._options = options
         self._clock = clock
@@ -82,7 +82,7 @@ class LiveRegistry:
         self._is_admissible = is_admissible
         self._tell = tell
         self._has_room = has_room
-        self._probing = probing
+        self._probing = asyncio.Semaphore(PROBES_AT_ONCE_MAX)
         self._by_name: dict[str, LiveStream] = {}
         # Beyond the clock, where media comes in faster than time passes.
         self._numbers_used_until_s = 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ from tests.support.ingest import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from concurrent.futures import Executor
     from datetime import datetime
 
     from streamd.flv.intake import Open
@@ -50,7 +48,7 @@ class Room:
     epochs: list[datetime] = field(default_factory=list)
     leaps: int = 0
     error: Exception | None = None
-    probing: Executor | None = None
+    probing: asyncio.Semaphore | None = None
 
     def __post_init__(self) -> None:
         self.line = MediaLine(
@@ -115,20 +113,27 @@ def assert_is_continuous(chunks: Sequence[CmafChunk]) -> None:
         end_ticks = chunk.start_ticks + chunk.duration_ticks
 
 
-async def test_tracks_are_probed_in_the_thread_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    probed_in: list[str] = []
+async def test_lines_probe_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Open] = []
 
-    class NotingProbe(Probe):
+    class NotedProbe(Probe):
         def __init__(self, opening: Open) -> None:
-            probed_in.append(threading.current_thread().name)
+            begun.append(opening)
             super().__init__(opening)
 
-    monkeypatch.setattr(media_line, "Probe", NotingProbe)
-    with ThreadPoolExecutor(1, "given") as probing:
-        room = Room(probing=probing)
-        await room.receive(h264_aac(seconds=1))
-    assert room.error is None
-    assert probed_in == ["given_0"]
+    monkeypatch.setattr(media_line, "Probe", NotedProbe)
+    probing = asyncio.Semaphore()
+    rooms = [Room(probing=probing) for _ in range(2)]
+    await probing.acquire()
+    for room in rooms:
+        room.line.receive(h264_aac(seconds=1))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not begun
+    probing.release()
+    await eventually(lambda: all(room.epochs for room in rooms))
+    assert len(begun) == 2
+    assert not probing.locked()
 
 
 class TestLeap:
