@@ -50,12 +50,16 @@ async def test_it_answers_why_the_encoder_does_not_connect(live_server: LiveServ
         await page.wait_for_selector("body[data-state=signed-out]")
 
 
-async def test_who_is_cut_off_is_not_told_to_be_live(live_server: LiveServer, browser: Browser) -> None:
+async def test_it_says_what_may_be_sent_and_calls_nobody_live_who_is_cut_off(
+    live_server: LiveServer, browser: Browser
+) -> None:
     key = live_server.issue_key("alice")
     async with studio(live_server, browser) as broadcaster:
         await sign_in(broadcaster, key)
         with publish(live_server.rtmp_url, key) as broadcast:
             await broadcaster.page.wait_for_selector("#headline:text('You are live')")
+            live_server.admin("PATCH", "/api/v1/users/alice", {"limits": {"bitrate_kbps_max": 6500}})
+            await broadcaster.page.wait_for_selector("#limits:text('up to 6.5 Mb/s')")
             broadcast.kill()
             await broadcaster.page.wait_for_selector("#headline:text('Your connection is gone')")
 

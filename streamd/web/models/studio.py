@@ -10,6 +10,7 @@ from pydantic import Field
 
 from streamd.web.models.common import ApiModel
 from streamd.web.models.streams import StreamFigures
+from streamd.web.models.users import UserLimits
 
 # Longer than any key: who pastes something else is told that it is none.
 SHOWN_KEY_LENGTH_MAX = 200
@@ -46,6 +47,7 @@ class StudioState(ApiModel):
 
     channel: str
     rtmp_url: str
+    limits: UserLimits
     state: LiveState
     stream: StreamFigures | None
     attempts: list[OwnAttempt]

@@ -32,6 +32,7 @@ from streamd.web.headers import CONSOLE_HEADERS
 from streamd.web.json_api import answer, problem, problems, read_body
 from streamd.web.models.streams import StreamFigures
 from streamd.web.models.studio import KeyShown, LiveState, OwnAttempt, StudioState
+from streamd.web.models.users import UserLimits
 from streamd.web.sessions import SessionLimits, Sessions
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class Studio:
         return StudioState(
             channel=admission.user,
             rtmp_url=self._options.rtmp_url,
+            limits=UserLimits.model_validate(admission.limits),
             state=_live_state(summary, admission),
             stream=None if summary is None else StreamFigures.model_validate(summary),
             attempts=[OwnAttempt.model_validate(attempt) for attempt in attempts],

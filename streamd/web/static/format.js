@@ -79,6 +79,11 @@ export function pictureSize(pixels) {
   return PICTURE_SIZES.find(([named]) => named === pixels)?.[1] ?? count(pixels, "pixel");
 }
 
+/** "6 Mb/s, 1080p" of what a user may send; empty where nothing is said. */
+export function limits({ bitrate_kbps_max: kbps, picture_pixels_max: pixels }) {
+  return [kbps && bitrate(kbps * 1000), pixels && pictureSize(pixels)].filter(Boolean).join(", ");
+}
+
 /** "Lavf62.12.102" of "FMLE/3.0 (compatible; Lavf62.12.102)": most encoders say first that they are like Adobe's. */
 export function encoderName(flashVersion) {
   return /^FMLE\/[\d.]+ \(compatible; (?!FMSc)([^)]+)\)$/.exec(flashVersion)?.[1] ?? flashVersion;

@@ -214,6 +214,12 @@ class TestTheState:
         assert (stream["tags_dropped"], stream["timestamps_repaired"]) == (1, 2)
         assert "bob" not in json.dumps(state)
 
+    async def test_says_what_may_be_sent_as_it_is_now(self, house: House) -> None:
+        state = await house.sign_in(await house.issue())
+        assert state["limits"] == {"bitrate_kbps_max": None, "picture_pixels_max": None}
+        await house.keys.limit("alice", {"bitrate_kbps_max": 6000}, by=BY)
+        assert (await house.state())["limits"] == {"bitrate_kbps_max": 6000, "picture_pixels_max": None}
+
     async def test_tells_another_key_of_the_user_apart(self, house: House) -> None:
         await house.sign_in(await house.issue())
         house.streams.begin("alice", "0000000000")

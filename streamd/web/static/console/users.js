@@ -1,14 +1,8 @@
 // The users, each of whom is a channel: what they may send; suspend and restore.
 
 import { element } from "../dom.js";
-import { bitrate, pictureSize } from "../format.js";
+import { limits } from "../format.js";
 import { cell, PagedTable, time } from "./list.js";
-
-/** "6 Mb/s, 1080p" of a user's limits. */
-function limitsInWords({ bitrate_kbps_max: kbps, picture_pixels_max: pixels }) {
-  const said = [kbps && bitrate(kbps * 1000), pixels && pictureSize(pixels)].filter(Boolean);
-  return said.join(", ") || "as everybody";
-}
 
 export class UsersView {
   #table;
@@ -37,14 +31,14 @@ export class UsersView {
     const act = isSuspended
       ? element("button", { class: "button small", type: "button", "aria-label": `Restore ${user.name}`, onclick: () => this.#acts.restoreUser(user) }, "Restore")
       : element("button", { class: "button small danger-text", type: "button", "aria-label": `Suspend ${user.name}`, onclick: () => this.#acts.suspendUser(user) }, "Suspend");
-    const limits = element("button", { class: "button small", type: "button", "aria-label": `Limits of ${user.name}`, onclick: () => this.#acts.limitUser(user) }, "Limits");
+    const limit = element("button", { class: "button small", type: "button", "aria-label": `Limits of ${user.name}`, onclick: () => this.#acts.limitUser(user) }, "Limits");
     return [
       cell("User", element("strong", {}, user.name)),
       cell("State", element("span", { class: "pill", "data-level": user.state }, isSuspended ? "Suspended" : "Active")),
       cell("Since", time(isSuspended ? user.suspended_at : user.created_at)),
-      cell("May send", limitsInWords(user.limits)),
+      cell("May send", limits(user.limits) || "as everybody"),
       cell("Reason", user.suspend_reason || "–"),
-      element("td", { class: "acts" }, element("div", { class: "buttons" }, element("a", { class: "button small", href: `#/keys/${user.name}`, "aria-label": `Keys of ${user.name}` }, "Keys"), limits, act)),
+      element("td", { class: "acts" }, element("div", { class: "buttons" }, element("a", { class: "button small", href: `#/keys/${user.name}`, "aria-label": `Keys of ${user.name}` }, "Keys"), limit, act)),
     ];
   }
 }

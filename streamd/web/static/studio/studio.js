@@ -5,7 +5,7 @@
 
 import { elapsed } from "../api.js";
 import { copyable, setText } from "../dom.js";
-import { when } from "../format.js";
+import { limits, when } from "../format.js";
 import { Findings } from "../health.js";
 import { Attempts } from "./attempts.js";
 import { Figures } from "./figures.js";
@@ -79,6 +79,10 @@ function show(state) {
     setText(element("well"), isWell ? "Nothing: your stream arrives as it should." : "Your stream is being looked at…");
   }
   attempts.show(state.attempts);
+  const allowed = limits(state.limits);
+  element("limits").hidden = !allowed;
+  const spare = state.limits.bitrate_kbps_max ? " Set OBS to three quarters of the bit rate, sound included: it needs the rest to catch up." : "";
+  setText(element("limits"), allowed && `You may send up to ${allowed}; a stream that is more ends.${spare}`);
   if (element("share").childElementCount === 0) {
     const watch = new URL(`/watch/${encodeURIComponent(state.channel)}`, location.href).href;
     element("share").replaceChildren(copyable("Your channel, to share", watch, { id: "watch-link" }));
