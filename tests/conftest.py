@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,16 +14,25 @@ from tests.support.server import run_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from xdist.remote import Producer
 
     from tests.support.server import LiveServer
 
+ROOT = Path(__file__).parent.parent
+
 # No example is timed: a loaded machine is not a fault. Hypothesis does the same by itself where CI is set.
 settings.register_profile("untimed", deadline=None)
 if settings.get_current_profile_name() == "default":
     settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    """Refuse to test extension modules of sources that have changed since."""
+    for pxd in (ROOT / "streamd").rglob("*.pxd"):
+        for made in pxd.parent.glob(f"{pxd.stem}.*.so"):
+            if made.stat().st_mtime < max(pxd.stat().st_mtime, pxd.with_suffix(".py").stat().st_mtime):
+                pytest.exit(f"{made.name} is older than its source: run python hatch_build.py, or delete it", 4)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import hatch_build
+from tests.support.tools import require
 
 ROOT = Path(hatch_build.__file__).parent
 LOCK = json.loads((ROOT / "player/package-lock.json").read_text("utf-8"))
@@ -25,9 +26,8 @@ CLOSED_REGISTRY = "http://127.0.0.1:9"
 def tree(tmp_path: Path) -> Path:
     """A source tree with what the build needs and no player in it."""
     root = tmp_path / "tree"
-    shutil.copytree(
-        ROOT / "streamd", root / "streamd", ignore=shutil.ignore_patterns("__pycache__", hatch_build.VENDOR_DIR.name)
-    )
+    made = shutil.ignore_patterns("__pycache__", "*.so", hatch_build.VENDOR_DIR.name)
+    shutil.copytree(ROOT / "streamd", root / "streamd", ignore=made)
     shutil.copytree(ROOT / "player", root / "player", ignore=shutil.ignore_patterns("node_modules"))
     for name in ("pyproject.toml", "hatch_build.py", "LICENSE", ".gitignore"):
         shutil.copyfile(ROOT / name, root / name)
@@ -132,6 +132,7 @@ def build_wheel(tree: Path, **environment: str) -> subprocess.CompletedProcess[s
             **{name: value for name, value in os.environ.items() if name != "STREAMD_REQUIRE_PLAYER"},
             "npm_config_registry": CLOSED_REGISTRY,
             "npm_config_cache": str(tree / ".npm"),
+            "STREAMD_COMPILE": "0",
             **environment,
         },
         stdout=subprocess.PIPE,
@@ -142,11 +143,19 @@ def build_wheel(tree: Path, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def static_files(tree: Path) -> set[str]:
+def wheel_of(tree: Path) -> Path:
     (wheel,) = (tree / "dist").glob("*.whl")
+    return wheel
+
+
+def files_of(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
-        prefix = "streamd/web/static/"
-        return {name.removeprefix(prefix) for name in archive.namelist() if name.startswith(prefix)}
+        return archive.namelist()
+
+
+def static_files(tree: Path) -> set[str]:
+    prefix = "streamd/web/static/"
+    return {name.removeprefix(prefix) for name in files_of(wheel_of(tree)) if name.startswith(prefix)}
 
 
 @pytest.mark.integration
@@ -172,3 +181,37 @@ class TestWheel:
         assert built.returncode == 0, built.stdout
         assert "not fetched" not in built.stdout
         assert {"vendor/hls.min.mjs", "vendor/hls.LICENSE.txt"} <= static_files(tree)
+
+
+@pytest.mark.integration
+class TestCompiling:
+    """Of the modules that are compiled, one stands for all here; ``.ci/run`` compiles and tests all of them."""
+
+    @pytest.fixture
+    def small_tree(self, tree: Path) -> Path:
+        for path in tree.rglob("*.pxd"):
+            if path.name != "packet.pxd":
+                path.unlink()
+        return tree
+
+    def test_a_wheel_has_the_extension_module_beside_its_source_and_says_for_what_it_is(self, small_tree: Path) -> None:
+        require("cc")
+        built = build_wheel(small_tree, STREAMD_COMPILE="1")
+        assert built.returncode == 0, built.stdout
+        wheel = wheel_of(small_tree)
+        assert not wheel.name.endswith("-none-any.whl")
+        names = [name for name in files_of(wheel) if name.startswith("streamd/media/packet.")]
+        assert sorted(Path(name).suffix for name in names) == [".py", ".so"]
+        assert not list(small_tree.rglob("*.so"))
+
+    def test_without_a_compiler_it_is_one_of_python_alone_and_warns(self, small_tree: Path) -> None:
+        built = build_wheel(small_tree, STREAMD_COMPILE="", CC="no-such-compiler")
+        assert built.returncode == 0, built.stdout
+        assert "the way of a frame was not compiled" in built.stdout
+        assert "Install a C compiler" in built.stdout
+        assert wheel_of(small_tree).name.endswith("-none-any.whl")
+
+    def test_without_a_compiler_it_fails_where_that_is_required(self, small_tree: Path) -> None:
+        built = build_wheel(small_tree, STREAMD_COMPILE="1", CC="no-such-compiler")
+        assert built.returncode != 0
+        assert "CompileError" in built.stdout

@@ -40,61 +40,77 @@ _TRUN_SAMPLE_COMPOSITION_TIME_OFFSET = 0x00_0800
 _UINT32 = 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class TrackRun:
     """Consecutive samples of one track in decode order: what becomes one ``traf``.
 
-    The sequences are parallel, one entry a sample, and not empty. Times are in the track's timescale.
+    The lists are parallel, one entry a sample, and not empty. Times are in the track's timescale.
     """
+
+    __slots__ = ("composition_offsets", "decode_ticks", "durations", "payloads", "starts", "sync", "track_id")
 
     track_id: int
     """``track_ID`` of the CMAF header."""
     decode_ticks: int
     """``baseMediaDecodeTime``: decode time of the first sample, ``0 <= decode_ticks < 2**64``."""
-    durations: Sequence[int]
+    durations: list[int]
     """Ticks from each sample's decode time to the next one's, ``0 <= duration < 2**32``."""
-    composition_offsets: Sequence[int]
+    composition_offsets: list[int]
     """Presentation minus decode time in ticks, signed 32 bits."""
-    sync: Sequence[bool]
+    sync: list[bool]
     """Whether a decoder can start at the sample."""
-    payloads: Sequence[bytes | memoryview]
-    """The samples' bytes."""
+    payloads: list[bytes]
+    """Each ends with the bytes of a sample."""
+    starts: list[int]
+    """Offset of the sample in each of them."""
 
 
 def write_chunk(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
-    """Write a CMAF chunk: what ``chunk_pieces`` gives, in one piece."""
-    return b"".join(chunk_pieces(sequence_number, runs))
+    """Write a CMAF chunk: its head and the samples behind it; they are copied once, into it."""
+    return join_chunk(
+        write_chunk_head(sequence_number, runs),
+        [payload for run in runs for payload in run.payloads],
+        [start for run in runs for start in run.starts],
+    )
 
 
-def chunk_pieces(sequence_number: int, runs: Sequence[TrackRun]) -> list[bytes | memoryview]:
-    """Write a CMAF chunk around its samples, which are not copied.
+def join_chunk(head: bytes, payloads: Sequence[bytes], starts: Sequence[int]) -> bytes:
+    """Put samples behind their head.
+
+    Args:
+        head: What ``write_chunk_head`` gave for them.
+        payloads: As in ``TrackRun``, of all runs.
+        starts: Likewise.
+    """
+    samples = [memoryview(payload)[start:] for payload, start in zip(payloads, starts, strict=True)]
+    return b"".join((head, *samples))
+
+
+def write_chunk_head(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
+    """Write what a CMAF chunk begins with, up to the first sample.
 
     Args:
         sequence_number: ``mfhd`` sequence number, greater than that of the chunk before.
-        runs: One run for each track that has samples; their bytes lie in ``mdat`` in this order.
+        runs: One run for each track that has samples; their bytes are to lie in ``mdat`` in this order.
 
     Returns:
-        ``moof`` + ``mdat`` in pieces: what comes before the samples, and each of them.
+        ``moof`` and the header of ``mdat``.
 
     Spec: ISO/IEC 14496-12 sections 8.8.4 (moof), 8.8.5 (mfhd), 8.1.1 (mdat).
     """
     mfhd = full_box(b"mfhd", 0, 0, sequence_number.to_bytes(4, "big"))
-    sizes = [[len(payload) for payload in run.payloads] for run in runs]
-    tracks = [_Traf(run, run_sizes) for run, run_sizes in zip(runs, sizes, strict=True)]
+    tracks = [_Traf(run) for run in runs]
     moof_bytes = 8 + len(mfhd) + sum(track.size_bytes for track in tracks)
 
     # 8.8.7.1, default-base-is-moof: "the base-data-offset for this track fragment is the position
     # of the first byte of the enclosing Movie Fragment Box"; the samples begin after mdat's header.
     data_offset = moof_bytes + 8
-    parts = [box_header(b"moof", moof_bytes - 8), mfhd]
-    for track, run_sizes in zip(tracks, sizes, strict=True):
-        parts.append(track.write(data_offset))
-        data_offset += sum(run_sizes)
-    parts.append(box_header(b"mdat", data_offset - moof_bytes - 8))
-    pieces: list[bytes | memoryview] = [b"".join(parts)]
-    for run in runs:
-        pieces += run.payloads
-    return pieces
+    trafs: list[bytes] = []
+    for track in tracks:
+        trafs.append(track.write(data_offset))
+        data_offset += track.data_bytes
+    mdat = box_header(b"mdat", data_offset - moof_bytes - 8)
+    return b"".join((box_header(b"moof", moof_bytes - 8), mfhd, *trafs, mdat))
 
 
 class _Traf:
@@ -103,7 +119,8 @@ class _Traf:
     Spec: ISO/IEC 14496-12 sections 8.8.6 (traf), 8.8.7 (tfhd), 8.8.8 (trun), 8.8.12 (tfdt).
     """
 
-    def __init__(self, run: TrackRun, sizes: list[int]) -> None:
+    def __init__(self, run: TrackRun) -> None:
+        sizes = [len(payload) - start for payload, start in zip(run.payloads, run.starts, strict=True)]
         count = len(sizes)
         durations = run.durations
         is_sync = run.sync[0]
@@ -137,6 +154,7 @@ class _Traf:
             ),
         ) + full_box(b"tfdt", 1, 0, run.decode_ticks.to_bytes(8, "big"))
         self._tr_flags = tr_flags
+        self.data_bytes = sum(sizes)
         self._count = count
         self._table = struct.pack(f">{len(rows)}I", *rows)
         # traf's header, then trun's: FullBox header 12, sample_count 4, data_offset 4.

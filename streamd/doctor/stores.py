@@ -11,9 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from streamd.doctor.finding import Finding, failed, ok, warning
+from streamd.doctor.finding import Finding, failed, ok
 from streamd.keys.store_errors import explain
-from streamd.web.public.pages import Pages
 
 ANSWER_TIMEOUT_S = 5.0
 
@@ -49,14 +48,3 @@ async def _ask(database_url: str) -> None:
             await connection.execute(text("SELECT 1"))
     finally:
         await engine.dispose()
-
-
-def check_player() -> Finding:
-    """See that hls.js was installed with us."""
-    if Pages().has_player:
-        return ok("player", "hls.js is installed")
-    return warning(
-        "player",
-        "hls.js is not installed: only browsers that play HLS themselves can watch",
-        "install streamd anew while npm can be reached, or from a wheel that has it",
-    )

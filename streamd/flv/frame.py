@@ -8,19 +8,22 @@ time. So a look at the first bytes tells the track and where the frame begins; `
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 COMPOSITION_TIME_BYTES = 3
 
 
-class FrameHead(NamedTuple):
+@dataclass
+class FrameHead:
     """What the first bytes of a frame's tag say."""
+
+    __slots__ = ("body_at", "composition_time_at", "is_keyframe")
 
     body_at: int
     """Offset of the frame in the tag's body."""
-    composition_time_at: int = 0
+    composition_time_at: int
     """Offset of its composition time; 0 where it has none."""
-    is_keyframe: bool = True
+    is_keyframe: bool
     """A decoder can start with it."""
 
 

@@ -200,19 +200,17 @@ class Intake:
         # Those that the demuxer was opened with; empty while none is open.
         self._opened: dict[_Key, TrackHeader] = {}
         self._tracks_differ = False
-        self._frame_heads: dict[bytes, tuple[_Key, FrameHead]] = {}
+        self._frame_heads: dict[bytes, tuple[_Presence, FrameHead]] = {}
         self._frame_head_sizes: tuple[int, ...] = ()
         self._was_open = False
         self._tags_since_open = 0
-        # When tracks had their last frame, of those that had one since the last roll call; of all others, when that was
-        # and since when they have had none.
-        self._present: dict[_Key, int] = {}
-        self._heard_ms: dict[_Key, int] = {}
+        # When tracks had their last frame, and since when those have had none that had none since the last roll call.
+        self._presences: dict[_Key, _Presence] = {}
+        self._missing_since_ms: dict[_Key, int] = {}
         # Tracks that would be silent without us.
         self._silences: dict[_Key, _Silence] = {}
         # What is to go before the next tag.
         self._silent_tags: list[FlvTag] = []
-        self._missing_since_ms: dict[_Key, int] = {}
         self._roll_call_ms = 0
         self._held: deque[tuple[_Key, FlvTag]] = deque()
         self._held_bytes = 0
@@ -266,7 +264,7 @@ class Intake:
 
     def _count_frames(self, tags: Sequence[FlvTag]) -> int:
         """Note of the next tags those that are frames of open tracks, and say how many they are."""
-        heads, head_sizes, present = self._frame_heads, self._frame_head_sizes, self._present
+        heads, head_sizes = self._frame_heads, self._frame_head_sizes
         frames = 0
         for tag in tags:
             payload = tag.payload
@@ -276,12 +274,13 @@ class Intake:
                     break
             else:
                 break
-            key, (body_at, composition_time_at, _) = known
-            if key[0] != tag.tag_type or len(payload) <= body_at:
+            presence, head = known
+            if presence.kind != tag.tag_type or len(payload) <= head.body_at:
                 break
+            composition_time_at = head.composition_time_at
             if composition_time_at and payload[composition_time_at] not in _SMALL_COMPOSITION_TIMES:
                 break
-            present[key] = tag.timestamp_ms
+            presence.note(tag.timestamp_ms)
             frames += 1
         return frames
 
@@ -440,7 +439,7 @@ class Intake:
             del self._silences[key]
             self._compare_tracks()
             return Split((*silence.until(tag.timestamp_ms), tag))
-        self._present[key] = tag.timestamp_ms
+        self._presences.setdefault(key, _Presence(key[0])).note(tag.timestamp_ms)
         if key not in self._started:
             if not can_start:
                 return self._drop(DropReason.BEFORE_KEYFRAME)
@@ -498,7 +497,9 @@ class Intake:
         self._was_open = True
         self._tags_since_open = 0
         self._roll_call_ms = frames[-1][1].timestamp_ms
-        self._present = dict.fromkeys(self._opened, self._roll_call_ms)
+        self._presences = {key: _Presence(key[0]) for key in self._opened}
+        for presence in self._presences.values():
+            presence.note(self._roll_call_ms)
         self._missing_since_ms.clear()
         self._forget_held()
         self._compare_tracks()
@@ -533,7 +534,7 @@ class Intake:
     def _know_frame_heads(self, tracks: Mapping[_Key, TrackHeader]) -> None:
         """Let the frames of these tracks through by their first bytes; not of those whose every frame is a header."""
         self._frame_heads = {
-            first: (key, head)
+            first: (self._presences[key], head)
             for key, header in tracks.items()
             # What comes after silence has to be looked at.
             if header.codec not in CODECS_WITHOUT_HEADER and key not in self._silences
@@ -549,13 +550,13 @@ class Intake:
         if not 0 <= timestamp_ms - self._roll_call_ms <= _ROLL_CALL_MS_MAX:
             # Time leapt, or two tracks have clocks of their own: that says nothing of how long a track is missing.
             self._missing_since_ms.clear()
-            self._heard_ms.clear()
+            for presence in self._presences.values():
+                presence.forget()
             self._silences.clear()
             self._compare_tracks()
             self._roll_call_ms = timestamp_ms
-        self._heard_ms.update(self._present)
         for key in self._opened.keys() & self._started:
-            if key in self._present:
+            if self._presences[key].is_new:
                 self._missing_since_ms.pop(key, None)
                 continue
             missing_ms = timestamp_ms - self._missing_since_ms.setdefault(key, self._roll_call_ms)
@@ -568,7 +569,8 @@ class Intake:
                 self._compare_tracks()
         for silence in self._silences.values():
             self._silent_tags += silence.until(timestamp_ms)
-        self._present.clear()
+        for presence in self._presences.values():
+            presence.is_new = False
         self._roll_call_ms = timestamp_ms
 
     def _is_to_be_silent(self, key: _Key, timestamp_ms: int, missing_ms: int) -> bool:
@@ -579,7 +581,7 @@ class Intake:
             timestamp_ms: Of another one.
             missing_ms: For how long it has been missing by the others' clock, short of the time between two roll calls.
         """
-        heard_ms = self._heard_ms.get(key)
+        heard_ms = self._presences[key].heard_ms
         if heard_ms is None or key in self._silences:
             return False
         after_ms = self._limits.audio_silent_ms
@@ -643,6 +645,33 @@ class Intake:
     def _drop(self, reason: DropReason, detail: str = "") -> Drop:
         self.drops[reason] += 1
         return Drop(reason, detail)
+
+
+class _Presence:
+    """When a track had its last frame.
+
+    Args:
+        kind: Of the track.
+    """
+
+    __slots__ = ("heard_ms", "is_new", "kind")
+
+    def __init__(self, kind: TagType) -> None:
+        self.kind = int(kind)
+        # Not known before the first, and after a leap of time.
+        self.heard_ms: int | None = None
+        # It was since the last roll call.
+        self.is_new = False
+
+    def note(self, timestamp_ms: int) -> None:
+        """Take note of a frame."""
+        self.heard_ms = timestamp_ms
+        self.is_new = True
+
+    def forget(self) -> None:
+        """Take what was before the last roll call for unknown: time has leapt."""
+        if not self.is_new:
+            self.heard_ms = None
 
 
 class _Silence:

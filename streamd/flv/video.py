@@ -192,7 +192,7 @@ def frame_heads(codec: str, track_id: int) -> dict[bytes, FrameHead]:
             if packet_type is VideoPacketType.CODED_FRAMES and codec in _CODECS_WITH_COMPOSITION_TIME:
                 heads[first] = FrameHead(len(first) + COMPOSITION_TIME_BYTES, len(first), is_keyframe)
             else:
-                heads[first] = FrameHead(len(first), is_keyframe=is_keyframe)
+                heads[first] = FrameHead(len(first), 0, is_keyframe)
     return heads
 
 

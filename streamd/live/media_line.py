@@ -143,7 +143,8 @@ class MediaLine:
         self._held: list[FlvTag] = []
         self._held_bytes = 0
         self._epoch: datetime | None = None
-        self._video_track_id: int | None = None
+        # 0 where there is none.
+        self._video_track_id = 0
         # Where the timeline was when the ladder was made, and how often the publisher's time had leapt by then.
         self._ladder_began_ms = 0
         self._breaks_met = 0
@@ -337,7 +338,7 @@ class MediaLine:
         self._variants = variants
         self._start_ladder(self._timeline)
         videos = (track.track_id for track in tracks if track.kind is TrackKind.VIDEO)
-        self._video_track_id = next(videos, None)
+        self._video_track_id = next(videos, 0)
         # The first packet lands on START_MS of the timeline.
         self._sink.start_tracks(variants, direct, epoch - timedelta(milliseconds=START_MS))
 
@@ -377,8 +378,9 @@ class MediaLine:
         samples: list[Sample] = []
         # A segment ends with a part, or with the keyframe that begins the next.
         may_end_segment = False
+        video_track_id = self._video_track_id
         for packet in packets:
-            if packet.track_id == self._video_track_id:
+            if packet.track_id == video_track_id:
                 self._meter.note_video(packet)
                 may_end_segment |= packet.is_keyframe
             sample = timeline.place(packet)
@@ -397,7 +399,7 @@ class MediaLine:
 
     def _may_begin_anew(self, timeline: Timeline, packet: MediaPacket) -> bool:
         """Whether a discontinuity that is due can stand before a packet: pictures go on from a keyframe alone."""
-        if self._video_track_id not in (None, packet.track_id):
+        if self._video_track_id not in (0, packet.track_id):
             return False
         return packet.is_keyframe and timeline.newest_ms - self._ladder_began_ms >= LEAP_INTERVAL_MS
 

@@ -55,9 +55,9 @@ class FlvDemuxer:
                     break
             else:
                 raise DemuxError("a tag that is no frame of a track that is open")
-            track_id, (body_at, composition_time_at, is_keyframe) = known
+            track_id, head = known
             dts_ms = pts_ms = tag.timestamp_ms
-            if composition_time_at:
-                pts_ms += read_composition_time(payload, composition_time_at)
-            packets.append(MediaPacket(track_id, dts_ms, pts_ms, is_keyframe, memoryview(payload)[body_at:]))
+            if head.composition_time_at:
+                pts_ms += read_composition_time(payload, head.composition_time_at)
+            packets.append(MediaPacket(track_id, dts_ms, pts_ms, head.is_keyframe, payload, head.body_at))
         return packets

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TypeAlias
 
 # Milliseconds: the timebase of RTMP and FLV.
 WIRE_TIMESCALE = 1000
 # The customary clock of video in CMAF; 24, 25, 30, 50 and 60 frames a second and their 1000/1001 kin fit.
 VIDEO_TIMESCALE = 90_000
-
-
-Payload: TypeAlias = bytes | memoryview
-"""The bytes of a frame; a view where they stand in a larger object, which must be immutable."""
 
 
 class TrackKind(enum.Enum):
@@ -64,7 +59,7 @@ class MediaPacket:
     the publisher's do.
     """
 
-    __slots__ = ("dts_ms", "is_keyframe", "payload", "pts_ms", "track_id")
+    __slots__ = ("body_at", "dts_ms", "is_keyframe", "payload", "pts_ms", "track_id")
 
     track_id: int
     dts_ms: int
@@ -73,8 +68,11 @@ class MediaPacket:
     """Presentation time, milliseconds; for H.264 with B-frames above ``dts_ms``."""
     is_keyframe: bool
     """A decoder can start here. Always true for audio."""
-    payload: Payload
-    """The frame in its CMAF sample form (H.264: length-prefixed NAL units; AAC: a raw access unit)."""
+    payload: bytes
+    """Ends with the frame in its CMAF sample form (H.264: length-prefixed NAL units; AAC: a raw access unit). It is the
+    FLV tag's, so that all who hold the frame hold the same bytes."""
+    body_at: int
+    """Offset of the frame in it."""
 
 
 @dataclass
@@ -85,10 +83,12 @@ class Sample:
     known from the next one; audio frames are counted instead (``Track.frame_ticks``).
     """
 
-    __slots__ = ("dts_ticks", "is_keyframe", "payload", "pts_ticks", "track_id")
+    __slots__ = ("body_at", "dts_ticks", "is_keyframe", "payload", "pts_ticks", "track_id")
 
     track_id: int
     dts_ticks: int
     pts_ticks: int
     is_keyframe: bool
-    payload: Payload
+    payload: bytes
+    """As in ``MediaPacket``."""
+    body_at: int

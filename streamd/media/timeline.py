@@ -107,7 +107,7 @@ class Timeline:
             counted = self._count_audio(clock, time_ms)
             if counted is None:
                 return None
-            return Sample(packet.track_id, counted, counted, packet.is_keyframe, packet.payload)
+            return Sample(packet.track_id, counted, counted, packet.is_keyframe, packet.payload, packet.body_at)
 
         composition_ms = packet.pts_ms - packet.dts_ms
         if not -COMPOSITION_MS_MAX <= composition_ms <= COMPOSITION_MS_MAX:
@@ -120,20 +120,17 @@ class Timeline:
             dts_ticks = clock.next_ticks
             self.repairs[Repair.NON_MONOTONIC_DTS] += 1
         clock.next_ticks = dts_ticks + 1
-        return Sample(packet.track_id, dts_ticks, pts_ticks, packet.is_keyframe, packet.payload)
+        return Sample(packet.track_id, dts_ticks, pts_ticks, packet.is_keyframe, packet.payload, packet.body_at)
 
     def _map(self, clock: _TrackClock, wire_ms: int) -> int:
         """Return where ``wire_ms`` lies on the timeline, moving the track's offset where time leapt."""
-        if clock.last_ms is None:
+        if not clock.has_begun:
             return self._begin(clock, wire_ms)
         expected_ms = clock.last_ms + clock.interval_ms
         if self._offsets_differ:
             # Another track has leapt. This one follows to the same offset as soon as that fits its
             # cadence better: exactly the packet with which it leaps too, whatever the interleaving.
-            nearest = min(
-                (other.offset_ms for other in self._tracks.values() if other.last_ms is not None),
-                key=lambda offset: abs(wire_ms + offset - expected_ms),
-            )
+            nearest = self._nearest_offset(expected_ms - wire_ms)
             if abs(wire_ms + nearest - expected_ms) < abs(wire_ms + clock.offset_ms - expected_ms):
                 self._move(clock, nearest)
         time_ms = wire_ms + clock.offset_ms
@@ -147,6 +144,11 @@ class Timeline:
         time_ms = max(expected_ms, self.newest_ms)
         self._move(clock, time_ms - wire_ms)
         return time_ms
+
+    def _nearest_offset(self, offset_ms: int) -> int:
+        """Return the offset of a track that is nearest to another."""
+        offsets = (other.offset_ms for other in self._tracks.values() if other.has_begun)
+        return min(offsets, key=lambda other_ms: abs(other_ms - offset_ms))
 
     def _begin(self, clock: _TrackClock, wire_ms: int) -> int:
         """Return where the first packet of a track lies: in step with the others where their clocks agree."""
@@ -162,9 +164,7 @@ class Timeline:
     def _move(self, clock: _TrackClock, offset_ms: int) -> None:
         clock.offset_ms = self._offset_ms = offset_ms
         self._offsets_differ = any(
-            other.offset_ms != offset_ms
-            for other in self._tracks.values()
-            if other.last_ms is not None and other is not clock
+            other.offset_ms != offset_ms for other in self._tracks.values() if other.has_begun and other is not clock
         )
 
     def _count_audio(self, clock: _TrackClock, time_ms: int) -> int | None:
@@ -196,6 +196,7 @@ class _TrackClock:
         "drift_ticks_max",
         "drifted_frames",
         "frame_ticks",
+        "has_begun",
         "interval_ms",
         "is_counting",
         "last_ms",
@@ -214,8 +215,9 @@ class _TrackClock:
         self.drifted_frames = 0
         # Added to the wire's milliseconds; meaningless until the first packet.
         self.offset_ms = 0
-        # The furthest that the track has come on the timeline, milliseconds.
-        self.last_ms: int | None = None
+        # The furthest that the track has come on the timeline, milliseconds; meaningless, too.
+        self.last_ms = 0
+        self.has_begun = False
         # The usual step, to go on with after a leap.
         self.interval_ms = track.frame_ticks * WIRE_TIMESCALE // track.timescale
         # The lowest decode time that the next sample may have; for counted audio, exactly its own.
@@ -224,7 +226,8 @@ class _TrackClock:
 
     def follow(self, time_ms: int) -> None:
         """Take note of a packet's place."""
-        if self.last_ms is None:
+        if not self.has_begun:
+            self.has_begun = True
             self.last_ms = time_ms
         elif time_ms > self.last_ms:
             # A pause of a second or more says nothing of the usual step.

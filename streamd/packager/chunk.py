@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamd.media.packet import Payload
+from streamd.cmaf.fragment import TrackRun, join_chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +22,33 @@ class PlaylistTiming:
 
 
 class ChunkBytes:
-    """The bytes of a chunk, which are put together when somebody wants them.
+    """The bytes of a chunk, which are put together when somebody asks for them: of a stream that nobody watches, never.
 
-    Until then its frames are the publisher's messages, which the viewers of pushed streams share.
+    Until then its samples are the publisher's messages, which the viewers of pushed streams share.
 
     Args:
-        pieces: The bytes, in as many pieces as they are in; none of them changes.
+        head: Everything up to the first sample.
+        runs: The samples.
     """
 
-    __slots__ = ("_pieces", "_size_bytes")
+    __slots__ = ("_head", "_joined", "_payloads", "_size_bytes", "_starts")
 
-    def __init__(self, pieces: Sequence[Payload]) -> None:
-        self._pieces = pieces
-        self._size_bytes = sum(map(len, pieces))
+    def __init__(self, head: bytes, runs: Sequence[TrackRun] = ()) -> None:
+        self._head = head
+        self._payloads = [payload for run in runs for payload in run.payloads]
+        self._starts = [start for run in runs for start in run.starts]
+        self._size_bytes = len(head) + sum(map(len, self._payloads)) - sum(self._starts)
+        self._joined: bytes | None = None
 
     def __len__(self) -> int:
         return self._size_bytes
 
     def join(self) -> bytes:
         """Put them together, once; from then on it is the same object."""
-        joined = self._pieces[0]
-        if len(self._pieces) > 1 or not isinstance(joined, bytes):
-            joined = b"".join(self._pieces)
-            self._pieces = (joined,)
-        return joined
+        if self._joined is None:
+            self._joined = join_chunk(self._head, self._payloads, self._starts)
+            self._head, self._payloads, self._starts = b"", [], []
+        return self._joined
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # E.4.3.1, VideoTagHeader: FrameType in the upper four bits, CodecID 7 is AVC; the upper bit is Enhanced RTMP's.
+# A plain integer: every tag's type is compared with it.
+_VIDEO = int(TagType.VIDEO)
 _IS_EX_HEADER = 0x80
 _FRAME_TYPE = 0x70
 _KEYFRAME = 0x10
@@ -71,11 +73,11 @@ class FlvWriter:
 
     def is_video(self, tag: FlvTag) -> bool:
         """Whether it is a frame of the video track."""
-        return tag.tag_type == TagType.VIDEO
+        return tag.tag_type == _VIDEO
 
     def is_keyframe(self, tag: FlvTag) -> bool:
         """Whether it is a frame of the video track with which decoding can start."""
-        return tag.tag_type == TagType.VIDEO and tag.payload[0] & _FRAME_TYPE == _KEYFRAME
+        return tag.tag_type == _VIDEO and tag.payload[0] & _FRAME_TYPE == _KEYFRAME
 
     def time_ms(self, tag: FlvTag) -> int:
         """Its decode time, milliseconds."""
@@ -86,7 +88,7 @@ class FlvWriter:
         pieces: list[bytes] = []
         for tag in tags:
             body = tag.payload
-            if self._is_h264 and tag.tag_type == TagType.VIDEO and body[0] & _IS_EX_HEADER:
+            if self._is_h264 and tag.tag_type == _VIDEO and body[0] & _IS_EX_HEADER:
                 body = _plain_avc(body)
             elif self._is_mp3 and tag.tag_type == TagType.AUDIO:
                 body = _MP3_HEAD + body[_EXTENDED_HEADER_BYTES:]

@@ -68,6 +68,7 @@ class Fragmenter:
                         composition_offsets=[timed.sample.pts_ticks - timed.sample.dts_ticks for timed in own],
                         sync=[timed.sample.is_keyframe for timed in own],
                         payloads=[timed.sample.payload for timed in own],
+                        starts=[timed.sample.body_at for timed in own],
                     )
                 )
         sequence_number, self._next_sequence_number = self._next_sequence_number, self._next_sequence_number + 1

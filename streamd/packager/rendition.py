@@ -35,9 +35,6 @@ HELD_BYTES_MAX = 256 * 1024 * 1024
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
 SEGMENTS_WITH_PARTS = 2
-# Parts are put together when somebody asks for them, or after so much media: by then their GOP is over, as a rule, and
-# viewers of pushed streams who join need its frames no more. In pieces for good they would take more memory.
-LOOSE_MS_MAX = 2_000
 # Above the fastest camera that anyone broadcasts with: a claim beyond it is a mistake in the metadata.
 FRAME_RATE_MAX = 1000.0
 
@@ -160,9 +157,6 @@ class Rendition:
         self._segments: dict[int, Resource] = {}
         self._parts: dict[int, Resource] = {}
         self._held_bytes = 0
-        # The newest parts, which may still be in pieces.
-        self._loose: deque[ChunkBytes] = deque()
-        self._loose_max = LOOSE_MS_MAX // timing.part_target_ms
         self.segments_lost = 0
         """Segments that left before their time, for the window had more bytes than it may."""
         self._media_type = ""
@@ -234,9 +228,6 @@ class Rendition:
         segment.duration_ticks += chunk.duration_ticks
         segment.size_bytes += len(chunk.content)
         self._held_bytes += len(chunk.content)
-        self._loose.append(chunk.content)
-        if len(self._loose) > self._loose_max:
-            self._loose.popleft().join()
         if self._options.low_latency:
             self._parts[number] = self._media((chunk.content,), f"part{number}")
             self._longest_us = max(self._longest_us, self._listed_us + segment.duration_us)

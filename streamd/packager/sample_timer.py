@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streamd.media.packet import Payload, Sample
+    from streamd.media.packet import Sample
 
 
 @dataclass
@@ -28,7 +28,7 @@ class TimedSample:
     """In the timescale of its track; 0 where the next is decoded at the same time."""
 
     @property
-    def payload(self) -> Payload:
+    def payload(self) -> bytes:
         """What of it takes memory."""
         return self.sample.payload
 

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median_low
 
-from streamd.cmaf.fragment import TrackRun, chunk_pieces
+from streamd.cmaf.fragment import TrackRun, write_chunk_head
 from streamd.flv.encoder_settings import keyframe_interval_max
 from streamd.media.packet import Sample, Track, TrackKind
 from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
@@ -200,8 +200,9 @@ class Segmenter:
         self._undecided: list[Sample] = []
         self._held_bytes = 0
 
-        # On the lead's timeline, in its ticks. The open part starts at position; None before any part.
-        self._position: int | None = None
+        # On the lead's timeline, in its ticks. The open part starts at position, as soon as there is one.
+        self._has_part = False
+        self._position = 0
         self._segment_start = 0
         self._starts_segment = True
         self._is_discontinuous = starts_discontinuous
@@ -259,13 +260,13 @@ class Segmenter:
         0 where that is not known, as long as the playlist's numbers are not decided or the cadence is not steady; and
         where it may be the very next, a keyframe that ends a segment.
         """
-        end, interval = self._cadence.end, self._cadence.interval
-        if self._position is None or end is None or not self._cadence.is_steady or self._is_lead_paused:
+        cadence = self._cadence
+        if not self._has_part or not cadence.has_begun or not cadence.is_steady or self._is_lead_paused:
             return 0
         if not self._lead.samples and self._position - self._segment_start >= self._segment_ticks_min:
             return 0
-        frames = (self._position + self._part_ticks + self._rounding_ticks - end) // interval
-        return max(0, frames * interval * 1000 // self._scale)
+        frames = (self._position + self._part_ticks + self._rounding_ticks - cadence.end) // cadence.interval
+        return max(0, frames * cadence.interval * 1000 // self._scale)
 
     def adopt(self, timing: PlaylistTiming, *, has_opening: bool) -> list[CmafChunk]:
         """Take the numbers of the playlist that another segmenter of the stream decided.
@@ -420,9 +421,8 @@ class Segmenter:
         """Take a sample of the lead, closing parts before it and with it."""
         lead = self._lead
         dts = sample.dts_ticks
-        if self._position is None:
+        if not self._has_part:
             self._open(dts)
-        assert self._position is not None, "just opened"
         self._cadence.add(dts)
         interval = self._cadence.interval
         next_dts = dts + interval
@@ -482,14 +482,16 @@ class Segmenter:
     def _cut_by_other(self, sample: Sample) -> list[CmafChunk]:
         """Take a sample of a track that does not lead; it closes parts only while the lead pauses."""
         start = self._lead_ticks(sample)
-        if self._position is not None and start - self._position > self._bridge_ticks_max:
+        if self._has_part and start - self._position > self._bridge_ticks_max:
             self._meet_gap(start)
         queue = self._queues[sample.track_id]
         queue.samples.append(sample)
         if not self._is_lead_paused:
-            lead_end = self._cadence.end
-            if lead_end is None:
-                lead_end = self._media_start() if self._position is None else self._position
+            lead_end = self._position
+            if self._cadence.has_begun:
+                lead_end = self._cadence.end
+            elif not self._has_part:
+                lead_end = self._media_start()
             if start <= lead_end + self._lag_ticks_max:
                 return []
             self._is_lead_paused = True
@@ -505,7 +507,6 @@ class Segmenter:
         Frames are counted, for wire times are rounded: ten at 30 fps last 333 or 334 ms. Only where
         some were dropped does the end tell more than the count.
         """
-        assert self._position is not None, "a part is open"
         frames_ticks = (len(self._lead.samples) + 1) * self._cadence.interval_min
         next_end = end + self._cadence.interval
         return frames_ticks > self._part_ticks or next_end > self._position + self._part_ticks + self._rounding_ticks
@@ -541,7 +542,6 @@ class Segmenter:
 
     def _meet_gap(self, ticks: int) -> None:
         """Go on at ``ticks``, which is beyond the end of the open part, if that part is empty."""
-        assert self._position is not None, "a gap is between two samples"
         if ticks - self._position <= self._bridge_ticks_max:
             self.irregularities[Irregularity.BRIDGED_GAP] += 1
         elif not self._has_samples():
@@ -591,7 +591,7 @@ class Segmenter:
             self._is_segment_off_key = not starts_with_keyframe and not self._follows_opening
             self._follows_opening = False
         chunk = CmafChunk(
-            content=ChunkBytes(chunk_pieces(self.next_sequence_number, runs)),
+            content=ChunkBytes(write_chunk_head(self.next_sequence_number, runs), runs),
             start_ticks=position,
             duration_ticks=end - position,
             timescale=self._scale,
@@ -613,7 +613,7 @@ class Segmenter:
     def _take_lead(self, end: int) -> TrackRun:
         """Return all waiting samples of the lead as a run that ends at ``end``, or sooner where it paused."""
         lead = self._lead
-        if self._is_lead_paused and self._cadence.end is not None:
+        if self._is_lead_paused and self._cadence.has_begun:
             end = min(end, self._cadence.end)
         first = lead.samples[0].dts_ticks
         if lead.next_ticks is not None:
@@ -634,13 +634,13 @@ class Segmenter:
         return sample.dts_ticks * self._scale // self._queues[sample.track_id].timescale
 
     def _open(self, position: int) -> None:
+        self._has_part = True
         self._position = self._segment_start = position
 
     def _open_position(self) -> int:
         """Return where the open part starts; the first one starts with the first sample that waits."""
-        if self._position is None:
+        if not self._has_part:
             self._open(self._media_start())
-        assert self._position is not None, "just opened"
         return self._position
 
     def _has_samples(self, before: int | None = None) -> bool:
@@ -716,24 +716,19 @@ class _TrackQueue:
         """
         taken = self.samples[:count]
         del self.samples[:count]
-        times = [sample.dts_ticks for sample in taken]
-        times[0] = first
-        times.append(end)
-        durations = [later - earlier for earlier, later in pairwise(times)]
-        if min(durations) < 1:
-            # The first was moved past the second, or the end is before the last: a tick for each.
-            for index in range(1, len(times)):
-                times[index] = max(times[index], times[index - 1] + 1)
-            durations = [later - earlier for earlier, later in pairwise(times)]
-        self.next_ticks = times[-1]
-        return TrackRun(
-            track_id=self.track_id,
-            decode_ticks=first,
-            durations=durations,
-            composition_offsets=[sample.pts_ticks - time for sample, time in zip(taken, times, strict=False)],
-            sync=[sample.is_keyframe for sample in taken],
-            payloads=[sample.payload for sample in taken],
-        )
+        run = TrackRun(self.track_id, first, durations=[], composition_offsets=[], sync=[], payloads=[], starts=[])
+        # The first may have been moved past the second, and the end be before the last: a tick for each then.
+        time = first
+        for index, sample in enumerate(taken, 1):
+            next_time = max(taken[index].dts_ticks if index < count else end, time + 1)
+            run.durations.append(next_time - time)
+            run.composition_offsets.append(sample.pts_ticks - time)
+            run.sync.append(sample.is_keyframe)
+            run.payloads.append(sample.payload)
+            run.starts.append(sample.body_at)
+            time = next_time
+        self.next_ticks = time
+        return run
 
 
 class _Cadence:
@@ -745,12 +740,24 @@ class _Cadence:
         interval_ticks_max: Longer than this is a pause, not an interval.
     """
 
-    __slots__ = ("_anchor", "_interval_ticks_max", "_last", "_steps", "_tolerance_ticks", "interval")
+    __slots__ = (
+        "_anchor",
+        "_interval_ticks_max",
+        "_last",
+        "_steps",
+        "_tolerance_ticks",
+        "end",
+        "has_begun",
+        "interval",
+    )
 
     def __init__(self, frame_ticks: int, tolerance_ticks: int, interval_ticks_max: int) -> None:
         self._tolerance_ticks = tolerance_ticks
         self._interval_ticks_max = interval_ticks_max
-        self._last: int | None = None
+        self.has_begun = False
+        self._last = 0
+        # Where the newest frame is expected to end; meaningless before the first.
+        self.end = 0
         # The interval is the mean of this many steps since the anchor: exact, where a single one is rounded.
         self._anchor = 0
         self._steps = STEADY_INTERVALS if frame_ticks else 0
@@ -766,19 +773,14 @@ class _Cadence:
         """The least that the true interval can be: the mean is off by up to one rounding over all steps."""
         return self.interval - self._tolerance_ticks // self._steps if self._steps else 0
 
-    @property
-    def end(self) -> int | None:
-        """Where the newest frame is expected to end; ``None`` before the first."""
-        return None if self._last is None else self._last + self.interval
-
     def add(self, dts_ticks: int) -> None:
         """Take note of a frame."""
         last, self._last = self._last, dts_ticks
-        if last is None:
-            self._anchor = dts_ticks - self._steps * self.interval
-            return
         step = dts_ticks - last
-        if abs(step - self.interval) <= self._tolerance_ticks:
+        if not self.has_begun:
+            self.has_begun = True
+            self._anchor = dts_ticks - self._steps * self.interval
+        elif abs(step - self.interval) <= self._tolerance_ticks:
             self._steps += 1
             self.interval = (dts_ticks - self._anchor) // self._steps
         elif step <= self._interval_ticks_max:
@@ -786,3 +788,4 @@ class _Cadence:
         else:
             # A pause, which says nothing of the frames after it.
             self._anchor, self._steps = dts_ticks, 0
+        self.end = dts_ticks + self.interval

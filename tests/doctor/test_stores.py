@@ -3,12 +3,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from streamd.doctor.finding import Verdict
-from streamd.doctor.stores import check_database, check_player
+from streamd.doctor.stores import check_database
 from streamd.keys.store import KeyStore
-from streamd.web.public import pages
 
 
 def url(path: Path) -> str:
@@ -40,9 +37,3 @@ def test_one_that_is_damaged(tmp_path: Path) -> None:
 def test_one_that_does_not_answer_is_told_without_its_password() -> None:
     finding = check_database("postgresql+asyncpg://ann:hunter22@127.0.0.1:1/streamd")
     assert (finding.verdict, "hunter22" in repr(finding)) == (Verdict.FAILED, False)
-
-
-@pytest.mark.parametrize(("has_player", "verdict"), [(True, Verdict.OK), (False, Verdict.WARNING)])
-def test_the_player(monkeypatch: pytest.MonkeyPatch, has_player: bool, verdict: Verdict) -> None:
-    monkeypatch.setattr(pages.Pages, "has_player", has_player)
-    assert check_player().verdict is verdict

@@ -25,11 +25,11 @@ from tests.support.samples import AUDIO, AUDIO_44100, VIDEO, audio_packets, inte
 
 
 def video(dts_ms: int, pts_ms: int | None = None) -> MediaPacket:
-    return MediaPacket(VIDEO.track_id, dts_ms, dts_ms if pts_ms is None else pts_ms, True, b"v")
+    return MediaPacket(VIDEO.track_id, dts_ms, dts_ms if pts_ms is None else pts_ms, True, b"v", 0)
 
 
 def audio(dts_ms: int) -> MediaPacket:
-    return MediaPacket(AUDIO.track_id, dts_ms, dts_ms, True, b"a")
+    return MediaPacket(AUDIO.track_id, dts_ms, dts_ms, True, b"a", 0)
 
 
 def shifted(packets: Iterable[MediaPacket], by_ms: int) -> list[MediaPacket]:
@@ -85,7 +85,7 @@ class TestVideo:
         assert timeline.breaks > 0
 
     def test_a_key_flag_and_the_payload_pass_unchanged(self) -> None:
-        packet = MediaPacket(VIDEO.track_id, 5, 5, False, b"frame")
+        packet = MediaPacket(VIDEO.track_id, 5, 5, False, b"frame", 0)
         (sample,) = place(Timeline([VIDEO]), [packet])
         assert sample.payload is packet.payload
         assert not sample.is_keyframe
@@ -288,7 +288,7 @@ def test_whatever_the_wire_says_the_timeline_rises_and_stays_continuous(
     newest_ms = float(START_MS)
     for track_id, step_ms, composition_ms in wire:
         now[track_id] += step_ms
-        packet = MediaPacket(track_id, now[track_id], now[track_id] + composition_ms, True, b"")
+        packet = MediaPacket(track_id, now[track_id], now[track_id] + composition_ms, True, b"", 0)
         for sample in place(timeline, [packet]):
             assert sample.dts_ticks > last.get(track_id, -1)
             assert sample.pts_ticks >= 0

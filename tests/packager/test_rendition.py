@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from streamd.cmaf.fragment import TrackRun
 from streamd.errors import LocalStateError
 from streamd.media.packet import VIDEO_TIMESCALE, Track
 from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
@@ -258,36 +259,17 @@ class TestWindow:
         assert segment.buffers[1] is feeder.chunks[1].content.join()
         assert joined(segment) == b"".join(chunk.content.join() for chunk in feeder.chunks[:4])
 
-    @pytest.mark.parametrize(
-        ("part_target_ms", "loose"), [(500, 4), (200, 10), (1_500, 1), (2_000, 1), (3_000, 0)], ids=str
-    )
-    def test_parts_are_put_together_when_their_gop_is_over(self, part_target_ms: int, loose: int) -> None:
-        joined_parts: list[int] = []
-
-        class NotedBytes(ChunkBytes):
-            def join(self) -> bytes:
-                data = super().join()
-                joined_parts.append(int(data))
-                return data
-
-        rendition = start_rendition(part_target_ms=part_target_ms)
-        feeder = ChunkFeeder(part_ticks=part_target_ms * VIDEO_TIMESCALE // 1000, payload_bytes=9)
-        for count in range(1, 30):
-            (chunk,) = feeder.segment(feeder.part_ticks)
-            rendition.add(replace(chunk, content=NotedBytes([chunk.content.join()])))
-            assert joined_parts == list(range(count - loose))
-
     def test_a_part_is_put_together_when_it_is_asked_for(self) -> None:
         rendition = start_rendition()
-        frames: list[bytes | memoryview] = [b"moof", memoryview(b"1234")[1:], b"5"]
+        run = TrackRun(1, 0, [1, 1], [0, 0], [True, False], [b"-frame", b"s"], [1, 0])
         for chunk in ChunkFeeder().segment(2 * VIDEO_TIMESCALE):
-            rendition.add(replace(chunk, content=ChunkBytes(frames)))
+            rendition.add(replace(chunk, content=ChunkBytes(b"moof", [run])))
         rendition.end_segment()
         part, segment = rendition.part(10_003), rendition.segment(1000)
         assert part is not None
         assert segment is not None
-        assert (part.size_bytes, segment.size_bytes) == (8, 32)
-        assert part.buffers == (b"moof2345",)
+        assert (part.size_bytes, segment.size_bytes) == (10, 40)
+        assert part.buffers == (b"moofframes",)
         assert segment.buffers == 4 * part.buffers
         assert segment.buffers[3] is part.buffers[0]
 

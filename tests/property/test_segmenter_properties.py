@@ -55,7 +55,7 @@ class Broadcast:
             # I P B B: the reordering of a stream with two B-frames, in presentation order of the wire.
             reorder = (0, 3, 0, 0)[index % 4] if self.composition_frames else 0
             pts_ms = dts_ms + frame_ms * (self.composition_frames + reorder)
-            video.append((dts_ms, MediaPacket(1, dts_ms, pts_ms, packet.is_keyframe, packet.payload)))
+            video.append((dts_ms, MediaPacket(1, dts_ms, pts_ms, packet.is_keyframe, packet.payload, 0)))
         audio = [
             (packet.dts_ms + self.audio_delay_ms, packet)
             for packet in audio_packets(duration_s=self.duration_s, start_ms=1000 + self.audio_start_ms)

@@ -42,7 +42,7 @@ class ChunkFeeder:
         while done < duration_ticks:
             duration = min(self.part_ticks, duration_ticks - done)
             chunk = CmafChunk(
-                content=ChunkBytes((f"{self.count:09d}".encode().ljust(self.payload_bytes, b"."),)),
+                content=ChunkBytes(f"{self.count:09d}".encode().ljust(self.payload_bytes, b".")),
                 start_ticks=self.position,
                 duration_ticks=duration,
                 timescale=self.timescale,

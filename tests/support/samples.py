@@ -33,6 +33,7 @@ def video_packets(
             pts_ms=dts_ms + composition_ms,
             is_keyframe=index % gop_frames == 0,
             payload=index.to_bytes(4, "big").ljust(payload_bytes, b"v"),
+            body_at=0,
         )
 
 
@@ -46,6 +47,7 @@ def audio_packets(track: Track = AUDIO, duration_s: float = 10, start_ms: int = 
             pts_ms=dts_ms,
             is_keyframe=True,
             payload=index.to_bytes(4, "big").ljust(12, b"a"),
+            body_at=0,
         )
 
 
@@ -63,13 +65,13 @@ def video_sample(
 ) -> Sample:
     """One video sample of ``VIDEO``."""
     dts_ticks = int(dts_ms * 90)
-    return Sample(VIDEO.track_id, dts_ticks, dts_ticks + int(composition_ms * 90), is_keyframe, payload)
+    return Sample(VIDEO.track_id, dts_ticks, dts_ticks + int(composition_ms * 90), is_keyframe, payload, 0)
 
 
 def audio_sample(index: int, start_ms: int = 0, track: Track = AUDIO, payload: bytes = b"a") -> Sample:
     """The audio frame ``index`` frames after ``start_ms``."""
     dts_ticks = start_ms * track.timescale // 1000 + index * track.frame_ticks
-    return Sample(track.track_id, dts_ticks, dts_ticks, True, payload)
+    return Sample(track.track_id, dts_ticks, dts_ticks, True, payload, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def run(data: bytes) -> None:
         track_id = AUDIO.track_id if head & 2 else VIDEO.track_id
         dts_ms = (dts_ms + _WIRE_MS) % (2 * _WIRE_MS) - _WIRE_MS
         composition_ms = (composition_ms + _COMPOSITION_MS) % (2 * _COMPOSITION_MS) - _COMPOSITION_MS
-        packet = MediaPacket(track_id, dts_ms, dts_ms + composition_ms, bool(head & 4) or bool(head & 2), b"payload")
+        packet = MediaPacket(track_id, dts_ms, dts_ms + composition_ms, bool(head & 4) or bool(head & 2), b"payload", 0)
         sample = timeline.place(packet)
         if sample is not None:
             chunks += [chunk for _, chunk in ladder.push(sample)]

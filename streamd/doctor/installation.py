@@ -1,0 +1,28 @@
+"""What the build could make of us: the player, and the way of a frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamd.doctor.finding import Finding, ok, warning
+from streamd.rtmp import chunk
+from streamd.web.public.pages import Pages
+
+
+def check_player() -> Finding:
+    """See that hls.js was installed with us."""
+    if Pages().has_player:
+        return ok("player", "hls.js is installed")
+    return warning(
+        "player",
+        "hls.js is not installed: only browsers that play HLS themselves can watch",
+        "install streamd anew while npm can be reached, or from a wheel that has it",
+    )
+
+
+def check_compiled() -> Finding:
+    """See whether the way of a frame was compiled; one module stands for all of them."""
+    check = "compiled"
+    if Path(chunk.__file__).suffix != ".py":
+        return ok(check, "the way of a frame is")
+    return ok(check, "nothing is, and a publisher costs twice the CPU; with a C compiler, install streamd anew")

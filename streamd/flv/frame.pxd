@@ -1,0 +1,12 @@
+cimport cython
+
+
+@cython.final
+cdef class FrameHead:
+    cdef readonly Py_ssize_t body_at
+    cdef readonly Py_ssize_t composition_time_at
+    cdef readonly bint is_keyframe
+
+
+@cython.locals(value=int)
+cpdef int read_composition_time(bytes payload, Py_ssize_t offset) except? -1

@@ -1,0 +1,49 @@
+cimport cython
+
+from streamd.flv.intake cimport Intake
+from streamd.media.packet cimport MediaPacket, Sample
+from streamd.media.timeline cimport Timeline
+from streamd.packager.ladder cimport Ladder
+
+
+cdef class MediaLine:
+    cdef object _sink
+    cdef object _options
+    cdef object _clock
+    cdef object _metrics
+    cdef object _meter
+    cdef object _probing
+    cdef object _timing
+    cdef bint _is_continuing
+    cdef Intake _intake
+    cdef public object _demuxer
+    cdef public object _timeline
+    cdef tuple _variants
+    cdef public object _ladder
+    cdef object _split_audio
+    cdef dict _direct_ids
+    cdef object _opening
+    cdef list _held
+    cdef Py_ssize_t _held_bytes
+    cdef object _epoch
+    cdef object _video_track_id
+    cdef object _ladder_began_ms
+    cdef int _breaks_met
+    cdef object _next_sequence_number
+    cdef bint _is_finished
+    cdef object _finished_media_ms
+    cdef list _left_out
+    cdef set _told
+    cdef readonly object repairs
+    cdef readonly object irregularities
+
+    @cython.locals(passed=Py_ssize_t)
+    cpdef object receive(self, tags)
+
+    cdef object _demux(self, tags)
+
+    @cython.locals(
+        timeline=Timeline, ladder=Ladder, samples=list, may_end_segment=bint, packet=MediaPacket, sample=Sample,
+        video_track_id=int,
+    )
+    cdef object _package(self, packets)

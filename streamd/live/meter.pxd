@@ -1,0 +1,24 @@
+from streamd.media.packet cimport MediaPacket
+
+
+cdef class StreamMeter:
+    cdef public object media_bytes
+    cdef readonly object video_frames
+    cdef readonly object keyframe_intervals_ms
+    cdef readonly object bitrate_bps
+    cdef readonly object media_bitrate_bps
+    cdef readonly object frame_rate
+    cdef readonly object frame_rate_best
+    cdef readonly object media_rate
+    cdef readonly object media_lead_s
+    cdef readonly object open_gop_ms
+    cdef readonly object repairs
+    cdef readonly object damages
+    cdef object _keyframes
+    cdef object _keyframe_ms
+    cdef object _readings
+    cdef object _origin
+    cdef object _keyframes_read
+    cdef object _gop_start_ms
+
+    cpdef object note_video(self, MediaPacket packet)

@@ -1,0 +1,18 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from streamd.flv.frame cimport FrameHead, read_composition_time
+from streamd.flv.tag cimport FlvTag
+from streamd.media.packet cimport MediaPacket
+
+
+@cython.final
+cdef class FlvDemuxer:
+    cdef dict _heads
+    cdef tuple _head_sizes
+
+    @cython.locals(
+        packets=list, tag=FlvTag, payload=bytes, dts_ms=int64_t, pts_ms=int64_t, size=Py_ssize_t, known=tuple,
+        track_id=int, head=FrameHead,
+    )
+    cpdef list demux(self, tags)

@@ -1,0 +1,26 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+
+@cython.final
+@cython.freelist(256)
+@cython.no_gc
+cdef class MediaPacket:
+    cdef readonly int track_id
+    cdef readonly int64_t dts_ms
+    cdef readonly int64_t pts_ms
+    cdef readonly bint is_keyframe
+    cdef readonly bytes payload
+    cdef readonly Py_ssize_t body_at
+
+
+@cython.final
+@cython.freelist(256)
+@cython.no_gc
+cdef class Sample:
+    cdef readonly int track_id
+    cdef readonly int64_t dts_ticks
+    cdef readonly int64_t pts_ticks
+    cdef readonly bint is_keyframe
+    cdef readonly bytes payload
+    cdef readonly Py_ssize_t body_at

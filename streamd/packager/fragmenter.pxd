@@ -1,0 +1,16 @@
+cimport cython
+
+from streamd.packager.sample_timer cimport TimedSample
+
+
+@cython.final
+cdef class Fragmenter:
+    cdef readonly bytes head
+    cdef readonly bint has_video
+    cdef int _video_track_id
+    cdef dict _timescales
+    cdef object _next_sequence_number
+
+    cpdef bint is_video(self, TimedSample timed) except -1
+
+    cpdef bint is_keyframe(self, TimedSample timed) except -1

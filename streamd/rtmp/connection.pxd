@@ -1,0 +1,31 @@
+cimport cython
+
+from streamd.flv.tag cimport FlvTag
+from streamd.rtmp.chunk cimport ChunkDecoder
+from streamd.rtmp.message cimport Message
+
+
+@cython.final
+cdef class ServerConnection:
+    cdef object _options
+    cdef object _state
+    cdef object _handshake
+    cdef ChunkDecoder _decoder
+    cdef object _writer
+    cdef list _out
+    cdef object _amf_budget
+    cdef Py_ssize_t _window_bytes
+    cdef Py_ssize_t _acknowledged_bytes
+    cdef list _held_messages
+    cdef object _held_data
+    cdef str _app
+    cdef str _tc_url
+    cdef Py_ssize_t _streams_created
+    cdef object _publish_stream_id
+    cdef bint _waits_for_fc_publish
+    cdef public Py_ssize_t bytes_received
+    cdef readonly Py_ssize_t messages_received
+    cdef readonly object messages_dropped
+
+    @cython.locals(is_publishing=bint, index=Py_ssize_t, message=Message)
+    cdef object _receive_messages(self, list messages, list events)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from streamd.doctor.finding import Verdict
+from streamd.doctor.installation import check_compiled, check_player
+from streamd.rtmp import chunk
+from streamd.web.public import pages
+
+
+@pytest.mark.parametrize(("has_player", "verdict"), [(True, Verdict.OK), (False, Verdict.WARNING)])
+def test_the_player(monkeypatch: pytest.MonkeyPatch, has_player: bool, verdict: Verdict) -> None:
+    monkeypatch.setattr(pages.Pages, "has_player", has_player)
+    assert check_player().verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("chunk.cpython-311-x86_64-linux-gnu.so", "the way of a frame is"),
+        ("chunk.py", "a publisher costs twice the CPU"),
+    ],
+)
+def test_what_is_compiled(monkeypatch: pytest.MonkeyPatch, file: str, said: str) -> None:
+    monkeypatch.setattr(chunk, "__file__", file)
+    finding = check_compiled()
+    assert said in finding.message
+    assert finding.verdict is Verdict.OK
