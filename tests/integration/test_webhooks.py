@@ -91,6 +91,7 @@ class TestWebhooks:
             # One is on its way, two wait: of seven the others made room.
             assert metric(server, "streamd_webhook_messages_waiting") == 3
             assert metric(server, 'streamd_webhook_messages_total{result="dropped"}') == 4
+            wait_until(lambda: receiver.requests, PATIENCE_S, "the one that is on its way")
             assert len(receiver.requests) == 1
         assert server.wait_for_log("webhook.lost")["messages"] == 3
 
