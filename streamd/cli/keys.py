@@ -109,11 +109,15 @@ def _print_new_key(key: NewKey, as_json: bool) -> None:
     if as_json:
         print_json(key)
         return
+    # What a server calls itself to which nobody has told its name.
+    is_nameless = "//localhost" in key.rtmp_url
+    elsewhere = "              (elsewhere: this machine's name for localhost; [http] public_url says it)\n"
     expiry = "" if key.expires_at is None else f", until {format_time(key.expires_at)}"
     click.echo(
         f"A stream key for {key.user}{expiry}. It is shown this once.\n"
         "\n"
         f"  Server      {key.rtmp_url}\n"
+        f"{elsewhere if is_nameless else ''}"
         f"  Stream key  {key.stream_key}\n"
         "\n"
         "In OBS: Settings, Stream, Service: Custom. To take it back: "

@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from streamd.doctor.finding import Finding, failed, ok, warning
 
@@ -38,6 +39,15 @@ def check_ports(config: Config, server: RunningServer | None) -> Iterator[Findin
     for check, address in listeners.items():
         if address is not None and address.port:
             yield _answers(check, address) if server is not None else _is_free(check, address)
+    broadcasters = config.rtmp.listen or config.rtmp.tls_listen
+    if broadcasters is not None and not _is_loopback(broadcasters.host):
+        host = urlsplit(config.rtmp_url).hostname or ""
+        if _is_loopback(host) and not config.http.public_url:
+            yield warning(
+                "http.public_url",
+                f"broadcasters are shown {config.rtmp_url}, which is their own machine",
+                "write how viewers reach this server, for example https://live.example.org",
+            )
     if config.admin.listen is not None and not _is_loopback(config.admin.listen.host):
         yield warning(
             "admin.listen",

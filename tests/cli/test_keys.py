@@ -31,6 +31,12 @@ class TestKeysOnTheStore:
         assert re.search(rf"{key.key_id} +alice +main \[b\] +active", listed.stdout)
         assert key.secret not in listed.output
 
+    @pytest.mark.parametrize(("public_url", "is_said"), [("", True), ("https://live.example.org", False)])
+    def test_localhost_is_said_to_be_no_name_for_others(self, data_dir: Path, public_url: str, is_said: bool) -> None:
+        environment = {"STREAMD_HTTP__PUBLIC_URL": public_url}
+        result = run("keys", "issue", "alice", data_dir=data_dir, env=environment)
+        assert ("this machine's name for localhost" in result.stdout) is is_said
+
     def test_json_is_all_that_stdout_has(self, data_dir: Path) -> None:
         key = issue(data_dir, "alice", "--expires", "30d")
         assert set(key) == {"id", "user", "label", "state", "stream_key", "rtmp_url", "created_at", "expires_at"}

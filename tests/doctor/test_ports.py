@@ -53,6 +53,17 @@ def test_one_that_is_taken_is_said_with_how_to_find_by_whom(taken: int) -> None:
         assert (finding.verdict, "ss -ltnp" in finding.advice) == (Verdict.FAILED, True)
 
 
+@pytest.mark.parametrize(
+    ("rtmp", "public_url", "is_said"),
+    [(":0", "", True), ("127.0.0.1:0", "", False), (":0", "https://live.example.org", False)],
+    ids=["to all, without a name", "to this machine alone", "with a name"],
+)
+def test_a_name_is_missed_that_broadcasters_can_use(rtmp: str, public_url: str, is_said: bool) -> None:
+    names = {"RTMP__LISTEN": rtmp, "HTTP__LISTEN": ":0", "HTTP__PUBLIC_URL": public_url, "ADMIN__LISTEN": ""}
+    found = check_ports(load_config(None, environ={f"STREAMD_{name}": value for name, value in names.items()}), None)
+    assert [(each.check, each.verdict) for each in found] == [("http.public_url", Verdict.WARNING)] * is_said
+
+
 def test_an_address_that_is_not_ours() -> None:
     finding = check("192.0.2.1:8080")
     assert (finding.verdict, "address of this machine" in finding.advice) == (Verdict.FAILED, True)
@@ -72,6 +83,6 @@ def test_where_a_server_runs_its_ports_answer(taken: int) -> None:
 )
 def test_an_admin_api_that_others_can_reach_is_told(host: str, warns: bool) -> None:
     text = str(ListenAddress(host, 0))
-    environ = {"STREAMD_RTMP__LISTEN": ":0", "STREAMD_HTTP__LISTEN": ":0", "STREAMD_ADMIN__LISTEN": text}
+    environ = {"STREAMD_RTMP__LISTEN": "127.0.0.1:0", "STREAMD_HTTP__LISTEN": ":0", "STREAMD_ADMIN__LISTEN": text}
     findings = list(check_ports(load_config(None, environ=environ), None))
     assert [finding.verdict for finding in findings] == [Verdict.WARNING] * warns

@@ -60,6 +60,11 @@ function headlineOf({ state, stream }) {
   return HEADLINES[stream.health.findings.some((finding) => finding.code === "publisher_away") ? "away" : "starting"];
 }
 
+/** A server to which nobody has told its name calls itself localhost; whoever sees this page has reached it by another. */
+function reachable(url) {
+  return url.replace("//localhost", `//${location.hostname}`);
+}
+
 function show(state) {
   const [level, badge, headline, detail] = headlineOf(state);
   body.dataset.live = state.state;
@@ -86,7 +91,7 @@ function show(state) {
   if (element("share").childElementCount === 0) {
     const watch = new URL(`/watch/${encodeURIComponent(state.channel)}`, location.href).href;
     element("share").replaceChildren(copyable("Your channel, to share", watch, { id: "watch-link" }));
-    element("server").replaceChildren(copyable("Server", state.rtmp_url, { id: "rtmp-url" }));
+    element("server").replaceChildren(copyable("Server", reachable(state.rtmp_url), { id: "rtmp-url" }));
   }
 }
 
