@@ -38,8 +38,9 @@ SERVER_FULL = "The server is full. Try again later."
 # What comes between two looks at it, a second apart, has to fit: even 5,000 parts of a file that is sent at once do.
 NUMBERS_AHEAD_S = 600
 # A thread that probes takes as much as the loop of a core that they share, so the loop has its turn before the next one
-# begins. Probing takes 2 ms as a rule: a hundred publishers that come in one second are through within it.
-PROBES_AT_ONCE_MAX = 1
+# begins. Probing takes 2 ms as a rule: a hundred publishers that come in one second are through within it. A second one
+# is there for when the first takes long, over a picture that is very large.
+PROBES_AT_ONCE_MAX = 2
 # A hundred streams take 4 ms to be looked at. What waits for the loop meanwhile are their frames and their viewers.
 SWEEP_STEP_S = 0.001
 
