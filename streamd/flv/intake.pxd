@@ -12,6 +12,7 @@ cdef class _Presence:
     cdef public int kind
     cdef public object heard_ms
     cdef public bint is_new
+    cdef public object missing_since_ms
 
     cpdef object note(self, int64_t timestamp_ms)
 
@@ -33,7 +34,6 @@ cdef class Intake:
     cdef bint _was_open
     cdef Py_ssize_t _tags_since_open
     cdef dict _presences
-    cdef dict _missing_since_ms
     cdef dict _silences
     cdef list _silent_tags
     cdef int64_t _roll_call_ms
@@ -44,6 +44,9 @@ cdef class Intake:
 
     @cython.locals(passed=Py_ssize_t, room=Py_ssize_t, frames=Py_ssize_t, size=Py_ssize_t)
     cpdef Py_ssize_t pass_frames(self, tags) except -1
+
+    @cython.locals(presence=_Presence, timestamp_ms=int64_t, missing_ms=int64_t)
+    cdef object _call_roll(self, FlvTag tag)
 
     @cython.locals(
         heads=dict, head_sizes=tuple, frames=Py_ssize_t, tag=FlvTag, payload=bytes, size=Py_ssize_t, known=tuple,

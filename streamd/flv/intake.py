@@ -204,9 +204,8 @@ class Intake:
         self._frame_head_sizes: tuple[int, ...] = ()
         self._was_open = False
         self._tags_since_open = 0
-        # When tracks had their last frame, and since when those have had none that had none since the last roll call.
+        # Which tracks are there, of those that are open and others.
         self._presences: dict[_Key, _Presence] = {}
-        self._missing_since_ms: dict[_Key, int] = {}
         # Tracks that would be silent without us.
         self._silences: dict[_Key, _Silence] = {}
         # What is to go before the next tag.
@@ -500,7 +499,6 @@ class Intake:
         self._presences = {key: _Presence(key[0]) for key in self._opened}
         for presence in self._presences.values():
             presence.note(self._roll_call_ms)
-        self._missing_since_ms.clear()
         self._forget_held()
         self._compare_tracks()
         time_ms = frames[0][1].timestamp_ms
@@ -549,20 +547,23 @@ class Intake:
         timestamp_ms = tag.timestamp_ms
         if not 0 <= timestamp_ms - self._roll_call_ms <= _ROLL_CALL_MS_MAX:
             # Time leapt, or two tracks have clocks of their own: that says nothing of how long a track is missing.
-            self._missing_since_ms.clear()
             for presence in self._presences.values():
                 presence.forget()
             self._silences.clear()
             self._compare_tracks()
             self._roll_call_ms = timestamp_ms
-        for key in self._opened.keys() & self._started:
-            if self._presences[key].is_new:
-                self._missing_since_ms.pop(key, None)
+        for key, presence in self._presences.items():
+            if presence.is_new:
+                presence.missing_since_ms = None
                 continue
-            missing_ms = timestamp_ms - self._missing_since_ms.setdefault(key, self._roll_call_ms)
+            if key not in self._opened or key not in self._started:
+                continue
+            if presence.missing_since_ms is None:
+                presence.missing_since_ms = self._roll_call_ms
+            missing_ms = timestamp_ms - presence.missing_since_ms
             limits = self._limits
             if key[0] is TagType.AUDIO and self._is_to_be_silent(key, timestamp_ms, missing_ms):
-                self._missing_since_ms.pop(key)
+                presence.missing_since_ms = None
             elif missing_ms >= (limits.audio_gone_ms if key[0] is TagType.AUDIO else limits.video_gone_ms):
                 self._started.discard(key)
                 self._gone.add(key)
@@ -648,13 +649,13 @@ class Intake:
 
 
 class _Presence:
-    """When a track had its last frame.
+    """When a track had its last frame, and since when it has had none.
 
     Args:
         kind: Of the track.
     """
 
-    __slots__ = ("heard_ms", "is_new", "kind")
+    __slots__ = ("heard_ms", "is_new", "kind", "missing_since_ms")
 
     def __init__(self, kind: TagType) -> None:
         self.kind = int(kind)
@@ -662,6 +663,8 @@ class _Presence:
         self.heard_ms: int | None = None
         # It was since the last roll call.
         self.is_new = False
+        # The roll call since which there was none.
+        self.missing_since_ms: int | None = None
 
     def note(self, timestamp_ms: int) -> None:
         """Take note of a frame."""
@@ -670,6 +673,7 @@ class _Presence:
 
     def forget(self) -> None:
         """Take what was before the last roll call for unknown: time has leapt."""
+        self.missing_since_ms = None
         if not self.is_new:
             self.heard_ms = None
 

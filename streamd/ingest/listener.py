@@ -186,7 +186,8 @@ class RtmpListener:
     def _take_rest(self) -> None:
         self._rest_timer = asyncio.get_running_loop().call_later(TAKE_REST_S, self._take_rest)
         for protocol in self._open:
-            protocol.take_rest()
+            if protocol.threshold is not None:
+                protocol.threshold.take_rest()
 
     def new_protocol(self) -> RtmpProtocol:
         """One for the next connection."""

@@ -33,6 +33,7 @@ from streamd.rtmp.events import (
     MetadataReceived,
     PublishRequested,
     Unpublished,
+    is_media,
 )
 
 if TYPE_CHECKING:
@@ -146,7 +147,8 @@ class RtmpProtocol(asyncio.Protocol):
         self._messages_counted = 0
         self._counted_at = self._opened_at
         self._closed = asyncio.Event()
-        self._threshold: WakeThreshold | None = None
+        self.threshold: WakeThreshold | None = None
+        """Of its socket; None before there is one."""
         self.address = ""
 
     # -- asyncio.Protocol -------------------------------------------------------------------
@@ -155,7 +157,7 @@ class RtmpProtocol(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
-        self._threshold = WakeThreshold(transport, asyncio.get_running_loop())
+        self.threshold = WakeThreshold(transport, asyncio.get_running_loop())
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
         if not self._listener.admit(self):
@@ -196,8 +198,8 @@ class RtmpProtocol(asyncio.Protocol):
         """End what hung on this socket."""
         was_closing = self._phase is _Phase.CLOSING
         self._enter(_Phase.CLOSED)
-        if self._threshold is not None:
-            self._threshold.close()
+        if self.threshold is not None:
+            self.threshold.close()
         if self._verifying is not None:
             self._verifying.cancel()
         if not self._reason:
@@ -274,22 +276,20 @@ class RtmpProtocol(asyncio.Protocol):
                 self._transport.abort()
         self._count()
 
-    def take_rest(self) -> None:
-        """Take what the kernel holds as too little to wake us for; called every ``TAKE_REST_S``."""
-        if self._threshold is not None:
-            self._threshold.take_rest(self._connection.bytes_received)
-
     # -- inside -------------------------------------------------------------------------------
 
     def _choose_threshold(self) -> None:
-        if self._threshold is None:
+        if self.threshold is None:
             return
         if self._phase is _Phase.PUBLISHING and self._stream is not None:
-            self._threshold.wait_for_media(self._connection.missing_bytes, self._stream.awaited_ms)
+            self.threshold.wait_for_media(self._connection.missing_bytes, self._stream.awaited_ms)
         else:
-            self._threshold.wait_for_anything()
+            self.threshold.wait_for_anything()
 
     def _dispatch(self, events: list[Event]) -> None:
+        if is_media(events):
+            self._receive_tags(events)
+            return
         tags: list[FlvTag] = []
         dropped: list[MessageDropped] = []
         for event in events:
@@ -319,8 +319,6 @@ class RtmpProtocol(asyncio.Protocol):
                     dropped.append(event)
         if dropped:
             self._count_dropped(dropped)
-        if self._threshold is not None:
-            self._threshold.note(tags)
         self._receive_tags(tags)
 
     def _count_dropped(self, dropped: list[MessageDropped]) -> None:
@@ -331,6 +329,8 @@ class RtmpProtocol(asyncio.Protocol):
             self._metrics.limit_hits_total.labels(limit).inc(count)
 
     def _receive_tags(self, tags: list[FlvTag]) -> None:
+        if self.threshold is not None:
+            self.threshold.note(tags)
         if tags and self._stream is not None:
             self._stream.receive_tags(tags)
 

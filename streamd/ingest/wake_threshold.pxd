@@ -8,7 +8,7 @@ cdef class WakeThreshold:
     cdef object _timers
     cdef Py_ssize_t _bytes
     cdef object _timer
-    cdef Py_ssize_t _bytes_received
+    cdef bint _is_fresh
     cdef Py_ssize_t _large_pictures
     cdef double _newest_s
     cdef double _pace_s
@@ -20,6 +20,8 @@ cdef class WakeThreshold:
 
     @cython.locals(now=double, due=double, wake_at=double)
     cpdef object wait_for_media(self, Py_ssize_t missing_bytes, double awaited_ms)
+
+    cpdef object take_rest(self)
 
     cdef object _stop_timer(self)
 

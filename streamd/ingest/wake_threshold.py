@@ -89,7 +89,8 @@ class WakeThreshold:
         self._bytes = 1
         # While it runs, what comes is left in the kernel.
         self._timer: Timer | None = None
-        self._bytes_received = 0
+        # Something has come since ``take_rest`` was called.
+        self._is_fresh = False
         self._large_pictures = 0
         self._newest_s = 0.0
         # The least that loop time was ahead of a frame's timestamp when it was read: in this time, and in the last.
@@ -121,6 +122,7 @@ class WakeThreshold:
                 for; 0 where it is the very next.
         """
         self._stop_timer()
+        self._is_fresh = True
         if awaited_ms and self._socket is not None:
             now = self._timers.time()
             due = min(self._pace_s, self._pace_before_s) + self._newest_s + awaited_ms / 1000 - JITTER_S
@@ -139,15 +141,11 @@ class WakeThreshold:
         self._stop_timer()
         self._set(1)
 
-    def take_rest(self, bytes_received: int) -> None:
-        """Have what the kernel holds, if nothing has come since the last call; to be called every ``TAKE_REST_S``.
-
-        Args:
-            bytes_received: How much has come of the connection so far.
-        """
-        if bytes_received == self._bytes_received and self._timer is None:
+    def take_rest(self) -> None:
+        """Have what the kernel holds, if nothing has come since the last call; to be called every ``TAKE_REST_S``."""
+        if not self._is_fresh and self._timer is None:
             self._set(1)
-        self._bytes_received = bytes_received
+        self._is_fresh = False
 
     def close(self) -> None:
         """Ask the kernel for nothing any more: the connection is about to be closed, by its owner."""

@@ -74,6 +74,9 @@ class PushWriter(Protocol[WrittenT]):
     def is_keyframe(self, unit: WrittenT, /) -> bool:
         """Whether it is a video frame with which decoding can start."""
 
+    def has_keyframe(self, units: Sequence[WrittenT], /) -> bool:
+        """Whether one of them is."""
+
     def time_ms(self, unit: WrittenT, /) -> int:
         """Its decode time, milliseconds on a scale of the track's own."""
 
@@ -143,7 +146,7 @@ class Fanout(Generic[UnitT]):
         if writer is None:
             return
         has_viewers = bool(self._following or self._set_aside)
-        if not has_viewers and writer.has_video and not any(map(writer.is_keyframe, units)):
+        if not has_viewers and writer.has_video and not writer.has_keyframe(units):
             # Nobody watches, and the GOP goes on.
             if gop.is_whole:
                 gop.extend(units)

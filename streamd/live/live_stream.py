@@ -180,7 +180,7 @@ class LiveStream:
             MediaError: The stream cannot be carried on.
         """
         self.last_media_at = self._clock.monotonic()
-        self._meter.media_bytes += sum([len(tag.payload) for tag in tags])
+        self._meter.note_media(tags)
         self._line.receive(tags)
 
     @property

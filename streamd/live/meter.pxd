@@ -1,8 +1,12 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from streamd.flv.tag cimport FlvTag
 from streamd.media.packet cimport MediaPacket
 
 
 cdef class StreamMeter:
-    cdef public object media_bytes
+    cdef public int64_t media_bytes
     cdef readonly object video_frames
     cdef readonly object keyframe_intervals_ms
     cdef readonly object bitrate_bps
@@ -20,5 +24,8 @@ cdef class StreamMeter:
     cdef object _origin
     cdef object _keyframes_read
     cdef object _gop_start_ms
+
+    @cython.locals(tag=FlvTag)
+    cpdef object note_media(self, tags)
 
     cpdef object note_video(self, MediaPacket packet)

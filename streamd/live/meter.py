@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from streamd.flv.tag import FlvTag
     from streamd.live.health import Health
     from streamd.media.packet import MediaPacket
 
@@ -114,6 +115,11 @@ class StreamMeter:
         # How many keyframes there were at the last reading, and how far the media was when the newest was seen.
         self._keyframes_read = self._keyframes
         self._gop_start_ms = 0
+
+    def note_media(self, tags: Sequence[FlvTag]) -> None:
+        """Count what arrived."""
+        for tag in tags:
+            self.media_bytes += len(tag.payload)
 
     def note_video(self, packet: MediaPacket) -> None:
         """Count one video frame."""

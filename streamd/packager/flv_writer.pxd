@@ -21,3 +21,6 @@ cdef class FlvWriter:
     cpdef bint is_video(self, FlvTag tag) except -1
 
     cpdef bint is_keyframe(self, FlvTag tag) except -1
+
+    @cython.locals(tag=FlvTag)
+    cpdef bint has_keyframe(self, tags) except -1

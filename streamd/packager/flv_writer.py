@@ -79,6 +79,13 @@ class FlvWriter:
         """Whether it is a frame of the video track with which decoding can start."""
         return tag.tag_type == _VIDEO and tag.payload[0] & _FRAME_TYPE == _KEYFRAME
 
+    def has_keyframe(self, tags: Sequence[FlvTag]) -> bool:
+        """Whether one of them is a frame of the video track with which decoding can start."""
+        for tag in tags:  # noqa: SIM110  # compiled, it is a loop of C
+            if self.is_keyframe(tag):
+                return True
+        return False
+
     def time_ms(self, tag: FlvTag) -> int:
         """Its decode time, milliseconds."""
         return tag.timestamp_ms

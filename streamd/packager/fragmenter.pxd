@@ -14,3 +14,6 @@ cdef class Fragmenter:
     cpdef bint is_video(self, TimedSample timed) except -1
 
     cpdef bint is_keyframe(self, TimedSample timed) except -1
+
+    @cython.locals(timed=TimedSample)
+    cpdef bint has_keyframe(self, samples) except -1

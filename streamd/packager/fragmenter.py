@@ -50,6 +50,13 @@ class Fragmenter:
         """Whether it is a frame of the video track with which decoding can start."""
         return timed.sample.is_keyframe and timed.sample.track_id == self._video_track_id
 
+    def has_keyframe(self, samples: Sequence[TimedSample]) -> bool:
+        """Whether one of them is a frame of the video track with which decoding can start."""
+        for timed in samples:  # noqa: SIM110  # compiled, it is a loop of C
+            if self.is_keyframe(timed):
+                return True
+        return False
+
     def time_ms(self, timed: TimedSample) -> int:
         """Its decode time, milliseconds, rounded down."""
         return timed.sample.dts_ticks * WIRE_TIMESCALE // self._timescales[timed.sample.track_id]

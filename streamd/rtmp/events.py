@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from streamd.amf import Value
 from streamd.flv.tag import FlvTag
@@ -91,3 +91,11 @@ class MessageDropped:
 
 # A message of audio, video or data is the FLV tag of its type (section 7.1); the timestamp is unwrapped.
 Event: TypeAlias = Connected | PublishRequested | FlvTag | MetadataReceived | Unpublished | MessageDropped
+
+
+def is_media(events: list[Event]) -> TypeGuard[list[FlvTag]]:
+    """Whether all are FLV tags, as nearly always while a stream is published."""
+    for event in events:  # noqa: SIM110  # compiled, it is a loop of C
+        if not isinstance(event, FlvTag):
+            return False
+    return True

@@ -131,11 +131,11 @@ class TestThreshold:
     ) -> None:
         threshold = WakeThreshold(transport, timers)
         threshold.note([PICTURE] * LARGE_PICTURES_MIN)
-        threshold.wait_for_media(0, 0)
-        threshold.take_rest(1_000)
-        threshold.take_rest(2_000)
+        for _ in range(2):
+            threshold.wait_for_media(0, 0)
+            threshold.take_rest()
         assert transport.socket.thresholds == [BETWEEN_MESSAGES_BYTES]
-        threshold.take_rest(2_000)
+        threshold.take_rest()
         assert transport.socket.thresholds == [BETWEEN_MESSAGES_BYTES, 1]
 
     @pytest.mark.parametrize(

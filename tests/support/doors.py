@@ -64,6 +64,9 @@ class PlainWriter:
     def is_keyframe(self, frame: Frame, /) -> bool:
         return frame.is_keyframe
 
+    def has_keyframe(self, frames: Sequence[Frame]) -> bool:
+        return any(map(self.is_keyframe, frames))
+
     def time_ms(self, frame: Frame, /) -> int:
         return frame.time_ms
 
