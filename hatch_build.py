@@ -170,6 +170,8 @@ class CompileError(Exception):
 # As Python where it counts: an index out of range and an attribute of None are exceptions, and integers are divided
 # towards minus infinity. Annotations stay what they are for a type checker; the .pxd has the types of C.
 COMPILER_DIRECTIVES = {"language_level": 3, "annotation_typing": False, "nonecheck": True, "initializedcheck": False}
+# Of what a compiler says when it fails, the end tells.
+COMPILER_LINES_MAX = 20
 
 
 def modules_to_compile(root: Path) -> list[Path]:
@@ -192,12 +194,11 @@ def compile_modules(root: Path, build_dir: Path) -> dict[Path, Path]:
     Raises:
         CompileError: There is no compiler, or it failed.
     """
-    for path in (root / "streamd").rglob("*.p[yx]*"):
-        if path.suffix in (".py", ".pxd"):
-            copy = build_dir / path.relative_to(root)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-    # The hook's own environment has Cython and setuptools; what it compiles does not need them.
+    # An __init__.py tells the compiler that a folder is a package.
+    names = {*modules_to_compile(root), *(path.relative_to(root) for path in (root / "streamd").rglob("__init__.py"))}
+    for name in names | {name.with_suffix(".pxd") for name in modules_to_compile(root)}:
+        (build_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / name, build_dir / name)
     done = subprocess.run(  # noqa: S603 - our own arguments, no shell
         [sys.executable, str(Path(__file__).resolve()), "--in-place", *map(str, modules_to_compile(root))],
         cwd=build_dir,
@@ -211,10 +212,6 @@ def compile_modules(root: Path, build_dir: Path) -> dict[Path, Path]:
     if done.returncode != 0:
         raise CompileError("\n".join(done.stdout.strip().splitlines()[-COMPILER_LINES_MAX:]))
     return {path.relative_to(build_dir): path for path in _extension_modules(build_dir)}
-
-
-# Of what a compiler says when it fails, the end tells.
-COMPILER_LINES_MAX = 20
 
 
 def _extension_modules(root: Path) -> Iterator[Path]:
@@ -256,6 +253,8 @@ class BuildHook(BuildHookInterface[BuilderConfig]):
 
     PLUGIN_NAME = "custom"
 
+    _build_dir: tempfile.TemporaryDirectory[str] | None = None
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Fill the vendor directory where it is not current; for a wheel, compile. Or warn."""
         self._bring_player()
@@ -266,8 +265,6 @@ class BuildHook(BuildHookInterface[BuilderConfig]):
         """Forget the directory that was compiled in."""
         if self._build_dir is not None:
             self._build_dir.cleanup()
-
-    _build_dir: tempfile.TemporaryDirectory[str] | None = None
 
     def _bring_player(self) -> None:
         root = Path(self.root)
