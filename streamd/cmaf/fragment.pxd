@@ -1,5 +1,7 @@
 cimport cython
 
+from streamd.cmaf.box cimport box_header, full_box
+
 
 @cython.final
 cdef class TrackRun:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from streamd.delivery.push_path import PushPath
     from streamd.flv.tag import FlvTag
     from streamd.live.fanout import Fanout
-    from streamd.packager.sample_timer import TimedSample
+    from streamd.media.packet import Sample
 
-    PushFanout: TypeAlias = Fanout[FlvTag] | Fanout[TimedSample]
+    PushFanout: TypeAlias = Fanout[FlvTag] | Fanout[Sample]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.packager.ladder import Variant
     from streamd.packager.rendition import RenditionOptions
-    from streamd.packager.sample_timer import TimedSample
     from streamd.packager.segmenter import SegmenterOptions
 
 log = logging.getLogger(__name__)
@@ -127,7 +126,7 @@ class LiveStream:
         self.waiters = Waiters(budget)
         self.flv: Fanout[FlvTag] = Fanout("flv", clock=clock, metrics=metrics, limits=options.limits.gop)
         """Viewers over HTTP-FLV."""
-        self.mp4: Fanout[TimedSample] = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop)
+        self.mp4: Fanout[Sample] = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop)
         """Viewers of the endless MP4."""
         self._sample_timer = SampleTimer()
         self.last_media_at = clock.monotonic()

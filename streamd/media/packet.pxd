@@ -24,3 +24,4 @@ cdef class Sample:
     cdef readonly bint is_keyframe
     cdef readonly bytes payload
     cdef readonly Py_ssize_t body_at
+    cdef public int64_t duration_ticks

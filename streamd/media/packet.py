@@ -77,13 +77,12 @@ class MediaPacket:
 
 @dataclass
 class Sample:
-    """One frame on the stream's timeline, in the timescale of its track. It is not changed.
+    """One frame on the stream's timeline, in the timescale of its track.
 
-    Decode times of a track never decrease from one sample to the next. How long a sample lasts is
-    known from the next one; audio frames are counted instead (``Track.frame_ticks``).
+    Decode times of a track never decrease from one sample to the next. It is not changed, but for its duration.
     """
 
-    __slots__ = ("body_at", "dts_ticks", "is_keyframe", "payload", "pts_ticks", "track_id")
+    __slots__ = ("body_at", "dts_ticks", "duration_ticks", "is_keyframe", "payload", "pts_ticks", "track_id")
 
     track_id: int
     dts_ticks: int
@@ -92,3 +91,5 @@ class Sample:
     payload: bytes
     """As in ``MediaPacket``."""
     body_at: int
+    duration_ticks: int
+    """How long it lasts, once the next one of its track has told (``SampleTimer``); 0 before that."""

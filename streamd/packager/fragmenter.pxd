@@ -1,6 +1,6 @@
 cimport cython
 
-from streamd.packager.sample_timer cimport TimedSample
+from streamd.media.packet cimport Sample
 
 
 @cython.final
@@ -11,9 +11,9 @@ cdef class Fragmenter:
     cdef dict _timescales
     cdef object _next_sequence_number
 
-    cpdef bint is_video(self, TimedSample timed) except -1
+    cpdef bint is_video(self, Sample sample) except -1
 
-    cpdef bint is_keyframe(self, TimedSample timed) except -1
+    cpdef bint is_keyframe(self, Sample sample) except -1
 
-    @cython.locals(timed=TimedSample)
+    @cython.locals(sample=Sample)
     cpdef bint has_keyframe(self, samples) except -1

@@ -16,8 +16,7 @@ from streamd.media.packet import WIRE_TIMESCALE, TrackKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamd.media.packet import Track
-    from streamd.packager.sample_timer import TimedSample
+    from streamd.media.packet import Sample, Track
 
 
 class Fragmenter:
@@ -42,40 +41,40 @@ class Fragmenter:
     def head_after(self, _: Fragmenter) -> None:
         """Say that the viewers of another one's stream cannot go on with this: a file has one ``moov``."""
 
-    def is_video(self, timed: TimedSample) -> bool:
+    def is_video(self, sample: Sample) -> bool:
         """Whether it is a frame of the video track."""
-        return timed.sample.track_id == self._video_track_id
+        return sample.track_id == self._video_track_id
 
-    def is_keyframe(self, timed: TimedSample) -> bool:
+    def is_keyframe(self, sample: Sample) -> bool:
         """Whether it is a frame of the video track with which decoding can start."""
-        return timed.sample.is_keyframe and timed.sample.track_id == self._video_track_id
+        return sample.is_keyframe and sample.track_id == self._video_track_id
 
-    def has_keyframe(self, samples: Sequence[TimedSample]) -> bool:
+    def has_keyframe(self, samples: Sequence[Sample]) -> bool:
         """Whether one of them is a frame of the video track with which decoding can start."""
-        for timed in samples:  # noqa: SIM110  # compiled, it is a loop of C
-            if self.is_keyframe(timed):
+        for sample in samples:  # noqa: SIM110  # compiled, it is a loop of C
+            if self.is_keyframe(sample):
                 return True
         return False
 
-    def time_ms(self, timed: TimedSample) -> int:
+    def time_ms(self, sample: Sample) -> int:
         """Its decode time, milliseconds, rounded down."""
-        return timed.sample.dts_ticks * WIRE_TIMESCALE // self._timescales[timed.sample.track_id]
+        return sample.dts_ticks * WIRE_TIMESCALE // self._timescales[sample.track_id]
 
-    def write(self, samples: Sequence[TimedSample]) -> bytes:
+    def write(self, samples: Sequence[Sample]) -> bytes:
         """Write samples, at least one, as a fragment: ``moof`` + ``mdat``."""
         runs: list[TrackRun] = []
         for track_id in self._timescales:
-            own = [timed for timed in samples if timed.sample.track_id == track_id]
+            own = [sample for sample in samples if sample.track_id == track_id]
             if own:
                 runs.append(
                     TrackRun(
                         track_id=track_id,
-                        decode_ticks=own[0].sample.dts_ticks,
-                        durations=[timed.duration_ticks for timed in own],
-                        composition_offsets=[timed.sample.pts_ticks - timed.sample.dts_ticks for timed in own],
-                        sync=[timed.sample.is_keyframe for timed in own],
-                        payloads=[timed.sample.payload for timed in own],
-                        starts=[timed.sample.body_at for timed in own],
+                        decode_ticks=own[0].dts_ticks,
+                        durations=[sample.duration_ticks for sample in own],
+                        composition_offsets=[sample.pts_ticks - sample.dts_ticks for sample in own],
+                        sync=[sample.is_keyframe for sample in own],
+                        payloads=[sample.payload for sample in own],
+                        starts=[sample.body_at for sample in own],
                     )
                 )
         sequence_number, self._next_sequence_number = self._next_sequence_number, self._next_sequence_number + 1

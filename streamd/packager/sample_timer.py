@@ -8,7 +8,6 @@ by which everything is later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,34 +16,19 @@ if TYPE_CHECKING:
     from streamd.media.packet import Sample
 
 
-@dataclass
-class TimedSample:
-    """A sample, and how long it lasts."""
-
-    __slots__ = ("duration_ticks", "sample")
-
-    sample: Sample
-    duration_ticks: int
-    """In the timescale of its track; 0 where the next is decoded at the same time."""
-
-    @property
-    def payload(self) -> bytes:
-        """What of it takes memory."""
-        return self.sample.payload
-
-
 class SampleTimer:
     """Times the samples of one set of tracks. The last of each is never given out, for nothing follows it."""
 
     def __init__(self) -> None:
         self._held: dict[int, Sample] = {}
 
-    def push(self, samples: Iterable[Sample]) -> list[TimedSample]:
+    def push(self, samples: Iterable[Sample]) -> list[Sample]:
         """Take samples, and give those out after which another of their track has come, in the order of arrival."""
         held, timed = self._held, []
         for sample in samples:
             before = held.get(sample.track_id)
             held[sample.track_id] = sample
             if before is not None:
-                timed.append(TimedSample(before, sample.dts_ticks - before.dts_ticks))
+                before.duration_ticks = sample.dts_ticks - before.dts_ticks
+                timed.append(before)
         return timed

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from streamd.clock import ManualClock
@@ -11,7 +13,6 @@ from streamd.media.packet import Sample, Track, TrackKind
 from streamd.metrics import Metrics
 from streamd.packager.flv_writer import FlvWriter
 from streamd.packager.fragmenter import Fragmenter
-from streamd.packager.sample_timer import TimedSample
 from tests.support import samples
 
 H264 = Track(1, TrackKind.VIDEO, "avc1.64001f", 90_000, b"avcC", width=640, height=360)
@@ -34,8 +35,8 @@ def gop(start_ms: int) -> list[FlvTag]:
     return [video(ms, key=ms == start_ms, size=100_000) for ms in range(start_ms, start_ms + 1000, 40)]
 
 
-def timed(*units: Sample) -> list[TimedSample]:
-    return [TimedSample(unit, 1024) for unit in units]
+def timed(*units: Sample) -> list[Sample]:
+    return [replace(unit, duration_ticks=1024) for unit in units]
 
 
 class FakeViewer:
@@ -362,7 +363,7 @@ class TestChangedTracks:
         assert room.fanout.is_open
 
     def test_mp4_streams_end(self) -> None:
-        fanout: Fanout[TimedSample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
+        fanout: Fanout[Sample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
         fanout.start(Fragmenter([samples.VIDEO], b"moov"))
         fanout.receive(timed(samples.video_sample(0, is_keyframe=True)))
         viewer = FakeViewer()
@@ -401,7 +402,7 @@ class TestCut:
 
 class TestMp4:
     def test_head_then_the_gop_as_one_fragment_then_a_fragment_for_each_frame(self) -> None:
-        fanout: Fanout[TimedSample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
+        fanout: Fanout[Sample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
         fanout.start(Fragmenter([samples.VIDEO, samples.AUDIO], b"moov"))
         fanout.receive(timed(samples.video_sample(0, is_keyframe=True), samples.audio_sample(0)))
         fanout.receive(timed(samples.video_sample(33), samples.audio_sample(1)))

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from streamd.media.packet import Sample
 from streamd.packager.fragmenter import Fragmenter
-from streamd.packager.sample_timer import TimedSample
 from tests.support.samples import AUDIO, VIDEO, ReadSample, audio_sample, read_chunk, video_sample
 
 HEADER = b"ftyp and moov"
@@ -11,8 +12,8 @@ HEADER = b"ftyp and moov"
 DURATION = 33 * 90
 
 
-def timed(sample: Sample) -> TimedSample:
-    return TimedSample(sample, DURATION)
+def timed(sample: Sample, duration_ticks: int = DURATION) -> Sample:
+    return replace(sample, duration_ticks=duration_ticks)
 
 
 def fragments(*batches: list[Sample]) -> list[dict[int, list[ReadSample]]]:
@@ -56,7 +57,7 @@ class TestFragments:
     def test_a_whole_gop_has_its_own_times(self) -> None:
         gop = [video_sample(ms, is_keyframe=ms == 0, composition_ms=67) for ms in (0, 33, 67, 100)]
         writer = Fragmenter([VIDEO, AUDIO], HEADER)
-        data = writer.write([TimedSample(sample, ms * 90) for sample, ms in zip(gop, (33, 34, 33, 40), strict=True)])
+        data = writer.write([timed(sample, ms * 90) for sample, ms in zip(gop, (33, 34, 33, 40), strict=True)])
         samples = read_chunk(data).tracks[VIDEO.track_id]
         assert [sample.duration_ticks // 90 for sample in samples] == [33, 34, 33, 40]
         assert [sample.dts_ticks for sample in samples] == [each.dts_ticks for each in gop]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamd.packager.sample_timer import SampleTimer, TimedSample
+from streamd.packager.sample_timer import SampleTimer
 from tests.support.samples import audio_sample, video_sample
 
 
@@ -8,14 +8,16 @@ def test_a_sample_is_held_back_until_the_next_of_its_track() -> None:
     timer = SampleTimer()
     first, second, third = (video_sample(ms) for ms in (0, 33, 67))
     assert timer.push([first]) == []
-    assert timer.push([second]) == [TimedSample(first, 33 * 90)]
-    assert timer.push([third]) == [TimedSample(second, 34 * 90)]
+    assert timer.push([second]) == [first]
+    assert first.duration_ticks == 33 * 90
+    assert timer.push([third]) == [second]
+    assert second.duration_ticks == 34 * 90
 
 
 def test_a_batch_comes_out_in_order_less_its_last() -> None:
     timer = SampleTimer()
     frames = [video_sample(ms) for ms in (0, 33, 67)]
-    assert [timed.sample for timed in timer.push(frames)] == frames[:2]
+    assert timer.push(frames) == frames[:2]
     assert timer.push([]) == []
 
 
@@ -29,8 +31,10 @@ def test_tracks_do_not_wait_for_each_other() -> None:
     timer = SampleTimer()
     video, sound = video_sample(0), audio_sample(0)
     assert timer.push([video, sound]) == []
-    assert timer.push([audio_sample(1)]) == [TimedSample(sound, 1024)]
-    assert timer.push([video_sample(40)]) == [TimedSample(video, 40 * 90)]
+    assert timer.push([audio_sample(1)]) == [sound]
+    assert sound.duration_ticks == 1024
+    assert timer.push([video_sample(40)]) == [video]
+    assert video.duration_ticks == 40 * 90
 
 
 def test_frames_of_the_same_time_have_no_duration_but_the_last() -> None:
@@ -39,8 +43,3 @@ def test_frames_of_the_same_time_have_no_duration_but_the_last() -> None:
         0,
         33 * 90,
     ]
-
-
-def test_what_takes_memory_is_the_payload() -> None:
-    (timed,) = SampleTimer().push([video_sample(0, payload=b"abc"), video_sample(33)])
-    assert timed.payload == b"abc"
