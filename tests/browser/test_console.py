@@ -158,7 +158,7 @@ async def test_what_a_user_may_send_is_shown_and_changed(live_server: LiveServer
         await page.get_by_label("Bit rate, kb/s").fill("")
         await page.get_by_role("button", name="Set the limits").click()
         # What was not touched stays.
-        await page.wait_for_selector("#users-rows :text('1,000,000 pixels')")
+        await page.wait_for_selector("#users-rows :text-is('1,000,000 pixels')")
         limits = live_server.admin("GET", "/api/v1/users/alice")["limits"]
         assert limits == {"bitrate_kbps_max": None, "picture_pixels_max": 1_000_000}
         await go_to(operator, "audit")
