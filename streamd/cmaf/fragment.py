@@ -66,7 +66,11 @@ class TrackRun:
 
 
 def write_chunk(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
-    """Write a CMAF chunk: its head and the samples behind it; they are copied once, into it."""
+    """Write a CMAF chunk at once; arguments as of ``write_chunk_head``.
+
+    Returns:
+        ``moof`` + ``mdat``; the samples are copied once, into it.
+    """
     return join_chunk(
         write_chunk_head(sequence_number, runs),
         [payload for run in runs for payload in run.payloads],
@@ -79,8 +83,11 @@ def join_chunk(head: bytes, payloads: Sequence[bytes], starts: Sequence[int]) ->
 
     Args:
         head: What ``write_chunk_head`` gave for them.
-        payloads: As in ``TrackRun``, of all runs.
-        starts: Likewise.
+        payloads: As in ``TrackRun``, of all runs, in their order.
+        starts: Likewise, bytes.
+
+    Returns:
+        ``moof`` + ``mdat``; the samples are copied once, into it.
     """
     samples = [memoryview(payload)[start:] for payload, start in zip(payloads, starts, strict=True)]
     return b"".join((head, *samples))

@@ -204,7 +204,7 @@ class Intake:
         self._frame_head_sizes: tuple[int, ...] = ()
         self._was_open = False
         self._tags_since_open = 0
-        # Which tracks are there, of those that are open and others.
+        # When each track was heard last: those that are open, and those that want to be.
         self._presences: dict[_Key, _Presence] = {}
         # Tracks that would be silent without us.
         self._silences: dict[_Key, _Silence] = {}

@@ -117,7 +117,7 @@ class StreamMeter:
         self._gop_start_ms = 0
 
     def note_media(self, tags: Sequence[FlvTag]) -> None:
-        """Count what arrived."""
+        """Count the bytes of audio and video that arrived, as the publisher sent them: with the tags' own headers."""
         for tag in tags:
             self.media_bytes += len(tag.payload)
 
