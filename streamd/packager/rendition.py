@@ -6,9 +6,10 @@ Spec: rfc8216bis-22 sections 4.4.3, 4.4.4, 6.2.1 and 6.2.2.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from streamd.errors import LocalStateError
 from streamd.hls import media_playlist as hls
@@ -75,48 +76,88 @@ class _Header:
     resource: Resource
 
 
-@dataclass(slots=True)
 class _Segment:
-    """A segment with its media, open or complete."""
+    """A segment with its media, open or complete.
 
-    msn: int
-    header: _Header
-    first_part_number: int
-    timescale: int
-    program_date_time_ms: int
-    is_discontinuous: bool
-    duration_ticks: int = 0
-    size_bytes: int = 0
-    contents: list[ChunkBytes] = field(default_factory=list)
-    """The bytes of its parts; the segment is their concatenation."""
-    entries: list[hls.Part] = field(default_factory=list)
-    """What the playlist says of its parts."""
-    expires_us: int = 0
-    """Media time after which it is forgotten, once it has left the playlist."""
+    Args:
+        msn: Media Sequence Number.
+        header: The CMAF header that it is played with.
+        first_part_number: Running count of its first part.
+        timescale: Ticks a second of all its durations.
+        program_date_time_ms: EXT-X-PROGRAM-DATE-TIME.
+        is_discontinuous: EXT-X-DISCONTINUITY stands before it.
+
+    Attributes:
+        chunks: Its parts; the segment is the concatenation of their bytes.
+        duration_ticks: Sum of their durations.
+        size_bytes: Sum of their sizes.
+        expires_us: Media time after which it is forgotten, once it has left the playlist.
+    """
+
+    __slots__ = (
+        "_entries",
+        "chunks",
+        "duration_ticks",
+        "expires_us",
+        "first_part_number",
+        "header",
+        "is_discontinuous",
+        "msn",
+        "program_date_time_ms",
+        "size_bytes",
+        "timescale",
+    )
+
+    def __init__(
+        self,
+        msn: int,
+        header: _Header,
+        first_part_number: int,
+        timescale: int,
+        program_date_time_ms: int,
+        is_discontinuous: bool,
+    ) -> None:
+        self.msn = msn
+        self.header = header
+        self.first_part_number = first_part_number
+        self.timescale = timescale
+        self.program_date_time_ms = program_date_time_ms
+        self.is_discontinuous = is_discontinuous
+        self.duration_ticks = 0
+        self.size_bytes = 0
+        self.chunks: list[CmafChunk] = []
+        # What the playlist says of the parts, as far as somebody has asked.
+        self._entries: list[hls.Part] = []
+        self.expires_us = 0
 
     @property
     def duration_us(self) -> int:
         return self.duration_ticks * _US // self.timescale
 
-    def listed(self, uri: str | None, with_parts: bool) -> hls.Segment:
-        """Say in the playlist's terms what this segment is."""
+    def listed(self, rendition_name: str, *, is_open: bool, with_parts: bool) -> hls.Segment:
+        """Say in the terms of a rendition's playlist what this segment is."""
+        entries = self._entries
+        if with_parts:
+            for number, chunk in enumerate(self.chunks[len(entries) :], self.first_part_number + len(entries)):
+                uri = f"{rendition_name}/part{number}.m4s"
+                entries.append(hls.Part(uri, chunk.duration_ticks, chunk.is_independent))
         return hls.Segment(
-            uri=uri,
+            uri=None if is_open else f"{rendition_name}/seg{self.msn}.m4s",
             duration_ticks=self.duration_ticks,
             timescale=self.timescale,
             program_date_time_ms=self.program_date_time_ms,
             map_uri=self.header.uri,
             is_discontinuous=self.is_discontinuous,
-            parts=tuple(self.entries) if with_parts else (),
+            parts=tuple(entries) if with_parts else (),
         )
 
 
 class Rendition:
     """One variant's media, from its first part to EXT-X-ENDLIST.
 
-    Media is held once, as the bytes objects that the segmenter made: a segment is a list of its parts'
-    bytes. What has left the playlist stays for as long as a reader of an earlier playlist may ask for it, by
-    the media's own time, and is bounded in bytes.
+    Media is held once, as the chunks that the segmenter made: a segment is a list of them. What viewers are sent of it,
+    or told of it, is made when the first of them asks. What has left the playlist stays for as long as a reader of an
+    earlier playlist may ask for it, by the media's own time, and is bounded in bytes.
 
     Args:
         name: The variant's name in URIs: lower-case letters, digits, ``_`` and ``-``; not ``index``.
@@ -154,13 +195,12 @@ class Rendition:
         self._is_ended = False
 
         self._inits: dict[int, Resource] = {}
+        # Those that somebody has asked for: what a door has made ready of them serves all who ask next.
         self._segments: dict[int, Resource] = {}
         self._parts: dict[int, Resource] = {}
         self._held_bytes = 0
         self.segments_lost = 0
         """Segments that left before their time, for the window had more bytes than it may."""
-        self._media_type = ""
-
         # Program date and time runs with the media from here on.
         self._epoch_ms = unix_ms(epoch)
 
@@ -195,8 +235,8 @@ class Rendition:
         number = self._next_msn if self._open is None else self._next_msn + 1
         if previous is not None and previous.number >= number:
             number = previous.number + 1
-        self._media_type = "video/mp4" if any(track.kind is TrackKind.VIDEO for track in tracks) else "audio/mp4"
-        resource = self._media((cmaf_header,), f"init{number}")
+        media_type = "video/mp4" if any(track.kind is TrackKind.VIDEO for track in tracks) else "audio/mp4"
+        resource = _media((cmaf_header,), media_type, f"init{number}")
         self._header = _Header(number, f"{self.name}/init{number}.mp4", tuple(tracks), resource)
         self._inits[number] = resource
         self._forget_unused_headers()
@@ -221,16 +261,13 @@ class Rendition:
         if segment is None or chunk.timescale != segment.timescale:
             raise LocalStateError("a part that continues no open segment")
 
-        number = self._next_part_number
+        size_bytes = len(chunk.content)
         self._next_part_number += 1
-        segment.contents.append(chunk.content)
-        segment.entries.append(hls.Part(f"{self.name}/part{number}.m4s", chunk.duration_ticks, chunk.is_independent))
+        segment.chunks.append(chunk)
         segment.duration_ticks += chunk.duration_ticks
-        segment.size_bytes += len(chunk.content)
-        self._held_bytes += len(chunk.content)
+        segment.size_bytes += size_bytes
+        self._held_bytes += size_bytes
         if self._options.low_latency:
-            self._parts[number] = self._media((chunk.content,), f"part{number}")
-            self._longest_us = max(self._longest_us, self._listed_us + segment.duration_us)
             self._changed()
 
     def end_segment(self) -> bool:
@@ -246,7 +283,6 @@ class Rendition:
             return False
         self._open = None
         self._next_msn = segment.msn + 1
-        self._segments[segment.msn] = self._media(tuple(segment.contents), f"seg{segment.msn}")
         self._listed.append(segment)
         self._listed_us += segment.duration_us
         self._elapsed_us += segment.duration_us
@@ -323,8 +359,8 @@ class Rendition:
         """How far the playlist has come."""
         return PlaylistEdge(
             last_msn=self._next_msn - 1,
-            last_segment_parts=len(self._listed[-1].entries) if self._listed else 0,
-            open_parts=len(self._open.entries) if self._open is not None else 0,
+            last_segment_parts=len(self._listed[-1].chunks) if self._listed else 0,
+            open_parts=len(self._open.chunks) if self._open is not None else 0,
             part_target_ms=self.timing.part_target_ms if self.low_latency else None,
             is_ended=self._is_ended,
         )
@@ -342,20 +378,42 @@ class Rendition:
         return self._inits.get(number)
 
     def segment(self, msn: int) -> Resource | None:
-        """The complete segment ``seg{msn}.m4s``."""
-        return self._segments.get(msn)
+        """The complete segment ``seg{msn}.m4s``; one object for as long as it is held."""
+        resource = self._segments.get(msn)
+        if resource is None:
+            for segment in self._complete_segments():
+                if segment.msn == msn:
+                    contents = tuple(chunk.content for chunk in segment.chunks)
+                    resource = _media(contents, segment.header.resource.media_type, f"seg{msn}")
+                    self._segments[msn] = resource
+                    break
+        return resource
 
     def part(self, number: int) -> Resource | None:
-        """The part ``part{number}.m4s``."""
-        return self._parts.get(number)
+        """The part ``part{number}.m4s``; one object for as long as it is held."""
+        resource = self._parts.get(number)
+        if resource is None and self.low_latency and number < self._next_part_number:
+            segments = self._complete_segments()
+            for segment in segments if self._open is None else chain((self._open,), segments):
+                index = number - segment.first_part_number
+                if index >= 0:
+                    media_type = segment.header.resource.media_type
+                    resource = _media((segment.chunks[index].content,), media_type, f"part{number}")
+                    self._parts[number] = resource
+                    break
+        return resource
+
+    def _complete_segments(self) -> Iterable[_Segment]:
+        """All that are held, newest first; those that have left the playlist come last."""
+        return chain(reversed(self._listed), reversed(self._retired))
 
     def newest_keyframe(self) -> Keyframe | None:
         """The newest part with a keyframe; the same for as long as a segment lasts, as a rule."""
         segments = (*self._listed, self._open) if self._open is not None else tuple(self._listed)
         for segment in reversed(segments):
-            for entry, content in zip(segment.entries, segment.contents, strict=True):
-                if entry.is_independent:
-                    return Keyframe(segment.msn, segment.header.resource.buffers[0], content.join())
+            for chunk in segment.chunks:
+                if chunk.is_independent:
+                    return Keyframe(segment.msn, segment.header.resource.buffers[0], chunk.content.join())
         return None
 
     def playlist(self) -> PlaylistSnapshot:
@@ -392,9 +450,6 @@ class Rendition:
     def _assert_live(self) -> None:
         if self._is_ended:
             raise LocalStateError("the playlist has ended")
-
-    def _media(self, contents: tuple[bytes | ChunkBytes, ...], name: str) -> Resource:
-        return Resource(contents, self._media_type, f'"{name}"', is_immutable=True)
 
     def _open_segment(self, chunk: CmafChunk, epoch: datetime | None) -> None:
         if self._header is None:
@@ -459,8 +514,8 @@ class Rendition:
     def _forget(self) -> None:
         segment = self._retired.popleft()
         self._held_bytes -= segment.size_bytes
-        del self._segments[segment.msn]
-        for number in range(segment.first_part_number, segment.first_part_number + len(segment.entries)):
+        self._segments.pop(segment.msn, None)
+        for number in range(segment.first_part_number, segment.first_part_number + len(segment.chunks)):
             self._parts.pop(number, None)
 
     def _forget_unused_headers(self) -> None:
@@ -486,10 +541,12 @@ class Rendition:
             media_sequence=self._next_msn - len(self._listed),
             discontinuity_sequence=self._discontinuity_sequence,
             segments=tuple(
-                segment.listed(f"{self.name}/seg{segment.msn}.m4s", index >= first_with_parts)
+                segment.listed(self.name, is_open=False, with_parts=index >= first_with_parts)
                 for index, segment in enumerate(self._listed)
             ),
-            open_segment=open_segment.listed(None, True) if open_segment is not None else None,
+            open_segment=open_segment.listed(self.name, is_open=True, with_parts=True)
+            if open_segment is not None
+            else None,
             preload_part_uri=f"{self.name}/part{self._next_part_number}.m4s" if is_live else None,
             preload_map_uri=preload_map.uri if preload_map is not None else None,
             rendition_reports=tuple(sibling._report() for sibling in self._siblings),
@@ -506,6 +563,10 @@ class Rendition:
         if edge.open_parts:
             return hls.RenditionReport(uri, edge.last_msn + 1, edge.open_parts - 1)
         return hls.RenditionReport(uri, edge.last_msn, edge.last_segment_parts - 1 if edge.last_segment_parts else None)
+
+
+def _media(contents: tuple[bytes | ChunkBytes, ...], media_type: str, name: str) -> Resource:
+    return Resource(contents, media_type, f'"{name}"', is_immutable=True)
 
 
 def _frame_rate_millihertz(hint: float) -> int:

@@ -57,11 +57,10 @@ class Bug(NamedTuple):
         *way, name = self.place.split(".")
         holder = reduce(getattr, way, stream)
         works = getattr(holder, name)
+        broken: object = Broken(works, self.method)
         if isinstance(works, Mapping):
-            for each in works.values():
-                monkeypatch.setattr(each, self.method, fails)
-        else:
-            monkeypatch.setattr(holder, name, Broken(works, self.method))
+            broken = {key: Broken(each, self.method) for key, each in works.items()}
+        monkeypatch.setattr(holder, name, broken)
 
 
 # Where each frame of a stream that is live passes.
@@ -73,8 +72,9 @@ ON_THE_WAY = [
     Bug("flv", "receive"),
     Bug("_line", "receive"),
 ]
-# What happens to it when its publisher leaves.
-AT_THE_END = [Bug("_line._ladder", "finish"), Bug("presentation.renditions", "end_segment")]
+# What happens to it when its publisher is gone, and when it leaves.
+AT_THE_LOSS = [Bug("_line._ladder", "finish"), Bug("presentation.renditions", "end_segment")]
+AT_THE_END = [Bug("_line._ladder", "finish"), Bug("presentation.renditions", "end")]
 
 
 class Two:
@@ -154,7 +154,7 @@ async def test_a_bug_on_the_way_of_a_frame(
     await check_the_damage(two, broken, caplog)
 
 
-@pytest.mark.parametrize("bug", AT_THE_END, ids=lambda bug: f"{bug.place}.{bug.method}")
+@pytest.mark.parametrize("bug", AT_THE_LOSS, ids=lambda bug: f"{bug.place}.{bug.method}")
 async def test_a_bug_when_the_connection_is_lost(
     bug: Bug, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -273,6 +273,53 @@ class TestWindow:
         assert segment.buffers == 4 * part.buffers
         assert segment.buffers[3] is part.buffers[0]
 
+    def test_what_is_asked_for_twice_is_one_object(self) -> None:
+        # A door leaves in it what it has made ready to send.
+        rendition = start_rendition()
+        feeder = ChunkFeeder()
+        feed(rendition, feeder, [2, 2])
+        names = [(rendition.segment, 1000), (rendition.part, 10_001), (rendition.part, 10_007)]
+        first = [find(number) for find, number in names]
+        feed(rendition, feeder, [2] * 7)
+        assert None not in first
+        assert [find(number) for find, number in names] == first
+        assert [resource and resource.entity_tag for resource in first] == ['"seg1000"', '"part10001"', '"part10007"']
+
+    def test_what_was_asked_for_is_forgotten_with_the_rest(self) -> None:
+        rendition = start_rendition()
+        feeder = ChunkFeeder()
+        feed(rendition, feeder, [2, 2])
+        assert rendition.segment(1000) is not None
+        assert rendition.part(10_000) is not None
+        feed(rendition, feeder, [2] * 20)
+        assert rendition.segment(1000) is None
+        assert rendition.part(10_000) is None
+
+    @pytest.mark.parametrize("number", [-1, 0, 9_999, 10_008, 10**30])
+    def test_there_is_no_part_of_another_number(self, number: int) -> None:
+        rendition = start_rendition()
+        assert rendition.part(number) is None
+        feed(rendition, ChunkFeeder(), [2, 2])
+        assert rendition.part(10_007) is not None
+        assert rendition.part(number) is None
+
+    @pytest.mark.parametrize("msn", [-1, 0, 999, 1001, 1002, 10**30])
+    def test_there_is_no_segment_of_another_number(self, msn: int) -> None:
+        rendition = start_rendition()
+        assert rendition.segment(msn) is None
+        feed(rendition, ChunkFeeder(), [2, 2])
+        assert rendition.segment(1000) is not None
+        assert rendition.segment(msn) is None
+
+    def test_a_part_has_the_type_of_the_header_of_its_segment(self) -> None:
+        rendition = start_rendition(tracks=[AUDIO])
+        feeder = ChunkFeeder()
+        feed(rendition, feeder, [2])
+        rendition.set_header(b"other", [VIDEO, AUDIO])
+        feed(rendition, feeder, [2])
+        resources = rendition.segment(1000), rendition.part(10_000), rendition.part(10_004)
+        assert [resource and resource.media_type for resource in resources] == ["audio/mp4"] * 2 + ["video/mp4"]
+
     def test_nothing_is_kept_for_longer_than_asked(self) -> None:
         rendition = start_rendition()
         feed(rendition, ChunkFeeder(), [2] * 500)
