@@ -1,15 +1,25 @@
 """What the server counts, for Prometheus.
 
 One object, built in ``server.py`` and handed down; no module-level registry. No label grows with
-users, keys or addresses. Counters that the hot path feeds are added to in batches, by whoever
-kept the plain integers.
+users, keys or addresses. What the way of a frame counts into is plain numbers, which the client
+library is told of when somebody asks: its own counters take a lock and five calls each time.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client.registry import Collector
 
 from streamd import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from prometheus_client.metrics_core import Metric
 
 # Seconds. From well under a frame to longer than a segment; what viewers notice starts at a part (0.5 s).
 _LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -56,6 +66,65 @@ LIMITS = (
     "unanswered_bytes_max",
 )
 """Keys of ``[limits]`` that are counted when they act; each is there from the start, at 0."""
+
+
+class PlainCounter(Collector):
+    """A counter of one thread, without a lock; a scrape sees it as a ``Counter``.
+
+    Args:
+        name: As the client library has it.
+        documentation: What it counts.
+        registry: Where it is registered.
+    """
+
+    def __init__(self, name: str, documentation: str, registry: CollectorRegistry) -> None:
+        self._uncounted: float = 0
+        self._counter = Counter(name, documentation, registry=None)
+        registry.register(self)
+
+    def inc(self, amount: float = 1) -> None:
+        """Count ``amount`` more, which is not negative."""
+        self._uncounted += amount
+
+    def collect(self) -> Iterable[Metric]:
+        """What it has come to (``Collector``)."""
+        self._counter.inc(self._uncounted)
+        self._uncounted = 0
+        return self._counter.collect()
+
+
+class PlainHistogram(Collector):
+    """A histogram of one thread, without a lock; a scrape sees it as a ``Histogram``.
+
+    Args:
+        name: As the client library has it.
+        documentation: What is observed.
+        buckets: Upper bounds, ascending, without the infinite one; none is negative.
+        registry: Where it is registered.
+    """
+
+    def __init__(self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry) -> None:
+        self._bounds = buckets
+        # Of each bucket alone, the infinite one last.
+        self._counts = [0] * (len(buckets) + 1)
+        self._sum = 0.0
+        # Never observed: it knows how a histogram is told.
+        self._empty = Histogram(name, documentation, buckets=buckets, registry=None)
+        registry.register(self)
+
+    def observe(self, amount: float) -> None:
+        """Count one observation."""
+        self._counts[bisect_left(self._bounds, amount)] += 1
+        self._sum += amount
+
+    def collect(self) -> Iterable[Metric]:
+        """What it has come to (``Collector``)."""
+        counts = [float(count) for count in accumulate(self._counts)]
+        # In the order of the samples; after them comes when it was made, if the library tells that.
+        values = iter((*counts, counts[-1], self._sum))
+        for family in self._empty.collect():
+            family.samples = [sample._replace(value=next(values, sample.value)) for sample in family.samples]
+            yield family
 
 
 class Metrics:
@@ -135,20 +204,20 @@ class Metrics:
             ["code"],
             registry=r,
         )
-        self.parts_total = Counter("streamd_parts_total", "Parts made.", registry=r)
-        self.part_delay_seconds = Histogram(
+        self.parts_total = PlainCounter("streamd_parts_total", "Parts made.", registry=r)
+        self.part_delay_seconds = PlainHistogram(
             "streamd_part_delay_seconds",
             "How much later a part was there than one part's duration after the part before.",
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
-        self.part_latency_seconds = Histogram(
+        self.part_latency_seconds = PlainHistogram(
             "streamd_part_latency_seconds",
             "From the arrival of a part's last frame to the part being there for viewers.",
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
-        self.segments_total = Counter("streamd_segments_total", "Segments begun.", registry=r)
+        self.segments_total = PlainCounter("streamd_segments_total", "Segments begun.", registry=r)
         self.publish_to_playable_seconds = Histogram(
             "streamd_publish_to_playable_seconds",
             "From an accepted publish to the first playlist.",
@@ -161,7 +230,7 @@ class Metrics:
             ["kind", "status"],
             registry=r,
         )
-        self.http_egress_bytes_total = Counter(
+        self.http_egress_bytes_total = PlainCounter(
             "streamd_http_egress_bytes_total", "Body bytes handed to viewers' sockets.", registry=r
         )
         self.requests_waiting = Gauge(

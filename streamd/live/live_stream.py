@@ -249,32 +249,30 @@ class LiveStream:
             self._set_viewer_window(timing)
             self._note_playable(timing)
         presentation.renditions[name].add(chunk, self._epoch)
-        self._tally.parts += 1
-        self._metrics.parts_total.inc()
-        self._note_part_delay(name, chunk)
+        tally, metrics = self._tally, self._metrics
+        tally.parts += 1
+        metrics.parts_total.inc()
         if chunk.starts_segment:
-            self._tally.segments += 1
-            self._metrics.segments_total.inc()
+            tally.segments += 1
+            metrics.segments_total.inc()
         if chunk.is_discontinuous:
             self._record = None
         self._wake()
+        now = self._clock.monotonic()
         # What a line still has when it is finished came any time ago.
         if not self._line.is_finished:
-            self._metrics.part_latency_seconds.observe(self._clock.monotonic() - self.last_media_at)
+            metrics.part_latency_seconds.observe(now - self.last_media_at)
+        # Against the part before, and not the media's own clock: that of an encoder runs away from ours in hours.
+        before = self._part_at.get(name)
+        self._part_at[name] = now
+        if before is not None and not chunk.is_discontinuous:
+            delay_s = now - before - chunk.duration_ticks / chunk.timescale
+            metrics.part_delay_seconds.observe(max(0.0, delay_s))
 
     def end_segment(self, name: str) -> None:
         """Complete a rendition's newest segment, and wake who waits for it (``ChunkSink``)."""
         if self.presentation is not None and self.presentation.renditions[name].end_segment():
             self._wake()
-
-    def _note_part_delay(self, name: str, chunk: CmafChunk) -> None:
-        # Against the part before, and not the media's own clock: that of an encoder runs away from ours in hours.
-        now = self._clock.monotonic()
-        before = self._part_at.get(name)
-        self._part_at[name] = now
-        if before is not None and not chunk.is_discontinuous:
-            delay_s = now - before - chunk.duration_ticks / chunk.timescale
-            self._metrics.part_delay_seconds.observe(max(0.0, delay_s))
 
     def add_tags(self, tags: Sequence[FlvTag]) -> None:
         """Take frames as the publisher sent them (``ChunkSink``)."""
@@ -355,13 +353,11 @@ class LiveStream:
 
     def _wake(self) -> None:
         """Wake the requests for what is there now."""
-        renditions = self.presentation.renditions if self.presentation is not None else {}
+        self.waiters.wake(self._is_reached)
 
-        def is_reached(awaited: Awaited) -> bool:
-            rendition = renditions.get(awaited.variant)
-            return rendition is None or rendition.has_reached(awaited.until)
-
-        self.waiters.wake(is_reached)
+    def _is_reached(self, awaited: Awaited) -> bool:
+        rendition = self.presentation.renditions.get(awaited.variant) if self.presentation is not None else None
+        return rendition is None or rendition.has_reached(awaited.until)
 
     def _renditions(self) -> Iterable[Rendition]:
         return self.presentation.renditions.values() if self.presentation is not None else ()

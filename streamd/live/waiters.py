@@ -149,6 +149,8 @@ class Waiters:
 
     def wake(self, is_reached: Callable[[Awaited], bool]) -> None:
         """Wake every request of which ``is_reached`` says that what it waits for is there."""
+        if not self._by_awaited:
+            return
         was_waking = bool(self._waking)
         # A handful of keys at most: all players wait for the next part or two.
         for awaited in [each for each in self._by_awaited if is_reached(each)]:
