@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import PublishError
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
-from streamd.ingest.wake_threshold import TAKE_REST_S
+from streamd.ingest.wake_threshold import WakeClock
 from streamd.keys.guessing import source_of
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
 
@@ -85,7 +85,7 @@ class RtmpListener:
         self._lines_until = 0.0
         self._by_address: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
-        self._rest_timer: asyncio.TimerHandle | None = None
+        self._wake_clock: WakeClock | None = None
 
     def configure(self, options: IngestOptions, connection_options: ConnectionOptions, limits: ListenerLimits) -> None:
         """Take other limits, for connections that come from now on."""
@@ -112,8 +112,6 @@ class RtmpListener:
             self.new_protocol if tls is None else tls(self.new_protocol), host, port, backlog=ACCEPT_BACKLOG
         )
         self._servers.append(server)
-        if self._rest_timer is None:
-            self._take_rest()
         address: tuple[str, int] = server.sockets[0].getsockname()[:2]
         return address
 
@@ -179,15 +177,16 @@ class RtmpListener:
         for protocol in open_now:
             protocol.kick(PublishError("The server is stopping."))
         await asyncio.gather(*(protocol.wait_closed() for protocol in open_now))
-        if self._rest_timer is not None:
-            self._rest_timer.cancel()
-            self._rest_timer = None
+        if self._wake_clock is not None:
+            self._wake_clock.close()
+            self._wake_clock = None
 
-    def _take_rest(self) -> None:
-        self._rest_timer = asyncio.get_running_loop().call_later(TAKE_REST_S, self._take_rest)
-        for protocol in self._open:
-            if protocol.threshold is not None:
-                protocol.threshold.take_rest()
+    @property
+    def wake_clock(self) -> WakeClock:
+        """For the wake thresholds of all connections."""
+        if self._wake_clock is None:
+            self._wake_clock = WakeClock(asyncio.get_running_loop())
+        return self._wake_clock
 
     def new_protocol(self) -> RtmpProtocol:
         """One for the next connection."""

@@ -38,6 +38,7 @@ from streamd.rtmp.events import (
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
+    from streamd.ingest.wake_threshold import WakeClock
     from streamd.keys.admission import Admission
     from streamd.keys.attempts import Attempt
     from streamd.keys.verifier import KeyVerifier
@@ -96,6 +97,10 @@ class ConnectionBook(Protocol):
     def forget(self, protocol: RtmpProtocol) -> None:
         """Count a closed connection out."""
 
+    @property
+    def wake_clock(self) -> WakeClock:
+        """For the wake thresholds of all connections."""
+
 
 class RtmpProtocol(asyncio.Protocol):
     """The asyncio side of one publisher's connection.
@@ -147,8 +152,8 @@ class RtmpProtocol(asyncio.Protocol):
         self._messages_counted = 0
         self._counted_at = self._opened_at
         self._closed = asyncio.Event()
-        self.threshold: WakeThreshold | None = None
-        """Of its socket; None before there is one."""
+        # Of its socket; None before there is one.
+        self._threshold: WakeThreshold | None = None
         self.address = ""
 
     # -- asyncio.Protocol -------------------------------------------------------------------
@@ -157,7 +162,7 @@ class RtmpProtocol(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
-        self.threshold = WakeThreshold(transport, asyncio.get_running_loop())
+        self._threshold = WakeThreshold(transport, self._listener.wake_clock)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
         if not self._listener.admit(self):
@@ -172,7 +177,7 @@ class RtmpProtocol(asyncio.Protocol):
             events = self._connection.receive_data(data)
             self._flush()
             self._dispatch(events)
-            self._choose_threshold()
+            self._choose_threshold(events)
         except ProtocolError as exc:
             self._flush()
             self._fail_protocol(exc)
@@ -198,8 +203,8 @@ class RtmpProtocol(asyncio.Protocol):
         """End what hung on this socket."""
         was_closing = self._phase is _Phase.CLOSING
         self._enter(_Phase.CLOSED)
-        if self.threshold is not None:
-            self.threshold.close()
+        if self._threshold is not None:
+            self._threshold.close()
         if self._verifying is not None:
             self._verifying.cancel()
         if not self._reason:
@@ -278,13 +283,13 @@ class RtmpProtocol(asyncio.Protocol):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _choose_threshold(self) -> None:
-        if self.threshold is None:
+    def _choose_threshold(self, events: list[Event]) -> None:
+        if self._threshold is None:
             return
         if self._phase is _Phase.PUBLISHING and self._stream is not None:
-            self.threshold.wait_for_media(self._connection.missing_bytes, self._stream.awaited_ms)
+            self._threshold.wait_for_media(events, self._connection.missing_bytes, self._stream.awaited_ms)
         else:
-            self.threshold.wait_for_anything()
+            self._threshold.wait_for_anything()
 
     def _dispatch(self, events: list[Event]) -> None:
         if is_media(events):
@@ -329,8 +334,6 @@ class RtmpProtocol(asyncio.Protocol):
             self._metrics.limit_hits_total.labels(limit).inc(count)
 
     def _receive_tags(self, tags: list[FlvTag]) -> None:
-        if self.threshold is not None:
-            self.threshold.note(tags)
         if tags and self._stream is not None:
             self._stream.receive_tags(tags)
 

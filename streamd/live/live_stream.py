@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Media that comes is left in the kernel for less than this (``streamd.ingest.wake_threshold``).
-HELD_S_MAX = 0.25
+HELD_S_MAX = 0.75
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.ingest.wake_threshold import WakeClock
 from streamd.keys.admission import Admission
 from streamd.keys.attempts import AttemptLog
 from streamd.keys.records import SERVER_LIMITS
@@ -20,6 +21,7 @@ from streamd.packager.segmenter import SegmenterOptions
 from streamd.rtmp.connection import DEFAULT_OPTIONS, ConnectionOptions, ServerConnection
 from tests.support import rtmp_wire
 from tests.support.patience import PATIENCE_S
+from tests.support.timers import ManualTimers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +108,8 @@ class FakeListener:
         self.is_full = False
         self.connected: list[RtmpProtocol] = []
         self.forgotten: list[RtmpProtocol] = []
+        self.timers = ManualTimers()
+        self.wake_clock = WakeClock(self.timers)
 
     def admit(self, protocol: RtmpProtocol) -> bool:
         return not self.is_full
