@@ -13,11 +13,11 @@ exactly the bytes of its parts.
 
 from __future__ import annotations
 
-import struct
+import sys
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from streamd.cmaf.box import box, box_header, full_box
+from streamd.cmaf.box import BOX_BYTES_MAX
 
 # 8.8.3.1, sample_flags: sample_depends_on in bits 24-25 (2: on no other, 1: on others) and
 # sample_is_non_sync_sample in bit 16.
@@ -39,135 +39,202 @@ _TRUN_SAMPLE_COMPOSITION_TIME_OFFSET = 0x00_0800
 
 _UINT32 = 0xFFFF_FFFF
 
+# Every field up to the first sample is of 32 bits, or of two times 32: it is written as words, without their bytes'
+# order until the end.
+_MOOF, _MFHD, _TRAF, _TFHD, _TFDT, _TRUN, _MDAT = (
+    int.from_bytes(box_type, "big") for box_type in (b"moof", b"mfhd", b"traf", b"tfhd", b"tfdt", b"trun", b"mdat")
+)
+_SWAPS_BYTES = sys.byteorder == "little"
+_ZERO = array("I", [0])
+# moof's header and mfhd.
+_MOOF_WORDS = 6
+# traf's header, tfhd, tfdt, and trun up to its table.
+_TRAF_WORDS = 18
+# Of them, trun.
+_TRUN_WORDS = 5
+# The header of mdat.
+_MDAT_WORDS = 2
+# A sample with all columns, in the order of 8.8.8.2: duration, size, flags, composition time offset.
+_ROW_WORDS = 4
 
-@dataclass
-class TrackRun:
-    """Consecutive samples of one track in decode order: what becomes one ``traf``.
 
-    The lists are parallel, one entry a sample, and not empty. Times are in the track's timescale.
+class ChunkHead:
+    """Writes what a CMAF chunk begins with, up to the first sample: ``moof``, and the header of ``mdat``.
+
+    The samples of each track are one run, in decode order, and become one ``traf``; times are in the track's timescale.
+
+    Args:
+        sequence_number: ``mfhd`` sequence number, greater than that of the chunk before, below 2**32.
+        tracks: Room for so many runs.
+        samples: Room for so many samples, of all runs.
+
+    Attributes:
+        payloads: Each ends with the bytes of a sample; they are to lie in ``mdat`` in this order.
+        starts: Offset of the sample in each of them.
+        samples_bytes: Bytes of all samples.
+
+    Spec: ISO/IEC 14496-12 sections 8.8.4 (moof), 8.8.5 (mfhd), 8.8.6 (traf), 8.8.7 (tfhd), 8.8.8 (trun),
+    8.8.12 (tfdt), 8.1.1 (mdat).
     """
 
-    __slots__ = ("composition_offsets", "decode_ticks", "durations", "payloads", "starts", "sync", "track_id")
-
-    track_id: int
-    """``track_ID`` of the CMAF header."""
-    decode_ticks: int
-    """``baseMediaDecodeTime``: decode time of the first sample, ``0 <= decode_ticks < 2**64``."""
-    durations: list[int]
-    """Ticks from each sample's decode time to the next one's, ``0 <= duration < 2**32``."""
-    composition_offsets: list[int]
-    """Presentation minus decode time in ticks, signed 32 bits."""
-    sync: list[bool]
-    """Whether a decoder can start at the sample."""
-    payloads: list[bytes]
-    """Each ends with the bytes of a sample."""
-    starts: list[int]
-    """Offset of the sample in each of them."""
-
-
-def write_chunk(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
-    """Write a CMAF chunk at once; arguments as of ``write_chunk_head``.
-
-    Returns:
-        ``moof`` + ``mdat``; the samples are copied once, into it.
-    """
-    return join_chunk(
-        write_chunk_head(sequence_number, runs),
-        [payload for run in runs for payload in run.payloads],
-        [start for run in runs for start in run.starts],
+    __slots__ = (
+        "_array",
+        "_columns",
+        "_duration",
+        "_end",
+        "_is_sync",
+        "_row",
+        "_rows",
+        "_words",
+        "payloads",
+        "samples_bytes",
+        "starts",
     )
+
+    def __init__(self, sequence_number: int, tracks: int, samples: int) -> None:
+        # Behind the boxes is the table of the run that is written, with all columns: which of them it needs is known
+        # at its end.
+        self._rows = _MOOF_WORDS + tracks * _TRAF_WORDS + samples * _ROW_WORDS + _MDAT_WORDS
+        self._array = _ZERO * (self._rows + samples * _ROW_WORDS)
+        # The same words, where the compiler knows what they are.
+        words = self._words = self._array
+        words[1] = _MOOF
+        words[2] = 16
+        words[3] = _MFHD
+        words[5] = sequence_number
+        # Where the next run begins, and the row of its next sample.
+        self._end = _MOOF_WORDS
+        self._row = self._rows
+        # The defaults of the run, which are those of its first sample, and the columns for what differs from them.
+        self._duration = 0
+        self._is_sync = False
+        self._columns = 0
+        self.payloads: list[bytes] = []
+        self.starts: list[int] = []
+        self.samples_bytes = 0
+
+    def begin_run(self, track_id: int, decode_ticks: int) -> None:
+        """Begin the next track.
+
+        Args:
+            track_id: ``track_ID`` of the CMAF header.
+            decode_ticks: ``baseMediaDecodeTime``: decode time of the first sample, ``0 <= decode_ticks < 2**64``.
+        """
+        if self._row > self._rows:
+            self._end_run()
+        words, at = self._words, self._end
+        words[at + 1] = _TRAF
+        words[at + 2] = 24
+        words[at + 3] = _TFHD
+        words[at + 4] = _TFHD_DEFAULT_BASE_IS_MOOF | _TFHD_DEFAULT_SAMPLE_DURATION | _TFHD_DEFAULT_SAMPLE_FLAGS
+        words[at + 5] = track_id
+        words[at + 8] = 20
+        words[at + 9] = _TFDT
+        # Version 1: 64 bits.
+        words[at + 10] = 1 << 24
+        words[at + 11] = decode_ticks >> 32
+        words[at + 12] = decode_ticks & _UINT32
+        words[at + 14] = _TRUN
+        # Counted from the first one, until it is known where that lies.
+        words[at + 17] = self.samples_bytes
+        self._columns = _TRUN_SAMPLE_SIZE
+
+    def add(self, duration: int, composition_offset: int, is_sync: bool, payload: bytes, start: int) -> None:
+        """Add the next sample of the track.
+
+        Args:
+            duration: Ticks from its decode time to the next one's, ``0 <= duration < 2**32``.
+            composition_offset: Presentation minus decode time in ticks, signed 32 bits.
+            is_sync: Whether a decoder can start at it.
+            payload: Ends with its bytes.
+            start: Where they start in it.
+        """
+        row = self._row
+        if row == self._rows:
+            self._duration = duration
+            self._is_sync = is_sync
+        if duration != self._duration:
+            self._columns |= _TRUN_SAMPLE_DURATION
+        if is_sync != self._is_sync:
+            self._columns |= _TRUN_SAMPLE_FLAGS
+        if composition_offset:
+            self._columns |= _TRUN_SAMPLE_COMPOSITION_TIME_OFFSET
+        size = len(payload) - start
+        assert 0 <= duration <= _UINT32, "a field of 32 bits"
+        assert size >= 0, "a payload ends with its sample"
+        words = self._words
+        words[row] = duration
+        words[row + 1] = size
+        words[row + 2] = SYNC_SAMPLE_FLAGS if is_sync else NON_SYNC_SAMPLE_FLAGS
+        # Version 1 offsets are signed: two's complement.
+        words[row + 3] = composition_offset & _UINT32
+        self._row = row + _ROW_WORDS
+        self.samples_bytes += size
+        self.payloads.append(payload)
+        self.starts.append(start)
+
+    def write(self) -> bytes:
+        """Return ``moof`` and the header of ``mdat``. Nothing can be added then."""
+        self._end_run()
+        words, end = self._words, self._end
+        # 8.8.7.1, default-base-is-moof: "the base-data-offset for this track fragment is the position
+        # of the first byte of the enclosing Movie Fragment Box"; the samples begin after mdat's header.
+        data_offset = 4 * end + 8
+        assert data_offset + self.samples_bytes <= BOX_BYTES_MAX, "a part never needs largesize"
+        at = _MOOF_WORDS
+        while at < end:
+            words[at + 17] += data_offset
+            at += words[at] // 4
+        words[0] = 4 * end
+        words[end] = 8 + self.samples_bytes
+        words[end + 1] = _MDAT
+        head = self._array[: end + _MDAT_WORDS]
+        if _SWAPS_BYTES:
+            head.byteswap()
+        return head.tobytes()
+
+    def _end_run(self) -> None:
+        """Complete the ``traf``: its table has a column only for what differs between samples."""
+        words, at, rows, end, columns = self._words, self._end, self._rows, self._row, self._columns
+        count = (end - rows) // _ROW_WORDS
+        assert count, "a run has samples"
+        has_durations = columns & _TRUN_SAMPLE_DURATION != 0
+        has_flags = columns & _TRUN_SAMPLE_FLAGS != 0
+        has_offsets = columns & _TRUN_SAMPLE_COMPOSITION_TIME_OFFSET != 0
+        width = 1 + has_durations + has_flags + has_offsets
+        column = at + _TRAF_WORDS
+        self._end = column + count * width
+        self._row = rows
+
+        words[at] = 4 * (self._end - at)
+        words[at + 6] = self._duration
+        words[at + 7] = SYNC_SAMPLE_FLAGS if self._is_sync else NON_SYNC_SAMPLE_FLAGS
+        words[at + 13] = 4 * (_TRUN_WORDS + count * width)
+        # Version 1: signed composition offsets.
+        words[at + 15] = 1 << 24 | _TRUN_DATA_OFFSET | columns
+        words[at + 16] = count
+        if has_durations:
+            words[column : self._end : width] = words[rows:end:_ROW_WORDS]
+            column += 1
+        words[column : self._end : width] = words[rows + 1 : end : _ROW_WORDS]
+        if has_flags:
+            column += 1
+            words[column : self._end : width] = words[rows + 2 : end : _ROW_WORDS]
+        if has_offsets:
+            column += 1
+            words[column : self._end : width] = words[rows + 3 : end : _ROW_WORDS]
 
 
 def join_chunk(head: bytes, payloads: Sequence[bytes], starts: Sequence[int]) -> bytes:
     """Put samples behind their head.
 
     Args:
-        head: What ``write_chunk_head`` gave for them.
-        payloads: As in ``TrackRun``, of all runs, in their order.
-        starts: Likewise, bytes.
+        head: What ``ChunkHead`` wrote for them.
+        payloads: As there.
+        starts: As there.
 
     Returns:
         ``moof`` + ``mdat``; the samples are copied once, into it.
     """
     samples = [memoryview(payload)[start:] for payload, start in zip(payloads, starts, strict=True)]
     return b"".join((head, *samples))
-
-
-def write_chunk_head(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
-    """Write what a CMAF chunk begins with, up to the first sample.
-
-    Args:
-        sequence_number: ``mfhd`` sequence number, greater than that of the chunk before.
-        runs: One run for each track that has samples; their bytes are to lie in ``mdat`` in this order.
-
-    Returns:
-        ``moof`` and the header of ``mdat``.
-
-    Spec: ISO/IEC 14496-12 sections 8.8.4 (moof), 8.8.5 (mfhd), 8.1.1 (mdat).
-    """
-    mfhd = full_box(b"mfhd", 0, 0, sequence_number.to_bytes(4, "big"))
-    tracks = [_Traf(run) for run in runs]
-    moof_bytes = 8 + len(mfhd) + sum(track.size_bytes for track in tracks)
-
-    # 8.8.7.1, default-base-is-moof: "the base-data-offset for this track fragment is the position
-    # of the first byte of the enclosing Movie Fragment Box"; the samples begin after mdat's header.
-    data_offset = moof_bytes + 8
-    trafs: list[bytes] = []
-    for track in tracks:
-        trafs.append(track.write(data_offset))
-        data_offset += track.data_bytes
-    mdat = box_header(b"mdat", data_offset - moof_bytes - 8)
-    return b"".join((box_header(b"moof", moof_bytes - 8), mfhd, *trafs, mdat))
-
-
-class _Traf:
-    """A ``traf`` whose only open question is where its samples will lie.
-
-    Spec: ISO/IEC 14496-12 sections 8.8.6 (traf), 8.8.7 (tfhd), 8.8.8 (trun), 8.8.12 (tfdt).
-    """
-
-    def __init__(self, run: TrackRun) -> None:
-        sizes = [len(payload) - start for payload, start in zip(run.payloads, run.starts, strict=True)]
-        count = len(sizes)
-        durations = run.durations
-        is_sync = run.sync[0]
-        # Columns of the sample table in the order of 8.8.8.2.
-        columns: list[Sequence[int]] = []
-        tr_flags = _TRUN_DATA_OFFSET | _TRUN_SAMPLE_SIZE
-        if durations.count(durations[0]) != count:
-            tr_flags |= _TRUN_SAMPLE_DURATION
-            columns.append(durations)
-        columns.append(sizes)
-        if run.sync.count(is_sync) != count:
-            tr_flags |= _TRUN_SAMPLE_FLAGS
-            columns.append([SYNC_SAMPLE_FLAGS if sync else NON_SYNC_SAMPLE_FLAGS for sync in run.sync])
-        if any(run.composition_offsets):
-            tr_flags |= _TRUN_SAMPLE_COMPOSITION_TIME_OFFSET
-            # Version 1 offsets are signed: two's complement lets one format string pack all columns.
-            columns.append([offset & _UINT32 for offset in run.composition_offsets])
-        rows = [0] * (count * len(columns))
-        for index, column in enumerate(columns):
-            rows[index :: len(columns)] = column
-
-        self._head = full_box(
-            b"tfhd",
-            0,
-            _TFHD_DEFAULT_BASE_IS_MOOF | _TFHD_DEFAULT_SAMPLE_DURATION | _TFHD_DEFAULT_SAMPLE_FLAGS,
-            struct.pack(
-                ">III",
-                run.track_id,
-                durations[0],
-                SYNC_SAMPLE_FLAGS if is_sync else NON_SYNC_SAMPLE_FLAGS,
-            ),
-        ) + full_box(b"tfdt", 1, 0, run.decode_ticks.to_bytes(8, "big"))
-        self._tr_flags = tr_flags
-        self.data_bytes = sum(sizes)
-        self._count = count
-        self._table = struct.pack(f">{len(rows)}I", *rows)
-        # traf's header, then trun's: FullBox header 12, sample_count 4, data_offset 4.
-        self.size_bytes = 8 + len(self._head) + 20 + len(self._table)
-
-    def write(self, data_offset: int) -> bytes:
-        """Return the box, its first sample ``data_offset`` bytes after the first byte of ``moof``."""
-        trun = full_box(b"trun", 1, self._tr_flags, struct.pack(">Ii", self._count, data_offset) + self._table)
-        return box(b"traf", self._head, trun)

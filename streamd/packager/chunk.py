@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamd.cmaf.fragment import TrackRun, join_chunk
+from streamd.cmaf.fragment import join_chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,20 @@ class ChunkBytes:
 
     Args:
         head: Everything up to the first sample.
-        runs: The samples.
+        payloads: Each ends with the bytes of a sample.
+        starts: Offset of the sample in each of them.
+        samples_bytes: Bytes of all samples.
     """
 
     __slots__ = ("_head", "_joined", "_payloads", "_size_bytes", "_starts")
 
-    def __init__(self, head: bytes, runs: Sequence[TrackRun] = ()) -> None:
+    def __init__(
+        self, head: bytes, payloads: Sequence[bytes] = (), starts: Sequence[int] = (), samples_bytes: int = 0
+    ) -> None:
         self._head = head
-        self._payloads = [payload for run in runs for payload in run.payloads]
-        self._starts = [start for run in runs for start in run.starts]
-        self._size_bytes = len(head) + sum(map(len, self._payloads)) - sum(self._starts)
+        self._payloads = payloads
+        self._starts = starts
+        self._size_bytes = len(head) + samples_bytes
         self._joined: bytes | None = None
 
     def __len__(self) -> int:
@@ -47,17 +51,27 @@ class ChunkBytes:
         """Put them together, once; from then on it is the same object."""
         if self._joined is None:
             self._joined = join_chunk(self._head, self._payloads, self._starts)
-            self._head, self._payloads, self._starts = b"", [], []
+            self._head, self._payloads, self._starts = b"", (), ()
         return self._joined
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class CmafChunk:
     """One ``moof`` + ``mdat``: the bytes of one part, and what the playlist says of it.
 
     Positions are on the lead track's timeline (video where there is any), so that the durations of
-    consecutive chunks add up without rounding.
+    consecutive chunks add up without rounding. It is not changed.
     """
+
+    __slots__ = (
+        "content",
+        "duration_ticks",
+        "is_discontinuous",
+        "is_independent",
+        "start_ticks",
+        "starts_segment",
+        "timescale",
+    )
 
     content: ChunkBytes
     """``moof`` + ``mdat``, complete; once they are put together, the same object is sent to every viewer."""
@@ -71,5 +85,5 @@ class CmafChunk:
     """It contains a keyframe (INDEPENDENT=YES); audio alone is always independent."""
     starts_segment: bool
     """It is the first chunk of a new segment."""
-    is_discontinuous: bool = False
+    is_discontinuous: bool
     """EXT-X-DISCONTINUITY stands before its segment (only where ``starts_segment``)."""

@@ -1,5 +1,7 @@
 cimport cython
+from libc.stdint cimport int64_t
 
+from streamd.cmaf.fragment cimport ChunkHead
 from streamd.media.packet cimport Sample
 
 
@@ -17,3 +19,6 @@ cdef class Fragmenter:
 
     @cython.locals(sample=Sample)
     cpdef bint has_keyframe(self, samples) except -1
+
+    @cython.locals(head=ChunkHead, track_id=int, is_begun=bint, sample=Sample, dts=int64_t)
+    cpdef bytes write(self, samples)

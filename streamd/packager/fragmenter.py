@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamd.cmaf.fragment import TrackRun, write_chunk
+from streamd.cmaf.fragment import ChunkHead, join_chunk
 from streamd.media.packet import WIRE_TIMESCALE, TrackKind
 
 if TYPE_CHECKING:
@@ -62,20 +62,21 @@ class Fragmenter:
 
     def write(self, samples: Sequence[Sample]) -> bytes:
         """Write samples, at least one, as a fragment: ``moof`` + ``mdat``."""
-        runs: list[TrackRun] = []
-        for track_id in self._timescales:
-            own = [sample for sample in samples if sample.track_id == track_id]
-            if own:
-                runs.append(
-                    TrackRun(
-                        track_id=track_id,
-                        decode_ticks=own[0].dts_ticks,
-                        durations=[sample.duration_ticks for sample in own],
-                        composition_offsets=[sample.pts_ticks - sample.dts_ticks for sample in own],
-                        sync=[sample.is_keyframe for sample in own],
-                        payloads=[sample.payload for sample in own],
-                        starts=[sample.body_at for sample in own],
-                    )
-                )
         sequence_number, self._next_sequence_number = self._next_sequence_number, self._next_sequence_number + 1
-        return write_chunk(sequence_number, runs)
+        head = ChunkHead(sequence_number, len(self._timescales), len(samples))
+        for track_id in self._timescales:
+            is_begun = False
+            for sample in samples:
+                if sample.track_id == track_id:
+                    dts = sample.dts_ticks
+                    if not is_begun:
+                        head.begin_run(track_id, dts)
+                        is_begun = True
+                    head.add(
+                        sample.duration_ticks,
+                        sample.pts_ticks - dts,
+                        sample.is_keyframe,
+                        sample.payload,
+                        sample.body_at,
+                    )
+        return join_chunk(head.write(), head.payloads, head.starts)

@@ -1,8 +1,9 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from streamd.cmaf.fragment cimport TrackRun
+from streamd.cmaf.fragment cimport ChunkHead
 from streamd.media.packet cimport Sample
+from streamd.packager.chunk cimport ChunkBytes, CmafChunk
 
 cdef int64_t _NEVER
 
@@ -16,17 +17,17 @@ cdef class _TrackQueue:
     cdef public object next_ticks
     cdef public int64_t last_duration
 
-    @cython.locals(index=Py_ssize_t, sample=Sample)
-    cpdef Py_ssize_t count_before(self, int64_t end, int64_t scale) except -1
+    @cython.locals(samples=list, sample=Sample, count=Py_ssize_t)
+    cdef Py_ssize_t count_before(self, int64_t end, int64_t scale) except -1
 
-    @cython.locals(first=int64_t, last=int64_t, sample=Sample, before_last=Sample)
-    cpdef TrackRun take_counted(self, Py_ssize_t count)
+    @cython.locals(sample=Sample)
+    cdef bint has_keyframe(self) except -1
 
-    @cython.locals(
-        taken=list, run=TrackRun, time=int64_t, index=Py_ssize_t, sample=Sample, following=Sample,
-        next_time=int64_t,
-    )
-    cpdef TrackRun take(self, Py_ssize_t count, int64_t first, int64_t end)
+    @cython.locals(samples=list, first=int64_t, last=int64_t, sample=Sample)
+    cdef object take_counted(self, Py_ssize_t count, ChunkHead head)
+
+    @cython.locals(samples=list, time=int64_t, index=Py_ssize_t, sample=Sample, following=Sample, next_time=int64_t)
+    cdef object take(self, Py_ssize_t count, int64_t first, int64_t end, ChunkHead head)
 
 
 @cython.final
@@ -40,8 +41,12 @@ cdef class _Cadence:
     cdef public int64_t _steps
     cdef public int64_t interval
 
+    cdef bint is_steady(self) except -1
+
+    cdef int64_t interval_min(self) except -1
+
     @cython.locals(last=int64_t, step=int64_t)
-    cpdef object add(self, int64_t dts_ticks)
+    cdef object add(self, int64_t dts_ticks)
 
 
 @cython.final
@@ -84,24 +89,53 @@ cdef class Segmenter:
     cdef int64_t _segment_ticks_limit
     cdef int64_t _segment_ticks_min
 
-    cpdef list push(self, Sample sample)
+    cpdef object push(self, Sample sample)
 
-    @cython.locals(is_lead=bint, chunks=list, end=int64_t)
-    cdef list _cut(self, Sample sample)
+    @cython.locals(is_lead=bint, end=int64_t)
+    cdef object _cut(self, Sample sample)
 
     @cython.locals(
         lead=_TrackQueue, dts=int64_t, interval=int64_t, next_dts=int64_t,
         chunks=list, boundary=int64_t, end=int64_t, is_opening_over=bint,
     )
-    cdef list _cut_by_lead(self, Sample sample)
+    cdef object _cut_by_lead(self, Sample sample)
 
     @cython.locals(start=int64_t, queue=_TrackQueue, lead_end=int64_t, chunks=list)
-    cdef list _cut_by_other(self, Sample sample)
+    cdef object _cut_by_other(self, Sample sample)
 
     @cython.locals(frames_ticks=int64_t, next_end=int64_t)
     cdef bint _is_full(self, int64_t end) except -1
+
+    @cython.locals(duration=int64_t)
+    cdef bint _is_segment_due(self, int64_t boundary, int64_t pts) except -1
+
+    @cython.locals(nearest=int64_t, after=int64_t)
+    cdef bint _is_audio_segment_due(self, int64_t boundary) except -1
+
+    cdef object _meet_gap(self, int64_t ticks)
+
+    cdef object _start_segment(self)
+
+    @cython.locals(
+        lead=_TrackQueue, position=int64_t, is_independent=bint, starts_with_keyframe=bint, waiting=Py_ssize_t,
+        queue=_TrackQueue, head=ChunkHead, count=Py_ssize_t, sample=Sample,
+    )
+    cdef CmafChunk _close(self, int64_t end, bint takes_all=*)
+
+    @cython.locals(lead=_TrackQueue, first=int64_t, sample=Sample)
+    cdef object _take_lead(self, int64_t end, ChunkHead head)
 
     cdef int64_t _ticks(self, int64_t duration_ms) except? -1
 
     @cython.locals(queue=_TrackQueue)
     cdef int64_t _lead_ticks(self, Sample sample) except? -1
+
+    cdef object _open(self, int64_t position)
+
+    cdef int64_t _open_position(self) except? -1
+
+    @cython.locals(queue=_TrackQueue)
+    cdef bint _has_samples(self) except -1
+
+    @cython.locals(queue=_TrackQueue)
+    cdef bint _has_samples_before(self, int64_t end) except -1

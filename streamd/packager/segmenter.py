@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median_low
 
-from streamd.cmaf.fragment import TrackRun, write_chunk_head
+from streamd.cmaf.fragment import ChunkHead
 from streamd.flv.encoder_settings import keyframe_interval_max
 from streamd.media.packet import Sample, Track, TrackKind
 from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
@@ -227,7 +227,7 @@ class Segmenter:
             # Every frame is a random access point of known length: there is nothing to wait for.
             self._set_timing(self._decide(gop_ticks=0))
 
-    def push(self, sample: Sample) -> list[CmafChunk]:
+    def push(self, sample: Sample) -> Sequence[CmafChunk]:
         """Take the next sample.
 
         Args:
@@ -239,7 +239,7 @@ class Segmenter:
         if self._lead_begin is None and sample.track_id == self._lead.track_id:
             if not sample.is_keyframe:
                 self.irregularities[Irregularity.BEFORE_KEYFRAME] += 1
-                return []
+                return ()
             self._lead_begin = sample.dts_ticks
             if self._decides and self.timing is None:
                 self._gop_frames_max = keyframe_interval_max(sample.payload) or keyframe_interval_max(self._lead_config)
@@ -247,11 +247,11 @@ class Segmenter:
             return self._cut(sample)
         if not self._decides and self._held_bytes > HELD_BYTES_MAX:
             self.irregularities[Irregularity.HELD_BYTES] += 1
-            return []
+            return ()
         self._undecided.append(sample)
         self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
         timing = self._try_decide(sample) if self._decides else None
-        return [] if timing is None else self._release(timing)
+        return () if timing is None else self._release(timing)
 
     @property
     def closes_in_ms(self) -> int:
@@ -261,7 +261,7 @@ class Segmenter:
         where it may be the very next, a keyframe that ends a segment.
         """
         cadence = self._cadence
-        if not self._has_part or not cadence.has_begun or not cadence.is_steady or self._is_lead_paused:
+        if not self._has_part or not cadence.has_begun or not cadence.is_steady() or self._is_lead_paused:
             return 0
         if not self._lead.samples and self._position - self._segment_start >= self._segment_ticks_min:
             return 0
@@ -407,17 +407,17 @@ class Segmenter:
 
     # Cutting.
 
-    def _cut(self, sample: Sample) -> list[CmafChunk]:
+    def _cut(self, sample: Sample) -> Sequence[CmafChunk]:
         self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
         is_lead = sample.track_id == self._lead.track_id
         chunks = self._cut_by_lead(sample) if is_lead else self._cut_by_other(sample)
         if self._held_bytes > HELD_BYTES_MAX:
             self.irregularities[Irregularity.HELD_BYTES] += 1
             end = min(self._media_end(), self._open_position() + self._part_ticks)
-            chunks.append(self._close(end, takes_all=True))
+            return [*chunks, self._close(end, takes_all=True)]
         return chunks
 
-    def _cut_by_lead(self, sample: Sample) -> list[CmafChunk]:
+    def _cut_by_lead(self, sample: Sample) -> Sequence[CmafChunk]:
         """Take a sample of the lead, closing parts before it and with it."""
         lead = self._lead
         dts = sample.dts_ticks
@@ -430,11 +430,11 @@ class Segmenter:
             # In the middle of a part, as most are.
             lead.samples.append(sample)
             self._is_lead_paused = False
-            return []
+            return ()
 
         chunks: list[CmafChunk] = []
         while dts >= self._position + self._part_ticks and (
-            lead.samples or self._has_samples(before=self._position + self._part_ticks)
+            lead.samples or self._has_samples_before(self._position + self._part_ticks)
         ):
             chunks.append(self._close(self._position + self._part_ticks))
         if dts >= self._position + self._part_ticks:
@@ -445,7 +445,7 @@ class Segmenter:
         if lead.samples:
             # A frame that came sooner than predicted may lie before the open part: it is given some time in it.
             boundary = max(dts, self._position + self._rounding_ticks)
-        elif self._is_lead_paused and self._has_samples(before=dts):
+        elif self._is_lead_paused and self._has_samples_before(dts):
             boundary = max(dts, self._position)
         if sample.is_keyframe:
             self._gop_ticks, self._keyframe_dts = dts - self._keyframe_dts, dts
@@ -461,7 +461,7 @@ class Segmenter:
                 self._starts.add(sample.pts_ticks * 1000 // self._scale)
         elif (
             lead.samples
-            and not self._cadence.is_steady
+            and not self._cadence.is_steady()
             and dts - self._position >= self._part_ticks_min
             and dts + interval > self._position + self._part_ticks + self._rounding_ticks
         ):
@@ -469,7 +469,7 @@ class Segmenter:
 
         lead.samples.append(sample)
         self._is_lead_paused = False
-        if self._cadence.is_steady:
+        if self._cadence.is_steady():
             # Rounded down as the wire is: the next frame then starts at or after this end, and a stream
             # without B-frames gets no negative composition offset, which libavformat answers by moving
             # the track.
@@ -479,12 +479,12 @@ class Segmenter:
                 chunks.append(self._close(min(end, self._position + self._part_ticks)))
         return chunks
 
-    def _cut_by_other(self, sample: Sample) -> list[CmafChunk]:
+    def _cut_by_other(self, sample: Sample) -> Sequence[CmafChunk]:
         """Take a sample of a track that does not lead; it closes parts only while the lead pauses."""
-        start = self._lead_ticks(sample)
+        queue = self._queues[sample.track_id]
+        start = sample.dts_ticks * self._scale // queue.timescale
         if self._has_part and start - self._position > self._bridge_ticks_max:
             self._meet_gap(start)
-        queue = self._queues[sample.track_id]
         queue.samples.append(sample)
         if not self._is_lead_paused:
             lead_end = self._position
@@ -493,7 +493,7 @@ class Segmenter:
             elif not self._has_part:
                 lead_end = self._media_start()
             if start <= lead_end + self._lag_ticks_max:
-                return []
+                return ()
             self._is_lead_paused = True
             self.irregularities[Irregularity.LEAD_PAUSE] += 1
         chunks: list[CmafChunk] = []
@@ -507,7 +507,7 @@ class Segmenter:
         Frames are counted, for wire times are rounded: ten at 30 fps last 333 or 334 ms. Only where
         some were dropped does the end tell more than the count.
         """
-        frames_ticks = (len(self._lead.samples) + 1) * self._cadence.interval_min
+        frames_ticks = (len(self._lead.samples) + 1) * self._cadence.interval_min()
         next_end = end + self._cadence.interval
         return frames_ticks > self._part_ticks or next_end > self._position + self._part_ticks + self._rounding_ticks
 
@@ -563,35 +563,37 @@ class Segmenter:
             end: Where it ends, on the lead's timeline. At least one sample is waiting.
             takes_all: Take what starts after ``end`` too.
         """
+        lead = self._lead
         position = self._open_position()
-        end = max(end, position + max(1, len(self._lead.samples)))
+        end = max(end, position + max(1, len(lead.samples)))
         if not self._starts_segment and end - self._segment_start >= self._segment_ticks_limit:
             self._start_segment()
-            if self._lead.samples and not self._is_audio_only:
+            if lead.samples and not self._is_audio_only:
                 self.irregularities[Irregularity.LONG_GOP] += 1
 
-        runs: list[TrackRun] = []
-        is_independent = self._is_audio_only
-        starts_with_keyframe = self._is_audio_only
-        if self._lead.samples:
-            run = self._take_lead(end)
-            runs.append(run)
-            is_independent = True in run.sync
-            starts_with_keyframe = run.sync[0]
-        elif not self._has_samples(before=end):
+        is_independent = starts_with_keyframe = self._is_audio_only
+        waiting = len(lead.samples)
+        for queue in self._others:
+            waiting += len(queue.samples)
+        head = ChunkHead(self.next_sequence_number, 1 + len(self._others), waiting)
+        if lead.samples:
+            starts_with_keyframe = lead.samples[0].is_keyframe
+            is_independent = lead.has_keyframe()
+            self._take_lead(end, head)
+        elif not self._has_samples_before(end):
             # No track has media here; a chunk must have some: what comes after the gap begins in it.
             takes_all = True
         for queue in self._others:
             count = len(queue.samples) if takes_all else queue.count_before(end, self._scale)
             if count:
-                runs.append(queue.take_counted(count))
+                queue.take_counted(count, head)
 
         if self._starts_segment:
             # That after the opening is as good as any: it has not come late, and the next one need not come early.
             self._is_segment_off_key = not starts_with_keyframe and not self._follows_opening
             self._follows_opening = False
         chunk = CmafChunk(
-            content=ChunkBytes(write_chunk_head(self.next_sequence_number, runs), runs),
+            content=ChunkBytes(head.write(), head.payloads, head.starts, head.samples_bytes),
             start_ticks=position,
             duration_ticks=end - position,
             timescale=self._scale,
@@ -605,13 +607,14 @@ class Segmenter:
         if self._is_audio_only and self._is_audio_segment_due(end):
             self._start_segment()
         self._is_discontinuous = False
-        self._held_bytes = sum(
-            len(sample.payload) + HELD_SAMPLE_BYTES for queue in (self._lead, *self._others) for sample in queue.samples
-        )
+        self._held_bytes = 0
+        for queue in self._others:
+            for sample in queue.samples:
+                self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
         return chunk
 
-    def _take_lead(self, end: int) -> TrackRun:
-        """Return all waiting samples of the lead as a run that ends at ``end``, or sooner where it paused."""
+    def _take_lead(self, end: int, head: ChunkHead) -> None:
+        """Give all waiting samples of the lead to a chunk, a run that ends at ``end``, or sooner where it paused."""
         lead = self._lead
         if self._is_lead_paused and self._cadence.has_begun:
             end = min(end, self._cadence.end)
@@ -621,7 +624,7 @@ class Segmenter:
                 first = lead.next_ticks
             elif not self._is_discontinuous:
                 self.irregularities[Irregularity.TIMELINE_GAP] += 1
-        return lead.take(len(lead.samples), first, end)
+        lead.take(len(lead.samples), first, end, head)
 
     # Arithmetic on what waits.
 
@@ -643,13 +646,23 @@ class Segmenter:
             self._open(self._media_start())
         return self._position
 
-    def _has_samples(self, before: int | None = None) -> bool:
-        """Whether any sample waits; with ``before``, whether one that a part ending there would take."""
+    def _has_samples(self) -> bool:
+        """Whether any sample waits."""
         if self._lead.samples:
             return True
-        if before is None:
-            return any(queue.samples for queue in self._others)
-        return any(queue.samples and self._lead_ticks(queue.samples[0]) < before for queue in self._others)
+        for queue in self._others:  # noqa: SIM110  # compiled, it is a loop of C
+            if queue.samples:
+                return True
+        return False
+
+    def _has_samples_before(self, end: int) -> bool:
+        """Whether a sample waits that a part which ends at ``end`` would take."""
+        if self._lead.samples:
+            return True
+        for queue in self._others:  # noqa: SIM110  # compiled, it is a loop of C
+            if queue.samples and self._lead_ticks(queue.samples[0]) < end:
+                return True
+        return False
 
     def _media_start(self) -> int:
         """Return where the earliest waiting sample starts. At least one waits."""
@@ -691,44 +704,60 @@ class _TrackQueue:
 
     def count_before(self, end: int, scale: int) -> int:
         """Return how many waiting samples start before ``end``, given in a timescale of ``scale``."""
-        for index, sample in enumerate(self.samples):
-            if sample.dts_ticks * scale >= end * self.timescale:
-                return index
-        return len(self.samples)
+        # Most are before it, and none as often: the last ones tell.
+        samples = self.samples
+        count = len(samples)
+        while count:
+            sample = samples[count - 1]
+            if sample.dts_ticks * scale < end * self.timescale:
+                break
+            count -= 1
+        return count
 
-    def take_counted(self, count: int) -> TrackRun:
-        """Return the first ``count`` samples at their own times, the last one as long as a frame."""
-        first = self.samples[0].dts_ticks
-        last = self.samples[count - 1].dts_ticks
+    def has_keyframe(self) -> bool:
+        """Whether a decoder can start at one of the waiting samples."""
+        for sample in self.samples:  # noqa: SIM110  # compiled, it is a loop of C
+            if sample.is_keyframe:
+                return True
+        return False
+
+    def take_counted(self, count: int, head: ChunkHead) -> None:
+        """Give the first ``count`` samples to a chunk at their own times, the last one as long as a frame."""
+        samples = self.samples
+        first = samples[0].dts_ticks
+        last = samples[count - 1].dts_ticks
         if not self.frame_ticks and count > 1:
-            self.last_duration = max(1, last - self.samples[count - 2].dts_ticks)
+            self.last_duration = max(1, last - samples[count - 2].dts_ticks)
         if self.next_ticks is not None:
             first = max(first, self.next_ticks)
-        return self.take(count, first, last + self.last_duration)
+        self.take(count, first, last + self.last_duration, head)
 
-    def take(self, count: int, first: int, end: int) -> TrackRun:
-        """Return the first ``count`` samples as a run.
+    def take(self, count: int, first: int, end: int, head: ChunkHead) -> None:
+        """Give the first ``count`` samples to a chunk, as a run.
 
         Args:
             count: How many, at least 1.
             first: Decode time given to the first; the others keep theirs where they can.
             end: Where the last one ends.
+            head: Of the chunk.
         """
-        taken = self.samples[:count]
-        del self.samples[:count]
-        run = TrackRun(self.track_id, first, durations=[], composition_offsets=[], sync=[], payloads=[], starts=[])
-        # The first may have been moved past the second, and the end be before the last: a tick for each then.
+        samples = self.samples
+        head.begin_run(self.track_id, first)
         time = first
-        for index, sample in enumerate(taken, 1):
-            next_time = max(taken[index].dts_ticks if index < count else end, time + 1)
-            run.durations.append(next_time - time)
-            run.composition_offsets.append(sample.pts_ticks - time)
-            run.sync.append(sample.is_keyframe)
-            run.payloads.append(sample.payload)
-            run.starts.append(sample.body_at)
+        for index in range(count):
+            sample = samples[index]
+            if index + 1 < count:
+                following = samples[index + 1]
+                next_time = following.dts_ticks
+            else:
+                next_time = end
+            # The first may have been moved past the second, and the end be before the last: a tick for each then.
+            if next_time <= time:
+                next_time = time + 1
+            head.add(next_time - time, sample.pts_ticks - time, sample.is_keyframe, sample.payload, sample.body_at)
             time = next_time
+        del samples[:count]
         self.next_ticks = time
-        return run
 
 
 class _Cadence:
@@ -763,12 +792,10 @@ class _Cadence:
         self._steps = STEADY_INTERVALS if frame_ticks else 0
         self.interval = frame_ticks
 
-    @property
     def is_steady(self) -> bool:
         """Whether the next frame may be expected one interval after the last."""
         return self._steps >= STEADY_INTERVALS
 
-    @property
     def interval_min(self) -> int:
         """The least that the true interval can be: the mean is off by up to one rounding over all steps."""
         return self.interval - self._tolerance_ticks // self._steps if self._steps else 0

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import struct
 from fractions import Fraction
+from typing import TypeVar
 
 import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.cmaf.fragment import TrackRun, write_chunk
+from streamd.cmaf.box import box
+from streamd.cmaf.fragment import ChunkHead
 from tests.support.samples import ReadSample, boxes, read_chunk
+from tests.support.track_run import TrackRun, fill_head, write_chunk
+
+_T = TypeVar("_T")
 
 VIDEO_RUN = TrackRun(
     track_id=1,
@@ -80,6 +86,120 @@ class TestChunk:
         durations, offsets, sync, payloads = map(list, zip(*rows, strict=True))
         run = TrackRun(3, decode_ticks, durations, offsets, sync, payloads, [0] * len(rows))
         assert read_chunk(write_chunk(2**32 - 1, [run])).tracks == {3: expected(run)}
+
+
+def words(*values: int) -> bytes:
+    return struct.pack(f">{len(values)}I", *values)
+
+
+def written_plainly(sequence_number: int, runs: list[TrackRun]) -> bytes:
+    """The chunk, field by field: a column for what differs, and one for offsets that are not all 0."""
+
+    def flags(is_sync: bool) -> int:
+        return 0x02000000 if is_sync else 0x01010000
+
+    def traf(run: TrackRun, data_offset: int) -> bytes:
+        sizes = [len(payload) - start for payload, start in zip(run.payloads, run.starts, strict=True)]
+        offsets = [offset % 2**32 for offset in run.composition_offsets]
+        columns = {0x200: sizes}
+        if len(set(run.durations)) > 1:
+            columns[0x100] = run.durations
+        if len(set(run.sync)) > 1:
+            columns[0x400] = [flags(is_sync) for is_sync in run.sync]
+        if any(offsets):
+            columns[0x800] = offsets
+        rows = zip(*(columns[bit] for bit in sorted(columns)), strict=True)
+        table = b"".join(words(*row) for row in rows)
+        return box(
+            b"traf",
+            box(b"tfhd", words(0x020028, run.track_id, run.durations[0], flags(run.sync[0]))),
+            box(b"tfdt", words(1 << 24), run.decode_ticks.to_bytes(8, "big")),
+            box(b"trun", words(1 << 24 | 1 | sum(columns), len(sizes), data_offset), table),
+        )
+
+    samples = [[payload[start:] for *_, payload, start in run.rows()] for run in runs]
+    mfhd = box(b"mfhd", words(0, sequence_number))
+    data_offset = 8 + len(mfhd) + sum(len(traf(run, 0)) for run in runs) + 8
+    trafs = []
+    for run, own in zip(runs, samples, strict=True):
+        trafs.append(traf(run, data_offset))
+        data_offset += sum(map(len, own))
+    return box(b"moof", mfhd, *trafs) + box(b"mdat", *(sample for own in samples for sample in own))
+
+
+@st.composite
+def track_runs(draw: st.DrawFn) -> TrackRun:
+    """A run in which each field differs between samples, or does not."""
+    count = draw(st.integers(1, 6))
+
+    def column(values: st.SearchStrategy[_T]) -> list[_T]:
+        alike = st.builds(lambda value: [value] * count, values)
+        return draw(alike | st.lists(values, min_size=count, max_size=count))
+
+    payloads = column(st.binary(max_size=4))
+    return TrackRun(
+        draw(st.integers(1, 2**31 - 1)),
+        draw(st.sampled_from([0, 1, 2**32 - 1, 2**32, 2**64 - 1])),
+        column(st.sampled_from([0, 1, 1024, 2**32 - 1])),
+        column(st.sampled_from([-(2**31), -1, 0, 1, 2**31 - 1])),
+        column(st.booleans()),
+        payloads,
+        [draw(st.integers(0, len(payload))) for payload in payloads],
+    )
+
+
+class TestEveryByte:
+    @given(st.lists(track_runs(), min_size=1, max_size=3), st.sampled_from([0, 1, 2**32 - 1]))
+    def test_is_what_it_is_field_by_field(self, runs: list[TrackRun], sequence_number: int) -> None:
+        plain = written_plainly(sequence_number, runs)
+        assert write_chunk(sequence_number, runs) == plain
+        head = fill_head(sequence_number, runs)
+        assert head.samples_bytes + len(head.write()) == len(plain)
+
+    def test_room_that_is_not_used_leaves_no_trace(self) -> None:
+        roomy, exact = ChunkHead(1, 3, 100), ChunkHead(1, 1, 1)
+        for head in (roomy, exact):
+            head.begin_run(1, 0)
+            head.add(1024, 0, True, b"-aac", 1)
+        assert roomy.write() == exact.write()
+
+
+class TestOutOfRange:
+    """A value that its field does not hold is our own fault, and never wraps in silence."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"durations": [2**32, 1]},
+            {"durations": [1, 2**32]},
+            {"durations": [-1, 1]},
+            {"decode_ticks": -1},
+            {"decode_ticks": 2**64},
+            {"starts": [0, 100]},
+        ],
+    )
+    def test_of_a_run(self, change: dict[str, object]) -> None:
+        run = dataclasses.replace(AUDIO_RUN, **change)  # type: ignore[arg-type]  # one field at a time
+        with pytest.raises((AssertionError, OverflowError)):
+            write_chunk(1, [run])
+
+    @pytest.mark.parametrize("sequence_number", [-1, 2**32])
+    def test_of_the_sequence_number(self, sequence_number: int) -> None:
+        with pytest.raises(OverflowError):
+            write_chunk(sequence_number, [AUDIO_RUN])
+
+    def test_of_the_room(self) -> None:
+        head = ChunkHead(1, 1, 1)
+        head.begin_run(1, 0)
+        head.add(1024, 0, True, b"a", 0)
+        with pytest.raises(IndexError):
+            head.add(1024, 0, True, b"a", 0)
+
+    def test_of_a_run_without_samples(self) -> None:
+        head = ChunkHead(1, 1, 1)
+        head.begin_run(1, 0)
+        with pytest.raises(AssertionError):
+            head.write()
 
 
 class TestTrun:

@@ -12,7 +12,6 @@ import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from streamd.cmaf.fragment import TrackRun, write_chunk
 from streamd.cmaf.header import boxes
 from streamd.errors import DemuxError
 from streamd.flv.intake import Intake, Open
@@ -23,6 +22,7 @@ from streamd.media.demux import FlvDemuxer
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
 from tests.support.flv_media import SAMPLE_RATE, aac_only, h264_aac, h264_only
+from tests.support.track_run import TrackRun, write_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from streamd.cmaf.fragment import TrackRun
 from streamd.errors import LocalStateError
 from streamd.media.packet import VIDEO_TIMESCALE, Track
 from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
@@ -261,9 +260,8 @@ class TestWindow:
 
     def test_a_part_is_put_together_when_it_is_asked_for(self) -> None:
         rendition = start_rendition()
-        run = TrackRun(1, 0, [1, 1], [0, 0], [True, False], [b"-frame", b"s"], [1, 0])
         for chunk in ChunkFeeder().segment(2 * VIDEO_TIMESCALE):
-            rendition.add(replace(chunk, content=ChunkBytes(b"moof", [run])))
+            rendition.add(replace(chunk, content=ChunkBytes(b"moof", [b"-frame", b"s"], [1, 0], 6)))
         rendition.end_segment()
         part, segment = rendition.part(10_003), rendition.segment(1000)
         assert part is not None

@@ -96,7 +96,7 @@ class TestTargetDuration:
         segmenter = Segmenter([VIDEO], SegmenterOptions())
         *before, keyframe = samples_of(video_packets(30, 61 / 30, 60))
         for sample in before:
-            assert segmenter.push(sample) == []
+            assert not segmenter.push(sample)
             assert segmenter.timing is None
         assert len(segmenter.push(keyframe)) == 4
         assert segmenter.timing == TIMING
@@ -249,7 +249,7 @@ class TestPart:
         segmenter = Segmenter([VIDEO, AUDIO], SegmenterOptions(), TIMING)
         for sample in [audio_sample(index) for index in range(10)]:
             segmenter.push(sample)
-        chunks = []
+        chunks: list[CmafChunk] = []
         for index in range(30):
             chunks += segmenter.push(video_sample(index * 1000 // 30, is_keyframe=index == 0))
         late = audio_sample(10)
@@ -280,7 +280,7 @@ class TestPart:
     def test_frames_all_at_one_time_cannot_fill_the_memory(self) -> None:
         segmenter = Segmenter([VIDEO], SegmenterOptions(), TIMING)
         payload = bytes(1 << 20)
-        chunks = []
+        chunks: list[CmafChunk] = []
         for index in range(40):
             sample = video_sample(0, is_keyframe=index == 0, payload=payload)
             chunks += segmenter.push(replace(sample, dts_ticks=index))
@@ -407,7 +407,7 @@ class TestPause:
             video_packets(30, 4, 60), audio_packets(duration_s=14), video_packets(30, 4, 60, start_ms=9250)
         )
         segmenter = Segmenter([VIDEO, AUDIO], SegmenterOptions())
-        chunks = []
+        chunks: list[CmafChunk] = []
         last_close_ms = None
         for sample in samples:
             closed = segmenter.push(sample)
@@ -488,7 +488,7 @@ class TestGap:
 
     def test_a_pause_of_both_too_long_to_bridge_goes_on_where_audio_does(self) -> None:
         segmenter = Segmenter([VIDEO, AUDIO], SegmenterOptions(), TIMING)
-        chunks = []
+        chunks: list[CmafChunk] = []
         for start_ms in (0, 60_000):
             for index in range(120):
                 chunks += segmenter.push(audio_sample(index, start_ms))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streamd.media.packet import MediaPacket, Sample
 from streamd.media.timeline import Timeline
+from streamd.packager.chunk import CmafChunk
 from streamd.packager.segmenter import Irregularity, Segmenter, SegmenterOptions
 from tests.support.samples import (
     AUDIO,
@@ -91,7 +92,7 @@ def test_any_broadcast_is_cut_into_a_playable_stream(broadcast: Broadcast) -> No
     timeline = Timeline([VIDEO, AUDIO])
     segmenter = Segmenter([VIDEO, AUDIO], SegmenterOptions(broadcast.part_target_ms, broadcast.segment_target_ms))
     samples: list[Sample] = []
-    chunks = []
+    chunks: list[CmafChunk] = []
     for packet in broadcast.packets():
         sample = timeline.place(packet)
         if sample is not None:
