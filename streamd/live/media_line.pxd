@@ -44,6 +44,9 @@ cdef class MediaLine:
 
     @cython.locals(
         timeline=Timeline, ladder=Ladder, samples=list, may_end_segment=bint, packet=MediaPacket, sample=Sample,
-        video_track_id=int,
+        video_track_id=int, cut=Py_ssize_t,
     )
     cdef object _package(self, packets)
+
+    @cython.locals(chunks=list)
+    cdef bint _cut(self, samples, Ladder ladder) except -1

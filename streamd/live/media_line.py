@@ -376,6 +376,8 @@ class MediaLine:
         if timeline is None or ladder is None:
             return
         samples: list[Sample] = []
+        # Of them, how many are cut.
+        cut = 0
         # A segment ends with a part, or with the keyframe that begins the next.
         may_end_segment = False
         video_track_id = self._video_track_id
@@ -385,17 +387,23 @@ class MediaLine:
                 may_end_segment |= packet.is_keyframe
             sample = timeline.place(packet)
             if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
+                may_end_segment |= self._cut(samples[cut:], ladder)
+                cut = len(samples)
                 ladder = self._begin_anew(timeline, ladder)
-            if sample is None:
-                continue
-            for name, chunk in ladder.push(sample):
-                self._emit(name, chunk, ladder)
-                may_end_segment = True
-            samples.append(sample)
+            if sample is not None:
+                samples.append(sample)
+        may_end_segment |= self._cut(samples[cut:] if cut else samples, ladder)
         if may_end_segment:
             for name in ladder.complete_segments():
                 self._sink.end_segment(name)
         self._sink.add_samples(self._direct_samples(samples))
+
+    def _cut(self, samples: Sequence[Sample], ladder: Ladder) -> bool:
+        """Pass on the chunks that samples complete; say whether there are any."""
+        chunks = ladder.push(samples)
+        for name, chunk in chunks:
+            self._emit(name, chunk, ladder)
+        return bool(chunks)
 
     def _may_begin_anew(self, timeline: Timeline, packet: MediaPacket) -> bool:
         """Whether a discontinuity that is due can stand before a packet: pictures go on from a keyframe alone."""

@@ -9,8 +9,9 @@ cdef class Ladder:
     cdef dict _segmenters
     cdef dict _routes
     cdef Segmenter _first
-    cdef tuple _only
+    cdef str _only
+    cdef int _only_tracks
     cdef bint _timing_is_shared
 
-    @cython.locals(track_id=int, segmenter=Segmenter, done=list, chunks=list)
-    cpdef list push(self, Sample sample)
+    @cython.locals(sample=Sample, track_id=int, segmenter=Segmenter, done=list)
+    cpdef list push(self, samples)

@@ -143,7 +143,8 @@ class Ladder:
         self._first = self._segmenters[variants[0].name]
         # Of most streams: the only rendition, whose tracks have the numbers that they have in the demuxer.
         is_plain = len(variants) == 1 and variants[0].sources == variants[0].tracks
-        self._only = (variants[0].name, self._first) if is_plain else None
+        self._only = variants[0].name if is_plain else None
+        self._only_tracks = len(variants[0].sources)
         self._timing_is_shared = len(variants) == 1 or timing is not None
 
     @property
@@ -168,26 +169,31 @@ class Ladder:
             return self._first.closes_in_ms
         return min(segmenter.closes_in_ms for segmenter in self._segmenters.values())
 
-    def push(self, sample: Sample) -> list[tuple[str, CmafChunk]]:
-        """Take the next sample.
+    def push(self, samples: Sequence[Sample]) -> list[tuple[str, CmafChunk]]:
+        """Take the next samples.
 
         Args:
-            sample: With its track's id in the demuxer; a track that is in no variant is passed over.
+            samples: With their tracks' ids in the demuxer; a track that is in no variant is passed over.
 
         Returns:
-            The chunks that it completes, each with its rendition's name.
+            The chunks that they complete, each with its rendition's name.
         """
-        track_id = sample.track_id
-        if self._only is not None and track_id in self._routes:
-            name, segmenter = self._only
-            chunks = segmenter.push(sample)
-            return [(name, chunk) for chunk in chunks] if chunks else []
         done: list[tuple[str, CmafChunk]] = []
-        for name, segmenter, number in self._routes.get(track_id, ()):
-            for chunk in segmenter.push(sample if number == track_id else replace(sample, track_id=number)):
-                done.append((name, chunk))  # noqa: PERF401  # most often there is none, and nothing to build a list for
-        if not self._timing_is_shared and self.timing is not None:
-            done += self._share_timing(self.timing)
+        if self._only is not None:
+            name, segmenter = self._only, self._first
+            for sample in samples:
+                if sample.track_id <= self._only_tracks:
+                    chunks = segmenter.push(sample)
+                    if chunks:
+                        done += [(name, chunk) for chunk in chunks]
+            return done
+        for sample in samples:
+            track_id = sample.track_id
+            for name, segmenter, number in self._routes.get(track_id, ()):
+                chunks = segmenter.push(sample if number == track_id else replace(sample, track_id=number))
+                done += [(name, chunk) for chunk in chunks]
+            if not self._timing_is_shared and self.timing is not None:
+                done += self._share_timing(self.timing)
         return done
 
     def complete_segments(self) -> list[str]:

@@ -112,7 +112,7 @@ def cut(
         (sample for track in tracks for sample in track),
         key=lambda sample: sample.dts_ticks / (scales[1] if len(sample.payload) == 10 else scales[0]),
     )
-    done = [made for sample in samples for made in ladder.push(sample)] + ladder.finish()
+    done = ladder.push(samples) + ladder.finish()
     names = dict.fromkeys(name for name, _ in done)
     return {name: [chunk for made, chunk in done if made == name] for name in names}
 
@@ -132,8 +132,7 @@ class TestLadder:
 
     def test_the_first_decides_for_all_and_no_chunk_comes_before(self) -> None:
         ladder = self.ladder(video(1), video(2), audio(3), audio(4))
-        held = [made for sample in pictures(2, 1) + sounds(3, 1) for made in ladder.push(sample)]
-        assert held == []
+        assert ladder.push(pictures(2, 1) + sounds(3, 1)) == []
         made = cut(ladder, pictures(1, 6, gop=90))
         assert ladder.timing == PlaylistTiming(3, 500)
         assert set(made) == {"main", "video1", "audio0"}
@@ -172,8 +171,7 @@ class TestLadder:
 
     def test_finish_without_media_of_the_first_gives_nothing(self) -> None:
         ladder = self.ladder(video(1), video(2))
-        for sample in pictures(2, 2):
-            ladder.push(sample)
+        ladder.push(pictures(2, 2))
         assert ladder.finish() == []
 
     def test_sequence_numbers_go_on_after_all(self) -> None:

@@ -56,7 +56,7 @@ def run(data: bytes) -> None:
         packet = MediaPacket(track_id, dts_ms, dts_ms + composition_ms, bool(head & 4) or bool(head & 2), b"payload", 0)
         sample = timeline.place(packet)
         if sample is not None:
-            chunks += [chunk for _, chunk in ladder.push(sample)]
+            chunks += [chunk for _, chunk in ladder.push([sample])]
     chunks += [chunk for _, chunk in ladder.finish()]
     for chunk in chunks:
         for track_id, samples in read_chunk(chunk.content.join()).tracks.items():
