@@ -176,7 +176,8 @@ COMPILER_LINES_MAX = 20
 
 def modules_to_compile(root: Path) -> list[Path]:
     """List the modules that are compiled, relative to the top of the source tree."""
-    return sorted(path.relative_to(root).with_suffix(".py") for path in (root / "streamd").rglob("*.pxd"))
+    modules = (path.with_suffix(".py") for path in (root / "streamd").rglob("*.pxd"))
+    return sorted(path.relative_to(root) for path in modules if path.exists())
 
 
 def compile_modules(root: Path, build_dir: Path) -> dict[Path, Path]:

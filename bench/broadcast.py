@@ -66,7 +66,7 @@ class Broadcast:
         with contextlib.suppress(OSError):
             while True:
                 for tag in self._tags:
-                    is_header = tag.tag_type == TagType.SCRIPT or tag.payload[1] == 0
+                    is_header = tag.tag_type == TagType.SCRIPT or bytes(tag.payload)[1] == 0
                     if is_header and offset_ms:
                         continue
                     time_ms = offset_ms + tag.timestamp_ms

@@ -82,15 +82,15 @@ def frames() -> list[bytes]:
     """What a publisher sends in each thirtieth of a second, for ``MEDIA_S`` seconds."""
     # Three GOPs of a second are encoded and repeated on later timestamps: all begin with a keyframe.
     clip, clip_ms = h264_aac(seconds=3), 3000
-    headers = [tag for tag in clip if tag.payload[1] == 0]
-    media = [tag for tag in clip if tag.payload[1] != 0]
+    headers = [tag for tag in clip if bytes(tag.payload)[1] == 0]
+    media = [tag for tag in clip if bytes(tag.payload)[1] != 0]
     ticks: list[list[bytes]] = [[] for _ in range(MEDIA_S * 30)]
-    ticks[0] = [rtmp_wire.message(tag.tag_type, tag.payload) for tag in headers]
+    ticks[0] = [rtmp_wire.message(tag.tag_type, bytes(tag.payload)) for tag in headers]
     for turn in range(MEDIA_S * 1000 // clip_ms):
         for tag in media:
             time_ms = tag.timestamp_ms + turn * clip_ms
             if (tick := time_ms * 30 // 1000) < len(ticks):
-                ticks[tick].append(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=time_ms))
+                ticks[tick].append(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=time_ms))
     return [b"".join(messages) for messages in ticks]
 
 

@@ -72,9 +72,9 @@ class Publisher:
             await broadcast.close()
 
     def _note_sent(self, tag: FlvTag) -> None:
-        if tag.tag_type != TagType.VIDEO or tag.payload[1] == 0:
+        if tag.tag_type != TagType.VIDEO or bytes(tag.payload)[1] == 0:
             return
-        is_keyframe = tag.payload[0] >> 4 == 1
+        is_keyframe = bytes(tag.payload)[0] >> 4 == 1
         # The clip's last part lacks a frame: it ends when the next keyframe comes.
         is_end = self._frames % FRAMES_PER_PART != 0 if is_keyframe else (self._frames + 1) % FRAMES_PER_PART == 0
         if is_end:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DECLARATIONS = sorted((ROOT / "streamd").rglob("*.pxd"))
+DECLARATIONS = sorted(path for path in (ROOT / "streamd").rglob("*.pxd") if path.with_suffix(".py").exists())
 
 
 def declared(pxd: str) -> dict[str, set[str]]:
@@ -47,3 +47,10 @@ def test_a_class_has_the_attributes_that_the_compiler_is_told_of(path: Path) -> 
 
 def test_there_are_classes_to_compile() -> None:
     assert len(DECLARATIONS) > 10
+
+
+def test_what_is_written_in_c_is_written_in_python_too() -> None:
+    c_functions = (ROOT / "streamd" / "octets_c.pxd").read_text("utf-8")
+    in_c = re.findall(r"^    (?:int|bytes|bytearray) (\w+) \"", c_functions, re.MULTILINE)
+    module = ast.parse((ROOT / "streamd" / "octets.py").read_text("utf-8"))
+    assert sorted(in_c) == sorted(node.name for node in module.body if isinstance(node, ast.FunctionDef))

@@ -18,6 +18,7 @@ from array import array
 from collections.abc import Sequence
 
 from streamd.cmaf.box import BOX_BYTES_MAX
+from streamd.payload import Payload, views
 
 # 8.8.3.1, sample_flags: sample_depends_on in bits 24-25 (2: on no other, 1: on others) and
 # sample_is_non_sync_sample in bit 16.
@@ -109,7 +110,7 @@ class ChunkHead:
         self._duration = 0
         self._is_sync = False
         self._columns = 0
-        self.payloads: list[bytes] = []
+        self.payloads: list[bytes | Payload] = []
         self.starts: list[int] = []
         self.samples_bytes = 0
 
@@ -139,7 +140,7 @@ class ChunkHead:
         words[at + 17] = self.samples_bytes
         self._columns = _TRUN_SAMPLE_SIZE
 
-    def add(self, duration: int, composition_offset: int, is_sync: bool, payload: bytes, start: int) -> None:
+    def add(self, duration: int, composition_offset: int, is_sync: bool, payload: bytes | Payload, start: int) -> None:
         """Add the next sample of the track.
 
         Args:
@@ -225,7 +226,7 @@ class ChunkHead:
             words[column : self._end : width] = words[rows + 3 : end : _ROW_WORDS]
 
 
-def join_chunk(head: bytes, payloads: Sequence[bytes], starts: Sequence[int]) -> bytes:
+def join_chunk(head: bytes, payloads: Sequence[bytes | Payload], starts: Sequence[int]) -> bytes:
     """Put samples behind their head.
 
     Args:
@@ -236,5 +237,7 @@ def join_chunk(head: bytes, payloads: Sequence[bytes], starts: Sequence[int]) ->
     Returns:
         ``moof`` + ``mdat``; the samples are copied once, into it.
     """
-    samples = [memoryview(payload)[start:] for payload, start in zip(payloads, starts, strict=True)]
-    return b"".join((head, *samples))
+    pieces: list[bytes | memoryview] = [head]
+    for payload, start in zip(payloads, starts, strict=True):
+        pieces += views(payload, start)
+    return b"".join(pieces)

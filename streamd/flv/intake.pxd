@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from streamd.flv.frame cimport FrameHead
 from streamd.flv.tag cimport FlvTag
+from streamd.payload cimport first_bytes
 
 cdef int _ROLL_CALL_TAGS
 
@@ -49,7 +50,7 @@ cdef class Intake:
     cdef object _call_roll(self, FlvTag tag)
 
     @cython.locals(
-        heads=dict, head_sizes=tuple, frames=Py_ssize_t, tag=FlvTag, payload=bytes, size=Py_ssize_t, known=tuple,
+        heads=dict, head_sizes=tuple, frames=Py_ssize_t, tag=FlvTag, first=bytes, size=Py_ssize_t, known=tuple,
         presence=_Presence, head=FrameHead, composition_time_at=Py_ssize_t,
     )
     cdef Py_ssize_t _count_frames(self, tags) except -1

@@ -36,6 +36,7 @@ from streamd.flv.metadata import StreamMetadata
 from streamd.flv.silence import silent_frame
 from streamd.flv.tag import FlvTag, TagType
 from streamd.flv.video import FrameType, VideoPacket, VideoPacketType, parse_video
+from streamd.payload import first_bytes
 
 # libavformat discards the timestamps of a frame that is shown more than 15 minutes after it is decoded. Encoders
 # reorder over a few frames.
@@ -266,18 +267,18 @@ class Intake:
         heads, head_sizes = self._frame_heads, self._frame_head_sizes
         frames = 0
         for tag in tags:
-            payload = tag.payload
+            first = first_bytes(tag.payload)
             for size in head_sizes:
-                known = heads.get(payload[:size])
+                known = heads.get(first[:size])
                 if known is not None:
                     break
             else:
                 break
             presence, head = known
-            if presence.kind != tag.tag_type or len(payload) <= head.body_at:
+            if presence.kind != tag.tag_type or len(tag.payload) <= head.body_at:
                 break
             composition_time_at = head.composition_time_at
-            if composition_time_at and payload[composition_time_at] not in _SMALL_COMPOSITION_TIMES:
+            if composition_time_at and first[composition_time_at] not in _SMALL_COMPOSITION_TIMES:
                 break
             presence.note(tag.timestamp_ms)
             frames += 1
@@ -295,24 +296,25 @@ class Intake:
     # What a tag is.
 
     def _receive_video(self, tag: FlvTag) -> Action:
-        packets = parse_video(tag.payload)
+        payload = bytes(tag.payload)
+        packets = parse_video(payload)
         if not packets:
             return self._drop(DropReason.COMMAND_FRAME)
         if len(packets) > 1:
-            return Split(tuple(_with_payload(tag, video.single_track(tag.payload, packet)) for packet in packets))
+            return Split(tuple(_with_payload(tag, payload, video.single_track(payload, packet)) for packet in packets))
         packet = packets[0]
         match packet.packet_type:
             case VideoPacketType.CODED_FRAMES | VideoPacketType.CODED_FRAMES_X:
                 key = (TagType.VIDEO, packet.track_id)
-                dropped = self._check_frame(key, tag, packet)
+                dropped = self._check_frame(key, payload, packet)
                 if dropped is not None:
                     return dropped
                 if abs(packet.composition_time_ms) > COMPOSITION_TIME_MAX_MS:
                     return self._drop(DropReason.COMPOSITION_TIME, f"{packet.composition_time_ms} ms")
-                canonical = _with_payload(tag, video.single_track(tag.payload, packet))
+                canonical = _with_payload(tag, payload, video.single_track(payload, packet))
                 return self._receive_frame(canonical, key, can_start=packet.frame_type == FrameType.KEY)
             case VideoPacketType.SEQUENCE_START:
-                return self._receive_header(tag, TagType.VIDEO, packet)
+                return self._receive_header(payload, TagType.VIDEO, packet)
             case VideoPacketType.SEQUENCE_END:
                 return self._drop(DropReason.SEQUENCE_END)
             case VideoPacketType.METADATA:
@@ -323,32 +325,33 @@ class Intake:
                 return self._refuse(key, DropReason.UNSUPPORTED_CODEC, f"{packet.codec} in MPEG-2 TS form")
 
     def _receive_audio(self, tag: FlvTag) -> Action:
-        packets = parse_audio(tag.payload)
+        payload = bytes(tag.payload)
+        packets = parse_audio(payload)
         if len(packets) > 1:
-            return Split(tuple(_with_payload(tag, audio.single_track(tag.payload, packet)) for packet in packets))
+            return Split(tuple(_with_payload(tag, payload, audio.single_track(payload, packet)) for packet in packets))
         packet = packets[0]
         match packet.packet_type:
             case AudioPacketType.CODED_FRAMES:
                 key = (TagType.AUDIO, packet.track_id)
-                dropped = self._check_frame(key, tag, packet)
+                dropped = self._check_frame(key, payload, packet)
                 if dropped is not None:
                     return dropped
-                canonical = _with_payload(tag, audio.single_track(tag.payload, packet))
+                canonical = _with_payload(tag, payload, audio.single_track(payload, packet))
                 return self._receive_frame(canonical, key, can_start=True)
             case AudioPacketType.SEQUENCE_START:
-                return self._receive_header(tag, TagType.AUDIO, packet)
+                return self._receive_header(payload, TagType.AUDIO, packet)
             case AudioPacketType.SEQUENCE_END:
                 return self._drop(DropReason.SEQUENCE_END)
             case _:
                 return self._drop(DropReason.METADATA)
 
-    def _receive_header(self, tag: FlvTag, kind: TagType, packet: VideoPacket | AudioPacket) -> Action:
+    def _receive_header(self, payload: bytes, kind: TagType, packet: VideoPacket | AudioPacket) -> Action:
         codec = packet.codec
         if codec in CODECS_WITHOUT_HEADER:
             # FFmpeg sends one all the same, of no bytes.
             return self._drop(DropReason.EMPTY, codec)
         key = (kind, packet.track_id)
-        record = tag.payload[packet.start : packet.end]
+        record = payload[packet.start : packet.end]
         header: TrackHeader | None = None
         action: Action = _HOLD
         try:
@@ -370,7 +373,7 @@ class Intake:
         self._set_header(key, header)
         return action
 
-    def _check_frame(self, key: _Key, tag: FlvTag, packet: VideoPacket | AudioPacket) -> Drop | None:
+    def _check_frame(self, key: _Key, payload: bytes, packet: VideoPacket | AudioPacket) -> Drop | None:
         """Say why a frame cannot be decoded whatever is opened, or None."""
         if packet.start >= packet.end:
             return self._drop(DropReason.EMPTY)
@@ -379,7 +382,7 @@ class Intake:
             return self._refuse(key, DropReason.UNSUPPORTED_CODEC, codec)
         header = self._headers.get(key)
         if codec in CODECS_WITHOUT_HEADER:
-            return self._read_frame_header(key, codec, tag.payload[packet.start : packet.end], header)
+            return self._read_frame_header(key, codec, payload[packet.start : packet.end], header)
         if header is not None and header.codec == codec:
             return None
         return self._drop(DropReason.NO_HEADER, codec)
@@ -728,7 +731,7 @@ def frame_heads(header: TrackHeader) -> dict[bytes, FrameHead]:
 
 def has_multitrack_header(tag: FlvTag) -> bool:
     """Say whether a tag, as the gate lets it through, belongs to a track other than 0."""
-    head = tag.payload[0]
+    head = first_bytes(tag.payload)[0]
     if tag.tag_type == TagType.VIDEO:
         return head & _VIDEO_MULTITRACK_MASK == _VIDEO_MULTITRACK
     return head == _AUDIO_MULTITRACK
@@ -747,5 +750,6 @@ def _header_payload(header: TrackHeader) -> bytes:
     return audio.sequence_header(header.codec, header.track_id, header.record)
 
 
-def _with_payload(tag: FlvTag, payload: bytes) -> FlvTag:
-    return tag if payload is tag.payload else FlvTag(tag.tag_type, tag.timestamp_ms, payload)
+def _with_payload(tag: FlvTag, whole: bytes, payload: bytes) -> FlvTag:
+    """Return a tag like another, whose payload is ``whole``, with this one."""
+    return tag if payload is whole else FlvTag(tag.tag_type, tag.timestamp_ms, payload)

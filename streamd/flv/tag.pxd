@@ -8,4 +8,8 @@ from libc.stdint cimport int64_t
 cdef class FlvTag:
     cdef readonly int tag_type
     cdef readonly int64_t timestamp_ms
-    cdef readonly bytes payload
+    cdef readonly object payload
+
+
+@cython.locals(tag=FlvTag)
+cpdef FlvTag new_tag(int tag_type, int64_t timestamp_ms, payload)

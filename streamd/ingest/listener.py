@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 ACCEPT_BACKLOG = 1024
 # 128 bits: what makes one handshake unlike the next; the 1528 random bytes are stretched from it.
 NONCE_BYTES = 16
+# The most that is read at once: as much as uvloop reads for others, and what half a second has at 4 Mb/s.
+READ_BYTES_MAX = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class RtmpListener:
         self._connection_options = connection_options
         self._limits = limits
         self._gate = gate
+        self._read_buffer = bytearray(READ_BYTES_MAX)
         self._open: set[RtmpProtocol] = set()
         self._in_handshake: set[RtmpProtocol] = set()
         # Lines in the log about connections that published nothing, in the minute that ends then.
@@ -192,6 +195,7 @@ class RtmpListener:
         """One for the next connection."""
         return RtmpProtocol(
             ServerConnection(nonce=secrets.token_bytes(NONCE_BYTES), options=self._connection_options),
+            read_buffer=self._read_buffer,
             keys=self._keys,
             registry=self._registry,
             options=self._options,

@@ -102,11 +102,13 @@ class ConnectionBook(Protocol):
         """For the wake thresholds of all connections."""
 
 
-class RtmpProtocol(asyncio.Protocol):
+class RtmpProtocol(asyncio.BufferedProtocol):
     """The asyncio side of one publisher's connection.
 
     Args:
         connection: The pure connection, fresh.
+        read_buffer: What the loop reads into. All connections of a loop may share it: what is read is taken out of it
+            at once, and so it stays in the processor's cache.
         keys: Says whom a stream key belongs to.
         registry: Where an accepted publish becomes a live stream.
         options: Time limits.
@@ -120,6 +122,7 @@ class RtmpProtocol(asyncio.Protocol):
         self,
         connection: ServerConnection,
         *,
+        read_buffer: bytearray,
         keys: KeyVerifier,
         registry: LiveRegistry,
         options: IngestOptions,
@@ -129,6 +132,7 @@ class RtmpProtocol(asyncio.Protocol):
         gate: PublishGate | None = None,
     ) -> None:
         self._connection = connection
+        self._read_buffer = read_buffer
         self._keys = keys
         self._registry = registry
         self._options = options
@@ -156,7 +160,7 @@ class RtmpProtocol(asyncio.Protocol):
         self._threshold: WakeThreshold | None = None
         self.address = ""
 
-    # -- asyncio.Protocol -------------------------------------------------------------------
+    # -- asyncio.BufferedProtocol -----------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
@@ -169,12 +173,16 @@ class RtmpProtocol(asyncio.Protocol):
             self._reason = "too many connections"
             self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Say where to read to."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Feed, write out, dispatch."""
         if self._phase in (_Phase.CLOSING, _Phase.CLOSED):
             return
         try:
-            events = self._connection.receive_data(data)
+            events = self._connection.receive_buffer(self._read_buffer, nbytes)
             self._flush()
             self._dispatch(events)
             self._choose_threshold(events)

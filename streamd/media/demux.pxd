@@ -3,7 +3,8 @@ from libc.stdint cimport int64_t
 
 from streamd.flv.frame cimport FrameHead, read_composition_time
 from streamd.flv.tag cimport FlvTag
-from streamd.media.packet cimport MediaPacket
+from streamd.media.packet cimport new_packet
+from streamd.payload cimport first_bytes
 
 
 @cython.final
@@ -12,7 +13,7 @@ cdef class FlvDemuxer:
     cdef tuple _head_sizes
 
     @cython.locals(
-        packets=list, tag=FlvTag, payload=bytes, dts_ms=int64_t, pts_ms=int64_t, size=Py_ssize_t, known=tuple,
+        packets=list, tag=FlvTag, first=bytes, dts_ms=int64_t, pts_ms=int64_t, size=Py_ssize_t, known=tuple,
         track_id=int, head=FrameHead,
     )
     cpdef list demux(self, tags)

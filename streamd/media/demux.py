@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from streamd.errors import DemuxError
 from streamd.flv.frame import head_sizes, read_composition_time
 from streamd.flv.intake import frame_heads
-from streamd.media.packet import MediaPacket
+from streamd.media.packet import new_packet
+from streamd.payload import first_bytes
 
 if TYPE_CHECKING:
     from streamd.flv.intake import TrackHeader
     from streamd.flv.tag import FlvTag
+    from streamd.media.packet import MediaPacket
 
 
 class FlvDemuxer:
@@ -48,9 +50,9 @@ class FlvDemuxer:
         """
         packets: list[MediaPacket] = []
         for tag in tags:
-            payload = tag.payload
+            first = first_bytes(tag.payload)
             for size in self._head_sizes:
-                known = self._heads.get(payload[:size])
+                known = self._heads.get(first[:size])
                 if known is not None:
                     break
             else:
@@ -58,6 +60,6 @@ class FlvDemuxer:
             track_id, head = known
             dts_ms = pts_ms = tag.timestamp_ms
             if head.composition_time_at:
-                pts_ms += read_composition_time(payload, head.composition_time_at)
-            packets.append(MediaPacket(track_id, dts_ms, pts_ms, head.is_keyframe, payload, head.body_at))
+                pts_ms += read_composition_time(first, head.composition_time_at)
+            packets.append(new_packet(track_id, dts_ms, pts_ms, head.is_keyframe, tag.payload, head.body_at))
         return packets

@@ -10,7 +10,7 @@ cdef class MediaPacket:
     cdef readonly int64_t dts_ms
     cdef readonly int64_t pts_ms
     cdef readonly bint is_keyframe
-    cdef readonly bytes payload
+    cdef readonly object payload
     cdef readonly Py_ssize_t body_at
 
 
@@ -22,6 +22,18 @@ cdef class Sample:
     cdef readonly int64_t dts_ticks
     cdef readonly int64_t pts_ticks
     cdef readonly bint is_keyframe
-    cdef readonly bytes payload
+    cdef readonly object payload
     cdef readonly Py_ssize_t body_at
     cdef public int64_t duration_ticks
+
+
+@cython.locals(packet=MediaPacket)
+cpdef MediaPacket new_packet(
+    int track_id, int64_t dts_ms, int64_t pts_ms, bint is_keyframe, payload, Py_ssize_t body_at
+)
+
+
+@cython.locals(sample=Sample)
+cpdef Sample new_sample(
+    int track_id, int64_t dts_ticks, int64_t pts_ticks, bint is_keyframe, payload, Py_ssize_t body_at
+)

@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from streamd.media.packet cimport MediaPacket, Sample
+from streamd.media.packet cimport MediaPacket, Sample, new_sample
 
 
 @cython.final

@@ -23,7 +23,7 @@ import enum
 from collections import Counter
 from collections.abc import Sequence
 
-from streamd.media.packet import WIRE_TIMESCALE, MediaPacket, Sample, Track
+from streamd.media.packet import WIRE_TIMESCALE, MediaPacket, Sample, Track, new_sample
 
 # Where the first packet lands. Room for another track's first frame to lie earlier, and for a
 # presentation time before its decode time, without any output below zero: more than JUMP_MS_MAX,
@@ -107,7 +107,7 @@ class Timeline:
             counted = self._count_audio(clock, time_ms)
             if counted is None:
                 return None
-            return Sample(packet.track_id, counted, counted, packet.is_keyframe, packet.payload, packet.body_at, 0)
+            return new_sample(packet.track_id, counted, counted, packet.is_keyframe, packet.payload, packet.body_at)
 
         composition_ms = packet.pts_ms - packet.dts_ms
         if not -COMPOSITION_MS_MAX <= composition_ms <= COMPOSITION_MS_MAX:
@@ -120,7 +120,7 @@ class Timeline:
             dts_ticks = clock.next_ticks
             self.repairs[Repair.NON_MONOTONIC_DTS] += 1
         clock.next_ticks = dts_ticks + 1
-        return Sample(packet.track_id, dts_ticks, pts_ticks, packet.is_keyframe, packet.payload, packet.body_at, 0)
+        return new_sample(packet.track_id, dts_ticks, pts_ticks, packet.is_keyframe, packet.payload, packet.body_at)
 
     def _map(self, clock: _TrackClock, wire_ms: int) -> int:
         """Return where ``wire_ms`` lies on the timeline, moving the track's offset where time leapt."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamd.cmaf.fragment import join_chunk
+from streamd.payload import Payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class ChunkBytes:
     __slots__ = ("_head", "_joined", "_payloads", "_size_bytes", "_starts")
 
     def __init__(
-        self, head: bytes, payloads: Sequence[bytes] = (), starts: Sequence[int] = (), samples_bytes: int = 0
+        self, head: bytes, payloads: Sequence[bytes | Payload] = (), starts: Sequence[int] = (), samples_bytes: int = 0
     ) -> None:
         self._head = head
         self._payloads = payloads

@@ -1,6 +1,7 @@
 cimport cython
 
 from streamd.flv.tag cimport FlvTag
+from streamd.payload cimport first_bytes
 
 cdef int _VIDEO
 cdef int _FRAME_TYPE

@@ -17,6 +17,7 @@ from streamd.flv import audio, video
 from streamd.flv.codec import AAC, CODECS_WITHOUT_HEADER, H264, MP3
 from streamd.flv.tag import FlvTag, TagType, flv_header, previous_tag_size, serialise, tag_header
 from streamd.media.packet import Track, TrackKind
+from streamd.payload import first_bytes, views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ class FlvWriter:
 
     def is_keyframe(self, tag: FlvTag) -> bool:
         """Whether it is a frame of the video track with which decoding can start."""
-        return tag.tag_type == _VIDEO and tag.payload[0] & _FRAME_TYPE == _KEYFRAME
+        return tag.tag_type == _VIDEO and first_bytes(tag.payload)[0] & _FRAME_TYPE == _KEYFRAME
 
     def has_keyframe(self, tags: Sequence[FlvTag]) -> bool:
         """Whether one of them is a frame of the video track with which decoding can start."""
@@ -92,15 +93,15 @@ class FlvWriter:
 
     def write(self, tags: Sequence[FlvTag]) -> bytes:
         """Write tags as they stand in the byte stream; their bodies are copied once, into it."""
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         for tag in tags:
             body = tag.payload
-            if self._is_h264 and tag.tag_type == _VIDEO and body[0] & _IS_EX_HEADER:
-                body = _plain_avc(body)
+            if self._is_h264 and tag.tag_type == _VIDEO and first_bytes(tag.payload)[0] & _IS_EX_HEADER:
+                body = _plain_avc(bytes(body))
             elif self._is_mp3 and tag.tag_type == TagType.AUDIO:
-                body = _MP3_HEAD + body[_EXTENDED_HEADER_BYTES:]
+                body = _MP3_HEAD + bytes(body)[_EXTENDED_HEADER_BYTES:]
             size = len(body)
-            pieces += (tag_header(tag.tag_type, tag.timestamp_ms, size), body, previous_tag_size(size))
+            pieces += (tag_header(tag.tag_type, tag.timestamp_ms, size), *views(body), previous_tag_size(size))
         return b"".join(pieces)
 
 

@@ -242,7 +242,9 @@ class Segmenter:
                 return ()
             self._lead_begin = sample.dts_ticks
             if self._decides and self.timing is None:
-                self._gop_frames_max = keyframe_interval_max(sample.payload) or keyframe_interval_max(self._lead_config)
+                self._gop_frames_max = keyframe_interval_max(bytes(sample.payload)) or keyframe_interval_max(
+                    self._lead_config
+                )
         if self.timing is not None:
             return self._cut(sample)
         if not self._decides and self._held_bytes > HELD_BYTES_MAX:

@@ -1,13 +1,16 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from streamd.rtmp.message cimport Message
+from streamd.payload cimport PayloadLog
+from streamd.rtmp.message cimport Message, new_message
 
 cdef int64_t _EXTENDED
 cdef Py_ssize_t _TYPE_1_BYTES
 cdef Py_ssize_t _SMALL_PIECE_BYTES
 cdef Py_ssize_t _RUN_CHUNK_SIZE_MAX
 cdef Py_ssize_t _RUN_CHUNKS_MAX
+cdef int _AUDIO
+cdef int _VIDEO
 
 
 @cython.final
@@ -33,29 +36,32 @@ cdef class ChunkDecoder:
     cdef bytes _held
     cdef _ChunkStream _current
     cdef Py_ssize_t _chunk_bytes_left
+    cdef PayloadLog _log
     cdef public Py_ssize_t chunk_size
 
-    @cython.locals(
-        messages=list, messages_max=Py_ssize_t, size=Py_ssize_t, position=Py_ssize_t, stream=_ChunkStream,
-        end=Py_ssize_t, header_start=Py_ssize_t, missing=Py_ssize_t, chunk_left=Py_ssize_t, piece=bytes,
-        taken=Py_ssize_t,
-    )
-    cpdef list receive_data(self, bytes data)
+    cpdef list receive_data(self, data)
 
     @cython.locals(
-        start=Py_ssize_t, word="unsigned long", length_and_type="unsigned long", stream=_ChunkStream,
-        delta_ms=int64_t, length=Py_ssize_t, chunk_size=Py_ssize_t, end=Py_ssize_t, payload=bytes,
-        later_chunks=Py_ssize_t, stride=Py_ssize_t, headers=bytes, last=Py_ssize_t, pieces=list, type_id=int,
+        messages=list, messages_max=Py_ssize_t, position=Py_ssize_t, stream=_ChunkStream, end=Py_ssize_t,
+        header_start=Py_ssize_t, missing=Py_ssize_t, chunk_left=Py_ssize_t, piece=bytes, taken=Py_ssize_t,
     )
-    cdef Py_ssize_t _take_whole(self, bytes data, Py_ssize_t position, list messages) except -1
+    cpdef list receive_buffer(self, bytearray data, Py_ssize_t size)
+
+    @cython.locals(
+        start=Py_ssize_t, basic=int, stream=_ChunkStream, type_id=int, delta_ms=int64_t, length=Py_ssize_t,
+        chunk_size=Py_ssize_t, end=Py_ssize_t, later_chunks=Py_ssize_t, header=Py_ssize_t,
+    )
+    cdef Py_ssize_t _take_whole(self, bytearray data, Py_ssize_t size, Py_ssize_t position, list messages) except -1
 
     @cython.locals(
         basic=int, chunk_type=int, chunk_stream_id=int, offset=Py_ssize_t, id_end=Py_ssize_t, stream=_ChunkStream,
         end=Py_ssize_t, timestamp_ms=int64_t, word="unsigned long",
     )
-    cdef Py_ssize_t _read_header(self, bytes data, Py_ssize_t position) except -1
+    cdef Py_ssize_t _read_header(self, bytearray data, Py_ssize_t size, Py_ssize_t position) except -1
 
-    cdef Py_ssize_t _continue(self, _ChunkStream stream, bytes data, Py_ssize_t offset) except -1
+    cdef Py_ssize_t _continue(
+        self, _ChunkStream stream, bytearray data, Py_ssize_t size, Py_ssize_t offset
+    ) except -1
 
     cdef _ChunkStream _open(self, int chunk_stream_id, int chunk_type)
 
@@ -63,8 +69,10 @@ cdef class ChunkDecoder:
     cdef object _start_message(self, _ChunkStream stream)
 
     @cython.locals(stride=Py_ssize_t, count=Py_ssize_t, run=Py_ssize_t)
-    cdef Py_ssize_t _take_run(self, bytes data, Py_ssize_t position, _ChunkStream stream, Py_ssize_t missing) except -1
+    cdef Py_ssize_t _take_run(
+        self, bytearray data, Py_ssize_t size, Py_ssize_t position, _ChunkStream stream, Py_ssize_t missing
+    ) except -1
 
     cdef Message _complete(self, _ChunkStream stream, bytes last_piece)
 
-    cdef object _obey(self, Message message)
+    cdef object _obey(self, int type_id, bytes payload)

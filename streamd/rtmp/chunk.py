@@ -1,22 +1,23 @@
 """The chunk stream: messages cut into chunks, several of them interleaved.
 
 This is where every byte of every publisher passes, so the decoder does nothing for each byte and little for
-each chunk: a payload is copied once where it came in one chunk, and twice where it was put together.
+each chunk: the payload of a frame is copied once, to where it stays (``streamd.payload``).
 
 Spec: RTMP 1.0 (2012) section 5.3.
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from streamd.errors import ChunkError, MessageTooLargeError
+from streamd.payload import PayloadLog
 from streamd.rtmp.message import (
     CHUNK_SIZE_MAX,
     CONTROL_CHUNK_STREAM_ID,
     Message,
     MessageType,
+    new_message,
     set_chunk_size,
 )
 from streamd.rtmp.timestamp import unwrap
@@ -29,13 +30,15 @@ _EXTENDED = 0xFFFFFF
 # Bytes of the message header of chunk types 0, 1 and 2 (5.3.1.2).
 _HEADER_BYTES = (11, 7, 3)
 
-# A basic header of one byte and the message header of a type 1 chunk: format, chunk stream id, timestamp delta; then
-# message length, message type id.
-_TYPE_1 = struct.Struct(">II")
+# A basic header of one byte and the message header of a type 1 chunk: format and chunk stream id, timestamp delta in
+# three bytes, message length in three, message type id.
 _TYPE_1_BYTES = 8
 
 # What changes how the next byte is read. Plain integers: every message's type is looked up here.
 _OBEYED_TYPES = frozenset((int(MessageType.SET_CHUNK_SIZE), int(MessageType.ABORT)))
+# What is kept, for viewers.
+_AUDIO = int(MessageType.AUDIO)
+_VIDEO = int(MessageType.VIDEO)
 
 # A delta this long between two messages is no frame's: see ``_ChunkStream.delta_ms``.
 _TYPE_0_DELTA_MS_MAX = 10_000
@@ -125,6 +128,7 @@ class ChunkDecoder:
         # The chunk that the last data ended in, and how much of it is still to come.
         self._current: _ChunkStream | None = None
         self._chunk_bytes_left = 0
+        self._log = PayloadLog()
         self.chunk_size = DEFAULT_CHUNK_SIZE
         """Bytes in a chunk of the peer's, but for the last of a message."""
 
@@ -136,45 +140,51 @@ class ChunkDecoder:
         return min((stream.missing_bytes for stream in self._streams.values() if stream.missing_bytes), default=0)
 
     def receive_data(self, data: bytes) -> list[Message]:
+        """Take the peer's next bytes, any number of them, cut anywhere; like ``receive_buffer``."""
+        return self.receive_buffer(bytearray(data), len(data))
+
+    def receive_buffer(self, data: bytearray, size: int) -> list[Message]:
         """Take the peer's next bytes.
 
         Args:
-            data: Any number of bytes, cut anywhere.
+            data: Where they stand, from its begin; it may be used anew afterwards.
+            size: How many.
 
         Returns:
-            The messages that are now whole, in the order of their last bytes.
+            The messages that are now whole, in the order of their last bytes. The payload of audio and video lies in
+            slabs, that of others is of its own.
 
         Raises:
             ChunkError: A chunk that the chunk stream's state does not allow, or a limit passed.
             MessageTooLargeError: A message longer than the limit was announced.
         """
         if self._held:
-            data = self._held + data
+            data = bytearray(self._held) + data[:size]
+            size = len(data)
             self._held = b""
         messages: list[Message] = []
         messages_max = self._limits.messages_per_read
-        size = len(data)
         position = 0
         while position < size:
             stream = self._current
             if stream is None:
-                end = self._take_whole(data, position, messages)
+                end = self._take_whole(data, size, position, messages)
                 if end:
                     position = end
                     if len(messages) > messages_max:
                         raise ChunkError(f"more than {messages_max} messages at once", limit="messages_per_read_max")
                     continue
                 header_start = position
-                position = self._read_header(data, position)
+                position = self._read_header(data, size, position)
                 stream = self._current
                 if stream is None:
-                    self._held = data[header_start:]
+                    self._held = bytes(data[header_start:size])
                     break
             missing = stream.missing_bytes
             chunk_left = self._chunk_bytes_left
             while True:
                 end = position + chunk_left
-                piece = data[position:end]
+                piece = bytes(data[position : min(end, size)])
                 if end > size:
                     missing -= len(piece)
                     self._chunk_bytes_left = chunk_left - len(piece)
@@ -196,7 +206,7 @@ class ChunkDecoder:
                     break
                 # The usual next chunk, whose header is one byte: it goes on with this message.
                 if self.chunk_size <= _RUN_CHUNK_SIZE_MAX:
-                    taken = self._take_run(data, position, stream, missing)
+                    taken = self._take_run(data, size, position, stream, missing)
                     position += taken * (self.chunk_size + 1)
                     missing -= taken * self.chunk_size
                     if taken:
@@ -207,65 +217,58 @@ class ChunkDecoder:
                 chunk_left = min(missing, self.chunk_size)
         return messages
 
-    def _take_whole(self, data: bytes, position: int, messages: list[Message]) -> int:
+    def _take_whole(self, data: bytearray, size: int, position: int, messages: list[Message]) -> int:
         """Take a message that is all there, if it is in the form that nearly every one has.
 
-        That is a type 1 chunk of a known chunk stream without extended timestamp, and type 3 chunks that follow at
-        once. The way round, chunk by chunk, comes to the same, and takes three times as long.
+        That is audio or video in a type 1 chunk of a known chunk stream without extended timestamp, and type 3 chunks
+        that follow at once. The way round, chunk by chunk, comes to the same, and takes three times as long.
 
         Returns:
             Where the message ends; 0 where it has another form, and nothing has changed.
         """
         start = position + _TYPE_1_BYTES
-        if start > len(data):
+        if start > size:
             return 0
-        word: int
-        length_and_type: int
-        word, length_and_type = _TYPE_1.unpack_from(data, position)
-        if word >> 30 != 1:
-            return 0
+        basic = data[position]
         # Ids of 0 and 1 say that more of it follows: no chunk stream has them.
-        stream = self._streams.get(word >> 24 & 0x3F)
-        if stream is None or stream.missing_bytes or length_and_type & 0xFF in _OBEYED_TYPES:
+        if basic >> 6 != 1:
             return 0
-        delta_ms = word & 0xFFFFFF
-        length = length_and_type >> 8
+        stream = self._streams.get(basic & 0x3F)
+        type_id = data[position + 7]
+        if stream is None or stream.missing_bytes or (type_id != _VIDEO and type_id != _AUDIO):
+            return 0
+        delta_ms = data[position + 1] << 16 | data[position + 2] << 8 | data[position + 3]
+        length = data[position + 4] << 16 | data[position + 5] << 8 | data[position + 6]
         chunk_size = self.chunk_size
         if delta_ms == _EXTENDED or not 0 < length <= self._whole_bytes_max:
             return 0
-        if length <= chunk_size:
-            end = start + length
-            if end > len(data):
-                return 0
-            payload = data[start:end]
-        else:
+        end = start + length
+        if length > chunk_size:
             later_chunks = (length - 1) // chunk_size
-            end = start + length + later_chunks
-            if end > len(data) or chunk_size <= _RUN_CHUNK_SIZE_MAX:
+            end += later_chunks
+            if end > size or chunk_size <= _RUN_CHUNK_SIZE_MAX:
                 return 0
-            stride = chunk_size + 1
-            headers = data[start + chunk_size : end : stride]
-            if headers.count(stream.type_3) != later_chunks:
-                return 0
-            last = start + later_chunks * stride
-            view = memoryview(data)
-            pieces = [view[at : at + chunk_size] for at in range(start, last, stride)]
-            pieces.append(view[last:end])
-            payload = b"".join(pieces)
+            for header in range(start + chunk_size, end, chunk_size + 1):
+                if data[header] != stream.type_3:
+                    return 0
+        elif end > size:
+            return 0
         stream.extended_field = None
         stream.continuation = stream.type_3
         stream.length = length
-        stream.type_id = type_id = length_and_type & 0xFF
+        stream.type_id = type_id
         stream.delta_ms = delta_ms
         stream.timestamp_ms += delta_ms
-        messages.append(Message(type_id, stream.timestamp_ms, stream.message_stream_id, payload))
+        payload = self._log.append(data, start, length, chunk_size)
+        messages.append(new_message(type_id, stream.timestamp_ms, stream.message_stream_id, payload))
         return end
 
-    def _read_header(self, data: bytes, position: int) -> int:
+    def _read_header(self, data: bytearray, size: int, position: int) -> int:
         """Read a chunk header and make its chunk the current one.
 
         Args:
             data: Where the header starts at ``position``.
+            size: Where ``data`` ends.
             position: As said.
 
         Returns:
@@ -280,7 +283,7 @@ class ChunkDecoder:
         if chunk_stream_id < 2:
             # "ID is calculated as ((the third byte) * 256 + (the second byte) + 64)".
             id_end = offset + 1 + chunk_stream_id
-            if id_end > len(data):
+            if id_end > size:
                 return position
             chunk_stream_id = 64 + int.from_bytes(data[offset:id_end], "little")
             offset = id_end
@@ -288,15 +291,15 @@ class ChunkDecoder:
         if chunk_type == 3:
             if stream is None:
                 raise ChunkError(f"chunk stream {chunk_stream_id} begins with a type 3 chunk")
-            return self._continue(stream, data, offset)
+            return self._continue(stream, data, size, offset)
 
         end = offset + _HEADER_BYTES[chunk_type]
-        if end > len(data):
+        if end > size:
             return position
         timestamp_ms = int.from_bytes(data[offset : offset + 3], "big")
         extended_field = None
         if timestamp_ms == _EXTENDED:
-            extended_field = data[end : end + 4]
+            extended_field = bytes(data[end : min(end + 4, size)])
             if len(extended_field) < 4:
                 return position
             timestamp_ms = int.from_bytes(extended_field, "big")
@@ -333,13 +336,13 @@ class ChunkDecoder:
         self._start_message(stream)
         return end
 
-    def _continue(self, stream: _ChunkStream, data: bytes, offset: int) -> int:
+    def _continue(self, stream: _ChunkStream, data: bytearray, size: int, offset: int) -> int:
         """Read what may follow the basic header of a type 3 chunk; as ``_read_header``."""
         if stream.extended_field is not None:
             # 5.3.1.3: the field "is present in Type 3 chunks when the most recent Type 0, 1, or 2 chunk for the
             # same chunk stream ID indicated the presence of an extended timestamp field". Some peers leave it
             # out; like SRS, take the bytes for the field only where they repeat it.
-            repeated = data[offset : offset + 4]
+            repeated = bytes(data[offset : min(offset + 4, size)])
             if repeated == stream.extended_field:
                 offset += 4
             elif len(repeated) < 4 and stream.extended_field.startswith(repeated):
@@ -380,7 +383,7 @@ class ChunkDecoder:
         self._current = stream
         self._chunk_bytes_left = min(length, self.chunk_size)
 
-    def _take_run(self, data: bytes, position: int, stream: _ChunkStream, missing: int) -> int:
+    def _take_run(self, data: bytearray, size: int, position: int, stream: _ChunkStream, missing: int) -> int:
         """Take many chunks of one message at once.
 
         In ``data`` from ``position``, one-byte headers stand ``chunk_size + 1`` bytes apart: as many as
@@ -390,7 +393,7 @@ class ChunkDecoder:
             How many chunks were taken; 0 where fewer than two can be. Never the last of the message.
         """
         stride = self.chunk_size + 1
-        count = min((missing - 1) // self.chunk_size, (len(data) - position) // stride, _RUN_CHUNKS_MAX)
+        count = min((missing - 1) // self.chunk_size, (size - position) // stride, _RUN_CHUNKS_MAX)
         if count < 2:
             return 0
         headers = data[position : position + count * stride : stride]
@@ -412,17 +415,19 @@ class ChunkDecoder:
         stream.missing_bytes = 0
         self._partial_bytes -= stream.length
         self._current = None
-        message = Message(stream.type_id, stream.timestamp_ms, stream.message_stream_id, payload)
+        if payload and stream.type_id in (_AUDIO, _VIDEO):
+            kept = self._log.append(payload, 0, len(payload), len(payload))
+            return new_message(stream.type_id, stream.timestamp_ms, stream.message_stream_id, kept)
         if stream.type_id in _OBEYED_TYPES:
-            self._obey(message)
-        return message
+            self._obey(stream.type_id, payload)
+        return new_message(stream.type_id, stream.timestamp_ms, stream.message_stream_id, payload)
 
-    def _obey(self, message: Message) -> None:
+    def _obey(self, type_id: int, payload: bytes) -> None:
         """Act on Set Chunk Size (5.4.1) or Abort Message (5.4.2)."""
-        if len(message.payload) < 4:
-            raise ChunkError(f"control message of type {message.type_id} with {len(message.payload)} bytes")
-        value = int.from_bytes(message.payload[:4], "big")
-        if message.type_id == MessageType.SET_CHUNK_SIZE:
+        if len(payload) < 4:
+            raise ChunkError(f"control message of type {type_id} with {len(payload)} bytes")
+        value = int.from_bytes(payload[:4], "big")
+        if type_id == MessageType.SET_CHUNK_SIZE:
             if not 1 <= value <= CHUNK_SIZE_MAX:
                 raise ChunkError(f"chunk size {value}")
             if value < self._limits.chunk_size:
@@ -463,20 +468,21 @@ class ChunkWriter:
             message: Its timestamp is sent modulo 2**32.
             chunk_stream_id: 2 to 65599.
         """
+        payload = bytes(message.payload)
         wire_ms = message.timestamp_ms % 2**32
         extended = wire_ms.to_bytes(4, "big") if wire_ms >= _EXTENDED else b""
         header = (
             _basic_header(0, chunk_stream_id)
             + min(wire_ms, _EXTENDED).to_bytes(3, "big")
-            + len(message.payload).to_bytes(3, "big")
+            + len(payload).to_bytes(3, "big")
             + bytes((message.type_id,))
             + message.message_stream_id.to_bytes(4, "little")
             + extended
         )
         next_header = _basic_header(3, chunk_stream_id) + extended
-        out = [header, message.payload[: self.chunk_size]]
-        for start in range(self.chunk_size, len(message.payload), self.chunk_size):
-            out += next_header, message.payload[start : start + self.chunk_size]
+        out = [header, payload[: self.chunk_size]]
+        for start in range(self.chunk_size, len(payload), self.chunk_size):
+            out += next_header, payload[start : start + self.chunk_size]
         return b"".join(out)
 
     def set_chunk_size(self, chunk_size: int) -> bytes:

@@ -42,9 +42,10 @@ def amf0_body(message: Message) -> bytes:
     Enhanced RTMP v2, "Enabling AMF3 in RTMP": "Message payload for message types of 15, 16 and 17 starts with a
     format selector byte. Currently, only format 0 is defined to indicate AMF0-encoded values."
     """
-    if message.type_id in _AMF3_TYPES and message.payload.startswith(b"\x00"):
-        return message.payload[1:]
-    return message.payload
+    payload = bytes(message.payload)
+    if message.type_id in _AMF3_TYPES and payload.startswith(b"\x00"):
+        return payload[1:]
+    return payload
 
 
 def read_command(message: Message, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> Command:

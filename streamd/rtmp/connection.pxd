@@ -1,8 +1,11 @@
 cimport cython
 
-from streamd.flv.tag cimport FlvTag
+from streamd.flv.tag cimport new_tag
 from streamd.rtmp.chunk cimport ChunkDecoder
 from streamd.rtmp.message cimport Message
+
+cdef int _AUDIO
+cdef int _VIDEO
 
 
 @cython.final
@@ -26,6 +29,8 @@ cdef class ServerConnection:
     cdef public Py_ssize_t bytes_received
     cdef readonly Py_ssize_t messages_received
     cdef readonly object messages_dropped
+
+    cpdef list receive_buffer(self, bytearray data, Py_ssize_t size)
 
     @cython.locals(is_publishing=bint, index=Py_ssize_t, message=Message)
     cdef object _receive_messages(self, list messages, list events)

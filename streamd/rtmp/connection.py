@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Budget, Limits, Value
 from streamd.errors import AmfError, CommandError, LocalStateError, MessageError, ProtocolError, PublishError
-from streamd.flv.tag import FlvTag
+from streamd.flv.tag import new_tag
 from streamd.rtmp import command as commands
 from streamd.rtmp import user_control
 from streamd.rtmp.capabilities import read_capabilities, server_properties
@@ -50,8 +50,9 @@ _STATUS_CHUNK_STREAM_ID = 5
 # An encoder's name is some 40 characters long; this is what one line of a log should have of it at most.
 _FLASH_VERSION_CHARS_MAX = 128
 
-# Plain integers: every message's type is looked up here.
-_MEDIA_TYPES = frozenset((int(MessageType.AUDIO), int(MessageType.VIDEO)))
+# Plain integers: every message's type is compared with them.
+_AUDIO = int(MessageType.AUDIO)
+_VIDEO = int(MessageType.VIDEO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +125,15 @@ class ServerConnection:
         return self._decoder.missing_bytes
 
     def receive_data(self, data: bytes) -> list[Event]:
+        """Take the peer's next bytes, any number of them, cut anywhere; like ``receive_buffer``."""
+        return self.receive_buffer(bytearray(data), len(data))
+
+    def receive_buffer(self, data: bytearray, size: int) -> list[Event]:
         """Take the peer's next bytes.
 
         Args:
-            data: Any number of bytes, cut anywhere.
+            data: Where they stand, from its begin; it may be used anew afterwards.
+            size: How many.
 
         Returns:
             What they mean, in order; nothing in state ``CLOSED``.
@@ -142,19 +148,13 @@ class ServerConnection:
         """
         if self._state is State.CLOSED:
             return []
-        self.bytes_received += len(data)
+        self.bytes_received += size
         events: list[Event] = []
         try:
-            if self._state is State.HANDSHAKE:
-                self._out.append(self._handshake.receive_data(data))
-                if not self._handshake.is_done:
-                    return events
-                self._step(Input.HANDSHAKE)
-                data = self._handshake.trailing_data
-            if self._state is State.PUBLISH_PENDING:
-                self._hold(data)
+            if self._state is State.PUBLISHING:
+                self._receive_messages(self._decoder.receive_buffer(data, size), events)
             else:
-                self._receive_messages(self._decoder.receive_data(data), events)
+                self._receive_before_media(bytes(data[:size]), events)
         except ProtocolError:
             self._state = State.CLOSED
             raise
@@ -231,14 +231,26 @@ class ServerConnection:
 
     # Receiving
 
+    def _receive_before_media(self, data: bytes, events: list[Event]) -> None:
+        if self._state is State.HANDSHAKE:
+            self._out.append(self._handshake.receive_data(data))
+            if not self._handshake.is_done:
+                return
+            self._step(Input.HANDSHAKE)
+            data = self._handshake.trailing_data
+        if self._state is State.PUBLISH_PENDING:
+            self._hold(data)
+        else:
+            self._receive_messages(self._decoder.receive_data(data), events)
+
     def _receive_messages(self, messages: list[Message], events: list[Event]) -> None:
         """Act on messages, up to one that asks for a publish; the rest is held."""
         self._amf_budget = Budget(self._options.amf_limits)
         self.messages_received += len(messages)
         is_publishing = self._state is State.PUBLISHING
         for index, message in enumerate(messages):
-            if is_publishing and message.type_id in _MEDIA_TYPES:
-                events.append(FlvTag(message.type_id, message.timestamp_ms, message.payload))
+            if is_publishing and (message.type_id == _VIDEO or message.type_id == _AUDIO):
+                events.append(new_tag(message.type_id, message.timestamp_ms, message.payload))
                 continue
             self._receive_message(message, events)
             if self._state is State.PUBLISH_PENDING:
@@ -276,14 +288,14 @@ class ServerConnection:
                 self._receive_aggregate(message, events)
             case MessageType.WINDOW_ACKNOWLEDGEMENT_SIZE:
                 # A window of 0 would want an acknowledgement of nothing.
-                self._window_bytes = read_u32(message.payload) or self._window_bytes
+                self._window_bytes = read_u32(bytes(message.payload)) or self._window_bytes
             case MessageType.SET_PEER_BANDWIDTH:
                 # 5.4.5: the receiver "SHOULD respond with a Window Acknowledgement Size message if the
                 # window size is different from the last one sent".
-                if read_u32(message.payload) != self._options.window_bytes:
+                if read_u32(bytes(message.payload)) != self._options.window_bytes:
                     self._send_control(window_acknowledgement_size(self._options.window_bytes))
             case MessageType.USER_CONTROL:
-                if answer := user_control.answer(message.payload):
+                if answer := user_control.answer(bytes(message.payload)):
                     self._send_control(answer)
             case MessageType.SET_CHUNK_SIZE | MessageType.ABORT | MessageType.ACKNOWLEDGEMENT:
                 # The decoder obeyed the first two, and what we send is too little to wait for the third.
@@ -294,7 +306,7 @@ class ServerConnection:
     def _receive_media(self, message: Message, events: list[Event]) -> None:
         # Media of any message stream is the publish's: there is one, and some encoders say 0 here.
         if self._state is State.PUBLISHING:
-            events.append(FlvTag(message.type_id, message.timestamp_ms, message.payload))
+            events.append(new_tag(message.type_id, message.timestamp_ms, message.payload))
         else:
             self._drop(DropReason.OUT_OF_TURN, message, events)
 
@@ -323,7 +335,7 @@ class ServerConnection:
             events.append(MetadataReceived(message.timestamp_ms, metadata))
         else:
             body = commands.amf0_body(message)
-            events.append(FlvTag(int(MessageType.DATA_AMF0), message.timestamp_ms, body))
+            events.append(new_tag(int(MessageType.DATA_AMF0), message.timestamp_ms, body))
 
     def _is_too_large(self, message: Message, events: list[Event]) -> bool:
         """Whether a message to be read as AMF is longer than any that means something; it is dropped."""
@@ -451,6 +463,8 @@ class ServerConnection:
 
     def _acknowledge(self) -> None:
         """Section 5.4.3: acknowledge once the peer's window of bytes has come since the last time."""
+        if self._state is State.HANDSHAKE:
+            return
         if self.bytes_received - self._acknowledged_bytes >= self._window_bytes:
             self._acknowledged_bytes = self.bytes_received
             self._send_control(acknowledgement(self.bytes_received))

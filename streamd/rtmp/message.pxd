@@ -9,4 +9,8 @@ cdef class Message:
     cdef readonly int type_id
     cdef readonly int64_t timestamp_ms
     cdef readonly unsigned long message_stream_id
-    cdef readonly bytes payload
+    cdef readonly object payload
+
+
+@cython.locals(message=Message)
+cpdef Message new_message(int type_id, int64_t timestamp_ms, unsigned long message_stream_id, payload)

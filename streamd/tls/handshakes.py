@@ -21,7 +21,7 @@ from streamd.keys.guessing import source_of
 if TYPE_CHECKING:
     import ssl
 
-MakeProtocol: TypeAlias = Callable[[], asyncio.Protocol]
+MakeProtocol: TypeAlias = Callable[[], asyncio.BaseProtocol]
 TlsGuard: TypeAlias = Callable[[MakeProtocol], MakeProtocol]
 """What a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
 

@@ -44,7 +44,7 @@ def expected(run: TrackRun) -> list[ReadSample]:
     for duration, offset, is_sync, payload, start in zip(
         run.durations, run.composition_offsets, run.sync, run.payloads, run.starts, strict=True
     ):
-        samples.append(ReadSample(decode_ticks, decode_ticks + offset, duration, is_sync, payload[start:]))
+        samples.append(ReadSample(decode_ticks, decode_ticks + offset, duration, is_sync, bytes(payload)[start:]))
         decode_ticks += duration
     return samples
 

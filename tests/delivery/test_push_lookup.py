@@ -47,7 +47,7 @@ async def live_room() -> IngestRoom:
     room = IngestRoom()
     peer = room.ask_to_publish()
     await settle(lambda: room.registry.find("alice"))
-    peer.send(*(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in MEDIA))
+    peer.send(*(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms) for tag in MEDIA))
     stream = room.registry.find("alice")
     assert stream is not None
     async with asyncio.timeout(5):  # the demuxer opens in a thread
@@ -66,7 +66,7 @@ def status(found: Answer | Push) -> int:
 
 
 def last_gop() -> list[FlvTag]:
-    starts = [index for index, tag in enumerate(MEDIA) if tag.payload[:2] == b"\x17\x01"]
+    starts = [index for index, tag in enumerate(MEDIA) if bytes(tag.payload)[:2] == b"\x17\x01"]
     return [tag for tag in MEDIA[starts[-1] :] if not is_sequence_header(tag)]
 
 
@@ -118,7 +118,7 @@ class TestStream:
         found.fanout.attach(viewer)
         assert [name for name, _ in boxes(viewer.received)] == ["ftyp", "moov", "moof", "mdat"]
         samples = dict(boxes(viewer.received))["mdat"]
-        *pictures, _ = (tag.payload[5:] for tag in last_gop() if tag.tag_type == TagType.VIDEO)
+        *pictures, _ = (bytes(tag.payload)[5:] for tag in last_gop() if tag.tag_type == TagType.VIDEO)
         # The last one waits for the next, which tells how long it lasts.
         assert samples.startswith(b"".join(pictures))
 

@@ -83,7 +83,7 @@ class TestReadPictureSize:
         assert read_picture_size(sps) == PictureSize(1280, 720)
 
     def test_what_x264_writes(self) -> None:
-        (sps,) = parse(h264_only()[0].payload[5:]).sequence_parameter_sets
+        (sps,) = parse(bytes(h264_only()[0].payload)[5:]).sequence_parameter_sets
         assert read_picture_size(sps) == PictureSize(WIDTH, HEIGHT)
 
     @pytest.mark.parametrize("length", range(len(sequence_parameter_set(80, 45))))

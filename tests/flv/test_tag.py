@@ -76,7 +76,7 @@ class TestTag:
 
     def test_pieces_make_the_whole(self) -> None:
         size = len(VIDEO.payload)
-        pieces = tag_header(VIDEO.tag_type, VIDEO.timestamp_ms, size) + VIDEO.payload + previous_tag_size(size)
+        pieces = tag_header(VIDEO.tag_type, VIDEO.timestamp_ms, size) + bytes(VIDEO.payload) + previous_tag_size(size)
         assert pieces == serialise(VIDEO)
         assert len(pieces) == TAG_HEADER_BYTES + size + PREVIOUS_TAG_SIZE_BYTES
 

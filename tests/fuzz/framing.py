@@ -16,7 +16,9 @@ _TIMESTAMP_MS = 2**40
 
 
 def write_tags(tags: Iterable[FlvTag]) -> bytes:
-    return b"".join(_TAG.pack(tag.tag_type, tag.timestamp_ms, len(tag.payload)) + tag.payload for tag in tags)
+    return b"".join(
+        _TAG.pack(tag.tag_type, tag.timestamp_ms, len(bytes(tag.payload))) + bytes(tag.payload) for tag in tags
+    )
 
 
 def read_tags(data: bytes) -> list[FlvTag]:

@@ -70,10 +70,10 @@ def mutated_streams(draw: st.DrawFn, seeds: tuple[FlvTag, ...] = SEEDS) -> list[
             case 0:
                 offset = draw(st.integers(0, len(tag.payload)))
                 noise = draw(st.binary(min_size=1, max_size=8))
-                payload = tag.payload[:offset] + noise + tag.payload[offset + len(noise) :]
+                payload = bytes(tag.payload)[:offset] + noise + bytes(tag.payload)[offset + len(noise) :]
                 tags[index] = replace(tag, payload=payload)
             case 1:
-                tags[index] = replace(tag, payload=tag.payload[: draw(st.integers(0, len(tag.payload)))])
+                tags[index] = replace(tag, payload=bytes(tag.payload)[: draw(st.integers(0, len(bytes(tag.payload))))])
             case 2:
                 tags.insert(index, tags[draw(st.integers(0, len(tags) - 1))])
             case 3:

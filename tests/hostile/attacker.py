@@ -245,7 +245,7 @@ class Attacker:
         """Good frames, all at once; ``step_ms`` apart instead of as they were encoded."""
         for index, tag in enumerate(h264_aac(seconds)):
             time_ms = start_ms + (tag.timestamp_ms if step_ms is None else index * step_ms)
-            await self._send(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=time_ms % 2**32))
+            await self._send(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=time_ms % 2**32))
             # Others of the attackers have their turn.
             await asyncio.sleep(0)
 

@@ -22,7 +22,7 @@ def send(peer: Peer, turn: int) -> None:
     """Send the turn-th three seconds of a broadcast."""
     for tag in h264_aac(seconds=SECONDS):
         time_ms = tag.timestamp_ms + turn * SECONDS * 1000
-        peer.send(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=time_ms))
+        peer.send(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=time_ms))
 
 
 async def publish(room: IngestRoom) -> Peer:

@@ -33,7 +33,7 @@ async def broadcast(room: IngestRoom) -> Peer:
     peer = await publish(room)
     parts_before = parts(room)
     tags = h264_aac(seconds=SECONDS, gop=60)
-    peer.send(*(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in tags))
+    peer.send(*(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms) for tag in tags))
     await eventually(lambda: parts(room) > parts_before)
     return peer
 

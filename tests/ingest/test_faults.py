@@ -112,7 +112,7 @@ def send(peer: Peer, turn: int) -> None:
 
 
 def message(tag: FlvTag, time_ms: int) -> bytes:
-    return rtmp_wire.message(tag.tag_type, tag.payload, time_ms=time_ms)
+    return rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=time_ms)
 
 
 def tracebacks(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -84,7 +84,7 @@ async def live(room: IngestRoom) -> Peer:
 
 
 def media(tags: Sequence[FlvTag]) -> bytes:
-    return b"".join(message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in tags)
+    return b"".join(message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms) for tag in tags)
 
 
 def new_listener(room: IngestRoom, limits: ListenerLimits) -> RtmpListener:
@@ -240,7 +240,7 @@ class TestMedia:
         room = IngestRoom(stream_limits=StreamLimits(intake=IntakeLimits(tracks_max=1)))
         peer = await live(room)
         first, second = (bytes((0x96, 0x00)) + b"avc1" + bytes((number,)) for number in (0, 1))
-        record = h264_aac(1)[0].payload[5:]
+        record = bytes(h264_aac(1)[0].payload)[5:]
         peer.send(message(9, first + record), message(9, second + record))
         assert room.limit_hits() == {"tracks_max": 1}
 

@@ -31,7 +31,10 @@ async def publishing(room: IngestRoom) -> Peer:
 
 
 def media(seconds: int = 2) -> list[bytes]:
-    return [rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in h264_aac(seconds=seconds)]
+    return [
+        rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms)
+        for tag in h264_aac(seconds=seconds)
+    ]
 
 
 class TestAcceptedPublish:

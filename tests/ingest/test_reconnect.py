@@ -33,7 +33,9 @@ async def publish(room: IngestRoom, stream_key: str = GOOD_KEY) -> Peer:
 
 def send_media(peer: Peer, seconds: int = 3, start_ms: int = 0) -> None:
     tags = h264_aac(seconds=seconds)
-    peer.send(*(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=start_ms + tag.timestamp_ms) for tag in tags))
+    peer.send(
+        *(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=start_ms + tag.timestamp_ms) for tag in tags)
+    )
 
 
 async def live(room: IngestRoom) -> tuple[Peer, LiveStream]:

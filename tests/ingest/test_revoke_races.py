@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.clock import ManualClock
+from streamd.ingest.listener import READ_BYTES_MAX
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.keys.records import Actor
 from streamd.keys.service import KeyService
@@ -93,6 +94,7 @@ class Server:
     def connect(self) -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16)),
+            read_buffer=bytearray(READ_BYTES_MAX),
             keys=self.verifier,
             registry=self.registry,
             options=IngestOptions(),
@@ -138,7 +140,7 @@ class Server:
 
 # One for all: registering dozens of metrics takes longer than a race.
 METRICS = Metrics()
-MEDIA = b"".join(message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in h264_aac(seconds=1)[:3])
+MEDIA = b"".join(message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms) for tag in h264_aac(seconds=1)[:3])
 
 
 async def turn(count: int) -> None:

@@ -70,7 +70,7 @@ class Broadcast:
         for lap in range(self._sent_ms // clip_ms, until_ms // clip_ms + 1):
             self.peer.send(
                 *(
-                    rtmp_wire.message(tag.tag_type, tag.payload, time_ms=time_ms)
+                    rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=time_ms)
                     for tag in self._tags
                     if self._sent_ms <= (time_ms := lap * clip_ms + tag.timestamp_ms) < until_ms
                     if not (lap and is_sequence_header(tag))
@@ -158,7 +158,7 @@ class TestMeasuring:
         await eventually(lambda: not well.stream.audios)
         await well.pass_seconds(1)
         assert HealthCode.TRACK_REFUSED in well.codes
-        well.peer.send(rtmp_wire.message(8, header.payload, time_ms=8000))
+        well.peer.send(rtmp_wire.message(8, bytes(header.payload), time_ms=8000))
         await well.pass_seconds(3)
         await eventually(lambda: well.stream.audios)
         await well.pass_seconds(20)

@@ -388,7 +388,7 @@ class TestConnection:
 
     @staticmethod
     def message(tag: FlvTag) -> bytes:
-        return rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms, message_stream_id=1)
+        return rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms, message_stream_id=1)
 
     async def test_every_byte_wakes_until_pictures_are_large_and_after_the_goodbye(
         self, transport: SocketTransport

@@ -182,7 +182,7 @@ def is_audio(tag: FlvTag) -> bool:
 
 def is_header(tag: FlvTag) -> bool:
     """Of the older header."""
-    return tag.payload[1] == 0
+    return bytes(tag.payload)[1] == 0
 
 
 MEDIA_S = 20
@@ -333,7 +333,7 @@ class TestBadTags:
         h264, hevc = encoded((H264,), (), 4), encoded((HEVC,), (), 4)
         after = encoded((H264,), (AAC,), SECONDS)
         flapping = [tag for pair in zip(h264, hevc, strict=False) for tag in pair]
-        headers = [h264[0], next(tag for tag in hevc if tag.payload[0] == 0x90)]
+        headers = [h264[0], next(tag for tag in hevc if bytes(tag.payload)[0] == 0x90)]
         with TagPublisher(server.rtmp_port, server.issue_key("flapping")) as publisher:
             for index, tag in enumerate(flapping):
                 publisher.send([replace(headers[index % 2], timestamp_ms=tag.timestamp_ms), tag])

@@ -179,7 +179,7 @@ def test_after_twenty_minutes_sound_and_picture_are_within_a_frame(
     for tag in tags[-150:]:
         head = 5 if tag.tag_type == TagType.VIDEO else 2
         time_ms = (tag.timestamp_ms - camera.start_ms) % WRAP_MS
-        last[TagType(tag.tag_type)][bytes(tag.payload[head:])] = time_ms
+        last[TagType(tag.tag_type)][bytes(tag.payload)[head:]] = time_ms
     distances: dict[TagType, list[float]] = {TagType.VIDEO: [], TagType.AUDIO: []}
     with av.open(server.playlist_url(channel), options={"live_start_index": "-2"}) as container:
         for packet in container.demux():

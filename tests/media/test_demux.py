@@ -53,7 +53,7 @@ def as_file(tags: tuple[FlvTag, ...]) -> list[tuple[str, int | None, int | None,
 
 def plain(packets: Iterable[MediaPacket], kinds: Sequence[str]) -> list[tuple[str, int, int, bytes]]:
     return [
-        (kinds[packet.track_id - 1], packet.dts_ms, packet.pts_ms, packet.payload[packet.body_at :])
+        (kinds[packet.track_id - 1], packet.dts_ms, packet.pts_ms, bytes(packet.payload)[packet.body_at :])
         for packet in packets
     ]
 
@@ -109,14 +109,14 @@ class TestPackets:
 
     def test_payload_is_the_sample_as_mp4_wants_it(self) -> None:
         tags = h264_aac()
-        video = next(tag for tag in tags if tag.tag_type == TagType.VIDEO and tag.payload[1] == 1)
+        video = next(tag for tag in tags if tag.tag_type == TagType.VIDEO and bytes(tag.payload)[1] == 1)
         first = demux_all(tags)[0]
         assert first.payload is video.payload
         assert first.body_at == 5
 
     def test_keyframes_are_those_that_the_encoder_names(self) -> None:
-        tags = [tag for tag in h264_with_scene_cut() if tag.payload[1] == 1]
-        expected = [tag.payload[0] >> 4 == 1 for tag in tags]
+        tags = [tag for tag in h264_with_scene_cut() if bytes(tag.payload)[1] == 1]
+        expected = [bytes(tag.payload)[0] >> 4 == 1 for tag in tags]
         packets = demux_all(h264_with_scene_cut(), metadata=StreamMetadata(lacks_audio=True))
         assert [packet.is_keyframe for packet in packets] == expected
         # libavcodec's parser takes the I picture of a scene cut for one; frames behind it may need frames before.

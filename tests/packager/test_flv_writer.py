@@ -24,7 +24,7 @@ def read(data: bytes) -> list[FlvTag]:
 def metadata(tracks: list[Track]) -> EcmaArray:
     script = read(FlvWriter(tracks).head)[0]
     assert script.tag_type == TagType.SCRIPT
-    name, values = read_values(script.payload)
+    name, values = read_values(bytes(script.payload))
     assert name == "onMetaData"
     assert isinstance(values, EcmaArray)
     return values

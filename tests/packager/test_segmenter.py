@@ -241,7 +241,7 @@ class TestPart:
         segmenter = Segmenter([VIDEO], SegmenterOptions())
         closed_by = []
         for sample in samples_of(video_packets(30, 8, 60)):
-            index = int.from_bytes(sample.payload[:4], "big")
+            index = int.from_bytes(bytes(sample.payload)[:4], "big")
             closed_by += [index] * len(segmenter.push(sample))
         assert closed_by[4:] == list(range(74, 240, 15))
 

@@ -52,8 +52,8 @@ class TestReplay:
         metadata = next(event for event in events if isinstance(event, MetadataReceived))
         assert (metadata.values["width"], metadata.values["height"]) == (320.0, 180.0)
         media = [event for event in events if isinstance(event, FlvTag)]
-        video = [event.payload for event in media if event.tag_type == VIDEO]
-        audio = [event.payload for event in media if event.tag_type == AUDIO]
+        video = [bytes(event.payload) for event in media if event.tag_type == VIDEO]
+        audio = [bytes(event.payload) for event in media if event.tag_type == AUDIO]
         # FLV: keyframe of AVC, packet type 0 the decoder configuration, 1 NAL units; AAC alike.
         assert video[0].startswith(b"\x17\x00")
         assert video[1].startswith(b"\x17\x01")

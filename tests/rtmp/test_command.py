@@ -70,7 +70,7 @@ class TestWriting:
     def test_on_status_is_sent_on_the_stream_with_transaction_0(self) -> None:
         sent = commands.on_status(1, "error", "NetStream.Publish.Denied", "No.")
         assert sent.message_stream_id == 1
-        assert amf0.read_values(sent.payload) == [
+        assert amf0.read_values(bytes(sent.payload)) == [
             "onStatus",
             0.0,
             None,
@@ -79,7 +79,7 @@ class TestWriting:
 
     def test_an_error_says_why(self) -> None:
         sent = commands.error(4, "NetConnection.Call.Failed", "No such method.")
-        assert amf0.read_values(sent.payload)[:3] == ["_error", 4.0, None]
+        assert amf0.read_values(bytes(sent.payload))[:3] == ["_error", 4.0, None]
 
 
 class TestFindMetadata:

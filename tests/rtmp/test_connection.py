@@ -216,7 +216,7 @@ class TestLogin:
             {"level": "error", "code": error.status_code, "description": error.description},
         ]
         assert pending.connection.state is State.CLOSED
-        assert b"revoked" not in status.message.payload
+        assert b"revoked" not in bytes(status.message.payload)
         assert pending.send(VIDEO) == []
         assert pending.connection.data_to_send() == b""
 

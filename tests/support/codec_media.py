@@ -81,7 +81,7 @@ def encoded(
 
 def _is_end(tag: FlvTag) -> bool:
     return tag.tag_type == TagType.VIDEO and any(
-        packet.packet_type is VideoPacketType.SEQUENCE_END for packet in parse_video(tag.payload)
+        packet.packet_type is VideoPacketType.SEQUENCE_END for packet in parse_video(bytes(tag.payload))
     )
 
 

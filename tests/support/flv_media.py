@@ -64,12 +64,12 @@ def media_tags(flv: bytes) -> tuple[FlvTag, ...]:
 
 
 def is_sequence_end(tag: FlvTag) -> bool:
-    return tag.tag_type == TagType.VIDEO and tag.payload[:2] == b"\x17\x02"
+    return tag.tag_type == TagType.VIDEO and bytes(tag.payload)[:2] == b"\x17\x02"
 
 
 def is_sequence_header(tag: FlvTag) -> bool:
     """For the older headers of AVC and AAC."""
-    return tag.payload[1] == 0
+    return bytes(tag.payload)[1] == 0
 
 
 def to_flv(tags: tuple[FlvTag, ...] | list[FlvTag]) -> bytes:

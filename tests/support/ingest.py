@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
+from streamd.ingest.listener import READ_BYTES_MAX
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.ingest.wake_threshold import WakeClock
 from streamd.keys.admission import Admission
@@ -177,6 +178,7 @@ class IngestRoom:
     def connect(self, address: str = "192.0.2.7") -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16), options=self._connection_options),
+            read_buffer=bytearray(READ_BYTES_MAX),
             keys=self.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
             registry=self.registry,
             options=self._options,
@@ -207,7 +209,13 @@ class Peer:
         protocol.connection_made(transport)
 
     def send(self, *data: bytes) -> None:
-        self.protocol.data_received(b"".join(data))
+        """Have all of it read at once, or as much as is read at once."""
+        unread = b"".join(data)
+        while unread:
+            buffer = self.protocol.get_buffer(-1)
+            count = min(len(unread), len(buffer))
+            buffer[:count], unread = unread[:count], unread[count:]
+            self.protocol.buffer_updated(count)
 
     def shake_hands(self) -> None:
         self.send(b"\x03" + bytes(1536))

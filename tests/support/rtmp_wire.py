@@ -137,7 +137,7 @@ class ServerReader:
         return [
             Answer(
                 message,
-                amf0.read_values(message.payload) if message.type_id == MessageType.COMMAND_AMF0 else [],
+                amf0.read_values(bytes(message.payload)) if message.type_id == MessageType.COMMAND_AMF0 else [],
             )
             for message in self._decoder.receive_data(sent[handshake_left:])
         ]

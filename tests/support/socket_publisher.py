@@ -60,7 +60,7 @@ class SocketPublisher:
     def send(self, tags: Iterable[FlvTag]) -> None:
         """Send media, as fast as the server takes it."""
         self._socket.sendall(
-            b"".join(rtmp_wire.message(tag.tag_type, tag.payload, time_ms=tag.timestamp_ms) for tag in tags)
+            b"".join(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms) for tag in tags)
         )
 
     def go_live(self, stream_key: str, seconds: int = 5) -> None:

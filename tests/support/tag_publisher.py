@@ -135,7 +135,7 @@ def repeated(tags: tuple[FlvTag, ...], duration_ms: int) -> Iterable[FlvTag]:
 def _wire(tag: FlvTag) -> bytes:
     return message(
         tag.tag_type,
-        tag.payload,
+        bytes(tag.payload),
         time_ms=tag.timestamp_ms,
         chunk_stream_id=6 if tag.tag_type == MessageType.VIDEO else 4,
         chunk_size=CHUNK_SIZE,

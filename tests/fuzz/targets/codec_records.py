@@ -32,13 +32,13 @@ _CODED_FRAMES = 1
 @functools.cache
 def records() -> dict[str, bytes]:
     """A record of each codec, as an encoder wrote it; a frame, where it has none."""
-    found = {H264: h264_aac(1, bframes=2)[0].payload[5:], AAC: b"\x11\x90\x56\xe5\x00"}
+    found = {H264: bytes(h264_aac(1, bframes=2)[0].payload)[5:], AAC: b"\x11\x90\x56\xe5\x00"}
     for tag in (*encoded(VIDEO, (), 1), *encoded((), AUDIO, 1)):
-        packets = parse_video(tag.payload) if tag.tag_type == TagType.VIDEO else parse_audio(tag.payload)
+        packets = parse_video(bytes(tag.payload)) if tag.tag_type == TagType.VIDEO else parse_audio(bytes(tag.payload))
         for packet in packets:
             wanted = _CODED_FRAMES if packet.codec in CODECS_WITHOUT_HEADER else 0
             if packet.packet_type == wanted:
-                found.setdefault(packet.codec, tag.payload[packet.start : packet.end])
+                found.setdefault(packet.codec, bytes(tag.payload)[packet.start : packet.end])
     return found
 
 

@@ -23,7 +23,7 @@ def seeds() -> list[bytes]:
 
 
 def _cut(tags: tuple[FlvTag, ...]) -> list[FlvTag]:
-    return [replace(tag, payload=tag.payload[:FRAME_BYTES]) for tag in tags]
+    return [replace(tag, payload=bytes(tag.payload)[:FRAME_BYTES]) for tag in tags]
 
 
 def run(data: bytes) -> None:

@@ -1,0 +1,29 @@
+"""What is done to bytes on the way of a frame that Python says in more steps than a machine takes.
+
+Compiled modules have ``octets_c.pxd`` in the place of this one: the same functions in C.
+"""
+
+from __future__ import annotations
+
+
+def new_slab(size: int) -> bytearray:
+    """Make room for so many bytes; what is in it does not matter."""
+    return bytearray(size)
+
+
+def copy(target: bytearray, at: int, source: bytes | bytearray, start: int, size: int) -> None:
+    """Copy bytes into a place of the same size.
+
+    Args:
+        target: Where to.
+        at: Offset in it.
+        source: Where from.
+        start: Offset in it.
+        size: How many.
+    """
+    target[at : at + size] = source[start : start + size]
+
+
+def cut(source: bytes | bytearray, start: int, size: int) -> bytes:
+    """Return a copy of so many bytes."""
+    return bytes(source[start : start + size])

@@ -1,0 +1,37 @@
+cimport cython
+
+cimport streamd.octets_c as octets
+
+
+@cython.final
+@cython.freelist(1024)
+@cython.no_gc
+cdef class Payload:
+    cdef bytearray _slab
+    cdef Py_ssize_t _start
+    cdef Py_ssize_t _size
+    cdef Payload _rest
+
+    @cython.locals(size=Py_ssize_t)
+    cpdef bytes head(self)
+
+    cpdef list views(self, Py_ssize_t start)
+
+
+cpdef bytes first_bytes(payload)
+
+
+@cython.final
+cdef class PayloadLog:
+    cdef bytearray _slab
+    cdef Py_ssize_t _used
+
+    @cython.locals(
+        slab=bytearray, at=Py_ssize_t, slab_bytes=Py_ssize_t, begin=Py_ssize_t, full=list, missing=Py_ssize_t,
+        chunk_left=Py_ssize_t, count=Py_ssize_t,
+    )
+    cpdef Payload append(self, source, Py_ssize_t start, Py_ssize_t size, Py_ssize_t chunk_size)
+
+
+@cython.locals(payload=Payload)
+cdef Payload _place(bytearray slab, Py_ssize_t start, Py_ssize_t size, Payload rest)
