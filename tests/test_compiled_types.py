@@ -19,7 +19,7 @@ def declared(pxd: str) -> dict[str, set[str]]:
     for line in pxd.splitlines():
         if match := re.match(r"cdef class (\w+)", line):
             attributes = found.setdefault(match[1], set())
-        elif match := re.fullmatch(r"    cdef (?:[\w.:\[\]]+ )+(\w+)", line):
+        elif (match := re.fullmatch(r"    cdef (?:[\w.:\[\]]+ )+(\w+)", line)) and match[1] != "__weakref__":
             attributes.add(match[1])
     return found
 

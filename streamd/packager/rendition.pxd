@@ -19,6 +19,7 @@ cdef class _Segment:
 
 @cython.final
 cdef class Rendition:
+    cdef object __weakref__
     cdef readonly str name
     cdef readonly object timing
     cdef bint _is_continuing
