@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from streamd.delivery.answer import Absence
 from streamd.delivery.push_path import PushFormat, decide_push
@@ -15,11 +15,7 @@ if TYPE_CHECKING:
     from streamd.delivery.answer import Answer
     from streamd.delivery.channels import PublicChannels
     from streamd.delivery.push_path import PushPath
-    from streamd.flv.tag import FlvTag
     from streamd.live.fanout import Fanout
-    from streamd.media.packet import Sample
-
-    PushFanout: TypeAlias = Fanout[FlvTag] | Fanout[Sample]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,7 @@ class Push:
     """Write the head, with ``Connection: close``, and in the same step of the loop attach the socket."""
 
     head: Answer
-    fanout: PushFanout
+    fanout: Fanout
 
 
 class PushLookup:
@@ -56,7 +52,7 @@ class PushLookup:
         head = decide_push(method, path, None)
         return Push(head, fanout) if method == "GET" else head
 
-    def _find(self, path: PushPath) -> PushFanout | Absence:
+    def _find(self, path: PushPath) -> Fanout | Absence:
         stream = self._channels.find(path.name)
         if isinstance(stream, Absence):
             return stream

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from streamd.delivery.answer import Body, MediaRequest
     from streamd.delivery.door import MediaDoor, ReadRequest
     from streamd.delivery.lookup import Blocked
-    from streamd.delivery.push_lookup import PushFanout
     from streamd.delivery.push_path import PushPath
+    from streamd.live.fanout import Fanout
     from streamd.live.waiters import Memo, Subscription
 
 # Requests that one connection has answered before the others get their turn: less than a millisecond of them.
@@ -102,7 +102,7 @@ class ViewerConnection(asyncio.Protocol):
         self._subscription: Subscription | None = None
         self._blocked_at: float | None = None
         # What is being sent: since when, and how much of it the viewer had taken when.
-        self._fanout: PushFanout | None = None
+        self._fanout: Fanout | None = None
         self._closes = False
         self._sending_at = 0.0
         self._written_bytes = 0

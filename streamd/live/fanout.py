@@ -8,10 +8,10 @@ waiting there is set aside until a keyframe finds the backlog gone, and closed i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streamd.errors import LocalStateError
-from streamd.live.gop_cache import GopCache, GopLimits, MediaUnit
+from streamd.live.gop_cache import GopCache, GopLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,12 +50,8 @@ class PushViewer(Protocol):
         """Close when what waits is sent. A viewer may take nothing of it: the door bounds that time."""
 
 
-UnitT = TypeVar("UnitT", bound=MediaUnit)
-WrittenT = TypeVar("WrittenT", bound=MediaUnit, contravariant=True)
-
-
-class PushWriter(Protocol[WrittenT]):
-    """Writes one format of one set of tracks."""
+class PushWriter(Protocol):
+    """Writes one format of one set of tracks, whose units are FLV tags or samples."""
 
     @property
     def head(self) -> bytes:
@@ -68,23 +64,26 @@ class PushWriter(Protocol[WrittenT]):
     def head_after(self, previous: Self, /) -> bytes | None:
         """What viewers of ``previous`` are sent to go on with this; None where they cannot, and their streams end."""
 
-    def is_video(self, unit: WrittenT, /) -> bool:
+    def is_video(self, unit: Any, /) -> bool:
         """Whether it is a video frame."""
 
-    def is_keyframe(self, unit: WrittenT, /) -> bool:
+    def is_keyframe(self, unit: Any, /) -> bool:
         """Whether it is a video frame with which decoding can start."""
 
-    def has_keyframe(self, units: Sequence[WrittenT], /) -> bool:
+    def has_keyframe(self, units: Sequence[Any], /) -> bool:
         """Whether one of them is."""
 
-    def time_ms(self, unit: WrittenT, /) -> int:
+    def payload_bytes(self, units: Sequence[Any], /) -> int:
+        """Size of their payloads together."""
+
+    def time_ms(self, unit: Any, /) -> int:
         """Its decode time, milliseconds on a scale of the track's own."""
 
-    def write(self, units: Sequence[WrittenT], /) -> bytes:
+    def write(self, units: Sequence[Any], /) -> bytes:
         """Write units, at least one, as they stand in the byte stream."""
 
 
-class Fanout(Generic[UnitT]):
+class Fanout:
     """The viewers of one live stream in one format.
 
     Args:
@@ -101,8 +100,8 @@ class Fanout(Generic[UnitT]):
         self._too_slow_total = metrics.push_viewers_too_slow_total.labels(protocol)
         self._egress_bytes_total = metrics.http_egress_bytes_total
         self._gop_limit_hits_total = metrics.limit_hits_total.labels("gop_bytes_max")
-        self._writer: PushWriter[UnitT] | None = None
-        self._gop: GopCache[UnitT] = GopCache(limits or GopLimits())
+        self._writer: PushWriter | None = None
+        self._gop = GopCache(limits or GopLimits())
         self._last_gop_bytes = 0
         # Decode times up to which audio and video are written, by whether it is video.
         self._written_ms: dict[bool, int] = {}
@@ -122,7 +121,7 @@ class Fanout(Generic[UnitT]):
 
     # -- what the stream sends -------------------------------------------------------------------
 
-    def start(self, writer: PushWriter[UnitT]) -> None:
+    def start(self, writer: PushWriter) -> None:
         """Take a new set of tracks; every unit from now on belongs to it, the first video frame is a keyframe.
 
         Viewers go on where the format allows it. Else their streams end, and who wants to see more asks again.
@@ -140,7 +139,7 @@ class Fanout(Generic[UnitT]):
         self._gop.forget()
         self._written_ms.clear()
 
-    def receive(self, units: Sequence[UnitT]) -> None:
+    def receive(self, units: Sequence[Any]) -> None:
         """Take what arrived together, in order."""
         writer, gop = self._writer, self._gop
         if writer is None:
@@ -149,7 +148,7 @@ class Fanout(Generic[UnitT]):
         if not has_viewers and writer.has_video and not writer.has_keyframe(units):
             # Nobody watches, and the GOP goes on.
             if gop.is_whole:
-                gop.extend(units)
+                gop.extend(units, writer.payload_bytes(units))
                 self._bound_gop()
             return
         if not writer.has_video and not (has_viewers and gop.pending):
@@ -161,7 +160,7 @@ class Fanout(Generic[UnitT]):
                     self._write_pending()
                 self._last_gop_bytes = gop.payload_bytes
                 gop.restart()
-            gop.add(unit)
+            gop.extend((unit,), len(unit.payload))
             is_due = is_due or (has_viewers and self._is_due(writer, unit))
         if has_viewers and gop.is_full:
             self._write_pending()
@@ -237,7 +236,7 @@ class Fanout(Generic[UnitT]):
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _is_due(self, writer: PushWriter[UnitT], unit: UnitT) -> bool:
+    def _is_due(self, writer: PushWriter, unit: Any) -> bool:
         """Whether ``unit`` is far enough from what was written last; time that stands or steps back is."""
         is_video = writer.is_video(unit)
         written_ms = self._written_ms.get(is_video)

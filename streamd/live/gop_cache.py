@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Sized
-
-
-class MediaUnit(Protocol):
-    """What a push format is made of: an FLV tag, a sample."""
-
-    @property
-    def payload(self) -> Sized:
-        """What of it takes memory."""
-
-
-UnitT = TypeVar("UnitT", bound=MediaUnit)
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +19,27 @@ class GopLimits:
     """10 s at 120 frames a second, with audio, and as much again."""
 
 
-class GopCache(Generic[UnitT]):
+class GopCache:
     """The current GOP, first as the units that came, and as bytes once somebody needed them.
 
-    A unit that waits costs a reference. Nothing is written for a stream that nobody watches.
+    A unit, an FLV tag or a sample, costs a reference while it waits. Nothing is written for a stream that nobody
+    watches.
 
     Args:
         limits: Bounds.
 
     Attributes:
         is_whole: It begins with a keyframe and lacks nothing since.
+        is_full: A limit is reached, and the GOP must be forgotten.
         buffers: What is written of it, in order; the same objects are sent to every viewer.
         pending: What is not written yet, in order.
         payload_bytes: Size of all of it, without what the format adds.
     """
 
     def __init__(self, limits: GopLimits) -> None:
-        self._limits = limits
-        self._units = 0
-        self.is_whole = False
-        self.buffers: list[bytes] = []
-        self.pending: list[UnitT] = []
-        self.payload_bytes = 0
-
-    @property
-    def is_full(self) -> bool:
-        """Whether a limit is reached, and the GOP must be forgotten."""
-        return self.payload_bytes > self._limits.payload_bytes_max or self._units >= self._limits.units_max
+        self._payload_bytes_max = limits.payload_bytes_max
+        self._units_max = limits.units_max
+        self.forget()
 
     def restart(self) -> None:
         """Begin anew: a keyframe follows."""
@@ -65,22 +48,22 @@ class GopCache(Generic[UnitT]):
 
     def forget(self) -> None:
         """Keep nothing until the next keyframe."""
-        self.is_whole = False
-        self.buffers = []
-        self.pending = []
+        self.is_whole = self.is_full = False
+        self.buffers: list[bytes] = []
+        self.pending: list[Any] = []
         self.payload_bytes = self._units = 0
 
-    def add(self, unit: UnitT) -> None:
-        """Take the next unit."""
-        self.pending.append(unit)
-        self.payload_bytes += len(unit.payload)
-        self._units += 1
+    def extend(self, units: Sequence[Any], payload_bytes: int) -> None:
+        """Take the next units.
 
-    def extend(self, units: Sequence[UnitT]) -> None:
-        """Take the next units."""
+        Args:
+            units: In order.
+            payload_bytes: Size of their payloads together.
+        """
         self.pending.extend(units)
-        self.payload_bytes += sum([len(unit.payload) for unit in units])
+        self.payload_bytes += payload_bytes
         self._units += len(units)
+        self.is_full = self.payload_bytes > self._payload_bytes_max or self._units >= self._units_max
 
     def settle(self, written: bytes) -> None:
         """Put bytes in the place of the units that were pending; without their keyframe, nobody can start with them."""

@@ -124,9 +124,9 @@ class LiveStream:
         self.presentation: Presentation | None = None
         """What viewers can choose from; None until the first part is there."""
         self.waiters = Waiters(budget)
-        self.flv: Fanout[FlvTag] = Fanout("flv", clock=clock, metrics=metrics, limits=options.limits.gop)
+        self.flv = Fanout("flv", clock=clock, metrics=metrics, limits=options.limits.gop)
         """Viewers over HTTP-FLV."""
-        self.mp4: Fanout[Sample] = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop)
+        self.mp4 = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop)
         """Viewers of the endless MP4."""
         self._sample_timer = SampleTimer()
         self.last_media_at = clock.monotonic()

@@ -1,6 +1,8 @@
 cimport cython
+from libc.stdint cimport int64_t
 
 from streamd.flv.intake cimport Intake
+from streamd.live.meter cimport StreamMeter
 from streamd.media.packet cimport MediaPacket, Sample
 from streamd.media.timeline cimport Timeline
 from streamd.packager.ladder cimport Ladder
@@ -11,7 +13,7 @@ cdef class MediaLine:
     cdef object _options
     cdef object _clock
     cdef object _metrics
-    cdef object _meter
+    cdef StreamMeter _meter
     cdef object _probing
     cdef object _timing
     cdef bint _is_continuing
@@ -26,8 +28,8 @@ cdef class MediaLine:
     cdef list _held
     cdef Py_ssize_t _held_bytes
     cdef object _epoch
-    cdef object _video_track_id
-    cdef object _ladder_began_ms
+    cdef int _video_track_id
+    cdef int64_t _ladder_began_ms
     cdef int _breaks_met
     cdef object _next_sequence_number
     cdef bint _is_finished
@@ -50,3 +52,11 @@ cdef class MediaLine:
 
     @cython.locals(chunks=list)
     cdef bint _cut(self, samples, Ladder ladder) except -1
+
+    cdef bint _may_begin_anew(self, Timeline timeline, MediaPacket packet) except -1
+
+    cdef object _direct_tags(self, tags)
+
+    cdef object _direct_samples(self, samples)
+
+    cdef object _emit(self, name, chunk, ladder)

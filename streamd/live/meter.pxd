@@ -7,7 +7,7 @@ from streamd.media.packet cimport MediaPacket
 
 cdef class StreamMeter:
     cdef public int64_t media_bytes
-    cdef readonly object video_frames
+    cdef readonly int64_t video_frames
     cdef readonly object keyframe_intervals_ms
     cdef readonly object bitrate_bps
     cdef readonly object media_bitrate_bps
@@ -18,11 +18,11 @@ cdef class StreamMeter:
     cdef readonly object open_gop_ms
     cdef readonly object repairs
     cdef readonly object damages
-    cdef object _keyframes
+    cdef int64_t _keyframes
     cdef object _keyframe_ms
     cdef object _readings
     cdef object _origin
-    cdef object _keyframes_read
+    cdef int64_t _keyframes_read
     cdef object _gop_start_ms
 
     @cython.locals(tag=FlvTag)

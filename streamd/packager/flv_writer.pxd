@@ -25,3 +25,6 @@ cdef class FlvWriter:
 
     @cython.locals(tag=FlvTag)
     cpdef bint has_keyframe(self, tags) except -1
+
+    @cython.locals(tag=FlvTag, total=Py_ssize_t)
+    cpdef Py_ssize_t payload_bytes(self, tags) except -1

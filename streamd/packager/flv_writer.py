@@ -87,6 +87,13 @@ class FlvWriter:
                 return True
         return False
 
+    def payload_bytes(self, tags: Sequence[FlvTag]) -> int:
+        """Size of their payloads together."""
+        total = 0
+        for tag in tags:
+            total += len(tag.payload)
+        return total
+
     def time_ms(self, tag: FlvTag) -> int:
         """Its decode time, milliseconds."""
         return tag.timestamp_ms

@@ -22,3 +22,6 @@ cdef class Fragmenter:
 
     @cython.locals(head=ChunkHead, track_id=int, is_begun=bint, sample=Sample, dts=int64_t)
     cpdef bytes write(self, samples)
+
+    @cython.locals(sample=Sample, total=Py_ssize_t)
+    cpdef Py_ssize_t payload_bytes(self, samples) except -1

@@ -56,6 +56,13 @@ class Fragmenter:
                 return True
         return False
 
+    def payload_bytes(self, samples: Sequence[Sample]) -> int:
+        """Size of their payloads together."""
+        total = 0
+        for sample in samples:
+            total += len(sample.payload)
+        return total
+
     def time_ms(self, sample: Sample) -> int:
         """Its decode time, milliseconds, rounded down."""
         return sample.dts_ticks * WIRE_TIMESCALE // self._timescales[sample.track_id]

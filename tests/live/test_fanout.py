@@ -83,7 +83,7 @@ class Room:
     def __init__(self, tracks: tuple[Track, ...] = (H264, AAC), limits: GopLimits | None = None) -> None:
         self.clock = ManualClock()
         self.metrics = Metrics()
-        self.fanout: Fanout[FlvTag] = Fanout("flv", clock=self.clock, metrics=self.metrics, limits=limits)
+        self.fanout = Fanout("flv", clock=self.clock, metrics=self.metrics, limits=limits)
         self.fanout.start(FlvWriter(tracks))
 
     def send(self, *tags: FlvTag) -> None:
@@ -140,7 +140,7 @@ class TestStart:
         assert [tag.timestamp_ms for tag in viewer.frames] == [150]
 
     def test_nobody_can_follow_what_has_not_begun_or_has_ended(self) -> None:
-        fanout: Fanout[FlvTag] = Fanout("flv", clock=ManualClock(), metrics=Metrics())
+        fanout = Fanout("flv", clock=ManualClock(), metrics=Metrics())
         ended = Room().fanout
         ended.end()
         for closed in (fanout, ended):
@@ -149,7 +149,7 @@ class TestStart:
                 closed.attach(FakeViewer())
 
     def test_what_comes_before_the_tracks_or_after_the_end_is_nobodys(self) -> None:
-        fanout: Fanout[FlvTag] = Fanout("flv", clock=ManualClock(), metrics=Metrics())
+        fanout = Fanout("flv", clock=ManualClock(), metrics=Metrics())
         fanout.receive([video(0, key=True)])
         room = Room()
         room.fanout.end()
@@ -363,7 +363,7 @@ class TestChangedTracks:
         assert room.fanout.is_open
 
     def test_mp4_streams_end(self) -> None:
-        fanout: Fanout[Sample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
+        fanout = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
         fanout.start(Fragmenter([samples.VIDEO], b"moov"))
         fanout.receive(timed(samples.video_sample(0, is_keyframe=True)))
         viewer = FakeViewer()
@@ -402,7 +402,7 @@ class TestCut:
 
 class TestMp4:
     def test_head_then_the_gop_as_one_fragment_then_a_fragment_for_each_frame(self) -> None:
-        fanout: Fanout[Sample] = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
+        fanout = Fanout("mp4", clock=ManualClock(), metrics=Metrics())
         fanout.start(Fragmenter([samples.VIDEO, samples.AUDIO], b"moov"))
         fanout.receive(timed(samples.video_sample(0, is_keyframe=True), samples.audio_sample(0)))
         fanout.receive(timed(samples.video_sample(33), samples.audio_sample(1)))

@@ -99,6 +99,11 @@ class TestTags:
         assert writer.is_keyframe(tag) is is_keyframe
         assert writer.time_ms(tag) == tag.timestamp_ms
 
+    def test_payloads_are_summed(self) -> None:
+        tags = [row[1] for row in FRAMES]
+        assert FlvWriter([H264, AAC]).payload_bytes(tags) == sum(len(tag.payload) for tag in tags)
+        assert FlvWriter([H264, AAC]).payload_bytes([]) == 0
+
     def test_are_written_as_they_came(self) -> None:
         tags = [FRAMES[0][1], FRAMES[3][1], FRAMES[1][1]]
         writer = FlvWriter([H264, AAC])

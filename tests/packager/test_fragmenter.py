@@ -39,6 +39,10 @@ class TestSamples:
         assert writer.time_ms(timed(video_sample(1033))) == 1033
         assert writer.time_ms(timed(audio_sample(48))) == 1024
 
+    def test_payloads_are_summed(self) -> None:
+        samples = [video_sample(0, is_keyframe=True), audio_sample(0), video_sample(33)]
+        assert Fragmenter([VIDEO, AUDIO], HEADER).payload_bytes(samples) == sum(len(each.payload) for each in samples)
+
     def test_without_video_there_is_no_keyframe(self) -> None:
         writer = Fragmenter([AUDIO], HEADER)
         assert not writer.has_video

@@ -67,6 +67,9 @@ class PlainWriter:
     def has_keyframe(self, frames: Sequence[Frame]) -> bool:
         return any(map(self.is_keyframe, frames))
 
+    def payload_bytes(self, frames: Sequence[Frame]) -> int:
+        return sum(len(frame.payload) for frame in frames)
+
     def time_ms(self, frame: Frame, /) -> int:
         return frame.time_ms
 
@@ -94,8 +97,8 @@ class StandInStream:
         self.waiters = Waiters(self.budget)
         self.hls_viewers: set[tuple[str, str]] = set()
         clock, metrics = ManualClock(), Metrics()
-        self.flv: Fanout[Frame] = Fanout("flv", clock=clock, metrics=metrics)
-        self.mp4: Fanout[Frame] = Fanout("mp4", clock=clock, metrics=metrics)
+        self.flv = Fanout("flv", clock=clock, metrics=metrics)
+        self.mp4 = Fanout("mp4", clock=clock, metrics=metrics)
         self._feeder = ChunkFeeder(payload_bytes=payload_bytes)
         self._frames = 0
         feed(self.rendition, self._feeder, seconds)

@@ -1,0 +1,30 @@
+cimport cython
+
+from streamd.live.gop_cache cimport GopCache
+
+
+@cython.final
+cdef class Fanout:
+    cdef object _clock
+    cdef object _viewers_gauge
+    cdef object _skips_total
+    cdef object _too_slow_total
+    cdef object _egress_bytes_total
+    cdef object _gop_limit_hits_total
+    cdef object _writer
+    cdef GopCache _gop
+    cdef object _last_gop_bytes
+    cdef dict _written_ms
+    cdef dict _following
+    cdef dict _set_aside
+
+    @cython.locals(gop=GopCache, has_viewers=bint, is_due=bint)
+    cpdef object receive(self, units)
+
+    cdef object _bound_gop(self)
+
+    @cython.locals(is_video=bint)
+    cdef bint _is_due(self, writer, unit) except -1
+
+    @cython.locals(gop=GopCache, opens_gop=bint)
+    cdef object _write_pending(self)
