@@ -12,16 +12,20 @@ cdef class Fanout:
     cdef object _egress_bytes_total
     cdef object _gop_limit_hits_total
     cdef object _writer
+    cdef bint _has_video
     cdef GopCache _gop
     cdef object _last_gop_bytes
     cdef dict _written_ms
     cdef dict _following
     cdef dict _set_aside
 
-    @cython.locals(gop=GopCache, has_viewers=bint, is_due=bint)
     cpdef object receive(self, units)
 
-    cdef object _bound_gop(self)
+    @cython.locals(gop=GopCache, first=Py_ssize_t)
+    cdef object _receive_for_nobody(self, writer, units)
+
+    @cython.locals(gop=GopCache, is_due=bint)
+    cdef object _receive_for_viewers(self, writer, units)
 
     @cython.locals(is_video=bint)
     cdef bint _is_due(self, writer, unit) except -1

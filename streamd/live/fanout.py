@@ -70,8 +70,8 @@ class PushWriter(Protocol):
     def is_keyframe(self, unit: Any, /) -> bool:
         """Whether it is a video frame with which decoding can start."""
 
-    def has_keyframe(self, units: Sequence[Any], /) -> bool:
-        """Whether one of them is."""
+    def last_keyframe(self, units: Sequence[Any], /) -> int:
+        """The place of the last of them that is; -1 where none is."""
 
     def payload_bytes(self, units: Sequence[Any], /) -> int:
         """Size of their payloads together."""
@@ -101,6 +101,7 @@ class Fanout:
         self._egress_bytes_total = metrics.http_egress_bytes_total
         self._gop_limit_hits_total = metrics.limit_hits_total.labels("gop_bytes_max")
         self._writer: PushWriter | None = None
+        self._has_video = False
         self._gop = GopCache(limits or GopLimits())
         self._last_gop_bytes = 0
         # Decode times up to which audio and video are written, by whether it is video.
@@ -136,44 +137,48 @@ class Fanout:
                 for viewer in self._all_viewers():
                     viewer.write(change)
         self._writer = writer
+        self._has_video = writer.has_video
         self._gop.forget()
         self._written_ms.clear()
 
     def receive(self, units: Sequence[Any]) -> None:
-        """Take what arrived together, in order."""
-        writer, gop = self._writer, self._gop
+        """Take what arrived together, in order. It is kept, and not to be changed."""
+        writer = self._writer
         if writer is None:
             return
-        has_viewers = bool(self._following or self._set_aside)
-        if not has_viewers and writer.has_video and not writer.has_keyframe(units):
-            # Nobody watches, and the GOP goes on.
-            if gop.is_whole:
-                gop.extend(units, writer.payload_bytes(units))
-                self._bound_gop()
-            return
-        if not writer.has_video and not (has_viewers and gop.pending):
+        if self._following or self._set_aside:
+            self._receive_for_viewers(writer, units)
+        else:
+            self._receive_for_nobody(writer, units)
+        if self._gop.is_full:
+            self._gop.forget()
+            self._gop_limit_hits_total.inc()
+
+    def _receive_for_nobody(self, writer: PushWriter, units: Sequence[Any]) -> None:
+        """Keep what the first viewer will begin with."""
+        gop = self._gop
+        first = writer.last_keyframe(units) if self._has_video else 0
+        if first >= 0:
+            before, units = units[:first], units[first:]
+            self._last_gop_bytes = gop.payload_bytes + writer.payload_bytes(before)
+            gop.restart()
+        if gop.is_whole:
+            gop.extend(units, writer.payload_bytes(units))
+
+    def _receive_for_viewers(self, writer: PushWriter, units: Sequence[Any]) -> None:
+        gop = self._gop
+        if not self._has_video and not gop.has_pending:
             gop.restart()
         is_due = False
         for unit in units:
             if writer.is_keyframe(unit):
-                if has_viewers:
-                    self._write_pending()
+                self._write_pending()
                 self._last_gop_bytes = gop.payload_bytes
                 gop.restart()
             gop.extend((unit,), len(unit.payload))
-            is_due = is_due or (has_viewers and self._is_due(writer, unit))
-        if has_viewers and gop.is_full:
+            is_due = is_due or self._is_due(writer, unit)
+        if is_due or gop.is_full:
             self._write_pending()
-        self._bound_gop()
-        if is_due:
-            self._write_pending()
-        elif not has_viewers and not gop.is_whole:
-            gop.forget()
-
-    def _bound_gop(self) -> None:
-        if self._gop.is_full:
-            self._gop.forget()
-            self._gop_limit_hits_total.inc()
 
     def cut(self) -> None:
         """End the viewers' streams, and go on for those who come next from the next keyframe.

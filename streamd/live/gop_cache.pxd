@@ -9,7 +9,7 @@ cdef class GopCache:
     cdef readonly bint is_whole
     cdef readonly bint is_full
     cdef readonly list buffers
-    cdef readonly list pending
+    cdef list _batches
     cdef readonly Py_ssize_t payload_bytes
 
     cpdef object restart(self)

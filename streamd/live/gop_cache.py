@@ -32,7 +32,6 @@ class GopCache:
         is_whole: It begins with a keyframe and lacks nothing since.
         is_full: A limit is reached, and the GOP must be forgotten.
         buffers: What is written of it, in order; the same objects are sent to every viewer.
-        pending: What is not written yet, in order.
         payload_bytes: Size of all of it, without what the format adds.
     """
 
@@ -40,6 +39,16 @@ class GopCache:
         self._payload_bytes_max = limits.payload_bytes_max
         self._units_max = limits.units_max
         self.forget()
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether something is not written yet."""
+        return bool(self._batches)
+
+    @property
+    def pending(self) -> list[Any]:
+        """What is not written yet, in order."""
+        return [unit for batch in self._batches for unit in batch]
 
     def restart(self) -> None:
         """Begin anew: a keyframe follows."""
@@ -50,17 +59,18 @@ class GopCache:
         """Keep nothing until the next keyframe."""
         self.is_whole = self.is_full = False
         self.buffers: list[bytes] = []
-        self.pending: list[Any] = []
+        # What is pending, as it came: of a stream that nobody watches it is never looked into.
+        self._batches: list[Sequence[Any]] = []
         self.payload_bytes = self._units = 0
 
     def extend(self, units: Sequence[Any], payload_bytes: int) -> None:
         """Take the next units.
 
         Args:
-            units: In order.
+            units: In order; kept as they are, and not to be changed.
             payload_bytes: Size of their payloads together.
         """
-        self.pending.extend(units)
+        self._batches.append(units)
         self.payload_bytes += payload_bytes
         self._units += len(units)
         self.is_full = self.payload_bytes > self._payload_bytes_max or self._units >= self._units_max
@@ -69,4 +79,4 @@ class GopCache:
         """Put bytes in the place of the units that were pending; without their keyframe, nobody can start with them."""
         if self.is_whole:
             self.buffers.append(written)
-        self.pending = []
+        self._batches = []

@@ -23,8 +23,8 @@ cdef class FlvWriter:
 
     cpdef bint is_keyframe(self, FlvTag tag) except -1
 
-    @cython.locals(tag=FlvTag)
-    cpdef bint has_keyframe(self, tags) except -1
+    @cython.locals(index=Py_ssize_t)
+    cpdef Py_ssize_t last_keyframe(self, tags) except? -1
 
     @cython.locals(tag=FlvTag, total=Py_ssize_t)
     cpdef Py_ssize_t payload_bytes(self, tags) except -1

@@ -80,12 +80,12 @@ class FlvWriter:
         """Whether it is a frame of the video track with which decoding can start."""
         return tag.tag_type == _VIDEO and first_bytes(tag.payload)[0] & _FRAME_TYPE == _KEYFRAME
 
-    def has_keyframe(self, tags: Sequence[FlvTag]) -> bool:
-        """Whether one of them is a frame of the video track with which decoding can start."""
-        for tag in tags:  # noqa: SIM110  # compiled, it is a loop of C
-            if self.is_keyframe(tag):
-                return True
-        return False
+    def last_keyframe(self, tags: Sequence[FlvTag]) -> int:
+        """The place of the last that is a frame of the video track with which decoding can start; -1 where none is."""
+        for index in range(len(tags) - 1, -1, -1):
+            if self.is_keyframe(tags[index]):
+                return index
+        return -1
 
     def payload_bytes(self, tags: Sequence[FlvTag]) -> int:
         """Size of their payloads together."""

@@ -17,8 +17,8 @@ cdef class Fragmenter:
 
     cpdef bint is_keyframe(self, Sample sample) except -1
 
-    @cython.locals(sample=Sample)
-    cpdef bint has_keyframe(self, samples) except -1
+    @cython.locals(index=Py_ssize_t)
+    cpdef Py_ssize_t last_keyframe(self, samples) except? -1
 
     @cython.locals(head=ChunkHead, track_id=int, is_begun=bint, sample=Sample, dts=int64_t)
     cpdef bytes write(self, samples)

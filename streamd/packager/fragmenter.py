@@ -49,12 +49,12 @@ class Fragmenter:
         """Whether it is a frame of the video track with which decoding can start."""
         return sample.is_keyframe and sample.track_id == self._video_track_id
 
-    def has_keyframe(self, samples: Sequence[Sample]) -> bool:
-        """Whether one of them is a frame of the video track with which decoding can start."""
-        for sample in samples:  # noqa: SIM110  # compiled, it is a loop of C
-            if self.is_keyframe(sample):
-                return True
-        return False
+    def last_keyframe(self, samples: Sequence[Sample]) -> int:
+        """The place of the last that is a frame of the video track with which decoding can start; -1 where none is."""
+        for index in range(len(samples) - 1, -1, -1):
+            if self.is_keyframe(samples[index]):
+                return index
+        return -1
 
     def payload_bytes(self, samples: Sequence[Sample]) -> int:
         """Size of their payloads together."""

@@ -99,6 +99,10 @@ class TestTags:
         assert writer.is_keyframe(tag) is is_keyframe
         assert writer.time_ms(tag) == tag.timestamp_ms
 
+    @pytest.mark.parametrize(("rows", "place"), [([], -1), ([1, 3], -1), ([0], 0), ([0, 1, 2, 3], 2), ([1, 0, 0], 2)])
+    def test_the_last_keyframe_is_found(self, rows: list[int], place: int) -> None:
+        assert FlvWriter([H264, AAC]).last_keyframe([FRAMES[row][1] for row in rows]) == place
+
     def test_payloads_are_summed(self) -> None:
         tags = [row[1] for row in FRAMES]
         assert FlvWriter([H264, AAC]).payload_bytes(tags) == sum(len(tag.payload) for tag in tags)

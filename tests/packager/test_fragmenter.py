@@ -39,6 +39,16 @@ class TestSamples:
         assert writer.time_ms(timed(video_sample(1033))) == 1033
         assert writer.time_ms(timed(audio_sample(48))) == 1024
 
+    def test_the_last_keyframe_is_found(self) -> None:
+        writer = Fragmenter([VIDEO, AUDIO], HEADER)
+        samples = [
+            audio_sample(0),
+            video_sample(0, is_keyframe=True),
+            video_sample(33, is_keyframe=True),
+            audio_sample(1),
+        ]
+        assert [writer.last_keyframe(samples[:count]) for count in range(5)] == [-1, -1, 1, 2, 2]
+
     def test_payloads_are_summed(self) -> None:
         samples = [video_sample(0, is_keyframe=True), audio_sample(0), video_sample(33)]
         assert Fragmenter([VIDEO, AUDIO], HEADER).payload_bytes(samples) == sum(len(each.payload) for each in samples)

@@ -64,8 +64,8 @@ class PlainWriter:
     def is_keyframe(self, frame: Frame, /) -> bool:
         return frame.is_keyframe
 
-    def has_keyframe(self, frames: Sequence[Frame]) -> bool:
-        return any(map(self.is_keyframe, frames))
+    def last_keyframe(self, frames: Sequence[Frame]) -> int:
+        return max((index for index, frame in enumerate(frames) if frame.is_keyframe), default=-1)
 
     def payload_bytes(self, frames: Sequence[Frame]) -> int:
         return sum(len(frame.payload) for frame in frames)
