@@ -34,6 +34,7 @@ cdef class ChunkHead:
     cdef readonly int64_t samples_bytes
     cdef object _array
     cdef uint32_t[::1] _words
+    cdef Py_ssize_t _room
     cdef Py_ssize_t _rows
     cdef Py_ssize_t _end
     cdef Py_ssize_t _row
@@ -41,10 +42,13 @@ cdef class ChunkHead:
     cdef bint _is_sync
     cdef uint32_t _columns
 
+    @cython.locals(room=Py_ssize_t, words=uint32_t[::1])
+    cpdef object begin(self, sequence_number, Py_ssize_t tracks, Py_ssize_t samples)
+
     @cython.locals(words=uint32_t[::1], at=Py_ssize_t)
     cpdef object begin_run(self, int track_id, decode_ticks)
 
-    @cython.locals(row=Py_ssize_t, size=Py_ssize_t)
+    @cython.locals(row=Py_ssize_t, size=Py_ssize_t, words=uint32_t[::1])
     cpdef object add(self, int64_t duration, int64_t composition_offset, bint is_sync, payload, Py_ssize_t start)
 
     @cython.locals(words=uint32_t[::1], end=Py_ssize_t, at=Py_ssize_t, data_offset=int64_t)

@@ -46,7 +46,6 @@ _MOOF, _MFHD, _TRAF, _TFHD, _TFDT, _TRUN, _MDAT = (
     int.from_bytes(box_type, "big") for box_type in (b"moof", b"mfhd", b"traf", b"tfhd", b"tfdt", b"trun", b"mdat")
 )
 _SWAPS_BYTES = sys.byteorder == "little"
-_ZERO = array("I", [0])
 # moof's header and mfhd.
 _MOOF_WORDS = 6
 # traf's header, tfhd, tfdt, and trun up to its table.
@@ -60,18 +59,15 @@ _ROW_WORDS = 4
 
 
 class ChunkHead:
-    """Writes what a CMAF chunk begins with, up to the first sample: ``moof``, and the header of ``mdat``.
+    """Writes what CMAF chunks begin with, up to the first sample: ``moof``, and the header of ``mdat``.
 
     The samples of each track are one run, in decode order, and become one ``traf``; times are in the track's timescale.
-
-    Args:
-        sequence_number: ``mfhd`` sequence number, greater than that of the chunk before, below 2**32.
-        tracks: Room for so many runs.
-        samples: Room for so many samples, of all runs.
+    One chunk is written after the other, in the same memory.
 
     Attributes:
-        payloads: Each ends with the bytes of a sample; they are to lie in ``mdat`` in this order.
-        starts: Offset of the sample in each of them.
+        payloads: Each ends with the bytes of a sample; they are to lie in ``mdat`` in this order. The next chunk has a
+            list of its own.
+        starts: Offset of the sample in each of them; likewise.
         samples_bytes: Bytes of all samples.
 
     Spec: ISO/IEC 14496-12 sections 8.8.4 (moof), 8.8.5 (mfhd), 8.8.6 (traf), 8.8.7 (tfhd), 8.8.8 (trun),
@@ -84,6 +80,7 @@ class ChunkHead:
         "_duration",
         "_end",
         "_is_sync",
+        "_room",
         "_row",
         "_rows",
         "_words",
@@ -92,26 +89,49 @@ class ChunkHead:
         "starts",
     )
 
-    def __init__(self, sequence_number: int, tracks: int, samples: int) -> None:
-        # Behind the boxes is the table of the run that is written, with all columns: which of them it needs is known
-        # at its end.
-        self._rows = _MOOF_WORDS + tracks * _TRAF_WORDS + samples * _ROW_WORDS + _MDAT_WORDS
-        self._array = _ZERO * (self._rows + samples * _ROW_WORDS)
+    def __init__(self) -> None:
+        # Behind the boxes, at the end, is the table of the run that is written, with all columns: which of them it
+        # needs is known when it is complete.
+        self._array = array("I")
         # The same words, where the compiler knows what they are.
-        words = self._words = self._array
-        words[1] = _MOOF
-        words[2] = 16
-        words[3] = _MFHD
-        words[5] = sequence_number
-        # Where the next run begins, and the row of its next sample.
-        self._end = _MOOF_WORDS
-        self._row = self._rows
+        self._words = self._array
+        self._room = 0
+        # Where the next run begins; where the table behind the boxes does, and in it the row of the next sample.
+        self._end = 0
+        self._rows = 0
+        self._row = 0
         # The defaults of the run, which are those of its first sample, and the columns for what differs from them.
         self._duration = 0
         self._is_sync = False
         self._columns = 0
         self.payloads: list[bytes | Payload] = []
         self.starts: list[int] = []
+        self.samples_bytes = 0
+
+    def begin(self, sequence_number: int, tracks: int, samples: int) -> None:
+        """Begin a chunk.
+
+        Args:
+            sequence_number: ``mfhd`` sequence number, greater than that of the chunk before, below 2**32.
+            tracks: Room for so many runs.
+            samples: Room for so many samples, of all runs.
+        """
+        room = _MOOF_WORDS + tracks * _TRAF_WORDS + 2 * samples * _ROW_WORDS + _MDAT_WORDS
+        if room > self._room:
+            # The next one may be longer.
+            self._room = 2 * room
+            self._array = array("I", bytes(4 * self._room))
+            self._words = self._array
+        words = self._words
+        words[1] = _MOOF
+        words[2] = 16
+        words[3] = _MFHD
+        words[4] = 0
+        words[5] = sequence_number
+        self._end = _MOOF_WORDS
+        self._rows = self._row = self._room - samples * _ROW_WORDS
+        self.payloads = []
+        self.starts = []
         self.samples_bytes = 0
 
     def begin_run(self, track_id: int, decode_ticks: int) -> None:
@@ -175,7 +195,7 @@ class ChunkHead:
         self.starts.append(start)
 
     def write(self) -> bytes:
-        """Return ``moof`` and the header of ``mdat``. Nothing can be added then."""
+        """Return ``moof`` and the header of ``mdat``."""
         self._end_run()
         words, end = self._words, self._end
         # 8.8.7.1, default-base-is-moof: "the base-data-offset for this track fragment is the position
@@ -206,6 +226,7 @@ class ChunkHead:
         column = at + _TRAF_WORDS
         self._end = column + count * width
         self._row = rows
+        assert self._end + _MDAT_WORDS <= rows, "room for so many runs"
 
         words[at] = 4 * (self._end - at)
         words[at + 6] = self._duration

@@ -70,7 +70,9 @@ class Fragmenter:
     def write(self, samples: Sequence[Sample]) -> bytes:
         """Write samples, at least one, as a fragment: ``moof`` + ``mdat``."""
         sequence_number, self._next_sequence_number = self._next_sequence_number, self._next_sequence_number + 1
-        head = ChunkHead(sequence_number, len(self._timescales), len(samples))
+        # One that is kept would keep the payloads when the last viewer has left.
+        head = ChunkHead()
+        head.begin(sequence_number, len(self._timescales), len(samples))
         for track_id in self._timescales:
             is_begun = False
             for sample in samples:

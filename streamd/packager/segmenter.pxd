@@ -6,6 +6,7 @@ from streamd.media.packet cimport Sample
 from streamd.packager.chunk cimport ChunkBytes, CmafChunk
 
 cdef int64_t _NEVER
+cdef Py_ssize_t _HELD_SAMPLE_BYTES
 
 
 @cython.final
@@ -73,7 +74,8 @@ cdef class Segmenter:
     cdef bint _is_lead_paused
     cdef object _gop_frames_max
     cdef list _undecided
-    cdef Py_ssize_t _held_bytes
+    cdef Py_ssize_t _room_bytes
+    cdef ChunkHead _head
     cdef bint _has_part
     cdef int64_t _position
     cdef int64_t _segment_start

@@ -71,7 +71,7 @@ HELD_BYTES_MAX = 16 * 1024 * 1024
 # When the encoder's word is asked for: the frame rate is known by then, and the first part not complete yet.
 EARLY_DECISION_MS = 400
 # What a waiting sample costs beside its payload: Sample, its two times, the head of the bytes, a list slot.
-HELD_SAMPLE_BYTES = 256
+_HELD_SAMPLE_BYTES = 256
 _NEVER = sys.maxsize
 
 
@@ -198,7 +198,9 @@ class Segmenter:
 
         # Samples in order of arrival until the timing is decided; after that the queues hold them.
         self._undecided: list[Sample] = []
-        self._held_bytes = 0
+        # How many bytes more may wait; below 0 it is past the limit.
+        self._room_bytes = HELD_BYTES_MAX
+        self._head = ChunkHead()
 
         # On the lead's timeline, in its ticks. The open part starts at position, as soon as there is one.
         self._has_part = False
@@ -247,11 +249,11 @@ class Segmenter:
                 )
         if self.timing is not None:
             return self._cut(sample)
-        if not self._decides and self._held_bytes > HELD_BYTES_MAX:
+        if not self._decides and self._room_bytes < 0:
             self.irregularities[Irregularity.HELD_BYTES] += 1
             return ()
         self._undecided.append(sample)
-        self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
+        self._room_bytes -= len(sample.payload) + _HELD_SAMPLE_BYTES
         timing = self._try_decide(sample) if self._decides else None
         return () if timing is None else self._release(timing)
 
@@ -309,7 +311,7 @@ class Segmenter:
 
     def _try_decide(self, sample: Sample) -> PlaylistTiming | None:
         """Return the playlist's numbers once ``sample``, the newest, lets them be known."""
-        if self._held_bytes > HELD_BYTES_MAX:
+        if self._room_bytes < 0:
             self.irregularities[Irregularity.HELD_BYTES] += 1
             return self._decide(gop_ticks=None)
         wait_ticks = self._ticks(DECISION_MS_MAX)
@@ -404,16 +406,16 @@ class Segmenter:
     def _release(self, timing: PlaylistTiming) -> list[CmafChunk]:
         """Cut everything that waited for the decision."""
         self._set_timing(timing)
-        held, self._undecided, self._held_bytes = self._undecided, [], 0
+        held, self._undecided, self._room_bytes = self._undecided, [], HELD_BYTES_MAX
         return [chunk for sample in held for chunk in self._cut(sample)]
 
     # Cutting.
 
     def _cut(self, sample: Sample) -> Sequence[CmafChunk]:
-        self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
+        self._room_bytes -= len(sample.payload) + _HELD_SAMPLE_BYTES
         is_lead = sample.track_id == self._lead.track_id
         chunks = self._cut_by_lead(sample) if is_lead else self._cut_by_other(sample)
-        if self._held_bytes > HELD_BYTES_MAX:
+        if self._room_bytes < 0:
             self.irregularities[Irregularity.HELD_BYTES] += 1
             end = min(self._media_end(), self._open_position() + self._part_ticks)
             return [*chunks, self._close(end, takes_all=True)]
@@ -577,9 +579,11 @@ class Segmenter:
         waiting = len(lead.samples)
         for queue in self._others:
             waiting += len(queue.samples)
-        head = ChunkHead(self.next_sequence_number, 1 + len(self._others), waiting)
+        head = self._head
+        head.begin(self.next_sequence_number, 1 + len(self._others), waiting)
         if lead.samples:
-            starts_with_keyframe = lead.samples[0].is_keyframe
+            sample = lead.samples[0]
+            starts_with_keyframe = sample.is_keyframe
             is_independent = lead.has_keyframe()
             self._take_lead(end, head)
         elif not self._has_samples_before(end):
@@ -609,10 +613,10 @@ class Segmenter:
         if self._is_audio_only and self._is_audio_segment_due(end):
             self._start_segment()
         self._is_discontinuous = False
-        self._held_bytes = 0
+        self._room_bytes = HELD_BYTES_MAX
         for queue in self._others:
             for sample in queue.samples:
-                self._held_bytes += len(sample.payload) + HELD_SAMPLE_BYTES
+                self._room_bytes -= len(sample.payload) + _HELD_SAMPLE_BYTES
         return chunk
 
     def _take_lead(self, end: int, head: ChunkHead) -> None:
@@ -620,7 +624,8 @@ class Segmenter:
         lead = self._lead
         if self._is_lead_paused and self._cadence.has_begun:
             end = min(end, self._cadence.end)
-        first = lead.samples[0].dts_ticks
+        sample = lead.samples[0]
+        first = sample.dts_ticks
         if lead.next_ticks is not None:
             if first - lead.next_ticks <= self._bridge_ticks_max:
                 first = lead.next_ticks
@@ -726,8 +731,10 @@ class _TrackQueue:
     def take_counted(self, count: int, head: ChunkHead) -> None:
         """Give the first ``count`` samples to a chunk at their own times, the last one as long as a frame."""
         samples = self.samples
-        first = samples[0].dts_ticks
-        last = samples[count - 1].dts_ticks
+        sample = samples[0]
+        first = sample.dts_ticks
+        sample = samples[count - 1]
+        last = sample.dts_ticks
         if not self.frame_ticks and count > 1:
             self.last_duration = max(1, last - samples[count - 2].dts_ticks)
         if self.next_ticks is not None:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.cmaf.box import box
-from streamd.cmaf.fragment import ChunkHead
+from streamd.cmaf.fragment import ChunkHead, join_chunk
 from tests.support.samples import ReadSample, boxes, read_chunk
-from tests.support.track_run import TrackRun, fill_head, write_chunk
+from tests.support.track_run import TrackRun, fill, write_chunk
 
 _T = TypeVar("_T")
 
@@ -153,15 +153,26 @@ class TestEveryByte:
     def test_is_what_it_is_field_by_field(self, runs: list[TrackRun], sequence_number: int) -> None:
         plain = written_plainly(sequence_number, runs)
         assert write_chunk(sequence_number, runs) == plain
-        head = fill_head(sequence_number, runs)
+        head = ChunkHead()
+        fill(head, sequence_number, runs)
         assert head.samples_bytes + len(head.write()) == len(plain)
 
-    def test_room_that_is_not_used_leaves_no_trace(self) -> None:
-        roomy, exact = ChunkHead(1, 3, 100), ChunkHead(1, 1, 1)
-        for head in (roomy, exact):
+    @given(st.lists(st.lists(track_runs(), min_size=1, max_size=3), min_size=2, max_size=4))
+    def test_has_no_trace_of_the_chunk_before(self, chunks: list[list[TrackRun]]) -> None:
+        head = ChunkHead()
+        for number, runs in enumerate(chunks):
+            fill(head, number, runs)
+            assert join_chunk(head.write(), head.payloads, head.starts) == written_plainly(number, runs)
+
+    def test_has_no_trace_of_room_that_is_not_used(self) -> None:
+        written = []
+        for tracks, samples in ((3, 100), (1, 1)):
+            head = ChunkHead()
+            head.begin(1, tracks, samples)
             head.begin_run(1, 0)
             head.add(1024, 0, True, b"-aac", 1)
-        assert roomy.write() == exact.write()
+            written.append(head.write())
+        assert written[0] == written[1]
 
 
 class TestOutOfRange:
@@ -189,14 +200,16 @@ class TestOutOfRange:
             write_chunk(sequence_number, [AUDIO_RUN])
 
     def test_of_the_room(self) -> None:
-        head = ChunkHead(1, 1, 1)
+        head = ChunkHead()
+        head.begin(1, 1, 1)
         head.begin_run(1, 0)
         head.add(1024, 0, True, b"a", 0)
         with pytest.raises(IndexError):
             head.add(1024, 0, True, b"a", 0)
 
     def test_of_a_run_without_samples(self) -> None:
-        head = ChunkHead(1, 1, 1)
+        head = ChunkHead()
+        head.begin(1, 1, 1)
         head.begin_run(1, 0)
         with pytest.raises(AssertionError):
             head.write()

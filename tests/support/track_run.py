@@ -26,17 +26,17 @@ class TrackRun:
         return list(zip(*columns, strict=True))
 
 
-def fill_head(sequence_number: int, runs: Sequence[TrackRun]) -> ChunkHead:
-    """A head with just the room that the runs need."""
-    head = ChunkHead(sequence_number, len(runs), sum(len(run.payloads) for run in runs))
+def fill(head: ChunkHead, sequence_number: int, runs: Sequence[TrackRun]) -> None:
+    """Have a chunk written to where nothing but ``write`` is missing."""
+    head.begin(sequence_number, len(runs), sum(len(run.payloads) for run in runs))
     for run in runs:
         head.begin_run(run.track_id, run.decode_ticks)
         for row in run.rows():
             head.add(*row)
-    return head
 
 
 def write_chunk(sequence_number: int, runs: Sequence[TrackRun]) -> bytes:
     """A whole chunk."""
-    head = fill_head(sequence_number, runs)
+    head = ChunkHead()
+    fill(head, sequence_number, runs)
     return join_chunk(head.write(), head.payloads, head.starts)
