@@ -4,10 +4,22 @@ cimport streamd.octets_c as octets
 
 
 @cython.final
+cdef class _Held:
+    cdef public Py_ssize_t size
+
+
+@cython.final
+cdef class _Slab:
+    cdef readonly bytearray data
+    cdef readonly Py_ssize_t size
+    cdef _Held _held
+
+
+@cython.final
 @cython.freelist(1024)
 @cython.no_gc
 cdef class Payload:
-    cdef bytearray _slab
+    cdef _Slab _slab
     cdef Py_ssize_t _start
     cdef Py_ssize_t _size
     cdef Payload _rest
@@ -23,15 +35,16 @@ cpdef bytes first_bytes(payload)
 
 @cython.final
 cdef class PayloadLog:
-    cdef bytearray _slab
+    cdef _Held _held
+    cdef _Slab _slab
     cdef Py_ssize_t _used
 
     @cython.locals(
-        slab=bytearray, at=Py_ssize_t, slab_bytes=Py_ssize_t, begin=Py_ssize_t, full=list, missing=Py_ssize_t,
-        chunk_left=Py_ssize_t, count=Py_ssize_t,
+        slab=_Slab, at=Py_ssize_t, begin=Py_ssize_t, full=list, missing=Py_ssize_t, chunk_left=Py_ssize_t,
+        count=Py_ssize_t,
     )
     cpdef Payload append(self, source, Py_ssize_t start, Py_ssize_t size, Py_ssize_t chunk_size)
 
 
 @cython.locals(payload=Payload)
-cdef Payload _place(bytearray slab, Py_ssize_t start, Py_ssize_t size, Payload rest)
+cdef Payload _place(_Slab slab, Py_ssize_t start, Py_ssize_t size, Payload rest)

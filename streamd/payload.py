@@ -12,8 +12,41 @@ from streamd import octets
 # Of a stream at 2.5 Mb/s, a fifth of a second; the last one is half empty on average. Under the size from which the C
 # library asks the kernel for each piece, and gives it back (mallopt(3), M_MMAP_THRESHOLD: 128 KiB).
 SLAB_BYTES = 64 * 1024
+# How much of one publisher's media may lie in slabs that payloads share: the window of 12 Mb/s. Beyond it, each has
+# memory of its own, so that who has us drop nearly all that he sends, and keep a little of each slab, holds no more
+# than this beside what is counted where media is kept.
+SHARED_BYTES_MAX = 64 * 1024 * 1024
 # How much of its begin is at hand: more than any header of a tag takes (``streamd.flv.frame``).
 HEAD_BYTES = 16
+
+
+class _Held:
+    """How much of a publisher's media there is in memory, bytes."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+class _Slab:
+    """Memory in which payloads lie, and which counts for as long as one of them is wanted.
+
+    Args:
+        size: Bytes.
+        held: Counted into.
+    """
+
+    __slots__ = ("_held", "data", "size")
+
+    def __init__(self, size: int, held: _Held) -> None:
+        self.data = octets.new_slab(size)
+        self.size = size
+        self._held = held
+        held.size += size
+
+    def __del__(self) -> None:
+        self._held.size -= self.size
 
 
 class Payload:
@@ -30,7 +63,7 @@ class Payload:
 
     __slots__ = ("_rest", "_size", "_slab", "_start")
 
-    def __init__(self, slab: bytearray, start: int, size: int, rest: Payload | None = None) -> None:
+    def __init__(self, slab: _Slab, start: int, size: int, rest: Payload | None = None) -> None:
         self._slab = slab
         self._start = start
         self._size = size
@@ -51,8 +84,8 @@ class Payload:
     def head(self) -> bytes:
         """Return its first bytes, at most ``HEAD_BYTES``."""
         size = min(self._size, HEAD_BYTES)
-        if self._start + size <= len(self._slab):
-            return octets.cut(self._slab, self._start, size)
+        if self._start + size <= self._slab.size:
+            return octets.cut(self._slab.data, self._start, size)
         return bytes(self)[:size]
 
     def views(self, start: int) -> list[memoryview]:
@@ -60,7 +93,7 @@ class Payload:
         views: list[memoryview] = []
         payload: Payload | None = self
         while payload is not None:
-            view = memoryview(payload._slab)[payload._start : payload._start + payload._size]
+            view = memoryview(payload._slab.data)[payload._start : payload._start + payload._size]
             if start < len(view):
                 views.append(view[start:] if start else view)
             start = max(0, start - len(view))
@@ -89,9 +122,15 @@ class PayloadLog:
     """The slabs of one publisher."""
 
     def __init__(self) -> None:
-        # None before the first payload: who only connects has no slab.
-        self._slab = bytearray()
+        self._held = _Held()
+        # Of no size before the first payload: who only connects has no slab.
+        self._slab = _Slab(0, self._held)
         self._used = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How much memory its payloads take, those that are still wanted, and what lies beside them."""
+        return self._held.size
 
     def append(self, source: bytes | bytearray, start: int, size: int, chunk_size: int) -> Payload:
         """Put a payload in, out of the chunks that it came in.
@@ -102,16 +141,17 @@ class PayloadLog:
             size: Bytes of the whole payload.
             chunk_size: Of each chunk but the last.
         """
+        if self._held.size >= SHARED_BYTES_MAX:
+            self._slab, self._used = _Slab(size, self._held), 0
         slab, at = self._slab, self._used
-        if at == len(slab):
-            slab, at = octets.new_slab(SLAB_BYTES), 0
-        slab_bytes = len(slab)
+        if at == slab.size:
+            slab, at = _Slab(SLAB_BYTES, self._held), 0
         begin = at
-        full: list[tuple[bytearray, int]] | None = None
+        full: list[tuple[_Slab, int]] | None = None
         missing, chunk_left = size, chunk_size
         while True:
-            count = min(missing, chunk_left, slab_bytes - at)
-            octets.copy(slab, at, source, start, count)
+            count = min(missing, chunk_left, slab.size - at)
+            octets.copy(slab.data, at, source, start, count)
             at += count
             start += count
             missing -= count
@@ -121,16 +161,15 @@ class PayloadLog:
             if not chunk_left:
                 start += 1
                 chunk_left = chunk_size
-            if at == slab_bytes:
+            if at == slab.size:
                 full = full or []
                 full.append((slab, begin))
-                slab, at, begin = octets.new_slab(SLAB_BYTES), 0, 0
-                slab_bytes = SLAB_BYTES
+                slab, at, begin = _Slab(SLAB_BYTES, self._held), 0, 0
         self._slab, self._used = slab, at
-        return _place(slab, begin, size, None) if full is None else _chain(full, slab, at, size)
+        return _place(slab, begin, size, None) if full is None else _chain(full, slab, at)
 
 
-def _place(slab: bytearray, start: int, size: int, rest: Payload | None) -> Payload:
+def _place(slab: _Slab, start: int, size: int, rest: Payload | None) -> Payload:
     payload = Payload.__new__(Payload)
     payload._slab = slab
     payload._start = start
@@ -139,10 +178,9 @@ def _place(slab: bytearray, start: int, size: int, rest: Payload | None) -> Payl
     return payload
 
 
-def _chain(full: list[tuple[bytearray, int]], slab: bytearray, last_bytes: int, size: int) -> Payload:
+def _chain(full: list[tuple[_Slab, int]], slab: _Slab, last_bytes: int) -> Payload:
     """Make the payload that fills slabs to their ends, and lies in one more up to ``last_bytes``."""
-    rest = _place(slab, 0, last_bytes, None)
+    payload = _place(slab, 0, last_bytes, None)
     for each, start in reversed(full):
-        rest = _place(each, start, len(each) - start + len(rest), rest)
-    assert len(rest) == size, "all of it lies somewhere"
-    return rest
+        payload = _place(each, start, each.size - start + len(payload), payload)
+    return payload

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd import octets
+from streamd import payload as payload_module
 from streamd.payload import HEAD_BYTES, SLAB_BYTES, Payload, PayloadLog, first_bytes, views
 
 
@@ -68,6 +69,32 @@ class TestLog:
         slabs = {id(view.obj) for each in views_of for view in each}
         assert sum(len(view) for each in views_of for view in each) == 4 * SLAB_BYTES + 1024
         assert len(slabs) == 5
+
+
+class TestHeldBytes:
+    def test_a_slab_counts_until_nothing_in_it_is_wanted(self) -> None:
+        log = PayloadLog()
+        assert log.held_bytes == 0
+        kept = [log.append(bytes(100), 0, 100, 100)]
+        assert log.held_bytes == SLAB_BYTES
+        kept += [log.append(bytes(SLAB_BYTES), 0, SLAB_BYTES, SLAB_BYTES) for _ in range(3)]
+        assert log.held_bytes == 4 * SLAB_BYTES
+        del kept[1:3]
+        assert log.held_bytes == 3 * SLAB_BYTES
+        kept.clear()
+        # The one that the next payload goes into.
+        assert log.held_bytes == SLAB_BYTES
+
+    def test_what_is_kept_of_every_slab_holds_little_beside_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(payload_module, "SHARED_BYTES_MAX", 4 * SLAB_BYTES)
+        log = PayloadLog()
+        kept: list[tuple[bytes, Payload]] = []
+        for number in range(1000):
+            log.append(bytes(SLAB_BYTES - 100), 0, SLAB_BYTES - 100, SLAB_BYTES)
+            data = numbered(100, number)
+            kept.append((data, log.append(data, 0, 100, 100)))
+        assert log.held_bytes < 5 * SLAB_BYTES + 1000 * 100
+        assert all(payload == data for data, payload in kept)
 
 
 class TestWhateverHoldsThem:
