@@ -240,9 +240,9 @@ class LimitsConfig(Section):
     unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = 300
     """Lines in the log, a minute, about RTMP connections that published nothing: whoever opens them by the thousand may
     add 150 MB a day."""
-    media_timeout_s: Annotated[float, Field(gt=0)] = 15
+    media_timeout_s: Annotated[float, Field(ge=1)] = 15
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
-    viewers' patience."""
+    viewers' patience. Media that comes may be left in the kernel for most of a second."""
     message_bytes_max: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
     """Bytes of one RTMP message, which is one frame. A keyframe of a 50 Mb/s broadcast is about 3 MB."""
     held_bytes_max: Annotated[int, Field(ge=65_536)] = 16 * 1024 * 1024
