@@ -40,8 +40,8 @@ _TRUN_SAMPLE_COMPOSITION_TIME_OFFSET = 0x00_0800
 
 _UINT32 = 0xFFFF_FFFF
 
-# Every field up to the first sample is of 32 bits, or of two times 32: it is written as words, without their bytes'
-# order until the end.
+# Every field up to the first sample is of 32 bits, or of two times 32: it is written as words, in the machine's order
+# of bytes until the end.
 _MOOF, _MFHD, _TRAF, _TFHD, _TFDT, _TRUN, _MDAT = (
     int.from_bytes(box_type, "big") for box_type in (b"moof", b"mfhd", b"traf", b"tfhd", b"tfdt", b"trun", b"mdat")
 )
@@ -62,7 +62,8 @@ class ChunkHead:
     """Writes what CMAF chunks begin with, up to the first sample: ``moof``, and the header of ``mdat``.
 
     The samples of each track are one run, in decode order, and become one ``traf``; times are in the track's timescale.
-    One chunk is written after the other, in the same memory.
+    For each chunk: ``begin``; for each of its tracks ``begin_run``, and ``add`` for its samples; ``write``. Chunks are
+    written one after the other, in the same memory.
 
     Attributes:
         payloads: Each ends with the bytes of a sample; they are to lie in ``mdat`` in this order. The next chunk has a

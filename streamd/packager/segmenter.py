@@ -711,7 +711,7 @@ class _TrackQueue:
 
     def count_before(self, end: int, scale: int) -> int:
         """Return how many waiting samples start before ``end``, given in a timescale of ``scale``."""
-        # Most are before it, and none as often: the last ones tell.
+        # From the end: most parts take all that waits, or all but the newest.
         samples = self.samples
         count = len(samples)
         while count:
