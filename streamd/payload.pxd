@@ -1,6 +1,6 @@
 cimport cython
 
-cimport streamd.octets_c as octets
+cimport streamd.memory_c as memory
 
 
 @cython.final
@@ -16,8 +16,6 @@ cdef class _Slab:
 
 
 @cython.final
-@cython.freelist(1024)
-@cython.no_gc
 cdef class Payload:
     cdef _Slab _slab
     cdef Py_ssize_t _start

@@ -7,7 +7,7 @@ where the last one was: payloads of their own would be as many holes in it, of a
 
 from __future__ import annotations
 
-from streamd import octets
+from streamd import memory
 
 # Of a stream at 2.5 Mb/s, a fifth of a second; the last one is half empty on average. Under the size from which the C
 # library asks the kernel for each piece, and gives it back (mallopt(3), M_MMAP_THRESHOLD: 128 KiB).
@@ -40,10 +40,11 @@ class _Slab:
     __slots__ = ("_held", "data", "size")
 
     def __init__(self, size: int, held: _Held) -> None:
-        self.data = octets.new_slab(size)
+        self.data = memory.new_slab(size)
         self.size = size
         self._held = held
         held.size += size
+        memory.untrack(self)
 
     def __del__(self) -> None:
         self._held.size -= self.size
@@ -85,7 +86,7 @@ class Payload:
         """Return its first bytes, at most ``HEAD_BYTES``."""
         size = min(self._size, HEAD_BYTES)
         if self._start + size <= self._slab.size:
-            return octets.cut(self._slab.data, self._start, size)
+            return memory.cut(self._slab.data, self._start, size)
         return bytes(self)[:size]
 
     def views(self, start: int) -> list[memoryview]:
@@ -151,7 +152,7 @@ class PayloadLog:
         missing, chunk_left = size, chunk_size
         while True:
             count = min(missing, chunk_left, slab.size - at)
-            octets.copy(slab.data, at, source, start, count)
+            memory.copy(slab.data, at, source, start, count)
             at += count
             start += count
             missing -= count
@@ -175,6 +176,7 @@ def _place(slab: _Slab, start: int, size: int, rest: Payload | None) -> Payload:
     payload._start = start
     payload._size = size
     payload._rest = rest
+    memory.untrack(payload)
     return payload
 
 

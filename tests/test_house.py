@@ -17,7 +17,7 @@ HOUSE = Path(__file__).parents[1] / "streamd"
 
 FLOOR_NAMES = ["formats", "media line", "services", "doors", "process"]
 FLOORS = {
-    0: {"__init__", "octets", "payload", "errors", "amf", "amf0", "amf3", "rtmp", "flv", "cmaf", "hls"},
+    0: {"__init__", "memory", "payload", "errors", "amf", "amf0", "amf3", "rtmp", "flv", "cmaf", "hls"},
     1: {"clock", "media", "packager"},
     2: {"live", "keys", "events", "metrics", "history"},
     3: {"tls", "ingest", "delivery", "web", "outgoing"},
@@ -43,7 +43,8 @@ PROCESS = 4
 
 # Rooms of one floor do not know each other, but for these; the process floor is one room.
 NEIGHBOURS = {
-    ("payload", "octets"),
+    ("payload", "memory"),
+    ("flv", "memory"),
     ("rtmp", "payload"),
     ("flv", "payload"),
     ("cmaf", "payload"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd import octets
+from streamd import memory
 from streamd import payload as payload_module
 from streamd.payload import HEAD_BYTES, SLAB_BYTES, Payload, PayloadLog, first_bytes, views
 
@@ -112,15 +112,15 @@ class TestWhateverHoldsThem:
 class TestOctets:
     def test_bytes_are_copied_to_their_place(self) -> None:
         target = bytearray(b"........")
-        octets.copy(target, 2, bytearray(b"abcdef"), 1, 3)
-        octets.copy(target, 6, b"xyz", 1, 2)
+        memory.copy(target, 2, bytearray(b"abcdef"), 1, 3)
+        memory.copy(target, 6, b"xyz", 1, 2)
         assert target == b"..bcd.yz"
 
     def test_a_cut_is_a_copy(self) -> None:
         source = bytearray(b"abcdef")
-        cut = octets.cut(source, 2, 3)
+        cut = memory.cut(source, 2, 3)
         source[2] = 0
         assert cut == b"cde"
 
     def test_a_slab_has_the_size_that_was_asked_for(self) -> None:
-        assert len(octets.new_slab(SLAB_BYTES)) == SLAB_BYTES
+        assert len(memory.new_slab(SLAB_BYTES)) == SLAB_BYTES

@@ -1,10 +1,9 @@
 cimport cython
+cimport streamd.memory_c as memory
 from libc.stdint cimport int64_t
 
 
 @cython.final
-@cython.freelist(256)
-@cython.no_gc
 cdef class FlvTag:
     cdef readonly int tag_type
     cdef readonly int64_t timestamp_ms

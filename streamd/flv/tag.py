@@ -9,6 +9,7 @@ import enum
 import struct
 from dataclasses import dataclass
 
+from streamd import memory
 from streamd.errors import FlvError
 from streamd.payload import Payload, views
 
@@ -66,6 +67,7 @@ def new_tag(tag_type: int, timestamp_ms: int, payload: bytes | Payload) -> FlvTa
     tag.tag_type = tag_type
     tag.timestamp_ms = timestamp_ms
     tag.payload = payload
+    memory.untrack(tag)
     return tag
 
 

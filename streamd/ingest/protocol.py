@@ -238,6 +238,11 @@ class RtmpProtocol(asyncio.BufferedProtocol):
 
     # -- the live stream's publisher ----------------------------------------------------------
 
+    def hurry(self) -> None:
+        """Read what the kernel holds, at once."""
+        if self._threshold is not None:
+            self._threshold.wait_for_anything()
+
     def kick(self, error: PublishError) -> None:
         """Close the publisher's socket at once, with a last word that says why.
 

@@ -6,6 +6,7 @@ from streamd.live.gop_cache cimport GopCache
 @cython.final
 cdef class Fanout:
     cdef object _clock
+    cdef object _on_attach
     cdef object _viewers_gauge
     cdef object _skips_total
     cdef object _too_slow_total

@@ -14,7 +14,7 @@ from streamd.errors import LocalStateError
 from streamd.live.gop_cache import GopCache, GopLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streamd.clock import Clock
     from streamd.metrics import Metrics
@@ -91,10 +91,20 @@ class Fanout:
         clock: Measures how long a viewer is set aside.
         metrics: Counted into.
         limits: Bounds of the GOP cache.
+        on_attach: Called when a viewer has come.
     """
 
-    def __init__(self, protocol: str, *, clock: Clock, metrics: Metrics, limits: GopLimits | None = None) -> None:
+    def __init__(
+        self,
+        protocol: str,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        limits: GopLimits | None = None,
+        on_attach: Callable[[], None] | None = None,
+    ) -> None:
         self._clock = clock
+        self._on_attach = on_attach
         self._viewers_gauge = metrics.viewers.labels(protocol)
         self._skips_total = metrics.push_skips_total.labels(protocol)
         self._too_slow_total = metrics.push_viewers_too_slow_total.labels(protocol)
@@ -200,6 +210,12 @@ class Fanout:
         self._gop.forget()
         self._close_all()
 
+    def close(self) -> None:
+        """End the stream for good: it is not started again."""
+        self.end()
+        # Whom it calls holds it, as a rule: nothing is to wait for a garbage collection.
+        self._on_attach = None
+
     # -- viewers ---------------------------------------------------------------------------------
 
     def attach(self, viewer: PushViewer) -> None:
@@ -220,6 +236,8 @@ class Fanout:
             self._set_aside[viewer] = self._clock.monotonic()
         self._viewers_gauge.inc()
         self._egress_bytes_total.inc(sum(map(len, buffers)))
+        if self._on_attach is not None:
+            self._on_attach()
 
     def detach(self, viewer: PushViewer) -> None:
         """Forget a viewer who has gone; again, or after ``close``, is no error."""

@@ -124,9 +124,9 @@ class LiveStream:
         self.presentation: Presentation | None = None
         """What viewers can choose from; None until the first part is there."""
         self.waiters = Waiters(budget)
-        self.flv = Fanout("flv", clock=clock, metrics=metrics, limits=options.limits.gop)
+        self.flv = Fanout("flv", clock=clock, metrics=metrics, limits=options.limits.gop, on_attach=self._hurry)
         """Viewers over HTTP-FLV."""
-        self.mp4 = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop)
+        self.mp4 = Fanout("mp4", clock=clock, metrics=metrics, limits=options.limits.gop, on_attach=self._hurry)
         """Viewers of the endless MP4."""
         self._sample_timer = SampleTimer()
         self.last_media_at = clock.monotonic()
@@ -189,6 +189,10 @@ class LiveStream:
         That is the last one of a part. Where a viewer gets each frame, or it is not known which it is, it is the next.
         """
         return 0 if self.flv.viewers or self.mp4.viewers else self._line.closes_in_ms
+
+    def _hurry(self) -> None:
+        if self.publisher is not None:
+            self.publisher.hurry()
 
     def receive_metadata(self, values: Mapping[str, object]) -> None:
         """Take ``onMetaData``: what the encoder says of itself, believed in nothing that matters."""
@@ -612,8 +616,8 @@ class LiveStream:
             log.log(level, "stream.unfinished", extra={"stream": self.name}, exc_info=exc)
         self.forget_at = self._clock.monotonic() + linger_s
         self.waiters.close()
-        self.flv.end()
-        self.mp4.end()
+        self.flv.close()
+        self.mp4.close()
         self._count_hls_viewers(0)
         self._set_health(Health(HealthStatus.NO_DATA))
         log.info(

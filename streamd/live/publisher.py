@@ -36,6 +36,9 @@ class Publisher(Protocol):
     encoder: str
     """What the publisher's software calls itself."""
 
+    def hurry(self) -> None:
+        """Pass on what has come so far: somebody waits for every frame now."""
+
     def kick(self, error: PublishError) -> None:
         """Close the socket at once, with a last word that says why."""
 

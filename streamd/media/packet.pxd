@@ -1,10 +1,9 @@
 cimport cython
+cimport streamd.memory_c as memory
 from libc.stdint cimport int64_t
 
 
 @cython.final
-@cython.freelist(256)
-@cython.no_gc
 cdef class MediaPacket:
     cdef readonly int track_id
     cdef readonly int64_t dts_ms
@@ -15,8 +14,6 @@ cdef class MediaPacket:
 
 
 @cython.final
-@cython.freelist(256)
-@cython.no_gc
 cdef class Sample:
     cdef readonly int track_id
     cdef readonly int64_t dts_ticks

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from streamd import memory
 from streamd.payload import Payload
 
 # Milliseconds: the timebase of RTMP and FLV.
@@ -123,4 +124,5 @@ def new_sample(
     sample.payload = payload
     sample.body_at = body_at
     sample.duration_ticks = 0
+    memory.untrack(sample)
     return sample

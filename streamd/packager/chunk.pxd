@@ -1,4 +1,5 @@
 cimport cython
+cimport streamd.memory_c as memory
 from libc.stdint cimport int64_t
 
 

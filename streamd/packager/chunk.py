@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamd import memory
 from streamd.cmaf.fragment import join_chunk
 from streamd.payload import Payload
 
@@ -44,6 +45,8 @@ class ChunkBytes:
         self._starts = starts
         self._size_bytes = len(head) + samples_bytes
         self._joined: bytes | None = None
+        for thing in (self, payloads, starts):
+            memory.untrack(thing)
 
     def __len__(self) -> int:
         return self._size_bytes

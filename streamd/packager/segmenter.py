@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median_low
 
+from streamd import memory
 from streamd.cmaf.fragment import ChunkHead
 from streamd.flv.encoder_settings import keyframe_interval_max
 from streamd.media.packet import Sample, Track, TrackKind
@@ -607,6 +608,7 @@ class Segmenter:
             starts_segment=self._starts_segment,
             is_discontinuous=self._is_discontinuous,
         )
+        memory.untrack(chunk)
         self.next_sequence_number += 1
         self._position = end
         self._starts_segment = False

@@ -3,8 +3,6 @@ from libc.stdint cimport int64_t
 
 
 @cython.final
-@cython.freelist(256)
-@cython.no_gc
 cdef class Message:
     cdef readonly int type_id
     cdef readonly int64_t timestamp_ms

@@ -426,8 +426,9 @@ class TestConnection:
         transport.socket.thresholds.clear()
         for tag in tags[len(tags) // 2 : -len(tags) // 4]:
             peer.send(self.message(tag))
-        assert WAKE_BYTES_MAX in transport.socket.thresholds
+        assert transport.socket.thresholds[-1] == WAKE_BYTES_MAX
         stream.flv.attach(SilentViewer())
+        assert transport.socket.thresholds[-1] == 1
         peer.send(self.message(tags[-len(tags) // 4]))
         transport.socket.thresholds.clear()
         for tag in tags[-len(tags) // 4 + 1 :]:

@@ -27,6 +27,9 @@ class IdlePublisher:
     address = "192.0.2.7"
     encoder = ""
 
+    def hurry(self) -> None:
+        raise AssertionError("nobody watches")
+
     def kick(self, error: PublishError) -> None:
         raise AssertionError("nobody is kicked")
 

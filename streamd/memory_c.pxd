@@ -1,4 +1,4 @@
-# streamd.octets, for compiled modules.
+# streamd.memory, for compiled modules.
 
 cdef extern from *:
     """
@@ -52,6 +52,10 @@ cdef extern from *:
         return 0;
     }
 
+    static inline void streamd_untrack(PyObject *thing) {
+        if (PyObject_IS_GC(thing)) PyObject_GC_UnTrack(thing);
+    }
+
     static inline PyObject *streamd_cut(PyObject *source, Py_ssize_t start, Py_ssize_t size) {
         const char *from = streamd_place(source, start, size);
         return from == NULL ? NULL : PyBytes_FromStringAndSize(from, size);
@@ -62,3 +66,4 @@ cdef extern from *:
         bytearray target, Py_ssize_t at, object source, Py_ssize_t start, Py_ssize_t size
     ) except -1
     bytes cut "streamd_cut" (object source, Py_ssize_t start, Py_ssize_t size)
+    void untrack "streamd_untrack" (object thing)

@@ -1,6 +1,6 @@
-"""What is done to bytes on the way of a frame that Python says in more steps than a machine takes.
+"""What is done to memory on the way of a frame that Python has no word for, or says in more steps than a machine takes.
 
-Compiled modules have ``octets_c.pxd`` in the place of this one: the same functions in C.
+Compiled modules have ``memory_c.pxd`` in the place of this one: the same functions in C.
 """
 
 from __future__ import annotations
@@ -27,3 +27,10 @@ def copy(target: bytearray, at: int, source: bytes | bytearray, start: int, size
 def cut(source: bytes | bytearray, start: int, size: int) -> bytes:
     """Return a copy of so many bytes."""
     return bytes(source[start : start + size])
+
+
+def untrack(thing: object) -> None:
+    """Tell the garbage collector that nothing which a thing refers to will ever refer back to it.
+
+    It would look at all frames of all windows: half a second, with 400 streams. Python's own objects cannot be told.
+    """
