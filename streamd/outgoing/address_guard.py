@@ -15,6 +15,9 @@ _Address = IPv4Address | IPv6Address
 
 # RFC 6052: a translator's prefix; the last 32 bits are the IPv4 address that it goes on to.
 NAT64 = IPv6Network("64:ff9b::/96")
+# RFC 3056, 6to4: leads to the IPv4 address in it, over relays that RFC 7526 has abolished. Python says since 3.12.4,
+# and in 3.11 as Debian mends it, that it is not the internet's; before, that it is.
+SIX_TO_FOUR = IPv6Network("2002::/16")
 
 
 class AddressGuard:
@@ -40,7 +43,7 @@ class AddressGuard:
 
 
 def _is_public(address: _Address) -> bool:
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and address not in SIX_TO_FOUR
 
 
 def _inner(address: _Address) -> Iterator[IPv4Address]:
@@ -49,7 +52,5 @@ def _inner(address: _Address) -> Iterator[IPv4Address]:
         return
     if address in NAT64:
         yield IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.sixtofour is not None:
-        yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo

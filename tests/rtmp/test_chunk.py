@@ -12,13 +12,15 @@ from tests.support.rtmp_wire import basic_header, chunk, control
 
 # A header that has only begun says nothing yet.
 TRAILING = bytes.fromhex("44 000001")
+# What stands in the read buffer behind what was read: it is another peer's.
+OF_OTHERS = bytes.fromhex("c4 44 000001 000003 09 c4c4c4 02 00000000000401000000 00000001") * 40
 
 
 def decode(data: bytes, *, chunk_size: int = 128, limits: ChunkLimits | None = None) -> list[Message]:
     def make() -> Callable[[bytes], list[Message]]:
         decoder = ChunkDecoder(limits or ChunkLimits())
         decoder.chunk_size = chunk_size
-        return decoder.receive_data
+        return lambda piece: decoder.receive_buffer(bytearray(piece + OF_OTHERS), len(piece))
 
     return deliver(make, data, TRAILING)
 
