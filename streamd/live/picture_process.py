@@ -107,3 +107,8 @@ class PictureProcess:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+        # What was not written to it is known; Pythons before 3.11.5 log it where nobody asks.
+        with contextlib.suppress(OSError):
+            await process.stdin.wait_closed()
