@@ -11,9 +11,9 @@ warning into an error, for builds that are to be published.
 
 A module with a ``.pxd`` of its name beside it is compiled with Cython, into wheels alone: the ``.pxd`` says what its
 classes hold, the ``.py`` is the same either way. Without a compiler the wheel is one of Python alone, with a warning:
-it does the same and a publisher costs it a third more CPU. ``STREAMD_COMPILE=1`` turns the warning into an error, and
-``STREAMD_COMPILE=0`` leaves it at Python. An editable install runs the ``.py``; ``python hatch_build.py`` compiles in
-the source tree, for measuring and for testing what is installed.
+it does the same and a publisher costs it two thirds more CPU. ``STREAMD_COMPILE=1`` turns the warning into an error,
+and ``STREAMD_COMPILE=0`` leaves it at Python. An editable install runs the ``.py``; ``python hatch_build.py`` compiles
+in the source tree, for measuring and for testing what is installed.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ class BuildHook(BuildHookInterface[BuilderConfig]):
                 raise
             self.app.display_warning(
                 f"streamd: the way of a frame was not compiled. {exc}\n"
-                "streamd: this build works without it; a publisher costs a third more CPU. Install a C compiler and "
+                "streamd: this build works without it; a publisher costs two thirds more CPU. Install a C compiler and "
                 "Python's headers (Debian: gcc python3-dev), and build again."
             )
             return

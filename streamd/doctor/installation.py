@@ -25,4 +25,4 @@ def check_compiled() -> Finding:
     check = "compiled"
     if Path(chunk.__file__).suffix != ".py":
         return ok(check, "the way of a frame is")
-    return ok(check, "nothing is, and a publisher costs a third more CPU; with a C compiler, install streamd anew")
+    return ok(check, "nothing is, and a publisher costs two thirds more CPU; with a C compiler, install streamd anew")

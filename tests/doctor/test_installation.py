@@ -18,7 +18,7 @@ def test_the_player(monkeypatch: pytest.MonkeyPatch, has_player: bool, verdict: 
     ("file", "said"),
     [
         ("chunk.cpython-311-x86_64-linux-gnu.so", "the way of a frame is"),
-        ("chunk.py", "a publisher costs a third more CPU"),
+        ("chunk.py", "a publisher costs two thirds more CPU"),
     ],
 )
 def test_what_is_compiled(monkeypatch: pytest.MonkeyPatch, file: str, said: str) -> None:
