@@ -19,7 +19,7 @@ FLOOR_NAMES = ["formats", "media line", "services", "doors", "process"]
 FLOORS = {
     0: {"__init__", "memory", "payload", "errors", "amf", "amf0", "amf3", "rtmp", "flv", "cmaf", "hls"},
     1: {"clock", "media", "packager"},
-    2: {"live", "keys", "events", "metrics", "history"},
+    2: {"bounds", "live", "keys", "events", "metrics", "history"},
     3: {"tls", "ingest", "delivery", "web", "outgoing"},
     4: {
         *(

@@ -1,0 +1,53 @@
+"""How many lines of the log one source may cause.
+
+An event that anybody outside can cause as often as they like is told some times a minute for each source, and some
+times for all; metrics count the rest.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+# Sources with lines in the minute that runs: about 100 bytes each. Past it the least lately heard is forgotten, and
+# the bound for all sources together holds.
+SOURCES_MAX = 4096
+_MINUTE_S = 60.0
+
+
+class LineBudget:
+    """Lines about peers, by source and in all, in each minute.
+
+    Args:
+        per_source: Lines a minute about one source: an address or a key id.
+        in_all: Lines a minute about all of them.
+    """
+
+    def __init__(self, per_source: int, in_all: int) -> None:
+        self.per_source = per_source
+        self.in_all = in_all
+        self._lines: OrderedDict[str, int] = OrderedDict()
+        self._total = 0
+        self._until = 0.0
+        self.suppressed = 0
+        """Lines that were not written since the start."""
+
+    def may_log(self, source: str, now: float) -> bool:
+        """Whether one line more about ``source`` may be written; it is counted.
+
+        Args:
+            source: An address or a key id.
+            now: Loop time, seconds.
+        """
+        if now >= self._until:
+            self._lines.clear()
+            self._total, self._until = 0, now + _MINUTE_S
+        lines = self._lines.get(source, 0) + 1
+        self._lines[source] = lines
+        self._lines.move_to_end(source)
+        if len(self._lines) > SOURCES_MAX:
+            self._lines.popitem(last=False)
+        if lines > self.per_source or self._total >= self.in_all:
+            self.suppressed += 1
+            return False
+        self._total += 1
+        return True

@@ -1,0 +1,85 @@
+"""How much of the loop's time one peer may take.
+
+Bytes and messages do not say what a step costs: a record of some bytes can be a long computation. The step itself is
+measured instead, and whoever takes more than their share is not read for a while. What one step can take is bounded
+before it, by the parsers; this bounds how often it comes again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTimeLimit:
+    """A share of the loop's time, as a token bucket."""
+
+    seconds_per_second: float
+    """What comes back each second; below 1."""
+    burst_s: float
+    """What may be taken at once after a time of rest, seconds."""
+    overdue_s: float
+    """A peer that has been over its share without a rest for as long is closed, seconds."""
+
+
+class LoopTimeBudget:
+    """The time of the loop that one peer, or all peers of one address, have left.
+
+    Args:
+        limit: Their share.
+        now: Loop time, seconds.
+    """
+
+    __slots__ = ("_left_s", "_limit", "_over_since", "_settled_at", "spent_s")
+
+    def __init__(self, limit: LoopTimeLimit, now: float) -> None:
+        self._limit = limit
+        self._left_s = limit.burst_s
+        self._settled_at = now
+        # When the debt began from which there has been no rest; negative where there is none.
+        self._over_since = -1.0
+        self.spent_s = 0.0
+        """All that was taken, seconds."""
+
+    def spend(self, now: float, step_s: float) -> float:
+        """Take the time of one step.
+
+        Args:
+            now: Loop time at the step's end, seconds.
+            step_s: What the step took, seconds.
+
+        Returns:
+            For how long not to read this peer, seconds; 0 while it keeps to its share.
+        """
+        self._settle(now)
+        self.spent_s += step_s
+        self._left_s -= step_s
+        if self._left_s < 0.0 and self._over_since < 0.0:
+            self._over_since = now
+        return self.pause_s
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether it has been over its share for longer than any honest peer is."""
+        self._settle(now)
+        return self._over_since >= 0.0 and now - self._over_since > self._limit.overdue_s
+
+    def is_rested(self, now: float) -> bool:
+        """Whether nothing of what was taken is still to come back: a new budget would be the same."""
+        self._settle(now)
+        return self._left_s >= self._limit.burst_s
+
+    @property
+    def pause_s(self) -> float:
+        """How long it takes until the debt has come back, seconds; 0 without a debt."""
+        if self._left_s >= 0.0:
+            return 0.0
+        return -self._left_s / self._limit.seconds_per_second
+
+    def _settle(self, now: float) -> None:
+        limit = self._limit
+        if now > self._settled_at:
+            self._left_s = min(limit.burst_s, self._left_s + (now - self._settled_at) * limit.seconds_per_second)
+            self._settled_at = now
+        if self._left_s >= limit.burst_s / 2:
+            # A peer that is paused comes back to zero each time, and goes on from there: that is no rest.
+            self._over_since = -1.0

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamd.bounds.memory_accounts import SHED_AT_ONCE_MAX, MemoryAccounts, Standing
+
+
+@dataclass
+class Peer:
+    standing: Standing
+    opened_at: float
+    held_bytes: int
+    is_shed: bool = False
+
+    def shed(self) -> None:
+        self.is_shed = True
+        self.held_bytes = 0
+
+
+class Door:
+    def __init__(self, *peers: Peer) -> None:
+        self.peers = peers
+
+    def holders(self) -> tuple[Peer, ...]:
+        return self.peers
+
+
+def accounts(*peers: Peer) -> MemoryAccounts:
+    made = MemoryAccounts()
+    made.add(Door(*peers[::2]))
+    made.add(Door(*peers[1::2]))
+    return made
+
+
+class TestMemoryAccounts:
+    def test_the_sum_is_told_by_standing(self) -> None:
+        held = accounts(
+            Peer(Standing.STRANGER, 0, 1), Peer(Standing.VIEWER, 0, 20), Peer(Standing.VIEWER, 0, 30)
+        ).held_bytes()
+        assert held == {Standing.STRANGER: 1, Standing.VIEWER: 50, Standing.PUBLISHER: 0}
+
+    def test_strangers_go_before_viewers_and_publishers_go_last(self) -> None:
+        publisher = Peer(Standing.PUBLISHER, 0, 100)
+        viewer = Peer(Standing.VIEWER, 0, 50)
+        stranger = Peer(Standing.STRANGER, 0, 10)
+        made = accounts(publisher, viewer, stranger)
+
+        def gone() -> list[bool]:
+            return [peer.is_shed for peer in (stranger, viewer, publisher)]
+
+        assert made.shed(10) == 1
+        assert gone() == [True, False, False]
+        assert made.shed(50) == 1
+        assert gone() == [True, True, False]
+        assert made.shed(1) == 1
+        assert gone() == [True, True, True]
+
+    def test_the_heaviest_goes_first_and_of_equals_the_newest(self) -> None:
+        light, old, new = (Peer(Standing.STRANGER, at, size) for at, size in ((9, 5), (1, 10), (2, 10)))
+        made = accounts(light, old, new)
+        made.shed(10)
+        assert (light.is_shed, old.is_shed, new.is_shed) == (False, False, True)
+
+    def test_those_that_hold_nothing_stay(self) -> None:
+        idle = Peer(Standing.STRANGER, 0, 0)
+        assert accounts(idle).shed(1000) == 0
+        assert not idle.is_shed
+
+    def test_a_look_lets_go_of_so_many_at_most(self) -> None:
+        peers = [Peer(Standing.VIEWER, at, 1) for at in range(2 * SHED_AT_ONCE_MAX)]
+        assert accounts(*peers).shed(10_000) == SHED_AT_ONCE_MAX
