@@ -189,6 +189,18 @@ class Metrics:
         self.tags_dropped_total = Counter(
             "streamd_tags_dropped_total", "Media tags dropped before the demuxer, by reason.", ["reason"], registry=r
         )
+        self.demuxers_opened_total = Counter(
+            "streamd_demuxers_opened_total",
+            "Demuxers opened for the tracks of publishers, by which one it is: pyav, native.",
+            ["demuxer"],
+            registry=r,
+        )
+        self.demuxer_failures_total = Counter(
+            "streamd_demuxer_failures_total",
+            "Demuxers that could not read what the gate let through, and were opened anew at the next keyframe.",
+            ["demuxer"],
+            registry=r,
+        )
         self.timestamps_repaired_total = Counter(
             "streamd_timestamps_repaired_total", "Timestamp repairs, by reason.", ["reason"], registry=r
         )

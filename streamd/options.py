@@ -19,6 +19,7 @@ from streamd.keys.guessing import GuessLimits
 from streamd.keys.verifier import VerifierOptions
 from streamd.live.gop_cache import GopLimits
 from streamd.live.live_stream import StreamLimits, StreamOptions
+from streamd.media.demux import DemuxerKind
 from streamd.packager.rendition import RenditionOptions
 from streamd.packager.segmenter import SegmenterOptions
 from streamd.resources import Descriptors
@@ -30,7 +31,7 @@ from streamd.web.public.studio import StudioOptions
 
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
 # stream its segments, a connection the limits of its protocol.
-RELOADABLE_SECTIONS = frozenset({"hls", "live", "limits", "log"})
+RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log"})
 
 
 def ingest_options(config: Config) -> IngestOptions:
@@ -117,6 +118,7 @@ def stream_options(config: Config) -> StreamOptions:
             gop=GopLimits(payload_bytes_max=limits.gop_bytes_max),
             intake=IntakeLimits(tracks_max=limits.tracks_max),
         ),
+        demuxer=DemuxerKind(config.ingest.demuxer),
     )
 
 

@@ -25,6 +25,9 @@ cdef class Payload:
     @cython.locals(size=Py_ssize_t)
     cpdef bytes head(self)
 
+    @cython.locals(payload=Payload, at=Py_ssize_t, in_slab=Py_ssize_t)
+    cpdef bytes piece(self, Py_ssize_t start, Py_ssize_t size)
+
     cpdef list views(self, Py_ssize_t start)
 
 

@@ -89,6 +89,20 @@ class Payload:
             return memory.cut(self._slab.data, self._start, size)
         return bytes(self)[:size]
 
+    def piece(self, start: int, size: int) -> bytes:
+        """Return a copy of its bytes from an offset on: as many as are wanted, or as lie in one slab.
+
+        Args:
+            start: Offset of the first one, before its end.
+            size: At most so many.
+        """
+        payload, at = self, start
+        while (in_slab := min(payload._size, payload._slab.size - payload._start)) <= at:
+            at -= in_slab
+            assert payload._rest is not None, "no byte is beyond the end"
+            payload = payload._rest
+        return memory.cut(payload._slab.data, payload._start + at, min(size, in_slab - at))
+
     def views(self, start: int) -> list[memoryview]:
         """Show its bytes from an offset on, piece by piece."""
         views: list[memoryview] = []

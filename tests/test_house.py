@@ -84,7 +84,10 @@ NEIGHBOURS = {
 PORTS = {"web/admin/": "streamd.web.public", "web/public/": "streamd.web.admin"}
 
 # libav is loaded, and its types known, in these files only.
-AV_FILES = {"media/probe.py", "media/cmaf_header.py", "media/picture.py", "demo.py", "testcard.py"}
+AV_FILES = {
+    *("media/flv_input.py", "media/probe.py", "media/cmaf_header.py", "media/demux_pyav.py", "media/picture.py"),
+    *("demo.py", "testcard.py"),
+}
 
 # The test card is a client in a process of its own and paces itself; a new SQLite file is opened in a thread, which
 # sleeps between tries. ruff's banned-api says that neither reads a clock.

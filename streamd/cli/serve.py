@@ -15,7 +15,8 @@ def serve(config_file: Path | None, data_dir: Path | None) -> None:
     """Run the server in the foreground.
 
     SIGTERM or Ctrl-C lets viewers fetch the last seconds, then ends with exit code 0; a second one ends at once.
-    SIGHUP reads the configuration again and takes [hls], [live], [limits], [log] and renewed certificates from it.
+    SIGHUP reads the configuration again and takes [hls], [ingest], [live], [limits], [log] and renewed certificates
+    from it.
     """
     config = load(config_file, data_dir)
     from streamd import process

@@ -98,6 +98,15 @@ class AdminConfig(Section):
     guard against DNS rebinding)."""
 
 
+class IngestConfig(Section):
+    """How a broadcaster's media is read."""
+
+    demuxer: Literal["pyav", "native"] = "pyav"
+    """What takes frames out of their FLV tags. `pyav`: libavformat, through PyAV. `native`: a reading of streamd's own,
+    for a machine that is full of publishers; its packets are the same, and each publisher costs less CPU and 2 MB of
+    memory less."""
+
+
 class HlsConfig(Section):
     """How a live stream is cut."""
 
@@ -323,6 +332,7 @@ class Config(Section):
     rtmp: RtmpConfig = RtmpConfig()
     http: HttpConfig = HttpConfig()
     admin: AdminConfig = AdminConfig()
+    ingest: IngestConfig = IngestConfig()
     hls: HlsConfig = HlsConfig()
     live: LiveConfig = LiveConfig()
     keys: KeysConfig = KeysConfig()

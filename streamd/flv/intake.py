@@ -293,6 +293,11 @@ class Intake:
         self._start_waiting()
         return self._refuse(key, DropReason.BAD_CODEC_CONFIG, why)
 
+    def restart(self) -> None:
+        """Do without the demuxer that is open, which is of no more use: the next keyframe opens another."""
+        self._close()
+        self._start_waiting()
+
     # What a tag is.
 
     def _receive_video(self, tag: FlvTag) -> Action:

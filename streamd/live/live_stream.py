@@ -20,6 +20,7 @@ from streamd.live.restart_record import StreamRecord
 from streamd.live.tally import StreamTally
 from streamd.live.viewers import WINDOW_TARGETS, HlsViewers
 from streamd.live.waiters import Waiters
+from streamd.media.demux import DemuxerKind
 from streamd.media.packet import TrackKind
 from streamd.packager.flv_writer import FlvWriter
 from streamd.packager.fragmenter import Fragmenter
@@ -71,6 +72,8 @@ class StreamOptions:
     segmenter: SegmenterOptions
     rendition: RenditionOptions
     limits: StreamLimits = field(default_factory=StreamLimits)
+    demuxer: DemuxerKind = DemuxerKind.PYAV
+    """Which demuxer reads the frames."""
 
 
 class LiveStream:
@@ -525,6 +528,7 @@ class LiveStream:
             intake_limits=self._options.limits.intake,
             timing=timing,
             split_audio=presentation.split_audio if presentation is not None else None,
+            demuxer=self._options.demuxer,
             probing=self._probing,
         )
 

@@ -18,7 +18,10 @@ cdef class MediaLine:
     cdef object _timing
     cdef bint _is_continuing
     cdef Intake _intake
+    cdef object _demuxer_kind
     cdef public object _demuxer
+    cdef int _demuxer_failures
+    cdef bint _has_failed
     cdef public object _timeline
     cdef tuple _variants
     cdef public object _ladder

@@ -1,9 +1,9 @@
 """The line of one frame: FLV tags in, CMAF chunks out.
 
-    tag → Intake (gate) → FlvDemuxer → Timeline → Ladder → Segmenter → chunk → sink
+    tag → Intake (gate) → Demuxer → Timeline → Ladder → Segmenter → chunk → sink
 
 Everything on it is synchronous and runs in the step of the loop in which the tags arrived; only asking libavformat
-about new tracks takes a thread for a few milliseconds, and tags queue meanwhile.
+about new tracks, and opening a demuxer for them, takes a thread for a few milliseconds, and tags queue meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamd.flv.intake import Drop, DropReason, Hold, Intake, Open, Split, has_
 from streamd.flv.metadata import read_metadata
 from streamd.flv.tag import FlvTag
 from streamd.live.meter import LineReading
-from streamd.media.demux import FlvDemuxer
+from streamd.media.demux import DemuxerKind, open_demuxer
 from streamd.media.packet import TrackKind
 from streamd.media.probe import Probe
 from streamd.media.timeline import START_MS, Timeline
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from streamd.flv.intake import IntakeLimits
     from streamd.flv.metadata import StreamMetadata
     from streamd.live.meter import StreamMeter
+    from streamd.media.demux import Demuxer
     from streamd.media.packet import MediaPacket, Sample, Track
     from streamd.metrics import Metrics
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 # Tags that may queue while new tracks are probed (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.
 HELD_BYTES_MAX = 10 * 1024 * 1024
+# How often a publisher's demuxer may fail, and is opened anew at the next keyframe. None is known to with what the gate
+# lets through; each time costs viewers a few seconds, and who sends what makes it fail will send it again.
+DEMUXER_FAILURES_MAX = 3
 # What is refused is told of so many tracks; an encoder has as many of a kind.
 REFUSALS_MAX = 8
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
@@ -82,18 +86,19 @@ class ChunkSink(Protocol):
         """Take the same frames as samples, before they are cut into chunks."""
 
     def warn(self, reason: str, detail: str) -> None:
-        """Note that something the broadcaster sends is dropped."""
+        """Note that something the broadcaster sends is dropped, for some seconds or for good."""
 
     def fail(self, error: Exception) -> None:
         """End the stream: the line is broken by ``error``, which may be ours or the media's."""
 
 
 class _Opened(NamedTuple):
-    """The tracks of an opening, and what is to be made of them."""
+    """The tracks of an opening, what is to be made of them, and their demuxer."""
 
     tracks: tuple[Track, ...]
     variants: tuple[Variant, ...]
     direct: Variant
+    demuxer: Demuxer
 
 
 class MediaLine:
@@ -108,6 +113,7 @@ class MediaLine:
         intake_limits: Limits of the gate.
         timing: The timing of a playlist that this line continues, or None where it starts one.
         split_audio: Whether that playlist's audio is apart from its video, or None where that is open.
+        demuxer: Which demuxer reads the frames.
         probing: Held while new tracks are probed; shared by all streams. None where there is no other.
     """
 
@@ -122,6 +128,7 @@ class MediaLine:
         intake_limits: IntakeLimits | None = None,
         timing: PlaylistTiming | None = None,
         split_audio: bool | None = None,
+        demuxer: DemuxerKind = DemuxerKind.PYAV,
         probing: asyncio.Semaphore | None = None,
     ) -> None:
         self._sink = sink
@@ -133,7 +140,10 @@ class MediaLine:
         self._is_continuing = timing is not None
         self._probing = probing or asyncio.Semaphore()
         self._intake = Intake(intake_limits)
-        self._demuxer: FlvDemuxer | None = None
+        self._demuxer_kind = demuxer
+        self._demuxer: Demuxer | None = None
+        self._demuxer_failures = 0
+        self._has_failed = False
         self._timeline: Timeline | None = None
         self._variants: tuple[Variant, ...] = ()
         self._ladder: Ladder | None = None
@@ -174,6 +184,10 @@ class MediaLine:
         if self._opening is not None:
             self._hold(tags)
             return
+        if self._has_failed:
+            # Of what the gate lets through now, nothing can be read before the keyframe with which it opens the next.
+            self._has_failed = False
+            self._intake.restart()
         if self._epoch is None:
             self._epoch = self._clock.now()
         passed = self._intake.pass_frames(tags)
@@ -261,6 +275,7 @@ class MediaLine:
         self._is_finished = True
         if self._opening is not None:
             self._opening.cancel()
+        self._close_demuxer()
         try:
             self._finish_ladder()
         finally:
@@ -276,7 +291,8 @@ class MediaLine:
 
     def _open(self, opening: Open) -> None:
         epoch, self._epoch = self._epoch, None
-        self._demuxer = None
+        self._has_failed = False
+        self._close_demuxer()
         self._opening = asyncio.create_task(self._open_tracks(opening, epoch or self._clock.now()))
 
     async def _open_tracks(self, opening: Open, epoch: datetime) -> None:
@@ -286,9 +302,11 @@ class MediaLine:
                 opened = await asyncio.to_thread(self._probe_in_thread, opening)
             self._opening = None
             if self._is_finished:
+                opened.demuxer.close()
                 return
+            self._metrics.demuxers_opened_total.labels(self._demuxer_kind.value).inc()
+            self._demuxer = opened.demuxer
             self._start_tracks(opened, epoch)
-            self._demuxer = FlvDemuxer(opening.tracks)
             self._demux(opening.tags)
             self._receive_held()
         except TrackRefusedError as exc:
@@ -316,12 +334,13 @@ class MediaLine:
             if sources and sources not in headers:
                 headers[sources] = probe.write_cmaf_header(sources)
         variants = tuple(replace(variant, cmaf_header=headers[variant.sources]) for variant in planned)
-        return _Opened(probe.tracks, variants, Variant("direct", sources, cmaf_header=headers.get(sources, b"")))
+        direct = Variant("direct", sources, cmaf_header=headers.get(sources, b""))
+        return _Opened(probe.tracks, variants, direct, open_demuxer(self._demuxer_kind, opening))
 
     def _start_tracks(self, opened: _Opened, epoch: datetime) -> None:
         self._finish_ladder()
         self._finish_timeline()
-        tracks, variants, direct = opened
+        tracks, variants, direct, _ = opened
         carried = {track.track_id for variant in variants for track in variant.sources}
         self._left_out = [
             Drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own")
@@ -367,9 +386,30 @@ class MediaLine:
     # -- the way of one frame -----------------------------------------------------------------
 
     def _demux(self, tags: Sequence[FlvTag]) -> None:
-        if tags and self._demuxer is not None:
-            self._sink.add_tags(self._direct_tags(tags))
-            self._package(self._demuxer.demux(tags))
+        if not tags or self._demuxer is None:
+            return
+        self._sink.add_tags(self._direct_tags(tags))
+        try:
+            packets = self._demuxer.demux(tags)
+        except DemuxError as exc:
+            self._note_failure(exc)
+            return
+        self._package(packets)
+
+    def _note_failure(self, error: DemuxError) -> None:
+        """Do without the demuxer, whose tags are lost, until the next keyframe opens another; a few times."""
+        self._close_demuxer()
+        self._has_failed = True
+        self._demuxer_failures += 1
+        self._metrics.demuxer_failures_total.labels(self._demuxer_kind.value).inc()
+        if self._demuxer_failures > DEMUXER_FAILURES_MAX:
+            raise DemuxError(f"the demuxer has failed {self._demuxer_failures} times, at last: {error}") from error
+        self._sink.warn("demuxer_failed", str(error))
+
+    def _close_demuxer(self) -> None:
+        demuxer, self._demuxer = self._demuxer, None
+        if demuxer is not None:
+            demuxer.close()
 
     def _package(self, packets: Sequence[MediaPacket]) -> None:
         timeline, ladder = self._timeline, self._ladder

@@ -1,65 +1,57 @@
-"""The demuxer: the tags of frames in, packets out.
-
-There is nothing left to search for: ``streamd.flv.intake`` has read every tag, and lets frames through in one form
-alone. So the first bytes of a tag say all that its packet needs, and the frame itself is not copied.
-
-libavformat reads the same: ``tests/media/test_demux.py`` holds the two against each other. It is asked once, about the
-tracks (``streamd.media.probe``); kept for every packet it cost a third of ingest, and 2 MB a stream.
-"""
+"""What a demuxer is, and which ones there are: the tags of frames in, packets out."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from streamd.errors import DemuxError
-from streamd.flv.frame import head_sizes, read_composition_time
-from streamd.flv.intake import frame_heads
-from streamd.media.packet import new_packet
-from streamd.payload import first_bytes
+from streamd.media.demux_native import NativeDemuxer
+from streamd.media.demux_pyav import PyavDemuxer
 
 if TYPE_CHECKING:
-    from streamd.flv.intake import TrackHeader
+    from streamd.flv.intake import Open
     from streamd.flv.tag import FlvTag
     from streamd.media.packet import MediaPacket
 
 
-class FlvDemuxer:
-    """The demuxer of one set of tracks.
+class DemuxerKind(enum.Enum):
+    """Whose reading of a frame's tag counts (``[ingest] demuxer``)."""
 
-    Args:
-        headers: The tracks; the first one's packets have ``track_id`` 1.
-    """
+    PYAV = "pyav"
+    """libavformat's, through PyAV: each packet is demuxed by it."""
+    NATIVE = "native"
+    """Our own, of the tag's first bytes."""
 
-    def __init__(self, headers: Sequence[TrackHeader]) -> None:
-        self._heads = {
-            first: (track_id, head)
-            for track_id, header in enumerate(headers, 1)
-            for first, head in frame_heads(header).items()
-        }
-        self._head_sizes = head_sizes(self._heads)
+
+class Demuxer(Protocol):
+    """The demuxer of one set of tracks. All kinds give equal packets for equal tags."""
 
     def demux(self, tags: Sequence[FlvTag]) -> list[MediaPacket]:
-        """Make a packet of each tag, in order.
+        """Make a packet of each tag, in order. Cheapest in batches.
 
         Args:
             tags: Frames of these tracks, as the gate let them through.
 
         Raises:
-            DemuxError: A tag is none: the gate is wrong.
+            DemuxError: It cannot read them, or lost count of them; it is of no more use.
         """
-        packets: list[MediaPacket] = []
-        for tag in tags:
-            first = first_bytes(tag.payload)
-            for size in self._head_sizes:
-                known = self._heads.get(first[:size])
-                if known is not None:
-                    break
-            else:
-                raise DemuxError("a tag that is no frame of a track that is open")
-            track_id, head = known
-            dts_ms = pts_ms = tag.timestamp_ms
-            if head.composition_time_at:
-                pts_ms += read_composition_time(first, head.composition_time_at)
-            packets.append(new_packet(track_id, dts_ms, pts_ms, head.is_keyframe, tag.payload, head.body_at))
-        return packets
+
+    def close(self) -> None:
+        """Free what it holds; again is no error."""
+
+
+def open_demuxer(kind: DemuxerKind, opening: Open) -> Demuxer:
+    """Open a demuxer for the tracks of an opening; the first one's packets have ``track_id`` 1.
+
+    libavformat's blocks for a millisecond, most of it without the GIL: call it in a thread. The frames that the opening
+    holds are demuxed like any that follow.
+
+    Raises:
+        DemuxError: libavformat does not find these tracks in their headers.
+    """
+    match kind:
+        case DemuxerKind.PYAV:
+            return PyavDemuxer(opening)
+        case DemuxerKind.NATIVE:
+            return NativeDemuxer(opening.tracks)

@@ -9,26 +9,16 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
-import av
-from av.audio.stream import AudioStream
-from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError, TrackRefusedError
-from streamd.flv.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
-from streamd.flv.tag import TagType, flv_header, serialise
+from streamd.flv.tag import flv_header, serialise
 from streamd.media.cmaf_header import MediaStream, write_cmaf_header
+from streamd.media.flv_input import open_flv, streams_of_tracks
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
-
     from streamd.flv.intake import Open, TrackHeader
-
-# libavformat's own least "probesize".
-_PROBE_BYTES_MIN = 32
-# Level 6.2 of H.264 and HEVC. Probing decodes a frame, which must not allocate more for one that lies in its headers.
-_PICTURE_PIXELS_MAX = FRAME_MACROBLOCKS_MAX * 256
 
 
 class Probe:
@@ -51,18 +41,11 @@ class Probe:
         tags = (*opening.headers, *opening.tags)
         # The header's flags are left 0: they would make probing wait for streams.
         flv = flv_header(has_video=False, has_audio=False) + b"".join(map(serialise, tags))
+        self._container = open_flv(
+            io.BytesIO(flv), buffer_bytes=len(flv), probe_bytes=len(flv), streams_max=len(opening.tracks)
+        )
         try:
-            self._container = av.open(
-                io.BytesIO(flv),
-                "r",
-                format="flv",
-                buffer_size=len(flv),
-                options=_options(len(flv), len(opening.tracks)),
-            )
-        except FFmpegError as exc:
-            raise DemuxError(f"libavformat cannot open the stream: {exc.strerror}") from exc
-        try:
-            self._streams = _media_streams(self._container, opening.tracks)
+            self._streams = streams_of_tracks(list(self._container.streams), opening.tracks)
             self.tracks = tuple(
                 _track(track_id, header, stream, opening.frame_rate_hint)
                 for track_id, (header, stream) in enumerate(zip(opening.tracks, self._streams, strict=True), 1)
@@ -96,30 +79,6 @@ class Probe:
             for track in tracks:
                 self.write_cmaf_header([track])
             raise
-
-
-def _options(probe_bytes: int, tracks: int) -> dict[str, str]:
-    return {
-        "probesize": str(max(probe_bytes, _PROBE_BYTES_MIN)),
-        # "nofillin": no timestamp inferred. "noparse": what the decoder finds counts, not what a parser guesses.
-        "fflags": "+nofillin+noparse",
-        "correct_ts_overflow": "0",
-        # PreviousTagSize is ours and right; on a difference libavformat would search for the next tag.
-        "flv_ignore_prevtag": "1",
-        "max_streams": str(tracks),
-        "max_pixels": str(_PICTURE_PIXELS_MAX),
-    }
-
-
-def _media_streams(container: InputContainer, headers: Sequence[TrackHeader]) -> list[MediaStream]:
-    """Return the stream of each track, in their order."""
-    found = list(container.streams)
-    wanted = [(VideoStream if header.kind is TagType.VIDEO else AudioStream, header.track_id) for header in headers]
-    streams = [stream for stream in found if isinstance(stream, VideoStream | AudioStream)]
-    # libavformat takes the multitrack id for the stream's.
-    if [(type(stream), stream.id) for stream in found] != wanted:
-        raise DemuxError(f"libavformat found {[stream.type for stream in found]} for {len(wanted)} tracks")
-    return streams
 
 
 def _track(track_id: int, header: TrackHeader, stream: MediaStream, frame_rate_hint: float) -> Track:

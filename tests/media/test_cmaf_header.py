@@ -18,7 +18,7 @@ from streamd.flv.intake import Intake, Open
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.tag import FlvTag, TagType
 from streamd.media.cmaf_header import write_cmaf_header
-from streamd.media.demux import FlvDemuxer
+from streamd.media.demux_native import NativeDemuxer
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
 from tests.support.flv_media import SAMPLE_RATE, aac_only, h264_aac, h264_only
@@ -109,7 +109,7 @@ class TestPlayback:
         intake = Intake()
         actions = [intake.receive(tag) for tag in tags]
         opening = next(action for action in actions if isinstance(action, Open))
-        packets = FlvDemuxer(opening.tracks).demux((*opening.tags, *tags[actions.index(opening) + 1 :]))
+        packets = NativeDemuxer(opening.tracks).demux((*opening.tags, *tags[actions.index(opening) + 1 :]))
         with Probe(opening) as probe:
             header = probe.write_cmaf_header(probe.tracks)
         runs = []

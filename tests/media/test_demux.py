@@ -1,3 +1,5 @@
+"""The demuxers against each other, and against libavformat as it reads a file: equal packet for packet."""
+
 from __future__ import annotations
 
 import io
@@ -6,41 +8,57 @@ from typing import TYPE_CHECKING
 
 import av
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from streamd.errors import DemuxError
-from streamd.flv.intake import Intake, Open
+from streamd.flv.intake import TrackHeader, frame_heads
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.tag import FlvTag, TagType
-from streamd.media.demux import FlvDemuxer
-from streamd.media.packet import MediaPacket
+from streamd.media.demux import DemuxerKind, open_demuxer
+from streamd.payload import HEAD_BYTES, SLAB_BYTES
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import aac_only, flv_bytes, h264_aac, h264_only, h264_with_scene_cut, to_flv
+from tests.support.gate import in_slabs, through_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from streamd.flv.intake import Open
+    from streamd.media.demux import Demuxer
+    from streamd.media.packet import MediaPacket
+
+VIDEO_ENCODERS = ["libx264", "libx265", "libsvtav1", "libvpx-vp9"]
+AUDIO_ENCODERS = ["aac", "libopus", "flac", "ac3", "eac3", "libmp3lame"]
+WIRE_WRAP_MS = 2**32
 
 
-def through_gate(tags: Iterable[FlvTag], metadata: StreamMetadata | None = None) -> tuple[Open, list[FlvTag]]:
-    """What the gate opens with, and all that it lets through."""
-    intake = Intake()
-    intake.metadata = metadata or StreamMetadata()
-    opening: Open | None = None
-    frames: list[FlvTag] = []
-    for tag in tags:
-        match intake.receive(tag):
-            case Open() as opening:
-                frames += opening.tags
-            case FlvTag() as frame:
-                frames.append(frame)
-            case _:
-                pass
-    assert opening is not None
-    return opening, frames
+@pytest.fixture(params=list(DemuxerKind), ids=lambda kind: kind.value)
+def kind(request: pytest.FixtureRequest) -> DemuxerKind:
+    found: DemuxerKind = request.param
+    return found
 
 
-def demux_all(tags: Iterable[FlvTag], metadata: StreamMetadata | None = None) -> list[MediaPacket]:
-    opening, frames = through_gate(tags, metadata)
-    return FlvDemuxer(opening.tracks).demux(frames)
+@pytest.fixture
+def both_tracks(kind: DemuxerKind) -> Iterator[Demuxer]:
+    """A demuxer of H.264 and AAC."""
+    demuxer = open_demuxer(kind, through_gate(h264_aac())[0])
+    yield demuxer
+    demuxer.close()
+
+
+def demuxed(kind: DemuxerKind, opening: Open, frames: Sequence[FlvTag], batch: int = 1000) -> list[MediaPacket]:
+    demuxer = open_demuxer(kind, opening)
+    packets = [
+        packet for start in range(0, len(frames), batch) for packet in demuxer.demux(frames[start : start + batch])
+    ]
+    demuxer.close()
+    return packets
+
+
+def demux_all(
+    kind: DemuxerKind, tags: Iterable[FlvTag], metadata: StreamMetadata | None = None, batch: int = 1000
+) -> list[MediaPacket]:
+    return demuxed(kind, *through_gate(tags, metadata), batch)
 
 
 def as_file(tags: tuple[FlvTag, ...]) -> list[tuple[str, int | None, int | None, bytes]]:
@@ -62,70 +80,67 @@ def shifted(tags: Iterable[FlvTag], by_ms: int) -> list[FlvTag]:
     return [replace(tag, timestamp_ms=tag.timestamp_ms + by_ms) for tag in tags]
 
 
-@pytest.fixture
-def both() -> FlvDemuxer:
-    """A demuxer of H.264 and AAC."""
-    opening, _ = through_gate(h264_aac())
-    return FlvDemuxer(opening.tracks)
-
-
 class TestPackets:
+    @pytest.mark.parametrize("batch", [1, 7, 1000])
     @pytest.mark.parametrize("bframes", [0, 2])
-    def test_equal_those_of_the_file(self, bframes: int) -> None:
+    def test_equal_those_of_the_file(self, kind: DemuxerKind, bframes: int, batch: int) -> None:
         tags = h264_aac(bframes=bframes)
         opening, frames = through_gate(tags)
-        assert plain(demux_all(tags), ("video", "audio")) == as_file((*opening.headers, *frames))
+        packets = demux_all(kind, tags, batch=batch)
+        assert plain(packets, ("video", "audio")) == as_file((*opening.headers, *frames))
 
-    def test_equal_those_of_a_file_of_video_alone(self) -> None:
-        assert plain(demux_all(h264_only(bframes=2)), ("video",)) == as_file(h264_only(bframes=2))
+    def test_equal_those_of_a_file_of_video_alone(self, kind: DemuxerKind) -> None:
+        assert plain(demux_all(kind, h264_only(bframes=2)), ("video",)) == as_file(h264_only(bframes=2))
 
-    def test_equal_those_of_a_file_of_audio_alone(self) -> None:
-        assert plain(demux_all(aac_only()), ("audio",)) == as_file(aac_only())
+    def test_equal_those_of_a_file_of_audio_alone(self, kind: DemuxerKind) -> None:
+        assert plain(demux_all(kind, aac_only()), ("audio",)) == as_file(aac_only())
 
-    @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
-    def test_equal_those_of_a_file_of_any_video_codec(self, encoder: str) -> None:
+    @pytest.mark.parametrize("encoder", VIDEO_ENCODERS)
+    def test_equal_those_of_a_file_of_any_video_codec(self, kind: DemuxerKind, encoder: str) -> None:
         tags = encoded((VideoTrack(encoder),), (), 1)
-        assert plain(demux_all(tags, StreamMetadata(lacks_audio=True)), ("video",)) == as_file(tags)
+        assert plain(demux_all(kind, tags, StreamMetadata(lacks_audio=True)), ("video",)) == as_file(tags)
 
-    @pytest.mark.parametrize("encoder", ["aac", "libopus", "flac", "ac3", "eac3", "libmp3lame"])
-    def test_equal_those_of_a_file_of_any_audio_codec(self, encoder: str) -> None:
+    @pytest.mark.parametrize("encoder", AUDIO_ENCODERS)
+    def test_equal_those_of_a_file_of_any_audio_codec(self, kind: DemuxerKind, encoder: str) -> None:
         tags = encoded((), (AudioTrack(encoder),), 1)
-        assert plain(demux_all(tags, StreamMetadata(lacks_video=True)), ("audio",)) == as_file(tags)
+        assert plain(demux_all(kind, tags, StreamMetadata(lacks_video=True)), ("audio",)) == as_file(tags)
 
-    def test_equal_those_of_a_file_of_several_tracks(self) -> None:
+    def test_equal_those_of_a_file_of_several_tracks(self, kind: DemuxerKind) -> None:
         tags = encoded((VideoTrack(), VideoTrack("libx265")), (AudioTrack(), AudioTrack("libopus")), 1)
         opening, frames = through_gate(tags)
         kinds = [header.kind.name.lower() for header in opening.tracks]
-        assert plain(FlvDemuxer(opening.tracks).demux(frames), kinds) == as_file((*opening.headers, *frames))
+        assert plain(demuxed(kind, opening, frames), kinds) == as_file((*opening.headers, *frames))
 
-    def test_every_frame_of_the_encoder_arrives(self) -> None:
+    def test_every_frame_of_the_encoder_arrives(self, kind: DemuxerKind) -> None:
         with av.open(io.BytesIO(flv_bytes(bframes=2)), "r") as container:
             frames = sum(packet.size > 0 for packet in container.demux())
         # The first keyframe is the first frame here.
-        assert len(demux_all(h264_aac(bframes=2))) == frames
+        assert len(demux_all(kind, h264_aac(bframes=2))) == frames
 
-    def test_no_tags_give_no_packets(self, both: FlvDemuxer) -> None:
-        assert both.demux([]) == []
+    def test_no_tags_give_no_packets(self, both_tracks: Demuxer) -> None:
+        assert both_tracks.demux([]) == []
 
-    def test_payload_is_the_sample_as_mp4_wants_it(self) -> None:
-        tags = h264_aac()
-        video = next(tag for tag in tags if tag.tag_type == TagType.VIDEO and bytes(tag.payload)[1] == 1)
-        first = demux_all(tags)[0]
-        assert first.payload is video.payload
-        assert first.body_at == 5
+    @pytest.mark.parametrize("place", [list, in_slabs], ids=["bytes", "slabs"])
+    def test_payload_is_the_very_object_of_the_tag(
+        self, kind: DemuxerKind, place: Callable[[Iterable[FlvTag]], list[FlvTag]]
+    ) -> None:
+        opening, frames = through_gate(place(h264_aac()))
+        packets = demuxed(kind, opening, frames)
+        assert all(packet.payload is tag.payload for packet, tag in zip(packets, frames, strict=True))
+        assert {(packet.track_id, packet.body_at) for packet in packets} == {(1, 5), (2, 2)}
 
-    def test_keyframes_are_those_that_the_encoder_names(self) -> None:
+    def test_keyframes_are_those_that_the_encoder_names(self, kind: DemuxerKind) -> None:
         tags = [tag for tag in h264_with_scene_cut() if bytes(tag.payload)[1] == 1]
         expected = [bytes(tag.payload)[0] >> 4 == 1 for tag in tags]
-        packets = demux_all(h264_with_scene_cut(), metadata=StreamMetadata(lacks_audio=True))
+        packets = demux_all(kind, h264_with_scene_cut(), metadata=StreamMetadata(lacks_audio=True))
         assert [packet.is_keyframe for packet in packets] == expected
         # libavcodec's parser takes the I picture of a scene cut for one; frames behind it may need frames before.
         with av.open(io.BytesIO(to_flv(h264_with_scene_cut())), "r") as container:
             parsed = [packet.is_keyframe for packet in container.demux() if packet.size]
         assert parsed.count(True) > expected.count(True)
 
-    def test_audio_can_start_anywhere(self) -> None:
-        assert all(packet.is_keyframe for packet in demux_all(aac_only()))
+    def test_audio_can_start_anywhere(self, kind: DemuxerKind) -> None:
+        assert all(packet.is_keyframe for packet in demux_all(kind, aac_only()))
 
 
 class TestTimestamps:
@@ -133,41 +148,66 @@ class TestTimestamps:
         "start_ms",
         [-500, -(2**31), 2**24 - 500, 2**31 - 500, 2**31, 2**32 - 500, 2**32 - 1, 2**32, 2**33 + 5, 2**53],
     )
-    def test_are_those_of_the_tags_beyond_32_bits(self, start_ms: int) -> None:
+    def test_are_those_of_the_tags_beyond_32_bits(self, kind: DemuxerKind, start_ms: int) -> None:
         tags = h264_aac(bframes=2)
         expected = [
-            (kind, dts + start_ms, pts + start_ms, payload)
-            for kind, dts, pts, payload in plain(demux_all(tags), ("video", "audio"))
+            (name, dts + start_ms, pts + start_ms, payload)
+            for name, dts, pts, payload in plain(demux_all(kind, tags), ("video", "audio"))
         ]
-        assert plain(demux_all(shifted(tags, start_ms)), ("video", "audio")) == expected
+        assert plain(demux_all(kind, shifted(tags, start_ms)), ("video", "audio")) == expected
 
-    def test_jumps_are_passed_through(self, both: FlvDemuxer) -> None:
+    def test_jumps_are_passed_through(self, both_tracks: Demuxer) -> None:
         _, fed = through_gate(h264_aac())
         times = [0, 10**7, 5, -1, 2**40, 2**31, 2**24, 0, 0]
         tags = [replace(tag, timestamp_ms=ms) for tag, ms in zip(fed, times, strict=False)]
-        assert [packet.dts_ms for packet in both.demux(tags)] == times
+        assert [packet.dts_ms for packet in both_tracks.demux(tags)] == times
 
     @pytest.mark.parametrize("composition_time_ms", [-900_000, -61_000, -1, 0, 1, 900_000])
-    def test_composition_time_may_be_negative(self, both: FlvDemuxer, composition_time_ms: int) -> None:
+    def test_composition_time_may_be_negative(self, both_tracks: Demuxer, composition_time_ms: int) -> None:
         offset = composition_time_ms.to_bytes(3, "big", signed=True)
         tags = [FlvTag(TagType.VIDEO, ms, b"\x27\x01" + offset + b"\x00\x00\x00\x01\x41") for ms in (0, 33, 2**32)]
-        times = [(packet.dts_ms, packet.pts_ms) for packet in both.demux(tags)]
+        times = [(packet.dts_ms, packet.pts_ms) for packet in both_tracks.demux(tags)]
         assert times == [(tag.timestamp_ms, tag.timestamp_ms + composition_time_ms) for tag in tags]
 
 
-class TestContract:
-    @pytest.mark.parametrize(
-        ("tag_type", "payload"),
-        [
-            (TagType.AUDIO, b"\xad\x01\x21\x10\x04\x60\x8c\x1c"),
-            (TagType.VIDEO, b"\x91hvc1\x00\x00\x00\x00\x00\x00\x01\x26"),
-            (TagType.VIDEO, b"\xa6\x01avc1\x01\x00\x00\x00\x00\x00\x00\x01\x41"),
-            (TagType.VIDEO, b"\x57\x00"),
-            (TagType.VIDEO, b""),
-            (TagType.SCRIPT, b"\x02\x00\x0aonMetaData\x03\x00\x00\x09"),
-        ],
-        ids=["SoundSize", "another codec", "another track", "command", "empty", "script"],
-    )
-    def test_tag_that_the_gate_keeps_out_is_an_error(self, both: FlvDemuxer, tag_type: int, payload: bytes) -> None:
-        with pytest.raises(DemuxError, match="no frame of a track that is open"):
-            both.demux([FlvTag(tag_type, 40, payload)])
+# -- any frames -----------------------------------------------------------------------------------
+
+ALL_TRACKS = encoded(
+    (VideoTrack(), VideoTrack("libx265"), VideoTrack("libsvtav1"), VideoTrack("libvpx-vp9")),
+    tuple(AudioTrack(encoder) for encoder in ("aac", "libopus", "flac")),
+    1,
+)
+# Around what libavformat reads at once, what a slab holds, and what lies with the header.
+SIZES = st.sampled_from([1, 2, HEAD_BYTES - 1, HEAD_BYTES, 4080, 4096, 4097, 5000, SLAB_BYTES, SLAB_BYTES + 1, 200_000])
+TIMES_MS = st.sampled_from([0, 1, 33, -1, 2**24 - 1, 2**31 - 1, 2**31, WIRE_WRAP_MS - 1, WIRE_WRAP_MS, 2**40]) | (
+    st.integers(-(2**33), 2**53)
+)
+COMPOSITION_TIMES_MS = st.sampled_from([0, 1, -1, 66, -61_000, 900_000, -900_000])
+
+
+@st.composite
+def frames_of(draw: st.DrawFn, headers: Sequence[TrackHeader]) -> FlvTag:
+    """A frame of one of the tracks as the gate lets it through, of any size and at any time."""
+    header = draw(st.sampled_from(headers))
+    first, head = draw(st.sampled_from(list(frame_heads(header).items())))
+    body = draw(st.binary(min_size=1, max_size=4)) * draw(SIZES)
+    payload = first[: head.body_at].ljust(head.body_at, b"\0")
+    if head.composition_time_at:
+        offset = draw(COMPOSITION_TIMES_MS).to_bytes(3, "big", signed=True)
+        payload = payload[: head.composition_time_at] + offset + payload[head.composition_time_at + 3 :]
+    return FlvTag(header.kind, draw(TIMES_MS), payload + body)
+
+
+class TestAnyFrames:
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @given(st.data())
+    def test_both_demuxers_give_the_same_packets(self, data: st.DataObject) -> None:
+        opening, _ = through_gate(ALL_TRACKS)
+        demuxers = [open_demuxer(kind, opening) for kind in DemuxerKind]
+        for _ in range(data.draw(st.integers(1, 3))):
+            batch = in_slabs(data.draw(st.lists(frames_of(opening.tracks), min_size=1, max_size=12)))
+            first, second = (demuxer.demux(batch) for demuxer in demuxers)
+            assert first == second
+            assert len(first) == len(batch)
+        for demuxer in demuxers:
+            demuxer.close()

@@ -9,7 +9,7 @@ from streamd.errors import DemuxError
 from streamd.flv.intake import Intake, Open
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.tag import FlvTag, TagType
-from streamd.media import probe
+from streamd.media import flv_input
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
 from tests.support.avc import sequence_parameter_set
@@ -100,6 +100,6 @@ class TestBrokenInput:
             Probe(Open((track,), opening.headers, (keyframe,), 0.0))
 
     def test_error_of_libavformat_at_open_becomes_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(probe, "_PROBE_BYTES_MIN", 0)
+        monkeypatch.setattr(flv_input, "PROBE_BYTES_MIN", 0)
         with pytest.raises(DemuxError, match="cannot open the stream"):
             Probe(Open((), (), (), 0.0))

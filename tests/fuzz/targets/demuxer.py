@@ -1,4 +1,4 @@
-"""Gate, libavformat and demuxer: tags in, a packet of each frame out; no tag of a publisher may crash the process."""
+"""Gate and demuxers: tags in, the same packet of each frame out of both; no tag of a publisher may crash libavformat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from streamd.errors import DemuxError, TrackRefusedError
 from streamd.flv.intake import Drop, Hold, Intake, IntakeLimits, Open, Split
 from streamd.flv.tag import FlvTag
-from streamd.media.demux import FlvDemuxer
+from streamd.media.demux import Demuxer, DemuxerKind, open_demuxer
 from streamd.media.probe import Probe
 from tests.fuzz.framing import read_tags, write_tags
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
@@ -44,20 +44,28 @@ def demux(tags: Sequence[FlvTag], *, batch: int) -> list[MediaPacket]:
     """Take tags through a gate and its demuxers as the media line does, to where the stream would end.
 
     Returns:
-        The packets of the demuxers, but for those of the tags they were opened with.
+        The packets of the demuxers.
     """
     intake = Intake(LIMITS)
-    demuxer = FlvDemuxer(())
+    demuxers: list[Demuxer] = []
     pending: list[FlvTag] = []
     packets: list[MediaPacket] = []
 
     def flush() -> None:
-        found = demuxer.demux(pending)
-        # A tag that came through the gate is a frame: one packet each, in order.
-        assert [packet.dts_ms for packet in found] == [tag.timestamp_ms for tag in pending]
-        assert all(packet.payload for packet in found)
-        packets.extend(found)
+        if demuxers and pending:
+            # Whatever the gate lets through, libavformat keeps step with it: no DemuxError.
+            found, expected = (demuxer.demux(pending) for demuxer in demuxers)
+            assert found == expected
+            # A tag that came through the gate is a frame: one packet each, in order.
+            assert [packet.dts_ms for packet in found] == [tag.timestamp_ms for tag in pending]
+            assert all(len(packet.payload) > packet.body_at for packet in found)
+            packets.extend(found)
         pending.clear()
+
+    def close() -> None:
+        for demuxer in demuxers:
+            demuxer.close()
+        demuxers.clear()
 
     unread = deque(tags)
     while unread:
@@ -68,14 +76,17 @@ def demux(tags: Sequence[FlvTag], *, batch: int) -> list[MediaPacket]:
                 unread.extendleft(reversed(shares))
             case Open() as opening:
                 flush()
+                close()
                 try:
                     with Probe(opening) as probe:
                         probe.write_cmaf_header(probe.tracks)
-                    demuxer = FlvDemuxer(opening.tracks)
                 except TrackRefusedError as exc:
                     intake.refuse(opening.tracks[exc.index], str(exc))
                 except DemuxError:
                     return packets
+                else:
+                    demuxers += (open_demuxer(kind, opening) for kind in DemuxerKind)
+                    pending += opening.tags
             case Drop(_, detail):
                 assert detail.isprintable()
             case Hold():
@@ -83,4 +94,5 @@ def demux(tags: Sequence[FlvTag], *, batch: int) -> list[MediaPacket]:
         if len(pending) >= batch:
             flush()
     flush()
+    close()
     return packets

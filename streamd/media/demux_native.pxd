@@ -8,7 +8,7 @@ from streamd.payload cimport first_bytes
 
 
 @cython.final
-cdef class FlvDemuxer:
+cdef class NativeDemuxer:
     cdef dict _heads
     cdef tuple _head_sizes
 

@@ -1,0 +1,40 @@
+"""The gate in front of the demuxers, and payloads as they lie in the slabs of a publisher."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from streamd.flv.intake import Intake, Open
+from streamd.flv.metadata import StreamMetadata
+from streamd.flv.tag import FlvTag
+from streamd.payload import PayloadLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def through_gate(tags: Iterable[FlvTag], metadata: StreamMetadata | None = None) -> tuple[Open, list[FlvTag]]:
+    """What the gate opens with, and all that it lets through."""
+    intake = Intake()
+    intake.metadata = metadata or StreamMetadata()
+    opening: Open | None = None
+    frames: list[FlvTag] = []
+    for tag in tags:
+        match intake.receive(tag):
+            case Open() as opening:
+                frames += opening.tags
+            case FlvTag() as frame:
+                frames.append(frame)
+            case _:
+                pass
+    assert opening is not None
+    return opening, frames
+
+
+def in_slabs(tags: Iterable[FlvTag]) -> list[FlvTag]:
+    """The same tags with their payloads where those of a publisher lie."""
+    log = PayloadLog()
+    return [
+        replace(tag, payload=log.append(data, 0, len(data), len(data))) for tag in tags if (data := bytes(tag.payload))
+    ]
