@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from av.error import FFmpegError
 
 from streamd.errors import DemuxError, LocalStateError
-from streamd.media.flv_input import PROBE_BYTES_MIN, open_flv, streams_of_tracks
+from streamd.media.flv_input import open_flv, streams_of_tracks
 from streamd.media.packet import new_packet
-from streamd.media.tag_feed import MARKER, READ_BYTES, TagFeed
+from streamd.media.tag_feed import READ_BYTES, TagFeed
 
 if TYPE_CHECKING:
     from streamd.flv.intake import Open
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 # The marker before the first tag makes its stream, before any other.
 _MARKER_STREAM = 0
-# Probing reads on until it has seen so many bytes of packets, and must not reach the end.
-_PROBE_MARKERS = -(-PROBE_BYTES_MIN // len(MARKER)) + 1
 
 
 class PyavDemuxer:
@@ -45,12 +43,12 @@ class PyavDemuxer:
 
     def __init__(self, opening: Open) -> None:
         self._is_closed = True
-        self._feed = TagFeed(opening.headers, _PROBE_MARKERS)
+        self._feed = TagFeed(opening.headers)
         # No decoder is opened: nothing of a publisher's is decoded in this process.
         self._container = open_flv(
             self._feed,
             buffer_bytes=READ_BYTES,
-            probe_bytes=PROBE_BYTES_MIN,
+            probe_bytes=self._feed.probe_bytes,
             streams_max=1 + len(opening.tracks),
             codec_whitelist="none",
         )

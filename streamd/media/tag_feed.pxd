@@ -12,12 +12,15 @@ cdef class TagFeed:
     cdef Py_ssize_t _offset
     cdef int64_t _next_number
     cdef readonly int64_t marker_number
+    cdef readonly Py_ssize_t probe_bytes
+
+    cpdef int64_t put(self, tags) except -1
 
     @cython.locals(
-        tag=FlvTag, pieces=list, short=list, header=bytes, count=Py_ssize_t, size=Py_ssize_t, short_bytes=Py_ssize_t,
+        tag=FlvTag, pieces=list, short=list, header=bytes, end=bytes, count=Py_ssize_t, size=Py_ssize_t, short_bytes=Py_ssize_t,
         first_number=int64_t, number=int64_t,
     )
-    cpdef int64_t put(self, tags) except -1
+    cdef int64_t _put(self, tags, Py_ssize_t padding_bytes) except -1
 
     @cython.locals(pieces=list, start=Py_ssize_t, left=Py_ssize_t, data=bytes)
     cpdef bytes read(self, Py_ssize_t size)

@@ -30,6 +30,8 @@ MARKER = b"\x02" + len(_MARKER_NAME).to_bytes(2, "big") + _MARKER_NAME + b"\x05"
 # TagType and DataSize; Timestamp and, in its low byte, TimestampExtended; StreamID.
 _TAG_HEADER = struct.Struct(">II3x")
 _PREVIOUS_TAG_SIZE = struct.Struct(">I")
+# libavformat's own least "probesize".
+_PROBE_BYTES_MIN = 32
 # Tags are numbered in place of their timestamps, far below the sign of a 32-bit timestamp.
 _NUMBERS_END = 1 << 30
 
@@ -41,10 +43,13 @@ class TagFeed:
 
     Args:
         headers: With which the stream begins: its tracks' sequence headers.
-        markers: How many markers follow them.
+
+    Attributes:
+        marker_number: Of the last marker.
+        probe_bytes: How much libavformat has to see of packets to have read the headers, and less than there is.
     """
 
-    def __init__(self, headers: Sequence[FlvTag], markers: int) -> None:
+    def __init__(self, headers: Sequence[FlvTag]) -> None:
         # In the order in which they are read; of the one that is next, what stands before the offset has been. A
         # payload's first bytes are in the piece before it.
         self._pieces: list[bytes | Payload] = []
@@ -52,14 +57,16 @@ class TagFeed:
         self._offset = 0
         self._next_number = 0
         self.marker_number = 0
-        """Number of the last marker."""
         # The header's flags are left 0: they would make libavformat wait for streams. The first marker makes the
         # markers' stream before there is any other.
         self._pieces.append(flv_header(has_video=False, has_audio=False))
-        self.put(())
-        self.put(headers)
-        for _ in range(1, markers):
-            self.put(())
+        self._put((), 0)
+        # A header makes a packet where it is a frame, and else none. So the marker behind them is as long as all of
+        # them: probing reads up to it in any case, and not to the end.
+        header_bytes = sum(len(header.payload) for header in headers)
+        self.probe_bytes = len(MARKER) + header_bytes + 1
+        self._put(headers, max(header_bytes, _PROBE_BYTES_MIN))
+        self._put((), 0)
 
     def put(self, tags: Sequence[FlvTag]) -> int:
         """Add tags, and a marker.
@@ -67,6 +74,10 @@ class TagFeed:
         Returns:
             The number of the first tag; each of the others, and the marker, has the next one.
         """
+        return self._put(tags, 0)
+
+    def _put(self, tags: Sequence[FlvTag], padding_bytes: int) -> int:
+        """Add tags, and a marker that is longer by so much."""
         count = len(tags)
         if self._next_number + count >= _NUMBERS_END:
             self._next_number = 0
@@ -102,9 +113,9 @@ class TagFeed:
         # A marker is a piece of its own: no read ends inside it. libavformat reads the name of a script tag and then
         # seeks back to its start, which it can only within one filling of its buffer (flvdec.c: "avio_seek(s->pb,
         # meta_pos, SEEK_SET)"); a marker cut in two would come out short, and the rest of it be taken for a tag.
-        size = len(MARKER)
-        marker = _header(TagType.SCRIPT, number, size) + MARKER + _PREVIOUS_TAG_SIZE.pack(TAG_HEADER_BYTES + size)
-        pieces.append(marker)
+        size = len(MARKER) + padding_bytes
+        header, end = _header(TagType.SCRIPT, number, size), _PREVIOUS_TAG_SIZE.pack(TAG_HEADER_BYTES + size)
+        pieces.append(b"".join((header, MARKER, bytes(padding_bytes), end)))
         self.marker_number = number
         return first_number
 

@@ -38,13 +38,22 @@ def markers(*numbers: int) -> list[tuple[int, int, bytes]]:
 class TestStream:
     def test_begins_with_a_marker_the_headers_and_more_markers(self) -> None:
         header = FlvTag(TagType.AUDIO, 500, b"\xaf\x00\x11\x90")
-        feed = TagFeed([header], 3)
+        feed = TagFeed([header])
         assert read_back(reads(feed)) == [
             *markers(0),
             (TagType.AUDIO, 1, header.payload),
-            *markers(2, 3, 4),
+            (TagType.SCRIPT, 2, MARKER + bytes(32)),
+            *markers(3),
         ]
-        assert feed.marker_number == 4
+        assert feed.marker_number == 3
+
+    @pytest.mark.parametrize("size", [4, 5000])
+    def test_the_marker_behind_the_headers_is_all_that_probing_needs_beyond_them(self, size: int) -> None:
+        feed = TagFeed([FlvTag(TagType.AUDIO, 0, bytes(size))])
+        first, header, marker, last = (len(payload) for _, _, payload in read_back(reads(feed)))
+        # Whether the header counts as a packet or not.
+        assert first + header < feed.probe_bytes <= first + marker
+        assert last == len(MARKER)
 
     @given(
         st.lists(st.lists(st.sampled_from(SIZES), max_size=5), max_size=4),
@@ -54,10 +63,10 @@ class TestStream:
     def test_is_that_of_the_tags_numbered_with_a_marker_behind_each_batch(
         self, batches: list[list[int]], size: int, is_in_slabs: bool
     ) -> None:
-        feed = TagFeed([], 1)
+        feed = TagFeed([])
         pieces = reads(feed)
-        expected = markers(0, 1)
-        number = 2
+        expected = read_back(pieces)
+        number = 3
         for sizes in batches:
             tags = tags_of(sizes)
             assert feed.put(in_slabs(tags) if is_in_slabs else tags) == number
@@ -69,22 +78,22 @@ class TestStream:
         assert read_back(pieces) == expected
 
     def test_is_at_its_end_when_all_is_read(self) -> None:
-        feed = TagFeed([], 1)
+        feed = TagFeed([])
         reads(feed)
         assert feed.read(1) == b""
 
     def test_numbers_start_again_before_they_are_negative_timestamps(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tag_feed, "_NUMBERS_END", 6)
-        feed = TagFeed([], 1)
+        monkeypatch.setattr(tag_feed, "_NUMBERS_END", 7)
+        feed = TagFeed([])
         numbers = [feed.put(tags_of([1, 1])) for _ in range(3)]
-        assert numbers == [2, 0, 3]
+        assert numbers == [3, 0, 3]
 
 
 class TestReads:
     @given(st.lists(st.sampled_from(SIZES), min_size=1, max_size=6), st.booleans())
     def test_a_marker_is_a_read_of_its_own(self, sizes: list[int], is_in_slabs: bool) -> None:
-        feed = TagFeed([], 1)
-        assert [len(piece) for piece in reads(feed)[1:]] == [MARKER_BYTES] * 2
+        feed = TagFeed([])
+        assert [len(piece) for piece in reads(feed)[1:]] == [MARKER_BYTES, MARKER_BYTES + 32, MARKER_BYTES]
         tags = tags_of(sizes)
         feed.put(in_slabs(tags) if is_in_slabs else tags)
         pieces = reads(feed)
@@ -93,7 +102,7 @@ class TestReads:
         assert all(MARKER not in piece for piece in pieces[:-1])
 
     def test_a_large_frame_is_not_read_with_its_header(self) -> None:
-        feed = TagFeed([], 1)
+        feed = TagFeed([])
         reads(feed)
         feed.put(in_slabs(tags_of([3 * READ_BYTES])))
         assert [len(piece) for piece in reads(feed, 1 << 20)] == [
@@ -104,7 +113,7 @@ class TestReads:
         ]
 
     def test_small_frames_come_many_at_once(self) -> None:
-        feed = TagFeed([], 1)
+        feed = TagFeed([])
         reads(feed)
         feed.put(in_slabs(tags_of([300] * 30)))
         assert len(reads(feed)) == -(-30 * 315 // READ_BYTES) + 1
@@ -113,7 +122,7 @@ class TestReads:
 class TestPayloads:
     def test_are_kept_until_they_are_read_and_no_longer(self) -> None:
         (tag,) = in_slabs(tags_of([5 * READ_BYTES]))
-        feed = TagFeed([], 1)
+        feed = TagFeed([])
         reads(feed)
         # Asserting keeps what it looks at.
         before = sys.getrefcount(tag.payload)

@@ -1,4 +1,4 @@
-"""Gate and demuxers: tags in, the same packet of each frame out of both; no tag of a publisher may crash libavformat."""
+"""Gate and demuxers: tags in, a packet of each frame out, the same of both; no tag may crash libavformat."""
 
 from __future__ import annotations
 
@@ -40,8 +40,13 @@ def run(data: bytes) -> None:
         demux(read_tags(data[1:]), batch=data[0] % 8 + 1)
 
 
-def demux(tags: Sequence[FlvTag], *, batch: int) -> list[MediaPacket]:
+def demux(tags: Sequence[FlvTag], *, batch: int, is_probed: bool = True) -> list[MediaPacket]:
     """Take tags through a gate and its demuxers as the media line does, to where the stream would end.
+
+    Args:
+        tags: Of the publisher.
+        batch: How many are demuxed at a time.
+        is_probed: Whether libavformat is asked about the tracks as well, which takes most of the time.
 
     Returns:
         The packets of the demuxers.
@@ -78,8 +83,9 @@ def demux(tags: Sequence[FlvTag], *, batch: int) -> list[MediaPacket]:
                 flush()
                 close()
                 try:
-                    with Probe(opening) as probe:
-                        probe.write_cmaf_header(probe.tracks)
+                    if is_probed:
+                        with Probe(opening) as probe:
+                            probe.write_cmaf_header(probe.tracks)
                 except TrackRefusedError as exc:
                     intake.refuse(opening.tracks[exc.index], str(exc))
                 except DemuxError:
