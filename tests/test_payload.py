@@ -29,6 +29,18 @@ class TestPayload:
         assert len(payload) == size
         assert payload.head() == data[:HEAD_BYTES]
 
+    @pytest.mark.parametrize("size", [1, 100, SLAB_BYTES, 3 * SLAB_BYTES + 5])
+    def test_gives_a_copy_of_as_much_as_lies_together(self, size: int) -> None:
+        log = PayloadLog()
+        log.append(bytes(10), 0, 10, 10)
+        data = numbered(size)
+        payload = log.append(data, 0, size, size)
+        slab_ends = [end for end in (SLAB_BYTES - 10, 2 * SLAB_BYTES - 10, 3 * SLAB_BYTES - 10) if end < size]
+        for start in {0, 1, size // 2, size - 1, *slab_ends, *(end - 1 for end in slab_ends)} - {size}:
+            end = next((end for end in slab_ends if end > start), size)
+            assert payload.piece(start, size) == data[start:end]
+            assert payload.piece(start, 7) == data[start : min(end, start + 7)]
+
     def test_differs_from_other_bytes_and_from_other_things(self) -> None:
         log = PayloadLog()
         payload = log.append(b"abc", 0, 3, 3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from streamd.data_dir import find_server
 from streamd.doctor.certificates import check_certificates
 from streamd.doctor.data_directory import check_data_directory
-from streamd.doctor.installation import check_compiled, check_player
+from streamd.doctor.installation import check_compiled, check_demuxer, check_player
 from streamd.doctor.machine import check_clock, check_open_files
 from streamd.doctor.ports import check_ports
 from streamd.doctor.receivers import check_receivers
@@ -41,4 +41,5 @@ def examine(config: Config, now: datetime) -> Iterator[Finding]:
     yield check_clock()
     yield check_player()
     yield check_compiled()
+    yield check_demuxer(config)
     yield from check_receivers(config)

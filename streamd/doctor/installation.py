@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamd.doctor.finding import Finding, ok, warning
 from streamd.rtmp import chunk
 from streamd.web.public.pages import Pages
+
+if TYPE_CHECKING:
+    from streamd.config import Config
 
 
 def check_player() -> Finding:
@@ -26,3 +31,11 @@ def check_compiled() -> Finding:
     if Path(chunk.__file__).suffix != ".py":
         return ok(check, "the way of a frame is")
     return ok(check, "nothing is, and a publisher costs two thirds more CPU; with a C compiler, install streamd anew")
+
+
+def check_demuxer(config: Config) -> Finding:
+    """Say which demuxer reads broadcasters' frames."""
+    check, pyav = "ingest.demuxer", f"PyAV {version('av')}"
+    if config.ingest.demuxer == "native":
+        return ok(check, f"native: streamd reads frames itself; libavformat, through {pyav}, the tracks alone")
+    return ok(check, f"pyav: libavformat reads every frame, through {pyav}")

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Literal
+
 import pytest
 
+from streamd.config import Config
+from streamd.config.sections import IngestConfig
 from streamd.doctor.finding import Verdict
-from streamd.doctor.installation import check_compiled, check_player
+from streamd.doctor.installation import check_compiled, check_demuxer, check_player
 from streamd.rtmp import chunk
 from streamd.web.public import pages
 
@@ -25,4 +30,15 @@ def test_what_is_compiled(monkeypatch: pytest.MonkeyPatch, file: str, said: str)
     monkeypatch.setattr(chunk, "__file__", file)
     finding = check_compiled()
     assert said in finding.message
+    assert finding.verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("demuxer", "said"), [("pyav", "libavformat reads every frame"), ("native", "streamd reads frames itself")]
+)
+def test_which_demuxer_runs(demuxer: Literal["pyav", "native"], said: str) -> None:
+    finding = check_demuxer(Config(ingest=IngestConfig(demuxer=demuxer)))
+    assert finding.message.startswith(f"{demuxer}: ")
+    assert said in finding.message
+    assert version("av") in finding.message
     assert finding.verdict is Verdict.OK

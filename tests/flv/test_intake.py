@@ -765,6 +765,28 @@ class TestRefusals:
         assert intake.refusals == {}
 
 
+class TestRestart:
+    """A demuxer that has failed is of no more use."""
+
+    def test_nothing_passes_before_the_keyframe_that_opens_another(self) -> None:
+        intake = opened()
+        tracks = len(intake.refusals)
+        intake.restart()
+        assert intake.pass_frames([inter(33), sound(40)]) == 0
+        actions = receive(intake, [inter(33), sound(40), inter(66), key(100), inter(133)])
+        assert [type(action) for action in actions] == [Drop, Hold, Drop, Open, FlvTag]
+        assert kinds(opening(actions)) == BOTH
+        assert frames(opening(actions)) == [key(100)]
+        assert len(intake.refusals) == tracks
+
+    def test_sound_alone_opens_another_at_once(self) -> None:
+        intake = Intake(LIMITS)
+        intake.metadata = StreamMetadata(lacks_video=True)
+        receive(intake, [aac_header(), sound(0)])
+        intake.restart()
+        assert isinstance(intake.receive(sound(21)), Open)
+
+
 class TestManyAtOnce:
     def test_frames_are_passed_up_to_the_first_tag_that_may_be_anything_else(self) -> None:
         intake = Intake(LIMITS)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from streamd.clock import ManualClock
+from streamd.errors import DemuxError
 from streamd.live import media_line
-from streamd.live.media_line import LEAP_INTERVAL_MS, MediaLine
+from streamd.live.media_line import DEMUXER_FAILURES_MAX, LEAP_INTERVAL_MS, MediaLine
 from streamd.live.meter import StreamMeter
+from streamd.media.demux import DemuxerKind, open_demuxer
+from streamd.media.demux_native import NativeDemuxer
+from streamd.media.demux_pyav import PyavDemuxer
 from streamd.media.probe import Probe
 from streamd.media.timeline import START_MS, Repair
 from streamd.metrics import Metrics
 from streamd.packager.segmenter import SegmenterOptions
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
-from tests.support.flv_media import aac_only, h264_aac
+from tests.support.flv_media import aac_only, h264_aac, h264_only
 from tests.support.ingest import eventually
 
 if TYPE_CHECKING:
@@ -27,7 +31,8 @@ if TYPE_CHECKING:
 
     from streamd.flv.intake import Open
     from streamd.flv.tag import FlvTag
-    from streamd.media.packet import Sample
+    from streamd.media.demux import Demuxer
+    from streamd.media.packet import MediaPacket, Sample
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.packager.ladder import Variant
 
@@ -49,6 +54,12 @@ class Room:
     leaps: int = 0
     error: Exception | None = None
     probing: asyncio.Semaphore | None = None
+    demuxer: DemuxerKind | None = None
+    """None: as ``any_demuxer`` has it."""
+    warnings: list[str] = field(default_factory=list)
+    tags: int = 0
+
+    any_demuxer: ClassVar[DemuxerKind] = DemuxerKind.PYAV
 
     def __post_init__(self) -> None:
         self.line = MediaLine(
@@ -58,6 +69,7 @@ class Room:
             metrics=self.metrics,
             meter=StreamMeter(),
             probing=self.probing,
+            demuxer=self.demuxer or self.any_demuxer,
         )
 
     def start_tracks(self, variants: Sequence[Variant], direct: Variant, epoch: datetime) -> None:
@@ -75,11 +87,13 @@ class Room:
     def end_segment(self, name: str) -> None:
         self.ended[name] = len(self.chunks[name])
 
-    def add_tags(self, tags: Sequence[FlvTag]) -> None: ...
+    def add_tags(self, tags: Sequence[FlvTag]) -> None:
+        self.tags += len(tags)
 
     def add_samples(self, samples: Sequence[Sample]) -> None: ...
 
-    def warn(self, reason: str, detail: str) -> None: ...
+    def warn(self, reason: str, detail: str) -> None:
+        self.warnings.append(reason)
 
     def fail(self, error: Exception) -> None:
         self.error = error
@@ -92,6 +106,17 @@ class Room:
     def repaired(self, repair: Repair) -> float:
         value = self.metrics.registry.get_sample_value("streamd_timestamps_repaired_total", {"reason": repair.value})
         return value or 0.0
+
+    def counted(self, name: str, kind: DemuxerKind) -> float:
+        return self.metrics.registry.get_sample_value(name, {"demuxer": kind.value}) or 0.0
+
+
+@pytest.fixture(autouse=True, params=list(DemuxerKind), ids=lambda kind: kind.value)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> DemuxerKind:
+    """Every line is looked at with every demuxer."""
+    found: DemuxerKind = request.param
+    monkeypatch.setattr(Room, "any_demuxer", found)
+    return found
 
 
 def later(tags: Iterable[FlvTag], by_ms: int) -> list[FlvTag]:
@@ -134,6 +159,148 @@ async def test_lines_probe_one_after_the_other(monkeypatch: pytest.MonkeyPatch) 
     await eventually(lambda: all(room.epochs for room in rooms))
     assert len(begun) == 2
     assert not probing.locked()
+
+
+class FailingDemuxer:
+    """A demuxer that fails with its ``fails_at``-th batch; ``made`` has all there were."""
+
+    made: ClassVar[list[FailingDemuxer]] = []
+
+    def __init__(self, demuxer: Demuxer, fails_at: int | None) -> None:
+        self._demuxer = demuxer
+        self._left = fails_at
+        self.batches = 0
+        self.is_closed = False
+        self.made.append(self)
+
+    def demux(self, tags: Sequence[FlvTag]) -> list[MediaPacket]:
+        assert not self.is_closed
+        self.batches += 1
+        if self.batches == self._left:
+            raise DemuxError("lost step")
+        return self._demuxer.demux(tags)
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._demuxer.close()
+
+
+def let_fail(monkeypatch: pytest.MonkeyPatch, *fails_at: int | None) -> list[FailingDemuxer]:
+    """Have each demuxer that is opened fail at one of its batches, the last one's standing for all that follow."""
+    made: list[FailingDemuxer] = []
+    monkeypatch.setattr(FailingDemuxer, "made", made)
+
+    def opened(kind: DemuxerKind, opening: Open) -> FailingDemuxer:
+        return FailingDemuxer(open_demuxer(kind, opening), fails_at[min(len(made), len(fails_at) - 1)])
+
+    monkeypatch.setattr(media_line, "open_demuxer", opened)
+    return made
+
+
+class TestDemuxer:
+    async def test_the_one_that_is_opened_is_counted(self, kind: DemuxerKind) -> None:
+        room = Room()
+        await room.receive(h264_aac())
+        assert {each: room.counted("streamd_demuxers_opened_total", each) for each in DemuxerKind} == {
+            each: each is kind for each in DemuxerKind
+        }
+        assert isinstance(room.line._demuxer, PyavDemuxer if kind is DemuxerKind.PYAV else NativeDemuxer)
+        room.line.finish()
+
+    async def test_all_packets_are_packaged_whatever_the_batches(self) -> None:
+        media = h264_aac(seconds=4)
+        rooms = [Room(), Room()]
+        for room, size in zip(rooms, (1, 500), strict=True):
+            await room.receive(media[:40])
+            for start in range(40, len(media), size):
+                room.line.receive(media[start : start + size])
+            room.line.finish()
+        first, second = (room.chunks["main"] for room in rooms)
+        assert b"".join(chunk.content.join() for chunk in first) == b"".join(chunk.content.join() for chunk in second)
+
+    async def test_one_that_fails_is_opened_anew_at_the_next_keyframe(
+        self, monkeypatch: pytest.MonkeyPatch, kind: DemuxerKind
+    ) -> None:
+        made = let_fail(monkeypatch, 3, None)
+        room = Room()
+        media = h264_aac(seconds=8, gop=30)
+        await room.receive(media[:200])
+        for start in range(200, len(media), 10):
+            room.line.receive(media[start : start + 10])
+            await eventually(lambda: room.line._opening is None)
+        room.line.finish()
+        chunks = room.chunks["main"]
+        (first,) = discontinuities(chunks)
+        assert first.is_independent
+        # What was lost is the rest of a group of pictures.
+        duration_s = sum(chunk.duration_ticks / chunk.timescale for chunk in chunks)
+        assert 8 - 1.5 < duration_s < 8
+        assert [demuxer.is_closed for demuxer in made] == [True, True]
+        assert room.counted("streamd_demuxer_failures_total", kind) == 1
+        assert room.warnings == ["demuxer_failed"]
+        assert room.error is None
+
+    async def test_one_that_fails_with_its_first_frames_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = let_fail(monkeypatch, 1, None)
+        room = Room()
+        room.line.receive(h264_aac(seconds=4))
+        await eventually(lambda: len(made) == 2 and room.line._opening is None)
+        room.line.finish()
+        assert room.chunks["main"]
+        assert room.warnings == ["demuxer_failed"]
+        assert room.error is None
+
+    async def test_stream_ends_where_it_fails_and_fails(
+        self, monkeypatch: pytest.MonkeyPatch, kind: DemuxerKind
+    ) -> None:
+        made = let_fail(monkeypatch, 2)
+        room = Room()
+        media = h264_aac(seconds=8, gop=10)
+
+        async def broadcast() -> None:
+            for start in range(0, len(media), 5):
+                room.line.receive(media[start : start + 5])
+                await eventually(lambda: room.line._opening is None)
+                if room.error is not None:
+                    raise room.error
+
+        with pytest.raises(DemuxError, match=rf"has failed {DEMUXER_FAILURES_MAX + 1} times, at last: lost step"):
+            await broadcast()
+        assert len(made) == DEMUXER_FAILURES_MAX + 1
+        assert all(demuxer.is_closed for demuxer in made)
+        assert room.counted("streamd_demuxer_failures_total", kind) == DEMUXER_FAILURES_MAX + 1
+        room.line.finish()
+
+    async def test_one_that_fails_before_other_tracks_is_not_missed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = let_fail(monkeypatch, 3, None)
+        room = Room()
+        await room.receive(h264_aac(seconds=2))
+        wider = later(h264_only(seconds=2, width=320), 2000)
+        # The sound of the first read is the last batch of the old demuxer.
+        room.line.receive([*later(h264_aac(seconds=1)[2:8], 2000), *wider])
+        await eventually(lambda: room.line._opening is None and len(made) == 2)
+        room.line.receive(later(wider[1:], 2000))
+        room.line.finish()
+        assert made[0].batches == 3
+        assert made[1].batches
+        assert room.warnings == ["demuxer_failed"]
+        assert room.error is None
+
+    async def test_it_is_closed_with_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = let_fail(monkeypatch, None)
+        room = Room()
+        await room.receive(h264_aac())
+        room.line.finish()
+        assert [demuxer.is_closed for demuxer in made] == [True]
+
+    async def test_it_is_closed_where_other_tracks_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = let_fail(monkeypatch, None)
+        room = Room()
+        await room.receive(h264_aac(seconds=2))
+        room.line.receive(later(h264_only(seconds=2, width=320), 2000))
+        await eventually(lambda: len(made) == 2 and room.line._opening is None)
+        assert [demuxer.is_closed for demuxer in made] == [True, False]
+        room.line.finish()
 
 
 class TestLeap:
