@@ -19,7 +19,7 @@ Method: ``streamd serve`` as a process of its own on core 0; the load on core 1:
 
 Left out: TLS, networks with loss, B-frames.
 
-    python -m bench.ingest --rtmpload PATH [cost=50,100,200] [cost6=50] [latency=100,400] [connect=100]
+    python -m bench.ingest --rtmpload PATH [cost=50,100,200] [cost6=50] [native=100] [latency=100,400] [connect=100]
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ LATENCY_S = 60.0
 PING_INTERVAL_S = 0.005
 CASES = {"cost": (2500, "1280x720"), "cost6": (6000, "1920x1080"), "latency": (2500, "1280x720")}
 CASES["connect"] = CASES["latency"]
-DEFAULT_CASES = ("cost=50,100,200", "cost6=50", "latency=100,400", "connect=100")
+CASES["native"], CASES["native6"] = CASES["cost"], CASES["cost6"]
+DEFAULT_CASES = ("cost=50,100,200", "cost6=50", "native=100", "native6=50", "latency=100,400", "connect=100")
 
 NGINX_CONFIG = """
 load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
@@ -135,7 +136,7 @@ def end_of(load: subprocess.Popen[bytes]) -> dict[str, Any]:
 def measure_cost(case: str, load: Load, publishers: int) -> None:
     """CPU and memory of both servers, nginx first and last."""
     nginx = cost_of_nginx(load, publishers)
-    with streamd() as server:
+    with streamd("native" if case.startswith("native") else "pyav") as server:
         pid, names = server.process.pid, keys(load, server, publishers)
         before = resident_bytes(pid)
         held: list[float] = []
@@ -197,11 +198,11 @@ def under_load(
 
 
 @contextlib.contextmanager
-def streamd() -> Iterator[LiveServer]:
-    """A server on its core that lets everybody in."""
+def streamd(demuxer: str = "pyav") -> Iterator[LiveServer]:
+    """A server on its core that lets everybody in, and reads their frames with this demuxer."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        run_server(Path(directory), limits__connections_per_address_max=10_000) as server,
+        run_server(Path(directory), limits__connections_per_address_max=10_000, ingest__demuxer=demuxer) as server,
     ):
         pin(server.process.pid, SERVER_CORE)
         yield server
