@@ -79,9 +79,9 @@ class PyavDemuxer:
         count = len(tags)
         if not count:
             return packets
-        number = self._feed.put(tags)
         at = 0
         try:
+            number = self._feed.put(tags)
             for packet in self._packets:
                 dts, pts = packet.dts, packet.pts
                 # Behind its end, libavformat has packets without a time.
@@ -109,6 +109,9 @@ class PyavDemuxer:
         except FFmpegError as exc:
             self.close()
             raise DemuxError(f"libavformat cannot read the stream: {exc.strerror}") from exc
+        except DemuxError:
+            self.close()
+            raise
         self.close()
         raise DemuxError("libavformat lost step with the tags")
 

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from streamd.errors import DemuxError
 from streamd.flv.tag import TAG_HEADER_BYTES, TagType, flv_header
 from streamd.payload import HEAD_BYTES, Payload, first_bytes
 
@@ -32,6 +33,8 @@ _TAG_HEADER = struct.Struct(">II3x")
 _PREVIOUS_TAG_SIZE = struct.Struct(">I")
 # libavformat's own least "probesize".
 _PROBE_BYTES_MIN = 32
+# DataSize is 24 bits.
+_TAG_BYTES_END = 1 << 24
 # Tags are numbered in place of their timestamps, far below the sign of a 32-bit timestamp.
 _NUMBERS_END = 1 << 30
 
@@ -73,6 +76,9 @@ class TagFeed:
 
         Returns:
             The number of the first tag; each of the others, and the marker, has the next one.
+
+        Raises:
+            DemuxError: A tag is larger than FLV has a number for; this feed is of no more use.
         """
         return self._put(tags, 0)
 
@@ -90,6 +96,8 @@ class TagFeed:
         for tag in tags:
             payload = tag.payload
             size = len(payload)
+            if size >= _TAG_BYTES_END:
+                raise DemuxError(f"a frame of {size} bytes, FLV has a number for {_TAG_BYTES_END - 1}")
             header = _header(tag.tag_type, number, size)
             number += 1
             if size > READ_BYTES:

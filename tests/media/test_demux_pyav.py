@@ -208,6 +208,15 @@ class TestBrokenInput:
         with pytest.raises(LocalStateError):
             both_tracks.demux([AAC_FRAME])
 
+    def test_frame_that_is_larger_than_flv_can_say(self, both_tracks: PyavDemuxer) -> None:
+        largest = FlvTag(TagType.VIDEO, 0, b"\x17\x01\0\0\0".ljust(2**24 - 1, b"\1"))
+        (packet,) = both_tracks.demux(in_slabs([largest]))
+        assert packet.is_keyframe
+        with pytest.raises(DemuxError, match="a frame of 16777216 bytes"):
+            both_tracks.demux([AAC_FRAME, replace(largest, payload=bytes(2**24))])
+        with pytest.raises(LocalStateError):
+            both_tracks.demux([AAC_FRAME])
+
 
 class TestClose:
     def test_again_is_no_error(self, both_tracks: PyavDemuxer) -> None:
