@@ -107,6 +107,11 @@ class Room:
         value = self.metrics.registry.get_sample_value("streamd_timestamps_repaired_total", {"reason": repair.value})
         return value or 0.0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no demuxer is being opened."""
+        return not self.line.when_open(lambda: None)
+
     def counted(self, name: str, kind: DemuxerKind) -> float:
         return self.metrics.registry.get_sample_value(name, {"demuxer": kind.value}) or 0.0
 
@@ -227,7 +232,7 @@ class TestDemuxer:
         await room.receive(media[:200])
         for start in range(200, len(media), 10):
             room.line.receive(media[start : start + 10])
-            await eventually(lambda: room.line._opening is None)
+            await eventually(lambda: room.is_open)
         room.line.finish()
         chunks = room.chunks["main"]
         (first,) = discontinuities(chunks)
@@ -244,7 +249,7 @@ class TestDemuxer:
         made = let_fail(monkeypatch, 1, None)
         room = Room()
         room.line.receive(h264_aac(seconds=4))
-        await eventually(lambda: len(made) == 2 and room.line._opening is None)
+        await eventually(lambda: len(made) == 2 and room.is_open)
         room.line.finish()
         assert room.chunks["main"]
         assert room.warnings == ["demuxer_failed"]
@@ -260,7 +265,7 @@ class TestDemuxer:
         async def broadcast() -> None:
             for start in range(0, len(media), 5):
                 room.line.receive(media[start : start + 5])
-                await eventually(lambda: room.line._opening is None)
+                await eventually(lambda: room.is_open)
                 if room.error is not None:
                     raise room.error
 
@@ -278,7 +283,7 @@ class TestDemuxer:
         wider = later(h264_only(seconds=2, width=320), 2000)
         # The sound of the first read is the last batch of the old demuxer.
         room.line.receive([*later(h264_aac(seconds=1)[2:8], 2000), *wider])
-        await eventually(lambda: room.line._opening is None and len(made) == 2)
+        await eventually(lambda: room.is_open and len(made) == 2)
         room.line.receive(later(wider[1:], 2000))
         room.line.finish()
         assert made[0].batches == 3
@@ -298,7 +303,7 @@ class TestDemuxer:
         room = Room()
         await room.receive(h264_aac(seconds=2))
         room.line.receive(later(h264_only(seconds=2, width=320), 2000))
-        await eventually(lambda: len(made) == 2 and room.line._opening is None)
+        await eventually(lambda: len(made) == 2 and room.is_open)
         assert [demuxer.is_closed for demuxer in made] == [True, False]
         room.line.finish()
 
