@@ -16,7 +16,7 @@ from streamd.web.headers import EMBED_HEADERS, PAGE_HEADERS
 # A channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
-# The player as hatch_build.py leaves it; a build without a network has none.
+# The player as packaging/fetch_player.py leaves it; a build without a network has none.
 HLS_MODULE: Final = "vendor/hls.min.mjs"
 
 # What is for the operator's listener alone.
