@@ -3,7 +3,8 @@
 A server that is killed takes its media with it. Its publishers come back within seconds and its viewers never left:
 for them the playlists must go on, under numbers that have not been used, with the discontinuities counted on
 (rfc8216bis-22 sections 6.2.1 and 6.2.2). What that takes is written when a stream begins, ends or has another
-discontinuity, so that writing costs nothing to speak of; the media sequence numbers come from the clock.
+discontinuity, so that writing costs nothing to speak of; the media sequence numbers come from the clock, and are
+reserved by the thousand (``channel_numbers``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from streamd.live.channel_numbers import ChannelAhead
 from streamd.packager.chunk import PlaylistTiming
 
 if TYPE_CHECKING:
@@ -50,8 +52,10 @@ class RestartRecord:
 
     streams: tuple[StreamRecord, ...] = ()
     numbers_used_until_s: int = 0
-    """Seconds since 2020 up to which ``Numbering.at`` may give numbers that are taken: beyond the clock, where media
-    came in faster than time passes."""
+    """Seconds since 2020 up to which ``Numbering.at`` may give numbers that are taken, by whatever channel: somewhat
+    beyond the clock, which may be behind when the next server starts."""
+    channels_ahead: tuple[ChannelAhead, ...] = ()
+    """The channels that may have taken numbers beyond that: those whose media came in faster than time passes."""
 
 
 _RECORD = TypeAdapter(RestartRecord)
