@@ -71,6 +71,7 @@ class Database:
         """Transactions of this process that have written, so far."""
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._reads: set[asyncio.Task[Any]] = set()
+        self._scanner = engine
         self._writer = engine.execution_options(**{WRITES: True})
 
     @property
@@ -108,6 +109,18 @@ class Database:
         """
         with self._translated():
             async with self._reader.connect() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def scanning(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one statement whose rows are taken a slice at a time (``stream``); nothing is written.
+
+        Raises:
+            StoreUnavailableError: It failed.
+        """
+        with self._translated():
+            # PostgreSQL keeps a cursor open within a transaction alone.
+            async with self._scanner.begin() as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
