@@ -11,7 +11,9 @@ Spec: rfc8216bis-22 section 6.2.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +29,8 @@ RESERVE_S = 1200
 # A channel may use a day's numbers before their time, which is two days of media in segments of 2 s: a file that is
 # sent at once is shorter. Its publisher is told so, and it goes on as time passes.
 NUMBERS_AHEAD_S_MAX = 86_400
+# Seconds since 2020, in the year 2336: a record that says more is damaged, and dates end in 9999.
+SECONDS_MAX = 10_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class ChannelAhead:
     """A channel that has used numbers whose time has not come."""
 
     name: str
-    until_s: int
+    until_s: Annotated[int, Field(ge=0, le=SECONDS_MAX)]
     """Seconds since 2020 from which on ``Numbering.at`` gives numbers that the channel has not used."""
 
 

@@ -286,7 +286,7 @@ class TestQueries:
         path = re.findall(r'/static/[^"]+\.m?js', page)[0]
         whole = server.get(path)[2]
         with make(server) as front:
-            seen = set()
+            seen: set[str | None] = set()
             for query in QUERIES:
                 with asked(front, f"{path}{query}", headers={"Host": f"host{len(seen)}.example"}) as response:
                     assert (response.status, response.read()) == (200, whole)
