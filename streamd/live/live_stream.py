@@ -505,17 +505,21 @@ class LiveStream:
         self._wake()
         log.info("stream.reconnecting", extra={"stream": self.name, "key_id": self.admission.key_id})
 
-    def resume(self, admission: Admission, publisher: Publisher) -> None:
+    def resume(self, admission: Admission, publisher: Publisher, place: Place | None = None) -> None:
         """Go on with a publisher that has come back: the same playlist, behind a discontinuity.
 
         Args:
             admission: Of the same key; the old one's end with its stream's.
             publisher: The new connection.
+            place: Memory that is kept free for it from now on.
         """
         assert self.lost_at is not None, "it waits"
         away_s = self._clock.monotonic() - self.lost_at
         self.admission, self.publisher, self.lost_at = admission, publisher, None
         self.publisher_address, self._encoder = publisher.address, publisher.encoder
+        if place is not None:
+            self._give_place_back()
+            self._place = place
         self._tally.reconnects += 1
         self.last_media_at = self._fed_since = self._clock.monotonic()
         self._is_resumed = True
@@ -596,6 +600,11 @@ class LiveStream:
         """Whether there is any media under the numbers that it began with."""
         return self._tally.parts > 0
 
+    def _give_place_back(self) -> None:
+        if self._place is not None:
+            self._place.release()
+            self._place = None
+
     def release(self) -> None:
         """Let go of the media and of the line, now that nobody finds the stream any more; what is being sent goes on.
 
@@ -617,9 +626,7 @@ class LiveStream:
         if self.end_reason is not None:
             return
         self.end_reason = reason
-        if self._place is not None:
-            self._place.release()
-            self._place = None
+        self._give_place_back()
         linger_s = 0.0
         try:
             if self.publisher is not None:

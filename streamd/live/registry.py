@@ -126,7 +126,9 @@ class LiveRegistry:
             # Only the key that opened a stream may go on with it: another one, or none, takes nobody's place.
             if previous.publisher is not None or previous.admission.key_id != admission.key_id:
                 raise AlreadyPublishingError
-            previous.resume(admission, publisher)
+            # One that another server left has no media yet: it takes as much as a new one, and goes on all the same.
+            place = self._take_place() if previous.held_bytes == 0 else None
+            previous.resume(admission, publisher, place)
             self._say(EventType.STREAM_RESUMED, previous)
             return previous
         if sum(1 for _ in self.live()) >= self._streams_max:

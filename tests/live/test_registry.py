@@ -10,6 +10,8 @@ from streamd.live.channel_numbers import NUMBERS_AHEAD_S_MAX
 from streamd.live.live_stream import LiveStream
 from streamd.live.publisher import EndReason
 from streamd.live.registry import SWEEP_STEP_S
+from streamd.live.restart_record import RestartRecord, StreamRecord
+from streamd.packager.chunk import PlaylistTiming
 from streamd.packager.numbering import Numbering
 from tests.support.ingest import IngestRoom
 
@@ -129,6 +131,23 @@ class TestPlaces:
             with pytest.raises(PublishError):
                 room.registry.begin(admission, IdlePublisher())
         assert places.free == 4
+
+    async def test_who_goes_on_after_a_restart_takes_one_and_goes_on_without(self) -> None:
+        timing = PlaylistTiming(2, 500)
+        room = IngestRoom()
+        record = StreamRecord("alice", "key", room.clock.now(), timing, ("main",), (), 0)
+        for count in (1, 0):
+            places = Places(count)
+            room = IngestRoom(take_place=places.take)
+            room.registry.restore(RestartRecord((record,)))
+            for _ in range(3):
+                publisher = IdlePublisher()
+                stream = room.registry.begin(Admission("key", "alice"), publisher)
+                assert places.free == 0
+                room.registry.leave(stream, publisher, EndReason.CONNECTION_LOST)
+            for stream in [*room.registry.live()]:
+                room.registry.end(stream, EndReason.CONNECTION_LOST)
+            assert places.free == count
 
 
 class TestMediaFasterThanTime:
