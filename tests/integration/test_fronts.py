@@ -191,6 +191,23 @@ QUERIES = [f"?{number}" for number in range(50)]
 QUERIES += ["?a=b&_HLS=1", "?_HLS_msn", "?x_HLS_msn=1", "?_hls_msn=7"]
 
 
+def test_an_address_that_only_asks_is_told_to_wait(broadcasting: LiveServer) -> None:
+    """What no cache answers is held to a share; a request is some bytes, and what it makes streamd do is not."""
+    with fronts.nginx(broadcasting) as front:
+        statuses: Counter[int] = Counter()
+        connection = http.client.HTTPConnection("127.0.0.1", front.http_port or 0, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            for _ in range(3000):
+                connection.request("HEAD", "/api/v1/streams")
+                with connection.getresponse() as response:
+                    response.read()
+                    statuses[response.status] += 1
+        assert statuses[200] >= 1000
+        assert statuses[429] >= 100
+        with asked(front, newest_part(broadcasting)) as response:
+            assert response.status == 200, "who watches goes on"
+
+
 class TestQueries:
     """12 kB of requests made streamd send 480 MB: each query was another thing to the cache."""
 
