@@ -83,7 +83,7 @@ class ChannelNumbers:
             until_s: From where on nothing is used.
             now_s: The clock; one that was behind when the process began does not make anybody fast.
         """
-        return until_s - max(now_s, self._floor_s + now_s - self._restored_at_s) > NUMBERS_AHEAD_S_MAX
+        return self._lead_s(until_s, now_s) > NUMBERS_AHEAD_S_MAX
 
     def note_used(self, name: str, until_s: int, now_s: int) -> None:
         """Take note of what a channel has used.
@@ -144,12 +144,17 @@ class ChannelNumbers:
             if until_s + RESERVE_LEFT_S_MIN <= max(now_s + RESERVE_LEFT_S_MIN, self._reserved_s):
                 reserved.pop(name, None)
             elif until_s + RESERVE_LEFT_S_MIN > reserved.get(name, 0):
-                # The faster it is, the more at once: few writes bring anyone to the day's end.
-                reserved[name] = until_s + max(RESERVE_S, until_s - now_s)
+                # The further it is ahead, the more at once: few writes bring anyone to the day's end, and none past it.
+                lead_s = self._lead_s(until_s, now_s)
+                reserved[name] = until_s + max(RESERVE_S, min(lead_s, NUMBERS_AHEAD_S_MAX - lead_s))
         beyond = self._ahead | reserved
         return self._reserved_s, tuple(
             ChannelAhead(name, until_s) for name, until_s in beyond.items() if until_s > self._reserved_s
         )
+
+    def _lead_s(self, until_s: int, now_s: int) -> int:
+        """How far a channel is ahead of time; a clock that was behind at the start counts from what was reserved."""
+        return until_s - max(now_s, self._floor_s + now_s - self._restored_at_s)
 
     def _forget_passed(self, now_s: int) -> None:
         passed_s = max(now_s, self._floor_s)

@@ -71,6 +71,16 @@ class TestOneChannelAheadOfTime:
             assert server.written[-1][1][0].until_s >= server.used["fast"] + RESERVE_LEFT_S_MIN
         assert len(server.written) <= 8
 
+    @pytest.mark.parametrize("lead_s", [0, 1000, 40_000, 50_000, NUMBERS_AHEAD_S_MAX - RESERVE_S])
+    def test_is_not_taken_past_its_day_by_what_is_reserved(self, lead_s: int) -> None:
+        server = Server()
+        server.begin("fast", NOW)
+        server.used["fast"] += lead_s
+        server.look(NOW)
+        following = server.killed(NOW)
+        assert following.begin("fast", NOW) >= server.used["fast"]
+        assert not following.numbers.is_exhausted("fast", NOW)
+
     def test_what_it_has_used_is_exact_once_it_has_ended(self) -> None:
         server = Server()
         server.begin("fast", NOW)
@@ -133,6 +143,21 @@ class TestAClockThatIsBehind:
         week_s = 7 * 86_400
         assert not following.numbers.is_too_far(first_s + week_s // 2, week_s)
         assert following.numbers.is_too_far(first_s + week_s + 86_401, week_s)
+
+    def test_is_put_right_later_and_nobody_has_to_wait_for_it(self) -> None:
+        server = Server()
+        server.begin("alice", NOW)
+        server.look(NOW)
+        server = server.killed(0)
+        server.begin("alice", 0)
+        for second in range(10_000):
+            server.used["alice"] += second % 2
+            server.look(second)
+        used_s = server.used["alice"]
+        assert len(server.written) <= 10_000 // (RESERVE_S - RESERVE_LEFT_S_MIN) + 1
+        server = server.killed(NOW + 20_000)
+        assert used_s <= server.begin("alice", NOW + 20_000) <= NOW + 20_000 + RESERVE_S
+        assert not server.numbers.is_exhausted("alice", NOW + 20_000)
 
     def test_is_written_against_seldom(self) -> None:
         server = Server()
