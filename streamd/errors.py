@@ -160,6 +160,13 @@ class KeyRejectedError(PublishError):
         """There is a key of this id; what a guesser shows has one that is made up."""
 
 
+class KeyUsedTooOftenError(KeyRejectedError):
+    """A good key that has published too often lately; whoever has it is told so."""
+
+    status_code = "NetStream.Publish.Rejected"
+    description = "This stream key has gone live too often within a minute. Wait a minute, then try again."
+
+
 class PublishForbiddenError(PublishError):
     """The operator's publish hook says no."""
 

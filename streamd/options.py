@@ -99,6 +99,7 @@ def verifier_options(config: Config) -> VerifierOptions:
         guess_limits=GuessLimits(
             per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max
         ),
+        publishes_per_minute_max=limits.publishes_per_minute_max,
         denials_per_minute_max=limits.denials_per_minute_max,
     )
 

@@ -156,7 +156,7 @@ class Server:
             reconnect_window_s=config.live.reconnect_window_s,
             is_admissible=self._verifier.is_admissible,
             tell=tell,
-            has_room=self._memory.admit,
+            take_place=self._memory.admit,
         )
         self.metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self._verifier.attach(self.registry)

@@ -72,6 +72,7 @@ NEIGHBOURS = {
     ("live", "events"),
     ("keys", "metrics"),
     ("keys", "events"),
+    ("events", "bounds"),
     ("events", "keys"),
     ("events", "metrics"),
     ("history", "metrics"),

@@ -234,6 +234,10 @@ class LimitsConfig(Section):
     failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = 20
     """The same for one key id, from wherever. The right secret is let in however many wrong ones are shown. An encoder
     whose key was revoked retries five times in the first half minute, then less and less."""
+    publishes_per_minute_max: Annotated[int, Field(ge=5)] = 60
+    """Publishes with one good key at once, and in each minute after them; past that it is refused without being looked
+    up. Encoders that come back do so after 2 s, 3 s, 4.5 s and so on; a script that starts one anew comes once a
+    second. Each publish is a look-up, a question to the publish hook, a few lines in the log and webhooks."""
     denials_per_minute_max: Annotated[int, Field(ge=1)] = 100
     """Rows about refused publishes in the audit log, a minute, that name an address; further ones are counted in one
     row a reason. What an attack may add to the disk: 20 MB a day, with rows that are never deleted."""

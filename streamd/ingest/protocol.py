@@ -375,7 +375,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._dispatch(events)
         except KeyRejectedError as error:
             self._metrics.publish_denied_total.labels(error.reason).inc()
-            if error.reason == Denial.RATE_LIMITED:
+            if error.reason in (Denial.RATE_LIMITED, Denial.TOO_OFTEN):
                 # Somebody guesses, thousands of times a minute if he likes: the audit log counts them, a line
                 # for each would be his to fill our disk with.
                 self._log_level = logging.DEBUG

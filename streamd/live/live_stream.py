@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd.errors import MediaError, MediaLimitError, PublishError
 from streamd.flv.intake import IntakeLimits
@@ -51,6 +51,13 @@ log = logging.getLogger(__name__)
 HELD_S_MAX = 0.75
 
 
+class Place(Protocol):
+    """Memory that is kept free for a stream; whoever ends the stream gives it back."""
+
+    def release(self) -> None:
+        """Give it back; again is the same as once."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
     """What one publisher may send. The reasons stand in the configuration's ``[limits]``."""
@@ -90,6 +97,7 @@ class LiveStream:
         on_playable: Called when there is something to play.
         record: What another server left of it, which its playlists go on from.
         probing: Held while new tracks are probed; shared by all streams. None where there is no other.
+        place: The memory that is kept free for it; given back when it ends.
     """
 
     def __init__(
@@ -108,6 +116,7 @@ class LiveStream:
         on_playable: Callable[[LiveStream], None],
         record: StreamRecord | None = None,
         probing: asyncio.Semaphore | None = None,
+        place: Place | None = None,
     ) -> None:
         self.name = name
         self.admission = admission
@@ -133,6 +142,7 @@ class LiveStream:
         """Loop time of the last audio or video."""
         self._numbering = numbering
         self._probing = probing
+        self._place = place
         self._options = options
         self._clock = clock
         self._metrics = metrics
@@ -495,17 +505,21 @@ class LiveStream:
         self._wake()
         log.info("stream.reconnecting", extra={"stream": self.name, "key_id": self.admission.key_id})
 
-    def resume(self, admission: Admission, publisher: Publisher) -> None:
+    def resume(self, admission: Admission, publisher: Publisher, place: Place | None = None) -> None:
         """Go on with a publisher that has come back: the same playlist, behind a discontinuity.
 
         Args:
             admission: Of the same key; the old one's end with its stream's.
             publisher: The new connection.
+            place: Memory that is kept free for it from now on.
         """
         assert self.lost_at is not None, "it waits"
         away_s = self._clock.monotonic() - self.lost_at
         self.admission, self.publisher, self.lost_at = admission, publisher, None
         self.publisher_address, self._encoder = publisher.address, publisher.encoder
+        if place is not None:
+            self._give_place_back()
+            self._place = place
         self._tally.reconnects += 1
         self.last_media_at = self._fed_since = self._clock.monotonic()
         self._is_resumed = True
@@ -581,6 +595,16 @@ class LiveStream:
             numbering = rendition.next_numbering().no_earlier_than(numbering)
         return numbering
 
+    @property
+    def has_used_numbers(self) -> bool:
+        """Whether there is any media under the numbers that it began with."""
+        return self._tally.parts > 0
+
+    def _give_place_back(self) -> None:
+        if self._place is not None:
+            self._place.release()
+            self._place = None
+
     def release(self) -> None:
         """Let go of the media and of the line, now that nobody finds the stream any more; what is being sent goes on.
 
@@ -602,6 +626,7 @@ class LiveStream:
         if self.end_reason is not None:
             return
         self.end_reason = reason
+        self._give_place_back()
         linger_s = 0.0
         try:
             if self.publisher is not None:

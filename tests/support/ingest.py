@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
@@ -26,9 +27,11 @@ from tests.support.timers import ManualTimers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from streamd.events.event import Event
     from streamd.ingest.protocol import PublishGate
+    from streamd.live.live_stream import Place
 
 GOOD_KEY = "sk_good_key"
 OTHER_KEY = "sk_other_key"
@@ -135,6 +138,8 @@ class IngestRoom:
         stream_limits: Limits of what is published.
         streams_max: Streams at once.
         reconnect_window_s: For publishers that come back.
+        start: Wall time at the beginning.
+        take_place: Memory for streams.
     """
 
     def __init__(
@@ -146,8 +151,10 @@ class IngestRoom:
         stream_limits: StreamLimits | None = None,
         streams_max: int = 10,
         reconnect_window_s: float = 30.0,
+        start: datetime | None = None,
+        take_place: Callable[[], Place | None] = Mock,
     ) -> None:
-        self.clock = ManualClock()
+        self.clock = ManualClock() if start is None else ManualClock(start)
         self.metrics = Metrics()
         self.keys = FakeKeys()
         self.listener = FakeListener()
@@ -162,6 +169,7 @@ class IngestRoom:
             reconnect_window_s=reconnect_window_s,
             is_admissible=self.keys.is_admissible,
             tell=self.events.append,
+            take_place=take_place,
         )
         self._options = options or IngestOptions()
         self._connection_options = connection_options

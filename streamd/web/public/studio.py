@@ -152,7 +152,7 @@ def _live_state(summary: StreamSummary | None, admission: Admission) -> LiveStat
 
 
 def _refusal(reason: str) -> web.Response:
-    if reason == Denial.RATE_LIMITED:
+    if reason in (Denial.RATE_LIMITED, Denial.TOO_OFTEN):
         return problem(429, "Too many tries. Wait a little.", headers={"Retry-After": str(RETRY_AFTER_S)})
     dead = next((text for denial, text in _DEAD.items() if denial == reason), None)
     return problem(403, dead or _NO_KEY)
