@@ -374,7 +374,10 @@ class Server:
         if not self.config.http.posters:
             return None
         environment = {name: os.environ[name] for name in WORKER_VARIABLES if name in os.environ}
-        process = PictureProcess((sys.executable, "-m", "streamd.picture_worker"), environment)
+        # It is found where we were found: with -P, a directory that we were started in and others can write to is not.
+        places = (str(Path(__file__).parents[1]), environment.get("PYTHONPATH", ""))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+        process = PictureProcess((sys.executable, "-P", "-m", "streamd.picture_worker"), environment, self._clock)
         posters = Posters(process, self._clock, self.metrics)
         self._resources.push_async_callback(posters.close)
         return PosterRoutes(channels=self._channels, posters=posters, metrics=self.metrics)

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from streamd.clock import ManualClock
-from streamd.errors import PictureError, PostersBusyError
-from streamd.live.posters import DRAWING_MAX, RENEW_AFTER_S, RETRY_AFTER_S, Poster, Posters
+from streamd.errors import PictureError, PictureWorkerRestsError, PostersBusyError
+from streamd.live.posters import (
+    DRAWING_MAX,
+    RENEW_AFTER_S,
+    RETRY_AFTER_S,
+    RETRY_AFTER_S_MAX,
+    Poster,
+    Posters,
+)
 from streamd.metrics import Metrics
 from streamd.packager.presentation import Presentation
 from tests.support.chunk_feeder import AUDIO, HEADER, VIDEO, ChunkFeeder, feed, start_rendition
@@ -198,6 +205,52 @@ class TestNoPicture:
             studio.clock.advance(RETRY_AFTER_S)
             await studio.find(stream)
             assert studio.count(result) == 2
+
+        run(use)
+
+    def test_a_stream_that_makes_none_again_and_again_is_asked_ever_more_seldom(self) -> None:
+        """Each of its pictures may take the worker for five seconds, in which others wait."""
+
+        async def use(studio: Studio) -> None:
+            stream = StandInStream.with_segments()
+            studio.process.is_undecodable = True
+            await studio.find(stream)
+            retry_s = RETRY_AFTER_S
+            for drawn in range(2, 12):
+                stream.add_segment()
+                studio.clock.advance(retry_s - 1)
+                await studio.find(stream)
+                assert len(studio.process.drawn) == drawn - 1
+                studio.clock.advance(1)
+                await studio.find(stream)
+                assert len(studio.process.drawn) == drawn
+                retry_s = min(retry_s * 2, RETRY_AFTER_S_MAX)
+            studio.process.is_undecodable = False
+            stream.add_segment()
+            studio.clock.advance(RETRY_AFTER_S_MAX)
+            assert await studio.find(stream) is not None
+            stream.add_segment()
+            studio.process.is_undecodable = True
+            studio.clock.advance(RENEW_AFTER_S)
+            assert await studio.find(stream) is not None
+            stream.add_segment()
+            studio.clock.advance(RETRY_AFTER_S)
+            await studio.find(stream)
+            assert len(studio.process.drawn) == 14
+
+        run(use)
+
+    def test_a_worker_that_rests_is_no_fault_of_the_keyframe(self) -> None:
+        async def use(studio: Studio) -> None:
+            stream = StandInStream.with_segments()
+            studio.process.error = PictureWorkerRestsError(2.0)
+            assert await studio.find(stream) is None
+            studio.process.error = None
+            studio.clock.advance(1.9)
+            assert await studio.find(stream) is None
+            studio.clock.advance(0.1)
+            # The same keyframe, as soon as there is a worker.
+            assert await studio.find(stream) is not None
 
         run(use)
 
