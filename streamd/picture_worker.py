@@ -9,11 +9,19 @@ picture, and nothing of the next one's; and a copy costs a hundredth of a start.
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 from streamd.errors import PictureError
 from streamd.media.picture import ANSWER, ORDER, PICTURE_BYTES_MAX, draw_own_picture, draw_picture
 from streamd.sandbox import Layer, Sandbox
+
+# -P: a directory that we were started in, and that others may write to, is no place to find modules.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.picture_worker")
+# What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
+WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 
 # What decoding a picture of the largest size takes: 8K in 10 bits is 200 MB a frame, of which a decoder holds two or
 # three; Python and libav are 150 MB of addresses.
@@ -29,6 +37,17 @@ NICENESS = 10
 READ_BYTES = 64 * 1024
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
+
+
+def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """All of a worker's environment: it is found where we were found, and knows nothing else.
+
+    Args:
+        environ: Ours.
+    """
+    environment = {name: environ[name] for name in WORKER_VARIABLES if name in environ}
+    places = (str(Path(__file__).parents[1]), environment.get("PYTHONPATH", ""))
+    return environment | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 def main() -> None:
