@@ -5,26 +5,42 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 
 Argument = int | bytes | None
 
+# <linux/capability.h>, version 3: this process; and three sets of 64 capabilities, in two halves.
+CAPABILITY_HEADER = struct.Struct("=Ii").pack(0x2008_0522, 0)
+CAPABILITY_SETS_BYTES = 24
 
-def prctl(option: int, argument: int = 0) -> int:
+
+def prctl(option: int, first: int = 0, second: int | bytes = 0) -> int:
     """Ask something of the kernel for this process (``man 2 prctl``).
 
     Raises:
         OSError: The kernel refuses, or this is not Linux.
     """
-    return _call("prctl", option, argument, 0, 0, 0)
+    return _call("prctl", option, first, second, 0, 0)
 
 
-def capset(header: bytes, sets: bytes) -> None:
-    """Set the capabilities of this process (``man 2 capset``).
+def has_capabilities() -> bool:
+    """Whether this process has any capability, or could have it again (``man 2 capget``).
 
     Raises:
         OSError: The kernel refuses, or this is not Linux.
     """
-    _call("capset", header, sets)
+    sets = ctypes.create_string_buffer(CAPABILITY_SETS_BYTES)
+    _call("capget", CAPABILITY_HEADER, ctypes.addressof(sets))
+    return any(sets.raw)
+
+
+def give_up_capabilities() -> None:
+    """Have no capability (``man 2 capset``).
+
+    Raises:
+        OSError: The kernel refuses, or this is not Linux.
+    """
+    _call("capset", CAPABILITY_HEADER, bytes(CAPABILITY_SETS_BYTES))
 
 
 def system_call(number: int, *arguments: Argument) -> int:

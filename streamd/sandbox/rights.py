@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import struct
 
-from streamd.sandbox.kernel import capset, prctl
+from streamd.sandbox.kernel import give_up_capabilities, has_capabilities, prctl
 
 # "nobody" on every Linux; also what a user namespace shows of users that it does not know.
 NOBODY = 65534
@@ -19,10 +18,6 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
-
-# <linux/capability.h>: version 3 for this process, and its three sets of 64 capabilities in two halves, all empty.
-_CAPABILITY_HEADER = struct.Struct("=Ii").pack(0x20080522, 0)
-_NO_CAPABILITIES = bytes(24)
 
 
 def give_up_rights() -> bool:
@@ -39,10 +34,12 @@ def give_up_rights() -> bool:
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
+    for give_up in (lambda: prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL), give_up_capabilities):
+        # A service manager may forbid to change what is not there; whether it is there is what counts.
+        with contextlib.suppress(OSError):
+            give_up()
     try:
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-        capset(_CAPABILITY_HEADER, _NO_CAPABILITIES)
-        return os.geteuid() != 0 and prctl(PR_GET_NO_NEW_PRIVS) == 1
+        return os.geteuid() != 0 and not has_capabilities() and prctl(PR_GET_NO_NEW_PRIVS) == 1
     except OSError:
         return False
 

@@ -24,7 +24,15 @@ X86_64 = Machine(
         **{"read": 0, "write": 1, "close": 3, "fstat": 5, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11},
         **{"brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "sched_yield": 24, "mremap": 25},
         **{"madvise": 28, "dup2": 33, "getpid": 39, "clone": 56, "fork": 57, "exit": 60, "wait4": 61, "uname": 63},
-        **{"gettimeofday": 96, "getrusage": 98, "geteuid": 107, "getppid": 110, "capset": 126, "sigaltstack": 131},
+        **{
+            "gettimeofday": 96,
+            "getrusage": 98,
+            "geteuid": 107,
+            "getppid": 110,
+            "capget": 125,
+            "capset": 126,
+            "sigaltstack": 131,
+        },
         **{"prctl": 157, "gettid": 186, "futex": 202, "restart_syscall": 219, "clock_gettime": 228},
         **{"exit_group": 231, "set_robust_list": 273, "dup3": 292, "pipe2": 293, "prlimit64": 302, "seccomp": 317},
         **{"getrandom": 318, "rseq": 334, "clone3": 435, "close_range": 436},
@@ -34,7 +42,17 @@ X86_64 = Machine(
 AARCH64 = Machine(
     audit_arch=0xC000_00B7,
     numbers={
-        **{"dup3": 24, "close": 57, "pipe2": 59, "lseek": 62, "read": 63, "write": 64, "fstat": 80, "capset": 91},
+        **{
+            "dup3": 24,
+            "close": 57,
+            "pipe2": 59,
+            "lseek": 62,
+            "read": 63,
+            "write": 64,
+            "fstat": 80,
+            "capget": 90,
+            "capset": 91,
+        },
         **{"exit": 93, "exit_group": 94, "futex": 98, "set_robust_list": 99, "clock_gettime": 113, "sched_yield": 124},
         **{"restart_syscall": 128, "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135},
         **{
@@ -71,7 +89,7 @@ FORK = (
     # A copy of itself, as the filter sees to, with a pipe to it, and its end.
     *("clone", "fork", "wait4", "pipe2", "dup2", "dup3", "set_robust_list", "rseq"),
     # The copy gives up what is left.
-    *("prctl", "capset", "prlimit64", "close_range", "uname", "seccomp"),
+    *("prctl", "capget", "capset", "prlimit64", "close_range", "uname", "seccomp"),
     *("landlock_create_ruleset", "landlock_restrict_self"),
 )
 """What a process needs, beside that, to start copies of itself that lock themselves in."""

@@ -231,6 +231,21 @@ def test_it_says_which_layers_hold() -> None:
     assert (Layer.SIGNALS in held) == (landlock.version() >= 6)
 
 
+@pytest.mark.skipif(not HAS_SECCOMP, reason="the filter knows no numbers of this machine")
+def test_it_locks_what_it_can_where_a_service_manager_forbids_the_rest(surroundings: list[str]) -> None:
+    """systemd 252 has seccomp(2) and Landlock in none of the groups of our unit, and capset in one that it refuses."""
+    refused = """
+def refuse(*_):
+    raise PermissionError
+seccomp.system_call = landlock.system_call = rights.give_up_capabilities = refuse
+"""
+    layers = result_of(
+        "raise SystemExit(print(layers.words, flush=True))", f"{refused}layers = {LOCKS['everything']}", surroundings
+    )
+    assert layers == "limits, user, calls"
+    assert result_of("os.fork() or os._exit(0)", refused + LOCKS["everything"], surroundings) == "PermissionError"
+
+
 def test_layers_have_words() -> None:
     assert (Layer.LIMITS | Layer.CALLS).words == "limits, calls"
     assert Layer(0).words == ""
