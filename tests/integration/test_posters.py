@@ -33,10 +33,10 @@ def test_a_live_channel_has_a_picture_until_it_is_taken_down(live_server: LiveSe
         assert live_server.get(stream["poster"])[2] == jpeg
         assert 'streamd_posters_total{result="drawn"} 1.0' in live_server.admin_get("/metrics")
         (worker,) = worker_pids(live_server)
-        status = Path(f"/proc/{worker}/status").read_text()
-        assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
-        assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
-        assert re.search(r"^Uid:\t0\t", status, re.MULTILINE) is None
+        held_by = Path(f"/proc/{worker}/status").read_text()
+        assert re.search(r"^NoNewPrivs:\t1$", held_by, re.MULTILINE)
+        assert re.search(r"^CapEff:\t0+$", held_by, re.MULTILINE)
+        assert re.search(r"^Uid:\t0\t", held_by, re.MULTILINE) is None
         # Root alone may read it: the worker is nobody's to look into, its own user's neither.
         with contextlib.suppress(PermissionError):
             names = {entry.partition(b"=")[0] for entry in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")}

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import event, text
 
 from streamd.errors import StoreUnavailableError
+from streamd.keys.database import Database
 from streamd.keys.migrations import migrate
 from streamd.keys.records import KeyStanding
 from streamd.keys.store import KeyStore
@@ -237,3 +238,8 @@ class TestUrls:
         monkeypatch.setitem(sys.modules, "asyncpg", None)
         with pytest.raises(StoreUnavailableError, match="pip install asyncpg"):
             KeyStore("postgresql+asyncpg://host/db")
+
+
+async def test_where_it_is_is_told_without_password_and_query() -> None:
+    database = Database("postgresql+asyncpg://ann:hunter22@db.example/streamd?password=hunter23&ssl=require")
+    assert database.location == "postgresql+asyncpg://ann:***@db.example/streamd"
