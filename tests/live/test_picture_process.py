@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from streamd import picture_worker
 from streamd.clock import ManualClock
 from streamd.errors import PictureError, PictureWorkerRestsError
 from streamd.live.picture_process import REST_S, REST_S_MAX, PictureProcess
@@ -105,6 +106,15 @@ os.write(1, ANSWER.pack(0, len(said)) + said)
             assert eval(said) == ["PYTHONPATH"]
 
         with_process(process_of(python(probe)), use)
+
+    def test_stands_behind_all_that_is_about_live_media(self) -> None:
+        async def use(process: PictureProcess) -> None:
+            assert await process.draw(*Clip().fragmented()) is not None
+            assert process._process is not None
+            niceness = os.getpriority(os.PRIO_PROCESS, process._process.pid)
+            assert niceness == min(19, os.nice(0) + picture_worker.NICENESS)
+
+        with_process(process_of(), use)
 
     def test_says_what_holds_it_where_some_of_it_is_missing(self, caplog: pytest.LogCaptureFixture) -> None:
         """A kernel without Landlock and seccomp; the rest holds."""
