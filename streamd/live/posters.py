@@ -29,6 +29,8 @@ RETRY_AFTER_S = 60.0
 RETRY_AFTER_S_MAX = 3600.0
 # Streams whose picture is waited for: the last one waits about three seconds, and more would wait in vain.
 DRAWING_MAX = 64
+# Whoever asks waits no longer: keyframes made to take for ever may stand before theirs, each for five seconds.
+WAIT_S = 10.0
 # Of several variants, the smallest with this many lines is as good as any at a poster's size.
 LINES_ENOUGH = 540
 
@@ -91,7 +93,7 @@ class Posters:
             The picture; the one before where the newest keyframe does not decode; None where there is none.
 
         Raises:
-            PostersBusyError: Too many streams' pictures are being waited for, and there is none yet.
+            PostersBusyError: There is none yet, and too many streams' pictures are waited for, or this one for long.
         """
         entry = self._entries.setdefault(stream, _Entry())
         if entry.drawing is None and self._clock.monotonic() >= entry.renew_at:
@@ -103,8 +105,13 @@ class Posters:
                 elif entry.poster is None:
                     raise PostersBusyError
         if entry.drawing is not None:
-            # Whoever leaves does not take the picture from the others.
-            await asyncio.shield(entry.drawing)
+            try:
+                # Whoever leaves does not take the picture from the others.
+                async with asyncio.timeout(WAIT_S):
+                    await asyncio.shield(entry.drawing)
+            except TimeoutError:
+                if entry.poster is None:
+                    raise PostersBusyError from None
         return entry.poster
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.errors import PictureError, PictureWorkerRestsError, PostersBusyError
+from streamd.live import posters
 from streamd.live.posters import (
     DRAWING_MAX,
     RENEW_AFTER_S,
@@ -269,6 +270,26 @@ class TestNoPicture:
             studio.process.may_draw.set()
             assert None not in await asyncio.gather(*asking)
             assert await studio.find(StandInStream.with_segments()) is not None
+
+        run(use)
+
+    def test_nobody_waits_for_long_behind_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def use(studio: Studio) -> None:
+            known = StandInStream.with_segments()
+            poster = await studio.find(known)
+            studio.clock.advance(RENEW_AFTER_S)
+            known.add_segment()
+            studio.process.may_draw.clear()
+            monkeypatch.setattr(posters, "WAIT_S", 0)
+            assert await studio.find(known) is poster
+            other = StandInStream.with_segments()
+            with pytest.raises(PostersBusyError):
+                await studio.find(other)
+            # It is drawn all the same, for those who ask later.
+            studio.process.may_draw.set()
+            monkeypatch.setattr(posters, "WAIT_S", 60)
+            assert await studio.find(other) is not None
+            assert len(studio.process.drawn) == 3
 
         run(use)
 
