@@ -8,6 +8,7 @@ picture, and nothing of the next one's; and a copy costs a hundredth of a start.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -33,6 +34,9 @@ CPU_SECONDS_MAX = 4
 OPEN_FILES_MAX = 8
 # Behind everything that is about live media.
 NICENESS = 10
+# Where memory runs out, the kernel ends what has the highest score: a picture, and not the server (man 5 proc).
+OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
+OOM_SCORE_ADJ_MAX = "1000"
 # What a pipe holds, as Linux makes them.
 READ_BYTES = 64 * 1024
 
@@ -54,6 +58,8 @@ def main() -> None:
     """Answer orders until there are none."""
     os.chdir("/")
     os.umask(0o077)
+    with contextlib.suppress(OSError):
+        OOM_SCORE_ADJ.write_text(OOM_SCORE_ADJ_MAX, encoding="ascii")
     draw_own_picture()
     # Only now: somebody waits for the first picture, and a start takes 0.3 s of a processor.
     os.nice(NICENESS)

@@ -113,6 +113,7 @@ os.write(1, ANSWER.pack(0, len(said)) + said)
             assert process._process is not None
             niceness = os.getpriority(os.PRIO_PROCESS, process._process.pid)
             assert niceness == min(19, os.nice(0) + picture_worker.NICENESS)
+            assert oom_score_adj_of(process._process.pid) == picture_worker.OOM_SCORE_ADJ_MAX
 
         with_process(process_of(), use)
 
@@ -135,6 +136,11 @@ main()
         assert record.levelno == logging.WARNING
         assert record.__dict__["layers"] == "limits, user"
         assert record.__dict__["missing"] == "files, network, signals, calls"
+
+
+def oom_score_adj_of(pid: int) -> str:
+    """How gladly the kernel ends a process where memory runs out."""
+    return Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
 
 
 def layers_of_this_kernel() -> Layer:
