@@ -23,7 +23,7 @@ from streamd.sandbox import Layer, landlock
 from streamd.sandbox.system_calls import MACHINES
 from tests.media.test_picture import CLIPS, Clip, read_jpeg
 
-WORKER = (sys.executable, "-P", "-m", "streamd.picture_worker")
+WORKER = picture_worker.WORKER_COMMAND
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(sys.path)}
 # Longer than any machine is slow: what hangs is told by its output, not by a short time limit.
 PATIENT_S = 60.0
@@ -106,6 +106,20 @@ os.write(1, ANSWER.pack(0, len(said)) + said)
             assert eval(said) == ["PYTHONPATH"]
 
         with_process(process_of(python(probe)), use)
+
+    def test_is_not_looked_for_where_we_were_started(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever can write to that directory would have their module run as the server's user."""
+        for name in ("av", "streamd"):
+            (tmp_path / f"{name}.py").write_text("raise SystemExit('another module of this name')")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("STREAMD_ADMIN__TOKEN", "t0ken-t0ken-t0ken-t0ken")
+        environment = picture_worker.worker_environment(os.environ)
+        assert environment.keys() <= set(picture_worker.WORKER_VARIABLES)
+
+        async def use(process: PictureProcess) -> None:
+            assert await process.draw(*Clip().fragmented()) is not None
+
+        with_process(PictureProcess(picture_worker.WORKER_COMMAND, environment, ManualClock(), PATIENT_S), use)
 
     def test_stands_behind_all_that_is_about_live_media(self) -> None:
         async def use(process: PictureProcess) -> None:
