@@ -97,6 +97,18 @@ class PictureError(MediaError):
     """A keyframe that makes no picture."""
 
 
+class PictureWorkerRestsError(PictureError):
+    """The process that draws has failed several times in a row, whatever it was given; the keyframe is not to blame.
+
+    Args:
+        rest_s: Seconds until it is started again.
+    """
+
+    def __init__(self, rest_s: float) -> None:
+        self.rest_s = rest_s
+        super().__init__(f"the picture worker is started again in {rest_s:.1f} s")
+
+
 class TrackRefusedError(DemuxError):
     """libavformat cannot carry one track; the others it can."""
 

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import logging
 import os
-import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from ipaddress import ip_network
@@ -63,6 +62,7 @@ from streamd.options import (
 )
 from streamd.outgoing.address_guard import AddressGuard
 from streamd.outgoing.http_poster import HttpPoster
+from streamd.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.resources import Descriptors, MemoryCeiling, raise_descriptor_limit, share_descriptors
 from streamd.service_manager import ServiceManager
 from streamd.tls.certificate import TlsCertificate
@@ -85,8 +85,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
-WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 # What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
 # Time limits are whole seconds, so looking at them once a second is on time.
@@ -373,8 +371,7 @@ class Server:
     def _poster_routes(self) -> PosterRoutes | None:
         if not self.config.http.posters:
             return None
-        environment = {name: os.environ[name] for name in WORKER_VARIABLES if name in os.environ}
-        process = PictureProcess((sys.executable, "-m", "streamd.picture_worker"), environment)
+        process = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), self._clock)
         posters = Posters(process, self._clock, self.metrics)
         self._resources.push_async_callback(posters.close)
         return PosterRoutes(channels=self._channels, posters=posters, metrics=self.metrics)

@@ -18,7 +18,7 @@ HOUSE = Path(__file__).parents[1] / "streamd"
 FLOOR_NAMES = ["formats", "media line", "services", "doors", "process"]
 FLOORS = {
     0: {"__init__", "memory", "payload", "errors", "amf", "amf0", "amf3", "rtmp", "flv", "cmaf", "hls"},
-    1: {"clock", "media", "packager"},
+    1: {"clock", "media", "packager", "sandbox"},
     2: {"bounds", "live", "keys", "events", "metrics", "history"},
     3: {"tls", "ingest", "delivery", "web", "outgoing"},
     4: {

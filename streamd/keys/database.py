@@ -84,10 +84,10 @@ class Database:
 
     @property
     def location(self) -> str:
-        """Where it is, for people: a path, or a URL without its password."""
+        """Where it is, for people: a path, or a URL without its password and query, which may hold one."""
         if self.is_sqlite:
             return self._url.database or ":memory:"
-        return self._url.render_as_string(hide_password=True)
+        return self._url.set(query={}).render_as_string(hide_password=True)
 
     async def start(self) -> None:
         """Make the database if it is new, and bring its schema to this version's.

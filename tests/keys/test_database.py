@@ -17,6 +17,7 @@ from sqlalchemy import event, text
 
 from streamd.errors import StoreUnavailableError
 from streamd.keys import database, postgres, sqlite
+from streamd.keys.database import Database
 from streamd.keys.migrations import migrate
 from streamd.keys.records import KeyStanding
 from streamd.keys.store import KeyStore
@@ -271,3 +272,8 @@ async def test_reads_that_nobody_waits_for_are_bounded(store: KeyStore, monkeypa
 
 async def _pass(gate: asyncio.Event) -> None:
     await gate.wait()
+
+
+async def test_where_it_is_is_told_without_password_and_query() -> None:
+    database = Database("postgresql+asyncpg://ann:hunter22@db.example/streamd?password=hunter23&ssl=require")
+    assert database.location == "postgresql+asyncpg://ann:***@db.example/streamd"
