@@ -12,14 +12,18 @@ cdef int _VIDEO
 cdef class ServerConnection:
     cdef object _options
     cdef object _state
+    cdef bint _is_stranger
+    cdef object _fault
     cdef object _handshake
     cdef ChunkDecoder _decoder
     cdef object _writer
     cdef list _out
     cdef object _amf_budget
+    cdef Py_ssize_t _control_answers_left
+    cdef dict _dropped
     cdef Py_ssize_t _window_bytes
     cdef Py_ssize_t _acknowledged_bytes
-    cdef list _held_messages
+    cdef Py_ssize_t _login_bytes
     cdef object _held_data
     cdef str _app
     cdef str _tc_url
@@ -32,5 +36,8 @@ cdef class ServerConnection:
 
     cpdef list receive_buffer(self, bytearray data, Py_ssize_t size)
 
-    @cython.locals(is_publishing=bint, index=Py_ssize_t, message=Message)
+    @cython.locals(position=Py_ssize_t)
+    cdef object _receive_chunks(self, bytearray data, Py_ssize_t size, list events)
+
+    @cython.locals(is_publishing=bint, message=Message)
     cdef object _receive_messages(self, list messages, list events)
