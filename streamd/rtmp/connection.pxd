@@ -19,6 +19,7 @@ cdef class ServerConnection:
     cdef object _writer
     cdef list _out
     cdef object _amf_budget
+    cdef Py_ssize_t _unearned_bytes
     cdef Py_ssize_t _control_answers_left
     cdef dict _dropped
     cdef Py_ssize_t _window_bytes

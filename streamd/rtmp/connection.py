@@ -148,6 +148,8 @@ class ServerConnection:
         self._writer = ChunkWriter()
         self._out: list[bytes] = []
         self._amf_budget = Budget(options.login_amf_limits)
+        # What came since the budget was last asked.
+        self._unearned_bytes = 0
         self._control_answers_left = _CONTROL_ANSWERS_MAX
         # Of the read that is under way, by what they have in common.
         self._dropped: dict[tuple[DropReason, int, str], MessageDropped] = {}
@@ -338,7 +340,7 @@ class ServerConnection:
 
     def _receive_chunks(self, data: bytearray, size: int, events: list[Event]) -> None:
         """Act on the messages of a read, up to one that asks for a publish; the bytes behind it are held."""
-        self._amf_budget.earn(size)
+        self._unearned_bytes += size
         self._control_answers_left = _CONTROL_ANSWERS_MAX
         position = 0
         while True:
@@ -468,6 +470,8 @@ class ServerConnection:
 
     def _is_too_many(self, message: Message, events: list[Event]) -> bool:
         """Whether nothing is left to read a message's values with; it is dropped."""
+        self._amf_budget.earn(self._unearned_bytes)
+        self._unearned_bytes = 0
         if self._amf_budget.is_spent:
             self._drop(DropReason.TOO_MANY, message, events, "amf_values_max")
             return True
