@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from streamd.amf import (
     DEFAULT_LIMITS,
@@ -52,13 +52,15 @@ class Marker(enum.IntEnum):
     DICTIONARY = 0x11
 
 
+# 3.8: the length 0, with the bit that tells it from a reference.
+_EMPTY_STRING = 1
+
 # How AMF0 begins that switches to AMF3 (AMF 0 section 3.1) for a string, and for a number.
 STRING_IN_AMF0 = bytes((0x11, Marker.STRING))
 NUMBERS_IN_AMF0 = (bytes((0x11, Marker.INTEGER)), bytes((0x11, Marker.DOUBLE)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Traits:
+class _Traits(NamedTuple):
     """What instances of one class have in common (section 3.12)."""
 
     class_name: str
@@ -223,6 +225,8 @@ class Reader:
         """Section 3.8 without its marker: a U29S, then UTF-8 or nothing. It counts as a value, by reference too."""
         self._budget.take_value()
         header = self._u29()
+        if header == _EMPTY_STRING:
+            return ""
         if not header & 1:
             index = header >> 1
             if index >= len(self._strings):
@@ -233,8 +237,7 @@ class Reader:
         length_bytes = header >> 1
         text = self._utf8(length_bytes)
         # 1.3.2: "the empty string is never sent by reference".
-        if text:
-            self._strings.append((text, length_bytes))
+        self._strings.append((text, length_bytes))
         return text
 
     def _utf8(self, length_bytes: int) -> str:
@@ -247,8 +250,11 @@ class Reader:
 
     def _u29(self) -> int:
         """Section 1.3.1: 7 bits a byte, most significant first, but all 8 of a fourth byte."""
-        value = 0
-        for _ in range(3):
+        value = self._byte()
+        if value < 0x80:
+            return value
+        value &= 0x7F
+        for _ in range(2):
             byte = self._byte()
             value = value << 7 | byte & 0x7F
             if byte < 0x80:
