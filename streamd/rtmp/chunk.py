@@ -36,8 +36,8 @@ _TYPE_1_BYTES = 8
 
 # What changes how the next byte is read. Plain integers: every message's type is looked up here.
 _OBEYED_TYPES = frozenset((int(MessageType.SET_CHUNK_SIZE), int(MessageType.ABORT)))
-# What changes how its owner reads on.
-_COMMAND_TYPES = frozenset((int(MessageType.COMMAND_AMF0), int(MessageType.COMMAND_AMF3)))
+COMMAND_TYPES = frozenset((int(MessageType.COMMAND_AMF0), int(MessageType.COMMAND_AMF3)))
+"""What changes how the owner of a decoder reads on."""
 # What is kept, for viewers.
 _AUDIO = int(MessageType.AUDIO)
 _VIDEO = int(MessageType.VIDEO)
@@ -256,7 +256,7 @@ class ChunkDecoder:
                     messages.append(self._complete(stream, piece))
                     if len(messages) > messages_max:
                         raise self._too_many()
-                    if stream.type_id in _COMMAND_TYPES:
+                    if stream.type_id in COMMAND_TYPES:
                         size = position
                     break
                 _keep(stream.pieces, piece)

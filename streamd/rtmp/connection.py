@@ -19,7 +19,7 @@ from streamd.flv.tag import new_tag
 from streamd.rtmp import command as commands
 from streamd.rtmp import user_control
 from streamd.rtmp.capabilities import read_capabilities, server_properties
-from streamd.rtmp.chunk import DEFAULT_CHUNK_LIMITS, ChunkDecoder, ChunkLimits, ChunkWriter
+from streamd.rtmp.chunk import COMMAND_TYPES, DEFAULT_CHUNK_LIMITS, ChunkDecoder, ChunkLimits, ChunkWriter
 from streamd.rtmp.command import Command
 from streamd.rtmp.events import (
     Connected,
@@ -63,6 +63,8 @@ _LOGIN_CHUNK_STREAMS_MAX = 16
 # The same. Enhanced RTMP's ``connect`` has some 80 values and names, two levels deep.
 _LOGIN_AMF_DEPTH_MAX = 8
 _LOGIN_AMF_VALUES_MAX = 512
+# Commands of one read, or of what was held while a publish was decided: a whole login has 6, a goodbye 3.
+_COMMANDS_MAX = 32
 # What a message takes beside its values, in values: to find its name, to answer it.
 _MESSAGE_VALUES = 8
 # Pings, and bandwidths that want an answer, of one read: encoders send one in many seconds, and an answer takes longer
@@ -72,6 +74,20 @@ _CONTROL_ANSWERS_MAX = 8
 # Plain integers: every message's type is compared with them.
 _AUDIO = int(MessageType.AUDIO)
 _VIDEO = int(MessageType.VIDEO)
+_DATA_TYPES = frozenset((int(MessageType.DATA_AMF0), int(MessageType.DATA_AMF3)))
+_WITHOUT_AN_ANSWER = frozenset(map(int, (MessageType.SET_CHUNK_SIZE, MessageType.ABORT, MessageType.ACKNOWLEDGEMENT)))
+_CONTROL_TYPES = frozenset(
+    map(int, (MessageType.WINDOW_ACKNOWLEDGEMENT_SIZE, MessageType.SET_PEER_BANDWIDTH, MessageType.USER_CONTROL))
+)
+# A shorter message of these types cannot be read: a number is missing, a name, a tag's header. A byte on the wire is
+# enough for each, so nothing is tried with them.
+_BYTES_MIN = {
+    int(MessageType.WINDOW_ACKNOWLEDGEMENT_SIZE): 4,
+    int(MessageType.SET_PEER_BANDWIDTH): 4,
+    int(MessageType.COMMAND_AMF0): 3,
+    int(MessageType.COMMAND_AMF3): 3,
+    int(MessageType.AGGREGATE): 11,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +167,7 @@ class ServerConnection:
         # What came since the budget was last asked.
         self._unearned_bytes = 0
         self._control_answers_left = _CONTROL_ANSWERS_MAX
+        self._commands_left = _COMMANDS_MAX
         # Of the read that is under way, by what they have in common.
         self._dropped: dict[tuple[DropReason, int, str], MessageDropped] = {}
         self._window_bytes = options.window_bytes
@@ -158,6 +175,8 @@ class ServerConnection:
         # Of a stranger, behind the handshake.
         self._login_bytes = 0
         self._held_data = bytearray()
+        # Up to here it is read.
+        self._held_start = 0
         self._app = ""
         self._tc_url = ""
         self._streams_created = 0
@@ -223,10 +242,13 @@ class ServerConnection:
         if self._state is State.CLOSED:
             return []
         self.bytes_received += size
+        self._unearned_bytes += size
         events: list[Event] = []
         try:
             if self._state is State.PUBLISHING:
-                self._receive_chunks(data, size, events)
+                position = self._receive_chunks(data, 0, size, events)
+                if position < size:
+                    self._hold(data[position:size])
             else:
                 self._receive_before_media(bytes(data[:size]), events)
         except ProtocolError as fault:
@@ -273,8 +295,12 @@ class ServerConnection:
             self._amf_budget = Budget(self._options.amf_limits)
         events: list[Event] = []
         data, self._held_data = self._held_data, bytearray()
+        start, self._held_start = self._held_start, 0
         try:
-            self._receive_chunks(data, len(data), events)
+            position = self._receive_chunks(data, start, len(data), events)
+            if position < len(data):
+                # It stays where it is: one read may ask for a publish a thousand times.
+                self._held_data, self._held_start = data, position
         except ProtocolError as fault:
             self._fail(fault, events)
         self._dropped.clear()
@@ -336,22 +362,31 @@ class ServerConnection:
         if self._state is State.PUBLISH_PENDING:
             self._hold(data)
         else:
-            self._receive_chunks(bytearray(data), len(data), events)
+            position = self._receive_chunks(bytearray(data), 0, len(data), events)
+            if position < len(data):
+                self._hold(data[position:])
 
-    def _receive_chunks(self, data: bytearray, size: int, events: list[Event]) -> None:
-        """Act on the messages of a read, up to one that asks for a publish; the bytes behind it are held."""
-        self._unearned_bytes += size
+    def _receive_chunks(self, data: bytearray, start: int, size: int, events: list[Event]) -> int:
+        """Act on the messages of a read, up to one that asks for a publish.
+
+        Args:
+            data: What was read, or what was held of it.
+            start: Where it begins; behind the last publish in what was held.
+            size: Where it ends.
+            events: What the messages mean is appended.
+
+        Returns:
+            Where the bytes begin that are to be held; ``size`` where there are none.
+        """
         self._control_answers_left = _CONTROL_ANSWERS_MAX
-        position = 0
+        self._commands_left = _COMMANDS_MAX
+        position = start
         while True:
             self._receive_messages(self._decoder.receive_buffer(data, size, position), events)
             self._decoder.raise_fault()
             position = self._decoder.position
-            if position == size:
-                return
-            if self._state is State.PUBLISH_PENDING:
-                self._hold(data[position:size])
-                return
+            if position == size or self._state is State.PUBLISH_PENDING:
+                return position
 
     def _receive_messages(self, messages: list[Message], events: list[Event]) -> None:
         """Act on messages, of which the last alone can be a command."""
@@ -386,34 +421,39 @@ class ServerConnection:
             self._drop(DropReason.MALFORMED, message, events, exc.limit)
 
     def _dispatch(self, message: Message, events: list[Event]) -> None:
+        type_id = message.type_id
+        if len(message.payload) < _BYTES_MIN.get(type_id, 0):
+            self._drop(DropReason.MALFORMED, message, events)
+        elif type_id == _AUDIO or type_id == _VIDEO:  # noqa: SIM109  # compiled, it is a comparison of C
+            self._receive_media(message, events)
+        elif type_id in _DATA_TYPES:
+            self._receive_data_message(message, events)
+        elif type_id in COMMAND_TYPES:
+            self._receive_command_message(message, events)
+        elif type_id in _WITHOUT_AN_ANSWER:
+            # The decoder obeyed two of them, and what we send is too little to wait for the third.
+            pass
+        elif type_id == MessageType.AGGREGATE:
+            self._receive_aggregate(message, events)
+        elif type_id in _CONTROL_TYPES:
+            self._receive_control(message, events)
+        else:
+            self._drop(DropReason.UNKNOWN_TYPE, message, events)
+
+    def _receive_control(self, message: Message, events: list[Event]) -> None:
+        payload = bytes(message.payload)
         match message.type_id:
-            case MessageType.AUDIO | MessageType.VIDEO:
-                self._receive_media(message, events)
-            case MessageType.DATA_AMF0 | MessageType.DATA_AMF3:
-                self._receive_data_message(message, events)
-            case MessageType.COMMAND_AMF0 | MessageType.COMMAND_AMF3:
-                if self._is_too_large(message, events) or self._is_too_many(message, events):
-                    return
-                command = commands.read_command(message, budget=self._amf_budget)
-                self._receive_command(command, message, events)
-            case MessageType.AGGREGATE:
-                self._receive_aggregate(message, events)
             case MessageType.WINDOW_ACKNOWLEDGEMENT_SIZE:
                 # A window of 0 would want an acknowledgement of nothing.
-                self._window_bytes = read_u32(bytes(message.payload)) or self._window_bytes
+                self._window_bytes = read_u32(payload) or self._window_bytes
             case MessageType.SET_PEER_BANDWIDTH:
                 # 5.4.5: the receiver "SHOULD respond with a Window Acknowledgement Size message if the
                 # window size is different from the last one sent".
-                if read_u32(bytes(message.payload)) != self._options.window_bytes:
+                if read_u32(payload) != self._options.window_bytes:
                     self._answer_control(window_acknowledgement_size(self._options.window_bytes), message, events)
-            case MessageType.USER_CONTROL:
-                if answer := user_control.answer(bytes(message.payload)):
-                    self._answer_control(answer, message, events)
-            case MessageType.SET_CHUNK_SIZE | MessageType.ABORT | MessageType.ACKNOWLEDGEMENT:
-                # The decoder obeyed the first two, and what we send is too little to wait for the third.
-                pass
             case _:
-                self._drop(DropReason.UNKNOWN_TYPE, message, events)
+                if answer := user_control.answer(payload):
+                    self._answer_control(answer, message, events)
 
     def _receive_media(self, message: Message, events: list[Event]) -> None:
         # Media of any message stream is the publish's: there is one, and some encoders say 0 here.
@@ -426,8 +466,12 @@ class ServerConnection:
         if self._state is not State.PUBLISHING:
             self._drop(DropReason.OUT_OF_TURN, message, events)
             return
+        messages_left = self._decoder.messages_left
+        if messages_left <= 0:
+            self._drop(DropReason.TOO_MANY, message, events, "messages_per_read_max")
+            return
         try:
-            messages = split_aggregate(message, max(0, self._decoder.messages_left))
+            messages = split_aggregate(message, messages_left)
         except MessageError:
             # Whoever sends one like this may have used up the time of all that the read may have.
             self._decoder.messages_left = 0
@@ -435,14 +479,14 @@ class ServerConnection:
         self._decoder.messages_left -= len(messages)
         self.messages_received += len(messages)
         for inner in messages:
-            match inner.type_id:
-                case MessageType.AUDIO | MessageType.VIDEO:
-                    self._receive_media(inner, events)
-                case MessageType.DATA_AMF0 | MessageType.DATA_AMF3:
-                    self._receive_message(inner, events)
-                case _:
-                    # 7.1.6 aggregates messages, but what encoders aggregate is tags.
-                    self._drop(DropReason.UNKNOWN_TYPE, inner, events)
+            type_id = inner.type_id
+            if type_id == _AUDIO or type_id == _VIDEO:  # noqa: SIM109  # as above
+                self._receive_media(inner, events)
+            elif type_id in _DATA_TYPES:
+                self._receive_message(inner, events)
+            else:
+                # 7.1.6 aggregates messages, but what encoders aggregate is tags.
+                self._drop(DropReason.UNKNOWN_TYPE, inner, events)
 
     def _receive_data_message(self, message: Message, events: list[Event]) -> None:
         if self._state is not State.PUBLISHING:
@@ -489,6 +533,14 @@ class ServerConnection:
         events.append(dropped)
 
     # Commands
+
+    def _receive_command_message(self, message: Message, events: list[Event]) -> None:
+        self._commands_left -= 1
+        if self._commands_left < 0:
+            self._drop(DropReason.TOO_MANY, message, events)
+        elif not (self._is_too_large(message, events) or self._is_too_many(message, events)):
+            command = commands.read_command(message, budget=self._amf_budget)
+            self._receive_command(command, message, events)
 
     def _receive_command(self, command: Command, message: Message, events: list[Event]) -> None:
         match command.name:

@@ -31,6 +31,9 @@ class DropReason(enum.Enum):
     TOO_MANY = "too_many"
     """More at once than anybody means: commands and metadata, or questions that each want an answer."""
 
+    # Each is itself and no other. An enumeration's own way is to hash its name, in Python, for each message.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Connected:

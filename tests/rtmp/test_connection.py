@@ -610,7 +610,7 @@ class TestPublishing:
         tag = bytes.fromhex("08 000000 000000 00 000000 0000000b")
         received = session.send(message(22, tag * 30) * 4)
         assert received == [FlvTag(8, 0, b"")] * 60 + [
-            MessageDropped(DropReason.MALFORMED, 22, "messages_per_read_max", 2)
+            MessageDropped(DropReason.TOO_MANY, 22, "messages_per_read_max", 2)
         ]
 
     def test_messages_share_their_values_which_come_back_with_the_bytes_of_the_stream(self) -> None:
@@ -835,17 +835,44 @@ class TestControl:
         assert len(publishing.answers()) == 1
 
     def test_commands_in_floods_are_not_all_read(self) -> None:
-        session = Session(ConnectionOptions(amf_limits=Limits(values=1000)))
+        session = Session()
         session.send(LOGIN)
         session.connection.accept()
         session.answers()
-        (dropped,) = session.send(command("createStream", 4, None) * 1000)
-        assert isinstance(dropped, MessageDropped)
-        assert (dropped.reason, dropped.limit) == (DropReason.TOO_MANY, "amf_values_max")
-        answered = len(session.answers())
-        assert answered + dropped.count == 1000
-        # Each has two values, and costs eight more; a read of 37 kB earns nothing beyond what there may be.
-        assert answered == 100
+        sent = command("createStream", 4, None)
+        assert session.send(sent * 1000) == [MessageDropped(DropReason.TOO_MANY, 20, count=968)]
+        assert len(session.answers()) == 32
+        session.send(sent)
+        assert len(session.answers()) == 1
+
+    def test_commands_are_not_read_without_values_to_read_them_with(self) -> None:
+        session = Session(ConnectionOptions(amf_limits=Limits(values=100)))
+        session.send(LOGIN)
+        session.connection.accept()
+        session.answers()
+        # Each has two values, and costs eight more; what the read earns was there.
+        assert session.send(command("createStream", 4, None) * 12) == [
+            MessageDropped(DropReason.TOO_MANY, 20, "amf_values_max", 2)
+        ]
+        assert len(session.answers()) == 10
+
+    def test_a_read_that_asks_for_a_publish_again_and_again(self) -> None:
+        session = Session()
+        session.send(LOGIN)
+        session.connection.accept()
+        again = command("deleteStream", 7, None, 1) + PUBLISH
+        assert session.send(again * 5 + VIDEO) == [Unpublished("deleteStream"), REQUESTED]
+        session.connection.data_to_send()
+        held_bytes = session.connection.held_bytes
+        for _ in range(4):
+            assert session.connection.accept() == [Unpublished("deleteStream"), REQUESTED]
+            session.connection.data_to_send()
+        # It lies where it lay.
+        assert session.connection.held_bytes == held_bytes
+        session.send(AUDIO)
+        assert session.connection.accept() == [FlvTag(9, 40, b"\x17\x01frame"), FlvTag(8, 43, b"\xaf\x01frame")]
+        session.connection.data_to_send()
+        assert session.connection.held_bytes < 200
 
 
 class TestDropped:
