@@ -12,7 +12,8 @@ from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Budget, Limits, Value
 from streamd.errors import MessageError
 from streamd.rtmp.message import Message, MessageType
 
-_AMF3_TYPES = (MessageType.COMMAND_AMF3, MessageType.DATA_AMF3)
+# Plain integers: the type of every message that is not media is looked up here.
+_AMF3_TYPES = frozenset((int(MessageType.COMMAND_AMF3), int(MessageType.DATA_AMF3)))
 
 # Of the values behind a command's name and transaction id, how many say what it means; the first of them is its command
 # object. The others of these commands, and all of any other command, are not read: nobody would look at them.

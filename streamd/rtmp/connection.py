@@ -84,6 +84,8 @@ _CONTROL_TYPES = frozenset(
 _BYTES_MIN = {
     int(MessageType.WINDOW_ACKNOWLEDGEMENT_SIZE): 4,
     int(MessageType.SET_PEER_BANDWIDTH): 4,
+    int(MessageType.DATA_AMF0): 3,
+    int(MessageType.DATA_AMF3): 3,
     int(MessageType.COMMAND_AMF0): 3,
     int(MessageType.COMMAND_AMF3): 3,
     int(MessageType.AGGREGATE): 11,
