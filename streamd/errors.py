@@ -52,10 +52,8 @@ class ChunkError(RtmpError):
 class MessageTooLargeError(RtmpError):
     """A message header that declares more bytes than we accept."""
 
-    def __init__(self, declared_bytes: int, allowed_bytes: int) -> None:
-        super().__init__(
-            f"message of {declared_bytes} bytes declared, {allowed_bytes} allowed", limit="message_bytes_max"
-        )
+    def __init__(self, declared_bytes: int, allowed_bytes: int, *, limit: str = "message_bytes_max") -> None:
+        super().__init__(f"message of {declared_bytes} bytes declared, {allowed_bytes} allowed", limit=limit)
         self.declared_bytes = declared_bytes
         self.allowed_bytes = allowed_bytes
 

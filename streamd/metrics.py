@@ -45,6 +45,7 @@ LIMITS = (
     "messages_per_second_max",
     "command_bytes_max",
     "pending_bytes_max",
+    "pending_messages_max",
     "unsent_answers_bytes_max",
     "amf_depth_max",
     "amf_values_max",

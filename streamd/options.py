@@ -52,6 +52,7 @@ def connection_options(config: Config) -> ConnectionOptions:
     return ConnectionOptions(
         command_bytes_max=limits.command_bytes_max,
         pending_bytes_max=limits.pending_bytes_max,
+        pending_messages_max=limits.pending_messages_max,
         chunk_limits=ChunkLimits(
             message_bytes=limits.message_bytes_max,
             chunk_streams=limits.chunk_streams_max,
@@ -60,7 +61,11 @@ def connection_options(config: Config) -> ConnectionOptions:
             messages_per_read=limits.messages_per_read_max,
         ),
         amf_limits=AmfLimits(
-            depth=limits.amf_depth_max, values=limits.amf_values_max, string_bytes=limits.amf_string_bytes_max
+            depth=limits.amf_depth_max,
+            values=limits.amf_values_max,
+            string_bytes=limits.amf_string_bytes_max,
+            # A command has no more text than bytes.
+            text_bytes=limits.command_bytes_max,
         ),
     )
 

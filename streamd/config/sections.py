@@ -265,15 +265,18 @@ class LimitsConfig(Section):
     up after a bad minute sends some thousand at once."""
     command_bytes_max: Annotated[int, Field(ge=4096)] = 128 * 1024
     """Bytes of an RTMP command or of metadata; a longer one is dropped. The longest in the field is 20 kB."""
-    pending_bytes_max: Annotated[int, Field(ge=0)] = 1024 * 1024
-    """Bytes that a publisher may send before its key is decided. Encoders wait and send nothing."""
+    pending_bytes_max: Annotated[int, Field(ge=32_768)] = 64 * 1024
+    """Bytes that an RTMP connection may send from the end of the handshake until its publish is accepted, and may make
+    us hold until then. Encoders send 1 to 2 kB, and wait."""
+    pending_messages_max: Annotated[int, Field(ge=32)] = 128
+    """RTMP messages in the same time. Encoders send fewer than 20."""
     unsent_answers_bytes_max: Annotated[int, Field(ge=16_384)] = 64 * 1024
     """Bytes of answers that an RTMP connection may leave unread; an answer is a few hundred."""
     amf_depth_max: Annotated[int, Field(ge=4, le=200)] = 32
     """Values inside values in a command or in metadata. OBS nests one level, Enhanced RTMP's track maps three."""
     amf_values_max: Annotated[int, Field(ge=64)] = 4096
-    """Values in a command or in metadata, or in all of them that are read at once: 4096 take about 5 ms. Encoders send
-    some 25."""
+    """Values and their names in a command or in metadata, or in all of them that come faster than one for 8 bytes of
+    the stream: 4096 take about 2 ms. Encoders send some 50. Until a publish is accepted there are 512 at most."""
     amf_string_bytes_max: Annotated[int, Field(ge=1024)] = 65_535
     """Bytes of one text in a command or in metadata: all that a short string can have. XMP has 10 kB."""
     bitrate_kbps_max: Annotated[int, Field(ge=100)] = 100_000

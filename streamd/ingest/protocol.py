@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import enum
 import logging
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -26,7 +25,7 @@ from streamd.flv.tag import FlvTag
 from streamd.ingest.wake_threshold import WakeThreshold
 from streamd.keys.admission import Denial
 from streamd.live.publisher import EndReason
-from streamd.rtmp.connection import ServerConnection
+from streamd.rtmp.connection import LOGIN_READ_BYTES_MAX, ServerConnection
 from streamd.rtmp.events import (
     Connected,
     MessageDropped,
@@ -173,8 +172,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._reason = "too many connections"
             self._transport.abort()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Say where to read to."""
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        """Say where to read to: a peer whose publish is not accepted has a small part of it."""
+        if self._connection.is_stranger:
+            return memoryview(self._read_buffer)[:LOGIN_READ_BYTES_MAX]
         return self._read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -186,6 +187,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._flush()
             self._dispatch(events)
             self._choose_threshold(events)
+            self._connection.raise_fault()
         except ProtocolError as exc:
             self._flush()
             self._fail_protocol(exc)
@@ -340,11 +342,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._receive_tags(tags)
 
     def _count_dropped(self, dropped: list[MessageDropped]) -> None:
-        # In a flood there are thousands of few kinds.
-        for reason, count in Counter(event.reason for event in dropped).items():
-            self._metrics.messages_dropped_total.labels(reason.value).inc(count)
-        for limit, count in Counter(event.limit for event in dropped if event.limit).items():
-            self._metrics.limit_hits_total.labels(limit).inc(count)
+        for event in dropped:
+            self._metrics.messages_dropped_total.labels(event.reason.value).inc(event.count)
+            if event.limit:
+                self._metrics.limit_hits_total.labels(event.limit).inc(event.count)
 
     def _receive_tags(self, tags: list[FlvTag]) -> None:
         if tags and self._stream is not None:
@@ -373,6 +374,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             events = self._connection.accept()
             self._flush()
             self._dispatch(events)
+            self._connection.raise_fault()
         except KeyRejectedError as error:
             self._metrics.publish_denied_total.labels(error.reason).inc()
             if error.reason in (Denial.RATE_LIMITED, Denial.TOO_OFTEN):

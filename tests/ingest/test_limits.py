@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd import amf0
 from streamd.amf import Limits
 from streamd.flv.intake import IntakeLimits
 from streamd.ingest.listener import ListenerLimits, RtmpListener
@@ -38,6 +39,7 @@ OPTIONS = ConnectionOptions(
     amf_limits=Limits(depth=4, values=100, string_bytes=500),
 )
 
+PUBLISH = amf0.write_values("publish", 3)
 CLOSED_BY = {
     "message_bytes_max": chunk(0, 4, length=5001),
     "held_bytes_max": chunk(0, 4, bytes(128), length=5000) + chunk(0, 5, bytes(128), length=5000),
@@ -45,19 +47,37 @@ CLOSED_BY = {
     "chunk_size_min": control(1, (1).to_bytes(4, "big")),
     "messages_per_read_max": chunk(0, 4, b"") + b"\xc4" * 256,
 }
+# Of a connection whose publish is not accepted.
+STRANGER_CLOSED_BY = {
+    "message_bytes_max": chunk(0, 4, length=5001),
+    "held_bytes_max": chunk(0, 4, bytes(128), length=5000) + chunk(0, 5, bytes(128), length=5000),
+    "chunk_streams_max": b"".join(chunk(0, number, b"a") for number in range(4, 9)),
+    "chunk_size_min": control(1, (1).to_bytes(4, "big")),
+    "pending_messages_max": chunk(0, 4, b"") + b"\xc4" * 128,
+    "pending_bytes_max": message(9, bytes(5000)) * 13,
+}
 DROPPED_BY = {
     "command_bytes_max": command("x", 0, "y" * 1000),
-    "amf_depth_max": message(20, b"\x0a\x00\x00\x00\x01" * 5),
-    "amf_values_max": message(20, b"\x0a\xff\xff\xff\xff"),
-    "amf_string_bytes_max": message(20, b"\x0c\x00\x00\x02\x00"),
+    "amf_depth_max": message(20, PUBLISH + b"\x0a\x00\x00\x00\x01" * 5),
+    "amf_values_max": message(20, PUBLISH + b"\x0a\xff\xff\xff\xff"),
+    "amf_string_bytes_max": message(20, PUBLISH + b"\x0c\x00\x00\x02\x00"),
 }
 
 
-@pytest.mark.parametrize(("limit", "sent"), CLOSED_BY.items(), ids=CLOSED_BY)
-async def test_a_connection_that_asks_for_more_is_closed(limit: str, sent: bytes) -> None:
+@pytest.mark.parametrize(("limit", "sent"), STRANGER_CLOSED_BY.items(), ids=STRANGER_CLOSED_BY)
+async def test_a_stranger_who_asks_for_more_is_closed(limit: str, sent: bytes) -> None:
     room = IngestRoom(connection_options=OPTIONS)
     peer = room.connect()
     peer.log_in()
+    peer.send(sent)
+    assert peer.transport.is_eof_written
+    assert room.limit_hits() == {limit: 1}
+
+
+@pytest.mark.parametrize(("limit", "sent"), CLOSED_BY.items(), ids=CLOSED_BY)
+async def test_a_publisher_who_asks_for_more_is_closed(limit: str, sent: bytes) -> None:
+    room = IngestRoom(connection_options=OPTIONS)
+    peer = await live(room)
     peer.send(sent)
     assert peer.transport.is_eof_written
     assert room.limit_hits() == {limit: 1}
@@ -138,8 +158,7 @@ class TestTime:
 class TestAmounts:
     async def test_messages_a_second(self) -> None:
         room = IngestRoom(IngestOptions(messages_per_second_max=1000))
-        peer = room.connect()
-        peer.log_in()
+        peer = await live(room)
         flood = message(3, bytes(4)) * 600
         for _ in range(2):
             room.clock.advance(1)
@@ -154,8 +173,7 @@ class TestAmounts:
 
     async def test_messages_that_came_while_nobody_looked_had_the_time_for_it(self) -> None:
         room = IngestRoom(IngestOptions(messages_per_second_max=1000))
-        peer = room.connect()
-        peer.log_in()
+        peer = await live(room)
         for _ in range(4):
             peer.send(message(3, bytes(4)) * 600)
         room.clock.advance(3)
@@ -171,10 +189,12 @@ class TestAmounts:
         assert room.limit_hits() == {"unsent_answers_bytes_max": 1}
 
     async def test_what_is_sent_before_the_key_is_decided(self) -> None:
-        room = IngestRoom(connection_options=ConnectionOptions(pending_bytes_max=100))
+        room = IngestRoom(connection_options=ConnectionOptions(pending_bytes_max=20_000))
         room.keys.hold = asyncio.get_running_loop().create_future()
         peer = room.ask_to_publish()
-        peer.send(bytes(101))
+        peer.send(bytes(10_000))
+        assert not is_ended(peer)
+        peer.send(bytes(10_000))
         assert is_ended(peer)
         assert room.limit_hits() == {"pending_bytes_max": 1}
 
