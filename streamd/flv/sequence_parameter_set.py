@@ -14,8 +14,13 @@ from streamd.flv.bits import BitReader
 # Table A-1, level 6.2: MaxFS; and A.3.1: "PicWidthInMbs <= Sqrt( MaxFS * 8 )", the height likewise.
 FRAME_MACROBLOCKS_MAX = 139_264
 _SIDE_MACROBLOCKS_MAX = math.isqrt(FRAME_MACROBLOCKS_MAX * 8)
-# What stands before the size is a few bytes, but for scaling matrices: 12 lists of up to 64 codes of up to 17 bits.
-_BYTES_READ_MAX = 2048
+# What stands before the size is a few bytes, but for scaling matrices, 12 lists of up to 64 codes of up to 17 bits, and
+# for a cycle of 255 offsets of up to 63 bits.
+_BYTES_READ_MAX = 3072
+# 7.4.2.1.1: "num_ref_frames_in_pic_order_cnt_cycle … shall be in the range of 0 to 255".
+_ORDER_CYCLE_MAX = 255
+# 7.4.2.1.1.1: "The value of delta_scale shall be in the range of -128 to +127".
+_DELTA_SCALES = range(-128, 128)
 
 _MACROBLOCK_PIXELS = 16
 # The profiles whose SPS says its chroma format, and may carry scaling matrices.
@@ -46,7 +51,7 @@ def read_picture_size(sps: bytes) -> PictureSize:
     payload = sps[: 2 * _BYTES_READ_MAX].replace(b"\x00\x00\x03", b"\x00\x00")[1:_BYTES_READ_MAX]
     reader = BitReader(payload)
     profile_idc = reader.read(8)
-    reader.read(16)  # constraint flags, level_idc
+    reader.skip(16)  # constraint flags, level_idc
     reader.read_ue()  # seq_parameter_set_id
     chroma_format_idc = 1
     separate_colour_planes = 0
@@ -90,11 +95,15 @@ def _skip_scaling_matrix(reader: BitReader, lists: int) -> None:
     for index in range(lists):
         if not reader.read(1):
             continue
-        last_scale = next_scale = 8
+        last_scale = 8
         for _ in range(16 if index < 6 else 64):
-            if next_scale:
-                next_scale = (last_scale + reader.read_se()) % 256
-            last_scale = next_scale or last_scale
+            delta_scale = reader.read_se()
+            if delta_scale not in _DELTA_SCALES:
+                raise CodecConfigError(f"an SPS with delta_scale {delta_scale}")
+            next_scale = (last_scale + delta_scale) % 256
+            if not next_scale:
+                break
+            last_scale = next_scale
 
 
 def _skip_picture_order_count(reader: BitReader) -> None:
