@@ -114,6 +114,7 @@ def _skip_picture_order_count(reader: BitReader) -> None:
         reader.read(1)  # delta_pic_order_always_zero_flag
         reader.read_se()  # offset_for_non_ref_pic
         reader.read_se()  # offset_for_top_to_bottom_field
-        # 7.4.2.1.1: "num_ref_frames_in_pic_order_cnt_cycle … shall be in the range of 0 to 255"; the record ends first.
-        for _ in range(reader.read_ue()):
-            reader.read_se()
+        cycle = reader.read_ue()
+        if cycle > _ORDER_CYCLE_MAX:
+            raise CodecConfigError(f"an SPS with num_ref_frames_in_pic_order_cnt_cycle {cycle}")
+        reader.skip_codes(cycle)  # offset_for_ref_frame
