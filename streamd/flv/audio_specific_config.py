@@ -9,8 +9,8 @@ from streamd.flv.bits import BitReader
 
 _SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _RATE_INDEX_EXPLICIT = 15
-# The table ends at 96 kHz and at 7,350 Hz; an explicit 24-bit rate above what SBR makes of the one, or below the other, is
-# no sample rate.
+# The table ends at 96 kHz and at 7,350 Hz; an explicit 24-bit rate above what SBR makes of the one, or below the other,
+# is no sample rate.
 _SAMPLE_RATES_ALLOWED = range(7_350, 192_001)
 
 _AOT_ESCAPE = 31

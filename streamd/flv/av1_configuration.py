@@ -16,8 +16,8 @@ _FIXED_BYTES = 4
 _MARKER_AND_VERSION = 0x81
 _PROFILE_MAX = 2
 _OBU_SEQUENCE_HEADER = 1
-# AV1 in ISO BMFF 2.3.3: a sequence header "SHALL be the first OBU"; in a frame, a temporal delimiter stands before it, and
-# metadata may. What comes later than this is none.
+# AV1 in ISO BMFF 2.3.3: a sequence header "SHALL be the first OBU"; in a frame, a temporal delimiter stands before it,
+# and metadata may. What comes later than this is none.
 _OBUS_READ_MAX = 8
 # AV1 specification 4.10.5: a leb128 has at most 8 bytes.
 _LEB128_BYTES_MAX = 8

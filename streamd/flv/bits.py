@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from streamd.errors import CodecConfigError
 
 # Exp-Golomb values in a configuration are at most 32 bits long; more zeros in a row are no value.
 _LEADING_ZEROS_MAX = 32
+# Those of up to 17 bits, by their zeros.
+_SHORT_CODE = "|".join(f"{'0' * zeros}1.{{{zeros}}}" for zeros in range(9))
+_SHORT_CODES = re.compile(_SHORT_CODE)
 
 
 class BitReader:
@@ -80,6 +85,15 @@ class BitReader:
             self._at = 2 * self._skip_zeros() - self._at + 1
         if self._at > len(self._bits):
             raise CodecConfigError("a codec configuration ends too early")
+
+    def peek_short_codes(self, count: int) -> list[str]:
+        """Spell out the Exp-Golomb codes that come next, as far as they have up to 17 bits.
+
+        Args:
+            count: How many at the most.
+        """
+        codes = re.compile(f"(?:{_SHORT_CODE}){{0,{count}}}").match(self._bits, self._at)
+        return _SHORT_CODES.findall(self._bits, self._at, codes.end()) if codes is not None else []
 
     def _skip_zeros(self) -> int:
         """Return where the first 1 stands; the code goes on behind it for as many bits as there are zeros before."""

@@ -19,8 +19,11 @@ _SIDE_MACROBLOCKS_MAX = math.isqrt(FRAME_MACROBLOCKS_MAX * 8)
 _BYTES_READ_MAX = 3072
 # 7.4.2.1.1: "num_ref_frames_in_pic_order_cnt_cycle … shall be in the range of 0 to 255".
 _ORDER_CYCLE_MAX = 255
-# 7.4.2.1.1.1: "The value of delta_scale shall be in the range of -128 to +127".
-_DELTA_SCALES = range(-128, 128)
+# 7.4.2.1.1.1: "The value of delta_scale shall be in the range of -128 to +127". By code, se(v): 9.1.1.
+_DELTA_SCALES = {
+    f"{number + 1:b}".zfill(2 * (number + 1).bit_length() - 1): (number + 1) // 2 if number & 1 else -(number // 2)
+    for number in (*range(255), 256)
+}
 
 _MACROBLOCK_PIXELS = 16
 # The profiles whose SPS says its chroma format, and may carry scaling matrices.
@@ -95,15 +98,24 @@ def _skip_scaling_matrix(reader: BitReader, lists: int) -> None:
     for index in range(lists):
         if not reader.read(1):
             continue
-        last_scale = 8
-        for _ in range(16 if index < 6 else 64):
-            delta_scale = reader.read_se()
-            if delta_scale not in _DELTA_SCALES:
-                raise CodecConfigError(f"an SPS with delta_scale {delta_scale}")
-            next_scale = (last_scale + delta_scale) % 256
-            if not next_scale:
-                break
-            last_scale = next_scale
+        _skip_scaling_list(reader, 16 if index < 6 else 64)
+
+
+def _skip_scaling_list(reader: BitReader, size: int) -> None:
+    scale, bits = 8, 0
+    codes = reader.peek_short_codes(size)
+    for code in codes:
+        bits += len(code)
+        if code != "1":
+            if code not in _DELTA_SCALES:
+                raise CodecConfigError("an SPS with a delta_scale that is out of range")
+            scale = (scale + _DELTA_SCALES[code]) % 256
+            if not scale:
+                break  # Nothing is coded of the rest.
+    else:
+        if len(codes) < size:
+            raise CodecConfigError("an SPS with a scaling list that ends too early")
+    reader.skip(bits)
 
 
 def _skip_picture_order_count(reader: BitReader) -> None:
