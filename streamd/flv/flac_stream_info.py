@@ -54,3 +54,8 @@ def parse(record: bytes) -> FlacStreamInfo:
     if not _BLOCK_SAMPLES_MIN <= shortest <= longest or sample_rate not in _SAMPLE_RATES_ALLOWED:
         raise CodecConfigError(f"STREAMINFO with blocks of {shortest} to {longest} samples at {sample_rate} Hz")
     return FlacStreamInfo(stream_info, sample_rate, channels, shortest if shortest == longest else 0)
+
+
+def sample_bits(stream_info: bytes) -> int:
+    """Read how many bits a sample has, of a STREAMINFO that ``parse`` took."""
+    return (int.from_bytes(stream_info[10:18], "big") >> 36 & 0x1F) + 1
