@@ -1,4 +1,7 @@
-"""The picture size in the header of a VP9 keyframe, which its sequence header does not say (VP9 specification 0.6, 6.2)."""
+"""The picture size in the header of a VP9 keyframe, which its sequence header does not say.
+
+VP9 specification 0.6, section 6.2.
+"""
 
 from __future__ import annotations
 

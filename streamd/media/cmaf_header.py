@@ -1,6 +1,6 @@
 """The CMAF header, written by libavformat's MP4 muxer: it knows every codec's sample entry.
 
-No decoder has looked at the streams (``streamd.media.probe``). The little that a sample entry takes from one is said here.
+No decoder has looked at the streams (``streamd.media.probe``). What a sample entry takes from one is said here.
 
 ISO/IEC 14496-12 section 8.2 (``moov``), 14496-14 and -15 (``mp4a``, ``avc1``), and their kin for other codecs.
 """
