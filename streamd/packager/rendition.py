@@ -33,8 +33,8 @@ WINDOW_SEGMENTS_DEFAULT = 7
 LISTED_SEGMENTS_MAX = 256
 # Three target durations of 10 s at 50 Mb/s in the playlist are 190 MB. What has left the playlist goes first.
 HELD_BYTES_MAX = 256 * 1024 * 1024
-# The longest segment, 10 s, at the highest bit rate that is allowed by default, 100 Mb/s. A segment that has more is one
-# whose media time stands still.
+# The longest segment, 10 s, at the highest bit rate that is allowed by default, 100 Mb/s. The media time of a segment
+# that has more stands still.
 OPEN_SEGMENT_BYTES_MAX = 128 * 1024 * 1024
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
