@@ -19,7 +19,7 @@ NANOSECONDS_MAX = 999_999
 
 _MOD_EX_TIMESTAMP_OFFSET_NANO = 0
 # One ModEx exists so far. The spec chains them without an end; the limit stops a message of nothing else.
-_MOD_EX_MAX = 8
+_MOD_EX_MAX = 4
 # As many as an operator may allow of a kind (``[limits] tracks_max``), and one more, which is refused as such. A
 # message of nothing but empty tracks would otherwise name two million.
 TRACKS_READ_MAX = 33

@@ -147,6 +147,8 @@ class Split:
 
     tags: tuple[FlvTag, ...]
     """In order."""
+    is_multitrack: bool = field(default=False, compare=False)
+    """They are the tracks of one message, and not silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +325,8 @@ class Intake:
         if len(packets) > 1:
             if packet.packet_type in (VideoPacketType.CODED_FRAMES, VideoPacketType.CODED_FRAMES_X):
                 packets = self._without_empty(packets)
-            return Split(tuple(_with_payload(tag, payload, video.single_track(payload, each)) for each in packets))
+            shares = (_with_payload(tag, payload, video.single_track(payload, each)) for each in packets)
+            return Split(tuple(shares), is_multitrack=True)
         match packet.packet_type:
             case VideoPacketType.CODED_FRAMES | VideoPacketType.CODED_FRAMES_X:
                 key = (TagType.VIDEO, packet.track_id)
@@ -352,7 +355,8 @@ class Intake:
         if len(packets) > 1:
             if packet.packet_type is AudioPacketType.CODED_FRAMES:
                 packets = self._without_empty(packets)
-            return Split(tuple(_with_payload(tag, payload, audio.single_track(payload, each)) for each in packets))
+            shares = (_with_payload(tag, payload, audio.single_track(payload, each)) for each in packets)
+            return Split(tuple(shares), is_multitrack=True)
         match packet.packet_type:
             case AudioPacketType.CODED_FRAMES:
                 key = (TagType.AUDIO, packet.track_id)

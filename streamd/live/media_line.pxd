@@ -40,6 +40,8 @@ cdef class MediaLine:
     cdef readonly object irregularities
     cdef object _openings
     cdef object _silence
+    cdef object _leaps
+    cdef object _shares
     cdef Py_ssize_t _parts_left
     cdef tuple _parts_settled
 

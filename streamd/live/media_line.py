@@ -54,6 +54,10 @@ OPENINGS_AT_ONCE_MAX = 24
 OPENINGS_PER_S = 1.0
 # Eight silent tracks of 96 kHz have 750 frames a second, which are ours to make.
 SILENT_FRAMES_PER_S = 1_000
+# Each track of a multitrack message is a message of its own, as eight tracks of each kind at 60 frames a second have a
+# thousand of them.
+SHARES_PER_S = 5_000
+SHARES_AT_ONCE_MAX = 2_048
 # A part costs some 100 us, whatever is in it. In each rendition two a second are made of media in real time; others
 # come with the bytes of who catches up, or sends a file at once: the thinnest sound has 500 to a part.
 PARTS_AT_ONCE_MAX = 512
@@ -64,9 +68,20 @@ REFUSALS_MAX = 8
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
 # average (packager/numbering.py), and players to play something in between.
 LEAP_INTERVAL_MS = 1_000
+# The same in time that passes, beyond some that come one after the other: a discontinuity makes everything anew in each
+# rendition. One that is not allowed yet is due with a later keyframe.
+LEAPS_AT_ONCE_MAX = 8
+LEAPS_PER_S = 1.0
 
 # Drops that mean that something the broadcaster sends will not be seen or heard.
-_TELLING_DROPS = frozenset({DropReason.UNSUPPORTED_CODEC, DropReason.BAD_CODEC_CONFIG, DropReason.EXTRA_TRACK})
+_TELLING_DROPS = frozenset(
+    {
+        DropReason.UNSUPPORTED_CODEC,
+        DropReason.BAD_CODEC_CONFIG,
+        DropReason.EXTRA_TRACK,
+        DropReason.HEADER_FLOOD,
+    }
+)
 
 
 class ChunkSink(Protocol):
@@ -155,6 +170,8 @@ class MediaLine:
         now = clock.monotonic()
         self._openings = Allowance(OPENINGS_PER_S, OPENINGS_AT_ONCE_MAX, now)
         self._silence = Allowance(SILENT_FRAMES_PER_S, SILENT_FRAMES_PER_S, now)
+        self._leaps = Allowance(LEAPS_PER_S, LEAPS_AT_ONCE_MAX, now)
+        self._shares = Allowance(SHARES_PER_S, SHARES_AT_ONCE_MAX, now)
         self._parts_left = PARTS_AT_ONCE_MAX
         # Up to when time, and what was received, is in that.
         self._parts_settled = (now, meter.media_bytes)
@@ -232,20 +249,25 @@ class MediaLine:
         self._intake.may_reopen = self._openings.left(now) > 0
         batch = list(tags[:passed])
         unread = deque(tags[passed:])
+        drops: list[Drop] = []
         while unread:
             match self._intake.receive(unread.popleft()):
                 case FlvTag() as frame:
                     batch.append(frame)
-                case Split(parts):
+                case Split(parts) as split:
+                    if split.is_multitrack and not self._shares.take(now, len(parts)):
+                        raise MediaLimitError("too many tracks in too many messages", limit="messages_per_second_max")
                     unread.extendleft(reversed(parts))
                 case Open() as opening:
+                    self._note_drops(drops)
                     self._demux(batch)
                     self._open(opening, now)
                     return unread
                 case Drop() as drop:
-                    self._note_drop(drop)
+                    drops.append(drop)
                 case Hold():
                     pass
+        self._note_drops(drops)
         self._demux(batch)
         return None
 
@@ -355,7 +377,7 @@ class MediaLine:
                 opened = await asyncio.to_thread(self._probe_in_thread, opening)
         except TrackRefusedError as exc:
             # The others play on without it.
-            self._note_drop(self._intake.refuse(opening.tracks[exc.index], str(exc)))
+            self._note_drops([self._intake.refuse(opening.tracks[exc.index], str(exc))])
             return
         if self._is_finished:
             return
@@ -409,8 +431,7 @@ class MediaLine:
             for track in tracks
             if track.track_id not in carried
         ]
-        for drop in self._left_out:
-            self._note_drop(drop)
+        self._note_drops(self._left_out)
         # None where every track goes to viewers frame by frame under its own number, as is the rule.
         self._direct_ids = None
         if direct.sources != tracks:
@@ -436,14 +457,20 @@ class MediaLine:
         self._breaks_met = timeline.breaks
         return ladder
 
-    def _note_drop(self, drop: Drop) -> None:
-        self._metrics.tags_dropped_total.labels(drop.reason.value).inc()
-        if drop.limit:
-            self._metrics.limit_hits_total.labels(drop.limit).inc()
+    def _note_drops(self, drops: Sequence[Drop]) -> None:
+        if not drops:
+            return
+        for reason, count in Counter(drop.reason for drop in drops).items():
+            self._metrics.tags_dropped_total.labels(reason.value).inc(count)
+        for limit, count in Counter(drop.limit for drop in drops if drop.limit).items():
+            self._metrics.limit_hits_total.labels(limit).inc(count)
+        if len(self._told) == REFUSALS_MAX:
+            return
         # Once for each: a broadcaster's wrong setting repeats itself with every frame.
-        if drop.reason in _TELLING_DROPS and drop not in self._told and len(self._told) < REFUSALS_MAX:
-            self._told.add(drop)
-            self._sink.warn(drop.reason.value, drop.detail)
+        for drop in drops:
+            if drop.reason in _TELLING_DROPS and drop not in self._told and len(self._told) < REFUSALS_MAX:
+                self._told.add(drop)
+                self._sink.warn(drop.reason.value, drop.detail)
 
     # -- the way of one frame -----------------------------------------------------------------
 
@@ -490,7 +517,9 @@ class MediaLine:
         """Whether a discontinuity that is due can stand before a packet: pictures go on from a keyframe alone."""
         if self._video_track_id not in (0, packet.track_id):
             return False
-        return packet.is_keyframe and timeline.newest_ms - self._ladder_began_ms >= LEAP_INTERVAL_MS
+        if not packet.is_keyframe or timeline.newest_ms - self._ladder_began_ms < LEAP_INTERVAL_MS:
+            return False
+        return self._leaps.take(self._clock.monotonic())
 
     def _begin_anew(self, timeline: Timeline, ladder: Ladder) -> Ladder:
         """Go on after a leap of the publisher's time: with a discontinuity, in all renditions alike."""

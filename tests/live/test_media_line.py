@@ -16,9 +16,11 @@ from streamd.live import media_line
 from streamd.live.media_line import (
     HELD_BYTES_MAX,
     LEAP_INTERVAL_MS,
+    LEAPS_AT_ONCE_MAX,
     OPENINGS_AT_ONCE_MAX,
     PARTS_AT_ONCE_MAX,
     QUEUED_TAGS_AT_ONCE,
+    SHARES_AT_ONCE_MAX,
     SILENT_FRAMES_PER_S,
     STRETCH_TAGS,
     MediaLine,
@@ -416,6 +418,31 @@ class TestMediaTime:
         with pytest.raises(MediaLimitError):
             room.line.receive([picture(5000 + HOUR_MS * (n // 2) + 999 * n, is_key=True) for n in range(8000)])
         assert sum(map(len, room.chunks.values())) < PARTS_AT_ONCE_MAX + 4 * STRETCH_TAGS
+
+    async def test_leaps_without_end_are_discontinuities_of_time_that_passes(self) -> None:
+        room = Room()
+        media = h264_aac(seconds=2)
+        await room.receive(media)
+        for turn in range(1, 30):
+            room.meter.note_media(media)
+            room.line.receive(later(media[2:], turn * HOUR_MS))
+        assert room.leaps == LEAPS_AT_ONCE_MAX
+        room.clock.advance(1)
+        room.line.receive(later(media[2:], 31 * HOUR_MS))
+        assert room.leaps == LEAPS_AT_ONCE_MAX + 1
+
+    async def test_tracks_of_one_message_are_messages_of_their_own(self) -> None:
+        room = Room()
+        video_only(room)
+        await room.receive([AVC_HEADER, *(picture(33 * n, is_key=n % 30 == 0) for n in range(150))])
+        tracks = b"".join(bytes((number, 0, 0, 1)) + b"x" for number in range(8))
+        tags = [FlvTag(TagType.AUDIO, 5000 + n, b"\x95\x11mp4a" + tracks) for n in range(SHARES_AT_ONCE_MAX // 8)]
+        room.line.receive(tags)
+        with pytest.raises(MediaLimitError) as caught:
+            room.line.receive(tags[:1])
+        assert limit_of(caught.value) == "messages_per_second_max"
+        room.clock.advance(1)
+        room.line.receive(tags)
 
     async def test_silence_is_made_of_time_and_not_of_timestamps(self) -> None:
         room = Room()
