@@ -603,8 +603,9 @@ class Intake:
             # Time leapt, or two tracks have clocks of their own: that says nothing of how long a track is missing.
             for presence in self._presences.values():
                 presence.forget()
-            self._silences.clear()
-            self._compare_tracks()
+            if self._silences:
+                self._silences.clear()
+                self._compare_tracks()
             self._roll_call_ms = timestamp_ms
         for key, presence in self._presences.items():
             if presence.is_new:

@@ -564,7 +564,7 @@ class MediaLine:
         self._parts_left = min(PARTS_AT_ONCE_MAX, self._parts_left + int(in_time) + of_bytes)
         self._parts_settled = (now, self._meter.media_bytes)
         if self._parts_left < 0:
-            raise MediaLimitError("hardly any media to so much of its time", limit="parts_per_second_max")
+            raise MediaLimitError("its timestamps run on much faster than media comes", limit="parts_per_second_max")
 
     def _finish_ladder(self) -> None:
         ladder, self._ladder = self._ladder, None
