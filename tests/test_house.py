@@ -67,6 +67,7 @@ NEIGHBOURS = {
     ("media", "clock"),
     ("packager", "clock"),
     ("packager", "media"),
+    ("live", "bounds"),
     ("live", "keys"),
     ("live", "metrics"),
     ("live", "events"),

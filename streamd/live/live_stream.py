@@ -25,7 +25,7 @@ from streamd.packager.flv_writer import FlvWriter
 from streamd.packager.fragmenter import Fragmenter
 from streamd.packager.numbering import Numbering
 from streamd.packager.presentation import Presentation
-from streamd.packager.rendition import Rendition
+from streamd.packager.rendition import OPEN_SEGMENT_BYTES_MAX, Rendition
 from streamd.packager.sample_timer import SampleTimer
 
 if TYPE_CHECKING:
@@ -190,7 +190,10 @@ class LiveStream:
         """
         self.last_media_at = self._clock.monotonic()
         self._meter.note_media(tags)
-        self._line.receive(tags)
+        try:
+            self._line.receive(tags)
+        except MediaLimitError as exc:
+            self.fail(exc)
 
     @property
     def awaited_ms(self) -> int:
@@ -378,8 +381,8 @@ class LiveStream:
 
     @property
     def held_bytes(self) -> int:
-        """Media that its playlists hold, bytes."""
-        return sum(rendition.held_bytes for rendition in self._renditions())
+        """What it keeps of what its publisher sent, in its playlists and on the way there, bytes."""
+        return sum(rendition.held_bytes for rendition in self._renditions()) + self._line.held_bytes
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -403,6 +406,12 @@ class LiveStream:
         self._meter.read(self.last_media_at if is_held else now, self._line.read())
         self._monitor.assess(self._vitals(now), now=now, wall_now=self._clock.now())
         self._set_health(self._monitor.health)
+        held_bytes = sum(rendition.held_bytes for rendition in self._renditions())
+        held_bytes_max = self._options.rendition.held_bytes_max + OPEN_SEGMENT_BYTES_MAX
+        if held_bytes > held_bytes_max:
+            # Each rendition bounds its own open segment; together they have what one of a single rendition may.
+            self.fail(MediaLimitError(f"{held_bytes} bytes of open segments", limit="window_bytes_max"))
+            return
         bitrate_kbps = self._meter.sustained_bitrate_bps / 1000
         bitrate_kbps_max = self.admission.limits.bitrate_kbps_max or self._options.limits.bitrate_kbps_max
         if bitrate_kbps > bitrate_kbps_max:

@@ -15,26 +15,32 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError, TrackRefusedError
+from streamd.flv.codec import read_picture_size
+from streamd.flv.frame import head_sizes
+from streamd.flv.intake import frame_heads
 from streamd.flv.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
 from streamd.flv.tag import TagType, flv_header, serialise
 from streamd.media.cmaf_header import MediaStream, write_cmaf_header
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
+from streamd.payload import first_bytes
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
     from streamd.flv.intake import Open, TrackHeader
+    from streamd.flv.tag import FlvTag
 
 # libavformat's own least "probesize".
 _PROBE_BYTES_MIN = 32
-# Level 6.2 of H.264 and HEVC. Probing decodes a frame, which must not allocate more for one that lies in its headers.
+# Level 6.2 of H.264 and HEVC.
 _PICTURE_PIXELS_MAX = FRAME_MACROBLOCKS_MAX * 256
 
 
 class Probe:
     """libavformat with the tags of an opening. A context manager: what libavformat holds is freed at its end.
 
-    Making one blocks for 1 to 20 ms, most of it without the GIL: do it in a thread.
+    No decoder is opened: what the configuration records and the frames' own headers do not say is not known.
+    Making one blocks for a millisecond or more, most of it without the GIL: do it in a thread.
 
     Args:
         opening: What the gate collected.
@@ -64,7 +70,7 @@ class Probe:
         try:
             self._streams = _media_streams(self._container, opening.tracks)
             self.tracks = tuple(
-                _track(track_id, header, stream, opening.frame_rate_hint)
+                _track(track_id, header, stream, opening)
                 for track_id, (header, stream) in enumerate(zip(opening.tracks, self._streams, strict=True), 1)
             )
         except BaseException:
@@ -107,6 +113,8 @@ def _options(probe_bytes: int, tracks: int) -> dict[str, str]:
         # PreviousTagSize is ours and right; on a difference libavformat would search for the next tag.
         "flv_ignore_prevtag": "1",
         "max_streams": str(tracks),
+        # A publisher's frames are decoded where that can do no harm (``streamd.media.picture``), and not here.
+        "codec_whitelist": "none",
         "max_pixels": str(_PICTURE_PIXELS_MAX),
     }
 
@@ -122,11 +130,13 @@ def _media_streams(container: InputContainer, headers: Sequence[TrackHeader]) ->
     return streams
 
 
-def _track(track_id: int, header: TrackHeader, stream: MediaStream, frame_rate_hint: float) -> Track:
+def _track(track_id: int, header: TrackHeader, stream: MediaStream, opening: Open) -> Track:
     config = header.config
     if isinstance(stream, VideoStream):
-        width, height = (config.width, config.height) if config.width else (stream.width, stream.height)
-        if not width or not height:
+        width, height = config.width, config.height
+        if not width:
+            width, height = _picture_size(header, opening.tags)
+        if not width:
             raise TrackRefusedError(track_id - 1, f"no picture size in the configuration of {header.codec}")
         return Track(
             track_id=track_id,
@@ -136,7 +146,7 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, frame_rate_h
             codec_config=header.record,
             width=width,
             height=height,
-            frame_rate_hint=frame_rate_hint,
+            frame_rate_hint=opening.frame_rate_hint,
         )
     return Track(
         track_id=track_id,
@@ -144,6 +154,19 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, frame_rate_h
         codec=config.codec_string,
         timescale=config.sample_rate,
         codec_config=header.record,
-        channels=config.channels or stream.channels,
+        channels=config.channels,
         frame_ticks=config.frame_ticks,
     )
+
+
+def _picture_size(header: TrackHeader, tags: Sequence[FlvTag]) -> tuple[int, int]:
+    """Read a track's picture size in its first keyframe; zeros where it is not said there."""
+    heads = frame_heads(header)
+    sizes = head_sizes(heads)
+    for tag in tags:
+        first = first_bytes(tag.payload)
+        head = next((found for size in sizes if (found := heads.get(first[:size])) is not None), None)
+        if head is not None and head.is_keyframe:
+            size = read_picture_size(header.codec, bytes(tag.payload)[head.body_at :])
+            return (size.width, size.height) if size is not None else (0, 0)
+    return 0, 0
