@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from streamd import __version__
+from streamd.bounds.memory_accounts import MemoryAccounts, Standing
+from streamd.bounds.peer_lines import PeerLines
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
@@ -42,7 +44,7 @@ from streamd.live.posters import Posters
 from streamd.live.registry import LiveRegistry
 from streamd.live.restart_record import RestartRecordFile
 from streamd.live.waiters import WaiterBudget
-from streamd.log import configure_logging
+from streamd.log import choose_lines, configure_logging
 from streamd.loop_watch import LoopWatch
 from streamd.metrics import Metrics
 from streamd.options import (
@@ -54,8 +56,10 @@ from streamd.options import (
     hook_options,
     ingest_options,
     listener_limits,
+    loop_shares,
     media_timeouts,
     outbox_options,
+    peer_line_limits,
     stream_options,
     studio_options,
     verifier_options,
@@ -122,6 +126,7 @@ class Server:
         self._clock = clock or SystemClock()
         self.metrics = Metrics()
         limits = config.limits
+        self._lines = PeerLines(peer_line_limits(config), now=self._clock.monotonic, count_limit=self._count_limit)
 
         allowed = [ip_network(text) for text in config.webhooks.allow_networks]
         self._poster = HttpPoster(AddressGuard(allowed), f"streamd/{__version__}")
@@ -169,12 +174,10 @@ class Server:
             options=ingest_options(config),
             connection_options=connection_options(config),
             limits=listener_limits(config, self._descriptors.encoders),
+            shares=loop_shares(config),
             gate=self._publish_hook(),
         )
-        self._handshakes = TlsHandshakes(
-            handshake_limits(config, self._descriptors.handshakes),
-            lambda limit: self.metrics.limit_hits_total.labels(limit).inc(),
-        )
+        self._handshakes = TlsHandshakes(handshake_limits(config, self._descriptors.handshakes), self._count_limit)
         self._history = History(self.metrics, self._clock)
         self._console: Console | None = None
         self._door: MediaDoor | None = None
@@ -191,6 +194,9 @@ class Server:
         self._watch = LoopWatch(self._clock, self.metrics, self.manager.alive)
         self.addresses = Addresses("", "", "", "")
 
+    def _count_limit(self, limit: str) -> None:
+        self.metrics.limit_hits_total.labels(limit).inc()
+
     def _publish_hook(self) -> PublishHook | None:
         options = hook_options(self.config)
         if options is None:
@@ -204,6 +210,7 @@ class Server:
             StartError: A port is in use, or the data directory or the key store is unusable.
         """
         lock, token = await self._open()
+        self._resources.callback(choose_lines(self._lines))
         self.registry.restore(self._restart_record.load())
         await self._poster.start()
         self._resources.push_async_callback(self._poster.close)
@@ -252,6 +259,7 @@ class Server:
             ingest_options(config),
             connection_options(config),
             listener_limits(config, self._descriptors.encoders),
+            loop_shares(config),
         )
         self._handshakes.limits = handshake_limits(config, self._descriptors.handshakes)
         if self._door is not None:
@@ -261,7 +269,8 @@ class Server:
         self._obs.configure(config.obs_options, limits.verify_timeout_s)
         for certificate in self._certificates:
             certificate.reload_if_changed()
-        configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
+        self._lines.configure(peer_line_limits(config))
+        configure_logging(config.log.level, config.log.format, secrets=secrets_of(config), lines=self._lines)
         self._tell_of_descriptors()
         log.info("config.reloaded", extra={"changed": taken})
         if left:
@@ -468,6 +477,7 @@ class Server:
                 if self._console is not None:
                     self._console.events.tick()
                 self._look_at_memory()
+                self._lines.tell()
                 for certificate in self._certificates:
                     certificate.reload_if_changed()
             except Exception:

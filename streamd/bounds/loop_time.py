@@ -69,6 +69,16 @@ class LoopTimeBudget:
         return self._left_s >= self._limit.burst_s
 
     @property
+    def left_s(self) -> float:
+        """What may be taken before it has to pause, as of the last step, seconds; negative for a debt."""
+        return self._left_s
+
+    def has_debt(self, now: float) -> bool:
+        """Whether more was taken than has come back by now."""
+        self._settle(now)
+        return self._left_s < 0.0
+
+    @property
     def pause_s(self) -> float:
         """How long it takes until the debt has come back, seconds; 0 without a debt."""
         if self._left_s >= 0.0:

@@ -201,13 +201,32 @@ class LimitsConfig(Section):
     """Every bound that protects the server."""
 
     connections_max: Annotated[int, Field(ge=1)] = 2000
-    """RTMP connections at once. One that sends nothing yet costs about 4 kB until `handshake_timeout_s`."""
+    """RTMP connections at once. For one more goes one that does not publish, if there is one. A connection that sends
+    nothing yet costs about 4 kB until `handshake_timeout_s`."""
     connections_per_address_max: Annotated[int, Field(ge=1)] = 64
     """RTMP connections at once from one IP address (IPv6: from one /64). A studio behind one address has dozens of
     encoders."""
     handshakes_max: Annotated[int, Field(ge=1)] = 1000
     """RTMP connections at once that have not said `connect` yet. Half of all, so that whoever only holds sockets leaves
-    the other half to encoders that are through."""
+    the other half to encoders that are through. For one more goes one that has been silent for a second, or came
+    first."""
+    loop_ms_per_stranger_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Milliseconds of processor time that an RTMP connection may take in a second before its publish is accepted, and
+    five times as many at once after a rest. Past it the connection is not read until they have come back. A login takes
+    one or two."""
+    loop_ms_per_address_max: Annotated[int, Field(ge=1, le=1000)] = 50
+    """The same for all of them from one IP address (IPv6: from one /64) together: 25 logins in each second, and 125 at
+    once."""
+    loop_ms_of_strangers_max: Annotated[int, Field(ge=1, le=1000)] = 200
+    """The same for all of them together: a hundred logins in each second, and 500 at once, when the encoders of a whole
+    server reconnect. Past it, those whose address has taken least are read first. What is left is for publishers and
+    viewers."""
+    loop_ms_per_publisher_max: Annotated[int, Field(ge=10, le=1000)] = 200
+    """The same for one publisher. 6 Mb/s take one to five, 50 Mb/s up to thirty; eight tracks of each kind, a hundred
+    where streamd is not compiled."""
+    loop_overdue_s: Annotated[float, Field(ge=1)] = 10
+    """Seconds for which a publisher may be over its share of time before it is closed, and half of them for a connection
+    that does not publish. An encoder that catches up after a bad minute takes less."""
     tls_handshakes_max: Annotated[int, Field(ge=1)] = 1000
     """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; what is through
     counts as a connection."""
@@ -238,8 +257,10 @@ class LimitsConfig(Section):
     """Rows about refused publishes in the audit log, a minute, that name an address; further ones are counted in one
     row a reason. What an attack may add to the disk: 20 MB a day, with rows that are never deleted."""
     unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = 300
-    """Lines in the log, a minute, about RTMP connections that published nothing: whoever opens them by the thousand may
+    """Lines in the log, a minute, about connections that published nothing: whoever opens them by the thousand may
     add 150 MB a day."""
+    log_lines_per_address_max: Annotated[int, Field(ge=1)] = 30
+    """The same about one IP address. What was left out is told by one line a minute."""
     media_timeout_s: Annotated[float, Field(ge=1)] = 15
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
     viewers' patience. Media that comes may be left in the kernel for most of a second."""

@@ -124,6 +124,11 @@ class ServerConnection:
         """How many bytes of a message that came in part are still to come, at least; 0 between two messages."""
         return self._decoder.missing_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """What was received and waits here, bytes: unfinished messages, and what was sent ahead of our answer."""
+        return self._decoder.held_bytes + len(self._held_data) + sum(len(each.payload) for each in self._held_messages)
+
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the peer's next bytes, any number of them, cut anywhere; like ``receive_buffer``."""
         return self.receive_buffer(bytearray(data), len(data))
