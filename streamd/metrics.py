@@ -182,6 +182,12 @@ class Metrics:
         self.memory_ceiling_bytes = Gauge(
             "streamd_memory_ceiling_bytes", "Size of the process past which no new stream begins.", registry=r
         )
+        self.held_bytes = Gauge(
+            "streamd_held_bytes",
+            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream.",
+            ["standing"],
+            registry=r,
+        )
         self.media_held_bytes = Gauge(
             "streamd_media_held_bytes", "Media in memory for the playlists of all streams.", registry=r
         )

@@ -16,7 +16,7 @@ from streamd.events.publish_hook import HookOptions
 from streamd.flv.intake import IntakeLimits
 from streamd.ingest.open_connections import ListenerLimits
 from streamd.ingest.protocol import IngestOptions
-from streamd.ingest.read_turns import LoopShares, share
+from streamd.ingest.read_turns import LoopShares
 from streamd.keys.guessing import GuessLimits
 from streamd.keys.verifier import VerifierOptions
 from streamd.live.gop_cache import GopLimits
@@ -92,11 +92,11 @@ def loop_shares(config: Config) -> LoopShares:
     """What RTMP connections may take of the loop's time."""
     limits = config.limits
     return LoopShares(
-        # A login's own time limits are hardly longer than that.
-        stranger=share(limits.loop_ms_per_stranger_max, limits.loop_overdue_s / 2),
-        address=share(limits.loop_ms_per_address_max),
-        strangers=share(limits.loop_ms_of_strangers_max),
-        publisher=share(limits.loop_ms_per_publisher_max, limits.loop_overdue_s),
+        stranger_ms=limits.loop_ms_per_stranger_max,
+        address_ms=limits.loop_ms_per_address_max,
+        strangers_ms=limits.loop_ms_of_strangers_max,
+        publisher_ms=limits.loop_ms_per_publisher_max,
+        overdue_s=limits.loop_overdue_s,
     )
 
 

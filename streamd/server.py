@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from streamd import __version__
-from streamd.bounds.memory_accounts import MemoryAccounts, Standing
+from streamd.allocator import give_back_free_memory
+from streamd.bounds.memory_accounts import HolderSource, MemoryAccounts, Standing
 from streamd.bounds.peer_lines import PeerLines
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
@@ -46,6 +47,7 @@ from streamd.live.restart_record import RestartRecordFile
 from streamd.live.waiters import WaiterBudget
 from streamd.log import choose_lines, configure_logging
 from streamd.loop_watch import LoopWatch
+from streamd.memory_relief import MemoryRelief
 from streamd.metrics import Metrics
 from streamd.options import (
     RELOADABLE_SECTIONS,
@@ -147,7 +149,14 @@ class Server:
         self._memory = MemoryCeiling(limits.memory_bytes_max, now=self._clock.monotonic)
         self.metrics.memory_used_bytes.set_function(lambda: self._memory.used_bytes)
         self.metrics.memory_ceiling_bytes.set_function(lambda: self._memory.ceiling_bytes)
-        self._is_short_of_memory = False
+        self._accounts = MemoryAccounts()
+        for standing in Standing:
+            self.metrics.held_bytes.labels(standing.name.lower()).set_function(
+                partial(self._accounts.held_bytes, standing)
+            )
+        self._relief = MemoryRelief(
+            self._memory, self._accounts, give_back=give_back_free_memory, now=self._clock.monotonic
+        )
         self._budget = WaiterBudget(
             limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
         )
@@ -177,6 +186,7 @@ class Server:
             shares=loop_shares(config),
             gate=self._publish_hook(),
         )
+        self._accounts.add(self._rtmp)
         self._handshakes = TlsHandshakes(handshake_limits(config, self._descriptors.handshakes), self._count_limit)
         self._history = History(self.metrics, self._clock)
         self._console: Console | None = None
@@ -405,6 +415,8 @@ class Server:
             web_handler=runner.server,
             options=door_options(config, self._descriptors),
         )
+        if isinstance(self._door, HolderSource):
+            self._accounts.add(self._door)
         listen = config.http.listen
         tls = self._tls("http", config.http, alpn=("http/1.1",))
         try:
@@ -476,7 +488,7 @@ class Server:
                 self._history.tick()
                 if self._console is not None:
                     self._console.events.tick()
-                self._look_at_memory()
+                self._relief.look()
                 self._lines.tell()
                 for certificate in self._certificates:
                     certificate.reload_if_changed()
@@ -506,16 +518,6 @@ class Server:
                     "viewer_connections_max": shared.viewers,
                 },
             )
-
-    def _look_at_memory(self) -> None:
-        self._memory.look()
-        was_short, self._is_short_of_memory = self._is_short_of_memory, self._memory.is_full
-        if self._is_short_of_memory != was_short:
-            event, level = (
-                ("memory.short", logging.WARNING) if self._is_short_of_memory else ("memory.eased", logging.INFO)
-            )
-            used, ceiling = self._memory.used_bytes, self._memory.ceiling_bytes
-            log.log(level, event, extra={"used_bytes": used, "ceiling_bytes": ceiling})
 
     async def _drain(self) -> None:
         # What is complete is fetched within a playlist reload, one target duration at most.

@@ -30,6 +30,7 @@ FLOORS = {
             "doctor",
             "log",
             "resources",
+            "memory_relief",
             "loop_watch",
             "service_manager",
             "server",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Of what libraries write, and of tracebacks about nobody, each minute and by event: what is in the first ones is in all.
+# Of what libraries write, and of tracebacks about nobody, each minute and by event: the first ones tell it.
 OTHER_LINES_MAX = 30
 # Of one event about one stream: a publisher on a bad line reconnects every few seconds.
 STREAM_LINES_MAX = 20

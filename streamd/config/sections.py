@@ -225,7 +225,7 @@ class LimitsConfig(Section):
     """The same for one publisher. 6 Mb/s take one to five, 50 Mb/s up to thirty; eight tracks of each kind, a hundred
     where streamd is not compiled."""
     loop_overdue_s: Annotated[float, Field(ge=1)] = 10
-    """Seconds for which a publisher may be over its share of time before it is closed, and half of them for a connection
+    """Seconds for which a publisher may be over its share of time before it is closed; half of them for a connection
     that does not publish. An encoder that catches up after a bad minute takes less."""
     tls_handshakes_max: Annotated[int, Field(ge=1)] = 1000
     """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; what is through

@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from streamd.bounds.memory_accounts import Standing
 from streamd.errors import (
     KeyRejectedError,
     LocalStateError,
@@ -22,7 +23,6 @@ from streamd.errors import (
     PublishError,
     StoreUnavailableError,
 )
-from streamd.bounds.memory_accounts import Standing
 from streamd.flv.tag import FlvTag
 from streamd.ingest.read_turns import Hold
 from streamd.ingest.wake_threshold import WakeThreshold

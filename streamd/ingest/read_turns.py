@@ -1,9 +1,9 @@
 """Who is read next, and who waits: turns of the loop, and shares of its time.
 
 A step is what one read of a connection costs: taking it from the kernel, TLS, and all that its bytes make us do, in
-processor time. Each connection, each address and all strangers together have a share of the loop's time (``LoopTimeBudget``);
-whoever is over it is not read until that has come back, and the kernel has the peer wait. Nobody is read twice while
-others have not been read once: uvloop would read one socket up to 32 times in a row.
+processor time. Each connection, each address and all strangers together have a share of the loop's time
+(``LoopTimeBudget``); whoever is over it is not read until that has come back, and the kernel has the peer wait. Nobody
+is read twice while others have not been read once: uvloop would read one socket up to 32 times in a row.
 
 Strangers, who have shown no good key, are read in small pieces, and in one turn of the loop so much time is theirs and
 no more. What has been read past it is kept until a later turn, in which those come first whose address has taken least:
@@ -16,7 +16,6 @@ import enum
 import heapq
 import logging
 import math
-from collections import deque
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
@@ -51,24 +50,46 @@ BURST_SECONDS = 5.0
 ADDRESSES_MAX = 4096
 
 
-def share(ms_per_second: int, overdue_s: float = math.inf) -> LoopTimeLimit:
-    """A share of the loop's time that is given in milliseconds a second."""
-    seconds = ms_per_second / 1000
-    return LoopTimeLimit(seconds, seconds * BURST_SECONDS, overdue_s)
-
-
 @dataclass(frozen=True, slots=True)
 class LoopShares:
-    """Shares of the loop's time. The reasons stand in the configuration's ``[limits]``."""
+    """Shares of the loop's time, milliseconds in a second. The reasons stand in the configuration's ``[limits]``."""
 
-    stranger: LoopTimeLimit = share(20, 5.0)
+    stranger_ms: int = 20
     """Of a connection before its publish is accepted."""
-    address: LoopTimeLimit = share(50)
+    address_ms: int = 50
     """Of all strangers of an address."""
-    strangers: LoopTimeLimit = share(200)
+    strangers_ms: int = 200
     """Of all strangers."""
-    publisher: LoopTimeLimit = share(200, 10.0)
+    publisher_ms: int = 200
     """Of a connection whose publish was accepted."""
+    overdue_s: float = 10.0
+    """Seconds for which a publisher may be over its share, and half of them for a stranger, whose login has time limits
+    that are hardly longer."""
+
+    @property
+    def stranger(self) -> LoopTimeLimit:
+        """As a budget is told."""
+        return _limit(self.stranger_ms, self.overdue_s / 2)
+
+    @property
+    def address(self) -> LoopTimeLimit:
+        """As a budget is told; an address is not closed."""
+        return _limit(self.address_ms, math.inf)
+
+    @property
+    def strangers(self) -> LoopTimeLimit:
+        """As a budget is told."""
+        return _limit(self.strangers_ms, math.inf)
+
+    @property
+    def publisher(self) -> LoopTimeLimit:
+        """As a budget is told."""
+        return _limit(self.publisher_ms, self.overdue_s)
+
+
+def _limit(ms_per_second: int, overdue_s: float) -> LoopTimeLimit:
+    seconds = ms_per_second / 1000
+    return LoopTimeLimit(seconds, seconds * BURST_SECONDS, overdue_s)
 
 
 class Timers(Protocol):

@@ -17,7 +17,6 @@ from streamd.ingest.read_turns import (
     Hold,
     LoopShares,
     ReadTurns,
-    share,
 )
 from tests.support.ingest import RecordingTransport
 from tests.support.timers import ManualTimer
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from streamd.ingest.read_turns import Reading
 
-GENEROUS = LoopShares(stranger=share(1000), address=share(1000), strangers=share(1000), publisher=share(1000))
+GENEROUS = LoopShares(stranger_ms=1000, address_ms=1000, strangers_ms=1000, publisher_ms=1000)
 
 
 class Loop:
@@ -181,19 +180,19 @@ class TestTurns:
 
 class TestShares:
     def test_a_connection_past_its_share_waits_until_it_has_come_back(self) -> None:
-        room = Room(LoopShares(publisher=share(100)))
+        room = Room(LoopShares(publisher_ms=100))
         peer = room.publisher(cost_s=0.6)
         peer.send()
-        assert not peer.is_read
+        assert peer.transport.reading == [False]
         assert peer.reading.has_had_its_share
         room.loop.run(0.9)
-        assert not peer.is_read
+        assert peer.reading.has_had_its_share
         room.loop.run(0.2)
-        assert peer.is_read
+        assert peer.transport.reading == [False, True]
         assert peer.reading.resumed_at == pytest.approx(room.clock.monotonic(), abs=0.25)
 
     def test_no_pause_is_longer_than_a_peer_may_be_silent(self) -> None:
-        room = Room(LoopShares(publisher=share(100)))
+        room = Room(LoopShares(publisher_ms=100))
         peer = room.publisher(cost_s=60.0)
         peer.send()
         room.loop.run(PAUSE_S_MAX + 0.1)
@@ -202,7 +201,7 @@ class TestShares:
         assert not peer.is_read
 
     def test_the_processor_time_of_others_is_nobodys_debt(self) -> None:
-        room = Room(LoopShares(publisher=share(100)))
+        room = Room(LoopShares(publisher_ms=100))
         peer = room.publisher()
         for _ in range(100):
             room.clock.work(5.0)
@@ -210,7 +209,7 @@ class TestShares:
         assert peer.is_read
 
     def test_connections_of_an_address_share_and_another_address_does_not(self) -> None:
-        room = Room(LoopShares(stranger=share(1000), address=share(50), strangers=share(1000)))
+        room = Room(LoopShares(stranger_ms=1000, address_ms=50, strangers_ms=1000))
         first, second = room.peer(cost_s=0.26), room.peer()
         first.send()
         room.loop.turn()
@@ -221,13 +220,15 @@ class TestShares:
         assert [first.is_read, second.is_read, other.is_read] == [False, False, True]
 
     def test_a_new_connection_brings_no_new_share(self) -> None:
-        room = Room(LoopShares(stranger=share(1000), address=share(50), strangers=share(1000)))
-        for _ in range(3):
-            peer = room.peer(cost_s=0.13)
-            peer.send()
-            peer.reading.close()
+        room = Room(LoopShares(stranger_ms=1000, address_ms=50, strangers_ms=1000))
+        peers = [room.peer(cost_s=0.13)]
+        for _ in range(2):
+            peers[-1].send()
+            peers[-1].reading.close()
             room.loop.turn()
-        assert not peer.is_read
+            peers.append(room.peer(cost_s=0.13))
+        peers[-1].send()
+        assert not peers[-1].is_read
 
     def test_fifty_eight_strangers_take_no_more_than_all_strangers_may(self) -> None:
         shares = LoopShares()
@@ -249,7 +250,7 @@ class TestShares:
 
     def test_a_login_passes_before_a_flood(self) -> None:
         room = Room()
-        room.turns.configure(LoopShares(stranger=share(1000), address=share(1000), strangers=share(100)))
+        room.turns.configure(LoopShares(stranger_ms=1000, address_ms=1000, strangers_ms=100))
         flood = [room.peer(f"192.0.2.{number}", cost_s=0.01) for number in range(64)]
         for _ in range(50):
             for peer in flood:
@@ -272,7 +273,7 @@ class TestShares:
         assert sum(len(peer.received) for peer in flood) - before < 64
 
     def test_one_that_stays_over_its_share_is_overdue(self) -> None:
-        room = Room(LoopShares(publisher=share(100, 10.0)))
+        room = Room(LoopShares(publisher_ms=100, overdue_s=10.0))
         peer = room.publisher(cost_s=0.7)
         overdue_at = None
         for second in range(30):
@@ -287,7 +288,7 @@ class TestShares:
 
 class TestReasonsToWait:
     def test_reading_goes_on_when_the_last_reason_is_gone(self) -> None:
-        room = Room(LoopShares(publisher=share(100)))
+        room = Room(LoopShares(publisher_ms=100))
         peer = room.publisher(cost_s=0.6)
         peer.reading.hold(Hold.VERDICT)
         peer.reading.spend(0.6)
@@ -300,7 +301,7 @@ class TestReasonsToWait:
         assert peer.transport.reading == [False, True]
 
     def test_a_closed_connection_is_asked_nothing(self) -> None:
-        room = Room(LoopShares(publisher=share(100)))
+        room = Room(LoopShares(publisher_ms=100))
         peer = room.publisher(cost_s=0.6)
         peer.send()
         peer.reading.close()
@@ -323,12 +324,11 @@ class TestReasonsToWait:
         first.send()
         second.send()
 
-        def fail(_: float) -> None:
-            raise ZeroDivisionError
+        def fail(seconds: float) -> None:
+            raise ZeroDivisionError(seconds)
 
-        work, room.clock.work = room.clock.work, fail  # type: ignore[method-assign]
+        room.clock.work = fail  # type: ignore[method-assign]
         room.loop.turn()
-        room.clock.work = work  # type: ignore[method-assign]
         assert [record.message for record in caplog.records] == ["reading.failed", "reading.failed"]
         assert (len(first.received), len(second.received)) == (1, 1)
 
@@ -342,7 +342,7 @@ def test_addresses_without_number_are_forgotten() -> None:
 
 
 def test_a_closed_listener_lets_nobody_on() -> None:
-    room = Room(LoopShares(publisher=share(100)))
+    room = Room(LoopShares(publisher_ms=100))
     peer = room.publisher(cost_s=0.6)
     peer.send()
     room.turns.close()
