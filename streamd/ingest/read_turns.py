@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from streamd.bounds.loop_time import LoopTimeBudget, LoopTimeLimit
+from streamd.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,9 +45,6 @@ PAUSE_S_MAX = 5.0
 WAIT_S = 0.02
 # A share saves up for so long: what is there for a login, a first keyframe or a reconnect of a studio after a rest.
 BURST_SECONDS = 5.0
-# Addresses whose budget is not full, 200 bytes each. Past it the least lately opened is forgotten; the share of all
-# strangers holds.
-ADDRESSES_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +285,7 @@ class ReadTurns:
         self.small_view = self.view[:STRANGERS_READ_BYTES_MAX]
         self._timers = timers
         self._strangers = LoopTimeBudget(shares.strangers, clock.monotonic())
-        self._addresses: dict[str, LoopTimeBudget] = {}
+        self._addresses = AddressBudgets(shares.address)
         # Those that had their turn; and what strangers have taken of this one.
         self._had_their_turn: list[Reading] = []
         self._is_turn_ending = False
@@ -304,7 +301,7 @@ class ReadTurns:
         """Take other shares, for connections that come from now on."""
         self.shares = shares
         self._strangers = LoopTimeBudget(shares.strangers, self.clock.monotonic())
-        self._addresses.clear()
+        self._addresses = AddressBudgets(shares.address)
 
     def open(self, transport: asyncio.Transport, source: str, step: Callable[[int], None]) -> Reading:
         """Take turns with one connection more.
@@ -315,14 +312,7 @@ class ReadTurns:
             step: Does what a read makes us do; it is given the number of bytes at the begin of ``buffer``.
         """
         now = self.clock.monotonic()
-        address = self._addresses.pop(source, None) or LoopTimeBudget(self.shares.address, now)
-        self._addresses[source] = address
-        # Two out for one in, as long as there are full ones: those are as good as new.
-        for _ in range(2):
-            oldest = next(iter(self._addresses))
-            if oldest != source and (len(self._addresses) > ADDRESSES_MAX or self._addresses[oldest].is_rested(now)):
-                del self._addresses[oldest]
-        return Reading(self, transport, address, step, now)
+        return Reading(self, transport, self._addresses.of(source, now), step, now)
 
     @property
     def is_strangers_turn_over(self) -> bool:

@@ -8,7 +8,6 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.ingest.read_turns import (
-    ADDRESSES_MAX,
     PAUSE_S_MAX,
     READ_BYTES_MAX,
     STRANGERS_READ_BYTES_MAX,
@@ -331,14 +330,6 @@ class TestReasonsToWait:
         room.loop.turn()
         assert [record.message for record in caplog.records] == ["reading.failed", "reading.failed"]
         assert (len(first.received), len(second.received)) == (1, 1)
-
-
-def test_addresses_without_number_are_forgotten() -> None:
-    room = Room()
-    for number in range(ADDRESSES_MAX + 100):
-        peer = room.peer(f"a{number}", cost_s=0.001)
-        peer.send()
-    assert len(room.turns._addresses) <= ADDRESSES_MAX
 
 
 def test_a_closed_listener_lets_nobody_on() -> None:
