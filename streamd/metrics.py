@@ -33,6 +33,7 @@ LIMITS = (
     "tls_handshakes_max",
     "tls_handshakes_per_address_max",
     "tls_handshake_timeout_s",
+    "proxy_header_timeout_s",
     "streams_max",
     "handshake_timeout_s",
     "publish_timeout_s",

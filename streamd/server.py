@@ -73,6 +73,7 @@ from streamd.resources import Descriptors, MemoryCeiling, raise_descriptor_limit
 from streamd.service_manager import ServiceManager
 from streamd.tls.certificate import TlsCertificate
 from streamd.tls.handshakes import TlsHandshakes
+from streamd.tls.proxy_headers import ProxyHeaders
 from streamd.web.admin.api import admin_app
 from streamd.web.admin.console import Console
 from streamd.web.public.app import public_app
@@ -83,6 +84,7 @@ from streamd.web.public.posters import PosterRoutes
 from streamd.web.public.studio import Studio
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from streamd.clock import Clock
@@ -195,6 +197,7 @@ class Server:
         self._obs = ObsDesk(self._verifier, config.obs_options, self.metrics, config.limits.verify_timeout_s)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
+        self._proxy_headers: list[ProxyHeaders] = []
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = contextlib.AsyncExitStack()
@@ -272,6 +275,8 @@ class Server:
             loop_shares(config),
         )
         self._handshakes.limits = handshake_limits(config, self._descriptors.handshakes)
+        for headers in self._proxy_headers:
+            headers.timeout_s = limits.proxy_header_timeout_s
         if self._door is not None:
             self._door.configure(door_options(config, self._descriptors))
         if self._media is not None:
@@ -385,8 +390,8 @@ class Server:
         return Addresses(
             http=await self._serve_viewers(public),
             admin=await self._serve_admin(admin),
-            rtmp=await self._serve_rtmp("rtmp.listen", rtmp.listen),
-            rtmps=await self._serve_rtmp("rtmp.tls_listen", rtmp.tls_listen, self._tls("rtmp", rtmp, alpn=())),
+            rtmp=await self._serve_rtmp("rtmp.listen", rtmp.listen, alpn=None),
+            rtmps=await self._serve_rtmp("rtmp.tls_listen", rtmp.tls_listen, alpn=()),
         )
 
     def _poster_routes(self) -> PosterRoutes | None:
@@ -418,9 +423,10 @@ class Server:
         if isinstance(self._door, HolderSource):
             self._accounts.add(self._door)
         listen = config.http.listen
-        tls = self._tls("http", config.http, alpn=("http/1.1",))
+        proxies = config.http.trusted_proxies if config.http.proxy_protocol else ()
+        guard = self._guard("http", config.http, proxies, alpn=("http/1.1",))
         try:
-            return _bound(listen, await self._door.start(listen.host or None, listen.port, tls))
+            return _bound(listen, await self._door.start(listen.host or None, listen.port, guard))
         except OSError as exc:
             raise _cannot_bind("http.listen", listen, exc) from exc
 
@@ -447,11 +453,13 @@ class Server:
         self._runners.append(runner)
         return runner
 
-    async def _serve_rtmp(self, name: str, listen: ListenAddress | None, tls: TlsGuard | None = None) -> str:
+    async def _serve_rtmp(self, name: str, listen: ListenAddress | None, alpn: Sequence[str] | None) -> str:
         if listen is None:
             return ""
+        rtmp = self.config.rtmp
+        guard = self._guard("rtmp", rtmp, rtmp.trusted_proxies, alpn)
         try:
-            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port, tls))
+            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port, guard))
         except OSError as exc:
             raise _cannot_bind(name, listen, exc) from exc
 
@@ -464,17 +472,37 @@ class Server:
         _, _, port = self.addresses.http.rpartition(":")
         return f"{'https' if config.http.tls_cert else 'http'}://{hostname}:{port}"
 
-    def _tls(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsGuard | None:
-        """TLS with the certificate of a section, whose files the sweep watches; None where there is none."""
-        if not pair.tls_cert:
-            return None
+    def _guard(
+        self, section: str, pair: RtmpConfig | HttpConfig, proxies: Sequence[str], alpn: Sequence[str] | None
+    ) -> TlsGuard | None:
+        """What a listener has before its protocols.
+
+        Args:
+            section: Of the configuration.
+            pair: The section, with the files of its certificate, which the sweep watches.
+            proxies: Networks whose connections begin with a PROXY header.
+            alpn: What TLS offers; None for a listener without TLS.
+
+        Returns:
+            None for nothing.
+        """
+        context = self._tls_context(section, pair, alpn) if alpn is not None and pair.tls_cert else None
+        if proxies:
+            headers = ProxyHeaders(
+                TrustedProxies(proxies).trusts, self.config.limits.proxy_header_timeout_s, self._count_limit
+            )
+            self._proxy_headers.append(headers)
+            return partial(headers.guard, partial(self._handshakes.begin, context) if context is not None else None)
+        return partial(self._handshakes.guard, context) if context is not None else None
+
+    def _tls_context(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> ssl.SSLContext:
         try:
             certificate = TlsCertificate(Path(pair.tls_cert), Path(pair.tls_key), alpn)
         except OSError as exc:
             why = exc.strerror or str(exc)
             raise StartError(f"{section}.tls_cert and {section}.tls_key: the certificate does not load: {why}") from exc
         self._certificates.append(certificate)
-        return partial(self._handshakes.guard, certificate.context)
+        return certificate.context
 
     async def _sweep(self) -> None:
         while True:

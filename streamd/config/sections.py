@@ -63,6 +63,11 @@ class RtmpConfig(Section):
     """Certificate chain, PEM. OBS accepts only certificates of a public authority, and no self-signed one."""
     tls_key: str = ""
     """Private key of the certificate, PEM."""
+    trusted_proxies: Networks = []
+    """Networks of the TCP proxies in front, for example `["10.0.0.7/32"]`: HAProxy with `send-proxy-v2`, nginx's stream
+    module with `proxy_protocol on`, a cloud's balancer. Each connection from there has to begin with a PROXY protocol
+    header, version 1 or 2, and the address in it is the broadcaster's, whom limits count by. Nobody else is believed
+    one."""
 
 
 class HttpConfig(Section):
@@ -81,6 +86,9 @@ class HttpConfig(Section):
     """Networks of the proxies in front, for example `["127.0.0.1/32"]`. What they say of the viewer is believed
     (`X-Forwarded-For`, `X-Forwarded-Proto`), and `limits.viewer_connections_per_address_max` is not for them. Empty:
     nobody is believed."""
+    proxy_protocol: bool = False
+    """Whether connections from `trusted_proxies` begin with a PROXY protocol header, version 1 or 2, as those of TCP
+    proxies can be made to. On: they have to, and the address in it is the viewer's."""
     posters: bool = True
     """Draw pictures of live channels for the list of channels and for links that are shared: one keyframe is decoded
     when somebody asks, in a process of its own."""
@@ -233,6 +241,8 @@ class LimitsConfig(Section):
     tls_handshakes_per_address_max: Annotated[int, Field(ge=1)] = 250
     """The same from one IP address (IPv6: from one /64). A quarter of all, and enough for a hall full of viewers behind
     one address: a handshake takes a tenth of a second."""
+    proxy_header_timeout_s: Annotated[float, Field(gt=0)] = 5
+    """Seconds for the PROXY protocol header of a connection from a proxy, which is in its first packet."""
     tls_handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds for a TLS handshake: two round trips, and a computation on either side."""
     streams_max: Annotated[int, Field(ge=1)] = 500

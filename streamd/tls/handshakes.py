@@ -87,7 +87,7 @@ class TlsHandshakes:
         """
         return lambda: _Accepted(self, context, make_protocol)
 
-    def begin(self, sock: socket.socket, address: str, context: ssl.SSLContext, make_protocol: MakeProtocol) -> None:
+    def begin(self, context: ssl.SSLContext, sock: socket.socket, address: str, make_protocol: MakeProtocol) -> None:
         """Shake hands on an accepted socket, which is ours from here on.
 
         One too many of an address is closed. For one too many in all goes the one that began first: an honest peer is
@@ -177,5 +177,5 @@ class _Accepted(asyncio.Protocol):
             log.warning("tls.failed", extra={"peer": address, "reason": str(exc)})
         else:
             sock.setblocking(False)
-            self._handshakes.begin(sock, address, self._context, self._make_protocol)
+            self._handshakes.begin(self._context, sock, address, self._make_protocol)
         plain.abort()
