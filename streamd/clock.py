@@ -42,9 +42,9 @@ class SystemClock:
         """Wall time, aware, UTC."""
         return datetime.now(UTC)
 
-    def cpu(self) -> float:
-        """Processor time that this thread has used, seconds: half a microsecond to read (CLOCK_THREAD_CPUTIME_ID)."""
-        return time.thread_time()
+    # CLOCK_THREAD_CPUTIME_ID, half a microsecond to read; it is read twice for each read of a socket, so nothing is
+    # wrapped around it.
+    cpu = staticmethod(time.thread_time)
 
 
 class ManualClock:

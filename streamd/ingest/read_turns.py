@@ -35,8 +35,13 @@ log = logging.getLogger(__name__)
 READ_BYTES_MAX = 256 * 1024
 # The same of a stranger, who has not much to say: a login has 4 kB, the handshake's packets included.
 STRANGERS_READ_BYTES_MAX = 16 * 1024
+# Under TLS the loop reads ahead of us what is not deciphered yet: 64 kB at once, and of a stranger no more than this
+# waits for it to be.
+STRANGERS_TLS_BYTES_MAX = 32 * 1024
 # What a read costs that is not measured: the loop's way to the socket and back.
 READ_S = 20e-6
+# A publisher's steps are added up to so much before its share is asked: most take some hundred microseconds.
+PUBLISHERS_UNCOUNTED_S = 0.005
 # Of one turn of the loop, for all strangers. A frame of video lasts 16 ms or more: who waits for one does not notice.
 STRANGERS_TURN_S = 0.010
 # A pause is no longer, however large the debt: the peer is heard of again before any time limit of media.
@@ -135,6 +140,7 @@ class Reading:
         "_step",
         "_transport",
         "_turns",
+        "_uncounted_s",
         "is_closed",
         "is_stranger",
         "resumed_at",
@@ -160,17 +166,22 @@ class Reading:
         self._kept = b""
         self._offered = STRANGERS_READ_BYTES_MAX
         self._since = 0.0
+        self._uncounted_s = 0.0
+        self._set_read_ahead(STRANGERS_TLS_BYTES_MAX)
         self.is_stranger = True
         self.is_closed = False
         self.resumed_at = -math.inf
 
     def get_buffer(self) -> memoryview:
         """Say where to read to. The step begins here: under TLS the loop deciphers next."""
-        self._since = self._turns.clock.cpu()
+        turns = self._turns
+        self._since = turns.cpu()
         # A view and not the bytes: the loop's TLS reads to slices of it.
-        buffer = self._turns.small_view if self.is_stranger else self._turns.view
-        self._offered = len(buffer)
-        return buffer
+        if self.is_stranger:
+            self._offered = STRANGERS_READ_BYTES_MAX
+            return turns.small_view
+        self._offered = READ_BYTES_MAX
+        return turns.view
 
     def read(self, nbytes: int) -> None:
         """Do what a read makes us do, or keep it for a later turn."""
@@ -179,12 +190,19 @@ class Reading:
             # There is more, most likely.
             self.hold(Hold.TURN)
             turns.wait_for_turn(self)
-        if self.is_stranger and turns.is_strangers_turn_over:
+        if not self.is_stranger:
+            self._step(nbytes)
+            self._uncounted_s += turns.cpu() - self._since + READ_S
+            if self._uncounted_s >= PUBLISHERS_UNCOUNTED_S:
+                step_s, self._uncounted_s = self._uncounted_s, 0.0
+                self.spend(step_s)
+            return
+        if turns.is_strangers_turn_over:
             self._kept += bytes(turns.view[:nbytes])
             self._wait(0.0)
         else:
             self._step(nbytes)
-        self.spend(turns.clock.cpu() - self._since + READ_S)
+        self.spend(turns.cpu() - self._since + READ_S)
 
     def go_on(self) -> None:
         """Do what was kept, and be read again."""
@@ -193,10 +211,10 @@ class Reading:
         self.resumed_at = turns.clock.monotonic()
         if self._kept:
             kept, self._kept = self._kept, b""
-            self._since = turns.clock.cpu()
+            self._since = turns.cpu()
             turns.view[: len(kept)] = kept
             self._step(len(kept))
-            self.spend(turns.clock.cpu() - self._since)
+            self.spend(turns.cpu() - self._since)
         if not self._is_waiting:
             self.release(Hold.SHARE)
 
@@ -219,8 +237,17 @@ class Reading:
 
     def admit(self) -> None:
         """Go on as a publisher: its key is good."""
+        if not self.is_stranger:
+            return
         self.is_stranger = False
+        self._set_read_ahead(None)
         self._budget = LoopTimeBudget(self._turns.shares.publisher, self._turns.clock.monotonic())
+
+    def _set_read_ahead(self, high: int | None) -> None:
+        # Of TLS transports, which are no class that is known by name.
+        set_limits = getattr(self._transport, "set_read_buffer_limits", None)
+        if set_limits is not None:
+            set_limits(high=high)
 
     def hold(self, reason: Hold) -> None:
         """Do not read on, for one reason more."""
@@ -273,6 +300,7 @@ class ReadTurns:
         shares: For connections that come from now on.
         buffer: What the loop reads into. All connections share it: what is read is taken out of it at once, and so it
             stays in the processor's cache.
+        cpu: Processor time that was used, seconds.
         view: All of it.
         small_view: What is offered to strangers.
     """
@@ -280,6 +308,7 @@ class ReadTurns:
     def __init__(self, shares: LoopShares, *, clock: Clock, timers: Timers) -> None:
         self.shares = shares
         self.clock = clock
+        self.cpu = clock.cpu
         self.buffer = bytearray(READ_BYTES_MAX)
         self.view = memoryview(self.buffer)
         self.small_view = self.view[:STRANGERS_READ_BYTES_MAX]
