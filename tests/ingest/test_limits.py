@@ -12,7 +12,7 @@ from streamd.bounds.memory_accounts import Standing
 from streamd.flv.intake import IntakeLimits
 from streamd.ingest.listener import RtmpListener
 from streamd.ingest.open_connections import ListenerLimits
-from streamd.ingest.protocol import IngestOptions
+from streamd.ingest.protocol import VERDICT_EXTRA_S, IngestOptions
 from streamd.keys.records import PublishLimits
 from streamd.live.gop_cache import GopLimits
 from streamd.live.live_stream import StreamLimits
@@ -126,6 +126,12 @@ class TestTime:
         peer = room.ask_to_publish()
         await settle(lambda: is_ended(peer))
         assert room.limit_hits() == {"verify_timeout_s": 1}
+
+    async def test_a_verdict_that_never_comes(self) -> None:
+        room = IngestRoom()
+        room.keys.hold = asyncio.get_running_loop().create_future()
+        peer = room.ask_to_publish()
+        await self.pass_time(room, peer, IngestOptions().verify_timeout_s + VERDICT_EXTRA_S)
 
     async def pass_time(self, room: IngestRoom, peer: Peer, limit_s: float) -> None:
         room.clock.advance(limit_s)
