@@ -541,7 +541,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
-            self._transport.close()  # TLS has no half-close
+            # TLS has no half-close; what it has to say is gone before the time is over.
+            if self._reading is not None:
+                self._reading.stop_tls()
+            self._transport.close()
 
     def _flush(self) -> None:
         # One write for all answers: librtmp sets no TCP_NODELAY, so each small write of ours costs its login 40 ms.

@@ -136,6 +136,7 @@ class Reading:
         "_is_waiting",
         "_kept",
         "_offered",
+        "_set_read_ahead",
         "_since",
         "_step",
         "_transport",
@@ -167,8 +168,10 @@ class Reading:
         self._offered = STRANGERS_READ_BYTES_MAX
         self._since = 0.0
         self._uncounted_s = 0.0
-        self._set_read_ahead(STRANGERS_TLS_BYTES_MAX)
+        # TLS transports alone have it.
+        self._set_read_ahead: Callable[..., None] | None = getattr(transport, "set_read_buffer_limits", None)
         self.is_stranger = True
+        self._read_ahead()
         self.is_closed = False
         self.resumed_at = -math.inf
 
@@ -240,19 +243,22 @@ class Reading:
         if not self.is_stranger:
             return
         self.is_stranger = False
-        self._set_read_ahead(None)
+        if not self._holds:
+            self._read_ahead()
         self._budget = LoopTimeBudget(self._turns.shares.publisher, self._turns.clock.monotonic())
 
-    def _set_read_ahead(self, high: int | None) -> None:
-        # Of TLS transports, which are no class that is known by name.
-        set_limits = getattr(self._transport, "set_read_buffer_limits", None)
-        if set_limits is not None:
-            set_limits(high=high)
+    def _read_ahead(self) -> None:
+        """Have TLS read ahead of us again."""
+        if self._set_read_ahead is not None:
+            self._set_read_ahead(high=STRANGERS_TLS_BYTES_MAX if self.is_stranger else None)
 
     def hold(self, reason: Hold) -> None:
         """Do not read on, for one reason more."""
         if not self._holds and not self._transport.is_closing():
             self._transport.pause_reading()
+            if self._set_read_ahead is not None:
+                # Else TLS would go on taking records from the kernel, one by one if the peer sends them so.
+                self._set_read_ahead(high=0)
         self._holds |= reason
 
     def release(self, reason: Hold) -> None:
@@ -262,6 +268,13 @@ class Reading:
         self._holds &= ~reason
         if not self._holds and not self.is_closed and not self._transport.is_closing():
             self._transport.resume_reading()
+            self._read_ahead()
+
+    def stop_tls(self) -> None:
+        """Have TLS take nothing more: while it closes it would decipher all that still comes, to throw it away."""
+        if self._set_read_ahead is not None:
+            self._set_read_ahead(high=0)
+            self._set_read_ahead = None
 
     def close(self) -> None:
         """Be read no more."""

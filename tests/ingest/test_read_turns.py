@@ -11,6 +11,7 @@ from streamd.ingest.read_turns import (
     PAUSE_S_MAX,
     READ_BYTES_MAX,
     STRANGERS_READ_BYTES_MAX,
+    STRANGERS_TLS_BYTES_MAX,
     STRANGERS_TURN_S,
     WAIT_S,
     Hold,
@@ -330,6 +331,51 @@ class TestReasonsToWait:
         room.loop.turn()
         assert [record.message for record in caplog.records] == ["reading.failed", "reading.failed"]
         assert (len(first.received), len(second.received)) == (1, 1)
+
+
+class TlsTransport(RecordingTransport):
+    """As the loops' TLS transports, which read ahead of their protocol."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_ahead: list[int | None] = []
+
+    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.read_ahead.append(high)
+
+
+class TestTls:
+    """What is not deciphered yet is the loop's to read, and costs time that no step shows."""
+
+    def open(self) -> tuple[TlsTransport, Reading]:
+        transport = TlsTransport()
+        return transport, Room().turns.open(transport, "192.0.2.1", lambda _: None)
+
+    def test_little_is_read_ahead_of_a_stranger_and_nothing_while_it_waits(self) -> None:
+        transport, reading = self.open()
+        reading.hold(Hold.VERDICT)
+        reading.hold(Hold.TURN)
+        reading.release(Hold.TURN)
+        assert transport.read_ahead == [STRANGERS_TLS_BYTES_MAX, 0]
+        reading.release(Hold.VERDICT)
+        assert transport.read_ahead == [STRANGERS_TLS_BYTES_MAX, 0, STRANGERS_TLS_BYTES_MAX]
+
+    def test_a_publisher_has_what_the_loop_has_for_all(self) -> None:
+        transport, reading = self.open()
+        reading.hold(Hold.VERDICT)
+        reading.admit()
+        assert transport.read_ahead == [STRANGERS_TLS_BYTES_MAX, 0]
+        reading.release(Hold.VERDICT)
+        reading.admit()
+        assert transport.read_ahead == [STRANGERS_TLS_BYTES_MAX, 0, None]
+
+    def test_one_that_is_being_closed_is_deciphered_no_more(self) -> None:
+        transport, reading = self.open()
+        reading.stop_tls()
+        reading.hold(Hold.TURN)
+        reading.release(Hold.TURN)
+        reading.stop_tls()
+        assert transport.read_ahead == [STRANGERS_TLS_BYTES_MAX, 0]
 
 
 def test_a_closed_listener_lets_nobody_on() -> None:
