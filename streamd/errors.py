@@ -37,6 +37,10 @@ class DirectiveError(ProtocolError):
     """A delivery directive in a playlist request that rfc8216bis 6.2.5 does not know; answered with 400."""
 
 
+class ProxyProtocolError(ProtocolError):
+    """What a proxy's connection begins with is no PROXY header."""
+
+
 class RtmpError(ProtocolError):
     """Bytes that break RTMP 1.0."""
 

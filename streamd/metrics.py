@@ -28,15 +28,19 @@ LIMITS = (
     "connections_max",
     "connections_per_address_max",
     "handshakes_max",
+    "loop_ms_per_stranger_max",
+    "loop_ms_per_publisher_max",
     "tls_handshakes_max",
     "tls_handshakes_per_address_max",
     "tls_handshake_timeout_s",
+    "proxy_header_timeout_s",
     "streams_max",
     "handshake_timeout_s",
     "publish_timeout_s",
     "verify_timeout_s",
     "media_timeout_s",
     "unpublished_lines_per_minute_max",
+    "log_lines_per_address_max",
     "message_bytes_max",
     "held_bytes_max",
     "chunk_streams_max",
@@ -179,6 +183,12 @@ class Metrics:
         self.memory_used_bytes = Gauge("streamd_memory_used_bytes", "Resident size of the process.", registry=r)
         self.memory_ceiling_bytes = Gauge(
             "streamd_memory_ceiling_bytes", "Size of the process past which no new stream begins.", registry=r
+        )
+        self.held_bytes = Gauge(
+            "streamd_held_bytes",
+            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream.",
+            ["standing"],
+            registry=r,
         )
         self.media_held_bytes = Gauge(
             "streamd_media_held_bytes", "Media in memory for the playlists of all streams.", registry=r

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streamd.amf import Limits as AmfLimits
+from streamd.bounds.peer_lines import PeerLineLimits
 from streamd.config import Config
 from streamd.delivery.door import DoorOptions
 from streamd.delivery.http_request import HeadLimits
@@ -13,8 +14,9 @@ from streamd.events.event import EventType
 from streamd.events.outbox import Endpoint, OutboxOptions
 from streamd.events.publish_hook import HookOptions
 from streamd.flv.intake import IntakeLimits
-from streamd.ingest.listener import ListenerLimits
+from streamd.ingest.open_connections import ListenerLimits
 from streamd.ingest.protocol import IngestOptions
+from streamd.ingest.read_turns import LoopShares
 from streamd.keys.guessing import GuessLimits
 from streamd.keys.verifier import VerifierOptions
 from streamd.live.gop_cache import GopLimits
@@ -82,7 +84,24 @@ def listener_limits(config: Config, connections_max: int) -> ListenerLimits:
         connections_max=connections_max,
         connections_per_address_max=limits.connections_per_address_max,
         handshakes_max=limits.handshakes_max,
-        unpublished_lines_per_minute_max=limits.unpublished_lines_per_minute_max,
+    )
+
+
+def peer_line_limits(config: Config) -> PeerLineLimits:
+    """How much of the log is about peers."""
+    limits = config.limits
+    return PeerLineLimits(limits.log_lines_per_address_max, limits.unpublished_lines_per_minute_max)
+
+
+def loop_shares(config: Config) -> LoopShares:
+    """What RTMP connections may take of the loop's time."""
+    limits = config.limits
+    return LoopShares(
+        stranger_ms=limits.loop_ms_per_stranger_max,
+        address_ms=limits.loop_ms_per_address_max,
+        strangers_ms=limits.loop_ms_of_strangers_max,
+        publisher_ms=limits.loop_ms_per_publisher_max,
+        overdue_s=limits.loop_overdue_s,
     )
 
 

@@ -151,6 +151,11 @@ class MemoryCeiling:
         self.used_bytes = self._read_used()
 
     @property
+    def excess_bytes(self) -> int:
+        """How much the process is past the ceiling, as of the last look; negative below it."""
+        return self.used_bytes - self.ceiling_bytes
+
+    @property
     def is_full(self) -> bool:
         """Whether a new stream would have no room."""
         old = self._now() - STREAM_FILLS_S

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from streamd import __version__
+from streamd.allocator import give_back_free_memory
+from streamd.bounds.memory_accounts import HolderSource, MemoryAccounts, Standing
+from streamd.bounds.peer_lines import PeerLines
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
@@ -41,8 +44,9 @@ from streamd.live.posters import Posters
 from streamd.live.registry import LiveRegistry
 from streamd.live.restart_record import RestartRecordFile
 from streamd.live.waiters import WaiterBudget
-from streamd.log import configure_logging
+from streamd.log import choose_lines, configure_logging
 from streamd.loop_watch import LoopWatch
+from streamd.memory_relief import MemoryRelief
 from streamd.metrics import Metrics
 from streamd.options import (
     RELOADABLE_SECTIONS,
@@ -53,8 +57,10 @@ from streamd.options import (
     hook_options,
     ingest_options,
     listener_limits,
+    loop_shares,
     media_timeouts,
     outbox_options,
+    peer_line_limits,
     stream_options,
     studio_options,
     verifier_options,
@@ -67,6 +73,7 @@ from streamd.resources import Descriptors, MemoryCeiling, raise_descriptor_limit
 from streamd.service_manager import ServiceManager
 from streamd.tls.certificate import TlsCertificate
 from streamd.tls.handshakes import TlsHandshakes
+from streamd.tls.proxy_headers import ProxyHeaders
 from streamd.web.admin.api import admin_app
 from streamd.web.admin.console import Console
 from streamd.web.public.app import public_app
@@ -77,6 +84,7 @@ from streamd.web.public.posters import PosterRoutes
 from streamd.web.public.studio import Studio
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from streamd.clock import Clock
@@ -120,6 +128,7 @@ class Server:
         self._clock = clock or SystemClock()
         self.metrics = Metrics()
         limits = config.limits
+        self._lines = PeerLines(peer_line_limits(config), now=self._clock.monotonic, count_limit=self._count_limit)
 
         allowed = [ip_network(text) for text in config.webhooks.allow_networks]
         self._poster = HttpPoster(AddressGuard(allowed), f"streamd/{__version__}")
@@ -140,7 +149,14 @@ class Server:
         self._memory = MemoryCeiling(limits.memory_bytes_max, now=self._clock.monotonic)
         self.metrics.memory_used_bytes.set_function(lambda: self._memory.used_bytes)
         self.metrics.memory_ceiling_bytes.set_function(lambda: self._memory.ceiling_bytes)
-        self._is_short_of_memory = False
+        self._accounts = MemoryAccounts()
+        for standing in Standing:
+            self.metrics.held_bytes.labels(standing.name.lower()).set_function(
+                partial(self._accounts.held_bytes, standing)
+            )
+        self._relief = MemoryRelief(
+            self._memory, self._accounts, give_back=give_back_free_memory, now=self._clock.monotonic
+        )
         self._budget = WaiterBudget(
             limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
         )
@@ -167,12 +183,11 @@ class Server:
             options=ingest_options(config),
             connection_options=connection_options(config),
             limits=listener_limits(config, self._descriptors.encoders),
+            shares=loop_shares(config),
             gate=self._publish_hook(),
         )
-        self._handshakes = TlsHandshakes(
-            handshake_limits(config, self._descriptors.handshakes),
-            lambda limit: self.metrics.limit_hits_total.labels(limit).inc(),
-        )
+        self._accounts.add(self._rtmp)
+        self._handshakes = TlsHandshakes(handshake_limits(config, self._descriptors.handshakes), self._count_limit)
         self._history = History(self.metrics, self._clock)
         self._console: Console | None = None
         self._door: MediaDoor | None = None
@@ -180,6 +195,7 @@ class Server:
         self._obs = ObsDesk(self._verifier, config.obs_options, self.metrics, config.limits.verify_timeout_s)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
+        self._proxy_headers: list[ProxyHeaders] = []
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = contextlib.AsyncExitStack()
@@ -188,6 +204,9 @@ class Server:
         self.manager = ServiceManager()
         self._watch = LoopWatch(self._clock, self.metrics, self.manager.alive)
         self.addresses = Addresses("", "", "", "")
+
+    def _count_limit(self, limit: str) -> None:
+        self.metrics.limit_hits_total.labels(limit).inc()
 
     def _publish_hook(self) -> PublishHook | None:
         options = hook_options(self.config)
@@ -202,6 +221,7 @@ class Server:
             StartError: A port is in use, or the data directory or the key store is unusable.
         """
         lock, token = await self._open()
+        self._resources.callback(choose_lines(self._lines))
         self.registry.restore(self._restart_record.load())
         await self._poster.start()
         self._resources.push_async_callback(self._poster.close)
@@ -250,8 +270,11 @@ class Server:
             ingest_options(config),
             connection_options(config),
             listener_limits(config, self._descriptors.encoders),
+            loop_shares(config),
         )
         self._handshakes.limits = handshake_limits(config, self._descriptors.handshakes)
+        for headers in self._proxy_headers:
+            headers.timeout_s = limits.proxy_header_timeout_s
         if self._door is not None:
             self._door.configure(door_options(config, self._descriptors))
         if self._media is not None:
@@ -259,7 +282,8 @@ class Server:
         self._obs.configure(config.obs_options, limits.verify_timeout_s)
         for certificate in self._certificates:
             certificate.reload_if_changed()
-        configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
+        self._lines.configure(peer_line_limits(config))
+        configure_logging(config.log.level, config.log.format, secrets=secrets_of(config), lines=self._lines)
         self._tell_of_descriptors()
         log.info("config.reloaded", extra={"changed": taken})
         if left:
@@ -364,8 +388,8 @@ class Server:
         return Addresses(
             http=await self._serve_viewers(public),
             admin=await self._serve_admin(admin),
-            rtmp=await self._serve_rtmp("rtmp.listen", rtmp.listen),
-            rtmps=await self._serve_rtmp("rtmp.tls_listen", rtmp.tls_listen, self._tls("rtmp", rtmp, alpn=())),
+            rtmp=await self._serve_rtmp("rtmp.listen", rtmp.listen, alpn=None),
+            rtmps=await self._serve_rtmp("rtmp.tls_listen", rtmp.tls_listen, alpn=()),
         )
 
     def _poster_routes(self) -> PosterRoutes | None:
@@ -393,10 +417,13 @@ class Server:
             web_handler=runner.server,
             options=door_options(config, self._descriptors),
         )
+        if isinstance(self._door, HolderSource):
+            self._accounts.add(self._door)
         listen = config.http.listen
-        tls = self._tls("http", config.http, alpn=("http/1.1",))
+        proxies = config.http.trusted_proxies if config.http.proxy_protocol else ()
+        guard = self._guard("http", config.http, proxies, alpn=("http/1.1",))
         try:
-            return _bound(listen, await self._door.start(listen.host or None, listen.port, tls))
+            return _bound(listen, await self._door.start(listen.host or None, listen.port, guard))
         except OSError as exc:
             raise _cannot_bind("http.listen", listen, exc) from exc
 
@@ -423,11 +450,13 @@ class Server:
         self._runners.append(runner)
         return runner
 
-    async def _serve_rtmp(self, name: str, listen: ListenAddress | None, tls: TlsGuard | None = None) -> str:
+    async def _serve_rtmp(self, name: str, listen: ListenAddress | None, alpn: Sequence[str] | None) -> str:
         if listen is None:
             return ""
+        rtmp = self.config.rtmp
+        guard = self._guard("rtmp", rtmp, rtmp.trusted_proxies, alpn)
         try:
-            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port, tls))
+            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port, guard))
         except OSError as exc:
             raise _cannot_bind(name, listen, exc) from exc
 
@@ -440,17 +469,37 @@ class Server:
         _, _, port = self.addresses.http.rpartition(":")
         return f"{'https' if config.http.tls_cert else 'http'}://{hostname}:{port}"
 
-    def _tls(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsGuard | None:
-        """TLS with the certificate of a section, whose files the sweep watches; None where there is none."""
-        if not pair.tls_cert:
-            return None
+    def _guard(
+        self, section: str, pair: RtmpConfig | HttpConfig, proxies: Sequence[str], alpn: Sequence[str] | None
+    ) -> TlsGuard | None:
+        """What a listener has before its protocols.
+
+        Args:
+            section: Of the configuration.
+            pair: The section, with the files of its certificate, which the sweep watches.
+            proxies: Networks whose connections begin with a PROXY header.
+            alpn: What TLS offers; None for a listener without TLS.
+
+        Returns:
+            None for nothing.
+        """
+        context = self._tls_context(section, pair, alpn) if alpn is not None and pair.tls_cert else None
+        if proxies:
+            headers = ProxyHeaders(
+                TrustedProxies(proxies).trusts, self.config.limits.proxy_header_timeout_s, self._count_limit
+            )
+            self._proxy_headers.append(headers)
+            return partial(headers.guard, partial(self._handshakes.begin, context) if context is not None else None)
+        return partial(self._handshakes.guard, context) if context is not None else None
+
+    def _tls_context(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> ssl.SSLContext:
         try:
             certificate = TlsCertificate(Path(pair.tls_cert), Path(pair.tls_key), alpn)
         except OSError as exc:
             why = exc.strerror or str(exc)
             raise StartError(f"{section}.tls_cert and {section}.tls_key: the certificate does not load: {why}") from exc
         self._certificates.append(certificate)
-        return partial(self._handshakes.guard, certificate.context)
+        return certificate.context
 
     async def _sweep(self) -> None:
         while True:
@@ -464,7 +513,8 @@ class Server:
                 self._history.tick()
                 if self._console is not None:
                     self._console.events.tick()
-                self._look_at_memory()
+                self._relief.look()
+                self._lines.tell()
                 for certificate in self._certificates:
                     certificate.reload_if_changed()
             except Exception:
@@ -493,16 +543,6 @@ class Server:
                     "viewer_connections_max": shared.viewers,
                 },
             )
-
-    def _look_at_memory(self) -> None:
-        self._memory.look()
-        was_short, self._is_short_of_memory = self._is_short_of_memory, self._memory.is_full
-        if self._is_short_of_memory != was_short:
-            event, level = (
-                ("memory.short", logging.WARNING) if self._is_short_of_memory else ("memory.eased", logging.INFO)
-            )
-            used, ceiling = self._memory.used_bytes, self._memory.ceiling_bytes
-            log.log(level, event, extra={"used_bytes": used, "ceiling_bytes": ceiling})
 
     async def _drain(self) -> None:
         # What is complete is fetched within a playlist reload, one target duration at most.

@@ -63,6 +63,11 @@ class RtmpConfig(Section):
     """Certificate chain, PEM. OBS accepts only certificates of a public authority, and no self-signed one."""
     tls_key: str = ""
     """Private key of the certificate, PEM."""
+    trusted_proxies: Networks = []
+    """Networks of the TCP proxies in front, for example `["10.0.0.7/32"]`: HAProxy with `send-proxy-v2`, nginx's stream
+    module with `proxy_protocol on`, a cloud's balancer. Each connection from there has to begin with a PROXY protocol
+    header, version 1 or 2, and the address in it is the broadcaster's, whom limits count by. Nobody else is believed
+    one."""
 
 
 class HttpConfig(Section):
@@ -81,6 +86,9 @@ class HttpConfig(Section):
     """Networks of the proxies in front, for example `["127.0.0.1/32"]`. What they say of the viewer is believed
     (`X-Forwarded-For`, `X-Forwarded-Proto`), and `limits.viewer_connections_per_address_max` is not for them. Empty:
     nobody is believed."""
+    proxy_protocol: bool = False
+    """Whether connections from `trusted_proxies` begin with a PROXY protocol header, version 1 or 2, as those of TCP
+    proxies can be made to. On: they have to, and the address in it is the viewer's."""
     posters: bool = True
     """Draw pictures of live channels for the list of channels and for links that are shared: one keyframe is decoded
     when somebody asks, in a process of its own."""
@@ -201,19 +209,40 @@ class LimitsConfig(Section):
     """Every bound that protects the server."""
 
     connections_max: Annotated[int, Field(ge=1)] = 2000
-    """RTMP connections at once. One that sends nothing yet costs about 4 kB until `handshake_timeout_s`."""
+    """RTMP connections at once. For one more goes one that does not publish, if there is one. A connection that sends
+    nothing yet costs about 4 kB until `handshake_timeout_s`."""
     connections_per_address_max: Annotated[int, Field(ge=1)] = 64
     """RTMP connections at once from one IP address (IPv6: from one /64). A studio behind one address has dozens of
     encoders."""
     handshakes_max: Annotated[int, Field(ge=1)] = 1000
     """RTMP connections at once that have not said `connect` yet. Half of all, so that whoever only holds sockets leaves
-    the other half to encoders that are through."""
+    the other half to encoders that are through. For one more goes one that has been silent for a second, or came
+    first."""
+    loop_ms_per_stranger_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Milliseconds of processor time that an RTMP connection may take in a second before its publish is accepted, and
+    five times as many at once after a rest. Past it the connection is not read until they have come back. A login takes
+    one or two."""
+    loop_ms_per_address_max: Annotated[int, Field(ge=1, le=1000)] = 50
+    """The same for all of them from one IP address (IPv6: from one /64) together: 25 logins in each second, and 125 at
+    once."""
+    loop_ms_of_strangers_max: Annotated[int, Field(ge=1, le=1000)] = 200
+    """The same for all of them together: a hundred logins in each second, and 500 at once, when the encoders of a whole
+    server reconnect. Past it, those whose address has taken least are read first. What is left is for publishers and
+    viewers."""
+    loop_ms_per_publisher_max: Annotated[int, Field(ge=10, le=1000)] = 200
+    """The same for one publisher. 6 Mb/s take one to five, 50 Mb/s up to thirty; eight tracks of each kind, a hundred
+    where streamd is not compiled."""
+    loop_overdue_s: Annotated[float, Field(ge=1)] = 10
+    """Seconds for which a publisher may be over its share of time before it is closed; half of them for a connection
+    that does not publish. An encoder that catches up after a bad minute takes less."""
     tls_handshakes_max: Annotated[int, Field(ge=1)] = 1000
     """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; what is through
     counts as a connection."""
     tls_handshakes_per_address_max: Annotated[int, Field(ge=1)] = 250
     """The same from one IP address (IPv6: from one /64). A quarter of all, and enough for a hall full of viewers behind
     one address: a handshake takes a tenth of a second."""
+    proxy_header_timeout_s: Annotated[float, Field(gt=0)] = 5
+    """Seconds for the PROXY protocol header of a connection from a proxy, which is in its first packet."""
     tls_handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds for a TLS handshake: two round trips, and a computation on either side."""
     streams_max: Annotated[int, Field(ge=1)] = 500
@@ -242,8 +271,10 @@ class LimitsConfig(Section):
     """Rows about refused publishes in the audit log, a minute, that name an address; further ones are counted in one
     row a reason. What an attack may add to the disk: 20 MB a day, with rows that are never deleted."""
     unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = 300
-    """Lines in the log, a minute, about RTMP connections that published nothing: whoever opens them by the thousand may
+    """Lines in the log, a minute, about connections that published nothing: whoever opens them by the thousand may
     add 150 MB a day."""
+    log_lines_per_address_max: Annotated[int, Field(ge=1)] = 30
+    """The same about one IP address. What was left out is told by one line a minute."""
     media_timeout_s: Annotated[float, Field(ge=1)] = 15
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
     viewers' patience. Media that comes may be left in the kernel for most of a second."""

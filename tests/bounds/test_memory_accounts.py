@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamd.bounds.memory_accounts import SHED_AT_ONCE_MAX, MemoryAccounts, Standing
+from streamd.bounds.memory_accounts import ASKED_AT_ONCE, SHED_AT_ONCE_MAX, MemoryAccounts, Standing
 
 
 @dataclass
@@ -34,10 +34,22 @@ def accounts(*peers: Peer) -> MemoryAccounts:
 
 class TestMemoryAccounts:
     def test_the_sum_is_told_by_standing(self) -> None:
-        held = accounts(
-            Peer(Standing.STRANGER, 0, 1), Peer(Standing.VIEWER, 0, 20), Peer(Standing.VIEWER, 0, 30)
-        ).held_bytes()
-        assert held == {Standing.STRANGER: 1, Standing.VIEWER: 50, Standing.PUBLISHER: 0}
+        made = accounts(Peer(Standing.STRANGER, 0, 1), Peer(Standing.VIEWER, 0, 20), Peer(Standing.VIEWER, 0, 30))
+        made.look()
+        assert [made.held_bytes(standing) for standing in Standing] == [1, 50, 0]
+
+    def test_a_crowd_is_asked_in_several_looks(self) -> None:
+        made = accounts(*(Peer(Standing.VIEWER, 0, 1) for _ in range(2 * ASKED_AT_ONCE + 1)))
+        told = []
+        for _ in range(4):
+            made.look()
+            told.append(made.held_bytes(Standing.VIEWER))
+        assert told == [0, 0, 2 * ASKED_AT_ONCE + 1, 2 * ASKED_AT_ONCE + 1]
+
+    def test_publishers_stay_where_they_are_not_asked_for(self) -> None:
+        publisher, viewer = Peer(Standing.PUBLISHER, 0, 100), Peer(Standing.VIEWER, 0, 50)
+        assert accounts(publisher, viewer).shed(1000, up_to=Standing.VIEWER) == 1
+        assert (publisher.is_shed, viewer.is_shed) == (False, True)
 
     def test_strangers_go_before_viewers_and_publishers_go_last(self) -> None:
         publisher = Peer(Standing.PUBLISHER, 0, 100)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streamd import amf0
 from streamd.amf import Limits
+from streamd.bounds.memory_accounts import Standing
 from streamd.flv.intake import IntakeLimits
-from streamd.ingest.listener import ListenerLimits, RtmpListener
-from streamd.ingest.protocol import IngestOptions
+from streamd.ingest.listener import RtmpListener
+from streamd.ingest.open_connections import ListenerLimits
+from streamd.ingest.protocol import VERDICT_EXTRA_S, IngestOptions
 from streamd.keys.records import PublishLimits
 from streamd.live.gop_cache import GopLimits
 from streamd.live.live_stream import StreamLimits
@@ -21,11 +22,11 @@ from streamd.packager.rendition import RenditionOptions
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import IngestRoom, Peer, RecordingTransport, eventually, settle
+from tests.support.ingest import OTHER_KEY, IngestRoom, Peer, RecordingTransport, eventually, settle
 from tests.support.rtmp_wire import chunk, command, control, message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streamd.flv.tag import FlvTag
 
@@ -145,6 +146,12 @@ class TestTime:
         peer = room.ask_to_publish()
         await settle(lambda: is_ended(peer))
         assert room.limit_hits() == {"verify_timeout_s": 1}
+
+    async def test_a_verdict_that_never_comes(self) -> None:
+        room = IngestRoom()
+        room.keys.hold = asyncio.get_running_loop().create_future()
+        peer = room.ask_to_publish()
+        await self.pass_time(room, peer, IngestOptions().verify_timeout_s + VERDICT_EXTRA_S)
 
     async def pass_time(self, room: IngestRoom, peer: Peer, limit_s: float) -> None:
         room.clock.advance(limit_s)
@@ -285,38 +292,125 @@ class TestMedia:
 
 
 class TestConnections:
-    async def test_lines_about_those_that_publish_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_one_more_from_an_address_is_closed_at_once(self) -> None:
         room = IngestRoom()
-        listener = new_listener(room, ListenerLimits(unpublished_lines_per_minute_max=2))
-        with caplog.at_level(logging.INFO):
-            for _ in range(3):
-                Peer(listener.new_protocol(), RecordingTransport()).protocol.connection_lost(None)
-            assert [record.message for record in caplog.records] == 2 * ["connection.closed_early"]
-            assert room.limit_hits() == {"unpublished_lines_per_minute_max": 1}
-            room.clock.advance(60)
-            Peer(listener.new_protocol(), RecordingTransport()).protocol.connection_lost(None)
-            assert len(caplog.records) == 3
-
-    async def test_each_that_is_one_too_many_is_closed_at_once(self) -> None:
-        limits = ListenerLimits(connections_max=4, connections_per_address_max=2, handshakes_max=3)
-        room = IngestRoom()
-        listener = new_listener(room, limits)
-
-        def connect(address: str) -> Peer:
-            return Peer(listener.new_protocol(), RecordingTransport(address))
-
+        connect = self.connecting(room, ListenerLimits(connections_per_address_max=2))
         first = connect("2001:db8::1")
-        first.log_in()
         connect("2001:db8::2")
         assert connect("2001:db8::3").transport.is_aborted
         assert room.limit_hits() == {"connections_per_address_max": 1}
-        second, third = connect("192.0.2.1"), connect("192.0.2.2")
-        assert connect("192.0.2.3").transport.is_aborted
-        assert room.limit_hits()["connections_max"] == 1
-        second.protocol.connection_lost(None)
-        assert not connect("192.0.2.4").transport.is_aborted
-        third.protocol.connection_lost(None)
         first.protocol.connection_lost(None)
-        connect("192.0.2.5")
-        assert connect("192.0.2.6").transport.is_aborted
-        assert room.limit_hits() == {"connections_per_address_max": 1, "connections_max": 1, "handshakes_max": 1}
+        assert not connect("2001:db8::4").transport.is_aborted
+
+    async def test_idle_sockets_keep_nobody_out(self) -> None:
+        room = IngestRoom()
+        connect = self.connecting(room, ListenerLimits(handshakes_max=3))
+        idle = [connect(f"192.0.2.{number}") for number in range(3)]
+        room.clock.advance(1)
+        late = connect("198.51.100.1")
+        late.log_in()
+        assert [peer.transport.is_aborted for peer in (*idle, late)] == [True, False, False, False]
+        assert room.limit_hits() == {"handshakes_max": 1}
+
+    async def test_a_stranger_goes_before_one_more_is_refused_and_publishers_stay(self) -> None:
+        room = IngestRoom()
+        connect = self.connecting(room, ListenerLimits(connections_max=2))
+        publisher, stranger = connect("192.0.2.1"), connect("192.0.2.2")
+        publisher.log_in()
+        publisher.ask_to_publish()
+        await settle(lambda: room.registry.summary("alice"))
+        stranger.log_in()
+        second = connect("192.0.2.3")
+        assert stranger.transport.is_aborted
+        assert not second.transport.is_aborted
+        second.log_in()
+        second.ask_to_publish(OTHER_KEY)
+        await settle(lambda: second.status_codes() == ["NetStream.Publish.BadName"] or is_ended(second))
+        assert not publisher.transport.is_aborted
+
+    async def test_where_all_publish_one_more_is_closed_at_once(self) -> None:
+        room = IngestRoom()
+        connect = self.connecting(room, ListenerLimits(connections_max=1))
+        publisher = connect("192.0.2.1")
+        publisher.log_in()
+        publisher.ask_to_publish()
+        await settle(lambda: room.registry.summary("alice"))
+        assert connect("192.0.2.2").transport.is_aborted
+        assert room.limit_hits() == {"connections_max": 1}
+
+    def connecting(self, room: IngestRoom, limits: ListenerLimits) -> Callable[[str], Peer]:
+        listener = new_listener(room, limits)
+        return lambda address: Peer(listener.new_protocol(), RecordingTransport(address))
+
+
+class TestLoopTime:
+    async def test_a_stranger_that_takes_more_than_its_share_is_not_read_and_then_closed(self) -> None:
+        room = IngestRoom()
+        peer = room.connect()
+        peer.log_in()
+        await self.work(room, peer, seconds=0.2)
+        assert peer.transport.reading[-1] is False
+        assert not is_ended(peer)
+        for _ in range(8):
+            room.clock.advance(1)
+            peer.protocol.check_deadline(room.clock.monotonic())
+            if is_ended(peer):
+                break
+            await self.work(room, peer, seconds=0.02)
+        assert is_ended(peer)
+        assert room.limit_hits() == {"loop_ms_per_stranger_max": 1}
+
+    async def work(self, room: IngestRoom, peer: Peer, seconds: float) -> None:
+        """Have the peer send something that costs so much."""
+        buffer = peer.protocol.get_buffer(-1)
+        data = message(3, bytes(4))
+        buffer[: len(data)] = data
+        room.clock.work(seconds)
+        peer.protocol.buffer_updated(len(data))
+
+    async def test_a_publisher_that_takes_too_much_for_long_is_told_so(self) -> None:
+        room = IngestRoom()
+        peer = await live(room)
+        now = room.clock.monotonic
+        for _ in range(15):
+            await self.work(room, peer, seconds=1.5)
+            room.clock.advance(1)
+            peer.protocol.check_deadline(now())
+            if is_ended(peer):
+                break
+        assert is_ended(peer)
+        assert room.limit_hits() == {"loop_ms_per_publisher_max": 1}
+        assert peer.status_codes()[-1] == "NetStream.Publish.Rejected"
+        assert room.registry.summary("alice") is None
+
+    async def test_media_that_we_do_not_read_is_not_missed(self) -> None:
+        room = IngestRoom(IngestOptions(media_timeout_s=1.0))
+        peer = await live(room)
+        await self.work(room, peer, seconds=2.5)
+        room.clock.advance(2)
+        peer.protocol.check_deadline(room.clock.monotonic())
+        assert not is_ended(peer)
+
+
+class TestMemory:
+    async def test_a_connection_says_what_it_makes_us_hold(self) -> None:
+        room = IngestRoom()
+        peer = room.connect()
+        peer.log_in()
+        assert peer.protocol.standing is Standing.STRANGER
+        before = peer.protocol.held_bytes
+        peer.send(chunk(0, 6, bytes(128), length=5000))
+        assert peer.protocol.held_bytes >= before + 128
+
+    async def test_a_publisher_holds_what_its_stream_does(self) -> None:
+        room = IngestRoom()
+        peer = await live(room)
+        peer.send(media(h264_aac(5)))
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.held_bytes)
+        assert peer.protocol.standing is Standing.PUBLISHER
+        assert peer.protocol.held_bytes >= stream.held_bytes > 0
+        peer.protocol.shed()
+        assert peer.transport.is_aborted
+        assert room.registry.summary("alice") is None
