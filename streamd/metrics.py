@@ -58,6 +58,7 @@ LIMITS = (
     "viewer_connections_max",
     "viewer_connections_per_address_max",
     "viewer_head_timeout_s",
+    "viewer_body_timeout_s",
     "viewer_write_timeout_s",
     "viewer_answer_timeout_s",
     "request_head_bytes_max",

@@ -305,6 +305,8 @@ class LimitsConfig(Section):
     """Bytes that a viewer may ask before it is answered. Players that pipeline ask for a few things of 1 kB each."""
     viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
+    viewer_body_timeout_s: Annotated[float, Field(gt=0)] = 30
+    """Seconds from the end of a request's head to the end of its body. Bodies have 32 kB at the most."""
     viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
     """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
     viewer_write_timeout_s: Annotated[float, Field(gt=0)] = 15

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from streamd.delivery.answer import METHODS, Answer, MediaRequest
 from streamd.delivery.answer_encoder import AnswerEncoder
 from streamd.delivery.body_file import FILES_MAX, BodyFiles
+from streamd.delivery.handler_watch import HandlerLimits, HandlerWatch
 from streamd.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser
 from streamd.delivery.lookup import MediaLookup
 from streamd.delivery.media_path import parse_media_path
@@ -75,6 +76,8 @@ class DoorOptions:
     """From one answer to the next request. Longer than the segments of any playlist; nginx's default."""
     write_timeout_s: float = 15.0
     """For how long a viewer may take nothing of an answer."""
+    body_timeout_s: float = 30.0
+    """From the end of a request's head to the end of its body. Ours take 32 kB at the most."""
     answer_timeout_s: float = 120.0
     """For how long a viewer may take something of one answer. Media that is older than any playlist is watched by
     nobody, but stays in memory for as long as somebody is being sent it."""
@@ -115,6 +118,12 @@ class MediaDoor:
         web_handler: Callable[[], RequestHandler],
         options: DoorOptions | None = None,
     ) -> None:
+        self._handed_over = HandlerWatch(
+            web_handler,
+            now=clock.monotonic,
+            count_limit=self.count_limit,
+            on_closed=lambda watched: self._count_out(watched.source),
+        )
         self.configure(options or DoorOptions())
         self.lookup = MediaLookup(channels)
         self.push_lookup = PushLookup(channels)
@@ -122,9 +131,7 @@ class MediaDoor:
         self.body_files = BodyFiles(self.options.files_max)
         self.now = clock.monotonic
         self._metrics = metrics
-        self._web_handler = web_handler
         self._open: set[ViewerConnection] = set()
-        self._handed_over: dict[RequestHandler, str] = {}
         self._by_address: Counter[str] = Counter()
         self._all_closed = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -137,6 +144,13 @@ class MediaDoor:
     def configure(self, options: DoorOptions) -> None:
         """Take bounds, other ones where there were some; what is being waited for goes on by the old."""
         self.options = options
+        self._handed_over.limits = HandlerLimits(
+            head_timeout_s=options.head_timeout_s,
+            body_timeout_s=options.body_timeout_s,
+            idle_timeout_s=options.idle_timeout_s,
+            write_timeout_s=options.write_timeout_s,
+            answer_timeout_s=options.answer_timeout_s,
+        )
         self._parse = HeadParser(options.head).parse
         self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
 
@@ -174,8 +188,7 @@ class MediaDoor:
                 # A fault in one answer must not take the others' time limits away.
                 log.exception("viewer.failed")
                 connection.abort()
-        for handler in [each for each in self._handed_over if each.transport is None]:
-            self._count_out(self._handed_over.pop(handler))
+        self._handed_over.check_deadlines()
         self._count()
 
     def stop_accepting(self) -> None:
@@ -254,16 +267,15 @@ class MediaDoor:
             is_half_closed: The viewer has sent FIN: aiohttp answers, and closes.
         """
         self.forget(connection)
-        handler = self._web_handler()
         source = source_of(connection.address)
-        self._handed_over[handler] = source
         self._by_address[source] += 1
-        transport.set_protocol(handler)
-        handler.connection_made(transport)
+        watched = self._handed_over(source)
+        transport.set_protocol(watched)
+        watched.connection_made(transport)
         transport.set_write_buffer_limits()
-        handler.data_received(data)
+        watched.data_received(data)
         if is_half_closed:
-            handler.close()
+            watched.finish()
 
     def read(self, head: bytes) -> ReadRequest:
         """Read the head of a request.
