@@ -26,6 +26,7 @@ from streamd.delivery.push_path import parse_push_path
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.delivery.viewer_connection import ViewerConnection
 from streamd.keys.guessing import source_of
+from streamd.tls.sliced import SlicedTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,10 @@ class MediaDoor:
             return ViewerConnection(self)
 
         self._server = await asyncio.get_running_loop().create_server(
-            make_connection if tls is None else tls(make_connection), host, port, backlog=ACCEPT_BACKLOG
+            make_connection if tls is None else tls(make_connection, SlicedTls().accept),
+            host,
+            port,
+            backlog=ACCEPT_BACKLOG,
         )
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return address

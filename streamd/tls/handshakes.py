@@ -12,9 +12,9 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from streamd.keys.guessing import source_of
 
@@ -22,13 +22,20 @@ if TYPE_CHECKING:
     import ssl
 
 MakeProtocol: TypeAlias = Callable[[], asyncio.BaseProtocol]
-TlsGuard: TypeAlias = Callable[[MakeProtocol], MakeProtocol]
-"""What a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
+Accept: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
+"""Shakes hands on a socket, with the arguments of ``loop.connect_accepted_socket``."""
 
 log = logging.getLogger(__name__)
 
 # What TLS itself still holds when a connection closes, 64 kB at the most, has this long to be taken.
 SHUTDOWN_TIMEOUT_S = 10.0
+
+
+class TlsGuard(Protocol):
+    """What a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
+
+    def __call__(self, make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
+        """As ``TlsHandshakes.guard``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +66,29 @@ class TlsHandshakes:
         """How many there are now."""
         return len(self._in_progress)
 
-    def guard(self, context: ssl.SSLContext, make_protocol: MakeProtocol) -> MakeProtocol:
+    def guard(
+        self, context: ssl.SSLContext, make_protocol: MakeProtocol, accept: Accept | None = None, /
+    ) -> MakeProtocol:
         """Put TLS before the protocols that a listener makes.
 
         Args:
             context: The certificate.
             make_protocol: Makes the protocol of a connection that is through.
+            accept: Shakes hands; None for the loop's own TLS.
 
         Returns:
             What a listener of plain connections is given in place of ``make_protocol``.
         """
-        return lambda: _Accepted(self, context, make_protocol)
+        return lambda: _Accepted(self, context, make_protocol, accept)
 
-    def begin(self, sock: socket.socket, address: str, context: ssl.SSLContext, make_protocol: MakeProtocol) -> None:
+    def begin(
+        self,
+        sock: socket.socket,
+        address: str,
+        context: ssl.SSLContext,
+        make_protocol: MakeProtocol,
+        accept: Accept | None = None,
+    ) -> None:
         """Shake hands on an accepted socket, which is ours from here on; or close it, where that is one too many."""
         source = source_of(address)
         if (limit := self._passed_limit(source)) is not None:
@@ -79,7 +96,7 @@ class TlsHandshakes:
             log.debug("tls.refused", extra={"peer": address, "in_progress": self.in_progress, "limit": limit})
             sock.close()
             return
-        task = asyncio.create_task(self._shake_hands(sock, address, context, make_protocol))
+        task = asyncio.create_task(self._shake_hands(sock, address, context, make_protocol, accept))
         self._in_progress.add(task)
         self._by_source[source] += 1
 
@@ -100,10 +117,15 @@ class TlsHandshakes:
         return None
 
     async def _shake_hands(
-        self, sock: socket.socket, address: str, context: ssl.SSLContext, make_protocol: MakeProtocol
+        self,
+        sock: socket.socket,
+        address: str,
+        context: ssl.SSLContext,
+        make_protocol: MakeProtocol,
+        accept: Accept | None,
     ) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
+            await (accept or asyncio.get_running_loop().connect_accepted_socket)(
                 make_protocol,
                 sock,
                 ssl=context,
@@ -123,10 +145,13 @@ class _Accepted(asyncio.Protocol):
     so only the socket goes on.
     """
 
-    def __init__(self, handshakes: TlsHandshakes, context: ssl.SSLContext, make_protocol: MakeProtocol) -> None:
+    def __init__(
+        self, handshakes: TlsHandshakes, context: ssl.SSLContext, make_protocol: MakeProtocol, accept: Accept | None
+    ) -> None:
         self._handshakes = handshakes
         self._context = context
         self._make_protocol = make_protocol
+        self._accept = accept
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket and leave the transport, before it has read anything."""
@@ -140,5 +165,5 @@ class _Accepted(asyncio.Protocol):
             log.warning("tls.failed", extra={"peer": address, "reason": str(exc)})
         else:
             sock.setblocking(False)
-            self._handshakes.begin(sock, address, self._context, self._make_protocol)
+            self._handshakes.begin(sock, address, self._context, self._make_protocol, self._accept)
         plain.abort()
