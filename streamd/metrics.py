@@ -55,6 +55,7 @@ LIMITS = (
     "gop_bytes_max",
     "window_bytes_max",
     "waiting_requests_max",
+    "waiting_requests_per_address_max",
     "viewer_connections_max",
     "viewer_connections_per_address_max",
     "viewer_head_timeout_s",

@@ -144,7 +144,10 @@ class Server:
         self.metrics.memory_ceiling_bytes.set_function(lambda: self._memory.ceiling_bytes)
         self._is_short_of_memory = False
         self._budget = WaiterBudget(
-            limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
+            limits.waiting_requests_max,
+            on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc,
+            per_source_max=limits.waiting_requests_per_address_max,
+            on_source_refused=self.metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         self.metrics.requests_waiting.set_function(lambda: self._budget.waiting)
         self.registry = LiveRegistry(
@@ -242,6 +245,7 @@ class Server:
         self._descriptors = self._share_descriptors(config)
         self._memory.set(limits.memory_bytes_max)
         self._budget.waiting_max = limits.waiting_requests_max
+        self._budget.per_source_max = limits.waiting_requests_per_address_max
         self._verifier.configure(verifier_options(config))
         self.registry.configure(
             stream_options(config),

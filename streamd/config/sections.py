@@ -290,6 +290,9 @@ class LimitsConfig(Section):
     start with the next keyframe. Twice this, at most, waits unsent for one viewer, who is set aside then."""
     waiting_requests_max: Annotated[int, Field(ge=1)] = 20_000
     """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
+    waiting_requests_per_address_max: Annotated[int, Field(ge=1)] = 5000
+    """The same of viewers behind one IP address (IPv6: one /64). A quarter of all; a hall of 2,000 Low-Latency viewers
+    behind one address has some 3,000."""
     viewer_connections_max: Annotated[int, Field(ge=1)] = 20_000
     """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
     viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = 10_000

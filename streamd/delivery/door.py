@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.delivery.answer import METHODS, Answer, MediaRequest
@@ -25,14 +26,14 @@ from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.delivery.viewer_connection import ViewerConnection
-from streamd.keys.guessing import source_of
 from streamd.tls.sliced import SlicedTls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aiohttp.web import RequestHandler
 
+    from streamd.bounds.memory_accounts import Holder
     from streamd.clock import Clock
     from streamd.delivery.channels import PublicChannels
     from streamd.delivery.http_request import RequestHead
@@ -49,6 +50,8 @@ ACCEPT_BACKLOG = 4096
 HEADS_REMEMBERED = 1024
 # A browser's head without cookies has about 600 bytes.
 REMEMBERED_HEAD_BYTES_MAX = 1024
+# What those who ask for much at once are answered before everybody has their turn: a part is late by no more.
+DEFERRED_SLICE_S = 0.005
 # Kind of a request that could not be read, in metrics.
 UNREADABLE = "unreadable"
 
@@ -134,6 +137,11 @@ class MediaDoor:
         self._metrics = metrics
         self._open: set[ViewerConnection] = set()
         self._by_address: Counter[str] = Counter()
+        # Connections that have asked more than they may have answered at once, in line.
+        self._deferred: deque[ViewerConnection] = deque()
+        self._is_deferred_due = False
+        # Answers that take long, each named once in a sweep.
+        self._pinned: set[int] = set()
         self._all_closed = asyncio.Event()
         self._server: asyncio.Server | None = None
         # Counted here, and added to the metrics once a second.
@@ -185,6 +193,7 @@ class MediaDoor:
     def check_deadlines(self) -> None:
         """Act on what has used up its time, and do what else is due; called about once a second."""
         now = self.now()
+        self._pinned.clear()
         for connection in [each for each in self._open if each.deadline <= now]:
             try:
                 connection.check_deadline(now)
@@ -230,9 +239,44 @@ class MediaDoor:
         """Open connections, those that aiohttp has included."""
         return len(self._open) + len(self._handed_over)
 
+    def holders(self) -> Iterable[Holder]:
+        """All connections, those that aiohttp has included."""
+        return chain(self._open, self._handed_over.holders())
+
+    def defer(self, connection: ViewerConnection) -> None:
+        """Have a connection go on when the others have had their turn."""
+        self._deferred.append(connection)
+        self._serve_deferred_soon()
+
+    def _serve_deferred_soon(self) -> None:
+        if not self._is_deferred_due:
+            self._is_deferred_due = True
+            asyncio.get_running_loop().call_soon(self._serve_deferred)
+
+    def _serve_deferred(self) -> None:
+        self._is_deferred_due = False
+        deferred = self._deferred
+        until = self.now() + DEFERRED_SLICE_S
+        try:
+            while deferred:
+                deferred.popleft().go_on()
+                if self.now() >= until:
+                    break
+        finally:
+            # One request whose answer is a fault of ours does not keep the others waiting.
+            if deferred:
+                self._serve_deferred_soon()
+
+    def pin(self, answer: Answer) -> int:
+        """What of an answer's body a viewer who takes long alone keeps, bytes: of several, the first that asks."""
+        if id(answer) in self._pinned:
+            return 0
+        self._pinned.add(id(answer))
+        return answer.body_bytes
+
     def admit(self, connection: ViewerConnection) -> bool:
         """Count a new connection in, or say that it is one too many."""
-        options, source = self.options, source_of(connection.address)
+        options, source = self.options, connection.source
         is_full = self._by_address[source] >= options.connections_per_address_max
         if self.connections >= options.connections_max:
             limit = "viewer_connections_max"
@@ -250,7 +294,7 @@ class MediaDoor:
         """Count a closed connection out."""
         if connection in self._open:
             self._open.remove(connection)
-            self._count_out(source_of(connection.address))
+            self._count_out(connection.source)
         if not self._open:
             self._all_closed.set()
 
@@ -271,7 +315,7 @@ class MediaDoor:
             is_half_closed: The viewer has sent FIN: aiohttp answers, and closes.
         """
         self.forget(connection)
-        source = source_of(connection.address)
+        source = connection.source
         self._by_address[source] += 1
         watched = self._handed_over(source)
         transport.set_protocol(watched)
