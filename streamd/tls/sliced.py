@@ -36,8 +36,12 @@ SILENT_BYTES_MAX = 20 * 1024
 # Each byte that says something speaks for so many: a record of one byte has 23, one of a request hardly more than the
 # request. Whoever writes requests a byte at a time is heard for a kilobyte.
 BYTES_SPOKEN_FOR = 8
-# How long a peer is not read that has filled the buffer and said nothing, so that a thousand of them take turns.
-SILENT_PAUSE_S = 0.05
+# While many say nothing, everybody is read this much at a time: a thousand who renew their keys at once then hold the
+# loop for a sixth of a second.
+SHORT_READ_BYTES = 512
+# So many reads that say nothing in a tenth of a second are many.
+SILENT_READS_MAX = 16
+SILENT_READS_S = 0.1
 # What OpenSSL answers by itself, of which a peer may take nothing.
 UNASKED_BYTES_MAX = 64 * 1024
 
@@ -52,6 +56,21 @@ class SlicedTls:
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.read_buffer = memoryview(bytearray(READ_BYTES))
+        self._short_buffer = self.read_buffer[:SHORT_READ_BYTES]
+        self._silent_reads = 0
+
+    def get_buffer(self) -> memoryview:
+        """Where the next bytes of any connection are put: the one buffer, or the beginning of it."""
+        return self.read_buffer if self._silent_reads < SILENT_READS_MAX else self._short_buffer
+
+    def note_silent_read(self) -> None:
+        """Count a read that said nothing."""
+        if not self._silent_reads:
+            asyncio.get_running_loop().call_later(SILENT_READS_S, self._forget_silent_reads)
+        self._silent_reads += 1
+
+    def _forget_silent_reads(self) -> None:
+        self._silent_reads = 0
 
     async def accept(
         self,
@@ -326,14 +345,13 @@ class SlicedTransport(asyncio.Transport):
         if is_end and not self.is_closing():
             self._eof_received()
             self.close()
-        elif count == READ_BYTES and not self._is_reading_paused and not self._plain.is_closing():
+            return
+        if not data and count >= SHORT_READ_BYTES:
+            self._shared.note_silent_read()
+        if count in (READ_BYTES, SHORT_READ_BYTES) and not self._is_reading_paused and not self._plain.is_closing():
             # There is more. The loop would read on; the others have their turn first.
             self._plain.pause_reading()
-            loop = asyncio.get_running_loop()
-            if data:
-                loop.call_soon(self._read_on)
-            else:
-                loop.call_later(SILENT_PAUSE_S, self._read_on)
+            asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
         if not self._is_reading_paused and not self._plain.is_closing():
@@ -474,7 +492,11 @@ class SlicedTransport(asyncio.Transport):
     # -- the end ----------------------------------------------------------------------------------------
 
     def _say_goodbye(self) -> None:
-        """Send close_notify and FIN, and read on until the peer closes: unread input would make the kernel send RST."""
+        """Send close_notify, and read on until the peer closes.
+
+        With unread input the kernel would send RST; and a FIN right behind takes what it has not read from uvloop's TLS
+        at the other end.
+        """
         if self._is_goodbye_said or self._plain.is_closing():
             return
         # RFC 8446 6.1: nobody waits for the peer's close_notify.
@@ -482,8 +504,6 @@ class SlicedTransport(asyncio.Transport):
             self._ssl.unwrap()
         self._send_outgoing()
         self._is_goodbye_said = True
-        if self._plain.can_write_eof():
-            self._plain.write_eof()
         if self._is_reading_paused:
             self._is_reading_paused = False
             self._plain.resume_reading()
@@ -515,7 +535,7 @@ class _PlainSide(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The one buffer."""
-        return self._tls._shared.read_buffer
+        return self._tls._shared.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
