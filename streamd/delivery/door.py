@@ -257,15 +257,18 @@ class MediaDoor:
         self._is_deferred_due = False
         deferred = self._deferred
         until = self.now() + DEFERRED_SLICE_S
-        try:
-            while deferred:
-                deferred.popleft().go_on()
-                if self.now() >= until:
-                    break
-        finally:
-            # One request whose answer is a fault of ours does not keep the others waiting.
-            if deferred:
-                self._serve_deferred_soon()
+        while deferred:
+            connection = deferred.popleft()
+            try:
+                connection.go_on()
+            except Exception:
+                # A fault in one answer does not keep the others waiting.
+                log.exception("viewer.failed")
+                connection.abort()
+            if self.now() >= until:
+                break
+        if deferred:
+            self._serve_deferred_soon()
 
     def pin(self, answer: Answer) -> int:
         """What of an answer's body a viewer who takes long alone keeps, bytes: of several, the first that asks."""

@@ -144,6 +144,11 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return run_on
 
 
+def stop(writer: asyncio.StreamWriter) -> None:
+    """Have the client take nothing more."""
+    cast("asyncio.Transport", writer.transport).pause_reading()
+
+
 def body(size: int) -> bytes:
     return b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
 
@@ -181,7 +186,7 @@ def test_pieces_arrive_as_one(run: Run, cuts: tuple[int, ...]) -> None:
 def test_a_peer_that_takes_nothing_has_a_slice_of_its_own_and_what_is_shared(run: Run) -> None:
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
-        writer.transport.pause_reading()
+        stop(writer)
         peer.transport.set_write_buffer_limits(high=1)
         shared = bytes(8_000_000)
         for _ in range(10):
@@ -195,7 +200,7 @@ def test_a_peer_that_takes_nothing_has_a_slice_of_its_own_and_what_is_shared(run
             id(shared)
         }
         assert peer.events == ["pause"]
-        writer.transport.resume_reading()
+        cast("asyncio.Transport", writer.transport).resume_reading()
         assert await reader.readexactly(80_000_000) == bytes(80_000_000)
         await until(lambda: peer.events == ["pause", "resume"])
         assert peer.transport.get_write_buffer_size() == 0
@@ -248,7 +253,7 @@ def test_a_peer_that_closes_is_noticed(run: Run) -> None:
 def test_a_peer_that_leaves_its_side_open_is_closed_in_time(run: Run) -> None:
     async def test(entrance: Entrance) -> None:
         peer, _, writer = await entrance.connect(shutdown_s=0.05)
-        writer.transport.pause_reading()
+        stop(writer)
         peer.transport.close()
         await until(lambda: peer.events == ["lost"])
         writer.close()
@@ -259,7 +264,7 @@ def test_a_peer_that_leaves_its_side_open_is_closed_in_time(run: Run) -> None:
 def test_a_peer_that_takes_nothing_when_we_close_is_closed_in_time(run: Run) -> None:
     async def test(entrance: Entrance) -> None:
         peer, _, writer = await entrance.connect(shutdown_s=0.05)
-        writer.transport.pause_reading()
+        stop(writer)
         peer.transport.write(bytes(50_000_000))
         await until(lambda: peer.transport.unsent_bytes > 0)
         peer.transport.close()
