@@ -165,6 +165,7 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
         ),
         unanswered_bytes_max=limits.unanswered_bytes_max,
         head_timeout_s=limits.viewer_head_timeout_s,
+        body_timeout_s=limits.viewer_body_timeout_s,
         idle_timeout_s=limits.viewer_idle_timeout_s,
         write_timeout_s=limits.viewer_write_timeout_s,
         answer_timeout_s=limits.viewer_answer_timeout_s,

@@ -89,7 +89,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.config import Config, HttpConfig, RtmpConfig
-    from streamd.tls.handshakes import TlsGuard
+    from streamd.tls.handshakes import Accept, MakeProtocol, TlsGuard
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +158,10 @@ class Server:
             self._memory, self._accounts, give_back=give_back_free_memory, now=self._clock.monotonic
         )
         self._budget = WaiterBudget(
-            limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
+            limits.waiting_requests_max,
+            on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc,
+            per_source_max=limits.waiting_requests_per_address_max,
+            on_source_refused=self.metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         self.metrics.requests_waiting.set_function(lambda: self._budget.waiting)
         self.registry = LiveRegistry(
@@ -260,6 +263,7 @@ class Server:
         self._descriptors = self._share_descriptors(config)
         self._memory.set(limits.memory_bytes_max)
         self._budget.waiting_max = limits.waiting_requests_max
+        self._budget.per_source_max = limits.waiting_requests_per_address_max
         self._verifier.configure(verifier_options(config))
         self.registry.configure(
             stream_options(config),
@@ -489,7 +493,12 @@ class Server:
                 TrustedProxies(proxies).trusts, self.config.limits.proxy_header_timeout_s, self._count_limit
             )
             self._proxy_headers.append(headers)
-            return partial(headers.guard, partial(self._handshakes.begin, context) if context is not None else None)
+
+            def guard(make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
+                tls = partial(self._handshakes.begin, context, accept=accept) if context is not None else None
+                return headers.guard(tls, make_protocol)
+
+            return guard
         return partial(self._handshakes.guard, context) if context is not None else None
 
     def _tls_context(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> ssl.SSLContext:

@@ -328,6 +328,9 @@ class LimitsConfig(Section):
     start with the next keyframe. Twice this, at most, waits unsent for one viewer, who is set aside then."""
     waiting_requests_max: Annotated[int, Field(ge=1)] = 20_000
     """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
+    waiting_requests_per_address_max: Annotated[int, Field(ge=1)] = 5000
+    """The same of viewers behind one IP address (IPv6: one /64). A quarter of all; a hall of 2,000 Low-Latency viewers
+    behind one address has some 3,000."""
     viewer_connections_max: Annotated[int, Field(ge=1)] = 20_000
     """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
     viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = 10_000
@@ -343,6 +346,8 @@ class LimitsConfig(Section):
     """Bytes that a viewer may ask before it is answered. Players that pipeline ask for a few things of 1 kB each."""
     viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
+    viewer_body_timeout_s: Annotated[float, Field(gt=0)] = 30
+    """Seconds from the end of a request's head to the end of its body. Bodies have 32 kB at the most."""
     viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
     """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
     viewer_write_timeout_s: Annotated[float, Field(gt=0)] = 15

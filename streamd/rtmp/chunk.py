@@ -166,11 +166,6 @@ class ChunkDecoder:
             return 0
         return min((stream.missing_bytes for stream in self._streams.values() if stream.missing_bytes), default=0)
 
-    @property
-    def held_bytes(self) -> int:
-        """Size of the messages under way, bytes."""
-        return self._partial_bytes + len(self._held)
-
     def receive_data(self, data: bytes) -> list[Message]:
         """Take the peer's next bytes, any number of them, cut anywhere; as ``receive_buffer``, to their end."""
         buffer = bytearray(data)

@@ -13,9 +13,9 @@ import math
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from streamd.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
 from streamd.keys.guessing import source_of
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import ssl
 
 MakeProtocol: TypeAlias = Callable[[], asyncio.BaseProtocol]
-TlsGuard: TypeAlias = Callable[[MakeProtocol], MakeProtocol]
-"""What a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
+Accept: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
+"""Shakes hands on a socket, with the arguments of ``loop.connect_accepted_socket``."""
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,13 @@ HANDSHAKE_S = 0.0015
 ADDRESS_SHARE = LoopTimeLimit(seconds_per_second=0.1, burst_s=0.5, overdue_s=math.inf)
 # The same for all: 266 a second. The rest is for who is through.
 SHARE_OF_ALL = LoopTimeLimit(seconds_per_second=0.4, burst_s=2.0, overdue_s=math.inf)
+
+
+class TlsGuard(Protocol):
+    """What a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
+
+    def __call__(self, make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
+        """As ``TlsHandshakes.guard``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +82,29 @@ class TlsHandshakes:
         """How many there are now."""
         return len(self._in_progress)
 
-    def guard(self, context: ssl.SSLContext, make_protocol: MakeProtocol) -> MakeProtocol:
+    def guard(
+        self, context: ssl.SSLContext, make_protocol: MakeProtocol, accept: Accept | None = None, /
+    ) -> MakeProtocol:
         """Put TLS before the protocols that a listener makes.
 
         Args:
             context: The certificate.
             make_protocol: Makes the protocol of a connection that is through.
+            accept: Shakes hands; None for the loop's own TLS.
 
         Returns:
             What a listener of plain connections is given in place of ``make_protocol``.
         """
-        return lambda: _Accepted(self, context, make_protocol)
+        return lambda: _Accepted(self, context, make_protocol, accept)
 
-    def begin(self, context: ssl.SSLContext, sock: socket.socket, address: str, make_protocol: MakeProtocol) -> None:
+    def begin(
+        self,
+        context: ssl.SSLContext,
+        sock: socket.socket,
+        address: str,
+        make_protocol: MakeProtocol,
+        accept: Accept | None = None,
+    ) -> None:
         """Shake hands on an accepted socket, which is ours from here on.
 
         One too many of an address is closed. For one too many in all goes the one that began first: an honest peer is
@@ -106,7 +123,7 @@ class TlsHandshakes:
             del self._in_progress[oldest]
             oldest.cancel()
         begun: list[bool] = []
-        task = asyncio.create_task(self._shake_hands(sock, address, context, make_protocol, begun))
+        task = asyncio.create_task(self._shake_hands(sock, address, context, make_protocol, accept, begun))
         self._in_progress[task] = None
         self._by_source[source] += 1
 
@@ -126,13 +143,14 @@ class TlsHandshakes:
         address: str,
         context: ssl.SSLContext,
         make_protocol: MakeProtocol,
+        accept: Accept | None,
         begun: list[bool],
     ) -> None:
         """Shake hands, when it is its turn; from ``begun`` on the socket is the transport's."""
         await self._take_time(source_of(address))
         begun.append(True)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
+            await (accept or asyncio.get_running_loop().connect_accepted_socket)(
                 make_protocol,
                 sock,
                 ssl=context,
@@ -160,10 +178,13 @@ class _Accepted(asyncio.Protocol):
     so only the socket goes on.
     """
 
-    def __init__(self, handshakes: TlsHandshakes, context: ssl.SSLContext, make_protocol: MakeProtocol) -> None:
+    def __init__(
+        self, handshakes: TlsHandshakes, context: ssl.SSLContext, make_protocol: MakeProtocol, accept: Accept | None
+    ) -> None:
         self._handshakes = handshakes
         self._context = context
         self._make_protocol = make_protocol
+        self._accept = accept
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket and leave the transport, before it has read anything."""
@@ -177,5 +198,5 @@ class _Accepted(asyncio.Protocol):
             log.warning("tls.failed", extra={"peer": address, "reason": str(exc)})
         else:
             sock.setblocking(False)
-            self._handshakes.begin(self._context, sock, address, self._make_protocol)
+            self._handshakes.begin(self._context, sock, address, self._make_protocol, self._accept)
         plain.abort()

@@ -10,7 +10,6 @@ from streamd.clock import ManualClock
 from streamd.ingest.read_turns import (
     PAUSE_S_MAX,
     READ_BYTES_MAX,
-    STRANGERS_READ_BYTES_MAX,
     STRANGERS_TLS_BYTES_MAX,
     STRANGERS_TURN_S,
     WAIT_S,
@@ -18,6 +17,7 @@ from streamd.ingest.read_turns import (
     LoopShares,
     ReadTurns,
 )
+from streamd.rtmp.connection import LOGIN_READ_BYTES_MAX
 from tests.support.ingest import RecordingTransport
 from tests.support.timers import ManualTimer
 
@@ -138,7 +138,7 @@ class TestTurns:
         room = Room()
         peer = room.peer()
         assert peer.send(bytes(READ_BYTES_MAX))
-        assert len(peer.received[0]) == STRANGERS_READ_BYTES_MAX
+        assert len(peer.received[0]) == LOGIN_READ_BYTES_MAX
         assert not peer.is_read
         room.loop.turn()
         peer.reading.admit()
@@ -238,7 +238,7 @@ class TestShares:
         seconds = 20
         for _ in range(seconds * 50):
             for peer in peers:
-                peer.send(bytes(STRANGERS_READ_BYTES_MAX))
+                peer.send(bytes(LOGIN_READ_BYTES_MAX))
             while room.loop.has_more:
                 room.loop.turn()
             room.clock.advance(0.02)

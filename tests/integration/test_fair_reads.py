@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from streamd.clock import SystemClock
-from streamd.ingest.read_turns import READ_BYTES_MAX, STRANGERS_READ_BYTES_MAX, LoopShares, ReadTurns
+from streamd.ingest.read_turns import LOGIN_READ_BYTES_MAX, READ_BYTES_MAX, LoopShares, ReadTurns
+from streamd.rtmp.connection import LOGIN_READ_BYTES_MAX
 from streamd.tls.certificate import TlsCertificate
 from streamd.tls.handshakes import HandshakeLimits, TlsHandshakes
 from tests.support.certificates import ONE
@@ -114,7 +115,7 @@ def test_a_flood_has_one_read_a_turn(tmp_path: Path, loop: str, *, is_tls: bool,
         return taker, reads
 
     taker, reads = LOOPS[loop](asyncio.wait_for(main(), PATIENCE_S))
-    assert taker.largest <= (STRANGERS_READ_BYTES_MAX if is_stranger else READ_BYTES_MAX)
+    assert taker.largest <= (LOGIN_READ_BYTES_MAX if is_stranger else READ_BYTES_MAX)
     assert sum(reads) >= FLOOD_BYTES // READ_BYTES_MAX
     assert max(reads) <= READS_A_TURN[is_tls]
 

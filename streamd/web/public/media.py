@@ -19,6 +19,7 @@ from streamd.delivery.lookup import Blocked, MediaLookup
 from streamd.delivery.media_path import parse_media_path
 from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
+from streamd.keys.guessing import source_of
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -85,20 +86,21 @@ class MediaRoutes:
             if_range=_joined(request, hdrs.IF_RANGE),
             range=_joined(request, hdrs.RANGE),
         )
-        self._lookup.note_viewer(media_path, request.remote or "unknown", request.headers.get(hdrs.USER_AGENT, ""))
-        answer = await self._answer(media_request)
+        source = source_of(request.remote or "unknown")
+        self._lookup.note_viewer(media_path, source, request.headers.get(hdrs.USER_AGENT, ""))
+        answer = await self._answer(media_request, source)
         self._count(media_path.kind.name, answer)
         return await self._write(request, answer)
 
-    async def _answer(self, request: MediaRequest) -> Answer:
-        found = self._lookup.ask(request)
+    async def _answer(self, request: MediaRequest, source: str) -> Answer:
+        found = self._lookup.ask(request, source=source)
         if isinstance(found, Answer):
             return found
         started_at = self._clock.monotonic()
         deadline = started_at + found.timeout_s
         while isinstance(found, Blocked):
-            in_time = await found.waiters.wait(found.awaited, max(0.0, deadline - self._clock.monotonic()))
-            found = self._lookup.ask(request, timed_out=not in_time)
+            in_time = await found.waiters.wait(found.awaited, max(0.0, deadline - self._clock.monotonic()), source)
+            found = self._lookup.ask(request, timed_out=not in_time, source=source)
         self._metrics.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
         return found
 
