@@ -15,9 +15,11 @@ from streamd.ingest.listener import RtmpListener
 from streamd.ingest.open_connections import ListenerLimits
 from streamd.ingest.protocol import VERDICT_EXTRA_S, IngestOptions
 from streamd.keys.records import PublishLimits
+from streamd.live import live_stream
 from streamd.live.gop_cache import GopLimits
 from streamd.live.live_stream import StreamLimits
 from streamd.live.meter import READINGS_MAX
+from streamd.live.publisher import EndReason
 from streamd.packager.rendition import RenditionOptions
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
@@ -270,6 +272,50 @@ class TestMedia:
         record = bytes(h264_aac(1)[0].payload)[5:]
         peer.send(message(9, first + record), message(9, second + record))
         assert room.limit_hits() == {"tracks_max": 1}
+
+    async def test_sequence_headers_that_are_long_or_many(self) -> None:
+        room = IngestRoom()
+        peer = await live(room)
+        header = bytes(h264_aac(1)[0].payload)
+        peer.send(message(9, header + bytes(64 * 1024)))
+        assert room.limit_hits() == {"sequence_header_bytes_max": 1}
+        peer.send(*(message(9, header + bytes((number,))) for number in range(40)))
+        assert room.limit_hits() == {"sequence_header_bytes_max": 1, "sequence_headers_max": 40 - 32 - 1}
+        assert not is_ended(peer)
+
+    async def test_media_whose_time_runs_on(self) -> None:
+        room = IngestRoom()
+        peer = await live(room)
+        peer.send(media(h264_aac(5)))
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.presentation and not stream.when_open(lambda: None))
+        keyframe = b"\x17\x01\x00\x00\x00" + bytes(20)
+        peer.send(*(message(9, keyframe, time_ms=6000 + 1100 * number) for number in range(2000)))
+        # The sound has stopped by then, for which the tracks are opened anew.
+        await eventually(lambda: is_ended(peer))
+        assert room.limit_hits() == {"parts_per_second_max": 1}
+        assert stream.end_reason is EndReason.OVER_LIMIT
+
+    async def test_what_open_segments_of_all_renditions_have_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(live_stream, "OPEN_SEGMENT_BYTES_MAX", -(10**9))
+        room = IngestRoom()
+        peer = await live(room)
+        peer.send(media(h264_aac(5)))
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.presentation)
+        await room.registry.sweep()
+        assert room.limit_hits() == {"window_bytes_max": 1}
+        assert stream.end_reason is EndReason.OVER_LIMIT
+
+    async def test_what_waits_is_counted_as_what_is_kept(self) -> None:
+        room = IngestRoom()
+        peer = await live(room)
+        header, _, *_ = h264_aac(1)
+        # A keyframe that waits for the sound, which its metadata has promised.
+        peer.send(message(9, bytes(header.payload)), message(9, b"\x17\x01\x00\x00\x00" + bytes(100_000)))
+        assert 100_000 < room.registry.held_bytes < 102_000
 
     async def test_what_is_kept_for_viewers_who_join(self) -> None:
         room = IngestRoom(stream_limits=StreamLimits(gop=GopLimits(payload_bytes_max=1000)))

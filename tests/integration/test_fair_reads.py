@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from streamd.clock import SystemClock
-from streamd.ingest.read_turns import LOGIN_READ_BYTES_MAX, READ_BYTES_MAX, LoopShares, ReadTurns
+from streamd.ingest.read_turns import READ_BYTES_MAX, LoopShares, ReadTurns
 from streamd.rtmp.connection import LOGIN_READ_BYTES_MAX
 from streamd.tls.certificate import TlsCertificate
 from streamd.tls.handshakes import HandshakeLimits, TlsHandshakes
