@@ -67,6 +67,7 @@ LIMITS = (
     "viewer_body_timeout_s",
     "viewer_write_timeout_s",
     "viewer_answer_timeout_s",
+    "requests_per_second_max",
     "request_head_bytes_max",
     "request_line_bytes_max",
     "request_fields_max",
@@ -241,6 +242,12 @@ class Metrics:
             "streamd_http_responses_total",
             "Answers on the public port, by kind and status.",
             ["kind", "status"],
+            registry=r,
+        )
+        self.requests_refused_total = Counter(
+            "streamd_requests_refused_total",
+            "Requests for anything but media that were refused before they were looked at, by port and reason.",
+            ["port", "reason"],
             registry=r,
         )
         self.http_egress_bytes_total = PlainCounter(

@@ -8,6 +8,7 @@ from streamd.amf import Limits as AmfLimits
 from streamd.bounds.peer_lines import PeerLineLimits
 from streamd.config import Config
 from streamd.delivery.door import DoorOptions
+from streamd.delivery.handler_watch import HandlerLimits
 from streamd.delivery.http_request import HeadLimits
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.events.event import EventType
@@ -27,11 +28,14 @@ from streamd.resources import Descriptors
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 from streamd.tls.handshakes import HandshakeLimits
+from streamd.web.port import PortLimits
 from streamd.web.public.media import MediaTimeouts
 from streamd.web.public.studio import StudioOptions
 
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
 # stream its segments, a connection the limits of its protocol.
+# aiohttp's side knows a body from the moment in which it is read, and ends it; the connection's watch is for the rest.
+GRACE_S = 5.0
 RELOADABLE_SECTIONS = frozenset({"hls", "live", "limits", "log"})
 
 
@@ -165,7 +169,25 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
         ),
         unanswered_bytes_max=limits.unanswered_bytes_max,
         head_timeout_s=limits.viewer_head_timeout_s,
-        body_timeout_s=limits.viewer_body_timeout_s,
+        body_timeout_s=limits.viewer_body_timeout_s + GRACE_S,
+        idle_timeout_s=limits.viewer_idle_timeout_s,
+        write_timeout_s=limits.viewer_write_timeout_s,
+        answer_timeout_s=limits.viewer_answer_timeout_s,
+    )
+
+
+def port_limits(config: Config) -> PortLimits:
+    """What peers of either port may ask of aiohttp."""
+    limits = config.limits
+    return PortLimits(limits.requests_per_second_max, limits.viewer_body_timeout_s)
+
+
+def handler_limits(config: Config) -> HandlerLimits:
+    """How long a connection to the admin port may take; who has not shown the token has less (``web.admin.places``)."""
+    limits = config.limits
+    return HandlerLimits(
+        head_timeout_s=limits.viewer_head_timeout_s,
+        body_timeout_s=limits.viewer_body_timeout_s + GRACE_S,
         idle_timeout_s=limits.viewer_idle_timeout_s,
         write_timeout_s=limits.viewer_write_timeout_s,
         answer_timeout_s=limits.viewer_answer_timeout_s,

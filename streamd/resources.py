@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Kept for what is no viewer's and no encoder's: the key store (up to 4 files of SQLite with 3 descriptors each, or 10
-# connections to PostgreSQL), the admin API, certificates that are read again, listeners and the loop itself.
-DESCRIPTORS_RESERVED = 96
+# connections to PostgreSQL), the admin API (64 connections), certificates that are read again, listeners and the loop
+# itself.
+DESCRIPTORS_RESERVED = 128
 # Encoders come first: however many viewers there are, this much of the descriptors is theirs if they need it.
 ENCODERS_SHARE_MAX = 0.5
 # Whoever is not through TLS yet is nobody's viewer.

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from streamd import __version__
 from streamd.allocator import give_back_free_memory
-from streamd.bounds.memory_accounts import HolderSource, MemoryAccounts, Standing
+from streamd.bounds.memory_accounts import MemoryAccounts, Standing
 from streamd.bounds.peer_lines import PeerLines
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
@@ -28,6 +28,7 @@ from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_dat
 from streamd.delivery.body_file import FILES_MAX
 from streamd.delivery.channels import PublicChannels
 from streamd.delivery.door import MediaDoor
+from streamd.delivery.handler_watch import HandlerWatch
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
 from streamd.events.event import unheard
@@ -35,6 +36,8 @@ from streamd.events.publish_hook import PublishHook
 from streamd.events.webhooks import Webhooks
 from streamd.history import History
 from streamd.ingest.listener import RtmpListener
+from streamd.keys.admission import Denial
+from streamd.keys.denial_log import ADMIN_DENIED
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.sweeper import KeySweeper
@@ -53,6 +56,7 @@ from streamd.options import (
     changed_settings,
     connection_options,
     door_options,
+    handler_limits,
     handshake_limits,
     hook_options,
     ingest_options,
@@ -61,6 +65,7 @@ from streamd.options import (
     media_timeouts,
     outbox_options,
     peer_line_limits,
+    port_limits,
     stream_options,
     studio_options,
     verifier_options,
@@ -76,6 +81,9 @@ from streamd.tls.handshakes import TlsHandshakes
 from streamd.tls.proxy_headers import ProxyHeaders
 from streamd.web.admin.api import admin_app
 from streamd.web.admin.console import Console
+from streamd.web.admin.places import AdminConnection, AdminPlaces
+from streamd.web.port import Port
+from streamd.web.protocol import WebProtocol
 from streamd.web.public.app import public_app
 from streamd.web.public.media import MediaRoutes
 from streamd.web.public.obs import ObsDesk
@@ -97,6 +105,8 @@ log = logging.getLogger(__name__)
 WEBHOOK_DRAIN_S = 3.0
 # Time limits are whole seconds, so looking at them once a second is on time.
 SWEEP_INTERVAL_S = 1.0
+# Connections to the admin port that wait in the kernel.
+ADMIN_BACKLOG = 128
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
 
@@ -195,6 +205,11 @@ class Server:
         self._console: Console | None = None
         self._door: MediaDoor | None = None
         self._media: MediaRoutes | None = None
+        self._public_port = Port("public", self._clock, self.metrics, port_limits(config))
+        self._admin_port = Port("admin", self._clock, self.metrics, port_limits(config))
+        self._admin_places = AdminPlaces(self._admin_port, self._clock)
+        self._admin_connections: HandlerWatch | None = None
+        self._admin_server: asyncio.Server | None = None
         self._obs = ObsDesk(self._verifier, config.obs_options, self.metrics, config.limits.verify_timeout_s)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
@@ -283,6 +298,10 @@ class Server:
             self._door.configure(door_options(config, self._descriptors))
         if self._media is not None:
             self._media.timeouts = media_timeouts(config)
+        self._public_port.configure(port_limits(config))
+        self._admin_port.configure(port_limits(config))
+        if self._admin_connections is not None:
+            self._admin_connections.limits = handler_limits(config)
         self._obs.configure(config.obs_options, limits.verify_timeout_s)
         for certificate in self._certificates:
             certificate.reload_if_changed()
@@ -364,6 +383,10 @@ class Server:
             studio=studio,
             obs=self._obs,
             proxies=TrustedProxies(config.http.trusted_proxies),
+            port=self._public_port,
+            clock=self._clock,
+            public_url=config.http.public_url,
+            hsts_max_age_s=config.http.hsts_max_age_s,
         )
 
     def _admin_app(self, token: str) -> web.Application:
@@ -383,7 +406,21 @@ class Server:
             rtmp_url=self.config.rtmp_url,
             console=self._console,
             hosts=self.config.admin.hosts,
+            port=self._admin_port,
+            clock=self._clock,
             not_ready_because=lambda: "the server is stopping" if self._is_stopping else None,
+            on_wrong_token=self._note_wrong_token,
+        )
+
+    def _note_wrong_token(self, address: str) -> None:
+        """Have the audit log tell of a wrong admin token, as it tells of refused publishes."""
+        self._verifier.denials.note(
+            Denial.UNKNOWN,
+            address,
+            None,
+            at=self._clock.now(),
+            now=self._clock.monotonic(),
+            action=ADMIN_DENIED,
         )
 
     async def _listen(self, public: web.Application, admin: web.Application) -> Addresses:
@@ -411,18 +448,19 @@ class Server:
             app,
             # A waiting request whose viewer has left is forgotten.
             handler_cancellation=True,
-            keepalive_timeout=config.limits.viewer_idle_timeout_s,
         )
-        assert runner.server is not None, "set up"
+        server, port = runner.server, self._public_port
+        assert server is not None, "set up"
         self._door = MediaDoor(
             channels=self._channels,
             clock=self._clock,
             metrics=self.metrics,
-            web_handler=runner.server,
+            web_handler=lambda: WebProtocol(
+                server, port.refusals, port.budget, self.config.limits.viewer_idle_timeout_s
+            ),
             options=door_options(config, self._descriptors),
         )
-        if isinstance(self._door, HolderSource):
-            self._accounts.add(self._door)
+        self._accounts.add(self._door)
         listen = config.http.listen
         proxies = config.http.trusted_proxies if config.http.proxy_protocol else ()
         guard = self._guard("http", config.http, proxies, alpn=("http/1.1",))
@@ -436,17 +474,26 @@ class Server:
         if listen is None:
             return ""
         runner = await self._set_up(app)
+        server, port, places = runner.server, self._admin_port, self._admin_places
+        assert server is not None, "set up"
+        self._admin_connections = HandlerWatch(
+            lambda: AdminConnection(places, server, port),
+            now=self._clock.monotonic,
+            count_limit=lambda limit: self.metrics.limit_hits_total.labels(limit).inc(),
+            limits=handler_limits(self.config),
+        )
         try:
-            await web.TCPSite(runner, listen.host or None, listen.port).start()
+            self._admin_server = await asyncio.get_running_loop().create_server(
+                self._admin_connections, listen.host or None, listen.port, backlog=ADMIN_BACKLOG
+            )
         except OSError as exc:
             raise _cannot_bind("admin.listen", listen, exc) from exc
-        return _bound(listen, runner.addresses[0])
+        return _bound(listen, self._admin_server.sockets[0].getsockname())
 
     async def _set_up(self, app: web.Application, **options: Any) -> web.AppRunner:
         runner = web.AppRunner(
             app,
             handle_signals=False,
-            access_log=None,
             shutdown_timeout=self.config.limits.drain_timeout_s,
             **options,
         )
@@ -517,6 +564,9 @@ class Server:
                 self._rtmp.check_deadlines()
                 if self._door is not None:
                     self._door.check_deadlines()
+                self._admin_places.check_deadlines()
+                if self._admin_connections is not None:
+                    self._admin_connections.check_deadlines()
                 await self.registry.sweep()
                 await self._restart_record.save(self.registry.record())
                 self._history.tick()
@@ -564,6 +614,8 @@ class Server:
         self._rtmp.stop_accepting()
         if self._door is not None:
             await self._door.close(0 if self._hurry.is_set() else self.config.limits.drain_timeout_s)
+        if self._admin_server is not None:
+            self._admin_server.close()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()

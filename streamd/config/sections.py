@@ -89,6 +89,9 @@ class HttpConfig(Section):
     proxy_protocol: bool = False
     """Whether connections from `trusted_proxies` begin with a PROXY protocol header, version 1 or 2, as those of TCP
     proxies can be made to. On: they have to, and the address in it is the viewer's."""
+    hsts_max_age_s: Annotated[int, Field(ge=0)] = 2_592_000
+    """Seconds for which a browser that came over HTTPS comes over nothing else (`Strict-Transport-Security`; RFC 6797),
+    to any port of that host name. Default: 30 days. 0: it is not said."""
     posters: bool = True
     """Draw pictures of live channels for the list of channels and for links that are shared: one keyframe is decoded
     when somebody asks, in a process of its own."""
@@ -336,6 +339,10 @@ class LimitsConfig(Section):
     viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = 10_000
     """Viewers' connections at once from one IP address (IPv6: from one /64). Half of all, so that no address takes all;
     the proxies of `http.trusted_proxies` are not held to it."""
+    requests_per_second_max: Annotated[float, Field(ge=1)] = 100
+    """Requests for pages, files and JSON from one IP address (IPv6: from one /64) in a second, twenty times as many
+    after a quiet time; media that a page's connections ask for counts a tenth. Each costs 0.2 to 0.5 ms. The pages of
+    1,000 viewers behind one address ask 70 times a second. On the admin port: of requests without its token."""
     request_head_bytes_max: Annotated[int, Field(ge=1024, le=65_536)] = 16 * 1024
     """Bytes of a viewer's request up to its empty line. Browsers send 1 kB, with a site's cookies up to 8 kB."""
     request_line_bytes_max: Annotated[int, Field(ge=256, le=65_536)] = 8000
@@ -346,7 +353,7 @@ class LimitsConfig(Section):
     """Bytes that a viewer may ask before it is answered. Players that pipeline ask for a few things of 1 kB each."""
     viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
-    viewer_body_timeout_s: Annotated[float, Field(gt=0)] = 30
+    viewer_body_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds from the end of a request's head to the end of its body. Bodies have 32 kB at the most."""
     viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
     """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""

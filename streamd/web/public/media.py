@@ -20,6 +20,7 @@ from streamd.delivery.media_path import parse_media_path
 from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
 from streamd.keys.guessing import source_of
+from streamd.web.slices import UNSENT_BYTES_MAX, slices
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # How often a viewer of a pushed stream is looked at. Time limits are whole seconds.
 LOOK_INTERVAL_S = 1.0
+# aiohttp waits for the viewer after each write of more than 64 KiB.
+_SLICE_BYTES = 64 * 1024 + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +139,13 @@ class MediaRoutes:
             async with asyncio.timeout(timeouts.answer_s):
                 async with asyncio.timeout(timeouts.write_s):
                     await response.prepare(request)
-                for buffer in answer.body:
+                if request.transport is not None:
+                    request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+                for piece in (piece for buffer in answer.body for piece in slices(buffer, _SLICE_BYTES)):
                     # A viewer that takes nothing is let go; one that takes little is served at its pace.
                     async with asyncio.timeout(timeouts.write_s):
-                        await response.write(buffer)
-                    self._metrics.http_egress_bytes_total.inc(len(buffer))
+                        await response.write(piece)
+                    self._metrics.http_egress_bytes_total.inc(len(piece))
                 await response.write_eof()
         except TimeoutError:
             if request.transport is not None:

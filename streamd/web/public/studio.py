@@ -117,9 +117,12 @@ class Studio:
         return response
 
     async def _end(self, request: web.Request) -> web.StreamResponse:
-        self._sessions.end(request.cookies.get(COOKIE, ""))
         response = web.Response(status=204)
-        response.del_cookie(COOKIE, path=PATH)
+        token = request.cookies.get(COOKIE)
+        # A cookie that a browser has not shown (SameSite) is not taken away from it either.
+        if token is not None:
+            self._sessions.end(token)
+            response.del_cookie(COOKIE, path=PATH)
         return response
 
     async def _get_state(self, request: web.Request) -> web.StreamResponse:
