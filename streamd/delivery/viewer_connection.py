@@ -21,7 +21,6 @@ from streamd.delivery.answer import Answer, cut
 from streamd.delivery.answer_encoder import Persistence
 from streamd.delivery.http_request import BadRequestError, find_head, skip_empty_line
 from streamd.keys.guessing import source_of
-from streamd.tls.sliced import SlicedTransport
 
 if TYPE_CHECKING:
     from streamd.delivery.answer import Body, MediaRequest
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from streamd.delivery.push_path import PushPath
     from streamd.live.fanout import Fanout
     from streamd.live.waiters import Memo, Subscription
+    from streamd.tls.sliced import SlicedTransport
 
 # Requests that one connection has answered before the others get their turn. Players ask for one thing at a time; what
 # is asked beyond these waits in the door's line.
@@ -150,8 +150,9 @@ class ViewerConnection(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         raw = transport.get_extra_info("socket")
-        if isinstance(transport, SlicedTransport):
-            self._tls = transport
+        if hasattr(transport, "unsent_bytes"):
+            # Not by its type: a proxy's connection has another around it.
+            self._tls = cast("SlicedTransport", transport)
         elif raw is not None and transport.get_extra_info("sslcontext") is None:
             self._socket_fd = raw.fileno()
         self._transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)

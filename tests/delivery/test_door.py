@@ -19,6 +19,7 @@ from streamd.delivery.viewer_connection import (
     LINGER_S,
     PINNED_AFTER_S,
     REQUESTS_PER_TURN,
+    TLS_CONNECTION_BYTES,
     ViewerConnection,
 )
 from streamd.metrics import Metrics
@@ -649,6 +650,13 @@ class TestAccount:
         connection.data_received(request(PART))
         assert len(transport.waiting) > 100_000
         assert connection.held_bytes == CONNECTION_BYTES
+
+    async def test_over_tls_what_is_encrypted_is_its_own(self) -> None:
+        transport = MockTransport(is_tls=True)
+        transport.unsent_bytes = 40_000  # type: ignore[attr-defined]
+        connection = ViewerConnection(House().door)
+        connection.connection_made(cast("asyncio.Transport", transport))
+        assert connection.held_bytes == TLS_CONNECTION_BYTES + 40_000
 
     async def test_old_media_is_the_first_ones_that_keeps_it(self) -> None:
         house = House(DoorOptions(write_timeout_s=1000), payload_bytes=100_000)
