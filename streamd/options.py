@@ -32,10 +32,10 @@ from streamd.web.port import PortLimits
 from streamd.web.public.media import MediaTimeouts
 from streamd.web.public.studio import StudioOptions
 
-# Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
-# stream its segments, a connection the limits of its protocol.
 # aiohttp's side knows a body from the moment in which it is read, and ends it; the connection's watch is for the rest.
 GRACE_S = 5.0
+# Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
+# stream its segments, a connection the limits of its protocol.
 RELOADABLE_SECTIONS = frozenset({"hls", "live", "limits", "log"})
 
 

@@ -482,6 +482,7 @@ class Server:
             count_limit=lambda limit: self.metrics.limit_hits_total.labels(limit).inc(),
             limits=handler_limits(self.config),
         )
+        self._accounts.add(self._admin_connections)
         try:
             self._admin_server = await asyncio.get_running_loop().create_server(
                 self._admin_connections, listen.host or None, listen.port, backlog=ADMIN_BACKLOG

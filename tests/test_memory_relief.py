@@ -82,7 +82,7 @@ def test_viewers_go_where_strangers_do_not_suffice() -> None:
 
 @pytest.mark.parametrize(("past", "gone"), [(0.99, set()), (1.01, {"publisher"})])
 def test_publishers_go_where_the_process_is_well_past_its_ceiling(past: float, gone: set[str]) -> None:
-    room = Room(int(CEILING * PUBLISHERS_FROM * past), publisher=1000)
+    room = Room(int(CEILING * PUBLISHERS_FROM * past), publisher=CEILING)
     room.relief.look()
     assert room.gone() == gone
 

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 # We look once a second, and closing a connection takes some 50 us: this many take a hundredth of the loop's time.
 SHED_AT_ONCE_MAX = 256
+# Where all that could go hold less than this share of what is wanted back, it is not they who make memory short, and
+# nobody goes for nothing: a ceiling may be lower than what the process has without them.
+WORTH_SHARE = 0.1
 # Connections that are asked at one look what they hold, at about 1 us each: a door full of viewers is asked in ten
 # seconds, and no step of the loop is longer for it than a frame's.
 ASKED_AT_ONCE = 2000
@@ -89,7 +92,8 @@ class MemoryAccounts:
     def shed(self, excess_bytes: int, up_to: Standing = Standing.PUBLISHER) -> int:
         """Let go of connections until enough is free: strangers, then viewers, then publishers.
 
-        Of each standing the heaviest goes first, and of equals the newest.
+        Of each standing the heaviest goes first, and of equals the newest. Publishers go only where that is enough: a
+        broadcast is not ended for memory that is still missing then.
 
         Args:
             excess_bytes: What is wanted back.
@@ -102,6 +106,10 @@ class MemoryAccounts:
             (holder for holder in self._holders() if holder.standing <= up_to and holder.held_bytes > 0),
             key=lambda holder: (holder.standing, -holder.held_bytes, -holder.opened_at),
         )
+        if up_to is Standing.PUBLISHER and sum(holder.held_bytes for holder in order) < excess_bytes:
+            order = [holder for holder in order if holder.standing < Standing.PUBLISHER]
+        if sum(holder.held_bytes for holder in order) < excess_bytes * WORTH_SHARE:
+            return 0
         freed_bytes = count = 0
         for holder in order[:SHED_AT_ONCE_MAX]:
             if freed_bytes >= excess_bytes:

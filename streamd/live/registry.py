@@ -230,8 +230,8 @@ class LiveRegistry:
         """
         if stream.publisher is not publisher or not stream.is_live:
             return
-        if stream.when_open(lambda: self.leave(stream, publisher, reason)):
-            # A short broadcast, sent at once: all of it came before the goodbye.
+        # A short broadcast, sent at once: all of it came before the goodbye. Memory that is short waits for nothing.
+        if reason is not EndReason.OVER_LIMIT and stream.when_open(lambda: self.leave(stream, publisher, reason)):
             return
         may_come_back = reason in (EndReason.CONNECTION_LOST, EndReason.MEDIA_TIMEOUT)
         if may_come_back and self._reconnect_window_s > 0 and stream.presentation is not None:
