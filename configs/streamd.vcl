@@ -34,15 +34,42 @@ sub vcl_recv {
     if (req.url ~ "^/studio(/|\?|$)") {
         return (pass);
     }
+    # Queries mean something to playlists alone: whatever else is asked under a thousand of them is one thing, fetched and
+    # kept once, and streamd is asked for it without. Of a playlist's, three make it another playlist, each in one
+    # spelling. What is no number is sent on as something that is none, for streamd to say so.
+    if (req.url ~ "^/(live|static)/") {
+        unset req.http.X-Directives;
+        if (req.url ~ "^[^?#]*\.m3u8\?" && req.url !~ "^[^?#]*/index\.m3u8\?") {
+            if (req.url ~ "[?&]_HLS_msn=[0-9]{1,20}(&|$)") {
+                set req.http.X-Directives =
+                    "&_HLS_msn=" + regsub(req.url, "^.*?[?&]_HLS_msn=0*([0-9]{1,20})(&.*)?$", "\1");
+            } elsif (req.url ~ "[?&]_HLS_msn=") {
+                set req.http.X-Directives = "&_HLS_msn=-";
+            }
+            if (req.url ~ "[?&]_HLS_part=[0-9]{1,20}(&|$)") {
+                set req.http.X-Directives = req.http.X-Directives +
+                    "&_HLS_part=" + regsub(req.url, "^.*?[?&]_HLS_part=0*([0-9]{1,20})(&.*)?$", "\1");
+            } elsif (req.url ~ "[?&]_HLS_part=") {
+                set req.http.X-Directives = req.http.X-Directives + "&_HLS_part=-";
+            }
+            if (req.url ~ "[?&]_HLS_skip=(YES|v2)(&|$)") {
+                # v2 asks for one thing more, of which streamd's playlists have none.
+                set req.http.X-Directives = req.http.X-Directives + "&_HLS_skip=YES";
+            } elsif (req.url ~ "[?&]_HLS_skip=") {
+                set req.http.X-Directives = req.http.X-Directives + "&_HLS_skip=-";
+            }
+        }
+        set req.url = regsub(req.url, "[?#].*$", "") + regsub(req.http.X-Directives, "^&", "?");
+        unset req.http.X-Directives;
+    }
     # Nothing else on this port depends on who asks, and with either of these Varnish would not look into its cache.
     unset req.http.Cookie;
     unset req.http.Authorization;
 }
 
 sub vcl_hash {
-    # One copy of a stream, by whatever host name it is asked for. The query belongs to it: `_HLS_msn`, `_HLS_part` and
-    # `_HLS_skip` make it another playlist.
-    if (req.url ~ "^/live/") {
+    # One copy of a stream, and of a file that pages load, by whatever host name it is asked for.
+    if (req.url ~ "^/(live|static)/") {
         hash_data(req.url);
         return (lookup);
     }

@@ -69,6 +69,12 @@ Value: TypeAlias = (
 """Any AMF value. Objects are ``dict``, associative arrays ``EcmaArray``, dense arrays ``list``."""
 
 
+# What one value is worth of the bytes that came. A number and its name have some 20 bytes for two values; values that
+# are shorter than this, by the thousand, say nothing. So a byte of AMF costs us an eighth of a value, in however many
+# messages and reads it comes.
+VALUE_BYTES = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much one message may ask of the reader."""
@@ -76,41 +82,74 @@ class Limits:
     depth: int = 32
     """Values inside values: OBS's deepest message has 1, Enhanced RTMP's track maps 3."""
     values: int = 4096
-    """Values in one message, or in all that are read at once. onMetaData has some 25; reading 4096 takes about 5 ms."""
+    """Values in one message, or in all that come faster than they are earned; names, keys and references count like
+    values. onMetaData has some 50; reading 4096 takes about 2 ms."""
     string_bytes: int = 65_535
     """Bytes of one string: all that a short string can have. XMP in FMLE's metadata has 10 KB."""
+    text_bytes: int = 128 * 1024
+    """Bytes of all strings together, those that AMF3 repeats by a reference counted each time: as many as the longest
+    message has."""
 
 
 DEFAULT_LIMITS = Limits()
 
 
 class Budget:
-    """What is left of the limits while one message is read, in AMF0 and in the AMF3 inside it.
+    """What is left of the limits while messages are read, in AMF0 and in the AMF3 inside it.
+
+    Values and text are there in full at first. What was used up comes back with the bytes that the peer sends
+    (``earn``): metadata is paid for by the media between it.
 
     Args:
-        limits: What the message may use up. Several may share the values: ``start_message`` begins another one.
+        limits: What may be used up. Several messages may share it: ``start_message`` begins another one.
     """
 
-    __slots__ = ("_depth_left", "_values_left", "limits")
+    __slots__ = ("_depth_left", "_text_left", "_value_bytes_left", "limits")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._depth_left = limits.depth
-        self._values_left = limits.values
+        self._text_left = limits.text_bytes
+        self._value_bytes_left = limits.values * VALUE_BYTES
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is nothing left to read a value with."""
+        return self._value_bytes_left < VALUE_BYTES
+
+    def earn(self, received_bytes: int) -> None:
+        """Let what was used up come back, for bytes that came."""
+        self._value_bytes_left = min(self.limits.values * VALUE_BYTES, self._value_bytes_left + received_bytes)
+        self._text_left = min(self.limits.text_bytes, self._text_left + received_bytes)
 
     def start_message(self) -> None:
         """Be at the surface again, wherever the message before was given up."""
         self._depth_left = self.limits.depth
 
     def take_value(self) -> None:
-        """Count one value.
+        """Count one value, name, key or reference.
 
         Raises:
-            AmfError: The message has more values than allowed.
+            AmfError: There are more than allowed.
         """
-        self._values_left -= 1
-        if self._values_left < 0:
+        self._value_bytes_left -= VALUE_BYTES
+        if self._value_bytes_left < 0:
+            # What is left is nothing, and not a debt that the next message pays.
+            self._value_bytes_left = 0
             raise AmfError(f"more than {self.limits.values} values at once", limit="amf_values_max")
+
+    def take_values(self, declared: int) -> None:
+        """Count values that are read in one go, before they are.
+
+        Raises:
+            AmfError: There are more than allowed.
+        """
+        self.check_count(declared)
+        self._value_bytes_left -= declared * VALUE_BYTES
+
+    def charge(self, values: int) -> None:
+        """Count work that is as much as that of some values; where less is left, all of it is used up."""
+        self._value_bytes_left = max(0, self._value_bytes_left - values * VALUE_BYTES)
 
     def check_count(self, declared: int) -> None:
         """Refuse a declared number of values that cannot be read anyway, before anything is read.
@@ -118,21 +157,23 @@ class Budget:
         Raises:
             AmfError: More values are declared than may still be read.
         """
-        if declared > self._values_left:
-            raise AmfError(
-                f"{declared} values declared, {self._values_left} left of {self.limits.values}", limit="amf_values_max"
-            )
+        if declared * VALUE_BYTES > self._value_bytes_left:
+            left = self._value_bytes_left // VALUE_BYTES
+            raise AmfError(f"{declared} values declared, {left} left of {self.limits.values}", limit="amf_values_max")
 
-    def check_string(self, length_bytes: int) -> None:
-        """Refuse a long string before it is copied.
+    def take_text(self, length_bytes: int) -> None:
+        """Count a string, before it is copied; or one more reference to it.
 
         Raises:
-            AmfError: The string is longer than allowed.
+            AmfError: The string is longer than allowed, or all of them together are.
         """
         if length_bytes > self.limits.string_bytes:
             raise AmfError(
                 f"string of {length_bytes} bytes, {self.limits.string_bytes} allowed", limit="amf_string_bytes_max"
             )
+        if length_bytes > self._text_left:
+            raise AmfError(f"strings of more than {self.limits.text_bytes} bytes at once", limit="amf_string_bytes_max")
+        self._text_left -= length_bytes
 
     def enter(self) -> None:
         """Go into a value that holds values.

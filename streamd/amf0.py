@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from streamd import amf3
 from streamd.amf import (
@@ -53,6 +53,10 @@ class Marker(enum.IntEnum):
     XML_DOCUMENT = 0x0F
     TYPED_OBJECT = 0x10
     AVMPLUS_OBJECT = 0x11
+
+
+_STRING = bytes((Marker.STRING,))
+_NUMBER = bytes((Marker.NUMBER,))
 
 
 def read_values(data: bytes, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> list[Value]:
@@ -101,6 +105,8 @@ class Reader:
         budget: What is left of them, where several messages share one.
     """
 
+    __slots__ = ("_budget", "_complex_count", "_data", "_offset")
+
     def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> None:
         self._data = data
         self._offset = 0
@@ -113,6 +119,16 @@ class Reader:
         """Whether every byte is read."""
         return self._offset >= len(self._data)
 
+    @property
+    def at_text(self) -> bool:
+        """Whether the next value is a short string, or one in AMF3."""
+        return self._data.startswith((_STRING, amf3.STRING_IN_AMF0), self._offset)
+
+    @property
+    def at_number(self) -> bool:
+        """Whether the next value is a number, or one in AMF3."""
+        return self._data.startswith((_NUMBER, *amf3.NUMBERS_IN_AMF0), self._offset)
+
     def read_value(self) -> Value:
         """Read one value and move past it.
 
@@ -120,55 +136,69 @@ class Reader:
             AmfError: The bytes end too early, are not AMF0, or pass a limit.
         """
         self._budget.take_value()
-        marker = self._take(1)[0]
-        match marker:
-            case Marker.NUMBER:
-                number: float = _DOUBLE.unpack(self._take(8))[0]
-                return number
-            case Marker.BOOLEAN:
-                return self._take(1) != b"\x00"
-            case Marker.STRING:
-                return self._short_string()
-            case Marker.NULL:
-                return None
-            case Marker.UNDEFINED | Marker.UNSUPPORTED:
-                # 2.15: "unsupported" stands for a type that could not be written; nothing of it is kept.
-                return UNDEFINED
-            case Marker.REFERENCE:
-                return self._reference()
-            case Marker.DATE:
-                milliseconds, timezone_minutes = _DATE.unpack(self._take(10))
-                return Date(milliseconds, timezone_minutes)
-            case Marker.LONG_STRING:
-                return self._long_string()
-            case Marker.XML_DOCUMENT:
-                return XmlDocument(self._long_string())
-            case Marker.AVMPLUS_OBJECT:
-                return self._amf3_value()
-            case Marker.OBJECT | Marker.ECMA_ARRAY | Marker.STRICT_ARRAY | Marker.TYPED_OBJECT:
-                return self._complex(Marker(marker))
-            case _:
-                raise AmfError(f"no AMF0 value starts with 0x{marker:02x}")
+        offset = self._offset
+        if offset >= len(self._data):
+            raise self._cut_short()
+        self._offset = offset + 1
+        read = _READERS.get(self._data[offset])
+        if read is None:
+            raise AmfError(f"no AMF0 value starts with 0x{self._data[offset]:02x}")
+        return read(self)
 
-    def _complex(self, marker: Marker) -> Value:
-        """Read a value that holds values and has a place in the table of references, after its marker."""
-        self._complex_count += 1
-        self._budget.enter()
-        value: Value
-        if marker is Marker.OBJECT:
-            value = self._properties({})
-        elif marker is Marker.ECMA_ARRAY:
-            # 2.10's associative-count is wrong in the field, in both directions (FFmpeg and SRS ignore it).
-            self._take(4)
-            value = self._properties(EcmaArray(), ends_with_data=True)
-        elif marker is Marker.STRICT_ARRAY:
-            count = _U32.unpack(self._take(4))[0]
-            self._budget.check_count(count)
-            value = [self.read_value() for _ in range(count)]
-        else:
-            value = TypedObject(self._short_string(), self._properties({}))
+    def _number(self) -> float:
+        number: float = _DOUBLE.unpack(self._take(8))[0]
+        return number
+
+    def _boolean(self) -> bool:
+        return self._take(1) != b"\x00"
+
+    def _null(self) -> None:
+        return None
+
+    def _undefined(self) -> Undefined:
+        # 2.15: "unsupported" stands for a type that could not be written; nothing of it is kept.
+        return UNDEFINED
+
+    def _date(self) -> Date:
+        milliseconds, timezone_minutes = _DATE.unpack(self._take(10))
+        return Date(milliseconds, timezone_minutes)
+
+    def _xml_document(self) -> XmlDocument:
+        return XmlDocument(self._long_string())
+
+    def _object(self) -> dict[str, Value]:
+        self._enter()
+        properties = self._properties({})
+        self._budget.leave()
+        return properties
+
+    def _ecma_array(self) -> dict[str, Value]:
+        self._enter()
+        # 2.10's associative-count is wrong in the field, in both directions (FFmpeg and SRS ignore it).
+        self._take(4)
+        properties = self._properties(EcmaArray(), ends_with_data=True)
+        self._budget.leave()
+        return properties
+
+    def _strict_array(self) -> list[Value]:
+        self._enter()
+        count = _U32.unpack(self._take(4))[0]
+        self._budget.check_count(count)
+        values = [self.read_value() for _ in range(count)]
+        self._budget.leave()
+        return values
+
+    def _typed_object(self) -> TypedObject:
+        self._enter()
+        self._budget.take_value()
+        value = TypedObject(self._short_string(), self._properties({}))
         self._budget.leave()
         return value
+
+    def _enter(self) -> None:
+        """Go into a value that holds values and has a place in the table of references, after its marker."""
+        self._complex_count += 1
+        self._budget.enter()
 
     def _properties(self, into: dict[str, Value], *, ends_with_data: bool = False) -> dict[str, Value]:
         """Read names and values up to the object end marker; a name seen twice keeps its last value.
@@ -184,6 +214,7 @@ class Reader:
                 return into
             if ends_with_data and self.at_end:
                 return into
+            self._budget.take_value()
             name = self._short_string()
             into[name] = self.read_value()
 
@@ -207,16 +238,39 @@ class Reader:
         return self._utf8(_U32.unpack(self._take(4))[0])
 
     def _utf8(self, length_bytes: int) -> str:
-        self._budget.check_string(length_bytes)
+        self._budget.take_text(length_bytes)
         return self._take(length_bytes).decode("utf-8", "replace")
 
     def _take(self, count: int) -> bytes:
         end = self._offset + count
         taken = self._data[self._offset : end]
         if len(taken) < count:
-            raise AmfError(f"AMF0 ends at byte {len(self._data)}, inside a value")
+            raise self._cut_short()
         self._offset = end
         return taken
+
+    def _cut_short(self) -> AmfError:
+        return AmfError(f"AMF0 ends at byte {len(self._data)}, inside a value")
+
+
+# By marker. A chain of comparisons with the members of ``Marker`` takes longer than the reading of most values.
+_READERS: dict[int, Callable[[Reader], Value]] = {
+    int(Marker.NUMBER): Reader._number,
+    int(Marker.BOOLEAN): Reader._boolean,
+    int(Marker.STRING): Reader._short_string,
+    int(Marker.OBJECT): Reader._object,
+    int(Marker.NULL): Reader._null,
+    int(Marker.UNDEFINED): Reader._undefined,
+    int(Marker.REFERENCE): Reader._reference,
+    int(Marker.ECMA_ARRAY): Reader._ecma_array,
+    int(Marker.STRICT_ARRAY): Reader._strict_array,
+    int(Marker.DATE): Reader._date,
+    int(Marker.LONG_STRING): Reader._long_string,
+    int(Marker.UNSUPPORTED): Reader._undefined,
+    int(Marker.XML_DOCUMENT): Reader._xml_document,
+    int(Marker.TYPED_OBJECT): Reader._typed_object,
+    int(Marker.AVMPLUS_OBJECT): Reader._amf3_value,
+}
 
 
 def _write(value: Value, out: list[bytes]) -> None:

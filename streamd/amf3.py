@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 from streamd.amf import (
     DEFAULT_LIMITS,
@@ -26,8 +27,6 @@ from streamd.amf import (
 from streamd.errors import AmfError
 
 _DOUBLE = struct.Struct(">d")
-_INT = struct.Struct(">i")
-_UINT = struct.Struct(">I")
 
 
 class Marker(enum.IntEnum):
@@ -53,11 +52,15 @@ class Marker(enum.IntEnum):
     DICTIONARY = 0x11
 
 
-_VECTOR_ITEMS = {Marker.VECTOR_INT: _INT, Marker.VECTOR_UINT: _UINT, Marker.VECTOR_DOUBLE: _DOUBLE}
+# 3.8: the length 0, with the bit that tells it from a reference.
+_EMPTY_STRING = 1
+
+# How AMF0 begins that switches to AMF3 (AMF 0 section 3.1) for a string, and for a number.
+STRING_IN_AMF0 = bytes((0x11, Marker.STRING))
+NUMBERS_IN_AMF0 = (bytes((0x11, Marker.INTEGER)), bytes((0x11, Marker.DOUBLE)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Traits:
+class _Traits(NamedTuple):
     """What instances of one class have in common (section 3.12)."""
 
     class_name: str
@@ -77,12 +80,15 @@ class Reader:
         budget: What the message may still use up, where it is shared with AMF0 around it.
     """
 
+    __slots__ = ("_budget", "_complex_count", "_data", "_strings", "_traits", "offset")
+
     def __init__(self, data: bytes, offset: int = 0, budget: Budget | None = None) -> None:
         self._data = data
         self.offset = offset
         """Where the next value starts."""
         self._budget = budget or Budget(DEFAULT_LIMITS)
-        self._strings: list[str] = []
+        # With how many bytes they came: that is what a reference is counted for.
+        self._strings: list[tuple[str, int]] = []
         self._traits: list[_Traits] = []
         self._complex_count = 0
 
@@ -93,80 +99,87 @@ class Reader:
             AmfError: The bytes end too early, are not AMF3, or pass a limit.
         """
         self._budget.take_value()
-        marker = self._take(1)[0]
-        match marker:
-            case Marker.UNDEFINED:
-                return UNDEFINED
-            case Marker.NULL:
-                return None
-            case Marker.FALSE:
-                return False
-            case Marker.TRUE:
-                return True
-            case Marker.INTEGER:
-                # 3.6: a 29-bit integer, signed.
-                value = self._u29()
-                return value - (1 << 29) if value >= 1 << 28 else value
-            case Marker.DOUBLE:
-                return self._double()
-            case Marker.STRING:
-                return self._string()
-            case _:
-                return self._complex(marker)
-
-    def _complex(self, marker: int) -> Value:
-        """Read a value that has a place in the table of objects, after its marker."""
-        if marker not in Marker.__members__.values():
+        marker = self._byte()
+        if marker in _SIMPLE:
+            return _SIMPLE[marker]
+        read = _READERS.get(marker)
+        if read is not None:
+            return read(self)
+        read_complex = _COMPLEX_READERS.get(marker)
+        if read_complex is None:
             raise AmfError(f"AMF3 has no type 0x{marker:02x}")
         header = self._u29()
         if not header & 1:
             # "The remaining 1 to 28 significant bits are used to encode an object reference index."
             return self._reference(header >> 1)
         self._complex_count += 1
-        count = header >> 1
-        if marker == Marker.DATE:
-            return Date(self._double())
-        if marker in (Marker.XML_DOCUMENT, Marker.XML):
-            return XmlDocument(self._utf8(count))
-        if marker == Marker.BYTE_ARRAY:
-            self._budget.check_string(count)
-            return self._take(count)
-        if marker in _VECTOR_ITEMS:
-            return self._vector(_VECTOR_ITEMS[Marker(marker)], count)
-        self._budget.enter()
-        value: Value
-        match marker:
-            case Marker.ARRAY:
-                value = self._array(count)
-            case Marker.VECTOR_OBJECT:
-                self._take(1)  # fixed-vector: whether it may grow
-                self._string()  # object-type-name; each item says its own type too
-                value = self._list(count)
-            case Marker.DICTIONARY:
-                self._take(1)  # weak-keys
-                # A key can be any value: pairs, [[key, value], …], hold them all.
-                self._budget.check_count(2 * count)
-                value = [[self.read_value(), self.read_value()] for _ in range(count)]
-            case _:
-                value = self._object(header)
-        self._budget.leave()
-        return value
+        return read_complex(self, header)
 
-    def _array(self, dense_count: int) -> Value:
+    def _integer(self) -> int:
+        # 3.6: a 29-bit integer, signed.
+        value = self._u29()
+        return value - (1 << 29) if value >= 1 << 28 else value
+
+    # Of values with a place in the table of objects, after the U29 that tells them from references to it.
+
+    def _date(self, header: int) -> Date:
+        return Date(self._double())
+
+    def _xml(self, header: int) -> XmlDocument:
+        return XmlDocument(self._utf8(header >> 1))
+
+    def _byte_array(self, header: int) -> bytes:
+        self._budget.take_text(header >> 1)
+        return self._take(header >> 1)
+
+    def _array(self, header: int) -> Value:
         """Section 3.11: pairs up to an empty key, then the dense part."""
+        self._budget.enter()
         named = self._pairs()
-        dense = self._list(dense_count)
+        dense = self._list(header >> 1)
+        self._budget.leave()
         if not named:
             return dense
         return EcmaArray({str(index): item for index, item in enumerate(dense)} | named)
 
     def _object(self, header: int) -> Value:
         """Section 3.12, with U29O-ref already told from the rest."""
+        self._budget.enter()
         traits = self._read_traits(header)
+        # Traits that are referenced cost a byte, and each object of them as many values as they have names.
+        self._budget.check_count(len(traits.sealed_names))
         properties: dict[str, Value] = {name: self.read_value() for name in traits.sealed_names}
         if traits.is_dynamic:
             properties |= self._pairs()
+        self._budget.leave()
         return TypedObject(traits.class_name, properties) if traits.class_name else properties
+
+    def _vector_int(self, header: int) -> list[Value]:
+        return self._vector("i", 4, header >> 1)
+
+    def _vector_uint(self, header: int) -> list[Value]:
+        return self._vector("I", 4, header >> 1)
+
+    def _vector_double(self, header: int) -> list[Value]:
+        return self._vector("d", 8, header >> 1)
+
+    def _vector_object(self, header: int) -> list[Value]:
+        self._budget.enter()
+        self._byte()  # fixed-vector: whether it may grow
+        self._string()  # object-type-name; each item says its own type too
+        values = self._list(header >> 1)
+        self._budget.leave()
+        return values
+
+    def _dictionary(self, header: int) -> list[Value]:
+        count = header >> 1
+        self._budget.enter()
+        self._byte()  # weak-keys
+        # A key can be any value: pairs, [[key, value], …], hold them all.
+        self._budget.check_count(2 * count)
+        pairs: list[Value] = [[self.read_value(), self.read_value()] for _ in range(count)]
+        self._budget.leave()
+        return pairs
 
     def _read_traits(self, header: int) -> _Traits:
         if not header & 0b10:
@@ -179,9 +192,10 @@ class Reader:
             # none, so nobody knows where it ends.
             raise AmfError("externalizable object")
         sealed_count = header >> 4
-        self._budget.check_count(sealed_count)
+        # Each name, and the value behind it.
+        self._budget.check_count(2 * sealed_count)
         class_name = self._string()
-        names = tuple(self._string() for _ in range(sealed_count))
+        names = tuple([self._string() for _ in range(sealed_count)])
         traits = _Traits(class_name, names, is_dynamic=bool(header & 0b1000))
         self._traits.append(traits)
         return traits
@@ -197,14 +211,10 @@ class Reader:
         self._budget.check_count(count)
         return [self.read_value() for _ in range(count)]
 
-    def _vector(self, item: struct.Struct, count: int) -> list[Value]:
-        self._take(1)  # fixed-vector: whether it may grow
-        self._budget.check_count(count)
-        values: list[Value] = []
-        for _ in range(count):
-            self._budget.take_value()
-            values.append(item.unpack(self._take(item.size))[0])
-        return values
+    def _vector(self, item: str, item_bytes: int, count: int) -> list[Value]:
+        self._byte()  # fixed-vector: whether it may grow
+        self._budget.take_values(count)
+        return list(struct.unpack(f">{count}{item}", self._take(count * item_bytes)))
 
     def _reference(self, index: int) -> Reference:
         if index >= self._complex_count:
@@ -212,21 +222,26 @@ class Reader:
         return Reference(index)
 
     def _string(self) -> str:
-        """Section 3.8 without its marker: a U29S, then UTF-8 or nothing."""
+        """Section 3.8 without its marker: a U29S, then UTF-8 or nothing. It counts as a value, by reference too."""
+        self._budget.take_value()
         header = self._u29()
+        if header == _EMPTY_STRING:
+            return ""
         if not header & 1:
             index = header >> 1
             if index >= len(self._strings):
                 raise AmfError(f"string reference {index} of {len(self._strings)}")
-            return self._strings[index]
-        text = self._utf8(header >> 1)
+            text, length_bytes = self._strings[index]
+            self._budget.take_text(length_bytes)
+            return text
+        length_bytes = header >> 1
+        text = self._utf8(length_bytes)
         # 1.3.2: "the empty string is never sent by reference".
-        if text:
-            self._strings.append(text)
+        self._strings.append((text, length_bytes))
         return text
 
     def _utf8(self, length_bytes: int) -> str:
-        self._budget.check_string(length_bytes)
+        self._budget.take_text(length_bytes)
         return self._take(length_bytes).decode("utf-8", "replace")
 
     def _double(self) -> float:
@@ -235,18 +250,58 @@ class Reader:
 
     def _u29(self) -> int:
         """Section 1.3.1: 7 bits a byte, most significant first, but all 8 of a fourth byte."""
-        value = 0
-        for _ in range(3):
-            byte = self._take(1)[0]
+        value = self._byte()
+        if value < 0x80:
+            return value
+        value &= 0x7F
+        for _ in range(2):
+            byte = self._byte()
             value = value << 7 | byte & 0x7F
             if byte < 0x80:
                 return value
-        return value << 8 | self._take(1)[0]
+        return value << 8 | self._byte()
+
+    def _byte(self) -> int:
+        offset = self.offset
+        if offset >= len(self._data):
+            raise self._cut_short()
+        self.offset = offset + 1
+        return self._data[offset]
 
     def _take(self, count: int) -> bytes:
         end = self.offset + count
         taken = self._data[self.offset : end]
         if len(taken) < count:
-            raise AmfError(f"AMF3 ends at byte {len(self._data)}, inside a value")
+            raise self._cut_short()
         self.offset = end
         return taken
+
+    def _cut_short(self) -> AmfError:
+        return AmfError(f"AMF3 ends at byte {len(self._data)}, inside a value")
+
+
+# By marker; see ``amf0``.
+_SIMPLE: dict[int, Value] = {
+    int(Marker.UNDEFINED): UNDEFINED,
+    int(Marker.NULL): None,
+    int(Marker.FALSE): False,
+    int(Marker.TRUE): True,
+}
+_READERS: dict[int, Callable[[Reader], Value]] = {
+    int(Marker.INTEGER): Reader._integer,
+    int(Marker.DOUBLE): Reader._double,
+    int(Marker.STRING): Reader._string,
+}
+_COMPLEX_READERS: dict[int, Callable[[Reader, int], Value]] = {
+    int(Marker.XML_DOCUMENT): Reader._xml,
+    int(Marker.DATE): Reader._date,
+    int(Marker.ARRAY): Reader._array,
+    int(Marker.OBJECT): Reader._object,
+    int(Marker.XML): Reader._xml,
+    int(Marker.BYTE_ARRAY): Reader._byte_array,
+    int(Marker.VECTOR_INT): Reader._vector_int,
+    int(Marker.VECTOR_UINT): Reader._vector_uint,
+    int(Marker.VECTOR_DOUBLE): Reader._vector_double,
+    int(Marker.VECTOR_OBJECT): Reader._vector_object,
+    int(Marker.DICTIONARY): Reader._dictionary,
+}

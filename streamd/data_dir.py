@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,10 +39,10 @@ class RunningServer:
 
 
 def prepare_data_dir(data_dir: Path) -> None:
-    """Make the directory if it is not there, for nobody but us, and see that we can write to it.
+    """Make the directory if it is not there, for nobody but us, and see that we can write to it, and strangers cannot.
 
     Raises:
-        DataDirError: It cannot be made or written to.
+        DataDirError: It cannot be made or written to, or somebody else can put files of their own in place of ours.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,6 +50,30 @@ def prepare_data_dir(data_dir: Path) -> None:
         raise DataDirError(f"data directory {data_dir} cannot be made: {exc.strerror}") from exc
     if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         raise DataDirError(f"data directory {data_dir} cannot be written to; check its owner and permissions")
+    if advice := advice_against_strangers(data_dir):
+        raise DataDirError(f"others can change what is in data directory {data_dir}; run: {advice}")
+
+
+def advice_against_strangers(data_dir: Path) -> str | None:
+    """What to run so that no other user of the machine can replace the database or the admin token.
+
+    sshd and PostgreSQL refuse such directories too. A group that may write is the operator's choice: Kubernetes makes
+    volumes so (fsGroup). So is whose the directory is, for root, who keeps commands of a service's in order.
+
+    Returns:
+        A command; None where all is well.
+    """
+    status = data_dir.stat()
+    if status.st_mode & stat.S_IWOTH:
+        return f"chmod 700 {data_dir}"
+    if os.geteuid() and status.st_uid not in (0, os.geteuid()):
+        return f"chown {os.geteuid()} {data_dir}"
+    for parent in data_dir.resolve().parents:
+        mode = parent.stat().st_mode
+        # Who may write to it may put another directory in place of ours, but not where only owners rename (as in /tmp).
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return f"chmod o-w {parent}"
+    return None
 
 
 class ServerLock:

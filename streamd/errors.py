@@ -37,6 +37,10 @@ class DirectiveError(ProtocolError):
     """A delivery directive in a playlist request that rfc8216bis 6.2.5 does not know; answered with 400."""
 
 
+class ProxyProtocolError(ProtocolError):
+    """What a proxy's connection begins with is no PROXY header."""
+
+
 class RtmpError(ProtocolError):
     """Bytes that break RTMP 1.0."""
 
@@ -52,10 +56,8 @@ class ChunkError(RtmpError):
 class MessageTooLargeError(RtmpError):
     """A message header that declares more bytes than we accept."""
 
-    def __init__(self, declared_bytes: int, allowed_bytes: int) -> None:
-        super().__init__(
-            f"message of {declared_bytes} bytes declared, {allowed_bytes} allowed", limit="message_bytes_max"
-        )
+    def __init__(self, declared_bytes: int, allowed_bytes: int, *, limit: str = "message_bytes_max") -> None:
+        super().__init__(f"message of {declared_bytes} bytes declared, {allowed_bytes} allowed", limit=limit)
         self.declared_bytes = declared_bytes
         self.allowed_bytes = allowed_bytes
 
@@ -95,6 +97,18 @@ class DemuxError(MediaError):
 
 class PictureError(MediaError):
     """A keyframe that makes no picture."""
+
+
+class PictureWorkerRestsError(PictureError):
+    """The process that draws has failed several times in a row, whatever it was given; the keyframe is not to blame.
+
+    Args:
+        rest_s: Seconds until it is started again.
+    """
+
+    def __init__(self, rest_s: float) -> None:
+        self.rest_s = rest_s
+        super().__init__(f"the picture worker is started again in {rest_s:.1f} s")
 
 
 class TrackRefusedError(DemuxError):
@@ -158,6 +172,13 @@ class KeyRejectedError(PublishError):
         self.key_id = key_id
         self.is_known = is_known
         """There is a key of this id; what a guesser shows has one that is made up."""
+
+
+class KeyUsedTooOftenError(KeyRejectedError):
+    """A good key that has published too often lately; whoever has it is told so."""
+
+    status_code = "NetStream.Publish.Rejected"
+    description = "This stream key has gone live too often within a minute. Wait a minute, then try again."
 
 
 class PublishForbiddenError(PublishError):

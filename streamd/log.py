@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TextIO
 
 import structlog
@@ -98,12 +98,26 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         return self._redactor.redact(super().format(record))
 
 
+def choose_lines(lines: logging.Filter) -> Callable[[], None]:
+    """Have what is logged from now on pass a filter; returns what undoes it."""
+    handlers = logging.getLogger().handlers
+    for handler in handlers:
+        handler.addFilter(lines)
+
+    def undo() -> None:
+        for handler in handlers:
+            handler.removeFilter(lines)
+
+    return undo
+
+
 def configure_logging(
     level: str = "info",
     form: Literal["auto", "console", "json"] = "auto",
     *,
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
+    lines: logging.Filter | None = None,
 ) -> None:
     """Send every log record of the process to ``stream``, rendered and redacted.
 
@@ -114,6 +128,7 @@ def configure_logging(
         form: ``console`` for people, ``json`` for machines, ``auto``: console on a terminal, else json.
         secrets: Texts that must not be seen: the admin token, a password.
         stream: Where to write; stderr by default.
+        lines: Says which lines are written; all where there is none.
     """
     stream = stream if stream is not None else sys.stderr
     is_terminal = stream.isatty()
@@ -125,6 +140,8 @@ def configure_logging(
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_RedactingFormatter(Redactor(secrets), processors))
+    if lines is not None:
+        handler.addFilter(lines)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -28,15 +28,19 @@ LIMITS = (
     "connections_max",
     "connections_per_address_max",
     "handshakes_max",
+    "loop_ms_per_stranger_max",
+    "loop_ms_per_publisher_max",
     "tls_handshakes_max",
     "tls_handshakes_per_address_max",
     "tls_handshake_timeout_s",
+    "proxy_header_timeout_s",
     "streams_max",
     "handshake_timeout_s",
     "publish_timeout_s",
     "verify_timeout_s",
     "media_timeout_s",
     "unpublished_lines_per_minute_max",
+    "log_lines_per_address_max",
     "message_bytes_max",
     "held_bytes_max",
     "chunk_streams_max",
@@ -45,6 +49,7 @@ LIMITS = (
     "messages_per_second_max",
     "command_bytes_max",
     "pending_bytes_max",
+    "pending_messages_max",
     "unsent_answers_bytes_max",
     "amf_depth_max",
     "amf_values_max",
@@ -55,11 +60,14 @@ LIMITS = (
     "gop_bytes_max",
     "window_bytes_max",
     "waiting_requests_max",
+    "waiting_requests_per_address_max",
     "viewer_connections_max",
     "viewer_connections_per_address_max",
     "viewer_head_timeout_s",
+    "viewer_body_timeout_s",
     "viewer_write_timeout_s",
     "viewer_answer_timeout_s",
+    "requests_per_second_max",
     "request_head_bytes_max",
     "request_line_bytes_max",
     "request_fields_max",
@@ -179,6 +187,12 @@ class Metrics:
         self.memory_ceiling_bytes = Gauge(
             "streamd_memory_ceiling_bytes", "Size of the process past which no new stream begins.", registry=r
         )
+        self.held_bytes = Gauge(
+            "streamd_held_bytes",
+            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream.",
+            ["standing"],
+            registry=r,
+        )
         self.media_held_bytes = Gauge(
             "streamd_media_held_bytes", "Media in memory for the playlists of all streams.", registry=r
         )
@@ -240,6 +254,12 @@ class Metrics:
             "streamd_http_responses_total",
             "Answers on the public port, by kind and status.",
             ["kind", "status"],
+            registry=r,
+        )
+        self.requests_refused_total = Counter(
+            "streamd_requests_refused_total",
+            "Requests for anything but media that were refused before they were looked at, by port and reason.",
+            ["port", "reason"],
             registry=r,
         )
         self.http_egress_bytes_total = PlainCounter(

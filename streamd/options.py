@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streamd.amf import Limits as AmfLimits
+from streamd.bounds.peer_lines import PeerLineLimits
 from streamd.config import Config
 from streamd.delivery.door import DoorOptions
+from streamd.delivery.handler_watch import HandlerLimits
 from streamd.delivery.http_request import HeadLimits
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.events.event import EventType
 from streamd.events.outbox import Endpoint, OutboxOptions
 from streamd.events.publish_hook import HookOptions
 from streamd.flv.intake import IntakeLimits
-from streamd.ingest.listener import ListenerLimits
+from streamd.ingest.open_connections import ListenerLimits
 from streamd.ingest.protocol import IngestOptions
+from streamd.ingest.read_turns import LoopShares
 from streamd.keys.guessing import GuessLimits
 from streamd.keys.verifier import VerifierOptions
 from streamd.live.gop_cache import GopLimits
@@ -26,9 +29,12 @@ from streamd.resources import Descriptors
 from streamd.rtmp.chunk import ChunkLimits
 from streamd.rtmp.connection import ConnectionOptions
 from streamd.tls.handshakes import HandshakeLimits
+from streamd.web.port import PortLimits
 from streamd.web.public.media import MediaTimeouts
 from streamd.web.public.studio import StudioOptions
 
+# aiohttp's side knows a body from the moment in which it is read, and ends it; the connection's watch is for the rest.
+GRACE_S = 5.0
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
 # stream its segments, a connection the limits of its protocol.
 RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log"})
@@ -53,6 +59,7 @@ def connection_options(config: Config) -> ConnectionOptions:
     return ConnectionOptions(
         command_bytes_max=limits.command_bytes_max,
         pending_bytes_max=limits.pending_bytes_max,
+        pending_messages_max=limits.pending_messages_max,
         chunk_limits=ChunkLimits(
             message_bytes=limits.message_bytes_max,
             chunk_streams=limits.chunk_streams_max,
@@ -61,7 +68,11 @@ def connection_options(config: Config) -> ConnectionOptions:
             messages_per_read=limits.messages_per_read_max,
         ),
         amf_limits=AmfLimits(
-            depth=limits.amf_depth_max, values=limits.amf_values_max, string_bytes=limits.amf_string_bytes_max
+            depth=limits.amf_depth_max,
+            values=limits.amf_values_max,
+            string_bytes=limits.amf_string_bytes_max,
+            # A command has no more text than bytes.
+            text_bytes=limits.command_bytes_max,
         ),
     )
 
@@ -78,7 +89,24 @@ def listener_limits(config: Config, connections_max: int) -> ListenerLimits:
         connections_max=connections_max,
         connections_per_address_max=limits.connections_per_address_max,
         handshakes_max=limits.handshakes_max,
-        unpublished_lines_per_minute_max=limits.unpublished_lines_per_minute_max,
+    )
+
+
+def peer_line_limits(config: Config) -> PeerLineLimits:
+    """How much of the log is about peers."""
+    limits = config.limits
+    return PeerLineLimits(limits.log_lines_per_address_max, limits.unpublished_lines_per_minute_max)
+
+
+def loop_shares(config: Config) -> LoopShares:
+    """What RTMP connections may take of the loop's time."""
+    limits = config.limits
+    return LoopShares(
+        stranger_ms=limits.loop_ms_per_stranger_max,
+        address_ms=limits.loop_ms_per_address_max,
+        strangers_ms=limits.loop_ms_of_strangers_max,
+        publisher_ms=limits.loop_ms_per_publisher_max,
+        overdue_s=limits.loop_overdue_s,
     )
 
 
@@ -100,6 +128,7 @@ def verifier_options(config: Config) -> VerifierOptions:
         guess_limits=GuessLimits(
             per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max
         ),
+        publishes_per_minute_max=limits.publishes_per_minute_max,
         denials_per_minute_max=limits.denials_per_minute_max,
     )
 
@@ -142,6 +171,25 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
         ),
         unanswered_bytes_max=limits.unanswered_bytes_max,
         head_timeout_s=limits.viewer_head_timeout_s,
+        body_timeout_s=limits.viewer_body_timeout_s + GRACE_S,
+        idle_timeout_s=limits.viewer_idle_timeout_s,
+        write_timeout_s=limits.viewer_write_timeout_s,
+        answer_timeout_s=limits.viewer_answer_timeout_s,
+    )
+
+
+def port_limits(config: Config) -> PortLimits:
+    """What peers of either port may ask of aiohttp."""
+    limits = config.limits
+    return PortLimits(limits.requests_per_second_max, limits.viewer_body_timeout_s)
+
+
+def handler_limits(config: Config) -> HandlerLimits:
+    """How long a connection to the admin port may take; who has not shown the token has less (``web.admin.places``)."""
+    limits = config.limits
+    return HandlerLimits(
+        head_timeout_s=limits.viewer_head_timeout_s,
+        body_timeout_s=limits.viewer_body_timeout_s + GRACE_S,
         idle_timeout_s=limits.viewer_idle_timeout_s,
         write_timeout_s=limits.viewer_write_timeout_s,
         answer_timeout_s=limits.viewer_answer_timeout_s,

@@ -1,59 +1,137 @@
-"""Draws pictures in a process of its own: ``python -m streamd.picture_worker``, started by ``live.picture_process``.
+"""Draws pictures in processes of their own: ``python -m streamd.picture_worker``, started by ``live.picture_process``.
 
-A decoder that a publisher's bytes bring down, hang or make greedy takes this process with it and nothing else: no
-stream key, token, socket or file of the server is here. Orders come on standard input, answers go to standard output;
-the process ends with its standard input.
+Orders come on standard input, answers go to standard output; the process ends with its standard input. It decodes
+nothing itself: each picture is drawn by a copy of it, which has one end of a pipe, may make no system call but those of
+computing, and is gone with its picture. So a publisher whose bytes break a decoder has the time and the memory of one
+picture, and nothing of the next one's; and a copy costs a hundredth of a start.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import resource
 import sys
-from typing import BinaryIO
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
 
 from streamd.errors import PictureError
-from streamd.media.picture import ANSWER, ORDER, draw_picture
+from streamd.media.picture import ANSWER, ORDER, PICTURE_BYTES_MAX, draw_own_picture, draw_picture
+from streamd.sandbox import Layer, Sandbox
+
+# -P: a directory that we were started in, and that others may write to, is no place to find modules.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.picture_worker")
+# What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
+WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 
 # What decoding a picture of the largest size takes: 8K in 10 bits is 200 MB a frame, of which a decoder holds two or
 # three; Python and libav are 150 MB of addresses.
 ADDRESS_SPACE_BYTES_MAX = 1024 * 1024 * 1024
-# Processor time of one picture; 8K takes under one second. Whoever waits gives up sooner (PictureProcess), but may be
-# gone by then.
-CPU_SECONDS_MAX = 10
+# Processor time of one picture; 8K takes under one second. Less than what is waited for it (PictureProcess), so that a
+# keyframe made to take for ever ends the copy that draws it, and not what copies are made of.
+CPU_SECONDS_MAX = 4
+# Standard input, output and error, a pipe, and a ruleset for a moment.
+OPEN_FILES_MAX = 8
 # Behind everything that is about live media.
 NICENESS = 10
+# Where memory runs out, the kernel ends what has the highest score: a picture, and not the server (man 5 proc).
+OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
+OOM_SCORE_ADJ_MAX = "1000"
+# What a pipe holds, as Linux makes them.
+READ_BYTES = 64 * 1024
+
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+
+
+def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """All of a worker's environment: it is found where we were found, and knows nothing else.
+
+    Args:
+        environ: Ours.
+    """
+    environment = {name: environ[name] for name in WORKER_VARIABLES if name in environ}
+    places = (str(Path(__file__).parents[1]), environment.get("PYTHONPATH", ""))
+    return environment | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 def main() -> None:
     """Answer orders until there are none."""
-    _limit()
-    orders, answers = sys.stdin.buffer, sys.stdout.buffer
-    while head := orders.read(ORDER.size):
-        picture = _draw(head, orders)
-        answers.write(ANSWER.pack(len(picture)) + picture)
-        answers.flush()
-
-
-def _draw(head: bytes, orders: BinaryIO) -> bytes:
-    header_bytes, fragment_bytes = ORDER.unpack(head)
-    cmaf_header, fragment = orders.read(header_bytes), orders.read(fragment_bytes)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = int(used.ru_utime + used.ru_stime) + 1 + CPU_SECONDS_MAX
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, resource.RLIM_INFINITY))
-    try:
-        return draw_picture(cmaf_header, fragment)
-    except PictureError:
-        return b""
-
-
-def _limit() -> None:
-    """Take from this process what it does not need."""
+    os.chdir("/")
+    os.umask(0o077)
+    with contextlib.suppress(OSError):
+        OOM_SCORE_ADJ.write_text(OOM_SCORE_ADJ_MAX, encoding="ascii")
+    draw_own_picture()
+    # Only now: somebody waits for the first picture, and a start takes 0.3 s of a processor.
     os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES_MAX, ADDRESS_SPACE_BYTES_MAX))
-    # It writes no file, a dump of its memory included.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    Sandbox(memory_bytes=ADDRESS_SPACE_BYTES_MAX, open_files=OPEN_FILES_MAX, may_fork=True).lock()
+    while head := _read(_STDIN, ORDER.size):
+        header_bytes, fragment_bytes = ORDER.unpack(head)
+        cmaf_header, fragment = _read(_STDIN, header_bytes), _read(_STDIN, fragment_bytes)
+        layers, picture = _draw_in_a_copy(cmaf_header, fragment)
+        _write(_STDOUT, ANSWER.pack(layers, len(picture)) + picture)
+
+
+def _draw_in_a_copy(cmaf_header: bytes, fragment: bytes) -> tuple[Layer, bytes]:
+    """Have a copy of this process draw a picture, and end.
+
+    Returns:
+        What held the copy while it drew, and a JPEG file, empty where there is none.
+    """
+    answers, answer = os.pipe()
+    parent = os.getpid()
+    if os.fork() == 0:
+        os.close(answers)
+        _draw_and_end(cmaf_header, fragment, answer, parent)
+    os.close(answer)
+    # One byte before the picture, and one more than a picture has.
+    said = _read(answers, 1 + PICTURE_BYTES_MAX + 1)
+    os.close(answers)
+    # A copy that goes on is ended by its processor time, or with this process by whoever waits.
+    os.wait()
+    picture = said[1:]
+    return Layer(said[0] if said else 0), picture if len(picture) <= PICTURE_BYTES_MAX else b""
+
+
+def _draw_and_end(cmaf_header: bytes, fragment: bytes, answer: int, parent: int) -> NoReturn:
+    """The life of a copy: its pipe is its standard output, and all that it has."""
+    try:
+        os.dup2(answer, _STDOUT)
+        for descriptor in (_STDIN, _STDERR):
+            os.close(descriptor)
+        layers = _limit()
+        # Said before anything is decoded, so that no decoder has a say in it.
+        _write(_STDOUT, bytes([layers]))
+        # Whoever has lost its parent before it was to die with it draws for nobody.
+        if os.getppid() == parent:
+            _write(_STDOUT, draw_picture(cmaf_header, fragment))
+    except (PictureError, MemoryError, OSError):
+        pass
+    finally:
+        os._exit(0)
+
+
+def _limit() -> Layer:
+    """Take from this process all that drawing a picture does not need, for good.
+
+    Returns:
+        What holds it from now on.
+    """
+    return Sandbox(memory_bytes=ADDRESS_SPACE_BYTES_MAX, cpu_s=CPU_SECONDS_MAX).lock()
+
+
+def _read(descriptor: int, count: int) -> bytes:
+    """``count`` bytes, or fewer where they end before."""
+    parts = []
+    while count and (part := os.read(descriptor, min(count, READ_BYTES))):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import resource
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 # Kept for what is no viewer's and no encoder's: the key store (up to 4 files of SQLite with 3 descriptors each, or 10
-# connections to PostgreSQL), the admin API, certificates that are read again, listeners and the loop itself.
-DESCRIPTORS_RESERVED = 96
+# connections to PostgreSQL), the admin API (64 connections), certificates that are read again, listeners and the loop
+# itself.
+DESCRIPTORS_RESERVED = 128
 # Encoders come first: however many viewers there are, this much of the descriptors is theirs if they need it.
 ENCODERS_SHARE_MAX = 0.5
 # Whoever is not through TLS yet is nobody's viewer.
@@ -101,11 +101,31 @@ def memory_used_bytes() -> int:
     return resident_pages * os.sysconf("SC_PAGE_SIZE")
 
 
+class MemoryPlace:
+    """Memory that a stream will take, kept free for it until it has taken it, or until it is over.
+
+    Args:
+        ceiling: Of which it is a part.
+        taken_at: Loop time at which the stream began, seconds.
+    """
+
+    __slots__ = ("_ceiling", "taken_at")
+
+    def __init__(self, ceiling: MemoryCeiling, taken_at: float) -> None:
+        self._ceiling = ceiling
+        self.taken_at = taken_at
+
+    def release(self) -> None:
+        """Give the place back; again is the same as once."""
+        self._ceiling.give_back(self)
+
+
 class MemoryCeiling:
     """Refuses what is new while memory is short, so that what runs has enough.
 
     A stream takes its memory in its first seconds and not when it is admitted, and after a restart hundreds come at
-    once: those that are young count with what they will take.
+    once: those that are young count with what they will take. One that ends young takes nothing more, and whoever ends
+    it gives its place back.
 
     Args:
         ceiling_bytes: Size past which nothing new begins; 0 for a share of what there is.
@@ -118,7 +138,8 @@ class MemoryCeiling:
     ) -> None:
         self._now = now
         self._read_used = used_bytes
-        self._young: deque[float] = deque()
+        # Oldest first; no more than there are live streams.
+        self._young: dict[MemoryPlace, None] = {}
         self.set(ceiling_bytes)
         self.look()
 
@@ -131,16 +152,27 @@ class MemoryCeiling:
         self.used_bytes = self._read_used()
 
     @property
+    def excess_bytes(self) -> int:
+        """How much the process is past the ceiling, as of the last look; negative below it."""
+        return self.used_bytes - self.ceiling_bytes
+
+    @property
     def is_full(self) -> bool:
         """Whether a new stream would have no room."""
         old = self._now() - STREAM_FILLS_S
-        while self._young and self._young[0] <= old:
-            self._young.popleft()
+        while self._young and (first := next(iter(self._young))).taken_at <= old:
+            # What it took is in the size of the process by now.
+            del self._young[first]
         return self.used_bytes + (len(self._young) + 1) * STREAM_BYTES > self.ceiling_bytes
 
-    def admit(self) -> bool:
-        """Take in a new stream, or say that there is no room for it."""
+    def admit(self) -> MemoryPlace | None:
+        """Take in a new stream, or say by None that there is no room for it."""
         if self.is_full:
-            return False
-        self._young.append(self._now())
-        return True
+            return None
+        place = MemoryPlace(self, self._now())
+        self._young[place] = None
+        return place
+
+    def give_back(self, place: MemoryPlace) -> None:
+        """Take note that what a place was for is over (``MemoryPlace.release``)."""
+        self._young.pop(place, None)

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import logging
 import os
-import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from ipaddress import ip_network
@@ -20,12 +19,16 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from streamd import __version__
+from streamd.allocator import give_back_free_memory
+from streamd.bounds.memory_accounts import MemoryAccounts, Standing
+from streamd.bounds.peer_lines import PeerLines
 from streamd.clock import SystemClock
 from streamd.config import ListenAddress, secrets_of
 from streamd.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
 from streamd.delivery.body_file import FILES_MAX
 from streamd.delivery.channels import PublicChannels
 from streamd.delivery.door import MediaDoor
+from streamd.delivery.handler_watch import HandlerWatch
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
 from streamd.events.event import unheard
@@ -33,6 +36,8 @@ from streamd.events.publish_hook import PublishHook
 from streamd.events.webhooks import Webhooks
 from streamd.history import History
 from streamd.ingest.listener import RtmpListener
+from streamd.keys.admission import Denial
+from streamd.keys.denial_log import ADMIN_DENIED
 from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.sweeper import KeySweeper
@@ -42,20 +47,25 @@ from streamd.live.posters import Posters
 from streamd.live.registry import LiveRegistry
 from streamd.live.restart_record import RestartRecordFile
 from streamd.live.waiters import WaiterBudget
-from streamd.log import configure_logging
+from streamd.log import choose_lines, configure_logging
 from streamd.loop_watch import LoopWatch
+from streamd.memory_relief import MemoryRelief
 from streamd.metrics import Metrics
 from streamd.options import (
     RELOADABLE_SECTIONS,
     changed_settings,
     connection_options,
     door_options,
+    handler_limits,
     handshake_limits,
     hook_options,
     ingest_options,
     listener_limits,
+    loop_shares,
     media_timeouts,
     outbox_options,
+    peer_line_limits,
+    port_limits,
     stream_options,
     studio_options,
     verifier_options,
@@ -63,12 +73,17 @@ from streamd.options import (
 )
 from streamd.outgoing.address_guard import AddressGuard
 from streamd.outgoing.http_poster import HttpPoster
+from streamd.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.resources import Descriptors, MemoryCeiling, raise_descriptor_limit, share_descriptors
 from streamd.service_manager import ServiceManager
 from streamd.tls.certificate import TlsCertificate
 from streamd.tls.handshakes import TlsHandshakes
+from streamd.tls.proxy_headers import ProxyHeaders
 from streamd.web.admin.api import admin_app
 from streamd.web.admin.console import Console
+from streamd.web.admin.places import AdminConnection, AdminPlaces
+from streamd.web.port import Port
+from streamd.web.protocol import WebProtocol
 from streamd.web.public.app import public_app
 from streamd.web.public.media import MediaRoutes
 from streamd.web.public.obs import ObsDesk
@@ -77,20 +92,21 @@ from streamd.web.public.posters import PosterRoutes
 from streamd.web.public.studio import Studio
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from streamd.clock import Clock
     from streamd.config import Config, HttpConfig, RtmpConfig
-    from streamd.tls.handshakes import TlsGuard
+    from streamd.tls.handshakes import Accept, MakeProtocol, TlsGuard
 
 log = logging.getLogger(__name__)
 
-# What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
-WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 # What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
 # Time limits are whole seconds, so looking at them once a second is on time.
 SWEEP_INTERVAL_S = 1.0
+# Connections to the admin port that wait in the kernel.
+ADMIN_BACKLOG = 128
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
 
@@ -122,6 +138,7 @@ class Server:
         self._clock = clock or SystemClock()
         self.metrics = Metrics()
         limits = config.limits
+        self._lines = PeerLines(peer_line_limits(config), now=self._clock.monotonic, count_limit=self._count_limit)
 
         allowed = [ip_network(text) for text in config.webhooks.allow_networks]
         self._poster = HttpPoster(AddressGuard(allowed), f"streamd/{__version__}")
@@ -142,9 +159,19 @@ class Server:
         self._memory = MemoryCeiling(limits.memory_bytes_max, now=self._clock.monotonic)
         self.metrics.memory_used_bytes.set_function(lambda: self._memory.used_bytes)
         self.metrics.memory_ceiling_bytes.set_function(lambda: self._memory.ceiling_bytes)
-        self._is_short_of_memory = False
+        self._accounts = MemoryAccounts()
+        for standing in Standing:
+            self.metrics.held_bytes.labels(standing.name.lower()).set_function(
+                partial(self._accounts.held_bytes, standing)
+            )
+        self._relief = MemoryRelief(
+            self._memory, self._accounts, give_back=give_back_free_memory, now=self._clock.monotonic
+        )
         self._budget = WaiterBudget(
-            limits.waiting_requests_max, on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc
+            limits.waiting_requests_max,
+            on_refused=self.metrics.limit_hits_total.labels("waiting_requests_max").inc,
+            per_source_max=limits.waiting_requests_per_address_max,
+            on_source_refused=self.metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         self.metrics.requests_waiting.set_function(lambda: self._budget.waiting)
         self.registry = LiveRegistry(
@@ -156,7 +183,7 @@ class Server:
             reconnect_window_s=config.live.reconnect_window_s,
             is_admissible=self._verifier.is_admissible,
             tell=tell,
-            has_room=self._memory.admit,
+            take_place=self._memory.admit,
         )
         self.metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self._verifier.attach(self.registry)
@@ -169,19 +196,24 @@ class Server:
             options=ingest_options(config),
             connection_options=connection_options(config),
             limits=listener_limits(config, self._descriptors.encoders),
+            shares=loop_shares(config),
             gate=self._publish_hook(),
         )
-        self._handshakes = TlsHandshakes(
-            handshake_limits(config, self._descriptors.handshakes),
-            lambda limit: self.metrics.limit_hits_total.labels(limit).inc(),
-        )
+        self._accounts.add(self._rtmp)
+        self._handshakes = TlsHandshakes(handshake_limits(config, self._descriptors.handshakes), self._count_limit)
         self._history = History(self.metrics, self._clock)
         self._console: Console | None = None
         self._door: MediaDoor | None = None
         self._media: MediaRoutes | None = None
+        self._public_port = Port("public", self._clock, self.metrics, port_limits(config))
+        self._admin_port = Port("admin", self._clock, self.metrics, port_limits(config))
+        self._admin_places = AdminPlaces(self._admin_port, self._clock)
+        self._admin_connections: HandlerWatch | None = None
+        self._admin_server: asyncio.Server | None = None
         self._obs = ObsDesk(self._verifier, config.obs_options, self.metrics, config.limits.verify_timeout_s)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._certificates: list[TlsCertificate] = []
+        self._proxy_headers: list[ProxyHeaders] = []
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = contextlib.AsyncExitStack()
@@ -190,6 +222,9 @@ class Server:
         self.manager = ServiceManager()
         self._watch = LoopWatch(self._clock, self.metrics, self.manager.alive)
         self.addresses = Addresses("", "", "", "")
+
+    def _count_limit(self, limit: str) -> None:
+        self.metrics.limit_hits_total.labels(limit).inc()
 
     def _publish_hook(self) -> PublishHook | None:
         options = hook_options(self.config)
@@ -204,6 +239,7 @@ class Server:
             StartError: A port is in use, or the data directory or the key store is unusable.
         """
         lock, token = await self._open()
+        self._resources.callback(choose_lines(self._lines))
         self.registry.restore(self._restart_record.load())
         await self._poster.start()
         self._resources.push_async_callback(self._poster.close)
@@ -242,6 +278,7 @@ class Server:
         self._descriptors = self._share_descriptors(config)
         self._memory.set(limits.memory_bytes_max)
         self._budget.waiting_max = limits.waiting_requests_max
+        self._budget.per_source_max = limits.waiting_requests_per_address_max
         self._verifier.configure(verifier_options(config))
         self.registry.configure(
             stream_options(config),
@@ -252,16 +289,24 @@ class Server:
             ingest_options(config),
             connection_options(config),
             listener_limits(config, self._descriptors.encoders),
+            loop_shares(config),
         )
         self._handshakes.limits = handshake_limits(config, self._descriptors.handshakes)
+        for headers in self._proxy_headers:
+            headers.timeout_s = limits.proxy_header_timeout_s
         if self._door is not None:
             self._door.configure(door_options(config, self._descriptors))
         if self._media is not None:
             self._media.timeouts = media_timeouts(config)
+        self._public_port.configure(port_limits(config))
+        self._admin_port.configure(port_limits(config))
+        if self._admin_connections is not None:
+            self._admin_connections.limits = handler_limits(config)
         self._obs.configure(config.obs_options, limits.verify_timeout_s)
         for certificate in self._certificates:
             certificate.reload_if_changed()
-        configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
+        self._lines.configure(peer_line_limits(config))
+        configure_logging(config.log.level, config.log.format, secrets=secrets_of(config), lines=self._lines)
         self._tell_of_descriptors()
         log.info("config.reloaded", extra={"changed": taken})
         if left:
@@ -338,6 +383,10 @@ class Server:
             studio=studio,
             obs=self._obs,
             proxies=TrustedProxies(config.http.trusted_proxies),
+            port=self._public_port,
+            clock=self._clock,
+            public_url=config.http.public_url,
+            hsts_max_age_s=config.http.hsts_max_age_s,
         )
 
     def _admin_app(self, token: str) -> web.Application:
@@ -357,7 +406,21 @@ class Server:
             rtmp_url=self.config.rtmp_url,
             console=self._console,
             hosts=self.config.admin.hosts,
+            port=self._admin_port,
+            clock=self._clock,
             not_ready_because=lambda: "the server is stopping" if self._is_stopping else None,
+            on_wrong_token=self._note_wrong_token,
+        )
+
+    def _note_wrong_token(self, address: str) -> None:
+        """Have the audit log tell of a wrong admin token, as it tells of refused publishes."""
+        self._verifier.denials.note(
+            Denial.UNKNOWN,
+            address,
+            None,
+            at=self._clock.now(),
+            now=self._clock.monotonic(),
+            action=ADMIN_DENIED,
         )
 
     async def _listen(self, public: web.Application, admin: web.Application) -> Addresses:
@@ -366,15 +429,14 @@ class Server:
         return Addresses(
             http=await self._serve_viewers(public),
             admin=await self._serve_admin(admin),
-            rtmp=await self._serve_rtmp("rtmp.listen", rtmp.listen),
-            rtmps=await self._serve_rtmp("rtmp.tls_listen", rtmp.tls_listen, self._tls("rtmp", rtmp, alpn=())),
+            rtmp=await self._serve_rtmp("rtmp.listen", rtmp.listen, alpn=None),
+            rtmps=await self._serve_rtmp("rtmp.tls_listen", rtmp.tls_listen, alpn=()),
         )
 
     def _poster_routes(self) -> PosterRoutes | None:
         if not self.config.http.posters:
             return None
-        environment = {name: os.environ[name] for name in WORKER_VARIABLES if name in os.environ}
-        process = PictureProcess((sys.executable, "-m", "streamd.picture_worker"), environment)
+        process = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), self._clock)
         posters = Posters(process, self._clock, self.metrics)
         self._resources.push_async_callback(posters.close)
         return PosterRoutes(channels=self._channels, posters=posters, metrics=self.metrics)
@@ -386,20 +448,24 @@ class Server:
             app,
             # A waiting request whose viewer has left is forgotten.
             handler_cancellation=True,
-            keepalive_timeout=config.limits.viewer_idle_timeout_s,
         )
-        assert runner.server is not None, "set up"
+        server, port = runner.server, self._public_port
+        assert server is not None, "set up"
         self._door = MediaDoor(
             channels=self._channels,
             clock=self._clock,
             metrics=self.metrics,
-            web_handler=runner.server,
+            web_handler=lambda: WebProtocol(
+                server, port.refusals, port.budget, self.config.limits.viewer_idle_timeout_s
+            ),
             options=door_options(config, self._descriptors),
         )
+        self._accounts.add(self._door)
         listen = config.http.listen
-        tls = self._tls("http", config.http, alpn=("http/1.1",))
+        proxies = config.http.trusted_proxies if config.http.proxy_protocol else ()
+        guard = self._guard("http", config.http, proxies, alpn=("http/1.1",))
         try:
-            return _bound(listen, await self._door.start(listen.host or None, listen.port, tls))
+            return _bound(listen, await self._door.start(listen.host or None, listen.port, guard))
         except OSError as exc:
             raise _cannot_bind("http.listen", listen, exc) from exc
 
@@ -408,17 +474,27 @@ class Server:
         if listen is None:
             return ""
         runner = await self._set_up(app)
+        server, port, places = runner.server, self._admin_port, self._admin_places
+        assert server is not None, "set up"
+        self._admin_connections = HandlerWatch(
+            lambda: AdminConnection(places, server, port),
+            now=self._clock.monotonic,
+            count_limit=lambda limit: self.metrics.limit_hits_total.labels(limit).inc(),
+            limits=handler_limits(self.config),
+        )
+        self._accounts.add(self._admin_connections)
         try:
-            await web.TCPSite(runner, listen.host or None, listen.port).start()
+            self._admin_server = await asyncio.get_running_loop().create_server(
+                self._admin_connections, listen.host or None, listen.port, backlog=ADMIN_BACKLOG
+            )
         except OSError as exc:
             raise _cannot_bind("admin.listen", listen, exc) from exc
-        return _bound(listen, runner.addresses[0])
+        return _bound(listen, self._admin_server.sockets[0].getsockname())
 
     async def _set_up(self, app: web.Application, **options: Any) -> web.AppRunner:
         runner = web.AppRunner(
             app,
             handle_signals=False,
-            access_log=None,
             shutdown_timeout=self.config.limits.drain_timeout_s,
             **options,
         )
@@ -426,11 +502,13 @@ class Server:
         self._runners.append(runner)
         return runner
 
-    async def _serve_rtmp(self, name: str, listen: ListenAddress | None, tls: TlsGuard | None = None) -> str:
+    async def _serve_rtmp(self, name: str, listen: ListenAddress | None, alpn: Sequence[str] | None) -> str:
         if listen is None:
             return ""
+        rtmp = self.config.rtmp
+        guard = self._guard("rtmp", rtmp, rtmp.trusted_proxies, alpn)
         try:
-            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port, tls))
+            return _bound(listen, await self._rtmp.start(listen.host or None, listen.port, guard))
         except OSError as exc:
             raise _cannot_bind(name, listen, exc) from exc
 
@@ -443,17 +521,42 @@ class Server:
         _, _, port = self.addresses.http.rpartition(":")
         return f"{'https' if config.http.tls_cert else 'http'}://{hostname}:{port}"
 
-    def _tls(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsGuard | None:
-        """TLS with the certificate of a section, whose files the sweep watches; None where there is none."""
-        if not pair.tls_cert:
-            return None
+    def _guard(
+        self, section: str, pair: RtmpConfig | HttpConfig, proxies: Sequence[str], alpn: Sequence[str] | None
+    ) -> TlsGuard | None:
+        """What a listener has before its protocols.
+
+        Args:
+            section: Of the configuration.
+            pair: The section, with the files of its certificate, which the sweep watches.
+            proxies: Networks whose connections begin with a PROXY header.
+            alpn: What TLS offers; None for a listener without TLS.
+
+        Returns:
+            None for nothing.
+        """
+        context = self._tls_context(section, pair, alpn) if alpn is not None and pair.tls_cert else None
+        if proxies:
+            headers = ProxyHeaders(
+                TrustedProxies(proxies).trusts, self.config.limits.proxy_header_timeout_s, self._count_limit
+            )
+            self._proxy_headers.append(headers)
+
+            def guard(make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
+                tls = partial(self._handshakes.begin, context, accept=accept) if context is not None else None
+                return headers.guard(tls, make_protocol)
+
+            return guard
+        return partial(self._handshakes.guard, context) if context is not None else None
+
+    def _tls_context(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> ssl.SSLContext:
         try:
             certificate = TlsCertificate(Path(pair.tls_cert), Path(pair.tls_key), alpn)
         except OSError as exc:
             why = exc.strerror or str(exc)
             raise StartError(f"{section}.tls_cert and {section}.tls_key: the certificate does not load: {why}") from exc
         self._certificates.append(certificate)
-        return partial(self._handshakes.guard, certificate.context)
+        return certificate.context
 
     async def _sweep(self) -> None:
         while True:
@@ -462,12 +565,16 @@ class Server:
                 self._rtmp.check_deadlines()
                 if self._door is not None:
                     self._door.check_deadlines()
+                self._admin_places.check_deadlines()
+                if self._admin_connections is not None:
+                    self._admin_connections.check_deadlines()
                 await self.registry.sweep()
                 await self._restart_record.save(self.registry.record())
                 self._history.tick()
                 if self._console is not None:
                     self._console.events.tick()
-                self._look_at_memory()
+                self._relief.look()
+                self._lines.tell()
                 for certificate in self._certificates:
                     certificate.reload_if_changed()
             except Exception:
@@ -497,16 +604,6 @@ class Server:
                 },
             )
 
-    def _look_at_memory(self) -> None:
-        self._memory.look()
-        was_short, self._is_short_of_memory = self._is_short_of_memory, self._memory.is_full
-        if self._is_short_of_memory != was_short:
-            event, level = (
-                ("memory.short", logging.WARNING) if self._is_short_of_memory else ("memory.eased", logging.INFO)
-            )
-            used, ceiling = self._memory.used_bytes, self._memory.ceiling_bytes
-            log.log(level, event, extra={"used_bytes": used, "ceiling_bytes": ceiling})
-
     async def _drain(self) -> None:
         # What is complete is fetched within a playlist reload, one target duration at most.
         longest_s = max((s.presentation.target_duration_s for s in self.registry.ended() if s.presentation), default=0)
@@ -518,6 +615,8 @@ class Server:
         self._rtmp.stop_accepting()
         if self._door is not None:
             await self._door.close(0 if self._hurry.is_set() else self.config.limits.drain_timeout_s)
+        if self._admin_server is not None:
+            self._admin_server.close()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()

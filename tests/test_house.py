@@ -17,8 +17,11 @@ HOUSE = Path(__file__).parents[1] / "streamd"
 
 FLOOR_NAMES = ["formats", "media line", "services", "doors", "process"]
 FLOORS = {
-    0: {"__init__", "memory", "payload", "errors", "amf", "amf0", "amf3", "rtmp", "flv", "cmaf", "hls"},
-    1: {"clock", "media", "packager"},
+    0: {
+        *("__init__", "memory", "payload", "errors", "amf", "amf0", "amf3", "proxy_protocol"),
+        *("rtmp", "flv", "cmaf", "hls"),
+    },
+    1: {"clock", "media", "packager", "sandbox"},
     2: {"bounds", "live", "keys", "events", "metrics", "history"},
     3: {"tls", "ingest", "delivery", "web", "outgoing"},
     4: {
@@ -30,6 +33,7 @@ FLOORS = {
             "doctor",
             "log",
             "resources",
+            "memory_relief",
             "loop_watch",
             "service_manager",
             "server",
@@ -48,6 +52,7 @@ NEIGHBOURS = {
     ("rtmp", "payload"),
     ("flv", "payload"),
     ("cmaf", "payload"),
+    ("proxy_protocol", "errors"),
     ("amf", "errors"),
     ("amf0", "errors"),
     ("amf0", "amf"),
@@ -67,11 +72,13 @@ NEIGHBOURS = {
     ("media", "clock"),
     ("packager", "clock"),
     ("packager", "media"),
+    ("live", "bounds"),
     ("live", "keys"),
     ("live", "metrics"),
     ("live", "events"),
     ("keys", "metrics"),
     ("keys", "events"),
+    ("events", "bounds"),
     ("events", "keys"),
     ("events", "metrics"),
     ("history", "metrics"),

@@ -26,8 +26,9 @@ class LineBudget:
         self.per_source = per_source
         self.in_all = in_all
         self._lines: OrderedDict[str, int] = OrderedDict()
-        self._total = 0
         self._until = 0.0
+        self.written = 0
+        """Lines of the minute that runs."""
         self.suppressed = 0
         """Lines that were not written since the start."""
 
@@ -40,14 +41,14 @@ class LineBudget:
         """
         if now >= self._until:
             self._lines.clear()
-            self._total, self._until = 0, now + _MINUTE_S
+            self.written, self._until = 0, now + _MINUTE_S
         lines = self._lines.get(source, 0) + 1
         self._lines[source] = lines
         self._lines.move_to_end(source)
         if len(self._lines) > SOURCES_MAX:
             self._lines.popitem(last=False)
-        if lines > self.per_source or self._total >= self.in_all:
+        if lines > self.per_source or self.written >= self.in_all:
             self.suppressed += 1
             return False
-        self._total += 1
+        self.written += 1
         return True

@@ -22,6 +22,11 @@ class LoopTimeLimit:
     """A peer that has been over its share without a rest for as long is closed, seconds."""
 
 
+# Addresses whose budget is not full, 200 bytes each. Past it the least lately asked for is forgotten: an attacker with
+# more of them is bounded by what all peers together may take.
+ADDRESSES_MAX = 4096
+
+
 class LoopTimeBudget:
     """The time of the loop that one peer, or all peers of one address, have left.
 
@@ -69,6 +74,16 @@ class LoopTimeBudget:
         return self._left_s >= self._limit.burst_s
 
     @property
+    def left_s(self) -> float:
+        """What may be taken before it has to pause, as of the last step, seconds; negative for a debt."""
+        return self._left_s
+
+    def has_debt(self, now: float) -> bool:
+        """Whether more was taken than has come back by now."""
+        self._settle(now)
+        return self._left_s < 0.0
+
+    @property
     def pause_s(self) -> float:
         """How long it takes until the debt has come back, seconds; 0 without a debt."""
         if self._left_s >= 0.0:
@@ -83,3 +98,36 @@ class LoopTimeBudget:
         if self._left_s >= limit.burst_s / 2:
             # A peer that is paused comes back to zero each time, and goes on from there: that is no rest.
             self._over_since = -1.0
+
+
+class AddressBudgets:
+    """The budgets of addresses, each as long as it is not full.
+
+    Args:
+        limit: The share of each.
+    """
+
+    def __init__(self, limit: LoopTimeLimit) -> None:
+        self._limit = limit
+        # In the order in which they were asked for.
+        self._budgets: dict[str, LoopTimeBudget] = {}
+
+    def __len__(self) -> int:
+        """Budgets kept."""
+        return len(self._budgets)
+
+    def of(self, source: str, now: float) -> LoopTimeBudget:
+        """The budget of an address.
+
+        Args:
+            source: As whom the address is counted.
+            now: Loop time, seconds.
+        """
+        budget = self._budgets.pop(source, None) or LoopTimeBudget(self._limit, now)
+        self._budgets[source] = budget
+        # Two out for one in, as long as there are full ones: those are as good as new.
+        for _ in range(2):
+            oldest = next(iter(self._budgets))
+            if oldest != source and (len(self._budgets) > ADDRESSES_MAX or self._budgets[oldest].is_rested(now)):
+                del self._budgets[oldest]
+        return budget

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,12 @@ log = logging.getLogger(__name__)
 
 # We look once a second, and closing a connection takes some 50 us: this many take a hundredth of the loop's time.
 SHED_AT_ONCE_MAX = 256
+# Where all that could go hold less than this share of what is wanted back, it is not they who make memory short, and
+# nobody goes for nothing: a ceiling may be lower than what the process has without them.
+WORTH_SHARE = 0.1
+# Connections that are asked at one look what they hold, at about 1 us each: a door full of viewers is asked in ten
+# seconds, and no step of the loop is longer for it than a frame's.
+ASKED_AT_ONCE = 2000
 
 
 class Standing(enum.IntEnum):
@@ -47,6 +53,7 @@ class Holder(Protocol):
         """Close at once: memory is short."""
 
 
+@runtime_checkable
 class HolderSource(Protocol):
     """A door, which knows its connections."""
 
@@ -59,33 +66,50 @@ class MemoryAccounts:
 
     def __init__(self) -> None:
         self._sources: list[HolderSource] = []
+        # What the last round of looks has come to, and the round that is under way.
+        self._held = dict.fromkeys(Standing, 0)
+        self._sum = dict.fromkeys(Standing, 0)
+        self._to_ask: list[Holder] = []
 
     def add(self, source: HolderSource) -> None:
         """Ask one door more."""
         self._sources.append(source)
 
-    def held_bytes(self) -> dict[Standing, int]:
-        """What each standing holds, bytes."""
-        held = dict.fromkeys(Standing, 0)
-        for holder in self._holders():
-            held[holder.standing] += holder.held_bytes
-        return held
+    def look(self) -> None:
+        """Ask some connections more what they hold; called about once a second."""
+        if not self._to_ask:
+            self._to_ask = list(self._holders())
+        for holder in self._to_ask[-ASKED_AT_ONCE:]:
+            self._sum[holder.standing] += holder.held_bytes
+        del self._to_ask[-ASKED_AT_ONCE:]
+        if not self._to_ask:
+            self._held, self._sum = self._sum, dict.fromkeys(Standing, 0)
 
-    def shed(self, excess_bytes: int) -> int:
+    def held_bytes(self, standing: Standing) -> int:
+        """What the connections of one standing hold, bytes, as it was found when all had been asked last."""
+        return self._held[standing]
+
+    def shed(self, excess_bytes: int, up_to: Standing = Standing.PUBLISHER) -> int:
         """Let go of connections until enough is free: strangers, then viewers, then publishers.
 
-        Of each standing the heaviest goes first, and of equals the newest.
+        Of each standing the heaviest goes first, and of equals the newest. Publishers go only where that is enough: a
+        broadcast is not ended for memory that is still missing then.
 
         Args:
             excess_bytes: What is wanted back.
+            up_to: Who may go: connections of this standing and of those before it.
 
         Returns:
             How many connections went.
         """
         order = sorted(
-            (holder for holder in self._holders() if holder.held_bytes > 0),
+            (holder for holder in self._holders() if holder.standing <= up_to and holder.held_bytes > 0),
             key=lambda holder: (holder.standing, -holder.held_bytes, -holder.opened_at),
         )
+        if up_to is Standing.PUBLISHER and sum(holder.held_bytes for holder in order) < excess_bytes:
+            order = [holder for holder in order if holder.standing < Standing.PUBLISHER]
+        if sum(holder.held_bytes for holder in order) < excess_bytes * WORTH_SHARE:
+            return 0
         freed_bytes = count = 0
         for holder in order[:SHED_AT_ONCE_MAX]:
             if freed_bytes >= excess_bytes:

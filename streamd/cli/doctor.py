@@ -16,7 +16,7 @@ from streamd.clock import SystemClock
 @json_option
 @config_options
 def doctor(as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
-    """Check ports, limits, certificates, clock, database and disk, and say what to do.
+    """Check ports, limits, certificates, clock, database, disk and sandbox, and say what to do.
 
     Run it as the user who runs the server, with the same configuration, while it runs or before. Nothing is changed.
     Exit code 1 where something failed; warnings alone are 0.

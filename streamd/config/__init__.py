@@ -6,7 +6,7 @@ Only the process floor sees the whole of it: every service takes its own small o
 from __future__ import annotations
 
 from streamd.config.load import find_config, load_config
-from streamd.config.report import MASK, config_text, default_config_text, secrets_of
+from streamd.config.report import MASK, config_text, default_config_text, masked_url, secrets_of
 from streamd.config.sections import Config, HttpConfig, RtmpConfig
 from streamd.config.values import ListenAddress
 
@@ -20,5 +20,6 @@ __all__ = [
     "default_config_text",
     "find_config",
     "load_config",
+    "masked_url",
     "secrets_of",
 ]

@@ -58,6 +58,11 @@ def contradictions(config: Config) -> Iterator[Fault]:
                 yield (section, key), "there is no such file"
             elif not path and (is_needed or pair.tls_cert or pair.tls_key):
                 yield (section, key), "write the path of a PEM file; TLS needs both tls_cert and tls_key"
+    if http.proxy_protocol and not http.trusted_proxies:
+        yield (
+            ("http", "proxy_protocol"),
+            "name the proxies in http.trusted_proxies; a header is believed from nobody else",
+        )
     if hls.part_target_ms > hls.segment_target_ms:
         yield ("hls", "part_target_ms"), f"write at most segment_target_ms, {hls.segment_target_ms}"
     if limits.held_bytes_max < limits.message_bytes_max:

@@ -164,8 +164,9 @@ class _Reading:
         setting = f"{section}.{key}"
         value = self._values.get(section, {}).get(key)
         if name in self._places and not is_secret(name):
-            # A URL that should have no password may have one.
+            # A URL that should have no password may have one, and a token in its query, whatever else is wrong with it.
             shown = re.sub(r"//[^/@\s]*@", f"//{MASK}@", json.dumps(value, default=str, ensure_ascii=False))
+            shown = re.sub(r"\?[^\s\"]+", f"?{MASK}", shown)
             setting += f" = {shown if len(shown) <= 60 else shown[:59] + '…'}"
         self.faults.append(f"{self._places.get(name, self._default_place)}: {setting}: {advice}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
@@ -11,6 +12,8 @@ from sqlalchemy.engine import make_url
 from streamd.config.sections import SECTIONS, Config, Section
 
 MASK = "********"
+# Of what stands in a URL's query, what is as long is taken for a secret in a log: "require" or "1" are words of lines.
+QUERY_SECRET_CHARACTERS_MIN = 8
 
 
 def default_config_text() -> str:
@@ -49,7 +52,24 @@ def secrets_of(config: Config) -> list[str]:
     database_url = config.keys.database_url.get_secret_value()
     password = make_url(database_url).password if database_url else None
     secrets = [config.admin.token, config.publish_hook.secret, *(e.secret for e in config.webhooks.endpoints)]
-    return [text for text in (*(secret.get_secret_value() for secret in secrets), password) if text]
+    urls = [config.publish_hook.url, *(endpoint.url for endpoint in config.webhooks.endpoints), database_url]
+    texts = (*(secret.get_secret_value() for secret in secrets), password, *(t for url in urls for t in _said_in(url)))
+    return [text for text in texts if text]
+
+
+def masked_url(url: str) -> str:
+    """A URL without what may be secret in it: the password, and the whole query, which may hold a token."""
+    bare, has_query, _ = url.partition("?")
+    shown = make_url(bare).render_as_string(hide_password=True) if "@" in bare else bare
+    return f"{shown}?{MASK}" if has_query else shown
+
+
+def _said_in(url: str) -> list[str]:
+    """The texts of a URL's query, as they stand there and as they are meant."""
+    query = urlsplit(url).query
+    raw = [pair.partition("=")[2] for pair in query.split("&")]
+    meant = [value for _, value in parse_qsl(query)]
+    return [text for text in dict.fromkeys((query, *raw, *meant)) if len(text) >= QUERY_SECRET_CHARACTERS_MIN]
 
 
 def _toml(section: Section, key: str) -> str:
@@ -60,6 +80,8 @@ def _toml_value(value: object) -> str:
     match value:
         case SecretStr():
             return json.dumps(_masked(value.get_secret_value()))
+        case str() if "://" in value:
+            return json.dumps(masked_url(value), ensure_ascii=False)
         case float():
             return f"{value:g}"
         case dict():
@@ -73,5 +95,5 @@ def _toml_value(value: object) -> str:
 
 def _masked(secret: str) -> str:
     if "://" in secret:
-        return make_url(secret).render_as_string(hide_password=True)
+        return masked_url(secret)
     return MASK if secret else ""

@@ -63,6 +63,11 @@ class RtmpConfig(Section):
     """Certificate chain, PEM. OBS accepts only certificates of a public authority, and no self-signed one."""
     tls_key: str = ""
     """Private key of the certificate, PEM."""
+    trusted_proxies: Networks = []
+    """Networks of the TCP proxies in front, for example `["10.0.0.7/32"]`: HAProxy with `send-proxy-v2`, nginx's stream
+    module with `proxy_protocol on`, a cloud's balancer. Each connection from there has to begin with a PROXY protocol
+    header, version 1 or 2, and the address in it is the broadcaster's, whom limits count by. Nobody else is believed
+    one."""
 
 
 class HttpConfig(Section):
@@ -81,6 +86,12 @@ class HttpConfig(Section):
     """Networks of the proxies in front, for example `["127.0.0.1/32"]`. What they say of the viewer is believed
     (`X-Forwarded-For`, `X-Forwarded-Proto`), and `limits.viewer_connections_per_address_max` is not for them. Empty:
     nobody is believed."""
+    proxy_protocol: bool = False
+    """Whether connections from `trusted_proxies` begin with a PROXY protocol header, version 1 or 2, as those of TCP
+    proxies can be made to. On: they have to, and the address in it is the viewer's."""
+    hsts_max_age_s: Annotated[int, Field(ge=0)] = 2_592_000
+    """Seconds for which a browser that came over HTTPS comes over nothing else (`Strict-Transport-Security`; RFC 6797),
+    to any port of that host name. Default: 30 days. 0: it is not said."""
     posters: bool = True
     """Draw pictures of live channels for the list of channels and for links that are shared: one keyframe is decoded
     when somebody asks, in a process of its own."""
@@ -210,19 +221,40 @@ class LimitsConfig(Section):
     """Every bound that protects the server."""
 
     connections_max: Annotated[int, Field(ge=1)] = 2000
-    """RTMP connections at once. One that sends nothing yet costs about 4 kB until `handshake_timeout_s`."""
+    """RTMP connections at once. For one more goes one that does not publish, if there is one. A connection that sends
+    nothing yet costs about 4 kB until `handshake_timeout_s`."""
     connections_per_address_max: Annotated[int, Field(ge=1)] = 64
     """RTMP connections at once from one IP address (IPv6: from one /64). A studio behind one address has dozens of
     encoders."""
     handshakes_max: Annotated[int, Field(ge=1)] = 1000
     """RTMP connections at once that have not said `connect` yet. Half of all, so that whoever only holds sockets leaves
-    the other half to encoders that are through."""
+    the other half to encoders that are through. For one more goes one that has been silent for a second, or came
+    first."""
+    loop_ms_per_stranger_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Milliseconds of processor time that an RTMP connection may take in a second before its publish is accepted, and
+    five times as many at once after a rest. Past it the connection is not read until they have come back. A login takes
+    one or two."""
+    loop_ms_per_address_max: Annotated[int, Field(ge=1, le=1000)] = 50
+    """The same for all of them from one IP address (IPv6: from one /64) together: 25 logins in each second, and 125 at
+    once."""
+    loop_ms_of_strangers_max: Annotated[int, Field(ge=1, le=1000)] = 200
+    """The same for all of them together: a hundred logins in each second, and 500 at once, when the encoders of a whole
+    server reconnect. Past it, those whose address has taken least are read first. What is left is for publishers and
+    viewers."""
+    loop_ms_per_publisher_max: Annotated[int, Field(ge=10, le=1000)] = 200
+    """The same for one publisher. 6 Mb/s take one to five, 50 Mb/s up to thirty; eight tracks of each kind, a hundred
+    where streamd is not compiled."""
+    loop_overdue_s: Annotated[float, Field(ge=1)] = 10
+    """Seconds for which a publisher may be over its share of time before it is closed; half of them for a connection
+    that does not publish. An encoder that catches up after a bad minute takes less."""
     tls_handshakes_max: Annotated[int, Field(ge=1)] = 1000
     """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; what is through
     counts as a connection."""
     tls_handshakes_per_address_max: Annotated[int, Field(ge=1)] = 250
     """The same from one IP address (IPv6: from one /64). A quarter of all, and enough for a hall full of viewers behind
     one address: a handshake takes a tenth of a second."""
+    proxy_header_timeout_s: Annotated[float, Field(gt=0)] = 5
+    """Seconds for the PROXY protocol header of a connection from a proxy, which is in its first packet."""
     tls_handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds for a TLS handshake: two round trips, and a computation on either side."""
     streams_max: Annotated[int, Field(ge=1)] = 500
@@ -243,12 +275,18 @@ class LimitsConfig(Section):
     failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = 20
     """The same for one key id, from wherever. The right secret is let in however many wrong ones are shown. An encoder
     whose key was revoked retries five times in the first half minute, then less and less."""
+    publishes_per_minute_max: Annotated[int, Field(ge=5)] = 60
+    """Publishes with one good key at once, and in each minute after them; past that it is refused without being looked
+    up. Encoders that come back do so after 2 s, 3 s, 4.5 s and so on; a script that starts one anew comes once a
+    second. Each publish is a look-up, a question to the publish hook, a few lines in the log and webhooks."""
     denials_per_minute_max: Annotated[int, Field(ge=1)] = 100
     """Rows about refused publishes in the audit log, a minute, that name an address; further ones are counted in one
     row a reason. What an attack may add to the disk: 20 MB a day, with rows that are never deleted."""
     unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = 300
-    """Lines in the log, a minute, about RTMP connections that published nothing: whoever opens them by the thousand may
+    """Lines in the log, a minute, about connections that published nothing: whoever opens them by the thousand may
     add 150 MB a day."""
+    log_lines_per_address_max: Annotated[int, Field(ge=1)] = 30
+    """The same about one IP address. What was left out is told by one line a minute."""
     media_timeout_s: Annotated[float, Field(ge=1)] = 15
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
     viewers' patience. Media that comes may be left in the kernel for most of a second."""
@@ -270,15 +308,18 @@ class LimitsConfig(Section):
     up after a bad minute sends some thousand at once."""
     command_bytes_max: Annotated[int, Field(ge=4096)] = 128 * 1024
     """Bytes of an RTMP command or of metadata; a longer one is dropped. The longest in the field is 20 kB."""
-    pending_bytes_max: Annotated[int, Field(ge=0)] = 1024 * 1024
-    """Bytes that a publisher may send before its key is decided. Encoders wait and send nothing."""
+    pending_bytes_max: Annotated[int, Field(ge=32_768)] = 64 * 1024
+    """Bytes that an RTMP connection may send from the end of the handshake until its publish is accepted, and may make
+    us hold until then. Encoders send 1 to 2 kB, and wait."""
+    pending_messages_max: Annotated[int, Field(ge=32)] = 128
+    """RTMP messages in the same time. Encoders send fewer than 20."""
     unsent_answers_bytes_max: Annotated[int, Field(ge=16_384)] = 64 * 1024
     """Bytes of answers that an RTMP connection may leave unread; an answer is a few hundred."""
     amf_depth_max: Annotated[int, Field(ge=4, le=200)] = 32
     """Values inside values in a command or in metadata. OBS nests one level, Enhanced RTMP's track maps three."""
     amf_values_max: Annotated[int, Field(ge=64)] = 4096
-    """Values in a command or in metadata, or in all of them that are read at once: 4096 take about 5 ms. Encoders send
-    some 25."""
+    """Values and their names in a command or in metadata, or in all of them that come faster than one for 8 bytes of
+    the stream: 4096 take about 2 ms. Encoders send some 50. Until a publish is accepted there are 512 at most."""
     amf_string_bytes_max: Annotated[int, Field(ge=1024)] = 65_535
     """Bytes of one text in a command or in metadata: all that a short string can have. XMP has 10 kB."""
     bitrate_kbps_max: Annotated[int, Field(ge=100)] = 100_000
@@ -299,11 +340,18 @@ class LimitsConfig(Section):
     start with the next keyframe. Twice this, at most, waits unsent for one viewer, who is set aside then."""
     waiting_requests_max: Annotated[int, Field(ge=1)] = 20_000
     """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
+    waiting_requests_per_address_max: Annotated[int, Field(ge=1)] = 5000
+    """The same of viewers behind one IP address (IPv6: one /64). A quarter of all; a hall of 2,000 Low-Latency viewers
+    behind one address has some 3,000."""
     viewer_connections_max: Annotated[int, Field(ge=1)] = 20_000
     """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
     viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = 10_000
     """Viewers' connections at once from one IP address (IPv6: from one /64). Half of all, so that no address takes all;
     the proxies of `http.trusted_proxies` are not held to it."""
+    requests_per_second_max: Annotated[float, Field(ge=1)] = 100
+    """Requests for pages, files and JSON from one IP address (IPv6: from one /64) in a second, twenty times as many
+    after a quiet time; media that a page's connections ask for counts a tenth. Each costs 0.2 to 0.5 ms. The pages of
+    1,000 viewers behind one address ask 70 times a second. On the admin port: of requests without its token."""
     request_head_bytes_max: Annotated[int, Field(ge=1024, le=65_536)] = 16 * 1024
     """Bytes of a viewer's request up to its empty line. Browsers send 1 kB, with a site's cookies up to 8 kB."""
     request_line_bytes_max: Annotated[int, Field(ge=256, le=65_536)] = 8000
@@ -314,6 +362,8 @@ class LimitsConfig(Section):
     """Bytes that a viewer may ask before it is answered. Players that pipeline ask for a few things of 1 kB each."""
     viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
     """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
+    viewer_body_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the end of a request's head to the end of its body. Bodies have 32 kB at the most."""
     viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
     """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
     viewer_write_timeout_s: Annotated[float, Field(gt=0)] = 15

@@ -56,7 +56,7 @@ def _parse_optional_listen(value: object) -> ListenAddress | None:
 
 def _check_public_url(value: str) -> str:
     url = urlsplit(value)
-    if value and (url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment):
+    if value and (url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or "@" in value):
         raise ValueError('write the address that viewers use, for example "https://live.example.org"')
     return value.rstrip("/")
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.delivery.answer import METHODS, Answer, MediaRequest
 from streamd.delivery.answer_encoder import AnswerEncoder
 from streamd.delivery.body_file import FILES_MAX, BodyFiles
+from streamd.delivery.handler_watch import HandlerLimits, HandlerWatch
 from streamd.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser
 from streamd.delivery.lookup import MediaLookup
 from streamd.delivery.media_path import parse_media_path
@@ -24,13 +26,14 @@ from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.delivery.viewer_connection import ViewerConnection
-from streamd.keys.guessing import source_of
+from streamd.tls.sliced import SlicedTls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aiohttp.web import RequestHandler
 
+    from streamd.bounds.memory_accounts import Holder
     from streamd.clock import Clock
     from streamd.delivery.channels import PublicChannels
     from streamd.delivery.http_request import RequestHead
@@ -47,6 +50,8 @@ ACCEPT_BACKLOG = 4096
 HEADS_REMEMBERED = 1024
 # A browser's head without cookies has about 600 bytes.
 REMEMBERED_HEAD_BYTES_MAX = 1024
+# What those who ask for much at once are answered before everybody has their turn: a part is late by no more.
+DEFERRED_SLICE_S = 0.005
 # Kind of a request that could not be read, in metrics.
 UNREADABLE = "unreadable"
 
@@ -75,6 +80,8 @@ class DoorOptions:
     """From one answer to the next request. Longer than the segments of any playlist; nginx's default."""
     write_timeout_s: float = 15.0
     """For how long a viewer may take nothing of an answer."""
+    body_timeout_s: float = 30.0
+    """From the end of a request's head to the end of its body. Ours take 32 kB at the most."""
     answer_timeout_s: float = 120.0
     """For how long a viewer may take something of one answer. Media that is older than any playlist is watched by
     nobody, but stays in memory for as long as somebody is being sent it."""
@@ -115,6 +122,12 @@ class MediaDoor:
         web_handler: Callable[[], RequestHandler],
         options: DoorOptions | None = None,
     ) -> None:
+        self._handed_over = HandlerWatch(
+            web_handler,
+            now=clock.monotonic,
+            count_limit=self.count_limit,
+            on_closed=lambda watched: self._count_out(watched.source),
+        )
         self.configure(options or DoorOptions())
         self.lookup = MediaLookup(channels)
         self.push_lookup = PushLookup(channels)
@@ -122,10 +135,13 @@ class MediaDoor:
         self.body_files = BodyFiles(self.options.files_max)
         self.now = clock.monotonic
         self._metrics = metrics
-        self._web_handler = web_handler
         self._open: set[ViewerConnection] = set()
-        self._handed_over: dict[RequestHandler, str] = {}
         self._by_address: Counter[str] = Counter()
+        # Connections that have asked more than they may have answered at once, in line.
+        self._deferred: deque[ViewerConnection] = deque()
+        self._is_deferred_due = False
+        # Answers that take long, each named once in a sweep.
+        self._pinned: set[int] = set()
         self._all_closed = asyncio.Event()
         self._server: asyncio.Server | None = None
         # Counted here, and added to the metrics once a second.
@@ -137,6 +153,13 @@ class MediaDoor:
     def configure(self, options: DoorOptions) -> None:
         """Take bounds, other ones where there were some; what is being waited for goes on by the old."""
         self.options = options
+        self._handed_over.limits = HandlerLimits(
+            head_timeout_s=options.head_timeout_s,
+            body_timeout_s=options.body_timeout_s,
+            idle_timeout_s=options.idle_timeout_s,
+            write_timeout_s=options.write_timeout_s,
+            answer_timeout_s=options.answer_timeout_s,
+        )
         self._parse = HeadParser(options.head).parse
         self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
 
@@ -159,7 +182,10 @@ class MediaDoor:
             return ViewerConnection(self)
 
         self._server = await asyncio.get_running_loop().create_server(
-            make_connection if tls is None else tls(make_connection), host, port, backlog=ACCEPT_BACKLOG
+            make_connection if tls is None else tls(make_connection, SlicedTls().accept),
+            host,
+            port,
+            backlog=ACCEPT_BACKLOG,
         )
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return address
@@ -167,6 +193,7 @@ class MediaDoor:
     def check_deadlines(self) -> None:
         """Act on what has used up its time, and do what else is due; called about once a second."""
         now = self.now()
+        self._pinned.clear()
         for connection in [each for each in self._open if each.deadline <= now]:
             try:
                 connection.check_deadline(now)
@@ -174,8 +201,7 @@ class MediaDoor:
                 # A fault in one answer must not take the others' time limits away.
                 log.exception("viewer.failed")
                 connection.abort()
-        for handler in [each for each in self._handed_over if each.transport is None]:
-            self._count_out(self._handed_over.pop(handler))
+        self._handed_over.check_deadlines()
         self._count()
 
     def stop_accepting(self) -> None:
@@ -213,9 +239,47 @@ class MediaDoor:
         """Open connections, those that aiohttp has included."""
         return len(self._open) + len(self._handed_over)
 
+    def holders(self) -> Iterable[Holder]:
+        """All connections, those that aiohttp has included."""
+        return chain(self._open, self._handed_over.holders())
+
+    def defer(self, connection: ViewerConnection) -> None:
+        """Have a connection go on when the others have had their turn."""
+        self._deferred.append(connection)
+        self._serve_deferred_soon()
+
+    def _serve_deferred_soon(self) -> None:
+        if not self._is_deferred_due:
+            self._is_deferred_due = True
+            asyncio.get_running_loop().call_soon(self._serve_deferred)
+
+    def _serve_deferred(self) -> None:
+        self._is_deferred_due = False
+        deferred = self._deferred
+        until = self.now() + DEFERRED_SLICE_S
+        while deferred:
+            connection = deferred.popleft()
+            try:
+                connection.go_on()
+            except Exception:
+                # A fault in one answer does not keep the others waiting.
+                log.exception("viewer.failed")
+                connection.abort()
+            if self.now() >= until:
+                break
+        if deferred:
+            self._serve_deferred_soon()
+
+    def pin(self, answer: Answer) -> int:
+        """What of an answer's body a viewer who takes long alone keeps, bytes: of several, the first that asks."""
+        if id(answer) in self._pinned:
+            return 0
+        self._pinned.add(id(answer))
+        return answer.body_bytes
+
     def admit(self, connection: ViewerConnection) -> bool:
         """Count a new connection in, or say that it is one too many."""
-        options, source = self.options, source_of(connection.address)
+        options, source = self.options, connection.source
         is_full = self._by_address[source] >= options.connections_per_address_max
         if self.connections >= options.connections_max:
             limit = "viewer_connections_max"
@@ -233,7 +297,7 @@ class MediaDoor:
         """Count a closed connection out."""
         if connection in self._open:
             self._open.remove(connection)
-            self._count_out(source_of(connection.address))
+            self._count_out(connection.source)
         if not self._open:
             self._all_closed.set()
 
@@ -254,16 +318,15 @@ class MediaDoor:
             is_half_closed: The viewer has sent FIN: aiohttp answers, and closes.
         """
         self.forget(connection)
-        handler = self._web_handler()
-        source = source_of(connection.address)
-        self._handed_over[handler] = source
+        source = connection.source
         self._by_address[source] += 1
-        transport.set_protocol(handler)
-        handler.connection_made(transport)
+        watched = self._handed_over(source)
+        transport.set_protocol(watched)
+        watched.connection_made(transport)
         transport.set_write_buffer_limits()
-        handler.data_received(data)
+        watched.data_received(data)
         if is_half_closed:
-            handler.close()
+            watched.finish()
 
     def read(self, head: bytes) -> ReadRequest:
         """Read the head of a request.

@@ -26,6 +26,8 @@ class Blocked:
     awaited: Awaited
     timeout_s: int
     """Seconds from the first time that a request was blocked; after them, ask with ``timed_out``."""
+    source: str
+    """Whom it counts for while it waits."""
 
 
 class MediaLookup:
@@ -38,12 +40,13 @@ class MediaLookup:
     def __init__(self, channels: PublicChannels) -> None:
         self._channels = channels
 
-    def ask(self, request: MediaRequest, *, timed_out: bool = False) -> Answer | Blocked:
+    def ask(self, request: MediaRequest, *, timed_out: bool = False, source: str = "") -> Answer | Blocked:
         """Answer a request as things stand now.
 
         Args:
             request: The request.
             timed_out: It has waited as long as it may.
+            source: Whom the request counts for (``source_of``); empty for somebody who asks for many others.
 
         Returns:
             The answer, or what it waits for, where there is room for one more to wait. With ``timed_out`` always
@@ -56,25 +59,24 @@ class MediaLookup:
             return self._absent(request, Absence.UNKNOWN)
         waiters = stream.waiters
         decision = decide(request, stream.presentation, timed_out=timed_out)
-        if not isinstance(decision, Answer) and not waiters.has_room:
-            waiters.budget.on_refused()
+        if not isinstance(decision, Answer) and not waiters.budget.may_wait(source):
             decision = decide(request, stream.presentation, timed_out=True)
         if isinstance(decision, Answer):
             return decision
-        return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s)
+        return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
 
-    def note_viewer(self, path: MediaPath, address: str, user_agent: str) -> None:
+    def note_viewer(self, path: MediaPath, source: str, user_agent: str) -> None:
         """Count whoever asks for a media playlist as a viewer of its stream.
 
         Args:
             path: What is asked for, whatever it is.
-            address: The peer's.
+            source: The peer's address, or what of it is counted as one (``source_of``).
             user_agent: The header, empty if there was none.
         """
         if path.kind is MediaKind.PLAYLIST:
             stream = self._channels.find(path.name)
             if not isinstance(stream, Absence):
-                stream.note_hls_viewer(address, user_agent)
+                stream.note_hls_viewer(source, user_agent)
 
     @staticmethod
     def _absent(request: MediaRequest, absence: Absence) -> Answer:

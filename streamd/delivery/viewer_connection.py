@@ -16,23 +16,33 @@ import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
+from streamd.bounds.memory_accounts import Standing
 from streamd.delivery.answer import Answer, cut
 from streamd.delivery.answer_encoder import Persistence
 from streamd.delivery.http_request import BadRequestError, find_head, skip_empty_line
+from streamd.keys.guessing import source_of
 
 if TYPE_CHECKING:
     from streamd.delivery.answer import Body, MediaRequest
     from streamd.delivery.door import MediaDoor, ReadRequest
+    from streamd.delivery.http_request import RequestHead
     from streamd.delivery.lookup import Blocked
     from streamd.delivery.push_path import PushPath
     from streamd.live.fanout import Fanout
     from streamd.live.waiters import Memo, Subscription
+    from streamd.tls.sliced import SlicedTransport
 
-# Requests that one connection has answered before the others get their turn: less than a millisecond of them.
-REQUESTS_PER_TURN = 16
+# Requests that one connection has answered before the others get their turn. Players ask for one thing at a time; what
+# is asked beyond these waits in the door's line.
+REQUESTS_PER_TURN = 4
 # After the last answer we send FIN and read on for a moment: closing with unread input would make the kernel send RST,
 # and the viewer could lose the answer that tells it why (RFC 9112 9.6).
 LINGER_S = 2.0
+# What a connection at rest costs: our objects and the transport's, and with TLS OpenSSL's state. Measured.
+CONNECTION_BYTES = 3 * 1024
+TLS_CONNECTION_BYTES = 26 * 1024
+# An answer that takes longer than this is of media that has left most playlists: the viewer alone keeps it.
+PINNED_AFTER_S = 20.0
 
 _NEXT_SWEEP = 0.0
 # What the kernel does not take pauses us: one answer at most is in our memory for a viewer. Not 0, which asyncio's TLS
@@ -61,35 +71,57 @@ class ViewerConnection(asyncio.Protocol):
 
     Attributes:
         address: The IP address of the viewer, or of the proxy that asks for him.
+        source: Whom the connection counts for: the address, or its /64.
         deadline: Loop time from which ``check_deadline`` has something to do.
+        opened_at: Loop time at which it came.
+        standing: A stranger until it asks for media.
     """
 
     __slots__ = (
+        "_answer_sent",
+        "_asks_for",
         "_blocked_at",
         "_closes",
         "_door",
         "_fanout",
+        "_ignored_bytes",
+        "_is_deferred",
         "_is_half_closed",
         "_is_in_head",
+        "_is_proxy",
         "_persistence",
         "_phase",
+        "_pinned_bytes",
         "_progress_at",
         "_request",
         "_sending_at",
         "_socket_fd",
         "_subscription",
         "_taken_bytes",
+        "_tls",
         "_transport",
         "_unanswered",
         "_written_bytes",
         "address",
         "deadline",
+        "opened_at",
+        "source",
+        "standing",
     )
 
     def __init__(self, door: MediaDoor) -> None:
         self._door = door
         self._transport: asyncio.Transport
-        self.address = ""
+        self.address = self.source = ""
+        self.standing = Standing.STRANGER
+        self.opened_at = door.now()
+        self._tls: SlicedTransport | None = None
+        self._is_proxy = False
+        # Whom its request counts for while it waits.
+        self._asks_for = ""
+        # In the door's line, with more asked than has been answered.
+        self._is_deferred = False
+        self._ignored_bytes = 0
         self._phase = _Phase.READING
         self._unanswered = b""
         self._is_in_head = False
@@ -103,6 +135,8 @@ class ViewerConnection(asyncio.Protocol):
         self._blocked_at: float | None = None
         # What is being sent: since when, and how much of it the viewer had taken when.
         self._fanout: Fanout | None = None
+        self._answer_sent: Answer | None = None
+        self._pinned_bytes = 0
         self._closes = False
         self._sending_at = 0.0
         self._written_bytes = 0
@@ -116,11 +150,16 @@ class ViewerConnection(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         raw = transport.get_extra_info("socket")
-        if raw is not None and transport.get_extra_info("sslcontext") is None:
+        if hasattr(transport, "unsent_bytes"):
+            # Not by its type: a proxy's connection has another around it.
+            self._tls = cast("SlicedTransport", transport)
+        elif raw is not None and transport.get_extra_info("sslcontext") is None:
             self._socket_fd = raw.fileno()
         self._transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
+        self.source = source_of(self.address)
+        self._is_proxy = self._door.options.proxies.trusts(self.address)
         self.deadline = self._door.now() + self._door.options.idle_timeout_s
         if not self._door.admit(self):
             self._phase = _Phase.GONE
@@ -129,10 +168,19 @@ class ViewerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what the viewer asks."""
         if self._phase in _DEAF:
+            self._ignore(len(data))
             return
         self._unanswered = self._unanswered + data if self._unanswered else data
-        self._read()
+        if not self._is_deferred:
+            self._read()
         if len(self._unanswered) > self._door.options.unanswered_bytes_max:
+            self._door.count_limit("unanswered_bytes_max")
+            self.abort()
+
+    def _ignore(self, count: int) -> None:
+        """Hear what changes nothing: a little of it comes from those who cannot know yet."""
+        self._ignored_bytes += count
+        if self._ignored_bytes > self._door.options.unanswered_bytes_max and self._phase is not _Phase.GONE:
             self._door.count_limit("unanswered_bytes_max")
             self.abort()
 
@@ -148,7 +196,8 @@ class ViewerConnection(asyncio.Protocol):
             self._let_go()
             return False
         self._is_half_closed = True
-        self._read()
+        if not self._is_deferred:
+            self._read()
         return self._transport.get_extra_info("sslcontext") is None
 
     def pause_writing(self) -> None:
@@ -160,14 +209,35 @@ class ViewerConnection(asyncio.Protocol):
         """Go on: the kernel has taken all of the last answer."""
         if self._phase is _Phase.SENDING:
             self._phase = _Phase.READING
-            self._read()
+            self._answer_sent = None
+            self._pinned_bytes = 0
+            if not self._is_deferred:
+                self._read()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the viewer."""
         self._phase = _Phase.GONE
         self._unanswered = b""
+        self._answer_sent = None
+        self._pinned_bytes = 0
         self._let_go()
         self._door.forget(self)
+
+    # -- Holder: what the account of the process asks -----------------------------------------
+
+    @property
+    def held_bytes(self) -> int:
+        """What it makes us hold and shares with nobody, bytes.
+
+        What waits for a viewer is media that all viewers share, until it is old.
+        """
+        tls = self._tls
+        own_bytes = CONNECTION_BYTES if tls is None else TLS_CONNECTION_BYTES + tls.unsent_bytes
+        return own_bytes + len(self._unanswered) + self._pinned_bytes
+
+    def shed(self) -> None:
+        """Close at once: memory is short."""
+        self.abort()
 
     # -- PushViewer: what a fan-out calls ---------------------------------------------------
 
@@ -208,6 +278,8 @@ class ViewerConnection(asyncio.Protocol):
                 if taken_bytes > self._taken_bytes or not unsent_bytes:
                     self._taken_bytes = taken_bytes
                     self._progress_at = now
+                if self._answer_sent is not None and now - self._sending_at >= PINNED_AFTER_S:
+                    self._pinned_bytes = self._door.pin(self._answer_sent)
                 is_stalled = now - self._progress_at >= options.write_timeout_s
                 is_too_slow = now - self._sending_at >= options.answer_timeout_s
                 if is_stalled or (is_too_slow and self._phase is _Phase.SENDING):
@@ -259,7 +331,14 @@ class ViewerConnection(asyncio.Protocol):
                 self._unanswered = b""
                 self._door.hand_over(self, self._transport, data[start:], is_half_closed=self._is_half_closed)
                 return
-        asyncio.get_running_loop().call_soon(self._read)
+        if self._phase is _Phase.READING:
+            self._is_deferred = True
+            self._door.defer(self)
+
+    def go_on(self) -> None:
+        """Answer more of what has been asked; called by the door, which calls each in its turn."""
+        self._is_deferred = False
+        self._read()
 
     def _serve(self, request: ReadRequest) -> bool:
         """Answer one request, or say that it is not one for the door."""
@@ -270,13 +349,23 @@ class ViewerConnection(asyncio.Protocol):
             self._persistence = Persistence.KEPT if head.is_http_1_0 else Persistence.IMPLIED
         else:
             self._closes = True
+        self.standing = Standing.VIEWER
         if media is not None:
-            address = self._door.options.proxies.client(self.address, head.forwarded_for)
-            self._door.lookup.note_viewer(media.path, address, head.user_agent)
+            self._note(media, head)
             self._respond(media)
         elif push is not None:
             self._push(head.method, push)
         return True
+
+    def _note(self, media: MediaRequest, head: RequestHead) -> None:
+        """Note who asks for media: the peer, or whom a proxy that we trust asks for."""
+        client = self._door.options.proxies.client(self.address, head.forwarded_for)
+        if client is self.address:
+            self._asks_for = "" if self._is_proxy else self.source
+            source = self.source
+        else:
+            self._asks_for = source = source_of(client)
+        self._door.lookup.note_viewer(media.path, source, head.user_agent)
 
     def _await_more(self) -> None:
         """Nothing whole is asked: the next head has its time, or the viewer has the time to think of one."""
@@ -293,7 +382,7 @@ class ViewerConnection(asyncio.Protocol):
 
     def _respond(self, request: MediaRequest, *, timed_out: bool = False) -> None:
         """Answer a request as things stand, or wait until it can be answered."""
-        found = self._door.lookup.ask(request, timed_out=timed_out)
+        found = self._door.lookup.ask(request, timed_out=timed_out, source=self._asks_for)
         if isinstance(found, Answer):
             self._answer(request, found)
         else:
@@ -313,7 +402,7 @@ class ViewerConnection(asyncio.Protocol):
         if self._blocked_at is None:
             self._blocked_at = self._door.now()
             self.deadline = self._blocked_at + blocked.timeout_s
-        self._subscription = blocked.waiters.subscribe(blocked.awaited, self._wake)
+        self._subscription = blocked.waiters.subscribe(blocked.awaited, self._wake, self._asks_for)
 
     def _wake(self, memo: Memo) -> None:
         request = self._request
@@ -327,7 +416,8 @@ class ViewerConnection(asyncio.Protocol):
             found = memo[request] = self._door.lookup.ask(request)
         if isinstance(found, Answer):
             self._answer(request, found)
-            self._read()
+            if not self._is_deferred:
+                self._read()
         else:
             self._wait(request, cast("Blocked", found))
 
@@ -339,7 +429,8 @@ class ViewerConnection(asyncio.Protocol):
             self._subscription.cancel()
             self._subscription = None
         self._respond(request, timed_out=True)
-        self._read()
+        if not self._is_deferred:
+            self._read()
 
     def _push(self, method: str, path: PushPath) -> None:
         found = self._door.push_lookup.ask(method, path)
@@ -382,6 +473,8 @@ class ViewerConnection(asyncio.Protocol):
             self._transport.write(buffers[0])
         elif (file := self._door.body_files.find(answer)) is None or not self._send_file(buffers, file):
             self._transport.writelines(buffers)
+        if self._phase is _Phase.SENDING:
+            self._answer_sent = answer
 
     def _send_file(self, buffers: Body, file: int) -> bool:
         """Hand head and body to the kernel without copying the body; what it does not take is written as ever.
@@ -430,8 +523,9 @@ class ViewerConnection(asyncio.Protocol):
         self._transport.write_eof()
 
     def _close(self) -> None:
-        self._phase = _Phase.GONE
+        self._phase = _Phase.LINGERING
         self._unanswered = b""
+        self.deadline = self._door.now() + LINGER_S
         self._transport.close()
 
     def abort(self) -> None:

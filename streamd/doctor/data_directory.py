@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamd.data_dir import TOKEN_NAME
+from streamd.data_dir import TOKEN_NAME, advice_against_strangers
 from streamd.doctor.finding import Finding, failed, ok, warning
 
 # Without it a revocation cannot be written. The database of 10,000 keys and a million audit rows is about 150 MB.
@@ -34,7 +34,9 @@ def check_data_directory(data_dir: Path) -> Iterator[Finding]:
     if not data_dir.is_dir() or not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         yield failed(check, f"{data_dir} is not a directory that you may write to", f"chown USER {data_dir}")
         return
-    if data_dir.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if advice := advice_against_strangers(data_dir):
+        yield failed(check, f"others can change what is in {data_dir}, and the server refuses it", advice)
+    elif data_dir.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         yield warning(check, f"{data_dir} can be entered by others", f"chmod 700 {data_dir}")
     else:
         yield ok(check, f"{data_dir} is yours alone")

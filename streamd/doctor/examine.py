@@ -10,6 +10,7 @@ from streamd.doctor.certificates import check_certificates
 from streamd.doctor.data_directory import check_data_directory
 from streamd.doctor.installation import check_compiled, check_demuxer, check_player
 from streamd.doctor.machine import check_clock, check_open_files
+from streamd.doctor.pictures import check_pictures
 from streamd.doctor.ports import check_ports
 from streamd.doctor.receivers import check_receivers
 from streamd.doctor.stores import check_database
@@ -42,4 +43,5 @@ def examine(config: Config, now: datetime) -> Iterator[Finding]:
     yield check_player()
     yield check_compiled()
     yield check_demuxer(config)
+    yield from check_pictures(config)
     yield from check_receivers(config)

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from streamd.config import masked_url
 from streamd.doctor.finding import Finding, failed, ok
 from streamd.keys.store_errors import explain
 
@@ -21,7 +22,7 @@ def check_database(database_url: str) -> Finding:
     """Read from the database, without making or changing it."""
     check = "keys.database_url"
     url = make_url(database_url)
-    where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    where = url.database if url.get_backend_name() == "sqlite" else masked_url(database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return ok(check, f"{where} will be made at the first start")
     try:

@@ -48,6 +48,11 @@ class Event:
     data: Mapping[str, Value] = field(default_factory=dict)
     """What it happened to, by names that belong to the type."""
 
+    @property
+    def about(self) -> str:
+        """Whom it is about: the user's name, which is the channel's."""
+        return str(self.data.get("user", ""))
+
     def body(self) -> bytes:
         """The payload of a webhook."""
         return payload(self.type, self.at, self.data)

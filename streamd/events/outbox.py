@@ -2,7 +2,8 @@
 
 In order, because a receiver that hears of a stream's end before its start shows a stream that is not there. So a
 message that cannot be delivered holds up those behind it, until it is too old. What the receiver itself refuses
-(3xx and 4xx) is not sent again: it would refuse it again, and the rest would wait.
+(3xx and 4xx) is not sent again: it would refuse it again, and the rest would wait. Where the queue is full, whoever has
+the most in it makes room: a user who comes and goes all the time drowns nobody's news but their own.
 
 Spec: Standard Webhooks 1.0.0, "Deliverability and reliability".
 """
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
+from streamd.bounds.log_lines import LineBudget
 from streamd.errors import ReceiverUnreachableError
 from streamd.events.event import EventType
 from streamd.events.signature import signed_headers
@@ -31,6 +34,9 @@ log = logging.getLogger(__name__)
 # From a blink of the network to an outage: 1, 2, 4 … seconds, and the jitter that the spec recommends.
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 300.0
+# Lines about messages that were not taken, of one endpoint. An endpoint that refuses all is told of in the first, and
+# metrics count the rest.
+LINES_PER_MINUTE_MAX = 60
 # Request Timeout, Too Early, Too Many Requests: the receiver wants it later (RFC 9110, 8470, 6585).
 _LATER = frozenset({408, 425, 429})
 
@@ -69,6 +75,8 @@ class Message:
     body: bytes
     created_at: float
     """Loop time, seconds."""
+    about: str = ""
+    """Whom it is about."""
 
 
 class Outbox:
@@ -99,38 +107,62 @@ class Outbox:
         self._metrics = metrics
         self._options = options
         self._sleep = sleep
-        self._queue: asyncio.Queue[Message] = asyncio.Queue(options.queue_max)
+        # Oldest first, and how many of them are about whom.
+        self._waiting: deque[Message] = deque()
+        self._waiting_about: Counter[str] = Counter()
+        self._has_arrived = asyncio.Event()
+        self._is_drained = asyncio.Event()
+        self._is_drained.set()
         self._is_failing = False
+        self._lines = LineBudget(LINES_PER_MINUTE_MAX, LINES_PER_MINUTE_MAX)
         self.unsettled = 0
         """Messages that wait or are being sent."""
 
     def put(self, message: Message) -> None:
-        """Take a message, at once; the oldest that waits makes room where there is none."""
+        """Take a message, at once; where there is no room, the oldest about whom the most wait makes it."""
         if message.type not in self._endpoint.types:
             return
-        if self._queue.full():
-            self._settle(self._queue.get_nowait(), "dropped", f"{self._options.queue_max} messages wait already")
-            self._queue.task_done()
-        self._queue.put_nowait(message)
+        if len(self._waiting) >= self._options.queue_max:
+            self._drop_one()
+        self._waiting.append(message)
+        self._waiting_about[message.about] += 1
         self.unsettled += 1
         self._metrics.webhook_messages_waiting.inc()
+        self._has_arrived.set()
+        self._is_drained.clear()
 
     async def run(self) -> None:
         """Send for ever; cancel to stop."""
         while True:
-            message = await self._queue.get()
+            await self._has_arrived.wait()
+            message = self._take(0)
             try:
                 await self._deliver(message)
             except Exception:
                 # A message of which we cannot be rid must not be the last.
                 log.exception("webhook.failed", extra={"endpoint": self._endpoint.origin, "type": message.type})
                 self._settle(message, "failed", "")
-            finally:
-                self._queue.task_done()
+            if not self.unsettled:
+                self._is_drained.set()
 
     async def drained(self) -> None:
         """Return when nothing waits and nothing is being sent."""
-        await self._queue.join()
+        await self._is_drained.wait()
+
+    def _take(self, index: int) -> Message:
+        message = self._waiting[index]
+        del self._waiting[index]
+        self._waiting_about[message.about] -= 1
+        if not self._waiting_about[message.about]:
+            del self._waiting_about[message.about]
+        if not self._waiting:
+            self._has_arrived.clear()
+        return message
+
+    def _drop_one(self) -> None:
+        most = max(self._waiting_about.values())
+        index = next(i for i, message in enumerate(self._waiting) if self._waiting_about[message.about] == most)
+        self._settle(self._take(index), "dropped", f"{self._options.queue_max} messages wait already")
 
     async def _deliver(self, message: Message) -> None:
         retrying = AsyncRetrying(
@@ -189,7 +221,8 @@ class Outbox:
         extra = {"endpoint": self._endpoint.origin, "type": message.type.value, "message_id": message.message_id}
         if result != "delivered":
             # A full queue was preceded by a line that says that the endpoint fails.
-            level = logging.DEBUG if result == "dropped" else logging.WARNING
+            may_tell = result != "dropped" and self._lines.may_log("", self._clock.monotonic())
+            level = logging.WARNING if may_tell else logging.DEBUG
             log.log(level, "webhook.not_delivered", extra=extra | {"result": result, "reason": reason})
         elif self._is_failing:
             self._is_failing = False

@@ -49,7 +49,7 @@ class Webhooks:
         """Queue an event for every endpoint that wants its type; takes microseconds (``EventSink``)."""
         if not self._outboxes:
             return
-        message = Message(new_message_id(), event.type, event.body(), self._clock.monotonic())
+        message = Message(new_message_id(), event.type, event.body(), self._clock.monotonic(), event.about)
         for outbox in self._outboxes:
             outbox.put(message)
 

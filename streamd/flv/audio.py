@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 from streamd.errors import FlvError
 from streamd.flv.codec import AAC, MP3, fourcc_bytes
-from streamd.flv.enhanced import MultitrackType, TrackBody, one_track, read_fourcc, read_mod_ex, read_tracks
+from streamd.flv.enhanced import (
+    TRACKS_READ_MAX,
+    MultitrackType,
+    TrackBody,
+    one_track,
+    read_fourcc,
+    read_mod_ex,
+    read_tracks,
+)
 from streamd.flv.frame import FrameHead
 
 _SOUND_FORMAT_MP3 = 2
@@ -68,7 +76,7 @@ class AudioPacket(NamedTuple):
     """Offset behind the body."""
 
 
-def parse_audio(payload: bytes) -> list[AudioPacket]:
+def parse_audio(payload: bytes, tracks_read_max: int = TRACKS_READ_MAX) -> list[AudioPacket]:
     """Read an audio tag's header.
 
     SoundRate, SoundSize and SoundType are not looked at: the codec's own configuration tells, and for AAC
@@ -76,6 +84,7 @@ def parse_audio(payload: bytes) -> list[AudioPacket]:
 
     Args:
         payload: The tag's body, not empty.
+        tracks_read_max: What a multitrack message has behind so many tracks is not looked at.
 
     Returns:
         One packet, or one for each track of a multitrack message.
@@ -85,7 +94,7 @@ def parse_audio(payload: bytes) -> list[AudioPacket]:
     """
     sound_format = payload[0] >> 4
     if sound_format == _SOUND_FORMAT_EX_HEADER:
-        return _parse_extended(payload)
+        return _parse_extended(payload, tracks_read_max)
     codec = _LEGACY_CODECS.get(sound_format) or f"flv-audio-{sound_format}"
     end = len(payload)
     if sound_format != _SOUND_FORMAT_AAC:
@@ -97,14 +106,14 @@ def parse_audio(payload: bytes) -> list[AudioPacket]:
     return [AudioPacket(_AAC_PACKET_TYPES[payload[1]], codec, 0, 0, _AAC_HEADER_BYTES, end)]
 
 
-def _parse_extended(payload: bytes) -> list[AudioPacket]:
+def _parse_extended(payload: bytes, tracks_read_max: int) -> list[AudioPacket]:
     packet_type = payload[0] & 0x0F
     offset = 1
     offset_ns = 0
     if packet_type == AudioPacketType.MOD_EX:
         packet_type, offset, offset_ns = read_mod_ex(payload, offset, packet_type)
     if packet_type == AudioPacketType.MULTITRACK:
-        packet_type, tracks = read_tracks(payload, offset)
+        packet_type, tracks = read_tracks(payload, offset, tracks_read_max)
     else:
         codec, offset = read_fourcc(payload, offset)
         tracks = [TrackBody(codec, 0, offset, len(payload))]

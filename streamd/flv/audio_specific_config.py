@@ -9,8 +9,9 @@ from streamd.flv.bits import BitReader
 
 _SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _RATE_INDEX_EXPLICIT = 15
-# The table ends at 96 kHz; an explicit 24-bit rate above what SBR makes of that is no sample rate.
-_SAMPLE_RATE_MAX = 192_000
+# The table ends at 96 kHz and at 7,350 Hz; an explicit 24-bit rate above what SBR makes of the one, or below the other,
+# is no sample rate.
+_SAMPLE_RATES_ALLOWED = range(7_350, 192_001)
 
 _AOT_ESCAPE = 31
 _AOT_MAIN = 1
@@ -21,13 +22,13 @@ _AOT_SBR = 5
 _AOT_PS = 29
 _CORE_OBJECT_TYPES = frozenset({_AOT_MAIN, _AOT_LC, _AOT_SSR, _AOT_LTP})
 
-# Every field we read stands in the first 16 bytes; a record as long as a message must not become an integer.
-_BYTES_READ_MAX = 32
+# Every field we read stands in the first 16 bytes, but for a program_config_element, which adds up to 40.
+_BYTES_READ_MAX = 64
 
 _SYNC_EXTENSION_TYPE = 0x2B7
 _SYNC_EXTENSION_PS = 0x548
 
-# Table 1.19, channelConfiguration; 0 says that a program_config_element in the stream tells.
+# Table 1.19, channelConfiguration; 0 says that a program_config_element tells.
 _CHANNELS = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
 
 
@@ -48,7 +49,7 @@ class AudioSpecificConfig:
     output_rate: int
     """Sample rate that the record announces for the decoder's output, Hz."""
     channels: int
-    """Channels of the core; 0 where a program_config_element in the stream tells."""
+    """Channels of the core."""
     core_frame_samples: int
     """Samples in an access unit at ``core_rate``: 1024, or 960."""
 
@@ -84,17 +85,17 @@ def parse(record: bytes) -> AudioSpecificConfig:
     if core_type not in _CORE_OBJECT_TYPES:
         raise UnsupportedCodecError(f"mp4a.40.{core_type}")
     core_frame_samples = _read_ga_specific_config(reader)
-    # A program_config_element stands next where there is no channelConfiguration; what follows it is then ours to
-    # ignore: without the extension the record is AAC-LC with implicit signalling.
-    if object_type == core_type and channel_configuration:
+    channels = _CHANNELS[channel_configuration]
+    if not channel_configuration:
+        # What follows it is ours to ignore: without the extension the record is AAC-LC with implicit signalling.
+        channels = _read_program_config(reader)
+    elif object_type == core_type:
         extended_type, extended_rate = _read_sync_extension(reader)
         if extended_type:
             object_type, output_rate = extended_type, extended_rate
     if output_rate not in (core_rate, 2 * core_rate):
         raise CodecConfigError(f"SBR from {core_rate} to {output_rate} Hz")
-    return AudioSpecificConfig(
-        object_type, core_rate, output_rate, _CHANNELS[channel_configuration], core_frame_samples
-    )
+    return AudioSpecificConfig(object_type, core_rate, output_rate, channels, core_frame_samples)
 
 
 def _read_object_type(reader: BitReader) -> int:
@@ -110,7 +111,7 @@ def _read_sample_rate(reader: BitReader) -> int:
         rate = _SAMPLE_RATES[index]
     else:
         raise CodecConfigError(f"AudioSpecificConfig with samplingFrequencyIndex {index}")
-    if not 0 < rate <= _SAMPLE_RATE_MAX:
+    if rate not in _SAMPLE_RATES_ALLOWED:
         raise CodecConfigError(f"AudioSpecificConfig with a sample rate of {rate} Hz")
     return rate
 
@@ -123,6 +124,24 @@ def _read_ga_specific_config(reader: BitReader) -> int:
         reader.read(14)  # coreCoderDelay
     reader.read(1)  # extensionFlag
     return core_frame_samples
+
+
+def _read_program_config(reader: BitReader) -> int:
+    """Read a program_config_element (4.4.1.1) as far as it says how many channels there are."""
+    reader.skip(10)  # element_instance_tag, object_type, sampling_frequency_index
+    # num_front, num_side and num_back_channel_elements.
+    speakers = sum(reader.read(4) for _ in range(3))
+    effects = reader.read(2)  # num_lfe_channel_elements
+    reader.skip(7)  # num_assoc_data_elements, num_valid_cc_elements
+    for bits in (4, 4, 3):  # mono, stereo and matrix mixdown
+        reader.skip(bits if reader.read(1) else 0)
+    channels = effects
+    for _ in range(speakers):
+        channels += 1 + reader.read(1)  # element_is_cpe: a pair
+        reader.skip(4)  # element_tag_select
+    if not channels:
+        raise CodecConfigError("AudioSpecificConfig without channels")
+    return channels
 
 
 def _read_sync_extension(reader: BitReader) -> tuple[int, int]:

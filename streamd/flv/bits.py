@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import re
+
 from streamd.errors import CodecConfigError
 
 # Exp-Golomb values in a configuration are at most 32 bits long; more zeros in a row are no value.
 _LEADING_ZEROS_MAX = 32
+# Those of up to 17 bits, by their zeros.
+_SHORT_CODE = "|".join(f"{'0' * zeros}1.{{{zeros}}}" for zeros in range(9))
+_SHORT_CODES = re.compile(_SHORT_CODE)
 
 
 class BitReader:
     """Reads big-endian bit fields from a record of a few bytes.
 
+    The bits are spelled out once, as text: a field then costs what it is long, wherever in the record it stands, and
+    the zeros that lead an Exp-Golomb code are counted in one search.
+
     Args:
-        data: The record; the caller bounds its length, for it is held as one integer.
+        data: The record; the caller bounds its length, for each bit takes a byte.
     """
 
     def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data, "big")
-        self.bits_left = 8 * len(data)
+        # The 1 in front keeps the zeros that the record begins with.
+        self._bits = format(int.from_bytes(b"\x01" + data, "big"), "b")[1:]
+        self._at = 0
+
+    @property
+    def bits_left(self) -> int:
+        """How many bits are not read yet."""
+        return len(self._bits) - self._at
 
     def read(self, bits: int) -> int:
         """Read an unsigned field: ``uimsbf`` or ``u(n)``.
@@ -25,10 +39,20 @@ class BitReader:
         Raises:
             CodecConfigError: The record ends before it.
         """
-        if bits > self.bits_left:
+        start = self._at
+        self.skip(bits)
+        return int(self._bits[start : self._at], 2) if bits else 0
+
+    def skip(self, bits: int) -> None:
+        """Pass over a field.
+
+        Raises:
+            CodecConfigError: The record ends before its end.
+        """
+        end = self._at + bits
+        if end > len(self._bits):
             raise CodecConfigError("a codec configuration ends too early")
-        self.bits_left -= bits
-        return self._value >> self.bits_left & ((1 << bits) - 1)
+        self._at = end
 
     def read_ue(self) -> int:
         """Read an unsigned Exp-Golomb code, ``ue(v)`` (H.264 section 9.1).
@@ -36,14 +60,44 @@ class BitReader:
         Raises:
             CodecConfigError: The record ends inside it, or it is longer than any value.
         """
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-            if zeros > _LEADING_ZEROS_MAX:
-                raise CodecConfigError("a codec configuration with an endless Exp-Golomb code")
-        return (1 << zeros) - 1 + self.read(zeros)
+        one = self._skip_zeros()
+        end = 2 * one - self._at + 1
+        if end > len(self._bits):
+            raise CodecConfigError("a codec configuration ends too early")
+        self._at = end
+        return int(self._bits[one:end], 2) - 1
 
     def read_se(self) -> int:
         """Read a signed Exp-Golomb code, ``se(v)`` (H.264 section 9.1.1)."""
         code = self.read_ue()
         return (code + 1) // 2 if code & 1 else -(code // 2)
+
+    def skip_codes(self, count: int) -> None:
+        """Pass over Exp-Golomb codes, signed or not.
+
+        Args:
+            count: How many; the caller has held it against what the specification allows.
+
+        Raises:
+            CodecConfigError: The record ends inside them, or one is longer than any value.
+        """
+        for _ in range(count):
+            self._at = 2 * self._skip_zeros() - self._at + 1
+        if self._at > len(self._bits):
+            raise CodecConfigError("a codec configuration ends too early")
+
+    def peek_short_codes(self, count: int) -> list[str]:
+        """Spell out the Exp-Golomb codes that come next, as far as they have up to 17 bits.
+
+        Args:
+            count: How many at the most.
+        """
+        codes = re.compile(f"(?:{_SHORT_CODE}){{0,{count}}}").match(self._bits, self._at)
+        return _SHORT_CODES.findall(self._bits, self._at, codes.end()) if codes is not None else []
+
+    def _skip_zeros(self) -> int:
+        """Return where the first 1 stands; the code goes on behind it for as many bits as there are zeros before."""
+        one = self._bits.find("1", self._at, self._at + _LEADING_ZEROS_MAX + 1)
+        if one < 0:
+            raise CodecConfigError("a codec configuration with an Exp-Golomb code that does not end")
+        return one

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from streamd.errors import UnsupportedCodecError
+from streamd.errors import CodecConfigError, UnsupportedCodecError
 from streamd.flv import (
     ac3_frame,
     audio_specific_config,
@@ -23,8 +23,10 @@ from streamd.flv import (
     mpeg_audio_frame,
     opus_header,
     vp9_configuration,
+    vp9_frame,
 )
 from streamd.flv.ac3_frame import Ac3Frame
+from streamd.flv.sequence_parameter_set import PictureSize
 
 H264 = "avc1"
 HEVC = "hvc1"
@@ -50,13 +52,13 @@ class CodecConfig:
     codec_string: str
     """RFC 6381 codecs parameter, for example ``avc1.640028``."""
     width: int = 0
-    """Picture width in pixels; 0 for audio, and where only the decoder knows."""
+    """Picture width in pixels; 0 for audio, and where it stands in keyframes alone (``read_picture_size``)."""
     height: int = 0
     """Picture height in pixels, likewise."""
     sample_rate: int = 0
     """Audio samples a second at the decoder's output; 0 for video."""
     channels: int = 0
-    """Audio channels; 0 for video, and where only the decoder knows."""
+    """Audio channels; 0 for video."""
     frame_ticks: int = 0
     """Output samples in one audio frame; 0 for video, and where frames differ in length."""
 
@@ -161,6 +163,26 @@ def parse_config(codec: str, record: bytes) -> CodecConfig:
     if parse is None:
         raise UnsupportedCodecError(codec)
     return parse(record)
+
+
+def read_picture_size(codec: str, keyframe: bytes) -> PictureSize | None:
+    """Read the picture size that a keyframe says, for a codec whose sequence header does not.
+
+    Args:
+        codec: FourCC.
+        keyframe: As in a sample.
+
+    Returns:
+        The size; None where it is not said there, or is none.
+    """
+    try:
+        if codec == VP9:
+            return vp9_frame.read_picture_size(keyframe)
+        if codec == AV1:
+            return av1_configuration.read_picture_size(keyframe)
+    except CodecConfigError:
+        pass
+    return None
 
 
 def canonical_record(codec: str, record: bytes) -> bytes:

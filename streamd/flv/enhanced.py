@@ -19,9 +19,10 @@ NANOSECONDS_MAX = 999_999
 
 _MOD_EX_TIMESTAMP_OFFSET_NANO = 0
 # One ModEx exists so far. The spec chains them without an end; the limit stops a message of nothing else.
-_MOD_EX_MAX = 8
-# Track ids are bytes. A message of nothing but empty tracks would otherwise name two million.
-_TRACKS_MAX = 256
+_MOD_EX_MAX = 4
+# As many as an operator may allow of a kind (``[limits] tracks_max``), and one more, which is refused as such. A
+# message of nothing but empty tracks would otherwise name two million.
+TRACKS_READ_MAX = 33
 
 
 class MultitrackType(enum.IntEnum):
@@ -86,12 +87,13 @@ def read_mod_ex(payload: bytes, offset: int, mod_ex_type: int) -> tuple[int, int
     raise FlvError(f"more than {_MOD_EX_MAX} ModEx prefixes")
 
 
-def read_tracks(payload: bytes, offset: int) -> tuple[int, list[TrackBody]]:
+def read_tracks(payload: bytes, offset: int, tracks_read_max: int) -> tuple[int, list[TrackBody]]:
     """Read a multitrack message.
 
     Args:
         payload: The tag's body.
         offset: Where the byte of multitrack type and packet type stands.
+        tracks_read_max: What comes behind so many tracks is not looked at.
 
     Returns:
         The packet type of every track, and the tracks, in order.
@@ -112,6 +114,8 @@ def read_tracks(payload: bytes, offset: int) -> tuple[int, list[TrackBody]]:
             codec, offset = read_fourcc(payload, offset)
         track_id = _byte(payload, offset)
         offset += 1
+        if any(track.track_id == track_id for track in tracks):
+            raise FlvError(f"track {track_id} twice in a message")
         end = len(payload)
         if multitrack_type is not MultitrackType.ONE_TRACK:
             size = int.from_bytes(_slice(payload, offset, offset + 3), "big")
@@ -121,10 +125,8 @@ def read_tracks(payload: bytes, offset: int) -> tuple[int, list[TrackBody]]:
                 raise FlvError(f"a track of {size} bytes in a tag of {len(payload)}")
         tracks.append(TrackBody(codec, track_id, offset, end))
         offset = end
-        if offset == len(payload):
+        if offset == len(payload) or len(tracks) == tracks_read_max:
             return packet_type, tracks
-        if len(tracks) == _TRACKS_MAX:
-            raise FlvError(f"more than {_TRACKS_MAX} tracks in a message")
 
 
 def read_fourcc(payload: bytes, offset: int) -> tuple[str, int]:

@@ -13,8 +13,8 @@ _BLOCK_HEADER_BYTES = 4
 _BLOCK_TYPE = 0x7F
 # 8.2: "The minimum block size … MUST be in the range of 16-65535".
 _BLOCK_SAMPLES_MIN = 16
-# As for AAC; the field holds up to 1 MHz.
-_SAMPLE_RATE_MAX = 192_000
+# As for AAC; the field holds 1 Hz to 1 MHz.
+_SAMPLE_RATES_ALLOWED = range(7_350, 192_001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ def parse(record: bytes) -> FlacStreamInfo:
     # Sample rate (20 bits), channels - 1 (3), bits a sample - 1 (5), number of samples (36).
     fields = int.from_bytes(stream_info[10:18], "big")
     sample_rate, channels = fields >> 44, (fields >> 41 & 0x07) + 1
-    if not _BLOCK_SAMPLES_MIN <= shortest <= longest or not 0 < sample_rate <= _SAMPLE_RATE_MAX:
+    if not _BLOCK_SAMPLES_MIN <= shortest <= longest or sample_rate not in _SAMPLE_RATES_ALLOWED:
         raise CodecConfigError(f"STREAMINFO with blocks of {shortest} to {longest} samples at {sample_rate} Hz")
     return FlacStreamInfo(stream_info, sample_rate, channels, shortest if shortest == longest else 0)
+
+
+def sample_bits(stream_info: bytes) -> int:
+    """Read how many bits a sample has, of a STREAMINFO that ``parse`` took."""
+    return (int.from_bytes(stream_info[10:18], "big") >> 36 & 0x1F) + 1

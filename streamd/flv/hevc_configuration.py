@@ -20,6 +20,12 @@ _NAL_TYPE_VPS = 32
 _NAL_TYPE_SPS = 33
 _NAL_TYPE_PPS = 34
 _NAL_HEADER_BYTES = 2
+# One for each type of NAL unit that may stand here: VPS, SPS, PPS, two of SEI; the rest is room.
+_ARRAYS_MAX = 16
+# H.265 7.4.3: 16 VPS, 16 SPS and 64 PPS have ids; as many again for SEI messages.
+_NAL_UNITS_MAX = 192
+# A length and a header.
+_NAL_UNIT_BYTES_MIN = 4
 # Table A.8, level 6.2: MaxLumaPs; and A.4.1: no side is longer than Sqrt( MaxLumaPs * 8 ).
 _LUMA_SAMPLES_MAX = 35_651_584
 _SIDE_SAMPLES_MAX = math.isqrt(_LUMA_SAMPLES_MAX * 8)
@@ -67,13 +73,22 @@ def _first_nal_units(record: bytes) -> dict[int, bytes]:
     """Walk the arrays of NAL units to the end; return the first unit of each type."""
     found: dict[int, bytes] = {}
     offset = _FIXED_BYTES
+    units_left = _NAL_UNITS_MAX
+    if record[22] > _ARRAYS_MAX:
+        raise CodecConfigError(f"hvcC with {record[22]} arrays of NAL units")
     for _ in range(record[22]):
         header = record[offset : offset + 3]
         if len(header) < 3:
             raise CodecConfigError("hvcC ends inside its arrays")
         nal_type = header[0] & _NAL_TYPE
         offset += 3
-        for _ in range(int.from_bytes(header[1:], "big")):
+        units = int.from_bytes(header[1:], "big")
+        if units * _NAL_UNIT_BYTES_MIN > len(record) - offset:
+            raise CodecConfigError("hvcC with a NAL unit that is empty or cut off")
+        if units > units_left:
+            raise CodecConfigError(f"hvcC with more than {_NAL_UNITS_MAX} NAL units")
+        units_left -= units
+        for _ in range(units):
             end = offset + 2 + int.from_bytes(record[offset : offset + 2], "big")
             nal = record[offset + 2 : end]
             if end > len(record) or len(nal) < _NAL_HEADER_BYTES:
@@ -91,10 +106,10 @@ def _read_sps(sps: bytes) -> HevcConfiguration:
     unescaped = sps[: 2 * _SPS_BYTES_READ_MAX].replace(b"\x00\x00\x03", b"\x00\x00")
     payload = unescaped[_NAL_HEADER_BYTES:_SPS_BYTES_READ_MAX]
     reader = BitReader(payload)
-    reader.read(4)  # sps_video_parameter_set_id
+    reader.skip(4)  # sps_video_parameter_set_id
     sub_layers = reader.read(3)  # sps_max_sub_layers_minus1
-    reader.read(1)  # sps_temporal_id_nesting_flag
-    reader.read(8 * _PROFILE_BYTES)
+    reader.skip(1)  # sps_temporal_id_nesting_flag
+    reader.skip(8 * _PROFILE_BYTES)
     if sub_layers >= _SUB_LAYERS_MAX:
         raise CodecConfigError(f"an SPS with {sub_layers + 1} sub-layers")
     _skip_sub_layers(reader, sub_layers)
@@ -121,9 +136,9 @@ def _skip_sub_layers(reader: BitReader, sub_layers: int) -> None:
     """Skip the profiles and levels of all sub-layers but the highest (7.3.3)."""
     present = [(reader.read(1), reader.read(1)) for _ in range(sub_layers)]
     if sub_layers:
-        reader.read(2 * (_SUB_LAYERS_MAX + 1 - sub_layers))  # reserved_zero_2bits
+        reader.skip(2 * (_SUB_LAYERS_MAX + 1 - sub_layers))  # reserved_zero_2bits
     for has_profile, has_level in present:
-        reader.read(88 * has_profile + 8 * has_level)
+        reader.skip(88 * has_profile + 8 * has_level)
 
 
 def _codec_string(profile: bytes) -> str:

@@ -27,16 +27,20 @@ cdef class Intake:
     cdef dict _headers
     cdef set _started
     cdef set _gone
-    cdef dict _refused
+    cdef object _header_reader
+    cdef dict _unfit
+    cdef public bint may_reopen
     cdef dict _opened
     cdef bint _tracks_differ
     cdef dict _frame_heads
     cdef tuple _frame_head_sizes
     cdef bint _was_open
     cdef Py_ssize_t _tags_since_open
+    cdef Py_ssize_t _tags_before_open
     cdef dict _presences
     cdef dict _silences
     cdef list _silent_tags
+    cdef Py_ssize_t _silent_frames_left
     cdef int64_t _roll_call_ms
     cdef readonly object _held
     cdef readonly Py_ssize_t _held_bytes

@@ -17,8 +17,8 @@ from __future__ import annotations
 import enum
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
 from streamd.errors import CodecConfigError, FlvError, UnsupportedCodecError
 from streamd.flv import audio, video
@@ -32,6 +32,7 @@ from streamd.flv.codec import (
     parse_config,
 )
 from streamd.flv.frame import FrameHead, head_sizes
+from streamd.flv.header_reader import HeaderReader, check_size, digest
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.silence import silent_frame
 from streamd.flv.tag import FlvTag, TagType
@@ -70,6 +71,10 @@ class IntakeLimits:
     reopen_tags_min: int = 32
     """Tags between one demuxer and the next, so that a codec changing on every frame cannot make us open one (some
     milliseconds of work) for each. Half a second of an ordinary stream."""
+    silent_frames_max: int = 1_536
+    """Frames of silence that may be owed at once: those of eight tracks between two roll calls of 4 pictures a second.
+    Each takes as long as a frame of the publisher's, who sends nothing for it; more become due with time alone
+    (``Intake.allow_silence``)."""
 
 
 class DropReason(enum.Enum):
@@ -97,6 +102,8 @@ class DropReason(enum.Enum):
     """Beyond ``COMPOSITION_TIME_MAX_MS``."""
     BEFORE_KEYFRAME = "before_keyframe"
     """A frame that nothing can decode or show before the keyframe with which the stream, or its track, begins."""
+    HEADER_FLOOD = "header_flood"
+    """A sequence header, or a frame that stands for another one, past what ``HeaderReader`` reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,8 @@ class Split:
 
     tags: tuple[FlvTag, ...]
     """In order."""
+    is_multitrack: bool = field(default=False, compare=False)
+    """They are the tracks of one message, and not silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +158,8 @@ class Drop:
     reason: DropReason
     detail: str = ""
     """What a log line should add: the codec, or what is malformed."""
+    limit: str = field(default="", compare=False)
+    """Name of the bound that was passed; empty where none was."""
 
 
 Action: TypeAlias = FlvTag | Hold | Open | Split | Drop
@@ -156,6 +167,7 @@ Action: TypeAlias = FlvTag | Hold | Open | Split | Drop
 
 _Key: TypeAlias = tuple[TagType, int]
 """A track: its kind and its multitrack id."""
+_Packet = TypeVar("_Packet", VideoPacket, AudioPacket)
 
 _HOLD = Hold()
 # The high bytes of a composition time within a minute of zero.
@@ -171,6 +183,10 @@ _ROLL_CALL_TAGS = 16
 _ROLL_CALL_MS_MAX = 60_000
 # Silence that is made at once: between two roll calls of 4 pictures a second.
 _SILENCE_MS_MAX = 5_000
+# Tracks of which it is kept in mind why they are not carried; health tells of a few.
+_REFUSALS_MAX = 64
+# What a frame that is held costs beside its payload: the tag, its place in the queue, and what names it there.
+_HELD_TAG_BYTES = 256
 # Keyframes of several video tracks belong together if they are this close: a frame at 10 a second.
 _KEYFRAMES_TOGETHER_MS = 100
 
@@ -185,6 +201,7 @@ class Intake:
         metadata: What the publisher's last onMetaData claims; the owner sets it.
         drops: How many tags, or tracks of tags, were dropped, by reason.
         refusals: Why the tracks that cannot be carried are not, until they have a good sequence header.
+        may_reopen: Whether the owner can take another ``Open``; while not, tracks that have changed are dropped.
     """
 
     def __init__(self, limits: IntakeLimits | None = None) -> None:
@@ -196,8 +213,10 @@ class Intake:
         self._headers: dict[_Key, TrackHeader] = {}
         self._started: set[_Key] = set()
         self._gone: set[_Key] = set()
-        # What the demuxer would not take.
-        self._refused: dict[_Key, TrackHeader] = {}
+        self._header_reader = HeaderReader()
+        # What the demuxer would not take: a codec, and what its header is known again by.
+        self._unfit: dict[_Key, tuple[str, bytes | CodecConfig]] = {}
+        self.may_reopen = True
         # Those that the demuxer was opened with; empty while none is open.
         self._opened: dict[_Key, TrackHeader] = {}
         self._tracks_differ = False
@@ -205,12 +224,14 @@ class Intake:
         self._frame_head_sizes: tuple[int, ...] = ()
         self._was_open = False
         self._tags_since_open = 0
+        self._tags_before_open = 0
         # When each track was heard last: those that are open, and those that want to be.
         self._presences: dict[_Key, _Presence] = {}
         # Tracks that would be silent without us.
         self._silences: dict[_Key, _Silence] = {}
         # What is to go before the next tag.
         self._silent_tags: list[FlvTag] = []
+        self._silent_frames_left = self._limits.silent_frames_max
         self._roll_call_ms = 0
         self._held: deque[tuple[_Key, FlvTag]] = deque()
         self._held_bytes = 0
@@ -287,7 +308,7 @@ class Intake:
     def refuse(self, header: TrackHeader, why: str) -> Drop:
         """Do without a track whose header the demuxer does not take, until it has another; the demuxer did not open."""
         key = (header.kind, header.track_id)
-        self._refused[key] = header
+        self._unfit[key] = _known_by(header)
         self._close()
         self._set_header(key, None)
         self._start_waiting()
@@ -302,12 +323,15 @@ class Intake:
 
     def _receive_video(self, tag: FlvTag) -> Action:
         payload = bytes(tag.payload)
-        packets = parse_video(payload)
+        packets = parse_video(payload, self._limits.tracks_max + 1)
         if not packets:
             return self._drop(DropReason.COMMAND_FRAME)
-        if len(packets) > 1:
-            return Split(tuple(_with_payload(tag, payload, video.single_track(payload, packet)) for packet in packets))
         packet = packets[0]
+        if len(packets) > 1:
+            if packet.packet_type in (VideoPacketType.CODED_FRAMES, VideoPacketType.CODED_FRAMES_X):
+                packets = self._without_empty(packets)
+            shares = (_with_payload(tag, payload, video.single_track(payload, each)) for each in packets)
+            return Split(tuple(shares), is_multitrack=True)
         match packet.packet_type:
             case VideoPacketType.CODED_FRAMES | VideoPacketType.CODED_FRAMES_X:
                 key = (TagType.VIDEO, packet.track_id)
@@ -331,10 +355,13 @@ class Intake:
 
     def _receive_audio(self, tag: FlvTag) -> Action:
         payload = bytes(tag.payload)
-        packets = parse_audio(payload)
-        if len(packets) > 1:
-            return Split(tuple(_with_payload(tag, payload, audio.single_track(payload, packet)) for packet in packets))
+        packets = parse_audio(payload, self._limits.tracks_max + 1)
         packet = packets[0]
+        if len(packets) > 1:
+            if packet.packet_type is AudioPacketType.CODED_FRAMES:
+                packets = self._without_empty(packets)
+            shares = (_with_payload(tag, payload, audio.single_track(payload, each)) for each in packets)
+            return Split(tuple(shares), is_multitrack=True)
         match packet.packet_type:
             case AudioPacketType.CODED_FRAMES:
                 key = (TagType.AUDIO, packet.track_id)
@@ -356,27 +383,41 @@ class Intake:
             # FFmpeg sends one all the same, of no bytes.
             return self._drop(DropReason.EMPTY, codec)
         key = (kind, packet.track_id)
-        record = payload[packet.start : packet.end]
         header: TrackHeader | None = None
         action: Action = _HOLD
+        known = self._headers.get(key)
         try:
             if codec not in _CODECS[kind]:
                 raise UnsupportedCodecError(codec)
-            record = canonical_record(codec, record)
-            known = self._headers.get(key)
+            check_size(packet.end - packet.start)
+            record = canonical_record(codec, payload[packet.start : packet.end])
             if known is not None and known.codec == codec and known.record == record:
                 self.refusals.pop(key, None)
                 return self._drop(DropReason.REPEATED_HEADER)
             if known is None and self._is_full(kind):
-                return self._refuse(key, DropReason.EXTRA_TRACK, f"track {packet.track_id}")
-            header = TrackHeader(kind, codec, record, parse_config(codec, record), packet.track_id)
+                return self._refuse(key, DropReason.EXTRA_TRACK, f"track {packet.track_id}", "tracks_max")
+            config = self._header_reader.read(codec, record, self._tags)
+            header = TrackHeader(kind, codec, record, config, packet.track_id)
         except UnsupportedCodecError as exc:
             action = self._refuse(key, DropReason.UNSUPPORTED_CODEC, exc.codec)
         except CodecConfigError as exc:
-            action = self._refuse(key, DropReason.BAD_CODEC_CONFIG, str(exc))
-        # Whatever the new one is worth, what follows it is not in the form that the old one described.
-        self._set_header(key, header)
+            reason = DropReason.HEADER_FLOOD if exc.limit == "sequence_headers_max" else DropReason.BAD_CODEC_CONFIG
+            action = self._refuse(key, reason, str(exc), exc.limit)
+        if header is not None or known is not None:
+            # Whatever the new one is worth, what follows it is not in the form that the old one described.
+            self._set_header(key, header)
         return action
+
+    @property
+    def _tags(self) -> int:
+        """How many tags there have been."""
+        return self._tags_before_open + self._tags_since_open
+
+    def _without_empty(self, packets: list[_Packet]) -> list[_Packet]:
+        """Drop the frames of no bytes, which are not worth a tag of their own."""
+        kept = [packet for packet in packets if packet.start < packet.end]
+        self.drops[DropReason.EMPTY] += len(packets) - len(kept)
+        return kept
 
     def _check_frame(self, key: _Key, payload: bytes, packet: VideoPacket | AudioPacket) -> Drop | None:
         """Say why a frame cannot be decoded whatever is opened, or None."""
@@ -395,17 +436,21 @@ class Intake:
     def _read_frame_header(self, key: _Key, codec: str, frame: bytes, known: TrackHeader | None) -> Drop | None:
         """Take a frame for its own sequence header where the codec has none; say why it is not fit for it, or None."""
         try:
+            check_size(len(frame))
             config = parse_config(codec, frame)
         except UnsupportedCodecError as exc:
             return self._refuse(key, DropReason.UNSUPPORTED_CODEC, exc.codec)
         except CodecConfigError as exc:
-            return self._refuse(key, DropReason.BAD_CODEC_CONFIG, str(exc))
+            return self._refuse(key, DropReason.BAD_CODEC_CONFIG, str(exc), exc.limit)
         if known is None and self._is_full(key[0]):
-            return self._refuse(key, DropReason.EXTRA_TRACK, f"track {key[1]}")
+            return self._refuse(key, DropReason.EXTRA_TRACK, f"track {key[1]}", "tracks_max")
         if known is None or known.codec != codec or known.config != config:
-            refused = self._refused.get(key)
-            if refused is not None and (refused.codec, refused.config) == (codec, config):
+            if self._unfit.get(key) == (codec, config):
                 return self._refuse(key, DropReason.BAD_CODEC_CONFIG, codec)
+            try:
+                self._header_reader.take(self._tags)
+            except CodecConfigError as exc:
+                return self._refuse(key, DropReason.HEADER_FLOOD, codec, exc.limit)
             self._set_header(key, TrackHeader(key[0], codec, frame, config, key[1]))
         self.refusals.pop(key, None)
         return None
@@ -416,15 +461,19 @@ class Intake:
     def _set_header(self, key: _Key, header: TrackHeader | None) -> None:
         """Let a track begin anew with another sequence header, or end with a broken one."""
         self._headers.pop(key, None)
-        if header is not None and header == self._refused.get(key):
+        if header is not None and key in self._unfit and self._unfit[key] == _known_by(header):
             header = None
-        self._started.discard(key)
+        if key in self._started:
+            self._started.discard(key)
+            # Nothing is held of a track that has not begun.
+            self._forget_held(key)
         self._gone.discard(key)
         self._silences.pop(key, None)
-        self._forget_held(key)
         if header is not None:
             self._headers[key] = header
             self.refusals.pop(key, None)
+        elif key not in self._opened:
+            self._presences.pop(key, None)
         if self._opened:
             self._compare_tracks()
 
@@ -445,7 +494,7 @@ class Intake:
             # The sound is back; what is missing before it is silent as well.
             del self._silences[key]
             self._compare_tracks()
-            return Split((*silence.until(tag.timestamp_ms), tag))
+            return Split((*(self._make_silence(silence, tag.timestamp_ms) or ()), tag))
         self._presences.setdefault(key, _Presence(key[0])).note(tag.timestamp_ms)
         if key not in self._started:
             if not can_start:
@@ -457,12 +506,13 @@ class Intake:
             return tag
         # The tracks are not those of the demuxer that is open.
         lead = self._lead()
-        if can_start and lead in (key, None) and self._tags_since_open >= self._limits.reopen_tags_min:
+        may_reopen = self.may_reopen and self._tags_since_open >= self._limits.reopen_tags_min
+        if can_start and lead in (key, None) and may_reopen:
             self._close()
             return self._receive_while_closed(tag, key, can_start=True)
         if self._headers[key] == self._opened.get(key):
             return tag
-        if key[0] is TagType.AUDIO and self._has_waited(tag, self._limits.keyframe_wait_ms):
+        if key[0] is TagType.AUDIO and self.may_reopen and self._has_waited(tag, self._limits.keyframe_wait_ms):
             self._close()
             return self._open(((key, tag),))
         return self._drop(DropReason.BEFORE_KEYFRAME)
@@ -482,7 +532,7 @@ class Intake:
             return self._open(tuple(self._held))
         if lead not in self._started:
             # Audio waits for video. What is shown before the keyframe is dropped then, so that a little is enough.
-            self._drop_held_before(tag.timestamp_ms - self._limits.track_wait_ms)
+            self._trim_held(tag.timestamp_ms - self._limits.track_wait_ms)
         return _HOLD
 
     def _may_open(self, tag: FlvTag) -> bool:
@@ -502,6 +552,7 @@ class Intake:
     def _open(self, frames: tuple[tuple[_Key, FlvTag], ...]) -> Open:
         self._opened = {key: self._headers[key] for key in sorted(self._started, key=_rank)}
         self._was_open = True
+        self._tags_before_open += self._tags_since_open
         self._tags_since_open = 0
         self._roll_call_ms = frames[-1][1].timestamp_ms
         self._presences = {key: _Presence(key[0]) for key in self._opened}
@@ -557,8 +608,9 @@ class Intake:
             # Time leapt, or two tracks have clocks of their own: that says nothing of how long a track is missing.
             for presence in self._presences.values():
                 presence.forget()
-            self._silences.clear()
-            self._compare_tracks()
+            if self._silences:
+                self._silences.clear()
+                self._compare_tracks()
             self._roll_call_ms = timestamp_ms
         for key, presence in self._presences.items():
             if presence.is_new:
@@ -576,8 +628,17 @@ class Intake:
                 self._started.discard(key)
                 self._gone.add(key)
                 self._compare_tracks()
-        for silence in self._silences.values():
-            self._silent_tags += silence.until(timestamp_ms)
+        for key, silence in tuple(self._silences.items()):
+            silent_tags = self._make_silence(silence, timestamp_ms)
+            if silent_tags is None:
+                # Media comes much faster than time passes: the track has stopped, as one has for which there is no
+                # silence.
+                del self._silences[key]
+                self._started.discard(key)
+                self._gone.add(key)
+                self._compare_tracks()
+            else:
+                self._silent_tags += silent_tags
         for presence in self._presences.values():
             presence.is_new = False
         self._roll_call_ms = timestamp_ms
@@ -603,6 +664,22 @@ class Intake:
         self._silences[key] = silence
         self._compare_tracks()
         return True
+
+    def _make_silence(self, silence: _Silence, timestamp_ms: int) -> list[FlvTag] | None:
+        """Return the silence that is due up to a time; None where it is more than may be made now."""
+        count = silence.count_until(timestamp_ms)
+        if count > self._silent_frames_left:
+            return None
+        self._silent_frames_left -= count
+        return silence.take(count)
+
+    def allow_silence(self, frames: int) -> None:
+        """Let more silence be made: as much of it as the time that has passed, and not the publisher's, has room for.
+
+        Args:
+            frames: How many frames more; what is not used adds up to ``IntakeLimits.silent_frames_max``.
+        """
+        self._silent_frames_left = min(self._limits.silent_frames_max, self._silent_frames_left + frames)
 
     @property
     def is_silent(self) -> bool:
@@ -638,6 +715,19 @@ class Intake:
         self.drops[DropReason.BEFORE_KEYFRAME] += len(self._held) - len(kept)
         self._hold_only(kept)
 
+    def _trim_held(self, timestamp_ms: int) -> None:
+        """Drop what is held from before a time, as far as it stands in front: each tag is looked at once."""
+        held = self._held
+        while held and held[0][1].timestamp_ms < timestamp_ms:
+            key, tag = held[0]
+            if key[0] is TagType.VIDEO:
+                if tag.timestamp_ms < timestamp_ms - _KEYFRAMES_TOGETHER_MS:
+                    self._drop_held_before(timestamp_ms)
+                return
+            held.popleft()
+            self._held_bytes -= len(tag.payload)
+            self.drops[DropReason.BEFORE_KEYFRAME] += 1
+
     def _forget_held(self, forgotten: _Key | None = None) -> None:
         """Let go of the frames that are held, or of those of one track."""
         self._hold_only([(key, tag) for key, tag in self._held if forgotten not in (key, None)])
@@ -646,14 +736,23 @@ class Intake:
         self._held = deque(kept)
         self._held_bytes = sum(len(tag.payload) for _, tag in kept)
 
-    def _refuse(self, key: _Key, reason: DropReason, detail: str) -> Drop:
+    @property
+    def held_bytes(self) -> int:
+        """What it keeps of what the publisher sent, bytes: frames that are held, and sequence headers."""
+        frames = self._held_bytes + len(self._held) * _HELD_TAG_BYTES
+        headers = {id(header): header for tracks in (self._headers, self._opened) for header in tracks.values()}
+        return frames + sum(len(header.record) for header in headers.values())
+
+    def _refuse(self, key: _Key, reason: DropReason, detail: str, limit: str = "") -> Drop:
         """Drop what cannot be carried of a track, and keep in mind why."""
-        drop = self.refusals[key] = self._drop(reason, detail)
+        drop = self._drop(reason, detail, limit)
+        if key in self.refusals or len(self.refusals) < _REFUSALS_MAX:
+            self.refusals[key] = drop
         return drop
 
-    def _drop(self, reason: DropReason, detail: str = "") -> Drop:
+    def _drop(self, reason: DropReason, detail: str = "", limit: str = "") -> Drop:
         self.drops[reason] += 1
-        return Drop(reason, detail)
+        return Drop(reason, detail, limit)
 
 
 class _Presence:
@@ -705,15 +804,18 @@ class _Silence:
         self._sample_rate = sample_rate
         self._count = 1
 
-    def until(self, timestamp_ms: int) -> list[FlvTag]:
-        """Return the tags of the frames that end by then, and follow those that were returned before."""
-        tags: list[FlvTag] = []
+    def count_until(self, timestamp_ms: int) -> int:
+        """Return how many frames end by then, and follow those that were taken before."""
         if timestamp_ms - self._time_ms(self._count) > _SILENCE_MS_MAX:
-            return tags  # Time has leapt.
-        while self._time_ms(self._count + 1) <= timestamp_ms:
-            tags.append(FlvTag(TagType.AUDIO, self._time_ms(self._count), self.payload))
-            self._count += 1
-        return tags
+            return 0  # Time has leapt.
+        # The last one is that whose end, rounded down, is no later.
+        ends = ((timestamp_ms - self._heard_ms + 1) * self._sample_rate - 1) // (self._frame_ticks * 1000)
+        return max(0, ends - self._count)
+
+    def take(self, count: int) -> list[FlvTag]:
+        """Return the tags of the next frames."""
+        start, self._count = self._count, self._count + count
+        return [FlvTag(TagType.AUDIO, self._time_ms(number), self.payload) for number in range(start, self._count)]
 
     def _time_ms(self, count: int) -> int:
         return self._heard_ms + count * self._frame_ticks * 1000 // self._sample_rate
@@ -753,6 +855,13 @@ def _header_payload(header: TrackHeader) -> bytes:
     if header.codec in CODECS_WITHOUT_HEADER:
         return audio.coded_frame(header.codec, header.track_id, header.record)
     return audio.sequence_header(header.codec, header.track_id, header.record)
+
+
+def _known_by(header: TrackHeader) -> tuple[str, bytes | CodecConfig]:
+    """What a header is known again by: one that the demuxer would not take, and that is not kept."""
+    if header.codec in CODECS_WITHOUT_HEADER:
+        return header.codec, header.config
+    return header.codec, digest(header.record)
 
 
 def _with_payload(tag: FlvTag, whole: bytes, payload: bytes) -> FlvTag:

@@ -32,8 +32,9 @@ def read_metadata(properties: Mapping[str, object]) -> StreamMetadata:
     Args:
         properties: The decoded AMF object or ECMA array.
     """
-    describes_video = not _VIDEO_PROPERTIES.isdisjoint(properties)
-    describes_audio = not _AUDIO_PROPERTIES.isdisjoint(properties)
+    # Asked for one by one: there may be thousands of others.
+    describes_video = any(name in properties for name in _VIDEO_PROPERTIES)
+    describes_audio = any(name in properties for name in _AUDIO_PROPERTIES)
     return StreamMetadata(
         lacks_video=properties.get("hasVideo") is False or (describes_audio and not describes_video),
         lacks_audio=properties.get("hasAudio") is False or (describes_video and not describes_audio),

@@ -14,8 +14,16 @@ from streamd.flv.bits import BitReader
 # Table A-1, level 6.2: MaxFS; and A.3.1: "PicWidthInMbs <= Sqrt( MaxFS * 8 )", the height likewise.
 FRAME_MACROBLOCKS_MAX = 139_264
 _SIDE_MACROBLOCKS_MAX = math.isqrt(FRAME_MACROBLOCKS_MAX * 8)
-# What stands before the size is a few bytes, but for scaling matrices: 12 lists of up to 64 codes of up to 17 bits.
-_BYTES_READ_MAX = 2048
+# What stands before the size is a few bytes, but for scaling matrices, 12 lists of up to 64 codes of up to 17 bits, and
+# for a cycle of 255 offsets of up to 63 bits.
+_BYTES_READ_MAX = 3072
+# 7.4.2.1.1: "num_ref_frames_in_pic_order_cnt_cycle … shall be in the range of 0 to 255".
+_ORDER_CYCLE_MAX = 255
+# 7.4.2.1.1.1: "The value of delta_scale shall be in the range of -128 to +127". By code, se(v): 9.1.1.
+_DELTA_SCALES = {
+    f"{number + 1:b}".zfill(2 * (number + 1).bit_length() - 1): (number + 1) // 2 if number & 1 else -(number // 2)
+    for number in (*range(255), 256)
+}
 
 _MACROBLOCK_PIXELS = 16
 # The profiles whose SPS says its chroma format, and may carry scaling matrices.
@@ -46,7 +54,7 @@ def read_picture_size(sps: bytes) -> PictureSize:
     payload = sps[: 2 * _BYTES_READ_MAX].replace(b"\x00\x00\x03", b"\x00\x00")[1:_BYTES_READ_MAX]
     reader = BitReader(payload)
     profile_idc = reader.read(8)
-    reader.read(16)  # constraint flags, level_idc
+    reader.skip(16)  # constraint flags, level_idc
     reader.read_ue()  # seq_parameter_set_id
     chroma_format_idc = 1
     separate_colour_planes = 0
@@ -90,11 +98,24 @@ def _skip_scaling_matrix(reader: BitReader, lists: int) -> None:
     for index in range(lists):
         if not reader.read(1):
             continue
-        last_scale = next_scale = 8
-        for _ in range(16 if index < 6 else 64):
-            if next_scale:
-                next_scale = (last_scale + reader.read_se()) % 256
-            last_scale = next_scale or last_scale
+        _skip_scaling_list(reader, 16 if index < 6 else 64)
+
+
+def _skip_scaling_list(reader: BitReader, size: int) -> None:
+    scale, bits = 8, 0
+    codes = reader.peek_short_codes(size)
+    for code in codes:
+        bits += len(code)
+        if code != "1":
+            if code not in _DELTA_SCALES:
+                raise CodecConfigError("an SPS with a delta_scale that is out of range")
+            scale = (scale + _DELTA_SCALES[code]) % 256
+            if not scale:
+                break  # Nothing is coded of the rest.
+    else:
+        if len(codes) < size:
+            raise CodecConfigError("an SPS with a scaling list that ends too early")
+    reader.skip(bits)
 
 
 def _skip_picture_order_count(reader: BitReader) -> None:
@@ -105,6 +126,7 @@ def _skip_picture_order_count(reader: BitReader) -> None:
         reader.read(1)  # delta_pic_order_always_zero_flag
         reader.read_se()  # offset_for_non_ref_pic
         reader.read_se()  # offset_for_top_to_bottom_field
-        # 7.4.2.1.1: "num_ref_frames_in_pic_order_cnt_cycle … shall be in the range of 0 to 255"; the record ends first.
-        for _ in range(reader.read_ue()):
-            reader.read_se()
+        cycle = reader.read_ue()
+        if cycle > _ORDER_CYCLE_MAX:
+            raise CodecConfigError(f"an SPS with num_ref_frames_in_pic_order_cnt_cycle {cycle}")
+        reader.skip_codes(cycle)  # offset_for_ref_frame

@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 from streamd.errors import FlvError
 from streamd.flv.codec import H264, HEVC, fourcc_bytes
-from streamd.flv.enhanced import MultitrackType, TrackBody, one_track, read_fourcc, read_mod_ex, read_tracks
+from streamd.flv.enhanced import (
+    TRACKS_READ_MAX,
+    MultitrackType,
+    TrackBody,
+    one_track,
+    read_fourcc,
+    read_mod_ex,
+    read_tracks,
+)
 from streamd.flv.frame import COMPOSITION_TIME_BYTES, FrameHead, read_composition_time
 
 _IS_EX_HEADER = 0x80
@@ -81,11 +89,12 @@ class VideoPacket(NamedTuple):
     """Offset behind the body."""
 
 
-def parse_video(payload: bytes) -> list[VideoPacket]:
+def parse_video(payload: bytes, tracks_read_max: int = TRACKS_READ_MAX) -> list[VideoPacket]:
     """Read a video tag's header.
 
     Args:
         payload: The tag's body, not empty.
+        tracks_read_max: What a multitrack message has behind so many tracks is not looked at.
 
     Returns:
         One packet, or one for each track of a multitrack message. A command frame has none.
@@ -96,7 +105,7 @@ def parse_video(payload: bytes) -> list[VideoPacket]:
     head = payload[0]
     frame_type = (head & _FRAME_TYPE) >> 4
     if head & _IS_EX_HEADER:
-        return _parse_extended(payload, frame_type)
+        return _parse_extended(payload, frame_type, tracks_read_max)
     # E.4.3.1: "If FrameType = 5, instead of a video payload, the Video Data Body contains a UI8".
     if frame_type == FrameType.COMMAND:
         return []
@@ -116,7 +125,7 @@ def parse_video(payload: bytes) -> list[VideoPacket]:
     ]
 
 
-def _parse_extended(payload: bytes, frame_type: int) -> list[VideoPacket]:
+def _parse_extended(payload: bytes, frame_type: int, tracks_read_max: int) -> list[VideoPacket]:
     packet_type = payload[0] & 0x0F
     offset = 1
     offset_ns = 0
@@ -126,7 +135,7 @@ def _parse_extended(payload: bytes, frame_type: int) -> list[VideoPacket]:
     if frame_type == FrameType.COMMAND and packet_type != VideoPacketType.METADATA:
         return []
     if packet_type == VideoPacketType.MULTITRACK:
-        packet_type, tracks = read_tracks(payload, offset)
+        packet_type, tracks = read_tracks(payload, offset, tracks_read_max)
     else:
         codec, offset = read_fourcc(payload, offset)
         tracks = [TrackBody(codec, 0, offset, len(payload))]

@@ -11,6 +11,8 @@ _PROFILE_MAX = 3
 # Level times ten.
 _LEVELS = frozenset({10, 11, 20, 21, 30, 31, 40, 41, 50, 51, 52, 60, 61, 62})
 _BIT_DEPTHS = frozenset({8, 10, 12})
+# 4:2:0 in two ways, 4:2:2, 4:4:4; the rest is reserved.
+_CHROMA_SUBSAMPLING_MAX = 3
 
 
 def parse(record: bytes) -> str:
@@ -26,7 +28,9 @@ def parse(record: bytes) -> str:
         raise CodecConfigError(f"vpcC of {len(record)} bytes, {_RECORD_BYTES} needed")
     if record[:4] != _VERSION:
         raise CodecConfigError(f"vpcC that begins with 0x{record[:4].hex()}")
-    profile, level, bit_depth = record[4], record[5], record[6] >> 4
+    profile, level, bit_depth, chroma_subsampling = record[4], record[5], record[6] >> 4, record[6] >> 1 & 0x07
     if profile > _PROFILE_MAX or level not in _LEVELS or bit_depth not in _BIT_DEPTHS:
         raise CodecConfigError(f"vpcC with profile {profile}, level {level}, {bit_depth} bits")
+    if chroma_subsampling > _CHROMA_SUBSAMPLING_MAX:
+        raise CodecConfigError(f"vpcC with chroma subsampling {chroma_subsampling}")
     return f"vp09.{profile:02}.{level:02}.{bit_depth:02}"

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.errors import PublishError
+from streamd.ingest.open_connections import ListenerLimits, OpenConnections
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.ingest.read_turns import LoopShares, ReadTurns
 from streamd.ingest.wake_threshold import WakeClock
-from streamd.keys.guessing import source_of
 from streamd.rtmp.connection import ConnectionOptions, ServerConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streamd.clock import Clock
     from streamd.ingest.protocol import PublishGate
     from streamd.keys.verifier import KeyVerifier
@@ -29,21 +30,6 @@ log = logging.getLogger(__name__)
 ACCEPT_BACKLOG = 1024
 # 128 bits: what makes one handshake unlike the next; the 1528 random bytes are stretched from it.
 NONCE_BYTES = 16
-# The most that is read at once: as much as uvloop reads for others, and what half a second has at 4 Mb/s.
-READ_BYTES_MAX = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerLimits:
-    """How many connections there may be at once; one more is closed at once. The reasons stand in ``[limits]``."""
-
-    connections_max: int = 2000
-    connections_per_address_max: int = 64
-    """From one IPv4 address, or from one /64 of IPv6."""
-    handshakes_max: int = 1000
-    """Of those that have not said ``connect`` yet."""
-    unpublished_lines_per_minute_max: int = 300
-    """Lines in the log about connections that published nothing."""
 
 
 class RtmpListener:
@@ -57,6 +43,7 @@ class RtmpListener:
         options: Time limits of each connection.
         connection_options: Limits of the protocol itself.
         limits: How many connections there may be.
+        shares: What they may take of the loop's time.
         gate: Asked over each publish whose key is good, if there is one.
     """
 
@@ -70,6 +57,7 @@ class RtmpListener:
         options: IngestOptions,
         connection_options: ConnectionOptions,
         limits: ListenerLimits,
+        shares: LoopShares | None = None,
         gate: PublishGate | None = None,
     ) -> None:
         self._keys = keys
@@ -78,23 +66,23 @@ class RtmpListener:
         self._metrics = metrics
         self._options = options
         self._connection_options = connection_options
-        self._limits = limits
+        self._shares = shares or LoopShares()
         self._gate = gate
-        self._read_buffer = bytearray(READ_BYTES_MAX)
-        self._open: set[RtmpProtocol] = set()
-        self._in_handshake: set[RtmpProtocol] = set()
-        # Lines in the log about connections that published nothing, in the minute that ends then.
-        self._lines = 0
-        self._lines_until = 0.0
-        self._by_address: Counter[str] = Counter()
+        self._connections = OpenConnections(limits)
         self._servers: list[asyncio.Server] = []
         self._wake_clock: WakeClock | None = None
+        self._turns: ReadTurns | None = None
 
-    def configure(self, options: IngestOptions, connection_options: ConnectionOptions, limits: ListenerLimits) -> None:
+    def configure(
+        self, options: IngestOptions, connection_options: ConnectionOptions, limits: ListenerLimits, shares: LoopShares
+    ) -> None:
         """Take other limits, for connections that come from now on."""
         self._options = options
         self._connection_options = connection_options
-        self._limits = limits
+        self._connections.limits = limits
+        self._shares = shares
+        if self._turns is not None:
+            self._turns.configure(shares)
 
     async def start(self, host: str | None, port: int, tls: TlsGuard | None = None) -> tuple[str, int]:
         """Listen on one address more.
@@ -119,48 +107,48 @@ class RtmpListener:
         return address
 
     def admit(self, protocol: RtmpProtocol) -> bool:
-        """Count a new connection in, or say that it is one too many."""
-        if (limit := self._passed_limit(source_of(protocol.address))) is not None:
+        """Count a new connection in, where need be in the place of another; or say that it is one too many."""
+        now = self._clock.monotonic()
+        while (limit := self._connections.passed_limit(protocol.address)) is not None:
             self._metrics.rtmp_connections_refused_total.inc()
             self._metrics.limit_hits_total.labels(limit).inc()
-            log.debug("connection.refused", extra={"peer": protocol.address, "open": len(self._open), "limit": limit})
-            return False
-        self._open.add(protocol)
-        self._in_handshake.add(protocol)
-        self._by_address[source_of(protocol.address)] += 1
-        self._metrics.rtmp_connections.set(len(self._open))
+            other = self._connections.dispensable(limit, now)
+            if other is None:
+                log.debug(
+                    "connection.refused",
+                    extra={"peer": protocol.address, "open": len(self._connections), "limit": limit},
+                )
+                return False
+            self.forget(other)
+            other.make_way()
+        self._connections.add(protocol)
+        self._metrics.rtmp_connections.set(len(self._connections))
         return True
 
-    def _passed_limit(self, source: str) -> str | None:
-        """The limit that one more connection would pass."""
-        limits = self._limits
-        if len(self._open) >= limits.connections_max:
-            return "connections_max"
-        if self._by_address[source] >= limits.connections_per_address_max:
-            return "connections_per_address_max"
-        if len(self._in_handshake) >= limits.handshakes_max:
-            return "handshakes_max"
-        return None
-
-    def may_log(self) -> bool:
-        """Whether a connection that published nothing may have its line in the log."""
-        now = self._clock.monotonic()
-        if now >= self._lines_until:
-            self._lines, self._lines_until = 0, now + 60.0
-        self._lines += 1
-        if self._lines <= self._limits.unpublished_lines_per_minute_max:
-            return True
-        self._metrics.limit_hits_total.labels("unpublished_lines_per_minute_max").inc()
-        return False
+    def note_spoken(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection has sent its first bytes."""
+        self._connections.note_spoken(protocol)
 
     def note_connected(self, protocol: RtmpProtocol) -> None:
         """Note that a connection has said ``connect``."""
-        self._in_handshake.discard(protocol)
+        self._connections.note_connected(protocol)
+
+    def note_publishing(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection's publish was accepted."""
+        self._connections.note_publishing(protocol)
+
+    def note_unpublished(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection publishes no more, and may publish again."""
+        self._connections.note_unpublished(protocol)
+
+    def holders(self) -> Iterable[RtmpProtocol]:
+        """All open connections (``HolderSource``)."""
+        return self._connections
 
     def check_deadlines(self) -> None:
         """Close what has used up its time; called about once a second."""
         now = self._clock.monotonic()
-        for protocol in list(self._open):
+        for protocol in list(self._connections):
             try:
                 protocol.check_deadline(now)
             except Exception:
@@ -176,13 +164,23 @@ class RtmpListener:
     async def close(self) -> None:
         """Close every connection and wait until they are gone."""
         self.stop_accepting()
-        open_now = list(self._open)
+        open_now = list(self._connections)
         for protocol in open_now:
             protocol.kick(PublishError("The server is stopping."))
         await asyncio.gather(*(protocol.wait_closed() for protocol in open_now))
         if self._wake_clock is not None:
             self._wake_clock.close()
             self._wake_clock = None
+        if self._turns is not None:
+            self._turns.close()
+            self._turns = None
+
+    @property
+    def turns(self) -> ReadTurns:
+        """Says which connection is read when."""
+        if self._turns is None:
+            self._turns = ReadTurns(self._shares, clock=self._clock, timers=asyncio.get_running_loop())
+        return self._turns
 
     @property
     def wake_clock(self) -> WakeClock:
@@ -195,7 +193,6 @@ class RtmpListener:
         """One for the next connection."""
         return RtmpProtocol(
             ServerConnection(nonce=secrets.token_bytes(NONCE_BYTES), options=self._connection_options),
-            read_buffer=self._read_buffer,
             keys=self._keys,
             registry=self._registry,
             options=self._options,
@@ -207,12 +204,5 @@ class RtmpListener:
 
     def forget(self, protocol: RtmpProtocol) -> None:
         """Count a closed connection out."""
-        if protocol not in self._open:
-            return
-        self._open.remove(protocol)
-        self._in_handshake.discard(protocol)
-        source = source_of(protocol.address)
-        self._by_address[source] -= 1
-        if not self._by_address[source]:
-            del self._by_address[source]
-        self._metrics.rtmp_connections.set(len(self._open))
+        if self._connections.remove(protocol):
+            self._metrics.rtmp_connections.set(len(self._connections))

@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import enum
 import logging
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from streamd.bounds.memory_accounts import Standing
 from streamd.errors import (
     KeyRejectedError,
     LocalStateError,
@@ -23,8 +23,10 @@ from streamd.errors import (
     StoreUnavailableError,
 )
 from streamd.flv.tag import FlvTag
+from streamd.ingest.read_turns import Hold
 from streamd.ingest.wake_threshold import WakeThreshold
 from streamd.keys.admission import Denial
+from streamd.keys.guessing import source_of
 from streamd.live.publisher import EndReason
 from streamd.rtmp.connection import ServerConnection
 from streamd.rtmp.events import (
@@ -38,6 +40,7 @@ from streamd.rtmp.events import (
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
+    from streamd.ingest.read_turns import Reading, ReadTurns
     from streamd.ingest.wake_threshold import WakeClock
     from streamd.keys.admission import Admission
     from streamd.keys.attempts import Attempt
@@ -52,6 +55,8 @@ log = logging.getLogger(__name__)
 # After a refusal or a fault we send FIN and read on for a moment: closing with unread input would make the
 # kernel send RST, and the peer could lose the answer that tells it why (RFC 9293 section 3.6, RFC 2525 2.17).
 LINGER_S = 2.0
+# What a verdict takes beside the key store's answer, at the most: the publish hook has ten seconds at the most.
+VERDICT_EXTRA_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +93,17 @@ class ConnectionBook(Protocol):
     def admit(self, protocol: RtmpProtocol) -> bool:
         """Count a new connection in, or say that it is one too many."""
 
-    def may_log(self) -> bool:
-        """Whether a connection that published nothing may have its line in the log."""
+    def note_spoken(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection has sent its first bytes."""
 
     def note_connected(self, protocol: RtmpProtocol) -> None:
         """Note that a connection has said ``connect``."""
+
+    def note_publishing(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection's publish was accepted."""
+
+    def note_unpublished(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection publishes no more, and may publish again."""
 
     def forget(self, protocol: RtmpProtocol) -> None:
         """Count a closed connection out."""
@@ -101,14 +112,16 @@ class ConnectionBook(Protocol):
     def wake_clock(self) -> WakeClock:
         """For the wake thresholds of all connections."""
 
+    @property
+    def turns(self) -> ReadTurns:
+        """Says which connection is read when."""
+
 
 class RtmpProtocol(asyncio.BufferedProtocol):
     """The asyncio side of one publisher's connection.
 
     Args:
         connection: The pure connection, fresh.
-        read_buffer: What the loop reads into. All connections of a loop may share it: what is read is taken out of it
-            at once, and so it stays in the processor's cache.
         keys: Says whom a stream key belongs to.
         registry: Where an accepted publish becomes a live stream.
         options: Time limits.
@@ -122,7 +135,6 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self,
         connection: ServerConnection,
         *,
-        read_buffer: bytearray,
         keys: KeyVerifier,
         registry: LiveRegistry,
         options: IngestOptions,
@@ -132,7 +144,6 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         gate: PublishGate | None = None,
     ) -> None:
         self._connection = connection
-        self._read_buffer = read_buffer
         self._keys = keys
         self._registry = registry
         self._options = options
@@ -158,6 +169,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._closed = asyncio.Event()
         # Of its socket; None before there is one.
         self._threshold: WakeThreshold | None = None
+        self._reading: Reading | None = None
         self.address = ""
 
     # -- asyncio.BufferedProtocol -----------------------------------------------------------
@@ -169,23 +181,33 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._threshold = WakeThreshold(transport, self._listener.wake_clock)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
+        self._reading = self._listener.turns.open(self._transport, source_of(self.address), self._receive)
         if not self._listener.admit(self):
             self._reason = "too many connections"
             self._transport.abort()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to read to."""
-        return self._read_buffer
+        assert self._reading is not None, "connected"
+        return self._reading.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
+        """Act on what was read, in turn with the others."""
+        assert self._reading is not None, "connected"
+        self._reading.read(nbytes)
+
+    def _receive(self, nbytes: int) -> None:
         """Feed, write out, dispatch."""
         if self._phase in (_Phase.CLOSING, _Phase.CLOSED):
             return
+        if not self._connection.bytes_received:
+            self._listener.note_spoken(self)
         try:
-            events = self._connection.receive_buffer(self._read_buffer, nbytes)
+            events = self._connection.receive_buffer(self._listener.turns.buffer, nbytes)
             self._flush()
             self._dispatch(events)
             self._choose_threshold(events)
+            self._connection.raise_fault()
         except ProtocolError as exc:
             self._flush()
             self._fail_protocol(exc)
@@ -213,6 +235,8 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._enter(_Phase.CLOSED)
         if self._threshold is not None:
             self._threshold.close()
+        if self._reading is not None:
+            self._reading.close()
         if self._verifying is not None:
             self._verifying.cancel()
         if not self._reason:
@@ -220,9 +244,6 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._leave_stream(EndReason.CONNECTION_LOST)
         self._count()
         extra = self._context() | {"reason": self._reason}
-        if not self._published and not self._listener.may_log():
-            # Thousands of them a minute, if somebody likes: metrics count them.
-            self._log_level = logging.DEBUG
         if self.encoder or self._published or was_closing:
             log.log(self._log_level, "connection.closed", extra=extra)
         else:
@@ -230,6 +251,11 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             log.log(self._log_level, "connection.closed_early", extra=extra)
         self._closed.set()
         self._listener.forget(self)
+
+    def make_way(self) -> None:
+        """Close at once: another connection is to have the place."""
+        self._reason = self._reason or "another connection was given its place"
+        self.abort()
 
     def abort(self) -> None:
         """Close at once, without a word."""
@@ -277,6 +303,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._fail(f"more than {options.messages_per_second_max} messages a second", EndReason.PROTOCOL_ERROR)
         self._messages_counted += messages
         self._counted_at = now
+        self._check_share(now)
         match self._phase:
             case _Phase.HANDSHAKE if now - self._opened_at > options.handshake_timeout_s:
                 self._count_limit("handshake_timeout_s")
@@ -284,17 +311,62 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             case _Phase.LOGIN if now - self._phase_since > options.publish_timeout_s:
                 self._count_limit("publish_timeout_s")
                 self._fail(f"no publish within {options.publish_timeout_s:g} s", EndReason.CONNECTION_LOST)
-            case _Phase.PUBLISHING if (
-                self._stream is not None
-                and now - max(self._stream.last_media_at, self._phase_since) > options.media_timeout_s
-            ):
+            case _Phase.VERIFYING if now - self._phase_since > options.verify_timeout_s + VERDICT_EXTRA_S:
+                # The store and the hook have their own time limits, so this is a fault of ours.
+                self._fail("the publish was not decided", EndReason.INTERNAL_ERROR)
+            case _Phase.PUBLISHING if self._is_silent(now):
                 self._count_limit("media_timeout_s")
                 self._fail(f"no media for {options.media_timeout_s:g} s", EndReason.MEDIA_TIMEOUT)
             case _Phase.CLOSING if now - self._phase_since > LINGER_S and self._transport is not None:
                 self._transport.abort()
         self._count()
 
+    # -- what it makes us hold ------------------------------------------------------------------
+
+    @property
+    def standing(self) -> Standing:
+        """A stranger until its first publish is accepted (``Holder``)."""
+        return Standing.PUBLISHER if self._published else Standing.STRANGER
+
+    @property
+    def opened_at(self) -> float:
+        """Loop time at which it came, seconds."""
+        return self._opened_at
+
+    @property
+    def held_bytes(self) -> int:
+        """What waits of its messages, of our answers and, while it publishes, for its viewers; bytes."""
+        held = self._connection.held_bytes
+        if self._transport is not None:
+            held += self._transport.get_write_buffer_size()
+        if self._reading is not None:
+            held += self._reading.kept_bytes
+        if self._stream is not None:
+            held += self._stream.held_bytes
+        return held
+
+    def shed(self) -> None:
+        """Close at once: memory is short."""
+        self._reason = self._reason or "memory is short"
+        self._leave_stream(EndReason.OVER_LIMIT)
+        self.abort()
+
     # -- inside -------------------------------------------------------------------------------
+
+    def _check_share(self, now: float) -> None:
+        """Close a connection that has taken more of the loop's time than its share, and goes on doing so."""
+        if self._reading is None or self._phase in (_Phase.CLOSING, _Phase.CLOSED):
+            return
+        if self._reading.is_overdue(now):
+            self._count_limit("loop_ms_per_stranger_max" if self._reading.is_stranger else "loop_ms_per_publisher_max")
+            self._fail("what it sends takes too much of the server's time", EndReason.OVER_LIMIT)
+
+    def _is_silent(self, now: float) -> bool:
+        """Whether no media has come for too long from a publisher that is being read."""
+        if self._stream is None or self._reading is None or self._reading.has_had_its_share:
+            return False
+        heard_at = max(self._stream.last_media_at, self._phase_since, self._reading.resumed_at)
+        return now - heard_at > self._options.media_timeout_s
 
     def _choose_threshold(self, events: list[Event]) -> None:
         if self._threshold is None:
@@ -323,9 +395,9 @@ class RtmpProtocol(asyncio.BufferedProtocol):
                     self._listener.note_connected(self)
                 case PublishRequested():
                     self._enter(_Phase.VERIFYING)
-                    if self._transport is not None:
+                    if self._reading is not None:
                         # Encoders wait for the answer; what one sends all the same stays in the kernel.
-                        self._transport.pause_reading()
+                        self._reading.hold(Hold.VERDICT)
                     self._verifying = asyncio.create_task(self._decide(event))
                 case Unpublished():
                     self._receive_tags(tags)
@@ -333,6 +405,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
                     self._reason = "encoder said goodbye"
                     self._leave_stream(EndReason.GOODBYE)
                     self._enter(_Phase.LOGIN)
+                    self._listener.note_unpublished(self)
                 case MessageDropped():
                     dropped.append(event)
         if dropped:
@@ -340,11 +413,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._receive_tags(tags)
 
     def _count_dropped(self, dropped: list[MessageDropped]) -> None:
-        # In a flood there are thousands of few kinds.
-        for reason, count in Counter(event.reason for event in dropped).items():
-            self._metrics.messages_dropped_total.labels(reason.value).inc(count)
-        for limit, count in Counter(event.limit for event in dropped if event.limit).items():
-            self._metrics.limit_hits_total.labels(limit).inc(count)
+        for event in dropped:
+            self._metrics.messages_dropped_total.labels(event.reason.value).inc(event.count)
+            if event.limit:
+                self._metrics.limit_hits_total.labels(event.limit).inc(event.count)
 
     def _receive_tags(self, tags: list[FlvTag]) -> None:
         if tags and self._stream is not None:
@@ -370,12 +442,11 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._enter(_Phase.PUBLISHING)
             self._published = {"key_id": admission.key_id, "stream": self._stream.name}
             log.info("publish.accepted", extra=self._context())
-            events = self._connection.accept()
-            self._flush()
-            self._dispatch(events)
+            self._listener.note_publishing(self)
+            self._go_live()
         except KeyRejectedError as error:
             self._metrics.publish_denied_total.labels(error.reason).inc()
-            if error.reason == Denial.RATE_LIMITED:
+            if error.reason in (Denial.RATE_LIMITED, Denial.TOO_OFTEN):
                 # Somebody guesses, thousands of times a minute if he likes: the audit log counts them, a line
                 # for each would be his to fill our disk with.
                 self._log_level = logging.DEBUG
@@ -394,8 +465,22 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             log.exception("publish.failed", extra=self._context())
             self._fail("internal error", EndReason.INTERNAL_ERROR)
         finally:
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.resume_reading()
+            if self._reading is not None:
+                self._reading.release(Hold.VERDICT)
+
+    def _go_live(self) -> None:
+        """Accept the publish, and act on what was sent ahead of the answer."""
+        since = self._clock.cpu()
+        if self._reading is not None:
+            self._reading.admit()
+        try:
+            events = self._connection.accept()
+            self._flush()
+            self._dispatch(events)
+            self._connection.raise_fault()
+        finally:
+            if self._reading is not None:
+                self._reading.spend(self._clock.cpu() - since)
 
     async def _verify(self, stream_key: str) -> Admission:
         started_at = self._clock.monotonic()
@@ -456,7 +541,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
-            self._transport.close()  # TLS has no half-close
+            # TLS has no half-close; what it has to say is gone before the time is over.
+            if self._reading is not None:
+                self._reading.stop_tls()
+            self._transport.close()
 
     def _flush(self) -> None:
         # One write for all answers: librtmp sets no TCP_NODELAY, so each small write of ours costs its login 40 ms.

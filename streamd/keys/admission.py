@@ -22,6 +22,8 @@ class Denial(enum.StrEnum):
     SUSPENDED = "suspended"
     RATE_LIMITED = "rate_limited"
     """Too many failed before it, and it was not looked up."""
+    TOO_OFTEN = "too_often"
+    """The key is good, and has published too often in the last minute."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)

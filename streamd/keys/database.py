@@ -22,12 +22,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.dml import Insert
 
 from streamd.errors import StoreUnavailableError
+from streamd.keys import postgres, sqlite
 from streamd.keys.migrations import migrate
 from streamd.keys.postgres import connect_errors, create_postgres_engine
 from streamd.keys.sqlite import WRITES, create_sqlite_engine, probe
 from streamd.keys.store_errors import explain
 
 _Result = TypeVar("_Result")
+
+# Reads under way, those included whose callers have left: about 10 kB each. Strangers have 256 at once (look_ups.py),
+# which live for a few seconds longer than they wait for them; the rest is for keys that are known to be good.
+READS_MAX = 2048
 
 
 class Database:
@@ -49,15 +54,18 @@ class Database:
         self._turn: contextlib.AbstractAsyncContextManager[object]
         self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, PoolTimeoutError, OSError, sqlite3.Error)
         engine: AsyncEngine
+        writer: AsyncEngine
         match self._url.drivername:
             case "sqlite+aiosqlite":
-                engine = create_sqlite_engine(self._url)
+                engine = create_sqlite_engine(self._url, sqlite.READERS_MAX)
+                writer = create_sqlite_engine(self._url, sqlite.WRITERS_MAX)
                 self._reader = engine
                 # SQLite has one writer at a time. Waiting for our own turn here is fair and wakes at
                 # once; waiting inside SQLite is polling, with pauses of up to 100 ms.
                 self._turn = asyncio.Lock()
             case "postgresql+asyncpg":
-                engine = create_postgres_engine(self._url)
+                engine = create_postgres_engine(self._url, postgres.READERS_MAX)
+                writer = create_postgres_engine(self._url, postgres.WRITERS_MAX)
                 # One statement is its own transaction: saves BEGIN and ROLLBACK, two round trips.
                 self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
                 self._turn = contextlib.nullcontext()
@@ -71,14 +79,15 @@ class Database:
         """Transactions of this process that have written, so far."""
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._reads: set[asyncio.Task[Any]] = set()
-        self._writer = engine.execution_options(**{WRITES: True})
+        self._scanner = engine
+        self._writer = writer.execution_options(**{WRITES: True})
 
     @property
     def location(self) -> str:
-        """Where it is, for people: a path, or a URL without its password."""
+        """Where it is, for people: a path, or a URL without its password and query, which may hold one."""
         if self.is_sqlite:
             return self._url.database or ":memory:"
-        return self._url.render_as_string(hide_password=True)
+        return self._url.set(query={}).render_as_string(hide_password=True)
 
     async def start(self) -> None:
         """Make the database if it is new, and bring its schema to this version's.
@@ -98,6 +107,7 @@ class Database:
         if self._reads:
             await asyncio.wait(self._reads)
         await self._writer.dispose()
+        await self._scanner.dispose()
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -108,6 +118,18 @@ class Database:
         """
         with self._translated():
             async with self._reader.connect() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def scanning(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one statement whose rows are taken a slice at a time (``stream``); nothing is written.
+
+        Raises:
+            StoreUnavailableError: It failed.
+        """
+        with self._translated():
+            # PostgreSQL keeps a cursor open within a transaction alone.
+            async with self._scanner.begin() as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
@@ -127,8 +149,14 @@ class Database:
 
         Cancelling a statement does not end it: a locked SQLite keeps its thread for ``BUSY_TIMEOUT_MS``, and
         SQLAlchemy waits for that before the cancellation is through. The read goes on without its caller, who
-        was promised an answer in time; the pool's size and time-outs bound how many do.
+        was promised an answer in time; time-outs bound for how long.
+
+        Raises:
+            StoreUnavailableError: It failed, or too many go on already.
         """
+        if len(self._reads) >= READS_MAX:
+            read.close()
+            raise StoreUnavailableError(f"the key store {self.location} has {READS_MAX} reads to answer already")
         task = asyncio.create_task(read)
         self._reads.add(task)
         task.add_done_callback(self._end_read)

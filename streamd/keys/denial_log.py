@@ -20,6 +20,8 @@ PUBLISH_DENIED = "publish.denied"
 """Somebody wanted to broadcast."""
 STUDIO_DENIED = "studio.denied"
 """Somebody wanted to see the broadcaster's page."""
+ADMIN_DENIED = "admin.denied"
+"""Somebody showed a wrong admin token."""
 
 
 class DenialLog:

@@ -21,17 +21,23 @@ Whom it must not lock out
   compared with that: right, and the store is asked as ever; wrong, and it is refused without. Every
   token that was spent on a key id was spent by such a look-up, so the hash is there.
 - *A studio behind one address*, with one encoder that is set up wrongly or with a guest who guesses. Keys
-  that were looked up alive, issued or rotated here while this process ran get in as above. What remains: a
-  key that this process has never seen, shown for the first time from an address over its budget, is
-  refused until a token is back, a second at the default. Otherwise every guess would have to be looked
-  up, and that is what the limit is there to spare us. The budget is wide enough for dozens of encoders
-  with wrong keys, retrying as OBS does (2 s, 3 s, 4.5 s …).
+  that live get in as above: their hashes are read when the process starts, those lately used first, and
+  every few seconds those that another process has issued (living_hashes.py). What remains: a key past
+  ``HASHES_MAX`` of them, or one in the seconds before its hash is read, shown for the first time from an
+  address over its budget, is refused until a token is back, a second at the default. Otherwise every
+  guess would have to be looked up, and that is what the limit is there to spare us. The budget is wide
+  enough for dozens of encoders with wrong keys, retrying as OBS does (2 s, 3 s, 4.5 s …).
 
 A key that is dead leaves no hash, so its holder, whose encoder may go on retrying for hours, is limited
-like a guesser. One that comes alive again (its user is restored) is known from its next look-up on.
+like a guesser. One that comes alive again (its user is restored) is read again.
 
 What an attacker sees of it is a faster refusal, by his own doing: an unknown id over budget is hashed
 and compared like a known one.
+
+The holder of a good key
+------------------------
+may not make us work without end either: a publish that is admitted costs a token of its key, and over
+that budget the key is refused without a look-up, in words that its holder understands.
 
 Memory is bounded by the limits below, whatever is sent. What is pushed out is what was least lately
 used: a budget forgotten is a full one, and a hash forgotten makes its key one that was not seen yet.
@@ -41,6 +47,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from streamd.keys.secret import secret_matches
@@ -125,8 +132,10 @@ class GuessGuard:
         limits = limits or GuessLimits()
         self._by_address = Budgets(limits.per_address)
         self._by_key = Budgets(limits.per_key)
-        self._hashes_max = hashes_max
-        self._living: dict[str, bytes] = {}
+        self.hashes_max = hashes_max
+        """Hashes of living keys that are remembered."""
+        # Least lately shown first.
+        self._living: OrderedDict[str, bytes] = OrderedDict()
 
     def set_limits(self, limits: GuessLimits) -> None:
         """Take other sizes of the budgets."""
@@ -143,6 +152,10 @@ class GuessGuard:
         """
         if self._by_address.has_token(source_of(address), now) and self._by_key.has_token(shown.key_id, now):
             return True
+        return self.proves(shown)
+
+    def proves(self, shown: StreamKey) -> bool:
+        """Whether this is a living key, as far as is known without the store; the same work whatever the answer is."""
         return secret_matches(shown.key_id, shown.secret, self._living.get(shown.key_id))
 
     def knows(self, key_id: str) -> bool:
@@ -151,10 +164,16 @@ class GuessGuard:
 
     def remember(self, key_id: str, secret_hash: bytes) -> None:
         """Take note of a key that lives."""
-        self._living.pop(key_id, None)
         self._living[key_id] = secret_hash
-        if len(self._living) > self._hashes_max:
-            del self._living[next(iter(self._living))]
+        self._living.move_to_end(key_id)
+        if len(self._living) > self.hashes_max:
+            self._living.popitem(last=False)
+
+    def learn(self, key_id: str, secret_hash: bytes) -> None:
+        """Take note of a key that lives and has not shown itself, and is less lately used than all that are known."""
+        if key_id not in self._living and len(self._living) < self.hashes_max:
+            self._living[key_id] = secret_hash
+            self._living.move_to_end(key_id, last=False)
 
     def forget(self, key_id: str) -> None:
         """Take note that a key is dead."""

@@ -12,24 +12,27 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-# A publish needs a connection for about a millisecond; a server's default is 100 for all its clients.
-CONNECTIONS_MAX = 10
+# A publish needs a connection for about a millisecond; a server's default is 100 for all its clients. Writes have some
+# that no read takes: a revocation must not wait for those who ask to be let in.
+READERS_MAX = 7
+WRITERS_MAX = 3
 # Seconds to connect, and for one statement; a publisher waits for the answer (verify_timeout_s is 5).
 CONNECT_TIMEOUT_S = 4.0
 COMMAND_TIMEOUT_S = 4.0
 
 
-def create_postgres_engine(url: URL) -> AsyncEngine:
+def create_postgres_engine(url: URL, connections_max: int) -> AsyncEngine:
     """An engine on a PostgreSQL database; connects at the first use.
 
     Args:
         url: ``postgresql+asyncpg://…``.
+        connections_max: Statements at once; the others wait, for ``CONNECT_TIMEOUT_S``.
 
     Raises:
         StoreUnavailableError: asyncpg is not installed.
     """
     try:
-        engine = _create(url)
+        engine = _create(url, connections_max)
     except ModuleNotFoundError as exc:
         raise StoreUnavailableError("PostgreSQL as the key store needs asyncpg: pip install asyncpg") from exc
     return engine
@@ -42,10 +45,10 @@ def connect_errors() -> tuple[type[Exception], ...]:
     return (asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-def _create(url: URL) -> AsyncEngine:
+def _create(url: URL, connections_max: int) -> AsyncEngine:
     return create_async_engine(
         url,
-        pool_size=CONNECTIONS_MAX,
+        pool_size=connections_max,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
         # A connection that died while it lay in the pool (a restart of PostgreSQL) is replaced, not handed out.

@@ -146,6 +146,16 @@ class KeyStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class LivingKey:
+    """By what a key that lives is recognised without the store."""
+
+    sequence: int
+    """Running number in the store."""
+    key_id: str
+    secret_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class KeyUse:
     """That a key opened a stream."""
 

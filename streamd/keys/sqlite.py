@@ -24,21 +24,24 @@ BUSY_TIMEOUT_MS = 5_000
 # The other's change of the journal mode takes some milliseconds.
 WAL_RETRY_S = 0.005
 WAL_TRIES_MAX = 200
-# Reads run beside each other; each connection is a thread. Writes take turns (store.py).
-CONNECTIONS_MAX = 4
+# Reads run beside each other; each connection is a thread. Writes take turns (database.py), and have a connection that
+# no read takes: a revocation must not wait for those who ask to be let in.
+READERS_MAX = 3
+WRITERS_MAX = 1
 # Execution option of a transaction that will write.
 WRITES = "streamd_writes"
 
 
-def create_sqlite_engine(url: URL) -> AsyncEngine:
+def create_sqlite_engine(url: URL, connections_max: int) -> AsyncEngine:
     """An engine on a database file, which is made when first connected to.
 
     Args:
         url: ``sqlite+aiosqlite:///path``.
+        connections_max: Statements at once; the others wait, for ``BUSY_TIMEOUT_MS``.
     """
     engine = create_async_engine(
         url,
-        pool_size=CONNECTIONS_MAX,
+        pool_size=connections_max,
         max_overflow=0,
         pool_timeout=BUSY_TIMEOUT_MS / 1000,
         # A value that fails to be stored must not be quoted in the error that says so.

@@ -7,12 +7,12 @@ kept. Which database it is, and what it does where it fails, is database.py's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import KeyNotFoundError, KeyStateError, UserNotFoundError
@@ -25,6 +25,7 @@ from streamd.keys.records import (
     KeyStanding,
     KeyState,
     KeyUse,
+    LivingKey,
     Page,
     PublishLimits,
     UserRecord,
@@ -102,6 +103,45 @@ class KeyStore:
         async with self.database.reading() as connection:
             rows = await connection.execute(select(users.c.name).where(users.c.suspended_at.is_not(None)))
             return {row.name for row in rows}
+
+    async def newest_key_sequence(self) -> int:
+        """The number of the key that was issued last; 0 where there is none."""
+        async with self.database.reading() as connection:
+            return (await connection.execute(select(func.max(keys.c.sequence)))).scalar_one() or 0
+
+    async def living_hashes(
+        self, *, now: datetime, limit: int, at_once: int, user: str | None = None
+    ) -> AsyncIterator[list[LivingKey]]:
+        """The keys that would open a channel now, those lately used or issued first.
+
+        A million keys are a second of the database, and of its own thread or process.
+
+        Args:
+            now: Wall time.
+            limit: How many at most.
+            at_once: How many in a slice, of which each is a step of the loop.
+            user: Only those of this user.
+        """
+        lately = func.coalesce(keys.c.last_used_at, keys.c.created_at)
+        query = _living(now).order_by(lately.desc(), keys.c.sequence.desc()).limit(limit)
+        if user is not None:
+            query = query.where(keys.c.user == user)
+        async with self.database.scanning() as connection:
+            rows = await connection.stream(query)
+            async for part in rows.partitions(at_once):
+                yield [_living_key(row) for row in part]
+
+    async def hashes_issued(self, *, after: int, now: datetime, limit: int) -> list[LivingKey]:
+        """The living keys that were issued after another one, in that order.
+
+        Args:
+            after: Its sequence.
+            now: Wall time.
+            limit: How many at most.
+        """
+        query = _living(now).where(keys.c.sequence > after).order_by(keys.c.sequence).limit(limit)
+        async with self.database.reading() as connection:
+            return [_living_key(row) for row in await connection.execute(query)]
 
     async def record_uses(self, uses: Mapping[str, KeyUse]) -> None:
         """Note when and from where keys were last used, all in one transaction.
@@ -437,6 +477,15 @@ _STANDINGS = (
 )
 
 
+def _living(now: datetime) -> Select[Any]:
+    """Sequence, id and hash of the keys that open a channel."""
+    return (
+        select(keys.c.sequence, keys.c.key_id, keys.c.secret_hash)
+        .join(users)
+        .where(_in_state(KeyState.ACTIVE, now), users.c.suspended_at.is_(None))
+    )
+
+
 def _in_state(state: KeyState, now: datetime) -> ColumnElement[bool]:
     """``KeyRecord.state_at`` as SQL."""
     match state:
@@ -482,6 +531,10 @@ def _key_record(row: Row[Any]) -> KeyRecord:
     values = row._asdict()
     values["closed_streams"] = tuple(values["closed_streams"].split())
     return KeyRecord(**values)
+
+
+def _living_key(row: Row[Any]) -> LivingKey:
+    return LivingKey(row.sequence, row.key_id, row.secret_hash)
 
 
 def _user_record(row: Row[Any]) -> UserRecord:

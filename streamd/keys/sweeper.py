@@ -96,11 +96,13 @@ class KeySweeper:
             self._recheck_at = self._clock.monotonic() + self._options.recheck_interval_s
             if not await self._verifier.recheck():
                 self._recheck_at = self._clock.monotonic()
+            await self._verifier.hashes.look()
             if self._tell is not unheard:
                 await self._tell_expired()
 
     async def close(self) -> None:
-        """Write what waits to be written, as far as it can be."""
+        """Write what waits to be written, as far as it can be, and read no more."""
+        await self._verifier.hashes.close()
         with contextlib.suppress(StoreUnavailableError):
             await self._write_uses()
             await self._write_denials(float("inf"))

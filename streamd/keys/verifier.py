@@ -35,18 +35,23 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from streamd.clock import Clock
-from streamd.errors import KeyRejectedError, StoreUnavailableError
+from streamd.errors import KeyRejectedError, KeyUsedTooOftenError, StoreUnavailableError
 from streamd.keys.admission import Admission, Denial, StreamCloser
 from streamd.keys.attempts import AttemptLog
 from streamd.keys.denial_log import PUBLISH_DENIED, STUDIO_DENIED, DenialLog
-from streamd.keys.guessing import GuessGuard, GuessLimits
+from streamd.keys.guessing import Budgets, GuessGuard, GuessLimits, source_of
 from streamd.keys.last_uses import LastUses
+from streamd.keys.living_hashes import LivingHashes
+from streamd.keys.look_ups import LookUps
 from streamd.keys.records import SERVER, Actor, AuditEntry, KeyRecord, KeyStanding, KeyUse, UserRecord
 from streamd.keys.secret import secret_matches
 from streamd.keys.store import KeyStore
 from streamd.keys.stream_key import StreamKey
 
 log = logging.getLogger(__name__)
+
+# What whoever has a key may ask in a minute without publishing: a page that is opened asks once.
+RECOGNITIONS_PER_MINUTE_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class VerifierOptions:
 
     guess_limits: GuessLimits = field(default_factory=GuessLimits)
     """Failed publishes after which a key is not looked up."""
+    publishes_per_minute_max: int = 60
+    """Publishes with one good key, at once and in each minute after them. The reason stands in the configuration."""
     denials_per_minute_max: int = 100
     """Rows of the audit log about refused publishes, in a minute, that name an address; the others are one a reason."""
 
@@ -76,6 +83,11 @@ class KeyVerifier:
         self._admissions: weakref.WeakSet[Admission] = weakref.WeakSet()
         self._suspended: set[str] = set()
         self._guard = GuessGuard(options.guess_limits)
+        self._look_ups = LookUps()
+        self._publishes = Budgets(options.publishes_per_minute_max)
+        self._recognitions = Budgets(RECOGNITIONS_PER_MINUTE_MAX)
+        self.hashes = LivingHashes(store, clock, self._guard)
+        """Reads which keys live, before they show themselves."""
         self.changes = 0
         """Changes of any key's standing so far: who sees it move while the store is read, reads again."""
         self.attempts = AttemptLog()
@@ -92,6 +104,7 @@ class KeyVerifier:
     def configure(self, options: VerifierOptions) -> None:
         """Take other limits; what was counted stays counted."""
         self._guard.set_limits(options.guess_limits)
+        self._publishes.resize(options.publishes_per_minute_max)
         self.denials.rows_max = options.denials_per_minute_max
 
     async def start(self) -> None:
@@ -101,6 +114,7 @@ class KeyVerifier:
             StoreUnavailableError: The store cannot be read.
         """
         self._suspended = await self._store.suspended_users()
+        await self.hashes.start()
 
     # -- publishing -----------------------------------------------------------------------------
 
@@ -120,10 +134,11 @@ class KeyVerifier:
 
         Raises:
             KeyRejectedError: The key does not open a channel.
+            KeyUsedTooOftenError: It does, and has published too often lately.
             StoreUnavailableError: It cannot be known; the publish is refused.
         """
         try:
-            admission = await self._admit(stream_key, peer_address, PUBLISH_DENIED)
+            admission = await self._admit(stream_key, peer_address, PUBLISH_DENIED, self._publishes)
         except KeyRejectedError as error:
             if error.is_known and error.key_id is not None:
                 self.attempts.refuse(error.key_id, error.reason, peer_address, self._clock.now())
@@ -144,7 +159,7 @@ class KeyVerifier:
             KeyRejectedError: The key does not open a channel.
             StoreUnavailableError: It cannot be known.
         """
-        return await self._admit(stream_key, peer_address, STUDIO_DENIED)
+        return await self._admit(stream_key, peer_address, STUDIO_DENIED, self._recognitions)
 
     def is_admissible(self, admission: Admission) -> bool:
         """Whether an admission still holds.
@@ -216,6 +231,7 @@ class KeyVerifier:
         self.changes += 1
         was_suspended = user in self._suspended
         self._suspended.discard(user)
+        self.hashes.note_restored(user)
         return was_suspended
 
     # -- what dies by itself or elsewhere -------------------------------------------------------
@@ -241,6 +257,8 @@ class KeyVerifier:
         if changes != self.changes:
             return False
         self.changes += suspended != self._suspended
+        for user in self._suspended - suspended:
+            self.hashes.note_restored(user)
         self._suspended = suspended
         dead: dict[Denial, set[str]] = {}
         for admission in self._admissions:
@@ -258,19 +276,26 @@ class KeyVerifier:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    async def _admit(self, stream_key: str, peer_address: str, action: str) -> Admission:
+    async def _admit(self, stream_key: str, peer_address: str, action: str, budget: Budgets) -> Admission:
         shown = StreamKey.parse(stream_key)
         if shown is None:
             raise self._failed(Denial.MALFORMED, None, peer_address, action)
-        if not self._guard.lets_through(shown, peer_address, self._clock.monotonic()):
+        now = self._clock.monotonic()
+        if not self._guard.lets_through(shown, peer_address, now):
             is_known = self._guard.knows(shown.key_id)
             self._note_denial(Denial.RATE_LIMITED, shown.key_id if is_known else None, peer_address, action)
             raise KeyRejectedError(Denial.RATE_LIMITED, shown.key_id, is_known=is_known)
-        while True:
-            changes = self.changes
-            standing = await self._store.standing(shown.key_id)
-            if changes == self.changes:
-                break
+        is_good = self._guard.proves(shown)
+        if is_good and not budget.has_token(shown.key_id, now):
+            self._note_denial(Denial.TOO_OFTEN, shown.key_id, peer_address, action)
+            raise KeyUsedTooOftenError(Denial.TOO_OFTEN, shown.key_id)
+        look_ups = self._look_ups
+        with look_ups.of_key(shown.key_id) if is_good else look_ups.of_stranger(source_of(peer_address)):
+            while True:
+                changes = self.changes
+                standing = await self._store.standing(shown.key_id)
+                if changes == self.changes:
+                    break
         # From here on nothing is awaited (see the module's docstring, V2).
         matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
         denial = self._denial(standing)
@@ -282,6 +307,7 @@ class KeyVerifier:
             raise self._failed(Denial.UNKNOWN, shown.key_id, peer_address, action, is_known=standing is not None)
         if denial is not None:
             raise self._failed(denial, shown.key_id, peer_address, action)
+        budget.spend(standing.key_id, self._clock.monotonic())
         admission = Admission(standing.key_id, standing.user, standing.expires_at, standing.limits)
         self._admissions.add(admission)
         return admission

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd.errors import MediaError, MediaLimitError, PublishError
 from streamd.flv.intake import IntakeLimits
@@ -26,7 +26,7 @@ from streamd.packager.flv_writer import FlvWriter
 from streamd.packager.fragmenter import Fragmenter
 from streamd.packager.numbering import Numbering
 from streamd.packager.presentation import Presentation
-from streamd.packager.rendition import Rendition
+from streamd.packager.rendition import OPEN_SEGMENT_BYTES_MAX, Rendition
 from streamd.packager.sample_timer import SampleTimer
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ log = logging.getLogger(__name__)
 
 # Media that comes is left in the kernel for less than this (``streamd.ingest.wake_threshold``).
 HELD_S_MAX = 0.75
+
+
+class Place(Protocol):
+    """Memory that is kept free for a stream; whoever ends the stream gives it back."""
+
+    def release(self) -> None:
+        """Give it back; again is the same as once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,7 @@ class LiveStream:
         on_playable: Called when there is something to play.
         record: What another server left of it, which its playlists go on from.
         probing: Held while new tracks are probed; shared by all streams. None where there is no other.
+        place: The memory that is kept free for it; given back when it ends.
     """
 
     def __init__(
@@ -111,6 +119,7 @@ class LiveStream:
         on_playable: Callable[[LiveStream], None],
         record: StreamRecord | None = None,
         probing: asyncio.Semaphore | None = None,
+        place: Place | None = None,
     ) -> None:
         self.name = name
         self.admission = admission
@@ -136,6 +145,7 @@ class LiveStream:
         """Loop time of the last audio or video."""
         self._numbering = numbering
         self._probing = probing
+        self._place = place
         self._options = options
         self._clock = clock
         self._metrics = metrics
@@ -183,7 +193,10 @@ class LiveStream:
         """
         self.last_media_at = self._clock.monotonic()
         self._meter.note_media(tags)
-        self._line.receive(tags)
+        try:
+            self._line.receive(tags)
+        except MediaLimitError as exc:
+            self.fail(exc)
 
     @property
     def awaited_ms(self) -> int:
@@ -371,8 +384,8 @@ class LiveStream:
 
     @property
     def held_bytes(self) -> int:
-        """Media that its playlists hold, bytes."""
-        return sum(rendition.held_bytes for rendition in self._renditions())
+        """What it keeps of what its publisher sent, in its playlists and on the way there, bytes."""
+        return sum(rendition.held_bytes for rendition in self._renditions()) + self._line.held_bytes
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -396,6 +409,12 @@ class LiveStream:
         self._meter.read(self.last_media_at if is_held else now, self._line.read())
         self._monitor.assess(self._vitals(now), now=now, wall_now=self._clock.now())
         self._set_health(self._monitor.health)
+        held_bytes = sum(rendition.held_bytes for rendition in self._renditions())
+        held_bytes_max = self._options.rendition.held_bytes_max + OPEN_SEGMENT_BYTES_MAX
+        if held_bytes > held_bytes_max:
+            # Each rendition bounds its own open segment; together they have what one of a single rendition may.
+            self.fail(MediaLimitError(f"{held_bytes} bytes of open segments", limit="window_bytes_max"))
+            return
         bitrate_kbps = self._meter.sustained_bitrate_bps / 1000
         bitrate_kbps_max = self.admission.limits.bitrate_kbps_max or self._options.limits.bitrate_kbps_max
         if bitrate_kbps > bitrate_kbps_max:
@@ -498,17 +517,21 @@ class LiveStream:
         self._wake()
         log.info("stream.reconnecting", extra={"stream": self.name, "key_id": self.admission.key_id})
 
-    def resume(self, admission: Admission, publisher: Publisher) -> None:
+    def resume(self, admission: Admission, publisher: Publisher, place: Place | None = None) -> None:
         """Go on with a publisher that has come back: the same playlist, behind a discontinuity.
 
         Args:
             admission: Of the same key; the old one's end with its stream's.
             publisher: The new connection.
+            place: Memory that is kept free for it from now on.
         """
         assert self.lost_at is not None, "it waits"
         away_s = self._clock.monotonic() - self.lost_at
         self.admission, self.publisher, self.lost_at = admission, publisher, None
         self.publisher_address, self._encoder = publisher.address, publisher.encoder
+        if place is not None:
+            self._give_place_back()
+            self._place = place
         self._tally.reconnects += 1
         self.last_media_at = self._fed_since = self._clock.monotonic()
         self._is_resumed = True
@@ -585,6 +608,16 @@ class LiveStream:
             numbering = rendition.next_numbering().no_earlier_than(numbering)
         return numbering
 
+    @property
+    def has_used_numbers(self) -> bool:
+        """Whether there is any media under the numbers that it began with."""
+        return self._tally.parts > 0
+
+    def _give_place_back(self) -> None:
+        if self._place is not None:
+            self._place.release()
+            self._place = None
+
     def release(self) -> None:
         """Let go of the media and of the line, now that nobody finds the stream any more; what is being sent goes on.
 
@@ -606,6 +639,7 @@ class LiveStream:
         if self.end_reason is not None:
             return
         self.end_reason = reason
+        self._give_place_back()
         linger_s = 0.0
         try:
             if self.publisher is not None:

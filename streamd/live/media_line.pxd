@@ -41,9 +41,21 @@ cdef class MediaLine:
     cdef set _told
     cdef readonly object repairs
     cdef readonly object irregularities
+    cdef object _openings
+    cdef object _silence
+    cdef object _leaps
+    cdef object _shares
+    cdef Py_ssize_t _parts_left
+    cdef tuple _parts_settled
+
+    cpdef object receive(self, tags)
 
     @cython.locals(passed=Py_ssize_t)
-    cpdef object receive(self, tags)
+    cdef object _receive(self, tags)
+
+    cdef object _receive_others(self, tags, Py_ssize_t passed)
+
+    cdef object _settle_parts(self)
 
     cdef object _demux(self, tags)
 

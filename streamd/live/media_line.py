@@ -14,7 +14,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from streamd.errors import DemuxError, TrackRefusedError
+from streamd.bounds.allowance import Allowance
+from streamd.errors import DemuxError, MediaLimitError, TrackRefusedError
 from streamd.flv.intake import Drop, DropReason, Hold, Intake, Open, Split, has_multitrack_header
 from streamd.flv.metadata import read_metadata
 from streamd.flv.tag import FlvTag
@@ -44,14 +45,47 @@ HELD_BYTES_MAX = 10 * 1024 * 1024
 # How often a publisher's demuxer may fail, and is opened anew at the next keyframe. None is known to with what the gate
 # lets through; each time costs viewers a few seconds, and who sends what makes it fail will send it again.
 DEMUXER_FAILURES_MAX = 3
+# What a tag that queues costs beside its payload.
+_HELD_TAG_BYTES = 256
+# How many parts were made is looked at after so many tags: a fifth of a second of eight tracks.
+STRETCH_TAGS = 64
+# Tags that have queued are taken so many at a time, some 5 ms: then the others have their turn.
+QUEUED_TAGS_AT_ONCE = 512
+# An opening takes a thread for some milliseconds, and its tracks a CMAF header in each rendition. A publisher has one,
+# one more for each track that begins late or is refused, and some for an encoder that changes its picture size with
+# every keyframe, for a while. Past it, tracks that change are left out until there is time again.
+OPENINGS_AT_ONCE_MAX = 24
+OPENINGS_PER_S = 1.0
+# Eight silent tracks of 96 kHz have 750 frames a second, which are ours to make.
+SILENT_FRAMES_PER_S = 1_000
+# Each track of a multitrack message is a message of its own, as eight tracks of each kind at 60 frames a second have a
+# thousand of them.
+SHARES_PER_S = 5_000
+SHARES_AT_ONCE_MAX = 2_048
+# A part costs some 100 us, whatever is in it. In each rendition two a second are made of media in real time; others
+# come with the bytes of who catches up, or sends a file at once: the thinnest sound has 500 to a part.
+PARTS_AT_ONCE_MAX = 512
+PARTS_PER_S = 20
+PART_BYTES_MIN = 256
 # What is refused is told of so many tracks; an encoder has as many of a kind.
 REFUSALS_MAX = 8
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
 # average (packager/numbering.py), and players to play something in between.
 LEAP_INTERVAL_MS = 1_000
+# The same in time that passes, beyond some that come one after the other: a discontinuity makes everything anew in each
+# rendition. One that is not allowed yet is due with a later keyframe.
+LEAPS_AT_ONCE_MAX = 8
+LEAPS_PER_S = 1.0
 
 # Drops that mean that something the broadcaster sends will not be seen or heard.
-_TELLING_DROPS = frozenset({DropReason.UNSUPPORTED_CODEC, DropReason.BAD_CODEC_CONFIG, DropReason.EXTRA_TRACK})
+_TELLING_DROPS = frozenset(
+    {
+        DropReason.UNSUPPORTED_CODEC,
+        DropReason.BAD_CODEC_CONFIG,
+        DropReason.EXTRA_TRACK,
+        DropReason.HEADER_FLOOD,
+    }
+)
 
 
 class ChunkSink(Protocol):
@@ -144,6 +178,14 @@ class MediaLine:
         self._demuxer: Demuxer | None = None
         self._demuxer_failures = 0
         self._has_failed = False
+        now = clock.monotonic()
+        self._openings = Allowance(OPENINGS_PER_S, OPENINGS_AT_ONCE_MAX, now)
+        self._silence = Allowance(SILENT_FRAMES_PER_S, SILENT_FRAMES_PER_S, now)
+        self._leaps = Allowance(LEAPS_PER_S, LEAPS_AT_ONCE_MAX, now)
+        self._shares = Allowance(SHARES_PER_S, SHARES_AT_ONCE_MAX, now)
+        self._parts_left = PARTS_AT_ONCE_MAX
+        # Up to when time, and what was received, is in that.
+        self._parts_settled = (now, meter.media_bytes)
         self._timeline: Timeline | None = None
         self._variants: tuple[Variant, ...] = ()
         self._ladder: Ladder | None = None
@@ -184,34 +226,64 @@ class MediaLine:
         if self._opening is not None:
             self._hold(tags)
             return
+        if self._epoch is None:
+            self._epoch = self._clock.now()
+        for start in range(0, len(tags), STRETCH_TAGS):
+            end = start + STRETCH_TAGS
+            unread = self._receive(tags if end >= len(tags) and not start else tags[start:end])
+            if unread is not None:
+                # Of what queues already, all came later.
+                self._hold([*unread, *tags[end:]], in_front=True)
+                return
+
+    def _receive(self, tags: Sequence[FlvTag]) -> Collection[FlvTag] | None:
+        """Take tags up to the first with which other tracks begin, for which a demuxer is being opened then.
+
+        Returns:
+            Those behind it; None if there was no such tag.
+        """
         if self._has_failed:
             # Of what the gate lets through now, nothing can be read before the keyframe with which it opens the next.
             self._has_failed = False
             self._intake.restart()
-        if self._epoch is None:
-            self._epoch = self._clock.now()
+        unread: Collection[FlvTag] | None = None
         passed = self._intake.pass_frames(tags)
         if passed == len(tags):
             self._demux(tags)
-            return
+        else:
+            unread = self._receive_others(tags, passed)
+        if self._parts_left < 0:
+            self._settle_parts()
+        return unread
+
+    def _receive_others(self, tags: Sequence[FlvTag], passed: int) -> Collection[FlvTag] | None:
+        """Take tags of which the first that may be no frame of an open track stands behind ``passed`` others."""
+        now = self._clock.monotonic()
+        self._intake.allow_silence(self._silence.take_all(now))
+        self._intake.may_reopen = self._openings.left(now) > 0
         batch = list(tags[:passed])
         unread = deque(tags[passed:])
+        drops: list[Drop] = []
         while unread:
             match self._intake.receive(unread.popleft()):
                 case FlvTag() as frame:
                     batch.append(frame)
-                case Split(parts):
+                case Split(parts) as split:
+                    if split.is_multitrack and not self._shares.take(now, len(parts)):
+                        raise MediaLimitError("too many tracks in too many messages", limit="messages_per_second_max")
                     unread.extendleft(reversed(parts))
                 case Open() as opening:
+                    self._note_drops(drops)
                     self._demux(batch)
-                    self._hold(unread)
-                    self._open(opening)
-                    return
+                    self._open(opening, now)
+                    return unread
                 case Drop() as drop:
-                    self._note_drop(drop)
+                    drops.append(drop)
                 case Hold():
                     pass
+        self._note_drops(drops)
         self._demux(batch)
+        return None
 
     def receive_metadata(self, values: Mapping[str, object]) -> None:
         """Take ``onMetaData``: a hint at which tracks will come, and at the frame rate."""
@@ -221,6 +293,12 @@ class MediaLine:
     def is_finished(self) -> bool:
         """Whether it takes no more; what it still sends out is what it had."""
         return self._is_finished
+
+    @property
+    def held_bytes(self) -> int:
+        """What it keeps of what the publisher sent, and no part has yet, bytes."""
+        in_parts = self._ladder.held_bytes if self._ladder is not None else 0
+        return self._intake.held_bytes + self._held_bytes + in_parts
 
     @property
     def tags_dropped(self) -> int:
@@ -283,13 +361,18 @@ class MediaLine:
 
     # -- opening ------------------------------------------------------------------------------
 
-    def _hold(self, tags: Collection[FlvTag]) -> None:
-        self._held.extend(tags)
-        self._held_bytes += sum(len(tag.payload) for tag in tags)
+    def _hold(self, tags: Collection[FlvTag], *, in_front: bool = False) -> None:
+        if in_front:
+            self._held[:0] = tags
+        else:
+            self._held.extend(tags)
+        self._held_bytes += _queued_bytes(tags)
         if self._held_bytes > HELD_BYTES_MAX:
             raise DemuxError(f"more than {HELD_BYTES_MAX} bytes arrived while the tracks were probed")
 
-    def _open(self, opening: Open) -> None:
+    def _open(self, opening: Open, now: float) -> None:
+        if not self._openings.take(now):
+            raise MediaLimitError("the tracks change all the time, or none of them is fit", limit="openings_max")
         epoch, self._epoch = self._epoch, None
         self._has_failed = False
         self._close_demuxer()
@@ -297,30 +380,50 @@ class MediaLine:
 
     async def _open_tracks(self, opening: Open, epoch: datetime) -> None:
         try:
-            # libavformat takes 4 to 20 ms, which would be every other stream's delay.
-            async with self._probing:
-                opened = await asyncio.to_thread(self._probe_in_thread, opening)
-            self._opening = None
-            if self._is_finished:
-                opened.demuxer.close()
-                return
-            self._metrics.demuxers_opened_total.labels(self._demuxer_kind.value).inc()
-            self._demuxer = opened.demuxer
-            self._start_tracks(opened, epoch)
-            self._demux(opening.tags)
-            self._receive_held()
-        except TrackRefusedError as exc:
-            # The others play on without it.
-            self._opening = None
-            self._note_drop(self._intake.refuse(opening.tracks[exc.index], str(exc)))
-            self._receive_held()
+            await self._try_to_open(opening, epoch)
+            await self._receive_held()
         except Exception as exc:  # noqa: BLE001  # the top of a task; the sink logs it once and ends the stream
             self._opening = None
             self._sink.fail(exc)
 
-    def _receive_held(self) -> None:
-        held, self._held, self._held_bytes = self._held, [], 0
-        self.receive(held)
+    async def _try_to_open(self, opening: Open, epoch: datetime) -> None:
+        try:
+            # libavformat takes some milliseconds, which would be every other stream's delay.
+            async with self._probing:
+                opened = await asyncio.to_thread(self._probe_in_thread, opening)
+        except TrackRefusedError as exc:
+            # The others play on without it.
+            self._note_drops([self._intake.refuse(opening.tracks[exc.index], str(exc))])
+            return
+        if self._is_finished:
+            opened.demuxer.close()
+            return
+        self._metrics.demuxers_opened_total.labels(self._demuxer_kind.value).inc()
+        self._demuxer = opened.demuxer
+        self._start_tracks(opened, epoch)
+        for start in range(0, len(opening.tags), QUEUED_TAGS_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            self._demux(opening.tags[start : start + QUEUED_TAGS_AT_ONCE])
+
+    @property
+    def _is_opening(self) -> bool:
+        return self._opening is not None
+
+    async def _receive_held(self) -> None:
+        """Take what has queued, a stretch at a time; what comes meanwhile queues behind it."""
+        while self._held and not self._is_finished:
+            held = self._held[:QUEUED_TAGS_AT_ONCE]
+            del self._held[:QUEUED_TAGS_AT_ONCE]
+            self._held_bytes -= _queued_bytes(held)
+            task, self._opening = self._opening, None
+            self.receive(held)
+            if self._is_opening:
+                return  # Other tracks are: the rest waits for those.
+            if self._held:
+                self._opening = task
+                await asyncio.sleep(0)
+        self._opening = None
 
     def _probe_in_thread(self, opening: Open) -> _Opened:
         with Probe(opening) as probe:
@@ -343,12 +446,11 @@ class MediaLine:
         tracks, variants, direct, _ = opened
         carried = {track.track_id for variant in variants for track in variant.sources}
         self._left_out = [
-            Drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own")
+            Drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own", "tracks_max")
             for track in tracks
             if track.track_id not in carried
         ]
-        for drop in self._left_out:
-            self._note_drop(drop)
+        self._note_drops(self._left_out)
         # None where every track goes to viewers frame by frame under its own number, as is the rule.
         self._direct_ids = None
         if direct.sources != tracks:
@@ -374,14 +476,20 @@ class MediaLine:
         self._breaks_met = timeline.breaks
         return ladder
 
-    def _note_drop(self, drop: Drop) -> None:
-        self._metrics.tags_dropped_total.labels(drop.reason.value).inc()
-        if drop.reason is DropReason.EXTRA_TRACK:
-            self._metrics.limit_hits_total.labels("tracks_max").inc()
+    def _note_drops(self, drops: Sequence[Drop]) -> None:
+        if not drops:
+            return
+        for reason, count in Counter(drop.reason for drop in drops).items():
+            self._metrics.tags_dropped_total.labels(reason.value).inc(count)
+        for limit, count in Counter(drop.limit for drop in drops if drop.limit).items():
+            self._metrics.limit_hits_total.labels(limit).inc(count)
+        if len(self._told) == REFUSALS_MAX:
+            return
         # Once for each: a broadcaster's wrong setting repeats itself with every frame.
-        if drop.reason in _TELLING_DROPS and drop not in self._told and len(self._told) < REFUSALS_MAX:
-            self._told.add(drop)
-            self._sink.warn(drop.reason.value, drop.detail)
+        for drop in drops:
+            if drop.reason in _TELLING_DROPS and drop not in self._told and len(self._told) < REFUSALS_MAX:
+                self._told.add(drop)
+                self._sink.warn(drop.reason.value, drop.detail)
 
     # -- the way of one frame -----------------------------------------------------------------
 
@@ -449,7 +557,9 @@ class MediaLine:
         """Whether a discontinuity that is due can stand before a packet: pictures go on from a keyframe alone."""
         if self._video_track_id not in (0, packet.track_id):
             return False
-        return packet.is_keyframe and timeline.newest_ms - self._ladder_began_ms >= LEAP_INTERVAL_MS
+        if not packet.is_keyframe or timeline.newest_ms - self._ladder_began_ms < LEAP_INTERVAL_MS:
+            return False
+        return self._leaps.take(self._clock.monotonic())
 
     def _begin_anew(self, timeline: Timeline, ladder: Ladder) -> Ladder:
         """Go on after a leap of the publisher's time: with a discontinuity, in all renditions alike."""
@@ -458,6 +568,8 @@ class MediaLine:
             self._breaks_met = timeline.breaks
             return ladder
         self._finish_ladder()
+        if self._parts_left < 0:
+            self._settle_parts()
         # The media that follows is what arrives now, however long the pause was.
         self._sink.note_leap(self._clock.now() - timedelta(milliseconds=timeline.newest_ms))
         return self._start_ladder(timeline)
@@ -477,7 +589,22 @@ class MediaLine:
     def _emit(self, name: str, chunk: CmafChunk, ladder: Ladder) -> None:
         assert ladder.timing is not None, "the timing is decided before the first chunk"
         self._timing = ladder.timing
+        self._parts_left -= 1
         self._sink.add_chunk(name, chunk, ladder.timing)
+
+    def _settle_parts(self) -> None:
+        """Reckon the parts that were made with the time that has passed and the bytes that have come.
+
+        Raises:
+            MediaLimitError: Media time runs so much faster than either that parts are made of nothing.
+        """
+        (at, media_bytes), now = self._parts_settled, self._clock.monotonic()
+        in_time = (now - at) * PARTS_PER_S * len(self._variants)
+        of_bytes = (self._meter.media_bytes - media_bytes) // PART_BYTES_MIN
+        self._parts_left = min(PARTS_AT_ONCE_MAX, self._parts_left + int(in_time) + of_bytes)
+        self._parts_settled = (now, self._meter.media_bytes)
+        if self._parts_left < 0:
+            raise MediaLimitError("its timestamps run on much faster than media comes", limit="parts_per_second_max")
 
     def _finish_ladder(self) -> None:
         ladder, self._ladder = self._ladder, None
@@ -504,3 +631,8 @@ class MediaLine:
             self.repairs[repair.value] += count
             self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
         repairs.clear()
+
+
+def _queued_bytes(tags: Collection[FlvTag]) -> int:
+    """What tags take in memory while they queue."""
+    return sum(len(tag.payload) for tag in tags) + _HELD_TAG_BYTES * len(tags)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from streamd.errors import PictureError, PostersBusyError
+from streamd.errors import PictureError, PictureWorkerRestsError, PostersBusyError
 from streamd.media.packet import TrackKind
 
 if TYPE_CHECKING:
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A newer picture is drawn no sooner than this after the one before; and after one that failed, for its keyframe may
-# have been made to. With the first figure, a core draws for some 200 streams at a time.
+# A newer picture is drawn no sooner than this after the one before: a core draws for some 200 streams at a time.
 RENEW_AFTER_S = 10.0
+# After one that failed, for its keyframe may have been made to: it may have held the worker for five seconds that
+# others waited. Twice as long after each that fails, so that a stream of such keyframes has a thousandth of the worker.
 RETRY_AFTER_S = 60.0
+RETRY_AFTER_S_MAX = 3600.0
 # Streams whose picture is waited for: the last one waits about three seconds, and more would wait in vain.
 DRAWING_MAX = 64
+# Whoever asks waits no longer: keyframes made to take for ever may stand before theirs, each for five seconds.
+WAIT_S = 10.0
 # Of several variants, the smallest with this many lines is as good as any at a poster's size.
 LINES_ENOUGH = 540
 
@@ -49,7 +53,18 @@ class _Entry:
     """Of the segment that was drawn last, in vain or not."""
     renew_at: float = 0.0
     """Loop time before which nothing is drawn."""
+    failures: int = 0
+    """Pictures since the last one that were drawn in vain."""
     drawing: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    def note(self, now: float, msn: int, poster: Poster | None) -> None:
+        """A segment was drawn; None where in vain."""
+        self.msn = msn
+        if poster is not None:
+            self.poster, self.failures, self.renew_at = poster, 0, now + RENEW_AFTER_S
+        else:
+            self.failures += 1
+            self.renew_at = now + min(RETRY_AFTER_S * 2 ** (self.failures - 1), RETRY_AFTER_S_MAX)
 
 
 class Posters:
@@ -78,7 +93,7 @@ class Posters:
             The picture; the one before where the newest keyframe does not decode; None where there is none.
 
         Raises:
-            PostersBusyError: Too many streams' pictures are being waited for, and there is none yet.
+            PostersBusyError: There is none yet, and too many streams' pictures are waited for, or this one for long.
         """
         entry = self._entries.setdefault(stream, _Entry())
         if entry.drawing is None and self._clock.monotonic() >= entry.renew_at:
@@ -90,8 +105,13 @@ class Posters:
                 elif entry.poster is None:
                     raise PostersBusyError
         if entry.drawing is not None:
-            # Whoever leaves does not take the picture from the others.
-            await asyncio.shield(entry.drawing)
+            try:
+                # Whoever leaves does not take the picture from the others.
+                async with asyncio.timeout(WAIT_S):
+                    await asyncio.shield(entry.drawing)
+            except TimeoutError:
+                if entry.poster is None:
+                    raise PostersBusyError from None
         return entry.poster
 
     async def close(self) -> None:
@@ -102,17 +122,20 @@ class Posters:
         await self._process.close()
 
     async def _draw(self, name: str, entry: _Entry, keyframe: Keyframe) -> None:
-        result = "failed"
+        result, poster = "failed", None
         try:
             jpeg = await self._process.draw(keyframe.cmaf_header, keyframe.fragment)
             result = "drawn" if jpeg is not None else "undecodable"
             if jpeg is not None:
-                entry.poster = Poster(jpeg, hashlib.blake2b(jpeg, digest_size=9).hexdigest())
+                poster = Poster(jpeg, hashlib.blake2b(jpeg, digest_size=9).hexdigest())
+            entry.note(self._clock.monotonic(), keyframe.msn, poster)
+        except PictureWorkerRestsError as exc:
+            # Another's picture or the machine is to blame: this one is drawn when there is a worker again.
+            entry.renew_at = self._clock.monotonic() + exc.rest_s
         except PictureError as exc:
             log.warning("poster.failed", extra={"stream": name, "reason": str(exc)})
+            entry.note(self._clock.monotonic(), keyframe.msn, None)
         finally:
-            entry.msn = keyframe.msn
-            entry.renew_at = self._clock.monotonic() + (RENEW_AFTER_S if result == "drawn" else RETRY_AFTER_S)
             if entry.drawing is not None:
                 self._drawing.discard(entry.drawing)
                 entry.drawing = None

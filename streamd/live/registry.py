@@ -11,9 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from streamd.clock import EPOCH_2020
-from streamd.errors import AlreadyPublishingError, KeyRejectedError, PublishError
+from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PublishError
 from streamd.events.event import Event, EventType, rfc3339, unheard
 from streamd.keys.admission import Admission
+from streamd.live.channel_numbers import ChannelNumbers
 from streamd.live.live_stream import LiveStream, StreamOptions
 from streamd.live.publisher import EndReason
 from streamd.live.restart_record import RestartRecord
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.events.event import EventSink, Value
+    from streamd.live.live_stream import Place
     from streamd.live.meter import StreamSummary
     from streamd.live.publisher import Publisher
     from streamd.live.restart_record import StreamRecord
@@ -34,15 +36,20 @@ log = logging.getLogger(__name__)
 
 STREAM_CLOSED = "The stream was closed by the operator."
 SERVER_FULL = "The server is full. Try again later."
-# Numbers that are taken ahead of the clock for media that comes faster than real time, in seconds of ``Numbering.at``.
-# What comes between two looks at it, a second apart, has to fit: even 5,000 parts of a file that is sent at once do.
-NUMBERS_AHEAD_S = 600
+TOO_FAST = "Media came much faster than time passes. Send it at its own pace, and try again later."
 # A thread that probes takes as much as the loop of a core that they share, so the loop has its turn before the next one
 # begins. Probing takes 2 ms as a rule: a hundred publishers that come in one second are through within it. A second one
 # is there for when the first takes long, over a picture that is very large.
 PROBES_AT_ONCE_MAX = 2
 # A hundred streams take 4 ms to be looked at. What waits for the loop meanwhile are their frames and their viewers.
 SWEEP_STEP_S = 0.001
+
+
+class _PlaceForAll:
+    """The place of a stream where memory has no ceiling."""
+
+    def release(self) -> None:
+        """Nothing is kept free."""
 
 
 class LiveRegistry:
@@ -58,7 +65,8 @@ class LiveRegistry:
         is_admissible: Says, without waiting, whether an admission still stands; asked in the very step in
             which its stream begins, so that a key that died meanwhile begins nothing.
         tell: Told what becomes of streams.
-        has_room: Says whether one more stream may begin; asked once for each, and reckoned with from then on.
+        take_place: Keeps memory free for a stream that begins, or says by None that there is none. What it is kept for
+            gives it back when it ends.
     """
 
     def __init__(
@@ -72,7 +80,7 @@ class LiveRegistry:
         reconnect_window_s: float,
         is_admissible: Callable[[Admission], bool],
         tell: EventSink = unheard,
-        has_room: Callable[[], bool] = lambda: True,
+        take_place: Callable[[], Place | None] = _PlaceForAll,
     ) -> None:
         self._options = options
         self._clock = clock
@@ -82,11 +90,10 @@ class LiveRegistry:
         self._reconnect_window_s = reconnect_window_s
         self._is_admissible = is_admissible
         self._tell = tell
-        self._has_room = has_room
+        self._take_place = take_place
         self._probing = asyncio.Semaphore(PROBES_AT_ONCE_MAX)
         self._by_name: dict[str, LiveStream] = {}
-        # Beyond the clock, where media comes in faster than time passes.
-        self._numbers_used_until_s = 0
+        self._numbers = ChannelNumbers()
         # Media sequence numbers never go backwards while we run, whatever the wall clock does.
         self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
 
@@ -119,19 +126,24 @@ class LiveRegistry:
             # Only the key that opened a stream may go on with it: another one, or none, takes nobody's place.
             if previous.publisher is not None or previous.admission.key_id != admission.key_id:
                 raise AlreadyPublishingError
-            previous.resume(admission, publisher)
+            # One that another server left has no media yet: it takes as much as a new one, and goes on all the same.
+            place = self._take_place() if previous.held_bytes == 0 else None
+            previous.resume(admission, publisher, place)
             self._say(EventType.STREAM_RESUMED, previous)
             return previous
         if sum(1 for _ in self.live()) >= self._streams_max:
             self._metrics.limit_hits_total.labels("streams_max").inc()
             raise PublishError(SERVER_FULL)
-        if not self._has_room():
+        if self._numbers.is_exhausted(name, self._now_s()):
+            raise PublishError(TOO_FAST)
+        place = self._take_place()
+        if place is None:
             self._metrics.limit_hits_total.labels("memory_bytes_max").inc()
             raise PublishError(SERVER_FULL)
-        numbering = self._next_numbering()
+        numbering = self._next_numbering(name)
         if previous is not None:
             numbering = numbering.no_earlier_than(previous.next_numbering)
-        return self._add(name, admission, publisher, numbering)
+        return self._add(name, admission, publisher, numbering, place=place)
 
     def _add(
         self,
@@ -140,6 +152,7 @@ class LiveRegistry:
         publisher: Publisher | None,
         numbering: Numbering,
         record: StreamRecord | None = None,
+        place: Place | None = None,
     ) -> LiveStream:
         stream = LiveStream(
             name,
@@ -155,6 +168,7 @@ class LiveRegistry:
             on_playable=self._note_started,
             record=record,
             probing=self._probing,
+            place=place,
         )
         replaced = self._by_name.get(name)
         self._by_name[name] = stream
@@ -168,20 +182,17 @@ class LiveRegistry:
         now = self._numbering_origin + timedelta(seconds=self._clock.monotonic())
         return (now - EPOCH_2020) // timedelta(seconds=1)
 
-    def _next_numbering(self) -> Numbering:
-        seconds = max(self._now_s(), self._numbers_used_until_s)
-        return Numbering.at(EPOCH_2020 + timedelta(seconds=seconds))
+    def _next_numbering(self, name: str) -> Numbering:
+        return Numbering.at(EPOCH_2020 + timedelta(seconds=self._numbers.first_s(name, self._now_s())))
 
     # -- a server that starts again --------------------------------------------------------------
 
     def record(self) -> RestartRecord:
         """What the next server has to know; equal to the last as long as that is the same. Called once a second."""
-        used_until_s = max((stream.next_numbering.seconds for stream in self._by_name.values()), default=0)
-        if used_until_s > max(self._now_s(), self._numbers_used_until_s):
-            # Somebody sends faster than time passes.
-            self._numbers_used_until_s = used_until_s + NUMBERS_AHEAD_S
+        used = ((stream.name, stream.next_numbering.seconds, stream.has_used_numbers) for stream in self.live())
+        used_until_s, ahead = self._numbers.reserve(used, self._now_s())
         records = (stream.record for stream in self.live())
-        return RestartRecord(tuple(record for record in records if record is not None), self._numbers_used_until_s)
+        return RestartRecord(tuple(record for record in records if record is not None), used_until_s, ahead)
 
     def restore(self, record: RestartRecord) -> None:
         """Go on where another server ended without having ended its streams.
@@ -189,9 +200,10 @@ class LiveRegistry:
         Each waits for its publisher as if the connection had just been lost: its place is its key's, and who asks
         for its playlists waits.
         """
-        self._numbers_used_until_s = record.numbers_used_until_s
+        self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s())
         for stream in record.streams:
-            self._add(stream.name, Admission(stream.key_id, stream.name), None, self._next_numbering(), stream)
+            numbering = self._next_numbering(stream.name)
+            self._add(stream.name, Admission(stream.key_id, stream.name), None, numbering, stream)
             log.info("stream.restored", extra={"stream": stream.name, "key_id": stream.key_id})
 
     def end(self, stream: LiveStream, reason: EndReason) -> None:
@@ -199,6 +211,7 @@ class LiveRegistry:
         was_started = stream.is_live and stream.presentation is not None
         viewers = sum(stream.viewers.values())
         stream.end(reason)
+        self._numbers.note_used(stream.name, stream.next_numbering.seconds, self._now_s())
         self._count()
         if was_started:
             duration_s = round((self._clock.now() - stream.live_since).total_seconds(), 3)
@@ -217,8 +230,8 @@ class LiveRegistry:
         """
         if stream.publisher is not publisher or not stream.is_live:
             return
-        if stream.when_open(lambda: self.leave(stream, publisher, reason)):
-            # A short broadcast, sent at once: all of it came before the goodbye.
+        # A short broadcast, sent at once: all of it came before the goodbye. Memory that is short waits for nothing.
+        if reason is not EndReason.OVER_LIMIT and stream.when_open(lambda: self.leave(stream, publisher, reason)):
             return
         may_come_back = reason in (EndReason.CONNECTION_LOST, EndReason.MEDIA_TIMEOUT)
         if may_come_back and self._reconnect_window_s > 0 and stream.presentation is not None:
@@ -290,6 +303,8 @@ class LiveRegistry:
                 continue
             try:
                 stream.read_meter()
+                if self._numbers.is_too_far(stream.next_numbering.seconds, self._now_s()):
+                    stream.fail(MediaError("media comes much faster than time passes"))
             except Exception as exc:  # noqa: BLE001  # logged by the stream
                 # One stream's fault must not keep the others from being looked at.
                 stream.fail(exc)

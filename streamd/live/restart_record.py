@@ -3,7 +3,8 @@
 A server that is killed takes its media with it. Its publishers come back within seconds and its viewers never left:
 for them the playlists must go on, under numbers that have not been used, with the discontinuities counted on
 (rfc8216bis-22 sections 6.2.1 and 6.2.2). What that takes is written when a stream begins, ends or has another
-discontinuity, so that writing costs nothing to speak of; the media sequence numbers come from the clock.
+discontinuity, so that writing costs nothing to speak of; the media sequence numbers come from the clock, and are
+reserved by the thousand (``channel_numbers``).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import logging
 import os
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from streamd.live.channel_numbers import SECONDS_MAX, ChannelAhead
 from streamd.packager.chunk import PlaylistTiming
 
 if TYPE_CHECKING:
@@ -49,9 +51,11 @@ class RestartRecord:
     """All that the next server has to know."""
 
     streams: tuple[StreamRecord, ...] = ()
-    numbers_used_until_s: int = 0
-    """Seconds since 2020 up to which ``Numbering.at`` may give numbers that are taken: beyond the clock, where media
-    came in faster than time passes."""
+    numbers_used_until_s: Annotated[int, Field(ge=0, le=SECONDS_MAX)] = 0
+    """Seconds since 2020 up to which ``Numbering.at`` may give numbers that are taken, by whatever channel: somewhat
+    beyond the clock, which may be behind when the next server starts."""
+    channels_ahead: tuple[ChannelAhead, ...] = ()
+    """The channels that may have taken numbers beyond that: those whose media came in faster than time passes."""
 
 
 _RECORD = TypeAdapter(RestartRecord)
@@ -67,6 +71,7 @@ class RestartRecordFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._saved: RestartRecord | None = None
+        self._is_failing = False
 
     def load(self) -> RestartRecord:
         """Read what the server before this one left; nothing, where there was none or the file is of no use."""
@@ -84,11 +89,16 @@ class RestartRecordFile:
         """Keep a record, if it is another one than the last; a disk that does not take it is logged."""
         if record == self._saved:
             return
-        self._saved = record
         try:
             await asyncio.to_thread(self._write, _RECORD.dump_json(record))
         except OSError as exc:
-            log.warning("restart_record.unwritable", extra={"path": str(self._path), "reason": exc.strerror})
+            # Tried again a second later, for what is in it may be used up by then; said once.
+            if not self._is_failing:
+                log.warning("restart_record.unwritable", extra={"path": str(self._path), "reason": exc.strerror})
+            self._is_failing = True
+        else:
+            self._saved = record
+            self._is_failing = False
 
     def _write(self, data: bytes) -> None:
         """Replace the file as a whole: whoever reads it finds the old record or the new one."""

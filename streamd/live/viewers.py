@@ -4,8 +4,9 @@ A player of HLS has no connection of its own: it comes back for the playlist, at
 is counted are the different pairs of address and user agent that did so lately. Nothing is set on the player's side,
 and neither of the two is kept here: what is kept is a hash, keyed with random bytes that this process has for itself
 and forgets with its end, so that it says nothing of a person and cannot be compared with another server's, or with
-yesterday's. Viewers behind one address with the same browser count as one; one who changes networks counts twice for
-some seconds; those whom a cache in front of us serves are not seen.
+yesterday's. Viewers behind one address with the same browser count as one, for anybody can make up names of browsers;
+an address counts as ``AGENTS_PER_ADDRESS_MAX`` at the most, and an IPv6 address is its /64; one who changes networks
+counts twice for some seconds; those whom a cache in front of us serves are not seen.
 
 Beyond ``SESSIONS_MAX`` the count is an estimate by adaptive sampling (Flajolet, "On Adaptive Sampling", 1990): only
 hashes that end in a number of zero bits are kept, and each stands for as many as the bits leave out. Its standard error
@@ -20,6 +21,9 @@ import secrets
 SESSIONS_MAX = 8_192
 # A count this small would be exact with a bit less.
 _SESSIONS_LOW = SESSIONS_MAX // 4
+# Browsers behind one address that are told apart. A school's have a dozen kinds in a dozen versions; of ten different
+# ones, all ten count in five cases of six.
+AGENTS_PER_ADDRESS_MAX = 256
 # A player may skip a reload and still play from its buffer; after three it does not.
 WINDOW_TARGETS = 3
 # The window before the playlist has a target duration: the longest that it can have is 10 s.
@@ -49,16 +53,17 @@ class HlsViewers:
         """All that is kept of viewers."""
         return frozenset(self._seen)
 
-    def note(self, address: str, user_agent: str, now: float) -> None:
+    def note(self, source: str, user_agent: str, now: float) -> None:
         """Note that somebody asked for a media playlist.
 
         Args:
-            address: The peer's.
+            source: The peer's address, or what of it is counted as one (``keys.guessing.source_of``).
             user_agent: The header, empty if there was none.
             now: Loop time, seconds.
         """
         # SipHash of the strings, keyed by the interpreter, mixed with a key of our own.
-        session = hash((self._key, address, user_agent))
+        key = self._key
+        session = hash((key, source, hash((key, user_agent)) % AGENTS_PER_ADDRESS_MAX))
         if session & self._kept_mask:
             return
         seen = self._seen

@@ -1,5 +1,7 @@
 """The CMAF header, written by libavformat's MP4 muxer: it knows every codec's sample entry.
 
+No decoder has looked at the streams (``streamd.media.probe``). What a sample entry takes from one is said here.
+
 ISO/IEC 14496-12 section 8.2 (``moov``), 14496-14 and -15 (``mp4a``, ``avc1``), and their kin for other codecs.
 """
 
@@ -17,6 +19,7 @@ from av.video.stream import VideoStream
 
 from streamd.cmaf.header import write_header
 from streamd.errors import DemuxError
+from streamd.flv.flac_stream_info import sample_bits
 from streamd.media.packet import VIDEO_TIMESCALE, Track
 
 if TYPE_CHECKING:
@@ -35,6 +38,15 @@ _MUXER_OPTIONS = {
 # A moov without samples, at once or when there is a frame, and nothing behind the last fragment.
 _MOVFLAGS = "empty_moov+default_base_moof+skip_trailer"
 _MOVFLAGS_DELAYED = f"{_MOVFLAGS}+delay_moov"
+
+# Frames of one length, whose sample entry says how many bits a second that makes; the decoder of E-AC-3 alone does not
+# round it.
+_BIT_RATE_STEPS = {"ac3": 1000, "mp3": 1000, "eac3": 1}
+# vpcC is made of the pixel format: chroma subsampling 0 to 3, and the bits of a sample.
+_VP9_CHROMA = ("420", "420", "422", "444")
+
+# 14496-12 section 12.2.3, AudioSampleEntry: samplesize, two more fields, the sample rate, and the size of the box.
+_SAMPLE_SIZE_BEFORE_DFLA = 2 + 4 + 4 + 4
 
 # The size of a box is written when its content is.
 _UNFINISHED_MOOV = bytes(4) + b"moov"
@@ -70,6 +82,7 @@ def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -
                     copy.codec_context.codec_tag = track.codec.partition(".")[0]
                     # Probing learns the size from a decoder, which a damaged first frame keeps silent.
                     copy.width, copy.height = track.width, track.height
+                _say_what_a_decoder_would(copy, track)
                 copies.append(copy)
             muxer.start_encoding()
             if needs_frame:
@@ -81,7 +94,31 @@ def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -
     if _UNFINISHED_MOOV in movie:
         # Behind delay_moov, libavformat stops in the middle of a box where it cannot read the frame, and says nothing.
         raise DemuxError("libavformat cannot write the CMAF header: it made no sample entry of the first frame")
-    return write_header(movie)
+    return write_header(_with_sample_sizes(movie, tracks))
+
+
+def _say_what_a_decoder_would(copy: MediaStream, track: Track) -> None:
+    """Set what the sample entry takes from a decoder, by the codec configuration."""
+    record, context = track.codec_config, copy.codec_context
+    codec = context.codec.canonical_name
+    if codec in _BIT_RATE_STEPS:
+        step = _BIT_RATE_STEPS[codec]
+        context.bit_rate = round(len(record) * 8 * track.timescale / track.frame_ticks / step) * step
+    if codec == "vp9" and isinstance(copy, VideoStream):
+        bits = record[6] >> 4
+        chroma = _VP9_CHROMA[record[6] >> 1 & 0x07]
+        copy.codec_context.pix_fmt = f"yuv{chroma}p" if bits == 8 else f"yuv{chroma}p{bits}le"
+
+
+def _with_sample_sizes(movie: bytes, tracks: Sequence[Track]) -> bytes:
+    """Write the bits of a sample into the sample entries of FLAC (Encapsulation of FLAC in ISO BMFF, 3.3.1)."""
+    for track in tracks:
+        if track.codec == "fLaC":
+            # Version and flags, and the header of the last metadata block, which is STREAMINFO.
+            box = movie.find(b"dfLa" + bytes(4) + b"\x80\x00\x00\x22" + track.codec_config)
+            size_at = box - _SAMPLE_SIZE_BEFORE_DFLA
+            movie = movie[:size_at] + sample_bits(track.codec_config).to_bytes(2, "big") + movie[size_at + 2 :]
+    return movie
 
 
 def _mux_frames(muxer: OutputContainer, copies: Sequence[MediaStream], tracks: Sequence[Track]) -> None:

@@ -44,13 +44,11 @@ class PyavDemuxer:
     def __init__(self, opening: Open) -> None:
         self._is_closed = True
         self._feed = TagFeed(opening.headers)
-        # No decoder is opened: nothing of a publisher's is decoded in this process.
         self._container = open_flv(
             self._feed,
             buffer_bytes=READ_BYTES,
             probe_bytes=self._feed.probe_bytes,
             streams_max=1 + len(opening.tracks),
-            codec_whitelist="none",
         )
         self._packets = self._container.demux()
         self._is_closed = False

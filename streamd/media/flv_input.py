@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # libavformat's own least "probesize".
 PROBE_BYTES_MIN = 32
-# Level 6.2 of H.264 and HEVC: an allocation for a picture that lies in its headers is no larger.
+# Level 6.2 of H.264 and HEVC.
 _PICTURE_PIXELS_MAX = FRAME_MACROBLOCKS_MAX * 256
 
 
@@ -34,9 +34,7 @@ class ByteSource(Protocol):
         """Return up to ``size`` bytes; none is the end."""
 
 
-def open_flv(
-    source: ByteSource, *, buffer_bytes: int, probe_bytes: int, streams_max: int, **options: str
-) -> InputContainer:
+def open_flv(source: ByteSource, *, buffer_bytes: int, probe_bytes: int, streams_max: int) -> InputContainer:
     """Open an FLV byte stream.
 
     Args:
@@ -44,7 +42,6 @@ def open_flv(
         buffer_bytes: How much of it is read at once, but for frames that are larger.
         probe_bytes: Just the bytes that there are: probing must not reach the end of them.
         streams_max: A tag that would make another stream fails instead: PyAV reads beyond its array of streams then.
-        options: Further ones, of libavformat.
 
     Raises:
         DemuxError: libavformat cannot.
@@ -55,21 +52,26 @@ def open_flv(
             "r",
             format="flv",
             buffer_size=buffer_bytes,
-            options={
-                "probesize": str(max(probe_bytes, PROBE_BYTES_MIN)),
-                # "nofillin": packets as the container has them, no timestamp inferred. "noparse": libavcodec's H.264
-                # parser takes every I picture for a keyframe, and x264's at scene cuts are not; FLV's frame type knows.
-                "fflags": "+nofillin+noparse",
-                "correct_ts_overflow": "0",
-                # PreviousTagSize is ours and right; on a difference libavformat would search for the next tag.
-                "flv_ignore_prevtag": "1",
-                "max_streams": str(streams_max),
-                "max_pixels": str(_PICTURE_PIXELS_MAX),
-                **options,
-            },
+            options=_options(probe_bytes, streams_max),
         )
     except FFmpegError as exc:
         raise DemuxError(f"libavformat cannot open the stream: {exc.strerror}") from exc
+
+
+def _options(probe_bytes: int, streams_max: int) -> dict[str, str]:
+    return {
+        "probesize": str(max(probe_bytes, PROBE_BYTES_MIN)),
+        # "nofillin": packets as the container has them, no timestamp inferred. "noparse": libavcodec's H.264
+        # parser takes every I picture for a keyframe, and x264's at scene cuts are not; FLV's frame type knows.
+        "fflags": "+nofillin+noparse",
+        "correct_ts_overflow": "0",
+        # PreviousTagSize is ours and right; on a difference libavformat would search for the next tag.
+        "flv_ignore_prevtag": "1",
+        "max_streams": str(streams_max),
+        "max_pixels": str(_PICTURE_PIXELS_MAX),
+        # A publisher's frames are decoded where that can do no harm (``streamd.media.picture``), and not here.
+        "codec_whitelist": "none",
+    }
 
 
 def streams_of_tracks(found: Sequence[Stream], headers: Sequence[TrackHeader]) -> list[MediaStream]:

@@ -22,15 +22,26 @@ from streamd.errors import PictureError
 from streamd.flv.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
 # How an order for a picture and its answer go through a pipe: the lengths of what follows, big-endian.
 ORDER = struct.Struct(">II")
 """CMAF header, fragment."""
-ANSWER = struct.Struct(">I")
-"""JPEG file; of no length where there is no picture."""
+ANSWER = struct.Struct(">BI")
+"""What held the process that drew it (``sandbox.Layer``); JPEG file, of no length where there is no picture."""
 
+# A picture is 20 to 60 kB. What answers more is not our worker any more.
+PICTURE_BYTES_MAX = 1024 * 1024
+# A header and the part of a keyframe: twice the largest message that is taken by default ([limits] message_bytes_max),
+# where the largest keyframe of 4K in use is 3 MB. It is copied in one step of the loop, in 4 ms.
+ORDER_BYTES_MAX = 16 * 1024 * 1024
+
+# What is decoded: the codecs that are taken from publishers, and by no other of libav's three hundred decoders; the
+# sound beside the picture is not.
+DECODERS = ("h264", "hevc", "vp9", "av1", "libdav1d")
 # As for ingest: level 6.2 of H.264 and HEVC. 8K is below it.
 PICTURE_PIXELS_MAX = FRAME_MACROBLOCKS_MAX * 256
 # The longer side. Enough for a preview in a social network (they ask for 600 x 315 at least) and for a card on a
@@ -68,14 +79,30 @@ def draw_picture(cmaf_header: bytes, fragment: bytes) -> bytes:
         raise PictureError(f"the keyframe does not decode: {exc}") from exc
 
 
-def _decode(file: bytes) -> tuple[VideoFrame, Fraction]:
+def draw_own_picture() -> None:
+    """Draw a grey picture of our own, so that all that drawing needs is loaded before a sandbox is locked."""
+    output = io.BytesIO()
+    with av.open(output, "w", format="mp4") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = SIDE_PIXELS_MIN, SIDE_PIXELS_MIN, "yuvj420p"
+        container.mux(stream.encode(av.VideoFrame(SIDE_PIXELS_MIN, SIDE_PIXELS_MIN, "yuvj420p")))
+        container.mux(stream.encode(None))
+    frame, aspect = _decode(output.getvalue(), decoders=("mjpeg",))
+    _write_jpeg(frame, *_size(frame.width, frame.height, aspect))
+
+
+def _decode(file: bytes, decoders: Sequence[str] = DECODERS) -> tuple[VideoFrame, Fraction]:
     """Decode one frame.
+
+    Args:
+        file: MP4.
+        decoders: libav's names of those that may be used.
 
     Returns:
         It, and the width of a pixel over its height.
     """
     # Probing decodes a frame too, unless the headers say it all; it is held to the same bounds.
-    options = {"max_pixels": str(PICTURE_PIXELS_MAX), "threads": "1"}
+    options = {"max_pixels": str(PICTURE_PIXELS_MAX), "threads": "1", "codec_whitelist": ",".join(decoders)}
     with av.open(io.BytesIO(file), "r", format="mp4", options=options) as container:
         if not container.streams.video:
             raise PictureError("there is no video track")
@@ -121,6 +148,8 @@ def _write_jpeg(frame: VideoFrame, width: int, height: int) -> bytes:
         format="yuvj420p",
         src_colorspace=Colorspace.ITU601 if is_bt601 else Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU601,
+        # As everywhere here: a thread is what a sandbox refuses.
+        threads=1,
     )
     picture.pts, picture.time_base = 0, Fraction(1, 25)
     encoder = av.CodecContext.create("mjpeg", "w")

@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING, Self
 from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError, TrackRefusedError
+from streamd.flv.codec import read_picture_size
+from streamd.flv.frame import head_sizes
+from streamd.flv.intake import frame_heads
 from streamd.flv.tag import flv_header, serialise
 from streamd.media.cmaf_header import MediaStream, write_cmaf_header
 from streamd.media.flv_input import open_flv, streams_of_tracks
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
+from streamd.payload import first_bytes
 
 if TYPE_CHECKING:
     from streamd.flv.intake import Open, TrackHeader
+    from streamd.flv.tag import FlvTag
 
 
 class Probe:
     """libavformat with the tags of an opening. A context manager: what libavformat holds is freed at its end.
 
-    Making one blocks for 1 to 20 ms, most of it without the GIL: do it in a thread.
+    No decoder is opened: what the configuration records and the frames' own headers do not say is not known.
+    Making one blocks for a millisecond or more, most of it without the GIL: do it in a thread.
 
     Args:
         opening: What the gate collected.
@@ -47,7 +53,7 @@ class Probe:
         try:
             self._streams = streams_of_tracks(list(self._container.streams), opening.tracks)
             self.tracks = tuple(
-                _track(track_id, header, stream, opening.frame_rate_hint)
+                _track(track_id, header, stream, opening)
                 for track_id, (header, stream) in enumerate(zip(opening.tracks, self._streams, strict=True), 1)
             )
         except BaseException:
@@ -81,11 +87,13 @@ class Probe:
             raise
 
 
-def _track(track_id: int, header: TrackHeader, stream: MediaStream, frame_rate_hint: float) -> Track:
+def _track(track_id: int, header: TrackHeader, stream: MediaStream, opening: Open) -> Track:
     config = header.config
     if isinstance(stream, VideoStream):
-        width, height = (config.width, config.height) if config.width else (stream.width, stream.height)
-        if not width or not height:
+        width, height = config.width, config.height
+        if not width:
+            width, height = _picture_size(header, opening.tags)
+        if not width:
             raise TrackRefusedError(track_id - 1, f"no picture size in the configuration of {header.codec}")
         return Track(
             track_id=track_id,
@@ -95,7 +103,7 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, frame_rate_h
             codec_config=header.record,
             width=width,
             height=height,
-            frame_rate_hint=frame_rate_hint,
+            frame_rate_hint=opening.frame_rate_hint,
         )
     return Track(
         track_id=track_id,
@@ -103,6 +111,19 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, frame_rate_h
         codec=config.codec_string,
         timescale=config.sample_rate,
         codec_config=header.record,
-        channels=config.channels or stream.channels,
+        channels=config.channels,
         frame_ticks=config.frame_ticks,
     )
+
+
+def _picture_size(header: TrackHeader, tags: Sequence[FlvTag]) -> tuple[int, int]:
+    """Read a track's picture size in its first keyframe; zeros where it is not said there."""
+    heads = frame_heads(header)
+    sizes = head_sizes(heads)
+    for tag in tags:
+        first = first_bytes(tag.payload)
+        head = next((found for size in sizes if (found := heads.get(first[:size])) is not None), None)
+        if head is not None and head.is_keyframe:
+            size = read_picture_size(header.codec, bytes(tag.payload)[head.body_at :])
+            return (size.width, size.height) if size is not None else (0, 0)
+    return 0, 0

@@ -20,6 +20,7 @@ dropped and counted.
 from __future__ import annotations
 
 import enum
+import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -47,6 +48,7 @@ AUDIO_DRIFT_FRAMES = 10
 AUDIO_STEP_MS_MIN = 100
 # Beyond any reordering: 16 frames, the most that H.264 (A.3.1) allows, at 3.2 fps.
 COMPOSITION_MS_MAX = 5_000
+_NEVER = sys.maxsize
 
 
 class Repair(enum.Enum):
@@ -147,8 +149,11 @@ class Timeline:
 
     def _nearest_offset(self, offset_ms: int) -> int:
         """Return the offset of a track that is nearest to another."""
-        offsets = (other.offset_ms for other in self._tracks.values() if other.has_begun)
-        return min(offsets, key=lambda other_ms: abs(other_ms - offset_ms))
+        nearest, distance = offset_ms, _NEVER
+        for other in self._tracks.values():
+            if other.has_begun and abs(other.offset_ms - offset_ms) < distance:
+                nearest, distance = other.offset_ms, abs(other.offset_ms - offset_ms)
+        return nearest
 
     def _begin(self, clock: _TrackClock, wire_ms: int) -> int:
         """Return where the first packet of a track lies: in step with the others where their clocks agree."""

@@ -8,16 +8,61 @@ by both.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 _Address = IPv4Address | IPv6Address
 
-# RFC 6052: a translator's prefix; the last 32 bits are the IPv4 address that it goes on to.
+# IANA's registries of special-purpose addresses (RFC 6890) and multicast, whole: what is reachable in them (anycast of
+# AS112, say) is no place for a receiver either. Python knows the registries of its day, and leaves holes in them that
+# "globally reachable" means: 192.0.0.9, 192.88.99.1.
+SPECIAL_IPV4 = tuple(
+    map(
+        IPv4Network,
+        (
+            "0.0.0.0/8",  # this network
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # carriers' own
+            "127.0.0.0/8",  # loopback
+            "169.254.0.0/16",  # link-local: clouds' metadata
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # protocols' own: DS-Lite, NAT64 discovery, 192.0.0.8 for nobody
+            "192.0.2.0/24",  # documentation
+            "192.31.196.0/24",  # AS112
+            "192.52.193.0/24",  # AMT
+            "192.88.99.0/24",  # relays of 6to4, which RFC 7526 has abolished
+            "192.168.0.0/16",  # private
+            "192.175.48.0/24",  # AS112
+            "198.18.0.0/15",  # benchmarks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # for later, and broadcast
+        ),
+    )
+)
+# RFC 4291 section 2.4, as IANA gives addresses out. All that is outside is loopback, link-local, site-local
+# (fec0::/10), private, multicast, SRv6, or an IPv4 address in other clothes: compatible (::a.b.c.d), translated
+# (::ffff:0:a.b.c.d, RFC 7915), behind a translator of one's own (64:ff9b:1::/48, RFC 8215).
+GLOBAL_UNICAST = IPv6Network("2000::/3")
+SPECIAL_IPV6 = tuple(
+    map(
+        IPv6Network,
+        (
+            "2001::/23",  # protocols' own: Teredo, benchmarks, ORCHID
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4: leads to the IPv4 address in it
+            "2620:4f:8000::/48",  # AS112
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+# RFC 6052: a translator's prefix, of the whole internet; the last 32 bits are the IPv4 address that it goes on to.
 NAT64 = IPv6Network("64:ff9b::/96")
-# RFC 3056, 6to4: leads to the IPv4 address in it, over relays that RFC 7526 has abolished. Python says since 3.12.4,
-# and in 3.11 as Debian mends it, that it is not the internet's; before, that it is.
-SIX_TO_FOUR = IPv6Network("2002::/16")
+# RFC 5214, ISATAP: the lower half is 0000:5efe or 0200:5efe (the IPv4 address is a network's own, or the internet's)
+# and the IPv4 address that it goes on to.
+_ISATAP = 0x0000_5EFE
+_ISATAP_MASK = 0xFDFF_FFFF
 
 
 class AddressGuard:
@@ -39,18 +84,15 @@ class AddressGuard:
         if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
             # The kernel connects to the IPv4 address itself.
             parsed = parsed.ipv4_mapped
-        return any(parsed in network for network in self._allowed) or all(map(_is_public, (parsed, *_inner(parsed))))
+        return any(parsed in network for network in self._allowed) or _is_public(parsed)
 
 
 def _is_public(address: _Address) -> bool:
-    return address.is_global and not address.is_multicast and address not in SIX_TO_FOUR
-
-
-def _inner(address: _Address) -> Iterator[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to."""
     if isinstance(address, IPv4Address):
-        return
+        return address.is_global and not any(address in network for network in SPECIAL_IPV4)
+    inner = IPv4Address(int(address) & 0xFFFF_FFFF)
     if address in NAT64:
-        yield IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.teredo is not None:
-        yield from address.teredo
+        return _is_public(inner)
+    if int(address) >> 32 & _ISATAP_MASK == _ISATAP and not _is_public(inner):
+        return False
+    return address.is_global and address in GLOBAL_UNICAST and not any(address in network for network in SPECIAL_IPV6)

@@ -23,6 +23,12 @@ class PlaylistTiming:
     """PART-TARGET, milliseconds: no part is longer, and but for the exceptions none is under 85 % of it."""
 
 
+# What a sample costs beside its bytes as long as a chunk is not put together: its payload, and where it begins there.
+_SAMPLE_BYTES = 128
+# What a chunk costs beside its bytes: itself, and what the playlist says of it.
+_CHUNK_BYTES = 512
+
+
 class ChunkBytes:
     """The bytes of a chunk, which are put together when somebody asks for them: of a stream that nobody watches, never.
 
@@ -50,6 +56,11 @@ class ChunkBytes:
 
     def __len__(self) -> int:
         return self._size_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes in memory, bytes; at the most, for one that is put together takes less."""
+        return self._size_bytes + len(self._payloads) * _SAMPLE_BYTES + _CHUNK_BYTES
 
     def join(self) -> bytes:
         """Put them together, once; from then on it is the same object."""

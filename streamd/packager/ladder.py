@@ -169,6 +169,11 @@ class Ladder:
             return self._first.closes_in_ms
         return min(segmenter.closes_in_ms for segmenter in self._segmenters.values())
 
+    @property
+    def held_bytes(self) -> int:
+        """What waits in the open parts of all renditions, bytes."""
+        return sum(segmenter.held_bytes for segmenter in self._segmenters.values())
+
     def push(self, samples: Sequence[Sample]) -> list[tuple[str, CmafChunk]]:
         """Take the next samples.
 

@@ -12,6 +12,7 @@ cdef class _Segment:
     cdef readonly bint is_discontinuous
     cdef public int64_t duration_ticks
     cdef public int64_t size_bytes
+    cdef public int64_t held_bytes
     cdef readonly list chunks
     cdef list _entries
     cdef public int64_t expires_us
@@ -47,7 +48,7 @@ cdef class Rendition:
     cdef object _snapshot
     cdef object _variant_stream
 
-    @cython.locals(segment=_Segment, size_bytes=Py_ssize_t)
+    @cython.locals(segment=_Segment, size_bytes=Py_ssize_t, held_bytes=Py_ssize_t)
     cpdef object add(self, chunk, epoch=*)
 
     @cython.locals(segment=_Segment, duration_us=int64_t)
@@ -70,5 +71,7 @@ cdef class Rendition:
     @cython.locals(segment=_Segment)
     cdef object _forget(self)
 
-    @cython.locals(segment=_Segment)
-    cdef object _forget_unused_headers(self)
+    cdef object _make_room(self)
+
+    @cython.locals(first=_Segment, last=_Segment)
+    cdef object _forget_header(self, header)

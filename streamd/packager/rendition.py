@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from streamd.errors import LocalStateError
+from streamd.errors import LocalStateError, MediaLimitError
 from streamd.hls import media_playlist as hls
 from streamd.hls.attribute_list import unix_ms
 from streamd.hls.multivariant_playlist import VariantStream
@@ -33,6 +33,9 @@ WINDOW_SEGMENTS_DEFAULT = 7
 LISTED_SEGMENTS_MAX = 256
 # Three target durations of 10 s at 50 Mb/s in the playlist are 190 MB. What has left the playlist goes first.
 HELD_BYTES_MAX = 256 * 1024 * 1024
+# The longest segment, 10 s, at the highest bit rate that is allowed by default, 100 Mb/s. The media time of a segment
+# that has more stands still.
+OPEN_SEGMENT_BYTES_MAX = 128 * 1024 * 1024
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
 SEGMENTS_WITH_PARTS = 2
@@ -75,6 +78,11 @@ class _Header:
     tracks: tuple[Track, ...]
     resource: Resource
 
+    @property
+    def held_bytes(self) -> int:
+        """The header, and the codec configurations that stand in it too."""
+        return self.resource.size_bytes + sum(len(track.codec_config) for track in self.tracks)
+
 
 class _Segment:
     """A segment with its media, open or complete.
@@ -91,6 +99,7 @@ class _Segment:
         chunks: Its parts; the segment is the concatenation of their bytes.
         duration_ticks: Sum of their durations.
         size_bytes: Sum of their sizes.
+        held_bytes: What they take in memory.
         expires_us: Media time after which it is forgotten, once it has left the playlist.
     """
 
@@ -101,6 +110,7 @@ class _Segment:
         "expires_us",
         "first_part_number",
         "header",
+        "held_bytes",
         "is_discontinuous",
         "msn",
         "program_date_time_ms",
@@ -125,6 +135,7 @@ class _Segment:
         self.is_discontinuous = is_discontinuous
         self.duration_ticks = 0
         self.size_bytes = 0
+        self.held_bytes = 0
         self.chunks: list[CmafChunk] = []
         # What the playlist says of the parts, as far as somebody has asked.
         self._entries: list[hls.Part] = []
@@ -237,9 +248,11 @@ class Rendition:
             number = previous.number + 1
         media_type = "video/mp4" if any(track.kind is TrackKind.VIDEO for track in tracks) else "audio/mp4"
         resource = _media((cmaf_header,), media_type, f"init{number}")
-        self._header = _Header(number, f"{self.name}/init{number}.mp4", tuple(tracks), resource)
+        header = self._header = _Header(number, f"{self.name}/init{number}.mp4", tuple(tracks), resource)
         self._inits[number] = resource
-        self._forget_unused_headers()
+        self._held_bytes += header.held_bytes
+        if previous is not None:
+            self._forget_header(previous)
         self._changed()
 
     def add(self, chunk: CmafChunk, epoch: datetime | None = None) -> None:
@@ -252,6 +265,7 @@ class Rendition:
 
         Raises:
             LocalStateError: No header yet, the playlist has ended, or the first part starts no segment.
+            MediaLimitError: The segment takes more than any may.
         """
         self._assert_live()
         if chunk.starts_segment:
@@ -266,7 +280,11 @@ class Rendition:
         segment.chunks.append(chunk)
         segment.duration_ticks += chunk.duration_ticks
         segment.size_bytes += size_bytes
-        self._held_bytes += size_bytes
+        held_bytes = chunk.content.held_bytes
+        segment.held_bytes += held_bytes
+        self._held_bytes += held_bytes
+        if self._held_bytes > self._options.held_bytes_max:
+            self._make_room()
         if self._options.low_latency:
             self._changed()
 
@@ -334,7 +352,7 @@ class Rendition:
 
     @property
     def held_bytes(self) -> int:
-        """Media held now, bytes."""
+        """Memory that its media takes now, with CMAF headers and what is kept of each sample, bytes."""
         return self._held_bytes
 
     @property
@@ -492,7 +510,16 @@ class Rendition:
             self._retire()
             self._forget()
             self.segments_lost += 1
-        self._forget_unused_headers()
+
+    def _make_room(self) -> None:
+        """Let the oldest media go, for the segment that is open needs its memory."""
+        while self._held_bytes > self._options.held_bytes_max and (self._retired or len(self._listed) > 1):
+            if not self._retired:
+                self._retire()
+                self.segments_lost += 1
+            self._forget()
+        if self._open is not None and self._open.held_bytes > OPEN_SEGMENT_BYTES_MAX:
+            raise MediaLimitError(f"a segment of more than {OPEN_SEGMENT_BYTES_MAX} bytes", limit="window_bytes_max")
 
     def _retire(self) -> None:
         """Take the oldest segment off the playlist.
@@ -513,20 +540,26 @@ class Rendition:
 
     def _forget(self) -> None:
         segment = self._retired.popleft()
-        self._held_bytes -= segment.size_bytes
+        self._held_bytes -= segment.held_bytes
+        self._forget_header(segment.header)
         self._segments.pop(segment.msn, None)
         for number in range(segment.first_part_number, segment.first_part_number + len(segment.chunks)):
             self._parts.pop(number, None)
 
-    def _forget_unused_headers(self) -> None:
-        if len(self._inits) == 1:
+    def _forget_header(self, header: _Header) -> None:
+        """Let a CMAF header go if nothing is played with it: segments have theirs in the order in which they came.
+
+        Args:
+            header: That of a segment that has just been forgotten, or one that another has replaced.
+        """
+        oldest = self._retired or self._listed
+        # Its segments would be the oldest ones, or the newest.
+        first = oldest[0] if oldest else self._open
+        last = self._open or (self._listed or self._retired or (None,))[-1]
+        if header is self._header or any(each is not None and each.header is header for each in (first, last)):
             return
-        in_use = {segment.header.number for segment in (*self._retired, *self._listed)}
-        if self._open is not None:
-            in_use.add(self._open.header.number)
-        if self._header is not None:
-            in_use.add(self._header.number)
-        self._inits = {number: init for number, init in self._inits.items() if number in in_use}
+        if self._inits.pop(header.number, None) is not None:
+            self._held_bytes -= header.held_bytes
 
     def _build_playlist(self) -> hls.MediaPlaylist:
         low_latency = self.low_latency

@@ -273,6 +273,11 @@ class Segmenter:
         frames = (self._position + self._part_ticks + self._rounding_ticks - cadence.end) // cadence.interval
         return max(0, frames * cadence.interval * 1000 // self._scale)
 
+    @property
+    def held_bytes(self) -> int:
+        """What waits in the open part, or for the decision, bytes."""
+        return HELD_BYTES_MAX - self._room_bytes
+
     def adopt(self, timing: PlaylistTiming, *, has_opening: bool) -> list[CmafChunk]:
         """Take the numbers of the playlist that another segmenter of the stream decided.
 

@@ -37,15 +37,23 @@ cdef class ChunkDecoder:
     cdef _ChunkStream _current
     cdef Py_ssize_t _chunk_bytes_left
     cdef PayloadLog _log
+    cdef object _fault
     cdef public Py_ssize_t chunk_size
+    cdef public Py_ssize_t messages_left
+    cdef readonly Py_ssize_t position
 
     cpdef list receive_data(self, data)
 
+    @cython.locals(messages=list)
+    cpdef list receive_buffer(self, bytearray data, Py_ssize_t size, Py_ssize_t start=*)
+
+    cpdef object raise_fault(self)
+
     @cython.locals(
-        messages=list, messages_max=Py_ssize_t, position=Py_ssize_t, stream=_ChunkStream, end=Py_ssize_t,
+        held_bytes=Py_ssize_t, messages_max=Py_ssize_t, position=Py_ssize_t, stream=_ChunkStream, end=Py_ssize_t,
         header_start=Py_ssize_t, missing=Py_ssize_t, chunk_left=Py_ssize_t, piece=bytes, taken=Py_ssize_t,
     )
-    cpdef list receive_buffer(self, bytearray data, Py_ssize_t size)
+    cdef object _read(self, bytearray data, Py_ssize_t size, Py_ssize_t start, list messages)
 
     @cython.locals(
         start=Py_ssize_t, basic=int, stream=_ChunkStream, type_id=int, delta_ms=int64_t, length=Py_ssize_t,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamd.errors import ChunkError, MessageTooLargeError
+from streamd.errors import ChunkError, MessageTooLargeError, ProtocolError
 from streamd.payload import PayloadLog
 from streamd.rtmp.message import (
     CHUNK_SIZE_MAX,
@@ -36,6 +36,8 @@ _TYPE_1_BYTES = 8
 
 # What changes how the next byte is read. Plain integers: every message's type is looked up here.
 _OBEYED_TYPES = frozenset((int(MessageType.SET_CHUNK_SIZE), int(MessageType.ABORT)))
+COMMAND_TYPES = frozenset((int(MessageType.COMMAND_AMF0), int(MessageType.COMMAND_AMF3)))
+"""What changes how the owner of a decoder reads on."""
 # What is kept, for viewers.
 _AUDIO = int(MessageType.AUDIO)
 _VIDEO = int(MessageType.VIDEO)
@@ -69,6 +71,15 @@ class ChunkLimits:
     messages_per_read: int = 4096
     """Messages in one piece of data, which may be one byte each: about 10 ms of work. The 256 kB that are read at once
     hold half a second of 50 Mb/s, and three minutes of the thinnest audio in a thousand messages."""
+    keeps_media: bool = True
+    """Whether audio and video are put where they stay. Those of a peer who may not publish are dropped, and a slab
+    would be more than all else that we hold for that peer."""
+    message_limit: str = "message_bytes_max"
+    """Key in ``[limits]`` that ``message_bytes`` follows from."""
+    partial_limit: str = "held_bytes_max"
+    """Key in ``[limits]`` that ``partial_bytes`` follows from."""
+    messages_limit: str = "messages_per_read_max"
+    """Key in ``[limits]`` that ``messages_per_read`` follows from."""
 
 
 DEFAULT_CHUNK_LIMITS = ChunkLimits()
@@ -119,10 +130,9 @@ class ChunkDecoder:
     """
 
     def __init__(self, limits: ChunkLimits = DEFAULT_CHUNK_LIMITS) -> None:
-        self._limits = limits
         self._streams: dict[int, _ChunkStream] = {}
         self._partial_bytes = 0
-        self._whole_bytes_max = min(limits.message_bytes, limits.partial_bytes)
+        self._fault: ProtocolError | None = None
         # A header that the last data ended in; at most 17 bytes.
         self._held = b""
         # The chunk that the last data ended in, and how much of it is still to come.
@@ -131,6 +141,23 @@ class ChunkDecoder:
         self._log = PayloadLog()
         self.chunk_size = DEFAULT_CHUNK_SIZE
         """Bytes in a chunk of the peer's, but for the last of a message."""
+        self.position = 0
+        """Where in the data of the last ``receive_buffer`` the next byte stands that is not read yet."""
+        self.limit(limits)
+
+    def limit(self, limits: ChunkLimits) -> None:
+        """Hold the peer to other limits from here on; what is under way goes on."""
+        self._limits = limits
+        # A message that is taken whole is kept: see ``_take_whole``.
+        self._whole_bytes_max = min(limits.message_bytes, limits.partial_bytes) if limits.keeps_media else 0
+        self.messages_left = limits.messages_per_read
+        """How many more messages this piece of data may have."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What we hold of messages that are not whole yet, bytes."""
+        streams = self._streams.values()
+        return len(self._held) + sum(each.length - each.missing_bytes for each in streams if each.missing_bytes)
 
     @property
     def missing_bytes(self) -> int:
@@ -140,15 +167,23 @@ class ChunkDecoder:
         return min((stream.missing_bytes for stream in self._streams.values() if stream.missing_bytes), default=0)
 
     def receive_data(self, data: bytes) -> list[Message]:
-        """Take the peer's next bytes, any number of them, cut anywhere; like ``receive_buffer``."""
-        return self.receive_buffer(bytearray(data), len(data))
+        """Take the peer's next bytes, any number of them, cut anywhere; as ``receive_buffer``, to their end."""
+        buffer = bytearray(data)
+        messages = self.receive_buffer(buffer, len(buffer))
+        try:
+            while self._fault is None and self.position < len(buffer):
+                messages += self.receive_buffer(buffer, len(buffer), self.position)
+        except ProtocolError as fault:
+            self._fault = fault
+        return messages
 
-    def receive_buffer(self, data: bytearray, size: int) -> list[Message]:
-        """Take the peer's next bytes.
+    def receive_buffer(self, data: bytearray, size: int, start: int = 0) -> list[Message]:
+        """Take the peer's next bytes, up to their end or to the end of a command.
 
         Args:
-            data: Where they stand, from its begin; it may be used anew afterwards.
-            size: How many.
+            data: Where they stand; it may be used anew once all are taken.
+            size: Where they end.
+            start: Where they begin; behind a command, ``position``.
 
         Returns:
             The messages that are now whole, in the order of their last bytes. The payload of audio and video lies in
@@ -157,14 +192,37 @@ class ChunkDecoder:
         Raises:
             ChunkError: A chunk that the chunk stream's state does not allow, or a limit passed.
             MessageTooLargeError: A message longer than the limit was announced.
+                Where whole messages came before the fault they are returned, and ``raise_fault`` raises it.
         """
-        if self._held:
-            data = bytearray(self._held) + data[:size]
+        self.raise_fault()
+        if start == 0:
+            self.messages_left = self._limits.messages_per_read
+        messages: list[Message] = []
+        try:
+            self._read(data, size, start, messages)
+        except ProtocolError as fault:
+            if not messages:
+                raise
+            self._fault = fault
+        return messages
+
+    def raise_fault(self) -> None:
+        """Raise what broke the chunk stream behind the messages that were returned last, if anything did."""
+        if self._fault is not None:
+            raise self._fault
+
+    def _read(self, data: bytearray, size: int, start: int, messages: list[Message]) -> None:
+        """Read bytes as ``receive_buffer`` says; messages are appended as soon as they are whole."""
+        held_bytes = len(self._held)
+        if held_bytes:
+            data = bytearray(self._held) + data[start:size]
             size = len(data)
             self._held = b""
-        messages: list[Message] = []
-        messages_max = self._limits.messages_per_read
-        position = 0
+            # Places in it, less these, are places in what was given.
+            held_bytes -= start
+            start = 0
+        messages_max = self.messages_left
+        position = start
         while position < size:
             stream = self._current
             if stream is None:
@@ -172,7 +230,7 @@ class ChunkDecoder:
                 if end:
                     position = end
                     if len(messages) > messages_max:
-                        raise ChunkError(f"more than {messages_max} messages at once", limit="messages_per_read_max")
+                        raise self._too_many()
                     continue
                 header_start = position
                 position = self._read_header(data, size, position)
@@ -197,7 +255,9 @@ class ChunkDecoder:
                 if not missing:
                     messages.append(self._complete(stream, piece))
                     if len(messages) > messages_max:
-                        raise ChunkError(f"more than {messages_max} messages at once", limit="messages_per_read_max")
+                        raise self._too_many()
+                    if stream.type_id in COMMAND_TYPES:
+                        size = position
                     break
                 _keep(stream.pieces, piece)
                 if position == size or data[position] != stream.continuation:
@@ -215,7 +275,13 @@ class ChunkDecoder:
                         break
                 position += 1
                 chunk_left = min(missing, self.chunk_size)
-        return messages
+        self.messages_left = messages_max - len(messages)
+        self.position = size - held_bytes
+
+    def _too_many(self) -> ChunkError:
+        return ChunkError(
+            f"more than {self._limits.messages_per_read} messages at once", limit=self._limits.messages_limit
+        )
 
     def _take_whole(self, data: bytearray, size: int, position: int, messages: list[Message]) -> int:
         """Take a message that is all there, if it is in the form that nearly every one has.
@@ -319,7 +385,7 @@ class ChunkDecoder:
             stream.length = word >> 8
             stream.type_id = word & 0xFF
             if stream.length > self._limits.message_bytes:
-                raise MessageTooLargeError(stream.length, self._limits.message_bytes)
+                raise MessageTooLargeError(stream.length, self._limits.message_bytes, limit=self._limits.message_limit)
         if chunk_type == 0:
             # 5.3.1.2.5: "Message stream ID is stored in little-endian format."
             stream.message_stream_id = int.from_bytes(data[offset + 7 : offset + 11], "little")
@@ -377,7 +443,7 @@ class ChunkDecoder:
         if self._partial_bytes > self._limits.partial_bytes:
             raise ChunkError(
                 f"unfinished messages of {self._partial_bytes} bytes, {self._limits.partial_bytes} allowed",
-                limit="held_bytes_max",
+                limit=self._limits.partial_limit,
             )
         stream.missing_bytes = length
         self._current = stream
@@ -415,7 +481,7 @@ class ChunkDecoder:
         stream.missing_bytes = 0
         self._partial_bytes -= stream.length
         self._current = None
-        if payload and stream.type_id in (_AUDIO, _VIDEO):
+        if payload and (stream.type_id == _VIDEO or stream.type_id == _AUDIO) and self._limits.keeps_media:
             kept = self._log.append(payload, 0, len(payload), len(payload))
             return new_message(stream.type_id, stream.timestamp_ms, stream.message_stream_id, kept)
         if stream.type_id in _OBEYED_TYPES:

@@ -12,7 +12,14 @@ from streamd.amf import DEFAULT_LIMITS, UNDEFINED, Budget, Limits, Value
 from streamd.errors import MessageError
 from streamd.rtmp.message import Message, MessageType
 
-_AMF3_TYPES = (MessageType.COMMAND_AMF3, MessageType.DATA_AMF3)
+# Plain integers: the type of every message that is not media is looked up here.
+_AMF3_TYPES = frozenset((int(MessageType.COMMAND_AMF3), int(MessageType.DATA_AMF3)))
+
+# Of the values behind a command's name and transaction id, how many say what it means; the first of them is its command
+# object. The others of these commands, and all of any other command, are not read: nobody would look at them.
+_VALUES_READ = {"connect": 1, "publish": 3, "deleteStream": 2}
+
+_ON_METADATA = b"onMetaData"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +32,6 @@ class Command:
     properties: dict[str, Value] = field(default_factory=dict, repr=False)
     """The command object; empty where it is null, as in all but ``connect``."""
     arguments: tuple[Value, ...] = field(default=(), repr=False)
-
-
-def read_body(message: Message, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> list[Value]:
-    """Read the values of a command or data message, AMF0 or AMF3; arguments as ``amf0.read_values`` has them.
-
-    Raises:
-        AmfError: They cannot be read.
-    """
-    return amf0.read_values(amf0_body(message), limits, budget)
 
 
 def amf0_body(message: Message) -> bytes:
@@ -49,23 +47,34 @@ def amf0_body(message: Message) -> bytes:
 
 
 def read_command(message: Message, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> Command:
-    """Read a command message; arguments as ``amf0.read_values`` has them.
+    """Read a command message as far as it means something; arguments as ``amf0.read_values`` has them.
 
     Raises:
         AmfError: Its values cannot be read.
         MessageError: It has no name.
     """
-    values = read_body(message, limits, budget)
-    values += [None] * (3 - len(values))
-    name, transaction_id, properties, *arguments = values
-    if not isinstance(name, str):
+    reader = amf0.Reader(amf0_body(message), limits, budget)
+    if not reader.at_text:
         raise MessageError("a command without a name")
+    name = reader.read_value()
+    assert isinstance(name, str)
+    wanted = _VALUES_READ.get(name, 0)
+    transaction_id = reader.read_value() if reader.at_number or (wanted and not reader.at_end) else None
+    values: list[Value] = []
+    while len(values) < wanted and not reader.at_end:
+        values.append(reader.read_value())
+    properties, *arguments = values or [None]
     return Command(
         name,
         float(transaction_id) if isinstance(transaction_id, int | float) else 0.0,
         properties if isinstance(properties, dict) else {},
         tuple(arguments),
     )
+
+
+def may_be_metadata(body: bytes) -> bool:
+    """Whether a data message can be ``onMetaData``: what is none need not be read."""
+    return _ON_METADATA in body
 
 
 def command_message(name: str, transaction_id: float, *values: Value, message_stream_id: int = 0) -> Message:

@@ -12,15 +12,22 @@ cdef int _VIDEO
 cdef class ServerConnection:
     cdef object _options
     cdef object _state
+    cdef bint _is_stranger
+    cdef object _fault
     cdef object _handshake
     cdef ChunkDecoder _decoder
     cdef object _writer
     cdef list _out
     cdef object _amf_budget
+    cdef Py_ssize_t _unearned_bytes
+    cdef Py_ssize_t _control_answers_left
+    cdef Py_ssize_t _commands_left
+    cdef dict _dropped
     cdef Py_ssize_t _window_bytes
     cdef Py_ssize_t _acknowledged_bytes
-    cdef list _held_messages
+    cdef Py_ssize_t _login_bytes
     cdef object _held_data
+    cdef Py_ssize_t _held_start
     cdef str _app
     cdef str _tc_url
     cdef Py_ssize_t _streams_created
@@ -30,7 +37,23 @@ cdef class ServerConnection:
     cdef readonly Py_ssize_t messages_received
     cdef readonly object messages_dropped
 
+    @cython.locals(events=list, position=Py_ssize_t)
     cpdef list receive_buffer(self, bytearray data, Py_ssize_t size)
 
-    @cython.locals(is_publishing=bint, index=Py_ssize_t, message=Message)
+    @cython.locals(position=Py_ssize_t)
+    cdef Py_ssize_t _receive_chunks(self, bytearray data, Py_ssize_t start, Py_ssize_t size, list events) except -1
+
+    @cython.locals(is_publishing=bint, message=Message)
     cdef object _receive_messages(self, list messages, list events)
+
+    cdef object _receive_message(self, Message message, list events)
+
+    @cython.locals(type_id=int)
+    cdef object _dispatch(self, Message message, list events)
+
+    cdef object _receive_media(self, Message message, list events)
+
+    @cython.locals(type_id=int, messages_left=Py_ssize_t, messages=list, inner=Message)
+    cdef object _receive_aggregate(self, Message message, list events)
+
+    cdef object _drop(self, object reason, Message message, list events, str limit=*)

@@ -28,6 +28,11 @@ class DropReason(enum.Enum):
     """A command we do not know."""
     OUT_OF_TURN = "out_of_turn"
     """Media or data while nothing is being published."""
+    TOO_MANY = "too_many"
+    """More at once than anybody means: commands and metadata, or questions that each want an answer."""
+
+    # Each is itself and no other. An enumeration's own way is to hash its name, in Python, for each message.
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +84,16 @@ class Unpublished:
     """``FCUnpublish``, ``closeStream``, ``deleteStream``, or ``publish`` with false for a name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MessageDropped:
-    """One message was not used; the connection goes on."""
+    """Messages were not used, one or several of a read for one reason; the connection goes on."""
 
     reason: DropReason
     type_id: int
     limit: str = ""
-    """Key in ``[limits]`` of the bound that it passed; empty where it passed none."""
+    """Key in ``[limits]`` of the bound that they passed; empty where they passed none."""
+    count: int = 1
+    """How many: a flood is thousands of few kinds. The event stands where the first of them came."""
 
 
 # A message of audio, video or data is the FLV tag of its type (section 7.1); the timestamp is unwrapped.

@@ -81,6 +81,11 @@ class ServerHandshake:
         self.trailing_data = b""
         """Once done: the bytes that came after C2."""
 
+    @property
+    def held_bytes(self) -> int:
+        """What we hold of a packet that is not whole yet, bytes."""
+        return len(self._received)
+
     def receive_data(self, data: bytes) -> bytes:
         """Take bytes of C0, C1 and C2.
 

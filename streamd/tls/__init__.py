@@ -1,1 +1,1 @@
-"""What RTMPS and HTTPS have in common: the certificate, and the handshake before there is a connection to speak of."""
+"""What stands between a listener and its protocols: what a proxy says of its client, certificates, TLS handshakes."""

@@ -35,6 +35,8 @@ class TlsCertificate:
         self._version = self._look()
         # TLS 1.2 or later, and forward secrecy.
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        # A client that begins again makes us compute again; nobody needs to, and TLS 1.3 has it no more.
+        self.context.options |= ssl.OP_NO_RENEGOTIATION
         if alpn:
             self.context.set_alpn_protocols(alpn)
         self.context.load_cert_chain(cert_path, key_path)

@@ -18,6 +18,7 @@ from typing import Final
 from aiohttp import ETag, hdrs, web
 
 from streamd.web.headers import STATIC_HEADERS
+from streamd.web.slices import SLICE_BYTES, SharedBody
 
 ROOT: Final = Path(__file__).parent
 """Where the package has its static files and templates."""
@@ -126,6 +127,10 @@ def answer(
         hdrs.ETAG: f'W/"{asset.etag}"',
         hdrs.VARY: hdrs.ACCEPT_ENCODING,
     }
+    # RFC 9110 13.1.1: If-Match compares strongly, so that no weak tag matches; "*" does whatever there is.
+    wanted = request.if_match
+    if status == 200 and wanted is not None and all(tag.value != ETag("*").value for tag in wanted):
+        return web.Response(status=412, headers=fields)
     # RFC 9110 13.1.2: If-None-Match compares weakly, and "*" matches whatever there is.
     known = request.if_none_match or ()
     if status == 200 and any(tag.value in (asset.etag, ETag("*").value) for tag in known):
@@ -135,7 +140,8 @@ def answer(
     if _accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
         body = asset.gzipped
         fields[hdrs.CONTENT_ENCODING] = "gzip"
-    return web.Response(status=status, body=body, headers=fields)
+    shared = body if len(body) <= SLICE_BYTES else SharedBody(body, asset.content_type)
+    return web.Response(status=status, body=shared, headers=fields)
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:

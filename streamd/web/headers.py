@@ -46,12 +46,13 @@ its viewer did not mean could do harm with."""
 STATIC_HEADERS: Final = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
 """Of the files that our own pages are made of."""
 
-_DOCUMENT_HEADERS: Final = {
+DOCUMENT_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     # JSON or an error that a browser shows by itself: a document in which nothing runs and which no frame shows.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+"""Of everything that says nothing else."""
 
 
 def console_headers(**changes: str) -> dict[str, str]:
@@ -76,5 +77,5 @@ async def _add_missing(_: web.Request, response: web.StreamResponse) -> None:
     response.headers[hdrs.SERVER] = "streamd"
     # What scripts of every site may read, media and public JSON, is no document, and media is sent in many pieces.
     if hdrs.ACCESS_CONTROL_ALLOW_ORIGIN not in response.headers:
-        for name, value in _DOCUMENT_HEADERS.items():
+        for name, value in DOCUMENT_HEADERS.items():
             response.headers.setdefault(name, value)

@@ -22,8 +22,10 @@ from streamd.errors import (
     StoreUnavailableError,
     UserNotFoundError,
 )
+from streamd.web.headers import DOCUMENT_HEADERS
 from streamd.web.models.common import Problem
 from streamd.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
+from streamd.web.refusals import may_tell, route_of
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +143,26 @@ def problem(
     )
 
 
+def raw_problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """A problem as the bytes of an answer after which the connection closes, for where there is no request."""
+    phrase = http.HTTPStatus(status).phrase
+    body = Problem(title=phrase, status=status, detail=detail).model_dump_json(exclude_defaults=True).encode()
+    fields = {
+        hdrs.CONTENT_TYPE: PROBLEM_TYPE,
+        hdrs.CONTENT_LENGTH: str(len(body)),
+        hdrs.CACHE_CONTROL: "no-store",
+        hdrs.CONNECTION: "close",
+        hdrs.SERVER: "streamd",
+        **DOCUMENT_HEADERS,
+        **(headers or {}),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status} {phrase}\r\n{head}\r\n".encode() + body
+
+
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into a problem, RFC 9457."""
+    """Turn every error that has an answer into a problem, RFC 9457."""
     try:
         return await handler(request)
     except BadRequestError as exc:
@@ -159,12 +178,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except KeyStateError as exc:
         return problem(409, str(exc))
     except StoreUnavailableError as exc:
-        log.warning("store.failed", extra={"path": request.path, "reason": str(exc)})
+        if may_tell(request, "store"):
+            log.warning("store.failed", extra={"path": route_of(request), "reason": str(exc)})
         return problem(503, "the key store is unavailable; see the server's log", headers={hdrs.RETRY_AFTER: "1"})
     except web.HTTPException as exc:
         # aiohttp's own: no such route, wrong method, body too large.
         kept = {name: value for name, value in exc.headers.items() if name == hdrs.ALLOW}
         return problem(exc.status, exc.reason, headers=kept)
-    except Exception:
-        log.exception("request.failed", extra={"method": request.method, "path": request.path})
-        return problem(500, "an error of the server's; see its log")

@@ -186,8 +186,9 @@ def _response(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
 
 def _problem_statuses(operation: Operation) -> Iterable[int]:
     yield from operation.problems
-    # A page of another site, a name that is not ours, a fault of ours.
-    yield from (403, 421, 500)
+    # A name that is none, a page of another site, an If-Match, a body in a coding, a name that is not ours, too many
+    # without the token, a fault of ours.
+    yield from (400, 403, 412, 415, 421, 429, 500)
     if operation.needs_token:
         yield 401
     if operation.path_model is not None:
@@ -195,7 +196,7 @@ def _problem_statuses(operation: Operation) -> Iterable[int]:
     if operation.query is not None:
         yield 422
     if operation.body is not None:
-        yield from (400, 413, 415, 422)
+        yield from (413, 422, 503)
 
 
 def _content(description: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:

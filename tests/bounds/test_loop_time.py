@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamd.bounds.loop_time import LoopTimeBudget, LoopTimeLimit
+from streamd.bounds.loop_time import ADDRESSES_MAX, AddressBudgets, LoopTimeBudget, LoopTimeLimit
 
 LIMIT = LoopTimeLimit(seconds_per_second=0.1, burst_s=0.2, overdue_s=5.0)
 
@@ -55,3 +55,25 @@ class TestLoopTimeBudget:
         budget = LoopTimeBudget(LIMIT, 5.0)
         budget.spend(5.0, 0.3)
         assert budget.spend(5.0, 0.0) == budget.pause_s > 0.0
+
+
+class TestAddressBudgets:
+    def test_an_address_has_one_budget_and_another_its_own(self) -> None:
+        budgets = AddressBudgets(LIMIT)
+        budgets.of("a", 0.0).spend(0.0, 0.3)
+        assert budgets.of("a", 0.1).has_debt(0.1)
+        assert not budgets.of("b", 0.1).has_debt(0.1)
+
+    def test_full_ones_are_forgotten(self) -> None:
+        budgets = AddressBudgets(LIMIT)
+        for number in range(100):
+            budgets.of(str(number), 0.0).spend(0.0, 0.1)
+        for number in range(100):
+            budgets.of(str(1000 + number), 1000.0)
+        assert len(budgets) <= 2
+
+    def test_addresses_without_number_are_forgotten(self) -> None:
+        budgets = AddressBudgets(LIMIT)
+        for number in range(ADDRESSES_MAX + 100):
+            budgets.of(str(number), 0.0).spend(0.0, 0.2)
+        assert len(budgets) <= ADDRESSES_MAX

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-import hatch_build
+import fetch_player
 from tests.support.axe import Axe
 from tests.support.chromium import chromium
 
@@ -36,8 +36,8 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in NPM_FILES:
         shutil.copyfile(NPM_DIR / name, folder / name)
     try:
-        hatch_build.find_npm()(hatch_build.NPM_CI, folder)
-    except hatch_build.FetchError as exc:
+        fetch_player.find_npm()(fetch_player.NPM_CI, folder)
+    except fetch_player.FetchError as exc:
         if os.environ.get("CI") == "true":
             pytest.fail(f"npm's packages cannot be fetched: {exc}")
         pytest.skip(f"npm's packages cannot be fetched: {exc}")

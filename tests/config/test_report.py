@@ -5,14 +5,18 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from streamd.config import (
     MASK,
     Config,
     config_text,
     default_config_text,
     load_config,
+    masked_url,
     secrets_of,
 )
+from streamd.log import Redactor
 from streamd.metrics import LIMITS
 from tests.support.config import faults
 from tests.support.receiver import OTHER_SECRET, SECRET
@@ -84,6 +88,42 @@ class TestSecrets:
         assert shown == [{"url": "https://a.example/x", "secret": MASK, "events": ["key.issued"]}]
         assert secrets_of(config) == [OTHER_SECRET, SECRET]
 
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("https://a.example/hook?token=t0p-secret&b=1", f"https://a.example/hook?{MASK}"),
+            ("https://a.example/hook?", f"https://a.example/hook?{MASK}"),
+            ("https://a.example:8443/hook", "https://a.example:8443/hook"),
+            ("postgresql+asyncpg://ann:hunter22@h/d?ssl=require", f"postgresql+asyncpg://ann:***@h/d?{MASK}"),
+            ("postgresql+asyncpg://h/d?user=ann&password=hunter22", f"postgresql+asyncpg://h/d?{MASK}"),
+            ("sqlite+aiosqlite:////var/lib/streamd/streamd.db", "sqlite+aiosqlite:////var/lib/streamd/streamd.db"),
+        ],
+    )
+    def test_urls_are_shown_without_passwords_and_queries(self, url: str, shown: str) -> None:
+        assert masked_url(url) == shown
+
+    def test_queries_of_every_url_are_masked_and_told_to_the_log(self) -> None:
+        hook, endpoint = "a-hook%27s-token", "an-endpoints-token"
+        environ = {
+            "STREAMD_PUBLISH_HOOK__URL": f"https://a.example/hook?token={hook}&v=1",
+            "STREAMD_PUBLISH_HOOK__SECRET": OTHER_SECRET,
+            "STREAMD_WEBHOOKS__ENDPOINTS": json.dumps(
+                [{"url": f"https://b.example/x?{endpoint}", "secret": SECRET, "events": ["key.issued"]}]
+            ),
+            "STREAMD_KEYS__DATABASE_URL": f"postgresql+asyncpg://db.example/d?password={self.PASSWORD}",
+        }
+        config = load_config(None, environ=environ)
+        text = config_text(config)
+        tables = tomllib.loads(text)
+        assert tables["publish_hook"]["url"] == f"https://a.example/hook?{MASK}"
+        assert tables["webhooks"]["endpoints"][0]["url"] == f"https://b.example/x?{MASK}"
+        assert tables["keys"]["database_url"] == f"postgresql+asyncpg://db.example/d?{MASK}"
+        redactor = Redactor(secrets_of(config))
+        for secret in (hook, "a-hook's-token", endpoint, self.PASSWORD):
+            assert secret not in text
+            assert secret not in redactor.redact(f"InvalidURL: https://a.example/hook?token={secret}&v=1")
+        assert redactor.redact("duration_s=1") == "duration_s=1"
+
     def test_what_is_shown_is_a_configuration(self) -> None:
         tables = tomllib.loads(config_text(load_config(None, environ={})))
         assert Config.model_validate(tables).hls == Config().hls
@@ -95,6 +135,15 @@ class TestSecrets:
         )
         found = faults(file)
         assert len(found) == 3
+        assert self.PASSWORD not in " ".join(found)
+
+    @pytest.mark.parametrize("before", ["htp://a.example/hook?token=", "a.example/hook?", "?", "https://a@b?x=1&y="])
+    def test_faults_do_not_quote_queries(self, file: Path, before: str) -> None:
+        file.write_text(
+            f'[publish_hook]\nurl = "{before}{self.PASSWORD}"\n[http]\npublic_url = "{before}{self.PASSWORD}"'
+        )
+        found = faults(file)
+        assert len(found) == 2
         assert self.PASSWORD not in " ".join(found)
 
     def test_the_log_is_told_of_them(self) -> None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import Mock
 
 import pytest
 
+from streamd.bounds.memory_accounts import Standing
 from streamd.clock import ManualClock
-from streamd.delivery.door import DoorOptions, MediaDoor
+from streamd.delivery.door import DEFERRED_SLICE_S, DoorOptions, MediaDoor
 from streamd.delivery.http_request import HeadLimits
 from streamd.delivery.trusted_proxies import TrustedProxies
-from streamd.delivery.viewer_connection import LINGER_S, REQUESTS_PER_TURN, ViewerConnection
+from streamd.delivery.viewer_connection import (
+    CONNECTION_BYTES,
+    LINGER_S,
+    PINNED_AFTER_S,
+    REQUESTS_PER_TURN,
+    TLS_CONNECTION_BYTES,
+    ViewerConnection,
+)
 from streamd.metrics import Metrics
 from tests.support.delivery import ODD_SIZES, pieces
 from tests.support.doors import SUSPENDED, StandInRegistry, StandInStream, channels_of, request, until
@@ -21,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp.web import RequestHandler
+
+    from streamd.delivery.answer import MediaRequest
 
 
 pytestmark = pytest.mark.asyncio
@@ -101,7 +112,11 @@ class MockTransport:
 
 
 class WebHandler:
-    """In place of aiohttp's request handler: keeps what it is given."""
+    """In place of aiohttp's request handler: keeps what it is given, and answers nothing."""
+
+    _waiter = None
+    _messages = ()
+    _current_request = None
 
     def __init__(self) -> None:
         self.transport: object = None
@@ -114,6 +129,9 @@ class WebHandler:
     def data_received(self, data: bytes) -> None:
         assert not self.is_closed
         self.data += data
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.transport = None
 
     def close(self) -> None:
         self.is_closed = True
@@ -246,7 +264,6 @@ class TestHandOver:
             transport.protocol.data_received(piece)
         assert transport.statuses == [200]
         (handler,) = house.handlers
-        assert transport.protocol is handler
         assert handler.transport is transport
         assert handler.data == data
         assert transport.high is None
@@ -293,11 +310,10 @@ class TestHandOver:
 
     async def test_it_stays_counted(self) -> None:
         house = House()
-        connection, _ = house.connect()
+        connection, transport = house.connect()
         connection.data_received(request("/"))
         assert house.door.connections == 1
-        house.handlers[0].transport = None
-        house.door.check_deadlines()
+        transport.protocol.connection_lost(None)
         assert house.door.connections == 0
 
 
@@ -526,6 +542,153 @@ class TestBadInput:
         assert all(transport.ends == ["eof", "abort"] for transport in transports)
 
 
+class TestTurns:
+    async def test_those_who_ask_for_much_at_once_wait_in_line(self) -> None:
+        house = House(DoorOptions())
+        transports = []
+        for _ in range(2):
+            connection, transport = house.connect()
+            connection.data_received(request(PART, "HEAD") * (3 * REQUESTS_PER_TURN))
+            transports.append(transport)
+        late, answered_at_once = house.connect()
+        late.data_received(request(PART, "HEAD"))
+        assert [len(each.statuses) for each in (*transports, answered_at_once)] == [REQUESTS_PER_TURN] * 2 + [1]
+
+    async def test_what_comes_while_it_waits_in_line_is_answered_in_order(self) -> None:
+        house = House(DoorOptions())
+        connection, transport = house.connect()
+        connection.data_received(request(PART, "HEAD") * (REQUESTS_PER_TURN + 1))
+        connection.data_received(request("/live/x1/main.m3u8", "HEAD"))
+        assert len(transport.statuses) == REQUESTS_PER_TURN
+        await turns(4)
+        assert transport.statuses == [200] * (REQUESTS_PER_TURN + 1) + [404]
+
+    async def test_the_line_is_left_after_a_slice_of_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        house = House(DoorOptions())
+        connections = [house.connect() for _ in range(3)]
+        for connection, _ in connections:
+            connection.data_received(request(PART, "HEAD") * (2 * REQUESTS_PER_TURN))
+        ask = house.door.lookup.ask
+
+        def slowly(*args: Any, **options: Any) -> Any:
+            house.clock.advance(DEFERRED_SLICE_S)
+            return ask(*args, **options)
+
+        monkeypatch.setattr(house.door.lookup, "ask", slowly)
+        answered = []
+        for _ in range(3):
+            await turns(1)
+            answered.append([len(transport.statuses) // REQUESTS_PER_TURN for _, transport in connections])
+        assert answered == [[2, 1, 1], [2, 2, 1], [2, 2, 2]]
+
+    async def test_a_fault_in_one_answer_closes_that_connection_alone(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        house = House(DoorOptions())
+        (first, broken), (second, transport) = house.connect(), house.connect()
+        first.data_received(request(PART, "HEAD") * REQUESTS_PER_TURN + request("/live/x1/main.m3u8"))
+        second.data_received(request(PART, "HEAD") * (REQUESTS_PER_TURN + 1))
+        ask = house.door.lookup.ask
+
+        def fail_once(asked: MediaRequest, **options: Any) -> Any:
+            if asked.path.name == "x1":
+                raise ZeroDivisionError
+            return ask(asked, **options)
+
+        monkeypatch.setattr(house.door.lookup, "ask", fail_once)
+        await turns(2)
+        assert broken.ends == ["abort"]
+        assert len(transport.statuses) == REQUESTS_PER_TURN + 1
+        assert [record.message for record in caplog.records] == ["viewer.failed"]
+
+    async def test_who_talks_on_where_nothing_matters_is_closed(self) -> None:
+        house = House()
+        house.stream.push(b"key", is_keyframe=True)
+        connection, transport = house.connect()
+        connection.data_received(request("/live/demo.flv"))
+        connection.data_received(bytes(OPTIONS.unanswered_bytes_max))
+        assert transport.ends == []
+        connection.data_received(b"x")
+        assert transport.ends == ["abort"]
+        assert house.stream.flv.viewers == 0
+
+    async def test_of_one_address_so_many_requests_wait(self) -> None:
+        house = House(DoorOptions())
+        house.stream.budget.per_source_max = 1
+        (first, waits), (second, refused) = house.connect(), house.connect()
+        first.data_received(request(HINTED))
+        second.data_received(request(HINTED))
+        assert (waits.statuses, refused.statuses) == ([], [503])
+
+    async def test_a_proxy_asks_for_many_addresses(self) -> None:
+        house = House(DoorOptions(proxies=TrustedProxies(["192.0.2.0/24"])))
+        house.stream.budget.per_source_max = 1
+        statuses = []
+        for said in ("198.51.100.1", "198.51.100.2", "198.51.100.1", ""):
+            connection, transport = house.connect()
+            connection.data_received(request(HINTED, headers=[("X-Forwarded-For", said)] if said else []))
+            statuses.append(transport.statuses)
+        assert statuses == [[], [], [503], []]
+
+
+class TestAccount:
+    async def test_a_connection_is_a_strangers_until_it_asks_for_media(self) -> None:
+        house = House(DoorOptions())
+        (stranger, _), (viewer, _), (page, _) = house.connect(), house.connect(), house.connect()
+        viewer.data_received(request(PART))
+        page.data_received(request("/"))
+        assert (stranger.standing, viewer.standing) == (Standing.STRANGER, Standing.VIEWER)
+        assert Counter(each.standing for each in house.door.holders()) == {Standing.STRANGER: 2, Standing.VIEWER: 1}
+
+    async def test_what_it_has_asked_is_its_own_and_what_it_is_sent_is_shared(self) -> None:
+        house = House(payload_bytes=100_000)
+        connection, transport = house.connect()
+        connection.data_received(b"GET ")
+        assert connection.held_bytes == CONNECTION_BYTES + 4
+        connection.data_received(request(PART)[4:])
+        transport.room = 0
+        connection.data_received(request(PART))
+        assert len(transport.waiting) > 100_000
+        assert connection.held_bytes == CONNECTION_BYTES
+
+    async def test_over_tls_what_is_encrypted_is_its_own(self) -> None:
+        transport = MockTransport(is_tls=True)
+        transport.unsent_bytes = 40_000  # type: ignore[attr-defined]
+        connection = ViewerConnection(House().door)
+        connection.connection_made(cast("asyncio.Transport", transport))
+        assert connection.held_bytes == TLS_CONNECTION_BYTES + 40_000
+
+    async def test_old_media_is_the_first_ones_that_keeps_it(self) -> None:
+        house = House(DoorOptions(write_timeout_s=1000), payload_bytes=100_000)
+        slow = [house.connect() for _ in range(3)]
+        for connection, transport in slow:
+            transport.room = 0
+            connection.data_received(request(PART))
+        house.pass_time(PINNED_AFTER_S - 1)
+        assert sum(each.held_bytes for each in house.door.holders()) == 3 * CONNECTION_BYTES
+        house.pass_time(2)
+        assert sum(each.held_bytes for each in house.door.holders()) == 3 * CONNECTION_BYTES + 100_000
+        for _, transport in slow:
+            transport.take(10**6)
+        assert sum(each.held_bytes for each in house.door.holders()) == 3 * CONNECTION_BYTES
+
+    async def test_when_memory_is_short_it_goes_at_once(self) -> None:
+        house = House()
+        connection, transport = house.connect()
+        connection.data_received(request(HINTED))
+        connection.shed()
+        assert transport.ends == ["abort"]
+        assert house.stream.budget.waiting == 0
+
+    async def test_one_that_is_closed_and_stays_is_reset(self) -> None:
+        house = House()
+        _, transport = house.connect()
+        house.pass_time(OPTIONS.idle_timeout_s)
+        assert transport.ends == ["close"]
+        house.pass_time(LINGER_S + 1)
+        assert transport.ends == ["close", "abort"]
+
+
 class TestLimits:
     """What acts is counted, under its key in ``[limits]``."""
 
@@ -541,15 +704,13 @@ class TestLimits:
 
     async def test_connections_of_one_address_those_of_aiohttp_included(self) -> None:
         house = House(DoorOptions(connections_per_address_max=2))
-        first, _ = house.connect()
+        first, handed_over = house.connect()
         second, _ = house.connect()
         assert house.connect()[1].ends == ["abort"]
         assert self.hits(house, "viewer_connections_per_address_max") == 1
         first.data_received(request("/"))
-        (handler,) = house.handlers
         assert house.connect()[1].ends == ["abort"]
-        handler.transport = None
-        house.pass_time(1)
+        handed_over.protocol.connection_lost(None)
         assert house.connect()[1].ends == []
         second.connection_lost(None)
         assert house.connect()[1].ends == []

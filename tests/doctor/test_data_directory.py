@@ -55,6 +55,12 @@ def test_what_others_can_read(data_dir: Path) -> None:
     )
 
 
+def test_what_others_can_write_to(data_dir: Path) -> None:
+    data_dir.chmod(0o777)
+    found = {finding.check: finding for finding in check_data_directory(data_dir)}["server.data_dir"]
+    assert (found.verdict, found.advice) == (Verdict.FAILED, f"chmod 700 {data_dir}")
+
+
 class Usage(NamedTuple):
     free: int
 

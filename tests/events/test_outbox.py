@@ -10,7 +10,7 @@ import pytest
 from streamd.clock import ManualClock
 from streamd.errors import ReceiverUnreachableError
 from streamd.events.event import EventType
-from streamd.events.outbox import BACKOFF_MAX_S, Endpoint, Message, Outbox, OutboxOptions
+from streamd.events.outbox import BACKOFF_MAX_S, LINES_PER_MINUTE_MAX, Endpoint, Message, Outbox, OutboxOptions
 from streamd.events.poster import Answer
 from streamd.metrics import Metrics
 from tests.support.receiver import SECRET, ScriptedPoster
@@ -41,8 +41,8 @@ class Room:
         self.waits.append(seconds)
         self.clock.advance(seconds)
 
-    def put(self, name: str, event_type: EventType = EventType.KEY_ISSUED) -> None:
-        self.outbox.put(Message(f"msg_{name}", event_type, name.encode(), self.clock.monotonic()))
+    def put(self, name: str, event_type: EventType = EventType.KEY_ISSUED, about: str = "") -> None:
+        self.outbox.put(Message(f"msg_{name}", event_type, name.encode(), self.clock.monotonic(), about))
 
     def sent(self) -> list[str]:
         return [request.body.decode() for request in self.poster.requests]
@@ -154,3 +154,29 @@ class TestFullQueue:
         assert (room.count("dropped"), room.waiting, room.outbox.unsettled) == (2, 2, 2)
         await room.deliver()
         assert room.sent() == ["c", "d"]
+
+    async def test_whoever_has_the_most_in_it_makes_room(self) -> None:
+        room = Room(queue_max=6)
+        for name in ("alice 1", "bob 1", "mallory 1", "alice 2"):
+            room.put(name, about=name.partition(" ")[0])
+        for number in range(2, 100):
+            room.put(f"mallory {number}", about="mallory")
+        room.put("bob 2", about="bob")
+        assert (room.count("dropped"), room.waiting) == (97, 6)
+        await room.deliver()
+        assert room.sent() == ["alice 1", "bob 1", "alice 2", "mallory 98", "mallory 99", "bob 2"]
+
+    async def test_drains_also_when_nothing_was_put(self) -> None:
+        await Room().outbox.drained()
+
+
+async def test_an_endpoint_that_refuses_all_is_told_of_some_times_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    room = Room(*[404] * 1000)
+    await room.deliver(*map(str, range(1000)))
+    assert room.count("refused") == 1000
+    assert len(caplog.records) == LINES_PER_MINUTE_MAX
+    room.clock.advance(60)
+    room.poster.script.append(404)
+    await room.deliver("again")
+    assert len(caplog.records) == LINES_PER_MINUTE_MAX + 1

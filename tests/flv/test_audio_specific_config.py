@@ -112,12 +112,16 @@ TABLE = [
     ),
     (
         "channels in a program config element",
-        bits((5, 2), (4, 3), (4, 0), *GA, (16, 0xFFFF)),
-        AudioSpecificConfig(2, 48000, 48000, 0, 1024),
+        # Two pairs of speakers in front, one at the back, one speaker beside each side, one for effects; mixdowns.
+        bits(
+            (5, 2), (4, 3), (4, 0), *GA, (4, 0), (2, 1), (4, 3), (4, 2), (4, 2), (4, 1), (2, 1), (3, 1), (4, 1),
+            (1, 1), (4, 0), (1, 0), (1, 1), (3, 0), *((1, 1), (4, 0)) * 2, *((1, 0), (4, 1)) * 2, (1, 1), (4, 2),
+        ),
+        AudioSpecificConfig(2, 48000, 48000, 9, 1024),
         "mp4a.40.2",
         1024,
     ),
-]
+]  # fmt: skip
 
 
 class TestParse:
@@ -132,6 +136,24 @@ class TestParse:
         assert parse(record) == config
         assert config.codec_string == codec_string
         assert config.frame_ticks == frame_ticks
+
+    @pytest.mark.parametrize(
+        "record",
+        [
+            bits((5, 2), (4, 3), (4, 0), *GA, (32, 0)),
+            bits((5, 2), (4, 3), (4, 0), *GA, (10, 0), (4, 15), (4, 15), (4, 15)),
+            bits((5, 2), (4, 3), (4, 0), *GA, (10, 0), (4, 0), (4, 0), (4, 0), (2, 0), (7, 0), (3, 0)),
+        ],
+        ids=["cut off", "cut off among its speakers", "no channels"],
+    )
+    def test_program_config_element_that_says_nothing_is_an_error(self, record: bytes) -> None:
+        with pytest.raises(CodecConfigError):
+            parse(record)
+
+    @pytest.mark.parametrize("rate", [1, 7_349, 192_001])
+    def test_rate_that_is_none_is_an_error(self, rate: int) -> None:
+        with pytest.raises(CodecConfigError, match=f"{rate} Hz"):
+            parse(bits((5, 2), (4, 15), (24, rate), (4, 2), *GA))
 
     @pytest.mark.parametrize("record", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])
     def test_trailing_bytes_change_nothing(self, record: bytes) -> None:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from streamd.errors import CodecConfigError
-from streamd.flv.av1_configuration import Av1Configuration, parse
+from streamd.flv.av1_configuration import Av1Configuration, parse, read_picture_size
 from streamd.flv.sequence_parameter_set import PictureSize
+from tests.support.work import count_calls
 
 SVT_AV1 = bytes.fromhex("81000c000a0b000000043cfefc02f80040")
 
@@ -72,10 +73,34 @@ class TestPictureSize:
         record = SVT_AV1[:4] + obu("1" * 40, 5) + obu(PLAIN + ONE_POINT + sized(640, 360), extension=b"\x08")
         assert parse(record).picture_size == PictureSize(640, 360)
 
+    def test_is_looked_for_among_the_first_units(self) -> None:
+        header = obu(PLAIN + ONE_POINT + sized(640, 360))
+        assert parse(SVT_AV1[:4] + obu("1", 5) * 7 + header).picture_size == PictureSize(640, 360)
+        assert parse(SVT_AV1[:4] + obu("1", 5) * 8 + header).picture_size is None
+
+    def test_empty_units_cost_nothing(self) -> None:
+        assert count_calls(lambda: parse(SVT_AV1[:4] + b"\x2a\x00" * 30_000)) < 100
+
     @pytest.mark.parametrize(("width", "height"), [(65_536, 16), (16, 65_536), (16_384, 8_704)])
     def test_absurd_is_an_error(self, width: int, height: int) -> None:
         with pytest.raises(CodecConfigError, match="picture"):
             parse(SVT_AV1[:4] + obu(PLAIN + ONE_POINT + sized(width, height)))
+
+
+class TestFrame:
+    """AV1 in ISO BMFF, section 2.4."""
+
+    def test_sequence_header_behind_a_temporal_delimiter(self) -> None:
+        frame = b"\x12\x00" + obu(PLAIN + ONE_POINT + sized(640, 360)) + obu("1" * 80, 6)
+        assert read_picture_size(frame) == PictureSize(640, 360)
+
+    def test_without_one(self) -> None:
+        assert read_picture_size(b"\x12\x00" + obu("1" * 80, 6)) is None
+        assert read_picture_size(b"") is None
+
+    def test_broken_is_an_error(self) -> None:
+        with pytest.raises(CodecConfigError):
+            read_picture_size(b"\x12\x00\x0a\x7f")
 
 
 class TestBrokenRecord:

@@ -4,6 +4,7 @@ import pytest
 
 from streamd.errors import CodecConfigError
 from streamd.flv.bits import BitReader
+from tests.support.work import count_calls
 
 
 class TestBitReader:
@@ -37,3 +38,26 @@ class TestBitReader:
     def test_reading_past_the_end_is_an_error(self) -> None:
         with pytest.raises(CodecConfigError):
             BitReader(b"\x00").read(9)
+
+    def test_codes_are_passed_over(self) -> None:
+        reader = BitReader(b"\xa6\x40")  # 1 010 011 0 0100…
+        reader.skip_codes(3)
+        assert reader.read_ue() == 3
+
+    @pytest.mark.parametrize("data", [b"\xff", b"\xfe\x10"], ids=["too few", "one is cut off"])
+    def test_codes_past_the_end_are_an_error(self, data: bytes) -> None:
+        with pytest.raises(CodecConfigError):
+            BitReader(data).skip_codes(9)
+
+    def test_skipping_past_the_end_is_an_error(self) -> None:
+        reader = BitReader(b"\x01")
+        reader.skip(8)
+        with pytest.raises(CodecConfigError):
+            reader.skip(1)
+
+    @pytest.mark.parametrize("data", [b"\xff" * 2000, b"\x00\x01" * 1000], ids=["short codes", "long codes"])
+    def test_a_code_costs_the_same_wherever_it_stands(self, data: bytes) -> None:
+        reader = BitReader(data)
+        first = count_calls(reader.read_ue)
+        reader.skip(8 * 1900)
+        assert count_calls(reader.read_ue) == first

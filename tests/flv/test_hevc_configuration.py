@@ -77,7 +77,10 @@ class TestRecord:
             (record(array(33, VPS)), "type 32, 33 expected"),
             (record(array(33, b"")), "empty or cut off"),
             (record(b"\xa1\xff\xff"), "empty or cut off"),
-            (FIXED + b"\xff", "inside its arrays"),
+            (record(b"\xa1\xff\xff" + bytes(40_000)), "empty or cut off"),
+            (FIXED + b"\x10", "inside its arrays"),
+            (FIXED + b"\x11", "17 arrays"),
+            (record(*[array(39, *[SEI] * 97)] * 2), "more than 192 NAL units"),
         ],
     )
     def test_that_lies_is_an_error(self, data: bytes, message: str) -> None:

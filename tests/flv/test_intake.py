@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.flv import header_reader
 from streamd.flv.codec import parse_config
+from streamd.flv.header_reader import HEADERS_AT_ONCE_MAX, SEQUENCE_HEADER_BYTES_MAX, TAGS_PER_HEADER
 from streamd.flv.intake import (
     COMPOSITION_TIME_MAX_MS,
     Action,
@@ -20,6 +22,7 @@ from streamd.flv.intake import (
 )
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.tag import FlvTag, TagType
+from tests.support.work import count_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -470,6 +473,29 @@ class TestMultitrack:
         assert isinstance(action, Split)
         assert [type(each) for each in receive(intake, action.tags)] == [Drop, FlvTag, Drop]
 
+    def test_empty_frames_in_it_are_dropped_at_once(self) -> None:
+        intake = opened()
+        tracks = b"".join(bytes((n,)) + b"\x00\x00\x00" for n in (1, 2)) + b"\x00\x00\x00\x01a"
+        assert intake.receive(FlvTag(TagType.AUDIO, 7, b"\x95\x11mp4a" + tracks)) == Split((sound(7),))
+        assert intake.drops == {DropReason.EMPTY: 2}
+
+    @pytest.mark.parametrize(("tag_type", "head"), [(TagType.AUDIO, b"\x95\x11mp4a"), (TagType.VIDEO, b"\x96\x13hvc1")])
+    def test_no_more_tracks_are_read_than_there_may_be_and_one(self, tag_type: TagType, head: bytes) -> None:
+        tracks = b"".join(bytes((n,)) + b"\x00\x00\x01x" for n in range(256))
+        action = opened().receive(FlvTag(tag_type, 7, head + tracks))
+        assert isinstance(action, Split)
+        assert len(action.tags) == LIMITS.tracks_max + 1
+
+    def test_empty_ones_without_number_cost_nothing(self) -> None:
+        intake = opened()
+        tag = FlvTag(TagType.AUDIO, 7, b"\x95\x11mp4a" + b"".join(bytes((n % 256,)) + bytes(3) for n in range(250_000)))
+        assert count_calls(lambda: intake.receive(tag)) < 100
+
+    @pytest.mark.parametrize(("tag_type", "head"), [(TagType.AUDIO, b"\x95\x11mp4a"), (TagType.VIDEO, b"\x96\x13hvc1")])
+    def test_one_that_is_in_it_twice_is_an_error(self, tag_type: TagType, head: bytes) -> None:
+        action = opened().receive(FlvTag(tag_type, 7, head + b"\x05\x00\x00\x01x" * 2))
+        assert action == Drop(DropReason.MALFORMED, "track 5 twice in a message")
+
     def test_video_of_several_codecs_is_split(self) -> None:
         payload = b"\x96\x23avc1\x00\x00\x00\x01khvc1\x01\x00\x00\x01n\xff\x00\x01\x02\x02\x00\x00\x01x"
         action = opened().receive(FlvTag(TagType.VIDEO, 7, payload))
@@ -665,6 +691,41 @@ class TestSilence:
         assert {tag.payload for tag in silence} == {b"\x95\x01Opus\x03\xf8\xff\xfe"}
         assert not intake.is_silent, "one of them is heard"
 
+    def test_media_much_faster_than_time_has_little_of_it(self) -> None:
+        intake = Intake(IntakeLimits(silent_frames_max=200, reopen_tags_min=4))
+        receive(intake, [aac_header(), avc_header(), sound(0), key(0)])
+        out: list[FlvTag] = []
+        unread = [inter(ms) for ms in range(20, 1_500, 20)] + [inter(ms) for ms in range(1_500, 300_000, 300)]
+        while unread:
+            match intake.receive(unread.pop(0)):
+                case Split(parts):
+                    unread[:0] = parts
+                case FlvTag() as tag:
+                    out.append(tag)
+                case other:
+                    raise AssertionError(other)
+        assert sum(tag.tag_type == TagType.AUDIO for tag in out) <= 200
+        assert not intake.is_silent
+        assert kinds(opening(receive(intake, [key(300_000)]))) == [TagType.VIDEO], "the sound has stopped"
+
+    def test_the_time_that_passes_allows_more_of_it(self) -> None:
+        intake = Intake(IntakeLimits(silent_frames_max=200))
+        receive(intake, [aac_header(), avc_header(), sound(0), key(0)])
+        heard = 0
+        for start_ms in range(0, 60_000, 1_000):
+            intake.allow_silence(60)
+            out = self.pass_through(intake, self.pictures(start_ms + 20, start_ms + 1_020))
+            heard += sum(tag.tag_type == TagType.AUDIO for tag in out)
+        assert heard > 59 * 46
+        assert intake.is_silent
+
+    def test_sound_that_comes_back_when_there_may_be_no_more_is_let_through(self) -> None:
+        intake = Intake(IntakeLimits(silent_frames_max=100))
+        receive(intake, [aac_header(), avc_header(), sound(0), key(0)])
+        self.pass_through(intake, self.pictures(20, 2_000))
+        assert intake.is_silent
+        assert self.pass_through(intake, [sound(4_000), inter(4_000)]) == [sound(4_000), inter(4_000)]
+
     def test_another_header_ends_it(self) -> None:
         intake = opened()
         self.pass_through(intake, self.pictures(20, 2_990))
@@ -763,6 +824,102 @@ class TestRefusals:
         assert intake.refusals == {self.SOUND: drop}
         intake.receive(aac_header(OTHER_ASC))
         assert intake.refusals == {}
+
+    def test_they_are_remembered_of_some_tracks(self) -> None:
+        intake = opened()
+        receive(intake, [FlvTag(TagType.AUDIO, 0, b"\x95\x01.wav" + bytes((n,)) + b"x") for n in range(256)])
+        receive(intake, [FlvTag(TagType.VIDEO, 0, b"\x96\x01vp08" + bytes((n,)) + b"x") for n in range(256)])
+        assert len(intake.refusals) == 64
+
+
+class TestHeaderFlood:
+    """What sequence headers may cost, whoever sends how many."""
+
+    def test_header_that_is_too_long_ends_its_track_unread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        intake = opened()
+        monkeypatch.setattr(header_reader, "parse_config", None)
+        action = intake.receive(avc_header(AVCC.ljust(SEQUENCE_HEADER_BYTES_MAX + 1, b"\x00")))
+        assert action == Drop(
+            DropReason.BAD_CODEC_CONFIG, f"a sequence header of {SEQUENCE_HEADER_BYTES_MAX + 1} bytes"
+        )
+        assert isinstance(action, Drop)
+        assert action.limit == "sequence_header_bytes_max"
+        assert intake.receive(inter(40)) == Drop(DropReason.NO_HEADER, "avc1")
+        assert kinds(opening([intake.receive(sound(40))])) == [TagType.AUDIO]
+
+    def test_frame_that_is_too_long_to_stand_for_a_header_is_none(self) -> None:
+        action = Intake(LIMITS).receive(mp3(0, MP3_FRAME.ljust(SEQUENCE_HEADER_BYTES_MAX + 1, b"\x00")))
+        assert isinstance(action, Drop)
+        assert (action.reason, action.limit) == (DropReason.BAD_CODEC_CONFIG, "sequence_header_bytes_max")
+
+    def test_headers_past_the_limit_end_their_track_until_there_are_frames_again(self) -> None:
+        intake = opened()
+        headers = [avc_header(AVCC + number.to_bytes(2, "big")) for number in range(200)]
+        actions = receive(intake, headers)
+        assert sum(action == Hold() for action in actions) <= HEADERS_AT_ONCE_MAX + 200 // TAGS_PER_HEADER
+        last = actions[-1]
+        assert last == Drop(DropReason.HEADER_FLOOD, "too many sequence headers at once")
+        assert isinstance(last, Drop)
+        assert last.limit == "sequence_headers_max"
+        assert intake.receive(key(40)) == Drop(DropReason.NO_HEADER, "avc1")
+        receive(intake, [sound(20 * n) for n in range(TAGS_PER_HEADER)])
+        assert isinstance(opening(receive(intake, [headers[0], key(1000)])), Open)
+
+    def test_two_good_ones_in_turn_are_read_seldom(self) -> None:
+        intake = opened()
+        actions = receive(intake, [avc_header(OTHER_AVCC if n % 2 else AVCC) for n in range(6400)])
+        read = sum(not isinstance(action, Drop) for action in actions)
+        assert read <= HEADERS_AT_ONCE_MAX + 6400 // TAGS_PER_HEADER
+
+    def test_one_that_is_repeated_is_none_too_many(self) -> None:
+        intake = opened()
+        assert set(receive(intake, [avc_header(), aac_header()] * 500)) == {Drop(DropReason.REPEATED_HEADER)}
+        assert intake.receive(avc_header(OTHER_AVCC)) == Hold()
+
+    def test_frames_that_stand_for_other_headers_are_dropped_past_the_limit(self) -> None:
+        intake = Intake(LIMITS)
+        kinds_of_mp3 = [MP3_FRAME, b"\xff\xfb\x90\x64y"]
+        actions = receive(intake, [mp3(n, kinds_of_mp3[n % 2]) for n in range(3200)])
+        flood = Drop(DropReason.HEADER_FLOOD, ".mp3")
+        others = [action for action in actions if action != flood]
+        # Every second frame is like the one before it, as soon as changes are dropped.
+        assert actions.count(flood) >= 3200 / 2 - HEADERS_AT_ONCE_MAX - 3200 / TAGS_PER_HEADER
+        assert sum(isinstance(action, Open) for action in others) <= 3200 / LIMITS.reopen_tags_min
+
+    def test_a_change_does_not_look_at_what_is_held_of_others(self) -> None:
+        intake = Intake(IntakeLimits(keyframe_wait_ms=10_000))
+        receive(intake, [aac_header(), avc_header(), *(sound(n // 8) for n in range(4000))])
+        flood = [avc_header(AVCC + n.to_bytes(2, "big")) for n in range(90)]
+        calls = count_calls(lambda: receive(intake, flood))
+        assert calls < 90 * 90
+
+    def test_what_is_held_is_trimmed_a_tag_at_a_time(self) -> None:
+        intake = Intake(IntakeLimits(keyframe_wait_ms=100_000))
+        receive(intake, [aac_header(), avc_header(), *(sound(n // 4) for n in range(4000))])
+        calls = count_calls(lambda: receive(intake, [sound(1000 + n // 4) for n in range(90)]))
+        assert calls < 90 * 100
+        assert intake.drops[DropReason.BEFORE_KEYFRAME] > 60
+
+    def test_the_owner_may_have_no_other_demuxer(self) -> None:
+        intake = opened()
+        intake.may_reopen = False
+        actions = receive(intake, [avc_header(OTHER_AVCC), key(40), sound(60), key(80)])
+        assert actions == [Hold(), Drop(DropReason.BEFORE_KEYFRAME), sound(60), Drop(DropReason.BEFORE_KEYFRAME)]
+        intake.may_reopen = True
+        receive(intake, [sound(80)])
+        assert kinds(opening(receive(intake, [key(120), sound(120)]))) == BOTH
+
+    def test_what_is_kept_is_told(self) -> None:
+        intake = Intake(LIMITS)
+        receive(intake, [avc_header(), aac_header()])
+        headers = len(AVCC) + len(ASC)
+        assert intake.held_bytes == headers
+        receive(intake, [key(0, 1000), inter(40)])
+        assert headers + 1010 <= intake.held_bytes < headers + 2000
+        receive(intake, [sound(40)])
+        assert intake.held_bytes == headers, "it is open"
+        receive(intake, [avc_header(OTHER_AVCC)])
+        assert intake.held_bytes == headers + len(OTHER_AVCC), "the old one is still what is open"
 
 
 class TestRestart:

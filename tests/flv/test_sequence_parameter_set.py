@@ -7,6 +7,7 @@ from streamd.flv.avc_configuration import parse
 from streamd.flv.sequence_parameter_set import PictureSize, read_picture_size
 from tests.support.avc import sequence_parameter_set, ue
 from tests.support.flv_media import HEIGHT, WIDTH, h264_only
+from tests.support.work import count_calls
 
 HIGH = b"\x64\x00\x1f"
 HIGH_444 = b"\xf4\x00\x1f"
@@ -103,9 +104,51 @@ class TestReadPictureSize:
             sequence_parameter_set(80, 45, profile=HIGH, chroma=ue(4) + ue(0) + ue(0) + "00"),
             sequence_parameter_set(80, 45, order_count=ue(1) + "0" + ue(0) + ue(0) + ue(2**32 - 2)),
             b"\x67\x42\xc0\x1f" + b"\x00" * 5000,
+            sequence_parameter_set(80, 45, order_count=ue(1) + "0" + ue(0) + ue(0) + ue(256) + ue(0) * 256),
+            sequence_parameter_set(80, 45, profile=HIGH, chroma=ue(1) + ue(0) + ue(0) + "0" + "1" + "1" + ue(256)),
         ],
-        ids=["16384 x 16384", "wide", "high", "2**31", "crop", "crop more", "chroma 4", "order count cycle", "zeros"],
+        ids=[
+            "16384 x 16384",
+            "wide",
+            "high",
+            "2**31",
+            "crop",
+            "crop more",
+            "chroma 4",
+            "order count cycle",
+            "zeros",
+            "order count cycle of 256",
+            "delta_scale of -128 and less",
+        ],
     )
     def test_absurd_is_an_error(self, sps: bytes) -> None:
         with pytest.raises(CodecConfigError):
             read_picture_size(sps)
+
+
+class TestWork:
+    """What the dearest parameter sets cost, in calls: each byte of a message is to be a few."""
+
+    def test_of_the_longest_cycle(self) -> None:
+        cycle = ue(1) + "0" + ue(0) + ue(0) + ue(255) + ue(0) * 255
+        sps = sequence_parameter_set(80, 45, order_count=cycle)
+        assert read_picture_size(sps) == PictureSize(1280, 720)
+        assert count_calls(lambda: read_picture_size(sps)) < 800
+
+    def test_of_the_longest_scaling_matrix(self) -> None:
+        chroma = ue(3) + "0" + ue(0) + ue(0) + "0" + "1" + ("1" + ue(0) * 16) * 6 + ("1" + ue(0) * 64) * 6
+        sps = sequence_parameter_set(80, 45, profile=HIGH_444, chroma=chroma)
+        assert read_picture_size(sps) == PictureSize(1280, 720)
+        assert count_calls(lambda: read_picture_size(sps)) < 4000
+
+    def test_of_codes_without_an_end(self) -> None:
+        sps = sequence_parameter_set(80, 45, order_count=ue(1) + "0" + ue(0) * 2 + ue(2**31 - 2) + "1" * 100_000)
+
+        def refuse() -> None:
+            try:
+                read_picture_size(sps)
+            except CodecConfigError:
+                return
+            raise AssertionError("it was taken")
+
+        assert count_calls(refuse) < 1000

@@ -312,9 +312,9 @@ def login() -> bytes:
     return connect + rtmp_wire.command("createStream", 2.0, None)
 
 
-def payload(*, body: str = "", copies: int = 1, tail: str = "", zeros: int = 0) -> bytes:
-    """A body in hex, repeated, what fills it up, and its end."""
-    return bytes.fromhex(body) * copies + bytes(zeros) + bytes.fromhex(tail)
+def payload(*, head: str = "", body: str = "", copies: int = 1, tail: str = "", zeros: int = 0) -> bytes:
+    """How it begins, a body in hex, repeated, what fills it up, and its end."""
+    return bytes.fromhex(head) + bytes.fromhex(body) * copies + bytes(zeros) + bytes.fromhex(tail)
 
 
 def message(*, type_id: int, time_ms: int = 0, stream_id: int = 1, **body: Any) -> bytes:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.clock import EPOCH_2020
+from streamd.clock import EPOCH_2020, ManualClock
 from streamd.delivery.answer import Answer, MediaRequest
 from streamd.delivery.channels import PublicChannels
 from streamd.delivery.lookup import Blocked, MediaLookup
 from streamd.delivery.media_path import parse_media_path
+from streamd.live.channel_numbers import RESERVE_S
 from streamd.live.publisher import EndReason
-from streamd.live.registry import NUMBERS_AHEAD_S
 from tests.ingest.test_reconnect import live, playlist, publish, send_media
 from tests.support.ingest import OTHER_KEY, IngestRoom, eventually
 from tests.support.llhls_checker import PlaylistFollower, parse_playlist
@@ -160,7 +160,7 @@ class TestRecord:
         used = stream.next_numbering
         assert used.seconds > clock_s
         record = room.registry.record()
-        assert used.seconds <= record.numbers_used_until_s <= used.seconds + NUMBERS_AHEAD_S
+        assert used.seconds <= record.numbers_used_until_s <= clock_s + RESERVE_S
         # Neither by a stream of the same name after this one is forgotten, nor after a restart.
         room.registry.end(stream, EndReason.KICKED)
         room.clock.advance(30)
@@ -170,3 +170,13 @@ class TestRecord:
             assert playlist(again)
             first = parse_playlist(playlist(again)).media_sequence
             assert first >= used.msn
+
+    async def test_a_clock_that_is_behind_at_the_restart_does_not_bring_numbers_back(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S, start=ManualClock().now() + timedelta(hours=1))
+        _, stream = await live(room)
+        used = stream.next_numbering
+        following = next_server(room)
+        assert following.clock.now() < room.clock.now()
+        send_media(await publish(following))
+        await eventually(lambda: b"#EXTINF" in playlist(alice(following)))
+        assert parse_playlist(playlist(alice(following))).media_sequence >= used.msn

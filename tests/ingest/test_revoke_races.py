@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.clock import ManualClock
-from streamd.ingest.listener import READ_BYTES_MAX
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.keys.records import Actor
 from streamd.keys.service import KeyService
@@ -94,7 +93,6 @@ class Server:
     def connect(self) -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16)),
-            read_buffer=bytearray(READ_BYTES_MAX),
             keys=self.verifier,
             registry=self.registry,
             options=IngestOptions(),

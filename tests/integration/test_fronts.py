@@ -185,6 +185,135 @@ class TestACrowd:
             assert answers(server) - before == {("playlist", 200): 1}
 
 
+CACHES = pytest.mark.parametrize("make", [fronts.nginx, fronts.varnish], ids=["nginx", "varnish"])
+# What somebody may add to an address. None of it makes another thing of a part, and the last four no other playlist.
+QUERIES = [f"?{number}" for number in range(50)]
+QUERIES += ["?a=b&_HLS=1", "?_HLS_msn", "?x_HLS_msn=1", "?_hls_msn=7"]
+
+
+def test_an_address_that_only_asks_is_told_to_wait(broadcasting: LiveServer) -> None:
+    """What no cache answers is held to a share; a request is some bytes, and what it makes streamd do is not."""
+    with fronts.nginx(broadcasting) as front:
+        statuses: Counter[int] = Counter()
+        connection = http.client.HTTPConnection("127.0.0.1", front.http_port or 0, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            for _ in range(3000):
+                connection.request("HEAD", "/api/v1/streams")
+                with connection.getresponse() as response:
+                    response.read()
+                    statuses[response.status] += 1
+        assert statuses[200] >= 1000
+        assert statuses[429] >= 100
+        with asked(front, newest_part(broadcasting)) as response:
+            assert response.status == 200, "who watches goes on"
+
+
+class TestQueries:
+    """12 kB of requests made streamd send 480 MB: each query was another thing to the cache."""
+
+    @CACHES
+    def test_make_nothing_else_of_media(self, broadcasting: LiveServer, make: MakeFront) -> None:
+        server = broadcasting
+        text = server.get("/live/demo/main.m3u8")[2].decode()
+        segment = re.findall(r"^main/seg\d+\.m4s$", text, re.MULTILINE)[-1]
+        init = re.findall(r'#EXT-X-MAP:URI="([^"]+)"', text)[-1]
+        with make(server) as front:
+            for kind, path in (
+                ("segment", f"/live/demo/{segment}"),
+                ("init", f"/live/demo/{init}"),
+                ("part", newest_part(server)),
+            ):
+                whole = server.get(path)[2]
+                before = answers(server)
+                for query in QUERIES:
+                    with asked(front, f"{path}{query}") as response:
+                        assert (response.status, response.read()) == (200, whole)
+                for query in ("", "#fragment", "?a#fragment"):
+                    with asked(front, f"{path}{query}", headers={"Range": "bytes=10-19"}) as response:
+                        assert (response.status, response.read()) == (206, whole[10:20])
+                assert answers(server) - before == {(kind, 200): 1}
+
+    @CACHES
+    def test_bring_viewers_who_hang_up_nothing(self, broadcasting: LiveServer, make: MakeFront) -> None:
+        server = broadcasting
+        path = newest_part(server)
+        with make(server) as front:
+            before = answers(server)
+            for query in QUERIES:
+                with socket.create_connection(("127.0.0.1", front.http_port or 0)) as connection:
+                    connection.sendall(f"GET {path}{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            with asked(front, path) as response:
+                assert response.status == 200
+            assert answers(server) - before == {("part", 200): 1}
+
+    @CACHES
+    def test_make_another_playlist_by_directives_alone(self, broadcasting: LiveServer, make: MakeFront) -> None:
+        server = broadcasting
+        with make(server) as front:
+            before = answers(server)
+            for query in (*QUERIES, *(f"?_HLS_msn={number}" for number in range(50))):
+                with asked(front, f"/live/demo/index.m3u8{query}") as response:
+                    assert response.status == 200
+            # It is kept for a second or more.
+            assert sum((answers(server) - before).values()) <= PLAIN_RELOADS
+
+            text = server.get("/live/demo/main.m3u8")[2].decode()
+            first = re.search(r"#EXT-X-MEDIA-SEQUENCE:(\d+)", text)
+            assert first is not None
+            msn = int(first[1]) + len(re.findall(r"^#EXTINF", text, re.MULTILINE)) + 1
+            before = answers(server)
+            directives = f"_HLS_msn={msn}&_HLS_part=0"
+            for query in (
+                directives,
+                f"{directives}&a=b",
+                f"x&_HLS_part=00&_HLS_msn=0{msn}&y",
+                f"_HLS_part=0&_HLS_msn={msn}",
+                f"{directives}&_HLS_skip=",
+            ):
+                with asked(front, f"/live/demo/main.m3u8?{query}") as response:
+                    content = response.read().decode()
+                    if query.endswith("skip="):
+                        assert response.status == 400
+                    else:
+                        assert (response.status, f"seg{msn - 1}.m4s" in content) == (200, True)
+            assert answers(server) - before == {("playlist", 200): 1, ("playlist", 400): 1}
+
+    @CACHES
+    @pytest.mark.parametrize(
+        "query",
+        ["_HLS_msn=", "_HLS_msn=x", "_HLS_msn=-1", "_HLS_part=1", "_HLS_msn=1&_HLS_skip=yes", f"_HLS_msn={10**20}"],
+    )
+    def test_that_are_wrong_are_told_so(self, broadcasting: LiveServer, make: MakeFront, query: str) -> None:
+        with make(broadcasting) as front, asked(front, f"/live/demo/main.m3u8?{query}") as response:
+            assert response.status == 400
+
+    @CACHES
+    def test_a_delta_update_is_one(self, broadcasting: LiveServer, make: MakeFront) -> None:
+        with make(broadcasting) as front:
+            contents = []
+            for query in ("_HLS_skip=YES", "_HLS_skip=v2", "a&_HLS_skip=YES"):
+                with asked(front, f"/live/demo/main.m3u8?{query}") as response:
+                    contents.append((response.status, response.read()[:7]))
+            assert contents == [(200, b"#EXTM3U")] * 3
+
+    @CACHES
+    def test_make_nothing_else_of_what_pages_load(self, broadcasting: LiveServer, make: MakeFront) -> None:
+        server = broadcasting
+        page = server.get("/watch/demo")[2].decode()
+        path = re.findall(r'/static/[^"]+\.m?js', page)[0]
+        whole = server.get(path)[2]
+        with make(server) as front:
+            seen: set[str | None] = set()
+            for query in QUERIES:
+                with asked(front, f"{path}{query}", headers={"Host": f"host{len(seen)}.example"}) as response:
+                    assert (response.status, response.read()) == (200, whole)
+                    seen.add(response.headers.get("X-Request-Id"))
+            # The one that streamd gave to the first of them.
+            assert len(seen) == 1
+            with asked(front, path, headers={"Accept-Encoding": "gzip"}) as response:
+                assert response.headers["Content-Encoding"] == "gzip"
+
+
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_the_broadcasters_page_is_signed_in_through_it(broadcasting: LiveServer, make: MakeFront) -> None:
     shown = json.dumps({"stream_key": broadcasting.issue_key("alice")})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +33,14 @@ def test_a_live_channel_has_a_picture_until_it_is_taken_down(live_server: LiveSe
         assert live_server.get(stream["poster"])[2] == jpeg
         assert 'streamd_posters_total{result="drawn"} 1.0' in live_server.admin_get("/metrics")
         (worker,) = worker_pids(live_server)
-        names = {entry.partition(b"=")[0] for entry in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")}
-        assert not [name for name in names if name.startswith(b"STREAMD_")]
+        held_by = Path(f"/proc/{worker}/status").read_text()
+        assert re.search(r"^NoNewPrivs:\t1$", held_by, re.MULTILINE)
+        assert re.search(r"^CapEff:\t0+$", held_by, re.MULTILINE)
+        assert re.search(r"^Uid:\t0\t", held_by, re.MULTILINE) is None
+        # Root alone may read it: the worker is nobody's to look into, its own user's neither.
+        with contextlib.suppress(PermissionError):
+            names = {entry.partition(b"=")[0] for entry in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")}
+            assert not [name for name in names if name.startswith(b"STREAMD_")]
         live_server.admin("PATCH", "/api/v1/users/demo", {"state": "suspended"})
         assert live_server.get(stream["poster"])[0] == 410
     live_server.stop()

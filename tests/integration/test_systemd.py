@@ -50,6 +50,14 @@ def test_it_may_do_little() -> None:
     assert f"says {found[1]} of 10" in UNIT.read_text(), "the unit's own head tells it"
 
 
+def test_the_picture_worker_may_lock_itself_in() -> None:
+    """Older systemd has these calls in no group."""
+    filters = re.findall(r"^SystemCallFilter=(.+)$", UNIT.read_text(), re.MULTILINE)
+    # What stands after a "~" takes away; later lines add to what is left.
+    added = " ".join(filters[filters.index("~@privileged") + 1 :]).split()
+    assert {"seccomp", "landlock_create_ruleset", "landlock_restrict_self"} <= set(added)
+
+
 def test_the_server_tells_when_it_is_ready_and_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(tmp_path / "notify"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sqlite3
 import stat
@@ -15,6 +16,8 @@ import pytest
 from sqlalchemy import event, text
 
 from streamd.errors import StoreUnavailableError
+from streamd.keys import database, postgres, sqlite
+from streamd.keys.database import Database
 from streamd.keys.migrations import migrate
 from streamd.keys.records import KeyStanding
 from streamd.keys.store import KeyStore
@@ -237,3 +240,40 @@ class TestUrls:
         monkeypatch.setitem(sys.modules, "asyncpg", None)
         with pytest.raises(StoreUnavailableError, match="pip install asyncpg"):
             KeyStore("postgresql+asyncpg://host/db")
+
+
+async def test_writes_wait_for_no_reads(store: KeyStore) -> None:
+    """However many ask to be let in, and however slow the database is: a revocation is one act."""
+    readers = sqlite.READERS_MAX if store.database.is_sqlite else postgres.READERS_MAX
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(readers):
+            connection = await stack.enter_async_context(store.database.reading())
+            await connection.execute(text("SELECT 1"))
+        waiting = [asyncio.create_task(store.standing("7k2m9xq4ct")) for _ in range(10)]
+        await add(store, 1)
+        assert not any(task.done() for task in waiting)
+    assert await asyncio.gather(*waiting) == [None] * 10
+
+
+async def test_reads_that_nobody_waits_for_are_bounded(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "READS_MAX", 5)
+    gate = asyncio.Event()
+    for _ in range(5):
+        caller = asyncio.create_task(store.database.abandonable(_pass(gate)))
+        await asyncio.sleep(0)
+        caller.cancel()
+    with pytest.raises(StoreUnavailableError, match="5 reads to answer already"):
+        await store.standing("7k2m9xq4ct")
+    gate.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await store.standing("7k2m9xq4ct") is None
+
+
+async def _pass(gate: asyncio.Event) -> None:
+    await gate.wait()
+
+
+async def test_where_it_is_is_told_without_password_and_query() -> None:
+    database = Database("postgresql+asyncpg://ann:hunter22@db.example/streamd?password=hunter23&ssl=require")
+    assert database.location == "postgresql+asyncpg://ann:***@db.example/streamd"

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from streamd.errors import KeyRejectedError, StoreUnavailableError
-from streamd.keys.admission import Denial
+from streamd.errors import KeyRejectedError, KeyUsedTooOftenError, StoreUnavailableError
+from streamd.keys.admission import Admission, Denial
 from streamd.keys.guessing import GuessLimits
+from streamd.keys.look_ups import PER_KEY_MAX, STRANGERS_MAX
 from streamd.keys.records import KeyStanding
 from streamd.keys.stream_key import StreamKey
-from streamd.keys.verifier import KeyVerifier, VerifierOptions
+from streamd.keys.verifier import RECOGNITIONS_PER_MINUTE_MAX, KeyVerifier, VerifierOptions
 from tests.support.key_house import ADMIN, PEER, FragileStore, KeyHouse
 
 pytestmark = pytest.mark.asyncio
@@ -173,3 +175,77 @@ def counted_look_ups(house: KeyHouse, monkeypatch: pytest.MonkeyPatch) -> list[s
 
     monkeypatch.setattr(house.store, "standing", counted)
     return asked
+
+
+class TestAGoodKey:
+    async def test_that_goes_live_too_often_is_not_looked_up_any_more_and_told_so(
+        self, house: KeyHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        issued, other = await house.issue(), await house.issue("bob")
+        house.verifier.configure(VerifierOptions(publishes_per_minute_max=6))
+        asked = counted_look_ups(house, monkeypatch)
+        for _ in range(6):
+            await house.publish(issued)
+        for _ in range(1000):
+            with pytest.raises(KeyUsedTooOftenError, match="too often"):
+                await house.publish(issued)
+        assert len(asked) == 6
+        await house.publish(other)
+        wrong = StreamKey(issued.record.key_id, "x" * 32)
+        assert await house.denial(wrong.reveal()) == Denial.UNKNOWN, "only who has the key is told"
+        house.clock.advance(10)
+        await house.publish(issued)
+        attempts = [(attempt.result, attempt.count) for attempt in house.verifier.attempts.of(issued.record.key_id)]
+        assert attempts == [(Denial.TOO_OFTEN, 1000), (Denial.UNKNOWN, 1)]
+        entries = house.verifier.denials.take()
+        assert [(entry.reason, entry.count) for entry in entries] == [("too_often", 1000), ("unknown", 1)]
+
+    async def test_of_an_encoder_that_comes_back_is_never_refused(self, house: KeyHouse) -> None:
+        """OBS at the shortest interval that it lets be set, into a line that drops at once."""
+        issued = await house.issue()
+        for _ in range(600):
+            await house.publish(issued)
+            house.clock.advance(1)
+
+    async def test_may_be_shown_to_the_page_as_often_as_somebody_opens_it(
+        self, house: KeyHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        issued = await house.issue()
+        asked = counted_look_ups(house, monkeypatch)
+        for _ in range(RECOGNITIONS_PER_MINUTE_MAX):
+            await house.verifier.recognise(issued.stream_key.reveal(), PEER)
+        with pytest.raises(KeyUsedTooOftenError):
+            await house.verifier.recognise(issued.stream_key.reveal(), PEER)
+        assert len(asked) == RECOGNITIONS_PER_MINUTE_MAX
+        await house.publish(issued)
+
+
+class TestASlowStore:
+    async def test_is_asked_by_so_many_at_once_and_no_more(
+        self, house: KeyHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        issued = await house.issue()
+        gate, asked = asyncio.Event(), 0
+        look_up = house.store.standing
+
+        async def standing(key_id: str) -> KeyStanding | None:
+            nonlocal asked
+            asked += 1
+            await gate.wait()
+            return await look_up(key_id)
+
+        monkeypatch.setattr(house.store, "standing", standing)
+        strangers = [
+            asyncio.create_task(house.verifier.verify(StreamKey.generate().reveal(), f"192.0.2.{number % 8}"))
+            for number in range(1000)
+        ]
+        holders = [
+            asyncio.create_task(house.verifier.verify(issued.stream_key.reveal(), "192.0.2.1")) for _ in range(20)
+        ]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert asked == STRANGERS_MAX + PER_KEY_MAX
+        gate.set()
+        outcomes = await asyncio.gather(*strangers, *holders, return_exceptions=True)
+        assert sum(isinstance(outcome, StoreUnavailableError) for outcome in outcomes) == 1020 - asked
+        assert sum(isinstance(outcome, Admission) for outcome in outcomes) == PER_KEY_MAX

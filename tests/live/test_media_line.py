@@ -10,9 +10,22 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from streamd.clock import ManualClock
-from streamd.errors import DemuxError
+from streamd.errors import DemuxError, MediaLimitError, TrackRefusedError
+from streamd.flv.tag import FlvTag, TagType
 from streamd.live import media_line
-from streamd.live.media_line import DEMUXER_FAILURES_MAX, LEAP_INTERVAL_MS, MediaLine
+from streamd.live.media_line import (
+    DEMUXER_FAILURES_MAX,
+    HELD_BYTES_MAX,
+    LEAP_INTERVAL_MS,
+    LEAPS_AT_ONCE_MAX,
+    OPENINGS_AT_ONCE_MAX,
+    PARTS_AT_ONCE_MAX,
+    QUEUED_TAGS_AT_ONCE,
+    SHARES_AT_ONCE_MAX,
+    SILENT_FRAMES_PER_S,
+    STRETCH_TAGS,
+    MediaLine,
+)
 from streamd.live.meter import StreamMeter
 from streamd.media.demux import DemuxerKind, open_demuxer
 from streamd.media.demux_native import NativeDemuxer
@@ -30,7 +43,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.flv.intake import Open
-    from streamd.flv.tag import FlvTag
     from streamd.media.demux import Demuxer
     from streamd.media.packet import MediaPacket, Sample
     from streamd.packager.chunk import CmafChunk, PlaylistTiming
@@ -47,6 +59,7 @@ class Room:
 
     clock: ManualClock = field(default_factory=ManualClock)
     metrics: Metrics = field(default_factory=Metrics)
+    meter: StreamMeter = field(default_factory=StreamMeter)
     chunks: dict[str, list[CmafChunk]] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
     """How many chunks there were of each rendition when its newest segment was said to be complete."""
@@ -54,10 +67,13 @@ class Room:
     leaps: int = 0
     error: Exception | None = None
     probing: asyncio.Semaphore | None = None
+    tags: list[FlvTag] = field(default_factory=list)
+    """All that went on, in order."""
+    batches: list[int] = field(default_factory=list)
+    """How many of them at a time."""
     demuxer: DemuxerKind | None = None
     """None: as ``any_demuxer`` has it."""
     warnings: list[str] = field(default_factory=list)
-    tags: int = 0
 
     any_demuxer: ClassVar[DemuxerKind] = DemuxerKind.PYAV
 
@@ -67,7 +83,7 @@ class Room:
             options=SegmenterOptions(),
             clock=self.clock,
             metrics=self.metrics,
-            meter=StreamMeter(),
+            meter=self.meter,
             probing=self.probing,
             demuxer=self.demuxer or self.any_demuxer,
         )
@@ -88,7 +104,8 @@ class Room:
         self.ended[name] = len(self.chunks[name])
 
     def add_tags(self, tags: Sequence[FlvTag]) -> None:
-        self.tags += len(tags)
+        self.tags += tags
+        self.batches.append(len(tags))
 
     def add_samples(self, samples: Sequence[Sample]) -> None: ...
 
@@ -102,6 +119,11 @@ class Room:
         """Give the line tags, the first of which open its demuxer."""
         self.line.receive(tags)
         await eventually(lambda: self.chunks or self.error)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until nothing is being opened, and nothing queues."""
+        await eventually(lambda: not self.line.when_open(lambda: None))
 
     def repaired(self, repair: Repair) -> float:
         value = self.metrics.registry.get_sample_value("streamd_timestamps_repaired_total", {"reason": repair.value})
@@ -173,7 +195,7 @@ class FailingDemuxer:
 
     def __init__(self, demuxer: Demuxer, fails_at: int | None) -> None:
         self._demuxer = demuxer
-        self._left = fails_at
+        self.fails_at = fails_at
         self.batches = 0
         self.is_closed = False
         self.made.append(self)
@@ -181,7 +203,7 @@ class FailingDemuxer:
     def demux(self, tags: Sequence[FlvTag]) -> list[MediaPacket]:
         assert not self.is_closed
         self.batches += 1
-        if self.batches == self._left:
+        if self.batches == self.fails_at:
             raise DemuxError("lost step")
         return self._demuxer.demux(tags)
 
@@ -277,16 +299,18 @@ class TestDemuxer:
         room.line.finish()
 
     async def test_one_that_fails_before_other_tracks_is_not_missed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        made = let_fail(monkeypatch, 3, None)
+        made = let_fail(monkeypatch, None)
         room = Room()
         await room.receive(h264_aac(seconds=2))
+        await eventually(lambda: room.is_open)
+        made[0].fails_at = made[0].batches + 1
         wider = later(h264_only(seconds=2, width=320), 2000)
         # The sound of the first read is the last batch of the old demuxer.
         room.line.receive([*later(h264_aac(seconds=1)[2:8], 2000), *wider])
         await eventually(lambda: room.is_open and len(made) == 2)
         room.line.receive(later(wider[1:], 2000))
         room.line.finish()
-        assert made[0].batches == 3
+        assert made[0].batches == made[0].fails_at
         assert made[1].batches
         assert room.warnings == ["demuxer_failed"]
         assert room.error is None
@@ -424,3 +448,182 @@ async def test_repairs_are_counted_while_the_stream_is_live() -> None:
     room.line.finish()
     assert room.repaired(Repair.JUMP) == 1
     assert room.line.repairs == {Repair.JUMP.value: 1}
+
+
+AVC_HEADER = FlvTag(
+    TagType.VIDEO, 0, b"\x17\x00\x00\x00\x00" + bytes.fromhex("0142c01fffe1000b6742c01fd900780227e54001000568cb83cb20")
+)
+
+
+def another_header(number: int) -> FlvTag:
+    """Good, and different from all others in what stands behind its parameter sets."""
+    return replace(AVC_HEADER, payload=bytes(AVC_HEADER.payload) + number.to_bytes(4, "big"))
+
+
+def picture(timestamp_ms: int, *, is_key: bool = False, size: int = 30) -> FlvTag:
+    return FlvTag(TagType.VIDEO, timestamp_ms, (b"\x17" if is_key else b"\x27") + b"\x01\x00\x00\x00" + bytes(size))
+
+
+def video_only(room: Room) -> None:
+    room.line.receive_metadata({"hasVideo": True, "hasAudio": False})
+
+
+def limit_of(error: Exception | None) -> str:
+    assert isinstance(error, MediaLimitError)
+    return error.limit
+
+
+class TestQueue:
+    """What comes while libavformat is asked about new tracks."""
+
+    async def test_the_order_is_kept_whatever_opens_in_the_middle(self) -> None:
+        room = Room()
+        video_only(room)
+        changes = {251: another_header(1), 401: another_header(2), 701: another_header(3)}
+        media = [AVC_HEADER, *(picture(20 * n, is_key=n % 50 == 0) for n in range(1000))]
+        sent = [tag for n, tag in enumerate(media) for tag in ((changes[n], tag) if n in changes else (tag,))]
+        room.line.receive(sent[:600])
+        room.line.receive(sent[600:800])
+        room.line.receive(sent[800:])
+        await eventually(lambda: len(room.epochs) == 4 and room.tags[-1] == sent[-1])
+        assert [tag.timestamp_ms for tag in room.tags] == [20 * n for n in range(1000)]
+
+    async def test_it_is_taken_so_that_the_others_have_their_turn(self) -> None:
+        room = Room(probing=asyncio.Semaphore())
+        assert room.probing is not None
+        await room.probing.acquire()
+        video_only(room)
+        room.line.receive([AVC_HEADER, picture(0, is_key=True)])
+        room.line.receive([picture(n + 1) for n in range(4000)])
+        taken: list[int] = []
+
+        async def look_on() -> None:
+            while len(room.tags) < 4001:
+                taken.append(len(room.tags))
+                await asyncio.sleep(0)
+
+        room.probing.release()
+        await look_on()
+        steps = [b - a for a, b in pairwise([*taken, 4001])]
+        assert max(steps) <= QUEUED_TAGS_AT_ONCE + 1
+        room.line.receive([picture(5000)])
+        assert room.tags[-1] == picture(5000), "nothing queues any more"
+
+    async def test_tags_without_number_are_too_many(self) -> None:
+        room = Room()
+        video_only(room)
+        room.line.receive([AVC_HEADER, picture(0, is_key=True)])
+        for _ in range(39):
+            room.line.receive([picture(1, size=1)] * 1000)
+        with pytest.raises(DemuxError, match="while the tracks were probed"):
+            room.line.receive([picture(1, size=1)] * 2000)
+        assert room.line.held_bytes < 1.1 * HELD_BYTES_MAX
+
+
+class TestOpenings:
+    async def test_tracks_that_change_all_the_time_are_left_out_after_a_while(self) -> None:
+        room = Room()
+        video_only(room)
+        for number in range(60):
+            media = [another_header(number), *(picture(2000 * number + 20 * n, is_key=n == 0) for n in range(100))]
+            for start in range(0, len(media), 20):
+                room.line.receive(media[start : start + 20])
+                await room.settled()
+        assert len(room.epochs) == OPENINGS_AT_ONCE_MAX
+        assert room.error is None
+        room.clock.advance(5)
+        room.line.receive([another_header(99), *(picture(200_000 + n, is_key=n % 50 == 40) for n in range(60))])
+        await eventually(lambda: len(room.epochs) == OPENINGS_AT_ONCE_MAX + 1)
+
+    async def test_a_stream_of_which_no_track_is_fit_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class PickyProbe(Probe):
+            def __init__(self, opening: Open) -> None:
+                raise TrackRefusedError(0, "unfit")
+
+        monkeypatch.setattr(media_line, "Probe", PickyProbe)
+        room = Room()
+        video_only(room)
+        for number in range(OPENINGS_AT_ONCE_MAX):
+            room.line.receive([another_header(number), *(picture(n, is_key=n == 0) for n in range(40))])
+            await room.settled()
+        with pytest.raises(MediaLimitError) as caught:
+            room.line.receive([another_header(99), *(picture(n, is_key=n == 0) for n in range(40))])
+        assert limit_of(caught.value) == "openings_max"
+
+
+class TestMediaTime:
+    """Parts and silence are made of media time, which a publisher can have run as fast as they like."""
+
+    async def test_hardly_any_media_to_much_of_its_time_ends_the_stream(self) -> None:
+        room = Room()
+        video_only(room)
+        await room.receive([AVC_HEADER, *(picture(33 * n, is_key=n % 30 == 0) for n in range(150))])
+        with pytest.raises(MediaLimitError) as caught:
+            room.line.receive([picture(5000 + 1100 * n, is_key=True) for n in range(4000)])
+        assert limit_of(caught.value) == "parts_per_second_max"
+        assert sum(map(len, room.chunks.values())) < PARTS_AT_ONCE_MAX + 4 * STRETCH_TAGS
+
+    async def test_the_same_in_real_time_goes_on(self) -> None:
+        room = Room()
+        video_only(room)
+        await room.receive([AVC_HEADER, *(picture(33 * n, is_key=n % 30 == 0) for n in range(150))])
+        for n in range(2000):
+            room.clock.advance(1.1)
+            room.line.receive([picture(5000 + 1100 * n, is_key=True)])
+        assert len(room.chunks["main"]) > 2000
+
+    async def test_a_file_that_is_sent_at_once_goes_on(self) -> None:
+        room = Room()
+        media = aac_only(seconds=20)
+        await room.receive(media[:50])
+        for turn in range(40):
+            for start in range(0, len(media), 500):
+                tags = later(media[1:][start : start + 500], turn * 20_000)
+                room.meter.note_media(tags)
+                room.line.receive(tags)
+        assert len(room.chunks["main"]) > PARTS_AT_ONCE_MAX
+
+    async def test_leaps_without_end_make_no_more_parts(self) -> None:
+        room = Room()
+        video_only(room)
+        await room.receive([AVC_HEADER, *(picture(33 * n, is_key=n % 30 == 0) for n in range(150))])
+        with pytest.raises(MediaLimitError):
+            room.line.receive([picture(5000 + HOUR_MS * (n // 2) + 999 * n, is_key=True) for n in range(8000)])
+        assert sum(map(len, room.chunks.values())) < PARTS_AT_ONCE_MAX + 4 * STRETCH_TAGS
+
+    async def test_leaps_without_end_are_discontinuities_of_time_that_passes(self) -> None:
+        room = Room()
+        media = h264_aac(seconds=2)
+        await room.receive(media)
+        for turn in range(1, 30):
+            room.meter.note_media(media)
+            room.line.receive(later(media[2:], turn * HOUR_MS))
+        assert room.leaps == LEAPS_AT_ONCE_MAX
+        room.clock.advance(1)
+        room.line.receive(later(media[2:], 31 * HOUR_MS))
+        assert room.leaps == LEAPS_AT_ONCE_MAX + 1
+
+    async def test_tracks_of_one_message_are_messages_of_their_own(self) -> None:
+        room = Room()
+        video_only(room)
+        await room.receive([AVC_HEADER, *(picture(33 * n, is_key=n % 30 == 0) for n in range(150))])
+        tracks = b"".join(bytes((number, 0, 0, 1)) + b"x" for number in range(8))
+        tags = [FlvTag(TagType.AUDIO, 5000 + n, b"\x95\x11mp4a" + tracks) for n in range(SHARES_AT_ONCE_MAX // 8)]
+        room.line.receive(tags)
+        with pytest.raises(MediaLimitError) as caught:
+            room.line.receive(tags[:1])
+        assert limit_of(caught.value) == "messages_per_second_max"
+        room.clock.advance(1)
+        room.line.receive(tags)
+
+    async def test_silence_is_made_of_time_and_not_of_timestamps(self) -> None:
+        room = Room()
+        sound = FlvTag(TagType.AUDIO, 0, b"\xaf\x01a")
+        await room.receive([AVC_HEADER, FlvTag(TagType.AUDIO, 0, b"\xaf\x00\x11\x90"), sound, picture(0, is_key=True)])
+        await eventually(lambda: room.epochs)
+        room.line.receive([picture(20 * n) for n in range(1, 75)])
+        for n in range(300):
+            room.line.receive([picture(1500 + 300 * n)])
+        silent = sum(tag.tag_type == TagType.AUDIO for tag in room.tags)
+        assert silent <= 1_536 + SILENT_FRAMES_PER_S
+        assert not room.line.is_silent

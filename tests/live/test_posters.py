@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from streamd.clock import ManualClock
-from streamd.errors import PictureError, PostersBusyError
-from streamd.live.posters import DRAWING_MAX, RENEW_AFTER_S, RETRY_AFTER_S, Poster, Posters
+from streamd.errors import PictureError, PictureWorkerRestsError, PostersBusyError
+from streamd.live import posters
+from streamd.live.posters import (
+    DRAWING_MAX,
+    RENEW_AFTER_S,
+    RETRY_AFTER_S,
+    RETRY_AFTER_S_MAX,
+    Poster,
+    Posters,
+)
 from streamd.metrics import Metrics
 from streamd.packager.presentation import Presentation
 from tests.support.chunk_feeder import AUDIO, HEADER, VIDEO, ChunkFeeder, feed, start_rendition
@@ -201,6 +209,52 @@ class TestNoPicture:
 
         run(use)
 
+    def test_a_stream_that_makes_none_again_and_again_is_asked_ever_more_seldom(self) -> None:
+        """Each of its pictures may take the worker for five seconds, in which others wait."""
+
+        async def use(studio: Studio) -> None:
+            stream = StandInStream.with_segments()
+            studio.process.is_undecodable = True
+            await studio.find(stream)
+            retry_s = RETRY_AFTER_S
+            for drawn in range(2, 12):
+                stream.add_segment()
+                studio.clock.advance(retry_s - 1)
+                await studio.find(stream)
+                assert len(studio.process.drawn) == drawn - 1
+                studio.clock.advance(1)
+                await studio.find(stream)
+                assert len(studio.process.drawn) == drawn
+                retry_s = min(retry_s * 2, RETRY_AFTER_S_MAX)
+            studio.process.is_undecodable = False
+            stream.add_segment()
+            studio.clock.advance(RETRY_AFTER_S_MAX)
+            assert await studio.find(stream) is not None
+            stream.add_segment()
+            studio.process.is_undecodable = True
+            studio.clock.advance(RENEW_AFTER_S)
+            assert await studio.find(stream) is not None
+            stream.add_segment()
+            studio.clock.advance(RETRY_AFTER_S)
+            await studio.find(stream)
+            assert len(studio.process.drawn) == 14
+
+        run(use)
+
+    def test_a_worker_that_rests_is_no_fault_of_the_keyframe(self) -> None:
+        async def use(studio: Studio) -> None:
+            stream = StandInStream.with_segments()
+            studio.process.error = PictureWorkerRestsError(2.0)
+            assert await studio.find(stream) is None
+            studio.process.error = None
+            studio.clock.advance(1.9)
+            assert await studio.find(stream) is None
+            studio.clock.advance(0.1)
+            # The same keyframe, as soon as there is a worker.
+            assert await studio.find(stream) is not None
+
+        run(use)
+
     def test_more_streams_than_anybody_would_wait_for_are_refused(self) -> None:
         async def use(studio: Studio) -> None:
             known = StandInStream.with_segments()
@@ -216,6 +270,26 @@ class TestNoPicture:
             studio.process.may_draw.set()
             assert None not in await asyncio.gather(*asking)
             assert await studio.find(StandInStream.with_segments()) is not None
+
+        run(use)
+
+    def test_nobody_waits_for_long_behind_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def use(studio: Studio) -> None:
+            known = StandInStream.with_segments()
+            poster = await studio.find(known)
+            studio.clock.advance(RENEW_AFTER_S)
+            known.add_segment()
+            studio.process.may_draw.clear()
+            monkeypatch.setattr(posters, "WAIT_S", 0)
+            assert await studio.find(known) is poster
+            other = StandInStream.with_segments()
+            with pytest.raises(PostersBusyError):
+                await studio.find(other)
+            # It is drawn all the same, for those who ask later.
+            studio.process.may_draw.set()
+            monkeypatch.setattr(posters, "WAIT_S", 60)
+            assert await studio.find(other) is not None
+            assert len(studio.process.drawn) == 3
 
         run(use)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streamd.live.channel_numbers import ChannelAhead
 from streamd.live.restart_record import RestartRecord, RestartRecordFile, StreamRecord
 from streamd.packager.chunk import PlaylistTiming
 
@@ -21,7 +22,9 @@ STREAM = StreamRecord(
     audio=("audio0",),
     discontinuity_sequence=3,
 )
-RECORD = RestartRecord((STREAM,), numbers_used_until_s=200_000_000)
+RECORD = RestartRecord(
+    (STREAM,), numbers_used_until_s=200_000_000, channels_ahead=(ChannelAhead("alice", 200_040_000),)
+)
 
 
 async def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -45,7 +48,7 @@ async def test_the_same_again_is_not_written(tmp_path: Path) -> None:
     file = RestartRecordFile(path)
     await file.save(RECORD)
     path.unlink()
-    await file.save(RestartRecord((STREAM,), 200_000_000))
+    await file.save(RestartRecord((STREAM,), 200_000_000, (ChannelAhead("alice", 200_040_000),)))
     assert not path.exists()
 
 
@@ -53,7 +56,14 @@ async def test_before_the_first_server_there_is_nothing(tmp_path: Path) -> None:
     assert RestartRecordFile(tmp_path / "live-streams.json").load() == RestartRecord()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"streams": [{}]}', '{"streams": [], "numbers_used_until_s": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"streams": [{}]}', '{"streams": [], "numbers_used_until_s": "x"}'),
+        '{"streams": [], "numbers_used_until_s": 1e30}',
+        '{"channels_ahead": [{"name": "alice", "until_s": 1000000000000}]}',
+    ],
+)
 async def test_a_file_that_is_of_no_use_is_passed_over(
     tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,6 +74,18 @@ async def test_a_file_that_is_of_no_use_is_passed_over(
 
 
 async def test_a_disk_that_does_not_take_it_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "none" / "live-streams.json"
+    file = RestartRecordFile(path)
     with caplog.at_level(logging.WARNING):
-        await RestartRecordFile(tmp_path / "none" / "live-streams.json").save(RECORD)
+        for _ in range(3):
+            await file.save(RECORD)
     assert [record.message for record in caplog.records] == ["restart_record.unwritable"]
+    path.parent.mkdir()
+    await file.save(RECORD)
+    assert RestartRecordFile(path).load() == RECORD
+
+
+async def test_what_a_server_before_wrote_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "live-streams.json"
+    path.write_text('{"streams": [], "numbers_used_until_s": 200000000}')
+    assert RestartRecordFile(path).load() == RestartRecord((), 200_000_000)

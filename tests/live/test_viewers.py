@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamd.live.viewers import SESSIONS_MAX, HlsViewers
+from streamd.live.viewers import AGENTS_PER_ADDRESS_MAX, SESSIONS_MAX, HlsViewers
 
 # Five times the standard error, so that the random key cannot make a test fail in a lifetime.
 TOLERANCE = 5 * 1.2 / SESSIONS_MAX**0.5
@@ -92,3 +92,13 @@ class TestPrivacy:
 
     def test_neither_address_nor_user_agent_is_kept(self) -> None:
         assert all(isinstance(mark, int) for mark in watched_by(3).marks)
+
+
+def test_an_address_counts_for_so_many_and_no_more() -> None:
+    viewers = HlsViewers()
+    for number in range(5000):
+        viewers.note("192.0.2.1", f"made up {number}", 0.0)
+    assert viewers.count(0.0) == len(viewers.marks) == AGENTS_PER_ADDRESS_MAX
+    for number in range(10):
+        viewers.note(f"198.51.100.{number}", "player", 0.0)
+    assert viewers.count(0.0) == AGENTS_PER_ADDRESS_MAX + 10

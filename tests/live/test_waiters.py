@@ -49,6 +49,56 @@ class TestWaiting:
         assert await asyncio.gather(*tasks) == [True] * 30
         assert budget.waiting == 0
 
+    async def test_each_source_wakes_in_its_turn_and_first_who_came_first(self) -> None:
+        waiters = Waiters(WaiterBudget(100))
+        woken: list[str] = []
+        for name in ("crowd 1", "crowd 2", "crowd 3", "one 1", "crowd 4", "other 1", "one 2"):
+            waiters.subscribe(at(5, 0), lambda _, name=name: woken.append(name), name.split()[0])  # type: ignore[misc]
+        waiters.wake(lambda _: True)
+        await asyncio.sleep(0)
+        assert woken == ["crowd 1", "one 1", "other 1", "crowd 2", "one 2", "crowd 3", "crowd 4"]
+
+    async def test_who_is_reached_while_others_wake_comes_behind_its_own(self) -> None:
+        waiters = Waiters(WaiterBudget(100))
+        woken: list[int] = []
+        for number in range(4):
+            waiters.subscribe(at(5, number // 2), lambda _, number=number: woken.append(number), "one")  # type: ignore[misc]
+        waiters.wake(lambda awaited: awaited == at(5, 0))
+        waiters.wake(lambda awaited: awaited == at(5, 1))
+        await asyncio.sleep(0)
+        assert woken == [0, 1, 2, 3]
+
+    async def test_of_one_source_so_many_may_wait(self) -> None:
+        refused: list[str] = []
+        budget = WaiterBudget(
+            3,
+            lambda: refused.append("all"),
+            per_source_max=2,
+            on_source_refused=lambda: refused.append("source"),
+        )
+        waiters = Waiters(budget)
+        first = waiters.subscribe(at(5, 0), lambda _: None, "one")
+        waiters.subscribe(at(5, 0), lambda _: None, "one")
+        assert (budget.may_wait("one"), budget.may_wait("other")) == (False, True)
+        assert refused == ["source"]
+        waiters.subscribe(at(5, 0), lambda _: None, "other")
+        assert not budget.may_wait("other")
+        assert refused == ["source", "all"]
+        first.cancel()
+        assert budget.may_wait("one")
+        waiters.wake(lambda _: True)
+        await asyncio.sleep(0)
+        assert budget.waiting == 0
+        assert all(budget.may_wait(source) for source in ("one", "one", "other"))
+
+    async def test_who_counts_for_nobody_is_held_to_the_bound_of_all_alone(self) -> None:
+        budget = WaiterBudget(3, per_source_max=1)
+        waiters = Waiters(budget)
+        for _ in range(3):
+            assert budget.may_wait("")
+            waiters.subscribe(at(5, 0), lambda _: None)
+        assert not budget.may_wait("")
+
     async def test_a_wait_ends_after_its_time_with_nothing(self) -> None:
         budget = WaiterBudget(1)
         waiters = Waiters(budget)

@@ -17,15 +17,22 @@ from streamd.errors import DemuxError
 from streamd.flv.intake import Intake, Open
 from streamd.flv.metadata import StreamMetadata
 from streamd.flv.tag import FlvTag, TagType
+from streamd.media import cmaf_header, flv_input
 from streamd.media.cmaf_header import write_cmaf_header
 from streamd.media.demux_native import NativeDemuxer
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
+from tests.support import codec_media
+from tests.support.codec_media import AudioTrack, VideoTrack
 from tests.support.flv_media import SAMPLE_RATE, aac_only, h264_aac, h264_only
 from tests.support.track_run import TrackRun, write_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+VPCC = bytes.fromhex("01000000000a820202020000")
+"""Profile 0, level 1.0, 8 bits, 4:2:0."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,64 @@ class TestPlayback:
         assert len(frames) == sum(packet.track_id == 1 for packet in packets)
 
 
+class TestWithoutADecoder:
+    """No decoder looks at a publisher's frames, and the header is what it was with one."""
+
+    @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
+    def test_video(self, codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        tags = codec_media.encoded((VideoTrack(codec),), (), 2)
+        header = opened(tags).cmaf_header
+        let_decode(monkeypatch)
+        assert opened(tags).cmaf_header == header
+
+    @pytest.mark.parametrize("codec", ["aac", "libopus", "flac", "ac3", "eac3", "libmp3lame"])
+    def test_audio(self, codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        tags = codec_media.encoded((VideoTrack(),), (AudioTrack(codec),), 2)
+        header = opened(tags).cmaf_header
+        let_decode(monkeypatch)
+        assert opened(tags).cmaf_header == header
+
+    @pytest.mark.parametrize(
+        ("record", "form"),
+        [
+            (VPCC, b"\x00\x0a\x82"),
+            (bytes.fromhex("01000000010a840202020000"), b"\x01\x0a\x84"),
+            (bytes.fromhex("01000000030a a6 0202020000"), b"\x03\x0a\xa6"),
+        ],
+        ids=["4:2:0", "4:2:2", "4:4:4 of 10 bits"],
+    )
+    def test_pixels_of_vp9_are_those_of_its_record(self, record: bytes, form: bytes) -> None:
+        with av.open(io.BytesIO(encoded("libvpx-vp9")), "r", options={"codec_whitelist": "none"}) as container:
+            (stream,) = container.streams.video
+            track = Track(1, TrackKind.VIDEO, "vp09.00.10.08", 90_000, record, width=160, height=96)
+            header = write_cmaf_header([stream], [track])
+        # The box is the record, but for its profile, which libavformat takes from the pixels, and its level.
+        assert b"vpcC\x01\x00\x00\x00" in header
+        box = header[header.index(b"vpcC") + 8 :]
+        assert (box[0], box[2]) == (form[0] if form[0] < 2 else 3, form[2])
+
+    def test_samples_of_flac_have_the_bits_of_its_record(self) -> None:
+        tags = codec_media.encoded((), (AudioTrack("flac"),), 2)
+        (audio,) = opened(tags, StreamMetadata(lacks_video=True)).tracks
+        deep = bytearray(audio.codec_config)
+        deep[12:14] = (int.from_bytes(deep[12:14], "big") & ~0x01F0 | 23 << 4).to_bytes(2, "big")
+        header_tag = FlvTag(TagType.AUDIO, 0, b"\x90fLaC" + bytes(deep))
+        entry = opened((header_tag, *tags[1:]), StreamMetadata(lacks_video=True)).cmaf_header
+        assert entry[entry.index(b"dfLa") - 14 :][:2] == b"\x00\x18"
+
+
+def let_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let libavformat open decoders, and leave to them what they find."""
+
+    def options(probe_bytes: int, streams_max: int) -> dict[str, str]:
+        return {key: value for key, value in ours(probe_bytes, streams_max).items() if key != "codec_whitelist"}
+
+    ours = flv_input._options
+    monkeypatch.setattr(flv_input, "_options", options)
+    monkeypatch.setattr(cmaf_header, "_say_what_a_decoder_would", lambda *_: None)
+    monkeypatch.setattr(cmaf_header, "_with_sample_sizes", lambda movie, _: movie)
+
+
 class TestOtherCodecs:
     """The same path carries what ``streamd.flv.codec`` has no entry for yet."""
 
@@ -161,7 +226,8 @@ class TestOtherCodecs:
             (stream,) = container.streams
             assert isinstance(stream, VideoStream | AudioStream)
             kind, timescale = (TrackKind.VIDEO, 90_000) if is_video else (TrackKind.AUDIO, 48_000)
-            header = write_cmaf_header([stream], [Track(1, kind, codec, timescale, width=160, height=96)])
+            record = VPCC if encoder == "libvpx-vp9" else b""
+            header = write_cmaf_header([stream], [Track(1, kind, codec, timescale, record, width=160, height=96)])
         assert sample_entries(header) == [sample_entry]
         assert timescales(header) == [timescale]
 

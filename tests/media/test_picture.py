@@ -63,17 +63,16 @@ def read_jpeg(jpeg: bytes) -> tuple[int, int, tuple[int, int, int]]:
     return frame.width, frame.height, (red, green, blue)
 
 
-@pytest.mark.parametrize(
-    "clip",
-    [
-        Clip("libx264"),
-        Clip("libx264", options=(("bf", "2"),)),
-        Clip("libx265", options=(("x265-params", "log-level=none"),)),
-        Clip("libvpx-vp9", options=(("deadline", "realtime"), ("cpu-used", "8"))),
-        Clip("libsvtav1", options=(("preset", "12"),)),
-    ],
-    ids=["H.264", "H.264 with B-frames", "HEVC", "VP9", "AV1"],
-)
+CLIPS = {
+    "H.264": Clip("libx264"),
+    "H.264 with B-frames": Clip("libx264", options=(("bf", "2"),)),
+    "HEVC": Clip("libx265", options=(("x265-params", "log-level=none"),)),
+    "VP9": Clip("libvpx-vp9", options=(("deadline", "realtime"), ("cpu-used", "8"))),
+    "AV1": Clip("libsvtav1", options=(("preset", "12"),)),
+}
+
+
+@pytest.mark.parametrize("clip", CLIPS.values(), ids=CLIPS)
 def test_the_keyframe_of_every_codec_becomes_a_picture(clip: Clip) -> None:
     width, height, colour = read_jpeg(draw_picture(*clip.fragmented()))
     assert (width, height) == (320, 180)
@@ -121,6 +120,10 @@ class TestHostileBytes:
     def test_a_header_without_a_fragment_is_no_picture(self) -> None:
         with pytest.raises(PictureError):
             draw_picture(Clip().fragmented()[0], b"")
+
+    def test_a_codec_that_is_taken_from_no_publisher_is_not_decoded(self) -> None:
+        with pytest.raises(PictureError):
+            draw_picture(*Clip("mpeg4").fragmented())
 
     def test_sound_alone_is_no_picture(self) -> None:
         output = io.BytesIO()

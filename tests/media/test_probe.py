@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError
 from streamd.flv.intake import Intake, Open
@@ -13,6 +15,7 @@ from streamd.media import flv_input
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
 from tests.support.avc import sequence_parameter_set
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import AAC_FRAME_SAMPLES, HEIGHT, SAMPLE_RATE, WIDTH, aac_only, h264_aac, h264_only
 
 if TYPE_CHECKING:
@@ -68,6 +71,39 @@ class TestTracks:
         opening = opening_of([header, silence], StreamMetadata(lacks_video=True))
         (audio,) = tracks_of(opening)
         assert audio.codec == "mp4a.40.2"
+
+
+class TestNoDecoder:
+    """Nothing of a publisher's is decoded in the server's process."""
+
+    @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
+    def test_none_is_opened_for_pictures(self, codec: str) -> None:
+        tags = encoded((VideoTrack(codec),), (), 2)
+        with Probe(opening_of(tags)) as probed:
+            (stream,) = probed._streams
+            assert isinstance(stream, VideoStream)
+            assert stream.codec_context.pix_fmt is None, "a decoder would have said"
+            assert not stream.codec_context.is_open
+            assert [(track.width, track.height) for track in probed.tracks] == [(320, 192)]
+
+    @pytest.mark.parametrize("codec", ["aac", "libopus", "flac", "ac3", "eac3", "libmp3lame"])
+    def test_none_is_opened_for_sound(self, codec: str) -> None:
+        with Probe(opening_of(encoded((), (AudioTrack(codec),), 2), StreamMetadata(lacks_video=True))) as probed:
+            (stream,) = probed._streams
+            assert isinstance(stream, AudioStream)
+            assert getattr(stream.codec_context, "format", "") is None, "a decoder would have said"
+            assert [(track.timescale, track.channels) for track in probed.tracks] == [(48_000, 2)]
+
+    def test_picture_size_of_av1_is_read_in_the_keyframe_where_the_record_has_none(self) -> None:
+        header, *frames = encoded((VideoTrack("libsvtav1"),), (), 2)
+        bare = replace(header, payload=bytes(header.payload)[: 5 + 4])
+        opening = opening_of([bare, *frames])
+        assert opening.tracks[0].config.width == 0
+        assert [(track.width, track.height) for track in tracks_of(opening)] == [(320, 192)]
+
+    def test_layout_of_many_channels_is_that_of_its_record(self) -> None:
+        (audio,) = tracks_of(opening_of(aac_only(2, 48_000, "6.0"), StreamMetadata(lacks_video=True)))
+        assert audio.channels == 6
 
 
 class TestBrokenInput:

@@ -104,7 +104,10 @@ class TestFailure:
 class TestAddresses:
     """Standard Webhooks 1.0.0, "Server side request forgery"."""
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1"])
+    @pytest.mark.parametrize(
+        "host",
+        ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::ffff:127.0.0.1]", "[::127.0.0.1]", "[::1]"],
+    )
     async def test_no_spelling_of_an_address_of_ours_is_connected_to(self, receiver: Receiver, host: str) -> None:
         async with started() as poster:
             said = await failure(poster, f"http://{host}:{receiver.port}/")

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import itertools
 import random
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from streamd.errors import LocalStateError
+from streamd.errors import LocalStateError, MediaLimitError
 from streamd.media.packet import VIDEO_TIMESCALE, Track
+from streamd.packager import rendition as module
 from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
 from streamd.packager.numbering import Numbering
 from streamd.packager.reload import PartNumber, Position
 from streamd.packager.rendition import LISTED_SEGMENTS_MAX, Rendition, RenditionOptions
 from streamd.packager.resource import Resource
+from streamd.payload import PayloadLog
 from tests.support.chunk_feeder import AUDIO, EPOCH, HEADER, VIDEO, ChunkFeeder, feed, start_rendition
 from tests.support.llhls_checker import PlaylistFollower
 
@@ -234,18 +238,80 @@ class TestWindow:
         assert len(rendition.playlist().playlist.segments) == LISTED_SEGMENTS_MAX
 
     def test_media_held_is_bounded_in_bytes(self) -> None:
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=10_000))
-        feeder = ChunkFeeder(payload_bytes=500)
+        rendition = start_rendition(options=RenditionOptions(held_bytes_max=140_000))
+        feeder = ChunkFeeder(payload_bytes=5000)
         follower = PlaylistFollower()
         for _ in range(30):
             feed(rendition, feeder, [2])
-            # The open segment is beside the bound: the segmenter bounds it.
-            assert rendition.held_bytes <= 10_000 + 2000
+            assert rendition.held_bytes <= 140_000
             text = rendition.playlist().full.plain.buffers[0]
             assert [fault for fault in follower.reload(text) if not fault.startswith("6.2.2: a live")] == []
         assert len(rendition.playlist().playlist.segments) == 5
         assert rendition.segment(1000) is None
         assert rendition.part(10_000) is None
+
+    def test_a_segment_that_is_open_takes_the_room_of_older_ones(self) -> None:
+        rendition = start_rendition(options=RenditionOptions(held_bytes_max=140_000))
+        feeder = ChunkFeeder(payload_bytes=5000)
+        feed(rendition, feeder, [2] * 20)
+        lost = rendition.segments_lost
+        for chunk in feeder.segment(10 * feeder.timescale):
+            rendition.add(chunk)
+        assert rendition.held_bytes <= 140_000
+        assert rendition.segments_lost > lost
+
+    def test_a_segment_whose_media_time_stands_still_has_an_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "OPEN_SEGMENT_BYTES_MAX", 100_000)
+        rendition = start_rendition(options=RenditionOptions(held_bytes_max=50_000))
+        feeder = ChunkFeeder(payload_bytes=5000, part_ticks=1)
+        *chunks, last = itertools.islice(feeder.segment(1000), 100_000 // 5512 + 1)
+        for chunk in chunks:
+            rendition.add(chunk)
+        with pytest.raises(MediaLimitError) as caught:
+            rendition.add(last)
+        assert caught.value.limit == "window_bytes_max"
+
+    def test_what_is_held_is_what_it_takes(self) -> None:
+        rendition = start_rendition()
+        log = PayloadLog()
+        message = bytes(30)
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for number in range(50):
+                # Small frames, as many as would make a part dear.
+                payloads = [log.append(message, 0, 30, 128) for _ in range(1000)]
+                content = ChunkBytes(bytes(bytearray(16_000)), payloads, [5] * 1000, 25_000)
+                rendition.add(CmafChunk(content, 45_000 * number, 45_000, 90_000, True, number == 0, False))
+            taken = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert 0.8 * taken < rendition.held_bytes < 1.5 * taken
+
+    def test_headers_count_as_media(self) -> None:
+        rendition = start_rendition()
+        feeder = ChunkFeeder()
+        feed(rendition, feeder, [2])
+        before = rendition.held_bytes
+        track = replace(VIDEO, codec_config=bytes(1000))
+        rendition.set_header(bytes(2000), [track])
+        assert rendition.held_bytes == before + 3000
+        rendition.set_header(bytes(2001), [track])
+        assert rendition.held_bytes == before + 3001, "nothing was played with the one before"
+        feed(rendition, feeder, [2] * 40)
+        rendition.set_header(HEADER, [VIDEO])
+        feed(rendition, feeder, [2] * 40)
+        assert [rendition.init(number) is not None for number in (1000, 1001, 1002, 1041)] == [False] * 3 + [True]
+        assert rendition.held_bytes <= (7 + 9 + 1 + 1) * 4 * (100 + 512) + len(HEADER)
+
+    def test_large_headers_push_old_media_out(self) -> None:
+        rendition = start_rendition(options=RenditionOptions(held_bytes_max=300_000))
+        feeder = ChunkFeeder()
+        for number in range(100):
+            rendition.set_header(b"%06d" % number + bytes(60_000), [VIDEO])
+            feed(rendition, feeder, [2])
+            assert rendition.held_bytes <= 300_000 + 70_000
+        assert sum(rendition.init(number) is not None for number in range(1000, 1200)) <= 6
 
     def test_media_is_held_once(self) -> None:
         rendition = start_rendition()
@@ -322,7 +388,7 @@ class TestWindow:
         rendition = start_rendition()
         feed(rendition, ChunkFeeder(), [2] * 500)
         # Seven in the playlist, and for each that left it its own duration and a playlist of 16 s.
-        assert rendition.held_bytes <= (7 + 9 + 1 + 1) * 400
+        assert rendition.held_bytes <= (7 + 9 + 1 + 1) * 4 * (100 + 512) + len(HEADER)
         held = [msn for msn in range(1000, 1600) if rendition.segment(msn) is not None]
         assert len(held) <= 7 + 9 + 1
         parts = [number for number in range(10_000, 13_000) if rendition.part(number) is not None]

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from streamd.flv.tag import FlvTag
-from streamd.rtmp.connection import ServerConnection
+from streamd.rtmp.connection import DEFAULT_OPTIONS, LOGIN_READ_BYTES_MAX, ServerConnection
 from streamd.rtmp.events import (
     Connected,
     Event,
@@ -16,7 +16,7 @@ from streamd.rtmp.events import (
     Unpublished,
 )
 from streamd.rtmp.state import State
-from tests.support.captures import NAMES, Capture
+from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
 from tests.support.delivery import pieces
 
 AUDIO, VIDEO = 8, 9
@@ -28,6 +28,7 @@ def replay(capture: Capture, size: int) -> tuple[list[Event], ServerConnection]:
     events: list[Event] = []
     for piece in pieces(capture.data, size):
         events += connection.receive_data(piece)
+        connection.raise_fault()
         if connection.state is State.PUBLISH_PENDING:
             events += connection.accept()
     return events, connection
@@ -79,7 +80,33 @@ class TestReplay:
         assert connection.state is State.CONNECTED
         assert connection.bytes_received == len(capture.data)
 
-    @pytest.mark.parametrize("size", [1, 2, 13, 1448, 10**9])
+    @pytest.mark.parametrize("size", [1, 2, 13, 1448, LOGIN_READ_BYTES_MAX])
     def test_every_cut_means_the_same(self, capture: Capture, size: int) -> None:
         events, _ = replay(capture, size)
+        assert events == replay(capture, 65536)[0]
+
+    def test_its_login_is_a_small_part_of_what_a_stranger_may_say(self, capture: Capture) -> None:
+        connection = ServerConnection(nonce=bytes(16))
+        for piece in pieces(capture.data, 100):
+            connection.receive_data(piece)
+            connection.data_to_send()
+            if connection.state is State.PUBLISH_PENDING:
+                break
+        assert connection.is_stranger
+        assert connection.bytes_received - HANDSHAKE_BYTES < DEFAULT_OPTIONS.pending_bytes_max / 20
+        assert connection.messages_received < DEFAULT_OPTIONS.pending_messages_max / 6
+        # The address and what comes behind publish without waiting.
+        assert connection.held_bytes < 1000
+
+    def test_all_of_it_may_come_without_waiting_for_an_answer(self, capture: Capture) -> None:
+        # As its owner reads: a part of the buffer, and nothing more once a publish is asked for.
+        connection = ServerConnection(nonce=bytes(16))
+        events: list[Event] = []
+        unread = capture.data
+        while unread:
+            size = LOGIN_READ_BYTES_MAX if connection.is_stranger else 256 * 1024
+            events += connection.receive_data(unread[:size])
+            unread = unread[size:]
+            if connection.state is State.PUBLISH_PENDING:
+                events += connection.accept()
         assert events == replay(capture, 65536)[0]

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from streamd.errors import ChunkError, MessageTooLargeError
+from streamd.payload import Payload
 from streamd.rtmp.chunk import ChunkDecoder, ChunkLimits, ChunkWriter
 from streamd.rtmp.message import Message, set_chunk_size
 from tests.support.delivery import deliver
-from tests.support.rtmp_wire import basic_header, chunk, control
+from tests.support.rtmp_wire import basic_header, chunk, control, message
 
 # A header that has only begun says nothing yet.
 TRAILING = bytes.fromhex("44 000001")
@@ -17,10 +18,18 @@ OF_OTHERS = bytes.fromhex("c4 44 000001 000003 09 c4c4c4 02 00000000000401000000
 
 
 def decode(data: bytes, *, chunk_size: int = 128, limits: ChunkLimits | None = None) -> list[Message]:
-    def make() -> Callable[[bytes], list[Message]]:
+    def make() -> Callable[[bytes], Iterator[Message]]:
         decoder = ChunkDecoder(limits or ChunkLimits())
         decoder.chunk_size = chunk_size
-        return lambda piece: decoder.receive_buffer(bytearray(piece + OF_OTHERS), len(piece))
+
+        def take(piece: bytes) -> Iterator[Message]:
+            buffer, position = bytearray(piece + OF_OTHERS), 0
+            while position < len(piece):
+                yield from decoder.receive_buffer(buffer, len(piece), position)
+                decoder.raise_fault()
+                position = decoder.position
+
+        return take
 
     return deliver(make, data, TRAILING)
 
@@ -298,8 +307,43 @@ class TestLimits:
         opening = chunk(0, 4, b"")
         assert len(ChunkDecoder(limits).receive_data(opening + b"\xc4" * 255)) == 256
         decoder = ChunkDecoder(limits)
+        decoder.receive_data(opening + b"\xc4" * 256)
         with pytest.raises(ChunkError, match="more than 256 messages at once"):
-            decoder.receive_data(opening + b"\xc4" * 256)
+            decoder.raise_fault()
+
+    def test_messages_behind_a_command_are_of_the_same_read(self) -> None:
+        decoder = ChunkDecoder(ChunkLimits(messages_per_read=256))
+        decoder.receive_data((message(20, b"x") + message(9, b"y")) * 130)
+        with pytest.raises(ChunkError, match="more than 256 messages at once"):
+            decoder.raise_fault()
+
+    def test_media_that_is_not_kept_has_no_slab(self) -> None:
+        data = message(9, b"v" * 500) + chunk(1, 4, b"v" * 100, type_id=9)
+        decoder = ChunkDecoder(ChunkLimits(keeps_media=False))
+        assert [type(each.payload) for each in decoder.receive_data(data)] == [bytes, bytes]
+        assert [type(each.payload) for each in ChunkDecoder().receive_data(data)] == [Payload, Payload]
+
+    def test_other_limits_hold_from_there_on(self) -> None:
+        decoder = ChunkDecoder(ChunkLimits(message_bytes=300, partial_bytes=300, keeps_media=False))
+        decoder.receive_data(chunk(0, 4, b"a" * 128, length=300))
+        decoder.limit(ChunkLimits())
+        # What was under way goes on, and counts.
+        (whole,) = decoder.receive_data(chunk(3, 4, b"a" * 128) + chunk(3, 4, b"a" * 44))
+        assert whole.payload == b"a" * 300
+        assert decoder.receive_data(chunk(0, 5, length=5_000_000)) == []
+
+    @pytest.mark.parametrize(
+        ("limits", "data"),
+        [
+            (ChunkLimits(message_bytes=100, message_limit="x"), chunk(0, 4, length=101)),
+            (ChunkLimits(partial_bytes=100, partial_limit="x"), chunk(0, 4, length=101)),
+            (ChunkLimits(messages_per_read=0, messages_limit="x"), chunk(0, 4)),
+        ],
+    )
+    def test_a_limit_says_what_it_follows_from(self, limits: ChunkLimits, data: bytes) -> None:
+        with pytest.raises((ChunkError, MessageTooLargeError)) as caught:
+            decode(data, limits=limits)
+        assert caught.value.limit == "x"
 
     def test_a_chunk_size_below_the_least_is_refused(self) -> None:
         limits = ChunkLimits(chunk_size=128)
@@ -350,6 +394,55 @@ class TestWriter:
         writer = ChunkWriter()
         assert writer.set_chunk_size(65536) == bytes.fromhex("02 000000 000004 01 00000000 00010000")
         assert len(writer.write(Message(9, 0, 1, b"a" * 60_000), 4)) == 12 + 60_000
+
+
+class TestFault:
+    """As in h11: what came before a fault in the same data is handed out first."""
+
+    def test_comes_behind_the_messages_before_it(self) -> None:
+        decoder = ChunkDecoder()
+        good = message(9, b"a") + message(20, b"b") + message(8, b"c")
+        assert [each.payload for each in decoder.receive_data(good + b"\xff")] == [b"a", b"b", b"c"]
+        for _ in range(2):
+            with pytest.raises(ChunkError, match="chunk stream 63 begins"):
+                decoder.receive_data(message(9, b"d"))
+
+    def test_with_nothing_before_it_is_raised_at_once(self) -> None:
+        with pytest.raises(ChunkError):
+            ChunkDecoder().receive_data(b"\xff")
+
+
+class TestCommand:
+    """Its owner may want other limits for what comes behind a command."""
+
+    @pytest.mark.parametrize("type_id", [17, 20])
+    @pytest.mark.parametrize("cut", [0, 1, 5, 12])
+    def test_ends_what_is_taken_at_once(self, type_id: int, cut: int) -> None:
+        decoder = ChunkDecoder()
+        data = message(9, b"a" * 300) + message(type_id, b"b") + message(9, b"c")
+        start = len(message(9, b"a" * 300)) + cut
+        before = decoder.receive_data(data[:start]) if cut else []
+        rest = bytearray(data[start:] if cut else data)
+        messages = before + decoder.receive_buffer(rest, len(rest))
+        assert [each.type_id for each in messages] == [9, type_id]
+        assert rest[decoder.position :] == message(9, b"c")
+        (behind,) = decoder.receive_buffer(rest, len(rest), decoder.position)
+        assert behind.payload == b"c"
+        assert decoder.position == len(rest)
+
+
+class TestHeldBytes:
+    def test_are_what_came_of_messages_that_are_not_whole(self) -> None:
+        decoder = ChunkDecoder()
+        assert decoder.held_bytes == 0
+        decoder.receive_data(chunk(0, 4, b"v" * 128, length=8_000_000) + chunk(0, 5, b"a" * 20, length=50, type_id=8))
+        assert decoder.held_bytes == 148
+        decoder.receive_data(b"a" * 30)
+        assert decoder.held_bytes == 128
+        decoder.receive_data(bytes.fromhex("c4")[:1] + b"v" * 7)
+        assert decoder.held_bytes == 135
+        decoder.receive_data(b"v" * 121 + bytes.fromhex("06 0000"))
+        assert decoder.held_bytes == 256 + 3
 
 
 class TestMissingBytes:

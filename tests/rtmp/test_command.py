@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streamd import amf0
-from streamd.amf import UNDEFINED, EcmaArray, Limits, Value
+from streamd.amf import UNDEFINED, Budget, EcmaArray, Limits, Value
 from streamd.errors import AmfError, MessageError
 from streamd.rtmp import command as commands
 from streamd.rtmp.command import Command
@@ -28,7 +28,7 @@ class TestReading:
             (["play"], Command("play", 0.0)),
             (["play", 3], Command("play", 3.0)),
             (["play", 3, None], Command("play", 3.0)),
-            (["play", "3", "x", "y"], Command("play", 0.0, {}, ("y",))),
+            (["publish", "3", "x", "y"], Command("publish", 0.0, {}, ("y",))),
             (["connect", 1, EcmaArray(app="live")], Command("connect", 1.0, {"app": "live"})),
         ],
     )
@@ -50,11 +50,33 @@ class TestReading:
         assert commands.read_command(message(17, payload)) == Command("publish", 5.0, {}, ("key",))
 
     def test_an_amf0_message_has_no_selector(self) -> None:
-        assert commands.read_body(message(18, amf0.write_values(0.0))) == [0.0]
+        assert commands.amf0_body(message(18, amf0.write_values(0.0))) == amf0.write_values(0.0)
 
     def test_limits_are_kept(self) -> None:
         with pytest.raises(AmfError):
-            commands.read_command(message(20, amf0.write_values("x", 1, None, 1)), Limits(values=3))
+            commands.read_command(message(20, amf0.write_values("publish", 1, None, "x")), Limits(values=3))
+
+    @pytest.mark.parametrize(
+        ("payload", "command"),
+        [
+            (amf0.write_values("play", 3), Command("play", 3.0)),
+            (amf0.write_values("play"), Command("play", 0.0)),
+            (amf0.write_values("createStream", 3, None), Command("createStream", 3.0)),
+            (amf0.write_values("connect", 3, {"app": "x"}), Command("connect", 3.0, {"app": "x"})),
+            (amf0.write_values("deleteStream", 3, None, 1), Command("deleteStream", 3.0, {}, (1.0,))),
+            (amf0.write_values("publish", 3, None, "x", "live"), Command("publish", 3.0, {}, ("x", "live"))),
+        ],
+    )
+    def test_values_that_mean_nothing_are_not_read(self, payload: bytes, command: Command) -> None:
+        # No value begins so, and a thousand would be too many.
+        assert commands.read_command(message(20, payload + b"\xff" * 1000), Limits(values=8)) == command
+
+    @pytest.mark.parametrize("payload", [bytes.fromhex("05"), bytes.fromhex("0affffffff"), bytes.fromhex("110a8001")])
+    def test_without_a_name_nothing_is_read(self, payload: bytes) -> None:
+        budget = Budget(Limits(values=1))
+        with pytest.raises(MessageError):
+            commands.read_command(message(20, payload), budget=budget)
+        assert not budget.is_spent
 
     def test_nothing_it_was_called_with_is_shown(self) -> None:
         command = Command("publish", 5.0, {"tcUrl": "sk_secret"}, ("sk_secret",))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
@@ -45,6 +45,8 @@ from tests.support.rtmp_wire import (
 )
 
 NONCE = bytes(range(16))
+ON_METADATA = amf0.write_values("onMetaData")
+NESTED = bytes.fromhex("0a00000001")
 CONNECT = command("connect", 1, {"app": "live", "flashVer": "FMLE/3.0", "tcUrl": "rtmp://host/live"})
 CREATE_STREAM = command("createStream", 4, None)
 PUBLISH = command("publish", 5, None, "KEY", "live", message_stream_id=1)
@@ -100,13 +102,14 @@ def names(answers: list[Answer]) -> list[str]:
 def receive(sent: bytes, *, options: ConnectionOptions | None = None) -> list[Event]:
     """What ``sent`` means in every cut, with every publish accepted."""
 
-    def feed_of(connection: ServerConnection, piece: bytes) -> list[Event]:
-        events = connection.receive_data(piece)
+    def feed_of(connection: ServerConnection, piece: bytes) -> Iterator[Event]:
+        yield from connection.receive_data(piece)
+        connection.raise_fault()
         while connection.state is State.PUBLISH_PENDING:
-            events += connection.accept()
-        return events
+            yield from connection.accept()
+            connection.raise_fault()
 
-    def make() -> Callable[[bytes], list[Event]]:
+    def make() -> Callable[[bytes], Iterator[Event]]:
         connection = ServerConnection(nonce=NONCE, options=options or ConnectionOptions())
         return lambda piece: feed_of(connection, piece)
 
@@ -366,6 +369,132 @@ class TestOutOfTurn:
                 session.connection.reject(AlreadyPublishingError())
 
 
+class TestStranger:
+    """Until a publish is accepted a peer may say what a login is, and make us hold no more."""
+
+    def test_is_whoever_has_not_published(self, pending: Session) -> None:
+        def is_stranger() -> bool:
+            return pending.connection.is_stranger
+
+        assert Session().connection.is_stranger
+        assert is_stranger()
+        pending.connection.accept()
+        assert not is_stranger()
+        pending.send(command("deleteStream", 7, None, 1))
+        # A good key was shown.
+        assert not is_stranger()
+
+    def test_says_64_kib_in_all(self, connected: Session) -> None:
+        ping = message(3, bytes(1000), chunk_size=128)
+        said = connected.connection.bytes_received - len(SIMPLE_HANDSHAKE)
+        for _ in range((64 * 1024 - said) // len(ping)):
+            connected.send(ping)
+        with pytest.raises(CommandError, match="bytes sent before a publish was accepted") as caught:
+            connected.send(ping)
+        assert caught.value.limit == "pending_bytes_max"
+
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_says_128_messages(self, connected: Session, at_once: bool) -> None:
+        said = [message(3, bytes(4))] * 127
+        for piece in [b"".join(said)] if at_once else said:
+            connected.send(piece)
+        with pytest.raises(ProtocolError, match="messages") as caught:
+            connected.send(message(3, bytes(4)))
+        assert caught.value.limit == "pending_messages_max"
+
+    def test_may_not_announce_what_is_longer(self, connected: Session) -> None:
+        connected.send(control(1, (8 * 1024 * 1024 - 1).to_bytes(4, "big")))
+        with pytest.raises(MessageTooLargeError) as caught:
+            connected.send(chunk(0, 6, bytes(1000), length=64 * 1024 + 1))
+        assert caught.value.limit == "pending_bytes_max"
+
+    def test_may_not_announce_more_in_pieces(self, connected: Session) -> None:
+        connected.send(chunk(0, 6, bytes(128), length=40_000))
+        with pytest.raises(ChunkError, match="unfinished messages of 80000 bytes") as caught:
+            connected.send(chunk(0, 7, bytes(128), length=40_000))
+        assert caught.value.limit == "pending_bytes_max"
+
+    def test_opens_few_chunk_streams(self, connected: Session) -> None:
+        with pytest.raises(ChunkError, match="more than 16 chunk streams"):
+            connected.send(b"".join(chunk(0, number, b"x", type_id=3) for number in range(4, 20)))
+
+    def test_has_no_slab_for_its_media(self, connected: Session) -> None:
+        assert connected.send(VIDEO * 3) == [MessageDropped(DropReason.OUT_OF_TURN, 9, count=3)]
+        assert not ConnectionOptions().login_chunk_limits.keeps_media
+
+    def test_is_read_few_values(self, connected: Session) -> None:
+        # Name, number, null, and one for each 8 bytes of the read beside what there is at first.
+        names: dict[str, Value] = {f"{number:04d}": None for number in range(400)}
+        sent = command("publish", 5, names, "KEY")
+        assert connected.send(sent) == [MessageDropped(DropReason.MALFORMED, 20, "amf_values_max")]
+
+    def test_is_not_read_nested_values(self, connected: Session) -> None:
+        sent = message(20, amf0.write_values("publish", 5) + NESTED * 9, chunk_stream_id=3)
+        assert connected.send(sent) == [MessageDropped(DropReason.MALFORMED, 20, "amf_depth_max")]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            # A name that nobody knows, and AMF3's traits behind it; no name at all.
+            amf0.write_values("launch", 0) + bytes.fromhex("11 0a ffffffff"),
+            bytes.fromhex("11 0a ffffffff 01"),
+            b"\x05" * 1000,
+        ],
+    )
+    def test_is_not_read_further_than_the_name_of_a_command_that_is_none(
+        self, connected: Session, body: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[Value] = []
+        read_value = amf0.Reader.read_value
+
+        def note(reader: amf0.Reader) -> Value:
+            read.append(read_value(reader))
+            return read[-1]
+
+        monkeypatch.setattr(amf0.Reader, "read_value", note)
+        (dropped,) = connected.send(message(20, body, chunk_stream_id=3))
+        assert isinstance(dropped, MessageDropped)
+        assert not dropped.limit
+        assert read in ([], ["launch", 0.0])
+
+    def test_an_address_that_nobody_types_is_cut(self) -> None:
+        (event,) = Session().send(SIMPLE_HANDSHAKE + command("connect", 1, {"app": "a" * 5000, "tcUrl": "t" * 5000}))
+        assert isinstance(event, Connected)
+        assert (len(event.app), len(event.tc_url)) == (2048, 2048)
+
+
+class TestHeldBytes:
+    """What the account of memory asks for."""
+
+    def test_of_a_stranger(self) -> None:
+        session = Session()
+        session.send(SIMPLE_HANDSHAKE[:1000])
+        assert 1000 <= session.connection.held_bytes < 1200
+        session.send(SIMPLE_HANDSHAKE[1000:])
+        # The answer, until it is sent.
+        assert 3073 <= session.connection.held_bytes < 3300
+        session.connection.data_to_send()
+        session.send(CONNECT)
+        session.connection.data_to_send()
+        before = session.connection.held_bytes
+        assert before < 500
+        session.send(chunk(0, 6, bytes(128), length=60_000) + chunk(3, 6, bytes(128)) * 100)
+        assert session.connection.held_bytes == before + 101 * 128
+
+    def test_of_what_waits_for_a_publish(self, pending: Session) -> None:
+        before = pending.connection.held_bytes
+        pending.send(VIDEO + AUDIO)
+        assert pending.connection.held_bytes == before + len(VIDEO + AUDIO)
+        pending.connection.accept()
+        pending.answers()
+        assert pending.connection.held_bytes == before
+
+    def test_media_is_counted_where_it_is_kept(self, publishing: Session) -> None:
+        before = publishing.connection.held_bytes
+        publishing.send(VIDEO * 100)
+        assert publishing.connection.held_bytes == before
+
+
 class TestPending:
     """What arrives while a publish is decided."""
 
@@ -383,14 +512,33 @@ class TestPending:
     def test_is_bounded(self) -> None:
         session = Session(ConnectionOptions(pending_bytes_max=1000))
         session.send(LOGIN)
-        session.send(bytes(1000))
-        with pytest.raises(CommandError, match="1001 bytes"):
+        said = len(LOGIN) - len(SIMPLE_HANDSHAKE)
+        session.send(bytes(1000 - said))
+        with pytest.raises(CommandError, match="1001 bytes sent before a publish was accepted"):
             session.send(b"\x00")
         assert session.connection.state is State.CLOSED
 
+    def test_is_read_by_the_limits_of_a_publisher(self) -> None:
+        # An encoder that does not wait: its keyframe is longer than all that a stranger may say, and stays unread.
+        session = Session()
+        keyframe = message(9, bytes(100_000), chunk_size=128)
+        assert session.send(LOGIN + keyframe[:16_384]) == [CONNECTED, REQUESTED]
+        assert session.connection.accept() == []
+        (tag,) = session.send(keyframe[16_384:])
+        assert isinstance(tag, FlvTag)
+        assert len(tag.payload) == 100_000
+
+    def test_of_one_who_publishes_anew_is_bounded_by_what_a_publisher_may_leave_unfinished(self) -> None:
+        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(partial_bytes=200_000)))
+        session.send(LOGIN)
+        session.connection.accept()
+        session.send(command("deleteStream", 7, None, 1) + PUBLISH + bytes(200_000))
+        assert session.connection.state is State.PUBLISH_PENDING
+        with pytest.raises(CommandError, match="200001 bytes sent before publish was answered"):
+            session.send(b"\x00")
+
     def test_may_end_the_publish_and_ask_for_another(self, pending: Session) -> None:
         pending.send(VIDEO)
-        # Held together with what the decoder had already taken apart.
         session = Session()
         again = command("deleteStream", 7, None, 1) + CREATE_STREAM + PUBLISH + AUDIO
         session.send(LOGIN + VIDEO + again)
@@ -448,37 +596,67 @@ class TestPublishing:
         session.send(LOGIN)
         session.connection.accept()
         tag = bytes.fromhex("08 000000 000000 00 000000 0000000b")
-        assert len(session.send(message(22, tag * 64))) == 64
-        assert session.send(message(22, tag * 65)) == [
-            MessageDropped(DropReason.MALFORMED, 22, "messages_per_read_max")
-        ]
+        before = session.connection.messages_received
+        # The aggregate is a message itself.
+        assert len(session.send(message(22, tag * 63))) == 63
+        assert session.connection.messages_received == before + 64
+        too_many = MessageDropped(DropReason.MALFORMED, 22, "messages_per_read_max")
+        assert session.send(message(22, tag * 64)) == [too_many]
 
-    def test_messages_of_one_read_share_the_values_of_one(self) -> None:
-        session = Session(ConnectionOptions(amf_limits=Limits(values=20)))
+    def test_the_messages_of_all_aggregates_of_a_read_are_counted_together(self) -> None:
+        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(messages_per_read=64)))
         session.send(LOGIN)
         session.connection.accept()
+        tag = bytes.fromhex("08 000000 000000 00 000000 0000000b")
+        received = session.send(message(22, tag * 30) * 4)
+        assert received == [FlvTag(8, 0, b"")] * 60 + [
+            MessageDropped(DropReason.TOO_MANY, 22, "messages_per_read_max", 2)
+        ]
+
+    def test_messages_share_their_values_which_come_back_with_the_bytes_of_the_stream(self) -> None:
+        session = Session(ConnectionOptions(amf_limits=Limits(values=70)))
+        session.send(LOGIN)
+        session.connection.accept()
+        # Each has 6 values, and costs 8 more.
         sent = data("onMetaData", {"width": 1.0, "height": 1.0})
-        received = session.send(sent * 6)
-        assert [isinstance(event, MetadataReceived) for event in received] == [True] * 5 + [False]
-        assert received[-1] == MessageDropped(DropReason.MALFORMED, 18, "amf_values_max")
+        received = session.send(sent * 20)
+        assert received == [MetadataReceived(0, {"width": 1.0, "height": 1.0})] * 5 + [
+            MessageDropped(DropReason.TOO_MANY, 18, "amf_values_max", 15)
+        ]
+        session.send(message(9, bytes(14 * 8)))
         assert isinstance(session.send(sent)[0], MetadataReceived)
+
+    def test_metadata_of_values_that_say_nothing_is_given_up(self) -> None:
+        session = Session(ConnectionOptions(amf_limits=Limits(values=100)))
+        session.send(LOGIN)
+        session.connection.accept()
+        nulls = message(18, amf0.write_values("onMetaData") + b"\x05" * 2000, chunk_size=128)
+        # The read earns an eighth of a value a byte, and each message is the first that takes.
+        assert session.send(nulls * 3) == [
+            MessageDropped(DropReason.MALFORMED, 18, "amf_values_max"),
+            MessageDropped(DropReason.TOO_MANY, 18, "amf_values_max", 2),
+        ]
+
+    def test_a_data_message_that_is_no_metadata_is_passed_on_unread(self, publishing: Session) -> None:
+        body = b"\x02\x00\x01x\x0a\xff\xff\xff\xff"
+        assert publishing.send(message(18, body)) == [FlvTag(18, 0, body)]
 
     def test_depth_is_counted_from_the_surface_of_each_message(self) -> None:
         session = Session(ConnectionOptions(amf_limits=Limits(depth=4)))
         session.send(LOGIN)
         session.connection.accept()
-        nested = message(18, bytes.fromhex("0a00000001") * 5)
-        shallow = message(18, bytes.fromhex("0a00000001") * 4 + b"\x05")
+        nested = message(18, ON_METADATA + bytes.fromhex("0a00000001") * 5)
+        shallow = message(18, ON_METADATA + bytes.fromhex("0a00000001") * 4 + b"\x05" + amf0.write_values({}))
         assert session.send(nested + shallow) == [
             MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max"),
-            FlvTag(18, 0, bytes.fromhex("0a00000001") * 4 + b"\x05"),
+            MetadataReceived(0, {}),
         ]
 
     @pytest.mark.parametrize(
         ("sent", "dropped"),
         [
-            (message(18, b"\x02\x00"), MessageDropped(DropReason.MALFORMED, 18)),
-            (message(18, bytes.fromhex("0a00000001") * 100), MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max")),
+            (message(18, ON_METADATA + b"\x02\x00"), MessageDropped(DropReason.MALFORMED, 18)),
+            (message(18, ON_METADATA + NESTED * 100), MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max")),
             (data("onMetaData"), MessageDropped(DropReason.MALFORMED, 18)),
             (message(20, b"\x05"), MessageDropped(DropReason.MALFORMED, 20)),
             (message(17, b""), MessageDropped(DropReason.MALFORMED, 17)),
@@ -644,6 +822,105 @@ class TestControl:
         sent = control(1, (4096).to_bytes(4, "big")) + control(2, bytes(4)) + control(3, bytes(4))
         assert publishing.send(sent + control(4, bytes.fromhex("0003 00000001 00000bb8"))) == []
         assert publishing.answers() == []
+
+    def test_pings_in_floods_are_answered_a_few_a_read(self, publishing: Session) -> None:
+        ping = control(4, bytes.fromhex("0006 00000bb8"))
+        bandwidth = control(6, bytes.fromhex("00000001 02"))
+        assert publishing.send((ping + bandwidth) * 100) == [
+            MessageDropped(DropReason.TOO_MANY, 4, count=96),
+            MessageDropped(DropReason.TOO_MANY, 6, count=96),
+        ]
+        assert len(publishing.answers()) == 8
+        publishing.send(ping)
+        assert len(publishing.answers()) == 1
+
+    def test_commands_in_floods_are_not_all_read(self) -> None:
+        session = Session()
+        session.send(LOGIN)
+        session.connection.accept()
+        session.answers()
+        sent = command("createStream", 4, None)
+        assert session.send(sent * 1000) == [MessageDropped(DropReason.TOO_MANY, 20, count=968)]
+        assert len(session.answers()) == 32
+        session.send(sent)
+        assert len(session.answers()) == 1
+
+    def test_commands_are_not_read_without_values_to_read_them_with(self) -> None:
+        session = Session(ConnectionOptions(amf_limits=Limits(values=100)))
+        session.send(LOGIN)
+        session.connection.accept()
+        session.answers()
+        # Each has two values, and costs eight more; what the read earns was there.
+        assert session.send(command("createStream", 4, None) * 12) == [
+            MessageDropped(DropReason.TOO_MANY, 20, "amf_values_max", 2)
+        ]
+        assert len(session.answers()) == 10
+
+    def test_a_read_that_asks_for_a_publish_again_and_again(self) -> None:
+        session = Session()
+        session.send(LOGIN)
+        session.connection.accept()
+        again = command("deleteStream", 7, None, 1) + PUBLISH
+        assert session.send(again * 5 + VIDEO) == [Unpublished("deleteStream"), REQUESTED]
+        session.connection.data_to_send()
+        held_bytes = session.connection.held_bytes
+        for _ in range(4):
+            assert session.connection.accept() == [Unpublished("deleteStream"), REQUESTED]
+            session.connection.data_to_send()
+        # It lies where it lay.
+        assert session.connection.held_bytes == held_bytes
+        session.send(AUDIO)
+        assert session.connection.accept() == [FlvTag(9, 40, b"\x17\x01frame"), FlvTag(8, 43, b"\xaf\x01frame")]
+        session.connection.data_to_send()
+        assert session.connection.held_bytes < 200
+
+
+class TestDropped:
+    def test_of_a_kind_are_one_event_where_the_first_came(self, publishing: Session) -> None:
+        unknown, other = message(99, b"x"), message(98, b"y")
+        assert publishing.send(unknown + VIDEO + other + unknown * 3) == [
+            MessageDropped(DropReason.UNKNOWN_TYPE, 99, count=4),
+            FlvTag(9, 40, b"\x17\x01frame"),
+            MessageDropped(DropReason.UNKNOWN_TYPE, 98),
+        ]
+        assert publishing.send(unknown) == [MessageDropped(DropReason.UNKNOWN_TYPE, 99)]
+        assert publishing.connection.messages_dropped == {DropReason.UNKNOWN_TYPE: 6}
+
+
+class TestFault:
+    """As in h11: what came before a fault in the same data is handed out first."""
+
+    BROKEN = b"\xff"
+
+    def test_media_before_it_arrives(self, publishing: Session) -> None:
+        assert publishing.send(VIDEO + AUDIO + self.BROKEN) == [
+            FlvTag(9, 40, b"\x17\x01frame"),
+            FlvTag(8, 43, b"\xaf\x01frame"),
+        ]
+        assert publishing.connection.state is State.CLOSED
+        with pytest.raises(ChunkError):
+            publishing.connection.raise_fault()
+        publishing.connection.raise_fault()
+        assert publishing.send(VIDEO) == []
+
+    def test_it_is_raised_by_the_next_read_too(self, publishing: Session) -> None:
+        publishing.send(VIDEO + CONNECT)
+        with pytest.raises(CommandError, match="connect while publishing"):
+            publishing.send(VIDEO)
+        assert publishing.send(VIDEO) == []
+
+    def test_behind_a_publish_it_waits_for_the_answer(self) -> None:
+        session = Session()
+        assert session.send(LOGIN + VIDEO + self.BROKEN) == [CONNECTED, REQUESTED]
+        session.connection.raise_fault()
+        assert session.connection.state is State.PUBLISH_PENDING
+        assert session.connection.accept() == [FlvTag(9, 40, b"\x17\x01frame")]
+        with pytest.raises(ChunkError):
+            session.connection.raise_fault()
+
+    def test_with_nothing_before_it_is_raised_at_once(self, publishing: Session) -> None:
+        with pytest.raises(ChunkError):
+            publishing.send(self.BROKEN)
 
 
 class TestBrokenPeers:

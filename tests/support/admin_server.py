@@ -19,6 +19,7 @@ from streamd.web.admin.api import admin_app
 from streamd.web.live_streams import LiveStreams
 from tests.support.console import console_of
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import port_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +62,8 @@ def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp
                 token=token,
                 rtmp_url=rtmp_url,
                 console=console_of(keys, streams),
+                port=port_of("admin"),
+                clock=clock,
             )
         )
         await runner.setup()

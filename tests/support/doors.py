@@ -26,6 +26,7 @@ from streamd.web.public.obs_config import ObsOptions
 from streamd.web.public.pages import Pages
 from tests.support.chunk_feeder import ChunkFeeder, feed, start_rendition
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import port_of
 
 if TYPE_CHECKING:
     import ssl
@@ -177,6 +178,8 @@ def media_routes(
         pages=Pages(),
         obs=obs,
         proxies=proxies or TrustedProxies(),
+        port=port_of(clock=clock, metrics=metrics),
+        clock=clock,
     )
 
 

@@ -117,6 +117,51 @@ def varnish(server: LiveServer) -> Iterator[Front]:
             yield Front("varnish", http_port, None)
 
 
+@dataclass(frozen=True)
+class Balancer:
+    """A TCP proxy in front of a server, which says whose connection each is."""
+
+    rtmp_port: int
+    rtmps_port: int
+    http_port: int
+
+
+# From where the balancer connects; the server believes nobody else.
+BALANCER_ADDRESS = "127.0.0.9"
+
+
+@contextlib.contextmanager
+def haproxy(server: LiveServer, rtmps_port: int, send_proxy: str) -> Iterator[Balancer]:
+    """HAProxy with ``configs/haproxy.cfg``.
+
+    Args:
+        server: Behind it.
+        rtmps_port: Where the server listens for RTMPS.
+        send_proxy: HAProxy's word for the version of the PROXY protocol.
+    """
+    require("haproxy")
+    balancer = Balancer(_free_port(), _free_port(), _free_port())
+    fronts = {1935: balancer.rtmp_port, 1936: balancer.rtmps_port, 8080: balancer.http_port}
+    behind = {1935: server.rtmp_port, 1936: rtmps_port, 8080: server.http_port}
+    with _directory() as directory:
+        config = _adapt(
+            "haproxy.cfg",
+            directory,
+            {
+                "    maxconn 25000\n": "    maxconn 500\n",
+                **{f"bind :{port}\n": f"bind 127.0.0.1:{ours}\n" for port, ours in fronts.items()},
+                **{
+                    f"10.0.0.20:{port} send-proxy-v2 check": (
+                        f"127.0.0.1:{ours} {send_proxy} check inter 200ms source {BALANCER_ADDRESS}"
+                    )
+                    for port, ours in behind.items()
+                },
+            },
+        )
+        with _running(["haproxy", "-db", "-f", str(config)], directory, balancer.rtmp_port):
+            yield balancer
+
+
 def _adapt(name: str, directory: Path, replacements: Mapping[str, str]) -> Path:
     """Write a committed configuration, with what is this machine's put in, where its program can read it."""
     text = (CONFIGS / name).read_text()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError
-from streamd.ingest.listener import READ_BYTES_MAX
 from streamd.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.ingest.read_turns import LoopShares, ReadTurns
 from streamd.ingest.wake_threshold import WakeClock
 from streamd.keys.admission import Admission
 from streamd.keys.attempts import AttemptLog
@@ -22,13 +23,16 @@ from streamd.packager.segmenter import SegmenterOptions
 from streamd.rtmp.connection import DEFAULT_OPTIONS, ConnectionOptions, ServerConnection
 from tests.support import rtmp_wire
 from tests.support.patience import PATIENCE_S
-from tests.support.timers import ManualTimers
+from tests.support.timers import ManualTimers, TurnTimers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
+    from streamd.clock import Clock
     from streamd.events.event import Event
     from streamd.ingest.protocol import PublishGate
+    from streamd.live.live_stream import Place
 
 GOOD_KEY = "sk_good_key"
 OTHER_KEY = "sk_other_key"
@@ -57,6 +61,9 @@ class RecordingTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.is_closed or self.is_aborted
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def pause_reading(self) -> None:
         self.reading.append(False)
@@ -103,9 +110,14 @@ class FakeKeys:
 
 
 class FakeListener:
-    """Lets everyone in, or nobody."""
+    """Lets everyone in, or nobody.
 
-    def __init__(self) -> None:
+    Args:
+        clock: By which connections take their shares of the loop's time.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.turns = ReadTurns(LoopShares(), clock=clock or ManualClock(), timers=TurnTimers())
         self.is_full = False
         self.connected: list[RtmpProtocol] = []
         self.forgotten: list[RtmpProtocol] = []
@@ -115,11 +127,17 @@ class FakeListener:
     def admit(self, protocol: RtmpProtocol) -> bool:
         return not self.is_full
 
-    def may_log(self) -> bool:
-        return True
+    def note_spoken(self, protocol: RtmpProtocol) -> None:
+        pass
 
     def note_connected(self, protocol: RtmpProtocol) -> None:
         self.connected.append(protocol)
+
+    def note_publishing(self, protocol: RtmpProtocol) -> None:
+        pass
+
+    def note_unpublished(self, protocol: RtmpProtocol) -> None:
+        pass
 
     def forget(self, protocol: RtmpProtocol) -> None:
         self.forgotten.append(protocol)
@@ -135,6 +153,8 @@ class IngestRoom:
         stream_limits: Limits of what is published.
         streams_max: Streams at once.
         reconnect_window_s: For publishers that come back.
+        start: Wall time at the beginning.
+        take_place: Memory for streams.
     """
 
     def __init__(
@@ -146,11 +166,13 @@ class IngestRoom:
         stream_limits: StreamLimits | None = None,
         streams_max: int = 10,
         reconnect_window_s: float = 30.0,
+        start: datetime | None = None,
+        take_place: Callable[[], Place | None] = Mock,
     ) -> None:
-        self.clock = ManualClock()
+        self.clock = ManualClock() if start is None else ManualClock(start)
         self.metrics = Metrics()
         self.keys = FakeKeys()
-        self.listener = FakeListener()
+        self.listener = FakeListener(self.clock)
         self.gate: PublishGate | None = None
         self.events: list[Event] = []
         self.registry = LiveRegistry(
@@ -162,6 +184,7 @@ class IngestRoom:
             reconnect_window_s=reconnect_window_s,
             is_admissible=self.keys.is_admissible,
             tell=self.events.append,
+            take_place=take_place,
         )
         self._options = options or IngestOptions()
         self._connection_options = connection_options
@@ -178,7 +201,6 @@ class IngestRoom:
     def connect(self, address: str = "192.0.2.7") -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16), options=self._connection_options),
-            read_buffer=bytearray(READ_BYTES_MAX),
             keys=self.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
             registry=self.registry,
             options=self._options,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,3 +57,10 @@ class ManualTimers:
         while self.due is not None and self.due <= when:
             self.run()
         self.now = when
+
+
+class TurnTimers(ManualTimers):
+    """A loop whose turns are the running loop's, and whose timers are run by hand."""
+
+    def call_soon(self, callback: Callable[[], None], /) -> None:
+        asyncio.get_running_loop().call_soon(callback)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from streamd.bounds.loop_time import LoopTimeLimit
 from streamd.tls.certificate import TlsCertificate
-from streamd.tls.handshakes import HandshakeLimits, TlsHandshakes
+from streamd.tls.handshakes import HANDSHAKE_S, HandshakeLimits, TlsHandshakes
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS
 from tests.support.patience import PATIENCE_S
@@ -99,24 +101,35 @@ def test_who_is_through_is_in_progress_no_more(run: Callable[..., None]) -> None
     run(test, HandshakeLimits(handshakes_max=1))
 
 
-def test_one_too_many_is_closed_at_once_and_who_leaves_makes_room(run: Callable[..., None]) -> None:
+def test_for_one_too_many_goes_the_one_that_began_first(run: Callable[..., None]) -> None:
     async def test(entrance: Entrance) -> None:
         silent = [await entrance.connect() for _ in range(2)]
         await entrance.until(2)
-        reader, writer = await entrance.connect()
-        with contextlib.suppress(ConnectionError):
-            assert await reader.read() == b""
-        writer.close()
-        assert not await entrance.is_let_in()
-        assert entrance.acted == {"tls_handshakes_max": 2}
-        silent[0][1].transport.abort()
-        await entrance.until(1)
         assert await entrance.is_let_in()
+        with contextlib.suppress(ConnectionError):
+            assert await silent[0][0].read() == b""
+        await entrance.until(1)
+        assert entrance.acted == {"tls_handshakes_max": 1}
+        assert await entrance.is_let_in()
+        assert entrance.acted == {"tls_handshakes_max": 1}
         for _, writer in silent:
             writer.close()
         await entrance.until(0)
 
     run(test, HandshakeLimits(handshakes_max=2))
+
+
+def test_idle_sockets_without_number_keep_nobody_out(run: Callable[..., None]) -> None:
+    async def test(entrance: Entrance) -> None:
+        silent = [await entrance.connect(f"127.0.0.{2 + number % 4}") for number in range(40)]
+        await entrance.until(8)
+        assert await entrance.is_let_in()
+        assert entrance.acted["tls_handshakes_max"] >= 32
+        for _, writer in silent:
+            writer.close()
+        await entrance.until(0)
+
+    run(test, HandshakeLimits(handshakes_max=8, handshakes_per_address_max=4))
 
 
 def test_no_address_has_them_all(run: Callable[..., None]) -> None:
@@ -173,3 +186,50 @@ def test_without_a_descriptor_left_the_connection_is_closed(
 
     run(test, HandshakeLimits())
     assert [record.message for record in caplog.records] == ["tls.failed"]
+
+
+def test_handshakes_past_an_addresss_time_wait_and_another_address_does_not(run: Callable[..., None]) -> None:
+    async def test(entrance: Entrance) -> None:
+        assert await entrance.is_let_in()
+        late = asyncio.create_task(entrance.is_let_in())
+        await entrance.until(1)
+        assert await entrance.is_let_in("127.0.0.2")
+        assert not late.done()
+        late.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await late
+        # What is closed while it waits holds its socket no longer than the wait.
+        assert entrance.handshakes.in_progress == 1
+
+    run(test, HandshakeLimits(address_share=LoopTimeLimit(HANDSHAKE_S / 1000, HANDSHAKE_S / 2, math.inf)))
+
+
+def test_the_time_of_all_handshakes_is_bounded(run: Callable[..., None]) -> None:
+    async def test(entrance: Entrance) -> None:
+        assert await entrance.is_let_in()
+        late = asyncio.create_task(entrance.is_let_in("127.0.0.2"))
+        await entrance.until(1)
+        late.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await late
+        assert entrance.handshakes.in_progress == 1
+
+    run(test, HandshakeLimits(share_of_all=LoopTimeLimit(HANDSHAKE_S / 1000, HANDSHAKE_S / 2, math.inf)))
+
+
+def test_one_that_goes_before_its_turn_leaves_no_socket(run: Callable[..., None]) -> None:
+    async def test(entrance: Entrance) -> None:
+        assert await entrance.is_let_in()
+        reader, writer = await entrance.connect()
+        await entrance.until(1)
+        _, other = await entrance.connect()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        for each in (writer, other):
+            each.close()
+        assert entrance.acted == {"tls_handshakes_max": 1}
+
+    run(
+        test,
+        HandshakeLimits(handshakes_max=1, share_of_all=LoopTimeLimit(HANDSHAKE_S / 1000, HANDSHAKE_S / 2, math.inf)),
+    )

@@ -7,6 +7,8 @@ page and files. Errors are problem details, RFC 9457.
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import logging
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from streamd import __version__
 from streamd.errors import StoreUnavailableError
 from streamd.keys.records import USER_NAME, UserState
 from streamd.web.admin.guards import ACTOR, TokenGate, host_guard
+from streamd.web.described import Described
 from streamd.web.headers import harden
 from streamd.web.json_api import NotFoundError, answer, problems, served
 from streamd.web.models.audit import AuditPage, AuditQuery
@@ -26,15 +29,18 @@ from streamd.web.models.keys import IssueRequest, Key, KeyPage, KeyPath, KeyQuer
 from streamd.web.models.server import Health
 from streamd.web.models.streams import Kick, Stream, StreamList
 from streamd.web.models.users import User, UserChange, UserPage, UserPath, UserQuery
-from streamd.web.openapi import Operation, openapi_document
+from streamd.web.openapi import JSON_TYPE, Operation, openapi_document
+from streamd.web.port import without_entity_tags
 from streamd.web.request_id import name_requests
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from streamd.clock import Clock
     from streamd.keys.service import KeyService
     from streamd.web.admin.console import Console
     from streamd.web.live_streams import LiveStreams
+    from streamd.web.port import Port
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +59,11 @@ def admin_app(
     token: str,
     rtmp_url: str,
     console: Console,
+    port: Port,
+    clock: Clock,
     hosts: Collection[str] = (),
     not_ready_because: Callable[[], str | None] = lambda: None,
+    on_wrong_token: Callable[[str], None] = lambda _: None,
 ) -> web.Application:
     """The admin API as an aiohttp application.
 
@@ -65,19 +74,26 @@ def admin_app(
         token: Bearer token that every request must carry.
         rtmp_url: What broadcasters type as server, shown with a new key.
         console: The operator's console.
+        port: What peers may do.
+        clock: For all that has to do with time.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
         not_ready_because: Why nobody should be sent here, beside the key store: the server drains;
             None where nothing speaks against it.
+        on_wrong_token: Told the address of whoever shows one.
     """
-    gate = TokenGate(token, console.sessions)
-    api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because, console.operations(gate))
+    gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
+    api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because, console.operations(gate), clock)
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(
         middlewares=[
+            port.faultless(),
             problems,
+            port.named(),
             host_guard(hosts),
             gate.middleware(is_public=lambda path: path in public_paths or console.is_public(path)),
+            without_entity_tags,
+            port.whole(),
         ],
         client_max_size=BODY_BYTES_MAX,
     )
@@ -100,6 +116,7 @@ class _AdminApi:
         rtmp_url: str,
         not_ready_because: Callable[[], str | None],
         others: Iterable[Operation],
+        clock: Clock,
     ) -> None:
         self._keys = keys
         self._streams = streams
@@ -107,6 +124,8 @@ class _AdminApi:
         self._rtmp_url = rtmp_url
         self._not_ready_because = not_ready_because
         self._others = others
+        self._list = Described(clock)
+        self._document = functools.cache(self._describe)
 
     def operations(self) -> list[Operation]:
         """Every call: what it takes, what it answers, how it can fail."""
@@ -171,6 +190,9 @@ class _AdminApi:
 
     async def openapi(self, _: web.Request) -> web.Response:
         """This API as an OpenAPI document."""
+        return _json(self._document())
+
+    def _describe(self) -> bytes:
         document = openapi_document(
             self.operations(),
             title="streamd admin API",
@@ -179,7 +201,7 @@ class _AdminApi:
             "problem details.",
             problem=Problem,
         )
-        return web.json_response(document, headers={hdrs.CACHE_CONTROL: "no-store"})
+        return json.dumps(document).encode()
 
     # -- keys -----------------------------------------------------------------------------------
 
@@ -257,7 +279,13 @@ class _AdminApi:
 
     async def list_streams(self, _: web.Request) -> web.Response:
         """List the streams that are live now."""
-        return answer(StreamList.of(self._streams.summaries()))
+        summaries = self._streams.summaries()
+        return _json(
+            self._list.body(
+                [(summary.name, summary.key_id) for summary in summaries],
+                lambda: StreamList.of(summaries).model_dump_json().encode(),
+            )
+        )
 
     async def get_stream(self, request: web.Request) -> web.Response:
         """Show a live stream."""
@@ -286,6 +314,10 @@ class _AdminApi:
             after=query.after, limit=query.limit, is_newest_first=query.newest_first, search=query.search
         )
         return answer(AuditPage.of(page))
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type=JSON_TYPE, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
 class _StreamNotLiveError(NotFoundError):

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from streamd.history import History
     from streamd.web.live_streams import LiveStreams
 
-# uPlot as hatch_build.py leaves it; a build without a network has none.
+# uPlot as packaging/fetch_player.py leaves it; a build without a network has none.
 CHARTS_MODULE: Final = "vendor/uplot.mjs"
 CHARTS_STYLE: Final = "vendor/uplot.css"
 

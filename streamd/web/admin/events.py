@@ -125,7 +125,7 @@ class EventHub:
             self.tick()
             listener.post("streams", self._described)
             listener.post("records", b"%d" % self._revised)
-            with contextlib.suppress(TimeoutError, ConnectionError):
+            try:
                 await response.prepare(request)
                 while True:
                     news = await listener.next()
@@ -133,6 +133,12 @@ class EventHub:
                         break
                     async with asyncio.timeout(WRITE_TIMEOUT_S):
                         await response.write(news)
+            except TimeoutError:
+                # aiohttp would wait for what was sent to be taken, and close then.
+                if request.transport is not None:
+                    request.transport.abort()
+            except ConnectionError:
+                pass
         return response
 
     @contextlib.contextmanager

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import logging
+import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from streamd.delivery.answer import Absence
+from streamd.web.described import Described
 from streamd.web.headers import harden
+from streamd.web.port import over_https_from_now_on, without_entity_tags
 from streamd.web.public.forwarded import as_forwarded
 from streamd.web.request_id import name_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from streamd.clock import Clock
     from streamd.delivery.channels import PublicChannels
     from streamd.delivery.trusted_proxies import TrustedProxies
     from streamd.live.live_stream import LiveStream
+    from streamd.web.port import Port
     from streamd.web.public.media import MediaRoutes
     from streamd.web.public.obs import ObsDesk
     from streamd.web.public.pages import Pages
     from streamd.web.public.posters import PosterRoutes
     from streamd.web.public.studio import Studio
-
-log = logging.getLogger(__name__)
 
 # Who is live changes by the second; a cache in front may still take the crowd of pollers.
 API_CACHE_CONTROL = "max-age=1"
@@ -44,6 +44,10 @@ def public_app(
     studio: Studio | None = None,
     obs: ObsDesk,
     proxies: TrustedProxies,
+    port: Port,
+    clock: Clock,
+    public_url: str = "",
+    hsts_max_age_s: int = 0,
 ) -> web.Application:
     """Put the public port together.
 
@@ -55,11 +59,27 @@ def public_app(
         studio: Routes of the broadcaster's page.
         obs: What OBS is told to encode.
         proxies: Who is believed when he says for whom he asks.
+        port: What peers may do.
+        clock: For what is described once for many.
+        public_url: How browsers reach this port, where a proxy in front rewrites Host; may be empty.
+        hsts_max_age_s: For how long a browser that came over HTTPS comes over nothing else; 0: not said.
 
     Returns:
         The aiohttp application.
     """
-    app = web.Application(client_max_size=REQUEST_BODY_BYTES_MAX, middlewares=[as_forwarded(proxies), _guard])
+    app = web.Application(
+        client_max_size=REQUEST_BODY_BYTES_MAX,
+        middlewares=[
+            port.faultless(),
+            as_forwarded(proxies),
+            over_https_from_now_on(hsts_max_age_s),
+            port.within_budget(),
+            port.named(),
+            port.own_pages_only(public_url),
+            without_entity_tags,
+            port.whole(),
+        ],
+    )
     harden(app)
     name_requests(app)
     if posters is not None:
@@ -68,7 +88,7 @@ def public_app(
     pages.add_to(app)
     if studio is not None:
         studio.add_to(app)
-    api = PublicApi(channels, has_posters=posters is not None)
+    api = PublicApi(channels, clock, has_posters=posters is not None)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)
     obs.add_to(app)
@@ -80,17 +100,23 @@ class PublicApi:
 
     Args:
         channels: Who is live.
+        clock: For how long a description serves.
         has_posters: There are poster pictures.
     """
 
-    def __init__(self, channels: PublicChannels, *, has_posters: bool) -> None:
+    def __init__(self, channels: PublicChannels, clock: Clock, *, has_posters: bool) -> None:
         self._channels = channels
+        self._list = Described(clock)
         self._has_posters = has_posters
 
     async def list_streams(self, _: web.Request) -> web.Response:
         """The streams that can be watched now, oldest first."""
-        streams = [self._describe(stream) for stream in self._channels.live() if stream.presentation is not None]
-        return web.json_response({"streams": streams}, headers=_CORS)
+        streams = [stream for stream in self._channels.live() if stream.presentation is not None]
+        body = self._list.body(
+            [stream.name for stream in streams],
+            lambda: json.dumps({"streams": [self._describe(stream) for stream in streams]}).encode(),
+        )
+        return web.Response(body=body, content_type="application/json", charset="utf-8", headers=_CORS)
 
     async def get_stream(self, request: web.Request) -> web.Response:
         """One stream, or why there is none: 404 not live, 410 taken down."""
@@ -141,21 +167,3 @@ def _problem(status: HTTPStatus, detail: str) -> web.Response:
         headers=_CORS,
         content_type="application/problem+json",
     )
-
-
-@web.middleware
-async def _guard(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer a fault of ours with a plain 500 and one traceback in the log."""
-    try:
-        return await handler(request)
-    except web.HTTPException:
-        raise
-    except ConnectionResetError:
-        # A viewer who has left is no fault, and aiohttp would log one with a traceback. It finds by itself that there
-        # is nobody to send this to, and lets the connection go.
-        return web.Response()
-    except Exception:
-        log.exception("request.failed", extra={"method": request.method, "path": request.path})
-        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server has made a mistake; it has been logged.")

@@ -19,6 +19,8 @@ from streamd.delivery.lookup import Blocked, MediaLookup
 from streamd.delivery.media_path import parse_media_path
 from streamd.delivery.push_lookup import PushLookup
 from streamd.delivery.push_path import parse_push_path
+from streamd.keys.guessing import source_of
+from streamd.web.slices import UNSENT_BYTES_MAX, slices
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 # How often a viewer of a pushed stream is looked at. Time limits are whole seconds.
 LOOK_INTERVAL_S = 1.0
+# aiohttp waits for the viewer after each write of more than 64 KiB.
+_SLICE_BYTES = 64 * 1024 + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +89,21 @@ class MediaRoutes:
             if_range=_joined(request, hdrs.IF_RANGE),
             range=_joined(request, hdrs.RANGE),
         )
-        self._lookup.note_viewer(media_path, request.remote or "unknown", request.headers.get(hdrs.USER_AGENT, ""))
-        answer = await self._answer(media_request)
+        source = source_of(request.remote or "unknown")
+        self._lookup.note_viewer(media_path, source, request.headers.get(hdrs.USER_AGENT, ""))
+        answer = await self._answer(media_request, source)
         self._count(media_path.kind.name, answer)
         return await self._write(request, answer)
 
-    async def _answer(self, request: MediaRequest) -> Answer:
-        found = self._lookup.ask(request)
+    async def _answer(self, request: MediaRequest, source: str) -> Answer:
+        found = self._lookup.ask(request, source=source)
         if isinstance(found, Answer):
             return found
         started_at = self._clock.monotonic()
         deadline = started_at + found.timeout_s
         while isinstance(found, Blocked):
-            in_time = await found.waiters.wait(found.awaited, max(0.0, deadline - self._clock.monotonic()))
-            found = self._lookup.ask(request, timed_out=not in_time)
+            in_time = await found.waiters.wait(found.awaited, max(0.0, deadline - self._clock.monotonic()), source)
+            found = self._lookup.ask(request, timed_out=not in_time, source=source)
         self._metrics.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
         return found
 
@@ -134,11 +139,13 @@ class MediaRoutes:
             async with asyncio.timeout(timeouts.answer_s):
                 async with asyncio.timeout(timeouts.write_s):
                     await response.prepare(request)
-                for buffer in answer.body:
+                if request.transport is not None:
+                    request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+                for piece in (piece for buffer in answer.body for piece in slices(buffer, _SLICE_BYTES)):
                     # A viewer that takes nothing is let go; one that takes little is served at its pace.
                     async with asyncio.timeout(timeouts.write_s):
-                        await response.write(buffer)
-                    self._metrics.http_egress_bytes_total.inc(len(buffer))
+                        await response.write(piece)
+                    self._metrics.http_egress_bytes_total.inc(len(piece))
                 await response.write_eof()
         except TimeoutError:
             if request.transport is not None:

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.keys.admission import Denial
+from streamd.keys.guessing import source_of
 from streamd.rtmp.stream_name import find_stream_key
 from streamd.web.public.obs_config import NoRungFitsError, PostData, go_live_config, refusal
+from streamd.web.refusals import may_tell
 
 if TYPE_CHECKING:
     from streamd.keys.verifier import KeyVerifier
@@ -73,27 +75,31 @@ class ObsDesk:
                 admission = await self._keys.verify(stream_key, peer)
         except KeyRejectedError as error:
             # Of guesses there are thousands a minute, if somebody likes; the audit log counts them.
-            level = logging.DEBUG if error.reason == Denial.RATE_LIMITED else logging.INFO
-            log.log(level, "obs_config.refused", extra={"peer": peer, "reason": error.reason, "key_id": error.key_id})
+            if error.reason != Denial.RATE_LIMITED and may_tell(request, source_of(peer)):
+                log.info("obs_config.refused", extra={"peer": peer, "reason": error.reason, "key_id": error.key_id})
             return _answer(refusal(html.escape(error.description)))
         except (StoreUnavailableError, TimeoutError) as error:
             if isinstance(error, TimeoutError):
                 self._metrics.limit_hits_total.labels("verify_timeout_s").inc()
-            log.warning("obs_config.failed", extra={"peer": peer, "reason": str(error) or "no answer in time"})
+            if may_tell(request, "store"):
+                log.warning("obs_config.failed", extra={"peer": peer, "reason": str(error) or "no answer in time"})
             raise web.HTTPServiceUnavailable(text=PublishError.description) from error
         try:
             config = go_live_config(
                 self._options, posted.preferences, posted.client.supported_encoders, admission.limits
             )
         except NoRungFitsError as error:
-            log.info("obs_config.no_rung_fits", extra={"peer": peer, "key_id": admission.key_id, "allowed": str(error)})
+            if may_tell(request, admission.key_id):
+                extra = {"peer": peer, "key_id": admission.key_id, "allowed": str(error)}
+                log.info("obs_config.no_rung_fits", extra=extra)
             return _answer(
                 refusal(
                     f"Several video tracks are more than you may send here: {error}. Switch off Enable Multitrack "
                     "Video (Settings, Stream) and send one track within that, or ask for more."
                 )
             )
-        log.info("obs_config.sent", extra={"peer": peer, "key_id": admission.key_id})
+        if may_tell(request, admission.key_id):
+            log.info("obs_config.sent", extra={"peer": peer, "key_id": admission.key_id})
         return _answer(config)
 
 

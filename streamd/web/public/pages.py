@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -12,18 +13,19 @@ from aiohttp import web
 
 from streamd.web.assets import CACHE_REVALIDATE, ROOT, Asset, StaticFiles, answer
 from streamd.web.headers import EMBED_HEADERS, PAGE_HEADERS
+from streamd.web.host import HOST
 
 # A channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
-# The player as hatch_build.py leaves it; a build without a network has none.
+# Pages of the last channels that were asked for, 10 kB each with their compressed form: a crowd opens one or two.
+PAGES_REMEMBERED: Final = 128
+
+# The player as packaging/fetch_player.py leaves it; a build without a network has none.
 HLS_MODULE: Final = "vendor/hls.min.mjs"
 
 # What is for the operator's listener alone.
 CONSOLE_FOLDER: Final = "console"
-
-# What may be written into a page as the name of this server (RFC 9110 7.2), where no public_url is set.
-HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 # What a page with the player in it imports: fetched all at once, instead of each when the one before has been read.
 PLAYER_MODULES: Final = (
@@ -55,6 +57,8 @@ class Pages:
         """What the public port serves under ``/static``."""
         self._index = self.files.page("index")
         self._missing = self.files.page("missing")
+        self._watch_page = lru_cache(PAGES_REMEMBERED)(self._make_watch_page)
+        self._embed_page = lru_cache(PAGES_REMEMBERED)(self._make_embed_page)
 
     @property
     def has_player(self) -> bool:
@@ -80,8 +84,22 @@ class Pages:
         name = request.match_info["name"]
         if not CHANNEL_NAME.fullmatch(name):
             return answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
-        origin = self._origin(request)
-        page = self._player_page(
+        return answer(request, self._watch_page(name, self._origin(request)), PAGE_HEADERS, CACHE_REVALIDATE)
+
+    async def _get_embed(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if not CHANNEL_NAME.fullmatch(name):
+            return answer(request, self._missing, EMBED_HEADERS, CACHE_REVALIDATE, status=404)
+        return answer(request, self._embed_page(name), EMBED_HEADERS, CACHE_REVALIDATE)
+
+    def _origin(self, request: web.Request) -> str:
+        """How the addresses that a page shows begin; HTML already, without a slash at the end."""
+        if self._public_url:
+            return html.escape(self._public_url)
+        return f"{request.scheme}://{request.host}" if HOST.fullmatch(request.host) else ""
+
+    def _make_watch_page(self, name: str, origin: str) -> Asset:
+        return self._player_page(
             "watch",
             name,
             modules=(*PLAYER_MODULES, HLS_MODULE) if self.has_player else PLAYER_MODULES,
@@ -89,21 +107,10 @@ class Pages:
             embed=html.escape(_embed_code(origin, name)),
             picture=_picture_tags(origin, name) if self._has_posters else "",
         )
-        return answer(request, page, PAGE_HEADERS, CACHE_REVALIDATE)
 
-    async def _get_embed(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if not CHANNEL_NAME.fullmatch(name):
-            return answer(request, self._missing, EMBED_HEADERS, CACHE_REVALIDATE, status=404)
+    def _make_embed_page(self, name: str) -> Asset:
         # hls.js is loaded by who wants to watch: a page of somebody else's may have many of these.
-        page = self._player_page("embed", name, modules=PLAYER_MODULES)
-        return answer(request, page, EMBED_HEADERS, CACHE_REVALIDATE)
-
-    def _origin(self, request: web.Request) -> str:
-        """How the addresses that a page shows begin; HTML already, without a slash at the end."""
-        if self._public_url:
-            return html.escape(self._public_url)
-        return f"{request.scheme}://{request.host}" if HOST.fullmatch(request.host) else ""
+        return self._player_page("embed", name, modules=PLAYER_MODULES)
 
     def _player_page(self, template: str, name: str, *, modules: Sequence[str], **values: str) -> Asset:
         """Fill a template that has the player in it.

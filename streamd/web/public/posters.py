@@ -74,6 +74,9 @@ class PosterRoutes:
         if poster is None:
             return _refusal(HTTPStatus.NOT_FOUND)
         fields = {**_HEADERS, hdrs.CACHE_CONTROL: _FRESH, hdrs.ETAG: f'"{poster.etag}"'}
+        wanted = request.if_match
+        if wanted is not None and not any(tag.value in (poster.etag, ETag("*").value) for tag in wanted):
+            return web.Response(status=HTTPStatus.PRECONDITION_FAILED, headers=fields)
         # RFC 9110 13.1.2: "*" matches whatever there is.
         if any(tag.value in (poster.etag, ETag("*").value) for tag in request.if_none_match or ()):
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)

@@ -117,9 +117,12 @@ class Studio:
         return response
 
     async def _end(self, request: web.Request) -> web.StreamResponse:
-        self._sessions.end(request.cookies.get(COOKIE, ""))
         response = web.Response(status=204)
-        response.del_cookie(COOKIE, path=PATH)
+        token = request.cookies.get(COOKIE)
+        # A cookie that a browser has not shown (SameSite) is not taken away from it either.
+        if token is not None:
+            self._sessions.end(token)
+            response.del_cookie(COOKIE, path=PATH)
         return response
 
     async def _get_state(self, request: web.Request) -> web.StreamResponse:
@@ -152,7 +155,7 @@ def _live_state(summary: StreamSummary | None, admission: Admission) -> LiveStat
 
 
 def _refusal(reason: str) -> web.Response:
-    if reason == Denial.RATE_LIMITED:
+    if reason in (Denial.RATE_LIMITED, Denial.TOO_OFTEN):
         return problem(429, "Too many tries. Wait a little.", headers={"Retry-After": str(RETRY_AFTER_S)})
     dead = next((text for denial, text in _DEAD.items() if denial == reason), None)
     return problem(403, dead or _NO_KEY)

@@ -14,7 +14,7 @@ from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, command, control, data, me
 
 OPTIONS = ConnectionOptions(
     command_bytes_max=1000,
-    pending_bytes_max=1000,
+    pending_bytes_max=5000,
     chunk_limits=ChunkLimits(message_bytes=6000, chunk_streams=4, partial_bytes=10_000),
     amf_limits=Limits(depth=8, values=200, string_bytes=500),
 )
@@ -22,6 +22,8 @@ CAPTURE_BYTES = 3000
 # What we may be made to say for each byte that the peer says: the longest answer over the shortest question.
 ANSWER_BYTES_MAX = 64
 ANSWER_BYTES_FREE = 4096
+# What a stranger says, our answers to it, and the address twice over.
+STRANGER_BYTES_MAX = OPTIONS.pending_bytes_max + HANDSHAKE_BYTES + ANSWER_BYTES_FREE + 64 * 1024
 REFUSES = 0x80
 
 
@@ -60,11 +62,14 @@ def feed(connection: ServerConnection, pieces: list[bytes], *, refuses: bool = F
     try:
         for piece in pieces:
             _look_at(connection.receive_data(piece))
+            assert not connection.is_stranger or connection.held_bytes <= STRANGER_BYTES_MAX
+            connection.raise_fault()
             while connection.state is State.PUBLISH_PENDING:
                 if refuses:
                     connection.reject(KeyRejectedError("unknown"))
                 else:
                     _look_at(connection.accept())
+                    connection.raise_fault()
             sent_bytes += len(connection.data_to_send())
     except ProtocolError:
         assert connection.state is State.CLOSED

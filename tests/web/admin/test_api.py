@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from streamd.keys.service import KeyService
 from streamd.keys.store import KeyStore
 from streamd.keys.verifier import KeyVerifier
 from streamd.live.meter import StreamSummary
+from streamd.web.admin import guards
 from streamd.web.admin.api import BODY_BYTES_MAX, admin_app
+from streamd.web.refusals import REFUSALS_LOGGED_PER_SOURCE
 from tests.support.console import console_of
 from tests.support.live_streams import Streams, summary
+from tests.support.ports import port_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -55,7 +59,9 @@ class Api:
         self.streams = Streams()
         self.verifier.attach(self.streams)
         self.metrics = CollectorRegistry()
+        self.port = port_of("admin", clock=self.clock)
         self.not_ready_because: str | None = None
+        self.wrong_tokens: list[str] = []
         app = admin_app(
             keys=self.keys,
             streams=self.streams,
@@ -63,8 +69,11 @@ class Api:
             token=TOKEN,
             rtmp_url=RTMP_URL,
             console=console_of(self.keys, self.streams, clock=self.clock),
+            port=self.port,
+            clock=self.clock,
             hosts=["admin.example.org"],
             not_ready_because=lambda: self.not_ready_because,
+            on_wrong_token=self.wrong_tokens.append,
         )
         self.client = TestClient(TestServer(app))
 
@@ -446,3 +455,63 @@ async def test_many_calls_at_once_are_all_answered(api: Api) -> None:
     issued = await asyncio.gather(*(api.issue(f"user{number}") for number in range(20)))
     answers = await asyncio.gather(*(api.call("POST", f"/api/v1/keys/{key['id']}/revoke") for key in issued))
     assert {answer["id"] for answer in answers} == {key["id"] for key in issued}
+
+
+class TestWrongTokens:
+    async def show(self, api: Api, token: str = "wrong", path: str = "/api/v1/keys") -> int:
+        async with api.client.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
+            assert TOKEN not in str(response.headers)
+            return response.status
+
+    async def test_each_leaves_a_trace(self, api: Api, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        assert [await self.show(api) for _ in range(10)] == [401] * 10
+        assert api.wrong_tokens == ["127.0.0.1"] * 10
+        told = [record for record in caplog.records if record.message == "request.refused"]
+        assert len(told) == REFUSALS_LOGGED_PER_SOURCE
+        assert {getattr(record, "reason", "") for record in told} == {"token"}
+
+    async def test_none_at_all_is_no_wrong_one(self, api: Api) -> None:
+        async with api.client.get("/api/v1/keys") as response:
+            assert response.status == 401
+        assert api.wrong_tokens == []
+
+    async def test_past_what_is_answered_in_time_they_are_429_and_the_right_one_gets_in(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(guards, "WRONG_TOKEN_WAITS_MAX_S", 0.0)
+        answered = [await self.show(api) for _ in range(30)]
+        assert answered == [401] * 20 + [429] * 10
+        assert await self.show(api, TOKEN) == 200
+        api.clock.advance(1)
+        assert await self.show(api) == 401
+
+    async def test_the_right_one_gets_in_through_a_flood(self, api: Api) -> None:
+        while api.port.budget.spend("127.0.0.1"):
+            pass
+        assert await self.show(api, path="/healthz") == 429
+        assert await self.show(api, TOKEN) == 200
+
+
+class TestDescriptions:
+    async def test_the_list_of_streams_is_made_once_for_a_moment(self, api: Api) -> None:
+        api.streams.live["alice"] = summary("alice")
+        first = await api.call("GET", "/api/v1/streams")
+        api.streams.live["alice"] = replace(summary("alice"), bitrate_bps=1.0)
+        assert await api.call("GET", "/api/v1/streams") == first
+        api.clock.advance(1)
+        assert (await api.call("GET", "/api/v1/streams"))["streams"][0]["bitrate_bps"] == 1.0
+
+    async def test_who_is_gone_is_gone_at_once(self, api: Api) -> None:
+        api.streams.live["alice"] = summary("alice")
+        await api.call("GET", "/api/v1/streams")
+        del api.streams.live["alice"]
+        assert await api.call("GET", "/api/v1/streams") == {"streams": []}
+
+
+class TestPreconditions:
+    """RFC 9110 section 13.1.1."""
+
+    async def test_nothing_is_done_where_a_tag_is_asked_for(self, api: Api) -> None:
+        await api.call("POST", "/api/v1/keys", {"user": "alice"}, status=412, headers={"If-Match": '"x"'})
+        assert (await api.call("GET", "/api/v1/keys"))["keys"] == []

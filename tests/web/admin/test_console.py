@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientResponse, hdrs
+from aiohttp import ClientError, ClientResponse, hdrs, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streamd.clock import ManualClock
@@ -22,10 +22,12 @@ from streamd.keys.verifier import KeyVerifier
 from streamd.live.health import Health, HealthStatus
 from streamd.live.meter import StreamSummary
 from streamd.metrics import Metrics
+from streamd.web.admin import events
 from streamd.web.admin.api import admin_app
 from streamd.web.admin.console import SESSION_LIMITS, Console
 from streamd.web.admin.events import LISTENERS_MAX
 from streamd.web.assets import ROOT
+from tests.support.ports import port_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +84,8 @@ class House:
             token=TOKEN,
             rtmp_url="rtmp://localhost/live",
             console=self.console,
+            port=port_of("admin", clock=self.clock),
+            clock=self.clock,
             hosts=["admin.example.org"],
         )
         self.client = TestClient(TestServer(app))
@@ -271,3 +275,14 @@ class TestEvents:
         await house.call("GET", "/api/v1/events", status=503)
         for listener in listeners:
             listener.response.close()
+
+    async def test_who_takes_nothing_is_let_go(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def waits_for_ever(_: web.StreamResponse, __: bytes) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(events, "WRITE_TIMEOUT_S", 0.01)
+        monkeypatch.setattr(web.StreamResponse, "write", waits_for_ever)
+        listener = await house.listen()
+        with pytest.raises(ClientError):
+            await listener.is_over()
+        assert len(house.console.events._listeners) == 0

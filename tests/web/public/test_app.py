@@ -4,7 +4,7 @@ import pytest
 from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
-from streamd.web.public.app import _guard
+from tests.support.ports import port_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -13,7 +13,7 @@ async def test_a_fault_of_ours_is_a_plain_500_and_one_traceback(caplog: pytest.L
     async def fails(_: web.Request) -> web.Response:
         raise ValueError("secret")
 
-    answer = await _guard(make_mocked_request("GET", "/"), fails)
+    answer = await port_of().faultless()(make_mocked_request("GET", "/"), fails)
     assert answer.status == 500
     assert isinstance(answer, web.Response)
     assert "secret" not in (answer.text or "")
@@ -32,7 +32,7 @@ async def test_a_viewer_who_leaves_is_no_fault(begins: bool, caplog: pytest.LogC
         await response.write(b"to nobody")
         return response
 
-    app = web.Application(middlewares=[_guard])
+    app = web.Application(middlewares=[port_of().faultless()])
     app.router.add_get("/", loses_its_viewer)
     async with TestClient(TestServer(app)) as client:
         with pytest.raises(ClientError):

@@ -15,7 +15,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streamd.web.assets import ROOT
-from streamd.web.public.pages import HLS_MODULE, Pages
+from streamd.web.public.pages import HLS_MODULE, PAGES_REMEMBERED, Pages
 
 ORIGIN = "https://live.example.org"
 # Issue 7's bound for the watch page before media, of which our own part is to stay small.
@@ -323,3 +323,12 @@ class TestCompression:
         assert answer.headers.get("Content-Encoding") == coding
         assert answer.headers["Vary"] == "Accept-Encoding"
         assert (gzip.decompress(body) if coding else body) == plain
+
+
+def test_pages_of_the_last_channels_are_remembered_and_no_more() -> None:
+    pages = Pages()
+    for number in range(3 * PAGES_REMEMBERED):
+        pages._watch_page(f"channel{number}", "")
+        pages._embed_page(f"channel{number}")
+    assert pages._watch_page.cache_info().currsize == PAGES_REMEMBERED
+    assert pages._embed_page.cache_info().currsize == PAGES_REMEMBERED

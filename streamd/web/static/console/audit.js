@@ -18,6 +18,7 @@ const ACTIONS = {
   "stream.kicked": "Stream kicked",
   "publish.denied": "Publish refused",
   "studio.denied": "Studio refused",
+  "admin.denied": "Admin token refused",
 };
 
 export class AuditView {

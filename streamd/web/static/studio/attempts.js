@@ -14,6 +14,7 @@ const RESULTS = {
   expired: ["refused", "Refused: this key has expired", ASK],
   suspended: ["refused", "Refused: your channel is suspended", ASK],
   rate_limited: ["refused", "Refused: too many wrong keys before it", "Somebody tried many keys from your network or with your key’s beginning. Try again in a minute."],
+  too_often: ["refused", "Refused: too many attempts within a minute", "Something starts and stops your stream again and again. Stop it, wait a minute, then go live once."],
   died_while_verified: ["refused", "Refused: the key stopped to work in this moment", ASK],
   busy: ["refused", "Refused: you are live already", "Another encoder is live on your channel. Stop it first, or wait half a minute if it has just lost its connection."],
   forbidden: ["refused", "Refused: you may not go live now", `Whoever runs this server has decided so. ${ASK}`],

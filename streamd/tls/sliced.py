@@ -1,0 +1,559 @@
+"""TLS for many viewers: what waits for one of them is a reference to shared bytes and one record, encrypted.
+
+asyncio's TLS encrypts all that it is given and holds it until the peer takes it: a segment, for each viewer once more.
+Here a record is encrypted when the last one is with the kernel. Between two steps of the loop nothing encrypted lies in
+OpenSSL's buffers, so all connections share them, and the buffer that is read into: a connection at rest costs
+OpenSSL's own state, about 15 kB.
+
+Spec: RFC 8446 sections 5.1 (records), 6.1 (closure alerts) and 4.6.3 (key updates).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable
+
+# RFC 8446 5.1: "The length MUST NOT exceed 2^14 bytes." It is encrypted, and copied, in one go.
+RECORD_BYTES_MAX = 16 * 1024
+# Records that the kernel is given at once. More cost less, and are what a peer that takes nothing makes us hold: its
+# connection then has 64 kB at the most.
+RECORDS_PER_SLICE = 3
+# Records that one connection is sent before the others have their turn: 1 MB, about a millisecond.
+RECORDS_PER_TURN = 64
+# What is read at once, and from one connection in a turn. Requests have about 1 kB. Key updates cost 9 us for 27 bytes,
+# so this much of them takes 1.4 ms.
+READ_BYTES = 4 * 1024
+# What a peer may send without saying anything: key updates, empty records, alerts. A peer renews its keys after some
+# gigabytes. The largest record alone has 16,645 bytes, and says nothing before its last.
+SILENT_BYTES_MAX = 20 * 1024
+# Each byte that says something speaks for so many: a record of one byte has 23, one of a request hardly more than the
+# request. Whoever writes requests a byte at a time is heard for a kilobyte.
+BYTES_SPOKEN_FOR = 8
+# While many say nothing, everybody is read this much at a time: a thousand who renew their keys at once then hold the
+# loop for a sixth of a second.
+SHORT_READ_BYTES = 512
+# So many reads that say nothing in a tenth of a second are many.
+SILENT_READS_MAX = 16
+SILENT_READS_S = 0.1
+# What OpenSSL answers by itself, of which a peer may take nothing.
+UNASKED_BYTES_MAX = 64 * 1024
+
+# A peer that takes less than this is one to wait for.
+_UNSENT_BYTES_MAX = 1
+
+
+class SlicedTls:
+    """Makes TLS connections that share their buffers; one object for each loop."""
+
+    def __init__(self) -> None:
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.read_buffer = memoryview(bytearray(READ_BYTES))
+        self._short_buffer = self.read_buffer[:SHORT_READ_BYTES]
+        self._silent_reads = 0
+
+    def get_buffer(self) -> memoryview:
+        """Where the next bytes of any connection are put: the one buffer, or the beginning of it."""
+        return self.read_buffer if self._silent_reads < SILENT_READS_MAX else self._short_buffer
+
+    def note_silent_read(self) -> None:
+        """Count a read that said nothing."""
+        if not self._silent_reads:
+            asyncio.get_running_loop().call_later(SILENT_READS_S, self._forget_silent_reads)
+        self._silent_reads += 1
+
+    def _forget_silent_reads(self) -> None:
+        self._silent_reads = 0
+
+    async def accept(
+        self,
+        make_protocol: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        *,
+        ssl: ssl.SSLContext,
+        ssl_handshake_timeout: float,
+        ssl_shutdown_timeout: float,
+    ) -> None:
+        """Shake hands on an accepted socket; what ``loop.connect_accepted_socket`` does.
+
+        Args:
+            make_protocol: Makes the protocol of a connection that is through.
+            sock: The socket, ours from here on.
+            ssl: The certificate.
+            ssl_handshake_timeout: Seconds for the handshake.
+            ssl_shutdown_timeout: Seconds for which the peer may take nothing of what is left when we close, and for
+                which it may leave its side open then.
+
+        Raises:
+            ConnectionAbortedError: The handshake took too long.
+            OSError: It failed.
+        """
+        loop = asyncio.get_running_loop()
+        through: asyncio.Future[None] = loop.create_future()
+        connection = SlicedTransport(self, ssl, make_protocol, through, ssl_shutdown_timeout)
+        try:
+            await loop.connect_accepted_socket(lambda: connection.plain_side, sock)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            async with asyncio.timeout(ssl_handshake_timeout):
+                await through
+        except TimeoutError as exc:
+            connection.abort()
+            raise ConnectionAbortedError("the TLS handshake took too long") from exc
+        except BaseException:
+            connection.abort()
+            raise
+
+
+class SlicedTransport(asyncio.Transport):
+    """The transport of one connection, as its protocol sees it.
+
+    Args:
+        shared: The buffers, empty between two steps.
+        context: The certificate.
+        make_protocol: Makes the protocol when the handshake is through.
+        through: Told of the handshake's end.
+        shutdown_timeout_s: As ``ssl_shutdown_timeout``.
+
+    Attributes:
+        plain_side: The protocol of the plain connection below.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_bytes",
+        "_context",
+        "_high_bytes",
+        "_is_app_paused",
+        "_is_closing",
+        "_is_goodbye_said",
+        "_is_plain_paused",
+        "_is_pump_due",
+        "_is_reading_paused",
+        "_low_bytes",
+        "_make_protocol",
+        "_plain",
+        "_protocol",
+        "_shared",
+        "_shutdown_timeout_s",
+        "_shutdown_timer",
+        "_silent_bytes",
+        "_ssl",
+        "_through",
+        "_unheard",
+        "plain_side",
+    )
+
+    def __init__(
+        self,
+        shared: SlicedTls,
+        context: ssl.SSLContext,
+        make_protocol: Callable[[], asyncio.BaseProtocol],
+        through: asyncio.Future[None],
+        shutdown_timeout_s: float,
+    ) -> None:
+        super().__init__()
+        self._shared = shared
+        self._context = context
+        self._make_protocol: Callable[[], asyncio.BaseProtocol] | None = make_protocol
+        self._through: asyncio.Future[None] | None = through
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._ssl = context.wrap_bio(shared.incoming, shared.outgoing, server_side=True)
+        self._plain: asyncio.Transport
+        self._protocol: asyncio.Protocol | None = None
+        self.plain_side = _PlainSide(self)
+        # What is to be sent and not encrypted yet: shared bytes, never changed.
+        self._backlog: deque[bytes | memoryview] = deque()
+        self._backlog_bytes = 0
+        self._is_plain_paused = self._is_app_paused = self._is_pump_due = False
+        self._high_bytes, self._low_bytes = 64 * 1024, 16 * 1024
+        # What was decrypted after the protocol asked not to hear more.
+        self._unheard = b""
+        self._is_reading_paused = False
+        self._silent_bytes = 0
+        self._is_closing = self._is_goodbye_said = False
+        self._shutdown_timer: asyncio.TimerHandle | None = None
+
+    # -- asyncio.Transport: what the protocol asks ----------------------------------------------
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known of the connection."""
+        if name == "sslcontext":
+            return self._context
+        if name == "ssl_object":
+            return self._ssl
+        return self._plain.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Have another protocol from here on."""
+        self._protocol = cast("asyncio.Protocol", protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol."""
+        assert self._protocol is not None, "the handshake is not through"
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be said."""
+        return self._is_closing or self._plain.is_closing()
+
+    def is_reading(self) -> bool:
+        """Whether the protocol hears what comes."""
+        return not self._is_reading_paused
+
+    def pause_reading(self) -> None:
+        """Hear nothing for a while."""
+        if not self._is_reading_paused and not self.is_closing():
+            self._is_reading_paused = True
+            self._plain.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Hear again what comes, beginning with what came."""
+        if self._is_reading_paused and not self.is_closing():
+            self._is_reading_paused = False
+            self._plain.resume_reading()
+            if self._unheard:
+                asyncio.get_running_loop().call_soon(self._tell_unheard)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Have ``pause_writing`` called when more waits than ``high`` bytes, ``resume_writing`` at ``low``."""
+        if high is None:
+            high = 64 * 1024 if low is None else 4 * low
+        self._high_bytes, self._low_bytes = high, high // 4 if low is None else low
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """Both of them, the lower one first."""
+        return self._low_bytes, self._high_bytes
+
+    def get_write_buffer_size(self) -> int:
+        """What the kernel has not taken, bytes: most of it is shared with others."""
+        return self._backlog_bytes + self._plain.get_write_buffer_size()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What of it is this connection's alone: encrypted, bytes."""
+        return self._plain.get_write_buffer_size()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, now or when the peer has taken what came before."""
+        self.writelines((data,))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Send several pieces, as one."""
+        if self.is_closing():
+            return
+        for data in list_of_data:
+            if data:
+                # What may be changed is copied; bytes and views of them are shared.
+                self._backlog.append(bytes(data) if isinstance(data, bytearray) else data)
+                self._backlog_bytes += len(data)
+        self._pump()
+
+    def can_write_eof(self) -> bool:
+        """TLS connections are closed on both sides at once."""
+        return False
+
+    def close(self) -> None:
+        """Close when all is sent, and the peer has had the time to take it."""
+        if self.is_closing():
+            return
+        self._is_closing = True
+        self._watch_shutdown(self.get_write_buffer_size())
+        if not self._is_pump_due:
+            self._pump()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._is_closing = True
+        self._forget_backlog()
+        self._plain.abort()
+
+    # -- the plain side: what the peer does -------------------------------------------------------
+
+    def _connection_made(self, plain: asyncio.Transport) -> None:
+        self._plain = plain
+        plain.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
+
+    def _connection_lost(self, exc: Exception | None) -> None:
+        self._is_closing = True
+        self._forget_backlog()
+        self._unheard = b""
+        if self._shutdown_timer is not None:
+            self._shutdown_timer.cancel()
+            self._shutdown_timer = None
+        self._end_handshake(exc or ConnectionResetError("the peer left in the TLS handshake"))
+        protocol = self._protocol
+        if protocol is not None:
+            self._protocol = None
+            protocol.connection_lost(exc)
+
+    def _received(self, count: int) -> None:
+        """Decrypt what lies in the read buffer, and pass on what it says."""
+        if self._is_goodbye_said or self._is_closing:
+            # What comes now is nobody's; a little of it was under way.
+            self._silent_bytes += count
+            if self._silent_bytes > SILENT_BYTES_MAX:
+                self.abort()
+            return
+        shared = self._shared
+        pieces: list[bytes] = []
+        is_end = False
+        try:
+            shared.incoming.write(shared.read_buffer[:count])
+            if self._protocol is None and not self._shake_hands():
+                return
+            read = self._ssl.read
+            while data := read(RECORD_BYTES_MAX):
+                pieces.append(data)
+            is_end = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            is_end = True
+        except (ssl.SSLError, ValueError) as exc:
+            self._fail(exc)
+            return
+        finally:
+            # Nothing of this connection may be read by the next, nor be sent to it.
+            if shared.incoming.pending:
+                shared.incoming.read()
+            if shared.outgoing.pending:
+                self._send_outgoing()
+        self._hear(b"".join(pieces), count, is_end=is_end)
+
+    def _hear(self, data: bytes, count: int, *, is_end: bool) -> None:
+        self._silent_bytes = max(0, self._silent_bytes + count - BYTES_SPOKEN_FOR * len(data))
+        if self._silent_bytes > SILENT_BYTES_MAX or (not data and self.unsent_bytes > UNASKED_BYTES_MAX):
+            self.abort()
+            return
+        if data:
+            if self._is_closing:
+                return
+            if self._is_reading_paused:
+                self._unheard += data
+            else:
+                self.get_protocol().data_received(data)  # type: ignore[attr-defined]
+        if is_end and not self.is_closing():
+            self._eof_received()
+            self.close()
+            return
+        if not data and count >= SHORT_READ_BYTES:
+            self._shared.note_silent_read()
+        if count in (READ_BYTES, SHORT_READ_BYTES) and not self._is_reading_paused and not self._plain.is_closing():
+            # There is more. The loop would read on; the others have their turn first.
+            self._plain.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._is_reading_paused and not self._plain.is_closing():
+            self._plain.resume_reading()
+
+    def _tell_unheard(self) -> None:
+        if self._unheard and not self._is_reading_paused and not self.is_closing():
+            data, self._unheard = self._unheard, b""
+            self.get_protocol().data_received(data)  # type: ignore[attr-defined]
+
+    def _eof_received(self) -> None:
+        if self._protocol is not None and not self.is_closing():
+            self._protocol.eof_received()
+
+    def _pause_writing(self) -> None:
+        self._is_plain_paused = True
+
+    def _resume_writing(self) -> None:
+        self._is_plain_paused = False
+        self._pump()
+
+    # -- the handshake ------------------------------------------------------------------------------
+
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; says whether it is through."""
+        try:
+            self._ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        assert self._make_protocol is not None
+        # The last of the handshake is on its way before the protocol speaks.
+        self._send_outgoing()
+        self._protocol = cast("asyncio.Protocol", self._make_protocol())
+        self._make_protocol = None
+        self._end_handshake(None)
+        self._protocol.connection_made(self)
+        return True
+
+    def _end_handshake(self, exc: Exception | None) -> None:
+        through, self._through = self._through, None
+        if through is None or through.done():
+            return
+        if exc is None:
+            through.set_result(None)
+        else:
+            through.set_exception(exc)
+
+    def _fail(self, exc: Exception) -> None:
+        """Close a connection whose TLS is broken, with OpenSSL's alert where it could be sent."""
+        self._send_outgoing()
+        self._end_handshake(exc if isinstance(exc, OSError) else ConnectionError(str(exc)))
+        self._is_closing = True
+        self._forget_backlog()
+        self._plain.abort() if self.unsent_bytes else self._plain.close()
+
+    # -- sending --------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Encrypt a record at a time, while the kernel takes them."""
+        self._is_pump_due = False
+        records = 0
+        encrypt, take = self._ssl.write, self._shared.outgoing.read
+        try:
+            while self._backlog and not self._is_plain_paused and not self._plain.is_closing():
+                if records >= RECORDS_PER_TURN:
+                    if not self._is_pump_due:
+                        self._is_pump_due = True
+                        asyncio.get_running_loop().call_soon(self._pump_on)
+                    break
+                encrypted: list[bytes] = []
+                while self._backlog and len(encrypted) < RECORDS_PER_SLICE:
+                    encrypt(self._next_record())
+                    encrypted.append(take())
+                records += len(encrypted)
+                if len(encrypted) == 1:
+                    self._plain.write(encrypted[0])
+                else:
+                    self._plain.writelines(encrypted)
+        except (ssl.SSLError, ValueError) as exc:
+            self._fail(exc)
+            return
+        self._control_flow()
+        if self._is_closing and not self._backlog:
+            self._say_goodbye()
+
+    def _pump_on(self) -> None:
+        if self._is_pump_due:
+            self._pump()
+
+    def _next_record(self) -> bytes | memoryview:
+        """Take the content of the next record off the backlog."""
+        backlog = self._backlog
+        first = backlog.popleft()
+        if len(first) >= RECORD_BYTES_MAX or not backlog:
+            if len(first) > RECORD_BYTES_MAX:
+                view = memoryview(first)
+                backlog.appendleft(view[RECORD_BYTES_MAX:])
+                first = view[:RECORD_BYTES_MAX]
+            self._backlog_bytes -= len(first)
+            return first
+        pieces, room = [first], RECORD_BYTES_MAX - len(first)
+        while backlog and room:
+            piece = backlog.popleft()
+            if len(piece) > room:
+                view = memoryview(piece)
+                backlog.appendleft(view[room:])
+                piece = view[:room]
+            pieces.append(piece)
+            room -= len(piece)
+        record = b"".join(pieces)
+        self._backlog_bytes -= len(record)
+        return record
+
+    def _send_outgoing(self) -> None:
+        """Send what OpenSSL says by itself."""
+        outgoing = self._shared.outgoing
+        if outgoing.pending:
+            data = outgoing.read()
+            if not self._plain.is_closing() and not self._is_goodbye_said:
+                self._plain.write(data)
+
+    def _control_flow(self) -> None:
+        protocol = self._protocol
+        if protocol is None:
+            return
+        size = self.get_write_buffer_size()
+        if size > self._high_bytes and not self._is_app_paused:
+            self._is_app_paused = True
+            protocol.pause_writing()
+        elif size <= self._low_bytes and self._is_app_paused:
+            self._is_app_paused = False
+            protocol.resume_writing()
+
+    def _forget_backlog(self) -> None:
+        self._backlog.clear()
+        self._backlog_bytes = 0
+
+    # -- the end ----------------------------------------------------------------------------------------
+
+    def _say_goodbye(self) -> None:
+        """Send close_notify, and read on until the peer closes.
+
+        With unread input the kernel would send RST; and a FIN right behind takes what it has not read from uvloop's TLS
+        at the other end.
+        """
+        if self._is_goodbye_said or self._plain.is_closing():
+            return
+        # RFC 8446 6.1: nobody waits for the peer's close_notify.
+        with contextlib.suppress(ssl.SSLError, ValueError):
+            self._ssl.unwrap()
+        self._send_outgoing()
+        self._is_goodbye_said = True
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            self._plain.resume_reading()
+
+    def _watch_shutdown(self, size_before: int) -> None:
+        self._shutdown_timer = asyncio.get_running_loop().call_later(
+            self._shutdown_timeout_s, self._check_shutdown, size_before
+        )
+
+    def _check_shutdown(self, size_before: int) -> None:
+        size = self.get_write_buffer_size()
+        if self._is_goodbye_said or size >= size_before:
+            self.abort()
+        else:
+            self._watch_shutdown(size)
+
+
+class _PlainSide(asyncio.BufferedProtocol):
+    """The protocol of the plain connection: what the loop calls."""
+
+    __slots__ = ("_tls",)
+
+    def __init__(self, tls: SlicedTransport) -> None:
+        self._tls = tls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._tls._connection_made(cast("asyncio.Transport", transport))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """The one buffer."""
+        return self._tls._shared.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        self._tls._received(nbytes)
+
+    def eof_received(self) -> bool:
+        """Take the peer's FIN: TLS has no half of a connection."""
+        self._tls._eof_received()
+        return False
+
+    def pause_writing(self) -> None:
+        """The kernel takes no more."""
+        self._tls._pause_writing()
+
+    def resume_writing(self) -> None:
+        """The kernel has taken all of it."""
+        self._tls._resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        self._tls._connection_lost(exc)

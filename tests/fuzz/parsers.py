@@ -1,0 +1,218 @@
+"""Every parser of what a peer sends, alone: what its bytes cost us, and nothing else.
+
+The targets look twice and compare, which takes time that the server never spends. Here ``make`` sets up what a
+connection has by then, and returns what is timed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamd import amf0, amf3
+from streamd.amf import DEFAULT_LIMITS, Budget
+from streamd.delivery.http_request import BadRequestError, HeadParser, find_head, skip_empty_line
+from streamd.delivery.media_path import parse_media_path
+from streamd.delivery.push_path import parse_push_path
+from streamd.delivery.trusted_proxies import TrustedProxies
+from streamd.errors import DirectiveError, MediaError, ProtocolError
+from streamd.flv.audio import parse_audio
+from streamd.flv.codec import AUDIO_CODECS, VIDEO_CODECS, canonical_record, parse_config
+from streamd.flv.encoder_settings import keyframe_interval_max
+from streamd.flv.intake import Intake, Split
+from streamd.flv.tag import FlvReader
+from streamd.flv.video import parse_video
+from streamd.hls.directives import parse_directives
+from streamd.keys.stream_key import StreamKey
+from streamd.rtmp.chunk import ChunkDecoder, ChunkLimits
+from streamd.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.rtmp.handshake import ServerHandshake
+from streamd.rtmp.state import State
+from streamd.rtmp.stream_name import find_stream_key
+from tests.fuzz.corpora import Target, kept
+from tests.fuzz.framing import read_tags
+from tests.fuzz.targets import codec_records, http_answer
+from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
+from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, command, control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# What a server has that nobody configured.
+# A message can be one byte. As Python it costs some 4 us, compiled a tenth, and there are 4,096 in a read at most.
+LINES_PER_MESSAGE_MAX = 130.0
+CHUNK_LIMITS = ChunkLimits(chunk_size=128)
+OPTIONS = ConnectionOptions(chunk_limits=CHUNK_LIMITS)
+LOGIN = command("connect", 1, {"app": "live"}) + command("publish", 2, None, "key", message_stream_id=1)
+_DOCUMENTED = (ProtocolError, MediaError)
+# The first bytes of a target's input say how the rest is cut.
+_HEAD_BYTES = 1
+
+
+@dataclass(frozen=True)
+class Parser:
+    """One of them."""
+
+    name: str
+    make: Callable[[], Callable[[bytes], object]]
+    """Sets up what there is before the bytes come; what it returns takes them, and may raise what is documented."""
+    seeds: Callable[[], list[bytes]]
+    """Inputs that reach far."""
+    bytes_max: int = 1024
+    """Of an input: more than this is refused, or only more of the same."""
+    lines_per_byte_max: float = 25.0
+    """Lines of Python that a byte may cost: one takes some 30 ns as Python, so that this is less than 1 us a byte."""
+
+    def read(self, data: bytes) -> None:
+        """Have it read by a parser that is new."""
+        take = self.make()
+        with contextlib.suppress(*_DOCUMENTED):
+            take(data)
+
+
+def _of_target(name: str, skip: int = 0) -> Callable[[], list[bytes]]:
+    """What the target of this name begins with, and what was kept of it."""
+    return lambda: [data[skip:] for data in (*Target.load(name).seeds(), *kept(name))]
+
+
+def _captured() -> list[bytes]:
+    return [Capture.load(name).data[HANDSHAKE_BYTES:] for name in NAMES]
+
+
+def _amf3(data: bytes) -> None:
+    reader = amf3.Reader(data, 0, Budget(DEFAULT_LIMITS))
+    while reader.offset < len(data):
+        reader.read_value()
+
+
+def _stranger() -> Callable[[bytes], object]:
+    connection = ServerConnection(nonce=bytes(16), options=OPTIONS)
+    connection.receive_data(SIMPLE_HANDSHAKE)
+    connection.data_to_send()
+
+    def take(data: bytes) -> None:
+        connection.receive_data(data)
+        if connection.state is State.PUBLISH_PENDING:
+            connection.accept()
+        connection.data_to_send()
+
+    return take
+
+
+def _publisher() -> Callable[[bytes], object]:
+    connection = ServerConnection(nonce=bytes(16), options=OPTIONS)
+    connection.receive_data(SIMPLE_HANDSHAKE + LOGIN)
+    connection.accept()
+    connection.data_to_send()
+
+    def take(data: bytes) -> None:
+        connection.receive_buffer(bytearray(data), len(data))
+        while connection.state is State.PUBLISH_PENDING:
+            connection.accept()
+        connection.data_to_send()
+
+    return take
+
+
+def _published() -> list[bytes]:
+    """What captures say behind their login, and what the target of connections has behind one."""
+    large = control(1, (1 << 24).to_bytes(4, "big"))
+    return [large + data for data in (*_captured(), *_of_target("connection", _HEAD_BYTES)())]
+
+
+def _config(codec: str) -> Callable[[bytes], object]:
+    return lambda record: parse_config(codec, canonical_record(codec, record))
+
+
+def _records(codec: str) -> list[bytes]:
+    number = codec_records.CODECS.index(codec)
+    return [
+        codec_records.records()[codec],
+        *(data[1:] for data in kept("codec_records") if data and data[0] % len(codec_records.CODECS) == number),
+    ]
+
+
+def _intake() -> Callable[[bytes], object]:
+    intake = Intake()
+
+    def take(data: bytes) -> None:
+        for tag in read_tags(data):
+            action = intake.receive(tag)
+            if isinstance(action, Split):
+                for share in action.tags:
+                    intake.receive(share)
+
+    return take
+
+
+def _head(data: bytes) -> None:
+    with contextlib.suppress(BadRequestError):
+        start = skip_empty_line(data, 0)
+        end = find_head(data, start)
+        if end >= 0:
+            HeadParser().parse(data[start:end])
+
+
+def _line(parse: Callable[[str], object]) -> Callable[[], Callable[[bytes], object]]:
+    """A parser of text that has come through the reader of heads."""
+
+    def take(data: bytes) -> None:
+        with contextlib.suppress(DirectiveError):
+            parse(data.decode("latin-1"))
+
+    return lambda: take
+
+
+def _forwarded(text: str) -> str:
+    return TrustedProxies(["127.0.0.0/8", "::/0"]).client("127.0.0.1", text)
+
+
+def _stream_key(text: str) -> object:
+    return StreamKey.parse(find_stream_key(text, text, text))
+
+
+def _handshakes() -> list[bytes]:
+    return Target.load("handshake").seeds()
+
+
+def _all() -> Iterator[Parser]:
+    yield Parser("amf0", lambda: amf0.read_values, _of_target("amf0_values"))
+    yield Parser("amf3", lambda: _amf3, _of_target("amf3_values"))
+    yield Parser("handshake", lambda: ServerHandshake(bytes(16)).receive_data, _handshakes)
+    yield Parser(
+        "chunks",
+        lambda: ChunkDecoder(CHUNK_LIMITS).receive_data,
+        _of_target("chunks", _HEAD_BYTES),
+        lines_per_byte_max=LINES_PER_MESSAGE_MAX,
+    )
+    yield Parser(
+        "stranger",
+        _stranger,
+        lambda: [*_captured(), *_of_target("connection", _HEAD_BYTES)()],
+        4096,
+        LINES_PER_MESSAGE_MAX,
+    )
+    yield Parser("publisher", _publisher, _published, 4096, LINES_PER_MESSAGE_MAX)
+    yield Parser("flv_reader", lambda: FlvReader().receive_data, _of_target("flv_reader"))
+    yield Parser("video_headers", lambda: parse_video, _of_target("flv_headers"))
+    yield Parser("audio_headers", lambda: parse_audio, _of_target("flv_headers"))
+    yield Parser("intake", _intake, _of_target("gate"), 4096)
+    for codec in sorted((*VIDEO_CODECS, *AUDIO_CODECS)):
+        yield Parser(
+            f"record_{codec.strip('.').replace('-', '')}",
+            functools.partial(_config, codec),
+            functools.partial(_records, codec),
+        )
+    yield Parser("encoder_settings", lambda: keyframe_interval_max, lambda: [b"x264 - core 164 - options: keyint=60 "])
+    yield Parser("http_head", lambda: _head, _of_target("http_head"), 4096)
+    yield Parser("http_answer", lambda: http_answer.run, _of_target("http_answer"))
+    yield Parser("media_path", _line(parse_media_path), lambda: [f"/live/demo/{f}".encode() for f in http_answer.FILES])
+    yield Parser("push_path", _line(parse_push_path), lambda: [b"/live/demo.flv", b"/live/demo.mp4"])
+    yield Parser("directives", _line(parse_directives), lambda: [b"_HLS_msn=1&_HLS_part=2&_HLS_skip=YES", b"a=b&" * 99])
+    yield Parser("forwarded_for", _line(_forwarded), lambda: [b"192.0.2.1, [2001:db8::1]:80", b"127.0.0.1," * 99])
+    yield Parser("stream_key", _line(_stream_key), _of_target("stream_name"))
+
+
+PARSERS = {parser.name: parser for parser in _all()}
