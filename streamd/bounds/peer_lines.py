@@ -36,7 +36,7 @@ _OURS = "streamd."
 class PeerLineLimits:
     """Lines in each minute. The reasons stand in the configuration's ``[limits]``."""
 
-    per_address: int = 30
+    per_address: int = 60
     of_strangers: int = 300
 
 

@@ -285,8 +285,9 @@ class LimitsConfig(Section):
     unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = 300
     """Lines in the log, a minute, about connections that published nothing: whoever opens them by the thousand may
     add 150 MB a day."""
-    log_lines_per_address_max: Annotated[int, Field(ge=1)] = 30
-    """The same about one IP address. What was left out is told by one line a minute."""
+    log_lines_per_address_max: Annotated[int, Field(ge=1)] = 60
+    """The same about one IP address: thirty connections that were refused, which have two lines each. What was left
+    out is told by one line a minute."""
     media_timeout_s: Annotated[float, Field(ge=1)] = 15
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
     viewers' patience. Media that comes may be left in the kernel for most of a second."""
