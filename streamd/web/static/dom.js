@@ -72,8 +72,8 @@ export class KeyedList {
     let next = after(this.#container.firstElementChild);
     for (const thing of things) {
       const key = this.#keyOf(thing);
-      let row = this.#rows.get(key);
-      if (!row) this.#rows.set(key, (row = this.#make(thing)));
+      const row = this.#rows.get(key) ?? this.#make(thing);
+      this.#rows.set(key, row);
       row.update(thing);
       // Moving an element that stands right would take the focus from it.
       if (row.root === next) next = after(next.nextElementSibling);
@@ -123,5 +123,11 @@ export function copyable(label, text, { id, isSecret = false } = {}) {
     spellcheck: "false",
   });
   field.addEventListener("focus", () => field.select());
-  return element("div", { class: "copyable" }, element("label", { for: id }, label), field, copyButton(() => field.value));
+  return element(
+    "div",
+    { class: "copyable" },
+    element("label", { for: id }, label),
+    field,
+    copyButton(() => field.value),
+  );
 }

@@ -22,19 +22,23 @@ export class HealthBadge {
 /** What is wrong, and what to change. */
 export class Findings {
   root = element("ul", { class: "findings" });
-  #list = new KeyedList(this.root, (finding) => finding.code, () => {
-    const message = element("strong");
-    const advice = element("span");
-    const root = element("li", {}, message, " ", advice);
-    return {
-      root,
-      update(finding) {
-        root.dataset.level = finding.severity;
-        setText(message, finding.message);
-        setText(advice, finding.advice);
-      },
-    };
-  });
+  #list = new KeyedList(
+    this.root,
+    (finding) => finding.code,
+    () => {
+      const message = element("strong");
+      const advice = element("span");
+      const root = element("li", {}, message, " ", advice);
+      return {
+        root,
+        update(finding) {
+          root.dataset.level = finding.severity;
+          setText(message, finding.message);
+          setText(advice, finding.advice);
+        },
+      };
+    },
+  );
 
   update({ findings }) {
     this.#list.show(findings);

@@ -67,8 +67,8 @@ function show(streams) {
     cardOf.delete(name);
   }
   shown.forEach((stream, position) => {
-    let card = cardOf.get(stream.name);
-    if (!card) cardOf.set(stream.name, (card = newCard(stream)));
+    const card = cardOf.get(stream.name) ?? newCard(stream);
+    cardOf.set(stream.name, card);
     const since = elapsed(stream.live_since);
     card.facts.textContent = [watching(stream.viewers), since && `live for ${since}`].filter(Boolean).join(" · ");
     card.best.textContent = quality(stream);

@@ -55,7 +55,8 @@ export class ModeMenu {
     for (const item of this.#items) item.addEventListener("click", () => this.#choose(item.dataset.mode));
     // Whoever goes elsewhere, by pointer or by Tab, is done with it.
     const leave = ({ target }) => {
-      if (!this.#menu.hidden && !this.#menu.contains(target) && !this.#button.contains(target)) this.#menu.hidden = true;
+      if (!this.#menu.hidden && !this.#menu.contains(target) && !this.#button.contains(target))
+        this.#menu.hidden = true;
       this.#button.setAttribute("aria-expanded", String(!this.#menu.hidden));
     };
     document.addEventListener("pointerdown", leave);
@@ -65,7 +66,10 @@ export class ModeMenu {
   /** The mode to play of those that are there: the viewer's, or the best of the rest. */
   pick(available) {
     const wanted = [this.#choice, ...PREFERENCE];
-    return wanted.find((mode) => available.has(mode) && !this.#avoided.has(mode)) ?? wanted.find((mode) => available.has(mode));
+    return (
+      wanted.find((mode) => available.has(mode) && !this.#avoided.has(mode)) ??
+      wanted.find((mode) => available.has(mode))
+    );
   }
 
   /** Whether the viewer's mode may yet be there: a server that has started again learns of the tracks with the media. */

@@ -355,7 +355,9 @@ async function run() {
     const modes = modesFor(stream);
     const mode = menu.pick(modes);
     if (!mode) {
-      const why = body.dataset.hls ? "Try a newer one." : "This server was built without its web player, and this browser has none of its own.";
+      const why = body.dataset.hls
+        ? "Try a newer one."
+        : "This server was built without its web player, and this browser has none of its own.";
       show("error", "This browser cannot play the stream", why);
       retryButton.hidden = true;
       return;
@@ -381,10 +383,18 @@ async function run() {
     } else if (kind === "gone") {
       show("gone", "This channel has been taken down", "It cannot be watched any more.");
     } else if (reason === "format") {
-      show("error", "This browser cannot play the stream", "Its picture or sound is in a format that the browser does not know.");
+      show(
+        "error",
+        "This browser cannot play the stream",
+        "Its picture or sound is in a format that the browser does not know.",
+      );
       await sleep(ERROR_WAIT_MS);
     } else if (++failures > FAILURES_MAX) {
-      show("error", "Playback keeps failing", "The connection may be too slow or broken. The page tries again in a minute.");
+      show(
+        "error",
+        "Playback keeps failing",
+        "The connection may be too slow or broken. The page tries again in a minute.",
+      );
       failures = 1;
       wait.reset();
       await sleep(ERROR_WAIT_MS);

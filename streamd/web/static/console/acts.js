@@ -21,7 +21,12 @@ function goesDark(streams) {
       ` – live for ${elapsed(stream.live_since)}, ${count(total(stream.viewers), "viewer")}`,
     ),
   );
-  return element("div", { class: "callout danger" }, element("p", {}, "This goes dark at once:"), element("ul", {}, ...items));
+  return element(
+    "div",
+    { class: "callout danger" },
+    element("p", {}, "This goes dark at once:"),
+    element("ul", {}, ...items),
+  );
 }
 
 export class Acts {
@@ -69,7 +74,13 @@ export class Acts {
     const streams = this.#streamsOf(key.id);
     const body = [element("p", {}, `${key.user} gets a new key with the same label and expiry.`)];
     if (streams.length > 0) {
-      body.push(element("p", { class: "callout warning" }, `${key.user} is live with the old key, and goes dark when it stops to work.`));
+      body.push(
+        element(
+          "p",
+          { class: "callout warning" },
+          `${key.user} is live with the old key, and goes dark when it stops to work.`,
+        ),
+      );
     }
     const fresh = await ask({
       title: `Rotate the key of ${key.user}`,
@@ -105,7 +116,14 @@ export class Acts {
     const streams = this.#live().filter((stream) => stream.name === user.name);
     const done = await ask({
       title: `Suspend ${user.name}?`,
-      body: [goesDark(streams), element("p", {}, "None of the user’s keys opens a stream until the user is restored. Viewers read that the channel has been taken down.")],
+      body: [
+        goesDark(streams),
+        element(
+          "p",
+          {},
+          "None of the user’s keys opens a stream until the user is restored. Viewers read that the channel has been taken down.",
+        ),
+      ],
       fields: [textField("Reason", REASON)],
       confirm: "Suspend",
       isDangerous: true,
@@ -131,7 +149,9 @@ export class Acts {
     const sizes = [["", "As everybody"], ...PICTURE_SIZES, ...(isNamed ? [] : [[pixels, pictureSize(pixels)]])];
     const done = await ask({
       title: `What ${user.name} may send`,
-      body: [element("p", {}, "A stream that sends more ends, and says why: for the bit rate also one that is live now.")],
+      body: [
+        element("p", {}, "A stream that sends more ends, and says why: for the bit rate also one that is live now."),
+      ],
       fields: [
         textField("Bit rate, kb/s", {
           value: kbps ?? "",
@@ -157,7 +177,11 @@ export class Acts {
       title: `Kick ${stream.name}?`,
       body: [
         goesDark([stream]),
-        element("p", {}, "Its key stays good, and most encoders come back within seconds. To keep it off the air, revoke the key or suspend the user."),
+        element(
+          "p",
+          {},
+          "Its key stays good, and most encoders come back within seconds. To keep it off the air, revoke the key or suspend the user.",
+        ),
       ],
       fields: [textField("Reason", REASON)],
       confirm: "Kick",

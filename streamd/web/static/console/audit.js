@@ -30,7 +30,10 @@ export class AuditView {
       items: (page) => page.entries,
       keyOf: (row) => row.sequence,
       cellsOf: (row) => cells(row),
-      empty: () => (search.value ? ["Nothing found", "No entry has this text."] : ["Nothing has happened yet", "Everything that is done to keys, users and streams will stand here."]),
+      empty: () =>
+        search.value
+          ? ["Nothing found", "No entry has this text."]
+          : ["Nothing has happened yet", "Everything that is done to keys, users and streams will stand here."],
     });
     let typing = 0;
     search.addEventListener("input", () => {
@@ -53,7 +56,11 @@ function cells(row) {
   const on = [row.user ?? row.stream, row.key_id].filter(Boolean);
   return [
     cell("When", time(row.at)),
-    cell("What", element("strong", {}, ACTIONS[row.action] ?? row.action), row.count > 1 ? element("span", { class: "extra" }, count(row.count, "time")) : null),
+    cell(
+      "What",
+      element("strong", {}, ACTIONS[row.action] ?? row.action),
+      row.count > 1 ? element("span", { class: "extra" }, count(row.count, "time")) : null,
+    ),
     cell("On", on[0] ?? "–", on[1] ? element("code", { class: "extra" }, on[1]) : null),
     cell("Who", row.actor, row.address ? element("span", { class: "extra address" }, row.address) : null),
     cell("Why", reason(row.reason) || "–"),

@@ -105,14 +105,20 @@ async function send(method, path, token, body, signal) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, error.name === "TimeoutError" ? "The server takes too long." : "The server cannot be reached.");
+    throw new ApiError(
+      0,
+      error.name === "TimeoutError" ? "The server takes too long." : "The server cannot be reached.",
+    );
   }
 }
 
 async function checked(answer, read) {
   if (answer.ok) return read();
   const problem = await answer.json().catch(() => ({}));
-  throw new ApiError(answer.status, [problem.detail, ...(problem.errors ?? [])].filter(Boolean).join(": ") || `HTTP ${answer.status}`);
+  throw new ApiError(
+    answer.status,
+    [problem.detail, ...(problem.errors ?? [])].filter(Boolean).join(": ") || `HTTP ${answer.status}`,
+  );
 }
 
 function readToken() {

@@ -5,9 +5,15 @@ import { copyable, element, setText } from "../dom.js";
 
 let serial = 0;
 
+/** An id that no other element of the page has. */
+function newId(kind) {
+  serial += 1;
+  return `${kind}-${serial}`;
+}
+
 /** A field of a dialog with its label; `control` is an <input> or <select>. */
 function field(label, control, hint) {
-  control.id = `field-${(serial += 1)}`;
+  control.id = newId("field");
   if (hint) control.setAttribute("aria-describedby", `${control.id}-hint`);
   return element(
     "div",
@@ -30,7 +36,7 @@ export function choiceField(label, choices, chosen) {
 }
 
 function open(title, ...content) {
-  const id = `dialog-${(serial += 1)}`;
+  const id = newId("dialog");
   const dialog = element("dialog", { "aria-labelledby": id }, element("h2", { id }, title), ...content);
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
@@ -49,7 +55,11 @@ function open(title, ...content) {
 export function ask({ title, body = [], fields = [], confirm, isDangerous = false, act }) {
   return new Promise((resolve) => {
     const error = element("p", { class: "form-error", role: "alert" });
-    const submit = element("button", { class: `button ${isDangerous ? "danger" : "primary"}`, type: "submit" }, confirm);
+    const submit = element(
+      "button",
+      { class: `button ${isDangerous ? "danger" : "primary"}`, type: "submit" },
+      confirm,
+    );
     const cancel = element("button", { class: "button", type: "button", onclick: () => dialog.close() }, "Cancel");
     const form = element(
       "form",
@@ -82,7 +92,11 @@ export function ask({ title, body = [], fields = [], confirm, isDangerous = fals
 
 /** Show a new key, at the only time when it can be seen. */
 export function showKey(key) {
-  const seen = element("button", { class: "button primary", type: "button", onclick: () => dialog.close() }, "I have saved it");
+  const seen = element(
+    "button",
+    { class: "button primary", type: "button", onclick: () => dialog.close() },
+    "I have saved it",
+  );
   const dialog = open(
     `The stream key of ${key.user}`,
     element(
@@ -97,11 +111,31 @@ export function showKey(key) {
     element(
       "ol",
       { class: "steps" },
-      element("li", {}, "Settings → Stream: Service ", element("b", {}, "Custom…"), ", then Server and Stream Key as above."),
-      element("li", {}, "Settings → Output: Output Mode ", element("b", {}, "Advanced"), ", Streaming: Keyframe Interval ", element("b", {}, "2 s"), "."),
+      element(
+        "li",
+        {},
+        "Settings → Stream: Service ",
+        element("b", {}, "Custom…"),
+        ", then Server and Stream Key as above.",
+      ),
+      element(
+        "li",
+        {},
+        "Settings → Output: Output Mode ",
+        element("b", {}, "Advanced"),
+        ", Streaming: Keyframe Interval ",
+        element("b", {}, "2 s"),
+        ".",
+      ),
       element("li", {}, "Start Streaming."),
     ),
-    element("p", { class: "hint" }, "How it goes, and why OBS does not connect if it does not, the broadcaster sees with this key at ", element("code", {}, `${document.body.dataset.public}/studio`), "."),
+    element(
+      "p",
+      { class: "hint" },
+      "How it goes, and why OBS does not connect if it does not, the broadcaster sees with this key at ",
+      element("code", {}, `${document.body.dataset.public}/studio`),
+      ".",
+    ),
     element("div", { class: "buttons" }, seen),
   );
   // Escape would throw the key away; a button has to be meant.

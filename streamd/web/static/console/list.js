@@ -54,7 +54,8 @@ export class PagedTable {
 
   /** Read anew from the first page on; what is shown stays until that is there. */
   async refresh() {
-    const generation = (this.#generation += 1);
+    this.#generation += 1;
+    const generation = this.#generation;
     if (this.#shown.length === 0) this.#say("Loading…");
     try {
       const page = await this.#load();
@@ -89,7 +90,10 @@ export class PagedTable {
   }
 
   #say(headline, text) {
-    this.#part("notice").replaceChildren(element("p", { class: "notice-head" }, headline), text ? element("p", {}, text) : "");
+    this.#part("notice").replaceChildren(
+      element("p", { class: "notice-head" }, headline),
+      text ? element("p", {}, text) : "",
+    );
   }
 
   #fail(error) {

@@ -16,7 +16,9 @@ const total = (viewers) => Object.values(viewers).reduce((sum, number) => sum + 
 
 function byProtocol(viewers) {
   const parts = Object.entries(viewers).filter(([, number]) => number > 0);
-  return parts.map(([protocol, number]) => `${number.toLocaleString("en")} ${PROTOCOLS[protocol] ?? protocol}`).join(" · ");
+  return parts
+    .map(([protocol, number]) => `${number.toLocaleString("en")} ${PROTOCOLS[protocol] ?? protocol}`)
+    .join(" · ");
 }
 
 class StreamRow {
@@ -35,7 +37,16 @@ class StreamRow {
     this.#stream = stream;
     this.#origin = origin;
     const act = (label, name, run, isDangerous = false) =>
-      element("button", { class: `button small${isDangerous ? " danger-text" : ""}`, type: "button", "aria-label": `${name} ${stream.name}`, onclick: run }, label);
+      element(
+        "button",
+        {
+          class: `button small${isDangerous ? " danger-text" : ""}`,
+          type: "button",
+          "aria-label": `${name} ${stream.name}`,
+          onclick: run,
+        },
+        label,
+      );
     this.#previewButton = act("Preview", "Preview of", () => this.#togglePreview());
     this.#previewButton.setAttribute("aria-expanded", "false");
     this.#buttons = element(
@@ -43,7 +54,12 @@ class StreamRow {
       { class: "buttons" },
       this.#previewButton,
       act("Kick", "Kick", () => acts.kickStream(this.#stream)),
-      act("Revoke key", "Revoke key of", () => acts.revokeKey({ id: this.#stream.key_id, user: this.#stream.name }), true),
+      act(
+        "Revoke key",
+        "Revoke key of",
+        () => acts.revokeKey({ id: this.#stream.key_id, user: this.#stream.name }),
+        true,
+      ),
     );
     const fact = (label) => {
       const value = element("dd");
@@ -57,12 +73,29 @@ class StreamRow {
       element(
         "div",
         { class: "stream-head" },
-        element("h2", {}, element("a", { href: `${origin}/watch/${encodeURIComponent(stream.name)}`, target: "_blank", rel: "noopener" }, stream.name)),
+        element(
+          "h2",
+          {},
+          element(
+            "a",
+            { href: `${origin}/watch/${encodeURIComponent(stream.name)}`, target: "_blank", rel: "noopener" },
+            stream.name,
+          ),
+        ),
         this.#health.root,
         this.#state,
         this.#buttons,
       ),
-      element("dl", { class: "facts-grid" }, fact("Viewers"), fact("Bitrate"), fact("Picture"), fact("Keyframes"), fact("Encoder"), fact("Key")),
+      element(
+        "dl",
+        { class: "facts-grid" },
+        fact("Viewers"),
+        fact("Bitrate"),
+        fact("Picture"),
+        fact("Keyframes"),
+        fact("Encoder"),
+        fact("Key"),
+      ),
       this.#findings.root,
       this.#media,
     );
@@ -77,7 +110,11 @@ class StreamRow {
     setText(this.#state, `live for ${elapsed(stream.live_since)}`);
     this.#put("Viewers", total(stream.viewers).toLocaleString("en"), byProtocol(stream.viewers));
     this.#put("Bitrate", stream.bitrate_bps > 0 ? bitrate(stream.bitrate_bps) : "–", codecs(stream.codecs));
-    this.#put("Picture", picture(stream) || (stream.codecs.length > 0 ? "Sound only" : "–"), stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "");
+    this.#put(
+      "Picture",
+      picture(stream) || (stream.codecs.length > 0 ? "Sound only" : "–"),
+      stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "",
+    );
     const interval = stream.keyframe_interval_s;
     this.#put("Keyframes", interval === null ? "–" : `${interval.toFixed(1)} s`, interval === null ? "" : "apart");
     this.#put("Encoder", encoderName(stream.encoder) || "–", stream.publisher_address);
@@ -125,7 +162,11 @@ export class StreamsView {
   constructor(acts, origin) {
     const list = document.getElementById("streams");
     // A broadcast that begins anew is another row, beside the one that went dark.
-    this.#rows = new KeyedList(list, (stream) => `${stream.name} ${stream.live_since}`, (stream) => new StreamRow(stream, acts, origin));
+    this.#rows = new KeyedList(
+      list,
+      (stream) => `${stream.name} ${stream.live_since}`,
+      (stream) => new StreamRow(stream, acts, origin),
+    );
     this.#filter.addEventListener("input", () => this.#show());
     for (const label of ["Live", "Viewers", "Coming in", "Going out"]) {
       this.#tiles[label] = element("dd", {}, "–");
@@ -155,13 +196,22 @@ export class StreamsView {
     setText(this.#tiles["Coming in"], bitrate(sum((stream) => stream.bitrate_bps)));
     document.getElementById("live-toolbar").hidden = streams.length < FILTER_FROM && !this.#filter.value;
     const text = this.#filter.value.trim().toLowerCase();
-    const shown = streams.filter((stream) => `${stream.name} ${stream.key_id} ${stream.publisher_address}`.toLowerCase().includes(text));
+    const shown = streams.filter((stream) =>
+      `${stream.name} ${stream.key_id} ${stream.publisher_address}`.toLowerCase().includes(text),
+    );
     this.#rows.show(shown);
     const notice = document.getElementById("live-notice");
     if (streams.length === 0) {
-      notice.replaceChildren(element("p", { class: "notice-head" }, "Nobody is live right now"), element("p", {}, "Streams appear here by themselves. To let somebody broadcast, issue a key."), element("a", { class: "button primary", href: "#/keys" }, "Go to the keys"));
+      notice.replaceChildren(
+        element("p", { class: "notice-head" }, "Nobody is live right now"),
+        element("p", {}, "Streams appear here by themselves. To let somebody broadcast, issue a key."),
+        element("a", { class: "button primary", href: "#/keys" }, "Go to the keys"),
+      );
     } else if (shown.length === 0) {
-      notice.replaceChildren(element("p", { class: "notice-head" }, "No stream matches"), element("p", {}, `${count(streams.length, "stream is", "streams are")} live.`));
+      notice.replaceChildren(
+        element("p", { class: "notice-head" }, "No stream matches"),
+        element("p", {}, `${count(streams.length, "stream is", "streams are")} live.`),
+      );
     } else {
       notice.replaceChildren();
     }

@@ -31,7 +31,10 @@ class Sparkline {
     const width = Math.max(READINGS_WIDE, this.#values.length) - 1;
     const first = width + 1 - this.#values.length;
     this.root.setAttribute("viewBox", `0 0 ${width} 20`);
-    this.#line.setAttribute("points", this.#values.map((one, at) => `${first + at},${(19 - (one / highest) * 17).toFixed(1)}`).join(" "));
+    this.#line.setAttribute(
+      "points",
+      this.#values.map((one, at) => `${first + at},${(19 - (one / highest) * 17).toFixed(1)}`).join(" "),
+    );
   }
 
   clear() {
@@ -50,7 +53,15 @@ export class Figures {
       const value = element("dd");
       const extra = element("dd", { class: "extra" });
       this.#tiles[label] = { value, extra };
-      list.append(element("div", {}, element("dt", {}, label), label === "Bitrate" ? element("dd", { class: "extra" }, this.#sparkline.root) : extra, value));
+      list.append(
+        element(
+          "div",
+          {},
+          element("dt", {}, label),
+          label === "Bitrate" ? element("dd", { class: "extra" }, this.#sparkline.root) : extra,
+          value,
+        ),
+      );
     }
   }
 
@@ -59,13 +70,25 @@ export class Figures {
     this.#liveSince = stream.live_since;
     this.#sparkline.add(stream.bitrate_bps);
     const watching = Object.entries(stream.viewers).filter(([, number]) => number > 0);
-    this.#put("Viewers", total(stream.viewers).toLocaleString("en"), watching.map(([protocol, number]) => `${number} ${PROTOCOLS[protocol] ?? protocol}`).join(" · "));
+    this.#put(
+      "Viewers",
+      total(stream.viewers).toLocaleString("en"),
+      watching.map(([protocol, number]) => `${number} ${PROTOCOLS[protocol] ?? protocol}`).join(" · "),
+    );
     this.#put("Bitrate", stream.bitrate_bps > 0 ? bitrate(stream.bitrate_bps) : "–", "");
-    this.#put("Frame rate", stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "–", encoderName(stream.encoder));
+    this.#put(
+      "Frame rate",
+      stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "–",
+      encoderName(stream.encoder),
+    );
     this.#put("Picture", picture(stream) || (stream.codecs.length > 0 ? "Sound only" : "–"), codecs(stream.codecs));
     const interval = stream.keyframe_interval_s;
     this.#put("Keyframes", interval === null ? "–" : `${interval.toFixed(1)} s`, interval === null ? "" : "apart");
-    this.#put("Repaired", stream.timestamps_repaired.toLocaleString("en"), stream.tags_dropped > 0 ? `${count(stream.tags_dropped, "piece")} dropped` : "nothing dropped");
+    this.#put(
+      "Repaired",
+      stream.timestamps_repaired.toLocaleString("en"),
+      stream.tags_dropped > 0 ? `${count(stream.tags_dropped, "piece")} dropped` : "nothing dropped",
+    );
   }
 
   #put(label, value, extra) {

@@ -49,7 +49,12 @@ async function ask(method, path, content) {
 const HEADLINES = {
   offline: ["offline", "Offline", "You are not live", "Press Start Streaming in OBS; this page follows by itself."],
   live: ["live", "Live", "You are live", ""],
-  live_with_other_key: ["live", "Live", "Your channel is live", "Another key of yours opened it, not the one you signed in with."],
+  live_with_other_key: [
+    "live",
+    "Live",
+    "Your channel is live",
+    "Another key of yours opened it, not the one you signed in with.",
+  ],
   // What the server calls live, and nobody sees.
   starting: ["warning", "Starting", "You are connected", "Viewers see you once a keyframe has come."],
   away: ["warning", "Waiting", "Your connection is gone", "Viewers wait for you to come back."],
@@ -86,7 +91,9 @@ function show(state) {
   attempts.show(state.attempts);
   const allowed = limits(state.limits);
   element("limits").hidden = !allowed;
-  const spare = state.limits.bitrate_kbps_max ? " Set OBS to three quarters of the bit rate, sound included: it needs the rest to catch up." : "";
+  const spare = state.limits.bitrate_kbps_max
+    ? " Set OBS to three quarters of the bit rate, sound included: it needs the rest to catch up."
+    : "";
   setText(element("limits"), allowed && `You may send up to ${allowed}; a stream that is more ends.${spare}`);
   if (element("share").childElementCount === 0) {
     const watch = new URL(`/watch/${encodeURIComponent(state.channel)}`, location.href).href;
