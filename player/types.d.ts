@@ -143,7 +143,7 @@ interface Failure {
 }
 
 /** How an engine tells the page what has become of it: see engines.js. */
-type Report = (kind: "ended" | "closed" | "failed", failure?: Failure) => void;
+type TellPage = (kind: "ended" | "closed" | "failed", failure?: Failure) => void;
 
 type Mode = "lowest" | "low" | "stable";
 
@@ -168,7 +168,7 @@ interface Engine {
   destroy(): void;
 }
 
-type MakeEngine = (report: Report) => Engine;
+type MakeEngine = (report: TellPage) => Engine;
 type Modes = Map<Mode, MakeEngine>;
 
 interface HTMLVideoElement {
@@ -179,4 +179,22 @@ interface HTMLVideoElement {
 interface HTMLMediaElement {
   /** Safari; the date of the timeline's zero, as HTML has it. */
   getStartDate?(): Date;
+}
+
+/** What stands for one thing of a KeyedList; without `remove` the root just goes. */
+interface Row<Thing> {
+  root: HTMLElement;
+  update(thing: Thing): void;
+  remove?(): void;
+}
+
+/** One question of a dialog. */
+interface Field {
+  row: HTMLElement;
+  value(): string;
+}
+
+/** A page of a long list of the admin API. */
+interface Page {
+  next_after: number | null;
 }

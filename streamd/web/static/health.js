@@ -1,6 +1,7 @@
 // How well a stream arrives, in words and a colour that says the same.
 
-import { element, KeyedList, setText } from "./dom.js";
+import { element, setText } from "./dom.js";
+import { KeyedList } from "./keyed_list.js";
 
 export const STATUS = {
   good: "Healthy",

@@ -1,14 +1,12 @@
 // What an operator can do to a key, a user or a stream. Every question names what will go dark.
 
-import { elapsed } from "../api.js";
 import { element } from "../dom.js";
-import { count, PICTURE_SIZES, pictureSize } from "../format.js";
+import { count, PICTURE_SIZES, pictureSize, totalViewers } from "../format.js";
+import { elapsed } from "../viewer_format.js";
 import { ask, choiceField, showKey, tell, textField } from "./dialogs.js";
 
 const REASON = { maxlength: 500, hint: "For the audit log; the broadcaster does not see it." };
 const DAY_S = 86_400;
-
-const total = (viewers) => Object.values(viewers).reduce((sum, number) => sum + number, 0);
 
 /** What the operator reads before a key or user stops to work: which streams end, and in front of how many. */
 function goesDark(streams) {
@@ -18,7 +16,7 @@ function goesDark(streams) {
       "li",
       {},
       element("strong", {}, stream.name),
-      ` – live for ${elapsed(stream.live_since)}, ${count(total(stream.viewers), "viewer")}`,
+      ` – live for ${elapsed(stream.live_since)}, ${count(totalViewers(stream.viewers), "viewer")}`,
     ),
   );
   return element(
@@ -64,7 +62,7 @@ export class Acts {
         this.#client.post("/api/v1/keys", {
           user: name,
           label,
-          expires_at: days ? new Date(Date.now() + days * DAY_S * 1000).toISOString() : null,
+          expires_at: days ? new Date(Date.now() + Number(days) * DAY_S * 1000).toISOString() : null,
         }),
     });
     if (key) await showKey(key);
@@ -146,7 +144,9 @@ export class Acts {
   async limitUser(user) {
     const { bitrate_kbps_max: kbps, picture_pixels_max: pixels } = user.limits;
     const isNamed = !pixels || PICTURE_SIZES.some(([named]) => named === pixels);
-    const sizes = [["", "As everybody"], ...PICTURE_SIZES, ...(isNamed ? [] : [[pixels, pictureSize(pixels)]])];
+    /** @type {[string | number, string][]} */
+    const sizes = [["", "As everybody"], ...PICTURE_SIZES];
+    if (!isNamed) sizes.push([pixels, pictureSize(pixels)]);
     const done = await ask({
       title: `What ${user.name} may send`,
       body: [

@@ -1,6 +1,6 @@
 // Who did what to which key, user or stream, when and why; the newest first.
 
-import { element } from "../dom.js";
+import { byId, element } from "../dom.js";
 import { count } from "../format.js";
 import { cell, PagedTable, time } from "./list.js";
 
@@ -24,7 +24,7 @@ export class AuditView {
   #table;
 
   constructor(client) {
-    const search = document.getElementById("audit-search");
+    const search = byId("audit-search", HTMLInputElement);
     this.#table = new PagedTable("audit", {
       load: (after) => client.get("/api/v1/audit", { newest_first: true, search: search.value.trim(), after }),
       items: (page) => page.entries,

@@ -1,7 +1,8 @@
 // The server's own figures of the last hour, drawn by uPlot.
 
-import { element, setText } from "../dom.js";
+import { byId, element, setText } from "../dom.js";
 import { bitrate, size } from "../format.js";
+import { messageOf } from "./client.js";
 
 const HOUR_S = 3600;
 // A server that has just started shows what it has, not an hour of nothing.
@@ -37,7 +38,9 @@ const CHARTS = [
 class Chart {
   #spec;
   #uPlot;
+  /** @type {import("uplot") | null} */
   #plot = null;
+  /** @type {[number[], (number | null)[]]} */
   #data = [[], []];
   #now = element("span", { class: "chart-now" }, "–");
   #canvas = element("div", { class: "chart-canvas", role: "img" });
@@ -141,7 +144,7 @@ export class ServerView {
   #module;
   #samples = [];
   #charts = [];
-  #notice = document.getElementById("server-notice");
+  #notice = byId("server-notice");
 
   /** @param module address of uPlot's module; empty where the server was built without it */
   constructor(client, module) {
@@ -161,7 +164,7 @@ export class ServerView {
       this.#samples = samples;
       this.#show();
     } catch (error) {
-      this.#say("The figures could not be read", error.message);
+      this.#say("The figures could not be read", messageOf(error));
     }
   }
 
@@ -176,7 +179,7 @@ export class ServerView {
   async #makeCharts() {
     const { default: uPlot } = await import(this.#module);
     this.#charts = CHARTS.map((spec) => new Chart(uPlot, spec));
-    document.getElementById("charts").replaceChildren(...this.#charts.map((chart) => chart.root));
+    byId("charts").replaceChildren(...this.#charts.map((chart) => chart.root));
   }
 
   #show() {

@@ -1,17 +1,29 @@
 // Questions that are asked before something is done, and the key that is shown once. All of them are <dialog>s: the
 // browser keeps the focus inside, and gives it back.
 
-import { copyable, element, setText } from "../dom.js";
+import { copyable } from "../copying.js";
+import { byId, element, setText } from "../dom.js";
+import { messageOf } from "./client.js";
 
 let serial = 0;
 
-/** An id that no other element of the page has. */
+/**
+ * An id that no other element of the page has.
+ *
+ * @param {string} kind
+ */
 function newId(kind) {
   serial += 1;
   return `${kind}-${serial}`;
 }
 
-/** A field of a dialog with its label; `control` is an <input> or <select>. */
+/**
+ * A field of a dialog with its label.
+ *
+ * @param {string} label
+ * @param {HTMLInputElement | HTMLSelectElement} control
+ * @param {string} [hint]
+ */
 function field(label, control, hint) {
   control.id = newId("field");
   if (hint) control.setAttribute("aria-describedby", `${control.id}-hint`);
@@ -24,17 +36,32 @@ function field(label, control, hint) {
   );
 }
 
+/**
+ * @param {string} label
+ * @param {{hint?: string, [attribute: string]: unknown}} options the rest are attributes of the <input>
+ * @returns {Field}
+ */
 export function textField(label, { hint, ...attributes } = {}) {
   const control = element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
   return { row: field(label, control, hint), value: () => control.value.trim() };
 }
 
+/**
+ * @param {string} label
+ * @param {readonly (readonly [string | number, string])[]} choices values and their texts
+ * @param {string | number} [chosen]
+ * @returns {Field}
+ */
 export function choiceField(label, choices, chosen) {
   const options = choices.map(([value, text]) => element("option", { value, selected: value === chosen }, text));
   const control = element("select", {}, ...options);
   return { row: field(label, control), value: () => control.value };
 }
 
+/**
+ * @param {string} title
+ * @param {(Node | string)[]} content
+ */
 function open(title, ...content) {
   const id = newId("dialog");
   const dialog = element("dialog", { "aria-labelledby": id }, element("h2", { id }, title), ...content);
@@ -47,10 +74,15 @@ function open(title, ...content) {
 /**
  * Ask before something is done, and do it while the dialog is open: what goes wrong is said in it.
  *
- * @param body elements between the title and the fields
- * @param fields as `textField` and `choiceField` make them
- * @param act is given the fields' values; its result is that of this function
- * @returns undefined where the operator has thought better of it
+ * @template Result
+ * @param {object} question
+ * @param {string} question.title
+ * @param {Node[]} [question.body] between the title and the fields
+ * @param {Field[]} [question.fields]
+ * @param {string} question.confirm
+ * @param {boolean} [question.isDangerous]
+ * @param {(...values: string[]) => Promise<Result>} question.act its result is that of this function
+ * @returns {Promise<Result | undefined>} undefined where the operator has thought better of it
  */
 export function ask({ title, body = [], fields = [], confirm, isDangerous = false, act }) {
   return new Promise((resolve) => {
@@ -78,7 +110,7 @@ export function ask({ title, body = [], fields = [], confirm, isDangerous = fals
         resolve(result);
         dialog.close();
       } catch (problem) {
-        setText(error, problem.message);
+        setText(error, messageOf(problem));
       } finally {
         submit.disabled = false;
       }
@@ -90,7 +122,11 @@ export function ask({ title, body = [], fields = [], confirm, isDangerous = fals
   });
 }
 
-/** Show a new key, at the only time when it can be seen. */
+/**
+ * Show a new key, at the only time when it can be seen.
+ *
+ * @param {NewKey} key
+ */
 export function showKey(key) {
   const seen = element(
     "button",
@@ -140,15 +176,19 @@ export function showKey(key) {
   );
   // Escape would throw the key away; a button has to be meant.
   dialog.addEventListener("cancel", (event) => event.preventDefault());
-  dialog.querySelector("#new-key").focus();
+  byId("new-key").focus();
   return new Promise((resolve) => dialog.addEventListener("close", resolve));
 }
 
 let snackTimer = 0;
 
-/** Say that something is done. */
+/**
+ * Say that something is done.
+ *
+ * @param {string} text
+ */
 export function tell(text) {
-  const snack = document.getElementById("snack");
+  const snack = byId("snack");
   setText(snack, text);
   clearTimeout(snackTimer);
   snackTimer = setTimeout(() => setText(snack, ""), 6_000);

@@ -1,6 +1,6 @@
 // The stream keys: who has one, what it is worth, when it was used; issue, rotate, revoke.
 
-import { element } from "../dom.js";
+import { byId, element } from "../dom.js";
 import { cell, PagedTable, time } from "./list.js";
 
 const STATES = { active: "Active", revoked: "Revoked", expired: "Expired" };
@@ -11,8 +11,8 @@ export class KeysView {
   #table;
   #acts;
   #live;
-  #user = document.getElementById("keys-user");
-  #state = document.getElementById("keys-state");
+  #user = byId("keys-user", HTMLInputElement);
+  #state = byId("keys-state", HTMLSelectElement);
 
   /** @param live returns the live streams, as they are now */
   constructor(client, acts, live) {
@@ -29,7 +29,7 @@ export class KeysView {
           ? ["No such key", this.#user.value ? "A user is found by the whole name." : "No stream key is in this state."]
           : ["There is no stream key yet", "Whoever broadcasts needs one: issue the first."],
     });
-    document.getElementById("issue").addEventListener("click", () => acts.issueKey());
+    byId("issue").addEventListener("click", () => acts.issueKey());
     let typing = 0;
     this.#user.addEventListener("input", () => {
       clearTimeout(typing);

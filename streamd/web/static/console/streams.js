@@ -1,29 +1,30 @@
 // The streams that are live now: what arrives, how well, who watches; and what can be done about it.
 
-import { elapsed } from "../api.js";
-import { element, KeyedList, setText } from "../dom.js";
-import { bitrate, codecs, count, encoderName, picture } from "../format.js";
+import { byId, element, setText } from "../dom.js";
+import {
+  bitrate,
+  codecs,
+  count,
+  encoderName,
+  keyframeInterval,
+  pictureOrSound,
+  totalViewers,
+  viewersByProtocol,
+} from "../format.js";
 import { Findings, HealthBadge } from "../health.js";
+import { KeyedList } from "../keyed_list.js";
+import { elapsed } from "../viewer_format.js";
 import { Preview } from "./preview.js";
 
 // A row that went dark is left to be read, and then goes.
 const DARK_MS = 8_000;
 // From so many rows on, a search field is more help than in the way.
 const FILTER_FROM = 6;
-const PROTOCOLS = { hls: "HLS", flv: "FLV", mp4: "MP4" };
-
-const total = (viewers) => Object.values(viewers).reduce((sum, number) => sum + number, 0);
-
-function byProtocol(viewers) {
-  const parts = Object.entries(viewers).filter(([, number]) => number > 0);
-  return parts
-    .map(([protocol, number]) => `${number.toLocaleString("en")} ${PROTOCOLS[protocol] ?? protocol}`)
-    .join(" · ");
-}
 
 class StreamRow {
   #stream;
   #origin;
+  /** @type {Preview | null} */
   #preview = null;
   #health = new HealthBadge();
   #findings = new Findings();
@@ -108,15 +109,11 @@ class StreamRow {
     this.#health.update(stream.health);
     this.#findings.update(stream.health);
     setText(this.#state, `live for ${elapsed(stream.live_since)}`);
-    this.#put("Viewers", total(stream.viewers).toLocaleString("en"), byProtocol(stream.viewers));
+    this.#put("Viewers", totalViewers(stream.viewers).toLocaleString("en"), viewersByProtocol(stream.viewers));
     this.#put("Bitrate", stream.bitrate_bps > 0 ? bitrate(stream.bitrate_bps) : "–", codecs(stream.codecs));
-    this.#put(
-      "Picture",
-      picture(stream) || (stream.codecs.length > 0 ? "Sound only" : "–"),
-      stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "",
-    );
+    this.#put("Picture", pictureOrSound(stream), stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "");
     const interval = stream.keyframe_interval_s;
-    this.#put("Keyframes", interval === null ? "–" : `${interval.toFixed(1)} s`, interval === null ? "" : "apart");
+    this.#put("Keyframes", keyframeInterval(interval), interval === null ? "" : "apart");
     this.#put("Encoder", encoderName(stream.encoder) || "–", stream.publisher_address);
     this.#put("Key", stream.key_id, "");
   }
@@ -143,8 +140,9 @@ class StreamRow {
       this.#preview.remove();
       this.#preview = null;
     } else {
-      this.#preview = new Preview(this.#stream.name, this.#origin);
-      this.#media.append(this.#preview.root);
+      const preview = new Preview(this.#stream.name, this.#origin);
+      this.#preview = preview;
+      this.#media.append(preview.root);
     }
     this.#previewButton.setAttribute("aria-expanded", String(this.#preview !== null));
     const [label, name] = this.#preview ? ["Hide", "Hide the preview"] : ["Preview", "Preview"];
@@ -154,13 +152,14 @@ class StreamRow {
 }
 
 export class StreamsView {
+  /** @type {LiveStream[] | null} */
   #streams = null;
   #rows;
-  #filter = document.getElementById("live-filter");
+  #filter = byId("live-filter", HTMLInputElement);
   #tiles = {};
 
   constructor(acts, origin) {
-    const list = document.getElementById("streams");
+    const list = byId("streams");
     // A broadcast that begins anew is another row, beside the one that went dark.
     this.#rows = new KeyedList(
       list,
@@ -170,7 +169,7 @@ export class StreamsView {
     this.#filter.addEventListener("input", () => this.#show());
     for (const label of ["Live", "Viewers", "Coming in", "Going out"]) {
       this.#tiles[label] = element("dd", {}, "–");
-      document.getElementById("tiles").append(element("div", {}, element("dt", {}, label), this.#tiles[label]));
+      byId("tiles").append(element("div", {}, element("dt", {}, label), this.#tiles[label]));
     }
   }
 
@@ -192,15 +191,15 @@ export class StreamsView {
     const streams = this.streams;
     const sum = (value) => streams.reduce((all, stream) => all + value(stream), 0);
     setText(this.#tiles.Live, streams.length.toLocaleString("en"));
-    setText(this.#tiles.Viewers, sum((stream) => total(stream.viewers)).toLocaleString("en"));
+    setText(this.#tiles.Viewers, sum((stream) => totalViewers(stream.viewers)).toLocaleString("en"));
     setText(this.#tiles["Coming in"], bitrate(sum((stream) => stream.bitrate_bps)));
-    document.getElementById("live-toolbar").hidden = streams.length < FILTER_FROM && !this.#filter.value;
+    byId("live-toolbar").hidden = streams.length < FILTER_FROM && !this.#filter.value;
     const text = this.#filter.value.trim().toLowerCase();
     const shown = streams.filter((stream) =>
       `${stream.name} ${stream.key_id} ${stream.publisher_address}`.toLowerCase().includes(text),
     );
     this.#rows.show(shown);
-    const notice = document.getElementById("live-notice");
+    const notice = byId("live-notice");
     if (streams.length === 0) {
       notice.replaceChildren(
         element("p", { class: "notice-head" }, "Nobody is live right now"),

@@ -1,13 +1,13 @@
 // The users, each of whom is a channel: what they may send; suspend and restore.
 
-import { element } from "../dom.js";
+import { byId, element } from "../dom.js";
 import { limits } from "../format.js";
 import { cell, PagedTable, time } from "./list.js";
 
 export class UsersView {
   #table;
   #acts;
-  #state = document.getElementById("users-state");
+  #state = byId("users-state", HTMLSelectElement);
 
   constructor(client, acts) {
     this.#acts = acts;

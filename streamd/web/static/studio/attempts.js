@@ -1,7 +1,8 @@
 // What became of the attempts to publish with this key, in words that say what to do.
 
-import { element, KeyedList } from "../dom.js";
+import { byId, element } from "../dom.js";
 import { count, when, whenWhole } from "../format.js";
+import { KeyedList } from "../keyed_list.js";
 
 const ASK = "Ask whoever runs this server.";
 const KEPT_LIVE = "OBS connects again by itself if Settings → Advanced → Automatically Reconnect is enabled.";
@@ -105,9 +106,9 @@ function cells(attempt) {
 }
 
 export class Attempts {
-  #none = document.getElementById("no-attempts");
+  #none = byId("no-attempts");
   #list = new KeyedList(
-    document.getElementById("attempts"),
+    byId("attempts"),
     (attempt) => JSON.stringify(attempt),
     (attempt) => ({
       root: element("li", {}, ...cells(attempt)),
