@@ -174,7 +174,11 @@ export function showKey(key) {
     ),
     element("div", { class: "buttons" }, seen),
   );
-  // Escape would throw the key away; a button has to be meant.
+  // Escape would throw the key away; a button has to be meant. Browsers let "cancel" be prevented only once for each
+  // gesture, so that no page traps anybody: the key press itself is taken, and "cancel" for a phone's way back.
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") event.preventDefault();
+  });
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   byId("new-key").focus();
   return new Promise((resolve) => dialog.addEventListener("close", resolve));

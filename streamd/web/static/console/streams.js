@@ -151,6 +151,16 @@ class StreamRow {
   }
 }
 
+/**
+ * Whether a row is what was searched for; one that has just gone dark is told of in any case.
+ *
+ * @param {Element} row
+ * @param {Set<string>} names
+ */
+function isFound(row, names) {
+  return row.hasAttribute("data-dark") || names.has(row.getAttribute("data-stream") ?? "");
+}
+
 export class StreamsView {
   /** @type {LiveStream[] | null} */
   #streams = null;
@@ -198,7 +208,10 @@ export class StreamsView {
     const shown = streams.filter((stream) =>
       `${stream.name} ${stream.key_id} ${stream.publisher_address}`.toLowerCase().includes(text),
     );
-    this.#rows.show(shown);
+    this.#rows.show(streams);
+    // Hidden, not removed: to be removed is to go dark.
+    const names = new Set(shown.map((stream) => stream.name));
+    for (const row of byId("streams").children) row.toggleAttribute("hidden", !isFound(row, names));
     const notice = byId("live-notice");
     if (streams.length === 0) {
       notice.replaceChildren(
