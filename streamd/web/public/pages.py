@@ -29,15 +29,24 @@ CONSOLE_FOLDER: Final = "console"
 
 # What a page with the player in it imports: fetched all at once, instead of each when the one before has been read.
 PLAYER_MODULES: Final = (
+    "aftermath.js",
+    "api.js",
+    "backoff.js",
+    "broadcast.js",
     "controls.js",
+    "copying.js",
+    "dom.js",
     "engines.js",
     "hls_engine.js",
-    "native_engine.js",
-    "push_engine.js",
-    "playback.js",
     "modes.js",
-    "share.js",
-    "api.js",
+    "native_engine.js",
+    "page_state.js",
+    "playback.js",
+    "progress.js",
+    "push_engine.js",
+    "storage.js",
+    "viewer_format.js",
+    "watch_page.js",
 )
 
 

@@ -1,41 +1,53 @@
 // The player's buttons, keys and pointer. It knows the <video> and the page's two hooks, not how media comes.
 
+import { byId } from "./dom.js";
+import { keep, recall } from "./storage.js";
+
 const IDLE_MS = 3_000;
 const SEEK_S = 5;
 const VOLUME_STEP = 0.05;
 const SOUND_SETTING = "streamd.sound";
 
-const element = (id) => document.getElementById(id);
-
-/** The volume, and whether there is to be sound; null where the viewer has not said. */
+/**
+ * The volume, and whether there is to be none; null where the viewer has not said.
+ *
+ * @returns {{volume: number, muted: boolean | null}}
+ */
 function readSound() {
   try {
-    const { volume, muted } = JSON.parse(localStorage.getItem(SOUND_SETTING));
+    const { volume, muted } = JSON.parse(recall("localStorage", SOUND_SETTING) ?? "null");
     return { volume: Math.min(1, Math.max(0, Number(volume))), muted: muted !== false };
   } catch {
-    // Nothing kept yet, or no storage allowed.
+    // Nothing kept yet.
     return { volume: 1, muted: null };
   }
 }
 
+/**
+ * Whether the browser wants a gesture before it plays; AbortError would mean that another load came in between.
+ *
+ * @param {unknown} error
+ */
+function isRefused(error) {
+  return error instanceof DOMException && error.name === "NotAllowedError";
+}
+
+/** @param {HTMLVideoElement} video */
 function keepSound(video) {
-  try {
-    localStorage.setItem(SOUND_SETTING, JSON.stringify({ volume: video.volume, muted: video.muted }));
-  } catch {
-    // A private window; the choice lasts as long as the page.
-  }
+  keep("localStorage", SOUND_SETTING, JSON.stringify({ volume: video.volume, muted: video.muted }));
 }
 
 /**
  * Wire the controls of the page.
  *
- * @param player the element that goes full screen
- * @param video the <video>
- * @param hooks `goLive()` jumps to the live edge, `goBack(position)` to a place behind it
+ * @param {HTMLElement} player goes full screen
+ * @param {HTMLVideoElement} video
+ * @param {{goLive(): void, goBack(position: number): void}} hooks jump to the live edge, and to a place behind it
  * @returns `start()`: begins to play as loudly as the browser and the viewer's last choice allow; `wantSound()`: from
  *   now on with sound, unless the viewer's last choice was none
  */
 export function wireControls(player, video, hooks) {
+  const volume = byId("volume", HTMLInputElement);
   const sound = readSound();
   video.volume = sound.volume;
   let hasUnmuted = false;
@@ -46,20 +58,19 @@ export function wireControls(player, video, hooks) {
     try {
       await video.play();
     } catch (error) {
-      // NotAllowedError: the browser wants a gesture first. AbortError: another load came in between.
-      if (error.name === "NotAllowedError") element("start").hidden = false;
+      if (isRefused(error)) byId("start").hidden = false;
     }
   }
 
   async function start() {
-    element("start").hidden = true;
+    byId("start").hidden = true;
     video.muted = hasUnmuted ? video.muted : (sound.muted ?? true);
     if (!video.muted) {
       try {
         await video.play();
         return;
       } catch (error) {
-        if (error.name !== "NotAllowedError") return;
+        if (!isRefused(error)) return;
         // Sound without a gesture is refused; picture without sound mostly is not.
         video.muted = true;
       }
@@ -134,33 +145,33 @@ export function wireControls(player, video, hooks) {
     action();
   });
 
-  element("play").addEventListener("click", toggle);
-  element("mute").addEventListener("click", () => setMuted(!video.muted));
-  element("unmute").addEventListener("click", () => setMuted(false));
-  element("start").addEventListener("click", () => {
-    element("start").hidden = true;
+  byId("play").addEventListener("click", toggle);
+  byId("mute").addEventListener("click", () => setMuted(!video.muted));
+  byId("unmute").addEventListener("click", () => setMuted(false));
+  byId("start").addEventListener("click", () => {
+    byId("start").hidden = true;
     play();
   });
-  element("volume").addEventListener("input", (event) => setVolume(event.target.valueAsNumber / 100));
-  element("live").addEventListener("click", () => {
+  volume.addEventListener("input", () => setVolume(volume.valueAsNumber / 100));
+  byId("live").addEventListener("click", () => {
     hooks.goLive();
     if (video.paused) play();
   });
-  element("fullscreen").addEventListener("click", toggleFullscreen);
-  element("pip").hidden = !document.pictureInPictureEnabled;
-  element("pip").addEventListener("click", togglePip);
+  byId("fullscreen").addEventListener("click", toggleFullscreen);
+  byId("pip").hidden = !document.pictureInPictureEnabled;
+  byId("pip").addEventListener("click", togglePip);
 
   function showSound() {
     player.dataset.muted = String(video.muted);
-    element("mute").setAttribute("aria-label", video.muted ? "Unmute" : "Mute");
-    element("volume").value = String(video.muted ? 0 : Math.round(video.volume * 100));
-    element("unmute").hidden = !video.muted || hasUnmuted;
+    byId("mute").setAttribute("aria-label", video.muted ? "Unmute" : "Mute");
+    volume.value = String(video.muted ? 0 : Math.round(video.volume * 100));
+    byId("unmute").hidden = !video.muted || hasUnmuted;
   }
 
   function showPlaying() {
     player.dataset.paused = String(video.paused);
-    element("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
-    if (!video.paused) element("start").hidden = true;
+    byId("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
+    if (!video.paused) byId("start").hidden = true;
   }
 
   video.addEventListener("volumechange", showSound);
@@ -169,7 +180,7 @@ export function wireControls(player, video, hooks) {
   document.addEventListener("fullscreenchange", () => {
     const isFull = document.fullscreenElement !== null;
     player.dataset.full = String(isFull);
-    element("fullscreen").setAttribute("aria-label", isFull ? "Leave full screen" : "Full screen");
+    byId("fullscreen").setAttribute("aria-label", isFull ? "Leave full screen" : "Full screen");
   });
 
   // The controls leave when nobody moves; CSS keeps them while paused or under the keyboard's focus.

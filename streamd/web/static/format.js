@@ -2,7 +2,12 @@
 
 const DIGITS = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const DATE_TIME = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const DATE_TIME = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 const WHOLE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
 
 function scaled(value, units, step) {
@@ -39,6 +44,7 @@ export function whenWhole(iso) {
   return WHOLE.format(new Date(iso));
 }
 
+/** @type {[RegExp, string][]} */
 const CODECS = [
   [/^avc[13]/, "H.264"],
   [/^(hvc1|hev1)/, "HEVC"],
@@ -66,6 +72,7 @@ export function picture({ width, height, frame_rate: rate }) {
 }
 
 /** Sizes of pictures that have a name, in pixels, as encoders pad them to blocks of 16×16. */
+/** @type {[number, string][]} */
 export const PICTURE_SIZES = [
   [414_720, "480p"],
   [921_600, "720p"],
@@ -87,4 +94,49 @@ export function limits({ bitrate_kbps_max: kbps, picture_pixels_max: pixels }) {
 /** "Lavf62.12.102" of "FMLE/3.0 (compatible; Lavf62.12.102)": most encoders say first that they are like Adobe's. */
 export function encoderName(flashVersion) {
   return /^FMLE\/[\d.]+ \(compatible; (?!FMSc)([^)]+)\)$/.exec(flashVersion)?.[1] ?? flashVersion;
+}
+
+const PROTOCOLS = new Map([
+  ["hls", "HLS"],
+  ["flv", "FLV"],
+  ["mp4", "MP4"],
+]);
+
+/**
+ * All viewers of a stream.
+ *
+ * @param {Record<string, number>} byProtocol
+ */
+export function totalViewers(byProtocol) {
+  return Object.values(byProtocol).reduce((sum, number) => sum + number, 0);
+}
+
+/**
+ * "1,204 HLS · 3 MP4"; empty where nobody watches.
+ *
+ * @param {Record<string, number>} byProtocol
+ */
+export function viewersByProtocol(byProtocol) {
+  const some = Object.entries(byProtocol).filter(([, number]) => number > 0);
+  return some
+    .map(([protocol, number]) => `${number.toLocaleString("en")} ${PROTOCOLS.get(protocol) ?? protocol}`)
+    .join(" · ");
+}
+
+/**
+ * What is said of a picture: "1080p60", or that there is none.
+ *
+ * @param {StreamFigures} stream
+ */
+export function pictureOrSound(stream) {
+  return picture(stream) || (stream.codecs.length > 0 ? "Sound only" : "–");
+}
+
+/**
+ * "2.0 s"; a dash where no keyframe has come.
+ *
+ * @param {number | null} interval
+ */
+export function keyframeInterval(interval) {
+  return interval === null ? "–" : `${interval.toFixed(1)} s`;
 }

@@ -1,6 +1,7 @@
 // How well a stream arrives, in words and a colour that says the same.
 
-import { element, KeyedList, setText } from "./dom.js";
+import { element, setText } from "./dom.js";
+import { KeyedList } from "./keyed_list.js";
 
 export const STATUS = {
   good: "Healthy",
@@ -22,19 +23,23 @@ export class HealthBadge {
 /** What is wrong, and what to change. */
 export class Findings {
   root = element("ul", { class: "findings" });
-  #list = new KeyedList(this.root, (finding) => finding.code, () => {
-    const message = element("strong");
-    const advice = element("span");
-    const root = element("li", {}, message, " ", advice);
-    return {
-      root,
-      update(finding) {
-        root.dataset.level = finding.severity;
-        setText(message, finding.message);
-        setText(advice, finding.advice);
-      },
-    };
-  });
+  #list = new KeyedList(
+    this.root,
+    (finding) => finding.code,
+    () => {
+      const message = element("strong");
+      const advice = element("span");
+      const root = element("li", {}, message, " ", advice);
+      return {
+        root,
+        update(finding) {
+          root.dataset.level = finding.severity;
+          setText(message, finding.message);
+          setText(advice, finding.advice);
+        },
+      };
+    },
+  );
 
   update({ findings }) {
     this.#list.show(findings);

@@ -76,15 +76,18 @@ export class HlsEngine {
     // What is buffered ends where the tracks change, and is played first.
     const leftS = endOf(this.#video.buffered) - this.#video.currentTime;
     clearTimeout(this.#restartTimer);
-    this.#restartTimer = setTimeout(() => {
-      this.#restartTimer = 0;
-      const wasPlaying = !this.#video.paused;
-      this.#video.removeEventListener("ended", this.#onEnded);
-      this.#hls.destroy();
-      this.load(stream);
-      // The <video> gets a new source, and that pauses it.
-      if (wasPlaying) this.#video.play().catch(() => {});
-    }, 1000 * (leftS > 0 ? leftS : 0));
+    this.#restartTimer = setTimeout(
+      () => {
+        this.#restartTimer = 0;
+        const wasPlaying = !this.#video.paused;
+        this.#video.removeEventListener("ended", this.#onEnded);
+        this.#hls.destroy();
+        this.load(stream);
+        // The <video> gets a new source, and that pauses it.
+        if (wasPlaying) this.#video.play().catch(() => {});
+      },
+      1000 * Math.max(leftS || 0, 0),
+    );
   }
 
   #onError(data) {

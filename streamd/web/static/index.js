@@ -1,6 +1,9 @@
 // The page of the channels that are live: cards that follow /api/v1/streams.
 
-import { Backoff, elapsed, listStreams, quality, watching } from "./api.js";
+import { listStreams } from "./api.js";
+import { Backoff } from "./backoff.js";
+import { byId, element, setText } from "./dom.js";
+import { elapsed, quality, watching } from "./viewer_format.js";
 
 const REFRESH_MS = 10_000;
 const REFRESH_MAX_MS = 60_000;
@@ -9,36 +12,30 @@ const POSTER_MS = 30_000;
 // More cards than anybody scrolls through; the rest is a number.
 const CARDS_MAX = 200;
 
-const cards = document.getElementById("cards");
+const cards = byId("cards");
 const cardOf = new Map();
 
-function element(tag, className, ...children) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...children);
-  return made;
-}
-
+/** @param {LiveChannel} stream */
 function newCard(stream) {
-  const name = element("span", "card-name", stream.name);
-  const facts = element("span", "card-facts");
-  const badge = element("span", "badge", "Live");
-  const best = element("span", "card-quality");
-  const initial = element("span", "card-initial", stream.name.slice(0, 1).toUpperCase());
+  const name = element("span", { class: "card-name" }, stream.name);
+  const facts = element("span", { class: "card-facts" });
+  const badge = element("span", { class: "badge" }, "Live");
+  const best = element("span", { class: "card-quality" });
+  const initial = element("span", { class: "card-initial" }, stream.name.slice(0, 1).toUpperCase());
   initial.setAttribute("aria-hidden", "true");
-  const poster = element("img", "card-poster");
+  const poster = element("img", { class: "card-poster" });
   poster.alt = "";
   poster.loading = "lazy";
   poster.decoding = "async";
   // Where there is none, the initial is to be seen.
   poster.addEventListener("load", () => poster.toggleAttribute("data-loaded", true));
   poster.addEventListener("error", () => poster.toggleAttribute("data-loaded", false));
-  const picture = element("span", "card-picture", initial, poster, badge, best);
-  const link = element("a", "card", picture, name, facts);
+  const picture = element("span", { class: "card-picture" }, initial, poster, badge, best);
+  const link = element("a", { class: "card" }, picture, name, facts);
   link.href = `/watch/${encodeURIComponent(stream.name)}`;
   // One of eight tints, always the same for one channel.
-  link.dataset.tint = String([...stream.name].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % 8);
-  return { item: element("li", "", link), facts, best, poster };
+  link.dataset.tint = String([...stream.name].reduce((sum, letter) => sum + (letter.codePointAt(0) ?? 0), 0) % 8);
+  return { item: element("li", {}, link), facts, best, poster };
 }
 
 function showPoster(image, path) {
@@ -49,13 +46,8 @@ function showPoster(image, path) {
 
 function say(state, title = "", detail = "") {
   document.body.dataset.state = state;
-  const put = (id, text) => {
-    // A live region speaks on every change of its text, so only what changed is written.
-    const target = document.getElementById(id);
-    if (target.textContent !== text) target.textContent = text;
-  };
-  put("message-title", title);
-  put("message-detail", detail);
+  setText(byId("message-title"), title);
+  setText(byId("message-detail"), detail);
 }
 
 function show(streams) {
@@ -67,8 +59,8 @@ function show(streams) {
     cardOf.delete(name);
   }
   shown.forEach((stream, position) => {
-    let card = cardOf.get(stream.name);
-    if (!card) cardOf.set(stream.name, (card = newCard(stream)));
+    const card = cardOf.get(stream.name) ?? newCard(stream);
+    cardOf.set(stream.name, card);
     const since = elapsed(stream.live_since);
     card.facts.textContent = [watching(stream.viewers), since && `live for ${since}`].filter(Boolean).join(" · ");
     card.best.textContent = quality(stream);

@@ -91,6 +91,7 @@ export class PushEngine {
         this.#fail("network", answer.status);
         return;
       }
+      if (!answer.body) throw new TypeError("an answer without a body");
       const reader = answer.body.getReader();
       for (;;) {
         const { done, value } = await reader.read();
@@ -107,7 +108,7 @@ export class PushEngine {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof TypeError)) {
-        this.#fail(error.name === "NotSupportedError" ? "format" : "media");
+        this.#fail(error instanceof Error && error.name === "NotSupportedError" ? "format" : "media");
         return;
       }
       // The network's errors are TypeErrors. A connection that broke is one that has ended, unless it never began.

@@ -1,14 +1,12 @@
 // What an operator can do to a key, a user or a stream. Every question names what will go dark.
 
-import { elapsed } from "../api.js";
 import { element } from "../dom.js";
-import { count, PICTURE_SIZES, pictureSize } from "../format.js";
+import { count, PICTURE_SIZES, pictureSize, totalViewers } from "../format.js";
+import { elapsed } from "../viewer_format.js";
 import { ask, choiceField, showKey, tell, textField } from "./dialogs.js";
 
 const REASON = { maxlength: 500, hint: "For the audit log; the broadcaster does not see it." };
 const DAY_S = 86_400;
-
-const total = (viewers) => Object.values(viewers).reduce((sum, number) => sum + number, 0);
 
 /** What the operator reads before a key or user stops to work: which streams end, and in front of how many. */
 function goesDark(streams) {
@@ -18,10 +16,15 @@ function goesDark(streams) {
       "li",
       {},
       element("strong", {}, stream.name),
-      ` – live for ${elapsed(stream.live_since)}, ${count(total(stream.viewers), "viewer")}`,
+      ` – live for ${elapsed(stream.live_since)}, ${count(totalViewers(stream.viewers), "viewer")}`,
     ),
   );
-  return element("div", { class: "callout danger" }, element("p", {}, "This goes dark at once:"), element("ul", {}, ...items));
+  return element(
+    "div",
+    { class: "callout danger" },
+    element("p", {}, "This goes dark at once:"),
+    element("ul", {}, ...items),
+  );
 }
 
 export class Acts {
@@ -59,7 +62,7 @@ export class Acts {
         this.#client.post("/api/v1/keys", {
           user: name,
           label,
-          expires_at: days ? new Date(Date.now() + days * DAY_S * 1000).toISOString() : null,
+          expires_at: days ? new Date(Date.now() + Number(days) * DAY_S * 1000).toISOString() : null,
         }),
     });
     if (key) await showKey(key);
@@ -69,7 +72,13 @@ export class Acts {
     const streams = this.#streamsOf(key.id);
     const body = [element("p", {}, `${key.user} gets a new key with the same label and expiry.`)];
     if (streams.length > 0) {
-      body.push(element("p", { class: "callout warning" }, `${key.user} is live with the old key, and goes dark when it stops to work.`));
+      body.push(
+        element(
+          "p",
+          { class: "callout warning" },
+          `${key.user} is live with the old key, and goes dark when it stops to work.`,
+        ),
+      );
     }
     const fresh = await ask({
       title: `Rotate the key of ${key.user}`,
@@ -105,7 +114,14 @@ export class Acts {
     const streams = this.#live().filter((stream) => stream.name === user.name);
     const done = await ask({
       title: `Suspend ${user.name}?`,
-      body: [goesDark(streams), element("p", {}, "None of the user’s keys opens a stream until the user is restored. Viewers read that the channel has been taken down.")],
+      body: [
+        goesDark(streams),
+        element(
+          "p",
+          {},
+          "None of the user’s keys opens a stream until the user is restored. Viewers read that the channel has been taken down.",
+        ),
+      ],
       fields: [textField("Reason", REASON)],
       confirm: "Suspend",
       isDangerous: true,
@@ -128,10 +144,14 @@ export class Acts {
   async limitUser(user) {
     const { bitrate_kbps_max: kbps, picture_pixels_max: pixels } = user.limits;
     const isNamed = !pixels || PICTURE_SIZES.some(([named]) => named === pixels);
-    const sizes = [["", "As everybody"], ...PICTURE_SIZES, ...(isNamed ? [] : [[pixels, pictureSize(pixels)]])];
+    /** @type {[string | number, string][]} */
+    const sizes = [["", "As everybody"], ...PICTURE_SIZES];
+    if (!isNamed) sizes.push([pixels, pictureSize(pixels)]);
     const done = await ask({
       title: `What ${user.name} may send`,
-      body: [element("p", {}, "A stream that sends more ends, and says why: for the bit rate also one that is live now.")],
+      body: [
+        element("p", {}, "A stream that sends more ends, and says why: for the bit rate also one that is live now."),
+      ],
       fields: [
         textField("Bit rate, kb/s", {
           value: kbps ?? "",
@@ -157,7 +177,11 @@ export class Acts {
       title: `Kick ${stream.name}?`,
       body: [
         goesDark([stream]),
-        element("p", {}, "Its key stays good, and most encoders come back within seconds. To keep it off the air, revoke the key or suspend the user."),
+        element(
+          "p",
+          {},
+          "Its key stays good, and most encoders come back within seconds. To keep it off the air, revoke the key or suspend the user.",
+        ),
       ],
       fields: [textField("Reason", REASON)],
       confirm: "Kick",

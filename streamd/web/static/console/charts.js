@@ -1,7 +1,8 @@
 // The server's own figures of the last hour, drawn by uPlot.
 
-import { element, setText } from "../dom.js";
+import { byId, element, setText } from "../dom.js";
 import { bitrate, size } from "../format.js";
+import { messageOf } from "./client.js";
 
 const HOUR_S = 3600;
 // A server that has just started shows what it has, not an hour of nothing.
@@ -12,17 +13,34 @@ const whole = (number) => Math.round(number).toLocaleString("en");
 const CHARTS = [
   { title: "Coming in", field: "ingest_bps", format: bitrate },
   { title: "Going out", field: "egress_bps", format: bitrate },
-  { title: "Viewers", field: "viewers", format: whole, steps: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5] },
+  {
+    title: "Viewers",
+    field: "viewers",
+    format: whole,
+    steps: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5],
+  },
   { title: "Part delay", note: "95 % are not later", field: "part_delay_ms", format: (ms) => `${whole(ms)} ms` },
-  { title: "CPU", note: "of one core", field: "cpu_percent", format: (percent) => `${percent.toFixed(percent < 10 ? 1 : 0)} %` },
-  { title: "Memory", field: "memory_bytes", format: size, steps: Array.from({ length: 22 }, (_, power) => 2 ** (20 + power)) },
+  {
+    title: "CPU",
+    note: "of one core",
+    field: "cpu_percent",
+    format: (percent) => `${percent.toFixed(percent < 10 ? 1 : 0)} %`,
+  },
+  {
+    title: "Memory",
+    field: "memory_bytes",
+    format: size,
+    steps: Array.from({ length: 22 }, (_, power) => 2 ** (20 + power)),
+  },
 ];
 
 /** One figure over time, with its newest value in words. */
 class Chart {
   #spec;
   #uPlot;
+  /** @type {import("uplot") | null} */
   #plot = null;
+  /** @type {[number[], (number | null)[]]} */
   #data = [[], []];
   #now = element("span", { class: "chart-now" }, "–");
   #canvas = element("div", { class: "chart-canvas", role: "img" });
@@ -30,7 +48,12 @@ class Chart {
   constructor(uPlot, spec) {
     this.#uPlot = uPlot;
     this.#spec = spec;
-    const title = element("span", { class: "chart-title" }, spec.title, spec.note ? element("small", {}, ` ${spec.note}`) : null);
+    const title = element(
+      "span",
+      { class: "chart-title" },
+      spec.title,
+      spec.note ? element("small", {}, ` ${spec.note}`) : null,
+    );
     this.root = element("figure", { class: "chart" }, element("figcaption", {}, title, this.#now), this.#canvas);
     new ResizeObserver(() => this.#resize()).observe(this.#canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#rebuild());
@@ -41,7 +64,8 @@ class Chart {
     this.#data = [samples.map((sample) => Date.parse(sample.at) / 1000), samples.map((sample) => sample[field])];
     const values = this.#data[1].filter((value) => value !== null);
     setText(this.#now, values.length > 0 ? format(values.at(-1)) : "–");
-    const words = values.length > 0 ? `now ${format(values.at(-1))}, at most ${format(Math.max(...values))}` : "nothing yet";
+    const words =
+      values.length > 0 ? `now ${format(values.at(-1))}, at most ${format(Math.max(...values))}` : "nothing yet";
     this.#canvas.setAttribute("aria-label", `${title} over the last hour: ${words}`);
     if (this.#plot) this.#plot.setData(this.#data);
     else this.#rebuild();
@@ -54,7 +78,12 @@ class Chart {
     // A view that is not shown has no width; the observer tells when it has one.
     if (width === 0) return;
     const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    const axis = { stroke: color("--quiet"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const axis = {
+      stroke: color("--quiet"),
+      grid: { stroke: color("--line"), width: 1 },
+      ticks: { show: false },
+      font: "12px system-ui, sans-serif",
+    };
     const { format, field, steps } = this.#spec;
     const options = {
       width,
@@ -71,10 +100,27 @@ class Chart {
         y: { range: (_, __, highest) => [0, Math.max(1e-9, (highest ?? 1) * 1.15)] },
       },
       axes: [
-        { ...axis, size: 32, space: 70, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
+        {
+          ...axis,
+          size: 32,
+          space: 70,
+          values: (_, ticks) =>
+            ticks.map((tick) =>
+              new Date(tick * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }),
+            ),
+        },
         { ...axis, size: 76, space: 40, ...(steps ? { incrs: steps } : {}), values: (_, ticks) => ticks.map(format) },
       ],
-      series: [{}, { stroke: color("--accent"), width: 2, fill: color("--accent-faint"), spanGaps: field === "part_delay_ms", points: { show: false } }],
+      series: [
+        {},
+        {
+          stroke: color("--accent"),
+          width: 2,
+          fill: color("--accent-faint"),
+          spanGaps: field === "part_delay_ms",
+          points: { show: false },
+        },
+      ],
       hooks: { setCursor: [(plot) => this.#showValueAt(plot.cursor.idx)] },
     };
     this.#plot = new this.#uPlot(options, this.#data, this.#canvas);
@@ -98,7 +144,7 @@ export class ServerView {
   #module;
   #samples = [];
   #charts = [];
-  #notice = document.getElementById("server-notice");
+  #notice = byId("server-notice");
 
   /** @param module address of uPlot's module; empty where the server was built without it */
   constructor(client, module) {
@@ -118,7 +164,7 @@ export class ServerView {
       this.#samples = samples;
       this.#show();
     } catch (error) {
-      this.#say("The figures could not be read", error.message);
+      this.#say("The figures could not be read", messageOf(error));
     }
   }
 
@@ -133,11 +179,12 @@ export class ServerView {
   async #makeCharts() {
     const { default: uPlot } = await import(this.#module);
     this.#charts = CHARTS.map((spec) => new Chart(uPlot, spec));
-    document.getElementById("charts").replaceChildren(...this.#charts.map((chart) => chart.root));
+    byId("charts").replaceChildren(...this.#charts.map((chart) => chart.root));
   }
 
   #show() {
-    if (this.#samples.length === 0) this.#say("No figures yet", "The first come a few seconds after the server’s start.");
+    if (this.#samples.length === 0)
+      this.#say("No figures yet", "The first come a few seconds after the server’s start.");
     else this.#notice.replaceChildren();
     for (const chart of this.#charts) chart.show(this.#samples);
   }

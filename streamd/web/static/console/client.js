@@ -1,5 +1,7 @@
 // The admin API, as the operator who is signed in asks it.
 
+import { keep, recall } from "../storage.js";
+
 const REQUEST_TIMEOUT_MS = 15_000;
 // A revocation is answered when all of it is done.
 const ACT_TIMEOUT_MS = 60_000;
@@ -13,9 +15,18 @@ export class ApiError extends Error {
   }
 }
 
+/**
+ * What to tell the operator of something that was thrown.
+ *
+ * @param {unknown} thrown
+ */
+export function messageOf(thrown) {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
 /** Asks the server in the name of a session, whose token lives as long as the browser's tab. */
 export class Client {
-  #token = readToken();
+  #token = recall("sessionStorage", SESSION) ?? "";
   #onSignedOut;
 
   /** @param onSignedOut called when the server does not know the session any more */
@@ -31,7 +42,7 @@ export class Client {
   async signIn(adminToken) {
     const { token } = await request("POST", "/api/v1/session", adminToken, {});
     this.#token = token;
-    keepToken(token);
+    keep("sessionStorage", SESSION, token);
   }
 
   async signOut() {
@@ -69,7 +80,7 @@ export class Client {
     try {
       return await checked(answer, read);
     } catch (error) {
-      if (error.status === 401 && this.#token) {
+      if (error instanceof ApiError && error.status === 401 && this.#token) {
         this.#forget();
         this.#onSignedOut();
       }
@@ -80,7 +91,7 @@ export class Client {
   #forget() {
     const token = this.#token;
     this.#token = "";
-    keepToken("");
+    keep("sessionStorage", SESSION, null);
     return token;
   }
 }
@@ -104,30 +115,17 @@ async function send(method, path, token, body, signal) {
       signal,
     });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, error.name === "TimeoutError" ? "The server takes too long." : "The server cannot be reached.");
+    const name = error instanceof Error ? error.name : "";
+    if (name === "AbortError") throw error;
+    throw new ApiError(0, name === "TimeoutError" ? "The server takes too long." : "The server cannot be reached.");
   }
 }
 
 async function checked(answer, read) {
   if (answer.ok) return read();
   const problem = await answer.json().catch(() => ({}));
-  throw new ApiError(answer.status, [problem.detail, ...(problem.errors ?? [])].filter(Boolean).join(": ") || `HTTP ${answer.status}`);
-}
-
-function readToken() {
-  try {
-    return sessionStorage.getItem(SESSION) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function keepToken(token) {
-  try {
-    if (token) sessionStorage.setItem(SESSION, token);
-    else sessionStorage.removeItem(SESSION);
-  } catch {
-    // No storage allowed: the session lasts until the page is loaded again.
-  }
+  throw new ApiError(
+    answer.status,
+    [problem.detail, ...(problem.errors ?? [])].filter(Boolean).join(": ") || `HTTP ${answer.status}`,
+  );
 }

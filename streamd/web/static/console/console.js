@@ -2,20 +2,18 @@
 //
 // <body data-state>: loading | signed-out | signed-in; data-connection: connecting | live | lost.
 
-import { setText } from "../dom.js";
+import { byId, setText } from "../dom.js";
 import { when } from "../format.js";
 import { Acts } from "./acts.js";
 import { AuditView } from "./audit.js";
 import { ServerView } from "./charts.js";
-import { Client } from "./client.js";
+import { ApiError, Client, messageOf } from "./client.js";
 import { Events } from "./events.js";
 import { KeysView } from "./keys.js";
 import { StreamsView } from "./streams.js";
 import { UsersView } from "./users.js";
 
 const body = document.body;
-const element = (id) => document.getElementById(id);
-
 const client = new Client(() => signedOut("The session is over. Sign in again."));
 const acts = new Acts(client, () => streams.streams);
 const streams = new StreamsView(acts, body.dataset.public);
@@ -27,7 +25,9 @@ const views = {
   server: new ServerView(client, body.dataset.charts),
 };
 
+/** @type {Events | null} */
 let events = null;
+/** @type {number | null} */
 let heardAt = null;
 
 // -- which view is shown ----------------------------------------------------------------------------
@@ -42,19 +42,19 @@ function showView() {
   const current = currentView();
   const [, , user] = location.hash.split("/");
   if (current === "keys" && user) views.keys.showUser(user);
-  for (const name of Object.keys(views)) element(name).hidden = name !== current;
-  for (const link of element("tabs").children) {
+  for (const name of Object.keys(views)) byId(name).hidden = name !== current;
+  for (const link of byId("tabs").querySelectorAll("a")) {
     if (link.hash === `#/${current}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = `${element(`${current}-title`).textContent} – streamd`;
+  document.title = `${byId(`${current}-title`).textContent} – streamd`;
   views[current].refresh();
 }
 
 window.addEventListener("hashchange", () => {
   showView();
   // Who listens to the page instead of seeing it is told where they are.
-  if (client.isSignedIn) element(`${currentView()}-title`).focus({ preventScroll: true });
+  if (client.isSignedIn) byId(`${currentView()}-title`).focus({ preventScroll: true });
   scrollTo(0, 0);
 });
 
@@ -62,8 +62,8 @@ window.addEventListener("hashchange", () => {
 
 function showConnection(state, detail = "") {
   body.dataset.connection = state;
-  setText(element("connection"), { connecting: "Connecting…", live: "Connected", lost: "Disconnected" }[state]);
-  const stale = element("stale");
+  setText(byId("connection"), { connecting: "Connecting…", live: "Connected", lost: "Disconnected" }[state]);
+  const stale = byId("stale");
   stale.hidden = state !== "lost";
   const since = heardAt ? ` What you see is from ${when(heardAt)}.` : "";
   setText(stale, state === "lost" ? `${detail || "The connection to the server is lost."}${since} Trying again…` : "");
@@ -117,29 +117,32 @@ function signedOut(why = "") {
   // Nothing of what was seen stays on the page.
   streams.update([]);
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
-  setText(element("sign-in-error"), why);
-  element("token").focus();
+  setText(byId("sign-in-error"), why);
+  byId("token").focus();
 }
 
-element("sign-in").addEventListener("submit", async (event) => {
+byId("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const field = element("token");
-  const button = element("sign-in").querySelector("button");
+  const field = byId("token", HTMLInputElement);
+  const button = byId("sign-in-button", HTMLButtonElement);
   button.disabled = true;
-  setText(element("sign-in-error"), "");
+  setText(byId("sign-in-error"), "");
   try {
     await client.signIn(field.value.trim());
     field.value = "";
     signedIn();
   } catch (error) {
-    setText(element("sign-in-error"), error.status === 401 ? "That is not the admin token." : error.message);
+    setText(
+      byId("sign-in-error"),
+      error instanceof ApiError && error.status === 401 ? "That is not the admin token." : messageOf(error),
+    );
     field.select();
   } finally {
     button.disabled = false;
   }
 });
 
-element("sign-out").addEventListener("click", () => {
+byId("sign-out").addEventListener("click", () => {
   client.signOut();
   signedOut();
 });

@@ -1,13 +1,31 @@
 // Questions that are asked before something is done, and the key that is shown once. All of them are <dialog>s: the
 // browser keeps the focus inside, and gives it back.
 
-import { copyable, element, setText } from "../dom.js";
+import { copyable } from "../copying.js";
+import { byId, element, setText } from "../dom.js";
+import { messageOf } from "./client.js";
 
 let serial = 0;
 
-/** A field of a dialog with its label; `control` is an <input> or <select>. */
+/**
+ * An id that no other element of the page has.
+ *
+ * @param {string} kind
+ */
+function newId(kind) {
+  serial += 1;
+  return `${kind}-${serial}`;
+}
+
+/**
+ * A field of a dialog with its label.
+ *
+ * @param {string} label
+ * @param {HTMLInputElement | HTMLSelectElement} control
+ * @param {string} [hint]
+ */
 function field(label, control, hint) {
-  control.id = `field-${(serial += 1)}`;
+  control.id = newId("field");
   if (hint) control.setAttribute("aria-describedby", `${control.id}-hint`);
   return element(
     "div",
@@ -18,19 +36,34 @@ function field(label, control, hint) {
   );
 }
 
+/**
+ * @param {string} label
+ * @param {{hint?: string, [attribute: string]: unknown}} options the rest are attributes of the <input>
+ * @returns {Field}
+ */
 export function textField(label, { hint, ...attributes } = {}) {
   const control = element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
   return { row: field(label, control, hint), value: () => control.value.trim() };
 }
 
+/**
+ * @param {string} label
+ * @param {readonly (readonly [string | number, string])[]} choices values and their texts
+ * @param {string | number} [chosen]
+ * @returns {Field}
+ */
 export function choiceField(label, choices, chosen) {
   const options = choices.map(([value, text]) => element("option", { value, selected: value === chosen }, text));
   const control = element("select", {}, ...options);
   return { row: field(label, control), value: () => control.value };
 }
 
+/**
+ * @param {string} title
+ * @param {(Node | string)[]} content
+ */
 function open(title, ...content) {
-  const id = `dialog-${(serial += 1)}`;
+  const id = newId("dialog");
   const dialog = element("dialog", { "aria-labelledby": id }, element("h2", { id }, title), ...content);
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
@@ -41,15 +74,24 @@ function open(title, ...content) {
 /**
  * Ask before something is done, and do it while the dialog is open: what goes wrong is said in it.
  *
- * @param body elements between the title and the fields
- * @param fields as `textField` and `choiceField` make them
- * @param act is given the fields' values; its result is that of this function
- * @returns undefined where the operator has thought better of it
+ * @template Result
+ * @param {object} question
+ * @param {string} question.title
+ * @param {Node[]} [question.body] between the title and the fields
+ * @param {Field[]} [question.fields]
+ * @param {string} question.confirm
+ * @param {boolean} [question.isDangerous]
+ * @param {(...values: string[]) => Promise<Result>} question.act its result is that of this function
+ * @returns {Promise<Result | undefined>} undefined where the operator has thought better of it
  */
 export function ask({ title, body = [], fields = [], confirm, isDangerous = false, act }) {
   return new Promise((resolve) => {
     const error = element("p", { class: "form-error", role: "alert" });
-    const submit = element("button", { class: `button ${isDangerous ? "danger" : "primary"}`, type: "submit" }, confirm);
+    const submit = element(
+      "button",
+      { class: `button ${isDangerous ? "danger" : "primary"}`, type: "submit" },
+      confirm,
+    );
     const cancel = element("button", { class: "button", type: "button", onclick: () => dialog.close() }, "Cancel");
     const form = element(
       "form",
@@ -68,7 +110,7 @@ export function ask({ title, body = [], fields = [], confirm, isDangerous = fals
         resolve(result);
         dialog.close();
       } catch (problem) {
-        setText(error, problem.message);
+        setText(error, messageOf(problem));
       } finally {
         submit.disabled = false;
       }
@@ -80,9 +122,17 @@ export function ask({ title, body = [], fields = [], confirm, isDangerous = fals
   });
 }
 
-/** Show a new key, at the only time when it can be seen. */
+/**
+ * Show a new key, at the only time when it can be seen.
+ *
+ * @param {NewKey} key
+ */
 export function showKey(key) {
-  const seen = element("button", { class: "button primary", type: "button", onclick: () => dialog.close() }, "I have saved it");
+  const seen = element(
+    "button",
+    { class: "button primary", type: "button", onclick: () => dialog.close() },
+    "I have saved it",
+  );
   const dialog = open(
     `The stream key of ${key.user}`,
     element(
@@ -97,24 +147,52 @@ export function showKey(key) {
     element(
       "ol",
       { class: "steps" },
-      element("li", {}, "Settings → Stream: Service ", element("b", {}, "Custom…"), ", then Server and Stream Key as above."),
-      element("li", {}, "Settings → Output: Output Mode ", element("b", {}, "Advanced"), ", Streaming: Keyframe Interval ", element("b", {}, "2 s"), "."),
+      element(
+        "li",
+        {},
+        "Settings → Stream: Service ",
+        element("b", {}, "Custom…"),
+        ", then Server and Stream Key as above.",
+      ),
+      element(
+        "li",
+        {},
+        "Settings → Output: Output Mode ",
+        element("b", {}, "Advanced"),
+        ", Streaming: Keyframe Interval ",
+        element("b", {}, "2 s"),
+        ".",
+      ),
       element("li", {}, "Start Streaming."),
     ),
-    element("p", { class: "hint" }, "How it goes, and why OBS does not connect if it does not, the broadcaster sees with this key at ", element("code", {}, `${document.body.dataset.public}/studio`), "."),
+    element(
+      "p",
+      { class: "hint" },
+      "How it goes, and why OBS does not connect if it does not, the broadcaster sees with this key at ",
+      element("code", {}, `${document.body.dataset.public}/studio`),
+      ".",
+    ),
     element("div", { class: "buttons" }, seen),
   );
-  // Escape would throw the key away; a button has to be meant.
+  // Escape would throw the key away; a button has to be meant. Browsers let "cancel" be prevented only once for each
+  // gesture, so that no page traps anybody: the key press itself is taken, and "cancel" for a phone's way back.
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") event.preventDefault();
+  });
   dialog.addEventListener("cancel", (event) => event.preventDefault());
-  dialog.querySelector("#new-key").focus();
+  byId("new-key").focus();
   return new Promise((resolve) => dialog.addEventListener("close", resolve));
 }
 
 let snackTimer = 0;
 
-/** Say that something is done. */
+/**
+ * Say that something is done.
+ *
+ * @param {string} text
+ */
 export function tell(text) {
-  const snack = document.getElementById("snack");
+  const snack = byId("snack");
   setText(snack, text);
   clearTimeout(snackTimer);
   snackTimer = setTimeout(() => setText(snack, ""), 6_000);

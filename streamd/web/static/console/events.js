@@ -1,6 +1,7 @@
 // What changes on the server, as it changes: server-sent events, read by fetch, since EventSource shows no token.
 
-import { Backoff } from "../api.js";
+import { Backoff } from "../backoff.js";
+import { ApiError } from "./client.js";
 
 const RETRY_MS = 500;
 const RETRY_MAX_MS = 8_000;
@@ -38,7 +39,7 @@ export class Events {
         this.#handlers.open();
         await this.#read(body, connection);
       } catch (error) {
-        reason = error.status > 0 ? error.message : "";
+        reason = error instanceof ApiError && error.status > 0 ? error.message : "";
       }
       if (this.#closed.signal.aborted || !this.#client.isSignedIn) return;
       this.#handlers.lost(reason);
@@ -54,7 +55,7 @@ export class Events {
       const { done, value } = await reader.read().finally(() => clearTimeout(silence));
       if (done) return;
       const messages = (unread + value).split("\n\n");
-      unread = messages.pop();
+      unread = messages.pop() ?? "";
       for (const message of messages) this.#dispatch(message);
     }
   }

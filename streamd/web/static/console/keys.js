@@ -1,6 +1,6 @@
 // The stream keys: who has one, what it is worth, when it was used; issue, rotate, revoke.
 
-import { element } from "../dom.js";
+import { byId, element } from "../dom.js";
 import { cell, PagedTable, time } from "./list.js";
 
 const STATES = { active: "Active", revoked: "Revoked", expired: "Expired" };
@@ -11,8 +11,8 @@ export class KeysView {
   #table;
   #acts;
   #live;
-  #user = document.getElementById("keys-user");
-  #state = document.getElementById("keys-state");
+  #user = byId("keys-user", HTMLInputElement);
+  #state = byId("keys-state", HTMLSelectElement);
 
   /** @param live returns the live streams, as they are now */
   constructor(client, acts, live) {
@@ -20,7 +20,8 @@ export class KeysView {
     this.#live = live;
     this.#table = new PagedTable("keys", {
       load: (after) => this.#load(client, after),
-      items: (page) => page.keys.map((key) => ({ ...key, isLive: this.#live().some((stream) => stream.key_id === key.id) })),
+      items: (page) =>
+        page.keys.map((key) => ({ ...key, isLive: this.#live().some((stream) => stream.key_id === key.id) })),
       keyOf: (key) => key.id,
       cellsOf: (key) => this.#cells(key),
       empty: () =>
@@ -28,7 +29,7 @@ export class KeysView {
           ? ["No such key", this.#user.value ? "A user is found by the whole name." : "No stream key is in this state."]
           : ["There is no stream key yet", "Whoever broadcasts needs one: issue the first."],
     });
-    document.getElementById("issue").addEventListener("click", () => acts.issueKey());
+    byId("issue").addEventListener("click", () => acts.issueKey());
     let typing = 0;
     this.#user.addEventListener("input", () => {
       clearTimeout(typing);
@@ -55,11 +56,24 @@ export class KeysView {
   }
 
   #cells(key) {
-    const pill = element("span", { class: "pill", "data-level": key.isLive ? "live" : key.state }, key.isLive ? "Live" : STATES[key.state]);
+    const pill = element(
+      "span",
+      { class: "pill", "data-level": key.isLive ? "live" : key.state },
+      key.isLive ? "Live" : STATES[key.state],
+    );
     const buttons = element("div", { class: "buttons" });
     if (key.state === "active") {
       const act = (label, run, isDangerous) =>
-        element("button", { class: `button small${isDangerous ? " danger-text" : ""}`, type: "button", "aria-label": `${label} the key ${key.id} of ${key.user}`, onclick: run }, label);
+        element(
+          "button",
+          {
+            class: `button small${isDangerous ? " danger-text" : ""}`,
+            type: "button",
+            "aria-label": `${label} the key ${key.id} of ${key.user}`,
+            onclick: run,
+          },
+          label,
+        );
       if (!key.replaced_by) buttons.append(act("Rotate", () => this.#acts.rotateKey(key)));
       buttons.append(act("Revoke", () => this.#acts.revokeKey(key), true));
     }
@@ -68,7 +82,11 @@ export class KeysView {
       cell("User", element("strong", {}, key.user)),
       cell("Key", element("code", {}, key.id), key.label ? element("span", { class: "extra" }, key.label) : null),
       cell("State", pill, why ? element("span", { class: "extra" }, why) : null),
-      cell("Last used", key.last_used_at ? time(key.last_used_at) : "never", key.last_used_address ? element("span", { class: "extra address" }, key.last_used_address) : null),
+      cell(
+        "Last used",
+        key.last_used_at ? time(key.last_used_at) : "never",
+        key.last_used_address ? element("span", { class: "extra address" }, key.last_used_address) : null,
+      ),
       cell("Expires", key.revoked_at ? "–" : key.expires_at ? time(key.expires_at) : "never"),
       element("td", { class: "acts" }, buttons),
     ];

@@ -1,7 +1,9 @@
 // A table that is read from the API page by page, and says when it is loading, empty or broken.
 
-import { element, KeyedList } from "../dom.js";
+import { byId, element } from "../dom.js";
 import { when, whenWhole } from "../format.js";
+import { KeyedList } from "../keyed_list.js";
+import { messageOf } from "./client.js";
 
 /** A time in a table; whoever points at it reads all of it. */
 export function time(iso) {
@@ -54,7 +56,8 @@ export class PagedTable {
 
   /** Read anew from the first page on; what is shown stays until that is there. */
   async refresh() {
-    const generation = (this.#generation += 1);
+    this.#generation += 1;
+    const generation = this.#generation;
     if (this.#shown.length === 0) this.#say("Loading…");
     try {
       const page = await this.#load();
@@ -89,18 +92,21 @@ export class PagedTable {
   }
 
   #say(headline, text) {
-    this.#part("notice").replaceChildren(element("p", { class: "notice-head" }, headline), text ? element("p", {}, text) : "");
+    this.#part("notice").replaceChildren(
+      element("p", { class: "notice-head" }, headline),
+      text ? element("p", {}, text) : "",
+    );
   }
 
   #fail(error) {
     this.#part("notice").replaceChildren(
       element("p", { class: "notice-head" }, "This could not be read"),
-      element("p", {}, error.message),
+      element("p", {}, messageOf(error)),
       element("button", { class: "button", type: "button", onclick: () => this.refresh() }, "Try again"),
     );
   }
 
   #part(name) {
-    return document.getElementById(`${this.#id}-${name}`);
+    return byId(`${this.#id}-${name}`);
   }
 }

@@ -18,7 +18,11 @@ export class Preview {
     video.addEventListener("ended", () => this.#say("ended", "The stream has ended"));
     video.addEventListener("error", () => {
       // No source is an error as well, and one of ours.
-      if (video.hasAttribute("src")) this.#say("error", `The preview does not play. It comes from ${origin}, which this browser has to reach; with a proxy or tunnel, set [http] public_url.`);
+      if (video.hasAttribute("src"))
+        this.#say(
+          "error",
+          `The preview does not play. It comes from ${origin}, which this browser has to reach; with a proxy or tunnel, set [http] public_url.`,
+        );
     });
     this.#say("connecting", "Connecting…");
     video.src = `${origin}/live/${encodeURIComponent(name)}.mp4`;

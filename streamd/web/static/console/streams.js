@@ -1,27 +1,30 @@
 // The streams that are live now: what arrives, how well, who watches; and what can be done about it.
 
-import { elapsed } from "../api.js";
-import { element, KeyedList, setText } from "../dom.js";
-import { bitrate, codecs, count, encoderName, picture } from "../format.js";
+import { byId, element, setText } from "../dom.js";
+import {
+  bitrate,
+  codecs,
+  count,
+  encoderName,
+  keyframeInterval,
+  pictureOrSound,
+  totalViewers,
+  viewersByProtocol,
+} from "../format.js";
 import { Findings, HealthBadge } from "../health.js";
+import { KeyedList } from "../keyed_list.js";
+import { elapsed } from "../viewer_format.js";
 import { Preview } from "./preview.js";
 
 // A row that went dark is left to be read, and then goes.
 const DARK_MS = 8_000;
 // From so many rows on, a search field is more help than in the way.
 const FILTER_FROM = 6;
-const PROTOCOLS = { hls: "HLS", flv: "FLV", mp4: "MP4" };
-
-const total = (viewers) => Object.values(viewers).reduce((sum, number) => sum + number, 0);
-
-function byProtocol(viewers) {
-  const parts = Object.entries(viewers).filter(([, number]) => number > 0);
-  return parts.map(([protocol, number]) => `${number.toLocaleString("en")} ${PROTOCOLS[protocol] ?? protocol}`).join(" · ");
-}
 
 class StreamRow {
   #stream;
   #origin;
+  /** @type {Preview | null} */
   #preview = null;
   #health = new HealthBadge();
   #findings = new Findings();
@@ -35,7 +38,16 @@ class StreamRow {
     this.#stream = stream;
     this.#origin = origin;
     const act = (label, name, run, isDangerous = false) =>
-      element("button", { class: `button small${isDangerous ? " danger-text" : ""}`, type: "button", "aria-label": `${name} ${stream.name}`, onclick: run }, label);
+      element(
+        "button",
+        {
+          class: `button small${isDangerous ? " danger-text" : ""}`,
+          type: "button",
+          "aria-label": `${name} ${stream.name}`,
+          onclick: run,
+        },
+        label,
+      );
     this.#previewButton = act("Preview", "Preview of", () => this.#togglePreview());
     this.#previewButton.setAttribute("aria-expanded", "false");
     this.#buttons = element(
@@ -43,7 +55,12 @@ class StreamRow {
       { class: "buttons" },
       this.#previewButton,
       act("Kick", "Kick", () => acts.kickStream(this.#stream)),
-      act("Revoke key", "Revoke key of", () => acts.revokeKey({ id: this.#stream.key_id, user: this.#stream.name }), true),
+      act(
+        "Revoke key",
+        "Revoke key of",
+        () => acts.revokeKey({ id: this.#stream.key_id, user: this.#stream.name }),
+        true,
+      ),
     );
     const fact = (label) => {
       const value = element("dd");
@@ -57,12 +74,29 @@ class StreamRow {
       element(
         "div",
         { class: "stream-head" },
-        element("h2", {}, element("a", { href: `${origin}/watch/${encodeURIComponent(stream.name)}`, target: "_blank", rel: "noopener" }, stream.name)),
+        element(
+          "h2",
+          {},
+          element(
+            "a",
+            { href: `${origin}/watch/${encodeURIComponent(stream.name)}`, target: "_blank", rel: "noopener" },
+            stream.name,
+          ),
+        ),
         this.#health.root,
         this.#state,
         this.#buttons,
       ),
-      element("dl", { class: "facts-grid" }, fact("Viewers"), fact("Bitrate"), fact("Picture"), fact("Keyframes"), fact("Encoder"), fact("Key")),
+      element(
+        "dl",
+        { class: "facts-grid" },
+        fact("Viewers"),
+        fact("Bitrate"),
+        fact("Picture"),
+        fact("Keyframes"),
+        fact("Encoder"),
+        fact("Key"),
+      ),
       this.#findings.root,
       this.#media,
     );
@@ -75,11 +109,11 @@ class StreamRow {
     this.#health.update(stream.health);
     this.#findings.update(stream.health);
     setText(this.#state, `live for ${elapsed(stream.live_since)}`);
-    this.#put("Viewers", total(stream.viewers).toLocaleString("en"), byProtocol(stream.viewers));
+    this.#put("Viewers", totalViewers(stream.viewers).toLocaleString("en"), viewersByProtocol(stream.viewers));
     this.#put("Bitrate", stream.bitrate_bps > 0 ? bitrate(stream.bitrate_bps) : "–", codecs(stream.codecs));
-    this.#put("Picture", picture(stream) || (stream.codecs.length > 0 ? "Sound only" : "–"), stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "");
+    this.#put("Picture", pictureOrSound(stream), stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "");
     const interval = stream.keyframe_interval_s;
-    this.#put("Keyframes", interval === null ? "–" : `${interval.toFixed(1)} s`, interval === null ? "" : "apart");
+    this.#put("Keyframes", keyframeInterval(interval), interval === null ? "" : "apart");
     this.#put("Encoder", encoderName(stream.encoder) || "–", stream.publisher_address);
     this.#put("Key", stream.key_id, "");
   }
@@ -106,8 +140,9 @@ class StreamRow {
       this.#preview.remove();
       this.#preview = null;
     } else {
-      this.#preview = new Preview(this.#stream.name, this.#origin);
-      this.#media.append(this.#preview.root);
+      const preview = new Preview(this.#stream.name, this.#origin);
+      this.#preview = preview;
+      this.#media.append(preview.root);
     }
     this.#previewButton.setAttribute("aria-expanded", String(this.#preview !== null));
     const [label, name] = this.#preview ? ["Hide", "Hide the preview"] : ["Preview", "Preview"];
@@ -116,20 +151,35 @@ class StreamRow {
   }
 }
 
+/**
+ * Whether a row is what was searched for; one that has just gone dark is told of in any case.
+ *
+ * @param {Element} row
+ * @param {Set<string>} names
+ */
+function isFound(row, names) {
+  return row.hasAttribute("data-dark") || names.has(row.getAttribute("data-stream") ?? "");
+}
+
 export class StreamsView {
+  /** @type {LiveStream[] | null} */
   #streams = null;
   #rows;
-  #filter = document.getElementById("live-filter");
+  #filter = byId("live-filter", HTMLInputElement);
   #tiles = {};
 
   constructor(acts, origin) {
-    const list = document.getElementById("streams");
+    const list = byId("streams");
     // A broadcast that begins anew is another row, beside the one that went dark.
-    this.#rows = new KeyedList(list, (stream) => `${stream.name} ${stream.live_since}`, (stream) => new StreamRow(stream, acts, origin));
+    this.#rows = new KeyedList(
+      list,
+      (stream) => `${stream.name} ${stream.live_since}`,
+      (stream) => new StreamRow(stream, acts, origin),
+    );
     this.#filter.addEventListener("input", () => this.#show());
     for (const label of ["Live", "Viewers", "Coming in", "Going out"]) {
       this.#tiles[label] = element("dd", {}, "–");
-      document.getElementById("tiles").append(element("div", {}, element("dt", {}, label), this.#tiles[label]));
+      byId("tiles").append(element("div", {}, element("dt", {}, label), this.#tiles[label]));
     }
   }
 
@@ -151,17 +201,29 @@ export class StreamsView {
     const streams = this.streams;
     const sum = (value) => streams.reduce((all, stream) => all + value(stream), 0);
     setText(this.#tiles.Live, streams.length.toLocaleString("en"));
-    setText(this.#tiles.Viewers, sum((stream) => total(stream.viewers)).toLocaleString("en"));
+    setText(this.#tiles.Viewers, sum((stream) => totalViewers(stream.viewers)).toLocaleString("en"));
     setText(this.#tiles["Coming in"], bitrate(sum((stream) => stream.bitrate_bps)));
-    document.getElementById("live-toolbar").hidden = streams.length < FILTER_FROM && !this.#filter.value;
+    byId("live-toolbar").hidden = streams.length < FILTER_FROM && !this.#filter.value;
     const text = this.#filter.value.trim().toLowerCase();
-    const shown = streams.filter((stream) => `${stream.name} ${stream.key_id} ${stream.publisher_address}`.toLowerCase().includes(text));
-    this.#rows.show(shown);
-    const notice = document.getElementById("live-notice");
+    const shown = streams.filter((stream) =>
+      `${stream.name} ${stream.key_id} ${stream.publisher_address}`.toLowerCase().includes(text),
+    );
+    this.#rows.show(streams);
+    // Hidden, not removed: to be removed is to go dark.
+    const names = new Set(shown.map((stream) => stream.name));
+    for (const row of byId("streams").children) row.toggleAttribute("hidden", !isFound(row, names));
+    const notice = byId("live-notice");
     if (streams.length === 0) {
-      notice.replaceChildren(element("p", { class: "notice-head" }, "Nobody is live right now"), element("p", {}, "Streams appear here by themselves. To let somebody broadcast, issue a key."), element("a", { class: "button primary", href: "#/keys" }, "Go to the keys"));
+      notice.replaceChildren(
+        element("p", { class: "notice-head" }, "Nobody is live right now"),
+        element("p", {}, "Streams appear here by themselves. To let somebody broadcast, issue a key."),
+        element("a", { class: "button primary", href: "#/keys" }, "Go to the keys"),
+      );
     } else if (shown.length === 0) {
-      notice.replaceChildren(element("p", { class: "notice-head" }, "No stream matches"), element("p", {}, `${count(streams.length, "stream is", "streams are")} live.`));
+      notice.replaceChildren(
+        element("p", { class: "notice-head" }, "No stream matches"),
+        element("p", {}, `${count(streams.length, "stream is", "streams are")} live.`),
+      );
     } else {
       notice.replaceChildren();
     }

@@ -1,15 +1,21 @@
 // What arrives of a stream, as tiles.
 
-import { element, setText } from "../dom.js";
-import { bitrate, codecs, count, encoderName, picture } from "../format.js";
+import { byId, element, setText } from "../dom.js";
+import {
+  bitrate,
+  codecs,
+  count,
+  encoderName,
+  keyframeInterval,
+  pictureOrSound,
+  totalViewers,
+  viewersByProtocol,
+} from "../format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 // Five minutes of readings, one a second; the line is as wide as one minute has, and then gets denser.
 const READINGS_MAX = 300;
 const READINGS_WIDE = 60;
-const PROTOCOLS = { hls: "HLS", flv: "FLV", mp4: "MP4" };
-
-const total = (viewers) => Object.values(viewers).reduce((sum, number) => sum + number, 0);
 
 /** The bit rate of the last minutes as a line. */
 class Sparkline {
@@ -31,7 +37,10 @@ class Sparkline {
     const width = Math.max(READINGS_WIDE, this.#values.length) - 1;
     const first = width + 1 - this.#values.length;
     this.root.setAttribute("viewBox", `0 0 ${width} 20`);
-    this.#line.setAttribute("points", this.#values.map((one, at) => `${first + at},${(19 - (one / highest) * 17).toFixed(1)}`).join(" "));
+    this.#line.setAttribute(
+      "points",
+      this.#values.map((one, at) => `${first + at},${(19 - (one / highest) * 17).toFixed(1)}`).join(" "),
+    );
   }
 
   clear() {
@@ -45,12 +54,20 @@ export class Figures {
   #liveSince = "";
 
   constructor() {
-    const list = document.getElementById("tiles");
+    const list = byId("tiles");
     for (const label of ["Viewers", "Bitrate", "Frame rate", "Picture", "Keyframes", "Repaired"]) {
       const value = element("dd");
       const extra = element("dd", { class: "extra" });
       this.#tiles[label] = { value, extra };
-      list.append(element("div", {}, element("dt", {}, label), label === "Bitrate" ? element("dd", { class: "extra" }, this.#sparkline.root) : extra, value));
+      list.append(
+        element(
+          "div",
+          {},
+          element("dt", {}, label),
+          label === "Bitrate" ? element("dd", { class: "extra" }, this.#sparkline.root) : extra,
+          value,
+        ),
+      );
     }
   }
 
@@ -58,14 +75,21 @@ export class Figures {
     if (stream.live_since !== this.#liveSince) this.#sparkline.clear();
     this.#liveSince = stream.live_since;
     this.#sparkline.add(stream.bitrate_bps);
-    const watching = Object.entries(stream.viewers).filter(([, number]) => number > 0);
-    this.#put("Viewers", total(stream.viewers).toLocaleString("en"), watching.map(([protocol, number]) => `${number} ${PROTOCOLS[protocol] ?? protocol}`).join(" · "));
+    this.#put("Viewers", totalViewers(stream.viewers).toLocaleString("en"), viewersByProtocol(stream.viewers));
     this.#put("Bitrate", stream.bitrate_bps > 0 ? bitrate(stream.bitrate_bps) : "–", "");
-    this.#put("Frame rate", stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "–", encoderName(stream.encoder));
-    this.#put("Picture", picture(stream) || (stream.codecs.length > 0 ? "Sound only" : "–"), codecs(stream.codecs));
+    this.#put(
+      "Frame rate",
+      stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "–",
+      encoderName(stream.encoder),
+    );
+    this.#put("Picture", pictureOrSound(stream), codecs(stream.codecs));
     const interval = stream.keyframe_interval_s;
-    this.#put("Keyframes", interval === null ? "–" : `${interval.toFixed(1)} s`, interval === null ? "" : "apart");
-    this.#put("Repaired", stream.timestamps_repaired.toLocaleString("en"), stream.tags_dropped > 0 ? `${count(stream.tags_dropped, "piece")} dropped` : "nothing dropped");
+    this.#put("Keyframes", keyframeInterval(interval), interval === null ? "" : "apart");
+    this.#put(
+      "Repaired",
+      stream.timestamps_repaired.toLocaleString("en"),
+      stream.tags_dropped > 0 ? `${count(stream.tags_dropped, "piece")} dropped` : "nothing dropped",
+    );
   }
 
   #put(label, value, extra) {

@@ -3,10 +3,11 @@
 // <body data-state>: loading | signed-out | signed-in; data-live: offline | live | live_with_other_key; data-stale is
 // present while the server does not answer.
 
-import { elapsed } from "../api.js";
-import { copyable, setText } from "../dom.js";
+import { copyable } from "../copying.js";
+import { byId, setText } from "../dom.js";
 import { limits, when } from "../format.js";
 import { Findings } from "../health.js";
+import { elapsed } from "../viewer_format.js";
 import { Attempts } from "./attempts.js";
 import { Figures } from "./figures.js";
 
@@ -16,12 +17,10 @@ const HIDDEN_POLL_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 8_000;
 
 const body = document.body;
-const element = (id) => document.getElementById(id);
-
 const figures = new Figures();
 const attempts = new Attempts();
 const findings = new Findings();
-element("findings").append(findings.root);
+byId("findings").append(findings.root);
 
 let timer = 0;
 let heardAt = 0;
@@ -49,7 +48,12 @@ async function ask(method, path, content) {
 const HEADLINES = {
   offline: ["offline", "Offline", "You are not live", "Press Start Streaming in OBS; this page follows by itself."],
   live: ["live", "Live", "You are live", ""],
-  live_with_other_key: ["live", "Live", "Your channel is live", "Another key of yours opened it, not the one you signed in with."],
+  live_with_other_key: [
+    "live",
+    "Live",
+    "Your channel is live",
+    "Another key of yours opened it, not the one you signed in with.",
+  ],
   // What the server calls live, and nobody sees.
   starting: ["warning", "Starting", "You are connected", "Viewers see you once a keyframe has come."],
   away: ["warning", "Waiting", "Your connection is gone", "Viewers wait for you to come back."],
@@ -68,36 +72,38 @@ function reachable(url) {
 function show(state) {
   const [level, badge, headline, detail] = headlineOf(state);
   body.dataset.live = state.state;
-  element("badge").dataset.level = level;
-  setText(element("badge"), badge);
-  setText(element("channel"), state.channel);
-  setText(element("headline"), headline);
+  byId("badge").dataset.level = level;
+  setText(byId("badge"), badge);
+  setText(byId("channel"), state.channel);
+  setText(byId("headline"), headline);
   const { stream } = state;
-  setText(element("detail"), [stream && `Live for ${elapsed(stream.live_since)}.`, detail].filter(Boolean).join(" "));
+  setText(byId("detail"), [stream && `Live for ${elapsed(stream.live_since)}.`, detail].filter(Boolean).join(" "));
   document.title = `${level === "live" ? "● " : ""}${headline} – streamd`;
   if (stream) {
     figures.show(stream);
     findings.update(stream.health);
     const isWell = stream.health.status !== "no_data";
-    element("well").hidden = stream.health.findings.length > 0;
-    element("well").classList.toggle("good", isWell);
-    setText(element("well"), isWell ? "Nothing: your stream arrives as it should." : "Your stream is being looked at…");
+    byId("well").hidden = stream.health.findings.length > 0;
+    byId("well").classList.toggle("good", isWell);
+    setText(byId("well"), isWell ? "Nothing: your stream arrives as it should." : "Your stream is being looked at…");
   }
   attempts.show(state.attempts);
   const allowed = limits(state.limits);
-  element("limits").hidden = !allowed;
-  const spare = state.limits.bitrate_kbps_max ? " Set OBS to three quarters of the bit rate, sound included: it needs the rest to catch up." : "";
-  setText(element("limits"), allowed && `You may send up to ${allowed}; a stream that is more ends.${spare}`);
-  if (element("share").childElementCount === 0) {
+  byId("limits").hidden = !allowed;
+  const spare = state.limits.bitrate_kbps_max
+    ? " Set OBS to three quarters of the bit rate, sound included: it needs the rest to catch up."
+    : "";
+  setText(byId("limits"), allowed && `You may send up to ${allowed}; a stream that is more ends.${spare}`);
+  if (byId("share").childElementCount === 0) {
     const watch = new URL(`/watch/${encodeURIComponent(state.channel)}`, location.href).href;
-    element("share").replaceChildren(copyable("Your channel, to share", watch, { id: "watch-link" }));
-    element("server").replaceChildren(copyable("Server", reachable(state.rtmp_url), { id: "rtmp-url" }));
+    byId("share").replaceChildren(copyable("Your channel, to share", watch, { id: "watch-link" }));
+    byId("server").replaceChildren(copyable("Server", reachable(state.rtmp_url), { id: "rtmp-url" }));
   }
 }
 
 function showStale(isStale) {
   body.toggleAttribute("data-stale", isStale);
-  const stale = element("stale");
+  const stale = byId("stale");
   stale.hidden = !isStale;
   setText(stale, isStale ? `The server does not answer. What you see is from ${when(heardAt)}. Trying again…` : "");
 }
@@ -106,8 +112,8 @@ function showStale(isStale) {
 
 function signedIn(state) {
   heardAt = Date.now();
-  setText(element("gone"), "");
-  element("gone").hidden = true;
+  setText(byId("gone"), "");
+  byId("gone").hidden = true;
   body.dataset.state = "signed-in";
   show(state);
   showStale(false);
@@ -122,13 +128,13 @@ function signedOut(why = "") {
   delete body.dataset.live;
   document.title = "Studio – streamd";
   // Nothing of the channel stays on the page.
-  element("share").replaceChildren();
-  element("server").replaceChildren();
+  byId("share").replaceChildren();
+  byId("server").replaceChildren();
   attempts.show([]);
-  setText(element("channel"), "");
-  setText(element("gone"), why);
-  element("gone").hidden = !why;
-  element("key").focus();
+  setText(byId("channel"), "");
+  setText(byId("gone"), why);
+  byId("gone").hidden = !why;
+  byId("key").focus();
 }
 
 function schedule() {
@@ -148,29 +154,29 @@ async function refresh() {
     schedule();
   } else {
     signedOut();
-    setText(element("sign-in-error"), "The server does not answer.");
+    setText(byId("sign-in-error"), "The server does not answer.");
   }
 }
 
-element("sign-in").addEventListener("submit", async (event) => {
+byId("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const field = element("key");
-  const button = element("sign-in").querySelector("button");
+  const field = byId("key", HTMLInputElement);
+  const button = byId("sign-in-button", HTMLButtonElement);
   button.disabled = true;
-  setText(element("sign-in-error"), "");
+  setText(byId("sign-in-error"), "");
   const { status, answer } = await ask("POST", "session", { stream_key: field.value });
   button.disabled = false;
   if (status === 201) {
     field.value = "";
     signedIn(answer);
-    element("headline").focus();
+    byId("headline").focus();
   } else {
-    setText(element("sign-in-error"), answer?.detail ?? "The server does not answer. Try again.");
+    setText(byId("sign-in-error"), answer?.detail ?? "The server does not answer. Try again.");
     field.select();
   }
 });
 
-element("sign-out").addEventListener("click", () => {
+byId("sign-out").addEventListener("click", () => {
   signedOut();
   ask("POST", "session/end");
 });

@@ -1,0 +1,200 @@
+// What the server sends to the pages, and what the browsers have that TypeScript's own list does not. For the checker
+// alone: nothing of this is served.
+
+/** One channel that is live, of `/api/v1/streams` on the public port. */
+interface LiveChannel {
+  name: string;
+  live_since: string;
+  viewers: number;
+  variants: Variant[];
+  push_codecs: string | null;
+  playlist: string;
+  watch: string;
+  poster: string | null;
+}
+
+interface Variant {
+  name: string;
+  codecs: string;
+  resolution: string | null;
+  frame_rate: number | null;
+  bandwidth: number;
+}
+
+interface Finding {
+  code: string;
+  severity: string;
+  message: string;
+  advice: string;
+  since: string;
+}
+
+interface StreamHealth {
+  status: "good" | "ok" | "bad" | "no_data";
+  findings: Finding[];
+}
+
+interface StreamFigures {
+  live_since: string;
+  encoder: string;
+  codecs: string[];
+  width: number;
+  height: number;
+  bitrate_bps: number;
+  frame_rate: number;
+  keyframe_interval_s: number | null;
+  health: StreamHealth;
+  viewers: Record<string, number>;
+  tags_dropped: number;
+  timestamps_repaired: number;
+}
+
+/** One stream, of `/api/v1/streams` on the admin port. */
+interface LiveStream extends StreamFigures {
+  name: string;
+  key_id: string;
+  publisher_address: string;
+}
+
+interface StreamKey {
+  id: string;
+  user: string;
+  label: string;
+  state: "active" | "revoked" | "expired";
+  created_at: string;
+  created_by: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+  last_used_address: string;
+  revoked_at: string | null;
+  revoked_by: string;
+  revoke_reason: string;
+  replaced_by: string | null;
+}
+
+interface NewKey {
+  id: string;
+  user: string;
+  stream_key: string;
+  rtmp_url: string;
+}
+
+interface UserLimits {
+  bitrate_kbps_max: number | null;
+  picture_pixels_max: number | null;
+}
+
+interface User {
+  name: string;
+  state: "active" | "suspended";
+  created_at: string;
+  suspended_at: string | null;
+  suspend_reason: string;
+  limits: UserLimits;
+}
+
+interface AuditRow {
+  sequence: number;
+  at: string;
+  actor: string;
+  address: string;
+  action: string;
+  user: string | null;
+  key_id: string | null;
+  stream: string | null;
+  reason: string;
+  count: number;
+}
+
+/** A reading of the server's own figures, of `/api/v1/history`. */
+interface Sample {
+  at: string;
+  ingest_bps: number;
+  egress_bps: number;
+  streams: number;
+  viewers: number;
+  part_delay_ms: number | null;
+  cpu_percent: number | null;
+  memory_bytes: number | null;
+}
+
+interface Attempt {
+  at: string;
+  address: string;
+  result: string;
+  detail: string;
+  count: number;
+  ended_at: string | null;
+}
+
+interface StudioState {
+  channel: string;
+  rtmp_url: string;
+  limits: UserLimits;
+  state: "offline" | "live" | "live_with_other_key";
+  stream: StreamFigures | null;
+  attempts: Attempt[];
+}
+
+/** Why playback stopped for good; `status` is the HTTP status behind it, 0 where there is none. */
+interface Failure {
+  reason: "network" | "media" | "format";
+  status: number;
+}
+
+/** How an engine tells the page what has become of it: see engines.js. */
+type TellPage = (kind: "ended" | "closed" | "failed", failure?: Failure) => void;
+
+type Mode = "lowest" | "low" | "stable";
+
+/** A way to play a channel: see engines.js. */
+interface Engine {
+  readonly name: string;
+  /** One connection, whose end is not the broadcast's. */
+  readonly isPush: boolean;
+  readonly isLowLatency: boolean;
+  /** Seconds behind the newest media, or NaN. */
+  readonly latency: number;
+  /** Seconds from being ingested to being shown, or NaN. */
+  readonly ingestLatency: number;
+  readonly isAtLive: boolean;
+  /** Milliseconds since media last arrived. */
+  readonly quietMs: number;
+  readonly hasEnd: boolean;
+  load(stream: LiveChannel): void;
+  goLive(): void;
+  pauseLoading(): void;
+  resumeLoading(): void;
+  destroy(): void;
+}
+
+type MakeEngine = (report: TellPage) => Engine;
+type Modes = Map<Mode, MakeEngine>;
+
+interface HTMLVideoElement {
+  /** Safari on iPhones, which know full screen for a video alone. */
+  webkitEnterFullscreen?(): void;
+}
+
+interface HTMLMediaElement {
+  /** Safari; the date of the timeline's zero, as HTML has it. */
+  getStartDate?(): Date;
+}
+
+/** What stands for one thing of a KeyedList; without `remove` the root just goes. */
+interface Row<Thing> {
+  root: HTMLElement;
+  update(thing: Thing): void;
+  remove?(): void;
+}
+
+/** One question of a dialog. */
+interface Field {
+  row: HTMLElement;
+  value(): string;
+}
+
+/** A page of a long list of the admin API. */
+interface Page {
+  next_after: number | null;
+}

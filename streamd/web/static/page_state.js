@@ -1,0 +1,61 @@
+// The states of the watch page, in one table, and what it says in each.
+
+/**
+ * @typedef {"connecting" | "offline" | "ready" | "playing" | "ended" | "gone" | "error"} PageState
+ * @typedef {{badge: string, mark?: string, hasFacts?: boolean, offersRetry?: boolean, mayAwaitGesture?: boolean}} Look
+ * @typedef {{state: PageState, title: string, detail: string}} Message
+ */
+
+/**
+ * How the page looks in a state: the badge; what stands before the tab's title; whether it has figures of a broadcast,
+ * a button to try again, and a big button to play that waits for a gesture.
+ *
+ * @type {Readonly<Record<PageState, Look>>}
+ */
+export const LOOKS = {
+  connecting: { badge: "Connecting" },
+  offline: { badge: "Offline" },
+  ready: { badge: "Live" },
+  playing: { badge: "Live", mark: "● ", hasFacts: true, mayAwaitGesture: true },
+  ended: { badge: "Ended" },
+  gone: { badge: "Offline" },
+  error: { badge: "Offline", offersRetry: true },
+};
+
+/** @type {(state: PageState, title?: string, detail?: string) => Message} */
+const message = (state, title = "", detail = "") => ({ state, title, detail });
+
+export const MESSAGES = {
+  connecting: message("connecting", "Connecting…"),
+  connectionLost: message("connecting", "Connection lost", "Trying again…"),
+  awaitingBroadcaster: message("connecting", "Waiting for the broadcaster…"),
+  ready: message("ready"),
+  playing: message("playing"),
+  ended: message("ended", "The stream has ended", "Stay here: the next one starts by itself."),
+  gone: message("gone", "This channel has been taken down", "It cannot be watched any more."),
+  unanswered: message("error", "The server does not answer", "Check your network. This page goes on trying by itself."),
+  unknownFormat: message(
+    "error",
+    "This browser cannot play the stream",
+    "Its picture or sound is in a format that the browser does not know.",
+  ),
+  keepsFailing: message(
+    "error",
+    "Playback keeps failing",
+    "The connection may be too slow or broken. The page tries again in a minute.",
+  ),
+  tooOld: message("error", "This browser cannot play the stream", "Try a newer one."),
+  withoutPlayer: message(
+    "error",
+    "This browser cannot play the stream",
+    "This server was built without its web player, and this browser has none of its own.",
+  ),
+};
+
+/**
+ * @param {string} channel
+ * @returns {Message}
+ */
+export function offline(channel) {
+  return message("offline", `${channel} is offline`, "The stream starts here by itself as soon as it goes live.");
+}
