@@ -119,9 +119,9 @@ def attributes_of(module: ast.Module) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for owner in (node for node in module.body if isinstance(node, ast.ClassDef)):
         names = found.setdefault(owner.name, {})
-        for node in owner.body:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                names[node.target.id] = ast.unparse(node.annotation)
+        for statement in owner.body:
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                names[statement.target.id] = ast.unparse(statement.annotation)
         for method in (node for node in owner.body if isinstance(node, ast.FunctionDef)):
             parameters = parameters_of(method)
             for node in ast.walk(method):
