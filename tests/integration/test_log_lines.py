@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.bounds.peer_lines import STREAM_LINES_MAX
+from streamd.services.bounds.peer_lines import STREAM_LINES_MAX
 from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server, wait_until
 from tests.support.socket_publisher import SocketPublisher

@@ -239,6 +239,16 @@ class Peer:
             buffer[:count], unread = unread[:count], unread[count:]
             self.protocol.buffer_updated(count)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the server reads what comes now."""
+        return not self.transport.reading or self.transport.reading[-1]
+
+    async def send_all(self, *data: bytes) -> None:
+        """As ``send``, until the server has done what it is to do with it, and reads on."""
+        self.send(*data)
+        await settle(lambda: self.is_read or self.transport.is_eof_written or self.transport.is_closing())
+
     def shake_hands(self) -> None:
         self.send(b"\x03" + bytes(1536))
         self.send(bytes(1536))

@@ -81,7 +81,7 @@ async def test_a_stranger_who_asks_for_more_is_closed(limit: str, sent: bytes) -
 async def test_a_publisher_who_asks_for_more_is_closed(limit: str, sent: bytes) -> None:
     room = IngestRoom(connection_options=OPTIONS)
     peer = await live(room)
-    peer.send(sent)
+    await peer.send_all(sent)
     assert peer.transport.is_eof_written
     assert room.limit_hits() == {limit: 1}
 
@@ -172,9 +172,9 @@ class TestAmounts:
         for _ in range(2):
             room.clock.advance(1)
             peer.protocol.check_deadline(room.clock.monotonic())
-            peer.send(flood)
+            await peer.send_all(flood)
         assert not is_ended(peer)
-        peer.send(flood)
+        await peer.send_all(flood)
         room.clock.advance(1)
         peer.protocol.check_deadline(room.clock.monotonic())
         assert is_ended(peer)
@@ -184,7 +184,7 @@ class TestAmounts:
         room = IngestRoom(IngestOptions(messages_per_second_max=1000))
         peer = await live(room)
         for _ in range(4):
-            peer.send(message(3, bytes(4)) * 600)
+            await peer.send_all(message(3, bytes(4)) * 600)
         room.clock.advance(3)
         peer.protocol.check_deadline(room.clock.monotonic())
         assert not is_ended(peer)
