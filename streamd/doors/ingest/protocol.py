@@ -297,6 +297,11 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         if self._threshold is not None:
             self._threshold.wait_for_anything()
 
+    def charge(self, step_s: float) -> None:
+        """Take processor time that was used beside its reads from its share of the loop's time, seconds."""
+        if self._reading is not None:
+            self._reading.spend(step_s)
+
     def kick(self, error: PublishError) -> None:
         """Close the publisher's socket at once, with a last word that says why.
 

@@ -197,6 +197,30 @@ class TestTheEnd:
         assert await closing == ["alice"]
 
 
+class TestCharges:
+    async def test_what_its_stream_costs_beside_its_reads_is_taken_from_its_share(self) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        stream = room.registry.find("alice")
+        assert stream is not None
+        # A second at once (``LoopShares``), and what comes back is waited for.
+        stream.charge(0.9)
+        assert peer.is_read
+        stream.charge(0.2)
+        assert not peer.is_read
+
+    async def test_a_stream_that_waits_for_its_publisher_charges_nobody(self) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        peer.send(*media(seconds=3))
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.presentation)
+        peer.protocol.connection_lost(None)
+        assert stream.publisher is None
+        stream.charge(60.0)
+
+
 class TestSteps:
     """A read of thousands of tags, as many as one may have, is handed on in slices, with the loop's turn between."""
 
