@@ -181,14 +181,15 @@ class RtmpProtocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
-        self._threshold = WakeThreshold(transport, self._listener.wake_clock)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
         self._reading = self._listener.turns.open(self._transport, source_of(self.address), self._receive)
         if not self._listener.admit(self):
             self._reason = "too many connections"
             self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
+        self._threshold = WakeThreshold(transport, self._listener.wake_clock)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to read to."""

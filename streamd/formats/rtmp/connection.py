@@ -174,8 +174,9 @@ class ServerConnection:
         self._is_stranger = True
         self._fault: ProtocolError | None = None
         self._handshake = ServerHandshake(nonce)
-        self._decoder = ChunkDecoder(options.login_chunk_limits)
-        self._messages_per_read = options.login_chunk_limits.messages_per_read
+        limits = options.login_chunk_limits
+        self._decoder = ChunkDecoder(limits)
+        self._messages_per_read = limits.messages_per_read
         self._writer = ChunkWriter()
         self._out: list[bytes] = []
         self._amf_budget = Budget(options.login_amf_limits)

@@ -10,6 +10,7 @@ import pytest
 from streamd.doors.ingest.listener import RtmpListener
 from streamd.doors.ingest.open_connections import ListenerLimits
 from streamd.doors.ingest.protocol import VERDICT_EXTRA_S, IngestOptions
+from streamd.doors.ingest.read_turns import OPENING_S, LoopShares
 from streamd.formats.amf import amf0
 from streamd.formats.amf.values import Limits
 from streamd.formats.rtmp.chunk import ChunkLimits
@@ -387,6 +388,46 @@ class TestConnections:
     def connecting(self, room: IngestRoom, limits: ListenerLimits) -> Callable[[str], Peer]:
         listener = new_listener(room, limits)
         return lambda address: Peer(listener.new_protocol(), RecordingTransport(address))
+
+
+class TestOpenings:
+    """A connection costs though nothing is said on it: its address is charged."""
+
+    @pytest.mark.parametrize(
+        ("flooding", "other"),
+        [
+            (["192.0.2.7"], "192.0.2.8"),
+            (["2001:db8::1", "2001:db8::2:1"], "2001:db8:0:1::1"),
+        ],
+        ids=["ipv4", "ipv6 of one site"],
+    )
+    async def test_an_address_that_opens_a_thousand_a_second_is_refused_what_is_past_its_share(
+        self, flooding: list[str], other: str
+    ) -> None:
+        room = IngestRoom()
+        listener = new_listener(room, ListenerLimits())
+        refused = 0
+        for number in range(5000):
+            room.clock.advance(0.001)
+            peer = Peer(listener.new_protocol(), RecordingTransport(flooding[number % len(flooding)]))
+            refused += peer.transport.is_aborted
+            peer.protocol.connection_lost(None)
+        shares = LoopShares()
+        opened_max = (shares.address.burst_s + 5 * shares.address.seconds_per_second) / OPENING_S
+        assert 0 <= opened_max - (5000 - refused) < 100
+        assert room.limit_hits() == {"loop_ms_per_address_max": refused}
+        assert len(list(listener.holders())) == 0
+        assert not Peer(listener.new_protocol(), RecordingTransport(other)).transport.is_aborted
+
+    async def test_a_studio_that_comes_back_at_once_is_let_in(self) -> None:
+        room = IngestRoom()
+        limits = ListenerLimits()
+        listener = new_listener(room, limits)
+        peers = [
+            Peer(listener.new_protocol(), RecordingTransport("192.0.2.7"))
+            for _ in range(limits.connections_per_address_max)
+        ]
+        assert not any(peer.transport.is_aborted for peer in peers)
 
 
 class TestLoopTime:

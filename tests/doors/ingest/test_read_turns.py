@@ -8,6 +8,7 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.doors.ingest.read_turns import (
+    OPENING_S,
     PAUSE_S_MAX,
     READ_BYTES_MAX,
     RESTS_TURN_S,
@@ -326,6 +327,28 @@ class TestShares:
             peers.append(room.peer(cost_s=0.13))
         peers[-1].send()
         assert not peers[-1].is_read
+
+    def test_the_connections_that_an_address_opens_are_charged(self) -> None:
+        shares = LoopShares()
+        room = Room(shares)
+        opened = 0
+        for _ in range(10_000):
+            room.clock.advance(0.001)
+            opened += room.turns.take_opening("192.0.2.1")
+        limit = shares.address
+        most = (limit.burst_s + 10 * limit.seconds_per_second) / OPENING_S
+        assert 0.9 * most <= opened <= most + 1
+        # Others have theirs, and it has some again after a while.
+        assert room.turns.take_opening("198.51.100.1")
+        room.clock.advance(1.0)
+        assert room.turns.take_opening("192.0.2.1")
+
+    def test_what_an_address_takes_otherwise_counts_against_its_connections(self) -> None:
+        room = Room()
+        room.turns.configure(LoopShares(stranger_ms=1000, address_ms=50, strangers_ms=1000))
+        peer = room.peer(cost_s=0.26)
+        peer.send()
+        assert not room.turns.take_opening("192.0.2.1")
 
     def test_fifty_eight_strangers_take_no_more_than_all_strangers_may(self) -> None:
         shares = LoopShares()
