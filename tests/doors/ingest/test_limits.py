@@ -226,7 +226,7 @@ class TestMedia:
         room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=server_max))
         room.keys.limits = PublishLimits(picture_pixels_max=user_max)
         peer = await live(room)
-        peer.send(media(h264_aac(1)))
+        await peer.send_all(media(h264_aac(1)))
         await eventually(lambda: is_ended(peer))  # the demuxer opens in a thread
         assert room.limit_hits() == {"picture_pixels_max": 1}
         assert peer.status_codes()[-1] == "NetStream.Publish.Rejected"
@@ -239,7 +239,7 @@ class TestMedia:
         room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=server_max))
         room.keys.limits = PublishLimits(picture_pixels_max=user_max)
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
@@ -287,7 +287,7 @@ class TestMedia:
     async def test_media_whose_time_runs_on(self) -> None:
         room = IngestRoom()
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation and not stream.when_open(lambda: None))
@@ -302,7 +302,7 @@ class TestMedia:
         monkeypatch.setattr(live_stream, "OPEN_SEGMENT_BYTES_MAX", -(10**9))
         room = IngestRoom()
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
@@ -321,7 +321,7 @@ class TestMedia:
     async def test_what_is_kept_for_viewers_who_join(self) -> None:
         room = IngestRoom(stream_limits=StreamLimits(gop=GopLimits(payload_bytes_max=1000)))
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
@@ -330,7 +330,7 @@ class TestMedia:
     async def test_what_is_kept_for_playlists(self) -> None:
         room = IngestRoom(rendition=RenditionOptions(held_bytes_max=5000))
         peer = await live(room)
-        peer.send(media(h264_aac(20)))
+        await peer.send_all(media(h264_aac(20)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
@@ -492,7 +492,7 @@ class TestMemory:
     async def test_a_publisher_holds_what_its_stream_does(self) -> None:
         room = IngestRoom()
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.held_bytes)

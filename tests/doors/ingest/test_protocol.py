@@ -71,7 +71,7 @@ class TestAcceptedPublish:
     async def test_media_makes_the_stream_playable(self) -> None:
         room = IngestRoom()
         peer = await publishing(room)
-        peer.send(*media(seconds=3))
+        await peer.send_all(*media(seconds=3))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)  # the demuxer opens in a thread
@@ -212,7 +212,7 @@ class TestCharges:
     async def test_a_stream_that_waits_for_its_publisher_charges_nobody(self) -> None:
         room = IngestRoom()
         peer = await publishing(room)
-        peer.send(*media(seconds=3))
+        await peer.send_all(*media(seconds=3))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
