@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from streamd import memory
-from streamd.flv.picture_format import NO_ASPECT, NO_COLOURS, Colours, SampleAspect, shown_width
-from streamd.payload import Payload
+from streamd.formats import memory
+from streamd.formats.codecs.picture_format import NO_ASPECT, NO_COLOURS, Colours, SampleAspect, shown_width
+from streamd.formats.payload import Payload
 
 # Milliseconds: the timebase of RTMP and FLV.
 WIRE_TIMESCALE = 1000
