@@ -150,9 +150,9 @@ def _skip_scaling_lists(reader: BitReader) -> None:
         for _ in range(lists):
             # scaling_list_pred_mode_flag; without it, scaling_list_pred_matrix_id_delta stands there alone.
             codes = differences + (size >= _SIZE_WITH_DC) if reader.read(1) else 1
-            # A difference is -128 to 127, and a code has 17 bits at the most.
+            # A difference is -128 to 127: codes of up to 17 bits. Those of one bit may come as a row of ones.
             short = reader.peek_short_codes(codes)
-            if len(short) < codes:
+            if sum(len(code) if code[0] == "1" else 1 for code in short) < codes:
                 raise CodecConfigError("an SPS with a scaling list that is cut off or out of range")
             reader.skip(sum(map(len, short)))
 
