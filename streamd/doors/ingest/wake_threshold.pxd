@@ -40,7 +40,7 @@ cdef class WakeThreshold:
     cdef double _pace_until
 
     @cython.locals(now=double, due_s=double, tick=int64_t)
-    cpdef object wait_for_media(self, list events, Py_ssize_t missing_bytes, double awaited_ms)
+    cpdef object wait_for_media(self, list events, Py_ssize_t missing_bytes, int64_t awaited_ms)
 
     cdef object look(self, double now)
 

@@ -47,7 +47,7 @@ cdef class Intake:
     cdef object _wait_start_ms
     cdef Py_ssize_t _wait_tags
 
-    @cython.locals(passed=Py_ssize_t, room=Py_ssize_t, frames=Py_ssize_t, size=Py_ssize_t)
+    @cython.locals(passed=Py_ssize_t, room=Py_ssize_t, frames=Py_ssize_t)
     cpdef Py_ssize_t pass_frames(self, tags) except -1
 
     @cython.locals(presence=_Presence, timestamp_ms=int64_t, missing_ms=int64_t)

@@ -51,7 +51,7 @@ cdef class Rendition:
     @cython.locals(segment=_Segment, size_bytes=Py_ssize_t, held_bytes=Py_ssize_t)
     cpdef object add(self, chunk, epoch=*)
 
-    @cython.locals(segment=_Segment, duration_us=int64_t)
+    @cython.locals(segment=_Segment)
     cpdef bint end_segment(self) except -1
 
     @cython.locals(sibling=Rendition)
@@ -62,7 +62,7 @@ cdef class Rendition:
     @cython.locals(previous=_Segment, start_ms=int64_t, is_discontinuous=bint, end_ms=int64_t)
     cdef object _open_segment(self, chunk, epoch)
 
-    @cython.locals(first=_Segment, shortest_us=int64_t)
+    @cython.locals(shortest_us=int64_t)
     cdef object _slide(self)
 
     @cython.locals(segment=_Segment)

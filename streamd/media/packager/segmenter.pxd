@@ -130,7 +130,6 @@ cdef class Segmenter:
 
     cdef int64_t _ticks(self, int64_t duration_ms) except? -1
 
-    @cython.locals(queue=_TrackQueue)
     cdef int64_t _lead_ticks(self, Sample sample) except? -1
 
     cdef object _open(self, int64_t position)
