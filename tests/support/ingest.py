@@ -198,7 +198,7 @@ class IngestRoom:
             if sample.name.endswith("_total") and sample.value
         }
 
-    def connect(self, address: str = "192.0.2.7") -> Peer:
+    def connect(self, address: str = "192.0.2.7", transport: RecordingTransport | None = None) -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16), options=self._connection_options),
             keys=self.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
@@ -209,7 +209,7 @@ class IngestRoom:
             listener=self.listener,
             gate=self.gate,
         )
-        return Peer(protocol, RecordingTransport(address))
+        return Peer(protocol, transport or RecordingTransport(address))
 
     def ask_to_publish(self, stream_key: str = GOOD_KEY, address: str = "192.0.2.7") -> Peer:
         """A peer that has logged in, and waits for the answer to its publish."""

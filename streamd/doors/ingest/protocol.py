@@ -251,6 +251,9 @@ class RtmpProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End what hung on this socket, behind what the peer sent before it left."""
         self._is_lost, self._lost_by = True, exc
+        if self._threshold is not None:
+            # Another connection may have the descriptor next.
+            self._threshold.close()
         if self._phase is not _Phase.PUBLISHING or self._is_aborted or not self._connection.has_more:
             self._end()
 
@@ -259,8 +262,6 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             return
         was_closing = self._phase is _Phase.CLOSING
         self._enter(_Phase.CLOSED)
-        if self._threshold is not None:
-            self._threshold.close()
         if self._reading is not None:
             self._reading.close()
         if self._verifying is not None:

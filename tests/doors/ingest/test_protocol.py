@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -20,7 +21,7 @@ from streamd.formats.rtmp.chunk import MESSAGES_PER_STEP
 from streamd.services.keys.admission import Admission
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, eventually, settle
+from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, RecordingTransport, eventually, settle
 
 pytestmark = pytest.mark.asyncio
 
@@ -271,6 +272,25 @@ class TestSteps:
         assert sum(map(len, slices)) == 4000
         assert room.registry.summary("alice") is None
         await peer.protocol.wait_closed()
+
+    async def test_a_socket_that_is_gone_is_asked_for_nothing_more(self, caplog: pytest.LogCaptureFixture) -> None:
+        ours, theirs = socket.socketpair()
+
+        class SocketTransport(RecordingTransport):
+            def get_extra_info(self, name: str, default: object = None) -> object:
+                return ours if name == "socket" else super().get_extra_info(name, default)
+
+        room = IngestRoom()
+        peer = room.connect(transport=SocketTransport())
+        peer.log_in()
+        peer.ask_to_publish()
+        await settle(lambda: room.registry.summary("alice"))
+        peer.send(rtmp_wire.message(8, b"\xaf\x01a") + rtmp_wire.chunk(3, 4, b"\xaf\x01a") * 3999)
+        ours.close()
+        theirs.close()
+        peer.protocol.connection_lost(None)
+        await settle(lambda: room.listener.forgotten == [peer.protocol])
+        assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
     @pytest.mark.parametrize("is_lost", [False, True], ids=["open", "lost"])
     async def test_a_revocation_drops_them(self, *, is_lost: bool) -> None:
