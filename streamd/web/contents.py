@@ -1,7 +1,8 @@
 """The bodies of requests: read before anybody looks at them, within bounds of size, time and number.
 
-Every handler of a port gets its request with the whole body in memory, or does not get it. None of ours takes a
-compressed one: it is refused unread.
+Every handler of a port that takes a body gets its request with the whole of it in memory, or does not get it. None of
+ours takes a compressed one: it is refused unread. What is sent to a path or by a method that there is none of is
+answered by its head, and its body is dropped.
 
 Spec: RFC 9110 sections 8.4 and 15.5.16 (415 over a content coding), 15.5.9 (408); RFC 9112 section 6.
 """
@@ -51,9 +52,19 @@ class Contents:
         return self._reading.total()
 
     async def serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Read the body of a request, and have it handled."""
-        refusal = await self.read(request)
-        return await handler(request) if refusal is None else refusal
+        """Read the body of a request, and have it handled; a body that no handler asks for stays unread."""
+        if _takes_body(request):
+            refusal = await self.read(request)
+            return await handler(request) if refusal is None else refusal
+        try:
+            response = await handler(request)
+        except web.HTTPException as absence:
+            if request.can_read_body:
+                absence.force_close()
+            raise
+        if request.can_read_body:
+            response.force_close()
+        return response
 
     async def read(self, request: web.Request) -> web.Response | None:
         """Read the body of a request; an answer where it is not to be had."""
@@ -99,3 +110,12 @@ class Contents:
         # What is still to come of the body is nobody's.
         response.force_close()
         return response
+
+
+def _takes_body(request: web.Request) -> bool:
+    """Whether the body of a request is looked at: there is such a path, which has such a method.
+
+    A route of any method tells its methods apart by itself, and takes no body.
+    """
+    found = request.match_info
+    return found.http_exception is None and found.route.method != hdrs.METH_ANY

@@ -184,4 +184,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as exc:
         # aiohttp's own: no such route, wrong method, body too large.
         kept = {name: value for name, value in exc.headers.items() if name == hdrs.ALLOW}
-        return problem(exc.status, exc.reason, headers=kept)
+        response = problem(exc.status, exc.reason, headers=kept)
+        if exc.keep_alive is False:
+            response.force_close()
+        return response

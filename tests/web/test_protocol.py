@@ -45,8 +45,9 @@ class Server:
 
 
 @pytest_asyncio.fixture
-async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Server]:
+async def server(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr("streamd.web.protocol.LINGER_S", 0.1)
 
     async def post(request: web.Request) -> web.Response:
         return answer(await read_body(request, KeyShown))
@@ -67,6 +68,7 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Server]:
     app.router.add_get("/", get)
     app.router.add_get("/fail/{name}", fail)
     app.router.add_post("/", post)
+    app.router.add_route("*", "/any/{path:.*}", get)
     async with listening(app, port) as tcp_port:
         yield Server(tcp_port, port, metrics, clock)
 
@@ -127,7 +129,7 @@ async def test_a_thousand_of_them_are_a_few_lines(server: Server, caplog: pytest
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "x", "\xff"])
-@pytest.mark.parametrize("method", ["POST", "GET", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
 async def test_a_coded_body_is_refused_unread(
     method: str, coding: str, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
