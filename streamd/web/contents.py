@@ -85,8 +85,8 @@ class Contents:
             async with asyncio.timeout(self.timeout_s):
                 await request.read()
         except TimeoutError:
-            # A reset, as of every connection that is too slow: an answer would wait for who does not read.
-            if request.transport is not None:
+            # Whoever has not taken what was sent before takes no answer either: a reset.
+            if request.transport is not None and request.transport.get_write_buffer_size():
                 request.transport.abort()
             return self._refuse(request, Refusal.TOO_SLOW, 408, "the body did not come in time")
         except web.HTTPRequestEntityTooLarge:

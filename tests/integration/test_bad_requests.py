@@ -233,11 +233,11 @@ def metrics(server: LiveServer) -> str:
 
 
 class TestTime:
-    def test_a_body_that_does_not_come_is_given_up(self, server: LiveServer) -> None:
+    def test_a_body_that_does_not_come_is_given_up_and_told_so(self, server: LiveServer) -> None:
         for port, fields in (("public", ()), ("admin", (f"Authorization: Bearer {server.admin_token}",))):
             target = "/studio/session" if port == "public" else "/api/v1/keys"
             data = request(target, JSON, "Content-Length: 2000", *fields, method="POST", body="{")
-            assert answered(server, port, data) == b""
+            assert statuses(server, port, data) == [408]
 
     def test_an_answer_that_is_not_read_is_given_up(self, server: LiveServer) -> None:
         page = server.get("/watch/somebody")[2].decode()

@@ -190,8 +190,13 @@ async def test_a_body_of_another_type_is_not_looked_into(fields: tuple[str, ...]
 
 
 class TestBodies:
-    async def test_one_that_does_not_come_is_given_up(self, server: Server) -> None:
-        assert await server.statuses(request("POST", *JSON[:1], "Content-Length: 500", body=b"{")) == []
+    async def test_one_that_does_not_come_in_time_is_told_so(self, server: Server) -> None:
+        """RFC 9110 section 15.5.9."""
+        answered = await say(server.tcp_port, request("POST", *JSON[:1], "Content-Length: 500", body=b"{"))
+        head, _, body = answered.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert b"\r\nConnection: close" in head
+        assert json.loads(body)["status"] == 408
         assert server.refused("viewer_body_timeout_s") == 1
         assert server.port.contents.reading == 0
 
@@ -210,7 +215,25 @@ class TestBodies:
         monkeypatch.setattr("streamd.web.contents.BODIES_PER_ADDRESS_MAX", 2)
         data = request("POST", *JSON[:1], "Content-Length: 500", body=b"{")
         answers = await asyncio.gather(*(server.statuses(data) for _ in range(4)))
-        assert sorted(answers) == [[], [], [503], [503]]
+        assert sorted(answers) == [[408], [408], [503], [503]]
+        assert server.port.contents.reading == 0
+
+    @pytest.mark.parametrize(
+        ("method", "target", "status"),
+        [("PATCH", "/", 405), ("DELETE", "/", 405), ("POST", "/nothing", 404), ("PUT", "/any/x", 200)],
+    )
+    @pytest.mark.parametrize(
+        "framing", ["Content-Length: 99999999", "Transfer-Encoding: chunked"], ids=["length", "chunks"]
+    )
+    async def test_one_that_no_handler_takes_is_not_waited_for(
+        self, method: str, target: str, status: int, framing: str, server: Server
+    ) -> None:
+        """Nor are its type, its coding and its length looked at: what is wrong is the path, or the method."""
+        data = request(method, framing, "Content-Encoding: gzip", target=target)
+        answered = await say(server.tcp_port, data)
+        head = answered.partition(b"\r\n\r\n")[0]
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert b"\r\nConnection: close" in head
         assert server.port.contents.reading == 0
 
     async def test_one_that_nobody_asked_for_is_read_too(self, server: Server) -> None:
