@@ -81,19 +81,30 @@ class Contents:
             detail = "too many send at once; try again"
             return self._refuse(request, Refusal.BODIES, 503, detail, {str(hdrs.RETRY_AFTER): "1"})
         self._reading[source] += 1
+        content, heard_bytes = request.content, 0
+
+        def note_half_time() -> None:
+            nonlocal heard_bytes
+            heard_bytes = content.total_bytes
+
+        half_time = asyncio.get_running_loop().call_later(self.timeout_s / 2, note_half_time)
         try:
             async with asyncio.timeout(self.timeout_s):
                 await request.read()
         except TimeoutError:
-            # Whoever has not taken what was sent before takes no answer either: a reset.
-            if request.transport is not None and request.transport.get_write_buffer_size():
-                request.transport.abort()
+            # Whoever still sends, if slowly, is told why it ends. Whoever has been silent for half of the time, or has
+            # not taken what was sent before, is gone or pretends to be: an answer would wait for nobody.
+            transport = request.transport
+            is_there = content.total_bytes > heard_bytes
+            if transport is not None and (not is_there or transport.get_write_buffer_size()):
+                transport.abort()
             return self._refuse(request, Refusal.TOO_SLOW, 408, "the body did not come in time")
         except web.HTTPRequestEntityTooLarge:
             return self._too_long(request)
         except RequestPayloadError:
             return self._refuse(request, Refusal.MALFORMED, 400, "the body is not framed as HTTP has it")
         finally:
+            half_time.cancel()
             self._reading[source] -= 1
             if not self._reading[source]:
                 del self._reading[source]
