@@ -1,11 +1,12 @@
 """JSON in and out for an API of ours: read and validate the request, write the answer, turn errors into problems.
 
-Spec: RFC 9457 for errors.
+Spec: RFC 8259 for what is read; RFC 9457 for errors.
 """
 
 from __future__ import annotations
 
 import http
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -80,11 +81,37 @@ async def read_body(request: web.Request, model: type[_Body]) -> _Body:
     if raw and request.content_type != JSON_TYPE:
         raise BadRequestError(415, "send the body as application/json")
     try:
-        return model.model_validate_json(raw or b"{}")
+        return parse_json(raw or b"{}", model)
     except ValidationError as exc:
         if any(error["type"] == "json_invalid" for error in exc.errors()):
             raise BadRequestError(400, "the body is not JSON") from exc
         raise BadRequestError(422, "the body does not validate", _faults(exc)) from exc
+
+
+def parse_json(raw: bytes, model: type[_Body]) -> _Body:
+    """JSON as ``model``, where every reader reads the same in it.
+
+    RFC 8259 4: "The names within an object SHOULD be unique"; where they are not, "many implementations report the last
+    name/value pair only", and others the first: a proxy or a log would have seen another request than ours.
+
+    Raises:
+        BadRequestError: It is no JSON, or an object in it gives a name twice.
+        ValidationError: It is not as the model has it.
+    """
+    try:
+        # Numbers are read by the model: their digits could take long.
+        json.loads(raw, object_pairs_hook=_check_names, parse_int=len, parse_float=len)
+    except (ValueError, RecursionError) as exc:
+        raise BadRequestError(400, "the body is not JSON") from exc
+    return model.model_validate_json(raw)
+
+
+def _check_names(pairs: list[tuple[str, object]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise BadRequestError(400, f"the body gives {_shown(name)} more than once")
+        names.add(name)
 
 
 def read_query(request: web.Request, model: type[_Body]) -> _Body:

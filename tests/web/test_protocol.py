@@ -163,7 +163,11 @@ BODIES = {
     "UTF-16": ('{"stream_key":"a"}'.encode("utf-16"), 400),
     "a byte order mark": (b"\xef\xbb\xbf{}", 400),
     "a list": (b"[]", 422),
-    "a key twice": (b'{"stream_key":"a","stream_key":"b"}', 200),
+    "a name twice": (b'{"stream_key":"a","stream_key":"b"}', 400),
+    "a name twice, once escaped": (b'{"stream_key":"a","\\u0073tream_key":"b"}', 400),
+    "a name twice, within": (b'{"stream_key":[{"a":1,"a":1}]}', 400),
+    "a name in two objects": (b'{"stream_key":"a","x":[{"a":1},{"a":1}]}', 422),
+    "many names, and the first again": (b"{" + b",".join(b'"%d":1' % n for n in (*range(100), 0)) + b"}", 400),
     "nothing": (b"", 422),
 }
 
@@ -175,6 +179,16 @@ async def test_a_body_is_valid_or_the_peers_mistake(
     body, status = BODIES[name]
     assert await server.statuses(request("POST", *JSON, f"Content-Length: {len(body)}", body=body)) == [status]
     assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_a_name_that_is_given_twice_is_named_unless_it_could_be_a_secret(server: Server) -> None:
+    """RFC 8259 section 4."""
+    for name, shown in (("stream_key", "stream_key"), (SECRET, "an unknown field")):
+        body = f'{{"{name}":"a","{name}":"b"}}'.encode()
+        data = request("POST", *JSON, f"Content-Length: {len(body)}", body=body)
+        problem = json.loads((await say(server.tcp_port, data)).partition(b"\r\n\r\n")[2])
+        assert problem["status"] == 400
+        assert problem["detail"] == f"the body gives {shown} more than once"
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,15 @@ from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.keys.admission import Denial
 from streamd.keys.guessing import source_of
 from streamd.rtmp.stream_name import find_stream_key
+from streamd.web.json_api import BadRequestError, parse_json
 from streamd.web.public.obs_config import NoRungFitsError, PostData, go_live_config, refusal
 from streamd.web.refusals import may_tell
 
 if TYPE_CHECKING:
     from streamd.keys.verifier import KeyVerifier
     from streamd.metrics import Metrics
-    from streamd.web.public.obs_config import GoLiveConfig, ObsOptions
+    from streamd.web.json_api import BadRequestError, parse_json
+from streamd.web.public.obs_config import GoLiveConfig, ObsOptions
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,9 @@ class ObsDesk:
             # A page of another site may have a browser send other types without being asked.
             raise web.HTTPUnsupportedMediaType(text="Send the body as application/json.")
         try:
-            posted = PostData.model_validate_json(await request.read())
+            posted = parse_json(await request.read(), PostData)
+        except BadRequestError as exc:
+            raise web.HTTPBadRequest(text=f"{exc}.") from exc
         except ValidationError as exc:
             # What was sent is not repeated: a stream key is in it.
             raise web.HTTPUnprocessableEntity(text="The body is not what OBS posts.") from exc
