@@ -23,6 +23,7 @@ from streamd.errors import (
     StoreUnavailableError,
     UserNotFoundError,
 )
+from streamd.web.fields import media_type
 from streamd.web.headers import DOCUMENT_HEADERS
 from streamd.web.models.common import Problem
 from streamd.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
@@ -78,7 +79,7 @@ async def read_body(request: web.Request, model: type[_Body]) -> _Body:
     """The request's JSON as ``model``; no body at all is an empty object."""
     raw = await request.read()
     # A body of another type is not looked into: a browser may send text/plain to anybody without asking first.
-    if raw and request.content_type != JSON_TYPE:
+    if raw and media_type(request) != JSON_TYPE:
         raise BadRequestError(415, "send the body as application/json")
     try:
         return parse_json(raw or b"{}", model)

@@ -14,15 +14,16 @@ from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.keys.admission import Denial
 from streamd.keys.guessing import source_of
 from streamd.rtmp.stream_name import find_stream_key
+from streamd.web.fields import media_type
 from streamd.web.json_api import BadRequestError, parse_json
+from streamd.web.openapi import JSON_TYPE
 from streamd.web.public.obs_config import NoRungFitsError, PostData, go_live_config, refusal
 from streamd.web.refusals import may_tell
 
 if TYPE_CHECKING:
     from streamd.keys.verifier import KeyVerifier
     from streamd.metrics import Metrics
-    from streamd.web.json_api import BadRequestError, parse_json
-from streamd.web.public.obs_config import GoLiveConfig, ObsOptions
+    from streamd.web.public.obs_config import GoLiveConfig, ObsOptions
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class ObsDesk:
         """
         if not self._options.ladder:
             raise web.HTTPNotFound(text="This server has no ladder for OBS.")
-        if request.content_type != "application/json":
+        if media_type(request) != JSON_TYPE:
             # A page of another site may have a browser send other types without being asked.
             raise web.HTTPUnsupportedMediaType(text="Send the body as application/json.")
         try:
