@@ -4,14 +4,14 @@ Every handler of a port that takes a body gets its request with the whole of it 
 ours takes a compressed one: it is refused unread. What is sent to a path or by a method that there is none of is
 answered by its head, and its body is dropped.
 
-Spec: RFC 9110 sections 8.4 and 15.5.16 (415 over a content coding), 15.5.9 (408); RFC 9112 section 6.
+Spec: RFC 9110 sections 8.4 and 15.5.16 (415 over a content coding), 10.1.1 (Expect), 15.5.9 (408); RFC 9112 section 6.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestPayloadError
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 BODIES_MAX = 1024
 # The same from one address: a quarter, so that no address takes all.
 BODIES_PER_ADDRESS_MAX = 256
+
+EXPECTS: Final = web.RequestKey("expects", str)
+"""Where a request has its Expect field, if it has one."""
+_CONTINUE = "100-continue"
 
 
 class Contents:
@@ -53,6 +57,9 @@ class Contents:
 
     async def serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Read the body of a request, and have it handled; a body that no handler asks for stays unread."""
+        expected = request.get(EXPECTS, _CONTINUE)
+        if expected.lower() != _CONTINUE:
+            return self._refuse(request, Refusal.MALFORMED, 417, "only 100-continue can be expected here")
         if _takes_body(request):
             refusal = await self.read(request)
             return await handler(request) if refusal is None else refusal
@@ -90,6 +97,10 @@ class Contents:
         half_time = asyncio.get_running_loop().call_later(self.timeout_s / 2, note_half_time)
         try:
             async with asyncio.timeout(self.timeout_s):
+                if EXPECTS in request:
+                    # RFC 9110 10.1.1: now that its head has been found good.
+                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    request.writer.output_size = 0
                 await request.read()
         except TimeoutError:
             # Whoever still sends, if slowly, is told why it ends. Whoever has been silent for half of the time, or has

@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from streamd.web.contents import EXPECTS
 from streamd.web.headers import DOCUMENT_HEADERS
 from streamd.web.json_api import problem, raw_problem
 from streamd.web.refusals import PEERS_FAULTS, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.http_parser import RawRequestMessage
     from aiohttp.web_request import BaseRequest
 
     from streamd.web.refusals import Refusals
@@ -31,6 +36,21 @@ LINGER_S = 2.0
 # Outside of the application nothing but a head is read: what cannot be decoded there was sent.
 _PEERS_FAULTS = (*PEERS_FAULTS, UnicodeError)
 _MALFORMED = "this is not HTTP as this server reads it"
+
+
+def _unexpecting(
+    make_request: Callable[..., BaseRequest], message: RawRequestMessage, rest: tuple[Any, ...]
+) -> BaseRequest:
+    """Make a request, with what it expects as a value of its own and no field."""
+    expected = message.headers.get(hdrs.EXPECT)
+    if expected is None:
+        return make_request(message, *rest)
+    headers = CIMultiDict(message.headers)
+    del headers[hdrs.EXPECT]
+    request = make_request(message._replace(headers=CIMultiDictProxy(headers)), *rest)
+    if isinstance(request, web.Request):
+        request[EXPECTS] = expected
+    return request
 
 
 class WebProtocol(RequestHandler):
@@ -59,6 +79,11 @@ class WebProtocol(RequestHandler):
         )
         self._refusals = refusals
         self._budget = budget
+        make_request = self._request_factory
+        assert make_request is not None, "aiohttp's server has one"
+        # aiohttp would ask for the body of every request that expects to be asked, before anybody has looked at its
+        # path, its token and its length; whoever reads the body asks for it (``contents``).
+        self._request_factory = lambda message, *rest: _unexpecting(make_request, message, rest)
 
     @property
     def address(self) -> str:

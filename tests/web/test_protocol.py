@@ -96,7 +96,6 @@ MALFORMED = {
     "a chunk size that is none": request("POST", *JSON, "Transfer-Encoding: chunked", body=b"zz\r\n{}\r\n0\r\n\r\n"),
     "a chunk without its end": request("POST", *JSON, "Transfer-Encoding: chunked", body=b"2\r\n{}xx\r\n"),
     "a target whose host is none": request("GET", target="http://xn--/"),
-    "an expectation of no letters": request("GET", "Expect: \xff", "Connection: close"),
 }
 
 
@@ -265,6 +264,41 @@ class TestBodies:
         assert head.startswith(b"HTTP/1.1 %d " % status)
         assert b"\r\nConnection: close" in head
         assert server.port.contents.reading == 0
+
+    @pytest.mark.parametrize("expected", ["100-continue", "100-CONTINUE"])
+    async def test_one_that_waits_to_be_asked_for_is_asked_for_where_it_is_read(
+        self, expected: str, server: Server
+    ) -> None:
+        """RFC 9110 section 10.1.1."""
+        body = b'{"stream_key":"a"}'
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.tcp_port)
+        writer.write(request("POST", *JSON, f"Expect: {expected}", f"Content-Length: {len(body)}"))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+    @pytest.mark.parametrize(
+        ("method", "target", "fields", "status"),
+        [
+            ("POST", "/nothing", ("Content-Length: 5",), 404),
+            ("PATCH", "/", ("Content-Length: 5",), 405),
+            ("POST", "/", ("Content-Length: 1001",), 413),
+            ("POST", "/", ("Content-Length: 5", "Content-Encoding: gzip"), 415),
+            ("GET", "/", (), 200),
+        ],
+    )
+    async def test_and_is_not_where_it_is_not(
+        self, method: str, target: str, fields: tuple[str, ...], status: int, server: Server
+    ) -> None:
+        data = request(method, *JSON, "Expect: 100-continue", *fields, target=target)
+        assert await server.statuses(data) == [status]
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    @pytest.mark.parametrize("expected", ["wonders", "\xff", "100-continue, x"])
+    async def test_other_things_cannot_be_expected(self, expected: str, method: str, server: Server) -> None:
+        data = request(method, *JSON, f"Expect: {expected}", "Content-Length: 0")
+        assert await server.statuses(data) == [417]
 
     async def test_one_that_nobody_asked_for_is_read_too(self, server: Server) -> None:
         data = request("GET", "Connection: close", "Content-Length: 5", body=b"abcde")
