@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import re
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from streamd.clock import ManualClock
 from streamd.metrics import Metrics
@@ -20,7 +22,7 @@ from streamd.web.headers import harden
 from streamd.web.json_api import answer, problems, read_body
 from streamd.web.models.studio import KeyShown
 from streamd.web.port import Port, PortLimits
-from streamd.web.protocol import WebProtocol
+from streamd.web.protocol import BODY_TURN_BYTES, TURN_BYTES, WebProtocol
 from streamd.web.refusals import REFUSALS_LOGGED_PER_SOURCE
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import listening, port_of, say
@@ -154,6 +156,7 @@ async def test_which_codings_are_taken_is_said(server: Server) -> None:
 BODIES = {
     "brackets": (b"[" * 900, 400),
     "objects": (b'{"a":' * 150, 400),
+    "names that nobody knows": (b"{" + b",".join(b'"%d":1' % n for n in range(100)) + b"}", 422),
     "digits": (b'{"stream_key":' + b"9" * 900 + b"}", 422),
     "a number of no size": (b'{"stream_key":1e999}', 422),
     "NaN": (b'{"stream_key":NaN}', 422),
@@ -303,6 +306,104 @@ class TestBodies:
     async def test_one_that_nobody_asked_for_is_read_too(self, server: Server) -> None:
         data = request("GET", "Connection: close", "Content-Length: 5", body=b"abcde")
         assert await server.statuses(data) == [200]
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+FAILING = {
+    **MALFORMED,
+    "no such path": request("GET", "Connection: close", target="/nothing"),
+    "no such method": request("PATCH", "Connection: close"),
+    "trailers without an end": CHUNKED + b"0\r\n" + b"A: b\r\n" * 5000,
+    "a body too long": CHUNKED + (b"100\r\n" + b" " * 256 + b"\r\n") * 200,
+    "requests, then nonsense": GET * 20 + bytes(9000),
+    "another protocol, then nonsense": request("GET", "Connection: upgrade", "Upgrade: websocket") + bytes(9000),
+}
+
+
+class TestMemory:
+    @pytest.mark.parametrize("name", FAILING)
+    async def test_a_request_that_fails_leaves_no_circle_that_holds_what_was_read(
+        self, name: str, server: Server
+    ) -> None:
+        """A circle stays until the collector looks, which it does seldom; aiohttp makes small ones."""
+        wanted = await self.circles(server, request("GET", "Connection: close"))
+        assert await self.circles(server, FAILING[name]) <= wanted + 10
+
+    async def test_nor_does_one_whose_peer_leaves(self, server: Server) -> None:
+        wanted = await self.circles(server, request("GET", "Connection: close"))
+        assert (
+            await self.circles(server, request("POST", *JSON, "Content-Length: 9", body=b"x"), leaves=True)
+            <= wanted + 5
+        )
+
+    async def circles(self, server: Server, data: bytes, *, leaves: bool = False) -> float:
+        """Objects that only the collector gets rid of, a request; those of the client of this test among them."""
+        times = 5
+        # What is made once.
+        await say(server.tcp_port, data, half_close=leaves)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(times):
+                await say(server.tcp_port, data, half_close=leaves)
+            return gc.collect() / times
+        finally:
+            gc.enable()
+
+
+class TestTurns:
+    async def test_what_is_read_at_once_is_parsed_a_little_at_a_time(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A read of the loop is up to 256 kB, which chunks of one byte make 80 ms of."""
+        taken: list[tuple[int, int]] = []
+        hear = RequestHandler.data_received
+        loop, step, is_over = asyncio.get_running_loop(), 0, False
+
+        def count_steps() -> None:
+            nonlocal step
+            step += 1
+            if not is_over:
+                loop.call_soon(count_steps)
+
+        def note(self: RequestHandler, data: bytes) -> None:
+            if data:
+                taken.append((step, len(data)))
+            hear(self, data)
+
+        monkeypatch.setattr(RequestHandler, "data_received", note)
+        body = b'{"stream_key":"' + b"a" * 90 + b'"}' + b" " * 150
+        chunks = b"".join(b"1;%b\r\n%c\r\n" % (b"x" * 200, each) for each in body)
+        data = request("POST", *JSON, "Transfer-Encoding: chunked", body=chunks + b"0\r\n\r\n")
+        assert len(data) > 2 * TURN_BYTES
+        count_steps()
+        assert await server.statuses(data) == [200]
+        is_over = True
+        sizes = [size for _, size in taken]
+        assert sum(sizes) == len(data)
+        assert max(sizes) <= TURN_BYTES
+        # A request is not begun in the step in which its head is parsed.
+        assert max(sizes[2:]) <= BODY_TURN_BYTES
+        assert len({step for step, _ in taken}) == len(taken)
+
+    async def test_requests_in_a_row_are_answered_in_theirs(self, server: Server) -> None:
+        data = request("GET", "X: " + "y" * 500) * 100 + request("GET", "Connection: close")
+        assert await server.statuses(data) == [200] * 101
+
+    async def test_what_follows_an_answer_that_is_the_last_is_not_parsed(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        taken: list[int] = []
+        hear = RequestHandler.data_received
+
+        def note(self: RequestHandler, data: bytes) -> None:
+            taken.append(len(data))
+            hear(self, data)
+
+        monkeypatch.setattr(RequestHandler, "data_received", note)
+        head = CHUNKED.replace(b"/", b"/nothing", 1)
+        assert await server.statuses(head + b"1\r\n \r\n" * 200_000) == [404]
+        assert sum(taken) < 4 * TURN_BYTES
 
 
 class TestFaults:
