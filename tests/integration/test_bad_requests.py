@@ -290,6 +290,21 @@ class TestTheAdminPort:
         assert refused(server, "admin", "token") >= 25
 
 
+def test_nothing_of_the_admin_api_is_on_the_public_port(server: LiveServer) -> None:
+    """Not even for who has its token. Both ports have a list of streams; each its own."""
+    paths: Any = server.admin("GET", "/openapi.json")
+    for path, methods in paths["paths"].items():
+        for method in methods:
+            if method == "get" and path.startswith("/api/v1/streams"):
+                continue
+            shown = f"Authorization: Bearer {server.admin_token}"
+            target = re.sub(r"\{\w+\}", "somebody", path)
+            found = statuses(
+                server, "public", request(target, shown, JSON, "Content-Length: 2", method=method.upper(), body="{}")
+            )
+            assert found in ([404], [405]), (method, path)
+
+
 def test_a_form_of_another_site_ends_no_session(server: LiveServer) -> None:
     key = server.issue_key("broadcaster")
     signed_in = answered(server, "public", posted("/studio/session", f'{{"stream_key":"{key}"}}')).decode()
