@@ -60,18 +60,8 @@ class Contents:
         expected = request.get(EXPECTS, _CONTINUE)
         if expected.lower() != _CONTINUE:
             return self._refuse(request, Refusal.MALFORMED, 417, "only 100-continue can be expected here")
-        if _takes_body(request):
-            refusal = await self.read(request)
-            return await handler(request) if refusal is None else refusal
-        try:
-            response = await handler(request)
-        except web.HTTPException as absence:
-            if request.can_read_body:
-                absence.force_close()
-            raise
-        if request.can_read_body:
-            response.force_close()
-        return response
+        refusal = await self.read(request) if _takes_body(request) else None
+        return await handler(request) if refusal is None else refusal
 
     async def read(self, request: web.Request) -> web.Response | None:
         """Read the body of a request; an answer where it is not to be had."""

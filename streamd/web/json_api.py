@@ -219,7 +219,4 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         # aiohttp's own: no such route, wrong method, body too large.
         forget_traceback(exc)
         kept = {name: value for name, value in exc.headers.items() if name == hdrs.ALLOW}
-        response = problem(exc.status, exc.reason, headers=kept)
-        if exc.keep_alive is False:
-            response.force_close()
-        return response
+        return problem(exc.status, exc.reason, headers=kept)

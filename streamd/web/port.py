@@ -151,10 +151,7 @@ class Port:
 def _as_response(answer: web.HTTPException) -> web.Response:
     """The answer that was raised, as one that was not: aiohttp would keep it with its traceback."""
     forget_traceback(answer)
-    response = web.Response(status=answer.status, reason=answer.reason, body=answer.body, headers=answer.headers)
-    if answer.keep_alive is False:
-        response.force_close()
-    return response
+    return web.Response(status=answer.status, reason=answer.reason, body=answer.body, headers=answer.headers)
 
 
 @web.middleware

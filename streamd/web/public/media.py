@@ -135,7 +135,7 @@ class MediaRoutes:
         timeouts = self.timeouts
         response = web.StreamResponse(status=answer.status)
         response.headers.extend(answer.headers)
-        if request.can_read_body:
+        if not request.content.is_eof():
             # Nobody reads what is still to come of it.
             response.force_close()
         try:
