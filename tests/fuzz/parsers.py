@@ -18,36 +18,44 @@ from multidict import CIMultiDict
 from pydantic import ValidationError
 from yarl import URL
 
-from streamd import amf0, amf3
-from streamd.amf import DEFAULT_LIMITS, Budget
-from streamd.delivery.http_request import BadRequestError, HeadParser, find_head, skip_empty_line
-from streamd.delivery.media_path import parse_media_path
-from streamd.delivery.push_path import parse_push_path
-from streamd.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.delivery.http_request import BadRequestError, HeadParser, find_head, skip_empty_line
+from streamd.doors.delivery.media_path import parse_media_path
+from streamd.doors.delivery.push_path import parse_push_path
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.web.assets import _accepts_gzip
+from streamd.doors.web.fields import cookies_named, media_type
+from streamd.doors.web.host import authority, host_name, is_host
+from streamd.doors.web.json_api import BadRequestError as BadBodyError
+from streamd.doors.web.json_api import parse_json
+from streamd.doors.web.public.studio import COOKIE
 from streamd.errors import DirectiveError, MediaError, ProtocolError
-from streamd.flv.audio import parse_audio
-from streamd.flv.codec import AUDIO_CODECS, AV1, VIDEO_CODECS, VP9, canonical_record, parse_config, read_picture_size
-from streamd.flv.encoder_settings import keyframe_interval_max
-from streamd.flv.header_reader import HeaderReader
-from streamd.flv.intake import Intake, Split
-from streamd.flv.sequence_parameter_set import read_picture_size as read_sps
-from streamd.flv.tag import FlvReader
-from streamd.flv.video import parse_video
-from streamd.hls.directives import parse_directives
-from streamd.keys.stream_key import StreamKey
-from streamd.proxy_protocol import HEADER_BYTES_MAX, read_header
-from streamd.rtmp.chunk import ChunkDecoder, ChunkLimits
-from streamd.rtmp.connection import ConnectionOptions, ServerConnection
-from streamd.rtmp.handshake import ServerHandshake
-from streamd.rtmp.state import State
-from streamd.rtmp.stream_name import find_stream_key
-from streamd.web.assets import _accepts_gzip
-from streamd.web.fields import cookies_named, media_type
-from streamd.web.host import authority, host_name, is_host
-from streamd.web.json_api import BadRequestError as BadBodyError
-from streamd.web.json_api import parse_json
-from streamd.web.public.obs_config import PostData
-from streamd.web.public.studio import COOKIE
+from streamd.formats.amf import amf0, amf3
+from streamd.formats.amf.values import DEFAULT_LIMITS, Budget
+from streamd.formats.codecs.codec import (
+    AUDIO_CODECS,
+    AV1,
+    VIDEO_CODECS,
+    VP9,
+    canonical_record,
+    parse_config,
+    read_picture_format,
+)
+from streamd.formats.codecs.encoder_settings import keyframe_interval_max
+from streamd.formats.codecs.sequence_parameter_set import read_picture_format as read_sps
+from streamd.formats.flv.audio import parse_audio
+from streamd.formats.flv.tag import FlvReader
+from streamd.formats.flv.video import parse_video
+from streamd.formats.hls.directives import parse_directives
+from streamd.formats.proxy_protocol import HEADER_BYTES_MAX, read_header
+from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits
+from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.handshake import ServerHandshake
+from streamd.formats.rtmp.state import State
+from streamd.formats.rtmp.stream_name import find_stream_key
+from streamd.media.intake.header_reader import HeaderReader
+from streamd.media.intake.intake import Intake, Split
+from streamd.services.keys.stream_key import StreamKey
+from streamd.services.obs.ladder import PostData
 from tests.fuzz.corpora import Target, kept
 from tests.fuzz.framing import read_tags
 from tests.fuzz.targets import codec_records, http_answer, json_body, keyframes, tls_records
@@ -149,6 +157,10 @@ def _records(codec: str) -> list[bytes]:
         codec_records.records()[codec],
         *(data[1:] for data in kept("codec_records") if data and data[0] % len(codec_records.CODECS) == number),
     ]
+
+
+def _keyframe(codec: str) -> Callable[[bytes], object]:
+    return functools.partial(read_picture_format, codec, codec_records.records()[codec])
 
 
 def _intake() -> Callable[[bytes], object]:
@@ -327,7 +339,7 @@ def _all() -> Iterator[Parser]:
     for codec, name in ((VP9, "vp9"), (AV1, "av1")):
         yield Parser(
             f"keyframe_{name}",
-            functools.partial(functools.partial, read_picture_size, codec),
+            functools.partial(_keyframe, codec),
             lambda: [data[1:] for data in keyframes.seeds()],
         )
     yield Parser("encoder_settings", lambda: keyframe_interval_max, lambda: [b"x264 - core 164 - options: keyint=60 "])

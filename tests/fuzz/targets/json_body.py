@@ -6,11 +6,11 @@ import json
 
 from pydantic import ValidationError
 
-from streamd.web.json_api import BadRequestError, parse_json
-from streamd.web.models.keys import IssueRequest
-from streamd.web.models.studio import KeyShown
-from streamd.web.models.users import UserChange
-from streamd.web.public.obs_config import PostData
+from streamd.doors.web.json_api import BadRequestError, parse_json
+from streamd.doors.web.models.keys import IssueRequest
+from streamd.doors.web.models.studio import KeyShown
+from streamd.doors.web.models.users import UserChange
+from streamd.services.obs.ladder import PostData
 
 MODELS = (IssueRequest, KeyShown, UserChange, PostData)
 

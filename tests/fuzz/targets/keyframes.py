@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 
-from streamd.flv.codec import AV1, VP9, read_picture_size
-from streamd.flv.tag import TagType
-from streamd.flv.video import parse_video
-from tests.fuzz.targets.codec_records import VIDEO
+from streamd.formats.codecs.codec import AV1, VP9, read_picture_format
+from streamd.formats.flv.tag import TagType
+from streamd.formats.flv.video import parse_video
+from tests.fuzz.targets.codec_records import VIDEO, records
 from tests.support.codec_media import encoded
 
 CODECS = (VP9, AV1)
@@ -36,6 +36,7 @@ def run(data: bytes) -> None:
     """Args: data: Which codec, and a frame."""
     if not data:
         return
-    size = read_picture_size(CODECS[data[0] % len(CODECS)], data[1:])
-    if size is not None:
-        assert 0 < size.width * size.height <= PIXELS_MAX
+    codec = CODECS[data[0] % len(CODECS)]
+    picture = read_picture_format(codec, records()[codec], data[1:])
+    if picture is not None:
+        assert 0 < picture.width * picture.height <= PIXELS_MAX

@@ -6,9 +6,9 @@ import contextlib
 from unittest import mock
 
 from streamd.errors import CodecConfigError, UnsupportedCodecError
-from streamd.flv import header_reader
-from streamd.flv.codec import canonical_record, parse_config
-from streamd.flv.header_reader import HEADERS_AT_ONCE_MAX, REFUSED_MAX, TAGS_PER_HEADER, HeaderReader
+from streamd.formats.codecs.codec import canonical_record, parse_config
+from streamd.media.intake import header_reader
+from streamd.media.intake.header_reader import HEADERS_AT_ONCE_MAX, REFUSED_MAX, TAGS_PER_HEADER, HeaderReader
 from tests.fuzz.targets.codec_records import CODECS, records
 
 _HEAD_BYTES = 4

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, cast
 
-from streamd.tls.sliced import SlicedTls, SlicedTransport
+from streamd.doors.tls.sliced import SlicedTls, SlicedTransport
 from tests.support import certificates
 
 PIECE_BYTES = 512

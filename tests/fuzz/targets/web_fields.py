@@ -7,14 +7,14 @@ import contextlib
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from streamd.delivery.trusted_proxies import TrustedProxies
-from streamd.web.admin.guards import shown_token
-from streamd.web.assets import CACHE_REVALIDATE, Asset, answer
-from streamd.web.fields import COOKIES_MAX, cookies_named, media_type
-from streamd.web.host import authority, host_name, is_address, is_host, is_of_another_site
-from streamd.web.json_api import BadRequestError, read_query
-from streamd.web.models.audit import AuditQuery
-from streamd.web.models.keys import KeyQuery
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.web.admin.guards import shown_token
+from streamd.doors.web.assets import CACHE_REVALIDATE, Asset, answer
+from streamd.doors.web.fields import COOKIES_MAX, cookies_named, media_type
+from streamd.doors.web.host import authority, host_name, is_address, is_host, is_of_another_site
+from streamd.doors.web.json_api import BadRequestError, read_query
+from streamd.doors.web.models.audit import AuditQuery
+from streamd.doors.web.models.keys import KeyQuery
 
 FIELDS = (
     "Host",
