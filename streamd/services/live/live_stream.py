@@ -308,6 +308,11 @@ class LiveStream:
         """Log that something the broadcaster sends is dropped (``ChunkSink``)."""
         log.warning("stream.dropping", extra={"stream": self.name, "reason": reason, "detail": detail})
 
+    def charge(self, step_s: float) -> None:
+        """Take it from the publisher's share of the loop's time (``ChunkSink``)."""
+        if self.publisher is not None:
+            self.publisher.charge(step_s)
+
     def fail(self, error: Exception) -> None:
         """End the stream because its media line broke (``ChunkSink``)."""
         if isinstance(error, MediaError):
@@ -487,7 +492,7 @@ class LiveStream:
             publisher_address=self.publisher_address,
             encoder=self._encoder,
             codecs=tuple(track.codec for track in self.tracks),
-            width=video.width if video is not None else 0,
+            width=video.shown_width if video is not None else 0,
             height=video.height if video is not None else 0,
             bitrate_bps=round(self._meter.bitrate_bps, 1),
             frame_rate=round(self._meter.frame_rate or 0.0, 2),
