@@ -150,7 +150,7 @@ class ViewerConnection(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         raw = transport.get_extra_info("socket")
-        if hasattr(transport, "unsent_bytes"):
+        if hasattr(transport, "own_bytes"):
             # Not by its type: a proxy's connection has another around it.
             self._tls = cast("SlicedTransport", transport)
         elif raw is not None and transport.get_extra_info("sslcontext") is None:
@@ -232,7 +232,7 @@ class ViewerConnection(asyncio.Protocol):
         What waits for a viewer is media that all viewers share, until it is old.
         """
         tls = self._tls
-        own_bytes = CONNECTION_BYTES if tls is None else TLS_CONNECTION_BYTES + tls.unsent_bytes
+        own_bytes = CONNECTION_BYTES if tls is None else TLS_CONNECTION_BYTES + tls.own_bytes()
         return own_bytes + len(self._unanswered) + self._pinned_bytes
 
     def shed(self) -> None:

@@ -23,6 +23,8 @@ from streamd.delivery.viewer_connection import (
     ViewerConnection,
 )
 from streamd.metrics import Metrics
+from streamd.proxy_protocol import Peer
+from streamd.tls.proxy_headers import ProxiedTransport
 from tests.support.delivery import ODD_SIZES, pieces
 from tests.support.doors import SUSPENDED, StandInRegistry, StandInStream, channels_of, request, until
 
@@ -653,9 +655,20 @@ class TestAccount:
 
     async def test_over_tls_what_is_encrypted_is_its_own(self) -> None:
         transport = MockTransport(is_tls=True)
-        transport.unsent_bytes = 40_000  # type: ignore[attr-defined]
+        transport.own_bytes = lambda: 40_000  # type: ignore[attr-defined]
         connection = ViewerConnection(House().door)
         connection.connection_made(cast("asyncio.Transport", transport))
+        assert connection.held_bytes == TLS_CONNECTION_BYTES + 40_000
+
+    async def test_behind_a_proxys_header_it_is_what_is_encrypted_now(self) -> None:
+        transport = MockTransport(is_tls=True)
+        transport.own_bytes = lambda: len(transport.waiting)  # type: ignore[attr-defined]
+        connection = ViewerConnection(House().door)
+        proxied = ProxiedTransport(cast("asyncio.Transport", transport), Peer("203.0.113.7", 4711))
+        connection.connection_made(cast("asyncio.Transport", proxied))
+        assert connection.held_bytes == TLS_CONNECTION_BYTES
+        transport.room = 0
+        transport.write(bytes(40_000))
         assert connection.held_bytes == TLS_CONNECTION_BYTES + 40_000
 
     async def test_old_media_is_the_first_ones_that_keeps_it(self) -> None:
