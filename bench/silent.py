@@ -2,10 +2,10 @@
 
 Method: ``streamd serve`` as a process of its own, its time limits far away, with one stream of 2.5 Mb/s in real time
 whose window is full. Each case opens its connections from many addresses, with receive buffers of 4 kB, asks on each
-sixteen times, which is more than the kernel takes, waits for longer than a viewer of a pushed stream is set aside, reads the server's memory, and closes them. Over
-TLS the client shakes hands and then forgets OpenSSL's state: nothing of it is needed to read nothing. Memory is the
-anonymous part of the resident set of the server's process, less what it was before the case; what one case leaves to
-the allocator, the next one uses, so each case has a server of its own.
+sixteen times, which is more than the kernel takes, waits for longer than a viewer of a pushed stream is set aside,
+reads the server's memory, and closes them. Over TLS the client shakes hands and then forgets OpenSSL's state: nothing
+of it is needed to read nothing. Memory is the anonymous part of the resident set of the server's process, less what it
+was before the case; what one case leaves to the allocator, the next one uses, so each case has a server of its own.
 
 Left out: the kernel's memory, which ``net.ipv4.tcp_mem`` bounds. Media that nobody but these viewers keeps is in the
 figure, spread over all of them.
@@ -172,10 +172,9 @@ def measure(directory: Path, name: str, viewers: int, clip: list[FlvTag], *, is_
             silent = [client.open(request_of(name, server)) for _ in range(WARM)]
             time.sleep(SETTLE_S)
             before = anonymous_bytes(server.process.pid)
-            for number in range(viewers):
-                if not number % PER_ADDRESS:
-                    request = request_of(name, server)
-                silent.append(client.open(request))
+            for start in range(0, viewers, PER_ADDRESS):
+                request = request_of(name, server)
+                silent += [client.open(request) for _ in range(min(PER_ADDRESS, viewers - start))]
             time.sleep(SETTLE_S)
             after = anonymous_bytes(server.process.pid)
             gone = len(closed_ones(silent[WARM:]))
@@ -193,7 +192,8 @@ def request_of(name: str, server: LiveServer) -> bytes:
 
 def last(pattern: re.Pattern[str], server: LiveServer, page: str) -> str:
     """The last of what a page or a playlist names."""
-    return pattern.findall(server.get(page)[2].decode())[-1]
+    found: list[str] = pattern.findall(server.get(page)[2].decode())
+    return found[-1]
 
 
 def anonymous_bytes(pid: int) -> int:

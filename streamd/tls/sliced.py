@@ -74,7 +74,8 @@ class SlicedTls:
     def room_bytes(sock: socket.socket) -> int:
         """How much the kernel takes of a socket's data now, bytes; 0 or less where it is full, or does not say."""
         try:
-            words = _MEMORY_INFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY_INFO.size))
+            told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY_INFO.size)
+            words: tuple[int, ...] = _MEMORY_INFO.unpack(told)
         except (OSError, struct.error):
             return 0
         return words[_SNDBUF] - words[_WMEM_QUEUED]

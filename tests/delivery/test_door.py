@@ -13,6 +13,7 @@ from streamd.bounds.memory_accounts import Standing
 from streamd.clock import ManualClock
 from streamd.delivery.door import DEFERRED_SLICE_S, DoorOptions, MediaDoor
 from streamd.delivery.http_request import HeadLimits
+from streamd.delivery.transport_viewer import BATCH_BYTES, PIECE_BYTES
 from streamd.delivery.trusted_proxies import TrustedProxies
 from streamd.delivery.viewer_connection import (
     CONNECTION_BYTES,
@@ -60,8 +61,9 @@ class MockTransport:
     def set_write_buffer_limits(self, high: int | None = None) -> None:
         self.high = high
 
-    def get_extra_info(self, name: str) -> object:
-        return {"peername": ("192.0.2.1", 50_000), "sslcontext": object() if self._is_tls else None}.get(name)
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        known = {"peername": ("192.0.2.1", 50_000), "sslcontext": object() if self._is_tls else None}
+        return known.get(name, default)
 
     def can_write_eof(self) -> bool:
         return not self._is_tls
@@ -666,6 +668,7 @@ class TestAccount:
         connection = ViewerConnection(House().door)
         proxied = ProxiedTransport(cast("asyncio.Transport", transport), Peer("203.0.113.7", 4711))
         connection.connection_made(cast("asyncio.Transport", proxied))
+        transport.protocol = connection
         assert connection.held_bytes == TLS_CONNECTION_BYTES
         transport.room = 0
         transport.write(bytes(40_000))
@@ -824,6 +827,24 @@ class TestPushedStreams:
         assert transport.sent.endswith(b"last words")
         assert transport.ends == ["eof"]
 
+    async def test_what_waits_is_shared_with_others_and_goes_out_in_order(self) -> None:
+        house = House()
+        (connection, slow), (_, fast) = self.follow(house), self.follow(house)
+        alone_bytes = connection.held_bytes
+        slow.room = 0
+        pieces = [b"%06d" % number * 10_000 for number in range(30)]
+        for piece in pieces:
+            house.stream.push(piece)
+        assert fast.sent.endswith(b"".join(pieces))
+        # The transport has one piece, and nothing of the others.
+        assert slow.waiting == pieces[0]
+        assert alone_bytes < connection.held_bytes <= alone_bytes + len(pieces) * PIECE_BYTES
+        while not slow.sent.endswith(pieces[-1]):
+            slow.take(50_000)
+            assert len(slow.waiting) <= BATCH_BYTES + len(pieces[0])
+        assert slow.sent.endswith(b"".join(pieces))
+        assert connection.held_bytes == alone_bytes
+
     async def test_a_viewer_that_takes_nothing_is_let_go(self) -> None:
         house = House()
         _, transport = self.follow(house)
@@ -840,11 +861,11 @@ class TestPushedStreams:
         house = House()
         _, transport = self.follow(house)
         transport.room = 0
-        for _ in range(100):
+        begun_bytes = len(transport.sent)
+        for pushed in range(1, 101):
             house.stream.push(b"x" * 10)
-            transport.room = 0
             house.pass_time(1)
-            if len(transport.waiting) > 100:
+            if begun_bytes + 10 * pushed - len(transport.sent) > 100:
                 transport.take(10)
         assert transport.ends == []
         assert house.stream.flv.viewers == 1

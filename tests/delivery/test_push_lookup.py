@@ -41,6 +41,9 @@ class RecordingViewer:
     def close(self) -> None:
         self.is_closed = True
 
+    def drop(self) -> None:
+        raise AssertionError("it takes everything")
+
 
 async def live_room() -> IngestRoom:
     """Alice's stream, all of ``MEDIA`` sent."""
