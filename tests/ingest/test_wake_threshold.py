@@ -372,6 +372,9 @@ class SilentViewer:
     def close(self) -> None:
         pass
 
+    def drop(self) -> None:
+        pass
+
 
 @pytest.mark.asyncio
 class TestConnection:
