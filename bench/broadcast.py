@@ -10,16 +10,16 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from bench.publishing import CHUNK_SIZE, login, read_all
-from streamd import amf0
-from streamd.flv.tag import TagType
-from streamd.rtmp.chunk import ChunkWriter
-from streamd.rtmp.message import Message, MessageType
+from streamd.formats.amf import amf0
+from streamd.formats.flv.tag import TagType
+from streamd.formats.rtmp.chunk import ChunkWriter
+from streamd.formats.rtmp.message import Message, MessageType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streamd.amf import Value
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.amf.values import Value
+    from streamd.formats.flv.tag import FlvTag
 
 
 class Broadcast:

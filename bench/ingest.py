@@ -43,7 +43,7 @@ from bench.machine import LOAD_CORE, SERVER_CORE, cpu_seconds, pin, resident_byt
 from bench.nginx import run_nginx
 from bench.probes import NAME, SETTLE_S, Probes, Publisher
 from bench.publishing import CLIP_S, write_clip
-from streamd.flv.tag import FlvReader
+from streamd.formats.flv.tag import FlvReader
 from tests.support.server import run_server
 
 if TYPE_CHECKING:

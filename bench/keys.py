@@ -42,10 +42,10 @@ from bench.figures import report
 from bench.machine import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, resident_bytes, started_on
 from streamd.clock import SystemClock
 from streamd.errors import KeyRejectedError
-from streamd.keys.secret import hash_secret
-from streamd.keys.store import KeyStore
-from streamd.keys.stream_key import StreamKey
-from streamd.keys.verifier import KeyVerifier, VerifierOptions
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.secret import hash_secret
+from streamd.services.keys.stream_key import StreamKey
+from streamd.services.keys.verifier import KeyVerifier, VerifierOptions
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 from tests.support.postgresql import run_postgresql

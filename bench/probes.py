@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from bench.broadcast import Broadcast
 from bench.publishing import CLIP_S
-from streamd.flv.tag import TagType
+from streamd.formats.flv.tag import TagType
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
 
 NAME = "bench"
 FRAMES_PER_PART = 15  # 500 ms at the clip's 30 frames a second

@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamd.flv.tag import FlvReader
-from streamd.testcard import Order, broadcast
+from streamd.formats.flv.tag import FlvReader
+from streamd.process.workers.testcard import Order, broadcast
 
 if TYPE_CHECKING:
     import asyncio
 
-    from streamd.amf import Value
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.amf.values import Value
+    from streamd.formats.flv.tag import FlvTag
 
 CLIP_S = 10
 CHUNK_SIZE = 4096  # OBS

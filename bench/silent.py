@@ -36,7 +36,7 @@ from tests.support.tag_publisher import TagPublisher, publishing, repeated
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
     from tests.support.server import LiveServer
 
 CHANNEL = "silent"

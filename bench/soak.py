@@ -41,7 +41,7 @@ from bench.publishing import CLIP_S, make_clip
 from tests.support.server import run_server
 
 if TYPE_CHECKING:
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
     from tests.support.server import LiveServer
 
 SAMPLE_S = 5.0

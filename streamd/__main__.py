@@ -1,6 +1,6 @@
 """``python -m streamd``."""
 
-from streamd.cli import main
+from streamd.process.cli import main
 
 if __name__ == "__main__":
     main(prog_name="streamd")

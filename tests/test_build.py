@@ -155,7 +155,7 @@ def files_of(wheel: Path) -> list[str]:
 
 
 def static_files(tree: Path) -> set[str]:
-    prefix = "streamd/web/static/"
+    prefix = "streamd/doors/web/static/"
     return {name.removeprefix(prefix) for name in files_of(wheel_of(tree)) if name.startswith(prefix)}
 
 

@@ -1,4 +1,7 @@
-"""What the compiler is told of a class, held against the class: a build finds out too late, and on few machines."""
+"""What the compiler is told of a module, held against the module: a build finds out too late, and on few machines.
+
+A name in a ``.pxd`` that the module has no more is no error to the compiler: the variable is an object again, and slow.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +11,78 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pxd import (
+    Declared,
+    attributes_of,
+    fits,
+    functions_of,
+    names_in,
+    parameters_of,
+    read_pxd,
+)
+
 ROOT = Path(__file__).parent.parent
 DECLARATIONS = sorted(path for path in (ROOT / "streamd").rglob("*.pxd") if path.with_suffix(".py").exists())
 
 
-def declared(pxd: str) -> dict[str, set[str]]:
-    """Names of attributes by class: ``cdef readonly list pieces``."""
-    found: dict[str, set[str]] = {}
-    attributes: set[str] = set()
-    for line in pxd.splitlines():
-        if match := re.match(r"cdef class (\w+)", line):
-            attributes = found.setdefault(match[1], set())
-        elif (match := re.fullmatch(r"    cdef (?:[\w.:\[\]]+ )+(\w+)", line)) and match[1] != "__weakref__":
-            attributes.add(match[1])
-    return found
+@pytest.fixture(params=DECLARATIONS, ids=lambda path: str(path.relative_to(ROOT)))
+def twins(request: pytest.FixtureRequest) -> tuple[Declared, ast.Module]:
+    """What is declared, and the module that it is declared of."""
+    path: Path = request.param
+    return read_pxd(path.read_text("utf-8")), ast.parse(path.with_suffix(".py").read_text("utf-8"))
 
 
-def assigned(module: ast.Module) -> dict[str, set[str]]:
-    """Names of attributes by class: fields, and those of ``self`` that are assigned to."""
-    found: dict[str, set[str]] = {}
-    for owner in (node for node in module.body if isinstance(node, ast.ClassDef)):
-        names = found.setdefault(owner.name, set())
-        for node in ast.walk(owner):
-            match node:
-                case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
-                    names.add(name)
-                case ast.AnnAssign(target=ast.Name(id=name)) if node in owner.body:
-                    names.add(name)
-    return found
+def test_a_class_has_the_attributes_that_the_compiler_is_told_of(twins: tuple[Declared, ast.Module]) -> None:
+    declared, module = twins
+    attributes = attributes_of(module)
+    assert {name: set(attributes.get(name, ())) for name in declared.attributes} == {
+        name: set(names) for name, names in declared.attributes.items()
+    }
 
 
-@pytest.mark.parametrize("path", DECLARATIONS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_class_has_the_attributes_that_the_compiler_is_told_of(path: Path) -> None:
-    classes = declared(path.read_text("utf-8"))
-    attributes = assigned(ast.parse(path.with_suffix(".py").read_text("utf-8")))
-    assert {name: attributes.get(name) for name in classes} == classes
+def test_an_attribute_is_of_one_type(twins: tuple[Declared, ast.Module]) -> None:
+    declared, module = twins
+    annotated = attributes_of(module)
+    assert [
+        f"{owner}.{name}: {annotated[owner][name]}, and {kind} in C"
+        for owner, names in declared.attributes.items()
+        for name, kind in names.items()
+        if not fits(annotated[owner][name], kind)
+    ] == []
+
+
+def test_a_function_has_the_parameters_that_the_compiler_is_told_of(twins: tuple[Declared, ast.Module]) -> None:
+    declared, module = twins
+    functions = functions_of(module)
+    assert declared.functions.keys() <= functions.keys()
+    for name, told in declared.functions.items():
+        parameters = parameters_of(functions[name])
+        assert list(told.parameters) == list(parameters), name
+        arguments = functions[name].args
+        assert told.defaults == len(arguments.defaults) + sum(each is not None for each in arguments.kw_defaults), name
+        assert [each for each, kind in told.parameters.items() if not fits(parameters[each], kind)] == [], name
+
+
+def test_a_function_has_the_variables_that_the_compiler_is_told_of(twins: tuple[Declared, ast.Module]) -> None:
+    declared, module = twins
+    functions = functions_of(module)
+    assert [
+        f"{name}: {variable}"
+        for name, told in declared.functions.items()
+        for variable in sorted(told.locals.keys() - names_in(functions[name]))
+    ] == []
+
+
+def test_a_module_has_the_variables_that_the_compiler_is_told_of(twins: tuple[Declared, ast.Module]) -> None:
+    declared, module = twins
+    assigned = {
+        node.id
+        for statement in module.body
+        if isinstance(statement, ast.Assign | ast.AnnAssign)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    assert sorted(declared.variables.keys() - assigned) == []
 
 
 def test_there_are_classes_to_compile() -> None:
@@ -50,7 +90,51 @@ def test_there_are_classes_to_compile() -> None:
 
 
 def test_what_is_written_in_c_is_written_in_python_too() -> None:
-    c_functions = (ROOT / "streamd" / "memory_c.pxd").read_text("utf-8")
+    c_functions = (ROOT / "streamd" / "formats" / "memory_c.pxd").read_text("utf-8")
     in_c = re.findall(r"^    (?:int|bytes|bytearray|void) (\w+) \"", c_functions, re.MULTILINE)
-    module = ast.parse((ROOT / "streamd" / "memory.py").read_text("utf-8"))
+    module = ast.parse((ROOT / "streamd" / "formats" / "memory.py").read_text("utf-8"))
     assert sorted(in_c) == sorted(node.name for node in module.body if isinstance(node, ast.FunctionDef))
+
+
+class TestReading:
+    """That the tests above see what they are to see."""
+
+    def test_a_declaration(self) -> None:
+        declared = read_pxd(
+            "cimport cython\n\ncdef int64_t _MAX\n\n@cython.final\ncdef class A:\n    cdef readonly list parts\n"
+            "    cdef unsigned long _id\n    cdef object __weakref__\n\n"
+            "    @cython.locals(\n        a=int64_t,\n    )\n"
+            "    cdef bint take(self, B b, Py_ssize_t size=*) except -1\n"
+        )
+        assert declared.variables == {"_MAX": "int64_t"}
+        assert declared.attributes == {"A": {"parts": "list", "_id": "unsigned long"}}
+        told = declared.functions["A.take"]
+        assert told.parameters == {"b": "B", "size": "Py_ssize_t"}
+        assert (told.defaults, told.locals) == (1, {"a": "int64_t"})
+
+    def test_an_annotation(self) -> None:
+        module = ast.parse(
+            "class A:\n    def __init__(self, b: int | None):\n        self._b = b\n        self.c: list[int] = []"
+        )
+        assert attributes_of(module) == {"A": {"_b": "int | None", "c": "list[int]"}}
+
+    @pytest.mark.parametrize(
+        ("annotation", "declared"),
+        [("int", "bint"), ("bool", "int64_t"), ("int | None", "int64_t"), ("list[int]", "tuple"), ("B", "C")],
+    )
+    def test_types_that_do_not_fit(self, annotation: str, declared: str) -> None:
+        assert not fits(annotation, declared)
+
+    @pytest.mark.parametrize(
+        ("annotation", "declared"),
+        [
+            ("int", "Py_ssize_t"),
+            ("bool", "bint"),
+            ("B | None", "B"),
+            ("list[B]", "list"),
+            ("B | C", "object"),
+            ("", "B"),
+        ],
+    )
+    def test_types_that_fit(self, annotation: str, declared: str) -> None:
+        assert fits(annotation, declared)

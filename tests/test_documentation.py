@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.config.sections import LimitsConfig
+from streamd.process.config.sections import LimitsConfig
 
 TOP = Path(__file__).parents[1]
 PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), TOP / "bench/README.md"])

@@ -17,9 +17,9 @@ from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from streamd.cmaf.header import write_header
 from streamd.errors import DemuxError
-from streamd.flv.flac_stream_info import sample_bits
+from streamd.formats.cmaf.header import write_header
+from streamd.formats.codecs.flac import sample_bits
 from streamd.media.packet import VIDEO_TIMESCALE, Track
 
 if TYPE_CHECKING:

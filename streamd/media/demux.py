@@ -10,8 +10,8 @@ from streamd.media.demux_native import NativeDemuxer
 from streamd.media.demux_pyav import PyavDemuxer
 
 if TYPE_CHECKING:
-    from streamd.flv.intake import Open
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
+    from streamd.media.intake.intake import Open
     from streamd.media.packet import MediaPacket
 
 

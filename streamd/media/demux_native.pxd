@@ -1,10 +1,10 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from streamd.flv.frame cimport FrameHead, read_composition_time
-from streamd.flv.tag cimport FlvTag
+from streamd.formats.flv.frame cimport FrameHead, read_composition_time
+from streamd.formats.flv.tag cimport FlvTag
 from streamd.media.packet cimport new_packet
-from streamd.payload cimport first_bytes
+from streamd.formats.payload cimport first_bytes
 
 
 @cython.final

@@ -1,6 +1,6 @@
 """Our own demuxer: a look at the first bytes of a tag.
 
-There is nothing left to search for: ``streamd.flv.intake`` has read every tag, and lets frames through in one form
+There is nothing left to search for: ``intake`` has read every tag, and lets frames through in one form
 alone. So the first bytes of a tag say all that its packet needs, and the frame itself is not copied.
 
 libavformat reads the same (``streamd.media.demux_pyav``); ``tests/media/test_demux.py`` holds the two against each
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from streamd.errors import DemuxError
-from streamd.flv.frame import head_sizes, read_composition_time
-from streamd.flv.intake import frame_heads
+from streamd.formats.flv.frame import head_sizes, read_composition_time
+from streamd.formats.payload import first_bytes
+from streamd.media.intake.intake import frame_heads
 from streamd.media.packet import new_packet
-from streamd.payload import first_bytes
 
 if TYPE_CHECKING:
-    from streamd.flv.intake import TrackHeader
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
+    from streamd.media.intake.intake import TrackHeader
     from streamd.media.packet import MediaPacket
 
 

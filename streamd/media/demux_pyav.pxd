@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from streamd.flv.tag cimport FlvTag
+from streamd.formats.flv.tag cimport FlvTag
 from streamd.media.packet cimport new_packet
 from streamd.media.tag_feed cimport TagFeed
 

@@ -4,7 +4,7 @@ A batch of tags goes in with a marker behind it (``streamd.media.tag_feed``), an
 comes back. What a packet needs is libavformat's reading: track, keyframe, composition time, and how much of the tag is
 the frame. The frame's bytes are not taken out of libavformat: they end the tag's payload, which lies in a slab.
 
-Only tags that ``streamd.flv.intake`` let through may come here. What is wrong inside them ends in ``DemuxError``.
+Only tags that ``intake`` let through may come here. What is wrong inside them ends in ``DemuxError``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from streamd.media.packet import new_packet
 from streamd.media.tag_feed import READ_BYTES, TagFeed
 
 if TYPE_CHECKING:
-    from streamd.flv.intake import Open
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
+    from streamd.media.intake.intake import Open
     from streamd.media.packet import MediaPacket
 
 # The marker before the first tag makes its stream, before any other.

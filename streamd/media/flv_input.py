@@ -11,15 +11,15 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError
-from streamd.flv.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
-from streamd.flv.tag import TagType
+from streamd.formats.codecs.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
+from streamd.formats.flv.tag import TagType
 from streamd.media.cmaf_header import MediaStream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-    from streamd.flv.intake import TrackHeader
+    from streamd.media.intake.intake import TrackHeader
 
 # libavformat's own least "probesize".
 PROBE_BYTES_MIN = 32

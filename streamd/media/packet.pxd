@@ -1,5 +1,5 @@
 cimport cython
-cimport streamd.memory_c as memory
+cimport streamd.formats.memory_c as memory
 from libc.stdint cimport int64_t
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from streamd import memory
-from streamd.payload import Payload
+from streamd.formats import memory
+from streamd.formats.payload import Payload
 
 # Milliseconds: the timebase of RTMP and FLV.
 WIRE_TIMESCALE = 1000

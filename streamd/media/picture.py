@@ -1,7 +1,7 @@
 """A keyframe as a small JPEG picture: what a page shows of a stream before it plays.
 
 The bytes come from a publisher, and a decoder is the part of any media program where bad ones do the most harm. So
-this runs in a process of its own (``streamd.picture_worker``), one frame is decoded, and what its headers claim is
+this runs in a process of its own (``picture_worker``), one frame is decoded, and what its headers claim is
 bounded before anything is allocated for it.
 
 Spec: ISO/IEC 14496-12 (CMAF header and fragment in), ITU-T T.81 (JPEG out).
@@ -19,7 +19,7 @@ from av.error import FFmpegError
 from av.video.reformatter import Colorspace
 
 from streamd.errors import PictureError
-from streamd.flv.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
+from streamd.formats.codecs.sequence_parameter_set import FRAME_MACROBLOCKS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """What libavformat makes of the tags with which a stream begins: the tracks that are in them, and their CMAF header.
 
-Only tags that ``streamd.flv.intake`` let through may come here. What is wrong inside them ends in ``DemuxError``.
+Only tags that ``intake`` let through may come here. What is wrong inside them ends in ``DemuxError``.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Self
 from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError, TrackRefusedError
-from streamd.flv.codec import read_picture_size
-from streamd.flv.frame import head_sizes
-from streamd.flv.intake import frame_heads
-from streamd.flv.tag import flv_header, serialise
+from streamd.formats.codecs.codec import read_picture_size
+from streamd.formats.flv.frame import head_sizes
+from streamd.formats.flv.tag import flv_header, serialise
+from streamd.formats.payload import first_bytes
 from streamd.media.cmaf_header import MediaStream, write_cmaf_header
 from streamd.media.flv_input import open_flv, streams_of_tracks
+from streamd.media.intake.intake import frame_heads
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
-from streamd.payload import first_bytes
 
 if TYPE_CHECKING:
-    from streamd.flv.intake import Open, TrackHeader
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
+    from streamd.media.intake.intake import Open, TrackHeader
 
 
 class Probe:

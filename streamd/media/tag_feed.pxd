@@ -1,8 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from streamd.flv.tag cimport FlvTag
-from streamd.payload cimport Payload, first_bytes
+from streamd.formats.flv.tag cimport FlvTag
+from streamd.formats.payload cimport Payload, first_bytes
 
 
 @cython.final

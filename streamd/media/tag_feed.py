@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from streamd.errors import DemuxError
-from streamd.flv.tag import TAG_HEADER_BYTES, TagType, flv_header
-from streamd.payload import HEAD_BYTES, Payload, first_bytes
+from streamd.formats.flv.tag import TAG_HEADER_BYTES, TagType, flv_header
+from streamd.formats.payload import HEAD_BYTES, Payload, first_bytes
 
 if TYPE_CHECKING:
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
 
 # The size of libavformat's buffer. What is larger is read past it, straight into the packet.
 READ_BYTES = 4096

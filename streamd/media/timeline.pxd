@@ -39,7 +39,7 @@ cdef class Timeline:
     )
     cpdef Sample place(self, MediaPacket packet)
 
-    @cython.locals(expected_ms=int64_t, nearest=int64_t, time_ms=int64_t, other=_TrackClock)
+    @cython.locals(expected_ms=int64_t, nearest=int64_t, time_ms=int64_t)
     cdef int64_t _map(self, _TrackClock clock, int64_t wire_ms) except? -1
 
     cdef int64_t _begin(self, _TrackClock clock, int64_t wire_ms) except? -1

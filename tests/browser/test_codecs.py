@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.flv.tag import FlvTag, TagType
+from streamd.formats.flv.tag import FlvTag, TagType
 from tests.support.chromium import Playback, viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.tag_publisher import TagPublisher, publishing, repeated

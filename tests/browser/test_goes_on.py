@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.flv.tag import TagType
+from streamd.formats.flv.tag import TagType
 from tests.support.changing_broadcast import ChangingBroadcast
 from tests.support.chromium import Viewer, viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser
 
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
     from tests.support.server import LiveServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]

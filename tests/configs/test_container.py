@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from streamd.config import load_config
+from streamd.process.config import load_config
 from tests.support.tools import require
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class TestContainerfile:
         subprocess.run(command, cwd=source, env=env, capture_output=True, timeout=TIMEOUT_S, check=True)
         (wheel,) = tmp_path.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            assert {"streamd/__main__.py", "streamd/web/templates/watch.html"} <= set(archive.namelist())
+            assert {"streamd/__main__.py", "streamd/doors/web/templates/watch.html"} <= set(archive.namelist())
 
     def test_the_environment_is_a_configuration(self) -> None:
         pairs = dict(pair.split("=", 1) for line in instructions("ENV") for pair in shlex.split(line))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamd.live.health import HealthCode
-from streamd.metrics import LIMITS
+from streamd.services.live.health import HealthCode
+from streamd.services.metrics import LIMITS
 from tests.support.server import wait_until
 from tests.support.tools import require
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from streamd.flv.tag import FlvTag
+from streamd.formats.flv.tag import FlvTag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

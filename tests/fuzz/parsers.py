@@ -11,26 +11,26 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamd import amf0, amf3
-from streamd.amf import DEFAULT_LIMITS, Budget
-from streamd.delivery.http_request import BadRequestError, HeadParser, find_head, skip_empty_line
-from streamd.delivery.media_path import parse_media_path
-from streamd.delivery.push_path import parse_push_path
-from streamd.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.delivery.http_request import BadRequestError, HeadParser, find_head, skip_empty_line
+from streamd.doors.delivery.media_path import parse_media_path
+from streamd.doors.delivery.push_path import parse_push_path
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.errors import DirectiveError, MediaError, ProtocolError
-from streamd.flv.audio import parse_audio
-from streamd.flv.codec import AUDIO_CODECS, VIDEO_CODECS, canonical_record, parse_config
-from streamd.flv.encoder_settings import keyframe_interval_max
-from streamd.flv.intake import Intake, Split
-from streamd.flv.tag import FlvReader
-from streamd.flv.video import parse_video
-from streamd.hls.directives import parse_directives
-from streamd.keys.stream_key import StreamKey
-from streamd.rtmp.chunk import ChunkDecoder, ChunkLimits
-from streamd.rtmp.connection import ConnectionOptions, ServerConnection
-from streamd.rtmp.handshake import ServerHandshake
-from streamd.rtmp.state import State
-from streamd.rtmp.stream_name import find_stream_key
+from streamd.formats.amf import amf0, amf3
+from streamd.formats.amf.values import DEFAULT_LIMITS, Budget
+from streamd.formats.codecs.codec import AUDIO_CODECS, VIDEO_CODECS, canonical_record, parse_config
+from streamd.formats.codecs.encoder_settings import keyframe_interval_max
+from streamd.formats.flv.audio import parse_audio
+from streamd.formats.flv.tag import FlvReader
+from streamd.formats.flv.video import parse_video
+from streamd.formats.hls.directives import parse_directives
+from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits
+from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.handshake import ServerHandshake
+from streamd.formats.rtmp.state import State
+from streamd.formats.rtmp.stream_name import find_stream_key
+from streamd.media.intake.intake import Intake, Split
+from streamd.services.keys.stream_key import StreamKey
 from tests.fuzz.corpora import Target, kept
 from tests.fuzz.framing import read_tags
 from tests.fuzz.targets import codec_records, http_answer

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamd.flv.codec import AUDIO_CODECS, VIDEO_CODECS, canonical_record, parse_config
-from streamd.flv.tag import FlvTag, TagType
+from streamd.formats.codecs.codec import AUDIO_CODECS, VIDEO_CODECS, canonical_record, parse_config
+from streamd.formats.flv.tag import FlvTag, TagType
 from tests.fuzz.targets import codec_records, demuxer, flv_headers, flv_reader
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac

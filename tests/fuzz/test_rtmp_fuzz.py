@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
 from tests.fuzz.targets import amf0_values, chunks
 from tests.fuzz.targets.connection import OPTIONS, feed
 from tests.support.captures import NAMES, Capture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.rtmp import chunk as chunk_stream
+from streamd.formats.rtmp import chunk as chunk_stream
 from tests.fuzz.parsers import PARSERS, Parser
 from tests.fuzz.timing import BYTES_MIN, FOLDER, Search, slowest, work
 from tests.support.rtmp_wire import chunk, command, control, data, message

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from streamd.rtmp.message import MessageType
+from streamd.formats.rtmp.message import MessageType
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamd.web.admin.places import CONNECTIONS_PER_ADDRESS_MAX
+from streamd.doors.web.admin.places import CONNECTIONS_PER_ADDRESS_MAX
 from tests.support import certificates
 from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server, wait_until

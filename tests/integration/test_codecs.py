@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
-from streamd.flv.tag import FlvTag, TagType
+from streamd.formats.flv.tag import FlvTag, TagType
 from tests.support import playback
 from tests.support.avc import sequence_parameter_set
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from streamd.clock import SystemClock
-from streamd.ingest.read_turns import READ_BYTES_MAX, LoopShares, ReadTurns
-from streamd.rtmp.connection import LOGIN_READ_BYTES_MAX
-from streamd.tls.certificate import TlsCertificate
-from streamd.tls.handshakes import HandshakeLimits, TlsHandshakes
+from streamd.doors.ingest.read_turns import READ_BYTES_MAX, LoopShares, ReadTurns
+from streamd.doors.tls.certificate import TlsCertificate
+from streamd.doors.tls.handshakes import HandshakeLimits, TlsHandshakes
+from streamd.formats.rtmp.connection import LOGIN_READ_BYTES_MAX
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS
 from tests.support.patience import PATIENCE_S
@@ -27,7 +27,7 @@ from tests.support.patience import PATIENCE_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from streamd.ingest.read_turns import Reading
+    from streamd.doors.ingest.read_turns import Reading
 
 pytestmark = pytest.mark.integration
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.services.obs.test_ladder import OBS_32
 from tests.support.go_live import read_go_live_config
-from tests.web.public.test_obs_config import OBS_32
 
 if TYPE_CHECKING:
     from tests.support.server import LiveServer

@@ -14,7 +14,7 @@ import av
 import pytest
 
 from streamd.clock import SystemClock
-from streamd.flv.tag import FlvReader, TagType
+from streamd.formats.flv.tag import FlvReader, TagType
 from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until

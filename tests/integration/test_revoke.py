@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamd.keys.stream_key import StreamKey
+from streamd.services.keys.stream_key import StreamKey
 from tests.support.flv_media import h264_aac
 from tests.support.patience import PATIENCE_S
 from tests.support.server import wait_until

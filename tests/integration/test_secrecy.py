@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.services.obs.test_ladder import OBS_32
 from tests.support import clients
 from tests.support.clients import KEY_SHOWN_AS, Picture
 from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server
-from tests.web.public.test_obs_config import OBS_32
 
 if TYPE_CHECKING:
     from pathlib import Path

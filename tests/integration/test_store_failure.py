@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.keys import schema
+from streamd.services.store import schema
 from tests.support.patience import PATIENCE_S
 from tests.support.postgresql import run_postgresql
 from tests.support.publisher import publish

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
-from streamd.flv.tag import FlvTag, TagType
+from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media.timeline import START_MS
 from tests.support import playback
 from tests.support.flv_media import aac_only, h264_only, is_sequence_header

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.flv.tag import FlvTag, TagType
-from streamd.ingest.wake_threshold import (
+from streamd.doors.ingest.wake_threshold import (
     BETWEEN_MESSAGES_BYTES,
     LARGE_PICTURES_MIN,
     WAKE_BYTES_MAX,
@@ -19,6 +18,7 @@ from streamd.ingest.wake_threshold import (
     WakeThreshold,
     unread_bytes,
 )
+from streamd.formats.flv.tag import FlvTag, TagType
 from tests.support.patience import PATIENCE_S
 from tests.support.server import wait_until
 from tests.support.timers import ManualTimers

@@ -6,9 +6,9 @@ import {
   FAILURES_CLEARED_MS,
   FAILURES_MAX,
   PUSH_LASTS_MS,
-} from "../../streamd/web/static/aftermath.js";
-import { Backoff } from "../../streamd/web/static/backoff.js";
-import { MESSAGES } from "../../streamd/web/static/page_state.js";
+} from "../../streamd/doors/web/static/aftermath.js";
+import { Backoff } from "../../streamd/doors/web/static/backoff.js";
+import { MESSAGES } from "../../streamd/doors/web/static/page_state.js";
 
 const BEGAN = "2026-03-12T12:00:00.000Z";
 const AT_ONCE = { message: null, waitMs: 0 };

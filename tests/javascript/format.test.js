@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Backoff } from "../../streamd/web/static/backoff.js";
+import { Backoff } from "../../streamd/doors/web/static/backoff.js";
 import {
   bitrate,
   codecs,
@@ -12,9 +12,9 @@ import {
   size,
   totalViewers,
   viewersByProtocol,
-} from "../../streamd/web/static/format.js";
-import { LOOKS, MESSAGES, offline } from "../../streamd/web/static/page_state.js";
-import { elapsed, watching } from "../../streamd/web/static/viewer_format.js";
+} from "../../streamd/doors/web/static/format.js";
+import { LOOKS, MESSAGES, offline } from "../../streamd/doors/web/static/page_state.js";
+import { elapsed, watching } from "../../streamd/doors/web/static/viewer_format.js";
 
 describe("what people read", () => {
   test("bit rates and sizes have three digits and a unit", () => {

@@ -11,7 +11,7 @@ import {
   STALL_REBUILD_MS,
   StallCount,
   StallWatch,
-} from "../../streamd/web/static/progress.js";
+} from "../../streamd/doors/web/static/progress.js";
 
 const HLS = { isPush: false, hasEnd: false, quietMs: 0 };
 const PUSH = { isPush: true, hasEnd: false, quietMs: 0 };

@@ -12,14 +12,14 @@ import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from streamd.cmaf.header import boxes
 from streamd.errors import DemuxError
-from streamd.flv.intake import Intake, Open
-from streamd.flv.metadata import StreamMetadata
-from streamd.flv.tag import FlvTag, TagType
+from streamd.formats.cmaf.header import boxes
+from streamd.formats.flv.metadata import StreamMetadata
+from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media import cmaf_header, flv_input
 from streamd.media.cmaf_header import write_cmaf_header
 from streamd.media.demux_native import NativeDemuxer
+from streamd.media.intake.intake import Intake, Open
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
 from tests.support import codec_media
@@ -210,7 +210,7 @@ def let_decode(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestOtherCodecs:
-    """The same path carries what ``streamd.flv.codec`` has no entry for yet."""
+    """The same path carries what ``streamd.formats.codecs.codec`` has no entry for yet."""
 
     @pytest.mark.parametrize(
         ("encoder", "codec", "sample_entry"),

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamd.flv.intake import TrackHeader, frame_heads
-from streamd.flv.metadata import StreamMetadata
-from streamd.flv.tag import FlvTag, TagType
+from streamd.formats.flv.metadata import StreamMetadata
+from streamd.formats.flv.tag import FlvTag, TagType
+from streamd.formats.payload import HEAD_BYTES, SLAB_BYTES
 from streamd.media.demux import DemuxerKind, open_demuxer
-from streamd.payload import HEAD_BYTES, SLAB_BYTES
+from streamd.media.intake.intake import TrackHeader, frame_heads
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import aac_only, flv_bytes, h264_aac, h264_only, h264_with_scene_cut, to_flv
 from tests.support.gate import in_slabs, through_gate
@@ -23,8 +23,8 @@ from tests.support.gate import in_slabs, through_gate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from streamd.flv.intake import Open
     from streamd.media.demux import Demuxer
+    from streamd.media.intake.intake import Open
     from streamd.media.packet import MediaPacket
 
 VIDEO_ENCODERS = ["libx264", "libx265", "libsvtav1", "libvpx-vp9"]

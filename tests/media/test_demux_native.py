@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streamd.errors import DemuxError
-from streamd.flv.tag import FlvTag, TagType
+from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media.demux_native import NativeDemuxer
 from tests.support.flv_media import h264_aac
 from tests.support.gate import through_gate

@@ -8,10 +8,10 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError
-from streamd.flv.intake import Intake, Open
-from streamd.flv.metadata import StreamMetadata
-from streamd.flv.tag import FlvTag, TagType
+from streamd.formats.flv.metadata import StreamMetadata
+from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media import flv_input
+from streamd.media.intake.intake import Intake, Open
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
 from tests.support.avc import sequence_parameter_set

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.flv.tag import FlvReader, FlvTag, TagType
+from streamd.formats.flv.tag import FlvReader, FlvTag, TagType
+from streamd.formats.payload import HEAD_BYTES, SLAB_BYTES
 from streamd.media import tag_feed
 from streamd.media.tag_feed import MARKER, READ_BYTES, TagFeed
-from streamd.payload import HEAD_BYTES, SLAB_BYTES
 from tests.support.gate import in_slabs
 
 MARKER_BYTES = 11 + len(MARKER) + 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd import amf0
-from streamd.amf import UNDEFINED, Date, EcmaArray, TypedObject, Value, XmlDocument
+from streamd.formats.amf import amf0
+from streamd.formats.amf.values import UNDEFINED, Date, EcmaArray, TypedObject, Value, XmlDocument
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 LEAVES: st.SearchStrategy[Value] = st.one_of(

@@ -5,10 +5,10 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.flv import intake
-from streamd.flv.intake import Intake, Open
-from streamd.flv.tag import FlvReader, FlvTag, TagType, flv_header, serialise
-from streamd.flv.video import VideoPacketType, parse_video, single_track
+from streamd.formats.flv.tag import FlvReader, FlvTag, TagType, flv_header, serialise
+from streamd.formats.flv.video import VideoPacketType, parse_video, single_track
+from streamd.media.intake import intake
+from streamd.media.intake.intake import Intake, Open
 from tests.support.delivery import pieces
 from tests.support.flv_media import h264_aac
 

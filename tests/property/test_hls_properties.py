@@ -7,14 +7,14 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamd.delivery.answer import Absence, Answer, MediaRequest, Wait, decide
-from streamd.delivery.media_path import parse_media_path
+from streamd.doors.delivery.answer import Absence, Answer, MediaRequest, Wait, decide
+from streamd.doors.delivery.media_path import parse_media_path
 from streamd.errors import DirectiveError
-from streamd.hls.attribute_list import decimal_seconds
-from streamd.hls.directives import Directives, parse_directives
-from streamd.packager.presentation import Presentation
-from streamd.packager.reload import PlaylistEdge, Position, decide_reload
-from streamd.packager.rendition import RenditionOptions
+from streamd.formats.hls.attribute_list import decimal_seconds
+from streamd.formats.hls.directives import Directives, parse_directives
+from streamd.media.packager.presentation import Presentation
+from streamd.media.packager.reload import PlaylistEdge, Position, decide_reload
+from streamd.media.packager.rendition import RenditionOptions
 from tests.support.chunk_feeder import EPOCH, HEADER, VIDEO, ChunkFeeder, feed, start_rendition
 from tests.support.llhls_checker import PlaylistFollower
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streamd.rtmp.chunk import ChunkDecoder, ChunkWriter
-from streamd.rtmp.message import Message
-from streamd.rtmp.timestamp import unwrap
+from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkWriter
+from streamd.formats.rtmp.message import Message
+from streamd.formats.rtmp.timestamp import unwrap
 from tests.support.rtmp_wire import chunk
 
 CHUNK_STREAM_IDS = st.sampled_from([3, 4, 63, 64, 65, 319, 320, 321, 65599])

@@ -11,12 +11,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from streamd.clock import SystemClock
-from streamd.keys.admission import StreamCloser
-from streamd.keys.service import KeyService
-from streamd.keys.store import KeyStore
-from streamd.keys.verifier import KeyVerifier
-from streamd.web.admin.api import admin_app
-from streamd.web.live_streams import LiveStreams
+from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.live_streams import LiveStreams
+from streamd.services.keys.admission import StreamCloser
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.service import KeyService
+from streamd.services.keys.verifier import KeyVerifier
 from tests.support.console import console_of
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of

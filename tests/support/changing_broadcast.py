@@ -14,7 +14,7 @@ from tests.support.tag_publisher import TagPublisher, repeated
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
 
 FRAME_MS = 33
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from streamd.media.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
+from streamd.media.packager.numbering import Numbering
+from streamd.media.packager.rendition import Rendition, RenditionOptions
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
-from streamd.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
-from streamd.packager.numbering import Numbering
-from streamd.packager.rendition import Rendition, RenditionOptions
 
 EPOCH = datetime(2026, 1, 1, 12, tzinfo=UTC)
 VIDEO = Track(1, TrackKind.VIDEO, "avc1.640028", VIDEO_TIMESCALE, width=1280, height=720, frame_rate_hint=29.97)

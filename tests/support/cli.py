@@ -8,7 +8,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from streamd.cli import main
+from streamd.process.cli import main
 
 
 def run(*arguments: str, data_dir: Path | None = None, env: dict[str, str] | None = None) -> Result:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamd.testcard import Order
+from streamd.process.workers.testcard import Order
 from tests.support.tools import require
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def pyav(server_url: str, stream_key: str, seconds: float, picture: Picture) -> 
     )
     return Command(
         "pyav",
-        (sys.executable, "-m", "streamd.testcard"),
+        (sys.executable, "-m", "streamd.process.workers.testcard"),
         stream_key,
         stdin=json.dumps(dataclasses.asdict(order)).encode(),
         stop_signal=signal.SIGTERM,

@@ -14,8 +14,8 @@ import av
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from streamd.flv.tag import FlvReader, FlvTag, TagType
-from streamd.flv.video import VideoPacketType, parse_video
+from streamd.formats.flv.tag import FlvReader, FlvTag, TagType
+from streamd.formats.flv.video import VideoPacketType, parse_video
 from tests.support.priority import keeping_priority
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from streamd.config import (
+from streamd.errors import ConfigError
+from streamd.process.config import (
     load_config,
 )
-from streamd.errors import ConfigError
 
 
 def faults(path: Path | None = None, **environ: str) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamd.clock import Clock, SystemClock
-from streamd.history import History
-from streamd.metrics import Metrics
-from streamd.web.admin.console import Console
+from streamd.doors.web.admin.console import Console
+from streamd.services.history import History
+from streamd.services.metrics import Metrics
 
 if TYPE_CHECKING:
-    from streamd.keys.service import KeyService
-    from streamd.web.live_streams import LiveStreams
+    from streamd.doors.web.live_streams import LiveStreams
+    from streamd.services.keys.service import KeyService
 
 
 def console_of(

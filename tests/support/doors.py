@@ -11,19 +11,20 @@ import uvloop
 from aiohttp import web
 
 from streamd.clock import Clock, ManualClock, SystemClock
-from streamd.delivery.channels import PublicChannels
-from streamd.delivery.door import DoorOptions, MediaDoor
-from streamd.delivery.trusted_proxies import TrustedProxies
-from streamd.live.fanout import Fanout
-from streamd.live.waiters import WaiterBudget, Waiters
-from streamd.metrics import Metrics
-from streamd.packager.presentation import Presentation
-from streamd.packager.rendition import RenditionOptions
-from streamd.web.public.app import public_app
-from streamd.web.public.media import MediaRoutes, MediaTimeouts
-from streamd.web.public.obs import ObsDesk
-from streamd.web.public.obs_config import ObsOptions
-from streamd.web.public.pages import Pages
+from streamd.doors.delivery.channels import PublicChannels
+from streamd.doors.delivery.door import DoorOptions, MediaDoor
+from streamd.doors.delivery.listener import listen
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.media import MediaRoutes, MediaTimeouts
+from streamd.doors.web.public.obs import ObsDesk
+from streamd.doors.web.public.pages import Pages
+from streamd.media.packager.presentation import Presentation
+from streamd.media.packager.rendition import RenditionOptions
+from streamd.services.live.fanout import Fanout
+from streamd.services.live.waiters import WaiterBudget, Waiters
+from streamd.services.metrics import Metrics
+from streamd.services.obs.ladder import ObsOptions
 from tests.support.chunk_feeder import ChunkFeeder, feed, start_rendition
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from streamd.keys.verifier import KeyVerifier
-    from streamd.live.registry import LiveRegistry
-    from streamd.tls.handshakes import TlsGuard
+    from streamd.doors.tls.handshakes import TlsGuard
+    from streamd.services.keys.verifier import KeyVerifier
+    from streamd.services.live.registry import LiveRegistry
 
 LOOPS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 # Of the doors themselves.
@@ -207,7 +208,7 @@ async def open_doors(
         web_handler=runner.server,
         options=options,
     )
-    _, thin_port = await door.start("127.0.0.1", 0, tls)
+    _, thin_port = await listen(door, "127.0.0.1", 0, tls)
     try:
         yield Doors(registry, metrics, door, thin_port, runner.addresses[0][1])
     finally:

@@ -16,7 +16,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from streamd.flv.tag import FlvReader, FlvTag, TagType, flv_header, serialise
+from streamd.formats.flv.tag import FlvReader, FlvTag, TagType, flv_header, serialise
 
 EncodedPacket: TypeAlias = "av.Packet[VideoStream] | av.Packet[AudioStream]"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from streamd.flv.intake import Intake, Open
-from streamd.flv.metadata import StreamMetadata
-from streamd.flv.tag import FlvTag
-from streamd.payload import PayloadLog
+from streamd.formats.flv.metadata import StreamMetadata
+from streamd.formats.flv.tag import FlvTag
+from streamd.formats.payload import PayloadLog
+from streamd.media.intake.intake import Intake, Open
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,10 +8,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
-from streamd.keys.records import Actor, KeyRecord, KeyStanding, UserRecord, UserState
-from streamd.keys.secret import hash_secret
-from streamd.keys.store import KeyStore
-from streamd.keys.stream_key import StreamKey
+from streamd.services.audit.audit_log import AuditLog
+from streamd.services.audit.records import Actor
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.records import KeyRecord, KeyStanding, UserRecord, UserState
+from streamd.services.keys.secret import hash_secret
+from streamd.services.keys.stream_key import StreamKey
 
 KEY = StreamKey("7k2m9xq4ct", "s" * 32)
 
@@ -47,11 +49,22 @@ class Gates:
                 future.set_result(None)
 
 
+class UnwrittenLog(AuditLog):
+    """A log that keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def append(self, entries: object) -> None:
+        pass
+
+
 class GatedStore(KeyStore):
     """One key and its user in memory; a gate before and after every read and every commit."""
 
     def __init__(self, gates: Gates, now: datetime) -> None:
         self._gates = gates
+        self.audit = UnwrittenLog()
         self.key = KeyRecord(1, KEY.key_id, "alice", "", now, "admin", None)
         self.user = UserRecord("alice", UserState.ACTIVE, now)
 
@@ -97,9 +110,6 @@ class GatedStore(KeyStore):
 
     async def record_closed(self, key_id: str, streams: Collection[str]) -> None:
         self.key = replace(self.key, closed_streams=tuple(streams))
-
-    async def append_audit(self, entries: object) -> None:
-        pass
 
     async def record_uses(self, uses: object) -> None:
         pass

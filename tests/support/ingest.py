@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 from streamd.clock import ManualClock
+from streamd.doors.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
+from streamd.doors.ingest.wake_threshold import WakeClock
 from streamd.errors import KeyRejectedError
-from streamd.ingest.protocol import IngestOptions, RtmpProtocol
-from streamd.ingest.read_turns import LoopShares, ReadTurns
-from streamd.ingest.wake_threshold import WakeClock
-from streamd.keys.admission import Admission
-from streamd.keys.attempts import AttemptLog
-from streamd.keys.records import SERVER_LIMITS
-from streamd.live.live_stream import StreamLimits, StreamOptions
-from streamd.live.registry import LiveRegistry
-from streamd.live.waiters import WaiterBudget
-from streamd.metrics import Metrics
-from streamd.packager.rendition import RenditionOptions
-from streamd.packager.segmenter import SegmenterOptions
-from streamd.rtmp.connection import DEFAULT_OPTIONS, ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import DEFAULT_OPTIONS, ConnectionOptions, ServerConnection
+from streamd.media.packager.rendition import RenditionOptions
+from streamd.media.packager.segmenter import SegmenterOptions
+from streamd.services.keys.admission import Admission
+from streamd.services.keys.attempts import AttemptLog
+from streamd.services.keys.records import SERVER_LIMITS
+from streamd.services.live.live_stream import StreamLimits, StreamOptions
+from streamd.services.live.registry import LiveRegistry
+from streamd.services.live.waiters import WaiterBudget
+from streamd.services.metrics import Metrics
 from tests.support import rtmp_wire
 from tests.support.patience import PATIENCE_S
 from tests.support.timers import ManualTimers, TurnTimers
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
-    from streamd.events.event import Event
-    from streamd.ingest.protocol import PublishGate
-    from streamd.live.live_stream import Place
+    from streamd.doors.ingest.protocol import PublishGate
+    from streamd.services.events.event import Event
+    from streamd.services.live.live_stream import Place
 
 GOOD_KEY = "sk_good_key"
 OTHER_KEY = "sk_other_key"

@@ -9,12 +9,14 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError, StoreUnavailableError
-from streamd.keys.admission import Admission
-from streamd.keys.records import Actor, AuditEntry, IssuedKey, KeyStanding, KeyUse
-from streamd.keys.service import KeyService
-from streamd.keys.store import KeyStore
-from streamd.keys.sweeper import KeySweeper
-from streamd.keys.verifier import KeyVerifier
+from streamd.services.audit.audit_log import AuditLog
+from streamd.services.audit.records import Actor, AuditEntry
+from streamd.services.keys.admission import Admission
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.records import IssuedKey, KeyStanding, KeyUse
+from streamd.services.keys.service import KeyService
+from streamd.services.keys.sweeper import KeySweeper
+from streamd.services.keys.verifier import KeyVerifier
 
 ADMIN = Actor("admin", "192.0.2.1")
 PEER = "198.51.100.7"
@@ -35,34 +37,46 @@ class Streams:
         return names
 
 
+class FragileAuditLog(AuditLog):
+    """The log of a store that can be made to fail."""
+
+    def __init__(self, store: FragileStore) -> None:
+        super().__init__(store.database)
+        self._store = store
+
+    async def append(self, entries: Iterable[AuditEntry]) -> None:
+        self._store.check_up()
+        await super().append(entries)
+
+
 class FragileStore(KeyStore):
     """A store that can be made to fail."""
 
     is_down = False
 
-    def _check_up(self) -> None:
+    def __init__(self, database_url: str) -> None:
+        super().__init__(database_url)
+        self.audit = FragileAuditLog(self)
+
+    def check_up(self) -> None:
         if self.is_down:
             raise StoreUnavailableError("the key store is down")
 
     async def standings(self, key_ids: Collection[str]) -> dict[str, KeyStanding]:
-        self._check_up()
+        self.check_up()
         return await super().standings(key_ids)
 
     async def suspended_users(self) -> set[str]:
-        self._check_up()
+        self.check_up()
         return await super().suspended_users()
 
     async def record_uses(self, uses: Mapping[str, KeyUse]) -> None:
-        self._check_up()
+        self.check_up()
         await super().record_uses(uses)
 
     async def record_closed(self, key_id: str, streams: Collection[str]) -> None:
-        self._check_up()
+        self.check_up()
         await super().record_closed(key_id, streams)
-
-    async def append_audit(self, entries: Iterable[AuditEntry]) -> None:
-        self._check_up()
-        await super().append_audit(entries)
 
 
 class KeyHouse:

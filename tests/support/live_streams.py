@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from streamd.live.health import Finding, Health, HealthCode, HealthStatus, Severity
-from streamd.live.meter import StreamSummary
+from streamd.services.live.health import Finding, Health, HealthCode, HealthStatus, Severity
+from streamd.services.live.meter import StreamSummary
 
 LIVE_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 HEALTH = Health(

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from streamd.clock import Clock, SystemClock
-from streamd.metrics import Metrics
-from streamd.web.admin.places import AdminConnection
-from streamd.web.port import Port, PortLimits
-from streamd.web.protocol import WebProtocol
+from streamd.doors.web.admin.places import AdminConnection
+from streamd.doors.web.port import Port, PortLimits
+from streamd.doors.web.protocol import WebProtocol
+from streamd.services.metrics import Metrics
 from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from streamd.web.admin.places import AdminPlaces
+    from streamd.doors.web.admin.places import AdminPlaces
 
 IDLE_S = 75.0
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from streamd.testcard import Order
+from streamd.process.workers.testcard import Order
 from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class RunningPublisher:
 
 @contextlib.contextmanager
 def publish(rtmp_url: str, stream_key: str, **order: object) -> Iterator[RunningPublisher]:
-    """Broadcast until the block is left; ``order`` are fields of ``streamd.testcard.Order``."""
+    """Broadcast until the block is left; ``order`` are fields of ``streamd.process.workers.testcard.Order``."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamd.testcard"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "streamd.process.workers.testcard"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert process.stdin is not None
     values = dataclasses.asdict(Order(rtmp_url, stream_key, **order))  # type: ignore[arg-type]

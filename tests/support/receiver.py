@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from standardwebhooks.webhooks import Webhook
 
-from streamd.events.poster import Answer
+from streamd.services.events.poster import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamd import amf0
-from streamd.amf import Value
-from streamd.rtmp.chunk import ChunkDecoder
-from streamd.rtmp.message import Message, MessageType
+from streamd.formats.amf import amf0
+from streamd.formats.amf.values import Value
+from streamd.formats.rtmp.chunk import ChunkDecoder
+from streamd.formats.rtmp.message import Message, MessageType
 
 HANDSHAKE_BYTES = 1 + 1536 + 1536
 # C0, C1 of the simple handshake, and a C2 that echoes nothing.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
+from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE, MediaPacket, Sample, Track, TrackKind
-from streamd.packager.chunk import CmafChunk, PlaylistTiming
 
 VIDEO = Track(track_id=1, kind=TrackKind.VIDEO, codec="avc1.640028", timescale=VIDEO_TIMESCALE)
 AUDIO = Track(track_id=2, kind=TrackKind.AUDIO, codec="mp4a.40.2", timescale=48_000, frame_ticks=1024)

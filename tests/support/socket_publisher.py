@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
 
 LOGIN = (
     rtmp_wire.SIMPLE_HANDSHAKE

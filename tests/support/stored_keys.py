@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from streamd.keys.records import Actor, KeyRecord
-from streamd.keys.store import KeyStore
+from streamd.services.audit.records import Actor
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.records import KeyRecord
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from streamd.clock import SystemClock
-from streamd.rtmp.message import MessageType
+from streamd.formats.rtmp.message import MessageType
 from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, command, control, data, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from streamd.amf import Value
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.amf.values import Value
+    from streamd.formats.flv.tag import FlvTag
 
 CHUNK_SIZE = 65_536
 TIMEOUT_S = 10.0

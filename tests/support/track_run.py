@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamd.cmaf.fragment import ChunkHead, join_chunk
+from streamd.formats.cmaf.fragment import ChunkHead, join_chunk
 
 
 @dataclass

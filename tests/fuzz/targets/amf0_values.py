@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streamd import amf0
-from streamd.amf import UNDEFINED, Date, EcmaArray, Limits, TypedObject, XmlDocument
 from streamd.errors import AmfError
+from streamd.formats.amf import amf0
+from streamd.formats.amf.values import UNDEFINED, Date, EcmaArray, Limits, TypedObject, XmlDocument
 
 LIMITS = Limits(depth=8, values=200, string_bytes=500)
 NESTED = 100_000

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streamd import amf3
-from streamd.amf import Budget, Limits
 from streamd.errors import AmfError
+from streamd.formats.amf import amf3
+from streamd.formats.amf.values import Budget, Limits
 
 LIMITS = Limits(depth=8, values=200, string_bytes=500)
 

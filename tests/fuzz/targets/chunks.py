@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from streamd.errors import ChunkError, MessageTooLargeError
-from streamd.rtmp.chunk import ChunkDecoder, ChunkLimits
-from streamd.rtmp.message import Message
+from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits
+from streamd.formats.rtmp.message import Message
 from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
 from tests.support.rtmp_wire import chunk, control, message
 

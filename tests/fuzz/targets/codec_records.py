@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 
 from streamd.errors import CodecConfigError, UnsupportedCodecError
-from streamd.flv.audio import parse_audio
-from streamd.flv.codec import (
+from streamd.formats.codecs.codec import (
     AAC,
     AUDIO_CODECS,
     CODECS_WITHOUT_HEADER,
@@ -15,8 +14,9 @@ from streamd.flv.codec import (
     canonical_record,
     parse_config,
 )
-from streamd.flv.tag import TagType
-from streamd.flv.video import parse_video
+from streamd.formats.flv.audio import parse_audio
+from streamd.formats.flv.tag import TagType
+from streamd.formats.flv.video import parse_video
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from streamd.config import config_text, default_config_text, load_config
 from streamd.errors import ConfigError
+from streamd.process.config import config_text, default_config_text, load_config
 
 _ENVIRONMENT = b"STREAMD_"
 

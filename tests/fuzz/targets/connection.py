@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from streamd.amf import Limits
 from streamd.errors import KeyRejectedError, ProtocolError
-from streamd.flv.tag import FlvTag
-from streamd.rtmp.chunk import ChunkLimits
-from streamd.rtmp.connection import ConnectionOptions, ServerConnection
-from streamd.rtmp.events import Connected, Event, MessageDropped, PublishRequested
-from streamd.rtmp.state import State
+from streamd.formats.amf.values import Limits
+from streamd.formats.flv.tag import FlvTag
+from streamd.formats.rtmp.chunk import ChunkLimits
+from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.events import Connected, Event, MessageDropped, PublishRequested
+from streamd.formats.rtmp.state import State
 from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
 from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, command, control, data, message
 

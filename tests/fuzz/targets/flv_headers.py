@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from streamd.errors import FlvError
-from streamd.flv.audio import parse_audio
-from streamd.flv.audio import single_track as single_audio_track
-from streamd.flv.video import VideoPacketType, parse_video
-from streamd.flv.video import single_track as single_video_track
+from streamd.formats.flv.audio import parse_audio
+from streamd.formats.flv.audio import single_track as single_audio_track
+from streamd.formats.flv.video import VideoPacketType, parse_video
+from streamd.formats.flv.video import single_track as single_video_track
 
 HEADS = (
     b"\x17\x00\x00\x00\x00",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamd.errors import FlvError
-from streamd.flv.tag import FlvReader, FlvTag, serialise
+from streamd.formats.flv.tag import FlvReader, FlvTag, serialise
 from tests.support.flv_media import flv_bytes
 
 

@@ -11,7 +11,7 @@ from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac
 
 if TYPE_CHECKING:
-    from streamd.flv.tag import FlvTag
+    from streamd.formats.flv.tag import FlvTag
 
 # Headers and some frames of every track; as many again are a seed.
 OPENING_TAGS = 12

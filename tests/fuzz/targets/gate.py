@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from streamd.flv.intake import Drop, Intake, IntakeLimits, Open, Split
-from streamd.flv.tag import FlvTag
+from streamd.formats.flv.tag import FlvTag
+from streamd.media.intake.intake import Drop, Intake, IntakeLimits, Open, Split
 from tests.fuzz.framing import read_tags, write_tags
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac

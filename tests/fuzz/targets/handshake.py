@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamd.errors import HandshakeError
-from streamd.rtmp.handshake import PACKET_BYTES, Schema, ServerHandshake, sign
+from streamd.formats.rtmp.handshake import PACKET_BYTES, Schema, ServerHandshake, sign
 from tests.support.rtmp_wire import HANDSHAKE_BYTES, SIMPLE_HANDSHAKE
 
 CLIENT_KEY = b"Genuine Adobe Flash Player 001"

@@ -6,17 +6,17 @@ import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from streamd.delivery.answer import METHODS, Answer, MediaRequest, decide
-from streamd.delivery.media_path import parse_media_path
-from streamd.delivery.push_path import parse_push_path
+from streamd.doors.delivery.answer import METHODS, Answer, MediaRequest, decide
+from streamd.doors.delivery.media_path import parse_media_path
+from streamd.doors.delivery.push_path import parse_push_path
 from streamd.errors import DirectiveError
-from streamd.hls.directives import parse_directives
-from streamd.packager.presentation import Presentation
-from streamd.packager.rendition import RenditionOptions
+from streamd.formats.hls.directives import parse_directives
+from streamd.media.packager.presentation import Presentation
+from streamd.media.packager.rendition import RenditionOptions
 from tests.support.chunk_feeder import ChunkFeeder, feed, start_rendition
 
 if TYPE_CHECKING:
-    from streamd.delivery.push_path import PushPath
+    from streamd.doors.delivery.push_path import PushPath
 
 SECONDS = (2, 2, 2, 1)
 PAYLOAD_BYTES = 100

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from streamd.delivery.http_request import DEFAULT_HEAD_LIMITS, BadRequestError, HeadParser, find_head, skip_empty_line
+from streamd.doors.delivery.http_request import (
+    DEFAULT_HEAD_LIMITS,
+    BadRequestError,
+    HeadParser,
+    find_head,
+    skip_empty_line,
+)
 
 CUT = b"|"
 

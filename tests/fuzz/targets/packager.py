@@ -6,10 +6,10 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from streamd.media.packager.ladder import Ladder, Variant
+from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.media.packet import MediaPacket
 from streamd.media.timeline import Timeline
-from streamd.packager.ladder import Ladder, Variant
-from streamd.packager.segmenter import SegmenterOptions
 from tests.support.samples import AUDIO, VIDEO, audio_packets, interleave, read_chunk, video_packets
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from streamd.errors import ProxyProtocolError
-from streamd.proxy_protocol import HEADER_BYTES_MAX, ProxyHeader, read_header
+from streamd.formats.proxy_protocol import HEADER_BYTES_MAX, ProxyHeader, read_header
 
 
 def seeds() -> list[bytes]:

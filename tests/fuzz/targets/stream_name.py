@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streamd.keys.stream_key import StreamKey, is_key_id
-from streamd.rtmp.events import PublishRequested
+from streamd.formats.rtmp.events import PublishRequested
+from streamd.services.keys.stream_key import StreamKey, is_key_id
 
 KEY = "sk_" + "a" * 10 + "_" + "B" * 32
 

@@ -1,0 +1,1 @@
+"""Sockets and HTTP: translate, decide nothing."""

@@ -1,0 +1,37 @@
+"""What the public may see of the channels; every door asks here who is to be found under a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamd.doors.delivery.answer import Absence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from streamd.services.live.live_stream import LiveStream
+    from streamd.services.live.registry import LiveRegistry
+
+
+class PublicChannels:
+    """The live streams, without those whose user is suspended.
+
+    Args:
+        registry: Who is live.
+        is_taken_down: Says whether a channel's user is suspended.
+    """
+
+    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:
+        self._registry = registry
+        self._is_taken_down = is_taken_down
+
+    def find(self, name: str) -> LiveStream | Absence:
+        """The stream of a channel, live or lately ended, or why there is none."""
+        if self._is_taken_down(name):
+            return Absence.TAKEN_DOWN
+        return self._registry.find(name) or Absence.UNKNOWN
+
+    def live(self) -> Iterable[LiveStream]:
+        """The streams that are live now, in the order in which they began."""
+        # Suspending a user has ended the user's stream.
+        return self._registry.live()

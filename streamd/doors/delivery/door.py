@@ -1,0 +1,386 @@
+"""The thin door: media over HTTP from prepared bytes, and everything else to aiohttp, on one port.
+
+The listener accepts within bounds, watches time limits once a second, and has what all connections share. A
+connection whose request is not one for media becomes aiohttp's, for good, with the bytes read so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from functools import lru_cache
+from http import HTTPStatus
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from streamd.doors.delivery.answer import METHODS, Answer, MediaRequest
+from streamd.doors.delivery.answer_encoder import AnswerEncoder
+from streamd.doors.delivery.body_file import FILES_MAX, BodyFiles
+from streamd.doors.delivery.handler_watch import HandlerLimits, HandlerWatch
+from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser
+from streamd.doors.delivery.lookup import MediaLookup
+from streamd.doors.delivery.media_path import parse_media_path
+from streamd.doors.delivery.push_lookup import PushLookup
+from streamd.doors.delivery.push_path import parse_push_path
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.services.bounds.memory_accounts import Holder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aiohttp.web import RequestHandler
+
+    from streamd.clock import Clock
+    from streamd.doors.delivery.channels import PublicChannels
+    from streamd.doors.delivery.http_request import RequestHead
+    from streamd.doors.delivery.push_path import PushPath
+    from streamd.services.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# Viewers ask for the same few names at a time, the edge of every stream, and those with the same browser in the same
+# bytes: a crowd's request is read once. With the limit below, 2 MB at the most.
+HEADS_REMEMBERED = 1024
+# A browser's head without cookies has about 600 bytes.
+REMEMBERED_HEAD_BYTES_MAX = 1024
+# What those who ask for much at once are answered before everybody has their turn: a part is late by no more.
+DEFERRED_SLICE_S = 0.005
+# Kind of a request that could not be read, in metrics.
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOptions:
+    """Bounds of the door and time limits of a connection, seconds."""
+
+    connections_max: int = 20_000
+    """Open connections, those that aiohttp has included; one more is closed at once. An idle one costs
+    about 2 kB here."""
+    connections_per_address_max: int = 20_000
+    """The same from one IP address (IPv6: from one /64), unless that is a trusted proxy's."""
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    """Who is believed when he says for whom he asks."""
+    files_max: int = FILES_MAX
+    """Popular bodies as files in memory, each a file descriptor."""
+    head: HeadLimits = DEFAULT_HEAD_LIMITS
+    """How much a request may say."""
+    unanswered_bytes_max: int = 64 * 1024
+    """What one connection may have asked before it is answered. Whoever pipelines sends a few requests of less than
+    1 kB; 64 kB of them is an attack, and reading on tells us when a viewer leaves."""
+    head_timeout_s: float = 10.0
+    """From the first byte of a request to the end of its head. A head is a packet or two."""
+    idle_timeout_s: float = 75.0
+    """From one answer to the next request. Longer than the segments of any playlist; nginx's default."""
+    write_timeout_s: float = 15.0
+    """For how long a viewer may take nothing of an answer."""
+    body_timeout_s: float = 30.0
+    """From the end of a request's head to the end of its body. Ours take 32 kB at the most."""
+    answer_timeout_s: float = 120.0
+    """For how long a viewer may take something of one answer. Media that is older than any playlist is watched by
+    nobody, but stays in memory for as long as somebody is being sent it."""
+
+
+class ReadRequest(NamedTuple):
+    """A request's head, and what it asks of the door; neither where it is somebody else's."""
+
+    head: RequestHead
+    media: MediaRequest | None
+    push: PushPath | None
+
+
+class OpenConnection(Holder, Protocol):
+    """What the door asks of a viewer's connection."""
+
+    address: str
+    """IP address of the peer."""
+    source: str
+    """What of it is counted as one."""
+    deadline: float
+    """Loop time at which ``check_deadline`` is to be called, seconds."""
+
+    def check_deadline(self, now: float) -> None:
+        """Act on a time limit."""
+
+    def go_on(self) -> None:
+        """Answer more of what has been asked."""
+
+    def finish(self) -> None:
+        """Answer what is asked, and close."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class MediaDoor:
+    """What the viewers' connections share: it reads their requests, looks up, counts, and keeps the time.
+
+    Args:
+        channels: Finds the stream of a name.
+        clock: For time limits and dates.
+        metrics: Counted into.
+        web_handler: Makes aiohttp's request handler for one connection: an ``aiohttp.web.Server``.
+        options: Bounds.
+
+    Attributes:
+        lookup: Answers requests for HLS.
+        push_lookup: Answers requests for pushed streams.
+        encoder: Adds to answers what is the door's.
+        body_files: Bodies that many viewers want, for the kernel to send.
+        now: Reads the loop time.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: PublicChannels,
+        clock: Clock,
+        metrics: Metrics,
+        web_handler: Callable[[], RequestHandler],
+        options: DoorOptions | None = None,
+    ) -> None:
+        self._handed_over = HandlerWatch(
+            web_handler,
+            now=clock.monotonic,
+            count_limit=self.count_limit,
+            on_closed=lambda watched: self._count_out(watched.source),
+        )
+        self.configure(options or DoorOptions())
+        self.lookup = MediaLookup(channels)
+        self.push_lookup = PushLookup(channels)
+        self.encoder = AnswerEncoder(clock)
+        self.body_files = BodyFiles(self.options.files_max)
+        self.now = clock.monotonic
+        self._metrics = metrics
+        self._open: set[OpenConnection] = set()
+        self._by_address: Counter[str] = Counter()
+        # Connections that have asked more than they may have answered at once, in line.
+        self._deferred: deque[OpenConnection] = deque()
+        self._is_deferred_due = False
+        # Answers that take long, each named once in a sweep.
+        self._pinned: set[int] = set()
+        self._all_closed = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        # Counted here, and added to the metrics once a second.
+        self._answers: Counter[tuple[str, HTTPStatus]] = Counter()
+        self._egress_bytes = 0
+
+    # -- the listener -----------------------------------------------------------------------
+
+    def configure(self, options: DoorOptions) -> None:
+        """Take bounds, other ones where there were some; what is being waited for goes on by the old."""
+        self.options = options
+        self._handed_over.limits = HandlerLimits(
+            head_timeout_s=options.head_timeout_s,
+            body_timeout_s=options.body_timeout_s,
+            idle_timeout_s=options.idle_timeout_s,
+            write_timeout_s=options.write_timeout_s,
+            answer_timeout_s=options.answer_timeout_s,
+        )
+        self._parse = HeadParser(options.head).parse
+        self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
+
+    def listens(self, server: asyncio.Server) -> None:
+        """Know where viewers come from, so that the door can be shut."""
+        self._server = server
+
+    def check_deadlines(self) -> None:
+        """Act on what has used up its time, and do what else is due; called about once a second."""
+        now = self.now()
+        self._pinned.clear()
+        for connection in [each for each in self._open if each.deadline <= now]:
+            try:
+                connection.check_deadline(now)
+            except Exception:
+                # A fault in one answer must not take the others' time limits away.
+                log.exception("viewer.failed")
+                connection.abort()
+        self._handed_over.check_deadlines()
+        self._count()
+
+    def stop_accepting(self) -> None:
+        """Take no new connection; open ones go on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self, timeout_s: float) -> None:
+        """Answer what is asked, close, and wait until every connection is gone; aiohttp closes its own.
+
+        Args:
+            timeout_s: Seconds for viewers to take their answers.
+        """
+        self.stop_accepting()
+        for connection in list(self._open):
+            connection.finish()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wait_until_gone()
+        except TimeoutError:
+            for connection in list(self._open):
+                connection.abort()
+            await self._wait_until_gone()
+        self._count()
+
+    async def _wait_until_gone(self) -> None:
+        while self._open:
+            self._all_closed.clear()
+            await self._all_closed.wait()
+
+    # -- what a connection asks of its door -------------------------------------------------
+
+    @property
+    def connections(self) -> int:
+        """Open connections, those that aiohttp has included."""
+        return len(self._open) + len(self._handed_over)
+
+    def holders(self) -> Iterable[Holder]:
+        """All connections, those that aiohttp has included."""
+        return chain(self._open, self._handed_over.holders())
+
+    def defer(self, connection: OpenConnection) -> None:
+        """Have a connection go on when the others have had their turn."""
+        self._deferred.append(connection)
+        self._serve_deferred_soon()
+
+    def _serve_deferred_soon(self) -> None:
+        if not self._is_deferred_due:
+            self._is_deferred_due = True
+            asyncio.get_running_loop().call_soon(self._serve_deferred)
+
+    def _serve_deferred(self) -> None:
+        self._is_deferred_due = False
+        deferred = self._deferred
+        until = self.now() + DEFERRED_SLICE_S
+        while deferred:
+            connection = deferred.popleft()
+            try:
+                connection.go_on()
+            except Exception:
+                # A fault in one answer does not keep the others waiting.
+                log.exception("viewer.failed")
+                connection.abort()
+            if self.now() >= until:
+                break
+        if deferred:
+            self._serve_deferred_soon()
+
+    def pin(self, answer: Answer) -> int:
+        """What of an answer's body a viewer who takes long alone keeps, bytes: of several, the first that asks."""
+        if id(answer) in self._pinned:
+            return 0
+        self._pinned.add(id(answer))
+        return answer.body_bytes
+
+    def admit(self, connection: OpenConnection) -> bool:
+        """Count a new connection in, or say that it is one too many."""
+        options, source = self.options, connection.source
+        is_full = self._by_address[source] >= options.connections_per_address_max
+        if self.connections >= options.connections_max:
+            limit = "viewer_connections_max"
+        elif is_full and not options.proxies.trusts(connection.address):
+            limit = "viewer_connections_per_address_max"
+        else:
+            self._open.add(connection)
+            self._by_address[source] += 1
+            return True
+        self.count_limit(limit)
+        log.debug("viewer.refused", extra={"open": self.connections, "limit": limit})
+        return False
+
+    def forget(self, connection: OpenConnection) -> None:
+        """Count a closed connection out."""
+        if connection in self._open:
+            self._open.remove(connection)
+            self._count_out(connection.source)
+        if not self._open:
+            self._all_closed.set()
+
+    def _count_out(self, source: str) -> None:
+        self._by_address[source] -= 1
+        if not self._by_address[source]:
+            del self._by_address[source]
+
+    def hand_over(
+        self, connection: OpenConnection, transport: asyncio.Transport, data: bytes, *, is_half_closed: bool
+    ) -> None:
+        """Let aiohttp have a connection for good.
+
+        Args:
+            connection: Whose it was.
+            transport: Its transport, with nothing left to send.
+            data: What has been received and not answered, from the beginning of a request.
+            is_half_closed: The viewer has sent FIN: aiohttp answers, and closes.
+        """
+        self.forget(connection)
+        source = connection.source
+        self._by_address[source] += 1
+        watched = self._handed_over(source)
+        transport.set_protocol(watched)
+        watched.connection_made(transport)
+        transport.set_write_buffer_limits()
+        watched.data_received(data)
+        if is_half_closed:
+            watched.finish()
+
+    def read(self, head: bytes) -> ReadRequest:
+        """Read the head of a request.
+
+        Args:
+            head: From the request line to the empty line.
+
+        Raises:
+            BadRequestError: It cannot be read.
+        """
+        return self._read_once(head) if len(head) <= REMEMBERED_HEAD_BYTES_MAX else self._read(head)
+
+    def _read(self, data: bytes) -> ReadRequest:
+        head = self._parse(data)
+        if not head.is_plain or head.method not in METHODS:
+            return ReadRequest(head, None, None)
+        path = parse_media_path(head.path)
+        if path is None:
+            return ReadRequest(head, None, parse_push_path(head.path))
+        request = MediaRequest(
+            head.method, path, head.query, head.accept_encoding, head.if_none_match, head.if_range, head.range
+        )
+        return ReadRequest(head, request, None)
+
+    def refuse(self, status: HTTPStatus) -> Answer:
+        """The answer to what cannot be read, counted."""
+        self._answers[UNREADABLE, status] += 1
+        return _refusal(status)
+
+    def count_answer(self, kind: str, answer: Answer) -> None:
+        """Count an answer to a request for one kind of media."""
+        self._answers[kind, answer.status] += 1
+        self._egress_bytes += answer.body_bytes
+
+    def count_limit(self, limit: str) -> None:
+        """Count a limit that has acted."""
+        self._metrics.limit_hits_total.labels(limit).inc()
+
+    def count_blocked(self, seconds: float) -> None:
+        """Count a request that waited."""
+        self._metrics.blocked_request_seconds.observe(seconds)
+
+    def _count(self) -> None:
+        for (kind, status), count in self._answers.items():
+            self._metrics.http_responses_total.labels(kind.lower(), str(status.value)).inc(count)
+        self._answers.clear()
+        self._metrics.http_egress_bytes_total.inc(self._egress_bytes)
+        self._egress_bytes = 0
+
+
+@lru_cache(maxsize=16)
+def _refusal(status: HTTPStatus) -> Answer:
+    body = f"{status.value} {status.phrase}\n".encode()
+    return Answer(
+        status,
+        (
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        ),
+        (body,),
+    )

@@ -1,0 +1,46 @@
+"""The port that viewers connect to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from streamd.doors.delivery.viewer_connection import ViewerConnection
+from streamd.doors.tls.sliced import SlicedTls
+
+if TYPE_CHECKING:
+    from streamd.doors.delivery.door import MediaDoor
+    from streamd.doors.tls.handshakes import TlsGuard
+
+# Connections that wait in the kernel to be accepted: a popular stream that starts brings them at once.
+ACCEPT_BACKLOG = 4096
+
+
+async def listen(door: MediaDoor, host: str | None, port: int, tls: TlsGuard | None = None) -> tuple[str, int]:
+    """Let viewers in at a door.
+
+    Args:
+        door: Whose viewers they are.
+        host: Address to bind; None for all interfaces.
+        port: Port; 0 for a free one.
+        tls: For HTTPS; None for plain HTTP.
+
+    Returns:
+        The address and port that are bound.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+
+    def make_connection() -> ViewerConnection:
+        return ViewerConnection(door)
+
+    server = await asyncio.get_running_loop().create_server(
+        make_connection if tls is None else tls(make_connection, SlicedTls().accept),
+        host,
+        port,
+        backlog=ACCEPT_BACKLOG,
+    )
+    door.listens(server)
+    address: tuple[str, int] = server.sockets[0].getsockname()[:2]
+    return address

@@ -1,0 +1,85 @@
+"""From a request for media to its answer, or to what it waits for; every door asks here.
+
+``decide`` is pure; this is where it is told what is live now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamd.doors.delivery.answer import Absence, Answer, MediaRequest, decide
+from streamd.doors.delivery.media_path import MediaKind
+from streamd.services.live.waiters import Awaited
+
+if TYPE_CHECKING:
+    from streamd.doors.delivery.channels import PublicChannels
+    from streamd.doors.delivery.media_path import MediaPath
+    from streamd.services.live.waiters import Waiters
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """There is no answer yet: ask again when the waiters wake, or when the time is over."""
+
+    waiters: Waiters
+    awaited: Awaited
+    timeout_s: int
+    """Seconds from the first time that a request was blocked; after them, ask with ``timed_out``."""
+    source: str
+    """Whom it counts for while it waits."""
+
+
+class MediaLookup:
+    """Answers requests for media.
+
+    Args:
+        channels: Finds the stream of a name.
+    """
+
+    def __init__(self, channels: PublicChannels) -> None:
+        self._channels = channels
+
+    def ask(self, request: MediaRequest, *, timed_out: bool = False, source: str = "") -> Answer | Blocked:
+        """Answer a request as things stand now.
+
+        Args:
+            request: The request.
+            timed_out: It has waited as long as it may.
+            source: Whom the request counts for (``source_of``); empty for somebody who asks for many others.
+
+        Returns:
+            The answer, or what it waits for, where there is room for one more to wait. With ``timed_out`` always
+            an answer.
+        """
+        stream = self._channels.find(request.path.name)
+        if isinstance(stream, Absence):
+            return self._absent(request, stream)
+        if stream.presentation is None:
+            return self._absent(request, Absence.UNKNOWN)
+        waiters = stream.waiters
+        decision = decide(request, stream.presentation, timed_out=timed_out)
+        if not isinstance(decision, Answer) and not waiters.budget.may_wait(source):
+            decision = decide(request, stream.presentation, timed_out=True)
+        if isinstance(decision, Answer):
+            return decision
+        return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
+
+    def note_viewer(self, path: MediaPath, source: str, user_agent: str) -> None:
+        """Count whoever asks for a media playlist as a viewer of its stream.
+
+        Args:
+            path: What is asked for, whatever it is.
+            source: The peer's address, or what of it is counted as one (``source_of``).
+            user_agent: The header, empty if there was none.
+        """
+        if path.kind is MediaKind.PLAYLIST:
+            stream = self._channels.find(path.name)
+            if not isinstance(stream, Absence):
+                stream.note_hls_viewer(source, user_agent)
+
+    @staticmethod
+    def _absent(request: MediaRequest, absence: Absence) -> Answer:
+        decision = decide(request, absence)
+        assert isinstance(decision, Answer), "nothing waits for a stream that is not there"
+        return decision

@@ -1,0 +1,208 @@
+"""The RTMP listeners: accept connections within bounds and watch their time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+from streamd.doors.ingest.open_connections import ListenerLimits, OpenConnections
+from streamd.doors.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
+from streamd.doors.ingest.wake_threshold import WakeClock
+from streamd.errors import PublishError
+from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streamd.clock import Clock
+    from streamd.doors.ingest.protocol import PublishGate
+    from streamd.doors.tls.handshakes import TlsGuard
+    from streamd.services.keys.verifier import KeyVerifier
+    from streamd.services.live.registry import LiveRegistry
+    from streamd.services.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# Connections that wait in the kernel while we accept others: encoders of a whole server reconnect in one second.
+ACCEPT_BACKLOG = 1024
+# 128 bits: what makes one handshake unlike the next; the 1528 random bytes are stretched from it.
+NONCE_BYTES = 16
+
+
+class RtmpListener:
+    """Accepts RTMP and RTMPS connections.
+
+    Args:
+        keys: Says whom a stream key belongs to.
+        registry: Where accepted publishes become live streams.
+        clock: For time limits.
+        metrics: Counted into.
+        options: Time limits of each connection.
+        connection_options: Limits of the protocol itself.
+        limits: How many connections there may be.
+        shares: What they may take of the loop's time.
+        gate: Asked over each publish whose key is good, if there is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: KeyVerifier,
+        registry: LiveRegistry,
+        clock: Clock,
+        metrics: Metrics,
+        options: IngestOptions,
+        connection_options: ConnectionOptions,
+        limits: ListenerLimits,
+        shares: LoopShares | None = None,
+        gate: PublishGate | None = None,
+    ) -> None:
+        self._keys = keys
+        self._registry = registry
+        self._clock = clock
+        self._metrics = metrics
+        self._options = options
+        self._connection_options = connection_options
+        self._shares = shares or LoopShares()
+        self._gate = gate
+        self._connections = OpenConnections(limits)
+        self._servers: list[asyncio.Server] = []
+        self._wake_clock: WakeClock | None = None
+        self._turns: ReadTurns | None = None
+
+    def configure(
+        self, options: IngestOptions, connection_options: ConnectionOptions, limits: ListenerLimits, shares: LoopShares
+    ) -> None:
+        """Take other limits, for connections that come from now on."""
+        self._options = options
+        self._connection_options = connection_options
+        self._connections.limits = limits
+        self._shares = shares
+        if self._turns is not None:
+            self._turns.configure(shares)
+
+    async def start(self, host: str | None, port: int, tls: TlsGuard | None = None) -> tuple[str, int]:
+        """Listen on one address more.
+
+        Args:
+            host: Address to bind; None for all interfaces.
+            port: Port; 0 for a free one.
+            tls: For RTMPS; None for plain RTMP.
+
+        Returns:
+            The address and port that are bound.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            self.new_protocol if tls is None else tls(self.new_protocol), host, port, backlog=ACCEPT_BACKLOG
+        )
+        self._servers.append(server)
+        address: tuple[str, int] = server.sockets[0].getsockname()[:2]
+        return address
+
+    def admit(self, protocol: RtmpProtocol) -> bool:
+        """Count a new connection in, where need be in the place of another; or say that it is one too many."""
+        now = self._clock.monotonic()
+        while (limit := self._connections.passed_limit(protocol.address)) is not None:
+            self._metrics.rtmp_connections_refused_total.inc()
+            self._metrics.limit_hits_total.labels(limit).inc()
+            other = self._connections.dispensable(limit, now)
+            if other is None:
+                log.debug(
+                    "connection.refused",
+                    extra={"peer": protocol.address, "open": len(self._connections), "limit": limit},
+                )
+                return False
+            self.forget(other)
+            other.make_way()
+        self._connections.add(protocol)
+        self._metrics.rtmp_connections.set(len(self._connections))
+        return True
+
+    def note_spoken(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection has sent its first bytes."""
+        self._connections.note_spoken(protocol)
+
+    def note_connected(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection has said ``connect``."""
+        self._connections.note_connected(protocol)
+
+    def note_publishing(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection's publish was accepted."""
+        self._connections.note_publishing(protocol)
+
+    def note_unpublished(self, protocol: RtmpProtocol) -> None:
+        """Note that a connection publishes no more, and may publish again."""
+        self._connections.note_unpublished(protocol)
+
+    def holders(self) -> Iterable[RtmpProtocol]:
+        """All open connections (``HolderSource``)."""
+        return self._connections
+
+    def check_deadlines(self) -> None:
+        """Close what has used up its time; called about once a second."""
+        now = self._clock.monotonic()
+        for protocol in list(self._connections):
+            try:
+                protocol.check_deadline(now)
+            except Exception:
+                # A fault in one connection must not take the others' time limits away.
+                log.exception("connection.failed", extra={"peer": protocol.address})
+                protocol.abort()
+
+    def stop_accepting(self) -> None:
+        """Take no new connection; open ones go on."""
+        for server in self._servers:
+            server.close()
+
+    async def close(self) -> None:
+        """Close every connection and wait until they are gone."""
+        self.stop_accepting()
+        open_now = list(self._connections)
+        for protocol in open_now:
+            protocol.kick(PublishError("The server is stopping."))
+        await asyncio.gather(*(protocol.wait_closed() for protocol in open_now))
+        if self._wake_clock is not None:
+            self._wake_clock.close()
+            self._wake_clock = None
+        if self._turns is not None:
+            self._turns.close()
+            self._turns = None
+
+    @property
+    def turns(self) -> ReadTurns:
+        """Says which connection is read when."""
+        if self._turns is None:
+            self._turns = ReadTurns(self._shares, clock=self._clock, timers=asyncio.get_running_loop())
+        return self._turns
+
+    @property
+    def wake_clock(self) -> WakeClock:
+        """For the wake thresholds of all connections."""
+        if self._wake_clock is None:
+            self._wake_clock = WakeClock(asyncio.get_running_loop())
+        return self._wake_clock
+
+    def new_protocol(self) -> RtmpProtocol:
+        """One for the next connection."""
+        return RtmpProtocol(
+            ServerConnection(nonce=secrets.token_bytes(NONCE_BYTES), options=self._connection_options),
+            keys=self._keys,
+            registry=self._registry,
+            options=self._options,
+            clock=self._clock,
+            metrics=self._metrics,
+            listener=self,
+            gate=self._gate,
+        )
+
+    def forget(self, protocol: RtmpProtocol) -> None:
+        """Count a closed connection out."""
+        if self._connections.remove(protocol):
+            self._metrics.rtmp_connections.set(len(self._connections))

@@ -1,0 +1,133 @@
+"""POST requests over aiohttp, to checked addresses alone.
+
+A name is looked up here, every address of it is checked, and the connection goes to those very addresses: a name that
+answers differently the second time (DNS rebinding) gains nothing. Redirects are not followed, cookies not kept,
+proxies of the environment not used, and bodies of answers not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from streamd.errors import ReceiverUnreachableError
+from streamd.services.events.poster import Answer
+
+if TYPE_CHECKING:
+    from streamd.doors.outgoing.address_guard import AddressGuard
+
+# A look-up blocks its thread for as long as the resolver likes. Threads of its own, because in the loop's they would
+# keep streams from being opened.
+LOOKUPS_AT_ONCE_MAX = 4
+CONNECTIONS_MAX = 100
+
+
+class AddressForbiddenError(OSError):
+    """A name leads to an address that may not be reached."""
+
+
+class _CheckedResolver(AbstractResolver):
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard = guard
+        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE_MAX, "lookup")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(
+            self._threads, lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+        )
+        results = []
+        for address_family, _, protocol, _, sockaddr in found:
+            address = str(sockaddr[0])
+            check_address(self._guard, host, address)
+            results.append(
+                ResolveResult(
+                    hostname=host,
+                    host=address,
+                    port=port,
+                    family=address_family,
+                    proto=protocol,
+                    flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+                )
+            )
+        return results
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def check_address(guard: AddressGuard, host: str, address: str) -> None:
+    """See that a host's address may be reached.
+
+    Raises:
+        AddressForbiddenError: It may not.
+    """
+    if not guard.allows(address):
+        where = host if host == address else f"{host} is {address}, which"
+        raise AddressForbiddenError(f"{where} is not on the internet, nor in webhooks.allow_networks")
+
+
+class HttpPoster:
+    """Makes the requests; ``start`` and ``close`` it.
+
+    Args:
+        guard: Which addresses may be reached.
+        user_agent: How we name ourselves.
+    """
+
+    def __init__(self, guard: AddressGuard, user_agent: str) -> None:
+        self._guard = guard
+        self._user_agent = user_agent
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Get ready, on the running loop."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=_CheckedResolver(self._guard), use_dns_cache=False, limit=CONNECTIONS_MAX
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": self._user_agent, "Content-Type": "application/json"},
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
+        """POST ``body`` (``Poster``)."""
+        assert self._session is not None, "started"
+        try:
+            # A host that is an address is not looked up, and so not checked by the resolver.
+            if (host := URL(url).host) is not None and _is_address(host):
+                check_address(self._guard, host, host)
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=timeout_s)
+            ) as response:
+                return Answer(response.status, _retry_after_s(response.headers.get("Retry-After", "")))
+        except TimeoutError as exc:
+            raise ReceiverUnreachableError(f"no answer within {timeout_s:g} s") from exc
+        except aiohttp.ClientConnectorError as exc:
+            raise ReceiverUnreachableError(str(exc.os_error)) from exc
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise ReceiverUnreachableError(str(exc) or type(exc).__name__) from exc
+
+
+def _is_address(host: str) -> bool:
+    # As aiohttp decides whether to ask its resolver.
+    return aiohttp.helpers.is_ip_address(host)
+
+
+def _retry_after_s(text: str) -> float:
+    """RFC 9110 section 10.2.3, seconds; a date is left to the back-off."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

@@ -1,0 +1,202 @@
+"""TLS handshakes in progress: so many and no more, each for so long.
+
+asyncio shows a listener a TLS connection when its handshake is through. Until then nobody counts it, and one that never
+goes through holds a descriptor, OpenSSL's state and our time. So the listeners accept plain connections, count them
+here, and only then begin TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+from streamd.formats.address import source_of
+from streamd.services.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
+
+if TYPE_CHECKING:
+    import ssl
+
+MakeProtocol: TypeAlias = Callable[[], asyncio.BaseProtocol]
+Accept: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
+"""Shakes hands on a socket, with the arguments of ``loop.connect_accepted_socket``."""
+
+log = logging.getLogger(__name__)
+
+# What TLS itself still holds when a connection closes, 64 kB at the most, has this long to be taken.
+SHUTDOWN_TIMEOUT_S = 10.0
+# What a handshake costs the loop, which cannot be measured from here: a signature of RSA with 2,048 bits, and the rest.
+HANDSHAKE_S = 0.0015
+# Of the loop's time, for handshakes of one address: 66 a second, and 333 at once, which is a hall full of viewers who
+# reconnect. What is past it waits, within its time limit.
+ADDRESS_SHARE = LoopTimeLimit(seconds_per_second=0.1, burst_s=0.5, overdue_s=math.inf)
+# The same for all: 266 a second. The rest is for who is through.
+SHARE_OF_ALL = LoopTimeLimit(seconds_per_second=0.4, burst_s=2.0, overdue_s=math.inf)
+
+
+class TlsGuard(Protocol):
+    """What a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
+
+    def __call__(self, make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
+        """As ``TlsHandshakes.guard``."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeLimits:
+    """Bounds of the handshakes in progress. The reasons stand in the configuration's ``[limits]``."""
+
+    handshakes_max: int = 1000
+    handshakes_per_address_max: int = 250
+    timeout_s: float = 10.0
+    address_share: LoopTimeLimit = ADDRESS_SHARE
+    """Processor time of the handshakes of one address."""
+    share_of_all: LoopTimeLimit = SHARE_OF_ALL
+    """Processor time of all handshakes."""
+
+
+class TlsHandshakes:
+    """The TLS handshakes in progress, of all listeners together.
+
+    Args:
+        limits: How many there may be, and how long each may take.
+        count_limit: Told the name of a limit when it acts.
+    """
+
+    def __init__(self, limits: HandshakeLimits, count_limit: Callable[[str], None]) -> None:
+        self.limits = limits
+        self._count_limit = count_limit
+        self._by_source: Counter[str] = Counter()
+        # In the order in which they began: a dictionary without values.
+        self._in_progress: dict[asyncio.Task[None], None] = {}
+        self._time_by_source = AddressBudgets(limits.address_share)
+        self._time = LoopTimeBudget(limits.share_of_all, 0.0)
+
+    @property
+    def in_progress(self) -> int:
+        """How many there are now."""
+        return len(self._in_progress)
+
+    def guard(
+        self, context: ssl.SSLContext, make_protocol: MakeProtocol, accept: Accept | None = None, /
+    ) -> MakeProtocol:
+        """Put TLS before the protocols that a listener makes.
+
+        Args:
+            context: The certificate.
+            make_protocol: Makes the protocol of a connection that is through.
+            accept: Shakes hands; None for the loop's own TLS.
+
+        Returns:
+            What a listener of plain connections is given in place of ``make_protocol``.
+        """
+        return lambda: _Accepted(self, context, make_protocol, accept)
+
+    def begin(
+        self,
+        context: ssl.SSLContext,
+        sock: socket.socket,
+        address: str,
+        make_protocol: MakeProtocol,
+        accept: Accept | None = None,
+    ) -> None:
+        """Shake hands on an accepted socket, which is ours from here on.
+
+        One too many of an address is closed. For one too many in all goes the one that began first: an honest peer is
+        through in a tenth of a second, and who only holds a place has held it longest.
+        """
+        source = source_of(address)
+        limits = self.limits
+        if self._by_source[source] >= limits.handshakes_per_address_max:
+            self._count_limit("tls_handshakes_per_address_max")
+            log.debug("tls.refused", extra={"peer": address, "in_progress": self.in_progress})
+            sock.close()
+            return
+        while self._in_progress and self.in_progress >= limits.handshakes_max:
+            self._count_limit("tls_handshakes_max")
+            oldest = next(iter(self._in_progress))
+            del self._in_progress[oldest]
+            oldest.cancel()
+        begun: list[bool] = []
+        task = asyncio.create_task(self._shake_hands(sock, address, context, make_protocol, accept, begun))
+        self._in_progress[task] = None
+        self._by_source[source] += 1
+
+        def end(_: object) -> None:
+            if not begun:
+                sock.close()
+            self._in_progress.pop(task, None)
+            self._by_source[source] -= 1
+            if not self._by_source[source]:
+                del self._by_source[source]
+
+        task.add_done_callback(end)
+
+    async def _shake_hands(
+        self,
+        sock: socket.socket,
+        address: str,
+        context: ssl.SSLContext,
+        make_protocol: MakeProtocol,
+        accept: Accept | None,
+        begun: list[bool],
+    ) -> None:
+        """Shake hands, when it is its turn; from ``begun`` on the socket is the transport's."""
+        await self._take_time(source_of(address))
+        begun.append(True)
+        try:
+            await (accept or asyncio.get_running_loop().connect_accepted_socket)(
+                make_protocol,
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=self.limits.timeout_s,
+                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            )
+        except OSError as exc:  # ``ssl.SSLError`` and everything of ``ConnectionError`` among them
+            if isinstance(exc, ConnectionAbortedError):
+                self._count_limit("tls_handshake_timeout_s")
+            log.debug("tls.handshake_failed", extra={"peer": address, "reason": str(exc)})
+
+    async def _take_time(self, source: str) -> None:
+        """Wait until there is time for one handshake more, and take it."""
+        now = asyncio.get_running_loop().time
+        for budget in (self._time_by_source.of(source, now()), self._time):
+            while budget.has_debt(now()):  # noqa: ASYNC110  # time passes, nobody tells
+                await asyncio.sleep(budget.pause_s)  # others may have been quicker
+            budget.spend(now(), HANDSHAKE_S)
+
+
+class _Accepted(asyncio.Protocol):
+    """A plain connection at the moment when it is accepted.
+
+    The loop would read the peer's first bytes before TLS could be put in front of a transport that there is already,
+    so only the socket goes on.
+    """
+
+    def __init__(
+        self, handshakes: TlsHandshakes, context: ssl.SSLContext, make_protocol: MakeProtocol, accept: Accept | None
+    ) -> None:
+        self._handshakes = handshakes
+        self._context = context
+        self._make_protocol = make_protocol
+        self._accept = accept
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket and leave the transport, before it has read anything."""
+        plain = cast("asyncio.Transport", transport)
+        peername = plain.get_extra_info("peername")
+        address = peername[0] if peername else "unknown"
+        try:
+            # The transport closes its own descriptor of it.
+            sock = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+        except OSError as exc:  # no descriptor is left
+            log.warning("tls.failed", extra={"peer": address, "reason": str(exc)})
+        else:
+            sock.setblocking(False)
+            self._handshakes.begin(self._context, sock, address, self._make_protocol, self._accept)
+        plain.abort()

@@ -1,0 +1,334 @@
+"""The admin API: keys, users, live streams, audit log, health and metrics, on a listener of its own.
+
+Every route needs the bearer token but ``/healthz``, ``/readyz`` and the console's
+page and files. Errors are problem details, RFC 9457.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streamd import __version__
+from streamd.doors.web.admin.guards import ACTOR, TokenGate, host_guard
+from streamd.doors.web.described import Described
+from streamd.doors.web.headers import harden
+from streamd.doors.web.json_api import NotFoundError, answer, problems, served
+from streamd.doors.web.models.audit import AuditPage, AuditQuery
+from streamd.doors.web.models.common import Problem, ReasonRequest
+from streamd.doors.web.models.keys import (
+    IssueRequest,
+    Key,
+    KeyPage,
+    KeyPath,
+    KeyQuery,
+    NewKey,
+    Revocation,
+    RotateRequest,
+)
+from streamd.doors.web.models.server import Health
+from streamd.doors.web.models.streams import Kick, Stream, StreamList
+from streamd.doors.web.models.users import User, UserChange, UserPage, UserPath, UserQuery
+from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
+from streamd.doors.web.port import without_entity_tags
+from streamd.doors.web.request_id import name_requests
+from streamd.errors import StoreUnavailableError
+from streamd.services.keys.records import USER_NAME, UserState
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from streamd.clock import Clock
+    from streamd.doors.web.admin.console import Console
+    from streamd.doors.web.live_streams import LiveStreams
+    from streamd.doors.web.port import Port
+    from streamd.services.keys.service import KeyService
+
+log = logging.getLogger(__name__)
+
+# The largest request is a key with a label of 100 characters and a reason of 500, each of up to 12
+# bytes when escaped.
+BODY_BYTES_MAX = 16 * 1024
+# Who asks whether we are ready asks every second or so, and takes a late answer for a no.
+READY_TIMEOUT_S = 2.0
+
+
+def admin_app(
+    *,
+    keys: KeyService,
+    streams: LiveStreams,
+    metrics: CollectorRegistry,
+    token: str,
+    rtmp_url: str,
+    console: Console,
+    port: Port,
+    clock: Clock,
+    hosts: Collection[str] = (),
+    not_ready_because: Callable[[], str | None] = lambda: None,
+    on_wrong_token: Callable[[str], None] = lambda _: None,
+) -> web.Application:
+    """The admin API as an aiohttp application.
+
+    Args:
+        keys: The key service.
+        streams: The live streams.
+        metrics: What ``/metrics`` shows.
+        token: Bearer token that every request must carry.
+        rtmp_url: What broadcasters type as server, shown with a new key.
+        console: The operator's console.
+        port: What peers may do.
+        clock: For all that has to do with time.
+        hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
+        not_ready_because: Why nobody should be sent here, beside the key store: the server drains;
+            None where nothing speaks against it.
+        on_wrong_token: Told the address of whoever shows one.
+    """
+    gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
+    api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because, console.operations(gate), clock)
+    operations = api.operations()
+    public_paths = {operation.path for operation in operations if not operation.needs_token}
+    app = web.Application(
+        middlewares=[
+            port.faultless(),
+            problems,
+            port.named(),
+            host_guard(hosts),
+            gate.middleware(is_public=lambda path: path in public_paths or console.is_public(path)),
+            without_entity_tags,
+            port.whole(),
+        ],
+        client_max_size=BODY_BYTES_MAX,
+    )
+    harden(app)
+    name_requests(app)
+    add = {"GET": web.get, "POST": web.post, "PATCH": web.patch}  # web.get answers HEAD as well
+    app.add_routes([add[operation.method](operation.path, served(operation)) for operation in operations])
+    console.add_to(app)
+    return app
+
+
+class _AdminApi:
+    """One method a route: read the request, ask the service, write the answer."""
+
+    def __init__(
+        self,
+        keys: KeyService,
+        streams: LiveStreams,
+        metrics: CollectorRegistry,
+        rtmp_url: str,
+        not_ready_because: Callable[[], str | None],
+        others: Iterable[Operation],
+        clock: Clock,
+    ) -> None:
+        self._keys = keys
+        self._streams = streams
+        self._metrics = metrics
+        self._rtmp_url = rtmp_url
+        self._not_ready_because = not_ready_because
+        self._others = others
+        self._list = Described(clock)
+        self._document = functools.cache(self._describe)
+
+    def operations(self) -> list[Operation]:
+        """Every call: what it takes, what it answers, how it can fail."""
+        return [
+            Operation("GET", "/healthz", self.healthz, Health, needs_token=False),
+            Operation("GET", "/readyz", self.readyz, Health, other_answers={503: Health}, needs_token=False),
+            Operation("GET", "/metrics", self.metrics, "text/plain"),
+            Operation("GET", "/openapi.json", self.openapi, None),
+            Operation(
+                "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,)
+            ),
+            Operation("GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,)),
+            Operation("GET", "/api/v1/keys/{id}", self.get_key, Key, path_model=KeyPath, problems=(503,)),
+            Operation(
+                "POST", "/api/v1/keys/{id}/rotate", self.rotate_key, NewKey, 201,
+                path_model=KeyPath, body=RotateRequest, problems=(409, 503),
+            ),
+            Operation(
+                "POST", "/api/v1/keys/{id}/revoke", self.revoke_key, Revocation,
+                path_model=KeyPath, body=ReasonRequest, problems=(503,),
+            ),
+            Operation("GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,)),
+            Operation("GET", "/api/v1/users/{name}", self.get_user, User, path_model=UserPath, problems=(503,)),
+            Operation(
+                "PATCH", "/api/v1/users/{name}", self.change_user, User,
+                path_model=UserPath, body=UserChange, problems=(503,),
+            ),
+            Operation("GET", "/api/v1/streams", self.list_streams, StreamList),
+            Operation("GET", "/api/v1/streams/{name}", self.get_stream, Stream, path_model=UserPath),
+            Operation(
+                "POST", "/api/v1/streams/{name}/kick", self.kick_stream, Kick,
+                path_model=UserPath, body=ReasonRequest, problems=(503,),
+            ),
+            Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
+            *self._others,
+        ]  # fmt: skip
+
+    # -- health and metrics ---------------------------------------------------------------------
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """Whether the process works at all: it answers."""
+        return answer(Health(status="ok"))
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Whether a broadcaster who came now would be let in."""
+        reason = self._not_ready_because()
+        if reason is None:
+            try:
+                async with asyncio.timeout(READY_TIMEOUT_S):
+                    await self._keys.check()
+            except StoreUnavailableError as exc:
+                # What is wrong with the store goes to the log; this answer needs no token.
+                log.debug("readiness.failed", extra={"reason": str(exc)})
+                reason = "the key store is unavailable"
+            except TimeoutError:
+                reason = "the key store does not answer"
+        return answer(Health(status=reason or "ok"), status=503 if reason else 200)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Metrics in Prometheus's text format."""
+        return web.Response(body=generate_latest(self._metrics), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        """This API as an OpenAPI document."""
+        return _json(self._document())
+
+    def _describe(self) -> bytes:
+        document = openapi_document(
+            self.operations(),
+            title="streamd admin API",
+            version=__version__,
+            description="Stream keys, users, live streams and the audit log of a streamd server. Errors are RFC 9457 "
+            "problem details.",
+            problem=Problem,
+        )
+        return json.dumps(document).encode()
+
+    # -- keys -----------------------------------------------------------------------------------
+
+    async def issue_key(self, request: web.Request, body: IssueRequest) -> web.Response:
+        """Make a stream key.
+
+        The answer is the only one that ever holds the key itself. An unknown user is created.
+        """
+        issued = await self._keys.issue(body.user, label=body.label, expires_at=body.expires_at, by=request[ACTOR])
+        return self._new_key(NewKey.of(issued, self._rtmp_url))
+
+    async def list_keys(self, _: web.Request, query: KeyQuery) -> web.Response:
+        """List stream keys, in the order they were issued, or from the last back."""
+        page = await self._keys.list_keys(
+            user=query.user,
+            state=query.state,
+            after=query.after,
+            limit=query.limit,
+            is_newest_first=query.newest_first,
+        )
+        return answer(KeyPage.of(page, self._keys.state_of))
+
+    async def get_key(self, request: web.Request) -> web.Response:
+        """Show a stream key, without its secret."""
+        record = await self._keys.get_key(request.match_info["id"])
+        return answer(Key.of(record, self._keys.state_of(record)))
+
+    async def rotate_key(self, request: web.Request, body: RotateRequest) -> web.Response:
+        """Replace a stream key by a new one.
+
+        The old key dies at once, or when the overlap is over; a stream that still runs on it then is closed.
+        """
+        issued = await self._keys.rotate(request.match_info["id"], overlap_s=body.overlap_s, by=request[ACTOR])
+        return self._new_key(NewKey.of(issued, self._rtmp_url))
+
+    async def revoke_key(self, request: web.Request, body: ReasonRequest) -> web.Response:
+        """Kill a stream key for good, and close what runs on it.
+
+        When this is answered, the publisher's socket is closed, the playlist has ended, and whoever waited for
+        more of the stream has an answer. Again: the same answer.
+        """
+        result = await self._keys.revoke(request.match_info["id"], reason=body.reason, by=request[ACTOR])
+        return answer(Revocation.of(result))
+
+    def _new_key(self, key: NewKey) -> web.Response:
+        return answer(key, status=201, headers={hdrs.LOCATION: f"/api/v1/keys/{key.id}"})
+
+    # -- users ----------------------------------------------------------------------------------
+
+    async def list_users(self, _: web.Request, query: UserQuery) -> web.Response:
+        """List users, by name."""
+        page = await self._keys.list_users(state=query.state, after=query.after, limit=query.limit)
+        return answer(UserPage.of(page))
+
+    async def get_user(self, request: web.Request) -> web.Response:
+        """Show a user."""
+        return answer(User.model_validate(await self._keys.get_user(request.match_info["name"])))
+
+    async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
+        """Suspend or restore a user, or say what the user may send.
+
+        A suspended user's keys open nothing, what ran on them is closed when this is answered, and the channel
+        answers viewers with 410.
+        """
+        name, by = request.match_info["name"], request[ACTOR]
+        # The limits first: who is restored with other limits goes on the air with these.
+        if body.limits is not None:
+            await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
+        if body.state is not None:
+            change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
+            await change(name, reason=body.reason, by=by)
+        return answer(User.model_validate(await self._keys.get_user(name)))
+
+    # -- streams --------------------------------------------------------------------------------
+
+    async def list_streams(self, _: web.Request) -> web.Response:
+        """List the streams that are live now."""
+        summaries = self._streams.summaries()
+        return _json(
+            self._list.body(
+                [(summary.name, summary.key_id) for summary in summaries],
+                lambda: StreamList.of(summaries).model_dump_json().encode(),
+            )
+        )
+
+    async def get_stream(self, request: web.Request) -> web.Response:
+        """Show a live stream."""
+        summary = self._streams.summary(request.match_info["name"])
+        if summary is None:
+            raise _StreamNotLiveError(request.match_info["name"])
+        return answer(Stream.model_validate(summary))
+
+    async def kick_stream(self, request: web.Request, body: ReasonRequest) -> web.Response:
+        """Close a stream's publisher.
+
+        Its key stays good: most encoders come back within seconds.
+        """
+        name = request.match_info["name"]
+        if self._streams.summary(name) is None:
+            raise _StreamNotLiveError(name)
+        # First the log: a kick that nobody can account for does not happen.
+        await self._keys.record_kick(name, reason=body.reason, by=request[ACTOR])
+        return answer(Kick(name=name, kicked=await self._streams.kick(name)))
+
+    # -- audit ----------------------------------------------------------------------------------
+
+    async def list_audit(self, _: web.Request, query: AuditQuery) -> web.Response:
+        """List who did what to which key, user or stream, when and why, or search it."""
+        page = await self._keys.list_audit(
+            after=query.after, limit=query.limit, is_newest_first=query.newest_first, search=query.search
+        )
+        return answer(AuditPage.of(page))
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type=JSON_TYPE, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+class _StreamNotLiveError(NotFoundError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no stream named {name} is live" if USER_NAME.fullmatch(name) else "no such stream is live")

@@ -1,0 +1,158 @@
+"""What changes, as it changes, for every console that is open: server-sent events.
+
+Each second the live streams are described once, for all who listen, and sent where the description is another than
+before; a new sample of the history and "something about keys, users or the audit log has changed" go the same way.
+Nothing queues: of each kind of event a listener is sent the newest, and what it missed is nothing that it would still
+want to know.
+
+Spec: HTML, 9.2 Server-sent events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from streamd.doors.web.json_api import UnavailableError
+from streamd.doors.web.models.server import HistorySample
+from streamd.doors.web.models.streams import StreamList
+
+if TYPE_CHECKING:
+    from streamd.doors.web.live_streams import LiveStreams
+    from streamd.services.history import History
+
+EVENT_STREAM_TYPE = "text/event-stream"
+# A console each for a team of operators, and some tabs that somebody forgot. Each costs a copy of the description of
+# the live streams a second, 100 KB with 200 of them.
+LISTENERS_MAX = 32
+# Who has not taken what was sent by then has gone without a goodbye, or does not read.
+WRITE_TIMEOUT_S = 10.0
+# Proxies close what is silent for longer than 30 to 60 s; the page takes 20 s of silence for a lost connection.
+KEEP_ALIVE_S = 8.0
+_KEEP_ALIVE = b":\n\n"
+
+
+class _Listener:
+    """What one console has not been sent yet: the newest of each kind of event."""
+
+    def __init__(self) -> None:
+        self._unsent: dict[str, bytes] = {}
+        self._has_news = asyncio.Event()
+
+    def post(self, event: str, data: bytes) -> None:
+        self._unsent[event] = b"event: %b\ndata: %b\n\n" % (event.encode(), data)
+        self._has_news.set()
+
+    def close(self) -> None:
+        self._has_news.set()
+
+    async def next(self) -> bytes:
+        """What has happened since the last call, or a sign of life after a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KEEP_ALIVE_S):
+                await self._has_news.wait()
+        self._has_news.clear()
+        news = b"".join(self._unsent.values())
+        self._unsent.clear()
+        return news or _KEEP_ALIVE
+
+
+class EventHub:
+    """Tells every console what changes.
+
+    Args:
+        streams: The live streams.
+        history: Its new samples.
+        revision: A number that changes with every change of keys, users or the audit log.
+    """
+
+    def __init__(self, *, streams: LiveStreams, history: History, revision: Callable[[], int]) -> None:
+        self._streams = streams
+        self._history = history
+        self._revision = revision
+        self._listeners: set[_Listener] = set()
+        self._described = b""
+        self._sampled = 0
+        self._revised = 0
+        self._is_closed = False
+
+    def tick(self) -> None:
+        """Look for changes; called about once a second."""
+        if not self._listeners:
+            return
+        if (described := self._describe()) != self._described:
+            self._described = described
+            self._post("streams", described)
+        if self._history.taken != self._sampled:
+            self._sampled = self._history.taken
+            newest = HistorySample.model_validate(self._history.samples[-1])
+            self._post("sample", newest.model_dump_json().encode())
+        if (revised := self._revision()) != self._revised:
+            self._revised = revised
+            self._post("records", b"%d" % revised)
+
+    def close(self) -> None:
+        """End every listener's stream; the server stops."""
+        self._is_closed = True
+        for listener in self._listeners:
+            listener.close()
+
+    async def serve(self, request: web.Request, *, is_welcome: Callable[[], bool]) -> web.StreamResponse:
+        """Send events until the console, its session or the server ends.
+
+        Args:
+            request: Of the console.
+            is_welcome: Says whether the console may still listen; asked before each write.
+
+        Raises:
+            UnavailableError: Too many listen already.
+        """
+        if len(self._listeners) >= LISTENERS_MAX:
+            raise UnavailableError("too many consoles are open; close one")
+        response = web.StreamResponse(
+            headers={
+                hdrs.CONTENT_TYPE: EVENT_STREAM_TYPE,
+                hdrs.CACHE_CONTROL: "no-store",
+                # nginx, where an operator has put one before the admin port, would collect events until it has 4 KB.
+                "X-Accel-Buffering": "no",
+            }
+        )
+        with self._listening() as listener:
+            self.tick()
+            listener.post("streams", self._described)
+            listener.post("records", b"%d" % self._revised)
+            try:
+                await response.prepare(request)
+                while True:
+                    news = await listener.next()
+                    if self._is_closed or not is_welcome():
+                        break
+                    async with asyncio.timeout(WRITE_TIMEOUT_S):
+                        await response.write(news)
+            except TimeoutError:
+                # aiohttp would wait for what was sent to be taken, and close then.
+                if request.transport is not None:
+                    request.transport.abort()
+            except ConnectionError:
+                pass
+        return response
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[_Listener]:
+        listener = _Listener()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def _post(self, event: str, data: bytes) -> None:
+        for listener in self._listeners:
+            listener.post(event, data)
+
+    def _describe(self) -> bytes:
+        return StreamList.of(self._streams.summaries()).model_dump_json().encode()

@@ -1,0 +1,154 @@
+"""Files and pages that are read once, compressed once and sent from memory.
+
+A request touches no file, and no path from a request ever reaches the file system. The static files live under a
+hash of all of them, ``/static/{hash}/…``: they may be cached for ever, import each other by relative name, and a page
+never mixes two versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from aiohttp import ETag, hdrs, web
+
+from streamd.doors.web.headers import STATIC_HEADERS
+from streamd.doors.web.slices import SLICE_BYTES, SharedBody
+
+ROOT: Final = Path(__file__).parent
+"""Where the package has its static files and templates."""
+
+CONTENT_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+# RFC 9111 5.2.2.4: to be stored, but asked for again each time; the ETag makes that cheap.
+CACHE_REVALIDATE: Final = "no-cache"
+# RFC 8246: what is named by its hash never changes.
+CACHE_FOR_EVER: Final = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One body that is ready to be sent, plain and compressed."""
+
+    plain: bytes
+    gzipped: bytes
+    """The same, as a gzip member (RFC 1952); without a time, so that equal bodies are equal bytes."""
+    content_type: str
+    etag: str
+    """Opaque tag without quotes; weak, for both forms share it (RFC 9110 8.8.3)."""
+
+    @classmethod
+    def of(cls, body: bytes, content_type: str, level: int = 9) -> Asset:
+        """Compress and tag a body."""
+        # 16 + 15 bits: a gzip header around the largest window.
+        compressor = zlib.compressobj(level, zlib.DEFLATED, 31)
+        gzipped = compressor.compress(body) + compressor.flush()
+        return cls(body, gzipped, content_type, hashlib.sha256(body).hexdigest()[:20])
+
+
+class StaticFiles:
+    """The static files of one listener, in memory.
+
+    Args:
+        root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
+        without: Folders of ``static`` that this listener does not serve.
+
+    Raises:
+        OSError: A file of the package cannot be read.
+        KeyError: A file in ``static`` has a suffix without a content type.
+    """
+
+    def __init__(self, root: Path = ROOT, *, without: Collection[str] = ()) -> None:
+        static = root / "static"
+        files = {path.relative_to(static): path for path in sorted(static.rglob("*")) if path.is_file()}
+        self._assets = {
+            name.as_posix(): Asset.of(path.read_bytes(), CONTENT_TYPES[path.suffix])
+            for name, path in files.items()
+            if path.suffix != ".sha256" and name.parts[0] not in without
+        }
+        everything = "".join(f"{name} {asset.etag}\n" for name, asset in self._assets.items())
+        self._version = hashlib.sha256(everything.encode()).hexdigest()[:16]
+        self._templates = {path.stem: Template(path.read_text("utf-8")) for path in (root / "templates").glob("*.html")}
+        # What the head of every page begins with.
+        self._head = self._templates["head"].substitute(static=self.path).rstrip()
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a file of this name, relative to ``static``."""
+        return name in self._assets
+
+    @property
+    def path(self) -> str:
+        """Where the files are now, without a slash at the end."""
+        return f"/static/{self._version}"
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the route of the files to an application."""
+        app.router.add_get("/static/{version}/{path:.+}", self._get_file)
+
+    def fill(self, template: str, **values: str) -> str:
+        """Fill a template that is a piece of others; ``page`` says how."""
+        return self._templates[template].substitute(values, static=self.path, head=self._head)
+
+    def page(self, template: str, level: int = 9, **values: str) -> Asset:
+        """Fill a template.
+
+        Args:
+            template: Name of the file, without its suffix.
+            level: Of compression.
+            values: What stands for its placeholders, as HTML already.
+        """
+        return Asset.of(self.fill(template, **values).encode(), "text/html; charset=utf-8", level)
+
+    async def _get_file(self, request: web.Request) -> web.Response:
+        asset = self._assets.get(request.match_info["path"])
+        if asset is None or request.match_info["version"] != self._version:
+            raise web.HTTPNotFound(headers=STATIC_HEADERS)
+        return answer(request, asset, STATIC_HEADERS, CACHE_FOR_EVER)
+
+
+def answer(
+    request: web.Request, asset: Asset, headers: Mapping[str, str], cache_control: str, status: int = 200
+) -> web.Response:
+    """Answer with a prepared body: compressed where that is accepted, 304 where it is known already."""
+    fields = {
+        **headers,
+        hdrs.CACHE_CONTROL: cache_control,
+        hdrs.ETAG: f'W/"{asset.etag}"',
+        hdrs.VARY: hdrs.ACCEPT_ENCODING,
+    }
+    # RFC 9110 13.1.1: If-Match compares strongly, so that no weak tag matches; "*" does whatever there is.
+    wanted = request.if_match
+    if status == 200 and wanted is not None and all(tag.value != ETag("*").value for tag in wanted):
+        return web.Response(status=412, headers=fields)
+    # RFC 9110 13.1.2: If-None-Match compares weakly, and "*" matches whatever there is.
+    known = request.if_none_match or ()
+    if status == 200 and any(tag.value in (asset.etag, ETag("*").value) for tag in known):
+        return web.Response(status=304, headers=fields)
+    fields[hdrs.CONTENT_TYPE] = asset.content_type
+    body = asset.plain
+    if _accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+        body = asset.gzipped
+        fields[hdrs.CONTENT_ENCODING] = "gzip"
+    shared = body if len(body) <= SLICE_BYTES else SharedBody(body, asset.content_type)
+    return web.Response(status=status, body=shared, headers=fields)
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    """Tell whether an Accept-Encoding field names gzip with a weight above zero (RFC 9110 12.5.3)."""
+    for item in accept_encoding.split(","):
+        coding, _, parameters = item.partition(";")
+        if coding.strip().lower() == "gzip":
+            weight = parameters.replace(" ", "").lower().removeprefix("q=")
+            return weight.strip("0.") != "" or weight == ""
+    return False

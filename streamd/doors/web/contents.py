@@ -1,0 +1,101 @@
+"""The bodies of requests: read before anybody looks at them, within bounds of size, time and number.
+
+Every handler of a port gets its request with the whole body in memory, or does not get it. None of ours takes a
+compressed one: it is refused unread.
+
+Spec: RFC 9110 sections 8.4 and 15.5.16 (415 over a content coding), 15.5.9 (408); RFC 9112 section 6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+from aiohttp.web_protocol import RequestPayloadError
+
+from streamd.doors.web.json_api import problem
+from streamd.doors.web.refusals import Refusal
+from streamd.formats.address import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.typedefs import Handler
+
+    from streamd.doors.web.refusals import Refusals
+
+# Bodies that are being sent at once: 32 kB each, 32 MB in all.
+BODIES_MAX = 1024
+# The same from one address: a quarter, so that no address takes all.
+BODIES_PER_ADDRESS_MAX = 256
+
+
+class Contents:
+    """Reads the bodies of one port.
+
+    Args:
+        refusals: Told of what is not read.
+        timeout_s: For one body.
+    """
+
+    def __init__(self, refusals: Refusals, timeout_s: float) -> None:
+        self._refusals = refusals
+        self.timeout_s = timeout_s
+        self._reading: Counter[str] = Counter()
+
+    @property
+    def reading(self) -> int:
+        """Bodies that are being sent."""
+        return self._reading.total()
+
+    async def serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Read the body of a request, and have it handled."""
+        refusal = await self.read(request)
+        return await handler(request) if refusal is None else refusal
+
+    async def read(self, request: web.Request) -> web.Response | None:
+        """Read the body of a request; an answer where it is not to be had."""
+        coding = request.headers.get(hdrs.CONTENT_ENCODING)
+        if coding is not None and coding.strip().lower() not in ("", "identity"):
+            detail = "send the body as it is, without a coding"
+            return self._refuse(request, Refusal.ENCODED, 415, detail, {str(hdrs.ACCEPT_ENCODING): "identity"})
+        if not request.can_read_body:
+            return None
+        if (request.content_length or 0) > request.client_max_size:
+            return self._too_long(request)
+        source = source_of(request.remote or "")
+        if self._reading[source] >= BODIES_PER_ADDRESS_MAX or self.reading >= BODIES_MAX:
+            detail = "too many send at once; try again"
+            return self._refuse(request, Refusal.BODIES, 503, detail, {str(hdrs.RETRY_AFTER): "1"})
+        self._reading[source] += 1
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                await request.read()
+        except TimeoutError:
+            # A reset, as of every connection that is too slow: an answer would wait for who does not read.
+            if request.transport is not None:
+                request.transport.abort()
+            return self._refuse(request, Refusal.TOO_SLOW, 408, "the body did not come in time")
+        except web.HTTPRequestEntityTooLarge:
+            return self._too_long(request)
+        except RequestPayloadError:
+            return self._refuse(request, Refusal.MALFORMED, 400, "the body is not framed as HTTP has it")
+        finally:
+            self._reading[source] -= 1
+            if not self._reading[source]:
+                del self._reading[source]
+        return None
+
+    def _too_long(self, request: web.Request) -> web.Response:
+        return self._refuse(request, Refusal.TOO_LONG, 413, f"send {request.client_max_size} bytes at the most")
+
+    def _refuse(
+        self, request: web.Request, reason: Refusal, status: int, detail: str, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        self._refusals.note(reason, request.remote or "unknown")
+        response = problem(status, detail, headers=headers)
+        # What is still to come of the body is nobody's.
+        response.force_close()
+        return response

@@ -1,0 +1,187 @@
+"""JSON in and out for an API of ours: read and validate the request, write the answer, turn errors into problems.
+
+Spec: RFC 9457 for errors.
+"""
+
+from __future__ import annotations
+
+import http
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ValidationError
+
+from streamd.doors.web.headers import DOCUMENT_HEADERS
+from streamd.doors.web.models.common import Problem
+from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
+from streamd.doors.web.refusals import may_tell, route_of
+from streamd.errors import (
+    KeyNotFoundError,
+    KeyRequestError,
+    KeyStateError,
+    StoreUnavailableError,
+    UserNotFoundError,
+)
+
+log = logging.getLogger(__name__)
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+def served(operation: Operation) -> Handler:
+    """The operation as aiohttp calls it: its input is read and validated before its handler sees it."""
+    query, body, handler = operation.query, operation.body, operation.handler
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        if body is not None:
+            return await handler(request, await read_body(request, body))
+        if query is not None:
+            return await handler(request, read_query(request, query))
+        return await handler(request)
+
+    return serve
+
+
+class NotFoundError(Exception):
+    """What a path names is not there; its text says so to who asked."""
+
+
+class ForbiddenError(Exception):
+    """Not for this one to ask; its text says why."""
+
+
+class UnavailableError(Exception):
+    """Not now; its text says why."""
+
+
+class BadRequestError(Exception):
+    """A request that does not validate.
+
+    Args:
+        status: HTTP status of the answer.
+        detail: What is wrong.
+        errors: Each fault with its field.
+    """
+
+    def __init__(self, status: int, detail: str, errors: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.errors = list(errors)
+
+
+async def read_body(request: web.Request, model: type[_Body]) -> _Body:
+    """The request's JSON as ``model``; no body at all is an empty object."""
+    raw = await request.read()
+    # A body of another type is not looked into: a browser may send text/plain to anybody without asking first.
+    if raw and request.content_type != JSON_TYPE:
+        raise BadRequestError(415, "send the body as application/json")
+    try:
+        return model.model_validate_json(raw or b"{}")
+    except ValidationError as exc:
+        if any(error["type"] == "json_invalid" for error in exc.errors()):
+            raise BadRequestError(400, "the body is not JSON") from exc
+        raise BadRequestError(422, "the body does not validate", _faults(exc)) from exc
+
+
+def read_query(request: web.Request, model: type[_Body]) -> _Body:
+    """The request's query as ``model``."""
+    repeated = [name for name in request.query if len(request.query.getall(name)) > 1]
+    if repeated:
+        raise BadRequestError(422, f"the query gives {_shown(repeated[0])} more than once")
+    try:
+        return model.model_validate_strings(dict(request.query))
+    except ValidationError as exc:
+        raise BadRequestError(422, "the query does not validate", _faults(exc)) from exc
+
+
+def _faults(exc: ValidationError) -> list[str]:
+    # What was sent is not repeated: somebody may have put a stream key into the wrong field.
+    return [
+        f"{'.'.join(_shown(part) for part in error['loc']) or 'body'}: {error['msg']}"
+        for error in exc.errors(include_url=False, include_input=False)
+    ]
+
+
+def _shown(name: object) -> str:
+    """A name that was sent, if it is like ours: a stream key has capital letters, and is longer."""
+    text = str(name)
+    return text if re.fullmatch(r"[a-z0-9_]{1,24}", text) else "an unknown field"
+
+
+def answer(model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer with a model as JSON."""
+    return web.Response(
+        body=model.model_dump_json().encode(),
+        status=status,
+        content_type=JSON_TYPE,
+        # What is answered here is secret or true for a moment only.
+        headers={hdrs.CACHE_CONTROL: "no-store", **(headers or {})},
+    )
+
+
+def problem(
+    status: int, detail: str, errors: Sequence[str] = (), headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Answer with an error.
+
+    Args:
+        status: HTTP status.
+        detail: What is wrong with this request, and what to do.
+        errors: Each fault of the body or query, with the field it is in.
+        headers: Of the answer.
+    """
+    content = Problem(title=http.HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
+    return web.Response(
+        body=content.model_dump_json(exclude_defaults=True).encode(),
+        status=status,
+        content_type=PROBLEM_TYPE,
+        headers={hdrs.CACHE_CONTROL: "no-store", **(headers or {})},
+    )
+
+
+def raw_problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """A problem as the bytes of an answer after which the connection closes, for where there is no request."""
+    phrase = http.HTTPStatus(status).phrase
+    body = Problem(title=phrase, status=status, detail=detail).model_dump_json(exclude_defaults=True).encode()
+    fields = {
+        hdrs.CONTENT_TYPE: PROBLEM_TYPE,
+        hdrs.CONTENT_LENGTH: str(len(body)),
+        hdrs.CACHE_CONTROL: "no-store",
+        hdrs.CONNECTION: "close",
+        hdrs.SERVER: "streamd",
+        **DOCUMENT_HEADERS,
+        **(headers or {}),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status} {phrase}\r\n{head}\r\n".encode() + body
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error that has an answer into a problem, RFC 9457."""
+    try:
+        return await handler(request)
+    except BadRequestError as exc:
+        return problem(exc.status, str(exc), exc.errors)
+    except KeyRequestError as exc:
+        return problem(422, str(exc))
+    except (KeyNotFoundError, UserNotFoundError, NotFoundError) as exc:
+        return problem(404, str(exc))
+    except ForbiddenError as exc:
+        return problem(403, str(exc))
+    except UnavailableError as exc:
+        return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
+    except KeyStateError as exc:
+        return problem(409, str(exc))
+    except StoreUnavailableError as exc:
+        if may_tell(request, "store"):
+            log.warning("store.failed", extra={"path": route_of(request), "reason": str(exc)})
+        return problem(503, "the key store is unavailable; see the server's log", headers={hdrs.RETRY_AFTER: "1"})
+    except web.HTTPException as exc:
+        # aiohttp's own: no such route, wrong method, body too large.
+        kept = {name: value for name, value in exc.headers.items() if name == hdrs.ALLOW}
+        return problem(exc.status, exc.reason, headers=kept)

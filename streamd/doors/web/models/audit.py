@@ -1,0 +1,76 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Cursor, Limit
+from streamd.services.audit.records import AuditRecord
+from streamd.services.store.page import Page
+
+# An address, a name, some words of a reason.
+SEARCH_LENGTH_MAX = 100
+
+
+class AuditQuery(ApiModel):
+    """Which audit rows to list."""
+
+    newest_first: bool = False
+    """From the last row back; else from the first on."""
+    search: Annotated[str, Field(max_length=SEARCH_LENGTH_MAX)] = ""
+    """Only rows that have this text somewhere, whatever the case of its letters."""
+    after: Cursor = 0
+    """``next_after`` of the page before."""
+    limit: Limit = PAGE_LIMIT_DEFAULT
+
+
+class AuditRow(ApiModel):
+    """One row of the audit log."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    address: str
+    action: str
+    user: str | None
+    key_id: str | None
+    stream: str | None
+    reason: str
+    count: int
+    """How often; refused publishes that are alike are one row, written a minute after the first."""
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> Self:
+        """The row as it goes out."""
+        entry = record.entry
+        return cls(
+            sequence=record.sequence,
+            at=entry.at,
+            actor=entry.actor,
+            address=entry.address,
+            action=entry.action,
+            user=entry.user,
+            key_id=entry.key_id,
+            stream=entry.stream,
+            reason=entry.reason,
+            count=entry.count,
+        )
+
+
+class AuditPage(ApiModel):
+    """Audit rows in the order they were written, or from the last back."""
+
+    entries: list[AuditRow]
+    next_after: int | None
+    """``after`` of the next page; null on the last."""
+
+    @classmethod
+    def of(cls, page: Page[AuditRecord]) -> Self:
+        """The answer to a list of audit rows."""
+        return cls(
+            entries=[AuditRow.of(record) for record in page.items],
+            next_after=page.items[-1].sequence if page.has_more else None,
+        )

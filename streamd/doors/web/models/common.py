@@ -1,0 +1,49 @@
+"""What several calls take or answer."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from streamd.services.keys.records import USER_NAME
+from streamd.services.keys.request import PAGE_LIMIT_MAX, REASON_LENGTH_MAX
+from streamd.services.keys.stream_key import KEY_ID_ALPHABET, KEY_ID_LENGTH
+
+PAGE_LIMIT_DEFAULT = 100
+# The largest running number of either database.
+SEQUENCE_MAX = 2**63 - 1
+
+KeyId = Annotated[str, Field(pattern=f"^[{KEY_ID_ALPHABET}]{{{KEY_ID_LENGTH}}}$", examples=["7k2m9xq4ct"])]
+UserName = Annotated[str, Field(pattern=f"^{USER_NAME.pattern}$", examples=["alice"])]
+Limit = Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX)]
+Cursor = Annotated[int, Field(ge=0, le=SEQUENCE_MAX)]
+Reason = Annotated[str, Field(max_length=REASON_LENGTH_MAX)]
+Instant = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+
+
+class ApiModel(BaseModel):
+    """What all of them are: closed to unknown fields, and documented by the string under each field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, from_attributes=True)
+
+
+class ReasonRequest(ApiModel):
+    """Why something is revoked or kicked."""
+
+    reason: Reason = ""
+    """For the audit log, in your words."""
+
+
+class Problem(ApiModel):
+    """An error. Spec: RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    """The HTTP status in words."""
+    status: int
+    detail: str
+    """What is wrong with this request, and what to do."""
+    errors: list[str] = []
+    """Each fault of the body or query, with the field it is in."""

@@ -1,0 +1,148 @@
+"""Stream keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Cursor, Instant, KeyId, Limit, UserName
+from streamd.services.keys.records import IssuedKey, KeyRecord, KeyState, RevokeResult
+from streamd.services.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX
+from streamd.services.store.page import Page
+
+
+class KeyPath(ApiModel):
+    """Which key a path is about."""
+
+    id: KeyId
+
+
+class IssueRequest(ApiModel):
+    """A new stream key."""
+
+    user: UserName
+    """Whose it is; an unknown user is created."""
+    label: Annotated[str, Field(max_length=LABEL_LENGTH_MAX)] = ""
+    """What it is for, in your words."""
+    expires_at: Instant | None = None
+    """When it stops to work; null is never."""
+
+
+class RotateRequest(ApiModel):
+    """A new key in place of an old one."""
+
+    overlap_s: Annotated[float, Field(ge=0, le=OVERLAP_S_MAX)] = 0
+    """Seconds for which the old key goes on working; 0 kills it at once."""
+
+
+class KeyQuery(ApiModel):
+    """Which keys to list."""
+
+    user: UserName | None = None
+    state: KeyState | None = None
+    newest_first: bool = False
+    """From the last issued back; else from the first on."""
+    after: Cursor = 0
+    """``next_after`` of the page before."""
+    limit: Limit = PAGE_LIMIT_DEFAULT
+
+
+class Key(ApiModel):
+    """A stream key, without its secret."""
+
+    id: str
+    user: str
+    label: str
+    state: KeyState
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    last_used_address: str
+    revoked_at: datetime | None
+    revoked_by: str
+    revoke_reason: str
+    replaced_by: str | None
+    """Id of the key it was rotated to."""
+
+    @classmethod
+    def of(cls, record: KeyRecord, state: KeyState) -> Self:
+        """The key as it is now."""
+        return cls(
+            id=record.key_id,
+            user=record.user,
+            label=record.label,
+            state=state,
+            created_at=record.created_at,
+            created_by=record.created_by,
+            expires_at=record.expires_at,
+            last_used_at=record.last_used_at,
+            last_used_address=record.last_used_address,
+            revoked_at=record.revoked_at,
+            revoked_by=record.revoked_by,
+            revoke_reason=record.revoke_reason,
+            replaced_by=record.replaced_by,
+        )
+
+
+class NewKey(ApiModel):
+    """A stream key at the only time when it is seen."""
+
+    id: str
+    user: str
+    label: str
+    state: KeyState
+    stream_key: Annotated[str, Field(repr=False)]
+    """What the broadcaster types; it cannot be shown again."""
+    rtmp_url: str
+    """What the broadcaster types as server."""
+    created_at: datetime
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, issued: IssuedKey, rtmp_url: str) -> Self:
+        """The answer to issuing and rotating."""
+        record = issued.record
+        return cls(
+            id=record.key_id,
+            user=record.user,
+            label=record.label,
+            state=KeyState.ACTIVE,
+            stream_key=issued.stream_key.reveal(),
+            rtmp_url=rtmp_url,
+            created_at=record.created_at,
+            expires_at=record.expires_at,
+        )
+
+
+class KeyPage(ApiModel):
+    """Keys in the order they were issued, or from the last back."""
+
+    keys: list[Key]
+    next_after: int | None
+    """``after`` of the next page; null on the last."""
+
+    @classmethod
+    def of(cls, page: Page[KeyRecord], state_of: Callable[[KeyRecord], KeyState]) -> Self:
+        """The answer to a list of keys."""
+        return cls(
+            keys=[Key.of(record, state_of(record)) for record in page.items],
+            next_after=page.items[-1].sequence if page.has_more else None,
+        )
+
+
+class Revocation(ApiModel):
+    """A revocation that is done."""
+
+    id: str
+    revoked_at: datetime
+    closed: list[str]
+    """Names of the streams that it closed."""
+
+    @classmethod
+    def of(cls, result: RevokeResult) -> Self:
+        """The answer to revoking."""
+        return cls(id=result.key_id, revoked_at=result.revoked_at, closed=list(result.closed))

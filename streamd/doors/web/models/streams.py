@@ -1,0 +1,92 @@
+"""Live streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+
+from streamd.doors.web.models.common import ApiModel
+from streamd.services.live.health import HealthCode, HealthStatus, Severity
+
+if TYPE_CHECKING:
+    from streamd.doors.web.live_streams import StreamSummary
+
+
+class Finding(ApiModel):
+    """One thing that is wrong with a live stream."""
+
+    code: HealthCode
+    """Stable: for programs."""
+    severity: Severity
+    """``error``: viewers do not see or hear it right; ``warning``: some may not; ``info``: they do not notice."""
+    message: str
+    """What is wrong, with what was measured."""
+    advice: str
+    """What the broadcaster should change, naming OBS's menu and field."""
+    since: datetime
+
+
+class StreamHealth(ApiModel):
+    """How well a live stream arrives."""
+
+    status: HealthStatus
+    """``good``; ``ok``: the worst finding is a warning; ``bad``: there is an error; ``no_data``: nothing can be played
+    yet, or the publisher is away."""
+    findings: list[Finding]
+    """The worst first."""
+
+
+class StreamFigures(ApiModel):
+    """How a live stream arrives and who watches: what its broadcaster may see, and its operator."""
+
+    live_since: datetime
+    encoder: str
+    """What the publisher's software calls itself."""
+    codecs: list[str]
+    """RFC 6381 codecs of its tracks."""
+    width: int
+    """Picture width in pixels; 0 without video."""
+    height: int
+    """Picture height in pixels; 0 without video."""
+    bitrate_bps: float
+    """Bits a second, over the last seconds."""
+    frame_rate: float
+    """Frames to a second of media, over the last seconds; 0 without video."""
+    keyframe_interval_s: float | None
+    """Seconds between the last two keyframes; null before there are two."""
+    health: StreamHealth
+    viewers: Mapping[str, int]
+    """Viewers by protocol: ``hls``, ``flv``, ``mp4``."""
+    tags_dropped: int
+    """Media tags that were not carried, since it began."""
+    timestamps_repaired: int
+    """Since it began."""
+
+
+class Stream(StreamFigures):
+    """A live stream, as its operator sees it."""
+
+    name: str
+    key_id: str
+    publisher_address: str
+
+
+class StreamList(ApiModel):
+    """The streams that are live now, by name."""
+
+    streams: list[Stream]
+
+    @classmethod
+    def of(cls, summaries: Iterable[StreamSummary]) -> Self:
+        """The answer to a list of streams."""
+        ordered = sorted(summaries, key=lambda summary: summary.name)
+        return cls(streams=[Stream.model_validate(summary) for summary in ordered])
+
+
+class Kick(ApiModel):
+    """A kick that is done."""
+
+    name: str
+    kicked: bool
+    """Whether it was live until then."""

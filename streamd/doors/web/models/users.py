@@ -1,0 +1,82 @@
+"""Users, who are also channels."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
+from streamd.services.keys.records import UserRecord, UserState
+from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
+from streamd.services.store.page import Page
+
+
+class UserPath(ApiModel):
+    """Which user, or stream of that name, a path is about."""
+
+    name: UserName
+
+
+class UserLimits(ApiModel):
+    """What a user may send; null is what the server's configuration allows everybody."""
+
+    bitrate_kbps_max: Annotated[int, Field(ge=BITRATE_KBPS_RANGE[0], le=BITRATE_KBPS_RANGE[1])] | None = None
+    """Kilobits a second, audio and video, over five seconds. A stream past it ends and says why, also one that runs
+    already."""
+    picture_pixels_max: Annotated[int, Field(ge=PICTURE_PIXELS_RANGE[0], le=PICTURE_PIXELS_RANGE[1])] | None = None
+    """Width times height of a picture; 2088960 lets 1080p through, however it is padded. A stream with larger pictures
+    ends and says why; one that runs already goes on until its encoder starts anew."""
+
+
+class UserChange(ApiModel):
+    """What is to be changed of a user; what is left out stays."""
+
+    state: UserState | None = None
+    limits: UserLimits | None = None
+    """Of these, too, what is left out stays; null is the server's own limit again."""
+    reason: Reason = ""
+    """For the audit log, in your words."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.state is None and self.limits is None:
+            raise ValueError("state or limits, or both")
+        return self
+
+
+class UserQuery(ApiModel):
+    """Which users to list."""
+
+    state: UserState | None = None
+    after: Annotated[str, Field(pattern="^[a-z0-9_-]{0,64}$")] = ""
+    """``next_after`` of the page before."""
+    limit: Limit = PAGE_LIMIT_DEFAULT
+
+
+class User(ApiModel):
+    """A user, who is also the channel of that name."""
+
+    name: str
+    state: UserState
+    created_at: datetime
+    suspended_at: datetime | None
+    suspend_reason: str
+    limits: UserLimits
+
+
+class UserPage(ApiModel):
+    """Users in the order of their names."""
+
+    users: list[User]
+    next_after: str | None
+    """``after`` of the next page; null on the last."""
+
+    @classmethod
+    def of(cls, page: Page[UserRecord]) -> Self:
+        """The answer to a list of users."""
+        return cls(
+            users=[User.model_validate(record) for record in page.items],
+            next_after=page.items[-1].name if page.has_more else None,
+        )

@@ -1,0 +1,191 @@
+"""What both ports do with every request before a handler sees it, and with what comes of it.
+
+Spec: RFC 9110 sections 13.1.1 (If-Match) and 15.6.1; RFC 6797 (HSTS); RFC 9112 section 3.2 (Host); RFC 9457.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from streamd.doors.web.contents import Contents
+from streamd.doors.web.host import SAFE_METHODS, authority, host_name, is_address, is_host, is_of_another_site
+from streamd.doors.web.json_api import problem
+from streamd.doors.web.refusals import PEERS_FAULTS, REFUSALS, Refusal, Refusals, route_of
+from streamd.doors.web.request_budget import DETAIL, MEDIA_COST, RETRY_AFTER_S, RequestBudget
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+    from streamd.clock import Clock
+    from streamd.services.metrics import Metrics
+
+MEDIA_PATH = "/live/"
+
+
+@dataclass(frozen=True, slots=True)
+class PortLimits:
+    """What peers may ask of aiohttp; the reasons stand in the configuration's ``[limits]``."""
+
+    requests_per_second: float = 100.0
+    """Requests of one address; on the admin port those without its token."""
+    body_timeout_s: float = 10.0
+    """From the end of a request's head to the end of its body."""
+
+
+class Port:
+    """The bounds of one port, and who is told when one acts.
+
+    Args:
+        name: ``public`` or ``admin``.
+        clock: For all that has to do with time.
+        metrics: Counted into.
+        limits: Of requests and their bodies.
+
+    Attributes:
+        refusals: Counts and tells of what is not served.
+        budget: Requests by address.
+        contents: Reads bodies.
+    """
+
+    def __init__(self, name: str, clock: Clock, metrics: Metrics, limits: PortLimits | None = None) -> None:
+        limits = limits or PortLimits()
+        self.name = name
+        self.refusals = Refusals(name, clock, metrics)
+        self.budget = RequestBudget(limits.requests_per_second, clock)
+        self.contents = Contents(self.refusals, limits.body_timeout_s)
+
+    def configure(self, limits: PortLimits) -> None:
+        """Take other limits."""
+        self.budget.configure(limits.requests_per_second)
+        self.contents.timeout_s = limits.body_timeout_s
+
+    def faultless(self) -> Middleware:
+        """Answer whatever goes wrong: what a peer did with 400, a fault of ours with 500 and a traceback in the log."""
+
+        @web.middleware
+        async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+            request[REFUSALS] = self.refusals
+            try:
+                return await handler(request)
+            except web.HTTPException:
+                raise
+            except ConnectionError:
+                # A viewer who has left is no fault. aiohttp finds by itself that there is nobody to send this to.
+                return web.Response()
+            except PEERS_FAULTS:
+                self.refusals.note(Refusal.MALFORMED, request.remote or "unknown")
+                response = problem(400, "the request is not framed as HTTP has it")
+                response.force_close()
+                return response
+            except Exception as error:  # noqa: BLE001  # it is told of, once for many
+                self.refusals.tell_fault(error, request.method, route_of(request))
+                return problem(500, "an error of the server's; see its log")
+
+        return serve
+
+    def within_budget(self) -> Middleware:
+        """Answer 429 to an address that asks for more than its share."""
+
+        @web.middleware
+        async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+            cost = MEDIA_COST if request.path.startswith(MEDIA_PATH) else 1.0
+            if self.budget.spend(request.remote or "", cost):
+                return await handler(request)
+            return self.too_many(request)
+
+        return serve
+
+    def too_many(self, request: web.Request) -> web.Response:
+        """The answer to one request more than there may be."""
+        self.refusals.note(Refusal.TOO_MANY, request.remote or "unknown")
+        response = problem(429, DETAIL, headers={hdrs.RETRY_AFTER: str(RETRY_AFTER_S)})
+        response.force_close()
+        return response
+
+    def whole(self) -> Middleware:
+        """Hand on requests with their bodies read."""
+
+        @web.middleware
+        async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self.contents.serve(request, handler)
+
+        return serve
+
+    def named(self) -> Middleware:
+        """Turn away what names no host in Host."""
+
+        @web.middleware
+        async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+            # RFC 9112 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
+            # that … contains … a Host header field with an invalid field value."
+            if is_host(request.headers.get(hdrs.HOST, "")):
+                return await handler(request)
+            self.refusals.note(Refusal.HOST, request.remote or "unknown")
+            return problem(400, "Host names no host")
+
+        return serve
+
+    def own_pages_only(self, public_url: str) -> Middleware:
+        """Turn away what changes something and was sent by a browser for a page of another site.
+
+        Args:
+            public_url: How browsers reach this port, where a proxy in front rewrites Host; may be empty.
+        """
+        own = {authority(public_url)}
+
+        @web.middleware
+        async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.method in SAFE_METHODS or not is_of_another_site(request, own):
+                return await handler(request)
+            self.refusals.note(Refusal.OTHER_SITE, request.remote or "unknown")
+            return problem(403, "requests from pages of other sites are refused")
+
+        return serve
+
+
+@web.middleware
+async def without_entity_tags(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Heed If-Match where nothing has an entity tag.
+
+    RFC 9110 13.1.1: "An origin server MUST NOT perform the requested method if the condition evaluates to false"; no
+    tag matches what has none. Files and pages have tags, and heed it themselves.
+    """
+    wanted = request.headers.get(hdrs.IF_MATCH)
+    is_tagged = request.method in SAFE_METHODS and not request.path.startswith("/api/")
+    if wanted is None or wanted.strip() == "*" or is_tagged:
+        return await handler(request)
+    return problem(412, "nothing here has an entity tag, so that none matches; leave If-Match out")
+
+
+def over_https_from_now_on(max_age_s: int) -> Middleware:
+    """Have browsers that came over HTTPS come over nothing else (RFC 6797).
+
+    Args:
+        max_age_s: For how long a browser remembers it, seconds; 0: nothing is said of it.
+    """
+    value = f"max-age={max_age_s}"
+
+    @web.middleware
+    async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # RFC 6797 7.2: not over plain HTTP, where anybody on the path could have written it.
+        if not max_age_s or not request.secure or not _is_public_name(request.headers.get(hdrs.HOST, "")):
+            return await handler(request)
+        try:
+            response = await handler(request)
+        except web.HTTPException as answer:
+            answer.headers[hdrs.STRICT_TRANSPORT_SECURITY] = value
+            raise
+        if not response.prepared:
+            response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = value
+        return response
+
+    return serve
+
+
+def _is_public_name(host: str) -> bool:
+    """Whether a promise about a host's name is one about this server: all that a developer runs is ``localhost``."""
+    name = host_name(host)
+    return bool(name) and name != "localhost" and not name.endswith(".localhost") and not is_address(name)

@@ -1,0 +1,169 @@
+"""The public port: media, the viewer's pages, and who is live as JSON. No key, key id or admin fact is here."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from streamd.doors.delivery.answer import Absence
+from streamd.doors.web.described import Described
+from streamd.doors.web.headers import harden
+from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
+from streamd.doors.web.public.forwarded import as_forwarded
+from streamd.doors.web.request_id import name_requests
+
+if TYPE_CHECKING:
+    from streamd.clock import Clock
+    from streamd.doors.delivery.channels import PublicChannels
+    from streamd.doors.delivery.trusted_proxies import TrustedProxies
+    from streamd.doors.web.port import Port
+    from streamd.doors.web.public.media import MediaRoutes
+    from streamd.doors.web.public.obs import ObsDesk
+    from streamd.doors.web.public.pages import Pages
+    from streamd.doors.web.public.posters import PosterRoutes
+    from streamd.doors.web.public.studio import Studio
+    from streamd.services.live.live_stream import LiveStream
+
+# Who is live changes by the second; a cache in front may still take the crowd of pollers.
+API_CACHE_CONTROL = "max-age=1"
+# What OBS posts is some 3 KB, most of it the names of its encoders and graphics cards.
+REQUEST_BODY_BYTES_MAX = 32 * 1024
+
+_CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
+
+
+def public_app(
+    *,
+    channels: PublicChannels,
+    media: MediaRoutes,
+    posters: PosterRoutes | None = None,
+    pages: Pages,
+    studio: Studio | None = None,
+    obs: ObsDesk,
+    proxies: TrustedProxies,
+    port: Port,
+    clock: Clock,
+    public_url: str = "",
+    hsts_max_age_s: int = 0,
+) -> web.Application:
+    """Put the public port together.
+
+    Args:
+        channels: Who is live.
+        media: Routes of media.
+        posters: Route of poster pictures, where they are drawn.
+        pages: Routes of the viewer's pages.
+        studio: Routes of the broadcaster's page.
+        obs: What OBS is told to encode.
+        proxies: Who is believed when he says for whom he asks.
+        port: What peers may do.
+        clock: For what is described once for many.
+        public_url: How browsers reach this port, where a proxy in front rewrites Host; may be empty.
+        hsts_max_age_s: For how long a browser that came over HTTPS comes over nothing else; 0: not said.
+
+    Returns:
+        The aiohttp application.
+    """
+    app = web.Application(
+        client_max_size=REQUEST_BODY_BYTES_MAX,
+        middlewares=[
+            port.faultless(),
+            as_forwarded(proxies),
+            over_https_from_now_on(hsts_max_age_s),
+            port.within_budget(),
+            port.named(),
+            port.own_pages_only(public_url),
+            without_entity_tags,
+            port.whole(),
+        ],
+    )
+    harden(app)
+    name_requests(app)
+    if posters is not None:
+        posters.add_to(app)
+    media.add_to(app)
+    pages.add_to(app)
+    if studio is not None:
+        studio.add_to(app)
+    api = PublicApi(channels, clock, has_posters=posters is not None)
+    app.router.add_get("/api/v1/streams", api.list_streams)
+    app.router.add_get("/api/v1/streams/{name}", api.get_stream)
+    obs.add_to(app)
+    return app
+
+
+class PublicApi:
+    """Who is live, for pages and scripts.
+
+    Args:
+        channels: Who is live.
+        clock: For how long a description serves.
+        has_posters: There are poster pictures.
+    """
+
+    def __init__(self, channels: PublicChannels, clock: Clock, *, has_posters: bool) -> None:
+        self._channels = channels
+        self._list = Described(clock)
+        self._has_posters = has_posters
+
+    async def list_streams(self, _: web.Request) -> web.Response:
+        """The streams that can be watched now, oldest first."""
+        streams = [stream for stream in self._channels.live() if stream.presentation is not None]
+        body = self._list.body(
+            [stream.name for stream in streams],
+            lambda: json.dumps({"streams": [self._describe(stream) for stream in streams]}).encode(),
+        )
+        return web.Response(body=body, content_type="application/json", charset="utf-8", headers=_CORS)
+
+    async def get_stream(self, request: web.Request) -> web.Response:
+        """One stream, or why there is none: 404 not live, 410 taken down."""
+        stream = self._channels.find(request.match_info["name"])
+        if stream is Absence.TAKEN_DOWN:
+            return _problem(HTTPStatus.GONE, "This channel has been taken down.")
+        if stream is Absence.UNKNOWN or not stream.is_live or stream.presentation is None:
+            return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.")
+        return web.json_response(self._describe(stream), headers=_CORS)
+
+    def _describe(self, stream: LiveStream) -> dict[str, object]:
+        """What anyone may know of a live stream.
+
+        ``variants`` are empty until the first segment is complete, and ``push_codecs`` null where a server that has
+        started again waits for the publisher.
+        """
+        variants: list[dict[str, object]] = []
+        renditions = stream.presentation.renditions.values() if stream.presentation is not None else ()
+        for rendition in renditions:
+            variant = rendition.variant_stream()
+            if variant is not None:
+                variants.append(
+                    {
+                        "name": rendition.name,
+                        "codecs": ",".join(variant.codecs),
+                        "resolution": f"{variant.width}x{variant.height}" if variant.width else None,
+                        "frame_rate": variant.frame_rate_millihertz / 1000 or None,
+                        "bandwidth": variant.bandwidth,
+                    }
+                )
+        has_picture = any(variant["resolution"] for variant in variants)
+        return {
+            "name": stream.name,
+            "live_since": stream.live_since.isoformat(timespec="milliseconds"),
+            "viewers": sum(stream.viewers.values()),
+            "variants": variants,
+            "push_codecs": ",".join(stream.push_codecs) or None,
+            "playlist": f"/live/{stream.name}/index.m3u8",
+            "watch": f"/watch/{stream.name}",
+            "poster": f"/live/{stream.name}/poster.jpg" if self._has_posters and has_picture else None,
+        }
+
+
+def _problem(status: HTTPStatus, detail: str) -> web.Response:
+    return web.json_response(
+        {"title": status.phrase, "status": status.value, "detail": detail},
+        status=status,
+        headers=_CORS,
+        content_type="application/problem+json",
+    )

@@ -1,0 +1,200 @@
+"""Media over HTTP through aiohttp: playlists, parts, segments, CMAF headers.
+
+The thin door (``delivery.door``) answers nearly all of it. Here plays what came to aiohttp for something else first:
+a browser fetches the page and its media over the same connections. Both ask ``delivery.lookup``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from streamd.doors.delivery.answer import Answer, MediaRequest
+from streamd.doors.delivery.http_request import split_target
+from streamd.doors.delivery.lookup import Blocked, MediaLookup
+from streamd.doors.delivery.media_path import parse_media_path
+from streamd.doors.delivery.push_lookup import PushLookup
+from streamd.doors.delivery.push_path import parse_push_path
+from streamd.doors.delivery.transport_viewer import TransportViewer
+from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
+from streamd.formats.address import source_of
+
+if TYPE_CHECKING:
+    from streamd.clock import Clock
+    from streamd.doors.delivery.channels import PublicChannels
+    from streamd.doors.delivery.push_path import PushPath
+    from streamd.services.metrics import Metrics
+
+# How often a viewer of a pushed stream is looked at. Time limits are whole seconds.
+LOOK_INTERVAL_S = 1.0
+# aiohttp waits for the viewer after each write of more than 64 KiB.
+_SLICE_BYTES = 64 * 1024 + 1
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTimeouts:
+    """How long a viewer may take, seconds."""
+
+    write_s: float = 15.0
+    """Taking nothing."""
+    answer_s: float = 120.0
+    """Over one answer, however steadily; not over a pushed stream."""
+
+
+class MediaRoutes:
+    """The routes below ``/live/``.
+
+    Args:
+        channels: Finds the stream of a name.
+        clock: Measures waiting.
+        metrics: Counted into.
+        timeouts: After which a viewer's connection is closed.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: PublicChannels,
+        clock: Clock,
+        metrics: Metrics,
+        timeouts: MediaTimeouts,
+    ) -> None:
+        self._lookup = MediaLookup(channels)
+        self._push_lookup = PushLookup(channels)
+        self._clock = clock
+        self._metrics = metrics
+        self.timeouts = timeouts
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes of media to the public application."""
+        app.router.add_route("*", "/live/{path:.*}", self._handle)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        path, query = split_target(request.raw_path)
+        media_path = parse_media_path(path)
+        if media_path is None:
+            push_path = parse_push_path(path)
+            if push_path is not None:
+                return await self._push(request, push_path)
+            raise web.HTTPNotFound(headers={"Access-Control-Allow-Origin": "*"})
+        media_request = MediaRequest(
+            method=request.method,
+            path=media_path,
+            query=query,
+            accept_encoding=_joined(request, hdrs.ACCEPT_ENCODING),
+            if_none_match=_joined(request, hdrs.IF_NONE_MATCH),
+            if_range=_joined(request, hdrs.IF_RANGE),
+            range=_joined(request, hdrs.RANGE),
+        )
+        source = source_of(request.remote or "unknown")
+        self._lookup.note_viewer(media_path, source, request.headers.get(hdrs.USER_AGENT, ""))
+        answer = await self._answer(media_request, source)
+        self._count(media_path.kind.name, answer)
+        return await self._write(request, answer)
+
+    async def _answer(self, request: MediaRequest, source: str) -> Answer:
+        found = self._lookup.ask(request, source=source)
+        if isinstance(found, Answer):
+            return found
+        started_at = self._clock.monotonic()
+        deadline = started_at + found.timeout_s
+        while isinstance(found, Blocked):
+            in_time = await found.waiters.wait(found.awaited, max(0.0, deadline - self._clock.monotonic()), source)
+            found = self._lookup.ask(request, timed_out=not in_time, source=source)
+        self._metrics.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
+        return found
+
+    async def _push(self, request: web.Request, path: PushPath) -> web.StreamResponse:
+        found = self._push_lookup.ask(request.method, path)
+        if isinstance(found, Answer):
+            self._count(path.format.name, found)
+            return await self._write(request, found)
+        self._count(path.format.name, found.head)
+        response = _EndlessResponse(status=found.head.status)
+        response.headers.extend(found.head.headers)
+        response.force_close()
+        await response.prepare(request)
+        transport = request.transport
+        # The stream may have ended, and the viewer gone, while the head was written.
+        if transport is not None and found.fanout.is_open:
+            is_ended = asyncio.Event()
+            viewer = _WatchedViewer(transport, is_ended.set)
+            found.fanout.attach(viewer)
+            try:
+                await self._follow(viewer, transport, is_ended)
+            finally:
+                found.fanout.detach(viewer)
+        return response
+
+    async def _follow(self, viewer: TransportViewer, transport: asyncio.Transport, is_ended: asyncio.Event) -> None:
+        """Return when the stream has ended and is sent, or the viewer is gone; let go of one that takes nothing."""
+        taken_bytes = 0
+        progress_at = self._clock.monotonic()
+        while not transport.is_closing():
+            # aiohttp does not say when the kernel has taken everything.
+            viewer.flush()
+            unsent_bytes = viewer.buffered_bytes()
+            if is_ended.is_set() and not unsent_bytes:
+                return
+            if not unsent_bytes or viewer.written_bytes - unsent_bytes > taken_bytes:
+                taken_bytes = viewer.written_bytes - unsent_bytes
+                progress_at = self._clock.monotonic()
+            elif self._clock.monotonic() - progress_at >= self.timeouts.write_s:
+                transport.abort()
+            if is_ended.is_set():
+                await asyncio.sleep(LOOK_INTERVAL_S)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(is_ended.wait(), LOOK_INTERVAL_S)
+
+    def _count(self, kind: str, answer: Answer) -> None:
+        self._metrics.http_responses_total.labels(kind.lower(), str(answer.status.value)).inc()
+
+    async def _write(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        timeouts = self.timeouts
+        response = web.StreamResponse(status=answer.status)
+        response.headers.extend(answer.headers)
+        try:
+            async with asyncio.timeout(timeouts.answer_s):
+                async with asyncio.timeout(timeouts.write_s):
+                    await response.prepare(request)
+                if request.transport is not None:
+                    request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+                for piece in (piece for buffer in answer.body for piece in slices(buffer, _SLICE_BYTES)):
+                    # A viewer that takes nothing is let go; one that takes little is served at its pace.
+                    async with asyncio.timeout(timeouts.write_s):
+                        await response.write(piece)
+                    self._metrics.http_egress_bytes_total.inc(len(piece))
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+class _EndlessResponse(web.StreamResponse):
+    """An answer whose content ends with the connection: no length, no chunks (RFC 9112 6.3, item 8)."""
+
+    _length_check = False
+
+
+class _WatchedViewer(TransportViewer):
+    """A viewer of a fan-out behind an aiohttp request."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes, /) -> None:
+        """Send more of the stream."""
+        # aiohttp does not say when a connection is lost, `_follow` finds out: until then this may be called for a
+        # viewer who is gone, and uvloop's transport raises once it is closed.
+        if not self._transport.is_closing():
+            super().write(data)
+
+
+def _joined(request: web.Request, name: str) -> str:
+    """A field's value, repeated ones joined by commas (RFC 9110 5.3)."""
+    return ", ".join(request.headers.getall(name, ()))

@@ -1,0 +1,154 @@
+"""The viewer's pages: ``/``, ``/watch/{name}`` and ``/embed/{name}``."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from streamd.doors.web.assets import CACHE_REVALIDATE, ROOT, Asset, StaticFiles, answer
+from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
+from streamd.doors.web.host import HOST
+
+# A channel is named like its user.
+CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
+
+# Pages of the last channels that were asked for, 10 kB each with their compressed form: a crowd opens one or two.
+PAGES_REMEMBERED: Final = 128
+
+# The player as packaging/fetch_player.py leaves it; a build without a network has none.
+HLS_MODULE: Final = "vendor/hls.min.mjs"
+
+# What is for the operator's listener alone.
+CONSOLE_FOLDER: Final = "console"
+
+# What a page with the player in it imports: fetched all at once, instead of each when the one before has been read.
+PLAYER_MODULES: Final = (
+    "aftermath.js",
+    "api.js",
+    "backoff.js",
+    "broadcast.js",
+    "controls.js",
+    "copying.js",
+    "dom.js",
+    "engines.js",
+    "hls_engine.js",
+    "modes.js",
+    "native_engine.js",
+    "page_state.js",
+    "playback.js",
+    "progress.js",
+    "push_engine.js",
+    "storage.js",
+    "viewer_format.js",
+    "watch_page.js",
+)
+
+
+class Pages:
+    """The pages and their files, in memory.
+
+    Args:
+        public_url: How viewers reach this server, without a slash at the end; empty: as each of them has asked for it.
+        has_posters: There are pictures of the channels to show where a link to one is shared.
+        root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
+    """
+
+    def __init__(self, public_url: str = "", *, has_posters: bool = True, root: Path = ROOT) -> None:
+        self._public_url = public_url
+        self._has_posters = has_posters
+        self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
+        """What the public port serves under ``/static``."""
+        self._index = self.files.page("index")
+        self._missing = self.files.page("missing")
+        self._watch_page = lru_cache(PAGES_REMEMBERED)(self._make_watch_page)
+        self._embed_page = lru_cache(PAGES_REMEMBERED)(self._make_embed_page)
+
+    @property
+    def has_player(self) -> bool:
+        """hls.js is there; without it the watch page plays only where the browser plays HLS itself."""
+        return HLS_MODULE in self.files
+
+    @property
+    def static_path(self) -> str:
+        """Where the static files are now, without a slash at the end."""
+        return self.files.path
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes of the pages to the public application."""
+        app.router.add_get("/", self._get_index)
+        app.router.add_get("/watch/{name}", self._get_watch)
+        app.router.add_get("/embed/{name}", self._get_embed)
+        self.files.add_to(app)
+
+    async def _get_index(self, request: web.Request) -> web.Response:
+        return answer(request, self._index, PAGE_HEADERS, CACHE_REVALIDATE)
+
+    async def _get_watch(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if not CHANNEL_NAME.fullmatch(name):
+            return answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+        return answer(request, self._watch_page(name, self._origin(request)), PAGE_HEADERS, CACHE_REVALIDATE)
+
+    async def _get_embed(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if not CHANNEL_NAME.fullmatch(name):
+            return answer(request, self._missing, EMBED_HEADERS, CACHE_REVALIDATE, status=404)
+        return answer(request, self._embed_page(name), EMBED_HEADERS, CACHE_REVALIDATE)
+
+    def _origin(self, request: web.Request) -> str:
+        """How the addresses that a page shows begin; HTML already, without a slash at the end."""
+        if self._public_url:
+            return html.escape(self._public_url)
+        return f"{request.scheme}://{request.host}" if HOST.fullmatch(request.host) else ""
+
+    def _make_watch_page(self, name: str, origin: str) -> Asset:
+        return self._player_page(
+            "watch",
+            name,
+            modules=(*PLAYER_MODULES, HLS_MODULE) if self.has_player else PLAYER_MODULES,
+            origin=origin,
+            embed=html.escape(_embed_code(origin, name)),
+            picture=_picture_tags(origin, name) if self._has_posters else "",
+        )
+
+    def _make_embed_page(self, name: str) -> Asset:
+        # hls.js is loaded by who wants to watch: a page of somebody else's may have many of these.
+        return self._player_page("embed", name, modules=PLAYER_MODULES)
+
+    def _player_page(self, template: str, name: str, *, modules: Sequence[str], **values: str) -> Asset:
+        """Fill a template that has the player in it.
+
+        Whether the channel is live, or ever was, is asked by the page: it stays true while the page is open.
+        """
+        return self.files.page(
+            template,
+            # A small page made for one request: the fast level is within a few bytes of the best.
+            level=1,
+            name=name,
+            hls=f"{self.static_path}/{HLS_MODULE}" if self.has_player else "",
+            player=self.files.fill("player", name=name),
+            preload="\n  ".join(f'<link rel="modulepreload" href="{self.static_path}/{module}">' for module in modules),
+            **values,
+        )
+
+
+def _picture_tags(origin: str, name: str) -> str:
+    return (
+        f'<meta property="og:image" content="{origin}/live/{name}/poster.jpg">\n'
+        '  <meta property="og:image:type" content="image/jpeg">\n'
+        f'  <meta property="og:image:alt" content="What {name} shows now">'
+    )
+
+
+def _embed_code(origin: str, name: str) -> str:
+    """The HTML that shows a channel in somebody else's page."""
+    return (
+        f'<iframe src="{origin}/embed/{name}" title="{name}, live" width="640" height="360" style="border:0" '
+        'allow="autoplay; fullscreen; picture-in-picture" allowfullscreen loading="lazy"></iframe>'
+    )

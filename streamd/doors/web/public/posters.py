@@ -1,0 +1,87 @@
+"""``/live/{name}/poster.jpg``: what is to be seen of a channel before it plays."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import ETag, hdrs, web
+
+from streamd.doors.delivery.answer import Absence
+from streamd.errors import PostersBusyError
+from streamd.services.posters.posters import RENEW_AFTER_S
+
+if TYPE_CHECKING:
+    from streamd.doors.delivery.channels import PublicChannels
+    from streamd.services.metrics import Metrics
+    from streamd.services.posters.posters import Posters
+
+# A page shows it beside others, a network that unfurls a link fetches it from anywhere.
+_HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+# For as long as no newer one would be drawn.
+_FRESH: Final = f"public, max-age={RENEW_AFTER_S:.0f}"
+# A stream that has just begun has a picture a moment later.
+_ABSENT: Final = "max-age=1"
+
+
+class PosterRoutes:
+    """The route of poster pictures.
+
+    Args:
+        channels: Finds the stream of a name.
+        posters: Draws.
+        metrics: Counted into.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: PublicChannels,
+        posters: Posters,
+        metrics: Metrics,
+    ) -> None:
+        self._channels = channels
+        self._posters = posters
+        self._metrics = metrics
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the route to the public application, before those of media."""
+        app.router.add_get("/live/{name}/poster.jpg", self._get)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        response = await self._find(request)
+        self._metrics.http_responses_total.labels("poster", str(response.status)).inc()
+        if request.method == "GET":
+            self._metrics.http_egress_bytes_total.inc(response.content_length or 0)
+        return response
+
+    async def _find(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        stream = self._channels.find(name)
+        if isinstance(stream, Absence):
+            return _refusal(stream.value)
+        try:
+            poster = await self._posters.find(stream)
+        except PostersBusyError:
+            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: f"{RENEW_AFTER_S:.0f}"})
+        # It may have been taken down while it was drawn.
+        if self._channels.find(name) is Absence.TAKEN_DOWN:
+            return _refusal(HTTPStatus.GONE)
+        if poster is None:
+            return _refusal(HTTPStatus.NOT_FOUND)
+        fields = {**_HEADERS, hdrs.CACHE_CONTROL: _FRESH, hdrs.ETAG: f'"{poster.etag}"'}
+        wanted = request.if_match
+        if wanted is not None and not any(tag.value in (poster.etag, ETag("*").value) for tag in wanted):
+            return web.Response(status=HTTPStatus.PRECONDITION_FAILED, headers=fields)
+        # RFC 9110 13.1.2: "*" matches whatever there is.
+        if any(tag.value in (poster.etag, ETag("*").value) for tag in request.if_none_match or ()):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
+        return web.Response(body=poster.jpeg, content_type="image/jpeg", headers=fields)
+
+
+def _refusal(status: HTTPStatus, more: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, headers={**_HEADERS, hdrs.CACHE_CONTROL: _ABSENT, **(more or {})})

@@ -1,0 +1,168 @@
+"""The broadcaster's page on the public port: am I live, what arrives, who watches, and why can OBS not connect.
+
+It is reached with the stream key itself, and no other account is needed. The key is sent once, in the body of a POST
+and never in a URL, and exchanged for a session in a cookie that no script can read (``HttpOnly``), that no other site
+can send (``SameSite=Strict``) and that goes to this page alone (``Path``). A session is what an ``Admission`` is to a
+publisher: the key service ends it in the step in which the key dies, so the page of a revoked key says so within the
+second in which it asks.
+
+What a session shows is the channel's own: how it arrives, how many watch, and what became of the attempts to publish
+with this very key. No key, key id or label is in it, no reason that an operator has written, and no fact of another
+user.
+
+A wrong key spends a try of the same budgets here as at the RTMP door (services/keys/guessing.py), and is answered
+alike whatever was wrong. The right secret of a dead key is answered with what killed it: this is the page that says why
+OBS is refused, and a guesser does not get there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from streamd.doors.web.assets import CACHE_REVALIDATE, StaticFiles
+from streamd.doors.web.assets import answer as page_answer
+from streamd.doors.web.headers import CONSOLE_HEADERS
+from streamd.doors.web.json_api import answer, problem, problems, read_body
+from streamd.doors.web.models.streams import StreamFigures
+from streamd.doors.web.models.studio import KeyShown, LiveState, OwnAttempt, StudioState
+from streamd.doors.web.models.users import UserLimits
+from streamd.doors.web.sessions import SessionLimits, Sessions
+from streamd.errors import KeyRejectedError
+from streamd.services.keys.admission import Admission, Denial
+
+if TYPE_CHECKING:
+    from streamd.clock import Clock
+    from streamd.doors.web.live_streams import LiveStreams, StreamSummary
+    from streamd.services.keys.verifier import KeyVerifier
+
+PATH: Final = "/studio"
+COOKIE: Final = "streamd_studio"
+SESSION_LIMITS: Final = SessionLimits(
+    lifetime_s=12 * 3600.0,  # the longest broadcast that somebody sits through
+    idle_s=900.0,  # a page that is open asks every second, in the background every minute or so
+    sessions_max=2_048,  # as many as a full server has broadcasters, a few times over; about 1 KB each
+    per_name_max=8,  # a broadcaster's computer and telephone, each with some tabs
+)
+RETRY_AFTER_S = 10
+
+_NO_KEY = "That is not a stream key of this server. Copy it again, whole."
+_DEAD = {
+    Denial.REVOKED: "This stream key was revoked. Ask whoever runs this server for a new one.",
+    Denial.EXPIRED: "This stream key has expired. Ask whoever runs this server for a new one.",
+    Denial.SUSPENDED: "This channel is suspended. Ask whoever runs this server.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StudioOptions:
+    """What the page needs of the configuration."""
+
+    rtmp_url: str
+    """What broadcasters type as server."""
+    is_secure: bool
+    """Viewers come over HTTPS, to us or to the proxy in front: the cookie then goes over nothing else."""
+
+
+class Studio:
+    """The broadcaster's page and its calls.
+
+    Args:
+        keys: Says whose key was shown, and when it dies.
+        streams: The live streams.
+        clock: For the sessions.
+        files: The static files of the public port.
+        options: Of the configuration.
+    """
+
+    def __init__(
+        self, *, keys: KeyVerifier, streams: LiveStreams, clock: Clock, files: StaticFiles, options: StudioOptions
+    ) -> None:
+        self._keys = keys
+        self._streams = streams
+        self._options = options
+        self._sessions: Sessions[Admission] = Sessions(clock, SESSION_LIMITS)
+        self._page = files.page("studio")
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes to the public application."""
+        app.router.add_get(PATH, self._get_page)
+        app.router.add_post(f"{PATH}/session", _with_problems(self._begin))
+        app.router.add_post(f"{PATH}/session/end", _with_problems(self._end))
+        app.router.add_get(f"{PATH}/state", _with_problems(self._get_state))
+
+    async def _get_page(self, request: web.Request) -> web.Response:
+        return page_answer(request, self._page, CONSOLE_HEADERS, CACHE_REVALIDATE)
+
+    async def _begin(self, request: web.Request) -> web.StreamResponse:
+        # A page of another site can send a form, but no JSON without asking first, which is not answered.
+        shown = await read_body(request, KeyShown)
+        try:
+            admission = await self._keys.recognise(shown.stream_key.strip(), request.remote or "")
+        except KeyRejectedError as error:
+            return _refusal(error.reason)
+        response = answer(self._state_of(admission), status=201)
+        response.set_cookie(
+            COOKIE,
+            self._sessions.begin(admission.key_id, admission),
+            path=PATH,
+            httponly=True,
+            samesite="Strict",
+            secure=self._options.is_secure or request.secure,
+        )
+        return response
+
+    async def _end(self, request: web.Request) -> web.StreamResponse:
+        response = web.Response(status=204)
+        token = request.cookies.get(COOKIE)
+        # A cookie that a browser has not shown (SameSite) is not taken away from it either.
+        if token is not None:
+            self._sessions.end(token)
+            response.del_cookie(COOKIE, path=PATH)
+        return response
+
+    async def _get_state(self, request: web.Request) -> web.StreamResponse:
+        token = request.cookies.get(COOKIE, "")
+        admission = self._sessions.find(token)
+        if admission is None:
+            return problem(401, "Sign in with your stream key.")
+        if not self._keys.is_admissible(admission):
+            self._sessions.end(token)
+            return _refusal(admission.ended_by or Denial.EXPIRED)
+        return answer(self._state_of(admission))
+
+    def _state_of(self, admission: Admission) -> StudioState:
+        summary = self._streams.summary(admission.user)
+        attempts = reversed(self._keys.attempts.of(admission.key_id))
+        return StudioState(
+            channel=admission.user,
+            rtmp_url=self._options.rtmp_url,
+            limits=UserLimits.model_validate(admission.limits),
+            state=_live_state(summary, admission),
+            stream=None if summary is None else StreamFigures.model_validate(summary),
+            attempts=[OwnAttempt.model_validate(attempt) for attempt in attempts],
+        )
+
+
+def _live_state(summary: StreamSummary | None, admission: Admission) -> LiveState:
+    if summary is None:
+        return LiveState.OFFLINE
+    return LiveState.LIVE if summary.key_id == admission.key_id else LiveState.LIVE_WITH_OTHER_KEY
+
+
+def _refusal(reason: str) -> web.Response:
+    if reason in (Denial.RATE_LIMITED, Denial.TOO_OFTEN):
+        return problem(429, "Too many tries. Wait a little.", headers={"Retry-After": str(RETRY_AFTER_S)})
+    dead = next((text for denial, text in _DEAD.items() if denial == reason), None)
+    return problem(403, dead or _NO_KEY)
+
+
+def _with_problems(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await problems(request, handler)
+
+    return handle

@@ -1,0 +1,1 @@
+"""Bytes in, values out: no clock, socket, log or await."""

@@ -1,0 +1,1 @@
+"""Action Message Format, versions 0 and 3."""

@@ -1,0 +1,1 @@
+"""What codec configuration records and the first bytes of frames say."""

@@ -1,0 +1,14 @@
+cimport cython
+cimport streamd.formats.memory_c as memory
+from libc.stdint cimport int64_t
+
+
+@cython.final
+cdef class FlvTag:
+    cdef readonly int tag_type
+    cdef readonly int64_t timestamp_ms
+    cdef readonly object payload
+
+
+@cython.locals(tag=FlvTag)
+cpdef FlvTag new_tag(int tag_type, int64_t timestamp_ms, payload)

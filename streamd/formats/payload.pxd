@@ -1,0 +1,51 @@
+cimport cython
+
+cimport streamd.formats.memory_c as memory
+
+
+@cython.final
+cdef class _Held:
+    cdef public Py_ssize_t size
+
+
+@cython.final
+cdef class _Slab:
+    cdef readonly bytearray data
+    cdef readonly Py_ssize_t size
+    cdef _Held _held
+
+
+@cython.final
+cdef class Payload:
+    cdef _Slab _slab
+    cdef Py_ssize_t _start
+    cdef Py_ssize_t _size
+    cdef Payload _rest
+
+    @cython.locals(size=Py_ssize_t)
+    cpdef bytes head(self)
+
+    @cython.locals(payload=Payload, at=Py_ssize_t, in_slab=Py_ssize_t)
+    cpdef bytes piece(self, Py_ssize_t start, Py_ssize_t size)
+
+    cpdef list views(self, Py_ssize_t start)
+
+
+cpdef bytes first_bytes(payload)
+
+
+@cython.final
+cdef class PayloadLog:
+    cdef _Held _held
+    cdef _Slab _slab
+    cdef Py_ssize_t _used
+
+    @cython.locals(
+        slab=_Slab, at=Py_ssize_t, begin=Py_ssize_t, full=list, missing=Py_ssize_t, chunk_left=Py_ssize_t,
+        count=Py_ssize_t,
+    )
+    cpdef Payload append(self, source, Py_ssize_t start, Py_ssize_t size, Py_ssize_t chunk_size)
+
+
+@cython.locals(payload=Payload)
+cdef Payload _place(_Slab slab, Py_ssize_t start, Py_ssize_t size, Payload rest)

@@ -1,0 +1,202 @@
+"""Where the media of a publisher lies from the moment it is read until nobody wants it any more.
+
+It is put once into slabs, one after the other, and stays there: messages, packets, samples and parts all name places in
+them. A slab is let go of when nothing in it is wanted, and all have one size, so that the heap has room for the next
+where the last one was: payloads of their own would be as many holes in it, of all sizes.
+"""
+
+from __future__ import annotations
+
+from streamd.formats import memory
+
+# Of a stream at 2.5 Mb/s, a fifth of a second; the last one is half empty on average. Under the size from which the C
+# library asks the kernel for each piece, and gives it back (mallopt(3), M_MMAP_THRESHOLD: 128 KiB).
+SLAB_BYTES = 64 * 1024
+# How much of one publisher's media may lie in slabs that payloads share: the window of 12 Mb/s. Beyond it, each has
+# memory of its own, so that who has us drop nearly all that he sends, and keep a little of each slab, holds no more
+# than this beside what is counted where media is kept.
+SHARED_BYTES_MAX = 64 * 1024 * 1024
+# How much of its begin is at hand: more than any header of a tag takes (``streamd.formats.flv.frame``).
+HEAD_BYTES = 16
+
+
+class _Held:
+    """How much of a publisher's media there is in memory, bytes."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+class _Slab:
+    """Memory in which payloads lie, and which counts for as long as one of them is wanted.
+
+    Args:
+        size: Bytes.
+        held: Counted into.
+    """
+
+    __slots__ = ("_held", "data", "size")
+
+    def __init__(self, size: int, held: _Held) -> None:
+        self.data = memory.new_slab(size)
+        self.size = size
+        self._held = held
+        held.size += size
+        memory.untrack(self)
+
+    def __del__(self) -> None:
+        self._held.size -= self.size
+
+
+class Payload:
+    """The payload of one message, in one slab or over several. It is not changed.
+
+    It has a length, it equals the same bytes, and ``bytes`` makes a copy.
+
+    Args:
+        slab: Where it begins.
+        start: Offset in it.
+        size: Of all of it, bytes.
+        rest: What of it does not lie in this slab.
+    """
+
+    __slots__ = ("_rest", "_size", "_slab", "_start")
+
+    def __init__(self, slab: _Slab, start: int, size: int, rest: Payload | None = None) -> None:
+        self._slab = slab
+        self._start = start
+        self._size = size
+        self._rest = rest
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.views(0))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (bytes, Payload)) and bytes(self) == bytes(other)
+
+    def __repr__(self) -> str:
+        return f"Payload({self._size} bytes)"
+
+    def head(self) -> bytes:
+        """Return its first bytes, at most ``HEAD_BYTES``."""
+        size = min(self._size, HEAD_BYTES)
+        if self._start + size <= self._slab.size:
+            return memory.cut(self._slab.data, self._start, size)
+        return bytes(self)[:size]
+
+    def piece(self, start: int, size: int) -> bytes:
+        """Return a copy of its bytes from an offset on: as many as are wanted, or as lie in one slab.
+
+        Args:
+            start: Offset of the first one, before its end.
+            size: At most so many.
+        """
+        payload, at = self, start
+        while (in_slab := min(payload._size, payload._slab.size - payload._start)) <= at:
+            at -= in_slab
+            assert payload._rest is not None, "no byte is beyond the end"
+            payload = payload._rest
+        return memory.cut(payload._slab.data, payload._start + at, min(size, in_slab - at))
+
+    def views(self, start: int) -> list[memoryview]:
+        """Show its bytes from an offset on, piece by piece."""
+        views: list[memoryview] = []
+        payload: Payload | None = self
+        while payload is not None:
+            view = memoryview(payload._slab.data)[payload._start : payload._start + payload._size]
+            if start < len(view):
+                views.append(view[start:] if start else view)
+            start = max(0, start - len(view))
+            payload = payload._rest
+        return views
+
+
+def views(payload: bytes | Payload, start: int = 0) -> list[memoryview]:
+    """Show the bytes of a payload, whatever holds them.
+
+    Args:
+        payload: All of it.
+        start: Offset in it of the first byte that is wanted.
+    """
+    if isinstance(payload, Payload):
+        return payload.views(start)
+    return [memoryview(payload)[start:]]
+
+
+def first_bytes(payload: bytes | Payload) -> bytes:
+    """Return the first bytes of a payload, at most ``HEAD_BYTES``, whatever holds them."""
+    return payload.head() if isinstance(payload, Payload) else bytes(payload[:HEAD_BYTES])
+
+
+class PayloadLog:
+    """The slabs of one publisher."""
+
+    def __init__(self) -> None:
+        self._held = _Held()
+        # Of no size before the first payload: who only connects has no slab.
+        self._slab = _Slab(0, self._held)
+        self._used = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How much memory its payloads take, those that are still wanted, and what lies beside them."""
+        return self._held.size
+
+    def append(self, source: bytes | bytearray, start: int, size: int, chunk_size: int) -> Payload:
+        """Put a payload in, out of the chunks that it came in.
+
+        Args:
+            source: Where these stand one after the other, with a header of one byte before each but the first.
+            start: Where the first one's payload begins.
+            size: Bytes of the whole payload.
+            chunk_size: Of each chunk but the last.
+        """
+        if self._held.size >= SHARED_BYTES_MAX:
+            self._slab, self._used = _Slab(size, self._held), 0
+        slab, at = self._slab, self._used
+        if at == slab.size:
+            slab, at = _Slab(SLAB_BYTES, self._held), 0
+        begin = at
+        full: list[tuple[_Slab, int]] | None = None
+        missing, chunk_left = size, chunk_size
+        while True:
+            count = min(missing, chunk_left, slab.size - at)
+            memory.copy(slab.data, at, source, start, count)
+            at += count
+            start += count
+            missing -= count
+            chunk_left -= count
+            if not missing:
+                break
+            if not chunk_left:
+                start += 1
+                chunk_left = chunk_size
+            if at == slab.size:
+                full = full or []
+                full.append((slab, begin))
+                slab, at, begin = _Slab(SLAB_BYTES, self._held), 0, 0
+        self._slab, self._used = slab, at
+        return _place(slab, begin, size, None) if full is None else _chain(full, slab, at)
+
+
+def _place(slab: _Slab, start: int, size: int, rest: Payload | None) -> Payload:
+    payload = Payload.__new__(Payload)
+    payload._slab = slab
+    payload._start = start
+    payload._size = size
+    payload._rest = rest
+    memory.untrack(payload)
+    return payload
+
+
+def _chain(full: list[tuple[_Slab, int]], slab: _Slab, last_bytes: int) -> Payload:
+    """Make the payload that fills slabs to their ends, and lies in one more up to ``last_bytes``."""
+    payload = _place(slab, 0, last_bytes, None)
+    for each, start in reversed(full):
+        payload = _place(each, start, each.size - start + len(payload), payload)
+    return payload

@@ -1,0 +1,1 @@
+"""Which tags of a publisher go on, and what opens when."""

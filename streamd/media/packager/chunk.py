@@ -1,0 +1,104 @@
+"""What the segmenter hands to the rendition: CMAF chunks, each of which becomes one HLS part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamd.formats import memory
+from streamd.formats.cmaf.fragment import join_chunk
+from streamd.formats.payload import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class PlaylistTiming:
+    """The numbers of a media playlist that never change in its life.
+
+    Spec: rfc8216bis 4.4.3.1 (TARGETDURATION), 4.4.3.7 (PART-INF), 6.2.1.
+    """
+
+    target_duration_s: int
+    """EXT-X-TARGETDURATION, whole seconds: no segment's rounded duration passes it."""
+    part_target_ms: int
+    """PART-TARGET, milliseconds: no part is longer, and but for the exceptions none is under 85 % of it."""
+
+
+# What a sample costs beside its bytes as long as a chunk is not put together: its payload, and where it begins there.
+_SAMPLE_BYTES = 128
+# What a chunk costs beside its bytes: itself, and what the playlist says of it.
+_CHUNK_BYTES = 512
+
+
+class ChunkBytes:
+    """The bytes of a chunk, which are put together when somebody asks for them: of a stream that nobody watches, never.
+
+    Until then its samples are the publisher's messages, which the viewers of pushed streams share.
+
+    Args:
+        head: Everything up to the first sample.
+        payloads: Each ends with the bytes of a sample.
+        starts: Offset of the sample in each of them.
+        samples_bytes: Bytes of all samples.
+    """
+
+    __slots__ = ("_head", "_joined", "_payloads", "_size_bytes", "_starts")
+
+    def __init__(
+        self, head: bytes, payloads: Sequence[bytes | Payload] = (), starts: Sequence[int] = (), samples_bytes: int = 0
+    ) -> None:
+        self._head = head
+        self._payloads = payloads
+        self._starts = starts
+        self._size_bytes = len(head) + samples_bytes
+        self._joined: bytes | None = None
+        for thing in (self, payloads, starts):
+            memory.untrack(thing)
+
+    def __len__(self) -> int:
+        return self._size_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes in memory, bytes; at the most, for one that is put together takes less."""
+        return self._size_bytes + len(self._payloads) * _SAMPLE_BYTES + _CHUNK_BYTES
+
+    def join(self) -> bytes:
+        """Put them together, once; from then on it is the same object."""
+        if self._joined is None:
+            self._joined = join_chunk(self._head, self._payloads, self._starts)
+            self._head, self._payloads, self._starts = b"", (), ()
+        return self._joined
+
+
+@dataclass
+class CmafChunk:
+    """One ``moof`` + ``mdat``: the bytes of one part, and what the playlist says of it.
+
+    Positions are on the lead track's timeline (video where there is any), so that the durations of
+    consecutive chunks add up without rounding. It is not changed.
+    """
+
+    __slots__ = (
+        "content",
+        "duration_ticks",
+        "is_discontinuous",
+        "is_independent",
+        "start_ticks",
+        "starts_segment",
+        "timescale",
+    )
+
+    content: ChunkBytes
+    """``moof`` + ``mdat``, complete; once they are put together, the same object is sent to every viewer."""
+    start_ticks: int
+    """Where the part starts on the lead track's timeline."""
+    duration_ticks: int
+    """How long it lasts: the next chunk starts at its end, unless that one is discontinuous."""
+    timescale: int
+    """Ticks a second of ``start_ticks`` and ``duration_ticks``."""
+    is_independent: bool
+    """It contains a keyframe (INDEPENDENT=YES); audio alone is always independent."""
+    starts_segment: bool
+    """It is the first chunk of a new segment."""
+    is_discontinuous: bool
+    """EXT-X-DISCONTINUITY stands before its segment (only where ``starts_segment``)."""

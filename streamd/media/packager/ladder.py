@@ -1,0 +1,231 @@
+"""The renditions that are made of one publisher's tracks, and the way of each sample into them.
+
+One video track and one audio track are one variant, muxed: one playlist and one part to fetch. More video tracks are
+variants of their own, each muxed with the same audio: an adaptive ladder made by the broadcaster's encoder. Where
+there is sound to choose from, or sound that browsers do not decode, audio and video are apart: variants without sound,
+and audio renditions to play them with. Players cannot leave muxed sound out, so that a variant has either the one form
+or the other.
+
+Spec: rfc8216bis-22 sections 4.4.6 and 6.2.4.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.media.packager.segmenter import Irregularity, Segmenter, SegmenterOptions, SegmentStarts
+from streamd.media.packet import Sample, Track, TrackKind
+
+MAIN_VARIANT = "main"
+"""The name of the first variant, which is the only one of most streams."""
+
+# What browsers decode in fragmented MP4, by the first element of the codecs parameter; ``mp4a.40`` is AAC.
+_BROWSER_AUDIO = ("mp4a.40", "Opus", "fLaC")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What goes into one rendition."""
+
+    name: str
+    """In URIs."""
+    sources: tuple[Track, ...]
+    """Tracks of the demuxer, video first."""
+    is_alternative: bool = False
+    """An audio rendition to play variants with (EXT-X-MEDIA), and no variant."""
+    cmaf_header: bytes = b""
+    """``ftyp`` and ``moov``; empty until it is written."""
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The same tracks as they stand in the CMAF header: numbered from 1."""
+        return tuple(replace(track, track_id=number) for number, track in enumerate(self.sources, 1))
+
+
+def decodes_everywhere(codec: str) -> bool:
+    """Say whether browsers decode an audio codec.
+
+    Args:
+        codec: RFC 6381 codecs parameter.
+    """
+    return codec.startswith(_BROWSER_AUDIO)
+
+
+def decide_split_audio(tracks: Sequence[Track], *, is_continuing: bool = False) -> bool | None:
+    """Say whether audio and video are to be apart; decided once in a stream, since its playlists depend on it.
+
+    Args:
+        tracks: Of the demuxer.
+        is_continuing: Viewers play a part of these tracks already, and have read what there is to choose from. Sound
+            that they decode joins what they play then, and they hear it.
+
+    Returns:
+        Whether they are, or None while it makes no difference: there are only pictures, or there is only one sound.
+    """
+    audio = [track for track in tracks if track.kind is TrackKind.AUDIO]
+    has_video = len(audio) < len(tracks)
+    if not audio or (not has_video and len(audio) == 1):
+        return None
+    if is_continuing:
+        return has_video and not decodes_everywhere(audio[0].codec)
+    return len(audio) > 1 or not all(decodes_everywhere(track.codec) for track in audio)
+
+
+def plan_variants(tracks: Sequence[Track], *, split_audio: bool | None) -> tuple[Variant, ...]:
+    """Group tracks into variants and audio renditions.
+
+    Args:
+        tracks: Of the demuxer, video first, each kind in order of preference.
+        split_audio: What ``decide_split_audio`` said. If they are not apart, audio beyond the first track, or beside a
+            picture audio that browsers do not decode, is in no variant.
+
+    Returns:
+        Variants, then audio renditions.
+    """
+    video = [track for track in tracks if track.kind is TrackKind.VIDEO]
+    audio = [track for track in tracks if track.kind is TrackKind.AUDIO]
+    if not video:
+        alternatives = audio[1:] if split_audio else []
+        return (
+            Variant(MAIN_VARIANT, (audio[0],)),
+            *(Variant(f"audio{number}", (track,), is_alternative=True) for number, track in enumerate(alternatives, 1)),
+        )
+    muxed = () if split_audio else tuple(track for track in audio[:1] if decodes_everywhere(track.codec))
+    alternatives = audio if split_audio else []
+    return (
+        *(Variant(f"video{n}" if n else MAIN_VARIANT, (track, *muxed)) for n, track in enumerate(video)),
+        *(Variant(f"audio{n}", (track,), is_alternative=True) for n, track in enumerate(alternatives)),
+    )
+
+
+class Ladder:
+    """Cuts samples into the chunks of every rendition.
+
+    Args:
+        variants: What there is; the first one decides the playlists' numbers.
+        options: Wanted durations.
+        timing: Numbers of the playlists that this continues; without, they are decided from the stream.
+        starts_discontinuous: The first chunks follow other media.
+        first_sequence_number: ``mfhd`` sequence number of the first chunks.
+    """
+
+    def __init__(
+        self,
+        variants: Sequence[Variant],
+        options: SegmenterOptions,
+        timing: PlaylistTiming | None = None,
+        *,
+        starts_discontinuous: bool = False,
+        first_sequence_number: int = 1,
+    ) -> None:
+        starts = SegmentStarts() if len(variants) > 1 else None
+        self._segmenters = {
+            variant.name: Segmenter(
+                variant.tracks,
+                options,
+                timing,
+                starts_discontinuous=starts_discontinuous,
+                first_sequence_number=first_sequence_number,
+                starts=starts,
+                decides=index == 0,
+            )
+            for index, variant in enumerate(variants)
+        }
+        # Where the samples of a track go: rendition, segmenter, and the track's number there.
+        self._routes: dict[int, list[tuple[str, Segmenter, int]]] = {}
+        for variant in variants:
+            for number, source in enumerate(variant.sources, 1):
+                route = (variant.name, self._segmenters[variant.name], number)
+                self._routes.setdefault(source.track_id, []).append(route)
+        self._first = self._segmenters[variants[0].name]
+        # Of most streams: the only rendition, whose tracks have the numbers that they have in the demuxer.
+        is_plain = len(variants) == 1 and variants[0].sources == variants[0].tracks
+        self._only = variants[0].name if is_plain else None
+        self._only_tracks = len(variants[0].sources)
+        self._timing_is_shared = len(variants) == 1 or timing is not None
+
+    @property
+    def timing(self) -> PlaylistTiming | None:
+        """Numbers of all playlists; ``None`` until they are decided, and no chunk comes before."""
+        return self._first.timing
+
+    @property
+    def irregularities(self) -> Counter[Irregularity]:
+        """How often each was met, in any rendition."""
+        return sum((segmenter.irregularities for segmenter in self._segmenters.values()), Counter())
+
+    @property
+    def next_sequence_number(self) -> int:
+        """``mfhd`` sequence number that is greater than those of all chunks."""
+        return max(segmenter.next_sequence_number for segmenter in self._segmenters.values())
+
+    @property
+    def closes_in_ms(self) -> int:
+        """How much later than the newest frame the last one of a part is, of the rendition where that is first."""
+        if self._only is not None:
+            return self._first.closes_in_ms
+        return min(segmenter.closes_in_ms for segmenter in self._segmenters.values())
+
+    @property
+    def held_bytes(self) -> int:
+        """What waits in the open parts of all renditions, bytes."""
+        return sum(segmenter.held_bytes for segmenter in self._segmenters.values())
+
+    def push(self, samples: Sequence[Sample]) -> list[tuple[str, CmafChunk]]:
+        """Take the next samples.
+
+        Args:
+            samples: With their tracks' ids in the demuxer; a track that is in no variant is passed over.
+
+        Returns:
+            The chunks that they complete, each with its rendition's name.
+        """
+        done: list[tuple[str, CmafChunk]] = []
+        if self._only is not None:
+            name, segmenter = self._only, self._first
+            for sample in samples:
+                if sample.track_id <= self._only_tracks:
+                    chunks = segmenter.push(sample)
+                    if chunks:
+                        done += [(name, chunk) for chunk in chunks]
+            return done
+        for sample in samples:
+            track_id = sample.track_id
+            for name, segmenter, number in self._routes.get(track_id, ()):
+                chunks = segmenter.push(sample if number == track_id else replace(sample, track_id=number))
+                done += [(name, chunk) for chunk in chunks]
+            if not self._timing_is_shared and self.timing is not None:
+                done += self._share_timing(self.timing)
+        return done
+
+    def complete_segments(self) -> list[str]:
+        """List the renditions of whose newest segment nothing more will come."""
+        return [name for name, segmenter in self._segmenters.items() if segmenter.has_complete_segment]
+
+    def finish(self) -> list[tuple[str, CmafChunk]]:
+        """Close what is open in every rendition: no sample follows.
+
+        Returns:
+            The last chunks, each with its rendition's name.
+        """
+        done: list[tuple[str, CmafChunk]] = []
+        for name, segmenter in self._segmenters.items():
+            done += [(name, chunk) for chunk in segmenter.finish()]
+            if self.timing is None:
+                # The first variant had no media, and without it there is no stream.
+                return done
+            if not self._timing_is_shared:
+                done += self._share_timing(self.timing)
+        return done
+
+    def _share_timing(self, timing: PlaylistTiming) -> list[tuple[str, CmafChunk]]:
+        self._timing_is_shared = True
+        has_opening = self._first.has_opening
+        return [
+            (name, chunk)
+            for name, segmenter in self._segmenters.items()
+            for chunk in segmenter.adopt(timing, has_opening=has_opening)
+        ]

@@ -1,0 +1,125 @@
+"""The renditions of one stream behind its multivariant playlist.
+
+Spec: rfc8216bis-22 sections 4.4.6 and 6.2.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from streamd.formats.hls import multivariant_playlist as hls
+from streamd.media.packager.ladder import decodes_everywhere
+from streamd.media.packager.playlist_text import PlaylistText
+from streamd.media.packager.rendition import Rendition
+
+
+class Presentation:
+    """What a viewer of one stream can choose from; it does not change but for its bit rates.
+
+    Args:
+        variants: In order of preference. All renditions have the same timing (6.2.4).
+        audio: Audio renditions to play the variants with, in order of preference.
+
+    Attributes:
+        renditions: All of them, by name.
+    """
+
+    def __init__(self, variants: Sequence[Rendition], audio: Sequence[Rendition] = ()) -> None:
+        renditions = (*variants, *audio)
+        assert variants
+        assert len({rendition.timing for rendition in renditions}) == 1
+        self.renditions = MappingProxyType({rendition.name: rendition for rendition in renditions})
+        for rendition in renditions:
+            rendition.set_siblings([other for other in renditions if other is not rendition])
+        self._variants = tuple(variants)
+        self._audio = tuple(audio)
+        self._streams: tuple[hls.VariantStream | None, ...] = ()
+        self._text: PlaylistText | None = None
+
+    @property
+    def target_duration_s(self) -> int:
+        """EXT-X-TARGETDURATION of every rendition, whole seconds."""
+        return self._variants[0].timing.target_duration_s
+
+    @property
+    def split_audio(self) -> bool | None:
+        """Whether audio and video are apart; None where there has been only one of them (``decide_split_audio``)."""
+        if self._audio:
+            return True
+        kinds = {track.kind for each in self._variants for track in each.tracks}
+        return None if len(kinds) == 1 else False
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the variants, and of the audio renditions."""
+        return tuple(each.name for each in self._variants), tuple(each.name for each in self._audio)
+
+    def awaited_rendition(self) -> Rendition | None:
+        """The rendition to wait for, as long as none that has begun could be played.
+
+        The multivariant playlist is read once: one that lacks a variant whose first segment is about to be complete
+        would keep its reader from it. What has not begun at all is not waited for.
+        """
+        first = self._variants[0]
+        if first.variant_stream() is None:
+            return first
+        renditions = self.renditions.values()
+        return next((each for each in renditions if each.variant_stream() is None and each.edge().open_parts), None)
+
+    def multivariant_playlist(self) -> PlaylistText | None:
+        """The multivariant playlist of the renditions that have begun; one object until a bit rate changes.
+
+        Returns:
+            The playlist, or ``None`` where no variant has begun.
+        """
+        streams = tuple(rendition.variant_stream() for rendition in self.renditions.values())
+        if streams != self._streams:
+            self._streams = streams
+            variants = [stream for each in self._variants if (stream := each.variant_stream()) is not None]
+            self._text = PlaylistText(self._render(variants)) if variants else None
+        return self._text
+
+    def _render(self, variants: Sequence[hls.VariantStream]) -> bytes:
+        """Write each variant once for each audio codec.
+
+        4.4.6.2: CODECS has every format of a variant and its groups, so a group is of one codec. Where browsers decode
+        none of them, the variants stand there without sound too: silent is more than nothing.
+        """
+        groups: dict[str, list[hls.VariantStream]] = {}
+        media: list[hls.MediaRendition] = []
+        for number, rendition in enumerate(self._audio, 1):
+            stream = rendition.variant_stream()
+            if stream is None:
+                continue
+            codec = stream.codecs[0]
+            group = groups.setdefault(codec, [])
+            media.append(
+                hls.MediaRendition(
+                    hls.MediaType.AUDIO,
+                    _group_id(codec),
+                    f"Track {number}",
+                    stream.uri,
+                    is_default=not group,
+                    channels=rendition.tracks[0].channels,
+                )
+            )
+            group.append(stream)
+        listed = [
+            replace(
+                variant,
+                bandwidth=variant.bandwidth + max(stream.bandwidth for stream in group),
+                average_bandwidth=variant.average_bandwidth + max(stream.average_bandwidth for stream in group),
+                codecs=tuple(dict.fromkeys((*variant.codecs, codec))),
+                audio_group_id=_group_id(codec),
+            )
+            for codec, group in groups.items()
+            for variant in variants
+        ]
+        if not any(map(decodes_everywhere, groups)):
+            listed += variants
+        return hls.render(tuple(listed), tuple(media))
+
+
+def _group_id(codec: str) -> str:
+    return f"audio-{codec}"

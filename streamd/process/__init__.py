@@ -1,0 +1,1 @@
+"""The whole configuration and the machine: what starts, stops and reloads."""

@@ -1,0 +1,280 @@
+"""What the command line does with keys, users and the audit log: over a running server, or on the store itself.
+
+``AdminClient`` and ``LocalKeys`` answer alike, in the admin API's own types. On the store nothing
+can be closed; servers that share it look every few seconds for what was changed there
+(``SweepOptions.recheck_interval_s``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import aiohttp
+from pydantic import ValidationError
+
+from streamd.doors.web.models.audit import AuditPage
+from streamd.doors.web.models.common import Problem
+from streamd.doors.web.models.keys import Key, KeyPage, NewKey, Revocation
+from streamd.doors.web.models.streams import Kick, Stream, StreamList
+from streamd.doors.web.models.users import User, UserPage
+from streamd.errors import StreamdError, UserNotFoundError
+from streamd.services.audit.records import Actor
+from streamd.services.keys.records import UserState
+from streamd.services.keys.request import PAGE_LIMIT_MAX
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from streamd.services.keys.service import KeyService
+
+ACTOR = Actor("cli")
+# A revocation of many streams is done well within a second; a server that needs this long is stuck.
+REQUEST_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 3.0
+
+
+class AdminUnreachableError(StreamdError):
+    """Nobody answers at the admin address; nothing was asked."""
+
+
+class AdminApiError(StreamdError):
+    """The admin API refused, or could not do it.
+
+    Args:
+        status: HTTP status.
+        detail: What it says.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class KeyDesk(Protocol):
+    """Where keys are issued, rotated and revoked, users suspended, and all of it can be read."""
+
+    async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
+        """Make a key."""
+
+    async def list_keys(self, user: str | None) -> list[Key]:
+        """All keys, or all of one user's, in the order they were issued."""
+
+    async def rotate(self, key_id: str, *, overlap_s: float) -> NewKey:
+        """Replace a key."""
+
+    async def revoke(self, key_id: str, *, reason: str) -> Revocation:
+        """Kill a key."""
+
+    async def list_users(self, state: UserState | None) -> list[User]:
+        """All users, or all in one state, by name."""
+
+    async def find_user(self, name: str) -> User | None:
+        """One user; None where there is none of this name."""
+
+    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
+        """Suspend or restore a user."""
+
+    async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
+        """Change what a user may send: fields of ``UserLimits``, None for the server's; the others stay."""
+
+    async def list_audit(self, *, after: int, limit: int) -> AuditPage:
+        """Rows of the audit log, from the last back."""
+
+
+class LocalKeys:
+    """Keys, users and the audit log on the store itself.
+
+    Args:
+        service: On a store that was started.
+        rtmp_url: What broadcasters type as server.
+    """
+
+    def __init__(self, service: KeyService, rtmp_url: str) -> None:
+        self._service = service
+        self._rtmp_url = rtmp_url
+
+    async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
+        """Make a key."""
+        issued = await self._service.issue(user, label=label, expires_at=expires_at, by=ACTOR)
+        return NewKey.of(issued, self._rtmp_url)
+
+    async def list_keys(self, user: str | None) -> list[Key]:
+        """All keys, or all of one user's, in the order they were issued."""
+        keys: list[Key] = []
+        after: int | None = 0
+        while after is not None:
+            records = await self._service.list_keys(user=user, after=after, limit=PAGE_LIMIT_MAX)
+            page = KeyPage.of(records, self._service.state_of)
+            keys += page.keys
+            after = page.next_after
+        return keys
+
+    async def rotate(self, key_id: str, *, overlap_s: float) -> NewKey:
+        """Replace a key."""
+        return NewKey.of(await self._service.rotate(key_id, overlap_s=overlap_s, by=ACTOR), self._rtmp_url)
+
+    async def revoke(self, key_id: str, *, reason: str) -> Revocation:
+        """Kill a key."""
+        return Revocation.of(await self._service.revoke(key_id, reason=reason, by=ACTOR))
+
+    async def list_users(self, state: UserState | None) -> list[User]:
+        """All users, or all in one state, by name."""
+        users: list[User] = []
+        after: str | None = ""
+        while after is not None:
+            page = UserPage.of(await self._service.list_users(state=state, after=after, limit=PAGE_LIMIT_MAX))
+            users += page.users
+            after = page.next_after
+        return users
+
+    async def find_user(self, name: str) -> User | None:
+        """One user; None where there is none of this name."""
+        try:
+            return User.model_validate(await self._service.get_user(name))
+        except UserNotFoundError:
+            return None
+
+    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
+        """Suspend or restore a user."""
+        change = self._service.suspend if state is UserState.SUSPENDED else self._service.restore
+        return User.model_validate(await change(name, reason=reason, by=ACTOR))
+
+    async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
+        """Change what a user may send."""
+        return User.model_validate(await self._service.limit(name, change, reason=reason, by=ACTOR))
+
+    async def list_audit(self, *, after: int, limit: int) -> AuditPage:
+        """Rows of the audit log, from the last back."""
+        return AuditPage.of(await self._service.list_audit(after=after, limit=limit, is_newest_first=True))
+
+
+class AdminClient:
+    """Keys, users, streams and the audit log over the admin API; an asynchronous context manager.
+
+    Args:
+        host: Where the admin API is bound; brackets around IPv6 do not matter.
+        port: Its port.
+        token: The admin token.
+    """
+
+    def __init__(self, host: str, port: int, token: str) -> None:
+        host = host.strip("[]")
+        # Bound to all interfaces is reached by the loopback one.
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._token = token
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            base_url=f"http://{self._address}",
+            headers={"Authorization": f"Bearer {self._token}"},
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+        )
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _exc: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
+        """Make a key."""
+        body = {"user": user, "label": label, "expires_at": expires_at and expires_at.isoformat()}
+        return NewKey.model_validate_json(await self._call("POST", "/api/v1/keys", body))
+
+    async def list_keys(self, user: str | None) -> list[Key]:
+        """All keys, or all of one user's, in the order they were issued."""
+        keys: list[Key] = []
+        after: int | None = 0
+        while after is not None:
+            query = {"after": str(after), "limit": str(PAGE_LIMIT_MAX)} | ({"user": user} if user else {})
+            page = KeyPage.model_validate_json(await self._call("GET", "/api/v1/keys", query=query))
+            keys += page.keys
+            after = page.next_after
+        return keys
+
+    async def rotate(self, key_id: str, *, overlap_s: float) -> NewKey:
+        """Replace a key."""
+        answer = await self._call("POST", f"/api/v1/keys/{key_id}/rotate", {"overlap_s": overlap_s})
+        return NewKey.model_validate_json(answer)
+
+    async def revoke(self, key_id: str, *, reason: str) -> Revocation:
+        """Kill a key, and what runs on it."""
+        answer = await self._call("POST", f"/api/v1/keys/{key_id}/revoke", {"reason": reason})
+        return Revocation.model_validate_json(answer)
+
+    async def list_users(self, state: UserState | None) -> list[User]:
+        """All users, or all in one state, by name."""
+        users: list[User] = []
+        after: str | None = ""
+        while after is not None:
+            query = {"after": after, "limit": str(PAGE_LIMIT_MAX)} | ({"state": state.value} if state else {})
+            page = UserPage.model_validate_json(await self._call("GET", "/api/v1/users", query=query))
+            users += page.users
+            after = page.next_after
+        return users
+
+    async def find_user(self, name: str) -> User | None:
+        """One user; None where there is none of this name."""
+        try:
+            return User.model_validate_json(await self._call("GET", f"/api/v1/users/{name}"))
+        except AdminApiError as exc:
+            if exc.status == 404:
+                return None
+            raise
+
+    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
+        """Suspend or restore a user."""
+        body = {"state": state.value, "reason": reason}
+        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
+        """Change what a user may send."""
+        body = {"limits": dict(change), "reason": reason}
+        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def list_audit(self, *, after: int, limit: int) -> AuditPage:
+        """Rows of the audit log, from the last back."""
+        query = {"newest_first": "true", "after": str(after), "limit": str(limit)}
+        return AuditPage.model_validate_json(await self._call("GET", "/api/v1/audit", query=query))
+
+    async def list_streams(self) -> list[Stream]:
+        """The streams that are live."""
+        return StreamList.model_validate_json(await self._call("GET", "/api/v1/streams")).streams
+
+    async def kick(self, name: str, *, reason: str) -> Kick:
+        """Close a stream's publisher."""
+        return Kick.model_validate_json(await self._call("POST", f"/api/v1/streams/{name}/kick", {"reason": reason}))
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, query: dict[str, str] | None = None
+    ) -> bytes:
+        assert self._session is not None
+        try:
+            async with self._session.request(method, path, json=body, params=query) as response:
+                answer = await response.read()
+                if response.ok:
+                    return answer
+                raise AdminApiError(response.status, _detail(response, answer))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
+            raise AdminUnreachableError(f"nobody answers at the admin address {self._address}") from exc
+        except TimeoutError as exc:
+            raise AdminApiError(504, f"no answer from {self._address} within {REQUEST_TIMEOUT_S:g} s") from exc
+        except (aiohttp.ClientError, ValidationError) as exc:
+            raise AdminApiError(502, f"what answers at {self._address} is not streamd's admin API") from exc
+
+
+def _detail(response: aiohttp.ClientResponse, answer: bytes) -> str:
+    try:
+        problem = Problem.model_validate(json.loads(answer))
+    except ValueError:
+        return f"HTTP {response.status} {response.reason}"
+    if response.status == 401:
+        return "the server does not accept this data directory's admin token"
+    return "; ".join((problem.detail, *problem.errors))

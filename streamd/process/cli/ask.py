@@ -1,0 +1,91 @@
+"""Whom a command asks: the server that runs on the data directory, or the key store itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from streamd.clock import SystemClock
+from streamd.errors import StreamdError
+from streamd.process.admin_client import AdminClient, AdminUnreachableError, KeyDesk, LocalKeys
+from streamd.process.cli.output import say
+from streamd.process.config import Config, secrets_of
+from streamd.process.data_dir import RunningServer, admin_token, find_server, prepare_data_dir
+from streamd.process.log import configure_logging
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.service import KeyService
+from streamd.services.keys.sweeper import SweepOptions
+from streamd.services.keys.verifier import KeyVerifier
+
+# How long a server may take from its lock to its listeners; then it is taken for one without an admin API.
+START_WAIT_S = 3.0
+START_POLL_S = 0.05
+
+_Result = TypeVar("_Result")
+
+
+def on_keys(config: Config, ask: Callable[[KeyDesk], Awaitable[_Result]]) -> _Result:
+    """Ask whoever keeps the keys: the running server, else the store."""
+
+    async def run() -> _Result:
+        server = await _running_server(config)
+        if server is not None and server.admin_host:
+            try:
+                async with _client(config, server) as client:
+                    return await ask(client)
+            except AdminUnreachableError as exc:
+                say(f"{exc}, though a server runs")
+        # A stream that runs is closed by its server's next look at the store.
+        say(
+            f"no server to ask on data directory {config.data_dir}: working on the key store itself; a server that "
+            f"uses it follows within {SweepOptions().recheck_interval_s:g} s"
+        )
+        async with _local_keys(config) as desk:
+            return await ask(desk)
+
+    return asyncio.run(run())
+
+
+def on_server(config: Config, ask: Callable[[AdminClient], Awaitable[_Result]]) -> _Result:
+    """Ask the running server what only it knows."""
+
+    async def run() -> _Result:
+        server = await _running_server(config)
+        if server is None:
+            raise StreamdError(f"no server runs on data directory {config.data_dir}")
+        if not server.admin_host:
+            raise StreamdError("the server runs without an admin API; set admin.listen")
+        async with _client(config, server) as client:
+            return await ask(client)
+
+    return asyncio.run(run())
+
+
+async def _running_server(config: Config) -> RunningServer | None:
+    """The server on the data directory; one that is just starting is given the time to."""
+    server = find_server(config.data_dir)
+    for _ in range(int(START_WAIT_S / START_POLL_S)):
+        if server is None or server.pid:
+            break
+        await asyncio.sleep(START_POLL_S)
+        server = find_server(config.data_dir)
+    return server
+
+
+def _client(config: Config, server: RunningServer) -> AdminClient:
+    token = config.admin.token.get_secret_value() or admin_token(config.data_dir)
+    return AdminClient(server.admin_host, server.admin_port, token)
+
+
+@contextlib.asynccontextmanager
+async def _local_keys(config: Config) -> AsyncIterator[LocalKeys]:
+    configure_logging("error", "console", secrets=secrets_of(config))
+    prepare_data_dir(config.data_dir)
+    store, clock = KeyStore(config.database_url), SystemClock()
+    try:
+        await store.start()
+        yield LocalKeys(KeyService(store, clock, KeyVerifier(store, clock)), config.rtmp_url)
+    finally:
+        await store.close()

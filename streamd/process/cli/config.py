@@ -1,0 +1,32 @@
+"""``streamd config``: the configuration, checked and shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from streamd.process.cli.arguments import config_options, load
+from streamd.process.config import config_text, find_config, load_config
+
+
+@click.group("config")
+def config_group() -> None:
+    """Check and show the configuration."""
+
+
+@config_group.command("check")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def check_config(file: Path | None) -> None:
+    """Find every fault of FILE and of the environment at once, with line and key."""
+    path = file or find_config(os.environ)
+    load_config(path, environ=os.environ)
+    click.echo(f"{path}: no faults" if path else "no configuration file; the defaults and the environment: no faults")
+
+
+@config_group.command("show")
+@config_options
+def show_config(config_file: Path | None, data_dir: Path | None) -> None:
+    """Show the configuration as it takes effect, with its secrets masked."""
+    click.echo(config_text(load(config_file, data_dir)), nl=False)

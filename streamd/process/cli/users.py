@@ -1,0 +1,131 @@
+"""``streamd users``: who may broadcast at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from streamd.process.cli.arguments import User, config_options, json_option, load
+from streamd.process.cli.ask import on_keys
+from streamd.process.cli.output import format_time, print_json, print_table
+from streamd.services.keys.records import UserState
+
+
+@click.group("users")
+def users_group() -> None:
+    """List, suspend, restore and limit users.
+
+    Asks the server that runs on the data directory; where none runs, works on the key database.
+    """
+
+
+@users_group.command("list")
+@click.option("--state", type=click.Choice([state.value for state in UserState]), help="Only users in this state.")
+@json_option
+@config_options
+def list_users(state: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """List users. Each has the channel of that name; issuing a key makes a user."""
+    wanted = None if state is None else UserState(state)
+    found = on_keys(load(config_file, data_dir), lambda desk: desk.list_users(wanted))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("name", "state", "created", "kb/s", "pixels", "suspended", "reason"),
+        [
+            (
+                user.name,
+                user.state,
+                format_time(user.created_at),
+                str(user.limits.bitrate_kbps_max or ""),
+                str(user.limits.picture_pixels_max or ""),
+                format_time(user.suspended_at),
+                user.suspend_reason,
+            )
+            for user in found
+        ],
+        nothing="There are no such users. A key makes one: streamd keys issue USER",
+    )
+
+
+@users_group.command("suspend")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def suspend_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Take the user NAME off the air until restored, with every key of theirs.
+
+    When the command returns, their stream is closed and their channel is gone. Suspending again changes nothing.
+    """
+    config = load(config_file, data_dir)
+    user = on_keys(config, lambda desk: desk.change_user(name, UserState.SUSPENDED, reason=reason))
+    if as_json:
+        print_json(user)
+        return
+    click.echo(
+        f"User {name} is suspended since {format_time(user.suspended_at)}. To undo: streamd users restore {name}"
+    )
+
+
+@users_group.command("restore")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """End the suspension of the user NAME. Their keys work again, but for those that were revoked or expired."""
+    config = load(config_file, data_dir)
+    user = on_keys(config, lambda desk: desk.change_user(name, UserState.ACTIVE, reason=reason))
+    if as_json:
+        print_json(user)
+        return
+    click.echo(f"User {name} may broadcast.")
+
+
+@users_group.command("limit")
+@click.argument("name", type=User())
+@click.option(
+    "--bitrate-kbps-max",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Kilobits a second, audio and video, over five seconds; 0: as everybody. Allow a third more than the encoder "
+    "is set to: one that catches up after a bad moment sends more.",
+)
+@click.option(
+    "--picture-pixels-max",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Width times height of a picture (2088960 lets 1080p through, however it is padded); 0: as everybody.",
+)
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def limit_user(
+    name: str,
+    bitrate_kbps_max: int | None,
+    picture_pixels_max: int | None,
+    reason: str,
+    as_json: bool,
+    config_file: Path | None,
+    data_dir: Path | None,
+) -> None:
+    """Say what the user NAME may send, where it is not what [limits] of the configuration allows everybody.
+
+    What is not given stays. A stream that sends more ends and says why, also one that runs already; larger pictures
+    are noticed when an encoder starts.
+    """
+    given = {"bitrate_kbps_max": bitrate_kbps_max, "picture_pixels_max": picture_pixels_max}
+    change = {key: value or None for key, value in given.items() if value is not None}
+    if not change:
+        raise click.UsageError("say --bitrate-kbps-max, --picture-pixels-max, or both")
+    user = on_keys(load(config_file, data_dir), lambda desk: desk.limit_user(name, change, reason=reason))
+    if as_json:
+        print_json(user)
+        return
+    bitrate, pixels = user.limits.bitrate_kbps_max, user.limits.picture_pixels_max
+    click.echo(
+        f"User {name} may send {f'{bitrate} kb/s' if bitrate else 'as many kb/s as everybody'} and pictures of "
+        f"{f'{pixels} pixels' if pixels else 'any size that everybody may'}."
+    )

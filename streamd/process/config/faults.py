@@ -1,0 +1,99 @@
+"""What is wrong with settings, and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic_core import ErrorDetails
+
+from streamd.doors.outgoing.address_guard import AddressGuard
+from streamd.process.config.sections import Config, Name
+from streamd.process.config.values import ListenAddress
+
+Fault = tuple[Name, str]
+"""A setting, and what to write instead."""
+
+_ADVICE = {
+    "bool_type": "write true or false",
+    "int_type": "write a whole number",
+    "float_type": "write a number",
+    "string_type": "write text in quotes",
+    "list_type": 'write a list of texts, for example ["live.example.org"]',
+    "model_type": "write a table",
+    "missing": "is missing",
+    "extra_forbidden": "is unknown",
+    "too_short": "write something",
+    "enum": "write one of {expected}",
+    "string_too_short": "write something",
+    "greater_than_equal": "write {ge:.12g} or more",
+    "greater_than": "write more than {gt:.12g}",
+    "less_than_equal": "write {le:.12g} or less",
+    "literal_error": "write one of {expected}",
+    "finite_number": "write a finite number",
+    # ValueErrors of the validators above say themselves what to write.
+    "value_error": "{error}",
+}
+
+
+def advice_on(error: ErrorDetails) -> str:
+    """What to write instead of what pydantic refused."""
+    template = _ADVICE.get(error["type"])
+    advice = template.format(**error.get("ctx", {})) if template else error["msg"]
+    # Of a list of tables: which one, counted as people do, and which of its keys.
+    inner = [f"number {part + 1}" if isinstance(part, int) else part for part in error["loc"][2:]]
+    return ": ".join((", ".join(inner), advice)) if inner else advice
+
+
+def contradictions(config: Config) -> Iterator[Fault]:
+    """Settings that are fine alone and not together."""
+    rtmp, http, hls, limits = config.rtmp, config.http, config.hls, config.limits
+    if rtmp.listen is None and rtmp.tls_listen is None:
+        yield ("rtmp", "listen"), "write an address here or in rtmp.tls_listen; else nobody can broadcast"
+    for section, pair, is_needed in (("rtmp", rtmp, rtmp.tls_listen is not None), ("http", http, bool(http.tls_cert))):
+        for key, path in (("tls_cert", pair.tls_cert), ("tls_key", pair.tls_key)):
+            if path and not Path(path).is_file():
+                yield (section, key), "there is no such file"
+            elif not path and (is_needed or pair.tls_cert or pair.tls_key):
+                yield (section, key), "write the path of a PEM file; TLS needs both tls_cert and tls_key"
+    if http.proxy_protocol and not http.trusted_proxies:
+        yield (
+            ("http", "proxy_protocol"),
+            "name the proxies in http.trusted_proxies; a header is believed from nobody else",
+        )
+    if hls.part_target_ms > hls.segment_target_ms:
+        yield ("hls", "part_target_ms"), f"write at most segment_target_ms, {hls.segment_target_ms}"
+    if limits.held_bytes_max < limits.message_bytes_max:
+        yield ("limits", "held_bytes_max"), f"write at least message_bytes_max, {limits.message_bytes_max}"
+    if config.publish_hook.url and not config.publish_hook.secret.get_secret_value():
+        yield ("publish_hook", "secret"), "write the secret that the hook knows; what it is asked is signed with it"
+    receivers = [("webhooks", "endpoints", endpoint.url) for endpoint in config.webhooks.endpoints]
+    guard = AddressGuard([ip_network(text) for text in config.webhooks.allow_networks])
+    for section, key, url in (*receivers, ("publish_hook", "url", config.publish_hook.url)):
+        host = urlsplit(url).hostname or ""
+        if _is_address(host) and not guard.allows(host):
+            yield (section, key), f"{host} is not on the internet; name its network in webhooks.allow_networks"
+    listeners: list[tuple[Name, ListenAddress | None]] = [
+        (("rtmp", "listen"), rtmp.listen),
+        (("rtmp", "tls_listen"), rtmp.tls_listen),
+        (("http", "listen"), http.listen),
+        (("admin", "listen"), config.admin.listen),
+    ]
+    taken: dict[int, list[tuple[Name, str]]] = {}
+    for name, address in listeners:
+        if address is None or address.port == 0:
+            continue
+        for other, host in taken.get(address.port, []):
+            if address.host == host or not address.host or not host:
+                yield name, f"port {address.port} is taken by {'.'.join(other)}; write another"
+        taken.setdefault(address.port, []).append((name, address.host))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

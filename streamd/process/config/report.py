@@ -1,0 +1,99 @@
+"""Writing the configuration: the file of defaults, the effective one with its secrets masked, and what is secret."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from streamd.process.config.sections import SECTIONS, Config, Section
+
+MASK = "********"
+# Of what stands in a URL's query, what is as long is taken for a secret in a log: "require" or "1" are words of lines.
+QUERY_SECRET_CHARACTERS_MIN = 8
+
+
+def default_config_text() -> str:
+    """The configuration file with every setting at its default and explained; ``configs/streamd.toml``."""
+    config = Config()
+    paragraphs = [_DEFAULT_HEADER]
+    for section, model in SECTIONS.items():
+        settings = [f"# {model.__doc__}\n[{section}]"]
+        for key, field in model.model_fields.items():
+            comment = textwrap.fill(
+                " ".join((field.description or "").split()), 110, initial_indent="# ", subsequent_indent="# "
+            )
+            settings.append(f"{comment}\n{key} = {_toml(getattr(config, section), key)}")
+        paragraphs.append("\n\n".join(settings))
+    return "\n\n\n".join(paragraphs) + "\n"
+
+
+_DEFAULT_HEADER = """\
+# streamd's configuration, with every setting at its default.
+#
+# Keep what you change and leave out the rest. Each setting can also be given in the environment, as
+# STREAMD_<SECTION>__<KEY>, for example STREAMD_RTMP__LISTEN; the environment beats this file.
+# `streamd config check FILE` finds every fault at once."""
+
+
+def config_text(config: Config) -> str:
+    """A configuration as a TOML file, with its secrets masked."""
+    return "\n".join(
+        f"[{section}]\n" + "".join(f"{key} = {_toml(getattr(config, section), key)}\n" for key in model.model_fields)
+        for section, model in SECTIONS.items()
+    )
+
+
+def secrets_of(config: Config) -> list[str]:
+    """Texts that must not be seen in any log."""
+    database_url = config.keys.database_url.get_secret_value()
+    password = make_url(database_url).password if database_url else None
+    secrets = [config.admin.token, config.publish_hook.secret, *(e.secret for e in config.webhooks.endpoints)]
+    urls = [config.publish_hook.url, *(endpoint.url for endpoint in config.webhooks.endpoints), database_url]
+    texts = (*(secret.get_secret_value() for secret in secrets), password, *(t for url in urls for t in _said_in(url)))
+    return [text for text in texts if text]
+
+
+def masked_url(url: str) -> str:
+    """A URL without what may be secret in it: the password, and the whole query, which may hold a token."""
+    bare, has_query, _ = url.partition("?")
+    shown = make_url(bare).render_as_string(hide_password=True) if "@" in bare else bare
+    return f"{shown}?{MASK}" if has_query else shown
+
+
+def _said_in(url: str) -> list[str]:
+    """The texts of a URL's query, as they stand there and as they are meant."""
+    query = urlsplit(url).query
+    raw = [pair.partition("=")[2] for pair in query.split("&")]
+    meant = [value for _, value in parse_qsl(query)]
+    return [text for text in dict.fromkeys((query, *raw, *meant)) if len(text) >= QUERY_SECRET_CHARACTERS_MIN]
+
+
+def _toml(section: Section, key: str) -> str:
+    return _toml_value(section.model_dump(include={key})[key])
+
+
+def _toml_value(value: object) -> str:
+    match value:
+        case SecretStr():
+            return json.dumps(_masked(value.get_secret_value()))
+        case str() if "://" in value:
+            return json.dumps(masked_url(value), ensure_ascii=False)
+        case float():
+            return f"{value:g}"
+        case dict():
+            return "{ " + ", ".join(f"{key} = {_toml_value(inner)}" for key, inner in value.items()) + " }"
+        case list():
+            return "[" + ", ".join(map(_toml_value, value)) + "]"
+        case _:
+            # TOML's booleans, integers and basic strings are written as JSON's.
+            return json.dumps(value, ensure_ascii=False)
+
+
+def _masked(secret: str) -> str:
+    if "://" in secret:
+        return masked_url(secret)
+    return MASK if secret else ""

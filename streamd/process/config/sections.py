@@ -1,0 +1,463 @@
+"""The tables of the configuration file: every setting, its default and its bounds.
+
+Each setting is documented by the string under it; ``configs/streamd.toml`` is made from these
+(``default_config_text``), so the file and the program cannot disagree.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
+
+from streamd.process.config.values import (
+    DatabaseUrl,
+    Ladder,
+    Listen,
+    ListenAddress,
+    Networks,
+    OptionalListen,
+    PublicUrl,
+    ReceiverUrl,
+    Token,
+    WebhookSecret,
+)
+from streamd.services.events.event import EventType
+from streamd.services.keys.records import PublishLimits
+from streamd.services.obs.ladder import ObsOptions, Rung
+
+RTMP_PORT = 1935
+
+
+class Section(BaseModel):
+    """One table of the file: frozen, strict, and with nothing in it that it does not know."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+
+class ServerConfig(Section):
+    """The process."""
+
+    data_dir: Annotated[str, Field(min_length=1)] = "~/.local/share/streamd"
+    """Directory for the key database and the admin token; made with mode 0700. `~` is your home;
+    a relative path starts at this file."""
+
+
+class RtmpConfig(Section):
+    """Where broadcasters connect."""
+
+    listen: OptionalListen = ListenAddress("", RTMP_PORT)
+    """Address for RTMP: `host:port`, or `:port` for all interfaces. Empty: RTMP is off, which needs `tls_listen`."""
+    tls_listen: OptionalListen = None
+    """Address for RTMPS, customarily port 443. Empty: off."""
+    tls_cert: str = ""
+    """Certificate chain, PEM. OBS accepts only certificates of a public authority, and no self-signed one."""
+    tls_key: str = ""
+    """Private key of the certificate, PEM."""
+    trusted_proxies: Networks = []
+    """Networks of the TCP proxies in front, for example `["10.0.0.7/32"]`: HAProxy with `send-proxy-v2`, nginx's stream
+    module with `proxy_protocol on`, a cloud's balancer. Each connection from there has to begin with a PROXY protocol
+    header, version 1 or 2, and the address in it is the broadcaster's, whom limits count by. Nobody else is believed
+    one."""
+
+
+class HttpConfig(Section):
+    """Where viewers connect: playlists, media, watch pages, public API."""
+
+    listen: Listen = ListenAddress("", 8080)
+    """Address for HTTP, or for HTTPS where a certificate is given."""
+    tls_cert: str = ""
+    """Certificate chain, PEM. Empty: plain HTTP."""
+    tls_key: str = ""
+    """Private key of the certificate, PEM."""
+    public_url: PublicUrl = ""
+    """How viewers reach this server, for example `https://live.example.org`; used in the URLs that are shown.
+    Empty: made of the listen addresses."""
+    trusted_proxies: Networks = []
+    """Networks of the proxies in front, for example `["127.0.0.1/32"]`. What they say of the viewer is believed
+    (`X-Forwarded-For`, `X-Forwarded-Proto`), and `limits.viewer_connections_per_address_max` is not for them. Empty:
+    nobody is believed."""
+    proxy_protocol: bool = False
+    """Whether connections from `trusted_proxies` begin with a PROXY protocol header, version 1 or 2, as those of TCP
+    proxies can be made to. On: they have to, and the address in it is the viewer's."""
+    hsts_max_age_s: Annotated[int, Field(ge=0)] = 2_592_000
+    """Seconds for which a browser that came over HTTPS comes over nothing else (`Strict-Transport-Security`; RFC 6797),
+    to any port of that host name. Default: 30 days. 0: it is not said."""
+    posters: bool = True
+    """Draw pictures of live channels for the list of channels and for links that are shared: one keyframe is decoded
+    when somebody asks, in a process of its own."""
+
+
+class AdminConfig(Section):
+    """Where operators connect: keys, users, live streams, metrics."""
+
+    listen: OptionalListen = ListenAddress("127.0.0.1", 8081)
+    """Address for the admin API. Keep it off the internet. Empty: off."""
+    token: Token = SecretStr("")
+    """Bearer token of the admin API. Empty: made at first start and kept in `data_dir/admin-token`, mode 0600."""
+    hosts: list[str] = []
+    """Host names by which browsers may reach the admin API, beside `localhost` and IP addresses (a
+    guard against DNS rebinding)."""
+
+
+class IngestConfig(Section):
+    """How a broadcaster's media is read."""
+
+    demuxer: Literal["pyav", "native"] = "pyav"
+    """What takes frames out of their FLV tags. `pyav`: libavformat, through PyAV. `native`: a reading of streamd's own,
+    for a machine that is full of publishers; its packets are the same, and each publisher costs less CPU and 2 MB of
+    memory less."""
+
+
+class HlsConfig(Section):
+    """How a live stream is cut."""
+
+    part_target_ms: Annotated[int, Field(ge=100, le=2000)] = 500
+    """Longest part of a segment (PART-TARGET), milliseconds. Players stay about three of them behind."""
+    segment_target_ms: Annotated[int, Field(ge=1000, le=10_000)] = 2000
+    """Length of a segment, milliseconds; it ends at the first keyframe from there on."""
+    window_segments: Annotated[int, Field(ge=4, le=100)] = 7
+    """Segments in the playlist, and so how much of the past stays in memory."""
+    low_latency: bool = True
+    """Offer parts and blocking playlist reload (Low-Latency HLS). Off: plain HLS, a few segments behind."""
+
+
+class LiveConfig(Section):
+    """Live streams."""
+
+    reconnect_window_s: Annotated[float, Field(ge=0, le=1800)] = 30
+    """Seconds for which a stream whose connection just ended may be taken up again with the same key."""
+
+
+class KeysConfig(Section):
+    """The key store."""
+
+    database_url: DatabaseUrl = SecretStr("")
+    """`postgresql+asyncpg://user:password@host/database`. Empty: SQLite, in `data_dir/streamd.db`."""
+
+
+class ObsConfig(Section):
+    """What OBS is told to encode when its user switches on multitrack video: several tracks, one for each variant."""
+
+    ladder: Ladder = ["1080p@6000", "720p@3000", "480p@1200"]
+    """Video tracks, each as the lines of its picture and its kb/s; at most 8. Rungs that are larger than a
+    broadcaster's picture, or more than the user may send, are left out. Empty: OBS is told nothing."""
+    encoders: Annotated[list[str], Field(min_length=1)] = ["obs_x264"]
+    """OBS's names of encoders, the best first; the first that a broadcaster's OBS has is used, and the last where it
+    does not say which it has. `obs_x264` is in every OBS and runs on its processor. On graphics cards:
+    `obs_nvenc_h264_tex`, `h264_texture_amf`, `obs_qsv11_v2`, `com.apple.videotoolbox.videoencoder.ave.avc`."""
+    keyframe_interval_s: Annotated[int, Field(ge=1, le=10)] = 2
+    """Seconds between keyframes, in all tracks at the same times; 2 fits `hls.segment_target_ms`."""
+    audio_bitrate_kbps: Annotated[int, Field(ge=32, le=512)] = 160
+    """Bit rate of the sound, kb/s."""
+
+
+class WebhookEndpoint(Section):
+    """Somebody who is told what happens."""
+
+    url: Annotated[ReceiverUrl, Field(min_length=1)]
+    secret: Annotated[WebhookSecret, Field(min_length=1)]
+    events: list[Annotated[EventType, Strict(False)]] = []
+
+    @property
+    def origin(self) -> str:
+        """The URL for a log: without path and query, which may hold somebody's token."""
+        url = urlsplit(self.url)
+        return f"{url.scheme}://{url.netloc}"
+
+
+class WebhooksConfig(Section):
+    """Who is told what happens: POST requests, signed after Standard Webhooks (https://www.standardwebhooks.com)."""
+
+    endpoints: list[WebhookEndpoint] = []
+    """Instead of this line write for each, at the end of the file, a table `[[webhooks.endpoints]]`: `url`; `secret`,
+    which is `whsec_` and 24 to 64 random bytes in base64, and known to the receiver; and `events`, for example
+    `["stream.started", "stream.ended"]`, without which it is told of all. In the environment: a JSON list of these."""
+    allow_networks: Networks = []
+    """Networks that webhooks and the publish hook may reach although they are not the internet's, for example
+    `["127.0.0.0/8"]`. A name that leads anywhere else is not asked, whatever it was when you wrote it."""
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 15
+    """Seconds for one attempt."""
+    retry_for_s: Annotated[float, Field(ge=0)] = 3600
+    """Seconds for which a message is tried again, after 1, 2, 4 up to 300 s, where there is no answer, a 5xx, or a 408,
+    425 or 429. What is answered with a 3xx or another 4xx is not sent again. Messages arrive in order; they do not
+    outlive the server."""
+    queue_max: Annotated[int, Field(ge=1)] = 1000
+    """Messages that wait for one endpoint; then the oldest is dropped. Each is about 0.5 kB."""
+
+
+class PublishHookConfig(Section):
+    """A service of yours that may forbid a publish whose key is good: 2xx allows it, 4xx forbids it."""
+
+    url: ReceiverUrl = ""
+    """Where it is asked, by a POST request that is signed like a webhook. Empty: off."""
+    secret: WebhookSecret = SecretStr("")
+    """`whsec_` and 24 to 64 random bytes in base64, known to the service."""
+    timeout_s: Annotated[float, Field(gt=0, le=10)] = 3
+    """Seconds for its answer. Encoders wait about ten for theirs."""
+    on_failure: Literal["deny", "allow"] = "deny"
+    """What holds where it does not answer so: `deny` refuses the publish, and the encoder tries again."""
+
+
+class LogConfig(Section):
+    """What the server says on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is written."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """`console` for people, `json` for machines (one object a line), `auto`: console on a terminal, else json."""
+
+
+class LimitsConfig(Section):
+    """Every bound that protects the server."""
+
+    connections_max: Annotated[int, Field(ge=1)] = 2000
+    """RTMP connections at once. For one more goes one that does not publish, if there is one. A connection that sends
+    nothing yet costs about 4 kB until `handshake_timeout_s`."""
+    connections_per_address_max: Annotated[int, Field(ge=1)] = 64
+    """RTMP connections at once from one IP address (IPv6: from one /64). A studio behind one address has dozens of
+    encoders."""
+    handshakes_max: Annotated[int, Field(ge=1)] = 1000
+    """RTMP connections at once that have not said `connect` yet. Half of all, so that whoever only holds sockets leaves
+    the other half to encoders that are through. For one more goes one that has been silent for a second, or came
+    first."""
+    loop_ms_per_stranger_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Milliseconds of processor time that an RTMP connection may take in a second before its publish is accepted, and
+    five times as many at once after a rest. Past it the connection is not read until they have come back. A login takes
+    one or two."""
+    loop_ms_per_address_max: Annotated[int, Field(ge=1, le=1000)] = 50
+    """The same for all of them from one IP address (IPv6: from one /64) together: 25 logins in each second, and 125 at
+    once."""
+    loop_ms_of_strangers_max: Annotated[int, Field(ge=1, le=1000)] = 200
+    """The same for all of them together: a hundred logins in each second, and 500 at once, when the encoders of a whole
+    server reconnect. Past it, those whose address has taken least are read first. What is left is for publishers and
+    viewers."""
+    loop_ms_per_publisher_max: Annotated[int, Field(ge=10, le=1000)] = 200
+    """The same for one publisher. 6 Mb/s take one to five, 50 Mb/s up to thirty; eight tracks of each kind, a hundred
+    where streamd is not compiled."""
+    loop_overdue_s: Annotated[float, Field(ge=1)] = 10
+    """Seconds for which a publisher may be over its share of time before it is closed; half of them for a connection
+    that does not publish. An encoder that catches up after a bad minute takes less."""
+    tls_handshakes_max: Annotated[int, Field(ge=1)] = 1000
+    """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; what is through
+    counts as a connection."""
+    tls_handshakes_per_address_max: Annotated[int, Field(ge=1)] = 250
+    """The same from one IP address (IPv6: from one /64). A quarter of all, and enough for a hall full of viewers behind
+    one address: a handshake takes a tenth of a second."""
+    proxy_header_timeout_s: Annotated[float, Field(gt=0)] = 5
+    """Seconds for the PROXY protocol header of a connection from a proxy, which is in its first packet."""
+    tls_handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds for a TLS handshake: two round trips, and a computation on either side."""
+    streams_max: Annotated[int, Field(ge=1)] = 500
+    """Live streams at once. A stream of 6 Mb/s keeps about 15 MB of media in memory with the default window."""
+    memory_bytes_max: Annotated[int, Field(ge=0)] = 0
+    """Size of the process, in bytes, past which no new stream begins; those that run, and their publishers that come
+    back, go on. 0: four fifths of what the machine or the container has."""
+    handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the connection to the end of the RTMP handshake: three packets, and a second on a bad line."""
+    publish_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the handshake to the publish command. Encoders need about ten round trips."""
+    verify_timeout_s: Annotated[float, Field(gt=0)] = 5
+    """Seconds for the key store's answer; then the publish is refused, and the encoder tries again."""
+    failed_publishes_per_address_max: Annotated[int, Field(ge=1)] = 60
+    """Failed publishes from one IP address (IPv6: from one /64) in a row, and in each minute after them. Past that,
+    keys are refused without being looked up, but for those that are known to be good. A studio behind one address whose
+    dozens of encoders all have a wrong key retries less often."""
+    failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = 20
+    """The same for one key id, from wherever. The right secret is let in however many wrong ones are shown. An encoder
+    whose key was revoked retries five times in the first half minute, then less and less."""
+    publishes_per_minute_max: Annotated[int, Field(ge=5)] = 60
+    """Publishes with one good key at once, and in each minute after them; past that it is refused without being looked
+    up. Encoders that come back do so after 2 s, 3 s, 4.5 s and so on; a script that starts one anew comes once a
+    second. Each publish is a look-up, a question to the publish hook, a few lines in the log and webhooks."""
+    denials_per_minute_max: Annotated[int, Field(ge=1)] = 100
+    """Rows about refused publishes in the audit log, a minute, that name an address; further ones are counted in one
+    row a reason. What an attack may add to the disk: 20 MB a day, with rows that are never deleted."""
+    unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = 300
+    """Lines in the log, a minute, about connections that published nothing: whoever opens them by the thousand may
+    add 150 MB a day."""
+    log_lines_per_address_max: Annotated[int, Field(ge=1)] = 60
+    """The same about one IP address: thirty connections that were refused, which have two lines each. What was left
+    out is told by one line a minute."""
+    media_timeout_s: Annotated[float, Field(ge=1)] = 15
+    """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
+    viewers' patience. Media that comes may be left in the kernel for most of a second."""
+    message_bytes_max: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
+    """Bytes of one RTMP message, which is one frame. A keyframe of a 50 Mb/s broadcast is about 3 MB."""
+    held_bytes_max: Annotated[int, Field(ge=65_536)] = 16 * 1024 * 1024
+    """Bytes of unfinished RTMP messages that one connection may hold: two of the largest at once, video and audio
+    interleaved."""
+    chunk_streams_max: Annotated[int, Field(ge=4)] = 64
+    """RTMP chunk streams of one connection. Encoders use 2 to 6; the protocol has numbers for 65,598."""
+    chunk_size_min: Annotated[int, Field(ge=1, le=128)] = 128
+    """Least RTMP chunk size that a publisher may set, bytes. 128 is the protocol's default; smaller ones only cost
+    time, at 1 as much for a byte as for 128."""
+    messages_per_read_max: Annotated[int, Field(ge=256)] = 4096
+    """RTMP messages in the 256 kB that are read at once; a message can have one byte, and each costs 2 µs or more, in
+    which nobody else is served. Half a second of a 50 Mb/s broadcast has some hundred."""
+    messages_per_second_max: Annotated[int, Field(ge=1000)] = 10_000
+    """RTMP messages of one connection in a second. Eight tracks of each kind have a thousand; an encoder that catches
+    up after a bad minute sends some thousand at once."""
+    command_bytes_max: Annotated[int, Field(ge=4096)] = 128 * 1024
+    """Bytes of an RTMP command or of metadata; a longer one is dropped. The longest in the field is 20 kB."""
+    pending_bytes_max: Annotated[int, Field(ge=32_768)] = 64 * 1024
+    """Bytes that an RTMP connection may send from the end of the handshake until its publish is accepted, and may make
+    us hold until then. Encoders send 1 to 2 kB, and wait."""
+    pending_messages_max: Annotated[int, Field(ge=32)] = 128
+    """RTMP messages in the same time. Encoders send fewer than 20."""
+    unsent_answers_bytes_max: Annotated[int, Field(ge=16_384)] = 64 * 1024
+    """Bytes of answers that an RTMP connection may leave unread; an answer is a few hundred."""
+    amf_depth_max: Annotated[int, Field(ge=4, le=200)] = 32
+    """Values inside values in a command or in metadata. OBS nests one level, Enhanced RTMP's track maps three."""
+    amf_values_max: Annotated[int, Field(ge=64)] = 4096
+    """Values and their names in a command or in metadata, or in all of them that come faster than one for 8 bytes of
+    the stream: 4096 take about 2 ms. Encoders send some 50. Until a publish is accepted there are 512 at most."""
+    amf_string_bytes_max: Annotated[int, Field(ge=1024)] = 65_535
+    """Bytes of one text in a command or in metadata: all that a short string can have. XMP has 10 kB."""
+    bitrate_kbps_max: Annotated[int, Field(ge=100)] = 100_000
+    """Kilobits a second that a publisher may send, audio and video, over five seconds; past it, its stream ends and
+    says why. Twice what the best platforms take. A user may have another: `streamd users limit`. Allow a third more
+    than encoders are set to: one that catches up after a bad moment sends more."""
+    picture_pixels_max: Annotated[int, Field(ge=16_384, le=35_651_584)] = 35_651_584
+    """Width times height of a publisher's pictures; with larger ones its stream ends and says why. The default is 8K,
+    the largest that H.264 and HEVC have a level for; 2088960 lets 1080p through, also where an encoder pads it to
+    blocks of 16x16. A user may have another."""
+    tracks_max: Annotated[int, Field(ge=1, le=32)] = 8
+    """Video tracks, and audio tracks, of one publisher; further ones are dropped. OBS sends up to five and six."""
+    window_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024)] = 256 * 1024 * 1024
+    """Bytes of media that one stream keeps for its playlists; past it, old segments leave early. The default window of
+    a 50 Mb/s broadcast has about 150 MB."""
+    gop_bytes_max: Annotated[int, Field(ge=1024 * 1024)] = 16 * 1024 * 1024
+    """Bytes from one keyframe to the next that are kept for viewers who join over HTTP-FLV or MP4; with more, they
+    start with the next keyframe. Twice this, at most, waits unsent for one viewer, who is set aside then."""
+    waiting_requests_max: Annotated[int, Field(ge=1)] = 20_000
+    """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
+    waiting_requests_per_address_max: Annotated[int, Field(ge=1)] = 5000
+    """The same of viewers behind one IP address (IPv6: one /64). A quarter of all; a hall of 2,000 Low-Latency viewers
+    behind one address has some 3,000."""
+    viewer_connections_max: Annotated[int, Field(ge=1)] = 20_000
+    """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
+    viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = 10_000
+    """Viewers' connections at once from one IP address (IPv6: from one /64). Half of all, so that no address takes all;
+    the proxies of `http.trusted_proxies` are not held to it."""
+    requests_per_second_max: Annotated[float, Field(ge=1)] = 100
+    """Requests for pages, files and JSON from one IP address (IPv6: from one /64) in a second, twenty times as many
+    after a quiet time; media that a page's connections ask for counts a tenth. Each costs 0.2 to 0.5 ms. The pages of
+    1,000 viewers behind one address ask 70 times a second. On the admin port: of requests without its token."""
+    request_head_bytes_max: Annotated[int, Field(ge=1024, le=65_536)] = 16 * 1024
+    """Bytes of a viewer's request up to its empty line. Browsers send 1 kB, with a site's cookies up to 8 kB."""
+    request_line_bytes_max: Annotated[int, Field(ge=256, le=65_536)] = 8000
+    """Bytes of a viewer's request line; RFC 9112 recommends this many."""
+    request_fields_max: Annotated[int, Field(ge=20)] = 100
+    """Header fields of a viewer's request. Browsers and proxies together send about 30."""
+    unanswered_bytes_max: Annotated[int, Field(ge=16_384)] = 64 * 1024
+    """Bytes that a viewer may ask before it is answered. Players that pipeline ask for a few things of 1 kB each."""
+    viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
+    viewer_body_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds from the end of a request's head to the end of its body. Bodies have 32 kB at the most."""
+    viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
+    """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
+    viewer_write_timeout_s: Annotated[float, Field(gt=0)] = 15
+    """Seconds for which a viewer's connection may take nothing of what is sent to it, before it is closed."""
+    viewer_answer_timeout_s: Annotated[float, Field(gt=0)] = 120
+    """Seconds for which a viewer's connection may take one answer, however little at a time: media that has left every
+    playlist stays in memory for as long as somebody is being sent it."""
+    drain_timeout_s: Annotated[float, Field(ge=0)] = 10
+    """Seconds for viewers to fetch the last segments when the server stops."""
+
+
+class Config(Section):
+    """The whole configuration, valid."""
+
+    server: ServerConfig = ServerConfig()
+    rtmp: RtmpConfig = RtmpConfig()
+    http: HttpConfig = HttpConfig()
+    admin: AdminConfig = AdminConfig()
+    ingest: IngestConfig = IngestConfig()
+    hls: HlsConfig = HlsConfig()
+    live: LiveConfig = LiveConfig()
+    keys: KeysConfig = KeysConfig()
+    obs: ObsConfig = ObsConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    publish_hook: PublishHookConfig = PublishHookConfig()
+    log: LogConfig = LogConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+    @property
+    def data_dir(self) -> Path:
+        """Directory for what the server keeps, absolute."""
+        return Path(self.server.data_dir)
+
+    @property
+    def database_url(self) -> str:
+        """URL of the key store; holds a password where the operator's does."""
+        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / 'streamd.db'}"
+
+    @property
+    def public_url(self) -> str:
+        """How viewers reach the public port, without a slash at the end."""
+        if self.http.public_url:
+            return self.http.public_url
+        scheme, default_port = ("https", 443) if self.http.tls_cert else ("http", 80)
+        return _url(scheme, self.http.listen, default_port, "localhost")
+
+    @property
+    def rtmp_url(self) -> str:
+        """What broadcasters type as server: the stream key is a field of its own."""
+        # OBS refuses a certificate of no public authority, and without a word: plain RTMP always works.
+        return self.rtmp_urls[-1]
+
+    @property
+    def rtmp_urls(self) -> tuple[str, ...]:
+        """All that they could type, RTMPS first."""
+        host = urlsplit(self.public_url).hostname or "localhost"
+        listeners = (("rtmps", self.rtmp.tls_listen, 443), ("rtmp", self.rtmp.listen, RTMP_PORT))
+        return tuple(f"{_url(scheme, at, port, host)}/live" for scheme, at, port in listeners if at is not None)
+
+    @property
+    def obs_options(self) -> ObsOptions:
+        """What OBS is told to encode."""
+        return ObsOptions(
+            ladder=tuple(Rung.parse(rung) for rung in self.obs.ladder),
+            encoders=tuple(self.obs.encoders),
+            keyframe_interval_s=self.obs.keyframe_interval_s,
+            audio_bitrate_kbps=self.obs.audio_bitrate_kbps,
+            rtmp_urls=self.rtmp_urls,
+            limits=PublishLimits(self.limits.bitrate_kbps_max, self.limits.picture_pixels_max),
+        )
+
+
+SECTIONS: dict[str, type[Section]] = {
+    name: annotation
+    for name, field in Config.model_fields.items()
+    if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
+}
+# Settings that are paths, and so start at the file that names them.
+PATHS = [("server", "data_dir"), *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key"))]
+
+Name = tuple[str, str]
+"""Section and key of a setting."""
+
+
+def _url(scheme: str, listen: ListenAddress, default_port: int, host_if_any: str) -> str:
+    """A URL that reaches a listener; ``host_if_any`` where it listens on all interfaces."""
+    host = listen.host if listen.host not in ("", "0.0.0.0", "::") else host_if_any  # noqa: S104  # compared, not bound
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{scheme}://{host}" if listen.port == default_port else f"{scheme}://{host}:{listen.port}"
+
+
+def is_secret(name: Name) -> bool:
+    """Whether a setting must never be shown."""
+    section, key = name
+    return SECTIONS[section].model_fields[key].annotation in (SecretStr, list[WebhookEndpoint])

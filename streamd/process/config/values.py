@@ -1,0 +1,129 @@
+"""What a setting's text may be: addresses, URLs and tokens, each saying what to write instead."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from streamd.services.obs.ladder import RUNGS_MAX, Rung
+
+# Standard Webhooks 1.0.0, "Signature scheme": at least 192 bits, at most 512.
+WEBHOOK_SECRET_BYTES = range(24, 65)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where a listener binds."""
+
+    host: str
+    """Name or IP address without brackets; empty for all interfaces."""
+    port: int
+    """Port; 0 for any that is free."""
+
+    @classmethod
+    def parse(cls, text: str) -> ListenAddress:
+        """Read ``host:port``, ``:port`` or ``[IPv6]:port``.
+
+        Raises:
+            ValueError: It is none of these.
+        """
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/\s]*)):(\d{1,5})", text)
+        if match is None or int(match[3]) > 65535:
+            raise ValueError('write host:port, for example "127.0.0.1:8080", or ":8080" for all interfaces')
+        return cls(host=match[1] or match[2] or "", port=int(match[3]))
+
+    def __str__(self) -> str:
+        """As it is written in the file."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _parse_listen(value: object) -> ListenAddress:
+    return value if isinstance(value, ListenAddress) else ListenAddress.parse(str(value))
+
+
+def _parse_optional_listen(value: object) -> ListenAddress | None:
+    return None if value is None or value == "" else _parse_listen(value)
+
+
+def _check_public_url(value: str) -> str:
+    url = urlsplit(value)
+    if value and (url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or "@" in value):
+        raise ValueError('write the address that viewers use, for example "https://live.example.org"')
+    return value.rstrip("/")
+
+
+def _check_database_url(value: SecretStr) -> SecretStr:
+    if value.get_secret_value():
+        try:
+            driver = make_url(value.get_secret_value()).drivername
+        except ArgumentError:
+            driver = ""
+        if driver not in ("postgresql+asyncpg", "sqlite+aiosqlite"):
+            raise ValueError("write postgresql+asyncpg://user:password@host/database, or nothing for SQLite")
+    return value
+
+
+def _check_token(value: SecretStr) -> SecretStr:
+    token = value.get_secret_value()
+    if token and (len(token) < 20 or not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token)):
+        raise ValueError("write at least 20 letters, digits or ._~+/=-, or nothing to have one made")
+    return value
+
+
+def _check_ladder(value: list[str]) -> list[str]:
+    if len(value) > RUNGS_MAX:
+        raise ValueError(f"write at most {RUNGS_MAX} video tracks")
+    for rung in value:
+        Rung.parse(rung)
+    return value
+
+
+def _check_receiver_url(value: str) -> str:
+    url = urlsplit(value)
+    if value and (url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc or url.fragment):
+        raise ValueError('write a URL without user and password, for example "https://example.org/streamd"')
+    return value
+
+
+def _check_webhook_secret(value: SecretStr) -> SecretStr:
+    prefix, _, encoded = value.get_secret_value().partition("_")
+    try:
+        length = len(base64.b64decode(encoded, validate=True))
+    except binascii.Error:
+        length = 0
+    if value.get_secret_value() and (prefix != "whsec" or length not in WEBHOOK_SECRET_BYTES):
+        raise ValueError("write whsec_ and 24 to 64 random bytes in base64: echo whsec_$(openssl rand -base64 32)")
+    return value
+
+
+def _check_networks(value: list[str]) -> list[str]:
+    for text in value:
+        try:
+            ip_network(text)
+        except ValueError as exc:
+            raise ValueError(f'{exc}: write networks, for example ["127.0.0.0/8", "10.1.0.0/16"]') from exc
+    return value
+
+
+Listen = Annotated[ListenAddress, BeforeValidator(_parse_listen), PlainSerializer(str)]
+OptionalListen = Annotated[
+    ListenAddress | None,
+    BeforeValidator(_parse_optional_listen),
+    PlainSerializer(lambda value: "" if value is None else str(value)),
+]
+PublicUrl = Annotated[str, AfterValidator(_check_public_url)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
+Token = Annotated[SecretStr, AfterValidator(_check_token)]
+Ladder = Annotated[list[str], AfterValidator(_check_ladder)]
+ReceiverUrl = Annotated[str, AfterValidator(_check_receiver_url)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_check_webhook_secret)]
+Networks = Annotated[list[str], AfterValidator(_check_networks)]

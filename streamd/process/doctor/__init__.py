@@ -1,0 +1,11 @@
+"""``streamd doctor``: looks at the machine as the server would meet it, and says what to do.
+
+Nothing is changed: no file is made, no database migrated, and a port that is free is free afterwards.
+"""
+
+from __future__ import annotations
+
+from streamd.process.doctor.examine import examine
+from streamd.process.doctor.finding import Finding, Verdict
+
+__all__ = ["Finding", "Verdict", "examine"]

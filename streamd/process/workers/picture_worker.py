@@ -1,0 +1,140 @@
+"""Draws pictures in processes of their own.
+
+It is ``python -m streamd.process.workers.picture_worker``, and ``posters.picture_process`` starts it.
+
+Orders come on standard input, answers go to standard output; the process ends with its standard input. It decodes
+nothing itself: each picture is drawn by a copy of it, which has one end of a pipe, may make no system call but those of
+computing, and is gone with its picture. So a publisher whose bytes break a decoder has the time and the memory of one
+picture, and nothing of the next one's; and a copy costs a hundredth of a start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from streamd.errors import PictureError
+from streamd.media.picture import ANSWER, ORDER, PICTURE_BYTES_MAX, draw_own_picture, draw_picture
+from streamd.services.sandbox import Layer, Sandbox
+
+# -P: a directory that we were started in, and that others may write to, is no place to find modules.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.process.workers.picture_worker")
+# What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
+WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
+
+# What decoding a picture of the largest size takes: 8K in 10 bits is 200 MB a frame, of which a decoder holds two or
+# three; Python and libav are 150 MB of addresses.
+ADDRESS_SPACE_BYTES_MAX = 1024 * 1024 * 1024
+# Processor time of one picture; 8K takes under one second. Less than what is waited for it (PictureProcess), so that a
+# keyframe made to take for ever ends the copy that draws it, and not what copies are made of.
+CPU_SECONDS_MAX = 4
+# Standard input, output and error, a pipe, and a ruleset for a moment.
+OPEN_FILES_MAX = 8
+# Behind everything that is about live media.
+NICENESS = 10
+# Where memory runs out, the kernel ends what has the highest score: a picture, and not the server (man 5 proc).
+OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
+OOM_SCORE_ADJ_MAX = "1000"
+# What a pipe holds, as Linux makes them.
+READ_BYTES = 64 * 1024
+
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+
+
+def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """All of a worker's environment: it is found where we were found, and knows nothing else.
+
+    Args:
+        environ: Ours.
+    """
+    environment = {name: environ[name] for name in WORKER_VARIABLES if name in environ}
+    places = (str(Path(__file__).parents[3]), environment.get("PYTHONPATH", ""))
+    return environment | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
+def main() -> None:
+    """Answer orders until there are none."""
+    os.chdir("/")
+    os.umask(0o077)
+    with contextlib.suppress(OSError):
+        OOM_SCORE_ADJ.write_text(OOM_SCORE_ADJ_MAX, encoding="ascii")
+    draw_own_picture()
+    # Only now: somebody waits for the first picture, and a start takes 0.3 s of a processor.
+    os.nice(NICENESS)
+    Sandbox(memory_bytes=ADDRESS_SPACE_BYTES_MAX, open_files=OPEN_FILES_MAX, may_fork=True).lock()
+    while head := _read(_STDIN, ORDER.size):
+        header_bytes, fragment_bytes = ORDER.unpack(head)
+        cmaf_header, fragment = _read(_STDIN, header_bytes), _read(_STDIN, fragment_bytes)
+        layers, picture = _draw_in_a_copy(cmaf_header, fragment)
+        _write(_STDOUT, ANSWER.pack(layers, len(picture)) + picture)
+
+
+def _draw_in_a_copy(cmaf_header: bytes, fragment: bytes) -> tuple[Layer, bytes]:
+    """Have a copy of this process draw a picture, and end.
+
+    Returns:
+        What held the copy while it drew, and a JPEG file, empty where there is none.
+    """
+    answers, answer = os.pipe()
+    parent = os.getpid()
+    if os.fork() == 0:
+        os.close(answers)
+        _draw_and_end(cmaf_header, fragment, answer, parent)
+    os.close(answer)
+    # One byte before the picture, and one more than a picture has.
+    said = _read(answers, 1 + PICTURE_BYTES_MAX + 1)
+    os.close(answers)
+    # A copy that goes on is ended by its processor time, or with this process by whoever waits.
+    os.wait()
+    picture = said[1:]
+    return Layer(said[0] if said else 0), picture if len(picture) <= PICTURE_BYTES_MAX else b""
+
+
+def _draw_and_end(cmaf_header: bytes, fragment: bytes, answer: int, parent: int) -> NoReturn:
+    """The life of a copy: its pipe is its standard output, and all that it has."""
+    try:
+        os.dup2(answer, _STDOUT)
+        for descriptor in (_STDIN, _STDERR):
+            os.close(descriptor)
+        layers = _limit()
+        # Said before anything is decoded, so that no decoder has a say in it.
+        _write(_STDOUT, bytes([layers]))
+        # Whoever has lost its parent before it was to die with it draws for nobody.
+        if os.getppid() == parent:
+            _write(_STDOUT, draw_picture(cmaf_header, fragment))
+    except (PictureError, MemoryError, OSError):
+        pass
+    finally:
+        os._exit(0)
+
+
+def _limit() -> Layer:
+    """Take from this process all that drawing a picture does not need, for good.
+
+    Returns:
+        What holds it from now on.
+    """
+    return Sandbox(memory_bytes=ADDRESS_SPACE_BYTES_MAX, cpu_s=CPU_SECONDS_MAX).lock()
+
+
+def _read(descriptor: int, count: int) -> bytes:
+    """``count`` bytes, or fewer where they end before."""
+    parts = []
+    while count and (part := os.read(descriptor, min(count, READ_BYTES))):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+if __name__ == "__main__":
+    main()

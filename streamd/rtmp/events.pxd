@@ -1,4 +1,0 @@
-from streamd.flv.tag cimport FlvTag
-
-
-cpdef bint is_media(list events) except -1

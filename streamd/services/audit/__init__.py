@@ -1,0 +1,1 @@
+"""The log of acts: who has changed what, and who was refused."""

@@ -1,0 +1,86 @@
+"""The audit log in the database: rows that are added and read, and never changed.
+
+Whoever changes something adds its row in the transaction of the change, by ``append_entries``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from streamd.services.audit.records import Actor, AuditEntry, AuditRecord
+from streamd.services.store.database import Database
+from streamd.services.store.page import Page
+from streamd.services.store.schema import audit
+
+
+class AuditLog:
+    """Who has changed what, and who was refused.
+
+    Args:
+        database: Where it lies.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, entries: Iterable[AuditEntry]) -> None:
+        """Add rows that belong to no other change.
+
+        Raises:
+            StoreUnavailableError: They could not be written.
+        """
+        async with self._database.writing() as connection:
+            await append_entries(connection, entries)
+
+    async def page(
+        self, *, after: int, limit: int, is_newest_first: bool = False, search: str = ""
+    ) -> Page[AuditRecord]:
+        """Rows in the order they were written, or from the last back.
+
+        Args:
+            after: Only rows that come after the one of this ``sequence`` in that order; 0 for all.
+            limit: How many at most.
+            is_newest_first: From the last back.
+            search: Only rows that have this text somewhere, in small letters or large ones; empty for all.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        sequence = audit.c.sequence
+        query = select(audit).order_by(sequence.desc() if is_newest_first else sequence).limit(limit + 1)
+        if search:
+            texts = (audit.c[name] for name in ("action", "actor", "address", "user", "key_id", "stream", "reason"))
+            query = query.where(or_(*(text.icontains(search, autoescape=True) for text in texts)))
+        if after:
+            query = query.where(sequence < after if is_newest_first else sequence > after)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+
+async def append_entries(connection: AsyncConnection, entries: Iterable[AuditEntry]) -> None:
+    """Add rows within a transaction."""
+    await connection.execute(insert(audit), [asdict(entry) for entry in entries])
+
+
+def entry_of(now: datetime, by: Actor, action: str, **what: Any) -> AuditEntry:
+    """The row of an act.
+
+    Args:
+        now: When it is done.
+        by: Who does it.
+        action: What, as ``AuditEntry.action`` says.
+        what: Fields of the row that say over what.
+    """
+    return AuditEntry(at=now, actor=by.name, address=by.address, action=action, **what)
+
+
+def _record(row: Row[Any]) -> AuditRecord:
+    values = row._asdict()
+    return AuditRecord(sequence=values.pop("sequence"), entry=AuditEntry(**values))

@@ -1,0 +1,89 @@
+"""Refused publishes on their way to the audit log: one row for many that are alike.
+
+An encoder whose key was revoked retries for hours, and a guesser thousands of times a minute. The log
+is to tell of both, and stay readable and small: what is refused for the same reason, from the same
+address and with the same key, is one row a window with a count; past so many of them, one row a reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from streamd.formats.address import source_of
+from streamd.services.audit.records import AuditEntry
+
+# Seconds from the first refusal to its row. Long enough that a retrying encoder is one or two rows a minute at most.
+WINDOW_S = 60.0
+PUBLISH_DENIED = "publish.denied"
+"""Somebody wanted to broadcast."""
+STUDIO_DENIED = "studio.denied"
+"""Somebody wanted to see the broadcaster's page."""
+ADMIN_DENIED = "admin.denied"
+"""Somebody showed a wrong admin token."""
+
+
+class DenialLog:
+    """Counts refusals until their window is over.
+
+    Args:
+        actor: Who refuses, as the audit log names it.
+        rows_max: Rows of one window that name an address.
+    """
+
+    def __init__(self, actor: str, rows_max: int) -> None:
+        self._actor = actor
+        self.rows_max = rows_max
+        self._rows: dict[tuple[str, str, str | None, str], AuditEntry] = {}
+        self._window_ends_at = float("inf")
+
+    def note(
+        self,
+        reason: str,
+        address: str,
+        key_id: str | None,
+        *,
+        at: datetime,
+        now: float,
+        action: str = PUBLISH_DENIED,
+    ) -> None:
+        """Count a refusal.
+
+        Args:
+            reason: Why, as ``AuditEntry.reason`` says it.
+            address: IP address it came from.
+            key_id: The key, where the store has it: ids that a guesser made up would be a row each.
+            at: Wall time.
+            now: Loop time, seconds.
+            action: What was refused.
+        """
+        if not self._rows:
+            self._window_ends_at = now + WINDOW_S
+        self._add(AuditEntry(at, self._actor, action, address=source_of(address), key_id=key_id, reason=reason))
+
+    def take(self, now: float = float("inf")) -> list[AuditEntry]:
+        """The rows of a window that is over by ``now``; they are forgotten here.
+
+        Args:
+            now: Loop time, seconds; by default every row, however young.
+        """
+        if not self._rows or now < self._window_ends_at:
+            return []
+        entries = [*self._rows.values()]
+        self._rows.clear()
+        return entries
+
+    def give_back(self, entries: list[AuditEntry], now: float) -> None:
+        """Keep rows that could not be written for another window."""
+        self._window_ends_at = now + WINDOW_S
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: AuditEntry) -> None:
+        place = (entry.action, entry.address, entry.key_id, entry.reason)
+        if place not in self._rows and len(self._rows) >= self.rows_max:
+            entry = replace(entry, address="", key_id=None)
+            place = (entry.action, "", None, entry.reason)
+        if (known := self._rows.get(place)) is not None:
+            entry = replace(entry, at=max(known.at, entry.at), count=known.count + entry.count)
+        self._rows[place] = entry

@@ -1,0 +1,31 @@
+"""What is told of a key or a user (``events``). Never a secret."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from streamd.services.events.event import Event, EventType, Value, rfc3339
+from streamd.services.keys.records import KeyRecord, UserRecord
+
+
+def key_event(event_type: EventType, key: KeyRecord, at: datetime, /, **more: Value) -> Event:
+    """What happened to a key.
+
+    Args:
+        event_type: What.
+        key: The key, as it is after it.
+        at: Wall time.
+        more: What else there is to say.
+    """
+    about: dict[str, Value] = {
+        "key_id": key.key_id,
+        "user": key.user,
+        "label": key.label,
+        "expires_at": None if key.expires_at is None else rfc3339(key.expires_at),
+    }
+    return Event(event_type, at, about | more)
+
+
+def user_event(event_type: EventType, user: UserRecord, at: datetime, /, **more: Value) -> Event:
+    """What happened to a user; arguments as of ``key_event``."""
+    return Event(event_type, at, {"user": user.name} | more)

@@ -1,0 +1,146 @@
+"""What the key service and its store speak of: users and their keys."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from streamd.services.keys.stream_key import StreamKey
+
+# A user has one channel, named like the user.
+USER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
+
+
+class KeyState(enum.StrEnum):
+    """What a key is worth at a moment, its user's state apart."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class UserState(enum.StrEnum):
+    """Whether a user may broadcast."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishLimits:
+    """What a user may send; None is what the server's configuration allows everybody."""
+
+    bitrate_kbps_max: int | None = None
+    """Kilobits a second, audio and video."""
+    picture_pixels_max: int | None = None
+    """Width times height of a picture."""
+
+    def or_else(self, everybody: PublishLimits) -> PublishLimits:
+        """The same, with what everybody may send where nothing else is said."""
+        return PublishLimits(
+            self.bitrate_kbps_max or everybody.bitrate_kbps_max,
+            self.picture_pixels_max or everybody.picture_pixels_max,
+        )
+
+
+SERVER_LIMITS = PublishLimits()
+"""Those of a user for whom nothing else was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A user, who is also the channel of that name."""
+
+    name: str
+    state: UserState
+    created_at: datetime
+    suspended_at: datetime | None = None
+    suspend_reason: str = ""
+    limits: PublishLimits = SERVER_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """Everything about a stream key but its secret."""
+
+    sequence: int
+    """Running number in the store, from 1: the cursor of a list."""
+    key_id: str
+    user: str
+    label: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    """When it stops to work; None is never."""
+    revoked_at: datetime | None = None
+    revoke_reason: str = ""
+    revoked_by: str = ""
+    replaced_by: str | None = None
+    """Id of the key it was rotated to."""
+    closed_streams: tuple[str, ...] = ()
+    """Names of the streams that its revocation closed."""
+    last_used_at: datetime | None = None
+    """When it last opened a stream."""
+    last_used_address: str = ""
+
+    def state_at(self, now: datetime) -> KeyState:
+        """What the key is worth at ``now``; a key is dead from the instant it expires."""
+        if self.revoked_at is not None:
+            return KeyState.REVOKED
+        if self.expires_at is not None and self.expires_at <= now:
+            return KeyState.EXPIRED
+        return KeyState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key at the one moment when its secret is known."""
+
+    record: KeyRecord
+    stream_key: StreamKey
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeResult:
+    """A revocation that is done."""
+
+    key_id: str
+    revoked_at: datetime
+    closed: tuple[str, ...]
+    """Names of the streams that it closed; the same when asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStanding:
+    """What decides over a publish: the row of a key and the state of its user, read together."""
+
+    key_id: str
+    user: str
+    secret_hash: bytes
+    expires_at: datetime | None
+    is_revoked: bool
+    is_suspended: bool
+    """The user is suspended."""
+    limits: PublishLimits = SERVER_LIMITS
+    """What the user may send."""
+
+
+@dataclass(frozen=True, slots=True)
+class LivingKey:
+    """By what a key that lives is recognised without the store."""
+
+    sequence: int
+    """Running number in the store."""
+    key_id: str
+    secret_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """That a key opened a stream."""
+
+    at: datetime
+    address: str
+    """IP address of the publisher."""

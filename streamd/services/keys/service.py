@@ -1,0 +1,380 @@
+"""The key service: what operators ask of keys and users, done wholly or not at all.
+
+The store commits first. What then becomes of running streams is the verifier's (verifier.py), and the
+act returns when that is done. An act that ends streams runs in a task of its own, so that a caller who
+goes away half-way does not stop it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from streamd.clock import Clock
+from streamd.errors import KeyRequestError, StoreUnavailableError
+from streamd.services.audit.records import Actor, AuditEntry, AuditRecord
+from streamd.services.events.event import EventSink, EventType, rfc3339, unheard
+from streamd.services.keys.admission import Denial
+from streamd.services.keys.key_events import key_event, user_event
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.records import USER_NAME, IssuedKey, KeyRecord, KeyState, RevokeResult, UserRecord, UserState
+from streamd.services.keys.request import (
+    OVERLAP_S_MAX,
+    PAGE_LIMIT_MAX,
+    checked_key_id,
+    checked_label,
+    checked_limits,
+    checked_reason,
+    checked_user_name,
+)
+from streamd.services.keys.secret import hash_secret
+from streamd.services.keys.stream_key import StreamKey
+from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.store.page import Page
+
+log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+
+class KeyService:
+    """Issues, rotates and revokes stream keys, and suspends users.
+
+    Args:
+        store: Where they are kept; started by the owner.
+        clock: Wall time decides over expiry.
+        verifier: Ends what dead keys admitted.
+        tell: Told what becomes of keys and users.
+    """
+
+    def __init__(self, store: KeyStore, clock: Clock, verifier: KeyVerifier, *, tell: EventSink = unheard) -> None:
+        self._store = store
+        self._clock = clock
+        self._verifier = verifier
+        self._tell = tell
+        self._acts: set[asyncio.Task[Any]] = set()
+        self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
+
+    async def close(self) -> None:
+        """Finish what was begun; the store stays open."""
+        while self._acts:
+            await asyncio.wait(self._acts)
+
+    async def check(self) -> None:
+        """See whether a publish could be verified now.
+
+        Raises:
+            StoreUnavailableError: The store cannot be asked.
+        """
+        await self._store.check()
+
+    @property
+    def revision(self) -> int:
+        """A number that changes with every change of keys, users or the audit log that this process knows of."""
+        return self._store.writes + self._verifier.changes
+
+    # -- keys -----------------------------------------------------------------------------------
+
+    async def issue(self, user: str, *, by: Actor, label: str = "", expires_at: datetime | None = None) -> IssuedKey:
+        """Make a key. An unknown user is created.
+
+        Args:
+            user: Whose it is.
+            by: Who asks.
+            label: What it is for, in the operator's words.
+            expires_at: When it stops to work; None is never.
+
+        Raises:
+            KeyRequestError: A name, label or date that cannot be.
+            StoreUnavailableError: It could not be written; there is no key.
+        """
+        now = self._clock.now()
+        if not USER_NAME.fullmatch(user):
+            raise KeyRequestError(
+                "a user name is 2 to 64 small letters, digits, '-' and '_', and begins with a letter or digit"
+            )
+        if expires_at is not None and expires_at <= now:
+            raise KeyRequestError("expires_at is in the past")
+        stream_key = StreamKey.generate()
+        secret_hash = hash_secret(stream_key.key_id, stream_key.secret)
+        record = await self._store.add_key(
+            key_id=stream_key.key_id,
+            secret_hash=secret_hash,
+            user=user,
+            label=checked_label(label),
+            expires_at=expires_at,
+            now=now,
+            by=by,
+        )
+        self._verifier.remember(record.key_id, secret_hash)
+        log.info("key.issued", extra={"key_id": record.key_id, "user": user, "by": by.name})
+        self._tell(key_event(EventType.KEY_ISSUED, record, self._clock.now(), by=by.name))
+        return IssuedKey(record, stream_key)
+
+    async def get_key(self, key_id: str) -> KeyRecord:
+        """One key.
+
+        Raises:
+            KeyNotFoundError: There is none with this id.
+            StoreUnavailableError: The store cannot be read.
+        """
+        return self._verifier.uses.within(await self._store.get_key(checked_key_id(key_id)))
+
+    def state_of(self, record: KeyRecord) -> KeyState:
+        """What a key is worth now."""
+        return record.state_at(self._clock.now())
+
+    async def list_keys(
+        self,
+        *,
+        user: str | None = None,
+        state: KeyState | None = None,
+        after: int = 0,
+        limit: int = 100,
+        is_newest_first: bool = False,
+    ) -> Page[KeyRecord]:
+        """Keys in the order they were issued, or from the last back.
+
+        Args:
+            user: Only keys of this user.
+            state: Only keys in this state now.
+            after: ``sequence`` of the last key of the page before; 0 for the first page.
+            limit: How many at most, up to ``PAGE_LIMIT_MAX``.
+            is_newest_first: From the last back.
+        """
+        page = await self._store.list_keys(
+            user=user,
+            state=state,
+            now=self._clock.now(),
+            after=after,
+            limit=min(limit, PAGE_LIMIT_MAX),
+            is_newest_first=is_newest_first,
+        )
+        return Page([self._verifier.uses.within(record) for record in page.items], page.has_more)
+
+    async def rotate(self, key_id: str, *, by: Actor, overlap_s: float = 0) -> IssuedKey:
+        """Replace a key by a new one for the same user, with the same label and expiry.
+
+        A rotation gives a new secret, not more time: a key that was to end on a day is replaced by one
+        that ends on that day.
+
+        Args:
+            key_id: The key to replace.
+            by: Who asks.
+            overlap_s: Seconds for which the old key goes on working. At their end, or at once where
+                it is 0, the old key dies and a stream that runs on it is closed.
+
+        Raises:
+            KeyRequestError: An overlap that cannot be.
+            KeyNotFoundError: There is no such key.
+            KeyStateError: It is revoked, expired, or was rotated before.
+            StoreUnavailableError: It could not be written; nothing has changed.
+        """
+        if not 0 <= overlap_s <= OVERLAP_S_MAX:
+            raise KeyRequestError(f"overlap_s is from 0 to {OVERLAP_S_MAX} (30 days)")
+        return await self._act(self._rotate(checked_key_id(key_id), overlap_s, by))
+
+    async def revoke(self, key_id: str, *, by: Actor, reason: str = "") -> RevokeResult:
+        """Kill a key, and close what runs on it; when it returns, all of that is done.
+
+        Revoking again answers the same. Two at the same time are one.
+
+        Args:
+            key_id: The key.
+            by: Who asks.
+            reason: Why, in the operator's words.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            KeyNotFoundError: There is no such key.
+            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+        """
+        reason = checked_reason(reason)
+        task = self._revocations.get(checked_key_id(key_id))
+        if task is None:
+            task = self._begin(self._revoke(key_id, reason, by))
+            self._revocations[key_id] = task
+            task.add_done_callback(lambda _: self._revocations.pop(key_id))
+        return await asyncio.shield(task)
+
+    # -- users ----------------------------------------------------------------------------------
+
+    async def get_user(self, name: str) -> UserRecord:
+        """One user.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: The store cannot be read.
+        """
+        return await self._store.get_user(checked_user_name(name))
+
+    async def list_users(
+        self, *, state: UserState | None = None, after: str = "", limit: int = 100
+    ) -> Page[UserRecord]:
+        """Users in the order of their names.
+
+        Args:
+            state: Only users in this state.
+            after: Name of the last user of the page before; empty for the first page.
+            limit: How many at most, up to ``PAGE_LIMIT_MAX``.
+        """
+        return await self._store.list_users(state=state, after=after, limit=min(limit, PAGE_LIMIT_MAX))
+
+    async def suspend(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
+        """Suspend a user: none of the user's keys opens a stream, and what runs is closed when it returns.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+        """
+        return await self._act(self._suspend(checked_user_name(name), checked_reason(reason), by))
+
+    async def restore(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
+        """End a user's suspension; the user's keys work again, so far as they are active.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written.
+        """
+        return await self._act(self._restore(checked_user_name(name), checked_reason(reason), by))
+
+    async def limit(self, name: str, change: Mapping[str, int | None], *, by: Actor, reason: str = "") -> UserRecord:
+        """Change what a user may send: what is published from then on, and the bit rate of what runs.
+
+        Args:
+            name: The user.
+            change: Fields of ``PublishLimits`` with their new values, None for the server's; the others stay.
+            by: Who asks.
+            reason: Why, in the operator's words.
+
+        Raises:
+            KeyRequestError: A limit or reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+        """
+        return await self._act(self._limit(checked_user_name(name), checked_limits(change), checked_reason(reason), by))
+
+    # -- audit ----------------------------------------------------------------------------------
+
+    async def list_audit(
+        self, *, after: int = 0, limit: int = 100, is_newest_first: bool = False, search: str = ""
+    ) -> Page[AuditRecord]:
+        """Audit rows in the order they were written, or from the last back.
+
+        Args:
+            after: ``sequence`` of the last row of the page before; 0 for the first page.
+            limit: How many at most, up to ``PAGE_LIMIT_MAX``.
+            is_newest_first: From the last back.
+            search: Only rows that have this text somewhere, whatever the case of its letters; empty for all.
+        """
+        return await self._store.audit.page(
+            after=after, limit=min(limit, PAGE_LIMIT_MAX), is_newest_first=is_newest_first, search=search
+        )
+
+    async def record_kick(self, stream: str, *, by: Actor, reason: str = "") -> None:
+        """Write into the audit log that a stream was kicked.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            StoreUnavailableError: It could not be written.
+        """
+        reason = checked_reason(reason)
+        await self._store.audit.append(
+            [AuditEntry(self._clock.now(), by.name, "stream.kicked", address=by.address, stream=stream, reason=reason)]
+        )
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    async def _rotate(self, key_id: str, overlap_s: float, by: Actor) -> IssuedKey:
+        now = self._clock.now()
+        stream_key = StreamKey.generate()
+        secret_hash = hash_secret(stream_key.key_id, stream_key.secret)
+        old, new = await self._store.rotate_key(
+            key_id,
+            new_key_id=stream_key.key_id,
+            new_secret_hash=secret_hash,
+            old_until=now + timedelta(seconds=overlap_s),
+            now=now,
+            by=by,
+        )
+        self._verifier.move_expiry(old)
+        self._verifier.remember(new.key_id, secret_hash)
+        if old.revoked_at is not None:
+            await self._end_revoked(old, by)
+        log.info("key.rotated", extra={"key_id": key_id, "new_key_id": new.key_id, "by": by.name})
+        works_until = old.revoked_at or old.expires_at
+        self._tell(
+            key_event(
+                EventType.KEY_ROTATED,
+                new,
+                self._clock.now(),
+                by=by.name,
+                replaces=key_id,
+                replaced_works_until=None if works_until is None else rfc3339(works_until),
+            )
+        )
+        return IssuedKey(new, stream_key)
+
+    async def _revoke(self, key_id: str, reason: str, by: Actor) -> RevokeResult:
+        now = self._clock.now()
+        record = await self._store.revoke_key(key_id, reason=reason, now=now, by=by)
+        closed = await self._end_revoked(record, by)
+        log.info("key.revoked", extra={"key_id": key_id, "user": record.user, "by": by.name, "closed": closed})
+        if record.revoked_at == now:
+            # Not where it was revoked before.
+            at = self._clock.now()
+            self._tell(key_event(EventType.KEY_REVOKED, record, at, by=by.name, reason=reason, closed=closed))
+        assert record.revoked_at is not None
+        return RevokeResult(key_id, record.revoked_at, closed)
+
+    async def _end_revoked(self, record: KeyRecord, by: Actor) -> tuple[str, ...]:
+        """Close what runs on a revoked key; all that its revocation has closed, now and before."""
+        closed_now = await self._verifier.kill({record.key_id}, Denial.REVOKED, by)
+        closed = tuple(dict.fromkeys((*record.closed_streams, *closed_now)))
+        if closed != record.closed_streams:
+            try:
+                await self._store.record_closed(record.key_id, closed)
+            except StoreUnavailableError as exc:
+                # The key is dead and dark, which is what was asked; the answer says it, the store does not.
+                log.warning("closed_streams.lost", extra={"key_id": record.key_id, "reason": str(exc)})
+        return closed
+
+    async def _suspend(self, name: str, reason: str, by: Actor) -> UserRecord:
+        now = self._clock.now()
+        user, key_ids = await self._store.suspend_user(name, reason=reason, now=now, by=by)
+        closed = await self._verifier.suspend(name, key_ids, by)
+        log.info("user.suspended", extra={"user": name, "by": by.name, "closed": closed})
+        if user.suspended_at == now:
+            self._tell(user_event(EventType.USER_SUSPENDED, user, now, by=by.name, reason=reason, closed=closed))
+        return user
+
+    async def _restore(self, name: str, reason: str, by: Actor) -> UserRecord:
+        user = await self._store.restore_user(name, reason=reason, now=self._clock.now(), by=by)
+        was_suspended = self._verifier.restore(name)
+        log.info("user.restored", extra={"user": name, "by": by.name})
+        if was_suspended:
+            at = self._clock.now()
+            self._tell(user_event(EventType.USER_RESTORED, user, at, by=by.name, reason=reason))
+        return user
+
+    async def _limit(self, name: str, change: Mapping[str, int | None], reason: str, by: Actor) -> UserRecord:
+        user = await self._store.limit_user(name, change, reason=reason, now=self._clock.now(), by=by)
+        self._verifier.set_limits(user)
+        log.info("user.limited", extra={"user": name, "by": by.name, **asdict(user.limits)})
+        return user
+
+    def _begin(self, act: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """Start an act that goes to its end whoever waits for it."""
+        task = asyncio.create_task(act)
+        self._acts.add(task)
+        task.add_done_callback(self._acts.discard)
+        return task
+
+    async def _act(self, act: Coroutine[Any, Any, _Result]) -> _Result:
+        return await asyncio.shield(self._begin(act))

@@ -1,0 +1,138 @@
+"""What becomes of keys without anybody's asking: they expire, other processes kill them, and what waits is written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from streamd.clock import Clock
+from streamd.errors import StoreUnavailableError
+from streamd.services.events.event import EventSink, EventType, unheard
+from streamd.services.keys.key_events import key_event
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.verifier import KeyVerifier
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """How often is looked."""
+
+    sweep_interval_s: float = 0.5
+    """Between two looks at what has expired. Expiry is a moment of wall time, which can be stepped, so it
+    is looked at and not slept until; half a second late is on time for a person."""
+    recheck_interval_s: float = 5.0
+    """Between two looks in the store for deaths that another process wrote there."""
+
+
+class KeySweeper:
+    """Has the streams of keys closed that died without a call, and writes what a publish leaves to be written.
+
+    Args:
+        store: Where keys and the audit log are kept.
+        clock: Wall time decides over expiry.
+        verifier: Knows what was admitted, and what waits to be written.
+        options: Intervals.
+        sleep: How ``run`` waits; tests pass their own.
+        tell: Told of the keys that expire.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        clock: Clock,
+        verifier: KeyVerifier,
+        options: SweepOptions | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        tell: EventSink = unheard,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._verifier = verifier
+        self._options = options or SweepOptions()
+        self._sleep = sleep
+        self._tell = tell
+        self._recheck_at = clock.monotonic() + self._options.recheck_interval_s
+        self._expiry_told_until = clock.now()
+        self._store_failed = False
+
+    async def run(self) -> None:
+        """Sweep for ever; cancel to stop."""
+        while True:
+            await self._sleep(self._options.sweep_interval_s)
+            try:
+                await self.sweep()
+            except StoreUnavailableError as exc:
+                if not self._store_failed:
+                    log.warning("store.failed", extra={"reason": str(exc)})
+                self._store_failed = True
+            except Exception:
+                # The one who closes streams of dead keys must not die of one that cannot be closed.
+                log.exception("sweep.failed")
+            else:
+                if self._store_failed:
+                    log.info("store.recovered")
+                self._store_failed = False
+
+    async def sweep(self) -> None:
+        """Close the streams of keys that have died without a call to the service, and write what waits.
+
+        Keys that have expired at every sweep; keys that another process killed, suspended or gave
+        another expiry, each ``recheck_interval_s``. Running streams go on while the store cannot
+        be read.
+
+        Raises:
+            StoreUnavailableError: The store cannot be asked; what had expired is closed all the same.
+        """
+        await self._verifier.end_expired()
+        await self._write_uses()
+        await self._write_denials(self._clock.monotonic())
+        if self._clock.monotonic() >= self._recheck_at:
+            self._recheck_at = self._clock.monotonic() + self._options.recheck_interval_s
+            if not await self._verifier.recheck():
+                self._recheck_at = self._clock.monotonic()
+            await self._verifier.hashes.look()
+            if self._tell is not unheard:
+                await self._tell_expired()
+
+    async def close(self) -> None:
+        """Write what waits to be written, as far as it can be, and read no more."""
+        await self._verifier.hashes.close()
+        with contextlib.suppress(StoreUnavailableError):
+            await self._write_uses()
+            await self._write_denials(float("inf"))
+
+    async def _write_uses(self) -> None:
+        uses = self._verifier.uses.take()
+        if not uses:
+            return
+        try:
+            await self._store.record_uses(uses)
+        except StoreUnavailableError:
+            self._verifier.uses.give_back(uses)
+            raise
+
+    async def _write_denials(self, until: float) -> None:
+        entries = self._verifier.denials.take(until)
+        if not entries:
+            return
+        try:
+            await self._store.audit.append(entries)
+        except StoreUnavailableError:
+            self._verifier.denials.give_back(entries, self._clock.monotonic())
+            raise
+
+    async def _tell_expired(self) -> None:
+        """Tell of the keys that have expired since the last look; what expires while no server runs is not told."""
+        since, until = self._expiry_told_until, self._clock.now()
+        if until <= since:
+            # The wall clock was stepped back: what expired before is told already.
+            return
+        for record in await self._store.keys_expired(since, until):
+            self._tell(key_event(EventType.KEY_EXPIRED, record, until))
+        self._expiry_told_until = until

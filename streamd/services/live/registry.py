@@ -1,0 +1,368 @@
+"""The live streams of this server: who is live, by channel name.
+
+One process holds them in a dictionary. A cluster puts another object behind the same calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from streamd.clock import EPOCH_2020
+from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PublishError
+from streamd.media.packager.numbering import Numbering
+from streamd.services.events.event import Event, EventType, rfc3339, unheard
+from streamd.services.keys.admission import Admission
+from streamd.services.live.channel_numbers import ChannelNumbers
+from streamd.services.live.live_stream import LiveStream, StreamOptions
+from streamd.services.live.publisher import EndReason
+from streamd.services.live.restart_record import RestartRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from streamd.clock import Clock
+    from streamd.services.events.event import EventSink, Value
+    from streamd.services.live.live_stream import Place
+    from streamd.services.live.meter import StreamSummary
+    from streamd.services.live.publisher import Publisher
+    from streamd.services.live.restart_record import StreamRecord
+    from streamd.services.live.waiters import WaiterBudget
+    from streamd.services.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+STREAM_CLOSED = "The stream was closed by the operator."
+SERVER_FULL = "The server is full. Try again later."
+TOO_FAST = "Media came much faster than time passes. Send it at its own pace, and try again later."
+# A thread that probes takes as much as the loop of a core that they share, so the loop has its turn before the next one
+# begins. Probing takes 2 ms as a rule: a hundred publishers that come in one second are through within it. A second one
+# is there for when the first takes long, over a picture that is very large.
+PROBES_AT_ONCE_MAX = 2
+# A hundred streams take 4 ms to be looked at. What waits for the loop meanwhile are their frames and their viewers.
+SWEEP_STEP_S = 0.001
+
+
+class _PlaceForAll:
+    """The place of a stream where memory has no ceiling."""
+
+    def release(self) -> None:
+        """Nothing is kept free."""
+
+
+class LiveRegistry:
+    """Who is live, by channel name.
+
+    Args:
+        options: Packaging options of every stream.
+        clock: For dates and durations.
+        metrics: Counted into.
+        budget: How many requests may wait in the whole server.
+        streams_max: Live streams at a time.
+        reconnect_window_s: How long a stream whose publisher's connection ended waits for it to come back.
+        is_admissible: Says, without waiting, whether an admission still stands; asked in the very step in
+            which its stream begins, so that a key that died meanwhile begins nothing.
+        tell: Told what becomes of streams.
+        take_place: Keeps memory free for a stream that begins, or says by None that there is none. What it is kept for
+            gives it back when it ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        options: StreamOptions,
+        clock: Clock,
+        metrics: Metrics,
+        budget: WaiterBudget,
+        streams_max: int,
+        reconnect_window_s: float,
+        is_admissible: Callable[[Admission], bool],
+        tell: EventSink = unheard,
+        take_place: Callable[[], Place | None] = _PlaceForAll,
+    ) -> None:
+        self._options = options
+        self._clock = clock
+        self._metrics = metrics
+        self._budget = budget
+        self._streams_max = streams_max
+        self._reconnect_window_s = reconnect_window_s
+        self._is_admissible = is_admissible
+        self._tell = tell
+        self._take_place = take_place
+        self._probing = asyncio.Semaphore(PROBES_AT_ONCE_MAX)
+        self._by_name: dict[str, LiveStream] = {}
+        self._numbers = ChannelNumbers()
+        # Media sequence numbers never go backwards while we run, whatever the wall clock does.
+        self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
+
+    def configure(self, options: StreamOptions, *, streams_max: int, reconnect_window_s: float) -> None:
+        """Take other options, for streams that begin from now on."""
+        self._options = options
+        self._streams_max = streams_max
+        self._reconnect_window_s = reconnect_window_s
+
+    def begin(self, admission: Admission, publisher: Publisher) -> LiveStream:
+        """Begin a live stream, or go on with one that waits for this publisher; nothing is awaited.
+
+        Args:
+            admission: Whose key opened it.
+            publisher: The connection that will feed it.
+
+        Returns:
+            The stream; a new one has no media yet.
+
+        Raises:
+            AlreadyPublishingError: The channel is live, or waits for the publisher of another key.
+            KeyRejectedError: The key died since it was verified.
+            PublishError: The server is full.
+        """
+        if not self._is_admissible(admission):
+            raise KeyRejectedError("died_while_verified", admission.key_id)
+        name = admission.user
+        previous = self._by_name.get(name)
+        if previous is not None and previous.is_live:
+            # Only the key that opened a stream may go on with it: another one, or none, takes nobody's place.
+            if previous.publisher is not None or previous.admission.key_id != admission.key_id:
+                raise AlreadyPublishingError
+            # One that another server left has no media yet: it takes as much as a new one, and goes on all the same.
+            place = self._take_place() if previous.held_bytes == 0 else None
+            previous.resume(admission, publisher, place)
+            self._say(EventType.STREAM_RESUMED, previous)
+            return previous
+        if sum(1 for _ in self.live()) >= self._streams_max:
+            self._metrics.limit_hits_total.labels("streams_max").inc()
+            raise PublishError(SERVER_FULL)
+        if self._numbers.is_exhausted(name, self._now_s()):
+            raise PublishError(TOO_FAST)
+        place = self._take_place()
+        if place is None:
+            self._metrics.limit_hits_total.labels("memory_bytes_max").inc()
+            raise PublishError(SERVER_FULL)
+        numbering = self._next_numbering(name)
+        if previous is not None:
+            numbering = numbering.no_earlier_than(previous.next_numbering)
+        return self._add(name, admission, publisher, numbering, place=place)
+
+    def _add(
+        self,
+        name: str,
+        admission: Admission,
+        publisher: Publisher | None,
+        numbering: Numbering,
+        record: StreamRecord | None = None,
+        place: Place | None = None,
+    ) -> LiveStream:
+        stream = LiveStream(
+            name,
+            admission,
+            publisher,
+            numbering=numbering,
+            options=self._options,
+            clock=self._clock,
+            metrics=self._metrics,
+            budget=self._budget,
+            on_failed=self.end,
+            on_health=self._tell_health,
+            on_playable=self._note_started,
+            record=record,
+            probing=self._probing,
+            place=place,
+        )
+        replaced = self._by_name.get(name)
+        self._by_name[name] = stream
+        if replaced is not None:
+            replaced.release()
+        self._count()
+        return stream
+
+    def _now_s(self) -> int:
+        """Seconds since 2020 on a clock that never steps while we run."""
+        now = self._numbering_origin + timedelta(seconds=self._clock.monotonic())
+        return (now - EPOCH_2020) // timedelta(seconds=1)
+
+    def _next_numbering(self, name: str) -> Numbering:
+        return Numbering.at(EPOCH_2020 + timedelta(seconds=self._numbers.first_s(name, self._now_s())))
+
+    # -- a server that starts again --------------------------------------------------------------
+
+    def record(self) -> RestartRecord:
+        """What the next server has to know; equal to the last as long as that is the same. Called once a second."""
+        used = ((stream.name, stream.next_numbering.seconds, stream.has_used_numbers) for stream in self.live())
+        used_until_s, ahead = self._numbers.reserve(used, self._now_s())
+        records = (stream.record for stream in self.live())
+        return RestartRecord(tuple(record for record in records if record is not None), used_until_s, ahead)
+
+    def restore(self, record: RestartRecord) -> None:
+        """Go on where another server ended without having ended its streams.
+
+        Each waits for its publisher as if the connection had just been lost: its place is its key's, and who asks
+        for its playlists waits.
+        """
+        self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s())
+        for stream in record.streams:
+            numbering = self._next_numbering(stream.name)
+            self._add(stream.name, Admission(stream.key_id, stream.name), None, numbering, stream)
+            log.info("stream.restored", extra={"stream": stream.name, "key_id": stream.key_id})
+
+    def end(self, stream: LiveStream, reason: EndReason) -> None:
+        """End a live stream; again is the same as once."""
+        was_started = stream.is_live and stream.presentation is not None
+        viewers = sum(stream.viewers.values())
+        stream.end(reason)
+        self._numbers.note_used(stream.name, stream.next_numbering.seconds, self._now_s())
+        self._count()
+        if was_started:
+            duration_s = round((self._clock.now() - stream.live_since).total_seconds(), 3)
+            self._say(
+                EventType.STREAM_ENDED, stream, {"reason": reason.value, "duration_s": duration_s, "viewers": viewers}
+            )
+
+    def leave(self, stream: LiveStream, publisher: Publisher, reason: EndReason) -> None:
+        """Note that a publisher is gone: its stream ends, or waits for it to come back.
+
+        Args:
+            stream: The stream that it fed.
+            publisher: The connection; another one that feeds the stream by now is left alone.
+            reason: A goodbye or a fault ends the stream at once; a connection that just ended, or that brought no
+                media any more, may come back.
+        """
+        if stream.publisher is not publisher or not stream.is_live:
+            return
+        # A short broadcast, sent at once: all of it came before the goodbye. Memory that is short waits for nothing.
+        if reason is not EndReason.OVER_LIMIT and stream.when_open(lambda: self.leave(stream, publisher, reason)):
+            return
+        may_come_back = reason in (EndReason.CONNECTION_LOST, EndReason.MEDIA_TIMEOUT)
+        if may_come_back and self._reconnect_window_s > 0 and stream.presentation is not None:
+            try:
+                stream.lose_publisher()
+            except Exception as exc:  # noqa: BLE001  # logged by the stream
+                # With a line that cannot even be finished there is nothing to go on with.
+                stream.fail(exc)
+            else:
+                self._say(EventType.STREAM_RECONNECTING, stream, {"window_s": self._reconnect_window_s})
+        else:
+            self.end(stream, reason)
+
+    def _tell_health(self, stream: LiveStream) -> None:
+        event_type = EventType.STREAM_HEALTHY if stream.health.is_healthy else EventType.STREAM_UNHEALTHY
+        findings = [
+            {"code": finding.code.value, "severity": finding.severity.value, "message": finding.message}
+            for finding in stream.health.findings
+        ]
+        self._say(event_type, stream, {"status": stream.health.status.value, "findings": findings})
+
+    def find(self, name: str) -> LiveStream | None:
+        """Find a stream that is live, or has ended so lately that its playlist is still served."""
+        stream = self._by_name.get(name)
+        if stream is not None and stream.forget_at <= self._clock.monotonic():
+            del self._by_name[name]
+            stream.release()
+            return None
+        return stream
+
+    def live(self) -> Iterable[LiveStream]:
+        """The streams that are live now, in the order in which they began."""
+        return (stream for stream in self._by_name.values() if stream.is_live)
+
+    def ended(self) -> Iterable[LiveStream]:
+        """The streams that have ended and whose playlists are still served."""
+        return (stream for stream in self._by_name.values() if not stream.is_live)
+
+    @property
+    def held_bytes(self) -> int:
+        """Media that is in memory for the playlists of all of them, bytes."""
+        return sum(stream.held_bytes for stream in self._by_name.values())
+
+    def summaries(self) -> list[StreamSummary]:
+        """What an operator is told of every live stream."""
+        return [stream.summary() for stream in self.live()]
+
+    def summary(self, name: str) -> StreamSummary | None:
+        """What an operator is told of one; None where it is not live."""
+        stream = self._by_name.get(name)
+        return stream.summary() if stream is not None and stream.is_live else None
+
+    async def sweep(self) -> None:
+        """Take readings, end and forget streams whose time is over; called about once a second.
+
+        The others go on meanwhile: it gives the loop back after each ``SWEEP_STEP_S``.
+        """
+        step_since = self._clock.monotonic()
+        lost_before = step_since - self._reconnect_window_s
+        for name in tuple(self._by_name):
+            if self._clock.monotonic() - step_since >= SWEEP_STEP_S:
+                await asyncio.sleep(0)
+                step_since = self._clock.monotonic()
+            stream = self.find(name)
+            if stream is None or not stream.is_live:
+                continue
+            if stream.lost_at is not None and stream.lost_at <= lost_before:
+                self.end(stream, EndReason.CONNECTION_LOST)
+                continue
+            try:
+                stream.read_meter()
+                if self._numbers.is_too_far(stream.next_numbering.seconds, self._now_s()):
+                    stream.fail(MediaError("media comes much faster than time passes"))
+            except Exception as exc:  # noqa: BLE001  # logged by the stream
+                # One stream's fault must not keep the others from being looked at.
+                stream.fail(exc)
+
+    async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
+        """Close every stream that one of these keys opened, and wait until its publisher's socket is closed.
+
+        Args:
+            key_ids: Ids of keys that are dead already, so that nothing new can begin with them.
+            reason: For the log.
+
+        Returns:
+            Names of the streams that were closed.
+        """
+        doomed = [stream for stream in self.live() if stream.admission.key_id in key_ids]
+        for stream in doomed:
+            log.info("stream.closed", extra={"stream": stream.name, "reason": reason})
+        await self._close(doomed, EndReason.KEY_DIED, KeyRejectedError("dead"))
+        return [stream.name for stream in doomed]
+
+    async def kick(self, name: str) -> bool:
+        """Close a live stream's publisher; its key stays good.
+
+        Returns:
+            Whether there was one.
+        """
+        stream = self.find(name)
+        if stream is None or not stream.is_live:
+            return False
+        log.info("stream.kicked", extra={"stream": name})
+        await self._close([stream], EndReason.KICKED, PublishError(STREAM_CLOSED))
+        return True
+
+    async def end_all(self) -> None:
+        """End every stream because the server stops."""
+        await self._close([*self.live()], EndReason.SERVER_STOPPED, PublishError("The server is stopping."))
+
+    async def _close(self, streams: list[LiveStream], reason: EndReason, error: PublishError) -> None:
+        publishers = [stream.publisher for stream in streams if stream.publisher is not None]
+        # The picture goes dark before those who watched it are told.
+        for publisher in publishers:
+            publisher.kick(error)
+        for stream in streams:
+            self.end(stream, reason)
+        await asyncio.gather(*(publisher.wait_closed() for publisher in publishers))
+
+    def _note_started(self, stream: LiveStream) -> None:
+        codecs = [track.codec for track in stream.tracks]
+        self._say(EventType.STREAM_STARTED, stream, {"address": stream.publisher_address, "codecs": codecs})
+
+    def _say(self, event_type: EventType, stream: LiveStream, data: Mapping[str, Value] | None = None) -> None:
+        about: dict[str, Value] = {
+            "stream": stream.name,
+            "user": stream.admission.user,
+            "key_id": stream.admission.key_id,
+            "live_since": rfc3339(stream.live_since),
+        }
+        self._tell(Event(event_type, self._clock.now(), {**about, **(data or {})}))
+
+    def _count(self) -> None:
+        self._metrics.streams_live.set(sum(1 for _ in self.live()))

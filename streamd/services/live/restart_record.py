@@ -1,0 +1,112 @@
+"""What is kept of the live streams for the next server on the same data directory.
+
+A server that is killed takes its media with it. Its publishers come back within seconds and its viewers never left:
+for them the playlists must go on, under numbers that have not been used, with the discontinuities counted on
+(rfc8216bis-22 sections 6.2.1 and 6.2.2). What that takes is written when a stream begins, ends or has another
+discontinuity, so that writing costs nothing to speak of; the media sequence numbers come from the clock, and are
+reserved by the thousand (``channel_numbers``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from streamd.media.packager.chunk import PlaylistTiming
+from streamd.services.live.channel_numbers import SECONDS_MAX, ChannelAhead
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """One live stream that has a playlist."""
+
+    name: str
+    key_id: str
+    """Of the key that alone may go on with it within the reconnect window."""
+    live_since: datetime
+    timing: PlaylistTiming
+    """The target durations must not change (rfc8216bis 6.2.1)."""
+    variants: tuple[str, ...]
+    """Names of the renditions that are variants."""
+    audio: tuple[str, ...]
+    """Names of the audio renditions to play them with."""
+    discontinuity_sequence: int
+    """EXT-X-DISCONTINUITY-SEQUENCE of a segment that follows all there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRecord:
+    """All that the next server has to know."""
+
+    streams: tuple[StreamRecord, ...] = ()
+    numbers_used_until_s: Annotated[int, Field(ge=0, le=SECONDS_MAX)] = 0
+    """Seconds since 2020 up to which ``Numbering.at`` may give numbers that are taken, by whatever channel: somewhat
+    beyond the clock, which may be behind when the next server starts."""
+    channels_ahead: tuple[ChannelAhead, ...] = ()
+    """The channels that may have taken numbers beyond that: those whose media came in faster than time passes."""
+
+
+_RECORD = TypeAdapter(RestartRecord)
+
+
+class RestartRecordFile:
+    """The file that it is kept in.
+
+    Args:
+        path: Where it is; another file beside it is written to first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._saved: RestartRecord | None = None
+        self._is_failing = False
+
+    def load(self) -> RestartRecord:
+        """Read what the server before this one left; nothing, where there was none or the file is of no use."""
+        try:
+            return _RECORD.validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return RestartRecord()
+        except (OSError, ValidationError) as exc:
+            # A server that does not start would be worse than players that have to begin anew.
+            why = exc.strerror if isinstance(exc, OSError) else "not in the form in which it is written"
+            log.warning("restart_record.unreadable", extra={"path": str(self._path), "reason": why})
+            return RestartRecord()
+
+    async def save(self, record: RestartRecord) -> None:
+        """Keep a record, if it is another one than the last; a disk that does not take it is logged."""
+        if record == self._saved:
+            return
+        try:
+            await asyncio.to_thread(self._write, _RECORD.dump_json(record))
+        except OSError as exc:
+            # Tried again a second later, for what is in it may be used up by then; said once.
+            if not self._is_failing:
+                log.warning("restart_record.unwritable", extra={"path": str(self._path), "reason": exc.strerror})
+            self._is_failing = True
+        else:
+            self._saved = record
+            self._is_failing = False
+
+    def _write(self, data: bytes) -> None:
+        """Replace the file as a whole: whoever reads it finds the old record or the new one."""
+        beside = self._path.with_suffix(".new")
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)

@@ -1,0 +1,1 @@
+"""What OBS is told of the qualities that a user may send."""

@@ -1,0 +1,158 @@
+"""Poster pictures of live streams: a keyframe of now, drawn when somebody asks and kept for those who ask next."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from streamd.errors import PictureError, PictureWorkerRestsError, PostersBusyError
+from streamd.media.packet import TrackKind
+
+if TYPE_CHECKING:
+    from streamd.clock import Clock
+    from streamd.media.packager.rendition import Keyframe
+    from streamd.services.live.live_stream import LiveStream
+    from streamd.services.metrics import Metrics
+    from streamd.services.posters.picture_process import PictureProcess
+
+log = logging.getLogger(__name__)
+
+# A newer picture is drawn no sooner than this after the one before: a core draws for some 200 streams at a time.
+RENEW_AFTER_S = 10.0
+# After one that failed, for its keyframe may have been made to: it may have held the worker for five seconds that
+# others waited. Twice as long after each that fails, so that a stream of such keyframes has a thousandth of the worker.
+RETRY_AFTER_S = 60.0
+RETRY_AFTER_S_MAX = 3600.0
+# Streams whose picture is waited for: the last one waits about three seconds, and more would wait in vain.
+DRAWING_MAX = 64
+# Whoever asks waits no longer: keyframes made to take for ever may stand before theirs, each for five seconds.
+WAIT_S = 10.0
+# Of several variants, the smallest with this many lines is as good as any at a poster's size.
+LINES_ENOUGH = 540
+
+
+@dataclass(frozen=True, slots=True)
+class Poster:
+    """A picture, ready to be sent."""
+
+    jpeg: bytes
+    etag: str
+    """Opaque tag without quotes."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of one stream's picture."""
+
+    poster: Poster | None = None
+    msn: int = -1
+    """Of the segment that was drawn last, in vain or not."""
+    renew_at: float = 0.0
+    """Loop time before which nothing is drawn."""
+    failures: int = 0
+    """Pictures since the last one that were drawn in vain."""
+    drawing: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    def note(self, now: float, msn: int, poster: Poster | None) -> None:
+        """A segment was drawn; None where in vain."""
+        self.msn = msn
+        if poster is not None:
+            self.poster, self.failures, self.renew_at = poster, 0, now + RENEW_AFTER_S
+        else:
+            self.failures += 1
+            self.renew_at = now + min(RETRY_AFTER_S * 2 ** (self.failures - 1), RETRY_AFTER_S_MAX)
+
+
+class Posters:
+    """The posters of all streams.
+
+    Args:
+        process: Draws.
+        clock: Says when a picture is old.
+        metrics: Counted into.
+    """
+
+    def __init__(self, process: PictureProcess, clock: Clock, metrics: Metrics) -> None:
+        self._process = process
+        self._clock = clock
+        self._metrics = metrics
+        # A poster goes with its stream.
+        self._entries: WeakKeyDictionary[LiveStream, _Entry] = WeakKeyDictionary()
+        self._drawing: set[asyncio.Task[None]] = set()
+
+    async def find(self, stream: LiveStream) -> Poster | None:
+        """The picture of a stream, at most ``RENEW_AFTER_S`` older than its newest keyframe.
+
+        All who ask at a time wait for the same drawing.
+
+        Returns:
+            The picture; the one before where the newest keyframe does not decode; None where there is none.
+
+        Raises:
+            PostersBusyError: There is none yet, and too many streams' pictures are waited for, or this one for long.
+        """
+        entry = self._entries.setdefault(stream, _Entry())
+        if entry.drawing is None and self._clock.monotonic() >= entry.renew_at:
+            keyframe = _newest_keyframe(stream)
+            if keyframe is not None and keyframe.msn != entry.msn:
+                if len(self._drawing) < DRAWING_MAX:
+                    entry.drawing = asyncio.create_task(self._draw(stream.name, entry, keyframe))
+                    self._drawing.add(entry.drawing)
+                elif entry.poster is None:
+                    raise PostersBusyError
+        if entry.drawing is not None:
+            try:
+                # Whoever leaves does not take the picture from the others.
+                async with asyncio.timeout(WAIT_S):
+                    await asyncio.shield(entry.drawing)
+            except TimeoutError:
+                if entry.poster is None:
+                    raise PostersBusyError from None
+        return entry.poster
+
+    async def close(self) -> None:
+        """Draw no more."""
+        for task in self._drawing:
+            task.cancel()
+        await asyncio.gather(*self._drawing, return_exceptions=True)
+        await self._process.close()
+
+    async def _draw(self, name: str, entry: _Entry, keyframe: Keyframe) -> None:
+        result, poster = "failed", None
+        try:
+            jpeg = await self._process.draw(keyframe.cmaf_header, keyframe.fragment)
+            result = "drawn" if jpeg is not None else "undecodable"
+            if jpeg is not None:
+                poster = Poster(jpeg, hashlib.blake2b(jpeg, digest_size=9).hexdigest())
+            entry.note(self._clock.monotonic(), keyframe.msn, poster)
+        except PictureWorkerRestsError as exc:
+            # Another's picture or the machine is to blame: this one is drawn when there is a worker again.
+            entry.renew_at = self._clock.monotonic() + exc.rest_s
+        except PictureError as exc:
+            log.warning("poster.failed", extra={"stream": name, "reason": str(exc)})
+            entry.note(self._clock.monotonic(), keyframe.msn, None)
+        finally:
+            if entry.drawing is not None:
+                self._drawing.discard(entry.drawing)
+                entry.drawing = None
+            self._metrics.posters_total.labels(result).inc()
+
+
+def _newest_keyframe(stream: LiveStream) -> Keyframe | None:
+    """The newest keyframe of the variant that is best to draw from; None where there is no picture."""
+    if stream.presentation is None:
+        return None
+    by_lines = {
+        track.height: rendition
+        for rendition in stream.presentation.renditions.values()
+        for track in rendition.tracks
+        if track.kind is TrackKind.VIDEO
+    }
+    if not by_lines:
+        return None
+    lines = min((height for height in by_lines if height >= LINES_ENOUGH), default=max(by_lines))
+    return by_lines[lines].newest_keyframe()

@@ -1,0 +1,43 @@
+"""What a process is left with, as one object: a worker describes it, and locks itself in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamd.services.sandbox import landlock, limits, rights, seccomp
+from streamd.services.sandbox.layer import Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A process that computes, reads and writes what it was handed, and does nothing else."""
+
+    memory_bytes: int
+    """Addresses that it may use; libraries and Python are some 150 MB of them."""
+    cpu_s: int | None = None
+    """Processor time that it may use, counted from its beginning; the kernel ends it then. None for any."""
+    open_files: int = 0
+    """How many descriptors it may have; 0 leaves it those that are open."""
+    may_fork: bool = False
+    """Whether it may start copies of itself."""
+
+    def lock(self) -> Layer:
+        """Give up everything else, for good; what is needed has been imported and opened before.
+
+        Standard input, output and error stay; other descriptors are closed. It is called before there are threads.
+
+        Returns:
+            The layers that hold from now on.
+        """
+        limits.close_other_descriptors()
+        layers = Layer.USER if rights.give_up_rights() else Layer(0)
+        rights.hide_and_die_with_parent()
+        # A ruleset is a descriptor for a moment, so the limits come after it; seccomp comes last, for it forbids these.
+        layers |= landlock.refuse_everything()
+        limits.limit(
+            memory_bytes=self.memory_bytes, cpu_s=self.cpu_s, open_files=self.open_files, may_fork=self.may_fork
+        )
+        layers |= Layer.LIMITS
+        if seccomp.allow_little(may_fork=self.may_fork):
+            layers |= Layer.CALLS
+        return layers

@@ -1,0 +1,282 @@
+"""The broadcaster's page and calls as HTTP has them. How it behaves in a browser is in tests/browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
+
+from streamd.clock import ManualClock
+from streamd.doors.web.public.pages import Pages
+from streamd.doors.web.public.studio import COOKIE, PATH, SESSION_LIMITS, Studio, StudioOptions
+from streamd.errors import KeyRejectedError
+from streamd.services.audit.records import Actor
+from streamd.services.keys.guessing import GuessLimits
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.service import KeyService
+from streamd.services.keys.sweeper import KeySweeper
+from streamd.services.keys.verifier import KeyVerifier, VerifierOptions
+from streamd.services.live.health import Health, HealthStatus
+from streamd.services.live.meter import StreamSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from http.cookies import Morsel
+
+pytestmark = pytest.mark.asyncio
+
+BY = Actor("test")
+RTMP_URL = "rtmp://live.example.org/live"
+REASON = "a reason that is the operator's own"
+LABEL = "a label of the operator's"
+
+
+class Streams:
+    """Live streams by name."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, StreamSummary] = {}
+
+    def begin(self, name: str, key_id: str) -> None:
+        self.by_name[name] = StreamSummary(
+            name, key_id, ManualClock().now(), "192.0.2.99", "obs", ("avc1.640028",), 1920, 1080, 6e6, 60.0, 2.0,
+            Health(HealthStatus.GOOD), {"hls": 3}, 1, 2,
+        )  # fmt: skip
+
+    def summaries(self) -> Sequence[StreamSummary]:
+        return [*self.by_name.values()]
+
+    def summary(self, name: str) -> StreamSummary | None:
+        return self.by_name.get(name)
+
+    async def kick(self, name: str) -> bool:
+        return False
+
+
+class House:
+    """The page, and what stands behind it."""
+
+    def __init__(self, store: KeyStore, *, is_secure: bool = False) -> None:
+        self.store = store
+        self.clock = ManualClock()
+        self.streams = Streams()
+        limits = VerifierOptions(guess_limits=GuessLimits(per_address=5, per_key=3))
+        self.verifier = KeyVerifier(store, self.clock, limits)
+        self.keys = KeyService(store, self.clock, self.verifier)
+        studio = Studio(
+            keys=self.verifier,
+            streams=self.streams,
+            clock=self.clock,
+            files=Pages().files,
+            options=StudioOptions(RTMP_URL, is_secure=is_secure),
+        )
+        app = web.Application()
+        studio.add_to(app)
+        self.client = TestClient(TestServer(app))
+
+    async def issue(self, user: str = "alice", **options: Any) -> str:
+        return (await self.keys.issue(user, by=BY, label=LABEL, **options)).stream_key.reveal()
+
+    async def sign_in(self, stream_key: str, status: int = 201) -> dict[str, Any]:
+        return await self.call("POST", "session", status, json={"stream_key": stream_key})
+
+    async def state(self, status: int = 200) -> dict[str, Any]:
+        return await self.call("GET", "state", status)
+
+    async def call(self, method: str, path: str, status: int, **options: Any) -> dict[str, Any]:
+        async with self.client.request(method, f"{PATH}/{path}", **options) as response:
+            text = await response.text()
+            assert response.status == status, text
+            answer: dict[str, Any] = json.loads(text) if text else {}
+            return answer
+
+    @property
+    def cookie(self) -> Morsel[str]:
+        return self.client.session.cookie_jar.filter_cookies(self.client.make_url(PATH))[COOKIE]
+
+
+@pytest_asyncio.fixture
+async def house(store: KeyStore) -> AsyncIterator[House]:
+    house = House(store)
+    async with house.client:
+        yield house
+
+
+def wrong(stream_key: str) -> str:
+    return stream_key[:-1] + ("0" if stream_key[-1] != "0" else "1")
+
+
+class TestTheSession:
+    async def test_the_key_is_exchanged_for_a_cookie_that_is_for_this_page_alone(self, house: House) -> None:
+        key = await house.issue()
+        async with house.client.post(f"{PATH}/session", json={"stream_key": key}) as response:
+            assert response.status == 201
+            (fields,) = response.headers.getall("Set-Cookie")
+        attributes = [part.strip() for part in fields.split(";")][1:]
+        assert sorted(attributes) == ["HttpOnly", f"Path={PATH}", "SameSite=Strict"]
+        assert key not in fields
+        assert house.client.session.cookie_jar.filter_cookies(house.client.make_url("/live/alice.mp4")) == {}
+
+    async def test_over_https_it_goes_over_nothing_else(self, store: KeyStore) -> None:
+        house = House(store, is_secure=True)
+        async with house.client, house.client.post(f"{PATH}/session", json={"stream_key": await house.issue()}) as got:
+            assert "Secure" in got.headers["Set-Cookie"]
+
+    async def test_without_one_there_is_nothing_to_see(self, house: House) -> None:
+        await house.state(401)
+        house.client.session.cookie_jar.update_cookies({COOKIE: "made-up"}, URL(house.client.make_url(PATH)))
+        await house.state(401)
+
+    async def test_signing_out_ends_it(self, house: House) -> None:
+        await house.sign_in(await house.issue())
+        token = house.cookie.value
+        await house.call("POST", "session/end", 204)
+        house.client.session.cookie_jar.update_cookies({COOKIE: token}, URL(house.client.make_url(PATH)))
+        await house.state(401)
+
+    async def test_it_ends_when_nobody_looks(self, house: House) -> None:
+        await house.sign_in(await house.issue())
+        house.clock.advance(SESSION_LIMITS.idle_s)
+        await house.state(401)
+
+    async def test_a_form_of_another_site_is_not_read(self, house: House) -> None:
+        body = json.dumps({"stream_key": await house.issue()})
+        for content_type in ("text/plain", "application/x-www-form-urlencoded"):
+            await house.call("POST", "session", 415, data=body, headers={"Content-Type": content_type})
+
+    async def test_what_is_no_key_is_refused_without_being_repeated(self, house: House) -> None:
+        for shown in ("", "hello", "sk_" + "x" * 100, "x" * 4000):
+            answer = await house.sign_in(shown, 422 if len(shown) > 200 else 403)
+            assert shown == "" or shown not in json.dumps(answer)
+            house.clock.advance(60)
+
+
+class TestWhoIsLetIn:
+    async def test_a_wrong_secret_and_an_unknown_key_look_alike(self, house: House) -> None:
+        key = await house.issue()
+        answers = [await house.sign_in(shown, 403) for shown in (wrong(key), f"sk_0000000000_{'a' * 32}", "nonsense")]
+        assert answers[0] == answers[1] == answers[2]
+
+    async def test_who_shows_a_dead_key_is_told_what_killed_it_and_not_why(self, house: House) -> None:
+        revoked, expiring, suspended = [
+            await house.issue(user, **options)
+            for user, options in (
+                ("alice", {}),
+                ("bob", {"expires_at": house.clock.now() + timedelta(seconds=1)}),
+                ("carol", {}),
+            )
+        ]
+        await house.keys.revoke(revoked.split("_")[1], by=BY, reason=REASON)
+        await house.keys.suspend("carol", by=BY, reason=REASON)
+        house.clock.advance(2)
+        for key, word in ((revoked, "revoked"), (expiring, "expired"), (suspended, "suspended")):
+            answer = await house.sign_in(key, 403)
+            assert word in answer["detail"]
+            assert REASON not in json.dumps(answer)
+        assert "revoked" not in json.dumps(await house.sign_in(wrong(revoked), 403))
+
+    async def test_guessing_is_limited_by_the_budgets_of_publishing(self, house: House) -> None:
+        key = await house.issue()
+        for _ in range(3):
+            await house.sign_in(wrong(key), 403)
+        await house.sign_in(wrong(key), 429)
+        with pytest.raises(KeyRejectedError, match="not valid"):
+            await house.verifier.verify(wrong(key), "192.0.2.200")
+        # Whoever has the key is not locked out by who guesses it.
+        await house.sign_in(key)
+
+    async def test_a_refusal_stands_in_the_audit_log_as_what_it_was(self, house: House) -> None:
+        key = await house.issue()
+        await house.sign_in(wrong(key), 403)
+        await KeySweeper(house.store, house.clock, house.verifier).close()
+        (row,) = (await house.keys.list_audit(search="denied")).items
+        assert (row.entry.action, row.entry.key_id, row.entry.reason) == ("studio.denied", key.split("_")[1], "unknown")
+
+
+class TestTheState:
+    async def test_says_what_arrives_on_the_own_channel(self, house: House) -> None:
+        key = await house.issue()
+        state = await house.sign_in(key)
+        assert (state["channel"], state["state"], state["stream"]) == ("alice", "offline", None)
+        house.streams.begin("alice", key.split("_")[1])
+        house.streams.begin("bob", "0000000000")
+        state = await house.state()
+        assert (state["state"], state["rtmp_url"]) == ("live", RTMP_URL)
+        stream = state["stream"]
+        assert (stream["bitrate_bps"], stream["viewers"], stream["health"]["status"]) == (6e6, {"hls": 3}, "good")
+        assert (stream["tags_dropped"], stream["timestamps_repaired"]) == (1, 2)
+        assert "bob" not in json.dumps(state)
+
+    async def test_says_what_may_be_sent_as_it_is_now(self, house: House) -> None:
+        state = await house.sign_in(await house.issue())
+        assert state["limits"] == {"bitrate_kbps_max": None, "picture_pixels_max": None}
+        await house.keys.limit("alice", {"bitrate_kbps_max": 6000}, by=BY)
+        assert (await house.state())["limits"] == {"bitrate_kbps_max": 6000, "picture_pixels_max": None}
+
+    async def test_tells_another_key_of_the_user_apart(self, house: House) -> None:
+        await house.sign_in(await house.issue())
+        house.streams.begin("alice", "0000000000")
+        state = await house.state()
+        assert state["state"] == "live_with_other_key"
+
+    async def test_holds_no_key_no_label_and_no_address_of_another_encoder(self, house: House) -> None:
+        key = await house.issue()
+        other = await house.issue()
+        await house.verifier.verify(other, "192.0.2.50")
+        house.streams.begin("alice", other.split("_")[1])
+        text = json.dumps(await house.sign_in(key))
+        for secret in (key, other, key.split("_")[1], other.split("_")[1], LABEL, "192.0.2.50", "192.0.2.99"):
+            assert secret not in text
+
+    async def test_tells_of_the_attempts_with_this_key_newest_first(self, house: House) -> None:
+        key = await house.issue()
+        for _ in range(2):
+            with pytest.raises(KeyRejectedError):
+                await house.verifier.verify(wrong(key), "192.0.2.7")
+        house.verifier.attempts.accept(key.split("_")[1], "192.0.2.8", house.clock.now())
+        state = await house.sign_in(key)
+        assert [(a["result"], a["count"], a["address"]) for a in state["attempts"]] == [
+            ("live", 1, "192.0.2.8"),
+            ("unknown", 2, "192.0.2.7"),
+        ]
+
+    async def test_signing_in_is_no_attempt_and_no_use_of_the_key(self, house: House) -> None:
+        key = await house.issue()
+        await house.sign_in(wrong(key), 403)
+        state = await house.sign_in(key)
+        assert state["attempts"] == []
+        assert (await house.keys.get_key(key.split("_")[1])).last_used_at is None
+
+    @pytest.mark.parametrize("death", ["revoked", "suspended", "expired"])
+    async def test_a_key_that_dies_ends_it_in_the_same_step(self, house: House, death: str) -> None:
+        key = await house.issue(expires_at=house.clock.now() + timedelta(hours=1))
+        await house.sign_in(key)
+        if death == "revoked":
+            await house.keys.revoke(key.split("_")[1], by=BY, reason=REASON)
+        elif death == "suspended":
+            await house.keys.suspend("alice", by=BY, reason=REASON)
+        else:
+            for _ in range(5):
+                house.clock.advance(720)
+                await house.client.get(f"{PATH}/state")
+        answer = await house.call("GET", "state", 403) if death != "expired" else await house.sign_in(key, 403)
+        assert death in answer["detail"]
+        assert REASON not in json.dumps(answer)
+        await house.state(401)
+
+
+class TestThePage:
+    async def test_runs_no_code_but_the_files_of_this_server(self, house: House) -> None:
+        async with house.client.get(PATH) as response:
+            assert response.status == 200
+            policy = response.headers["Content-Security-Policy"]
+            assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        for directive in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"):
+            assert directive in policy

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from streamd.errors import CodecConfigError, UnsupportedCodecError
+from streamd.formats.codecs.codec import AAC, H264, CodecConfig, fourcc_name, parse_config
+
+AVCC = bytes.fromhex("0142c01fffe1000b6742c01fd900780227e54001000568cb83cb20")
+
+
+class TestParseConfig:
+    def test_h264(self) -> None:
+        assert parse_config(H264, AVCC) == CodecConfig("avc1.42c01f", width=1920, height=1080)
+
+    def test_aac(self) -> None:
+        assert parse_config(AAC, b"\x11\x90") == CodecConfig(
+            "mp4a.40.2", sample_rate=48_000, channels=2, frame_ticks=1024
+        )
+
+    @pytest.mark.parametrize("codec", ["vvc1", "vp08", "flv-video-13", ""])
+    def test_codec_outside_the_table_is_not_supported(self, codec: str) -> None:
+        with pytest.raises(UnsupportedCodecError):
+            parse_config(codec, b"")
+
+    @pytest.mark.parametrize("codec", [H264, AAC])
+    def test_broken_record_is_an_error(self, codec: str) -> None:
+        with pytest.raises(CodecConfigError):
+            parse_config(codec, b"")
+
+
+@pytest.mark.parametrize(
+    ("fourcc", "name"), [(b"hvc1", "hvc1"), (b".mp3", ".mp3"), (b"a\nb\x00", "0x610a6200"), (b"\xffabc", "0xff616263")]
+)
+def test_fourcc_name_is_always_printable(fourcc: bytes, name: str) -> None:
+    assert fourcc_name(fourcc) == name

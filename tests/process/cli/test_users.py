@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from streamd.process.cli import EXIT_NOT_FOUND
+from tests.support.cli import issue, run
+from tests.support.live_streams import Streams, summary
+
+
+class TestUsers:
+    @pytest.mark.parametrize("has_server", [True, False])
+    def test_they_are_listed_suspended_and_restored(
+        self, data_dir: Path, has_server: bool, request: pytest.FixtureRequest
+    ) -> None:
+        streams = request.getfixturevalue("server") if has_server else None
+        key = issue(data_dir)
+        issue(data_dir, "bob")
+        if streams is not None:
+            streams.live["alice"] = summary("alice", key["id"])
+        suspended = run("users", "suspend", "alice", "--reason", "abuse", data_dir=data_dir)
+        assert (suspended.exit_code, "streamd users restore alice" in suspended.stdout) == (0, True)
+        if streams is not None:
+            assert streams.live == {}
+        listed = run("users", "list", data_dir=data_dir)
+        assert re.search(r"alice +suspended .* abuse\s", listed.stdout)
+        assert re.search(r"bob +active", listed.stdout)
+        (user,) = json.loads(run("users", "list", "--state", "suspended", "--json", data_dir=data_dir).stdout)
+        assert (user["name"], user["suspend_reason"]) == ("alice", "abuse")
+        restored = json.loads(run("users", "restore", "alice", "--json", data_dir=data_dir).stdout)
+        assert (restored["name"], restored["state"]) == ("alice", "active")
+
+    @pytest.mark.parametrize("has_server", [True, False])
+    def test_what_they_may_send_is_said_and_unsaid(
+        self, data_dir: Path, has_server: bool, request: pytest.FixtureRequest
+    ) -> None:
+        if has_server:
+            request.getfixturevalue("server")
+        issue(data_dir)
+        said = run("users", "limit", "alice", "--bitrate-kbps-max", "6000", data_dir=data_dir)
+        assert said.stdout == "User alice may send 6000 kb/s and pictures of any size that everybody may.\n"
+        assert re.search(r"alice +active +\S+ \S+ +6000\s", run("users", "list", data_dir=data_dir).stdout)
+        arguments = ("--bitrate-kbps-max", "0", "--picture-pixels-max", "2088960", "--json")
+        user = json.loads(run("users", "limit", "alice", *arguments, data_dir=data_dir).stdout)
+        assert user["limits"] == {"bitrate_kbps_max": None, "picture_pixels_max": 2_088_960}
+
+    def test_who_is_not_there_is_said(self, data_dir: Path) -> None:
+        result = run("users", "suspend", "nobody", data_dir=data_dir)
+        assert (result.exit_code, "no user is named nobody" in result.stderr) == (EXIT_NOT_FOUND, True)
+        assert "There are no such users" in run("users", "list", data_dir=data_dir).stderr
+
+    def test_long_lists_are_fetched_whole(
+        self, server: Streams, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("streamd.process.admin_client.PAGE_LIMIT_MAX", 2)
+        names = ["alice", "bob", "carol", "dave", "erin"]
+        for name in names:
+            issue(data_dir, name)
+        assert [user["name"] for user in json.loads(run("users", "list", "--json", data_dir=data_dir).stdout)] == names
