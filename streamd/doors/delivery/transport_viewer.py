@@ -54,6 +54,20 @@ class TransportViewer:
         else:
             self._transport.write(data)
 
+    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
+        """Send more of the stream, unless more than so much waits; returns how much waited before, bytes."""
+        buffered_bytes = self._transport.get_write_buffer_size()
+        if buffered_bytes or self._pieces:
+            buffered_bytes += self._waiting_bytes
+            if buffered_bytes > buffered_bytes_max:
+                return buffered_bytes
+            self._pieces.append(data)
+            self._waiting_bytes += len(data)
+        else:
+            self._transport.write(data)
+        self.written_bytes += len(data)
+        return buffered_bytes
+
     def buffered_bytes(self) -> int:
         """How much of it the kernel has not taken."""
         return self._transport.get_write_buffer_size() + self._waiting_bytes

@@ -43,6 +43,13 @@ class PushViewer(Protocol):
     def write(self, data: bytes, /) -> None:
         """Hand bytes to the transport. They are shared with other viewers."""
 
+    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
+        """Hand bytes on as ``write`` does, but where more than so much waits: one call for each viewer and write.
+
+        Returns:
+            How many bytes waited before.
+        """
+
     def buffered_bytes(self) -> int:
         """How many bytes wait in the transport."""
 
@@ -312,15 +319,13 @@ class Fanout:
             unsent_bytes, since_bytes = self._review(buffered_bytes_max // RESUME_DIVISOR, opens_gop=opens_gop)
         too_slow: list[PushViewer] = []
         for viewer in self._following:
-            buffered_bytes = viewer.buffered_bytes()
+            buffered_bytes = viewer.offer(data, buffered_bytes_max)
             if buffered_bytes:
                 unsent_bytes += buffered_bytes
                 if buffered_bytes > since_bytes:
                     since_bytes = buffered_bytes
                 if buffered_bytes > buffered_bytes_max:
                     too_slow.append(viewer)
-                    continue
-            viewer.write(data)
         self._kept_bytes = min(unsent_bytes, since_bytes)
         self._egress_bytes_total.inc(len(data) * (len(self._following) - len(too_slow)))
         self._sent_bytes += len(data)

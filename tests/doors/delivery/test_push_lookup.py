@@ -35,6 +35,10 @@ class RecordingViewer:
     def write(self, data: bytes, /) -> None:
         self.received += data
 
+    def offer(self, data: bytes, _: int, /) -> int:
+        self.write(data)
+        return 0
+
     def buffered_bytes(self) -> int:
         return 0
 

@@ -62,6 +62,20 @@ def test_what_is_not_taken_waits_behind_one_piece() -> None:
     assert seat.viewer.held_bytes == 999 * PIECE_BYTES
 
 
+def test_what_is_offered_is_sent_or_waits_or_is_left_out() -> None:
+    seat = Seat()
+    assert seat.viewer.offer(b"whole", 10) == 0
+    seat.transport.room = 1
+    assert seat.viewer.offer(b"begun", 10) == 0
+    assert seat.viewer.offer(b"waits", 10) == 4
+    assert seat.viewer.offer(b"waits", 10) == 9
+    assert seat.viewer.offer(b"never", 10) == 14
+    assert (seat.viewer.buffered_bytes(), seat.viewer.written_bytes) == (14, 20)
+    seat.transport.take(100)
+    seat.viewer.flush()
+    assert seat.transport.sent == b"wholebegunwaitswaits"
+
+
 def test_it_goes_on_in_batches_as_the_kernel_takes_them() -> None:
     seat = Seat()
     seat.transport.room = 0

@@ -54,6 +54,12 @@ class FakeViewer:
         if not self.takes_all:
             self.waiting_bytes += len(data)
 
+    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
+        waiting_bytes = self.waiting_bytes
+        if waiting_bytes <= buffered_bytes_max:
+            self.write(data)
+        return waiting_bytes
+
     def buffered_bytes(self) -> int:
         return self.waiting_bytes
 

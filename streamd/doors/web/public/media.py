@@ -194,6 +194,10 @@ class _WatchedViewer(TransportViewer):
         if not self._transport.is_closing():
             super().write(data)
 
+    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
+        """Send more of the stream, unless more than so much waits."""
+        return 0 if self._transport.is_closing() else super().offer(data, buffered_bytes_max)
+
 
 def _joined(request: web.Request, name: str) -> str:
     """A field's value, repeated ones joined by commas (RFC 9110 5.3)."""
