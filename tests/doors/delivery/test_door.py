@@ -870,6 +870,47 @@ class TestPushedStreams:
         assert transport.ends == []
         assert house.stream.flv.viewers == 1
 
+    async def test_who_takes_a_byte_a_second_of_what_is_left_has_an_answers_time(self) -> None:
+        house = House()
+        connection, transport = self.follow(house)
+        transport.room = 0
+        for _ in range(100):
+            house.stream.push(bytes(10_000))
+        held_bytes = connection.held_bytes
+        house.stream.end()
+        seconds = 0
+        while not transport.ends and seconds <= OPTIONS.answer_timeout_s:
+            transport.take(1)
+            house.pass_time(1)
+            seconds += 1
+            assert connection.held_bytes <= held_bytes
+        assert transport.ends == ["abort"]
+        assert seconds > OPTIONS.write_timeout_s
+
+    async def test_who_speaks_on_while_it_is_sent_to_is_closed(self) -> None:
+        house = House()
+        connection, transport = self.follow(house)
+        transport.room = 0
+        house.stream.push(bytes(10_000))
+        said = 0
+        while not transport.ends and said <= OPTIONS.unanswered_bytes_max:
+            connection.data_received(b"x")
+            said += 1
+        assert transport.ends == ["abort"]
+        assert house.stream.flv.viewers == 0
+
+    async def test_a_hundred_requests_at_once_wait_as_bytes_while_nothing_is_taken(self) -> None:
+        house = House(payload_bytes=100_000)
+        connection, transport = house.connect()
+        transport.room = 0
+        asked = request(PART) * 100
+        connection.data_received(asked)
+        assert connection.held_bytes <= CONNECTION_BYTES + len(asked)
+        assert len(transport.waiting) < 2 * 100_000
+        transport.take(1 << 40)
+        await until(lambda: len(transport.statuses) == 100)
+        assert connection.held_bytes == CONNECTION_BYTES
+
     async def test_the_server_stops(self) -> None:
         house = House()
         connection, transport = self.follow(house)
