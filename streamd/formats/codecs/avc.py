@@ -23,7 +23,7 @@ class AvcConfiguration:
     codec_string: str
     """RFC 6381: ``avc1.`` and profile_idc, constraint flags and level_idc in hexadecimal."""
     picture: PictureFormat
-    """What the first SPS says."""
+    """The picture format of the first SPS."""
     nal_length_bytes: int
     """Bytes of the length in front of each NAL unit of a sample: 1, 2 or 4."""
     sequence_parameter_sets: tuple[bytes, ...]
