@@ -124,6 +124,10 @@ class PostersBusyError(StreamdError):
     """More pictures are being drawn than anybody would wait for."""
 
 
+class OutputError(StreamdError):
+    """An output of a stream cannot go on, for a reason outside of us: its disk, its receiver, a slow line."""
+
+
 class LocalStateError(StreamdError):
     """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
 

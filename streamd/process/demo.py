@@ -108,8 +108,8 @@ async def _wait_until_playable(server: Server, testcard: Process) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PLAYABLE_TIMEOUT_S):
             while testcard.returncode is None:
-                stream = server.registry.find(USER)
-                if stream is not None and stream.presentation is not None:
+                channel = server.registry.find_channel(USER)
+                if channel is not None and channel.presentation is not None:
                     return True
                 await asyncio.sleep(POLL_INTERVAL_S)
             print("streamd demo: the test broadcast ended before it could be watched", file=sys.stderr)

@@ -31,7 +31,7 @@ from streamd.services.keys.guessing import GuessLimits
 from streamd.services.keys.publish_hook import HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.gop_cache import GopLimits
-from streamd.services.live.live_stream import StreamLimits, StreamOptions
+from streamd.services.live.stream_options import StreamLimits, StreamOptions
 
 # aiohttp's side knows a body from the moment in which it is read, and ends it; the connection's watch is for the rest.
 GRACE_S = 5.0

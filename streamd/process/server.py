@@ -607,7 +607,8 @@ class Server:
 
     async def _drain(self) -> None:
         # What is complete is fetched within a playlist reload, one target duration at most.
-        longest_s = max((s.presentation.target_duration_s for s in self.registry.ended() if s.presentation), default=0)
+        presentations = [channel.presentation for channel in self.registry.ended_channels()]
+        longest_s = max((each.target_duration_s for each in presentations if each is not None), default=0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(float(longest_s), self.config.limits.drain_timeout_s)):
                 await self._hurry.wait()

@@ -34,7 +34,7 @@ class MediaLookup:
     """Answers requests for media.
 
     Args:
-        channels: Finds the stream of a name.
+        channels: Finds the channel of a name.
     """
 
     def __init__(self, channels: PublicChannels) -> None:
@@ -52,16 +52,19 @@ class MediaLookup:
             The answer, or what it waits for, where there is room for one more to wait. With ``timed_out`` always
             an answer.
         """
-        stream = self._channels.find(request.path.name)
-        if isinstance(stream, Absence):
-            return self._absent(request, stream)
-        if stream.presentation is None:
+        channel = self._channels.find(request.path.name)
+        if isinstance(channel, Absence):
+            return self._absent(request, channel)
+        presentation = channel.presentation
+        if presentation is None:
             return self._absent(request, Absence.UNKNOWN)
-        waiters = stream.waiters
-        decision = decide(request, stream.presentation, timed_out=timed_out)
-        if not isinstance(decision, Answer) and not waiters.budget.may_wait(source):
-            decision = decide(request, stream.presentation, timed_out=True)
+        decision = decide(request, presentation, timed_out=timed_out)
         if isinstance(decision, Answer):
+            return decision
+        waiters = channel.waiters
+        if not waiters.budget.may_wait(source):
+            decision = decide(request, presentation, timed_out=True)
+            assert isinstance(decision, Answer), "nothing waits longer than it may"
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
 
@@ -74,9 +77,9 @@ class MediaLookup:
             user_agent: The header, empty if there was none.
         """
         if path.kind is MediaKind.PLAYLIST:
-            stream = self._channels.find(path.name)
-            if not isinstance(stream, Absence):
-                stream.note_hls_viewer(source, user_agent)
+            channel = self._channels.find(path.name)
+            if not isinstance(channel, Absence):
+                channel.note_viewer(source, user_agent)
 
     @staticmethod
     def _absent(request: MediaRequest, absence: Absence) -> Answer:

@@ -429,10 +429,12 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             try:
                 if self._gate is not None:
                     await self._gate.decide(admission, self.address, self.encoder)
+                claim = await self._registry.claim(admission.user, admission)
                 # From here to accept() nothing is awaited: a key that dies in between is seen by begin().
                 if self._phase is not _Phase.VERIFYING:
+                    claim.release()
                     return
-                self._stream = self._registry.begin(admission, self)
+                self._stream = self._registry.begin(admission, self, claim)
             except PublishError as error:
                 result = error.reason if isinstance(error, KeyRejectedError) else error.result
                 self._keys.attempts.refuse(admission.key_id, result, self.address, self._clock.now())

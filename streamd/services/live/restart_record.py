@@ -29,6 +29,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class PlaylistRecord:
+    """The playlists of one stream, without their media."""
+
+    timing: PlaylistTiming
+    variants: tuple[str, ...]
+    """Names of the renditions that are variants."""
+    audio: tuple[str, ...]
+    """Names of the audio renditions to play them with."""
+    discontinuity_sequence: int
+    """EXT-X-DISCONTINUITY-SEQUENCE of a segment that follows all there are."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamRecord:
     """One live stream that has a playlist."""
 
@@ -44,6 +57,11 @@ class StreamRecord:
     """Names of the audio renditions to play them with."""
     discontinuity_sequence: int
     """EXT-X-DISCONTINUITY-SEQUENCE of a segment that follows all there are."""
+
+    @property
+    def playlists(self) -> PlaylistRecord:
+        """What is about its playlists."""
+        return PlaylistRecord(self.timing, self.variants, self.audio, self.discontinuity_sequence)
 
 
 @dataclass(frozen=True, slots=True)

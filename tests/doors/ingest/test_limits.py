@@ -18,11 +18,11 @@ from streamd.media.intake.intake import IntakeLimits
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.services.bounds.memory_accounts import Standing
 from streamd.services.keys.records import PublishLimits
-from streamd.services.live import live_stream
+from streamd.services.live import hls_output
 from streamd.services.live.gop_cache import GopLimits
-from streamd.services.live.live_stream import StreamLimits
 from streamd.services.live.meter import READINGS_MAX
 from streamd.services.live.publisher import EndReason
+from streamd.services.live.stream_options import StreamLimits
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import OTHER_KEY, IngestRoom, Peer, RecordingTransport, eventually, settle
 from tests.support.rtmp_wire import chunk, command, control, message
@@ -241,7 +241,7 @@ class TestMedia:
         peer.send(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         assert room.limit_hits() == {}
 
     @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ class TestMedia:
         stream = room.registry.find("alice")
         assert stream is not None
         # Said while the stream runs.
-        stream.admission.limits = PublishLimits(bitrate_kbps_max=user_max)
+        stream.broadcaster.admission.limits = PublishLimits(bitrate_kbps_max=user_max)
         frames = message(9, bytes(10_000), chunk_size=128)
         for _ in range(READINGS_MAX - 1):
             await room.registry.sweep()
@@ -289,7 +289,7 @@ class TestMedia:
         peer.send(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation and not stream.when_open(lambda: None))
+        await eventually(lambda: stream.is_playable and not stream.when_open(lambda: None))
         keyframe = b"\x17\x01\x00\x00\x00" + bytes(20)
         peer.send(*(message(9, keyframe, time_ms=6000 + 1100 * number) for number in range(2000)))
         # The sound has stopped by then, for which the tracks are opened anew.
@@ -298,13 +298,13 @@ class TestMedia:
         assert stream.end_reason is EndReason.OVER_LIMIT
 
     async def test_what_open_segments_of_all_renditions_have_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(live_stream, "OPEN_SEGMENT_BYTES_MAX", -(10**9))
+        monkeypatch.setattr(hls_output, "OPEN_SEGMENT_BYTES_MAX", -(10**9))
         room = IngestRoom()
         peer = await live(room)
         peer.send(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         await room.registry.sweep()
         assert room.limit_hits() == {"window_bytes_max": 1}
         assert stream.end_reason is EndReason.OVER_LIMIT
@@ -323,7 +323,7 @@ class TestMedia:
         peer.send(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         assert room.limit_hits().keys() == {"gop_bytes_max"}
 
     async def test_what_is_kept_for_playlists(self) -> None:
@@ -332,7 +332,7 @@ class TestMedia:
         peer.send(media(h264_aac(20)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         await room.registry.sweep()
         assert room.limit_hits().keys() == {"window_bytes_max"}
 

@@ -72,7 +72,7 @@ class TestAcceptedPublish:
         peer.send(*media(seconds=3))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)  # the demuxer opens in a thread
+        await eventually(lambda: stream.is_playable)  # the demuxer opens in a thread
         assert [track.codec[:4] for track in stream.tracks] == ["avc1", "mp4a"]
 
 

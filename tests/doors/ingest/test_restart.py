@@ -15,7 +15,7 @@ from streamd.doors.delivery.media_path import parse_media_path
 from streamd.services.live.channel_numbers import RESERVE_S
 from streamd.services.live.publisher import EndReason
 from tests.doors.ingest.test_reconnect import live, playlist, publish, send_media
-from tests.support.ingest import OTHER_KEY, IngestRoom, eventually
+from tests.support.ingest import OTHER_KEY, IngestRoom, eventually, hls_of
 from tests.support.llhls_checker import PlaylistFollower, parse_playlist
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class TestPlayers:
 
         room = next_server(room)
         send_media(await publish(room))
-        await eventually(lambda: alice(room).presentation and b"#EXTINF" in playlist(alice(room)))
+        await eventually(lambda: hls_of(alice(room)).presentation and b"#EXTINF" in playlist(alice(room)))
         after = playlist(alice(room))
         old, new = parse_playlist(before), parse_playlist(after)
         assert new.media_sequence > old.last_msn + 1

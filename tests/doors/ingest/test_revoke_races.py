@@ -23,8 +23,8 @@ from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.services.audit.records import Actor
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
-from streamd.services.live.live_stream import StreamOptions
 from streamd.services.live.registry import LiveRegistry
+from streamd.services.live.stream_options import StreamOptions
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from tests.support.flv_media import h264_aac

@@ -18,25 +18,23 @@ from streamd.media.demux_pyav import PyavDemuxer
 from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.media.probe import Probe
 from streamd.media.timeline import START_MS, Repair
-from streamd.services.live import media_line
-from streamd.services.live.media_line import (
-    DEMUXER_FAILURES_MAX,
-    HELD_BYTES_MAX,
-    LEAP_INTERVAL_MS,
+from streamd.services.live import opening
+from streamd.services.live.line_allowances import (
     LEAPS_AT_ONCE_MAX,
-    OPENINGS_AT_ONCE_MAX,
     PARTS_AT_ONCE_MAX,
-    QUEUED_TAGS_AT_ONCE,
     SHARES_AT_ONCE_MAX,
     SILENT_FRAMES_PER_S,
-    STRETCH_TAGS,
-    MediaLine,
 )
+from streamd.services.live.media_line import DEMUXER_FAILURES_MAX, STRETCH_TAGS, MediaLine
 from streamd.services.live.meter import StreamMeter
+from streamd.services.live.opening import HELD_BYTES_MAX, OPENINGS_AT_ONCE_MAX, QUEUED_TAGS_AT_ONCE
+from streamd.services.live.outputs import Outputs
+from streamd.services.live.packaging import LEAP_INTERVAL_MS
 from streamd.services.metrics import Metrics
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import aac_only, h264_aac, h264_only
 from tests.support.ingest import eventually
+from tests.support.recording_output import RecordingOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,9 +42,8 @@ if TYPE_CHECKING:
 
     from streamd.media.demux import Demuxer
     from streamd.media.intake.intake import Open
-    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
-    from streamd.media.packager.ladder import Variant
-    from streamd.media.packet import MediaPacket, Sample
+    from streamd.media.packager.chunk import CmafChunk
+    from streamd.media.packet import MediaPacket
 
 pytestmark = pytest.mark.asyncio
 
@@ -55,22 +52,14 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class Room:
-    """A line, and all that it gave to its sink."""
+    """A line, and an output that remembers all that it gave out."""
 
     clock: ManualClock = field(default_factory=ManualClock)
     metrics: Metrics = field(default_factory=Metrics)
     meter: StreamMeter = field(default_factory=StreamMeter)
-    chunks: dict[str, list[CmafChunk]] = field(default_factory=dict)
-    ended: dict[str, int] = field(default_factory=dict)
-    """How many chunks there were of each rendition when its newest segment was said to be complete."""
-    epochs: list[datetime] = field(default_factory=list)
-    leaps: int = 0
+    output: RecordingOutput = field(default_factory=RecordingOutput)
     error: Exception | None = None
     probing: asyncio.Semaphore | None = None
-    tags: list[FlvTag] = field(default_factory=list)
-    """All that went on, in order."""
-    batches: list[int] = field(default_factory=list)
-    """How many of them at a time."""
     demuxer: DemuxerKind | None = None
     """None: as ``any_demuxer`` has it."""
     warnings: list[str] = field(default_factory=list)
@@ -78,42 +67,39 @@ class Room:
     any_demuxer: ClassVar[DemuxerKind] = DemuxerKind.PYAV
 
     def __post_init__(self) -> None:
+        outputs = Outputs("alice")
+        outputs.add(self.output)
         self.line = MediaLine(
-            self,
+            outputs,
             options=SegmenterOptions(),
             clock=self.clock,
             metrics=self.metrics,
             meter=self.meter,
+            warn=lambda reason, _: self.warnings.append(reason),
+            on_failed=self.fail,
+            picture_pixels_max=lambda: 10_000_000,
             probing=self.probing,
             demuxer=self.demuxer or self.any_demuxer,
         )
 
-    def start_tracks(self, variants: Sequence[Variant], direct: Variant, epoch: datetime) -> None:
-        for variant in variants:
-            self.chunks.setdefault(variant.name, [])
-        self.epochs.append(epoch)
-
-    def note_leap(self, epoch: datetime) -> None:
-        self.leaps += 1
-        self.epochs.append(epoch)
-
-    def add_chunk(self, name: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
-        self.chunks[name].append(chunk)
-
-    def end_segment(self, name: str) -> None:
-        self.ended[name] = len(self.chunks[name])
-
-    def add_tags(self, tags: Sequence[FlvTag]) -> None:
-        self.tags += tags
-        self.batches.append(len(tags))
-
-    def add_samples(self, samples: Sequence[Sample]) -> None: ...
-
-    def warn(self, reason: str, detail: str) -> None:
-        self.warnings.append(reason)
-
     def fail(self, error: Exception) -> None:
         self.error = error
+
+    @property
+    def chunks(self) -> dict[str, list[CmafChunk]]:
+        return self.output.parts
+
+    @property
+    def epochs(self) -> list[datetime]:
+        return self.output.epochs
+
+    @property
+    def tags(self) -> list[FlvTag]:
+        return self.output.tags
+
+    @property
+    def leaps(self) -> int:
+        return self.output.calls.count("note_leap")
 
     async def receive(self, tags: Sequence[FlvTag]) -> None:
         """Give the line tags, the first of which open its demuxer."""
@@ -173,7 +159,7 @@ async def test_lines_probe_one_after_the_other(monkeypatch: pytest.MonkeyPatch) 
             begun.append(opening)
             super().__init__(opening)
 
-    monkeypatch.setattr(media_line, "Probe", NotedProbe)
+    monkeypatch.setattr(opening, "Probe", NotedProbe)
     probing = asyncio.Semaphore()
     rooms = [Room(probing=probing) for _ in range(2)]
     await probing.acquire()
@@ -220,7 +206,7 @@ def let_fail(monkeypatch: pytest.MonkeyPatch, *fails_at: int | None) -> list[Fai
     def opened(kind: DemuxerKind, opening: Open) -> FailingDemuxer:
         return FailingDemuxer(open_demuxer(kind, opening), fails_at[min(len(made), len(fails_at) - 1)])
 
-    monkeypatch.setattr(media_line, "open_demuxer", opened)
+    monkeypatch.setattr(opening, "open_demuxer", opened)
     return made
 
 
@@ -428,7 +414,7 @@ class TestSegmentEnd:
         ended: list[int] = []
         for tag in media[60:]:
             room.line.receive([tag])
-            ended.append(room.ended.get("main", 0))
+            ended.append(room.output.ended_segments.get("main", 0))
         room.line.finish()
         chunks = room.chunks["main"]
         starts = [index for index, chunk in enumerate(chunks) if chunk.starts_segment]
@@ -540,7 +526,7 @@ class TestOpenings:
             def __init__(self, opening: Open) -> None:
                 raise TrackRefusedError(0, "unfit")
 
-        monkeypatch.setattr(media_line, "Probe", PickyProbe)
+        monkeypatch.setattr(opening, "Probe", PickyProbe)
         room = Room()
         video_only(room)
         for number in range(OPENINGS_AT_ONCE_MAX):

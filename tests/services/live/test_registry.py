@@ -13,7 +13,7 @@ from streamd.services.live.live_stream import LiveStream
 from streamd.services.live.publisher import EndReason
 from streamd.services.live.registry import SWEEP_STEP_S
 from streamd.services.live.restart_record import RestartRecord, StreamRecord
-from tests.support.ingest import IngestRoom
+from tests.support.ingest import IngestRoom, hls_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -55,14 +55,14 @@ class TestSweep:
     ) -> None:
         room = IngestRoom(streams_max=STREAMS)
         for number in range(STREAMS):
-            room.registry.begin(Admission(f"key{number}", f"user{number}"), IdlePublisher())
+            await room.begin(Admission(f"key{number}", f"user{number}"), IdlePublisher())
         looked_at: list[str] = []
 
         def take_time(stream: LiveStream) -> None:
             looked_at.append(stream.name)
             room.clock.advance(LOOK_S / at_once)
 
-        monkeypatch.setattr(LiveStream, "read_meter", take_time)
+        monkeypatch.setattr(LiveStream, "look", take_time)
         loop = asyncio.get_running_loop()
         seen: set[int] = set()
 
@@ -78,16 +78,14 @@ class TestSweep:
 
     async def test_a_stream_may_end_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         room = IngestRoom(streams_max=2)
-        first, second = (
-            room.registry.begin(Admission(f"key{name}", name), IdlePublisher()) for name in ("alice", "bob")
-        )
+        first, second = [await room.begin(Admission(f"key{name}", name), IdlePublisher()) for name in ("alice", "bob")]
         looked_at: list[LiveStream] = []
 
         def take_time(stream: LiveStream) -> None:
             looked_at.append(stream)
             room.clock.advance(LOOK_S)
 
-        monkeypatch.setattr(LiveStream, "read_meter", take_time)
+        monkeypatch.setattr(LiveStream, "look", take_time)
         asyncio.get_running_loop().call_soon(room.registry.end, second, EndReason.KICKED)
         await room.registry.sweep()
         assert looked_at == [first]
@@ -114,22 +112,22 @@ class TestPlaces:
     async def test_whoever_ends_a_stream_gives_its_place_back(self, reason: EndReason) -> None:
         places = Places(1)
         room = IngestRoom(take_place=places.take)
-        stream = room.registry.begin(Admission("key", "alice"), IdlePublisher())
+        stream = await room.begin(Admission("key", "alice"), IdlePublisher())
         assert places.free == 0
         with pytest.raises(PublishError):
-            room.registry.begin(Admission("other", "bob"), IdlePublisher())
+            await room.begin(Admission("other", "bob"), IdlePublisher())
         for _ in range(2):
             room.registry.end(stream, reason)
         assert places.free == 1
-        assert room.registry.begin(Admission("other", "bob"), IdlePublisher()).is_live
+        assert (await room.begin(Admission("other", "bob"), IdlePublisher())).is_live
 
     async def test_who_is_refused_takes_none(self) -> None:
         places = Places(5)
         room = IngestRoom(take_place=places.take, streams_max=1)
-        room.registry.begin(Admission("key", "alice"), IdlePublisher())
+        await room.begin(Admission("key", "alice"), IdlePublisher())
         for admission in (Admission("key", "alice"), Admission("other", "bob")):
             with pytest.raises(PublishError):
-                room.registry.begin(admission, IdlePublisher())
+                await room.begin(admission, IdlePublisher())
         assert places.free == 4
 
     async def test_who_goes_on_after_a_restart_takes_one_and_goes_on_without(self) -> None:
@@ -142,7 +140,7 @@ class TestPlaces:
             room.registry.restore(RestartRecord((record,)))
             for _ in range(3):
                 publisher = IdlePublisher()
-                stream = room.registry.begin(Admission("key", "alice"), publisher)
+                stream = await room.begin(Admission("key", "alice"), publisher)
                 assert places.free == 0
                 room.registry.leave(stream, publisher, EndReason.CONNECTION_LOST)
             for stream in [*room.registry.live()]:
@@ -154,10 +152,10 @@ class TestMediaFasterThanTime:
     async def test_ends_a_stream_that_has_used_a_days_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         room = IngestRoom(streams_max=2)
         publisher = KickedPublisher()
-        fast = room.registry.begin(Admission("key", "alice"), publisher)
+        fast = await room.begin(Admission("key", "alice"), publisher)
         far = Numbering(fast.next_numbering.msn + NUMBERS_AHEAD_S_MAX + 60, 0, 0)
-        monkeypatch.setattr(fast, "_numbering", far)
-        other = room.registry.begin(Admission("other", "bob"), IdlePublisher())
+        monkeypatch.setattr(hls_of(fast), "_numbering", far)
+        other = await room.begin(Admission("other", "bob"), IdlePublisher())
         await room.registry.sweep()
         assert (fast.end_reason, other.end_reason) == (EndReason.MEDIA_ERROR, None)
         assert [str(error) for error in publisher.errors] == [
@@ -166,8 +164,8 @@ class TestMediaFasterThanTime:
         room.registry.end(other, EndReason.GOODBYE)
         # Nobody but that channel has to wait for the clock.
         now = Numbering.at(room.clock.now())
-        assert room.registry.begin(Admission("other", "bob"), IdlePublisher()).next_numbering == now
+        assert (await room.begin(Admission("other", "bob"), IdlePublisher())).next_numbering == now
         with pytest.raises(PublishError, match="faster than time"):
-            room.registry.begin(Admission("key", "alice"), IdlePublisher())
+            await room.begin(Admission("key", "alice"), IdlePublisher())
         room.clock.advance(60)
-        assert room.registry.begin(Admission("key", "alice"), IdlePublisher()).next_numbering.msn == far.msn
+        assert (await room.begin(Admission("key", "alice"), IdlePublisher())).next_numbering.msn == far.msn

@@ -48,7 +48,7 @@ class MediaRoutes:
     """The routes below ``/live/``.
 
     Args:
-        channels: Finds the stream of a name.
+        channels: Finds the channel of a name.
         clock: Measures waiting.
         metrics: Counted into.
         timeouts: After which a viewer's connection is closed.
