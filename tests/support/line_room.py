@@ -1,0 +1,144 @@
+"""A media line with its real demuxer, and an output that remembers what came out."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from streamd.clock import ManualClock
+from streamd.errors import MediaLimitError
+from streamd.formats.flv.tag import FlvTag, TagType
+from streamd.media.demux import DemuxerKind
+from streamd.media.packager.segmenter import SegmenterOptions
+from streamd.media.timeline import Repair
+from streamd.services.live.media_line import MediaLine
+from streamd.services.live.meter import StreamMeter
+from streamd.services.live.outputs import Outputs
+from streamd.services.metrics import Metrics
+from tests.support.ingest import eventually
+from tests.support.recording_output import RecordingOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from streamd.media.packager.chunk import CmafChunk
+
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class LineRoom:
+    """A line, and an output that remembers all that it gave out."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    meter: StreamMeter = field(default_factory=StreamMeter)
+    output: RecordingOutput = field(default_factory=RecordingOutput)
+    error: Exception | None = None
+    probing: asyncio.Semaphore | None = None
+    demuxer: DemuxerKind | None = None
+    """None: as ``any_demuxer`` has it."""
+    warnings: list[str] = field(default_factory=list)
+
+    any_demuxer: ClassVar[DemuxerKind] = DemuxerKind.PYAV
+
+    def __post_init__(self) -> None:
+        outputs = Outputs("alice")
+        outputs.add(self.output)
+        self.line = MediaLine(
+            outputs,
+            options=SegmenterOptions(),
+            clock=self.clock,
+            metrics=self.metrics,
+            meter=self.meter,
+            warn=lambda reason, _: self.warnings.append(reason),
+            on_failed=self.fail,
+            picture_pixels_max=lambda: 10_000_000,
+            probing=self.probing,
+            demuxer=self.demuxer or self.any_demuxer,
+        )
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+
+    @property
+    def chunks(self) -> dict[str, list[CmafChunk]]:
+        return self.output.parts
+
+    @property
+    def epochs(self) -> list[datetime]:
+        return self.output.epochs
+
+    @property
+    def tags(self) -> list[FlvTag]:
+        return self.output.tags
+
+    @property
+    def leaps(self) -> int:
+        return self.output.calls.count("note_leap")
+
+    async def receive(self, tags: Sequence[FlvTag]) -> None:
+        """Give the line tags, the first of which open its demuxer."""
+        self.line.receive(tags)
+        await eventually(lambda: self.chunks or self.error)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until nothing is being opened, and nothing queues."""
+        await eventually(lambda: not self.line.when_open(lambda: None))
+
+    def repaired(self, repair: Repair) -> float:
+        value = self.metrics.registry.get_sample_value("streamd_timestamps_repaired_total", {"reason": repair.value})
+        return value or 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no demuxer is being opened."""
+        return not self.line.when_open(lambda: None)
+
+    def counted(self, name: str, kind: DemuxerKind) -> float:
+        return self.metrics.registry.get_sample_value(name, {"demuxer": kind.value}) or 0.0
+
+
+def later(tags: Iterable[FlvTag], by_ms: int) -> list[FlvTag]:
+    return [replace(tag, timestamp_ms=tag.timestamp_ms + by_ms) for tag in tags]
+
+
+def discontinuities(chunks: Sequence[CmafChunk]) -> list[CmafChunk]:
+    return [chunk for chunk in chunks if chunk.is_discontinuous]
+
+
+def assert_is_continuous(chunks: Sequence[CmafChunk]) -> None:
+    """Every chunk starts where the one before it ended, but for sound that went beyond the picture at a leap."""
+    end_ticks = chunks[0].start_ticks
+    for chunk in chunks:
+        if chunk.is_discontinuous:
+            assert abs(chunk.start_ticks - end_ticks) <= chunk.timescale // 10
+        else:
+            assert chunk.start_ticks == end_ticks
+        end_ticks = chunk.start_ticks + chunk.duration_ticks
+
+
+AVC_HEADER = FlvTag(
+    TagType.VIDEO, 0, b"\x17\x00\x00\x00\x00" + bytes.fromhex("0142c01fffe1000b6742c01fd900780227e54001000568cb83cb20")
+)
+
+
+def another_header(number: int) -> FlvTag:
+    """Good, and different from all others in what stands behind its parameter sets."""
+    return replace(AVC_HEADER, payload=bytes(AVC_HEADER.payload) + number.to_bytes(4, "big"))
+
+
+def picture(timestamp_ms: int, *, is_key: bool = False, size: int = 30) -> FlvTag:
+    return FlvTag(TagType.VIDEO, timestamp_ms, (b"\x17" if is_key else b"\x27") + b"\x01\x00\x00\x00" + bytes(size))
+
+
+def video_only(room: LineRoom) -> None:
+    room.line.receive_metadata({"hasVideo": True, "hasAudio": False})
+
+
+def limit_of(error: Exception | None) -> str:
+    assert isinstance(error, MediaLimitError)
+    return error.limit
