@@ -98,6 +98,10 @@ class HlsOutput(PartOutput, Numbered):
         if self.presentation is not None and self.presentation.renditions[rendition].end_segment():
             self._wake()
 
+    def dismiss_viewers(self) -> None:
+        """Answer everyone who waits; the playlists stay open."""
+        self.waiters.close()
+
     def end(self) -> float:
         """End the playlists with EXT-X-ENDLIST, and answer everyone who waits.
 
@@ -109,6 +113,12 @@ class HlsOutput(PartOutput, Numbered):
             for rendition in self._renditions():
                 rendition.end()
                 linger_us = max(linger_us, rendition.playlist_duration_us)
+        except Exception:
+            # Whoever asked for more of a playlist that cannot be ended would wait in vain: there is none any more.
+            renditions, self.presentation = [*self._renditions()], None
+            for rendition in renditions:
+                self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
+            raise
         finally:
             self.waiters.close()
             self._count_viewers(0)

@@ -201,6 +201,10 @@ class LiveStream:
         if publisher is not None:
             publisher.kick(PublishError(f"The stream has ended: {error}" if isinstance(error, MediaError) else None))
 
+    def dismiss_viewers(self) -> None:
+        """Have nobody wait or follow any more: requests are answered as things stand, and pushed streams end."""
+        self.outputs.dismiss_viewers()
+
     def end(self, reason: EndReason) -> None:
         """End the stream: last part, ENDLIST, and everyone who waits is answered.
 

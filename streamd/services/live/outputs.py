@@ -99,6 +99,9 @@ class Output:
             now: Loop time, seconds.
         """
 
+    def dismiss_viewers(self) -> None:
+        """Have nobody wait or follow any more: the server stops, and another goes on with the stream."""
+
     def end(self) -> float:
         """Take no more: the stream has ended, or the output is dropped.
 
@@ -295,6 +298,10 @@ class Outputs:
         self._tell(lambda output: output.look(now))
         if self._queueing:
             self._drop_slow()
+
+    def dismiss_viewers(self) -> None:
+        """Have nobody wait or follow any more."""
+        self._tell(lambda output: output.dismiss_viewers())
 
     def end(self) -> float:
         """End all of them; again changes nothing.

@@ -34,6 +34,10 @@ class PushOutput(Output):
             self.name, clock=context.clock, metrics=context.metrics, limits=context.gop, on_attach=context.hurry
         )
 
+    def dismiss_viewers(self) -> None:
+        """Close the viewers; they have what there is."""
+        self.fanout.close()
+
     def end(self) -> float:
         """Close the viewers; they have what there is."""
         self.fanout.close()
