@@ -27,7 +27,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.timers import ManualTimers, TurnTimers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -147,6 +147,11 @@ class FakeListener:
         self.forgotten.append(protocol)
 
 
+async def give_name(_: str, __: Admission) -> Place:
+    """Give a name to whoever asks."""
+    return Mock()
+
+
 class IngestRoom:
     """Everything that one connection needs, with fakes at the edges and the real thing between them.
 
@@ -160,6 +165,7 @@ class IngestRoom:
         start: Wall time at the beginning.
         take_place: Memory for streams.
         outputs: Who takes what streams make.
+        ask_for_name: Gives out the names of channels.
     """
 
     def __init__(
@@ -174,6 +180,7 @@ class IngestRoom:
         start: datetime | None = None,
         take_place: Callable[[], Place | None] = Mock,
         outputs: Sequence[Callable[[OutputContext], Output]] = OUTPUTS,
+        ask_for_name: Callable[[str, Admission], Awaitable[Place]] = give_name,
     ) -> None:
         self.clock = ManualClock() if start is None else ManualClock(start)
         self.metrics = Metrics()
@@ -196,6 +203,7 @@ class IngestRoom:
             is_admissible=self.keys.is_admissible,
             tell=self.events.append,
             take_place=take_place,
+            ask_for_name=ask_for_name,
         )
         self._options = options or IngestOptions()
         self._connection_options = connection_options

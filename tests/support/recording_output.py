@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from streamd.services.live.outputs import OutputContext, PartOutput, SampleOutput, StreamTracks, TagOutput
 
@@ -106,13 +106,3 @@ class RecordingOutput(TagOutput, SampleOutput, PartOutput):
     @property
     def held_bytes(self) -> int:
         return self.queued
-
-
-class MadeOutput(RecordingOutput):
-    """One that a stream makes; ``made`` has all there are."""
-
-    made: ClassVar[list[MadeOutput]] = []
-
-    def __init__(self, context: OutputContext) -> None:
-        super().__init__(context)
-        self.made.append(self)
