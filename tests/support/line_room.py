@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from streamd.clock import ManualClock
-from streamd.errors import MediaLimitError
+from streamd.errors import DemuxError, MediaLimitError
 from streamd.formats.flv.tag import FlvTag, TagType
-from streamd.media.demux import DemuxerKind
+from streamd.media.demux import DemuxerKind, open_demuxer
 from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.media.timeline import Repair
+from streamd.services.live import opening
 from streamd.services.live.media_line import MediaLine
 from streamd.services.live.meter import StreamMeter
 from streamd.services.live.outputs import Outputs
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    import pytest
+
+    from streamd.media.demux import Demuxer
+    from streamd.media.intake.intake import Open
     from streamd.media.packager.chunk import CmafChunk
+    from streamd.media.packet import MediaPacket
+    from streamd.services.live.packaging import Continuation
 
 HOUR_MS = 3_600_000
 
@@ -38,6 +45,8 @@ class LineRoom:
     output: RecordingOutput = field(default_factory=RecordingOutput)
     error: Exception | None = None
     probing: asyncio.Semaphore | None = None
+    pixels_max: int = 10_000_000
+    continuation: Continuation | None = None
     demuxer: DemuxerKind | None = None
     """None: as ``any_demuxer`` has it."""
     warnings: list[str] = field(default_factory=list)
@@ -55,7 +64,8 @@ class LineRoom:
             meter=self.meter,
             warn=lambda reason, _: self.warnings.append(reason),
             on_failed=self.fail,
-            picture_pixels_max=lambda: 10_000_000,
+            picture_pixels_max=lambda: self.pixels_max,
+            continuation=self.continuation,
             probing=self.probing,
             demuxer=self.demuxer or self.any_demuxer,
         )
@@ -142,3 +152,39 @@ def video_only(room: LineRoom) -> None:
 def limit_of(error: Exception | None) -> str:
     assert isinstance(error, MediaLimitError)
     return error.limit
+
+
+class FailingDemuxer:
+    """A demuxer that fails with its ``fails_at``-th batch; ``made`` has all there were."""
+
+    made: ClassVar[list[FailingDemuxer]] = []
+
+    def __init__(self, demuxer: Demuxer, fails_at: int | None) -> None:
+        self._demuxer = demuxer
+        self.fails_at = fails_at
+        self.batches = 0
+        self.is_closed = False
+        self.made.append(self)
+
+    def demux(self, tags: Sequence[FlvTag]) -> list[MediaPacket]:
+        assert not self.is_closed
+        self.batches += 1
+        if self.batches == self.fails_at:
+            raise DemuxError("lost step")
+        return self._demuxer.demux(tags)
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._demuxer.close()
+
+
+def let_fail(monkeypatch: pytest.MonkeyPatch, *fails_at: int | None) -> list[FailingDemuxer]:
+    """Have each demuxer that is opened fail at one of its batches, the last one's standing for all that follow."""
+    made: list[FailingDemuxer] = []
+    monkeypatch.setattr(FailingDemuxer, "made", made)
+
+    def opened(kind: DemuxerKind, opening: Open) -> FailingDemuxer:
+        return FailingDemuxer(open_demuxer(kind, opening), fails_at[min(len(made), len(fails_at) - 1)])
+
+    monkeypatch.setattr(opening, "open_demuxer", opened)
+    return made

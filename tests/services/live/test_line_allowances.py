@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.clock import ManualClock
 from streamd.errors import MediaLimitError
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.services.live.line_allowances import (
     LEAPS_AT_ONCE_MAX,
+    PART_BYTES_MIN,
     PARTS_AT_ONCE_MAX,
+    PARTS_PER_S,
     SHARES_AT_ONCE_MAX,
     SILENT_FRAMES_PER_S,
+    LineAllowances,
 )
 from streamd.services.live.media_line import STRETCH_TAGS
+from streamd.services.live.meter import StreamMeter
 from tests.support.flv_media import aac_only, h264_aac
 from tests.support.ingest import eventually
 from tests.support.line_room import (
@@ -109,3 +114,55 @@ class TestMediaTime:
         silent = sum(tag.tag_type == TagType.AUDIO for tag in room.tags)
         assert silent <= 1_536 + SILENT_FRAMES_PER_S
         assert not room.line.is_silent
+
+
+class TestAllowances:
+    """Alone, without a line."""
+
+    def make(self) -> tuple[ManualClock, StreamMeter, LineAllowances]:
+        clock, meter = ManualClock(), StreamMeter()
+        return clock, meter, LineAllowances(clock, meter)
+
+    async def test_parts_come_back_with_time_and_with_bytes(self) -> None:
+        clock, meter, allowances = self.make()
+        allowances.note_parts(PARTS_AT_ONCE_MAX + PARTS_PER_S)
+        clock.advance(1)
+        allowances.settle_parts(1)
+        allowances.note_parts(2)
+        meter.media_bytes += 2 * PART_BYTES_MIN
+        allowances.settle_parts(1)
+        allowances.note_parts(1)
+        with pytest.raises(MediaLimitError) as caught:
+            allowances.settle_parts(1)
+        assert limit_of(caught.value) == "parts_per_second_max"
+
+    async def test_each_rendition_has_parts_of_its_own(self) -> None:
+        clock, _, allowances = self.make()
+        allowances.note_parts(PARTS_AT_ONCE_MAX + 4 * PARTS_PER_S)
+        clock.advance(1)
+        allowances.settle_parts(4)
+
+    async def test_a_long_rest_saves_up_no_more_than_may_be_at_once(self) -> None:
+        clock, _, allowances = self.make()
+        clock.advance(3600)
+        allowances.note_parts(PARTS_AT_ONCE_MAX + 1)
+        allowances.settle_parts(1)
+        allowances.note_parts(PARTS_AT_ONCE_MAX + 1)
+        with pytest.raises(MediaLimitError):
+            allowances.settle_parts(1)
+
+    async def test_silence_is_given_once(self) -> None:
+        clock, _, allowances = self.make()
+        now = clock.monotonic()
+        assert [allowances.take_silence(now), allowances.take_silence(now)] == [SILENT_FRAMES_PER_S, 0]
+        assert allowances.take_silence(now + 0.5) == SILENT_FRAMES_PER_S // 2
+
+    async def test_leaps_and_shares_run_out_and_come_back(self) -> None:
+        clock, _, allowances = self.make()
+        assert [allowances.take_leap() for _ in range(LEAPS_AT_ONCE_MAX + 1)] == [True] * LEAPS_AT_ONCE_MAX + [False]
+        allowances.take_shares(clock.monotonic(), SHARES_AT_ONCE_MAX)
+        with pytest.raises(MediaLimitError):
+            allowances.take_shares(clock.monotonic(), 1)
+        clock.advance(1)
+        assert allowances.take_leap()
+        allowances.take_shares(clock.monotonic(), SHARES_AT_ONCE_MAX)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import pytest
 
 from streamd.errors import DemuxError
-from streamd.formats.flv.tag import FlvTag
-from streamd.media.demux import DemuxerKind, open_demuxer
+from streamd.media.demux import DemuxerKind
 from streamd.media.demux_native import NativeDemuxer
 from streamd.media.demux_pyav import PyavDemuxer
-from streamd.services.live import opening
 from streamd.services.live.media_line import DEMUXER_FAILURES_MAX
 from streamd.services.live.opening import HELD_BYTES_MAX, QUEUED_TAGS_AT_ONCE
 from tests.support.flv_media import h264_aac, h264_only
@@ -24,54 +22,15 @@ from tests.support.line_room import (
     another_header,
     discontinuities,
     later,
+    let_fail,
     picture,
     video_only,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from streamd.media.demux import Demuxer
-    from streamd.media.intake.intake import Open
-    from streamd.media.packet import MediaPacket
+    pass
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kind")]
-
-
-class FailingDemuxer:
-    """A demuxer that fails with its ``fails_at``-th batch; ``made`` has all there were."""
-
-    made: ClassVar[list[FailingDemuxer]] = []
-
-    def __init__(self, demuxer: Demuxer, fails_at: int | None) -> None:
-        self._demuxer = demuxer
-        self.fails_at = fails_at
-        self.batches = 0
-        self.is_closed = False
-        self.made.append(self)
-
-    def demux(self, tags: Sequence[FlvTag]) -> list[MediaPacket]:
-        assert not self.is_closed
-        self.batches += 1
-        if self.batches == self.fails_at:
-            raise DemuxError("lost step")
-        return self._demuxer.demux(tags)
-
-    def close(self) -> None:
-        self.is_closed = True
-        self._demuxer.close()
-
-
-def let_fail(monkeypatch: pytest.MonkeyPatch, *fails_at: int | None) -> list[FailingDemuxer]:
-    """Have each demuxer that is opened fail at one of its batches, the last one's standing for all that follow."""
-    made: list[FailingDemuxer] = []
-    monkeypatch.setattr(FailingDemuxer, "made", made)
-
-    def opened(kind: DemuxerKind, opening: Open) -> FailingDemuxer:
-        return FailingDemuxer(open_demuxer(kind, opening), fails_at[min(len(made), len(fails_at) - 1)])
-
-    monkeypatch.setattr(opening, "open_demuxer", opened)
-    return made
 
 
 class TestDemuxer:

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.errors import MediaLimitError, TrackRefusedError
+from streamd.errors import DemuxError, MediaLimitError, TrackRefusedError
 from streamd.media.probe import Probe
 from streamd.services.live import opening
-from streamd.services.live.opening import OPENINGS_AT_ONCE_MAX
+from streamd.services.live.opening import HELD_BYTES_MAX, OPENINGS_AT_ONCE_MAX, QUEUED_TAGS_AT_ONCE, TagQueue
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import eventually
 from tests.support.line_room import (
     LineRoom,
     another_header,
+    let_fail,
     limit_of,
     picture,
     video_only,
@@ -77,3 +78,46 @@ class TestOpenings:
         with pytest.raises(MediaLimitError) as caught:
             room.line.receive([another_header(99), *(picture(n, is_key=n == 0) for n in range(40))])
         assert limit_of(caught.value) == "openings_max"
+
+
+class TestPictures:
+    async def test_one_that_is_larger_than_may_be_ends_the_stream_and_its_demuxer_is_closed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = let_fail(monkeypatch, None)
+        room = LineRoom(pixels_max=160 * 96 - 1)
+        room.line.receive(h264_aac(2))
+        await eventually(lambda: room.error)
+        assert limit_of(room.error) == "picture_pixels_max"
+        assert [demuxer.is_closed for demuxer in made] == [True]
+        assert room.output.calls == []
+
+    async def test_one_of_just_the_size_goes_on(self) -> None:
+        room = LineRoom(pixels_max=160 * 96)
+        await room.receive(h264_aac(2))
+        assert room.error is None
+
+
+class TestTagQueue:
+    async def test_what_is_queued_in_front_comes_first(self) -> None:
+        queue = TagQueue()
+        queue.add([picture(3), picture(4)])
+        queue.add_in_front([picture(1), picture(2)])
+        assert queue.take() == [picture(1), picture(2), picture(3), picture(4)]
+        assert (len(queue), queue.held_bytes) == (0, 0)
+
+    async def test_it_is_taken_in_stretches(self) -> None:
+        queue = TagQueue()
+        queue.add([picture(number) for number in range(QUEUED_TAGS_AT_ONCE + 1)])
+        assert len(queue.take()) == QUEUED_TAGS_AT_ONCE
+        assert queue.take() == [picture(QUEUED_TAGS_AT_ONCE)]
+        assert queue.take() == []
+
+    @pytest.mark.parametrize("method", ["add", "add_in_front"])
+    async def test_it_is_bounded_in_bytes(self, method: str) -> None:
+        queue = TagQueue()
+        add, tag = getattr(queue, method), picture(0, size=1024 * 1024)
+        for _ in range(HELD_BYTES_MAX // (1024 * 1024) - 1):
+            add([tag])
+        with pytest.raises(DemuxError, match="while the tracks were probed"):
+            add([tag, tag])

@@ -12,13 +12,14 @@ from streamd.formats.flv.tag import FlvTag
 from streamd.media.timeline import START_MS, Repair
 from streamd.services.live.packaging import LEAP_INTERVAL_MS
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
-from tests.support.flv_media import aac_only, h264_aac
+from tests.support.flv_media import aac_only, h264_aac, h264_only
 from tests.support.line_room import (
     HOUR_MS,
     LineRoom,
     assert_is_continuous,
     discontinuities,
     later,
+    video_only,
 )
 
 if TYPE_CHECKING:
@@ -143,3 +144,55 @@ async def test_repairs_are_counted_while_the_stream_is_live() -> None:
     room.line.finish()
     assert room.repaired(Repair.JUMP) == 1
     assert room.line.repairs == {Repair.JUMP.value: 1}
+
+
+class TestContinuation:
+    async def test_there_is_none_before_a_part(self) -> None:
+        room = LineRoom()
+        room.line.receive(h264_aac(4)[:20])
+        await room.settled()
+        assert room.line.continuation is None
+
+    @pytest.mark.parametrize(
+        ("tracks", "split_audio"),
+        [
+            (((VideoTrack(),), (AudioTrack(),)), False),
+            (((VideoTrack(),), (AudioTrack(), AudioTrack("aac", 880))), True),
+            (((VideoTrack(),), ()), None),
+        ],
+        ids=["muxed", "apart", "open"],
+    )
+    async def test_it_says_whether_audio_is_apart(
+        self, tracks: tuple[tuple[VideoTrack, ...], tuple[AudioTrack, ...]], split_audio: bool | None
+    ) -> None:
+        room = LineRoom()
+        if not tracks[1]:
+            video_only(room)
+        await room.receive(encoded(*tracks))
+        room.line.finish()
+        continuation = room.line.continuation
+        assert continuation is not None
+        assert continuation.split_audio is split_audio
+        assert {continuation.timing} == room.output.timings
+
+    async def test_the_next_line_goes_on_with_it(self) -> None:
+        first = LineRoom()
+        await first.receive(h264_aac(4))
+        first.line.finish()
+        room = LineRoom(continuation=first.line.continuation)
+        await room.receive(h264_aac(4))
+        assert room.output.timings == first.output.timings
+        assert room.output.starts[0].begins_anew
+        assert room.chunks["main"][0].is_discontinuous
+        room.line.receive(later(h264_only(4, width=320), 4_000))
+        await room.settled()
+        assert [start.begins_anew for start in room.output.starts] == [True, False]
+
+
+async def test_the_end_completes_the_segment_of_each_rendition() -> None:
+    room = LineRoom()
+    await room.receive(encoded((VideoTrack(),), (AudioTrack(), AudioTrack("aac", 880))))
+    room.line.finish()
+    assert room.output.ended_segments == {name: len(chunks) for name, chunks in room.chunks.items()}
+    assert len(room.chunks) == 3
+    assert room.output.calls[-3:] == ["end_segment"] * 3
