@@ -208,6 +208,7 @@ class Outputs:
         self._fed: tuple[Output, ...] = ()
         self._of_tags: tuple[TagOutput, ...] = ()
         self._of_samples: tuple[SampleOutput, ...] = ()
+        self._of_frames: tuple[Output, ...] = ()
         self._of_parts: tuple[PartOutput, ...] = ()
         self._queueing: tuple[Output, ...] = ()
         self._linger_s = 0.0
@@ -335,7 +336,7 @@ class Outputs:
     @property
     def follows_frames(self) -> bool:
         """Whether somebody waits for every frame now."""
-        for output in self._fed:  # noqa: SIM110  # asked with every read
+        for output in self._of_frames:  # noqa: SIM110  # asked with every read
             if output.follows_frames:
                 return True
         return False
@@ -389,5 +390,6 @@ class Outputs:
         self._fed = outputs
         self._of_tags = tuple(output for output in outputs if isinstance(output, TagOutput))
         self._of_samples = tuple(output for output in outputs if isinstance(output, SampleOutput))
+        self._of_frames = tuple(output for output in outputs if isinstance(output, TagOutput | SampleOutput))
         self._of_parts = tuple(output for output in outputs if isinstance(output, PartOutput))
         self._queueing = tuple(output for output in outputs if output.queued_bytes_max)
