@@ -249,7 +249,7 @@ class StreamMonitor(PartOutput):
             publisher_address=broadcaster.address,
             encoder=broadcaster.encoder,
             codecs=tuple(track.codec for track in self.tracks),
-            width=video.width if video is not None else 0,
+            width=video.shown_width if video is not None else 0,
             height=video.height if video is not None else 0,
             bitrate_bps=round(meter.bitrate_bps, 1),
             frame_rate=round(meter.frame_rate or 0.0, 2),
