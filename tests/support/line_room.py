@@ -50,12 +50,17 @@ class LineRoom:
     demuxer: DemuxerKind | None = None
     """None: as ``any_demuxer`` has it."""
     warnings: list[str] = field(default_factory=list)
+    charged: list[float] = field(default_factory=list)
+    """Processor time, seconds."""
+    tag_s: float = 0.0
+    """What each that goes on costs."""
 
     any_demuxer: ClassVar[DemuxerKind] = DemuxerKind.PYAV
 
     def __post_init__(self) -> None:
         outputs = Outputs("alice")
         outputs.add(self.output)
+        self.output.on_tags = lambda count: self.clock.work(self.tag_s * count)
         self.line = MediaLine(
             outputs,
             options=SegmenterOptions(),
@@ -63,6 +68,7 @@ class LineRoom:
             metrics=self.metrics,
             meter=self.meter,
             warn=lambda reason, _: self.warnings.append(reason),
+            charge=self.charged.append,
             on_failed=self.fail,
             picture_pixels_max=lambda: self.pixels_max,
             continuation=self.continuation,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streamd.services.live.outputs import OutputContext, PartOutput, SampleOutput, StreamTracks, TagOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from streamd.formats.flv.tag import FlvTag
@@ -53,6 +53,7 @@ class RecordingOutput(TagOutput, SampleOutput, PartOutput):
         self.timings: set[PlaylistTiming] = set()
         self.ended_segments: dict[str, int] = {}
         self.queued = 0
+        self.on_tags: Callable[[int], None] = lambda _: None
 
     def _note(self, call: str) -> None:
         self.calls.append(call)
@@ -74,6 +75,7 @@ class RecordingOutput(TagOutput, SampleOutput, PartOutput):
         self._note("take_tags")
         self.tags += tags
         self.batches.append(len(tags))
+        self.on_tags(len(tags))
 
     def take_samples(self, samples: Sequence[Sample]) -> None:
         self._note("take_samples")

@@ -259,6 +259,7 @@ class LiveStream:
             metrics=self._metrics,
             meter=self._monitor.meter,
             warn=self._warn,
+            charge=self.broadcaster.charge,
             on_failed=self.fail,
             picture_pixels_max=self.broadcaster.picture_pixels_max,
             intake_limits=options.limits.intake,

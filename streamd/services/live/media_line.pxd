@@ -8,6 +8,7 @@ cdef class MediaLine:
     cdef object _clock
     cdef object _metrics
     cdef object _warn
+    cdef object _charge
     cdef object _on_failed
     cdef Intake _intake
     cdef object _allowances

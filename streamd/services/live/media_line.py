@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from streamd.errors import DemuxError, TrackRefusedError
@@ -24,7 +25,7 @@ from streamd.services.live.opening import QUEUED_TAGS_AT_ONCE, Opener, TagQueue
 from streamd.services.live.packaging import Packaging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -55,6 +56,7 @@ class MediaLine:
         meter: Counted into.
         warn: Told once of each thing that the broadcaster sends and that is dropped: its reason in a word, and the
             detail.
+        charge: Told of processor time that was used for the publisher beside ``receive``, seconds.
         on_failed: Told once that the line is broken by an error, ours or the media's, where there is no caller of
             ``receive`` to raise it to.
         picture_pixels_max: Says how large pictures may be now.
@@ -73,6 +75,7 @@ class MediaLine:
         metrics: Metrics,
         meter: StreamMeter,
         warn: Callable[[str, str], None],
+        charge: Callable[[float], None],
         on_failed: Callable[[Exception], None],
         picture_pixels_max: Callable[[], int],
         intake_limits: IntakeLimits | None = None,
@@ -83,6 +86,7 @@ class MediaLine:
         self._clock = clock
         self._metrics = metrics
         self._warn = warn
+        self._charge = charge
         self._on_failed = on_failed
         self._intake = Intake(intake_limits)
         self._allowances = LineAllowances(clock, meter)
@@ -101,7 +105,8 @@ class MediaLine:
             split_audio=continuation.split_audio if continuation is not None else None,
             picture_pixels_max=picture_pixels_max,
             probing=probing or asyncio.Semaphore(),
-            now=clock.monotonic(),
+            charge=charge,
+            clock=clock,
         )
         self._queue = TagQueue()
         self._opening: asyncio.Task[None] | None = None
@@ -295,11 +300,22 @@ class MediaLine:
         self._metrics.demuxers_opened_total.labels(self._demuxer_kind.value).inc()
         self._demuxer = opened.demuxer
         self._drops.note_tracks(opened.tracks, opened.variants)
-        self._packaging.start(opened, epoch)
+        with self._charged():
+            self._packaging.start(opened, epoch)
         for start in range(0, len(opening.tags), QUEUED_TAGS_AT_ONCE):
             if start:
                 await asyncio.sleep(0)
-            self._demux(opening.tags[start : start + QUEUED_TAGS_AT_ONCE])
+            with self._charged():
+                self._demux(opening.tags[start : start + QUEUED_TAGS_AT_ONCE])
+
+    @contextmanager
+    def _charged(self) -> Iterator[None]:
+        """Charge the publisher for a step of the loop that none of its reads is charged for."""
+        since = self._clock.cpu()
+        try:
+            yield
+        finally:
+            self._charge(self._clock.cpu() - since)
 
     @property
     def _is_opening(self) -> bool:
@@ -310,7 +326,8 @@ class MediaLine:
         while self._queue and not self._is_finished:
             queued = self._queue.take()
             task, self._opening = self._opening, None
-            self.receive(queued)
+            with self._charged():
+                self.receive(queued)
             if self._is_opening:
                 return  # Other tracks are: the rest waits for those.
             if self._queue:

@@ -15,6 +15,7 @@ from streamd.services.bounds.allowance import Allowance
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from streamd.clock import Clock
     from streamd.formats.flv.tag import FlvTag
     from streamd.media.demux import Demuxer, DemuxerKind
     from streamd.media.intake.intake import Open
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 HELD_BYTES_MAX = 10 * 1024 * 1024
 # What a tag that queues costs beside its payload.
 _HELD_TAG_BYTES = 256
-# Tags that have queued are taken so many at a time, some 5 ms: then the others have their turn.
-QUEUED_TAGS_AT_ONCE = 512
+# Tags that have queued are taken so many at a time, some 3 ms, and 15 where they are meant to be dear: then the others
+# have their turn.
+QUEUED_TAGS_AT_ONCE = 256
 # An opening takes a thread for some milliseconds, and its tracks a CMAF header in each rendition. A publisher has one,
 # one more for each track that begins late or is refused, and some for an encoder that changes its picture size with
 # every keyframe, for a while. Past it, tracks that change are left out until there is time again.
@@ -51,7 +53,8 @@ class Opener:
             open. It is decided once.
         picture_pixels_max: Says how large pictures may be now.
         probing: Held while new tracks are probed; shared by all streams.
-        now: Loop time, seconds.
+        charge: Told what an opening has cost, seconds of processor time.
+        clock: Measures that; and by time come back the openings that there may be.
     """
 
     def __init__(
@@ -61,13 +64,18 @@ class Opener:
         split_audio: bool | None,
         picture_pixels_max: Callable[[], int],
         probing: asyncio.Semaphore,
-        now: float,
+        charge: Callable[[float], None],
+        clock: Clock,
     ) -> None:
         self._kind = kind
         self._split_audio = split_audio
         self._picture_pixels_max = picture_pixels_max
         self._probing = probing
-        self._allowance = Allowance(OPENINGS_PER_S, OPENINGS_AT_ONCE_MAX, now)
+        self._charge = charge
+        self._clock = clock
+        self._allowance = Allowance(OPENINGS_PER_S, OPENINGS_AT_ONCE_MAX, clock.monotonic())
+        # What the last probe cost, seconds.
+        self._probe_s = 0.0
 
     def may_open(self, now: float) -> bool:
         """Whether there may be one more opening now."""
@@ -95,7 +103,10 @@ class Opener:
         """
         # libavformat takes some milliseconds, which would be every other stream's delay.
         async with self._probing:
-            opened = await asyncio.to_thread(self._open_in_thread, opening, is_continuing)
+            try:
+                opened = await asyncio.to_thread(self._open_in_thread, opening, is_continuing)
+            finally:
+                self._charge(self._probe_s)
         try:
             self._check_pictures(opened)
         except MediaLimitError:
@@ -104,6 +115,14 @@ class Opener:
         return opened
 
     def _open_in_thread(self, opening: Open, is_continuing: bool) -> Opened:
+        # The thread's own time: it is the loop's processor that it uses, or the interpreter's lock.
+        since = self._clock.cpu()
+        try:
+            return self._probe(opening, is_continuing)
+        finally:
+            self._probe_s = self._clock.cpu() - since
+
+    def _probe(self, opening: Open, is_continuing: bool) -> Opened:
         with Probe(opening) as probe:
             if self._split_audio is None:
                 self._split_audio = decide_split_audio(probe.tracks, is_continuing=is_continuing)

@@ -40,6 +40,9 @@ class Publisher(Protocol):
     def hurry(self) -> None:
         """Pass on what has come so far: somebody waits for every frame now."""
 
+    def charge(self, step_s: float) -> None:
+        """Take processor time that was used for the stream from the connection's share, seconds."""
+
     def kick(self, error: PublishError) -> None:
         """Close the socket at once, with a last word that says why."""
 
@@ -86,6 +89,11 @@ class Broadcaster:
         """Have what has come so far passed on, if there is a connection."""
         if self.publisher is not None:
             self.publisher.hurry()
+
+    def charge(self, step_s: float) -> None:
+        """Take processor time that was used for the stream from the connection's share, if there is one, seconds."""
+        if self.publisher is not None:
+            self.publisher.charge(step_s)
 
     def bitrate_kbps_max(self) -> int:
         """Bits a second that may be sent now, thousands; the operator's word counts while the stream runs."""

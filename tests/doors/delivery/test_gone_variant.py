@@ -14,10 +14,10 @@ from streamd.doors.delivery.lookup import Blocked, MediaLookup
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.services.keys.admission import Admission
 from streamd.services.live.publisher import EndReason
-from tests.services.live.test_live_stream import StandInPublisher
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.ingest import IngestRoom, eventually, presentation_of, settle
 from tests.support.line_room import later
+from tests.support.stand_in_publisher import StandInPublisher
 
 if TYPE_CHECKING:
     from streamd.media.packager.rendition import Rendition

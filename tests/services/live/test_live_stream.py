@@ -25,6 +25,7 @@ from tests.support.ingest import eventually
 from tests.support.line_room import later
 from tests.support.output_context import EPOCH, NUMBERING, output_context
 from tests.support.recording_output import RecordingOutput
+from tests.support.stand_in_publisher import StandInPublisher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,25 +42,6 @@ from streamd.services.metrics import Metrics
 pytestmark = pytest.mark.asyncio
 
 ADMISSION = Admission("key", "alice")
-
-
-class StandInPublisher:
-    """A connection that remembers what it is told."""
-
-    def __init__(self, address: str = "192.0.2.7") -> None:
-        self.address = address
-        self.encoder = "OBS"
-        self.hurried = 0
-        self.kicks: list[str] = []
-
-    def hurry(self) -> None:
-        self.hurried += 1
-
-    def kick(self, error: PublishError) -> None:
-        self.kicks.append(error.description)
-
-    async def wait_closed(self) -> None:
-        raise AssertionError("nobody waits here")
 
 
 class StandInPlace:

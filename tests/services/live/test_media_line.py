@@ -12,6 +12,8 @@ from streamd.errors import DemuxError
 from streamd.media.demux import DemuxerKind
 from streamd.media.demux_native import NativeDemuxer
 from streamd.media.demux_pyav import PyavDemuxer
+from streamd.media.probe import Probe
+from streamd.services.live import opening
 from streamd.services.live.media_line import DEMUXER_FAILURES_MAX
 from streamd.services.live.opening import HELD_BYTES_MAX, QUEUED_TAGS_AT_ONCE
 from tests.support.flv_media import h264_aac, h264_only
@@ -28,6 +30,8 @@ from tests.support.line_room import (
 )
 
 if TYPE_CHECKING:
+    from streamd.media.intake.intake import Open
+
     pass
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kind")]
@@ -176,6 +180,38 @@ class TestQueue:
         assert max(steps) <= QUEUED_TAGS_AT_ONCE + 1
         room.line.receive([picture(5000)])
         assert room.tags[-1] == picture(5000), "nothing queues any more"
+
+    async def test_what_an_opening_and_its_queue_cost_is_charged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class DearProbe(Probe):
+            def __init__(self, opening: Open) -> None:
+                room.clock.work(0.5)
+                super().__init__(opening)
+
+        monkeypatch.setattr(opening, "Probe", DearProbe)
+        room = LineRoom(tag_s=0.001)
+        video_only(room)
+        room.line.receive([AVC_HEADER, picture(0, is_key=True)])
+        room.line.receive([picture(n + 1) for n in range(999)])
+        await room.settled()
+        assert len(room.tags) == 1000
+        assert sum(room.charged) == pytest.approx(0.5 + 1.0)
+        assert max(room.charged[1:]) <= QUEUED_TAGS_AT_ONCE * 0.001 + 1e-6
+        # What a read brings later is its owner's to count.
+        room.line.receive([picture(5000)])
+        assert sum(room.charged) == pytest.approx(0.5 + 1.0)
+
+    async def test_an_opening_that_fails_is_charged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class BrokenProbe:
+            def __init__(self, opening: Open) -> None:
+                room.clock.work(0.5)
+                raise DemuxError("it is not media")
+
+        monkeypatch.setattr(opening, "Probe", BrokenProbe)
+        room = LineRoom()
+        video_only(room)
+        room.line.receive([AVC_HEADER, picture(0, is_key=True)])
+        await eventually(lambda: room.error)
+        assert sum(room.charged) == pytest.approx(0.5)
 
     async def test_tags_without_number_are_too_many(self) -> None:
         room = LineRoom()

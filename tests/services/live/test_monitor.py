@@ -32,6 +32,7 @@ class Watch:
             metrics=self.metrics,
             meter=self.monitor.meter,
             warn=lambda _, __: None,
+            charge=lambda _: None,
             on_failed=lambda _: None,
             picture_pixels_max=lambda: 0,
         )

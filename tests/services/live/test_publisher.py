@@ -3,7 +3,7 @@ from __future__ import annotations
 from streamd.services.keys.admission import Admission
 from streamd.services.keys.records import PublishLimits
 from streamd.services.live.publisher import Broadcaster
-from tests.services.live.test_live_stream import StandInPublisher
+from tests.support.stand_in_publisher import StandInPublisher
 
 
 def broadcaster(publisher: StandInPublisher | None) -> Broadcaster:
@@ -13,11 +13,13 @@ def broadcaster(publisher: StandInPublisher | None) -> Broadcaster:
 def test_who_is_away_is_remembered_and_not_hurried() -> None:
     publisher = StandInPublisher()
     found = broadcaster(publisher)
-    found.hurry()
+    for act in (found.hurry, lambda: found.charge(0.5)):
+        act()
     found.leave()
-    found.hurry()
+    for act in (found.hurry, lambda: found.charge(0.5)):
+        act()
     assert (found.publisher, found.address, found.encoder) == (None, "192.0.2.7", "OBS")
-    assert publisher.hurried == 1
+    assert (publisher.hurried, publisher.charged_s) == (1, 0.5)
 
 
 def test_who_comes_back_brings_an_admission_of_their_own() -> None:

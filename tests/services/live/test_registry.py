@@ -18,6 +18,7 @@ from streamd.services.live.stream_options import OUTPUTS
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import IngestRoom, eventually, hls_of, presentation_of
 from tests.support.recording_output import RecordingOutput
+from tests.support.stand_in_publisher import StandInPublisher
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,6 +35,9 @@ class IdlePublisher:
 
     def hurry(self) -> None:
         raise AssertionError("nobody watches")
+
+    def charge(self, step_s: float) -> None:
+        raise AssertionError("nothing is done")
 
     def kick(self, error: PublishError) -> None:
         raise AssertionError("nobody is kicked")
@@ -260,7 +264,7 @@ class TestChannels:
     async def test_doors_find_what_is_live_and_what_has_just_ended(self) -> None:
         room = IngestRoom()
         assert room.registry.find_channel("alice") is None
-        stream = await room.begin(Admission("key", "alice"), IdlePublisher())
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
         stream.receive_tags(h264_aac(3))
         await eventually(lambda: stream.is_playable)
         channel = room.registry.find_channel("alice")
@@ -277,10 +281,10 @@ class TestChannels:
 
     async def test_the_next_stream_has_one_of_its_own(self) -> None:
         room = IngestRoom()
-        first = await room.begin(Admission("key", "alice"), IdlePublisher())
+        first = await room.begin(Admission("key", "alice"), StandInPublisher())
         before = room.registry.find_channel("alice")
         room.registry.end(first, EndReason.GOODBYE)
-        await room.begin(Admission("key", "alice"), IdlePublisher())
+        await room.begin(Admission("key", "alice"), StandInPublisher())
         assert room.registry.find_channel("alice") is not before
 
 
@@ -293,7 +297,7 @@ class TestOutputs:
             return made[-1]
 
         room = IngestRoom(outputs=(*OUTPUTS, recording))
-        stream = await room.begin(Admission("key", "alice"), IdlePublisher())
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
         stream.receive_tags(h264_aac(3))
         await eventually(lambda: stream.is_playable)
         (output,) = made
@@ -309,7 +313,7 @@ class TestOutputs:
 
     async def test_there_are_streams_without_playlists(self) -> None:
         room = IngestRoom(outputs=())
-        stream = await room.begin(Admission("key", "alice"), IdlePublisher())
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
         stream.receive_tags(h264_aac(3))
         await eventually(lambda: stream.is_playable)
         await room.registry.sweep()
