@@ -44,6 +44,11 @@ class PushOutput(Output):
         return 0.0
 
     @property
+    def held_bytes(self) -> int:
+        """What is kept for those who join, and for those who are slow, bytes."""
+        return self.fanout.held_bytes
+
+    @property
     def viewers(self) -> int:
         """How many follow."""
         return self.fanout.viewers

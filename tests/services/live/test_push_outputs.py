@@ -21,6 +21,10 @@ class Viewer:
     def write(self, data: bytes, /) -> None:
         self.received += data
 
+    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
+        self.write(data)
+        return 0
+
     def buffered_bytes(self) -> int:
         return 0
 
@@ -52,6 +56,13 @@ class TestFlv:
         output.note_leap(EPOCH)
         assert viewer.is_closed
         assert output.fanout.is_open
+
+    def test_what_is_kept_for_those_who_join_is_in_the_account(self) -> None:
+        output = FlvOutput(output_context())
+        output.start(tracks_of("main"))
+        before = output.held_bytes
+        output.take_tags(MEDIA[3:])
+        assert output.held_bytes > before == 0
 
 
 class TestMp4:
