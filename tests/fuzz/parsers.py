@@ -133,9 +133,11 @@ def _publisher() -> Callable[[bytes], object]:
     connection.data_to_send()
 
     def take(data: bytes) -> None:
-        connection.receive_buffer(bytearray(data), len(data))
+        connection.receive_data(data)
         while connection.state is State.PUBLISH_PENDING:
             connection.accept()
+            while connection.has_more:
+                connection.receive_more()
         connection.data_to_send()
 
     return take
