@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamd.doors.delivery.answer import Absence, Answer, MediaRequest, decide
+from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
+from streamd.doors.delivery.decide import decide, decide_absent
 from streamd.doors.delivery.media_path import MediaKind
+from streamd.doors.delivery.representation import Representations
 from streamd.services.live.waiters import Awaited
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class MediaLookup:
 
     def __init__(self, channels: PublicChannels) -> None:
         self._channels = channels
+        self._representations = Representations()
 
     def ask(self, request: MediaRequest, *, timed_out: bool = False, source: str = "") -> Answer | Blocked:
         """Answer a request as things stand now.
@@ -54,16 +57,16 @@ class MediaLookup:
         """
         channel = self._channels.find(request.path.name)
         if isinstance(channel, Absence):
-            return self._absent(request, channel)
+            return decide_absent(request, channel)
         presentation = channel.presentation
         if presentation is None:
-            return self._absent(request, Absence.UNKNOWN)
-        decision = decide(request, presentation, timed_out=timed_out)
+            return decide_absent(request, Absence.UNKNOWN)
+        decision = decide(request, presentation, self._representations, timed_out=timed_out)
         if isinstance(decision, Answer):
             return decision
         waiters = channel.waiters
         if not waiters.budget.may_wait(source):
-            decision = decide(request, presentation, timed_out=True)
+            decision = decide(request, presentation, self._representations, timed_out=True)
             assert isinstance(decision, Answer), "nothing waits longer than it may"
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
@@ -80,9 +83,3 @@ class MediaLookup:
             channel = self._channels.find(path.name)
             if not isinstance(channel, Absence):
                 channel.note_viewer(source, user_agent)
-
-    @staticmethod
-    def _absent(request: MediaRequest, absence: Absence) -> Answer:
-        decision = decide(request, absence)
-        assert isinstance(decision, Answer), "nothing waits for a stream that is not there"
-        return decision

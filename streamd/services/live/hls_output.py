@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from streamd.errors import MediaLimitError
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.presentation import Presentation
-from streamd.media.packager.rendition import OPEN_SEGMENT_BYTES_MAX, Rendition
+from streamd.media.packager.rendition import Rendition
+from streamd.media.packager.window import OPEN_SEGMENT_BYTES_MAX
 from streamd.services.live.outputs import Numbered, PartOutput
 from streamd.services.live.restart_record import PlaylistRecord
 from streamd.services.live.viewers import WINDOW_TARGETS, HlsViewers

@@ -41,7 +41,7 @@ async def go_live(room: IngestRoom) -> tuple[Peer, LiveStream]:
 
 
 def playlist(stream: LiveStream) -> str:
-    return presentation_of(stream).renditions["main"].playlist().full.plain.buffers[0].decode()
+    return presentation_of(stream).renditions["main"].playlist().full.buffers[0].decode()
 
 
 def dates(text: str) -> list[datetime]:

@@ -49,7 +49,7 @@ async def live(room: IngestRoom) -> tuple[Peer, LiveStream]:
 
 
 def playlist(stream: LiveStream) -> bytes:
-    return presentation_of(stream).renditions["main"].playlist().full.plain.buffers[0]
+    return presentation_of(stream).renditions["main"].playlist().full.buffers[0]
 
 
 class TestComingBack:

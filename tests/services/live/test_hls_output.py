@@ -79,7 +79,7 @@ class TestPlaylists:
         house.hls.start(tracks_of("main", header=b"another"))
         house.add_segment()
         assert house.rendition() is rendition
-        assert b"#EXT-X-DISCONTINUITY\n" in rendition.playlist().full.plain.buffers[0]
+        assert b"#EXT-X-DISCONTINUITY\n" in rendition.playlist().full.buffers[0]
 
     async def test_a_rendition_that_comes_back_uses_no_number_twice(self) -> None:
         house = House("main", "video1")
@@ -235,7 +235,7 @@ class TestRestart:
         house.add_segment("main")
         await turn()
         assert woken
-        assert b"#EXT-X-DISCONTINUITY\n" in house.rendition().playlist().full.plain.buffers[0]
+        assert b"#EXT-X-DISCONTINUITY\n" in house.rendition().playlist().full.buffers[0]
 
 
 class TestViewers:
