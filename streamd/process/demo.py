@@ -60,7 +60,7 @@ def run_demo(duration_s: float | None, open_browser: bool) -> int:
 
 
 async def _demonstrate(server: Server, duration_s: float | None, open_browser: bool) -> int:
-    issued = await server.keys.issue(USER, by=Actor("demo"), label="streamd demo")
+    issued = await server.services.keys.issue(USER, by=Actor("demo"), label="streamd demo")
     stream_key = issued.stream_key.reveal()
     order = Order(f"rtmp://{server.addresses.rtmp}/live", stream_key, duration_s=duration_s)
     async with _testcard(order) as testcard:
@@ -108,7 +108,7 @@ async def _wait_until_playable(server: Server, testcard: Process) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PLAYABLE_TIMEOUT_S):
             while testcard.returncode is None:
-                stream = server.registry.find(USER)
+                stream = server.services.registry.find(USER)
                 if stream is not None and stream.presentation is not None:
                     return True
                 await asyncio.sleep(POLL_INTERVAL_S)

@@ -16,9 +16,10 @@ import uvloop
 
 from streamd.errors import ConfigError
 from streamd.process.allocator import use_one_heap
+from streamd.process.binding import StartError
 from streamd.process.config import secrets_of
 from streamd.process.log import configure_logging
-from streamd.process.server import Server, StartError
+from streamd.process.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -322,3 +322,11 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+
+    def count_limit(self, limit: str) -> None:
+        """Count a limit that has acted.
+
+        Args:
+            limit: Its key in ``[limits]``.
+        """
+        self.limit_hits_total.labels(limit).inc()
