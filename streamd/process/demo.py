@@ -56,7 +56,8 @@ def run_demo(duration_s: float | None, open_browser: bool) -> int:
                 "log": {"level": "warning"},
             }
         )
-        return run_until_stopped(config, lambda server: _demonstrate(server, duration_s, open_browser))
+        # Its directory goes with it: there is no next server.
+        return run_until_stopped(config, lambda server: _demonstrate(server, duration_s, open_browser), is_final=True)
 
 
 async def _demonstrate(server: Server, duration_s: float | None, open_browser: bool) -> int:

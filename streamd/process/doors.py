@@ -19,6 +19,7 @@ from streamd.process.public_door import PublicDoor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from streamd.errors import PublishError
     from streamd.process.config import Config, ListenAddress
     from streamd.process.services import Services
 
@@ -119,9 +120,13 @@ class Doors:
         """Take no new RTMP connection; open ones go on, and so do all the other ports."""
         self._rtmp.stop_accepting()
 
-    async def close_encoders(self) -> None:
-        """Close every RTMP connection and wait until they are gone."""
-        await self._rtmp.close()
+    async def close_encoders(self, error: PublishError) -> None:
+        """Close every RTMP connection and wait until they are gone.
+
+        Args:
+            error: What publishers are told.
+        """
+        await self._rtmp.close(error)
 
     async def close(self, timeout_s: float) -> None:
         """Answer what is asked, and close every port.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from streamd import __version__
 from streamd.clock import SystemClock
-from streamd.errors import DataDirError, StoreUnavailableError
+from streamd.errors import DataDirError, PublishError, ServerRestartsError, StoreUnavailableError
 from streamd.process.binding import StartError
 from streamd.process.config import secrets_of
 from streamd.process.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
@@ -27,9 +27,12 @@ from streamd.process.service_manager import ServiceManager
 from streamd.process.services import Services
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streamd.clock import Clock
     from streamd.process.config import Config
     from streamd.process.doors import Addresses
+    from streamd.services.live.live_stream import LiveStream
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Server:
     Args:
         config: All of the configuration.
         clock: Where time comes from.
+        is_final: No other server comes after this one: ``stop`` ends the broadcasts.
 
     Attributes:
         config: The configuration, as far as it is in force.
@@ -50,7 +54,7 @@ class Server:
         manager: Told how we do.
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None, *, is_final: bool = False) -> None:
         self.config = config
         self._poster = outgoing(config)
         self.services = Services(config, clock or SystemClock(), self._poster)
@@ -58,7 +62,10 @@ class Server:
         self._resources = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
-        self._hurry = asyncio.Event()
+        # Broadcasts are to end, and viewers are not to be waited for.
+        self._ends, self._hurries = asyncio.Event(), asyncio.Event()
+        if is_final:
+            self._ends.set()
         self.manager = ServiceManager()
         self._watch = LoopWatch(self.services.clock, self.services.metrics, self.manager.alive)
 
@@ -110,22 +117,36 @@ class Server:
         if left:
             log.warning("config.restart_needed", extra={"not_changed": left})
 
-    def hurry(self) -> None:
-        """Close without a time for viewers: whoever stops us has no more patience."""
-        self._hurry.set()
+    def insist(self) -> None:
+        """Stop sooner: the first time, broadcasts end and none waits for the next server; then nobody is waited for."""
+        (self._hurries if self._ends.is_set() else self._ends).set()
 
     async def stop(self) -> None:
-        """End every stream, serve viewers the end of it for a while, and close."""
+        """Leave the broadcasts to the next server, or end them; serve viewers their last media for a while; close.
+
+        A stop bridges as a crash does: publishers are told to come back, playlists stay open, and the restart record
+        has what the next server needs to go on with them.
+        """
         self._is_stopping = True
         self.manager.stopping()
         self._doors.stop_accepting_encoders()
-        had_streams = any(self.services.registry.live())
-        await self.services.registry.end_all()
-        await self._doors.close_encoders()
-        if had_streams:
-            # Viewers fetch the last segments and learn of the end. Whoever has nothing to wait for does not wait.
-            await self._drain()
-        await self._doors.close(0 if self._hurry.is_set() else self.config.limits.drain_timeout_s)
+        self.services.note_stopping()
+        registry = self.services.registry
+        streams = [*registry.live()]
+        if not self._ends.is_set():
+            await self._doors.close_encoders(ServerRestartsError())
+            # Whoever kills us while viewers are served finds it written.
+            await self.services.save_restart_record()
+            await self._drain(streams, self._ends)
+        if self._ends.is_set():
+            await registry.end_all()
+            await self._doors.close_encoders(PublishError("The server is stopping."))
+            await self._drain(streams, self._hurries)
+        registry.dismiss_viewers()
+        await self._doors.close(0 if self._hurries.is_set() else self.config.limits.drain_timeout_s)
+        if self._ends.is_set():
+            # It may have been asked for while the doors were closing.
+            await registry.end_all()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -160,10 +181,15 @@ class Server:
                 # Time limits must outlive a fault in one stream.
                 log.exception("sweep.failed")
 
-    async def _drain(self) -> None:
+    async def _drain(self, streams: Iterable[LiveStream], enough: asyncio.Event) -> None:
+        """Serve viewers the last segments, and the end where there is one, until ``enough`` is said.
+
+        Args:
+            streams: Those that ran; viewers of none have nothing to wait for.
+            enough: Set by whoever wants no more waiting.
+        """
         # What is complete is fetched within a playlist reload, one target duration at most.
-        ended = self.services.registry.ended()
-        longest_s = max((stream.presentation.target_duration_s for stream in ended if stream.presentation), default=0)
+        longest_s = max((stream.presentation.target_duration_s for stream in streams if stream.presentation), default=0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(float(longest_s), self.config.limits.drain_timeout_s)):
-                await self._hurry.wait()
+                await enough.wait()

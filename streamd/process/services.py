@@ -7,6 +7,7 @@ sockets and HTTP, is ``doors.py``.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamd.process.log import choose_lines
@@ -38,6 +39,7 @@ from streamd.services.posters.posters import Posters
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
+    from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.process.config import Config
@@ -108,6 +110,7 @@ class Services:
         metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.attach(self.registry)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
+        self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
         pictures = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock)
         self.posters = Posters(pictures, clock, metrics) if config.http.posters else None
@@ -157,4 +160,8 @@ class Services:
 
     async def save_restart_record(self) -> None:
         """Keep for the next server what it has to know of the live streams."""
-        await self._restart_record.save(self.registry.record())
+        await self._restart_record.save(replace(self.registry.record(), stopped_at=self._stopped_at))
+
+    def note_stopping(self) -> None:
+        """Have the next server know since when the streams have waited for it."""
+        self._stopped_at = self.clock.now()

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from streamd.clock import SystemClock
+from streamd.errors import ServerRestartsError
 from streamd.process.binding import StartError
 from streamd.process.doors import Addresses, Doors, outgoing
 from streamd.process.services import Services
@@ -49,7 +50,7 @@ async def opened(config: Config) -> AsyncIterator[House]:
     async with contextlib.AsyncExitStack() as resources:
         await house.services.open(resources)
         resources.push_async_callback(house.doors.close, 0)
-        resources.push_async_callback(house.doors.close_encoders)
+        resources.push_async_callback(house.doors.close_encoders, ServerRestartsError())
         await house.doors.open(TOKEN)
         yield house
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamd.doors.delivery.answer import Absence, Answer, MediaRequest, decide
@@ -58,9 +58,14 @@ class MediaLookup:
         if stream.presentation is None:
             return self._absent(request, Absence.UNKNOWN)
         waiters = stream.waiters
-        decision = decide(request, stream.presentation, timed_out=timed_out)
-        if not isinstance(decision, Answer) and not waiters.budget.may_wait(source):
-            decision = decide(request, stream.presentation, timed_out=True)
+        decision = decide(request, stream.presentation, timed_out=timed_out and not waiters.is_closed)
+        if not isinstance(decision, Answer):
+            if waiters.is_closed:
+                # The server stops, and the next one goes on with the playlist: a player that is shown it as it is comes
+                # back. One that is refused may give up.
+                decision = decide(_without_directives(request), stream.presentation, timed_out=True)
+            elif not waiters.budget.may_wait(source):
+                decision = decide(request, stream.presentation, timed_out=True)
         if isinstance(decision, Answer):
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
@@ -83,3 +88,8 @@ class MediaLookup:
         decision = decide(request, absence)
         assert isinstance(decision, Answer), "nothing waits for a stream that is not there"
         return decision
+
+
+def _without_directives(request: MediaRequest) -> MediaRequest:
+    """The same request of a player that waits for nothing (rfc8216bis 6.2.5)."""
+    return replace(request, query="") if request.path.kind is MediaKind.PLAYLIST else request

@@ -630,6 +630,12 @@ class LiveStream:
         self.presentation = None
         del self._line
 
+    def dismiss_viewers(self) -> None:
+        """Have nobody wait or follow any more: requests are answered as things stand, and pushed streams end."""
+        self.waiters.close()
+        self.flv.close()
+        self.mp4.close()
+
     def end(self, reason: EndReason) -> None:
         """End the stream: last part, ENDLIST, and everyone who waits is answered.
 
@@ -653,9 +659,7 @@ class LiveStream:
             level = logging.DEBUG if reason is EndReason.INTERNAL_ERROR else logging.ERROR
             log.log(level, "stream.unfinished", extra={"stream": self.name}, exc_info=exc)
         self.forget_at = self._clock.monotonic() + linger_s
-        self.waiters.close()
-        self.flv.close()
-        self.mp4.close()
+        self.dismiss_viewers()
         self._count_hls_viewers(0)
         self._set_health(Health(HealthStatus.NO_DATA))
         log.info(

@@ -204,6 +204,11 @@ class Waiters:
         if self._waking and not was_waking:
             asyncio.get_running_loop().call_soon(self._wake_slice)
 
+    @property
+    def is_closed(self) -> bool:
+        """Nobody may wait here any more."""
+        return self._is_closed
+
     def close(self) -> None:
         """Wake everyone; nobody may wait here again."""
         self._is_closed = True
