@@ -41,7 +41,7 @@ class PublicDoor:
     def __init__(self, config: Config, services: Services) -> None:
         self._config = config
         self._services = services
-        self._channels = PublicChannels(services.registry, services.verifier.is_suspended)
+        self._channels = PublicChannels(services.registry, services.verifier.admissions.is_suspended)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
         self._media = MediaRoutes(

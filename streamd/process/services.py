@@ -103,12 +103,12 @@ class Services:
             budget=self._budget,
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
-            is_admissible=self.verifier.is_admissible,
+            is_admissible=self.verifier.admissions.is_admissible,
             tell=tell,
             take_place=self.machine.memory.admit,
         )
         metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
-        self.verifier.attach(self.registry)
+        self.verifier.admissions.attach(self.registry)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)

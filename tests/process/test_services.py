@@ -50,7 +50,7 @@ async def test_a_key_that_is_issued_is_verified(tmp_path: Path) -> None:
         admission = await services.verifier.verify(issued.stream_key.reveal(), PEER)
         assert admission.user == "alice"
         await services.keys.revoke(issued.record.key_id, by=ADMIN)
-        assert not services.verifier.is_admissible(admission)
+        assert not services.verifier.admissions.is_admissible(admission)
 
 
 async def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:

@@ -86,9 +86,9 @@ class Server:
             budget=WaiterBudget(100),
             streams_max=10,
             reconnect_window_s=30.0,
-            is_admissible=self.verifier.is_admissible,
+            is_admissible=self.verifier.admissions.is_admissible,
         )
-        self.verifier.attach(self.registry)
+        self.verifier.admissions.attach(self.registry)
 
     def connect(self) -> Peer:
         protocol = RtmpProtocol(

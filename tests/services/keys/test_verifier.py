@@ -23,7 +23,7 @@ class TestVerify:
         admission = await house.verifier.verify(issued.stream_key.reveal(), PEER)
         assert (admission.key_id, admission.user) == (issued.record.key_id, "alice")
         assert admission.expires_at == house.clock.now() + timedelta(seconds=60)
-        assert house.verifier.is_admissible(admission)
+        assert house.verifier.admissions.is_admissible(admission)
 
     async def test_each_denial_has_its_reason_for_us_and_one_text_for_the_publisher(self, house: KeyHouse) -> None:
         good, expired, revoked = [await house.issue("alice", seconds) for seconds in (None, 10, None)]

@@ -130,7 +130,7 @@ class Studio:
         admission = self._sessions.find(token)
         if admission is None:
             return problem(401, "Sign in with your stream key.")
-        if not self._keys.is_admissible(admission):
+        if not self._keys.admissions.is_admissible(admission):
             self._sessions.end(token)
             return _refusal(admission.ended_by or Denial.EXPIRED)
         return answer(self._state_of(admission))
