@@ -24,6 +24,7 @@ from streamd.media.packet import VIDEO_TIMESCALE, Track
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+    from av.video.codeccontext import VideoCodecContext
 
 MediaStream: TypeAlias = VideoStream | AudioStream
 
@@ -44,6 +45,10 @@ _MOVFLAGS_DELAYED = f"{_MOVFLAGS}+delay_moov"
 _BIT_RATE_STEPS = {"ac3": 1000, "mp3": 1000, "eac3": 1}
 # vpcC is made of the pixel format: chroma subsampling 0 to 3, and the bits of a sample.
 _VP9_CHROMA = ("420", "420", "422", "444")
+
+# enum AVColorRange.
+_LIMITED_RANGE = 1
+_FULL_RANGE = 2
 
 # 14496-12 section 12.2.3, AudioSampleEntry: samplesize, two more fields, the sample rate, and the size of the box.
 _SAMPLE_SIZE_BEFORE_DFLA = 2 + 4 + 4 + 4
@@ -94,7 +99,7 @@ def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -
     if _UNFINISHED_MOOV in movie:
         # Behind delay_moov, libavformat stops in the middle of a box where it cannot read the frame, and says nothing.
         raise DemuxError("libavformat cannot write the CMAF header: it made no sample entry of the first frame")
-    return write_header(_with_sample_sizes(movie, tracks))
+    return write_header(_with_sample_sizes(movie, tracks), [track.shown_width for track in tracks])
 
 
 def _say_what_a_decoder_would(copy: MediaStream, track: Track) -> None:
@@ -104,10 +109,22 @@ def _say_what_a_decoder_would(copy: MediaStream, track: Track) -> None:
     if codec in _BIT_RATE_STEPS:
         step = _BIT_RATE_STEPS[codec]
         context.bit_rate = round(len(record) * 8 * track.timescale / track.frame_ticks / step) * step
+    if isinstance(copy, VideoStream):
+        _say_picture_format(copy.codec_context, track)
     if codec == "vp9" and isinstance(copy, VideoStream):
         bits = record[6] >> 4
         chroma = _VP9_CHROMA[record[6] >> 1 & 0x07]
         copy.codec_context.pix_fmt = f"yuv{chroma}p" if bits == 8 else f"yuv{chroma}p{bits}le"
+
+
+def _say_picture_format(context: VideoCodecContext, track: Track) -> None:
+    """Set what ``colr`` and ``pasp`` (14496-12, 12.1.4 and 12.1.5) and vpcC are made of."""
+    colours = track.colours
+    context.color_primaries, context.color_trc = colours.primaries, colours.transfer
+    context.colorspace = colours.matrix
+    context.color_range = _FULL_RANGE if colours.is_full_range else _LIMITED_RANGE
+    if track.aspect.width:
+        context.sample_aspect_ratio = Fraction(track.aspect.width, track.aspect.height)
 
 
 def _with_sample_sizes(movie: bytes, tracks: Sequence[Track]) -> bytes:

@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from streamd.formats import memory
+from streamd.formats.codecs.picture_format import NO_ASPECT, NO_COLOURS, Colours, SampleAspect, shown_width
 from streamd.formats.payload import Payload
 
 # Milliseconds: the timebase of RTMP and FLV.
@@ -45,6 +46,10 @@ class Track:
     """Coded picture width in pixels; 0 for audio."""
     height: int = 0
     """Coded picture height in pixels; 0 for audio."""
+    aspect: SampleAspect = NO_ASPECT
+    """The shape of a sample, where the codec's headers say it."""
+    colours: Colours = NO_COLOURS
+    """What the numbers of a picture mean as colours, likewise."""
     frame_rate_hint: float = 0.0
     """Frames a second that the publisher's metadata claims; 0 where it claims none."""
     channels: int = 0
@@ -52,6 +57,11 @@ class Track:
     frame_ticks: int = 0
     """Samples in one audio frame (AAC-LC: 1024), by which audio is counted; 0 for video, and for audio whose frames
     differ in length (Opus), which goes by its timestamps."""
+
+    @property
+    def shown_width(self) -> int:
+        """How wide the picture is shown, in pixels that are square; its height is ``height``. 0 for audio."""
+        return shown_width(self.width, self.aspect)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError, TrackRefusedError
-from streamd.formats.codecs.codec import read_picture_size
+from streamd.formats.codecs.codec import read_picture_format
 from streamd.formats.flv.frame import head_sizes
 from streamd.formats.flv.tag import flv_header, serialise
 from streamd.formats.payload import first_bytes
@@ -22,6 +22,7 @@ from streamd.media.intake.intake import frame_heads
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
 
 if TYPE_CHECKING:
+    from streamd.formats.codecs.picture_format import PictureFormat
     from streamd.formats.flv.tag import FlvTag
     from streamd.media.intake.intake import Open, TrackHeader
 
@@ -90,10 +91,8 @@ class Probe:
 def _track(track_id: int, header: TrackHeader, stream: MediaStream, opening: Open) -> Track:
     config = header.config
     if isinstance(stream, VideoStream):
-        width, height = config.width, config.height
-        if not width:
-            width, height = _picture_size(header, opening.tags)
-        if not width:
+        picture = config.picture or _picture_format(header, opening.tags)
+        if picture is None:
             raise TrackRefusedError(track_id - 1, f"no picture size in the configuration of {header.codec}")
         return Track(
             track_id=track_id,
@@ -101,8 +100,10 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, opening: Ope
             codec=config.codec_string,
             timescale=VIDEO_TIMESCALE,
             codec_config=header.record,
-            width=width,
-            height=height,
+            width=picture.width,
+            height=picture.height,
+            aspect=picture.aspect,
+            colours=picture.colours,
             frame_rate_hint=opening.frame_rate_hint,
         )
     return Track(
@@ -116,14 +117,13 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, opening: Ope
     )
 
 
-def _picture_size(header: TrackHeader, tags: Sequence[FlvTag]) -> tuple[int, int]:
-    """Read a track's picture size in its first keyframe; zeros where it is not said there."""
+def _picture_format(header: TrackHeader, tags: Sequence[FlvTag]) -> PictureFormat | None:
+    """Read what a track's pictures are in its first keyframe; None where it is not said there."""
     heads = frame_heads(header)
     sizes = head_sizes(heads)
     for tag in tags:
         first = first_bytes(tag.payload)
         head = next((found for size in sizes if (found := heads.get(first[:size])) is not None), None)
         if head is not None and head.is_keyframe:
-            size = read_picture_size(header.codec, bytes(tag.payload)[head.body_at :])
-            return (size.width, size.height) if size is not None else (0, 0)
-    return 0, 0
+            return read_picture_format(header.codec, header.record, bytes(tag.payload)[head.body_at :])
+    return None

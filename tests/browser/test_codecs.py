@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.flv.tag import FlvTag, TagType
 from tests.support.chromium import Playback, viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
@@ -68,6 +69,42 @@ async def test_plays(live_server: LiveServer, browser: Browser, name: str, track
         return is_seen and (got.audio_bytes > 0) is (name not in SILENT) and got.played_s > WATCH_S - 1
 
     await watch(live_server, browser, name, tags, WATCH_S, is_good)
+
+
+@pytest.mark.parametrize(
+    ("name", "aspect", "shown"),
+    [
+        ("anamorphic", SampleAspect(4, 3), [427, 192]),
+        # HTML 4.8.9: one side is made longer, and none shorter.
+        ("narrow", SampleAspect(8, 9), [320, 216]),
+    ],
+)
+async def test_picture_has_its_shape(
+    live_server: LiveServer, browser: Browser, name: str, aspect: SampleAspect, shown: list[int]
+) -> None:
+    tags = repeated(encoded((VideoTrack(aspect=aspect),), (AAC,), MEDIA_S), 1000 * MEDIA_S)
+    with TagPublisher(live_server.rtmp_port, live_server.issue_key(name)) as publisher, publishing(publisher, tags):
+        live_server.wait_until_playable(name)
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/{name}")
+            await watching.wait_for_state("playing")
+            await watching.wait_until_moving(1)
+            size = "(video => [video.videoWidth, video.videoHeight])(document.querySelector('video'))"
+            assert await watching.page.evaluate(size) == shown
+            assert await watching.page.evaluate(SIZE_OF_FILE, f"/live/{name}.mp4") == shown
+
+
+# What a video element makes of a file that the browser reads itself.
+SIZE_OF_FILE = """async (url) => {
+  const video = document.createElement("video");
+  video.muted = true;
+  video.src = url;
+  await new Promise((resolve, reject) => { video.onloadedmetadata = resolve; video.onerror = reject; });
+  const size = [video.videoWidth, video.videoHeight];
+  video.removeAttribute("src");
+  video.load();
+  return size;
+}"""
 
 
 def is_audio(tag: FlvTag) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import itertools
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError
 from streamd.formats.cmaf.header import boxes
+from streamd.formats.codecs.picture_format import NO_ASPECT, NO_COLOURS, Colours, SampleAspect
 from streamd.formats.flv.metadata import StreamMetadata
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media import cmaf_header, flv_input
@@ -33,6 +34,30 @@ if TYPE_CHECKING:
 
 VPCC = bytes.fromhex("01000000000a820202020000")
 """Profile 0, level 1.0, 8 bits, 4:2:0."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an encoder is told of its pictures, and the boxes that say it."""
+
+    aspect: SampleAspect = NO_ASPECT
+    colours: Colours = NO_COLOURS
+    pasp: bytes | None = None
+    colr: bytes | None = None
+
+
+FORMS = {
+    "BT.709": Form(colours=Colours(1, 1, 1), colr=b"nclx" + struct.pack(">HHHB", 1, 1, 1, 0)),
+    "BT.601": Form(colours=Colours(6, 6, 6), colr=b"nclx" + struct.pack(">HHHB", 6, 6, 6, 0)),
+    "full range": Form(colours=Colours(1, 1, 1, is_full_range=True), colr=b"nclx" + struct.pack(">HHHB", 1, 1, 1, 128)),
+    "PQ": Form(colours=Colours(9, 16, 9), colr=b"nclx" + struct.pack(">HHHB", 9, 16, 9, 0)),
+    "HLG": Form(colours=Colours(9, 18, 9), colr=b"nclx" + struct.pack(">HHHB", 9, 18, 9, 0)),
+    # libavformat writes no colr where a code point is unspecified.
+    "range alone": Form(colours=Colours(is_full_range=True)),
+    "4:3": Form(SampleAspect(4, 3), pasp=struct.pack(">II", 4, 3)),
+    "of its own": Form(SampleAspect(1000, 999), pasp=struct.pack(">II", 1000, 999)),
+    "square": Form(SampleAspect(1, 1), pasp=struct.pack(">II", 1, 1)),
+}
 
 
 @dataclass(frozen=True)
@@ -161,6 +186,18 @@ class TestWithoutADecoder:
         let_decode(monkeypatch)
         assert opened(tags).cmaf_header == header
 
+    @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+    @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+    def test_shape_and_colours(self, codec: str, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+        tags = codec_media.encoded((VideoTrack(codec, aspect=form.aspect, colours=form.colours),), (), 2)
+        header = opened(tags).cmaf_header
+        entries = boxes_of_entry(header)
+        assert entries.get(b"colr") == form.colr
+        # AV1 has no word for it in its sequence header.
+        assert entries.get(b"pasp") == (form.pasp if codec != "libsvtav1" else None)
+        let_decode(monkeypatch)
+        assert opened(tags).cmaf_header == header
+
     @pytest.mark.parametrize("codec", ["aac", "libopus", "flac", "ac3", "eac3", "libmp3lame"])
     def test_audio(self, codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
         tags = codec_media.encoded((VideoTrack(),), (AudioTrack(codec),), 2)
@@ -195,6 +232,37 @@ class TestWithoutADecoder:
         header_tag = FlvTag(TagType.AUDIO, 0, b"\x90fLaC" + bytes(deep))
         entry = opened((header_tag, *tags[1:]), StreamMetadata(lacks_video=True)).cmaf_header
         assert entry[entry.index(b"dfLa") - 14 :][:2] == b"\x00\x18"
+
+
+class TestPictures:
+    """ISO/IEC 14496-12 sections 8.3.2, 12.1.4 and 12.1.5."""
+
+    @pytest.mark.parametrize("codec", ["libx264", "libx265"])
+    def test_track_is_as_wide_as_it_is_shown(self, codec: str) -> None:
+        demuxer = opened(codec_media.encoded((VideoTrack(codec, aspect=SampleAspect(4, 3)),), (), 2))
+        assert [(track.width, track.shown_width, track.height) for track in demuxer.tracks] == [(320, 427, 192)]
+        (tkhd,) = find(demuxer.cmaf_header, b"moov", b"trak", b"tkhd")
+        assert struct.unpack(">II", tkhd[-8:]) == (427 << 16, 192 << 16)
+        (entry,) = find(demuxer.cmaf_header, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+        # 12.1.3.2: VisualSampleEntry has the coded size.
+        assert struct.unpack_from(">HH", entry, 8 + 8 + 24) == (320, 192)
+
+    def test_colours_of_vp9_are_those_of_its_record_and_its_frame(self) -> None:
+        """VP Codec ISO Media File Format Binding: a frame says matrix and range alone; HDR is in the record."""
+        tags = codec_media.encoded((VideoTrack("libvpx-vp9", colours=Colours(9, 16, 9)),), (), 2)
+        (video,) = opened(tags).tracks
+        assert video.colours == Colours(9, 16, 9)
+        entries = boxes_of_entry(opened(tags).cmaf_header)
+        assert entries[b"vpcC"] == video.codec_config
+        assert entries[b"colr"] == b"nclx" + struct.pack(">HHHB", 9, 16, 9, 0)
+        bare = replace(tags[0], payload=bytes(tags[0].payload).replace(b"\x09\x10\x09", b"\x02\x02\x02"))
+        assert boxes_of_entry(opened((bare, *tags[1:])).cmaf_header)[b"vpcC"][7:10] == b"\x02\x02\x09"
+
+
+def boxes_of_entry(header: bytes) -> dict[bytes, bytes]:
+    """What stands in the sample entry of the first track, which is video: behind 8 + 78 bytes of its own."""
+    entry = find(header, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")[0][8:]
+    return dict(boxes(entry[8 + 78 :]))
 
 
 def let_decode(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ class TestNoDecoder:
         header, *frames = encoded((VideoTrack("libsvtav1"),), (), 2)
         bare = replace(header, payload=bytes(header.payload)[: 5 + 4])
         opening = opening_of([bare, *frames])
-        assert opening.tracks[0].config.width == 0
+        assert opening.tracks[0].config.picture is None
         assert [(track.width, track.height) for track in tracks_of(opening)] == [(320, 192)]
 
     def test_layout_of_many_channels_is_that_of_its_record(self) -> None:
@@ -129,7 +129,7 @@ class TestBrokenInput:
 
     def test_picture_size_that_nobody_knows_is_an_error(self) -> None:
         opening = opening_of(h264_only())
-        config = replace(opening.tracks[0].config, width=0, height=0)
+        config = replace(opening.tracks[0].config, picture=None)
         track = replace(opening.tracks[0], config=config)
         keyframe = FlvTag(TagType.VIDEO, 0, b"\x17\x01\x00\x00\x00" + b"\xff" * 40)
         with pytest.raises(DemuxError, match="no picture size"):

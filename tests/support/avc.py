@@ -29,6 +29,7 @@ def sequence_parameter_set(
     order_count: str = ue(2),
     frame_mbs_only: bool = True,
     crop: tuple[int, int, int, int] | None = None,
+    usability: str | None = None,
 ) -> bytes:
     """An SPS (section 7.3.2.1.1).
 
@@ -40,9 +41,36 @@ def sequence_parameter_set(
         order_count: Bits from pic_order_cnt_type on.
         frame_mbs_only: No fields.
         crop: Left, right, top and bottom offsets.
+        usability: Bits of the VUI.
     """
     bits = ue(0) + chroma + ue(0) + order_count + ue(1) + "0"
     bits += ue(width_mbs - 1) + ue(height_map_units - 1)
     bits += "1" if frame_mbs_only else "00"
-    bits += "1" + ("0" if crop is None else "1" + "".join(map(ue, crop))) + "0"
+    bits += "1" + ("0" if crop is None else "1" + "".join(map(ue, crop)))
+    bits += "0" if usability is None else "1" + usability
     return nal(b"\x67" + profile, bits)
+
+
+def usability(
+    aspect: int | tuple[int, int] | None = None,
+    colours: tuple[int, int, int] | None = None,
+    *,
+    full_range: bool | None = None,
+    overscan: str = "0",
+) -> str:
+    """VUI up to its colours (section E.1.1).
+
+    Args:
+        aspect: aspect_ratio_idc, or the Extended_SAR's width and height.
+        colours: colour_primaries, transfer_characteristics, matrix_coefficients.
+        full_range: video_full_range_flag; without it and colours, there is no video_signal_type.
+        overscan: Bits from overscan_info_present_flag on.
+    """
+    bits = "0" if aspect is None else f"1{aspect:08b}" if isinstance(aspect, int) else "1" + "1" * 8
+    if isinstance(aspect, tuple):
+        bits += "".join(f"{side:016b}" for side in aspect)
+    bits += overscan
+    if colours is None and full_range is None:
+        return bits + "0"
+    bits += "1" + "101" + ("1" if full_range else "0")
+    return bits + ("0" if colours is None else "1" + "".join(f"{point:08b}" for point in colours))

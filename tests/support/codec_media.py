@@ -14,6 +14,7 @@ import av
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
+from streamd.formats.codecs.picture_format import NO_ASPECT, NO_COLOURS, Colours, SampleAspect
 from streamd.formats.flv.tag import FlvReader, FlvTag, TagType
 from streamd.formats.flv.video import VideoPacketType, parse_video
 from tests.support.priority import keeping_priority
@@ -46,6 +47,8 @@ class VideoTrack:
     keyframe_interval: int = FRAME_RATE
     """Frames."""
     bit_rate: int = 200_000
+    aspect: SampleAspect = NO_ASPECT
+    colours: Colours = NO_COLOURS
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,19 @@ def _add_video(container: OutputContainer, track: VideoTrack) -> VideoStream:
     assert isinstance(stream, VideoStream)
     stream.width, stream.height, stream.pix_fmt = track.width, track.height, "yuv420p"
     stream.bit_rate = track.bit_rate
+    context, colours = stream.codec_context, track.colours
+    context.color_primaries, context.color_trc = colours.primaries, colours.transfer
+    context.colorspace, context.color_range = colours.matrix, _range(colours)
+    if track.aspect.width:
+        context.sample_aspect_ratio = Fraction(track.aspect.width, track.aspect.height)
     interval = str(track.keyframe_interval)
     stream.options = {**_VIDEO_OPTIONS[track.encoder], "g": interval, "keyint_min": interval, "threads": "1"}
     return stream
+
+
+def _range(colours: Colours) -> int:
+    """An AVColorRange: full, limited, or unspecified where the colours are, too."""
+    return 2 if colours.is_full_range else 1 if colours != NO_COLOURS else 0
 
 
 def _add_audio(container: OutputContainer, track: AudioTrack) -> AudioStream:
@@ -107,6 +120,9 @@ def _pictures(stream: VideoStream, track: VideoTrack, seconds: int) -> list[Enco
     for index in range(seconds * FRAME_RATE):
         frame = av.VideoFrame(track.width, track.height, "yuv420p")
         frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
+        # Where they say others than their encoder, libavcodec takes theirs.
+        frame.color_primaries, frame.color_trc = track.colours.primaries, track.colours.transfer
+        frame.colorspace, frame.color_range = track.colours.matrix, _range(track.colours)
         luma, *chroma = frame.planes
         luma.update(bytes((column + index * 4) & 0xFF for column in range(luma.line_size)) * luma.height)
         for plane in chroma:

@@ -39,7 +39,7 @@ class StreamSummary(Protocol):
 
     @property
     def width(self) -> int:
-        """Pixels; 0 without video."""
+        """Of the picture as it is shown, in square pixels; 0 without video."""
 
     @property
     def height(self) -> int:

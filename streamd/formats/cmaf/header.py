@@ -1,12 +1,12 @@
-"""The CMAF header's codec-agnostic half: ``ftyp``, and what must not stand in ``moov``.
+"""The CMAF header's codec-agnostic half: ``ftyp``, how wide a track is shown, and what must not stand in ``moov``.
 
-libavformat writes the rest of it (``streamd.media.cmaf_header``). ISO/IEC 14496-12 (2022) sections 4.3, 8.2 and 8.6.6;
-ISO/IEC 23000-19 (2020) section 7.3.
+libavformat writes the rest of it (``streamd.media.cmaf_header``). ISO/IEC 14496-12 (2022) sections 4.3, 8.2, 8.3.2 and
+8.6.6; ISO/IEC 23000-19 (2020) section 7.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from streamd.formats.cmaf.box import box
 
@@ -20,21 +20,30 @@ _CONTAINERS = frozenset({b"moov", b"trak"})
 # Edit lists shift what ``tfdt`` says, and players disagree about them; user data names the muxer.
 _LEFT_OUT = frozenset({b"edts", b"udta", b"meta"})
 
+# 8.3.2: the last two fields of tkhd are width and height, 16.16 each.
+_TKHD_WIDTH_AT = -8
+_TKHD_HEIGHT_AT = -4
 
-def write_header(movie: bytes) -> bytes:
+
+def write_header(movie: bytes, shown_widths: Sequence[int]) -> bytes:
     """Write a CMAF header from a fragmented file's first boxes.
 
     Args:
         movie: Top-level boxes with one ``moov`` among them, as libavformat wrote it.
+        shown_widths: How wide each track is shown, in square pixels, in the order of their ``trak`` boxes; 0 for sound.
 
     Returns:
-        ``ftyp`` with our brands, and the ``moov`` without edit lists and user data.
+        ``ftyp`` with our brands, and the ``moov`` with these widths and without edit lists and user data.
     """
     movies = [content for box_type, content in boxes(movie) if box_type == b"moov"]
     assert len(movies) == 1, "libavformat writes one moov"
-    tracks = sum(box_type == b"trak" for box_type, _ in boxes(movies[0]))
-    compatible_brands = _COMPATIBLE_BRANDS + (_CMAF_BRAND if tracks == 1 else b"")
-    return box(b"ftyp", _MAJOR_BRAND, bytes(4), compatible_brands) + box(b"moov", _cleaned(movies[0]))
+    compatible_brands = _COMPATIBLE_BRANDS + (_CMAF_BRAND if len(shown_widths) == 1 else b"")
+    widths = iter(shown_widths)
+    content = b"".join(
+        box(box_type, _with_width(inner, next(widths)) if box_type == b"trak" else inner)
+        for box_type, inner in boxes(_cleaned(movies[0]))
+    )
+    return box(b"ftyp", _MAJOR_BRAND, bytes(4), compatible_brands) + box(b"moov", content)
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -52,4 +61,17 @@ def _cleaned(content: bytes) -> bytes:
         box(box_type, _cleaned(inner) if box_type in _CONTAINERS else inner)
         for box_type, inner in boxes(content)
         if box_type not in _LEFT_OUT
+    )
+
+
+def _with_width(track: bytes, shown_width: int) -> bytes:
+    """Write into a track's header how wide it is shown; libavformat knows the shape of its samples too late."""
+    return b"".join(
+        box(
+            box_type,
+            content[:_TKHD_WIDTH_AT] + (shown_width << 16).to_bytes(4, "big") + content[_TKHD_HEIGHT_AT:]
+            if box_type == b"tkhd"
+            else content,
+        )
+        for box_type, content in boxes(track)
     )

@@ -1,6 +1,7 @@
 """AV1CodecConfigurationRecord, the body of an AV1 sequence header (AV1 in ISO BMFF 1.2, 2.3; AV1 specification 5.5).
 
-Where the record has no sequence header OBU, the first frame has one (AV1 in ISO BMFF 2.4), and says the picture size.
+Where the record has no sequence header OBU, the first frame has one (AV1 in ISO BMFF 2.4), and says what the pictures
+are. The shape of a sample stands in frames' headers alone, as a render size, and is left aside.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 
 from streamd.errors import CodecConfigError
 from streamd.formats.codecs.bits import BitReader
-from streamd.formats.codecs.sequence_parameter_set import PictureSize
+from streamd.formats.codecs.picture_format import NO_COLOURS, UNSPECIFIED, Colours, PictureFormat, known_colours
 
 _FIXED_BYTES = 4
 # marker 1, version 1.
 _MARKER_AND_VERSION = 0x81
+_PROFILE_444 = 1
 _PROFILE_MAX = 2
+# 5.5.2: CP_BT_709, TC_SRGB, MC_IDENTITY.
+_SRGB = (1, 13, 0)
 _OBU_SEQUENCE_HEADER = 1
 # AV1 in ISO BMFF 2.3.3: a sequence header "SHALL be the first OBU"; in a frame, a temporal delimiter stands before it,
 # and metadata may. What comes later than this is none.
@@ -25,7 +29,7 @@ _LEB128_BYTES_MAX = 8
 _PICTURE_SAMPLES_MAX = 35_651_584
 _WIDTH_MAX = 16_384
 _HEIGHT_MAX = 8_704
-# What stands before the picture size: 32 operating points of up to 90 bits, and timing information.
+# What stands before the colours: 32 operating points of up to 90 bits, timing information, and some 20 flags.
 _SEQUENCE_HEADER_BYTES_READ_MAX = 512
 
 
@@ -35,7 +39,7 @@ class Av1Configuration:
 
     codec_string: str
     """RFC 6381: ``av01.`` and profile, level and tier, bit depth (AV1 in ISO BMFF, 5)."""
-    picture_size: PictureSize | None
+    picture: PictureFormat | None
     """What its sequence header OBU says; None where the record has none, and it stands in the keyframes alone."""
 
 
@@ -57,27 +61,30 @@ def parse(record: bytes) -> Av1Configuration:
     # AV1 specification 5.5.2, color_config: twelve_bit counts in profile 2 alone.
     bit_depth = 8 if not has_high_bit_depth else 12 if is_twelve_bit and profile == _PROFILE_MAX else 10
     codec_string = f"av01.{profile}.{level:02}{tier}.{bit_depth:02}"
-    return Av1Configuration(codec_string, _picture_size(record))
+    return Av1Configuration(codec_string, _picture_format(record))
 
 
-def read_picture_size(frame: bytes) -> PictureSize | None:
-    """Read the largest picture that a frame's sequence header OBU allows; None where none stands at its begin.
+def read_picture_format(frame: bytes) -> PictureFormat | None:
+    """Read what a frame's sequence header OBU says of the pictures, with the largest size that it allows.
 
     Args:
         frame: A temporal unit, as in a sample.
 
+    Returns:
+        None where no sequence header stands at the frame's begin.
+
     Raises:
         CodecConfigError: An OBU is broken, or the picture is larger than any level allows.
     """
-    return _find_picture_size(frame, 0)
+    return _find_picture_format(frame, 0)
 
 
-def _picture_size(record: bytes) -> PictureSize | None:
-    """Find the sequence header among configOBUs and read the largest picture it allows."""
-    return _find_picture_size(record, _FIXED_BYTES)
+def _picture_format(record: bytes) -> PictureFormat | None:
+    """Find the sequence header among configOBUs and read it."""
+    return _find_picture_format(record, _FIXED_BYTES)
 
 
-def _find_picture_size(data: bytes, offset: int) -> PictureSize | None:
+def _find_picture_format(data: bytes, offset: int) -> PictureFormat | None:
     for _ in range(_OBUS_READ_MAX):
         if offset >= len(data):
             break
@@ -107,10 +114,12 @@ def _read_leb128(record: bytes, offset: int) -> tuple[int, int]:
     raise CodecConfigError("an AV1 record or frame with an OBU size that does not end")
 
 
-def _read_sequence_header(reader: BitReader) -> PictureSize:
-    """Read a sequence header OBU up to its picture size (5.5.1)."""
-    reader.skip(4)  # seq_profile, still_picture
-    if reader.read(1):  # reduced_still_picture_header
+def _read_sequence_header(reader: BitReader) -> PictureFormat:
+    """Read a sequence header OBU up to its colours (5.5.1)."""
+    profile = reader.read(3)  # seq_profile
+    reader.skip(1)  # still_picture
+    is_reduced = bool(reader.read(1))  # reduced_still_picture_header
+    if is_reduced:
         reader.read(5)  # seq_level_idx
     else:
         _skip_operating_points(reader)
@@ -118,7 +127,45 @@ def _read_sequence_header(reader: BitReader) -> PictureSize:
     width, height = reader.read(width_bits) + 1, reader.read(height_bits) + 1
     if width * height > _PICTURE_SAMPLES_MAX or width > _WIDTH_MAX or height > _HEIGHT_MAX:
         raise CodecConfigError(f"an AV1 sequence header with a picture of {width} by {height}")
-    return PictureSize(width, height)
+    try:
+        colours = _read_to_colours(reader, profile, is_reduced=is_reduced)
+    except CodecConfigError:
+        colours = NO_COLOURS
+    return PictureFormat(width, height, colours=colours)
+
+
+def _read_to_colours(reader: BitReader, profile: int, *, is_reduced: bool) -> Colours:
+    """Read on from behind the picture size."""
+    if not is_reduced and reader.read(1):  # frame_id_numbers_present_flag
+        reader.skip(7)  # lengths of two fields
+    reader.skip(3)  # use_128x128_superblock, enable_filter_intra, enable_intra_edge_filter
+    if not is_reduced:
+        _skip_tools(reader)
+    reader.skip(3)  # enable_superres, enable_cdef, enable_restoration
+    return _read_colours(reader, profile)
+
+
+def _skip_tools(reader: BitReader) -> None:
+    reader.skip(4)  # enable_interintra_compound, _masked_compound, _warped_motion, _dual_filter
+    has_order_hint = reader.read(1)  # enable_order_hint
+    reader.skip(2 * has_order_hint)  # enable_jnt_comp, enable_ref_frame_mvs
+    # seq_choose_screen_content_tools, seq_force_screen_content_tools; seq_choose_integer_mv
+    if (reader.read(1) or reader.read(1)) and not reader.read(1):
+        reader.skip(1)  # seq_force_integer_mv
+    reader.skip(3 * has_order_hint)  # order_hint_bits_minus_1
+
+
+def _read_colours(reader: BitReader, profile: int) -> Colours:
+    """Read color_config (5.5.2)."""
+    if reader.read(1) and profile == _PROFILE_MAX:  # high_bitdepth
+        reader.skip(1)  # twelve_bit
+    is_monochrome = profile != _PROFILE_444 and reader.read(1)  # mono_chrome
+    points = (UNSPECIFIED, UNSPECIFIED, UNSPECIFIED)
+    if reader.read(1):  # color_description_present_flag
+        points = (reader.read(8), reader.read(8), reader.read(8))
+    # sRGB is full range, and has no flag for it.
+    is_full_range = (not is_monochrome and points == _SRGB) or bool(reader.read(1))  # color_range
+    return known_colours(*points, is_full_range=is_full_range)
 
 
 def _skip_operating_points(reader: BitReader) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamd.errors import CodecConfigError
-from streamd.formats.codecs.sequence_parameter_set import PictureSize, read_picture_size
+from streamd.formats.codecs.picture_format import PictureFormat
+from streamd.formats.codecs.sequence_parameter_set import read_picture_format
 
 _VERSION = 1
 _NAL_TYPE = 0x1F
@@ -21,7 +22,7 @@ class AvcConfiguration:
 
     codec_string: str
     """RFC 6381: ``avc1.`` and profile_idc, constraint flags and level_idc in hexadecimal."""
-    picture_size: PictureSize
+    picture: PictureFormat
     """What the first SPS says."""
     nal_length_bytes: int
     """Bytes of the length in front of each NAL unit of a sample: 1, 2 or 4."""
@@ -56,7 +57,7 @@ def parse(record: bytes) -> AvcConfiguration:
     profile = sps[0][1:4]
     if len(profile) < _SPS_BYTES_MIN - 1 or profile[0] == 0:
         raise CodecConfigError("a sequence parameter set without a profile")
-    return AvcConfiguration(f"avc1.{profile.hex()}", read_picture_size(sps[0]), nal_length_bytes, sps, pps)
+    return AvcConfiguration(f"avc1.{profile.hex()}", read_picture_format(sps[0]), nal_length_bytes, sps, pps)
 
 
 def _parameter_sets(record: bytes, start: int, count: int, nal_type: int) -> tuple[tuple[bytes, ...], int]:

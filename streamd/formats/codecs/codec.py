@@ -24,7 +24,7 @@ from streamd.formats.codecs import opus as opus_header
 from streamd.formats.codecs import vp9 as vp9_configuration
 from streamd.formats.codecs import vp9_frame
 from streamd.formats.codecs.ac3 import Ac3Frame
-from streamd.formats.codecs.sequence_parameter_set import PictureSize
+from streamd.formats.codecs.picture_format import PictureFormat
 
 H264 = "avc1"
 HEVC = "hvc1"
@@ -49,10 +49,8 @@ class CodecConfig:
 
     codec_string: str
     """RFC 6381 codecs parameter, for example ``avc1.640028``."""
-    width: int = 0
-    """Picture width in pixels; 0 for audio, and where it stands in keyframes alone (``read_picture_size``)."""
-    height: int = 0
-    """Picture height in pixels, likewise."""
+    picture: PictureFormat | None = None
+    """What the pictures are; None for audio, and where it stands in keyframes alone (``read_picture_format``)."""
     sample_rate: int = 0
     """Audio samples a second at the decoder's output; 0 for video."""
     channels: int = 0
@@ -63,26 +61,21 @@ class CodecConfig:
 
 def _h264(record: bytes) -> CodecConfig:
     config = avc_configuration.parse(record)
-    size = config.picture_size
-    return CodecConfig(config.codec_string, width=size.width, height=size.height)
+    return CodecConfig(config.codec_string, config.picture)
 
 
 def _hevc(record: bytes) -> CodecConfig:
     config = hevc_configuration.parse(record)
-    size = config.picture_size
-    return CodecConfig(config.codec_string, width=size.width, height=size.height)
+    return CodecConfig(config.codec_string, config.picture)
 
 
 def _av1(record: bytes) -> CodecConfig:
     config = av1_configuration.parse(record)
-    size = config.picture_size
-    if size is None:
-        return CodecConfig(config.codec_string)
-    return CodecConfig(config.codec_string, width=size.width, height=size.height)
+    return CodecConfig(config.codec_string, config.picture)
 
 
 def _vp9(record: bytes) -> CodecConfig:
-    return CodecConfig(vp9_configuration.parse(record))
+    return CodecConfig(vp9_configuration.parse(record).codec_string)
 
 
 def _aac(record: bytes) -> CodecConfig:
@@ -163,21 +156,22 @@ def parse_config(codec: str, record: bytes) -> CodecConfig:
     return parse(record)
 
 
-def read_picture_size(codec: str, keyframe: bytes) -> PictureSize | None:
-    """Read the picture size that a keyframe says, for a codec whose sequence header does not.
+def read_picture_format(codec: str, record: bytes, keyframe: bytes) -> PictureFormat | None:
+    """Read what a keyframe says of the pictures, for a codec whose sequence header does not.
 
     Args:
         codec: FourCC.
+        record: Its sequence header, which ``parse_config`` took.
         keyframe: As in a sample.
 
     Returns:
-        The size; None where it is not said there, or is none.
+        What they are; None where it is not said there, or is out of range.
     """
     try:
         if codec == VP9:
-            return vp9_frame.read_picture_size(keyframe)
+            return vp9_frame.read_picture_format(keyframe, vp9_configuration.parse(record).colours)
         if codec == AV1:
-            return av1_configuration.read_picture_size(keyframe)
+            return av1_configuration.read_picture_format(keyframe)
     except CodecConfigError:
         pass
     return None

@@ -1,16 +1,15 @@
 """HEVCDecoderConfigurationRecord, the body of an HEVC sequence header.
 
-ISO/IEC 14496-15 section 8.3.2.1; ITU-T H.265 sections 7.3.2.2 and 7.3.3.
+ISO/IEC 14496-15 section 8.3.2.1. What its sequence parameter set says is read by ``hevc_parameter_set``.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from streamd.errors import CodecConfigError
-from streamd.formats.codecs.bits import BitReader
-from streamd.formats.codecs.sequence_parameter_set import PictureSize
+from streamd.formats.codecs.hevc_parameter_set import read_sequence_parameter_set
+from streamd.formats.codecs.picture_format import PictureFormat
 
 _VERSION = 1
 # From configurationVersion to numOfArrays.
@@ -26,17 +25,6 @@ _ARRAYS_MAX = 16
 _NAL_UNITS_MAX = 192
 # A length and a header.
 _NAL_UNIT_BYTES_MIN = 4
-# Table A.8, level 6.2: MaxLumaPs; and A.4.1: no side is longer than Sqrt( MaxLumaPs * 8 ).
-_LUMA_SAMPLES_MAX = 35_651_584
-_SIDE_SAMPLES_MAX = math.isqrt(_LUMA_SAMPLES_MAX * 8)
-# What stands before the picture size: profiles and levels of up to seven sub-layers, 12 bytes each, and five codes.
-_SPS_BYTES_READ_MAX = 160
-# profile_tier_level: general_profile_space to general_level_idc, as in the record's bytes 1 to 12.
-_PROFILE_BYTES = 12
-_SUB_LAYERS_MAX = 7
-_CHROMA_444 = 3
-# Table 6-1, SubWidthC and SubHeightC by chroma_format_idc; monochrome crops in luma samples.
-_CHROMA_SUBSAMPLING = {0: (1, 1), 1: (2, 2), 2: (2, 1), 3: (1, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +33,7 @@ class HevcConfiguration:
 
     codec_string: str
     """RFC 6381: ``hvc1.`` and profile, compatibility, tier and level, constraints (14496-15, Annex E.3)."""
-    picture_size: PictureSize
+    picture: PictureFormat
     """What the first SPS says."""
 
 
@@ -66,7 +54,8 @@ def parse(record: bytes) -> HevcConfiguration:
     # 'hvc1' keeps its parameter sets in the sample entry: without them no player starts.
     if not first_by_type.keys() >= {_NAL_TYPE_VPS, _NAL_TYPE_SPS, _NAL_TYPE_PPS}:
         raise CodecConfigError("hvcC without a video, sequence or picture parameter set")
-    return _read_sps(first_by_type[_NAL_TYPE_SPS])
+    sps = read_sequence_parameter_set(first_by_type[_NAL_TYPE_SPS])
+    return HevcConfiguration(_codec_string(sps.profile), sps.picture)
 
 
 def _first_nal_units(record: bytes) -> dict[int, bytes]:
@@ -98,47 +87,6 @@ def _first_nal_units(record: bytes) -> dict[int, bytes]:
             found.setdefault(nal_type, nal)
             offset = end
     return found
-
-
-def _read_sps(sps: bytes) -> HevcConfiguration:
-    """Read a sequence parameter set up to its picture size (H.265, 7.3.2.2.1)."""
-    # 7.4.2: emulation_prevention_three_byte is no part of the payload.
-    unescaped = sps[: 2 * _SPS_BYTES_READ_MAX].replace(b"\x00\x00\x03", b"\x00\x00")
-    payload = unescaped[_NAL_HEADER_BYTES:_SPS_BYTES_READ_MAX]
-    reader = BitReader(payload)
-    reader.skip(4)  # sps_video_parameter_set_id
-    sub_layers = reader.read(3)  # sps_max_sub_layers_minus1
-    reader.skip(1)  # sps_temporal_id_nesting_flag
-    reader.skip(8 * _PROFILE_BYTES)
-    if sub_layers >= _SUB_LAYERS_MAX:
-        raise CodecConfigError(f"an SPS with {sub_layers + 1} sub-layers")
-    _skip_sub_layers(reader, sub_layers)
-    reader.read_ue()  # sps_seq_parameter_set_id
-    chroma_format_idc = reader.read_ue()
-    if chroma_format_idc not in _CHROMA_SUBSAMPLING:
-        raise CodecConfigError(f"an SPS with chroma_format_idc {chroma_format_idc}")
-    separate_colour_planes = reader.read(1) if chroma_format_idc == _CHROMA_444 else 0
-    coded_width, coded_height = reader.read_ue(), reader.read_ue()
-    crop_left = crop_right = crop_top = crop_bottom = 0
-    if reader.read(1):  # conformance_window_flag
-        crop_left, crop_right, crop_top, crop_bottom = (reader.read_ue() for _ in range(4))
-    if coded_width * coded_height > _LUMA_SAMPLES_MAX or max(coded_width, coded_height) > _SIDE_SAMPLES_MAX:
-        raise CodecConfigError(f"an SPS with a picture of {coded_width} by {coded_height}")
-    crop_x, crop_y = (1, 1) if separate_colour_planes else _CHROMA_SUBSAMPLING[chroma_format_idc]
-    width = coded_width - crop_x * (crop_left + crop_right)
-    height = coded_height - crop_y * (crop_top + crop_bottom)
-    if width <= 0 or height <= 0:
-        raise CodecConfigError("an SPS without a picture")
-    return HevcConfiguration(_codec_string(payload[1 : 1 + _PROFILE_BYTES]), PictureSize(width, height))
-
-
-def _skip_sub_layers(reader: BitReader, sub_layers: int) -> None:
-    """Skip the profiles and levels of all sub-layers but the highest (7.3.3)."""
-    present = [(reader.read(1), reader.read(1)) for _ in range(sub_layers)]
-    if sub_layers:
-        reader.skip(2 * (_SUB_LAYERS_MAX + 1 - sub_layers))  # reserved_zero_2bits
-    for has_profile, has_level in present:
-        reader.skip(88 * has_profile + 8 * has_level)
 
 
 def _codec_string(profile: bytes) -> str:

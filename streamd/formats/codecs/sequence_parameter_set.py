@@ -1,4 +1,4 @@
-"""The picture size in an H.264 sequence parameter set (ITU-T H.264 sections 7.3.2.1.1 and 7.4.2.1.1).
+"""What an H.264 sequence parameter set says of the pictures (ITU-T H.264 sections 7.3.2.1.1, 7.4.2.1.1 and E.1.1).
 
 libavcodec knows the size only once it has decoded a slice; the SPS says it before, and says what must not be decoded.
 """
@@ -6,10 +6,18 @@ libavcodec knows the size only once it has decoded a slice; the SPS says it befo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from streamd.errors import CodecConfigError
 from streamd.formats.codecs.bits import BitReader
+from streamd.formats.codecs.picture_format import (
+    NO_ASPECT,
+    NO_COLOURS,
+    Colours,
+    PictureFormat,
+    SampleAspect,
+    showable_aspect,
+)
+from streamd.formats.codecs.video_usability import read_usability
 
 # Table A-1, level 6.2: MaxFS; and A.3.1: "PicWidthInMbs <= Sqrt( MaxFS * 8 )", the height likewise.
 FRAME_MACROBLOCKS_MAX = 139_264
@@ -33,16 +41,8 @@ _CHROMA_444 = 3
 _CHROMA_SUBSAMPLING = {0: (1, 1), 1: (2, 2), 2: (2, 1), 3: (1, 1)}
 
 
-@dataclass(frozen=True, slots=True)
-class PictureSize:
-    """The size of what a decoder shows, in pixels."""
-
-    width: int
-    height: int
-
-
-def read_picture_size(sps: bytes) -> PictureSize:
-    """Read the cropped picture size.
+def read_picture_format(sps: bytes) -> PictureFormat:
+    """Read the cropped picture size, the shape of a sample and the colours.
 
     Args:
         sps: The NAL unit, with its header and its emulation prevention bytes.
@@ -90,7 +90,16 @@ def read_picture_size(sps: bytes) -> PictureSize:
     height = _MACROBLOCK_PIXELS * height_mbs - crop_y * (2 - frame_mbs_only) * (crop_top + crop_bottom)
     if width <= 0 or height <= 0:
         raise CodecConfigError("an SPS that crops the whole picture away")
-    return PictureSize(width, height)
+    aspect, colours = _read_usability(reader)
+    return PictureFormat(width, height, showable_aspect(aspect, width, height), colours)
+
+
+def _read_usability(reader: BitReader) -> tuple[SampleAspect, Colours]:
+    """Read the VUI; one that is cut off says nothing, for decoders do without it, too."""
+    try:
+        return read_usability(reader) if reader.read(1) else (NO_ASPECT, NO_COLOURS)  # vui_parameters_present_flag
+    except CodecConfigError:
+        return NO_ASPECT, NO_COLOURS
 
 
 def _skip_scaling_matrix(reader: BitReader, lists: int) -> None:

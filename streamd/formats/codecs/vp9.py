@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from streamd.errors import CodecConfigError
+from streamd.formats.codecs.picture_format import Colours, known_colours
 
 # It is a FullBox's content: version 1 and flags, then profile, level, depth and colours, and no initialization data.
 _RECORD_BYTES = 12
@@ -15,11 +18,18 @@ _BIT_DEPTHS = frozenset({8, 10, 12})
 _CHROMA_SUBSAMPLING_MAX = 3
 
 
-def parse(record: bytes) -> str:
-    """Read a vpcC, which does not say how large the picture is.
+@dataclass(frozen=True, slots=True)
+class Vp9Configuration:
+    """What a VPCodecConfigurationRecord holds. It does not say how large the picture is."""
 
-    Returns:
-        RFC 6381: ``vp09.`` and profile, level and bit depth, each in two digits.
+    codec_string: str
+    """RFC 6381: ``vp09.`` and profile, level and bit depth, each in two digits."""
+    colours: Colours
+    """What the record says of them; a frame says some of it, too."""
+
+
+def parse(record: bytes) -> Vp9Configuration:
+    """Read a vpcC.
 
     Raises:
         CodecConfigError: Truncated, of another version, or with reserved values.
@@ -33,4 +43,6 @@ def parse(record: bytes) -> str:
         raise CodecConfigError(f"vpcC with profile {profile}, level {level}, {bit_depth} bits")
     if chroma_subsampling > _CHROMA_SUBSAMPLING_MAX:
         raise CodecConfigError(f"vpcC with chroma subsampling {chroma_subsampling}")
-    return f"vp09.{profile:02}.{level:02}.{bit_depth:02}"
+    # "colourPrimaries, transferCharacteristics, matrixCoefficients", as in H.273.
+    colours = known_colours(*record[7:10], is_full_range=bool(record[6] & 0x01))
+    return Vp9Configuration(f"vp09.{profile:02}.{level:02}.{bit_depth:02}", colours)

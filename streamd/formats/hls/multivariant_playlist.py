@@ -51,7 +51,8 @@ class VariantStream:
     codecs: tuple[str, ...]
     """CODECS: one RFC 6381 name for each sample format in it."""
     width: int = 0
-    """Pixels; 0 where there is no video."""
+    """RESOLUTION: "the optimal pixel resolution at which to display all the video", so in square pixels; 0 where there
+    is no video."""
     height: int = 0
     """Pixels; 0 where there is no video."""
     frame_rate_millihertz: int = 0

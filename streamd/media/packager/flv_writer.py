@@ -136,6 +136,7 @@ def _metadata(tracks: Sequence[Track]) -> EcmaArray:
         fourcc = _fourcc(track)
         number = int.from_bytes(fourcc.encode(), "big")
         if track.kind is TrackKind.VIDEO:
+            # The coded size, as FFmpeg writes it: players of FLV find the shape of a sample in the codec's own headers.
             values["width"] = track.width
             values["height"] = track.height
             values["videocodecid"] = _CODEC_ID_AVC if fourcc == H264 else number

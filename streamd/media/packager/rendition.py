@@ -450,7 +450,7 @@ class Rendition:
                 bandwidth=self._bit_rate.peak,
                 average_bandwidth=self._bit_rate.average,
                 codecs=tuple(dict.fromkeys(track.codec for track in tracks)),
-                width=video.width if video else 0,
+                width=video.shown_width if video else 0,
                 height=video.height if video else 0,
                 frame_rate_millihertz=_frame_rate_millihertz(video.frame_rate_hint) if video else 0,
             )

@@ -487,7 +487,7 @@ class LiveStream:
             publisher_address=self.publisher_address,
             encoder=self._encoder,
             codecs=tuple(track.codec for track in self.tracks),
-            width=video.width if video is not None else 0,
+            width=video.shown_width if video is not None else 0,
             height=video.height if video is not None else 0,
             bitrate_bps=round(self._meter.bitrate_bps, 1),
             frame_rate=round(self._meter.frame_rate or 0.0, 2),

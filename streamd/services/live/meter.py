@@ -35,7 +35,7 @@ class StreamSummary:
     codecs: tuple[str, ...]
     """RFC 6381 codecs of its tracks; empty before the first keyframe."""
     width: int
-    """Pixels; 0 without video."""
+    """Of the picture as it is shown, in square pixels; 0 without video."""
     height: int
     """Pixels; 0 without video."""
     bitrate_bps: float

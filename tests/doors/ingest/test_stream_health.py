@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.flv.tag import TagType
 from streamd.media.intake.intake import IntakeLimits
 from streamd.services.events.event import EventType
 from streamd.services.live.health import HealthCode, HealthStatus
 from streamd.services.live.publisher import EndReason
 from tests.support import rtmp_wire
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac, h264_only, is_sequence_header
 from tests.support.ingest import IngestRoom, Peer, eventually, settle
 
@@ -115,6 +117,13 @@ class TestMeasuring:
         assert summary.keyframe_interval_s == 2.0
         assert summary.health is well.stream.health
         assert well.turns == []
+
+    async def test_size_of_the_picture_is_that_at_which_it_is_shown(self) -> None:
+        broadcast = Broadcast(encoded((VideoTrack(aspect=SampleAspect(4, 3)),), (AudioTrack(),)))
+        await broadcast.begin()
+        await broadcast.pass_seconds(2)
+        summary = broadcast.stream.summary()
+        assert (summary.width, summary.height) == (427, 192)
 
     async def test_keyframes_that_come_too_seldom_are_measured_and_not_believed(self) -> None:
         broadcast = Broadcast(h264_aac(seconds=CLIP_S, gop=150))

@@ -4,13 +4,14 @@ import pytest
 
 from streamd.errors import CodecConfigError, UnsupportedCodecError
 from streamd.formats.codecs.codec import AAC, H264, CodecConfig, fourcc_name, parse_config
+from streamd.formats.codecs.picture_format import PictureFormat
 
 AVCC = bytes.fromhex("0142c01fffe1000b6742c01fd900780227e54001000568cb83cb20")
 
 
 class TestParseConfig:
     def test_h264(self) -> None:
-        assert parse_config(H264, AVCC) == CodecConfig("avc1.42c01f", width=1920, height=1080)
+        assert parse_config(H264, AVCC) == CodecConfig("avc1.42c01f", PictureFormat(1920, 1080))
 
     def test_aac(self) -> None:
         assert parse_config(AAC, b"\x11\x90") == CodecConfig(

@@ -4,7 +4,7 @@ import pytest
 
 from streamd.errors import CodecConfigError
 from streamd.formats.codecs.hevc import HevcConfiguration, parse
-from streamd.formats.codecs.sequence_parameter_set import PictureSize
+from streamd.formats.codecs.picture_format import PictureFormat
 from tests.support.avc import nal, ue
 
 FIXED = bytes.fromhex("0101600000009000000000003cf000fcfdf8f800000f")
@@ -54,7 +54,7 @@ class TestRecord:
 
     def test_of_x265(self) -> None:
         data = record(array(32, VPS), array(33, SPS), array(34, PPS), array(39, SEI))
-        assert parse(data) == HevcConfiguration("hvc1.1.6.L60.90", PictureSize(320, 192))
+        assert parse(data) == HevcConfiguration("hvc1.1.6.L60.90", PictureFormat(320, 192))
 
     @pytest.mark.parametrize("missing", [32, 33, 34])
     def test_without_a_parameter_set_is_an_error(self, missing: int) -> None:
@@ -94,17 +94,17 @@ class TestSequenceParameterSet:
     @pytest.mark.parametrize(
         ("unit", "size"),
         [
-            (sps(1920, 1088, crop=(0, 0, 0, 4)), PictureSize(1920, 1080)),
-            (sps(1280, 720, sub_layers=((1, 1), (0, 1), (1, 0))), PictureSize(1280, 720)),
-            (sps(64, 64, sub_layers=((1, 1),) * 6), PictureSize(64, 64)),
-            (sps(64, 64, chroma=ue(3) + "0", crop=(1, 2, 3, 4)), PictureSize(61, 57)),
-            (sps(64, 64, chroma=ue(3) + "1", crop=(1, 1, 1, 1)), PictureSize(62, 62)),
-            (sps(64, 64, chroma=ue(2), crop=(1, 1, 1, 1)), PictureSize(60, 62)),
-            (sps(64, 64, chroma=ue(0), crop=(1, 1, 1, 1)), PictureSize(62, 62)),
+            (sps(1920, 1088, crop=(0, 0, 0, 4)), PictureFormat(1920, 1080)),
+            (sps(1280, 720, sub_layers=((1, 1), (0, 1), (1, 0))), PictureFormat(1280, 720)),
+            (sps(64, 64, sub_layers=((1, 1),) * 6), PictureFormat(64, 64)),
+            (sps(64, 64, chroma=ue(3) + "0", crop=(1, 2, 3, 4)), PictureFormat(61, 57)),
+            (sps(64, 64, chroma=ue(3) + "1", crop=(1, 1, 1, 1)), PictureFormat(62, 62)),
+            (sps(64, 64, chroma=ue(2), crop=(1, 1, 1, 1)), PictureFormat(60, 62)),
+            (sps(64, 64, chroma=ue(0), crop=(1, 1, 1, 1)), PictureFormat(62, 62)),
         ],
     )
-    def test_size(self, unit: bytes, size: PictureSize) -> None:
-        assert parse(of_sps(unit)).picture_size == size
+    def test_size(self, unit: bytes, size: PictureFormat) -> None:
+        assert parse(of_sps(unit)).picture == size
 
     @pytest.mark.parametrize(
         "unit",

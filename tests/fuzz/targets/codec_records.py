@@ -14,6 +14,7 @@ from streamd.formats.codecs.codec import (
     canonical_record,
     parse_config,
 )
+from streamd.formats.codecs.picture_format import shown_width
 from streamd.formats.flv.audio import parse_audio
 from streamd.formats.flv.tag import TagType
 from streamd.formats.flv.video import parse_video
@@ -22,6 +23,7 @@ from tests.support.flv_media import h264_aac
 
 CODECS = sorted((*VIDEO_CODECS, *AUDIO_CODECS))
 PIXELS_MAX = 139_264 * 256
+SHOWN_WIDTH_MAX = 2**15 - 1
 SAMPLE_RATE_MAX = 192_000
 RECORD_BYTES = 400
 VIDEO = tuple(VideoTrack(encoder) for encoder in ("libx265", "libsvtav1", "libvpx-vp9"))
@@ -58,6 +60,9 @@ def run(data: bytes) -> None:
         assert str(exc).isprintable()
         return
     assert config.codec_string.isascii()
-    assert 0 <= config.width * config.height <= PIXELS_MAX
+    picture = config.picture
+    if picture is not None:
+        assert 0 < picture.width * picture.height <= PIXELS_MAX
+        assert 0 < shown_width(picture.width, picture.aspect) <= SHOWN_WIDTH_MAX
     assert 0 <= config.sample_rate <= SAMPLE_RATE_MAX
     assert 0 <= config.channels <= 255

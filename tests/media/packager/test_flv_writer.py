@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from streamd.formats.amf.amf0 import read_values
 from streamd.formats.amf.values import EcmaArray
+from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.flv import video
 from streamd.formats.flv.tag import FlvReader, FlvTag, TagType
 from streamd.media.packager.flv_writer import FlvWriter
@@ -48,6 +51,10 @@ class TestHead:
             "audiosamplerate": 48_000.0,
             "stereo": True,
         }
+
+    def test_script_tag_has_the_coded_size(self) -> None:
+        values = metadata([replace(H264, width=1440, height=1080, aspect=SampleAspect(4, 3))])
+        assert (values["width"], values["height"]) == (1440.0, 1080.0)
 
     def test_script_tag_says_what_is_missing(self) -> None:
         assert metadata([AAC])["hasVideo"] is False

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from streamd.errors import LocalStateError, MediaLimitError
+from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.payload import PayloadLog
 from streamd.media.packager import rendition as module
 from streamd.media.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
@@ -616,6 +617,14 @@ class TestVariantStream:
         stream = rendition.variant_stream()
         assert stream is not None
         assert stream.frame_rate_millihertz == millihertz
+
+    def test_resolution_is_that_at_which_the_picture_is_shown(self) -> None:
+        """rfc8216bis, 4.4.6.2, RESOLUTION."""
+        rendition = start_rendition(tracks=[replace(VIDEO, width=1440, height=1080, aspect=SampleAspect(4, 3))])
+        feed(rendition, ChunkFeeder(), [2, 2])
+        stream = rendition.variant_stream()
+        assert stream is not None
+        assert (stream.width, stream.height) == (1920, 1080)
 
     def test_audio_alone_has_no_picture(self) -> None:
         rendition = start_rendition(tracks=[AUDIO])

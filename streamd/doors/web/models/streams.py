@@ -46,7 +46,7 @@ class StreamFigures(ApiModel):
     codecs: list[str]
     """RFC 6381 codecs of its tracks."""
     width: int
-    """Picture width in pixels; 0 without video."""
+    """Picture width as it is shown, in square pixels; 0 without video."""
     height: int
     """Picture height in pixels; 0 without video."""
     bitrate_bps: float
