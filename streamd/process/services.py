@@ -92,7 +92,7 @@ class Services:
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
             on_refused=metrics.limit_hits_total.labels("waiting_requests_max").inc,
-            per_source_max=limits.waiting_requests_per_address_max,
+            waiting_requests_per_address_max=limits.waiting_requests_per_address_max,
             on_source_refused=metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         metrics.requests_waiting.set_function(lambda: self._budget.waiting)
@@ -140,8 +140,8 @@ class Services:
         """Take from a configuration that was read again what can be taken while they run."""
         limits = config.limits
         self.machine.configure(config)
-        self._budget.waiting_max = limits.waiting_requests_max
-        self._budget.per_source_max = limits.waiting_requests_per_address_max
+        self._budget.waiting_requests_max = limits.waiting_requests_max
+        self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
         self.verifier.configure(verifier_options(config))
         self.registry.configure(
             stream_options(config),

@@ -35,6 +35,7 @@ LIMITS = (
     "tls_handshake_timeout_s",
     "proxy_header_timeout_s",
     "streams_max",
+    "memory_bytes_max",
     "handshake_timeout_s",
     "publish_timeout_s",
     "verify_timeout_s",

@@ -15,6 +15,7 @@ from streamd.errors import LocalStateError, MediaLimitError
 from streamd.formats.hls import media_playlist as hls
 from streamd.formats.hls.attribute_list import unix_ms
 from streamd.formats.hls.multivariant_playlist import VariantStream
+from streamd.limits import DEFAULT
 from streamd.media.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.playlist_text import PlaylistSnapshot
@@ -31,8 +32,6 @@ WINDOW_SEGMENTS_DEFAULT = 7
 # Segments shorter than the keyframe interval come from discontinuities alone. This many in three target
 # durations is an encoder that never settles, and its playlist may be short rather than long without end.
 LISTED_SEGMENTS_MAX = 256
-# Three target durations of 10 s at 50 Mb/s in the playlist are 190 MB. What has left the playlist goes first.
-HELD_BYTES_MAX = 256 * 1024 * 1024
 # The longest segment, 10 s, at the highest bit rate that is allowed by default, 100 Mb/s. The media time of a segment
 # that has more stands still.
 OPEN_SEGMENT_BYTES_MAX = 128 * 1024 * 1024
@@ -53,7 +52,7 @@ class RenditionOptions:
     """Segments in a live playlist; more where three target durations need more."""
     low_latency: bool = True
     """List parts and offer blocking reload; without it, a plain playlist of whole segments."""
-    held_bytes_max: int = HELD_BYTES_MAX
+    window_bytes_max: int = DEFAULT.window_bytes_max
     """Media held at most; above it, segments go before the specification lets them."""
 
 
@@ -283,7 +282,7 @@ class Rendition:
         held_bytes = chunk.content.held_bytes
         segment.held_bytes += held_bytes
         self._held_bytes += held_bytes
-        if self._held_bytes > self._options.held_bytes_max:
+        if self._held_bytes > self._options.window_bytes_max:
             self._make_room()
         if self._options.low_latency:
             self._changed()
@@ -503,17 +502,17 @@ class Rendition:
         ):
             self._retire()
         while self._retired and (
-            self._retired[0].expires_us < self._elapsed_us or self._held_bytes > self._options.held_bytes_max
+            self._retired[0].expires_us < self._elapsed_us or self._held_bytes > self._options.window_bytes_max
         ):
             self._forget()
-        while self._held_bytes > self._options.held_bytes_max and len(listed) > 1:
+        while self._held_bytes > self._options.window_bytes_max and len(listed) > 1:
             self._retire()
             self._forget()
             self.segments_lost += 1
 
     def _make_room(self) -> None:
         """Let the oldest media go, for the segment that is open needs its memory."""
-        while self._held_bytes > self._options.held_bytes_max and (self._retired or len(self._listed) > 1):
+        while self._held_bytes > self._options.window_bytes_max and (self._retired or len(self._listed) > 1):
             if not self._retired:
                 self._retire()
                 self.segments_lost += 1

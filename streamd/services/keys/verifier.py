@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from streamd.clock import Clock
 from streamd.errors import KeyRejectedError, KeyUsedTooOftenError
 from streamd.formats.address import source_of
+from streamd.limits import DEFAULT
 from streamd.services.audit.denial_log import PUBLISH_DENIED, STUDIO_DENIED, DenialLog
 from streamd.services.audit.records import SERVER
 from streamd.services.keys.admission import Admission, Denial, denial_of
@@ -53,9 +54,9 @@ class VerifierOptions:
 
     guess_limits: GuessLimits = field(default_factory=GuessLimits)
     """Failed publishes after which a key is not looked up."""
-    publishes_per_minute_max: int = 60
+    publishes_per_minute_max: int = DEFAULT.publishes_per_minute_max
     """Publishes with one good key, at once and in each minute after them. The reason stands in the configuration."""
-    denials_per_minute_max: int = 100
+    denials_per_minute_max: int = DEFAULT.denials_per_minute_max
     """Rows of the audit log about refused publishes, in a minute, that name an address; the others are one a reason."""
 
 

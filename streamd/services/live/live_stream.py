@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from streamd.errors import MediaError, MediaLimitError, PublishError
+from streamd.limits import DEFAULT
 from streamd.media.demux import DemuxerKind
 from streamd.media.intake.intake import IntakeLimits
 from streamd.media.packager.flv_writer import FlvWriter
@@ -63,9 +64,9 @@ class Place(Protocol):
 class StreamLimits:
     """What one publisher may send. The reasons stand in the configuration's ``[limits]``."""
 
-    bitrate_kbps_max: int = 100_000
+    bitrate_kbps_max: int = DEFAULT.bitrate_kbps_max
     """Audio and video together, over some seconds; of a user whose own limit is not said."""
-    picture_pixels_max: int = 35_651_584
+    picture_pixels_max: int = DEFAULT.picture_pixels_max
     """Width times height of one picture; likewise."""
     gop: GopLimits = field(default_factory=GopLimits)
     """What is kept for viewers of pushed streams who join."""
@@ -351,7 +352,7 @@ class LiveStream:
     def _rendition_options(self, renditions: int) -> RenditionOptions:
         # However many there are, a stream holds no more.
         options = self._options.rendition
-        return replace(options, held_bytes_max=options.held_bytes_max // renditions)
+        return replace(options, window_bytes_max=options.window_bytes_max // renditions)
 
     def _set_viewer_window(self, timing: PlaylistTiming) -> None:
         self._hls_viewers.window_s = float(WINDOW_TARGETS * timing.target_duration_s)
@@ -410,7 +411,7 @@ class LiveStream:
         self._monitor.assess(self._vitals(now), now=now, wall_now=self._clock.now())
         self._set_health(self._monitor.health)
         held_bytes = sum(rendition.held_bytes for rendition in self._renditions())
-        held_bytes_max = self._options.rendition.held_bytes_max + OPEN_SEGMENT_BYTES_MAX
+        held_bytes_max = self._options.rendition.window_bytes_max + OPEN_SEGMENT_BYTES_MAX
         if held_bytes > held_bytes_max:
             # Each rendition bounds its own open segment; together they have what one of a single rendition may.
             self.fail(MediaLimitError(f"{held_bytes} bytes of open segments", limit="window_bytes_max"))

@@ -21,6 +21,7 @@ from streamd.doors.delivery.push_lookup import PushLookup
 from streamd.doors.delivery.push_path import parse_push_path
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.formats.address import source_of
+from streamd.limits import DEFAULT
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -38,9 +39,9 @@ _SLICE_BYTES = 64 * 1024 + 1
 class MediaTimeouts:
     """How long a viewer may take, seconds."""
 
-    write_s: float = 15.0
+    viewer_write_timeout_s: float = DEFAULT.viewer_write_timeout_s
     """Taking nothing."""
-    answer_s: float = 120.0
+    viewer_answer_timeout_s: float = DEFAULT.viewer_answer_timeout_s
     """Over one answer, however steadily; not over a pushed stream."""
 
 
@@ -123,7 +124,7 @@ class MediaRoutes:
             viewer = _TransportViewer(transport)
             found.fanout.attach(viewer)
             try:
-                await viewer.follow(self._clock, self.timeouts.write_s)
+                await viewer.follow(self._clock, self.timeouts.viewer_write_timeout_s)
             finally:
                 found.fanout.detach(viewer)
         return response
@@ -136,14 +137,14 @@ class MediaRoutes:
         response = web.StreamResponse(status=answer.status)
         response.headers.extend(answer.headers)
         try:
-            async with asyncio.timeout(timeouts.answer_s):
-                async with asyncio.timeout(timeouts.write_s):
+            async with asyncio.timeout(timeouts.viewer_answer_timeout_s):
+                async with asyncio.timeout(timeouts.viewer_write_timeout_s):
                     await response.prepare(request)
                 if request.transport is not None:
                     request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
                 for piece in (piece for buffer in answer.body for piece in slices(buffer, _SLICE_BYTES)):
                     # A viewer that takes nothing is let go; one that takes little is served at its pace.
-                    async with asyncio.timeout(timeouts.write_s):
+                    async with asyncio.timeout(timeouts.viewer_write_timeout_s):
                         await response.write(piece)
                     self._metrics.http_egress_bytes_total.inc(len(piece))
                 await response.write_eof()
