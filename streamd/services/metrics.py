@@ -29,6 +29,7 @@ LIMITS = (
     "connections_per_address_max",
     "handshakes_max",
     "loop_ms_per_stranger_max",
+    "loop_ms_per_address_max",
     "loop_ms_per_publisher_max",
     "tls_handshakes_max",
     "tls_handshakes_per_address_max",

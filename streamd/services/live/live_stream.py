@@ -309,6 +309,11 @@ class LiveStream:
         """Log that something the broadcaster sends is dropped (``ChunkSink``)."""
         log.warning("stream.dropping", extra={"stream": self.name, "reason": reason, "detail": detail})
 
+    def charge(self, step_s: float) -> None:
+        """Take it from the publisher's share of the loop's time (``ChunkSink``)."""
+        if self.publisher is not None:
+            self.publisher.charge(step_s)
+
     def fail(self, error: Exception) -> None:
         """End the stream because its media line broke (``ChunkSink``)."""
         if isinstance(error, MediaError):

@@ -136,6 +136,9 @@ class MediaRoutes:
         timeouts = self.timeouts
         response = web.StreamResponse(status=answer.status)
         response.headers.extend(answer.headers)
+        if not request.content.is_eof():
+            # Nobody reads what is still to come of it.
+            response.force_close()
         try:
             async with asyncio.timeout(timeouts.viewer_answer_timeout_s):
                 async with asyncio.timeout(timeouts.viewer_write_timeout_s):
