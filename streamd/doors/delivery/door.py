@@ -178,6 +178,8 @@ class MediaDoor:
             viewer_idle_timeout_s=options.viewer_idle_timeout_s,
             viewer_write_timeout_s=options.viewer_write_timeout_s,
             viewer_answer_timeout_s=options.viewer_answer_timeout_s,
+            request_head_bytes_max=options.head.request_head_bytes_max,
+            unanswered_bytes_max=options.unanswered_bytes_max,
         )
         self._parse = HeadParser(options.head).parse
         self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What a connection that is logged in costs: our objects and the transport's. Measured (``bench/accounts.py``).
+CONNECTION_BYTES = 6 * 1024
+
 # After a refusal or a fault we send FIN and read on for a moment: closing with unread input would make the
 # kernel send RST, and the peer could lose the answer that tells it why (RFC 9293 section 3.6, RFC 2525 2.17).
 LINGER_S = 2.0
@@ -374,7 +377,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
     @property
     def held_bytes(self) -> int:
         """What waits of its messages, of our answers and, while it publishes, for its viewers; bytes."""
-        held = self._connection.held_bytes
+        held = CONNECTION_BYTES + self._connection.held_bytes
         if self._transport is not None:
             held += self._transport.get_write_buffer_size()
         if self._reading is not None:

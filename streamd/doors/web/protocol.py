@@ -12,7 +12,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http_parser import HttpRequestParser
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from streamd.doors.web.contents import EXPECTS
@@ -36,6 +37,9 @@ READ_BUFFER_BYTES = 32 * 1024
 TURN_BYTES = 16 * 1024
 # The same of a body, whose bytes may be dearer and need not come together.
 BODY_TURN_BYTES = 4 * 1024
+# Requests that are parsed while another is answered. Browsers send none; one costs 1.3 kB at the least, which a peer
+# that reads nothing has us hold. aiohttp's own number is 32.
+PARSED_AHEAD_MAX = 4
 # For a body that is not wanted to come in, so that the answer which says so is not lost to a reset (RFC 9112 9.6).
 LINGER_S = 2.0
 # Outside of the application nothing but a head is read: what cannot be decoded there was sent.
@@ -81,6 +85,18 @@ class WebProtocol(RequestHandler):
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
             lingering_time=LINGER_S,
+        )
+        self._max_msg_queue_size, self._msg_queue_resume_size = PARSED_AHEAD_MAX, PARSED_AHEAD_MAX // 2
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            READ_BUFFER_BYTES,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=PARSED_AHEAD_MAX,
         )
         self._refusals = refusals
         self._budget = budget

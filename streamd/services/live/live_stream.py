@@ -390,8 +390,9 @@ class LiveStream:
 
     @property
     def held_bytes(self) -> int:
-        """What it keeps of what its publisher sent, in its playlists and on the way there, bytes."""
-        return sum(rendition.held_bytes for rendition in self._renditions()) + self._line.held_bytes
+        """What it keeps of what its publisher sent, in its playlists, for its viewers and on the way there, bytes."""
+        in_playlists = sum(rendition.held_bytes for rendition in self._renditions())
+        return in_playlists + self.flv.held_bytes + self.mp4.held_bytes + self._line.held_bytes
 
     @property
     def tracks(self) -> tuple[Track, ...]:

@@ -21,9 +21,10 @@ from streamd.doors.web.headers import harden
 from streamd.doors.web.json_api import answer, problems, read_body
 from streamd.doors.web.models.studio import KeyShown
 from streamd.doors.web.port import Port, PortLimits
-from streamd.doors.web.protocol import BODY_TURN_BYTES, TURN_BYTES, WebProtocol
+from streamd.doors.web.protocol import BODY_TURN_BYTES, PARSED_AHEAD_MAX, TURN_BYTES, WebProtocol
 from streamd.doors.web.refusals import REFUSALS_LOGGED_PER_SOURCE
 from streamd.services.metrics import Metrics
+from tests.support.doors import until
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import listening, port_of, say
 
@@ -451,3 +452,38 @@ async def test_nothing_that_aiohttp_says_of_a_request_is_written(
     protocol = WebProtocol.__new__(WebProtocol)
     protocol.log_debug("%s", SECRET)
     assert SECRET not in caplog.text
+
+
+async def test_few_requests_are_read_ahead_of_one_that_is_answered_and_all_in_order(
+    server: Server,
+) -> None:
+    may_end = asyncio.Event()
+    paths: list[str] = []
+
+    async def wait(request: web.BaseRequest) -> web.Response:
+        paths.append(request.path)
+        await may_end.wait()
+        return web.Response(text=request.path)
+
+    handlers: list[WebProtocol] = []
+
+    def connection() -> WebProtocol:
+        handlers.append(WebProtocol(aiohttp_server, server.port.refusals, None, 10.0))
+        return handlers[-1]
+
+    aiohttp_server = web.Server(wait)
+    listener = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.sockets[0].getsockname()[1])
+    writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(100)))
+    await until(lambda: bool(paths and handlers[0]._messages))
+    assert paths == ["/0"]
+    assert len(handlers[0]._messages) <= PARSED_AHEAD_MAX
+    may_end.set()
+    heard = b""
+    while b"\r\n\r\n/99" not in heard:
+        heard += await asyncio.wait_for(reader.read(65_536), 10)
+        assert len(handlers[0]._messages) <= PARSED_AHEAD_MAX
+    assert paths == [f"/{number}" for number in range(100)]
+    writer.close()
+    listener.close()
+    await aiohttp_server.shutdown()

@@ -74,8 +74,7 @@ class Session:
 
 @pytest.fixture
 def connected() -> Session:
-    # As small chunks as the protocol knows.
-    session = Session(ConnectionOptions(chunk_limits=ChunkLimits(chunk_size_min=1)))
+    session = Session()
     session.send(SIMPLE_HANDSHAKE + CONNECT)
     session.answers()
     return session
@@ -83,7 +82,8 @@ def connected() -> Session:
 
 @pytest.fixture
 def pending() -> Session:
-    session = Session()
+    # As small chunks as the protocol knows.
+    session = Session(ConnectionOptions(chunk_limits=ChunkLimits(chunk_size_min=1)))
     session.send(LOGIN)
     session.answers()
     return session

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import socket
 import ssl
 import tempfile
 from pathlib import Path
@@ -69,6 +70,10 @@ class _Plain(asyncio.Transport):
         self.is_over = True
 
 
+# Asked for the kernel's room alone, of which it always has some.
+_SOCKET = socket.socket()
+
+
 class _Ear(asyncio.Protocol):
     def __init__(self) -> None:
         self.heard = b""
@@ -85,7 +90,7 @@ class Connection:
         through: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # What failed is looked at by nobody here.
         through.add_done_callback(lambda done: done.exception())
-        self._transport = SlicedTransport(self.tls, _server(), lambda: self.ear, through, _TIMEOUT_S)
+        self._transport = SlicedTransport(self.tls, _SOCKET, _server(), lambda: self.ear, through, _TIMEOUT_S)
         self._side = cast("asyncio.BufferedProtocol", self._transport.plain_side)
         self._side.connection_made(self.plain)
 
