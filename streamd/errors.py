@@ -151,6 +151,18 @@ class PublishError(StreamdError):
             self.description = description
 
 
+class ServerRestartsError(PublishError):
+    """The server goes, and the next one takes its place within moments: the publisher is to come back.
+
+    The code is the one that says nothing against the stream or its key (ActionScript 3, NetStatusEvent). Encoders
+    connect again because the socket is closed; the description is for whoever reads the encoder's log.
+    """
+
+    result = "restarting"
+    status_code = "NetConnection.Connect.Closed"
+    description = "The server restarts. Connect again in a moment."
+
+
 class AlreadyPublishingError(PublishError):
     """The channel is live from another connection."""
 

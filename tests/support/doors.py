@@ -174,7 +174,7 @@ def media_routes(
         channels=channels,
         clock=clock,
         metrics=metrics,
-        timeouts=timeouts or MediaTimeouts(write_s=TIMEOUT_S),
+        timeouts=timeouts or MediaTimeouts(viewer_write_timeout_s=TIMEOUT_S),
     )
     obs = ObsDesk(cast("KeyVerifier", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
     return public_app(

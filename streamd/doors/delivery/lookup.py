@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
@@ -61,13 +61,16 @@ class MediaLookup:
         presentation = channel.presentation
         if presentation is None:
             return decide_absent(request, Absence.UNKNOWN)
-        decision = decide(request, presentation, self._representations, timed_out=timed_out)
-        if isinstance(decision, Answer):
-            return decision
         waiters = channel.waiters
-        if not waiters.budget.may_wait(source):
-            decision = decide(request, presentation, self._representations, timed_out=True)
-            assert isinstance(decision, Answer), "nothing waits longer than it may"
+        decision = decide(request, presentation, self._representations, timed_out=timed_out and not waiters.is_closed)
+        if not isinstance(decision, Answer):
+            if waiters.is_closed:
+                # The server stops, and the next one goes on with the playlist: a player that is shown it as it is comes
+                # back. One that is refused may give up.
+                decision = decide(_without_directives(request), presentation, self._representations, timed_out=True)
+            elif not waiters.budget.may_wait(source):
+                decision = decide(request, presentation, self._representations, timed_out=True)
+        if isinstance(decision, Answer):
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
 
@@ -83,3 +86,8 @@ class MediaLookup:
             channel = self._channels.find(path.name)
             if not isinstance(channel, Absence):
                 channel.note_viewer(source, user_agent)
+
+
+def _without_directives(request: MediaRequest) -> MediaRequest:
+    """The same request of a player that waits for nothing (rfc8216bis 6.2.5)."""
+    return replace(request, query="") if request.path.kind is MediaKind.PLAYLIST else request

@@ -150,7 +150,7 @@ class HlsOutput(PartOutput, Numbered):
             self._segments_lost = segments_lost
         # Each rendition bounds its own open segment; together they have what one of a single rendition may.
         held_bytes = self.held_bytes
-        if held_bytes > self._options.held_bytes_max + OPEN_SEGMENT_BYTES_MAX:
+        if held_bytes > self._options.window_bytes_max + OPEN_SEGMENT_BYTES_MAX:
             raise MediaLimitError(f"{held_bytes} bytes of open segments", limit="window_bytes_max")
 
     @property
@@ -242,7 +242,7 @@ class HlsOutput(PartOutput, Numbered):
 
     def _rendition_options(self, renditions: int) -> RenditionOptions:
         # However many there are, a stream holds no more.
-        return replace(self._options, held_bytes_max=self._options.held_bytes_max // renditions)
+        return replace(self._options, window_bytes_max=self._options.window_bytes_max // renditions)
 
     def _renditions(self) -> Iterable[Rendition]:
         return self.presentation.renditions.values() if self.presentation is not None else ()

@@ -265,13 +265,19 @@ class LiveRegistry:
         """Go on where another server ended without having ended its streams.
 
         Each waits for its publisher as if the connection had just been lost: its place is its key's, and who asks
-        for its playlists waits.
+        for its playlists waits. Where that server stopped longer ago than a publisher may be away, they have ended. How
+        long ago one was killed is not known.
         """
         self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s())
-        for stream in record.streams:
-            numbering = self._next_numbering(stream.name)
-            self._add(stream.name, Admission(stream.key_id, stream.name), None, numbering, stream)
-            log.info("stream.restored", extra={"stream": stream.name, "key_id": stream.key_id})
+        stopped_at, window = record.stopped_at, timedelta(seconds=self._reconnect_window_s)
+        is_over = stopped_at is not None and self._clock.now() - stopped_at > window
+        for left in record.streams:
+            numbering = self._next_numbering(left.name)
+            stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left)
+            if is_over:
+                self.end(stream, EndReason.CONNECTION_LOST)
+            else:
+                log.info("stream.restored", extra={"stream": left.name, "key_id": left.key_id})
 
     def end(self, stream: LiveStream, reason: EndReason) -> None:
         """End a live stream; again is the same as once."""
@@ -341,10 +347,6 @@ class LiveRegistry:
         """The streams that are live now, in the order in which they began."""
         return (stream for stream in self._by_name.values() if stream.is_live)
 
-    def ended_channels(self) -> Iterable[Channel]:
-        """What has ended and is still served."""
-        return (channel for channel in self._channels.values() if not channel.is_live)
-
     @property
     def held_bytes(self) -> int:
         """Media that is in memory for the playlists of all of them, bytes."""
@@ -413,8 +415,13 @@ class LiveRegistry:
         await self._close([stream], EndReason.KICKED, PublishError(STREAM_CLOSED))
         return True
 
+    def dismiss_viewers(self) -> None:
+        """Answer all who wait and end pushed streams, because the server stops; the playlists stay open."""
+        for stream in self.live():
+            stream.dismiss_viewers()
+
     async def end_all(self) -> None:
-        """End every stream because the server stops."""
+        """End every stream because the server stops for good."""
         await self._close([*self.live()], EndReason.SERVER_STOPPED, PublishError("The server is stopping."))
 
     async def _close(self, streams: list[LiveStream], reason: EndReason, error: PublishError) -> None:

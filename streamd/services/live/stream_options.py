@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from streamd.limits import DEFAULT
 from streamd.media.demux import DemuxerKind
 from streamd.media.intake.intake import IntakeLimits
 from streamd.media.packager.rendition import RenditionOptions
@@ -22,9 +23,9 @@ OUTPUTS: tuple[Callable[[OutputContext], Output], ...] = (HlsOutput, FlvOutput, 
 class StreamLimits:
     """What one publisher may send. The reasons stand in the configuration's ``[limits]``."""
 
-    bitrate_kbps_max: int = 100_000
+    bitrate_kbps_max: int = DEFAULT.bitrate_kbps_max
     """Audio and video together, over some seconds; of a user whose own limit is not said."""
-    picture_pixels_max: int = 35_651_584
+    picture_pixels_max: int = DEFAULT.picture_pixels_max
     """Width times height of one picture; likewise."""
     gop: GopLimits = field(default_factory=GopLimits)
     """What is kept for viewers of pushed streams who join."""

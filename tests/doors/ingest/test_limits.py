@@ -38,9 +38,9 @@ pytestmark = pytest.mark.asyncio
 OPTIONS = ConnectionOptions(
     command_bytes_max=1000,
     chunk_limits=ChunkLimits(
-        message_bytes=5000, chunk_streams=4, partial_bytes=8000, chunk_size=128, messages_per_read=256
+        message_bytes_max=5000, chunk_streams_max=4, held_bytes_max=8000, chunk_size_min=128, messages_per_read_max=256
     ),
-    amf_limits=Limits(depth=4, values=100, string_bytes=500),
+    amf_limits=Limits(amf_depth_max=4, amf_values_max=100, amf_string_bytes_max=500),
 )
 
 PUBLISH = amf0.write_values("publish", 3)
@@ -191,7 +191,7 @@ class TestAmounts:
         assert not is_ended(peer)
 
     async def test_answers_that_are_not_read(self) -> None:
-        room = IngestRoom(IngestOptions(unsent_bytes_max=20_000))
+        room = IngestRoom(IngestOptions(unsent_answers_bytes_max=20_000))
         peer = room.connect()
         assert peer.transport.write_limit == 20_000
         peer.protocol.pause_writing()
@@ -319,7 +319,7 @@ class TestMedia:
         assert 100_000 < room.registry.held_bytes < 102_000
 
     async def test_what_is_kept_for_viewers_who_join(self) -> None:
-        room = IngestRoom(stream_limits=StreamLimits(gop=GopLimits(payload_bytes_max=1000)))
+        room = IngestRoom(stream_limits=StreamLimits(gop=GopLimits(gop_bytes_max=1000)))
         peer = await live(room)
         await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
@@ -328,7 +328,7 @@ class TestMedia:
         assert room.limit_hits().keys() == {"gop_bytes_max"}
 
     async def test_what_is_kept_for_playlists(self) -> None:
-        room = IngestRoom(rendition=RenditionOptions(held_bytes_max=5000))
+        room = IngestRoom(rendition=RenditionOptions(window_bytes_max=5000))
         peer = await live(room)
         await peer.send_all(media(h264_aac(20)))
         stream = room.registry.find("alice")

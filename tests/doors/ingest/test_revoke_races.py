@@ -99,11 +99,11 @@ class Server:
             budget=WaiterBudget(100),
             streams_max=10,
             reconnect_window_s=30.0,
-            is_admissible=self.verifier.is_admissible,
+            is_admissible=self.verifier.admissions.is_admissible,
             ask_for_name=self._give_name,
         )
         self.claimed: list[Claim] = []
-        self.verifier.attach(self.registry)
+        self.verifier.admissions.attach(self.registry)
 
     async def _give_name(self, name: str, admission: Admission) -> Claim:
         await self.gates.wait("verify")

@@ -95,12 +95,12 @@ class TestPlaylists:
         assert house.hls.next_numbering.msn > first.msn
 
     async def test_all_of_them_hold_no_more_than_one_may(self) -> None:
-        house = House("main", "video1", rendition=RenditionOptions(held_bytes_max=10_000))
+        house = House("main", "video1", rendition=RenditionOptions(window_bytes_max=10_000))
         house.add_segment()
-        assert house.rendition()._options.held_bytes_max == 5_000
+        assert house.rendition()._options.window_bytes_max == 5_000
 
     async def test_what_they_lose_before_its_time_is_counted(self) -> None:
-        house = House(rendition=RenditionOptions(held_bytes_max=500))
+        house = House(rendition=RenditionOptions(window_bytes_max=500))
         for _ in range(20):
             house.add_segment()
         house.hls.look(house.clock.monotonic())
