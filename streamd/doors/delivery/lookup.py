@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamd.doors.delivery.answer import Absence, Answer, MediaRequest, decide
+from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
+from streamd.doors.delivery.decide import decide, decide_absent
 from streamd.doors.delivery.media_path import MediaKind
+from streamd.doors.delivery.representation import Representations
 from streamd.services.live.waiters import Awaited
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class MediaLookup:
 
     def __init__(self, channels: PublicChannels) -> None:
         self._channels = channels
+        self._representations = Representations()
 
     def ask(self, request: MediaRequest, *, timed_out: bool = False, source: str = "") -> Answer | Blocked:
         """Answer a request as things stand now.
@@ -54,13 +57,13 @@ class MediaLookup:
         """
         stream = self._channels.find(request.path.name)
         if isinstance(stream, Absence):
-            return self._absent(request, stream)
+            return decide_absent(request, stream)
         if stream.presentation is None:
-            return self._absent(request, Absence.UNKNOWN)
+            return decide_absent(request, Absence.UNKNOWN)
         waiters = stream.waiters
-        decision = decide(request, stream.presentation, timed_out=timed_out)
+        decision = decide(request, stream.presentation, self._representations, timed_out=timed_out)
         if not isinstance(decision, Answer) and not waiters.budget.may_wait(source):
-            decision = decide(request, stream.presentation, timed_out=True)
+            decision = decide(request, stream.presentation, self._representations, timed_out=True)
         if isinstance(decision, Answer):
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
@@ -77,9 +80,3 @@ class MediaLookup:
             stream = self._channels.find(path.name)
             if not isinstance(stream, Absence):
                 stream.note_hls_viewer(source, user_agent)
-
-    @staticmethod
-    def _absent(request: MediaRequest, absence: Absence) -> Answer:
-        decision = decide(request, absence)
-        assert isinstance(decision, Answer), "nothing waits for a stream that is not there"
-        return decision

@@ -8,7 +8,8 @@ from __future__ import annotations
 from statistics import median
 
 from streamd.media.packager.ladder import decodes_everywhere
-from streamd.media.packager.segmenter import SEGMENT_TOLERANCE_MS, TARGET_DURATION_S_MAX
+from streamd.media.packager.segment_starts import SEGMENT_TOLERANCE_MS
+from streamd.media.packager.timing import TARGET_DURATION_S_MAX
 from streamd.services.live.health import Check, HealthCode, Observation, Severity, Vitals
 
 # Encoders begin with a keyframe, so something is playable within a segment. OBS's longest interval by default is

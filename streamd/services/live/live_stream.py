@@ -14,8 +14,9 @@ from streamd.media.packager.flv_writer import FlvWriter
 from streamd.media.packager.fragmenter import Fragmenter
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.presentation import Presentation
-from streamd.media.packager.rendition import OPEN_SEGMENT_BYTES_MAX, Rendition
+from streamd.media.packager.rendition import Rendition
 from streamd.media.packager.sample_timer import SampleTimer
+from streamd.media.packager.window import OPEN_SEGMENT_BYTES_MAX
 from streamd.media.packet import TrackKind
 from streamd.services.live.fanout import Fanout
 from streamd.services.live.gop_cache import GopLimits

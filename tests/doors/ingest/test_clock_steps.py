@@ -42,7 +42,7 @@ async def go_live(room: IngestRoom) -> tuple[Peer, LiveStream]:
 
 def playlist(stream: LiveStream) -> str:
     assert stream.presentation is not None
-    return stream.presentation.renditions["main"].playlist().full.plain.buffers[0].decode()
+    return stream.presentation.renditions["main"].playlist().full.buffers[0].decode()
 
 
 def dates(text: str) -> list[datetime]:

@@ -50,7 +50,7 @@ async def live(room: IngestRoom) -> tuple[Peer, LiveStream]:
 
 def playlist(stream: LiveStream) -> bytes:
     assert stream.presentation is not None
-    return stream.presentation.renditions["main"].playlist().full.plain.buffers[0]
+    return stream.presentation.renditions["main"].playlist().full.buffers[0]
 
 
 class TestComingBack:
