@@ -22,8 +22,10 @@ cdef class Cadence:
     cdef bint _is_segment_off_key
     cdef int64_t _opening_end
     cdef bint _follows_opening
+    cdef bint _has_keyframe
     cdef int64_t _keyframe_dts
     cdef int64_t _gop_ticks
+    cdef int64_t _gop_before_ticks
     cdef int64_t _part_ticks_min
     cdef int64_t _segment_ticks_limit
     cdef int64_t _segment_ticks_min
@@ -50,6 +52,8 @@ cdef class Cadence:
 
     @cython.locals(duration=int64_t)
     cpdef bint is_segment_due(self, int64_t boundary, int64_t pts) except -1
+
+    cdef bint _is_long_enough(self, int64_t duration) except -1
 
     cpdef bint ends_before(self, int64_t dts) except -1
 

@@ -21,6 +21,11 @@ from streamd.media.packager.segment_starts import SEGMENT_TOLERANCE_MS, SegmentS
 from streamd.media.packager.timing import PART_FILL_MIN, WIRE_ROUNDING_MS
 from streamd.media.packet import Track, TrackKind
 
+# Where keyframes come as they like, at scene cuts, one that ends a segment is heard so much later at the most. It
+# completes a part that is the shorter for it, and comes no later than a whole one would have; each read in between
+# costs as much as the packaging of half a part.
+KEYFRAME_LATE_MS_MAX = 200
+
 _NEVER = sys.maxsize
 
 
@@ -60,10 +65,11 @@ class Cadence:
         # Where the first segment is cut short, and whether the next one is that after it.
         self._opening_end = _NEVER
         self._follows_opening = False
-        # The lead's newest keyframe and its distance from the one before; at first from nothing, but the
-        # first keyframe starts a segment in any case.
+        # The lead's newest keyframe and its distance from the one before, and that one's; 0 where there is none.
+        self._has_keyframe = False
         self._keyframe_dts = 0
         self._gop_ticks = 0
+        self._gop_before_ticks = 0
         self._part_ticks_min = 0
         self._segment_ticks_limit = 0
         self._segment_ticks_min = self._ticks(segment_target_ms - SEGMENT_TOLERANCE_MS)
@@ -109,7 +115,9 @@ class Cadence:
 
     def note_keyframe(self, dts: int) -> None:
         """Take note of a keyframe of the lead."""
-        self._gop_ticks, self._keyframe_dts = dts - self._keyframe_dts, dts
+        self._gop_before_ticks = self._gop_ticks
+        self._gop_ticks = dts - self._keyframe_dts if self._has_keyframe else 0
+        self._has_keyframe, self._keyframe_dts = True, dts
 
     def is_mid_part(self, dts: int) -> bool:
         """Whether the part is not nearly full with a frame that has come, if it is no keyframe; most are not."""
@@ -141,6 +149,10 @@ class Cadence:
                 # The first of all, or with the others'. A start is used once, though every picture may be a keyframe.
                 return duration == 0 or duration > self._ticks(2 * SEGMENT_TOLERANCE_MS)
             duration = max(duration, self._ticks(since_ms))
+        return self._is_long_enough(duration)
+
+    def _is_long_enough(self, duration: int) -> bool:
+        """Whether a segment of this duration ends with a keyframe, as far as that is this rendition's alone to say."""
         if duration >= self._segment_ticks_min:
             return True
         if not self._may_cut_short:
@@ -220,7 +232,26 @@ class Cadence:
             # The very next may be a keyframe that ends the segment.
             return 0
         frames = (self.position + self.part_ticks + self._rounding_ticks - interval.end) // interval.ticks
-        return max(0, frames * interval.ticks * 1000 // self._scale)
+        closes_in = frames * interval.ticks
+        newest = interval.end - interval.ticks
+        if newest < self._opening_end < newest + closes_in:
+            # The frame with which the first segment is over, which is cut short.
+            closes_in = -(-(self._opening_end - newest) // interval.ticks) * interval.ticks
+        if not self._is_audio_only:
+            closes_in = min(closes_in, self._keyframe_in(newest))
+        return max(0, closes_in * 1000 // self._scale)
+
+    def _keyframe_in(self, newest: int) -> int:
+        """How many ticks after the newest frame a keyframe is awaited that ends the segment, and the open part too."""
+        due = self._keyframe_dts + self._gop_ticks
+        before = self._gop_before_ticks or self._gop_ticks
+        if due > newest and abs(self._gop_ticks - before) <= self._interval.ticks:
+            return due - newest if self._is_long_enough(due - self._segment_start) else _NEVER
+        # Where they come as they like, any frame may be one from when on the segment is long enough.
+        may_come = newest + self._interval.ticks
+        if not self._is_long_enough(may_come - self._segment_start):
+            may_come = self._segment_start + self._segment_ticks_min
+        return may_come - newest + self._ticks(KEYFRAME_LATE_MS_MAX)
 
     def _is_audio_segment_due(self, boundary: int) -> bool:
         """Whether a part boundary is the one nearest to where a segment of audio alone, cut anywhere, should end."""

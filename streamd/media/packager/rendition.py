@@ -14,6 +14,7 @@ from datetime import datetime
 from streamd.errors import LocalStateError
 from streamd.formats.hls import media_playlist as hls
 from streamd.formats.hls.multivariant_playlist import VariantStream
+from streamd.limits import DEFAULT
 from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
 from streamd.media.packager.named_bytes import NamedBytes
 from streamd.media.packager.numbering import Numbering
@@ -26,8 +27,6 @@ from streamd.media.packet import Track, TrackKind
 
 # Apple's authoring specification asks for six segments in a live playlist; the default keeps one to spare.
 WINDOW_SEGMENTS_DEFAULT = 7
-# Three target durations of 10 s at 50 Mb/s in the playlist are 190 MB. What has left the playlist goes first.
-HELD_BYTES_MAX = 256 * 1024 * 1024
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
 SEGMENTS_WITH_PARTS = 2
@@ -43,7 +42,7 @@ class RenditionOptions:
     """Segments in a live playlist; more where three target durations need more."""
     low_latency: bool = True
     """List parts and offer blocking reload; without it, a plain playlist of whole segments."""
-    held_bytes_max: int = HELD_BYTES_MAX
+    window_bytes_max: int = DEFAULT.window_bytes_max
     """Media held at most; above it, segments go before the specification lets them."""
 
 
@@ -92,7 +91,7 @@ class Rendition:
         self._window = Window(
             timing.target_duration_s,
             options.window_segments,
-            options.held_bytes_max,
+            options.window_bytes_max,
             numbering,
             epoch,
             is_continuing=is_continuing,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamd.media.packager.cadence import Cadence
+from streamd.media.packager.cadence import KEYFRAME_LATE_MS_MAX, Cadence
 from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.frame_interval import FrameInterval
 from streamd.media.packager.segment_starts import SegmentStarts
@@ -80,6 +80,34 @@ class TestPart:
         made.close(2 * SECOND, starts_with_keyframe=True)
         assert made.closes_in_ms(is_empty=True) == 0
         assert made.closes_in_ms(is_empty=False) > 0
+
+    def test_a_keyframe_is_awaited_when_it_is_due_in_the_middle_of_a_part(self) -> None:
+        # Every 2.2 s: the newest frame but three stands before the third.
+        newest = 2 * 66 * FRAME - 3 * FRAME
+        made = cadence(steady(newest), position=66 * FRAME)
+        for keyframe in range(2):
+            made.note_keyframe(keyframe * 66 * FRAME)
+        made.close(newest - 4 * FRAME, starts_with_keyframe=True)
+        assert made.closes_in_ms(is_empty=False) == 100
+
+    def test_one_that_ends_no_segment_is_not(self) -> None:
+        made = cadence(steady(10 * FRAME), timing=PlaylistTiming(10, 500))
+        for keyframe in range(-16, 2, 8):
+            made.note_keyframe(keyframe * FRAME)
+        assert made.closes_in_ms(is_empty=False) == 133
+
+    def test_where_they_come_as_they_like_one_is_not_heard_late_by_much(self) -> None:
+        made = cadence(steady(2 * SECOND + FRAME))
+        for keyframe in (0, 7, 30):
+            made.note_keyframe(keyframe * FRAME)
+        made.close(2 * SECOND, starts_with_keyframe=True)
+        assert made.closes_in_ms(is_empty=False) == 33 + KEYFRAME_LATE_MS_MAX
+
+    def test_the_end_of_the_opening_is_awaited_too(self) -> None:
+        made = cadence(steady(16 * FRAME), position=PART, opening_end=SECOND * 3 // 4)
+        made.note_keyframe(0)
+        # 750 ms lie between the frames at 733 and 767 ms.
+        assert made.closes_in_ms(is_empty=False) == 233
 
     def test_nothing_is_told_before_the_first(self) -> None:
         made = Cadence(VIDEO, steady(0), 2000, None)

@@ -240,7 +240,7 @@ class TestWindow:
         assert len(rendition.playlist().playlist.segments) == LISTED_SEGMENTS_MAX
 
     def test_media_held_is_bounded_in_bytes(self) -> None:
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=140_000))
+        rendition = start_rendition(options=RenditionOptions(window_bytes_max=140_000))
         feeder = ChunkFeeder(payload_bytes=5000)
         follower = PlaylistFollower()
         for _ in range(30):
@@ -253,7 +253,7 @@ class TestWindow:
         assert rendition.part(10_000) is None
 
     def test_a_segment_that_is_open_takes_the_room_of_older_ones(self) -> None:
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=140_000))
+        rendition = start_rendition(options=RenditionOptions(window_bytes_max=140_000))
         feeder = ChunkFeeder(payload_bytes=5000)
         feed(rendition, feeder, [2] * 20)
         lost = rendition.segments_lost
@@ -264,7 +264,7 @@ class TestWindow:
 
     def test_a_segment_whose_media_time_stands_still_has_an_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "OPEN_SEGMENT_BYTES_MAX", 100_000)
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=50_000))
+        rendition = start_rendition(options=RenditionOptions(window_bytes_max=50_000))
         feeder = ChunkFeeder(payload_bytes=5000, part_ticks=1)
         *chunks, last = itertools.islice(feeder.segment(1000), 100_000 // 5512 + 1)
         for chunk in chunks:
@@ -307,7 +307,7 @@ class TestWindow:
         assert rendition.held_bytes <= (7 + 9 + 1 + 1) * 4 * (100 + 512) + len(HEADER)
 
     def test_large_headers_push_old_media_out(self) -> None:
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=300_000))
+        rendition = start_rendition(options=RenditionOptions(window_bytes_max=300_000))
         feeder = ChunkFeeder()
         for number in range(100):
             rendition.set_header(b"%06d" % number + bytes(60_000), [VIDEO])
