@@ -1,8 +1,8 @@
-"""What the server counts, for Prometheus.
+"""The server's metrics, for Prometheus.
 
-One object, built in ``server.py`` and handed down; no module-level registry. No label grows with
-users, keys or addresses. What the way of a frame counts into is plain numbers, which the client
-library is told of when somebody asks: its own counters take a lock and five calls each time.
+One object, built in ``server.py`` and handed down; no module-level registry. No label grows with users, keys or
+addresses. The way of a frame counts into plain numbers, which the client library reads at a scrape: its own counters
+take a lock and five calls each time.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ LIMITS = (
     "request_fields_max",
     "unanswered_bytes_max",
 )
-"""Keys of ``[limits]`` that are counted when they act; each is there from the start, at 0."""
+"""Keys of ``[limits]`` that are counted when they act; each is shown from the start, at 0."""
 
 
 class PlainCounter(Collector):

@@ -1,4 +1,4 @@
-"""What is told of a key or a user (``events``). Never a secret."""
+"""The events of a key or a user (``events``), which never hold a secret."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def key_event(event_type: EventType, key: KeyRecord, at: datetime, /, **more: Va
 
 
 def user_event(event_type: EventType, user: UserRecord, at: datetime, /, **more: Value) -> Event:
-    """What happened to a user; arguments as of ``key_event``."""
+    """Make an event of a user; arguments as of ``key_event``."""
     return Event(event_type, at, {"user": user.name} | more)
