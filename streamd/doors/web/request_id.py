@@ -35,7 +35,7 @@ async def name_request(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def show_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the name into an answer before it is sent, whoever made it; for ``on_response_prepare``."""
+    """Put the name into every answer before it is sent; for ``on_response_prepare``."""
     request_id = request.get(_REQUEST_ID)
     if request_id is not None:
         response.headers[HEADER] = request_id

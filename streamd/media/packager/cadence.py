@@ -34,7 +34,7 @@ class Cadence:
 
     Args:
         lead: The track that sets the cuts.
-        interval: That of the lead's frames; whoever feeds the lead feeds it.
+        interval: That of the lead's frames; the feeder of the lead feeds it.
         segment_target_ms: A segment starts with the first keyframe from here on, milliseconds.
         starts: Where other renditions' segments start; without, it is the only one.
 

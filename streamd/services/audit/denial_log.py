@@ -16,7 +16,7 @@ from streamd.services.audit.records import AuditEntry
 # Seconds from the first refusal to its row. Long enough that a retrying encoder is one or two rows a minute at most.
 WINDOW_S = 60.0
 PUBLISH_DENIED = "publish.denied"
-"""Somebody wanted to broadcast."""
+"""A refused publish."""
 STUDIO_DENIED = "studio.denied"
 """A refused visit of the broadcaster's page."""
 ADMIN_DENIED = "admin.denied"

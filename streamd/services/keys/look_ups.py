@@ -1,8 +1,8 @@
 """A bound for the look-ups in the store that are under way at once, by peer.
 
 A look-up takes a millisecond, and where the store is slow, as long as its time-outs let it: then they pile up, one for
-each publish and each page that somebody opens. Peers without a known good key share a bounded number of places, of
-which each address has a bounded share; a known good key has places of its own, so that strangers take none of them.
+each publish and each opened page. Peers without a known good key share a bounded number of places, of which each
+address has a bounded share; a known good key has places of its own, so that strangers take none of them.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ SHORT_SIDE_MIN = 240
 PIXELS_MAX = 3840 * 2160
 # Within the 5 s of the readings: one sound frame that is set right now and then is an encoder's clock, this is not.
 REPAIRS_MIN = 3
-# Findings of things that happen, and do not last, are kept for as long as somebody may take to look.
+# Findings about moments are kept for as long as a broadcaster may take to look.
 EVENT_KEPT_S = 60.0
 
 _KEYFRAME_ADVICE = (

@@ -282,7 +282,7 @@ class MediaLine:
         try:
             await self._try_to_open(opening, epoch)
             await self._receive_queued()
-        except Exception as exc:  # noqa: BLE001  # the top of a task; whoever is told logs it once and ends the stream
+        except Exception as exc:  # noqa: BLE001  # the top of a task; the receiver logs it once and ends the stream
             self._opening = None
             self._on_failed(exc)
 

@@ -63,7 +63,7 @@ class OutputContext:
     budget: WaiterBudget
     """How many requests may wait in the whole server."""
     hurry: Callable[[], None]
-    """Has the publisher's media passed on as it comes; to be called when somebody begins to wait for every frame."""
+    """Asks for the publisher's media as it comes; to be called when a viewer begins to wait for every frame."""
     record: PlaylistRecord | None = None
     """Another server's record of the stream's playlists."""
 
@@ -335,7 +335,7 @@ class Outputs:
 
     @property
     def follows_frames(self) -> bool:
-        """Whether somebody waits for every frame now."""
+        """Whether a viewer waits for every frame now."""
         for output in self._of_frames:  # noqa: SIM110  # asked with every read
             if output.follows_frames:
                 return True

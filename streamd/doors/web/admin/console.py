@@ -53,7 +53,7 @@ CHARTS_STYLE: Final = "vendor/uplot.css"
 
 CONSOLE_ACTOR: Final = "console"
 SESSION_LIMITS: Final = SessionLimits(
-    lifetime_s=12 * 3600.0,  # a shift; whoever comes back tomorrow signs in
+    lifetime_s=12 * 3600.0,  # a shift; an operator who comes back tomorrow signs in again
     idle_s=3600.0,  # a page that is open uses its session every few seconds
     sessions_max=64,  # a team of operators, each with some tabs
     per_name_max=64,

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 PATH: Final = "/studio"
 COOKIE: Final = "streamd_studio"
 SESSION_LIMITS: Final = SessionLimits(
-    lifetime_s=12 * 3600.0,  # the longest broadcast that somebody sits through
+    lifetime_s=12 * 3600.0,  # the longest broadcast that a person sits through
     idle_s=900.0,  # a page that is open asks every second, in the background every minute or so
     sessions_max=2_048,  # as many as a full server has broadcasters, a few times over; about 1 KB each
     per_name_max=8,  # a broadcaster's computer and telephone, each with some tabs
