@@ -97,7 +97,7 @@ def main() -> None:
 
 @dataclass
 class Bench:
-    """What the cases share."""
+    """The parts that all cases share."""
 
     server: LiveServer
     viewload: Path

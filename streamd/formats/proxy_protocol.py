@@ -51,7 +51,7 @@ def read_header(data: bytes) -> ProxyHeader | None:
     """Read the header at the start of a connection from a proxy.
 
     Args:
-        data: What has come so far. Not more than ``HEADER_BYTES_MAX`` of it are looked at.
+        data: The bytes so far, of which ``HEADER_BYTES_MAX`` are read at the most.
 
     Returns:
         None where more has to come: then all of ``data`` is the header's.

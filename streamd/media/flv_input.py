@@ -28,7 +28,7 @@ _PICTURE_PIXELS_MAX = FRAME_MACROBLOCKS_MAX * 256
 
 
 class ByteSource(Protocol):
-    """What libavformat reads."""
+    """The file that libavformat reads."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes; none is the end."""

@@ -20,7 +20,7 @@ VIDEO_TIMESCALE = 90_000
 
 
 class TrackKind(enum.Enum):
-    """What a track carries."""
+    """The kind of a track."""
 
     VIDEO = "video"
     AUDIO = "audio"

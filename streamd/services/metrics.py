@@ -83,7 +83,7 @@ class PlainCounter(Collector):
 
     Args:
         name: As the client library has it.
-        documentation: What it counts.
+        documentation: Its meaning.
         registry: Where it is registered.
     """
 
@@ -97,7 +97,7 @@ class PlainCounter(Collector):
         self._uncounted += amount
 
     def collect(self) -> Iterable[Metric]:
-        """What it has come to (``Collector``)."""
+        """Its present values (``Collector``)."""
         self._counter.inc(self._uncounted)
         self._uncounted = 0
         return self._counter.collect()
@@ -108,7 +108,7 @@ class PlainHistogram(Collector):
 
     Args:
         name: As the client library has it.
-        documentation: What is observed.
+        documentation: Its meaning.
         buckets: Upper bounds, ascending, without the infinite one; none is negative.
         registry: Where it is registered.
     """
@@ -128,7 +128,7 @@ class PlainHistogram(Collector):
         self._sum += amount
 
     def collect(self) -> Iterable[Metric]:
-        """What it has come to (``Collector``)."""
+        """Its present values (``Collector``)."""
         counts = [float(count) for count in accumulate(self._counts)]
         # In the order of the samples; after them comes when it was made, if the library tells that.
         values = iter((*counts, counts[-1], self._sum))

@@ -227,7 +227,7 @@ class _Proxied(asyncio.Protocol):
 
     Args:
         protocol: Its own.
-        client: Who connected to the proxy.
+        client: The peer that connected to the proxy.
     """
 
     def __init__(self, protocol: asyncio.BaseProtocol, client: Peer) -> None:
@@ -246,7 +246,7 @@ class ProxiedTransport:
 
     Args:
         transport: The connection from the proxy.
-        client: Who connected to the proxy.
+        client: The peer that connected to the proxy.
     """
 
     def __init__(self, transport: asyncio.Transport, client: Peer) -> None:

@@ -18,7 +18,7 @@ _SPS_BYTES_MIN = 4
 
 @dataclass(frozen=True, slots=True)
 class AvcConfiguration:
-    """What an AVCDecoderConfigurationRecord holds."""
+    """The facts in an AVCDecoderConfigurationRecord."""
 
     codec_string: str
     """RFC 6381: ``avc1.`` and profile_idc, constraint flags and level_idc in hexadecimal."""

@@ -33,7 +33,7 @@ def silent_frame(codec: str, config: CodecConfig) -> SilentFrame | None:
 
     Args:
         codec: FourCC.
-        config: What its sequence header says.
+        config: Of its sequence header.
     """
     if codec == AAC and config.codec_string == _AAC_LC and config.channels in _AAC_FRAMES:
         return SilentFrame(_AAC_FRAMES[config.channels], config.frame_ticks, config.sample_rate)

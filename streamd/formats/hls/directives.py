@@ -39,7 +39,7 @@ def parse_directives(query: str) -> Directives:
     Names and values are compared as sent: no character of a directive needs percent-encoding.
 
     Args:
-        query: What follows ``?`` in the request target, without it.
+        query: The part of the request target behind ``?``.
 
     Raises:
         DirectiveError: A directive is repeated, empty, or not a value it can have.

@@ -127,7 +127,7 @@ def render(playlist: MediaPlaylist, skipped_segments: int = 0) -> bytes:
     """Write the playlist as UTF-8 text.
 
     Args:
-        playlist: What to say.
+        playlist: Its content.
         skipped_segments: How many of the oldest segments EXT-X-SKIP stands for (``skippable_segments``);
             0 writes the full playlist.
 

@@ -24,7 +24,7 @@ class NamedBytes:
     """Bytes that never change, shared by all senders; made once, and the same object for as long as it is held.
 
     Args:
-        kind: What they are.
+        kind: Their kind.
         name: Under which they are known in their rendition, without a suffix: ``seg17``.
         contents: The bytes, in the pieces that they came in; joined only on their way out.
         has_video: They hold or describe a picture.

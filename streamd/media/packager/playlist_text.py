@@ -19,7 +19,7 @@ class PlaylistSnapshot:
 
     Args:
         name: Of its rendition.
-        playlist: What it says.
+        playlist: Its content.
 
     Attributes:
         full: The full playlist.

@@ -76,7 +76,7 @@ def decide_reload(directives: Directives, edge: PlaylistEdge) -> ReloadVerdict |
     """Decide how to answer a request for a media playlist.
 
     Args:
-        directives: What the request asks for.
+        directives: Of the request.
         edge: How far the playlist has come.
 
     Returns:

@@ -102,7 +102,7 @@ class Rendition:
         self._snapshot: PlaylistSnapshot | None = None
         self._variant_stream: VariantStream | None = None
 
-    # What the media line puts in.
+    # Inputs from the media line.
 
     def set_header(self, cmaf_header: bytes, tracks: Sequence[Track]) -> None:
         """Give the CMAF header of the segments to come; the same bytes again change nothing.
@@ -166,7 +166,7 @@ class Rendition:
         self._siblings = tuple(siblings)
         self._changed()
 
-    # What the doors take out.
+    # Outputs to the doors.
 
     @property
     def is_ended(self) -> bool:

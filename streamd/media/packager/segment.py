@@ -18,7 +18,7 @@ class Header:
 
     number: int
     tracks: tuple[Track, ...]
-    """What it describes."""
+    """The tracks in it."""
     content: NamedBytes
 
     @property

@@ -44,7 +44,7 @@ class TimingDecision:
         segment_target_ms: A segment starts with the first keyframe from here on, milliseconds.
 
     Attributes:
-        samples: What waits, in order of arrival.
+        samples: The waiting samples, in order of arrival.
         room_bytes: How many bytes more may wait; below 0 it is past the limit.
         opening_end: End of a first segment that is cut short to be listed soon, in the lead's ticks; None without one.
     """

@@ -93,14 +93,14 @@ class Window:
         self._segment_bytes: dict[int, NamedBytes] = {}
         self._part_bytes: dict[int, NamedBytes] = {}
 
-    # What is put in.
+    # Inputs.
 
     def set_header(self, cmaf_header: bytes, tracks: Sequence[Track]) -> bool:
         """Give the CMAF header of the segments to come.
 
         Args:
             cmaf_header: ``ftyp`` and ``moov``, complete.
-            tracks: What they describe.
+            tracks: The tracks in it.
 
         Returns:
             Whether it is another than before.
@@ -162,7 +162,7 @@ class Window:
         self._slide()
         return segment
 
-    # What is taken out.
+    # Outputs.
 
     def init(self, number: int) -> NamedBytes | None:
         """The CMAF header of a number."""

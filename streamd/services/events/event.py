@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Mapping[str, Value] | None"
-"""What JSON can say."""
+"""A value that JSON can hold."""
 
 
 class EventType(enum.StrEnum):

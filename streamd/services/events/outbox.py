@@ -43,7 +43,7 @@ _LATER = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Whom to tell."""
+    """A receiver of messages."""
 
     url: str
     secret: str
@@ -76,7 +76,7 @@ class Message:
     created_at: float
     """Loop time, seconds."""
     about: str = ""
-    """Whom it is about."""
+    """The user that it is about."""
 
 
 class Outbox:

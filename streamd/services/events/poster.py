@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver answered."""
+    """The answer of a receiver."""
 
     status: int
     """HTTP status."""

@@ -111,8 +111,8 @@ class Admissions:
 
         Args:
             key_ids: Ids of the keys.
-            denial: What killed them.
-            by: Who asked for it.
+            denial: The reason of their death.
+            by: The actor.
 
         Returns:
             Names of the streams that were closed.
@@ -126,7 +126,7 @@ class Admissions:
         Args:
             user: The user's name.
             key_ids: Ids of the user's keys.
-            by: Who asked for it.
+            by: The actor.
 
         Returns:
             Names of the streams that were closed.

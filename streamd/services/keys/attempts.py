@@ -46,7 +46,7 @@ class Attempt:
 
         Args:
             result: Why.
-            detail: What was wrong, in words.
+            detail: The fault, in words.
             at: Wall time.
         """
         self.result, self.detail, self.ended_at = result, detail[:DETAIL_LENGTH_MAX], at

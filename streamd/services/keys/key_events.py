@@ -9,13 +9,13 @@ from streamd.services.keys.records import KeyRecord, UserRecord
 
 
 def key_event(event_type: EventType, key: KeyRecord, at: datetime, /, **more: Value) -> Event:
-    """What happened to a key.
+    """Make an event of a key.
 
     Args:
-        event_type: What.
-        key: The key, as it is after it.
+        event_type: Type of the event.
+        key: The key, in its state after the event.
         at: Wall time.
-        more: What else there is to say.
+        more: Further fields.
     """
     about: dict[str, Value] = {
         "key_id": key.key_id,

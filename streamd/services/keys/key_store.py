@@ -264,7 +264,7 @@ class KeyStore:
             old_until: Time when the old key stops to work, unless it does so before. At ``now`` or earlier it is
                 revoked with this very change.
             now: Wall time.
-            by: Who asks.
+            by: The actor.
 
         Returns:
             The old key as it is now, and the new one.
@@ -409,7 +409,7 @@ class KeyStore:
             change: Fields of ``PublishLimits`` with their new values; the others stay.
             reason: Why, in the operator's words.
             now: Wall time.
-            by: Who asks.
+            by: The actor.
 
         Returns:
             The user as it is now.

@@ -36,7 +36,7 @@ class LivingHashes:
     Args:
         store: Where they are.
         clock: Says which have expired.
-        guard: What is told of them, and says how many it holds.
+        guard: Takes the hashes, and tells how many it holds.
     """
 
     def __init__(self, store: KeyStore, clock: Clock, guard: GuessGuard) -> None:

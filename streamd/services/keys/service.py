@@ -83,8 +83,8 @@ class KeyService:
 
         Args:
             user: Whose it is.
-            by: Who asks.
-            label: What it is for, in the operator's words.
+            by: The actor.
+            label: Its purpose, in the operator's words.
             expires_at: When it stops to work; None is never.
 
         Raises:
@@ -163,7 +163,7 @@ class KeyService:
 
         Args:
             key_id: The key to replace.
-            by: Who asks.
+            by: The actor.
             overlap_s: Seconds for which the old key goes on working. At their end, or at once where
                 it is 0, the old key dies and a stream that runs on it is closed.
 
@@ -184,7 +184,7 @@ class KeyService:
 
         Args:
             key_id: The key.
-            by: Who asks.
+            by: The actor.
             reason: Why, in the operator's words.
 
         Raises:
@@ -249,7 +249,7 @@ class KeyService:
         Args:
             name: The user.
             change: Fields of ``PublishLimits`` with their new values, None for the server's; the others stay.
-            by: Who asks.
+            by: The actor.
             reason: Why, in the operator's words.
 
         Raises:

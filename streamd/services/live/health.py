@@ -210,7 +210,7 @@ class HealthMonitor:
         """Check a stream; called about once a second while a publisher feeds it.
 
         Args:
-            vitals: What it is like.
+            vitals: Its measures.
             now: Loop time, seconds.
             wall_now: Wall time, aware, for ``Finding.since``.
         """

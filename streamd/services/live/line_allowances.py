@@ -33,7 +33,7 @@ class LineAllowances:
     """The rest of one media line's allowances.
 
     Args:
-        clock: What comes back, comes with time.
+        clock: Gives the allowances back.
         meter: Knows what was received.
     """
 

@@ -224,7 +224,7 @@ class LiveStream:
                 self._finish_line()
         except Exception as exc:
             # A broken line must not keep its name taken and its viewers waiting.
-            # What ended the stream with an internal error has been logged, and is most likely this.
+            # The error that ended the stream has been logged, and this is most likely the same.
             level = logging.DEBUG if reason is EndReason.INTERNAL_ERROR else logging.ERROR
             log.log(level, "stream.unfinished", extra={"stream": self.name}, exc_info=exc)
         self.forget_at = self._clock.monotonic() + self.outputs.end()

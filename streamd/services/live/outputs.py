@@ -184,7 +184,7 @@ class Numbered(ABC):
     @property
     @abstractmethod
     def record(self) -> PlaylistRecord | None:
-        """What another server has to know to go on with its playlists; None before there are any."""
+        """The facts with which another server goes on with its playlists; None before there are any."""
 
 
 AnOutput = TypeVar("AnOutput")
@@ -325,7 +325,7 @@ class Outputs:
 
     @property
     def held_bytes(self) -> int:
-        """What all of them keep in memory, bytes; those too that are dropped, until they are released."""
+        """Memory of all of them, bytes; dropped ones included, until they are released."""
         return sum([output.held_bytes for output in self._all])
 
     @property

@@ -59,7 +59,7 @@ class Packaging:
     Attributes:
         is_continuing: Viewers play media of this stream already.
         repairs: Timestamp repairs up to the last ``count_repairs``, by reason.
-        irregularities: What finished segmenters met, by name.
+        irregularities: Those of finished segmenters, by name.
     """
 
     def __init__(

@@ -23,10 +23,10 @@ class PushOutput(Output):
     """A fan-out that a stream feeds.
 
     Args:
-        context: What it is made with.
+        context: Its environment.
 
     Attributes:
-        fanout: Whom the frames go to.
+        fanout: The receivers of the frames.
     """
 
     def __init__(self, context: OutputContext) -> None:
@@ -87,7 +87,7 @@ class Mp4Output(PushOutput, SampleOutput):
     """The endless MP4: frames on the stream's timeline, each one frame late, when its duration is known.
 
     Args:
-        context: What it is made with.
+        context: Its environment.
 
     Attributes:
         codecs: Its RFC 6381 codecs; empty while viewers cannot follow.

@@ -149,10 +149,10 @@ class Waiters:
         """Call ``on_wake`` once, when ``awaited`` is there or the stream has ended.
 
         Args:
-            awaited: What is waited for.
+            awaited: The position to wait for.
             on_wake: Called from the loop, never from here. It asks again what to answer, because a stream that ended
                 wakes its waiters too. It may leave its result in the memo for the next of its slice.
-            source: Whom the request counts for.
+            source: The peer that the request counts for.
 
         Returns:
             A handle to cancel it. There is no time limit here: the caller watches its own.
@@ -171,9 +171,9 @@ class Waiters:
         """Wait until ``awaited`` is there or the stream has ended.
 
         Args:
-            awaited: What is waited for.
+            awaited: The position to wait for.
             timeout_s: Seconds, after which the wait is over without a result.
-            source: Whom the request counts for.
+            source: The peer that the request counts for.
 
         Returns:
             Whether the wait ended in time. The caller asks again what to answer, as in ``subscribe``.
