@@ -1,10 +1,10 @@
-"""Is what peers make the server hold in its account?
+"""Does the server's account hold all the memory that peers make it hold?
 
 Method: ``streamd serve`` as a process of its own, its time limits far away, with one stream that plays. Each case loads
-a server of its own in the way of an attack, waits, and compares what the account has grown by (``streamd_held_bytes``
-of all standings) with what the anonymous part of the resident set has.
+a server of its own in the way of an attack, waits, and compares the growth of the account (``streamd_held_bytes`` of
+all standings) with the growth of the anonymous part of the resident set.
 
-Left out: what the process needs whoever connects, and the kernel's memory.
+Left out: memory that the process needs without peers, and the kernel's memory.
 
     python -m bench.accounts [CASE …]
 """
@@ -56,9 +56,9 @@ CHUNK_SIZE = 65_536
 SET_CHUNK_SIZE = rtmp_wire.control(MessageType.SET_CHUNK_SIZE, CHUNK_SIZE.to_bytes(4, "big"))
 # The account asks 2,000 connections a second.
 SETTLE_S = 12.0
-# Before the first reading: what is made once for all is there then.
+# Seconds before the first reading, in which the server makes everything that it makes once.
 WARM = 20
-# Connections from one address: what the RTMP door lets in, and below the share of handshakes.
+# Connections from one address: as many as the RTMP door lets in, and below the share of handshakes.
 PER_ADDRESS = 50
 TIMEOUT_S = 30.0
 
@@ -74,11 +74,11 @@ class Case(NamedTuple):
 
 
 class Loader:
-    """Loads one server, and keeps open what it opens.
+    """Loads one server, and keeps its connections open.
 
     Args:
         server: The server.
-        is_tls: Whether viewers come over HTTPS.
+        is_tls: Viewers come over HTTPS.
         stack: Closes everything.
     """
 
@@ -116,7 +116,7 @@ class Loader:
         return self._stack.enter_context(TagPublisher(self.server.rtmp_port, key))
 
     def hold_messages(self) -> None:
-        """A publisher that has two messages of almost 7 MB under way."""
+        """A publisher with two messages of almost 7 MB under way."""
         publisher = self.publish()
         for stream in (6, 7):
             body = rtmp_wire.message(9, bytes(7 * MB), chunk_stream_id=stream, chunk_size=CHUNK_SIZE)
@@ -135,7 +135,7 @@ class Loader:
             time.sleep(0.3)
 
     def refuse_headers(self) -> None:
-        """A publisher whose headers are all different, and none of them one."""
+        """A publisher whose headers are all different and all invalid."""
         publisher = self.publish()
         publisher.send(
             FlvTag(TagType.VIDEO, 0, b"\x17\x00\x00\x00\x00" + number.to_bytes(4, "big") + bytes(60_000))
@@ -231,7 +231,7 @@ def measure(directory: Path, name: str, case: Case, clip: Sequence[FlvTag]) -> N
 
 
 def held_bytes(server: LiveServer) -> float:
-    """What the account of the process comes to."""
+    """The sum of the process' account."""
     return sum(map(float, HELD.findall(server.admin_get("/metrics"))))
 
 

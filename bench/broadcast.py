@@ -1,4 +1,4 @@
-"""A broadcast that is told how to end: what encoders do on a bad day, for measurements that need many of them."""
+"""A broadcast with a chosen end, as of encoders on a bad day, for measurements that need many of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Broadcast:
-    """One RTMP connection on loopback, which is closed without a goodbye where it is given none.
+    """One RTMP connection on loopback, which closes without a goodbye unless it is told to send one.
 
     Args:
         tags: The clip that is sent over and over.
@@ -55,10 +55,10 @@ class Broadcast:
         return self._reading.done()
 
     async def send(self, seconds: float, note_sent: Callable[[FlvTag], None] = lambda _: None) -> None:
-        """Send in real time, for so long or until the server closes.
+        """Send in real time, for some seconds or until the server closes.
 
         Args:
-            seconds: How long.
+            seconds: Duration.
             note_sent: Called with each tag that was handed to the kernel.
         """
         started_at = time.monotonic()
@@ -81,7 +81,7 @@ class Broadcast:
                 offset_ms += self._clip_ms
 
     def say(self, data: bytes) -> None:
-        """Send bytes that are no RTMP."""
+        """Send bytes that are not RTMP."""
         self._writer.write(data)
 
     async def say_goodbye(self) -> None:

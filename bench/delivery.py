@@ -1,4 +1,4 @@
-"""What does a second of watching cost the server, and how soon does a part reach those who wait for it?
+"""How much does a second of watching cost the server, and how soon does a part reach its waiting viewers?
 
 Method
 ------
@@ -11,15 +11,15 @@ JSON with ``stalls``, ``errors``, ``skipped``, and the latencies ``seg_ms_p50``,
              kernel's account (``/proc/PID/task/*/schedstat``) of the whole process between two readings, 6 s apart,
              three times after the ramp; the median is quoted. At several numbers of viewers, for growth.
 ``nginx``    The same load on nginx on core 0: the same segments, written to tmpfs as they come, ``sendfile``.
-``first_byte``  Among the viewers of ``llhls`` are probes that came with them. From the moment that the publisher has
+``first_byte``  Among the viewers of ``llhls`` are probes that connect with them. From the moment that the publisher has
              handed the last frame of a part to the kernel, to the arrival of the first byte of the playlist
              (``first_byte``) and of the last byte of the part itself (``part_fetched``), by the kernel's clock of
              arrivals (``SO_TIMESTAMPNS``), so that a busy load core does not count. Ingest is part of it.
-``idle``     Resident memory a connection that has asked for one playlist and stays. To be measured first: what viewers
-             have left to the allocator would be used again.
+``idle``     Resident memory of a connection that has asked for one playlist and stays. It is measured first: memory
+             that viewers leave to the allocator would be used again.
 
-Left out: TLS, networks, other streams; socket buffers, which are the kernel's memory; playlists in gzip, which the
-generator does not ask for. An idle core wakes dearly: compare figures of the same run only.
+Left out: TLS, networks, other streams; socket buffers, which are the kernel's memory; gzipped playlists, which the
+generator does not request. An idle core wakes dearly: compare figures of the same run only.
 
     python -m bench.delivery --viewload PATH [idle=5000] [hls=500,1000,5000] [nginx=1000] [llhls=100,1000] [flv=1000]
 """
@@ -58,7 +58,7 @@ WINDOWS = 3
 WINDOW_S = 6.0
 VIEWERS_PER_RAMP_SECOND = 500
 DEFAULT_CASES = ("idle=5000", "hls=500,1000,5000", "nginx=1000", "llhls=100,500,1000", "flv=500,1000")
-# What one core of a small machine sends in time is measured, not assumed; a case that cannot keep up says so.
+# The capacity of one core is measured, not assumed; a case that cannot keep up says so.
 CASES = ("hls", "nginx", "llhls", "flv", "idle")
 
 NGINX_CONFIG = """
@@ -97,14 +97,14 @@ def main() -> None:
 
 @dataclass
 class Bench:
-    """What the cases share."""
+    """The parts that all cases share."""
 
     server: LiveServer
     viewload: Path
     publisher: Publisher
 
     async def settle(self, seconds: float) -> None:
-        """Let time pass, and see that the stream goes on."""
+        """Wait, and check that the stream goes on."""
         await asyncio.sleep(seconds)
         self.publisher.assert_alive()
 
@@ -114,7 +114,7 @@ async def measure(server: LiveServer, tags: list[FlvTag], viewload: Path, cases:
     publisher = Publisher(server.rtmp_port, server.issue_key(NAME), tags)
     async with publisher.running():
         bench = Bench(server, viewload, publisher)
-        # Until the window of segments is full, and playlists have the length that they keep.
+        # Seconds until the window of segments is full, and playlists have their final length.
         await bench.settle(20)
         for case, viewers in cases:
             match case:
@@ -170,7 +170,7 @@ async def measure_idle(bench: Bench, connections: int) -> None:
             connection.sendall(request)
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
             await asyncio.sleep(0)
-        # What was only passing through is given back.
+        # Memory of passing bytes is given back.
         await bench.settle(3)
         report(
             "delivery",
@@ -190,7 +190,7 @@ async def under_load(
     """Run the generator, and read the CPU of a process in three windows.
 
     Returns:
-        Milliseconds of CPU a second of watching, by window; what the generator says at its end.
+        Milliseconds of CPU a second of watching, by window; the last line of the generator.
     """
     duration_s = ramp_s(viewers) + SETTLE_S + WINDOWS * WINDOW_S + 1
     command = [str(bench.viewload), "-q", "-H", "127.0.0.1", "-p", str(port), "-m", mode, "-P", path]
@@ -208,7 +208,7 @@ async def under_load(
 
 
 def ramp_s(viewers: int) -> float:
-    """How long viewers take to come."""
+    """Seconds in which viewers connect."""
     return max(2.0, viewers / VIEWERS_PER_RAMP_SECOND)
 
 
@@ -240,7 +240,7 @@ async def mirror_segments(playlist_url: str, www: Path) -> None:
 
 
 def report_load(case: str, viewers: int, windows: list[float], load: dict[str, Any]) -> None:
-    """Report what a number of viewers cost and got."""
+    """Report the cost and the latencies of a number of viewers."""
     report("delivery", f"{case}.cpu", windows, "ms/viewer-second", viewers=viewers)
     names = ("flv_lag_ms_p50", "flv_lag_ms_p99") if case == "flv" else ("seg_ms_p50", "seg_ms_p99")
     for name in (*names, "stalls", "stalled_now", "skipped", "errors", "per_viewer_mbps"):

@@ -1,12 +1,12 @@
-"""What does a packet cost each demuxer, with warm caches and with cold ones?
+"""How much does a packet cost each demuxer, with warm caches and with cold ones?
 
-Method: a process for each demuxer, on one core, which take turns: in each round one goes once through its streams, and
-each stream's batch of tags is put into slabs and then demuxed, with a clock around that call alone. So what others do
-on the machine meets all of them alike; the median of the rounds' medians is quoted. Before each call a process may read
-memory from end to end: as much as evicts the core's own caches (4 MB), or all that the machine's cores share (64 MB),
-as a server finds them that comes back to a stream after half a second.
+Method: a process for each demuxer, on one core, which take turns: in each round each process goes once through its
+streams; each stream's batch of tags is put into slabs and then demuxed, with a clock around that call alone. So other
+load on the machine meets all of them alike; the median of the rounds' medians is quoted. Before each call a process may
+read memory from end to end: enough to evict the core's own caches (4 MB), or the caches that the machine's cores share
+(64 MB), as when a server comes back to a stream after half a second.
 
-Left out: what the server does before and after it.
+Left out: the server's work before and after the demuxer.
 
     python -m bench.demux [--streams 60] [--rounds 30] [--batch 38,1] [--evict 0,4,64]
 """
@@ -35,7 +35,7 @@ from tests.support.gate import through_gate
 if TYPE_CHECKING:
     from streamd.media.packet import MediaPacket
 
-# Rounds in which memory is asked for that stays.
+# Rounds in which the process allocates its lasting memory.
 WARMING_ROUNDS = 2
 # Batches of which each stream keeps the packets, as a playlist's window does, to a tenth.
 KEPT_BATCHES = 6
@@ -95,7 +95,7 @@ def work(kind: DemuxerKind, streams: int, batch: int, evict: int) -> None:
     demuxers = [open_demuxer(kind, opening) for _ in range(streams)]
     logs = [PayloadLog() for _ in range(streams)]
     kept: list[deque[list[MediaPacket]]] = [deque(maxlen=KEPT_BATCHES) for _ in range(streams)]
-    # Written: memory of zeros would be one page of the kernel's, over and over.
+    # Written to: fresh memory would be one zero page of the kernel's, over and over.
     memory = b"\1" * (evict << 20)
     find = ctypes.CDLL(None).memchr
     find.argtypes, find.restype = (ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t), ctypes.c_void_p
@@ -106,7 +106,7 @@ def work(kind: DemuxerKind, streams: int, batch: int, evict: int) -> None:
                 FlvTag(tag_type, timestamp_ms, payloads.append(payload, 0, len(payload), len(payload)))
                 for tag_type, timestamp_ms, payload in batches[number % len(batches)]
             ]
-            # There is none, so all of the memory is read.
+            # The byte is not in it, so all of the memory is read.
             find(memory, 0, len(memory))
             begun = time.perf_counter_ns()
             packets.append(demuxer.demux(frames))

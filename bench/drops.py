@@ -1,10 +1,10 @@
-"""What does the server keep of a thousand publishers that vanish within a minute?
+"""How much memory does the server keep after a thousand publishers have vanished within a minute?
 
-Method: rounds of 1,000 broadcasts in a minute on 100 channels. Each logs in, sends two to four seconds of media, and
-is gone with RST; the channel's next one comes a few seconds later and takes the stream up again, where there was one.
-After each round everything is left alone until the reconnect window and the ended playlists are over. Descriptors and
-tasks must be as before; memory after the later rounds must be as after the first, for what the first makes the
-allocator hold for good is not kept of anybody.
+Method: rounds of 1,000 broadcasts in a minute on 100 channels. Each logs in, sends two to four seconds of media, and is
+gone with RST; the channel's next one comes a few seconds later and takes the stream up again, where there was one.
+After each round the bench waits until the reconnect windows and the ended playlists are over. Descriptors and tasks
+must be as before; memory after the later rounds must be as after the first: the first round makes the allocator hold
+some for good, which belongs to no publisher.
 
 Left out: viewers.
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 async def measure(server: LiveServer, tags: list[FlvTag], drops: int, rounds: int) -> None:
-    """Rounds of drops, and what is left after each."""
+    """Rounds of drops, and the server's resources after each."""
     pid = server.process.pid
     keys = [server.issue_key(f"channel{number}") for number in range(CHANNELS)]
     await asyncio.sleep(1)
@@ -75,7 +75,7 @@ async def measure(server: LiveServer, tags: list[FlvTag], drops: int, rounds: in
 
 
 async def vanish(server: LiveServer, key: str, tags: list[FlvTag], seconds: float) -> None:
-    """Go live for a while, and be gone."""
+    """Go live for a while, and vanish."""
     broadcast = await Broadcast.begin(server.rtmp_port, key, tags, CLIP_S)
     await broadcast.send(seconds)
     broadcast.drop()

@@ -1,4 +1,4 @@
-"""Figures: what a server tells of itself, and what a bench reports."""
+"""Figures: a server's metrics, and a bench's results."""
 
 from __future__ import annotations
 

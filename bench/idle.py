@@ -1,8 +1,8 @@
-"""What do thousands of connections that do nothing cost: memory for each, and the parts of a stream that plays?
+"""How much do thousands of idle connections cost: memory for each, and delay of a playing stream's parts?
 
 Method: ``streamd serve`` as a process of its own, its time limits far away, with one stream of the test clip in real
 time. Each case opens its connections, waits a window, and closes them. Memory is the resident set of the server's
-process, less what it was before the first case: what one case leaves to the allocator, the next one uses. Part delay is
+process, less its size before the first case: the next case uses memory that one leaves to the allocator. Part delay is
 the server's own histogram over the window (``streamd_part_delay_seconds``: how much later than one part's duration
 after the part before), its quantiles interpolated.
 
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from tests.support.server import LiveServer
 
 FAR_AWAY_S = 3600
-# Connections from one source address, each address used once: a case never meets the ports that one before it has left
-# in TIME_WAIT.
+# Connections from one source address, each address used once: a case never meets ports in TIME_WAIT of an earlier one.
 PER_ADDRESS = 5_000
 CONNECT_TIMEOUT_S = 30.0
 SETTLE_TIMEOUT_S = 60.0
@@ -63,7 +62,7 @@ CASES = (
 
 # Connections so far.
 opened = itertools.count()
-# Above what is opened, and no more: the server shares its descriptors by what it may have of each.
+# Just above the number that is opened: the server shares its descriptors by these limits.
 SPARE = 100
 
 
@@ -105,10 +104,10 @@ def measure(server: LiveServer, alone: Footprint, name: str, what: list[tuple[Ca
 
     Args:
         server: It.
-        alone: What it held before the first case.
+        alone: Its memory before the first case.
         name: The case's.
-        what: Which connections, and how many.
-        window_s: How long to look.
+        what: The connections, and their number.
+        window_s: Seconds to look.
     """
     before = Footprint.of(server)
     opened_at = time.monotonic()
@@ -141,7 +140,7 @@ def measure(server: LiveServer, alone: Footprint, name: str, what: list[tuple[Ca
 
 
 def connect(server: LiveServer, case: Case) -> socket.socket:
-    """Open one connection and say what its kind says; nothing is read."""
+    """Open one connection and send the bytes of its kind; read nothing."""
     port = server.rtmp_port if case.port == "rtmp" else server.http_port
     source = f"127.2.0.{1 + next(opened) // PER_ADDRESS}"
     connection = socket.create_connection(("127.0.0.1", port), CONNECT_TIMEOUT_S, source_address=(source, 0))

@@ -1,23 +1,24 @@
-"""What does a publisher cost the server, from the socket to the playlist, and how soon is a part there?
+"""How much does a publisher cost the server, from the socket to the playlist, and how soon is a part listed?
 
 Method: ``streamd serve`` as a process of its own on core 0; the load on core 1: a generator in C that is named with
-``--rtmpload``, since no Python program sends for 400 publishers from one core and has time left. It must understand
-``-H HOST -p PORT -a APP -K KEYS -n NUMBER -f FLV -d SECONDS -r RAMP_S`` (``-k`` in place of ``-K`` for names with
-``{i}``), send as OBS does (chunk size 4096, a write for each message), print a JSON line every second with ``real``
-(wall clock) and ``mbps`` (sent), and end with one that has ``fails``, ``closed`` and ``unsent_bytes``.
+``--rtmpload``, as no Python program sends for 400 publishers from one core with time to spare. It must understand ``-H
+HOST -p PORT -a APP -K KEYS -n NUMBER -f FLV -d SECONDS -r RAMP_S`` (``-k`` in place of ``-K`` for names with ``{i}``),
+send as OBS does (chunk size 4096, a write for each message), print a JSON line every second with ``real`` (wall clock)
+and ``mbps`` (sent), and end with one that has ``fails``, ``closed`` and ``unsent_bytes``.
 
-``cost``     CPU of the server's process for a second of one stream: what the scheduler counted in three windows, when
-             those of the playlists are full; the median is quoted. Before them, the first 25 s, from the first connect
+``cost``     CPU of the server's process for a second of one stream: the scheduler's count in three windows, once the
+             playlists' windows are full; the median is quoted. Before them, the first 25 s, from the first connect
              on. The same load on nginx-rtmp with HLS on tmpfs comes in the same run, before and after, and its median
-             too. Nobody watches. For how long the kernel was short of memory for sockets is reported with it: others on
-             the machine make it so, each message wakes the server then, and the figures are not to be used.
-``memory``   Of the same runs: resident memory that came with the streams, for each, and what of it is media in the
+             too. Nobody watches. The seconds in which the kernel was short of memory for sockets are reported with it:
+             other programs on the machine cause that, each message then wakes the server, and the figures are not to be
+             used.
+``memory``   Of the same runs: resident memory that came with the streams, for each, and the share of media in the
              windows of the playlists, by their own count.
 ``latency``  Among the publishers is one that remembers when it gave the last frame of a part to the kernel, with
              viewers that wait for each of its parts (``probes.py``): to the first byte of the playlist
              that lists the part.
-``connect``  All publishers connect within one second. Somebody else asks for a small answer every 5 ms meanwhile: how
-             long it takes is how long the loop was held. From the accepted publish to the tracks, by the admin API.
+``connect``  All publishers connect within one second. Another client asks for a small answer every 5 ms meanwhile: its
+             duration is the time that the loop was held. From the accepted publish to the tracks, by the admin API.
 
 Left out: TLS, networks with loss, B-frames.
 
@@ -102,14 +103,14 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Load:
-    """The generator, and what it sends."""
+    """The generator, and its stream."""
 
     program: Path
     clip: Path
 
     @property
     def megabits_per_second(self) -> float:
-        """Of one publisher; what the chunk stream adds is as much as what the FLV file does."""
+        """Of one publisher; the chunk stream adds as many bytes as the FLV file."""
         return self.clip.stat().st_size * 8e-6 / CLIP_S
 
     def start(
@@ -119,8 +120,8 @@ class Load:
 
         Args:
             port: Of the server.
-            names: Which options name the streams.
-            seconds: How long it takes, ramp included.
+            names: Options that name the streams.
+            seconds: Duration, ramp included.
             publishers: How many.
             ramp_s: As said.
         """
@@ -130,7 +131,7 @@ class Load:
 
 
 def end_of(load: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Wait for a generator; what it says at its end."""
+    """Wait for a generator; return its last line."""
     said: dict[str, Any] = json.loads(load.communicate()[0].splitlines()[-1])
     return said
 
@@ -200,7 +201,7 @@ def under_load(
     said = [json.loads(line) for line in generator.communicate()[0].splitlines()]
     costs: list[float] = []
     for (cpu_before, since), (cpu, until) in itertools.pairwise(marks):
-        # On a machine that others use as well, a generator may fall behind: what it did not send, did not cost.
+        # On a shared machine a generator may fall behind: the cost is for the bytes that it sent.
         megabits = sum(second["mbps"] for second in said[:-1] if since < second["real"] <= until)
         costs.append((cpu - cpu_before) * 1000 / (megabits / load.megabits_per_second))
     return costs[:1], costs[1:], said[-1]
@@ -208,7 +209,7 @@ def under_load(
 
 @contextlib.contextmanager
 def streamd(demuxer: str = "pyav") -> Iterator[LiveServer]:
-    """A server on its core that lets everybody in, and reads their frames with this demuxer."""
+    """A server on its core that lets every publisher in, and reads frames with this demuxer."""
     with (
         tempfile.TemporaryDirectory() as directory,
         run_server(Path(directory), limits__connections_per_address_max=10_000, ingest__demuxer=demuxer) as server,

@@ -1,4 +1,4 @@
-"""How fast is a revocation, what does a verification cost, and what do guessers cost everybody else?
+"""How fast is a revocation, how much does a verification cost, and how much do guessers cost others?
 
 Method
 ------
@@ -14,7 +14,7 @@ Method
              addresses and on key ids that are over their budgets.
 
 Left out: TLS, a network, high bit rates (the picture is 160x96, about 0.1 Mb/s: revoking and refusing do not touch
-media), OBS's own delays. The times of ``revoke`` and ``guess`` are what the generator sees, its own loop included.
+media), OBS's own delays. The generator measures the times of ``revoke`` and ``guess``, its own loop included.
 
 Run: ``python -m bench.keys [revoke] [verify] [guess]``. JSON lines on stdout, a table on stderr.
 """
@@ -79,7 +79,7 @@ ANSWER_TIMEOUT_S = 20.0
 
 
 def frames() -> list[bytes]:
-    """What a publisher sends in each thirtieth of a second, for ``MEDIA_S`` seconds."""
+    """The bytes of a publisher in each thirtieth of a second, for ``MEDIA_S`` seconds."""
     # Three GOPs of a second are encoded and repeated on later timestamps: all begin with a keyframe.
     clip, clip_ms = h264_aac(seconds=3), 3000
     headers = [tag for tag in clip if bytes(tag.payload)[1] == 0]
@@ -334,7 +334,7 @@ FILL = {
 
 
 async def fill(url: str) -> list[StreamKey]:
-    """Put ``KEYS`` keys into a store's database, and return some of which the secret is known."""
+    """Put ``KEYS`` keys into a store's database, and return some with their secrets."""
     known = [
         StreamKey(f"{number * 1099:010x}", StreamKey.generate().secret)
         for number in random.sample(range(KEYS), PROBED_KEYS)
@@ -415,7 +415,7 @@ async def measure_calls(title: str, call: Callable[[], Awaitable[None]]) -> None
 
 
 def delays_ms(part_times: Iterable[float]) -> list[float]:
-    """How late each part was, by the one that was earliest on a clock of one part each half second."""
+    """Lateness of each part, against the earliest one on a clock of one part each half second."""
     offsets = [at - number * 0.5 for number, at in enumerate(part_times)]
     return [(offset - min(offsets)) * 1e3 for offset in offsets]
 
@@ -476,7 +476,7 @@ async def measure_guess(server: LiveServer) -> None:
     await during("nobody", ALONE_S, None)
     rate = f"{GUESSES_PER_MINUTE:,} a minute"
     await during(f"{rate}, {ADDRESSES:,} addresses", GUESSING_S, lambda: (StreamKey.generate().reveal(), next(turn)))
-    # Once more: whatever the first minute filled is full now.
+    # Once more: everything that the first minute filled is full now.
     await during(f"{rate}, again", GUESSING_S, lambda: (StreamKey.generate().reveal(), next(turn)))
     await during(
         f"{rate}, one key id",

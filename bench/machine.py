@@ -1,4 +1,4 @@
-"""The machine under a bench: which core does what, and what the kernel says of a process."""
+"""The machine under a bench: its cores' work, and the kernel's figures of a process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def tcp_pressure_s() -> float:
-    """How long the kernel has been short of memory for sockets since the machine started (tcp(7), ``tcp_mem``).
+    """Seconds in which the kernel was short of memory for sockets since the machine started (tcp(7), ``tcp_mem``).
 
     It heeds no SO_RCVLOWAT in this time: each message wakes its reader.
     """
@@ -66,7 +66,7 @@ def on_core(core: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def started_on(core: int, process: contextlib.AbstractContextManager[_Process]) -> Iterator[_Process]:
-    """What starts a process when it is entered, with that process pinned to one core."""
+    """A context manager that starts a process and pins it to one core."""
     with contextlib.ExitStack() as stack:
         with on_core(core):
             started = stack.enter_context(process)

@@ -28,8 +28,8 @@ def run_nginx(config: str, name: str) -> Iterator[tuple[int, int, Path]]:
     """Run nginx on the server's core, with a directory on tmpfs.
 
     Args:
-        config: What its configuration says beside ``CONFIG``; ``{port}``, ``{directory}`` and ``{root}``, the directory
-            of whatever else it writes, are filled in.
+        config: Its configuration beside ``CONFIG``; ``{port}``, ``{directory}`` and ``{root}``, the directory of its
+            other files, are filled in.
         name: Of the directory.
 
     Yields:
@@ -43,7 +43,7 @@ def run_nginx(config: str, name: str) -> Iterator[tuple[int, int, Path]]:
         root.chmod(0o755)
         directory = root / name
         directory.mkdir()
-        directory.chmod(0o777)  # the worker is somebody else where we are root
+        directory.chmod(0o777)  # the worker is another user's where we are root
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port: int = listener.getsockname()[1]
         file = root / "nginx.conf"

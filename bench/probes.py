@@ -1,4 +1,4 @@
-"""How soon a part reaches those who wait: a publisher that knows when it sent the end, viewers that time arrivals."""
+"""The way of a part to its viewers: a publisher that knows when it sent the end, viewers that time arrivals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VERIFY_S = 0.5
 SETTLE_S = 4.0
 PROBES = 32
 CONTROL_BYTES = socket.CMSG_SPACE(16)
-# The socket option of Linux, which Python has no name for; what arrives with it is a struct timespec.
+# The socket option of Linux, which Python has no name for; it brings a struct timespec.
 SO_TIMESTAMPNS = 35
 
 
@@ -58,7 +58,7 @@ class Publisher:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def assert_alive(self) -> None:
-        """Raise what ended the publisher."""
+        """Raise the error that ended the publisher."""
         if self._task is not None and self._task.done():
             self._task.result()
             raise SystemExit("the publisher ended before its time")
@@ -83,7 +83,7 @@ class Publisher:
 
 
 class Probes:
-    """Low-latency viewers that know when the kernel had what they were sent.
+    """Low-latency viewers that know when the kernel had their bytes.
 
     Args:
         port: The server's.
@@ -103,7 +103,7 @@ class Probes:
 
     @contextlib.asynccontextmanager
     async def running(self, ramp_s: float) -> AsyncIterator[None]:
-        """Have them come among the other viewers, count when all are there, and leave with the block."""
+        """Connect them among the other viewers, count once all are there, and leave with the block."""
         self._counts_from = time.time() + ramp_s + SETTLE_S
         tasks = [asyncio.create_task(self._follow(ramp_s * index / PROBES)) for index in range(PROBES)]
         try:
@@ -146,7 +146,7 @@ class TimedConnection:
         self._socket.close()
 
     async def get(self, target: str) -> tuple[bytes, float, float]:
-        """Ask for something and read all of the answer.
+        """Send a request and read all of the answer.
 
         Returns:
             The content; when the first and when the last byte of the answer arrived, wall clock, seconds.
@@ -167,7 +167,7 @@ class TimedConnection:
         return bytes(content), first_at, last_at
 
     async def _read(self) -> tuple[bytes, float]:
-        """Read what is there; when the last of it arrived."""
+        """Read the bytes that are there; return the arrival of the last."""
         loop = asyncio.get_running_loop()
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What the benches publish: a clip, and how OBS logs in."""
+"""The benches' broadcast: a clip, and OBS's log-in."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ def login(stream_key: str) -> list[tuple[int, tuple[Value, ...]]]:
 
 
 async def read_all(reader: asyncio.StreamReader) -> None:
-    """Read and forget what the server answers, as OBS does while it streams."""
+    """Read and drop the server's answers, as OBS does while it streams."""
     while await reader.read(65_536):
         pass

@@ -1,14 +1,14 @@
-"""What does a viewer cost who asks for something and reads nothing, over TLS and without?
+"""How much memory does a viewer cost that asks and reads nothing, over TLS and without?
 
 Method: ``streamd serve`` as a process of its own, its time limits far away, with one stream of 2.5 Mb/s in real time
-whose window is full. Each case opens its connections from many addresses, with receive buffers of 4 kB, asks on each
-sixteen times, which is more than the kernel takes, waits for longer than a viewer of a pushed stream is set aside,
-reads the server's memory, and closes them. Over TLS the client shakes hands and then forgets OpenSSL's state: nothing
-of it is needed to read nothing. Memory is the anonymous part of the resident set of the server's process, less what it
-was before the case; what one case leaves to the allocator, the next one uses, so each case has a server of its own.
+whose window is full. Each case opens its connections from many addresses, with receive buffers of 4 kB. It asks sixteen
+times on each, which is more than the kernel takes, waits until after viewers of a pushed stream are set aside, reads
+the server's memory, and closes them. Over TLS the client shakes hands and then drops OpenSSL's state, which only a
+reader needs. Memory is the anonymous part of the resident set of the server's process, less its size before the case; a
+second case would use memory that the first leaves to the allocator, so each case has a server of its own.
 
-Left out: the kernel's memory, which ``net.ipv4.tcp_mem`` bounds. Media that nobody but these viewers keeps is in the
-figure, spread over all of them.
+Left out: the kernel's memory, which ``net.ipv4.tcp_mem`` bounds. Media that only these viewers keep is in the figure,
+spread over all of them.
 
     python -m bench.silent [--viewers 1000] [--ports plain,tls] [CASE …]
 """
@@ -48,13 +48,13 @@ FAR_AWAY_S = 3600
 TIMEOUTS = ("head", "body", "idle", "write", "answer")
 # As many connections from one source address as its share of TLS handshakes lets through in a second or two.
 PER_ADDRESS = 100
-# Between two handshakes, so that the server's share of time for them is not used up.
+# Seconds between two handshakes, so that the server's share of time for them is not used up.
 HANDSHAKE_PACE_S = 0.004
 RECEIVE_BUFFER_BYTES = 4096
 TIMEOUT_S = 30.0
 # Longer than a viewer of a pushed stream is set aside.
 SETTLE_S = 15.0
-# Before the first reading: what is made once for all is there then.
+# Seconds before the first reading, in which the server makes everything that it makes once.
 WARM = 20
 # A kernel takes up to 4 MB for one connection on loopback.
 TIMES = 16
@@ -79,7 +79,7 @@ class Client:
 
     Args:
         port: On loopback.
-        is_tls: Whether to shake hands.
+        is_tls: Connections use TLS.
     """
 
     def __init__(self, port: int, *, is_tls: bool) -> None:
@@ -92,7 +92,7 @@ class Client:
         self._opened = 0
 
     def open(self, request: bytes) -> socket.socket:
-        """Connect, shake hands where that is to be, ask, and read nothing."""
+        """Connect, shake hands over TLS, ask, and read nothing."""
         number = self._opened // PER_ADDRESS
         self._opened += 1
         connection = socket.socket()
@@ -109,7 +109,7 @@ class Client:
 
     @staticmethod
     def _shake_hands(connection: socket.socket, context: ssl.SSLContext, request: bytes) -> bytes:
-        """Shake hands; returns what is asked, encrypted, behind what is left to say of the handshake."""
+        """Shake hands; return the encrypted request, behind the last bytes of the handshake."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         peer = context.wrap_bio(incoming, outgoing)
         while True:
@@ -148,9 +148,9 @@ def measure(directory: Path, name: str, viewers: int, clip: list[FlvTag], *, is_
     Args:
         directory: For the server's files.
         name: The case's.
-        viewers: How many connections to open.
-        clip: What is broadcast.
-        is_tls: Whether viewers come over HTTPS.
+        viewers: Number of connections.
+        clip: The broadcast.
+        is_tls: Viewers come over HTTPS.
     """
     settings: dict[str, object] = {
         **{f"limits__viewer_{each}_timeout_s": FAR_AWAY_S for each in TIMEOUTS},
@@ -185,26 +185,26 @@ def measure(directory: Path, name: str, viewers: int, clip: list[FlvTag], *, is_
 
 
 def request_of(name: str, server: LiveServer) -> bytes:
-    """What the viewers of a case ask for now; nothing, where they only connect."""
+    """The request of a case's viewers; empty if they only connect."""
     path = CASES[name](server)
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * TIMES if path else b""
 
 
 def last(pattern: re.Pattern[str], server: LiveServer, page: str) -> str:
-    """The last of what a page or a playlist names."""
+    """The last link of a page or a playlist."""
     found: list[str] = pattern.findall(server.get(page)[2].decode())
     return found[-1]
 
 
 def anonymous_bytes(pid: int) -> int:
-    """What a process has in memory that is no file's."""
+    """Memory of a process beside mapped files."""
     found = re.search(r"^Anonymous:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
 
 
 def closed_ones(connections: list[socket.socket]) -> list[socket.socket]:
-    """Those that the server has closed or reset."""
+    """Connections that the server has closed or reset."""
     poll = select.poll()
     for connection in connections:
         poll.register(connection, select.POLLRDHUP)

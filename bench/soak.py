@@ -1,12 +1,12 @@
-"""Does a server that is used badly for hours keep anything of it?
+"""Does a server keep any memory of hours of bad use?
 
-Method: ``streamd serve`` as a process of its own, and this process with everyone who uses it. Publishers on a number
-of channels come, go live, say goodbye, vanish, fall silent, send garbage, show wrong keys, take a place that is taken,
-have their keys revoked and rotated, and come back. Viewers of every kind come to whatever is live and leave when they
-like: LL-HLS, HLS, HTTP-FLV, MP4, and some who read too slowly. Beside them one broadcast goes on all the time, and
-probes measure how late its parts are. Every few seconds the server's memory, descriptors and tasks are read. All that
-is drawn, the first half after the warm-up is compared with the second, and a line is fitted to the memory of both. What
-was chosen at random is chosen alike the next time.
+Method: ``streamd serve`` as a process of its own, and this process with all its users. Publishers on a number of
+channels come, go live, say goodbye, vanish, fall silent, send garbage, show wrong keys, take a place that is taken,
+have their keys revoked and rotated, and come back. Viewers of every kind come to the live channels and leave at random:
+LL-HLS, HLS, HTTP-FLV, MP4, and some that read too slowly. Beside them one broadcast goes on all the time, and probes
+measure how late its parts are. Every few seconds the server's memory, descriptors and tasks are read. The readings are
+drawn, the first half after the warm-up is compared with the second, and a line is fitted to the memory of both. Random
+choices are the same in every run.
 
 Left out: TLS, networks with loss, real encoders and players.
 
@@ -69,7 +69,7 @@ class Sample:
 
 @dataclass
 class Crowd:
-    """Everyone who uses the server."""
+    """All users of the server."""
 
     server: LiveServer
     session: aiohttp.ClientSession
@@ -148,7 +148,7 @@ class Crowd:
     # -- keys -------------------------------------------------------------------------------
 
     async def churn_keys(self) -> None:
-        """Issue, list, rotate and revoke keys that nobody publishes with, for ever."""
+        """Issue, list, rotate and revoke keys without a publisher, for ever."""
         while True:
             key = await self._issue(f"churn{self.random.randrange(50)}")
             await self._admin("GET", "/api/v1/keys?limit=10")
@@ -240,7 +240,7 @@ def main() -> None:
     tags = make_clip(BITRATE_KBPS, "320x180")
     settings = {
         "live__reconnect_window_s": RECONNECT_WINDOW_S,
-        # Everyone comes from one address here; their wrong keys are a part of it.
+        # All users have one address here; their wrong keys are a part of the soak.
         "limits__connections_per_address_max": 1000,
         "limits__failed_publishes_per_address_max": 10_000,
         "limits__failed_publishes_per_key_max": 10_000,
@@ -254,7 +254,7 @@ def main() -> None:
 async def soak(
     server: LiveServer, tags: list[FlvTag], arguments: argparse.Namespace
 ) -> tuple[list[Sample], Counter[str]]:
-    """Let the crowd in for a while, then wait until all of it should be forgotten.
+    """Let the crowd in for a while, then wait until the server should have forgotten it.
 
     Returns:
         Samples; the last is of the time after the crowd, beside which only the steady broadcast went on.

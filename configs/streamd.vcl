@@ -1,8 +1,8 @@
-# Varnish in front of streamd: asks streamd once for each playlist and part, and wakes all who wait at once.
+# Varnish in front of streamd: asks streamd once for each playlist and part, and wakes all waiting viewers at once.
 #
 # For Varnish 6.0 or newer. What to change: the address of streamd, if it is not 127.0.0.1:8080. Varnish speaks neither
-# TLS nor HTTP/3: put Caddy, nginx or hitch before it. Start it with memory for what the playlists list, about 1 MB a
-# second of each 6 Mb/s stream with its parts, and enough threads for those who wait to be answered at once:
+# TLS nor HTTP/3: put Caddy, nginx or hitch before it. Start it with memory for the listed media, about 1 MB a second
+# of each 6 Mb/s stream with its parts, and enough threads to answer all waiting viewers at once:
 #
 #     varnishd -a :6081 -f /etc/varnish/streamd.vcl -s malloc,2g -p thread_pool_min=500
 #
@@ -26,7 +26,7 @@ backend default {
 
 sub vcl_recv {
     # HTTP-FLV and endless MP4 have no end: every viewer has a connection of its own to streamd. Not `pass`,
-    # which would keep in memory what a slow viewer has not taken.
+    # which would keep a slow viewer's bytes in memory.
     if (req.url ~ "^/live/[^/?]+\.(flv|mp4)(\?|$)") {
         return (pipe);
     }
@@ -34,9 +34,9 @@ sub vcl_recv {
     if (req.url ~ "^/studio(/|\?|$)") {
         return (pass);
     }
-    # Queries mean something to playlists alone: whatever else is asked under a thousand of them is one thing, fetched and
-    # kept once, and streamd is asked for it without. Of a playlist's, three make it another playlist, each in one
-    # spelling. What is no number is sent on as something that is none, for streamd to say so.
+    # Only playlists heed queries: any other address is fetched from streamd without its query, and kept once, whatever
+    # queries it is asked under. Three parameters make a playlist another one, each in one spelling. A value that is no
+    # number is sent on as "-", so that streamd refuses it.
     if (req.url ~ "^/(live|static)/") {
         unset req.http.X-Directives;
         if (req.url ~ "^[^?#]*\.m3u8\?" && req.url !~ "^[^?#]*/index\.m3u8\?") {
@@ -62,7 +62,7 @@ sub vcl_recv {
         set req.url = regsub(req.url, "[?#].*$", "") + regsub(req.http.X-Directives, "^&", "?");
         unset req.http.X-Directives;
     }
-    # Nothing else on this port depends on who asks, and with either of these Varnish would not look into its cache.
+    # Other answers on this port are the same for all viewers, and with either of these Varnish would skip its cache.
     unset req.http.Cookie;
     unset req.http.Authorization;
 }
@@ -76,13 +76,12 @@ sub vcl_hash {
 }
 
 sub vcl_backend_response {
-    # Nothing is shown after its time: a player takes an old playlist for a stream that has stalled. Varnish's default
-    # is 10 s.
+    # No answer is served after its time: players take an old playlist for a stalled stream. Varnish's default: 10 s.
     set beresp.grace = 0s;
     set beresp.keep = 0s;
     if (bereq.url ~ "^/live/") {
-        # streamd gives its errors a time as well. Varnish heeds it for some of them, not for 400 and 503. What has
-        # waited three target durations in vain must be told so together, not each after another three.
+        # streamd gives its errors a time as well. Varnish heeds it for some of them, not for 400 and 503. Requests
+        # that have waited three target durations in vain must fail together, not each after another three.
         if (beresp.http.Cache-Control ~ "^max-age=") {
             set beresp.ttl = std.duration(regsub(beresp.http.Cache-Control, "^max-age=([0-9]+).*", "\1s"), 0s);
         } else {
@@ -96,7 +95,7 @@ sub vcl_backend_response {
 }
 
 sub vcl_backend_error {
-    # streamd does not answer: so say, for a second, to all who asked. Any web page may read it, as with streamd's own.
+    # streamd does not answer: tell all viewers so, for a second. Any web page may read it, like streamd's own answers.
     set beresp.ttl = 1s;
     set beresp.http.Cache-Control = "max-age=1";
     set beresp.http.Access-Control-Allow-Origin = "*";

@@ -2,8 +2,8 @@
 
     python packaging/check_javascript.py [install|types|lint|test|format]...
 
-``player/package-lock.json`` pins TypeScript and Biome by hash beside what the pages take from npm. Without an
-argument it installs them into ``player/node_modules``, which git ignores, and checks all; ``format`` changes the files.
+``player/package-lock.json`` pins TypeScript and Biome by hash beside the packages of the pages. Without an argument it
+installs them into ``player/node_modules``, which git ignores, and checks all; ``format`` changes the files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(steps: list[str]) -> int:
     """Run the steps, each to its end.
 
     Returns:
-        Exit status: 0 where all is as it has to be, 1 where something is not, 2 for a step that there is not.
+        Exit status: 0 without faults, 1 for a fault, 2 for an unknown step.
     """
     unknown = [step for step in steps if step not in (*CHECKS, "install", "format")]
     if unknown:

@@ -1,8 +1,8 @@
 """Compiles the way of a frame with Cython.
 
-A module with a ``.pxd`` of its name beside it is compiled: the ``.pxd`` says what its classes hold, the ``.py`` is the
-same either way. ``python packaging/compile_modules.py`` compiles in the source tree, for measuring and for testing what
-is installed.
+A module with a ``.pxd`` of its name beside it is compiled: the ``.pxd`` declares the attributes of its classes, the
+``.py`` is the same either way. ``python packaging/compile_modules.py`` compiles in the source tree, for measuring and
+for testing the installed form.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class CompileError(Exception):
     """The modules could not be compiled; the message says why."""
 
 
-# As Python where it counts: an index out of range and an attribute of None are exceptions, and integers are divided
-# towards minus infinity. Annotations stay what they are for a type checker; the .pxd has the types of C.
+# Python's rules that matter hold: an index out of range and an attribute of None are exceptions, and integers are
+# divided towards minus infinity. Annotations are for a type checker alone; the .pxd has the types of C.
 COMPILER_DIRECTIVES = {"language_level": 3, "annotation_typing": False, "nonecheck": True, "initializedcheck": False}
-# Of what a compiler says when it fails, the end tells.
+# The end of a failed compiler's output names the fault.
 COMPILER_LINES_MAX = 20
 
 
@@ -43,13 +43,13 @@ def compile_modules(root: Path, build_dir: Path) -> dict[Path, Path]:
         build_dir: An empty directory.
 
     Returns:
-        What was made: the path in the source tree where it belongs, and where it is.
+        The modules made, by path in the source tree, with their present places.
 
     Raises:
         CompileError: There is no compiler, or it failed.
     """
     modules = modules_to_compile(root)
-    # An __init__.py tells the compiler that a folder is a package, and a .pxd may declare what no module has: C alone.
+    # An __init__.py tells the compiler that a folder is a package, and a .pxd without a module declares C alone.
     others = [path for name in ("__init__.py", "*.pxd") for path in (root / "streamd").rglob(name)]
     for name in {*modules, *(path.relative_to(root) for path in others)}:
         (build_dir / name).parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _extension_modules(root: Path) -> Iterator[Path]:
 
 def _compile_here(modules: Sequence[str]) -> None:
     """Compile modules of the working directory, beside their sources."""
-    # Of the build's environment: an installed streamd needs neither.
+    # Only the build's environment has both: an installed streamd needs neither.
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 

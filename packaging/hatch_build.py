@@ -1,8 +1,8 @@
 """Build hook: brings the player, and for a wheel compiles the way of a frame.
 
-A build without a network still succeeds, with a warning: the watch page then plays where the browser plays HLS by
-itself and says what is missing where it does not. ``STREAMD_REQUIRE_PLAYER=1`` turns the warning into an error, for
-builds that are to be published.
+A build without a network still succeeds, with a warning: the watch page then plays in browsers that play HLS by
+themselves, and names the missing player in the others. ``STREAMD_REQUIRE_PLAYER=1`` turns the warning into an error,
+for builds that are to be published.
 
 A build without a C compiler, or without Python's headers, is a wheel of Python alone, with a warning: it does the same
 and a publisher costs it two thirds more CPU. ``STREAMD_COMPILE=1`` turns the warning into an error, and
@@ -28,7 +28,7 @@ from fetch_player import FetchError, fetch_player, find_npm, is_current
 
 
 class BuildHook(BuildHookInterface[BuilderConfig]):
-    """Makes what sdist, wheel and editable install contain beside the sources."""
+    """Makes the files that sdist, wheel and editable install contain beside the sources."""
 
     PLUGIN_NAME = "custom"
 

@@ -1,4 +1,4 @@
-"""The one place that reads the time: loop time for timeouts, wall time for dates, processor time for what a step cost.
+"""The one place that reads the time: loop time for timeouts, wall time for dates, processor time for costs.
 
 Everything that needs time is handed a ``Clock``, so tests pass a ``ManualClock`` and never wait.
 """
@@ -26,8 +26,8 @@ class Clock(Protocol):
     def cpu(self) -> float:
         """Processor time that this thread has used, seconds; only differences mean anything.
 
-        What a step cost is told by this clock and not by ``monotonic``, which also runs while another program has the
-        processor or another thread the interpreter: no peer is to blame for that.
+        The cost of a step is measured by this clock and not by ``monotonic``, which also runs while another program has
+        the processor or another thread the interpreter: no peer is to blame for that.
         """
 
 

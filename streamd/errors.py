@@ -1,8 +1,8 @@
 """Every error that streamd raises on purpose, in one tree.
 
-The branch says who is at fault and what must be closed: a ``ProtocolError`` closes the connection
-that sent the bytes, a ``MediaError`` ends the stream whose media cannot be carried, a
-``LocalStateError`` is a fault of the calling code.
+The branch names the side at fault and the thing to close: a ``ProtocolError`` closes the connection that sent the
+bytes, a ``MediaError`` ends the stream whose media cannot be carried, a ``LocalStateError`` is a fault of the calling
+code.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class DirectiveError(ProtocolError):
 
 
 class ProxyProtocolError(ProtocolError):
-    """What a proxy's connection begins with is no PROXY header."""
+    """A proxy's connection does not begin with a PROXY header."""
 
 
 class RtmpError(ProtocolError):
@@ -67,7 +67,7 @@ class MessageError(RtmpError):
 
 
 class CommandError(RtmpError):
-    """A command message in a state that does not allow it, or without what it needs."""
+    """A command message in a state that does not allow it, or without a value that it needs."""
 
 
 class MediaError(StreamdError):
@@ -92,7 +92,7 @@ class MediaLimitError(MediaError):
 
 
 class DemuxError(MediaError):
-    """libavformat refused what the gate let through, or lost step."""
+    """libavformat refused a tag that the gate let through, or lost step."""
 
 
 class PictureError(MediaError):
@@ -100,7 +100,7 @@ class PictureError(MediaError):
 
 
 class PictureWorkerRestsError(PictureError):
-    """The process that draws has failed several times in a row, whatever it was given; the keyframe is not to blame.
+    """The drawing process has failed several times in a row, for different keyframes, which are not to blame.
 
     Args:
         rest_s: Seconds until it is started again.
@@ -117,11 +117,11 @@ class TrackRefusedError(DemuxError):
     def __init__(self, index: int, why: str) -> None:
         super().__init__(why)
         self.index = index
-        """Which of the tracks that were opened it is."""
+        """Index of the track among those that were opened."""
 
 
 class PostersBusyError(StreamdError):
-    """More pictures are being drawn than anybody would wait for."""
+    """So many pictures are being drawn that no caller would wait for one more."""
 
 
 class OutputError(StreamdError):
@@ -137,7 +137,7 @@ class PublishError(StreamdError):
 
     Attributes:
         status_code: ``code`` of the ``onStatus`` information object.
-        description: What a person at the encoder reads; never names the reason a key was refused.
+        description: Text for the person at the encoder; it never names the reason a key was refused.
         result: One word for metrics.
     """
 
@@ -187,11 +187,11 @@ class KeyRejectedError(PublishError):
         self.reason = reason
         self.key_id = key_id
         self.is_known = is_known
-        """There is a key of this id; what a guesser shows has one that is made up."""
+        """A key with this id exists; a guesser's id is made up."""
 
 
 class KeyUsedTooOftenError(KeyRejectedError):
-    """A good key that has published too often lately; whoever has it is told so."""
+    """A good key that has published too often lately; its answer says so."""
 
     status_code = "NetStream.Publish.Rejected"
     description = "This stream key has gone live too often within a minute. Wait a minute, then try again."
@@ -206,17 +206,17 @@ class PublishForbiddenError(PublishError):
 
 
 class PublishUndecidedError(PublishError):
-    """The operator's publish hook does not answer, and nobody publishes without its word."""
+    """The operator's publish hook does not answer, and its consent is required."""
 
     result = "undecided"
 
 
 class ReceiverUnreachableError(StreamdError):
-    """A request of ours was not answered, or with a word that it may be later.
+    """A request of ours got no answer, or one that asks for a later attempt.
 
     Args:
-        reason: Why, in a line.
-        retry_after_s: When the receiver wants to be asked again, seconds; 0 where it did not say.
+        reason: The reason, in a line.
+        retry_after_s: Seconds until the receiver wants to be asked again; 0 if it did not say.
     """
 
     def __init__(self, reason: str, *, retry_after_s: float = 0.0) -> None:
@@ -225,14 +225,14 @@ class ReceiverUnreachableError(StreamdError):
 
 
 class KeyServiceError(StreamdError):
-    """The key service cannot do what was asked."""
+    """The key service cannot carry out a request."""
 
 
 class KeyNotFoundError(KeyServiceError):
     """No key has this id."""
 
     def __init__(self, key_id: str | None = None) -> None:
-        # None: what was asked for does not have the form of an id. It may be a whole key, and is not repeated.
+        # None: the text does not have the form of an id. It may be a whole key, and is not repeated.
         super().__init__("that is not the id of a stream key" if key_id is None else f"no stream key has id {key_id}")
         self.key_id = key_id
 
@@ -241,13 +241,13 @@ class UserNotFoundError(KeyServiceError):
     """No user has this name."""
 
     def __init__(self, user: str | None = None) -> None:
-        # None: what was asked for does not have the form of a name, and is not repeated.
+        # None: the text does not have the form of a name, and is not repeated.
         super().__init__("that is not the name of a user" if user is None else f"no user is named {user}")
         self.user = user
 
 
 class KeyRequestError(KeyServiceError):
-    """What was asked of the key service breaks a rule: a name, a label, a date, a duration."""
+    """A request to the key service breaks a rule: a name, a label, a date, a duration."""
 
 
 class KeyStateError(KeyServiceError):
@@ -262,7 +262,7 @@ class ConfigError(StreamdError):
     """Every fault of the configuration, together.
 
     Attributes:
-        faults: One line for each fault: where it is, what is wrong, what to write instead.
+        faults: One line for each fault: its place, the fault, the correct form.
     """
 
     def __init__(self, faults: list[str]) -> None:

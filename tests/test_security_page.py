@@ -18,7 +18,7 @@ def section(title: str) -> str:
 
 def promises() -> list[str]:
     bullets = re.findall(r"^- (.+(?:\n  .+)*)", section("Where the bounds are"), re.MULTILINE)
-    rows = re.findall(r"^\| (?!promise|---)(.+) \|$", section("What holds, and the test that holds it"), re.MULTILINE)
+    rows = re.findall(r"^\| (?!promise|---)(.+) \|$", section("Promises, and the test of each"), re.MULTILINE)
     assert bullets
     assert rows
     return [*bullets, *rows]

@@ -1,4 +1,4 @@
-"""An IP address, and who is counted as one."""
+"""An IP address, and the peer that it is counted as."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ IPV6_SITE_PREFIX = 64
 
 @functools.lru_cache(maxsize=ADDRESSES_CACHED_MAX)
 def source_of(address: str) -> str:
-    """Who is counted as one: an IPv4 address, the /64 of an IPv6 address, as text.
+    """Return the peer that an address is counted as: an IPv4 address, or the /64 of an IPv6 address, as text.
 
     Args:
-        address: IP address as the socket tells it; what is none stands for itself.
+        address: IP address as the socket tells it; any other text stands for itself.
     """
     try:
         parsed = ipaddress.ip_address(address)

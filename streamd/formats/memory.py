@@ -1,4 +1,4 @@
-"""What is done to memory on the way of a frame that Python has no word for, or says in more steps than a machine takes.
+"""Steps in memory on the way of a frame that Python cannot express, or only in more steps than the machine takes.
 
 Compiled modules have ``memory_c.pxd`` in the place of this one: the same functions in C.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def new_slab(size: int) -> bytearray:
-    """Make room for so many bytes; what is in it does not matter."""
+    """Make room for so many bytes, with any content."""
     return bytearray(size)
 
 
@@ -30,7 +30,8 @@ def cut(source: bytes | bytearray, start: int, size: int) -> bytes:
 
 
 def untrack(thing: object) -> None:
-    """Tell the garbage collector that nothing which a thing refers to will ever refer back to it.
+    """Tell the garbage collector that an object is in no circle of references.
 
-    It would look at all frames of all windows: half a second, with 400 streams. Python's own objects cannot be told.
+    It would otherwise look at all frames of all windows: half a second, with 400 streams. Python's own objects cannot
+    be excluded.
     """

@@ -1,8 +1,8 @@
-"""Where the media of a publisher lies from the moment it is read until nobody wants it any more.
+"""The memory of a publisher's media, from the read to its last use.
 
-It is put once into slabs, one after the other, and stays there: messages, packets, samples and parts all name places in
-them. A slab is let go of when nothing in it is wanted, and all have one size, so that the heap has room for the next
-where the last one was: payloads of their own would be as many holes in it, of all sizes.
+Media is written once into slabs, one after the other, and stays there: messages, packets, samples and parts all name
+places in them. A slab is freed when nothing in it is used any more. All slabs have one size, so the heap has room for
+the next where the last one was; a separate allocation for each payload would leave holes of all sizes.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from streamd.formats import memory
 # Of a stream at 2.5 Mb/s, a fifth of a second; the last one is half empty on average. Under the size from which the C
 # library asks the kernel for each piece, and gives it back (mallopt(3), M_MMAP_THRESHOLD: 128 KiB).
 SLAB_BYTES = 64 * 1024
-# How much of one publisher's media may lie in slabs that payloads share: the window of 12 Mb/s. Beyond it, each has
-# memory of its own, so that who has us drop nearly all that he sends, and keep a little of each slab, holds no more
-# than this beside what is counted where media is kept.
+# How much of one publisher's media may lie in slabs that payloads share: the window of 12 Mb/s. Beyond it, each payload
+# has memory of its own. A publisher whose media is nearly all dropped, with a little kept of each slab, therefore holds
+# no more than this beside the memory that is counted where media is kept.
 SHARED_BYTES_MAX = 64 * 1024 * 1024
-# How much of its begin is at hand: more than any header of a tag takes (``streamd.formats.flv.frame``).
+# Bytes of its start that are at hand: more than any header of a tag takes (``streamd.formats.flv.frame``).
 HEAD_BYTES = 16
 
 
 class _Held:
-    """How much of a publisher's media there is in memory, bytes."""
+    """A publisher's media in memory, bytes."""
 
     __slots__ = ("size",)
 
@@ -30,7 +30,7 @@ class _Held:
 
 
 class _Slab:
-    """Memory in which payloads lie, and which counts for as long as one of them is wanted.
+    """Memory of payloads, counted for as long as one of them is used.
 
     Args:
         size: Bytes.
@@ -59,7 +59,7 @@ class Payload:
         slab: Where it begins.
         start: Offset in it.
         size: Of all of it, bytes.
-        rest: What of it does not lie in this slab.
+        rest: The parts of it in other slabs.
     """
 
     __slots__ = ("_rest", "_size", "_slab", "_start")
@@ -90,7 +90,7 @@ class Payload:
         return bytes(self)[:size]
 
     def piece(self, start: int, size: int) -> bytes:
-        """Return a copy of its bytes from an offset on: as many as are wanted, or as lie in one slab.
+        """Return a copy of its bytes from an offset on: ``size`` of them, or those up to the end of one slab.
 
         Args:
             start: Offset of the first one, before its end.
@@ -117,11 +117,11 @@ class Payload:
 
 
 def views(payload: bytes | Payload, start: int = 0) -> list[memoryview]:
-    """Show the bytes of a payload, whatever holds them.
+    """Show the bytes of a payload of any kind.
 
     Args:
         payload: All of it.
-        start: Offset in it of the first byte that is wanted.
+        start: Offset of the first byte to show.
     """
     if isinstance(payload, Payload):
         return payload.views(start)
@@ -129,7 +129,7 @@ def views(payload: bytes | Payload, start: int = 0) -> list[memoryview]:
 
 
 def first_bytes(payload: bytes | Payload) -> bytes:
-    """Return the first bytes of a payload, at most ``HEAD_BYTES``, whatever holds them."""
+    """Return the first bytes of a payload of any kind, at most ``HEAD_BYTES``."""
     return payload.head() if isinstance(payload, Payload) else bytes(payload[:HEAD_BYTES])
 
 
@@ -138,20 +138,20 @@ class PayloadLog:
 
     def __init__(self) -> None:
         self._held = _Held()
-        # Of no size before the first payload: who only connects has no slab.
+        # Empty before the first payload: an idle connection holds no slab.
         self._slab = _Slab(0, self._held)
         self._used = 0
 
     @property
     def held_bytes(self) -> int:
-        """How much memory its payloads take, those that are still wanted, and what lies beside them."""
+        """Memory of its slabs: the payloads in use, and the bytes beside them."""
         return self._held.size
 
     def append(self, source: bytes | bytearray, start: int, size: int, chunk_size: int) -> Payload:
         """Put a payload in, out of the chunks that it came in.
 
         Args:
-            source: Where these stand one after the other, with a header of one byte before each but the first.
+            source: Buffer with the chunks one after the other, a header of one byte before each but the first.
             start: Where the first one's payload begins.
             size: Bytes of the whole payload.
             chunk_size: Of each chunk but the last.

@@ -1,4 +1,4 @@
-"""The PROXY protocol: what a proxy says of a connection before its first byte.
+"""The PROXY protocol: the header in which a proxy names a connection's client.
 
 Spec: "The PROXY protocol, versions 1 & 2", W. Tarreau, HAProxy Technologies, 2020/03/05.
 """
@@ -12,10 +12,10 @@ from streamd.errors import ProxyProtocolError
 
 # 2.1: "a 107-byte buffer is always enough to store all the line and a trailing zero".
 V1_BYTES_MAX = 107
-# 2.2: the signature, version and command, family and protocol, and the length of what follows.
+# 2.2: the signature, version and command, family and protocol, and the length of the rest.
 V2_PREFIX_BYTES = 16
-# What follows of version 2, which may say 65,535: addresses, and TLVs, which nobody here reads. A certificate's name is
-# the longest of what proxies add.
+# The rest of version 2: addresses, and TLVs, which streamd ignores. The length field allows 65,535; the longest TLV
+# that proxies add is a certificate's name.
 V2_REST_BYTES_MAX = 2048
 HEADER_BYTES_MAX = V2_PREFIX_BYTES + V2_REST_BYTES_MAX
 
@@ -26,7 +26,7 @@ _LOCAL, _PROXY = 0, 1
 _UNSPEC, _INET, _INET6, _UNIX = 0, 1, 2, 3
 _STREAM = 1
 _PORT_MAX = 65_535
-# Of a version 2 header by family: the bytes of both addresses, and of one.
+# Bytes of both addresses and of one, in a version 2 header, by family.
 _ADDRESSES = {_INET: (12, 4), _INET6: (36, 16)}
 
 
@@ -42,16 +42,16 @@ class ProxyHeader(NamedTuple):
     """A header that is whole."""
 
     size: int
-    """Bytes of it; what follows is the connection's."""
+    """Its length in bytes; the bytes behind it are the connection's."""
     client: Peer | None
-    """Who connected to the proxy; None where the connection is the proxy's own, or the client has no IP address."""
+    """The proxy's peer; None where the connection is the proxy's own, or the client has no IP address."""
 
 
 def read_header(data: bytes) -> ProxyHeader | None:
-    """Read what a connection from a proxy begins with.
+    """Read the header at the start of a connection from a proxy.
 
     Args:
-        data: What has come so far. Not more than ``HEADER_BYTES_MAX`` of it are looked at.
+        data: The bytes so far, of which ``HEADER_BYTES_MAX`` are read at the most.
 
     Returns:
         None where more has to come: then all of ``data`` is the header's.
@@ -141,6 +141,6 @@ def _read_v2(data: bytes) -> ProxyHeader | None:
 
 
 def _told(address: IPv4Address | IPv6Address) -> str:
-    # A client must not be two addresses, by which of them the proxy listens on.
+    # A client is one address, whichever family the proxy listens on.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)

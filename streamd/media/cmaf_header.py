@@ -1,6 +1,7 @@
 """The CMAF header, written by libavformat's MP4 muxer: it knows every codec's sample entry.
 
-No decoder has looked at the streams (``streamd.media.probe``). What a sample entry takes from one is said here.
+No decoder has looked at the streams (``streamd.media.probe``). So this module sets the fields that a sample entry takes
+from a decoder.
 
 ISO/IEC 14496-12 section 8.2 (``moov``), 14496-14 and -15 (``mp4a``, ``avc1``), and their kin for other codecs.
 """
@@ -28,20 +29,19 @@ if TYPE_CHECKING:
 
 MediaStream: TypeAlias = VideoStream | AudioStream
 
-# Their sample entries (dac3, dec3) are made from a frame: the moov has to wait for one. What becomes of the frame
-# itself does not matter, for the moov is all that is kept.
+# Their sample entries (dac3, dec3) are made from a frame: the moov has to wait for one. The frame's content does not
+# matter: only the moov is kept.
 _CODECS_BY_FRAME = frozenset({"ac3", "eac3"})
 _MUXER_OPTIONS = {
     "use_editlist": "0",
     "video_track_timescale": str(VIDEO_TIMESCALE),
     "fflags": "+bitexact",
 }
-# A moov without samples, at once or when there is a frame, and nothing behind the last fragment.
+# A moov without samples, at once or with the first frame, and no index behind the last fragment.
 _MOVFLAGS = "empty_moov+default_base_moof+skip_trailer"
 _MOVFLAGS_DELAYED = f"{_MOVFLAGS}+delay_moov"
 
-# Frames of one length, whose sample entry says how many bits a second that makes; the decoder of E-AC-3 alone does not
-# round it.
+# Frames of these codecs have one length, and the sample entry says their bit rate; all but E-AC-3's decoder round it.
 _BIT_RATE_STEPS = {"ac3": 1000, "mp3": 1000, "eac3": 1}
 # vpcC is made of the pixel format: chroma subsampling 0 to 3, and the bits of a sample.
 _VP9_CHROMA = ("420", "420", "422", "444")
@@ -62,8 +62,8 @@ def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -
 
     Args:
         streams: The demuxer's streams.
-        tracks: What they are to be called and counted in, parallel to ``streams``; the ids in it count from 1,
-            whatever those of ``tracks`` are.
+        tracks: Their codecs and timescales, parallel to ``streams``; track ids in the header count from 1, whatever
+            those of ``tracks`` are.
 
     Raises:
         DemuxError: libavformat has no sample entry for a codec, or its configuration does not make one.
@@ -97,13 +97,13 @@ def write_cmaf_header(streams: Sequence[MediaStream], tracks: Sequence[Track]) -
         raise DemuxError(f"libavformat cannot write the CMAF header: {exc}") from exc
     movie = output.getvalue()
     if _UNFINISHED_MOOV in movie:
-        # Behind delay_moov, libavformat stops in the middle of a box where it cannot read the frame, and says nothing.
+        # With delay_moov, libavformat stops silently in the middle of a box where it cannot read the frame.
         raise DemuxError("libavformat cannot write the CMAF header: it made no sample entry of the first frame")
     return write_header(_with_sample_sizes(movie, tracks), [track.shown_width for track in tracks])
 
 
 def _say_what_a_decoder_would(copy: MediaStream, track: Track) -> None:
-    """Set what the sample entry takes from a decoder, by the codec configuration."""
+    """Set the fields that the sample entry takes from a decoder, by the codec configuration."""
     record, context = track.codec_config, copy.codec_context
     codec = context.codec.canonical_name
     if codec in _BIT_RATE_STEPS:
@@ -118,7 +118,7 @@ def _say_what_a_decoder_would(copy: MediaStream, track: Track) -> None:
 
 
 def _say_picture_format(context: VideoCodecContext, track: Track) -> None:
-    """Set what ``colr`` and ``pasp`` (14496-12, 12.1.4 and 12.1.5) and vpcC are made of."""
+    """Set the fields that ``colr`` and ``pasp`` (14496-12, 12.1.4 and 12.1.5) and vpcC are made of."""
     colours = track.colours
     context.color_primaries, context.color_trc = colours.primaries, colours.transfer
     context.colorspace = colours.matrix

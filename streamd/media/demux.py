@@ -1,4 +1,4 @@
-"""What a demuxer is, and which ones there are: the tags of frames in, packets out."""
+"""The demuxer's interface and its two kinds: the tags of frames in, packets out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DemuxerKind(enum.Enum):
-    """Whose reading of a frame's tag counts (``[ingest] demuxer``)."""
+    """The reader of a frame's tag (``[ingest] demuxer``)."""
 
     PYAV = "pyav"
     """libavformat's, through PyAV: each packet is demuxed by it."""
@@ -34,7 +34,7 @@ class Demuxer(Protocol):
             tags: Frames of these tracks, as the gate let them through.
 
         Raises:
-            DemuxError: It cannot read them, or lost count of them; it is of no more use.
+            DemuxError: It cannot read them, or lost count of them, and cannot be used again.
         """
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Our own demuxer: a look at the first bytes of a tag.
 
-There is nothing left to search for: ``intake`` has read every tag, and lets frames through in one form
-alone. So the first bytes of a tag say all that its packet needs, and the frame itself is not copied.
+No search is left: ``intake`` has read every tag, and lets frames through in one form alone. The first bytes of a tag
+say all that its packet needs, and the frame itself is not copied.
 
 libavformat reads the same (``streamd.media.demux_pyav``); ``tests/media/test_demux.py`` holds the two against each
 other.

@@ -1,10 +1,10 @@
 """libavformat's demuxer, through PyAV: it reads each tag, in lockstep with the caller.
 
 A batch of tags goes in with a marker behind it (``streamd.media.tag_feed``), and packets are taken out until the marker
-comes back. What a packet needs is libavformat's reading: track, keyframe, composition time, and how much of the tag is
-the frame. The frame's bytes are not taken out of libavformat: they end the tag's payload, which lies in a slab.
+comes back. libavformat reads the fields of a packet: track, keyframe, composition time, and the frame's length within
+the tag. The frame's bytes are not taken out of libavformat: they end the tag's payload, which lies in a slab.
 
-Only tags that ``intake`` let through may come here. What is wrong inside them ends in ``DemuxError``.
+Only tags that ``intake`` let through may come here. A fault inside them ends in ``DemuxError``.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class PyavDemuxer:
     """One libavformat demuxer, for as long as the tracks stay as they were at open (``Demuxer``).
 
     libavformat is given the number of a tag in place of its timestamp, and a packet gets the time of the tag whose
-    number it carries: unwrapped, beyond 32 bits if need be, and untouched by what libavformat would infer.
+    number it carries: unwrapped, beyond 32 bits if need be, and without libavformat's guesses.
 
     Args:
-        opening: What the gate collected. Of it, the headers alone are read here.
+        opening: The gate's collection, of which only the headers are read here.
 
     Raises:
         DemuxError: libavformat does not find the tracks in their headers.
@@ -68,7 +68,7 @@ class PyavDemuxer:
             tags: Frames of these tracks, as the gate let them through.
 
         Raises:
-            DemuxError: libavformat failed or lost step; this demuxer is of no more use, and closed.
+            DemuxError: libavformat failed or lost step; this demuxer is closed.
             LocalStateError: It is closed.
         """
         if self._is_closed:
@@ -125,7 +125,7 @@ class PyavDemuxer:
             self._container.close()
 
     def _skip_opening(self) -> None:
-        """Read what it was opened with: some codecs have a frame for a header, which is not to be played."""
+        """Read the headers of its opening: some codecs have a frame for a header, which must not be played."""
         try:
             for packet in self._packets:
                 if packet.stream_index == _MARKER_STREAM and packet.dts == self._feed.marker_number:

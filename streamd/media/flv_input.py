@@ -1,4 +1,4 @@
-"""FLV as libavformat is to read it here: which of its guesses it leaves out, and which streams have to come of it."""
+"""FLV as libavformat is to read it here: the guesses that it leaves out, and the streams that must result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PICTURE_PIXELS_MAX = FRAME_MACROBLOCKS_MAX * 256
 
 
 class ByteSource(Protocol):
-    """What libavformat reads."""
+    """The file that libavformat reads."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes; none is the end."""
@@ -39,7 +39,7 @@ def open_flv(source: ByteSource, *, buffer_bytes: int, probe_bytes: int, streams
 
     Args:
         source: From its header on.
-        buffer_bytes: How much of it is read at once, but for frames that are larger.
+        buffer_bytes: Bytes read at once; larger frames are read whole.
         probe_bytes: Just the bytes that there are: probing must not reach the end of them.
         streams_max: A tag that would make another stream fails instead: PyAV reads beyond its array of streams then.
 
@@ -69,7 +69,7 @@ def _options(probe_bytes: int, streams_max: int) -> dict[str, str]:
         "flv_ignore_prevtag": "1",
         "max_streams": str(streams_max),
         "max_pixels": str(_PICTURE_PIXELS_MAX),
-        # A publisher's frames are decoded where that can do no harm (``streamd.media.picture``), and not here.
+        # Frames are never decoded here: ``streamd.media.picture`` decodes them where that can do no harm.
         "codec_whitelist": "none",
     }
 

@@ -1,7 +1,7 @@
-"""What leaves the demuxer: tracks and packets, with no type of libav in them.
+"""The demuxer's output: tracks and packets, with no type of libav in them.
 
-These are the values that the media line carries from floor to floor. Any codec fits: what is
-particular to one is in ``codec`` (RFC 6381) and in the CMAF header that libavformat wrote.
+These are the values that the media line carries from floor to floor. Any codec fits: particulars are in ``codec`` (RFC
+6381) and in the CMAF header that libavformat wrote.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VIDEO_TIMESCALE = 90_000
 
 
 class TrackKind(enum.Enum):
-    """What a track carries."""
+    """The kind of a track."""
 
     VIDEO = "video"
     AUDIO = "audio"
@@ -49,7 +49,7 @@ class Track:
     aspect: SampleAspect = NO_ASPECT
     """The shape of a sample, where the codec's headers say it."""
     colours: Colours = NO_COLOURS
-    """What the numbers of a picture mean as colours, likewise."""
+    """The colours that the numbers of a picture mean, likewise."""
     frame_rate_hint: float = 0.0
     """Frames a second that the publisher's metadata claims; 0 where it claims none."""
     channels: int = 0
@@ -83,7 +83,7 @@ class MediaPacket:
     """A decoder can start here. Always true for audio."""
     payload: bytes | Payload
     """Ends with the frame in its CMAF sample form (H.264: length-prefixed NAL units; AAC: a raw access unit). It is the
-    FLV tag's, so that all who hold the frame hold the same bytes."""
+    FLV tag's payload, so every holder of the frame holds the same bytes."""
     body_at: int
     """Offset of the frame in it."""
 
@@ -91,7 +91,7 @@ class MediaPacket:
 def new_packet(
     track_id: int, dts_ms: int, pts_ms: int, is_keyframe: bool, payload: bytes | Payload, body_at: int
 ) -> MediaPacket:
-    """Make a packet, compiled in a fifth of the time that a call of its class takes."""
+    """Make a packet; compiled, it takes a fifth of the time of a call of the class."""
     packet = MediaPacket.__new__(MediaPacket)
     packet.track_id = track_id
     packet.dts_ms = dts_ms
@@ -119,13 +119,13 @@ class Sample:
     """As in ``MediaPacket``."""
     body_at: int
     duration_ticks: int
-    """How long it lasts, once the next one of its track has told (``SampleTimer``); 0 before that."""
+    """Its duration, known with the next sample of its track (``SampleTimer``); 0 before that."""
 
 
 def new_sample(
     track_id: int, dts_ticks: int, pts_ticks: int, is_keyframe: bool, payload: bytes | Payload, body_at: int
 ) -> Sample:
-    """Make a sample that lasts nobody knows yet how long, likewise."""
+    """Make a sample whose duration is not known yet, likewise."""
     sample = Sample.__new__(Sample)
     sample.track_id = track_id
     sample.dts_ticks = dts_ticks

@@ -1,8 +1,8 @@
-"""A keyframe as a small JPEG picture: what a page shows of a stream before it plays.
+"""A keyframe as a small JPEG picture, which a page shows before a stream plays.
 
-The bytes come from a publisher, and a decoder is the part of any media program where bad ones do the most harm. So
-this runs in a process of its own (``picture_worker``), one frame is decoded, and what its headers claim is
-bounded before anything is allocated for it.
+The bytes come from a publisher, and a decoder is the part of any media program where bad ones do the most harm. So this
+runs in a process of its own (``picture_worker``), one frame is decoded, and the size that its headers claim is bounded
+before memory is allocated for it.
 
 Spec: ISO/IEC 14496-12 (CMAF header and fragment in), ITU-T T.81 (JPEG out).
 """
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
-# How an order for a picture and its answer go through a pipe: the lengths of what follows, big-endian.
+# Heads of an order for a picture and of its answer in a pipe: the lengths of the pieces behind them, big-endian.
 ORDER = struct.Struct(">II")
 """CMAF header, fragment."""
 ANSWER = struct.Struct(">BI")
-"""What held the process that drew it (``sandbox.Layer``); JPEG file, of no length where there is no picture."""
+"""The layers that held the process (``sandbox.Layer``); JPEG file, empty where there is no picture."""
 
-# A picture is 20 to 60 kB. What answers more is not our worker any more.
+# A picture is 20 to 60 kB. A longer answer is not our worker's.
 PICTURE_BYTES_MAX = 1024 * 1024
 # A header and the part of a keyframe: twice the largest message that is taken by default ([limits] message_bytes_max),
 # where the largest keyframe of 4K in use is 3 MB. It is copied in one step of the loop, in 4 ms.
 ORDER_BYTES_MAX = 16 * 1024 * 1024
 
-# What is decoded: the codecs that are taken from publishers, and by no other of libav's three hundred decoders; the
-# sound beside the picture is not.
+# The decoders of the codecs that are taken from publishers, and none of libav's other three hundred; sound beside the
+# picture is not decoded.
 DECODERS = ("h264", "hevc", "vp9", "av1", "libdav1d")
 # As for ingest: level 6.2 of H.264 and HEVC. 8K is below it.
 PICTURE_PIXELS_MAX = FRAME_MACROBLOCKS_MAX * 256
@@ -50,7 +50,7 @@ SIDE_PIXELS_MAX = 960
 SIDE_PIXELS_MIN = 16
 # JPEG's quantizer, 2 (best) to 31: 5 shows no blocks at this size.
 QUANTIZER = 5
-# What says nothing of its colours is BT.709 from this height on, BT.601 below: browsers take it so.
+# A picture without named colours is BT.709 from this height on, BT.601 below, as in browsers.
 BT709_LINES_MIN = 720
 # ISO/IEC 23091-2, MatrixCoefficients.
 _UNSPECIFIED = 2
@@ -80,7 +80,7 @@ def draw_picture(cmaf_header: bytes, fragment: bytes) -> bytes:
 
 
 def draw_own_picture() -> None:
-    """Draw a grey picture of our own, so that all that drawing needs is loaded before a sandbox is locked."""
+    """Draw a grey picture of our own, so that every library of drawing is loaded before a sandbox is locked."""
     output = io.BytesIO()
     with av.open(output, "w", format="mp4") as container:
         stream = container.add_stream("mjpeg", rate=25)
@@ -99,7 +99,7 @@ def _decode(file: bytes, decoders: Sequence[str] = DECODERS) -> tuple[VideoFrame
         decoders: libav's names of those that may be used.
 
     Returns:
-        It, and the width of a pixel over its height.
+        The frame, and the width of a pixel over its height.
     """
     # Probing decodes a frame too, unless the headers say it all; it is held to the same bounds.
     options = {"max_pixels": str(PICTURE_PIXELS_MAX), "threads": "1", "codec_whitelist": ",".join(decoders)}
@@ -148,7 +148,7 @@ def _write_jpeg(frame: VideoFrame, width: int, height: int) -> bytes:
         format="yuvj420p",
         src_colorspace=Colorspace.ITU601 if is_bt601 else Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU601,
-        # As everywhere here: a thread is what a sandbox refuses.
+        # As everywhere here: a sandbox refuses threads.
         threads=1,
     )
     picture.pts, picture.time_base = 0, Fraction(1, 25)

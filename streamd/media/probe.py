@@ -1,6 +1,6 @@
-"""What libavformat makes of the tags with which a stream begins: the tracks that are in them, and their CMAF header.
+"""libavformat's reading of the first tags of a stream: the tracks in them, and their CMAF header.
 
-Only tags that ``intake`` let through may come here. What is wrong inside them ends in ``DemuxError``.
+Only tags that ``intake`` let through may come here. A fault inside them ends in ``DemuxError``.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 class Probe:
-    """libavformat with the tags of an opening. A context manager: what libavformat holds is freed at its end.
+    """libavformat with the tags of an opening. A context manager: its end frees libavformat's memory.
 
-    No decoder is opened: what the configuration records and the frames' own headers do not say is not known.
-    Making one blocks for a millisecond or more, most of it without the GIL: do it in a thread.
+    No decoder is opened: only facts in the configuration records and the frames' own headers are known. Making one
+    blocks for a millisecond or more, most of it without the GIL: do it in a thread.
 
     Args:
-        opening: What the gate collected.
+        opening: The gate's collection.
 
     Raises:
         DemuxError: libavformat does not find the tracks in these tags.
-        TrackRefusedError: Nobody knows the picture size of a track, and there are others.
+        TrackRefusedError: The picture size of a track is in none of its headers, and there are other tracks.
 
     Attributes:
         tracks: The tracks, video first; ``track_id`` counts from 1.
@@ -118,7 +118,7 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, opening: Ope
 
 
 def _picture_format(header: TrackHeader, tags: Sequence[FlvTag]) -> PictureFormat | None:
-    """Read what a track's pictures are in its first keyframe; None where it is not said there."""
+    """Read the picture format in a track's first keyframe; None where the keyframe lacks it."""
     heads = frame_heads(header)
     sizes = head_sizes(heads)
     for tag in tags:

@@ -1,10 +1,10 @@
-"""The file that libavformat reads: an FLV byte stream, of which there is only as much as it is fed.
+"""The file that libavformat reads: an FLV byte stream that is as long as the tags fed so far.
 
 Adobe Flash Video File Format Specification 10.1, Annex E.3 (The FLV File Body) and E.4.1 (FLV Tag).
 
 Each batch of tags is followed by a *marker*, a script tag of ours that libavformat returns as a packet of a data
-stream: when it is back, the batch is out and nothing of it is left in libavformat. Where a read finds nothing, that is
-the end for libavformat, for good; with markers it never reads that far.
+stream: once the marker is back, the whole batch is out of libavformat. An empty read is the end for libavformat, for
+good; with markers it never reads that far.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streamd.formats.payload import HEAD_BYTES, Payload, first_bytes
 if TYPE_CHECKING:
     from streamd.formats.flv.tag import FlvTag
 
-# The size of libavformat's buffer. What is larger is read past it, straight into the packet.
+# The size of libavformat's buffer. A larger frame is read past it, straight into the packet.
 READ_BYTES = 4096
 
 # A script tag: its name as an AMF0 string, and a null. libavformat returns script data that it does not know as a
@@ -42,19 +42,20 @@ _NUMBERS_END = 1 << 30
 class TagFeed:
     """The tags of one demuxer, numbered in place of their timestamps; a file object, to libavformat.
 
-    Payloads are read where they lie: what libavformat asks for is copied out of the slab, once, and kept nowhere.
+    Payloads are read where they lie: the bytes that libavformat asks for are copied out of the slab once, and kept
+    nowhere.
 
     Args:
-        headers: With which the stream begins: its tracks' sequence headers.
+        headers: The first tags of the stream: its tracks' sequence headers.
 
     Attributes:
         marker_number: Of the last marker.
-        probe_bytes: How much libavformat has to see of packets to have read the headers, and less than there is.
+        probe_bytes: Bytes of packets after which libavformat has read the headers; less than the stream has.
     """
 
     def __init__(self, headers: Sequence[FlvTag]) -> None:
-        # In the order in which they are read; of the one that is next, what stands before the offset has been. A
-        # payload's first bytes are in the piece before it.
+        # In the order in which they are read; the bytes before the offset in the next one are read already. A payload's
+        # first bytes are in the piece before it.
         self._pieces: list[bytes | Payload] = []
         self._at = 0
         self._offset = 0
@@ -64,8 +65,8 @@ class TagFeed:
         # markers' stream before there is any other.
         self._pieces.append(flv_header(has_video=False, has_audio=False))
         self._put((), 0)
-        # A header makes a packet where it is a frame, and else none. So the marker behind them is as long as all of
-        # them: probing reads up to it in any case, and not to the end.
+        # A header makes a packet only where it is a frame. So the marker behind them is as long as all of them: probing
+        # reads up to it in any case, and not to the end.
         header_bytes = sum(len(header.payload) for header in headers)
         self.probe_bytes = len(MARKER) + header_bytes + 1
         self._put(headers, max(header_bytes, _PROBE_BYTES_MIN))
@@ -78,7 +79,7 @@ class TagFeed:
             The number of the first tag; each of the others, and the marker, has the next one.
 
         Raises:
-            DemuxError: A tag is larger than FLV has a number for; this feed is of no more use.
+            DemuxError: A tag is larger than FLV has a number for; this feed cannot be used again.
         """
         return self._put(tags, 0)
 
@@ -144,7 +145,7 @@ class TagFeed:
         self._at += 1
         self._offset = 0
         if self._at == len(pieces):
-            # Payloads are let go of.
+            # Drop the references to payloads.
             self._pieces = []
             self._at = 0
         elif isinstance(pieces[self._at], Payload):

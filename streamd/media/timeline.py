@@ -1,20 +1,19 @@
 """The publisher's milliseconds become the stream's timeline, repaired only where they are broken.
 
-DTS and CTS are the publisher's. RTMP 1.0 section 5.3.1 and FLV (Adobe, v10.1) Annex E
-carry them in whole milliseconds, which is fine for video and too coarse for sound: an AAC frame of
-1024 samples at 48 kHz lasts 21.333 ms, so its timestamps alternate between steps of 21 and 22. Hence:
+DTS and CTS are the publisher's. RTMP 1.0 section 5.3.1 and FLV (Adobe, v10.1) Annex E carry them in whole milliseconds,
+which is fine for video and too coarse for sound: an AAC frame of 1024 samples at 48 kHz lasts 21.333 ms, so its
+timestamps alternate between steps of 21 and 22. Hence:
 
 * Video timestamps pass through, multiplied to the track's timescale.
-* Audio is counted in samples from its first timestamp. The wire is only the reference that the count
-  is held against: the two part where sound is missing or doubled, or where the encoder's sample clock
-  and its time stamps disagree. When they have been apart by more than ``AUDIO_DRIFT_MS_MAX`` for a
-  while, the count steps to the wire, so the error is bounded however long the stream runs. A wire that
-  stutters and recovers meanwhile, with every sample there, costs no sound.
+* Audio is counted in samples from its first timestamp. The wire is only the reference that the count is held against:
+  the two drift apart where sound is missing or doubled, or where the encoder's sample clock and its time stamps
+  disagree. When they have been apart by more than ``AUDIO_DRIFT_MS_MAX`` for a while, the count steps to the wire, so
+  the error is bounded however long the stream runs. A wire that stutters and recovers meanwhile, with every sample
+  delivered, costs no sound.
 * A track whose time leaps, forward or back, is moved so that the timeline goes on; the other tracks
   follow to the same offset when they leap too, so that sound and picture keep their distance.
 
-Every repair is counted by its reason. Nothing is held back: a packet that goes in comes out, or is
-dropped and counted.
+Every repair is counted by its reason. No packet is held back: each one comes out at once, or is dropped and counted.
 """
 
 from __future__ import annotations
@@ -26,25 +25,24 @@ from collections.abc import Sequence
 
 from streamd.media.packet import WIRE_TIMESCALE, MediaPacket, Sample, Track, new_sample
 
-# Where the first packet lands. Room for another track's first frame to lie earlier, and for a
-# presentation time before its decode time, without any output below zero: more than JUMP_MS_MAX,
-# which bounds the one, and COMPOSITION_MS_MAX, which bounds the other, together need.
+# The place of the first packet. Another track's first frame may lie earlier, by JUMP_MS_MAX at most, and a presentation
+# time before its decode time, by COMPOSITION_MS_MAX: this is more than both together, so no output is below zero.
 START_MS = 10_000
-# How far ahead of all tracks a packet may lie before it is a leap and not a pause. mediamtx restamps
-# from the same 5 s on; a viewer's buffer is of that order, so a longer hole would stall him anyway.
+# How far ahead of all tracks a packet may lie before it is a leap and not a pause. mediamtx restamps from the same 5 s
+# on; a viewer's buffer is of that order, so a longer hole would stall the player anyway.
 JUMP_MS_MAX = 5_000
 # How far a track may step back and still be disorder among a few frames; more is a new clock.
 # Repairing it one tick at a time squeezes frames together, which 200 ms (six frames at 30 fps) bounds.
 STEP_BACK_MS_MAX = 200
-# How far apart encoders interleave their tracks: what leaps within this time leaps together.
+# The distance by which encoders interleave their tracks: leaps within this time belong together.
 TRACKS_APART_MS_MAX = 1_000
 # How far counted audio may part from the wire. FLV's rounding alone is 1 ms; a frame at 60 fps is
 # 16.7 ms, and sound must stay within one frame of the picture.
 AUDIO_DRIFT_MS_MAX = 15
-# For how many frames in a row it may be that: 0.2 s of AAC, in which a delayed batch of a capture device is through.
+# Frames in a row for which it may be that far: 0.2 s of AAC, in which a delayed batch of a capture device has passed.
 AUDIO_DRIFT_FRAMES = 10
-# Farther apart than this the count steps at once: that is no jitter, and lips would be seen to be late. EBU R 37 allows
-# 40 ms one way and 60 ms the other for as long as it likes.
+# Farther apart than this the count steps at once: it is no jitter, and viewers would see it on lips. EBU R 37 allows 40
+# ms one way and 60 ms the other for as long as it likes.
 AUDIO_STEP_MS_MIN = 100
 # Beyond any reordering: 16 frames, the most that H.264 (A.3.1) allows, at 3.2 fps.
 COMPOSITION_MS_MAX = 5_000
@@ -241,10 +239,10 @@ class _TrackClock:
             self.last_ms = time_ms
 
     def has_drifted(self, drift_ticks: int) -> bool:
-        """Take note of a frame that is apart from the wire; say whether the count has to step to it.
+        """Count a frame that is apart from the wire; return whether the count has to step to it.
 
         Args:
-            drift_ticks: How far the wire is ahead.
+            drift_ticks: Distance by which the wire is ahead.
         """
         if drift_ticks > 0:
             self.drifted_frames = max(self.drifted_frames, 0) + 1

@@ -1,4 +1,4 @@
-"""Binding a listener: what its address is then, and what the operator reads where it cannot be bound."""
+"""Binding a listener: its address, or the operator's message if it cannot be bound."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cannot_bind(name: str, listen: ListenAddress, exc: OSError) -> StartError:
     Args:
         name: The setting, for example ``rtmp.listen``.
         listen: Its value.
-        exc: What the operating system said.
+        exc: The operating system's error.
     """
     match exc.errno:
         case errno.EADDRINUSE:

@@ -1,4 +1,4 @@
-"""The data directory: who runs on it, and the admin token that is kept in it.
+"""The data directory: the lock of its running server, and the admin token in it.
 
 The server holds a lock on it for as long as it lives; that is how a second server is refused and
 how the command line knows whom to ask. A lock of the kernel's ends with its process, whatever
@@ -42,7 +42,7 @@ def prepare_data_dir(data_dir: Path) -> None:
     """Make the directory if it is not there, for nobody but us, and see that we can write to it, and strangers cannot.
 
     Raises:
-        DataDirError: It cannot be made or written to, or somebody else can put files of their own in place of ours.
+        DataDirError: It cannot be made or written to, or another user can put files in place of ours.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

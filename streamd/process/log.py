@@ -60,7 +60,7 @@ def escape_controls(text: str, keep: str = "") -> str:
     Names, labels and the words of errors come from publishers and clients, and are read by operators.
 
     Args:
-        text: Whatever somebody sent.
+        text: Text from outside.
         keep: Control characters that stay, such as a line's end.
     """
     if text.isprintable():

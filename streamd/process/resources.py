@@ -17,7 +17,7 @@ from typing import NamedTuple
 DESCRIPTORS_RESERVED = 128
 # Encoders come first: however many viewers there are, this much of the descriptors is theirs if they need it.
 ENCODERS_SHARE_MAX = 0.5
-# Whoever is not through TLS yet is nobody's viewer.
+# A peer whose TLS handshake is not complete is no viewer yet.
 HANDSHAKES_SHARE_MAX = 0.1
 # A file spares copying, a connection is a viewer.
 FILES_SHARE_MAX = 0.1
@@ -124,8 +124,8 @@ class MemoryCeiling:
     """Refuses what is new while memory is short, so that what runs has enough.
 
     A stream takes its memory in its first seconds and not when it is admitted, and after a restart hundreds come at
-    once: those that are young count with what they will take. One that ends young takes nothing more, and whoever ends
-    it gives its place back.
+    once: those that are young count with what they will take. One that ends young takes no more memory, and its end
+    gives the place back.
 
     Args:
         ceiling_bytes: Size past which nothing new begins; 0 for a share of what there is.

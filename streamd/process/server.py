@@ -135,7 +135,7 @@ class Server:
         channels = [*registry.channels()]
         if not self._ends.is_set():
             await self._doors.close_encoders(ServerRestartsError())
-            # Whoever kills us while viewers are served finds it written.
+            # It is written before viewers are served, as the process may be killed then.
             await self.services.save_restart_record()
             await self._drain(channels, self._ends)
         if self._ends.is_set():
@@ -186,7 +186,7 @@ class Server:
 
         Args:
             channels: Those that were live; viewers of none have nothing to wait for.
-            enough: Set by whoever wants no more waiting.
+            enough: Set to end the waiting.
         """
         # What is complete is fetched within a playlist reload, one target duration at most.
         presentations = [channel.presentation for channel in channels]

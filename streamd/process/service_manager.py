@@ -1,4 +1,4 @@
-"""What the service manager is told: ready, reloading, alive, stopping. Without one, nobody is.
+"""Messages to the service manager, if there is one: ready, reloading, alive, stopping.
 
 Spec: sd_notify(3), "a single datagram" to the Unix socket that NOTIFY_SOCKET names.
 """
@@ -40,7 +40,7 @@ class ServiceManager:
     def _tell(self, state: str) -> None:
         if not self._address:
             return
-        # What cannot be told is no reason to stop serving.
+        # A message that cannot be sent is no reason to stop serving.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.sendto(state.encode(), self._address)

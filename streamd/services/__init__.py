@@ -1,1 +1,1 @@
-"""What waits and decides: streams, keys, events, pictures."""
+"""Services that wait and decide: streams, keys, events, pictures."""

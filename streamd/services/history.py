@@ -1,7 +1,7 @@
-"""The last hour of the server's own figures: what came in, what went out, to how many, and what it cost.
+"""The last hour of the server's own figures: bit rates in and out, viewers, and cost.
 
-Read from the metrics, so that a chart and a dashboard never disagree. It is a look back for whoever has no monitoring
-of their own, and ends with the process.
+Read from the metrics, so that a chart and a dashboard never disagree. It is a look back for operators without
+monitoring of their own, and ends with the process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SAMPLE_INTERVAL_S = 5.0
 # An hour. A sample is about 200 bytes, so this is 150 KB.
 SAMPLES_MAX = 720
-# The share of parts that are no later than what is told.
+# The share of parts that are no later than the figure.
 PART_DELAY_QUANTILE = 0.95
 
 
@@ -43,7 +43,7 @@ class Sample:
     viewers: int
     """Over all protocols."""
     part_delay_ms: float | None
-    """What 95 % of the parts of the interval were not later than; None where there was no part."""
+    """Delay that 95 % of the interval's parts did not exceed; None without a part."""
     cpu_percent: float | None
     """Of one core; None where the operating system does not tell."""
     memory_bytes: int | None
@@ -66,7 +66,7 @@ class History:
     """A ring of samples, one each ``SAMPLE_INTERVAL_S``.
 
     Args:
-        metrics: Where the figures come from.
+        metrics: Source of the figures.
         clock: For the dates and the intervals.
     """
 
@@ -80,7 +80,7 @@ class History:
 
     @property
     def samples(self) -> Sequence[Sample]:
-        """What is kept, oldest first."""
+        """The samples kept, oldest first."""
         return self._samples
 
     def tick(self) -> None:
@@ -129,7 +129,7 @@ def _samples(collector: Collector) -> Iterable[MetricSample]:
 
 
 def _value(collector: Collector, suffix: str = "") -> float | None:
-    """What a counter or gauge says, over all its labels; None where it says nothing."""
+    """The value of a counter or gauge, over all its labels; None without a value."""
     values = [sample.value for sample in _samples(collector) if sample.name.endswith(suffix)]
     return sum(values) if values else None
 
@@ -137,7 +137,7 @@ def _value(collector: Collector, suffix: str = "") -> float | None:
 def _quantile(
     before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]], quantile: float
 ) -> float | None:
-    """The quantile of what a histogram has counted between two readings, as Prometheus's ``histogram_quantile`` has it.
+    """The quantile of a histogram's counts between two readings, as Prometheus's ``histogram_quantile`` has it.
 
     Args:
         before: Upper bound and cumulative count of each bucket, the last one's bound infinite.

@@ -1,8 +1,8 @@
-"""What the server counts, for Prometheus.
+"""The server's metrics, for Prometheus.
 
-One object, built in ``server.py`` and handed down; no module-level registry. No label grows with
-users, keys or addresses. What the way of a frame counts into is plain numbers, which the client
-library is told of when somebody asks: its own counters take a lock and five calls each time.
+One object, built in ``server.py`` and handed down; no module-level registry. No label grows with users, keys or
+addresses. The way of a frame counts into plain numbers, which the client library reads at a scrape: its own counters
+take a lock and five calls each time.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ LIMITS = (
     "request_fields_max",
     "unanswered_bytes_max",
 )
-"""Keys of ``[limits]`` that are counted when they act; each is there from the start, at 0."""
+"""Keys of ``[limits]`` that are counted when they act; each is shown from the start, at 0."""
 
 
 class PlainCounter(Collector):
@@ -83,7 +83,7 @@ class PlainCounter(Collector):
 
     Args:
         name: As the client library has it.
-        documentation: What it counts.
+        documentation: Its meaning.
         registry: Where it is registered.
     """
 
@@ -97,7 +97,7 @@ class PlainCounter(Collector):
         self._uncounted += amount
 
     def collect(self) -> Iterable[Metric]:
-        """What it has come to (``Collector``)."""
+        """Its present values (``Collector``)."""
         self._counter.inc(self._uncounted)
         self._uncounted = 0
         return self._counter.collect()
@@ -108,7 +108,7 @@ class PlainHistogram(Collector):
 
     Args:
         name: As the client library has it.
-        documentation: What is observed.
+        documentation: Its meaning.
         buckets: Upper bounds, ascending, without the infinite one; none is negative.
         registry: Where it is registered.
     """
@@ -128,7 +128,7 @@ class PlainHistogram(Collector):
         self._sum += amount
 
     def collect(self) -> Iterable[Metric]:
-        """What it has come to (``Collector``)."""
+        """Its present values (``Collector``)."""
         counts = [float(count) for count in accumulate(self._counts)]
         # In the order of the samples; after them comes when it was made, if the library tells that.
         values = iter((*counts, counts[-1], self._sum))

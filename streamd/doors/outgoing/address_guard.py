@@ -1,8 +1,8 @@
-"""Which addresses a request of ours may go to: those of the internet, and those that the operator names.
+"""The addresses that a request of ours may go to: those of the internet, and those that the operator names.
 
-Whoever writes a URL must not reach what stands behind our firewall with it: the metadata of a cloud, a database, the
-admin API (Standard Webhooks 1.0.0, "Server side request forgery"). IPv6 addresses that carry an IPv4 address are judged
-by both.
+The writer of a URL must not reach machines behind our firewall with it: the metadata of a cloud, a database, the admin
+API (Standard Webhooks 1.0.0, "Server side request forgery"). IPv6 addresses that carry an IPv4 address are judged by
+both.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 _Address = IPv4Address | IPv6Address
 
-# IANA's registries of special-purpose addresses (RFC 6890) and multicast, whole: what is reachable in them (anycast of
-# AS112, say) is no place for a receiver either. Python knows the registries of its day, and leaves holes in them that
-# "globally reachable" means: 192.0.0.9, 192.88.99.1.
+# IANA's registries of special-purpose addresses (RFC 6890) and multicast, whole: their reachable addresses (anycast of
+# AS112, say) are no place for a receiver either. Python knows the registries of its day, and leaves the holes in them
+# that "globally reachable" makes: 192.0.0.9, 192.88.99.1.
 SPECIAL_IPV4 = tuple(
     map(
         IPv4Network,
@@ -41,7 +41,7 @@ SPECIAL_IPV4 = tuple(
         ),
     )
 )
-# RFC 4291 section 2.4, as IANA gives addresses out. All that is outside is loopback, link-local, site-local
+# RFC 4291 section 2.4, as IANA gives addresses out. Every other address is loopback, link-local, site-local
 # (fec0::/10), private, multicast, SRv6, or an IPv4 address in other clothes: compatible (::a.b.c.d), translated
 # (::ffff:0:a.b.c.d, RFC 7915), behind a translator of one's own (64:ff9b:1::/48, RFC 8215).
 GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -69,14 +69,14 @@ class AddressGuard:
     """Judges addresses.
 
     Args:
-        allowed: Networks that may be reached although they are not the internet's.
+        allowed: Networks beside the internet that may be reached.
     """
 
     def __init__(self, allowed: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         self._allowed = tuple(allowed)
 
     def allows(self, address: str) -> bool:
-        """Whether a request may go to an IP address; one that cannot be read may not be reached."""
+        """Tell whether a request may go to an IP address; text that is no address is refused."""
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:

@@ -66,7 +66,7 @@ class _CheckedResolver(AbstractResolver):
 
 
 def check_address(guard: AddressGuard, host: str, address: str) -> None:
-    """See that a host's address may be reached.
+    """Check that a host's address may be reached.
 
     Raises:
         AddressForbiddenError: It may not.
@@ -80,8 +80,8 @@ class HttpPoster:
     """Makes the requests; ``start`` and ``close`` it.
 
     Args:
-        guard: Which addresses may be reached.
-        user_agent: How we name ourselves.
+        guard: Judges the addresses.
+        user_agent: Our name in requests.
     """
 
     def __init__(self, guard: AddressGuard, user_agent: str) -> None:
@@ -124,7 +124,7 @@ class HttpPoster:
 
 
 def _is_address(host: str) -> bool:
-    # As aiohttp decides whether to ask its resolver.
+    # The same test by which aiohttp decides whether to ask its resolver.
     return aiohttp.helpers.is_ip_address(host)
 
 

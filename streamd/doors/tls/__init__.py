@@ -1,1 +1,1 @@
-"""What stands between a listener and its protocols: what a proxy says of its client, certificates, TLS handshakes."""
+"""The steps between a listener and its protocols: PROXY headers, certificates, TLS handshakes."""

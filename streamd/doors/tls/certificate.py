@@ -35,7 +35,7 @@ class TlsCertificate:
         self._version = self._look()
         # TLS 1.2 or later, and forward secrecy.
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        # A client that begins again makes us compute again; nobody needs to, and TLS 1.3 has it no more.
+        # Each renegotiation costs us a signature; no client needs one, and TLS 1.3 has none.
         self.context.options |= ssl.OP_NO_RENEGOTIATION
         if alpn:
             self.context.set_alpn_protocols(alpn)
@@ -44,7 +44,7 @@ class TlsCertificate:
     def reload_if_changed(self) -> bool:
         """Load files that have changed since they were looked at last; called about once a second.
 
-        Files that do not serve are logged, and what was loaded before stays.
+        Files that do not serve are logged, and the old certificate stays.
 
         Returns:
             Whether there is a new certificate.
@@ -64,7 +64,7 @@ class TlsCertificate:
         return True
 
     def _look(self) -> tuple[object, ...]:
-        """What tells one version of the files from another: modification time, size and inode, or that it is gone."""
+        """The marks of one version of the files: modification time, size and inode, or absence."""
         return tuple(_version(path) for path in (self._cert_path, self._key_path))
 
 

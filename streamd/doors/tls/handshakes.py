@@ -1,8 +1,8 @@
 """TLS handshakes in progress: so many and no more, each for so long.
 
-asyncio shows a listener a TLS connection when its handshake is through. Until then nobody counts it, and one that never
-goes through holds a descriptor, OpenSSL's state and our time. So the listeners accept plain connections, count them
-here, and only then begin TLS.
+asyncio shows a listener a TLS connection after its handshake. Until then it is not counted, and one that never finishes
+holds a descriptor, OpenSSL's state and our time. So the listeners accept plain connections, count them here, and only
+then begin TLS.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ Accept: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
 
 log = logging.getLogger(__name__)
 
-# What TLS itself still holds when a connection closes, 64 kB at the most, has this long to be taken.
+# Seconds for the peer to take the bytes that TLS still holds when a connection closes, 64 kB at the most.
 SHUTDOWN_TIMEOUT_S = 10.0
-# What a handshake costs the loop, which cannot be measured from here: a signature of RSA with 2,048 bits, and the rest.
+# Time of the loop for a handshake, which cannot be measured from here: a signature of RSA with 2,048 bits, and the
+# rest.
 HANDSHAKE_S = 0.0015
 # Of the loop's time, for handshakes of one address: 66 a second, and 333 at once, which is a hall full of viewers who
-# reconnect. What is past it waits, within its time limit.
+# reconnect. A handshake past it waits, within its time limit.
 ADDRESS_SHARE = LoopTimeLimit(seconds_per_second=0.1, burst_s=0.5, overdue_s=math.inf)
-# The same for all: 266 a second. The rest is for who is through.
+# The same for all: 266 a second. The rest of the time is for open connections.
 SHARE_OF_ALL = LoopTimeLimit(seconds_per_second=0.4, burst_s=2.0, overdue_s=math.inf)
 
 
 class TlsGuard(Protocol):
-    """What a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
+    """A guard that a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
 
     def __call__(self, make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
         """As ``TlsHandshakes.guard``."""
@@ -65,8 +66,8 @@ class TlsHandshakes:
     """The TLS handshakes in progress, of all listeners together.
 
     Args:
-        limits: How many there may be, and how long each may take.
-        count_limit: Told the name of a limit when it acts.
+        limits: Their number, and the time for each.
+        count_limit: Gets the name of a limit when it acts.
     """
 
     def __init__(self, limits: HandshakeLimits, count_limit: Callable[[str], None]) -> None:
@@ -80,7 +81,7 @@ class TlsHandshakes:
 
     @property
     def in_progress(self) -> int:
-        """How many there are now."""
+        """Their number now."""
         return len(self._in_progress)
 
     def guard(
@@ -90,11 +91,11 @@ class TlsHandshakes:
 
         Args:
             context: The certificate.
-            make_protocol: Makes the protocol of a connection that is through.
+            make_protocol: Makes the protocol of a connection after its handshake.
             accept: Shakes hands; None for the loop's own TLS.
 
         Returns:
-            What a listener of plain connections is given in place of ``make_protocol``.
+            The factory for a listener of plain connections, in place of ``make_protocol``.
         """
         return lambda: _Accepted(self, context, make_protocol, accept)
 
@@ -108,8 +109,8 @@ class TlsHandshakes:
     ) -> None:
         """Shake hands on an accepted socket, which is ours from here on.
 
-        One too many of an address is closed. For one too many in all goes the one that began first: an honest peer is
-        through in a tenth of a second, and who only holds a place has held it longest.
+        One too many of an address is closed. One too many in all replaces the one that began first: an honest peer
+        finishes in a tenth of a second, so the oldest handshake most likely only holds its place.
         """
         source = source_of(address)
         limits = self.limits

@@ -1,10 +1,9 @@
-"""Connections that come through a TCP proxy: each begins with a header that says who the client is.
+"""Connections that come through a TCP proxy: each begins with a header that names its client.
 
-Headers are read from proxies that the operator names, and from nobody else: otherwise every peer could choose the
-address that limits count it by. A connection from elsewhere is a client's own, to which a header is a fault of its
-protocol. From a named proxy the header is asked for: without one nobody knows who its client is.
-
-The header stands before TLS, so it is read from the bare socket, and not a byte behind it.
+Headers are read only from proxies that the operator names: otherwise every peer could choose the address that limits
+count it by. A connection from elsewhere is a client's own, and a header in it breaks its protocol. A named proxy must
+send the header, as only the header names its client. The header stands before TLS, so it is read from the bare socket,
+and not a byte behind it.
 
 Spec: "The PROXY protocol, versions 1 & 2" (``streamd.formats.proxy_protocol``).
 """
@@ -28,31 +27,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Headers that are waited for. A proxy sends its own at once, so that there are more of them only where one does not.
+# Headers that are waited for. A proxy sends its header at once, so more of them wait only if a proxy sends none.
 PENDING_MAX = 1000
-# Lines a minute about one proxy, and about all: one that is told to send no header does so for every connection, and so
-# does whoever else is in its network.
+# Lines a minute about one proxy, and about all: a proxy that is configured without a header causes one for every
+# connection, and so does any other machine in its network.
 LINES_PER_PROXY_MAX = 5
 LINES_MAX = 60
 
 GoOn: TypeAlias = "Callable[[socket.socket, str, MakeProtocol], None]"
-"""What is behind the header: given the socket, the client's address, and what makes its protocol."""
+"""The step behind the header: it gets the socket, the client's address, and the maker of its protocol."""
 
 
 class ProxyHeaders:
     """The headers of connections that come from proxies.
 
     Args:
-        trusts: Whether an address is a proxy's.
+        trusts: Tells whether an address is a proxy's.
         timeout_s: Seconds for a header, which comes with the connection.
-        count_limit: Told the name of a limit when it acts.
+        count_limit: Gets the name of a limit when it acts.
     """
 
     def __init__(self, trusts: Callable[[str], bool], timeout_s: float, count_limit: Callable[[str], None]) -> None:
         self._trusts = trusts
         self.timeout_s = timeout_s
         self._count_limit = count_limit
-        # The sockets whose header is waited for, in the order in which they came.
+        # The sockets whose header is waited for, the oldest first.
         self._pending: dict[asyncio.Task[None], socket.socket] = {}
         self._connecting: set[asyncio.Task[Any]] = set()
         self._lines = LineBudget(LINES_PER_PROXY_MAX, LINES_MAX)
@@ -70,30 +69,30 @@ class ProxyHeaders:
         """Put the header before the protocols that a listener makes.
 
         Args:
-            go_on: What is behind the header, TLS for one; None for the protocol itself.
+            go_on: The step behind the header, TLS for one; None for the protocol itself.
             make_protocol: Makes the protocol of a connection.
 
         Returns:
-            What a listener of plain connections is given in place of ``make_protocol``.
+            The factory for a listener of plain connections, in place of ``make_protocol``.
         """
         return lambda: _Accepted(self, go_on, make_protocol)
 
     def begin(self, sock: socket.socket, proxy: str, go_on: GoOn | None, make_protocol: MakeProtocol) -> None:
         """Read the header of an accepted socket, which is ours from here on, and have the connection go on.
 
-        For one too many goes the one that came first.
+        One too many replaces the one that came first.
 
         Args:
             sock: From a proxy; nothing has been read of it.
             proxy: The proxy's address.
-            go_on: What is behind the header.
+            go_on: The step behind the header.
             make_protocol: Makes the protocol of the connection.
         """
         while len(self._pending) >= PENDING_MAX:
             oldest, its_socket = next(iter(self._pending.items()))
             del self._pending[oldest]
             oldest.cancel()
-            # Not before the loop looks at it no more.
+            # Not before the loop has stopped looking at it.
             oldest.add_done_callback(partial(_close, its_socket))
         task = asyncio.create_task(self._run(sock, proxy, go_on or self._connect, make_protocol))
         self._pending[task] = sock
@@ -115,7 +114,7 @@ class ProxyHeaders:
         except ProxyProtocolError as exc:
             self.warn("proxy.header_missing", proxy, str(exc))
         except OSError as exc:
-            # A proxy that looks whether we are there closes the connection again.
+            # The health check of a proxy closes the connection again.
             log.debug("proxy.header_missing", extra={"peer": proxy, "reason": str(exc)})
         else:
             task = asyncio.current_task()
@@ -128,7 +127,7 @@ class ProxyHeaders:
                 go_on(sock, client.address, lambda: _Proxied(make_protocol(), client))
 
     def warn(self, event: str, address: str, reason: str) -> None:
-        """Write a line about a connection, if there have not been too many just now."""
+        """Log a line about a connection, if its proxy has lines left."""
         if self._lines.may_log(address, asyncio.get_running_loop().time()):
             log.warning(event, extra={"peer": address, "reason": reason})
 
@@ -146,7 +145,7 @@ class ProxyHeaders:
 
 
 async def _read_client(sock: socket.socket) -> Peer | None:
-    """Read a header off a socket, and nothing of what follows it.
+    """Read a header off a socket, and no byte behind it.
 
     Returns:
         The client; None where the header names none.
@@ -228,7 +227,7 @@ class _Proxied(asyncio.Protocol):
 
     Args:
         protocol: Its own.
-        client: Who connected to the proxy.
+        client: The peer that connected to the proxy.
     """
 
     def __init__(self, protocol: asyncio.BaseProtocol, client: Peer) -> None:
@@ -247,7 +246,7 @@ class ProxiedTransport:
 
     Args:
         transport: The connection from the proxy.
-        client: Who connected to the proxy.
+        client: The peer that connected to the proxy.
     """
 
     def __init__(self, transport: asyncio.Transport, client: Peer) -> None:
@@ -255,11 +254,11 @@ class ProxiedTransport:
         self._client = client
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What is known of the connection (``asyncio.BaseTransport``)."""
+        """Facts about the connection (``asyncio.BaseTransport``)."""
         return tuple(self._client) if name == "peername" else self._transport.get_extra_info(name, default)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever a transport has and does; found once."""
+        """Any attribute of the transport; looked up once."""
         value = getattr(self._transport, name)
         self.__dict__[name] = value
         return value

@@ -1,9 +1,8 @@
-"""TLS for many viewers: what waits for one of them is a reference to shared bytes and one record, encrypted.
+"""TLS for many viewers: a waiting viewer holds a reference to shared bytes and one encrypted record.
 
-asyncio's TLS encrypts all that it is given and holds it until the peer takes it: a segment, for each viewer once more.
-Here a record is encrypted when the last one is with the kernel. Between two steps of the loop nothing encrypted lies in
-OpenSSL's buffers, so all connections share them, and the buffer that is read into: a connection at rest costs
-OpenSSL's own state, about 15 kB.
+asyncio's TLS encrypts all that it is given and holds it until the peer takes it: a copy of a segment for each viewer.
+Here a record is encrypted when the last one is with the kernel. Between two steps of the loop OpenSSL's buffers are
+empty, so all connections share them and the read buffer: a connection at rest costs OpenSSL's own state, about 15 kB.
 
 Spec: RFC 8446 sections 5.1 (records), 6.1 (closure alerts) and 4.6.3 (key updates).
 """
@@ -23,33 +22,33 @@ if TYPE_CHECKING:
 
 # RFC 8446 5.1: "The length MUST NOT exceed 2^14 bytes." It is encrypted, and copied, in one go.
 RECORD_BYTES_MAX = 16 * 1024
-# Records that the kernel is given at once, where it has room for them: one at a time costs half as much again, eight no
-# less. Where it has no room it is given one, which is what a peer that takes nothing makes us hold.
+# Records that the kernel gets at once, while it has room for them: one at a time costs half as much again, eight no
+# less. A kernel without room gets one, and a peer that takes nothing makes us hold that one.
 RECORDS_PER_SLICE = 4
-# What the kernel counts for a record, at the most: it with TLS's 22 bytes, and the descriptions of its packets.
+# The kernel's count for a record, at the most: the record with TLS's 22 bytes, and the descriptions of its packets.
 RECORD_ROOM_BYTES = 18 * 1024
-# Linux: what a socket has of the kernel's memory, nine words (sock_diag.h); Python has no name for the option.
+# Linux: a socket's share of the kernel's memory, nine words (sock_diag.h); Python has no name for the option.
 _SO_MEMINFO = 55
 _MEMORY_INFO = struct.Struct("=9I")
 _SNDBUF, _WMEM_QUEUED = 3, 5
 # Records that one connection is sent before the others have their turn: 1 MB, about a millisecond.
 RECORDS_PER_TURN = 64
-# What is read at once, and from one connection in a turn. Requests have about 1 kB. Key updates cost 9 us for 27 bytes,
-# so this much of them takes 1.4 ms.
+# Bytes that are read at once, and from one connection in a turn. Requests have about 1 kB. Key updates cost 9 us for 27
+# bytes, so this much of them takes 1.4 ms.
 READ_BYTES = 4 * 1024
-# What a peer may send without saying anything: key updates, empty records, alerts. A peer renews its keys after some
-# gigabytes. The largest record alone has 16,645 bytes, and says nothing before its last.
+# Bytes that a peer may send without content: key updates, empty records, alerts. A peer renews its keys after some
+# gigabytes. The largest record alone has 16,645 bytes, and its content appears with the last of them.
 SILENT_BYTES_MAX = 20 * 1024
-# Each byte that says something speaks for so many: a record of one byte has 23, one of a request hardly more than the
-# request. Whoever writes requests a byte at a time is heard for a kilobyte.
+# Each byte of content pays for so many: a record of one byte has 23, a record of a request hardly more than the
+# request. A peer that writes requests a byte at a time is heard for a kilobyte.
 BYTES_SPOKEN_FOR = 8
-# While many say nothing, everybody is read this much at a time: a thousand who renew their keys at once then hold the
-# loop for a sixth of a second.
+# While many reads have no content, every peer is read this much at a time: a thousand peers that renew their keys at
+# once then hold the loop for a sixth of a second.
 SHORT_READ_BYTES = 512
-# So many reads that say nothing in a tenth of a second are many.
+# So many reads without content in a tenth of a second are many.
 SILENT_READS_MAX = 16
 SILENT_READS_S = 0.1
-# What OpenSSL answers by itself, of which a peer may take nothing.
+# OpenSSL's own answers, of which a peer may take none.
 UNASKED_BYTES_MAX = 64 * 1024
 
 # A peer that takes less than this is one to wait for.
@@ -67,12 +66,12 @@ class SlicedTls:
         self._silent_reads = 0
 
     def get_buffer(self) -> memoryview:
-        """Where the next bytes of any connection are put: the one buffer, or the beginning of it."""
+        """The place of the next bytes of any connection: the one buffer, or the beginning of it."""
         return self.read_buffer if self._silent_reads < SILENT_READS_MAX else self._short_buffer
 
     @staticmethod
     def room_bytes(sock: socket.socket) -> int:
-        """How much the kernel takes of a socket's data now, bytes; 0 or less where it is full, or does not say."""
+        """Bytes of a socket's data that the kernel takes now; 0 or less where it is full, or does not say."""
         try:
             told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY_INFO.size)
             words: tuple[int, ...] = _MEMORY_INFO.unpack(told)
@@ -81,7 +80,7 @@ class SlicedTls:
         return words[_SNDBUF] - words[_WMEM_QUEUED]
 
     def note_silent_read(self) -> None:
-        """Count a read that said nothing."""
+        """Count a read without content."""
         if not self._silent_reads:
             asyncio.get_running_loop().call_later(SILENT_READS_S, self._forget_silent_reads)
         self._silent_reads += 1
@@ -101,7 +100,7 @@ class SlicedTls:
         """Shake hands on an accepted socket; what ``loop.connect_accepted_socket`` does.
 
         Args:
-            make_protocol: Makes the protocol of a connection that is through.
+            make_protocol: Makes the protocol of a connection after its handshake.
             sock: The socket, ours from here on.
             ssl: The certificate.
             ssl_handshake_timeout: Seconds for the handshake.
@@ -139,7 +138,7 @@ class SlicedTransport(asyncio.Transport):
         sock: The socket below.
         context: The certificate.
         make_protocol: Makes the protocol when the handshake is through.
-        through: Told of the handshake's end.
+        through: Learns of the handshake's end.
         shutdown_timeout_s: As ``ssl_shutdown_timeout``.
 
     Attributes:
@@ -193,14 +192,14 @@ class SlicedTransport(asyncio.Transport):
         self._plain: asyncio.Transport
         self._protocol: asyncio.Protocol | None = None
         self.plain_side = _PlainSide(self)
-        # What is to be sent and not encrypted yet: shared bytes, never changed.
+        # The bytes to be sent that are not encrypted yet: shared, never changed.
         self._backlog: deque[bytes | memoryview] = deque()
         self._backlog_bytes = 0
-        # What the kernel was given last.
+        # The bytes that the kernel was given last.
         self._slice_bytes = 0
         self._is_plain_paused = self._is_app_paused = self._is_pump_due = False
         self._high_bytes, self._low_bytes = 64 * 1024, 16 * 1024
-        # What was decrypted after the protocol asked not to hear more.
+        # The bytes that were decrypted after the protocol paused reading.
         self._unheard = b""
         self._is_reading_paused = False
         self._silent_bytes = 0
@@ -210,7 +209,7 @@ class SlicedTransport(asyncio.Transport):
     # -- asyncio.Transport: what the protocol asks ----------------------------------------------
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What is known of the connection."""
+        """Facts about the connection."""
         if name == "sslcontext":
             return self._context
         if name == "ssl_object":
@@ -227,21 +226,21 @@ class SlicedTransport(asyncio.Transport):
         return self._protocol
 
     def is_closing(self) -> bool:
-        """Whether nothing more can be said."""
+        """Tell whether writing is over."""
         return self._is_closing or self._plain.is_closing()
 
     def is_reading(self) -> bool:
-        """Whether the protocol hears what comes."""
+        """Tell whether the protocol reads."""
         return not self._is_reading_paused
 
     def pause_reading(self) -> None:
-        """Hear nothing for a while."""
+        """Pause reading."""
         if not self._is_reading_paused and not self.is_closing():
             self._is_reading_paused = True
             self._plain.pause_reading()
 
     def resume_reading(self) -> None:
-        """Hear again what comes, beginning with what came."""
+        """Read again, beginning with the bytes that came meanwhile."""
         if self._is_reading_paused and not self.is_closing():
             self._is_reading_paused = False
             self._plain.resume_reading()
@@ -249,7 +248,7 @@ class SlicedTransport(asyncio.Transport):
                 asyncio.get_running_loop().call_soon(self._tell_unheard)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Have ``pause_writing`` called when more waits than ``high`` bytes, ``resume_writing`` at ``low``."""
+        """Call ``pause_writing`` when more than ``high`` bytes wait, ``resume_writing`` at ``low``."""
         if high is None:
             high = 64 * 1024 if low is None else 4 * low
         self._high_bytes, self._low_bytes = high, high // 4 if low is None else low
@@ -259,21 +258,21 @@ class SlicedTransport(asyncio.Transport):
         return self._low_bytes, self._high_bytes
 
     def get_write_buffer_size(self) -> int:
-        """What the kernel has not taken, bytes: most of it is shared with others."""
+        """Bytes that the kernel has not taken; most of them are shared with other connections."""
         return self._backlog_bytes + self._plain.get_write_buffer_size()
 
     @property
     def unsent_bytes(self) -> int:
-        """What of it is encrypted, bytes."""
+        """The encrypted ones of them."""
         return self._plain.get_write_buffer_size()
 
     def own_bytes(self) -> int:
-        """What the connection has for itself beside its state, bytes: a slice is kept until the last of it is sent."""
+        """Bytes that the connection has for itself beside its state: a slice is kept until the last of it is sent."""
         unsent_bytes = self._plain.get_write_buffer_size()
         return len(self._unheard) + (max(unsent_bytes, self._slice_bytes) if unsent_bytes else 0)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, now or when the peer has taken what came before."""
+        """Send, now or when the peer has taken the bytes before."""
         self.writelines((data,))
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -282,7 +281,7 @@ class SlicedTransport(asyncio.Transport):
             return
         for data in list_of_data:
             if data:
-                # What may be changed is copied; bytes and views of them are shared.
+                # A mutable buffer is copied; bytes and views of them are shared.
                 self._backlog.append(bytes(data) if isinstance(data, bytearray) else data)
                 self._backlog_bytes += len(data)
         self._pump()
@@ -292,7 +291,7 @@ class SlicedTransport(asyncio.Transport):
         return False
 
     def close(self) -> None:
-        """Close when all is sent, and the peer has had the time to take it."""
+        """Close when all is sent, and the peer has had time to take it."""
         if self.is_closing():
             return
         self._is_closing = True
@@ -326,9 +325,9 @@ class SlicedTransport(asyncio.Transport):
             protocol.connection_lost(exc)
 
     def _received(self, count: int) -> None:
-        """Decrypt what lies in the read buffer, and pass on what it says."""
+        """Decrypt the read buffer, and pass on its content."""
         if self._is_goodbye_said or self._is_closing:
-            # What comes now is nobody's; a little of it was under way.
+            # Bytes that arrive now are dropped; a few of them were under way.
             self._silent_bytes += count
             if self._silent_bytes > SILENT_BYTES_MAX:
                 self.abort()
@@ -352,7 +351,7 @@ class SlicedTransport(asyncio.Transport):
             self._fail(exc)
             return
         finally:
-            # Nothing of this connection may be read by the next, nor be sent to it.
+            # The next connection must not read bytes of this one, nor send them.
             if shared.incoming.pending:
                 shared.incoming.read()
             if shared.outgoing.pending:
@@ -405,7 +404,7 @@ class SlicedTransport(asyncio.Transport):
     # -- the handshake ------------------------------------------------------------------------------
 
     def _shake_hands(self) -> bool:
-        """Go on with the handshake; says whether it is through."""
+        """Go on with the handshake; return whether it is complete."""
         try:
             self._ssl.do_handshake()
         except ssl.SSLWantReadError:
@@ -501,7 +500,7 @@ class SlicedTransport(asyncio.Transport):
         return record
 
     def _send_outgoing(self) -> None:
-        """Send what OpenSSL says by itself."""
+        """Send OpenSSL's own records."""
         outgoing = self._shared.outgoing
         if outgoing.pending:
             data = outgoing.read()
@@ -534,7 +533,7 @@ class SlicedTransport(asyncio.Transport):
         """
         if self._is_goodbye_said or self._plain.is_closing():
             return
-        # RFC 8446 6.1: nobody waits for the peer's close_notify.
+        # RFC 8446 6.1: there is no need to wait for the peer's close_notify.
         with contextlib.suppress(ssl.SSLError, ValueError):
             self._ssl.unwrap()
         self._send_outgoing()

@@ -31,9 +31,9 @@ CONTENT_TYPES: Final = {
     ".txt": "text/plain; charset=utf-8",
 }
 
-# RFC 9111 5.2.2.4: to be stored, but asked for again each time; the ETag makes that cheap.
+# RFC 9111 5.2.2.4: stored, and revalidated each time; the ETag makes that cheap.
 CACHE_REVALIDATE: Final = "no-cache"
-# RFC 8246: what is named by its hash never changes.
+# RFC 8246: a file that is named by its hash never changes.
 CACHE_FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -46,7 +46,7 @@ class Asset:
     """The same, as a gzip member (RFC 1952); without a time, so that equal bodies are equal bytes."""
     content_type: str
     etag: str
-    """Opaque tag without quotes; weak, for both forms share it (RFC 9110 8.8.3)."""
+    """Opaque tag without quotes; weak, as both forms share it (RFC 9110 8.8.3)."""
 
     @classmethod
     def of(cls, body: bytes, content_type: str, level: int = 9) -> Asset:
@@ -80,16 +80,16 @@ class StaticFiles:
         everything = "".join(f"{name} {asset.etag}\n" for name, asset in self._assets.items())
         self._version = hashlib.sha256(everything.encode()).hexdigest()[:16]
         self._templates = {path.stem: Template(path.read_text("utf-8")) for path in (root / "templates").glob("*.html")}
-        # What the head of every page begins with.
+        # The start of every page's head.
         self._head = self._templates["head"].substitute(static=self.path).rstrip()
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is a file of this name, relative to ``static``."""
+        """Tell whether a file of this name exists, relative to ``static``."""
         return name in self._assets
 
     @property
     def path(self) -> str:
-        """Where the files are now, without a slash at the end."""
+        """The path of the files, without a slash at the end."""
         return f"/static/{self._version}"
 
     def add_to(self, app: web.Application) -> None:
@@ -106,7 +106,7 @@ class StaticFiles:
         Args:
             template: Name of the file, without its suffix.
             level: Of compression.
-            values: What stands for its placeholders, as HTML already.
+            values: Values of its placeholders, as HTML.
         """
         return Asset.of(self.fill(template, **values).encode(), "text/html; charset=utf-8", level)
 
@@ -127,11 +127,11 @@ def answer(
         hdrs.ETAG: f'W/"{asset.etag}"',
         hdrs.VARY: hdrs.ACCEPT_ENCODING,
     }
-    # RFC 9110 13.1.1: If-Match compares strongly, so that no weak tag matches; "*" does whatever there is.
+    # RFC 9110 13.1.1: If-Match compares strongly, so no weak tag matches; "*" matches any content.
     wanted = request.if_match
     if status == 200 and wanted is not None and all(tag.value != ETag("*").value for tag in wanted):
         return web.Response(status=412, headers=fields)
-    # RFC 9110 13.1.2: If-None-Match compares weakly, and "*" matches whatever there is.
+    # RFC 9110 13.1.2: If-None-Match compares weakly, and "*" matches any content.
     known = request.if_none_match or ()
     if status == 200 and any(tag.value in (asset.etag, ETag("*").value) for tag in known):
         return web.Response(status=304, headers=fields)

@@ -1,8 +1,7 @@
-"""The bodies of requests: read before anybody looks at them, within bounds of size, time and number.
+"""The bodies of requests: read before their handlers run, within bounds of size, time and number.
 
-Every handler of a port that takes a body gets its request with the whole of it in memory, or does not get it. None of
-ours takes a compressed one: it is refused unread. What is sent to a path or by a method that there is none of is
-answered by its head, and its body is dropped.
+A handler that takes a body gets its request only with the whole body in memory. A compressed body is refused unread. A
+request for an unknown path or method is answered by its head, and its body is dropped.
 
 Spec: RFC 9110 sections 8.4 and 15.5.16 (415 over a content coding), 10.1.1 (Expect), 15.5.9 (408); RFC 9112 section 6.
 """
@@ -33,7 +32,7 @@ BODIES_MAX = 1024
 BODIES_PER_ADDRESS_MAX = 256
 
 EXPECTS: Final = web.RequestKey("expects", str)
-"""Where a request has its Expect field, if it has one."""
+"""The key of a request's Expect field, if it has one."""
 _CONTINUE = "100-continue"
 
 
@@ -41,7 +40,7 @@ class Contents:
     """Reads the bodies of one port.
 
     Args:
-        refusals: Told of what is not read.
+        refusals: Counts the bodies that are not read.
         timeout_s: For one body.
     """
 
@@ -56,7 +55,7 @@ class Contents:
         return self._reading.total()
 
     async def serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Read the body of a request, and have it handled; a body that no handler asks for stays unread."""
+        """Read the body of a request, and hand it on; a body that no handler asks for stays unread."""
         expected = request.get(EXPECTS, _CONTINUE)
         if expected.lower() != _CONTINUE:
             return self._refuse(request, Refusal.MALFORMED, 417, "only 100-continue can be expected here")
@@ -64,7 +63,7 @@ class Contents:
         return await handler(request) if refusal is None else refusal
 
     async def read(self, request: web.Request) -> web.Response | None:
-        """Read the body of a request; an answer where it is not to be had."""
+        """Read the body of a request; return an answer if that fails."""
         coding = request.headers.get(hdrs.CONTENT_ENCODING)
         if coding is not None and coding.strip().lower() not in ("", "identity"):
             detail = "send the body as it is, without a coding"
@@ -93,8 +92,8 @@ class Contents:
                     request.writer.output_size = 0
                 await request.read()
         except TimeoutError:
-            # Whoever still sends, if slowly, is told why it ends. Whoever has been silent for half of the time, or has
-            # not taken what was sent before, is gone or pretends to be: an answer would wait for nobody.
+            # A slow peer that still sends is told why the request ends. A peer that was silent for half of the time, or
+            # has not taken earlier bytes, is gone or pretends to be: an answer would wait in vain.
             transport = request.transport
             is_there = content.total_bytes > heard_bytes
             if transport is not None and (not is_there or transport.get_write_buffer_size()):
@@ -119,15 +118,15 @@ class Contents:
     ) -> web.Response:
         self._refusals.note(reason, request.remote or "unknown")
         response = problem(status, detail, headers=headers)
-        # What is still to come of the body is nobody's.
+        # The rest of the body is dropped.
         response.force_close()
         return response
 
 
 def _takes_body(request: web.Request) -> bool:
-    """Whether the body of a request is looked at: there is such a path, which has such a method.
+    """Tell whether the body of a request is read: the path exists, and takes the method.
 
-    A route of any method tells its methods apart by itself, and takes no body.
+    A route for every method handles methods itself, and takes no body.
     """
     found = request.match_info
     return found.http_exception is None and found.route.method != hdrs.METH_ANY

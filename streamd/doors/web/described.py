@@ -1,4 +1,4 @@
-"""A description that is made once for all who ask within a moment of each other."""
+"""A description that is made once for all requests of a moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
 
-# A hundred streams take 3 ms to describe, in which nothing else is done. Figures move by the second.
+# A description of a hundred streams holds the loop for 3 ms. Figures move by the second.
 SERVES_S = 0.5
 
 
@@ -17,7 +17,7 @@ class Described:
     """A body that many ask for.
 
     Args:
-        clock: For how long it serves.
+        clock: Measures its age.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -30,7 +30,7 @@ class Described:
         """The description of now, or of a moment ago.
 
         Args:
-            of: What it is about: with another there, or one gone, it is made anew at once.
+            of: Its subjects: with one more or one less, it is made anew at once.
             describe: Makes it.
         """
         now = self._clock.monotonic()

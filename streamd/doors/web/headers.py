@@ -1,4 +1,4 @@
-"""What every answer tells the browser not to do: the security headers of pages, files and everything else.
+"""The security headers of pages, files and every other answer.
 
 Spec: Content Security Policy Level 3, Trusted Types, Fetch ("nosniff", Cross-Origin-Resource-Policy), Referrer Policy.
 """
@@ -9,8 +9,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-# No script or style inside the page, nothing from elsewhere, no HTML made from strings: what a
-# broadcaster can write into a name or a title can only ever be text.
+# No script or style inside the page, nothing from elsewhere, no HTML made from strings: the text that a broadcaster
+# writes into a name or a title stays text.
 _PAGE_POLICY: Final = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -30,7 +30,7 @@ _PAGE_POLICY: Final = {
 def _page_headers(**changes: str) -> dict[str, str]:
     policy = _PAGE_POLICY | {name.replace("_", "-"): sources for name, sources in changes.items()}
     return {
-        # A browser takes what we say it is for that, and does not look for a script in it.
+        # A browser goes by our content type, and does not look for a script in the content.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in policy.items()),
         "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
@@ -39,27 +39,26 @@ def _page_headers(**changes: str) -> dict[str, str]:
 
 
 PAGE_HEADERS: Final = _page_headers()
-"""Of a page that nobody may put into a frame."""
+"""For a page that no other page may put into a frame."""
 EMBED_HEADERS: Final = _page_headers(frame_ancestors="*")
-"""Of a page that is made to be put into a frame of somebody else's page. It must offer nothing that a click which
-its viewer did not mean could do harm with."""
+"""For a page that other sites may put into a frame. No control in it may do harm when it is clicked unintentionally."""
 STATIC_HEADERS: Final = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
-"""Of the files that our own pages are made of."""
+"""For the files of our own pages."""
 
 DOCUMENT_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # JSON or an error that a browser shows by itself: a document in which nothing runs and which no frame shows.
+    # For JSON or an error that a browser shows by itself: a document without scripts, which no frame shows.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""Of everything that says nothing else."""
+"""For every answer without fields of its own."""
 
 
 def console_headers(**changes: str) -> dict[str, str]:
     """The header fields of a page that acts with the rights of an operator or broadcaster.
 
     Args:
-        changes: Directives of its policy that are not as those of other pages, with ``_`` for ``-``.
+        changes: Directives of its policy that differ from other pages', with ``_`` for ``-``.
     """
     return _page_headers(**changes) | {"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin"}
 
@@ -68,14 +67,14 @@ CONSOLE_HEADERS: Final = console_headers()
 
 
 def harden(app: web.Application) -> None:
-    """Add to every answer of an application what it does not say itself, those that aiohttp makes included."""
+    """Add missing fields to every answer of an application, those that aiohttp makes included."""
     app.on_response_prepare.append(_add_missing)
 
 
 async def _add_missing(_: web.Request, response: web.StreamResponse) -> None:
-    # Which server this is, without the versions of what it is made of.
+    # The server's name, without the versions of its libraries.
     response.headers[hdrs.SERVER] = "streamd"
-    # What scripts of every site may read, media and public JSON, is no document, and media is sent in many pieces.
+    # Media and public JSON, which scripts of every site may read, are no documents, and media is sent in many pieces.
     if hdrs.ACCESS_CONTROL_ALLOW_ORIGIN not in response.headers:
         for name, value in DOCUMENT_HEADERS.items():
             response.headers.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""What a request says of whom it was sent to, and who had it sent: Host and Origin, read without a surprise.
+"""The target and the origin of a request: Host and Origin, read strictly.
 
 Spec: RFC 9112 section 3.2 (Host), RFC 9110 section 7.2, RFC 6454 section 7 (Origin), Fetch Metadata (Sec-Fetch-Site).
 """
@@ -24,7 +24,7 @@ SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 
 def is_host(text: str) -> bool:
-    """Whether a Host field is one; RFC 9112 3.2 has it empty where a target names no host."""
+    """Tell whether a Host field is valid; RFC 9112 3.2 has it empty where a target names no host."""
     return not text or HOST.fullmatch(text) is not None
 
 
@@ -37,7 +37,7 @@ def host_name(text: str) -> str:
 
 
 def authority(origin: str) -> str:
-    """The host and port of an origin, small letters; empty for ``null`` and for what is none."""
+    """The host and port of an origin, small letters; empty for ``null`` and for other text."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
@@ -45,7 +45,7 @@ def authority(origin: str) -> str:
 
 
 def is_address(name: str) -> bool:
-    """Whether a host's name is an IP address."""
+    """Tell whether a host's name is an IP address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -54,18 +54,18 @@ def is_address(name: str) -> bool:
 
 
 def is_of_another_site(request: web.Request, own: Collection[str]) -> bool:
-    """Whether a browser says that a page of another origin has it send this request.
+    """Tell whether a browser sends this request for a page of another origin.
 
-    Browsers add ``Sec-Fetch-Site``, which no page can change, and to what is no GET an ``Origin``. Other programs send
-    neither, and are nobody's tool.
+    Browsers add ``Sec-Fetch-Site``, which no page can change, and ``Origin`` to every method but GET. Other programs
+    send neither, and act for no page.
 
     Args:
         request: The request.
-        own: Authorities that are ours whatever Host says: a proxy in front may have rewritten that.
+        own: Authorities that are ours beside the one in Host, which a proxy in front may have rewritten.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
-        # "none": its user did it, by hand.
+        # "none": the browser's user typed the address.
         return site.strip().lower() not in ("same-origin", "none")
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is None:

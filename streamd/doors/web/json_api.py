@@ -31,7 +31,7 @@ from streamd.errors import (
 
 log = logging.getLogger(__name__)
 
-# Faults of a body or query that are told one by one: more than any request of ours has fields.
+# Faults of a body or query that are listed one by one: more than any request of ours has fields.
 FAULTS_MAX = 32
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -52,15 +52,15 @@ def served(operation: Operation) -> Handler:
 
 
 class NotFoundError(Exception):
-    """What a path names is not there; its text says so to who asked."""
+    """The thing that a path names does not exist; the text is for the asker."""
 
 
 class ForbiddenError(Exception):
-    """Not for this one to ask; its text says why."""
+    """The asker may not do this; the text says why."""
 
 
 class UnavailableError(Exception):
-    """Not now; its text says why."""
+    """The server cannot do this now; the text says why."""
 
 
 class BadRequestError(Exception):
@@ -68,7 +68,7 @@ class BadRequestError(Exception):
 
     Args:
         status: HTTP status of the answer.
-        detail: What is wrong.
+        detail: The fault.
         errors: Each fault with its field.
     """
 
@@ -81,7 +81,7 @@ class BadRequestError(Exception):
 async def read_body(request: web.Request, model: type[_Body]) -> _Body:
     """The request's JSON as ``model``; no body at all is an empty object."""
     raw = await request.read()
-    # A body of another type is not looked into: a browser may send text/plain to anybody without asking first.
+    # A body of another type is not read: a browser may send text/plain to any site without asking first.
     if raw and media_type(request) != JSON_TYPE:
         raise BadRequestError(415, "send the body as application/json")
     try:
@@ -93,14 +93,14 @@ async def read_body(request: web.Request, model: type[_Body]) -> _Body:
 
 
 def parse_json(raw: bytes, model: type[_Body]) -> _Body:
-    """JSON as ``model``, where every reader reads the same in it.
+    """Read JSON as ``model``, if it has one meaning for every reader.
 
-    RFC 8259 4: "The names within an object SHOULD be unique"; where they are not, "many implementations report the last
-    name/value pair only", and others the first: a proxy or a log would have seen another request than ours.
+    RFC 8259 4: "The names within an object SHOULD be unique"; otherwise "many implementations report the last
+    name/value pair only", and others the first: a proxy or a log would see another request than streamd.
 
     Raises:
         BadRequestError: It is no JSON, or an object in it gives a name twice.
-        ValidationError: It is not as the model has it.
+        ValidationError: It does not fit the model.
     """
     try:
         # Numbers are read by the model: their digits could take long.
@@ -130,10 +130,10 @@ def read_query(request: web.Request, model: type[_Body]) -> _Body:
 
 
 def _faults(exc: ValidationError) -> list[str]:
-    # A body of names that nobody knows has thousands; to list them takes longer than to find them.
+    # A body may have thousands of unknown names; listing them takes longer than finding them.
     if exc.error_count() > FAULTS_MAX:
         return [f"{exc.error_count()} faults"]
-    # What was sent is not repeated: somebody may have put a stream key into the wrong field.
+    # The value is not repeated: a stream key may stand in the wrong field.
     return [
         f"{'.'.join(_shown(part) for part in error['loc']) or 'body'}: {error['msg']}"
         for error in exc.errors(include_url=False, include_input=False)
@@ -141,7 +141,7 @@ def _faults(exc: ValidationError) -> list[str]:
 
 
 def _shown(name: object) -> str:
-    """A name that was sent, if it is like ours: a stream key has capital letters, and is longer."""
+    """A name from the request, if it is like ours: a stream key has capital letters, and is longer."""
     text = str(name)
     return text if re.fullmatch(r"[a-z0-9_]{1,24}", text) else "an unknown field"
 
@@ -152,7 +152,7 @@ def answer(model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | 
         body=model.model_dump_json().encode(),
         status=status,
         content_type=JSON_TYPE,
-        # What is answered here is secret or true for a moment only.
+        # These answers are secret, or true for a moment only.
         headers={hdrs.CACHE_CONTROL: "no-store", **(headers or {})},
     )
 
@@ -164,7 +164,7 @@ def problem(
 
     Args:
         status: HTTP status.
-        detail: What is wrong with this request, and what to do.
+        detail: The fault of this request, and the remedy.
         errors: Each fault of the body or query, with the field it is in.
         headers: Of the answer.
     """
@@ -178,7 +178,7 @@ def problem(
 
 
 def raw_problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> bytes:
-    """A problem as the bytes of an answer after which the connection closes, for where there is no request."""
+    """A problem as the bytes of an answer after which the connection closes, for faults without a request."""
     phrase = http.HTTPStatus(status).phrase
     body = Problem(title=phrase, status=status, detail=detail).model_dump_json(exclude_defaults=True).encode()
     fields = {

@@ -1,4 +1,4 @@
-"""The live streams as the operators' doors see them; the live registry has them."""
+"""The live streams, in the form that the operators' doors read; the live registry holds them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class StreamSummary(Protocol):
-    """What an operator is told of a live stream; units as in ``models.streams.Stream``."""
+    """An operator's facts about a live stream; units as in ``models.streams.Stream``."""
 
     @property
     def name(self) -> str:
@@ -31,7 +31,7 @@ class StreamSummary(Protocol):
 
     @property
     def encoder(self) -> str:
-        """What the publisher's software calls itself."""
+        """Name that the publisher's software gives itself."""
 
     @property
     def codecs(self) -> Sequence[str]:
@@ -75,13 +75,13 @@ class StreamSummary(Protocol):
 
 
 class LiveStreams(Protocol):
-    """What is live, and the way to end it."""
+    """The live streams, and the way to end one."""
 
     def summaries(self) -> Sequence[StreamSummary]:
-        """All that are live now."""
+        """All live streams."""
 
     def summary(self, name: str) -> StreamSummary | None:
-        """The one of this name; None where it is not live."""
+        """The live stream of this name; None where it is not live."""
 
     async def kick(self, name: str) -> bool:
         """Close its publisher, and return when it is closed; False where none was live."""

@@ -1,7 +1,7 @@
 """The OpenAPI document of an API, made of the very types that its requests are validated with.
 
-An ``Operation`` is all there is to say of a call: the router is told of it, the request is read by it, and
-the document is written from it, so none of the three can disagree with another.
+An ``Operation`` describes a call completely: the router, the reader of requests and the document use the same one, so
+the three agree.
 
 Spec: OpenAPI 3.1.1 (2024), whose schemas are JSON Schema 2020-12; RFC 9457 for errors.
 """
@@ -35,19 +35,19 @@ class Operation:
     path: str
     """With its parameters in braces, as aiohttp and OpenAPI both write them."""
     handler: Callable[..., Awaitable[web.StreamResponse]]
-    """Is given the request, then the valid ``query`` or ``body`` where there is one. Its name is the operation's
-    id, and its docstring the description."""
+    """It takes the request, then the valid ``query`` or ``body`` where there is one. Its name is the operation's id,
+    and its docstring the description."""
     answer: type[BaseModel] | str | None
-    """What it answers when all is well: a model, the media type of a text, or None for any JSON object."""
+    """Its successful answer: a model, the media type of a text, or None for any JSON object."""
     status: int = 200
     path_model: type[BaseModel] | None = None
-    """Parameters in the path. One that does not validate names nothing that exists: 404, and not 422."""
+    """Parameters in the path. An invalid one names a thing that does not exist: 404, and not 422."""
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     other_answers: Mapping[int, type[BaseModel]] | None = None
-    """Answers with another status that are no problems."""
+    """Successful answers with another status."""
     problems: Sequence[int] = ()
-    """Statuses that are its own, beside those that its inputs and its guards bring."""
+    """Its own error statuses, beside those of its inputs and its guards."""
     needs_token: bool = True
 
 
@@ -60,7 +60,7 @@ def openapi_document(
         operations: Its calls.
         title: Its name.
         version: Of the program that serves it.
-        description: What it is for, CommonMark.
+        description: Its purpose, CommonMark.
         problem: Model of the problem details that every error is.
 
     Returns:
@@ -186,8 +186,8 @@ def _response(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
 
 def _problem_statuses(operation: Operation) -> Iterable[int]:
     yield from operation.problems
-    # A name that is none, a page of another site, an If-Match, a body in a coding, a name that is not ours, too many
-    # without the token, a fault of ours.
+    # An invalid Host, a page of another site, an If-Match, a compressed body, a Host that is not ours, too many without
+    # the token, a fault of ours.
     yield from (400, 403, 412, 415, 421, 429, 500)
     if operation.needs_token:
         yield 401
@@ -208,6 +208,6 @@ def _phrase(status: int) -> str:
 
 
 def _tag(path: str) -> str:
-    """The room of the API that a path is in: ``keys`` of ``/api/v1/keys/{id}``; ``server`` outside of it."""
+    """The group of a path in the API: ``keys`` of ``/api/v1/keys/{id}``; ``server`` outside of the API."""
     match = re.match(r"/api/v\d+/(\w+)", path)
     return match[1] if match else "server"

@@ -1,4 +1,4 @@
-"""What both ports do with every request before a handler sees it, and with what comes of it.
+"""The steps of both ports around every handler: checks of the request before it, and of the answer behind it.
 
 Spec: RFC 9110 sections 13.1.1 (If-Match) and 15.6.1; RFC 6797 (HSTS); RFC 9112 section 3.2 (Host); RFC 9457.
 """
@@ -28,7 +28,7 @@ MEDIA_PATH = "/live/"
 
 @dataclass(frozen=True, slots=True)
 class PortLimits:
-    """What peers may ask of aiohttp; the reasons stand in the configuration's ``[limits]``."""
+    """Bounds for requests to aiohttp; the reasons stand in the configuration's ``[limits]``."""
 
     requests_per_second_max: float = DEFAULT.requests_per_second_max
     """Requests of one address; on the admin port those without its token."""
@@ -37,16 +37,16 @@ class PortLimits:
 
 
 class Port:
-    """The bounds of one port, and who is told when one acts.
+    """The bounds of one port, and the notes about those that act.
 
     Args:
         name: ``public`` or ``admin``.
-        clock: For all that has to do with time.
+        clock: For all times.
         metrics: Counted into.
         limits: Of requests and their bodies.
 
     Attributes:
-        refusals: Counts and tells of what is not served.
+        refusals: Counts and logs the requests that are not served.
         budget: Requests by address.
         contents: Reads bodies.
     """
@@ -64,7 +64,7 @@ class Port:
         self.contents.timeout_s = limits.viewer_body_timeout_s
 
     def faultless(self) -> Middleware:
-        """Answer whatever goes wrong: what a peer did with 400, a fault of ours with 500 and a traceback in the log."""
+        """Answer every error: a peer's fault with 400, a fault of ours with 500 and a traceback in the log."""
 
         @web.middleware
         async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -74,7 +74,7 @@ class Port:
             except web.HTTPException as answer:
                 return _as_response(answer)
             except ConnectionError as error:
-                # A viewer who has left is no fault. aiohttp finds by itself that there is nobody to send this to.
+                # A viewer who has left is no fault. aiohttp finds by itself that the connection is gone.
                 forget_traceback(error)
                 return web.Response()
             except PEERS_FAULTS as error:
@@ -83,7 +83,7 @@ class Port:
                 response = problem(400, "the request is not framed as HTTP has it")
                 response.force_close()
                 return response
-            except Exception as error:  # noqa: BLE001  # it is told of, once for many
+            except Exception as error:  # noqa: BLE001  # logged once for many
                 self.refusals.tell_fault(error, request.method, route_of(request))
                 return problem(500, "an error of the server's; see its log")
 
@@ -118,7 +118,7 @@ class Port:
         return serve
 
     def named(self) -> Middleware:
-        """Turn away what names no host in Host."""
+        """Turn away requests with an invalid Host."""
 
         @web.middleware
         async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -132,7 +132,7 @@ class Port:
         return serve
 
     def own_pages_only(self, public_url: str) -> Middleware:
-        """Turn away what changes something and was sent by a browser for a page of another site.
+        """Turn away a change that a browser sends for a page of another site.
 
         Args:
             public_url: How browsers reach this port, where a proxy in front rewrites Host; may be empty.
@@ -150,17 +150,17 @@ class Port:
 
 
 def _as_response(answer: web.HTTPException) -> web.Response:
-    """The answer that was raised, as one that was not: aiohttp would keep it with its traceback."""
+    """A copy of the answer that was raised: aiohttp would keep the original with its traceback."""
     forget_traceback(answer)
     return web.Response(status=answer.status, reason=answer.reason, body=answer.body, headers=answer.headers)
 
 
 @web.middleware
 async def without_entity_tags(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Heed If-Match where nothing has an entity tag.
+    """Heed If-Match on resources without an entity tag.
 
     RFC 9110 13.1.1: "An origin server MUST NOT perform the requested method if the condition evaluates to false"; no
-    tag matches what has none. Files and pages have tags, and heed it themselves.
+    tag matches a resource without one. Files and pages have tags, and heed it themselves.
     """
     wanted = request.headers.get(hdrs.IF_MATCH)
     is_tagged = request.method in SAFE_METHODS and not request.path.startswith("/api/")
@@ -170,16 +170,16 @@ async def without_entity_tags(request: web.Request, handler: Handler) -> web.Str
 
 
 def over_https_from_now_on(max_age_s: int) -> Middleware:
-    """Have browsers that came over HTTPS come over nothing else (RFC 6797).
+    """Keep browsers that came over HTTPS to HTTPS (RFC 6797).
 
     Args:
-        max_age_s: For how long a browser remembers it, seconds; 0: nothing is said of it.
+        max_age_s: Seconds for which a browser remembers it; 0 leaves the field out.
     """
     value = f"max-age={max_age_s}"
 
     @web.middleware
     async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # RFC 6797 7.2: not over plain HTTP, where anybody on the path could have written it.
+        # RFC 6797 7.2: not over plain HTTP, where any machine on the path could have written it.
         if not max_age_s or not request.secure or not _is_public_name(request.headers.get(hdrs.HOST, "")):
             return await handler(request)
         try:
@@ -195,6 +195,6 @@ def over_https_from_now_on(max_age_s: int) -> Middleware:
 
 
 def _is_public_name(host: str) -> bool:
-    """Whether a promise about a host's name is one about this server: all that a developer runs is ``localhost``."""
+    """Tell whether a promise about a host's name concerns this server alone; ``localhost`` may be any server."""
     name = host_name(host)
     return bool(name) and name != "localhost" and not name.endswith(".localhost") and not is_address(name)

@@ -1,7 +1,7 @@
-"""aiohttp's side of one connection, with which nobody outside makes a traceback.
+"""aiohttp's side of one connection, in which no peer can cause a traceback.
 
-What cannot be read is answered with a problem, counted, and told of in a bounded number of lines; aiohttp would write
-its traceback and quote what was sent. Nothing is decompressed: a body of 16 kB could be one of 16 MB.
+An unreadable request is answered with a problem, counted, and logged in a bounded number of lines; aiohttp would write
+its traceback and quote its bytes. No body is decompressed: 16 kB could be 16 MB.
 
 Spec: RFC 9112 sections 2.2 and 9.6; RFC 9457 for errors.
 """
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from streamd.doors.web.refusals import Refusals
     from streamd.doors.web.request_budget import RequestBudget
 
-# Of a body that nobody reads: twice what a body may have waits in memory, and no more.
+# Bytes of an unread body in memory: twice the largest body, and no more.
 READ_BUFFER_BYTES = 32 * 1024
-# Of what one connection sends, so much is parsed before the others have their turn: chunks of one byte cost 0.3 us a
-# byte, and one read of the loop is up to 256 kB of them. More than a head has.
+# Bytes of one connection that are parsed before the others have their turn: chunks of one byte cost 0.3 us a byte, and
+# one read of the loop is up to 256 kB of them. More than a head has.
 TURN_BYTES = 16 * 1024
-# The same of a body, whose bytes may be dearer and need not come together.
+# The same for a body, whose bytes may be dearer and need not come together.
 BODY_TURN_BYTES = 4 * 1024
-# Requests that are parsed while another is answered. Browsers send none; one costs 1.3 kB at the least, which a peer
-# that reads nothing has us hold. aiohttp's own number is 32.
+# Requests that are parsed while another is answered. Browsers send none; each costs 1.3 kB at the least, which a peer
+# that reads nothing makes us hold. aiohttp's own number is 32.
 PARSED_AHEAD_MAX = 4
-# For a body that is not wanted to come in, so that the answer which says so is not lost to a reset (RFC 9112 9.6).
+# Seconds for a refused body to come in, so that the answer is not lost to a reset (RFC 9112 9.6).
 LINGER_S = 2.0
-# Outside of the application nothing but a head is read: what cannot be decoded there was sent.
+# Only heads are read outside of the application: text that cannot be decoded there came from the peer.
 _PEERS_FAULTS = (*PEERS_FAULTS, UnicodeError)
 _MALFORMED = "this is not HTTP as this server reads it"
 
@@ -50,7 +50,7 @@ _MALFORMED = "this is not HTTP as this server reads it"
 def _unexpecting(
     make_request: Callable[..., BaseRequest], message: RawRequestMessage, rest: tuple[Any, ...]
 ) -> BaseRequest:
-    """Make a request, with what it expects as a value of its own and no field."""
+    """Make a request, with its Expect as a value of its own and no field."""
     expected = message.headers.get(hdrs.EXPECT)
     if expected is None:
         return make_request(message, *rest)
@@ -67,8 +67,8 @@ class WebProtocol(RequestHandler):
 
     Args:
         server: aiohttp's, which has the application.
-        refusals: Told of what is not answered as asked.
-        budget: Of requests, by address; None where that is looked at later.
+        refusals: Counts the requests that are not served.
+        budget: Of requests, by address; None where a later step checks it.
         keepalive_timeout_s: From one answer to the next request.
     """
 
@@ -100,15 +100,15 @@ class WebProtocol(RequestHandler):
         )
         self._refusals = refusals
         self._budget = budget
-        # What was read and not parsed yet; while there is some, the transport reads no more.
+        # The bytes read and not parsed yet; while there are some, the transport reads no more.
         self._unheard = b""
         self._is_turn_due = False
-        # The last answer is given: what is still to come of its request is nobody's, and is not parsed.
+        # The last answer is given: the rest of its request is dropped, and not parsed.
         self._is_dropping = False
         make_request = self._request_factory
         assert make_request is not None, "aiohttp's server has one"
-        # aiohttp would ask for the body of every request that expects to be asked, before anybody has looked at its
-        # path, its token and its length; whoever reads the body asks for it (``contents``).
+        # aiohttp would ask for the body of every request with Expect, before its path, its token and its length are
+        # checked; the reader of the body asks for it (``contents``).
         self._request_factory = lambda message, *rest: _unexpecting(make_request, message, rest)
 
     @property
@@ -121,7 +121,7 @@ class WebProtocol(RequestHandler):
         """Take the socket, unless its address has asked for more than its share."""
         peername = transport.get_extra_info("peername")
         if self._budget is not None and peername and self._budget.is_overdrawn(str(peername[0])):
-            # Before there is a parser's and a task's work: that is what a flood is after.
+            # Before the work of a parser and a task, which is the target of a flood.
             self._refusals.note(Refusal.TOO_MANY, str(peername[0]))
             transport.write(self._budget.raw_refusal)  # type: ignore[attr-defined]  # asyncio.Transport
             transport.close()
@@ -130,7 +130,7 @@ class WebProtocol(RequestHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer says; aiohttp calls this with nothing, to go on with what it has."""
+        """Take the peer's bytes; aiohttp calls this without any, to go on with those it has."""
         if self._is_dropping:
             return
         if data and self._unheard:
@@ -144,16 +144,16 @@ class WebProtocol(RequestHandler):
     def _hear(self, data: bytes) -> None:
         try:
             super().data_received(data)
-        except Exception as error:  # noqa: BLE001  # it is told of, once for many
+        except Exception as error:  # noqa: BLE001  # logged once for many
             self._tell(error)
             self.force_close()
         self._forget_tracebacks()
 
     def _forget_tracebacks(self) -> None:
-        """Keep of what could not be parsed that it could not be, and not what was parsed.
+        """Keep the fact that bytes could not be parsed, and not the bytes.
 
-        aiohttp puts such an error in line with the requests. The frames of its traceback have the line, and all that
-        was read: a circle, which the collector finds as seldom as there are others.
+        aiohttp puts such an error in line with the requests. The frames of its traceback hold the line, and all bytes
+        read: a circle, which the collector would find late.
         """
         for message, _ in self._messages:
             error = getattr(message, "exc", None)
@@ -161,7 +161,7 @@ class WebProtocol(RequestHandler):
                 forget_traceback(error)
 
     def _take_turn(self) -> None:
-        """Parse a little of what was read, and come back for the rest when the others have had their turn."""
+        """Parse some of the bytes read, and come back for the rest when the others have had their turn."""
         self._is_turn_due = False
         if self.transport is None or self._is_dropping or not self._unheard:
             self._unheard = b""
@@ -184,28 +184,28 @@ class WebProtocol(RequestHandler):
 
     @property
     def _is_held(self) -> bool:
-        """Whether aiohttp has more than it takes: a body that is not read, or requests that are not answered."""
+        """Tell whether aiohttp has more than it takes: a body that is not read, or requests that are not answered."""
         return self._reading_paused or self._buffer_paused
 
     def _resume_transport_reading(self) -> None:
-        """Read on, which aiohttp asks for when it takes more: first what was read."""
+        """Read on, which aiohttp asks for when it takes more: first the bytes read already."""
         if self._unheard:
             self._take_turn_soon()
         else:
             super()._resume_transport_reading()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget what was not parsed."""
+        """Forget the bytes that were not parsed."""
         self._unheard = b""
         super().connection_lost(exc)
 
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; the last one, where not all of its request has come."""
+        """Send an answer; the last one, if its request is incomplete."""
         if not request.content.is_eof():
-            # RFC 9112 9.6: the peer, who may be sending yet, reads it while what they send is dropped. Nobody looks for
-            # the end of that: a body that nobody wants would cost what its smallest chunks do.
+            # RFC 9112 9.6: the peer may still be sending, and reads the answer while its bytes are dropped. They are
+            # not parsed for their end: an unwanted body would cost as much as its smallest chunks.
             resp.force_close()
             self._is_dropping = True
             self._unheard = b""
@@ -219,8 +219,8 @@ class WebProtocol(RequestHandler):
         """Answer one request after another."""
         try:
             await super().start()
-        except Exception as error:  # noqa: BLE001  # it is told of, once for many
-            # A head that aiohttp makes no request of, such as one whose target names a host that is none.
+        except Exception as error:  # noqa: BLE001  # logged once for many
+            # A head that aiohttp cannot make a request of, such as one whose target names an invalid host.
             self._tell(error)
             if self.transport is not None:
                 self.transport.write(raw_problem(400, _MALFORMED))
@@ -229,7 +229,7 @@ class WebProtocol(RequestHandler):
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """Answer what could not be read, or went wrong before or behind the application.
+        """Answer a request that could not be read, or an error before or behind the application.
 
         Raises:
             ConnectionError: An answer has begun already.
@@ -248,12 +248,12 @@ class WebProtocol(RequestHandler):
         return response
 
     def log_exception(self, *args: object, **kw: Any) -> None:
-        """What aiohttp would write a traceback of."""
+        """Note an error for which aiohttp would write a traceback."""
         error = kw.get("exc_info")
         self._tell(error if isinstance(error, BaseException) else RuntimeError(str(args[0]) if args else "unknown"))
 
     def log_debug(self, *args: object, **kw: Any) -> None:
-        """What aiohttp has to say of single requests is not ours to write: it may quote them."""
+        """Leave out aiohttp's lines about single requests, which they may quote."""
 
     def _tell(self, error: BaseException) -> None:
         if isinstance(error, _PEERS_FAULTS):

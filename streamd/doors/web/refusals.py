@@ -1,7 +1,7 @@
-"""What is noted of peers whose requests are refused: a count of all, and a bounded number of lines in the log.
+"""Notes about refused requests: a count of all, and a bounded number of lines in the log.
 
-Whoever sends what cannot be read may send it thousands of times a second. What they sent is never repeated, and no
-traceback is written: somebody puts a stream key where a method belongs.
+A peer may send an unreadable request thousands of times a second. Its bytes are never repeated, and no traceback is
+written: a stream key may stand where a method belongs.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A minute of one address: enough to see what it does and that it goes on.
+# Lines a minute of one address: enough to see its acts and that they go on.
 REFUSALS_LOGGED_PER_SOURCE = 5
-# A minute of all addresses: 150 bytes each, 13 MB a day at the most.
+# Lines a minute of all addresses: 150 bytes each, 13 MB a day at the most.
 REFUSALS_LOGGED = 60
-# Lines a minute about what came of the requests of one address, or with one key, and of all.
+# Lines a minute about the outcome of requests of one address, or with one key, and of all.
 OUTCOMES_LOGGED_PER_SOURCE = 5
 OUTCOMES_LOGGED = 120
-# Tracebacks of one fault of ours in a minute, and of all: 3 kB each. The first of them tells all there is to say.
+# Tracebacks of one fault of ours in a minute, and of all: 3 kB each. The first one is enough.
 FAULTS_LOGGED_PER_KIND = 2
 FAULTS_LOGGED = 10
 
-# What aiohttp raises over what a peer sent, or over a peer that has left.
+# aiohttp's errors over a peer's bytes, or over a peer that has left.
 PEERS_FAULTS = (HttpProcessingError, RequestPayloadError, PayloadAccessError, ConnectionError)
 
 
 def forget_traceback(error: BaseException) -> None:
-    """Let go of the frames that an error has come through, and of what they held.
+    """Drop the frames that an error has come through, with everything they hold.
 
-    An error that is kept by something in these frames, as aiohttp keeps a body's and an absence's with the request, is
-    a circle with them: some 10 kB, and all that was read, for every request that a peer has made to fail. The collector
-    looks for such circles once in millions of objects (``streamd.process.run``).
+    aiohttp keeps the errors of a body and of a missing path with the request, which the error's own frames hold: a
+    circle of some 10 kB, and all bytes read, for every request that a peer makes fail. The collector looks for such
+    circles once in millions of objects (``streamd.process.run``).
     """
     error.__traceback__ = error.__context__ = error.__cause__ = None
 
@@ -58,24 +58,24 @@ class Refusal(enum.StrEnum):
     TOO_LONG = "body_too_long"
     TOO_SLOW = "viewer_body_timeout_s"
     BODIES = "bodies_at_once"
-    """Others are sending so many bodies at the moment."""
+    """Too many other bodies are being sent at the moment."""
     TOO_MANY = "requests_per_second_max"
     OTHER_SITE = "other_site"
-    """A browser sent it for a page of another site."""
+    """A browser sent the request for a page of another site."""
     HOST = "host"
-    """A name that is none, or not ours."""
+    """An invalid Host, or one that is not ours."""
     TOKEN = "token"  # noqa: S105  # a reason's name
     """A wrong admin token."""
     PLACES = "connections"
     """No place is left."""
 
 
-# Those that are limits of the configuration.
+# The reasons that are limits of the configuration.
 _LIMITS = frozenset((Refusal.TOO_MANY, Refusal.TOO_SLOW))
 
 
 class Refusals:
-    """Counts and tells of the refusals of one port.
+    """Counts and logs the refusals of one port.
 
     Args:
         port: Its name in metrics and log: ``public`` or ``admin``.
@@ -95,11 +95,11 @@ class Refusals:
             self._counts.labels(port, reason.value)
 
     def note(self, reason: Refusal, address: str) -> None:
-        """Count a refusal, and tell of it where its source has lines left.
+        """Count a refusal, and log it if its source has lines left.
 
         Args:
-            reason: Why.
-            address: IP address of who asked.
+            reason: The reason.
+            address: IP address of the peer.
         """
         self._counts.labels(self._port, reason.value).inc()
         if reason in _LIMITS:
@@ -108,16 +108,16 @@ class Refusals:
             log.info("request.refused", extra={"port": self._port, "reason": reason.value, "peer": address})
 
     def may_tell(self, source: str) -> bool:
-        """Whether a handler may write one line more about an address or a key; it is counted."""
+        """Tell whether a handler may write one line more about an address or a key, and count it."""
         return self._outcomes.may_log(source, self._clock.monotonic())
 
     def tell_fault(self, error: BaseException, method: str, route: str) -> None:
-        """Write the traceback of a fault of ours, where that kind has not just been told of.
+        """Write the traceback of a fault of ours, unless the log has just had one of its kind.
 
         Args:
             error: The fault.
             method: Of the request; empty where it is not known.
-            route: Pattern of its path, not the path: that may hold anything.
+            route: Pattern of its path; the path itself may hold anything.
         """
         kind = f"{type(error).__name__} {method} {route}"
         if self._faults.may_log(kind, self._clock.monotonic()):
@@ -125,11 +125,11 @@ class Refusals:
 
 
 REFUSALS: Final = web.RequestKey("refusals", Refusals)
-"""Where a request has those of its port."""
+"""The key of its port's refusals in a request."""
 
 
 def may_tell(request: web.Request, source: str) -> bool:
-    """Whether one line more may be written about who sends a request: anybody may send thousands.
+    """Tell whether one line more may be written about the sender of a request, who may send thousands.
 
     Args:
         request: The request.
@@ -140,6 +140,6 @@ def may_tell(request: web.Request, source: str) -> bool:
 
 
 def route_of(request: web.Request) -> str:
-    """The pattern of a request's path, which has nothing in it that was sent; empty where there is none."""
+    """The pattern of a request's path, which holds no text of the peer's; empty for an unknown path."""
     resource = request.match_info.route.resource
     return "" if resource is None else resource.canonical

@@ -1,8 +1,8 @@
-"""How many requests one address may have answered by aiohttp.
+"""A bound for the requests of one address that aiohttp answers.
 
-A page, a file or JSON costs 0.2 to 0.5 ms, in which nobody else is served: whoever asks for as many as their line
-carries would take all of the loop's time. Past its share an address is answered 429 and its connection is closed; what
-comes next from it is refused before it is read.
+A page, a file or JSON holds the loop for 0.2 to 0.5 ms: a peer that fills its line with requests would take all of the
+loop's time. Past its share an address is answered 429 and its connection is closed; its next connections are refused
+before they are read.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from streamd.formats.address import source_of
 if TYPE_CHECKING:
     from streamd.clock import Clock
 
-# Addresses with fewer tokens than all: about 150 bytes each, 5 MB. Past it the least lately seen is forgotten, and has
-# all its tokens again.
+# Addresses with fewer tokens than all: about 150 bytes each, 5 MB. Past it the address seen least lately is forgotten,
+# and has all its tokens again.
 SOURCES_MAX = 32_768
-# What may come at once after a quiet time, in seconds of what may come steadily: a hall of people opens the page.
+# Requests at once after a quiet time, in seconds of the steady rate: a hall of people opens the page.
 BURST_S = 20.0
 # A player asks for its media over the connections which brought the page: ten such requests count as one.
 MEDIA_COST = 0.1
@@ -32,9 +32,9 @@ class RequestBudget:
     Kept as ``keys.guessing.Budgets`` are: one number for each address, the time at which it has all tokens again.
 
     Args:
-        per_second: Requests of one address (IPv6: of one /64) that may come steadily.
+        per_second: Steady rate of requests of one address (IPv6: of one /64).
         clock: For the seconds.
-        burst_s: What may come at once after a quiet time, in seconds of what may come steadily.
+        burst_s: Requests at once after a quiet time, in seconds of the steady rate.
     """
 
     def __init__(self, per_second: float, clock: Clock, burst_s: float = BURST_S) -> None:
@@ -46,7 +46,7 @@ class RequestBudget:
         self.configure(per_second)
 
     def configure(self, per_second: float) -> None:
-        """Take another share; what was spent and is not back yet stays spent."""
+        """Take another share; spent tokens stay spent."""
         self._token_s = 1.0 / per_second
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class RequestBudget:
         return len(self._full_at)
 
     def is_overdrawn(self, address: str) -> bool:
-        """Whether an address has no token left."""
+        """Tell whether an address has no token left."""
         now = self._clock.monotonic()
         return self._full_at.get(source_of(address), now) - now > self._burst_s - self._token_s
 
@@ -62,11 +62,11 @@ class RequestBudget:
         """Take what a request costs.
 
         Args:
-            address: IP address of who asks.
+            address: IP address of the peer.
             cost: Tokens.
 
         Returns:
-            Whether it was there; an empty budget stays empty, and fills as before.
+            Whether the tokens were there; an empty budget stays empty, and fills as before.
         """
         now, source = self._clock.monotonic(), source_of(address)
         full_at = max(self._full_at.pop(source, now), now)
@@ -75,14 +75,14 @@ class RequestBudget:
         return has_token
 
     def queue(self, address: str, wait_max_s: float) -> float | None:
-        """Take what a request costs, ahead of time where it is not there.
+        """Take the tokens of a request, ahead of time if too few are left.
 
         Args:
-            address: IP address of who asks.
-            wait_max_s: For how long it may wait, seconds.
+            address: IP address of the peer.
+            wait_max_s: Seconds that it may wait.
 
         Returns:
-            For how long it has to wait, seconds; None where that is too long, and nothing is taken.
+            Seconds that it has to wait; None if that is too long, and no token is taken.
         """
         now, source = self._clock.monotonic(), source_of(address)
         full_at = max(self._full_at.pop(source, now), now)
@@ -93,7 +93,7 @@ class RequestBudget:
 
     def _keep(self, source: str, full_at: float, now: float) -> None:
         self._full_at[source] = full_at
-        # Two out for one in: those that have all their tokens again are gone before they are in the way.
+        # Two out for one in: addresses with all their tokens again leave before they are in the way.
         for _ in range(2):
             oldest = next(iter(self._full_at))
             if len(self._full_at) > SOURCES_MAX or self._full_at[oldest] <= now:

@@ -1,6 +1,6 @@
 """A name for each request, by which its answer is found in the log: ``X-Request-Id``.
 
-Media has none: it is answered alike by the thin door, thousands of times a second, and there is nothing to look up.
+Media has none: the thin door answers thousands of its requests a second, all alike, and logs none of them.
 A proxy in front that has named the request already keeps its name, so that one name is found in all logs.
 """
 
@@ -15,8 +15,8 @@ from aiohttp.typedefs import Handler
 
 HEADER = "X-Request-Id"
 _MEDIA_PATH = "/live/"
-# What proxies make: 32 hexadecimal digits (nginx), a UUID (Envoy, Caddy), or letters of that order. Nothing that could
-# be taken for another field of the log, and nothing as long as a stream key.
+# Proxies' names: 32 hexadecimal digits (nginx), a UUID (Envoy, Caddy), or letters of that order. A name cannot be taken
+# for another field of the log, and is shorter than a stream key.
 _KNOWN_FORM = re.compile(r"[0-9A-Za-z.-]{1,40}")
 _RANDOM_BYTES = 8
 _REQUEST_ID = web.RequestKey("_REQUEST_ID", str)
@@ -24,7 +24,7 @@ _REQUEST_ID = web.RequestKey("_REQUEST_ID", str)
 
 @web.middleware
 async def name_request(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Name a request in its answer, and in all that is logged until it is answered; the outermost middleware."""
+    """Name a request in its answer, and in every log line until the answer; the outermost middleware."""
     if request.path.startswith(_MEDIA_PATH):
         return await handler(request)
     given = request.headers.get(HEADER, "")
@@ -35,13 +35,13 @@ async def name_request(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def show_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the name into an answer before it is sent, whoever made it; for ``on_response_prepare``."""
+    """Put the name into every answer before it is sent; for ``on_response_prepare``."""
     request_id = request.get(_REQUEST_ID)
     if request_id is not None:
         response.headers[HEADER] = request_id
 
 
 def name_requests(app: web.Application) -> None:
-    """Have every request of an application named."""
+    """Name every request of an application."""
     app.middlewares.insert(0, name_request)
     app.on_response_prepare.append(show_request_id)

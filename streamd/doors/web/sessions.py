@@ -17,16 +17,16 @@ _Holder = TypeVar("_Holder")
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """How long sessions last and how many there are."""
+    """Bounds of sessions: time and number."""
 
     lifetime_s: float
-    """From its begin, whatever happens."""
+    """Since its start."""
     idle_s: float
     """Since it was last used."""
     sessions_max: int
-    """In all. One more ends the one that was least lately used."""
+    """In all. One more ends the one used least lately."""
     per_name_max: int
-    """Of one name, likewise: nobody pushes out the others by signing in again and again."""
+    """Of one name, likewise: a user who signs in again and again pushes out only their own."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class _Session(Generic[_Holder]):
 
 
 class Sessions(Generic[_Holder]):
-    """Who is signed in. They end with this process: nothing is written anywhere.
+    """The sessions of a page. They end with this process, and are never written to disk.
 
     Args:
         clock: For their time limits.
@@ -52,18 +52,18 @@ class Sessions(Generic[_Holder]):
         self._sessions: dict[bytes, _Session[_Holder]] = {}
 
     def __len__(self) -> int:
-        """Sessions kept, those included whose time is over and whom nobody has asked for since."""
+        """Sessions kept, expired ones that were not looked up since included."""
         return len(self._sessions)
 
     def begin(self, name: str, holder: _Holder) -> str:
         """Begin a session.
 
         Args:
-            name: Whose it is, for the limit by name.
-            holder: What ``find`` returns for it.
+            name: Its user, for the limit by name.
+            holder: The object that ``find`` returns for it.
 
         Returns:
-            Its token: whoever shows it is the holder.
+            Its token, which proves the holder.
         """
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         limits, now = self._limits, self._clock.monotonic()
@@ -86,10 +86,10 @@ class Sessions(Generic[_Holder]):
         return session.holder
 
     def end(self, token: str) -> None:
-        """End a session; one that is none is none afterwards as well."""
+        """End a session; an unknown token is no error."""
         self._sessions.pop(_mark(token), None)
 
 
 def _mark(token: str) -> bytes:
-    # What is looked up is a hash: the time that it takes says nothing of a token that was nearly guessed.
+    # The look-up is by a hash: its time reveals nothing about a nearly guessed token.
     return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

@@ -1,7 +1,7 @@
-"""Large bodies in slices, the next when the last is taken: what a peer does not read is one slice of ours.
+"""Large bodies in slices, the next when the last is taken: a peer that reads nothing holds one slice.
 
-A body belongs to all who ask for it. Over TLS each connection encrypts a copy of its own of all that is written at
-once, and whoever reads nothing would have us hold it.
+All viewers of a body share it. Over TLS each connection encrypts a copy of its own of all bytes written at once, and a
+peer that reads nothing would make us hold the copy.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # A few packets' worth: fewer, larger slices would save a microsecond each.
 SLICE_BYTES = 32 * 1024
-# What may wait in the transport before the next slice does.
+# Bytes that may wait in the transport before the next slice.
 UNSENT_BYTES_MAX = 16 * 1024
-# For all of a body; the connection's watch ends one that takes nothing long before.
+# Seconds for all of a body; the connection's watch ends a peer that takes no bytes long before.
 ANSWER_TIMEOUT_S = 120.0
 
 

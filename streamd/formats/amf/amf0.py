@@ -67,7 +67,7 @@ def read_values(data: bytes, limits: Limits = DEFAULT_LIMITS, budget: Budget | N
     Args:
         data: Values one after the other, nothing else.
         limits: How much the message may ask of the reader.
-        budget: What is left of them, where several messages share one.
+        budget: The rest of these limits, where several messages share it.
 
     Returns:
         The values, in order; none for no bytes.
@@ -102,7 +102,7 @@ class Reader:
     Args:
         data: The whole body.
         limits: How much it may ask of the reader, over all its values.
-        budget: What is left of them, where several messages share one.
+        budget: The rest of these limits, where several messages share it.
     """
 
     __slots__ = ("_budget", "_complex_count", "_data", "_offset")

@@ -55,13 +55,13 @@ class Marker(enum.IntEnum):
 # 3.8: the length 0, with the bit that tells it from a reference.
 _EMPTY_STRING = 1
 
-# How AMF0 begins that switches to AMF3 (AMF 0 section 3.1) for a string, and for a number.
+# The first bytes of AMF0 that switches to AMF3 (AMF 0 section 3.1), for a string and for a number.
 STRING_IN_AMF0 = bytes((0x11, Marker.STRING))
 NUMBERS_IN_AMF0 = (bytes((0x11, Marker.INTEGER)), bytes((0x11, Marker.DOUBLE)))
 
 
 class _Traits(NamedTuple):
-    """What instances of one class have in common (section 3.12)."""
+    """The names that instances of one class share (section 3.12)."""
 
     class_name: str
     sealed_names: tuple[str, ...]
@@ -77,7 +77,7 @@ class Reader:
     Args:
         data: The message.
         offset: Where the first value starts.
-        budget: What the message may still use up, where it is shared with AMF0 around it.
+        budget: The rest of the message's limits, where AMF0 around it shares them.
     """
 
     __slots__ = ("_budget", "_complex_count", "_data", "_strings", "_traits", "offset")
@@ -87,7 +87,7 @@ class Reader:
         self.offset = offset
         """Where the next value starts."""
         self._budget = budget or Budget(DEFAULT_LIMITS)
-        # With how many bytes they came: that is what a reference is counted for.
+        # The bytes that each string came with; a reference to it counts for as many.
         self._strings: list[tuple[str, int]] = []
         self._traits: list[_Traits] = []
         self._complex_count = 0

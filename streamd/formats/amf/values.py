@@ -1,4 +1,4 @@
-"""What AMF0 and AMF3 share: the Python values both read to, and the limits of reading.
+"""The Python values that AMF0 and AMF3 are read to, and the limits of reading.
 
 Everything read is inert. A typed object is its class name beside its properties; a reference stays a
 number. So no value holds itself or is held twice, and a walk over it ends after as many steps as were read.
@@ -15,7 +15,7 @@ from streamd.limits import DEFAULT
 
 
 class Undefined(enum.Enum):
-    """The type of ``UNDEFINED``, ActionScript's value of what was never set; ``None`` is its null."""
+    """The type of ``UNDEFINED``, ActionScript's value of a variable that was never set; ``None`` is its null."""
 
     UNDEFINED = "undefined"
 
@@ -46,7 +46,7 @@ class XmlDocument:
 
 @dataclass(frozen=True, slots=True)
 class TypedObject:
-    """An object of a named class, of which nothing is ever instantiated."""
+    """An object of a named class; streamd never instantiates the class."""
 
     class_name: str
     properties: dict[str, Value]
@@ -70,9 +70,9 @@ Value: TypeAlias = (
 """Any AMF value. Objects are ``dict``, associative arrays ``EcmaArray``, dense arrays ``list``."""
 
 
-# What one value is worth of the bytes that came. A number and its name have some 20 bytes for two values; values that
-# are shorter than this, by the thousand, say nothing. So a byte of AMF costs us an eighth of a value, in however many
-# messages and reads it comes.
+# The bytes received that earn one value. A number and its name have some 20 bytes for two values; thousands of shorter
+# values say nothing. A byte of AMF thus costs at most an eighth of a value, in however many messages and reads it
+# comes.
 VALUE_BYTES = 8
 
 
@@ -96,13 +96,13 @@ DEFAULT_LIMITS = Limits()
 
 
 class Budget:
-    """What is left of the limits while messages are read, in AMF0 and in the AMF3 inside it.
+    """The rest of the limits while messages are read, in AMF0 and in the AMF3 inside it.
 
-    Values and text are there in full at first. What was used up comes back with the bytes that the peer sends
-    (``earn``): metadata is paid for by the media between it.
+    It begins full. The bytes that the peer sends give used values and text back (``earn``): media pays for the metadata
+    between it.
 
     Args:
-        limits: What may be used up. Several messages may share it: ``start_message`` begins another one.
+        limits: The full budget. Several messages may share it: ``start_message`` begins another one.
     """
 
     __slots__ = ("_depth_left", "_text_left", "_value_bytes_left", "limits")
@@ -119,12 +119,12 @@ class Budget:
         return self._value_bytes_left < VALUE_BYTES
 
     def earn(self, received_bytes: int) -> None:
-        """Let what was used up come back, for bytes that came."""
+        """Give used values and text back, for bytes received."""
         self._value_bytes_left = min(self.limits.amf_values_max * VALUE_BYTES, self._value_bytes_left + received_bytes)
         self._text_left = min(self.limits.text_bytes, self._text_left + received_bytes)
 
     def start_message(self) -> None:
-        """Be at the surface again, wherever the message before was given up."""
+        """Return to depth zero, wherever reading of the message before was given up."""
         self._depth_left = self.limits.amf_depth_max
 
     def take_value(self) -> None:
@@ -135,7 +135,7 @@ class Budget:
         """
         self._value_bytes_left -= VALUE_BYTES
         if self._value_bytes_left < 0:
-            # What is left is nothing, and not a debt that the next message pays.
+            # The rest becomes zero, and no debt for the next message.
             self._value_bytes_left = 0
             raise AmfError(f"more than {self.limits.amf_values_max} values at once", limit="amf_values_max")
 
@@ -149,11 +149,11 @@ class Budget:
         self._value_bytes_left -= declared * VALUE_BYTES
 
     def charge(self, values: int) -> None:
-        """Count work that is as much as that of some values; where less is left, all of it is used up."""
+        """Count work as expensive as that of some values; it takes the whole rest where less is left."""
         self._value_bytes_left = max(0, self._value_bytes_left - values * VALUE_BYTES)
 
     def check_count(self, declared: int) -> None:
-        """Refuse a declared number of values that cannot be read anyway, before anything is read.
+        """Refuse a declared number of values that exceeds the rest, before any of them is read.
 
         Raises:
             AmfError: More values are declared than may still be read.

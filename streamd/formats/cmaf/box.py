@@ -9,7 +9,7 @@ import struct
 
 _BOX = struct.Struct(">I4s")
 
-# Section 4.2.2: a 32-bit size; the 64-bit form exists for files, no part of ours comes near it.
+# Section 4.2.2: a 32-bit size. The 64-bit form is for files; parts stay far below it.
 BOX_BYTES_MAX = 0xFFFF_FFFF
 
 

@@ -59,7 +59,7 @@ _ROW_WORDS = 4
 
 
 class ChunkHead:
-    """Writes what CMAF chunks begin with, up to the first sample: ``moof``, and the header of ``mdat``.
+    """Writes the head of CMAF chunks, up to the first sample: ``moof``, and the header of ``mdat``.
 
     The samples of each track are one run, in decode order, and become one ``traf``; times are in the track's timescale.
     For each chunk: ``begin``; for each of its tracks ``begin_run``, and ``add`` for its samples; ``write``. Chunks are
@@ -91,17 +91,17 @@ class ChunkHead:
     )
 
     def __init__(self) -> None:
-        # Behind the boxes, at the end, is the table of the run that is written, with all columns: which of them it
-        # needs is known when it is complete.
+        # The table of the current run, with all columns, stands at the end, behind the boxes: only a complete run shows
+        # which columns it needs.
         self._array = array("I")
-        # The same words, where the compiler knows what they are.
+        # The same words, with a type that the compiler knows.
         self._words = self._array
         self._room = 0
-        # Where the next run begins; where the table behind the boxes does, and in it the row of the next sample.
+        # Offsets of the next run, of the table behind the boxes, and of the next sample's row in it.
         self._end = 0
         self._rows = 0
         self._row = 0
-        # The defaults of the run, which are those of its first sample, and the columns for what differs from them.
+        # The defaults of the run, which are the values of its first sample, and the columns that differ from them.
         self._duration = 0
         self._is_sync = False
         self._columns = 0
@@ -157,7 +157,7 @@ class ChunkHead:
         words[at + 11] = decode_ticks >> 32
         words[at + 12] = decode_ticks & _UINT32
         words[at + 14] = _TRUN
-        # Counted from the first one, until it is known where that lies.
+        # Counted from the first sample, until its place is known.
         words[at + 17] = self.samples_bytes
         self._columns = _TRUN_SAMPLE_SIZE
 
@@ -252,7 +252,7 @@ def join_chunk(head: bytes, payloads: Sequence[bytes | Payload], starts: Sequenc
     """Put samples behind their head.
 
     Args:
-        head: What ``ChunkHead`` wrote for them.
+        head: The head that ``ChunkHead`` wrote for them.
         payloads: As there.
         starts: As there.
 

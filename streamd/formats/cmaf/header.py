@@ -1,4 +1,4 @@
-"""The CMAF header's codec-agnostic half: ``ftyp``, how wide a track is shown, and what must not stand in ``moov``.
+"""The CMAF header's codec-agnostic half: ``ftyp``, shown widths, and the boxes that ``moov`` must not have.
 
 libavformat writes the rest of it (``streamd.media.cmaf_header``). ISO/IEC 14496-12 (2022) sections 4.3, 8.2, 8.3.2 and
 8.6.6; ISO/IEC 23000-19 (2020) section 7.3.
@@ -17,7 +17,7 @@ _COMPATIBLE_BRANDS = b"iso6mp41"
 _CMAF_BRAND = b"cmfc"
 
 _CONTAINERS = frozenset({b"moov", b"trak"})
-# Edit lists shift what ``tfdt`` says, and players disagree about them; user data names the muxer.
+# Edit lists shift the times in ``tfdt``, and players disagree about them; user data names the muxer.
 _LEFT_OUT = frozenset({b"edts", b"udta", b"meta"})
 
 # 8.3.2: the last two fields of tkhd are width and height, 16.16 each.

@@ -1,1 +1,1 @@
-"""What codec configuration records and the first bytes of frames say."""
+"""Readers of codec configuration records and of the first bytes of frames."""

@@ -9,8 +9,8 @@ from streamd.formats.codecs.bits import BitReader
 
 _SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _RATE_INDEX_EXPLICIT = 15
-# The table ends at 96 kHz and at 7,350 Hz; an explicit 24-bit rate above what SBR makes of the one, or below the other,
-# is no sample rate.
+# The table ends at 96 kHz and at 7,350 Hz; an explicit 24-bit rate above twice the one (SBR), or below the other, is no
+# sample rate.
 _SAMPLE_RATES_ALLOWED = range(7_350, 192_001)
 
 _AOT_ESCAPE = 31
@@ -34,7 +34,7 @@ _CHANNELS = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8
 
 @dataclass(frozen=True, slots=True)
 class AudioSpecificConfig:
-    """What an AudioSpecificConfig says of the access units that follow.
+    """The facts in an AudioSpecificConfig about the access units that follow.
 
     HE-AAC: an access unit is coded at ``core_rate`` and decodes to ``output_rate``, twice that where SBR is
     announced here (explicit signalling). Where it is not (implicit signalling), everything counts at the core's
@@ -87,7 +87,7 @@ def parse(record: bytes) -> AudioSpecificConfig:
     core_frame_samples = _read_ga_specific_config(reader)
     channels = _CHANNELS[channel_configuration]
     if not channel_configuration:
-        # What follows it is ours to ignore: without the extension the record is AAC-LC with implicit signalling.
+        # An extension behind it may be ignored: without it the record is AAC-LC with implicit signalling.
         channels = _read_program_config(reader)
     elif object_type == core_type:
         extended_type, extended_rate = _read_sync_extension(reader)

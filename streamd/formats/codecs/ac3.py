@@ -30,11 +30,11 @@ _NUMBLKSCOD_SIX = 3
 
 @dataclass(frozen=True, slots=True)
 class Ac3Frame:
-    """What a syncframe says of itself; it has ``FRAME_SAMPLES`` samples."""
+    """The facts in the head of a syncframe, which has ``FRAME_SAMPLES`` samples."""
 
     sample_rate: int
     channels: int
-    """With the one for low frequencies."""
+    """Counts the channel for low frequencies, too."""
 
 
 def parse_ac3(frame: bytes) -> Ac3Frame:
@@ -77,7 +77,7 @@ def parse_eac3(frame: bytes) -> Ac3Frame:
 
 
 def _bsid(frame: bytes) -> int:
-    """Return bsid, which stands in the same place in both, and tells them apart."""
+    """Return bsid, which stands in the same place in AC-3 and E-AC-3, and tells them apart."""
     if len(frame) < _BYTES_READ or not frame.startswith(_SYNC_WORD):
         raise CodecConfigError("no AC-3 sync word")
     return frame[_BSID_BYTE] >> 3

@@ -1,7 +1,7 @@
 """AV1CodecConfigurationRecord, the body of an AV1 sequence header (AV1 in ISO BMFF 1.2, 2.3; AV1 specification 5.5).
 
-Where the record has no sequence header OBU, the first frame has one (AV1 in ISO BMFF 2.4), and says what the pictures
-are. The shape of a sample stands in frames' headers alone, as a render size, and is left aside.
+Where the record has no sequence header OBU, the first frame has one (AV1 in ISO BMFF 2.4), which describes the
+pictures. The shape of a sample stands only in frames' headers, as a render size, and is left aside.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PROFILE_MAX = 2
 _SRGB = (1, 13, 0)
 _OBU_SEQUENCE_HEADER = 1
 # AV1 in ISO BMFF 2.3.3: a sequence header "SHALL be the first OBU"; in a frame, a temporal delimiter stands before it,
-# and metadata may. What comes later than this is none.
+# and metadata may. A sequence header later than this is not looked for.
 _OBUS_READ_MAX = 8
 # AV1 specification 4.10.5: a leb128 has at most 8 bytes.
 _LEB128_BYTES_MAX = 8
@@ -29,18 +29,18 @@ _LEB128_BYTES_MAX = 8
 _PICTURE_SAMPLES_MAX = 35_651_584
 _WIDTH_MAX = 16_384
 _HEIGHT_MAX = 8_704
-# What stands before the colours: 32 operating points of up to 90 bits, timing information, and some 20 flags.
+# Fields before the colours: 32 operating points of up to 90 bits, timing information, and some 20 flags.
 _SEQUENCE_HEADER_BYTES_READ_MAX = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Av1Configuration:
-    """What an AV1CodecConfigurationRecord holds that playlists need."""
+    """The facts in an AV1CodecConfigurationRecord that playlists need."""
 
     codec_string: str
     """RFC 6381: ``av01.`` and profile, level and tier, bit depth (AV1 in ISO BMFF, 5)."""
     picture: PictureFormat | None
-    """What its sequence header OBU says; None where the record has none, and it stands in the keyframes alone."""
+    """The picture format of its sequence header OBU; None where the record has none, and only keyframes have it."""
 
 
 def parse(record: bytes) -> Av1Configuration:
@@ -65,7 +65,7 @@ def parse(record: bytes) -> Av1Configuration:
 
 
 def read_picture_format(frame: bytes) -> PictureFormat | None:
-    """Read what a frame's sequence header OBU says of the pictures, with the largest size that it allows.
+    """Read the picture format in a frame's sequence header OBU, with the largest size that it allows.
 
     Args:
         frame: A temporal unit, as in a sample.

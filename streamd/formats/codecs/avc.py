@@ -18,12 +18,12 @@ _SPS_BYTES_MIN = 4
 
 @dataclass(frozen=True, slots=True)
 class AvcConfiguration:
-    """What an AVCDecoderConfigurationRecord holds."""
+    """The facts in an AVCDecoderConfigurationRecord."""
 
     codec_string: str
     """RFC 6381: ``avc1.`` and profile_idc, constraint flags and level_idc in hexadecimal."""
     picture: PictureFormat
-    """What the first SPS says."""
+    """The picture format of the first SPS."""
     nal_length_bytes: int
     """Bytes of the length in front of each NAL unit of a sample: 1, 2 or 4."""
     sequence_parameter_sets: tuple[bytes, ...]

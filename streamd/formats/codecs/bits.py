@@ -15,19 +15,19 @@ def _codes(zeros_max: int) -> str:
     return "|".join(f"{'0' * zeros}1.{{{zeros}}}" for zeros in range(zeros_max + 1))
 
 
-# Those of up to 17 bits; codes of one bit, of which there are most a byte, as many as there are in a row.
+# Codes of up to 17 bits; codes of one bit, the most frequent in a byte, as a whole row.
 _SHORT_CODE = _codes(8)
 _SHORT_CODES = re.compile(f"1+|{_SHORT_CODE}")
-# So many codes in one search: one at a time, they are the dearest that a byte of a record can ask for. No code is the
-# beginning of another, so a search never has to go back ("+").
+# So many codes in one search: read one at a time, they are the dearest work that a byte of a record can cause. No code
+# is the beginning of another, so a search never has to go back ("+").
 _CODES = tuple((codes, re.compile(f"(?:{_codes(_LEADING_ZEROS_MAX)}){{{codes}}}+")) for codes in (64, 8, 1))
 
 
 class BitReader:
     """Reads big-endian bit fields from a record of a few bytes.
 
-    The bits are spelled out once, as text: a field then costs what it is long, wherever in the record it stands, and
-    the zeros that lead an Exp-Golomb code are counted in one search.
+    The bits are spelled out once, as text: the cost of a field then depends on its length alone, wherever in the record
+    it stands, and one search counts the zeros that lead an Exp-Golomb code.
 
     Args:
         data: The record; the caller bounds its length, for each bit takes a byte.
@@ -108,7 +108,7 @@ class BitReader:
             count: How many at the most.
 
         Returns:
-            One a string; but those of one bit, ``1``, as many as there are in a row.
+            A string for each code; a row of codes of one bit (``1``) is one string.
         """
         codes = re.compile(f"(?:{_SHORT_CODE}){{0,{count}}}+").match(self._bits, self._at)
         return _SHORT_CODES.findall(self._bits, self._at, codes.end()) if codes is not None else []

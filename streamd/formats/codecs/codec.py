@@ -1,4 +1,4 @@
-"""Which codecs we carry, and what each one's configuration record says of it.
+"""The codecs that streamd carries, and the reader of each one's configuration record.
 
 Two tables, ``VIDEO_CODECS`` and ``AUDIO_CODECS``: a codec that is not in them is dropped by the gate, with its name.
 Codecs are named by their FourCC (Enhanced RTMP v2, "Enhanced Video", "Enhanced Audio"); the ids of the older FLV header
@@ -40,17 +40,17 @@ MP3 = ".mp3"
 FOURCC_BYTES = 4
 
 CODECS_WITHOUT_HEADER = frozenset({AC3, EAC3, MP3})
-"""Codecs whose every frame says what a sequence header would: what is read as their record is a frame."""
+"""Codecs whose every frame holds the facts of a sequence header: a frame is read as their record."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """What a codec configuration record says that playlists and the timeline need."""
+    """The facts in a codec configuration record that playlists and the timeline need."""
 
     codec_string: str
     """RFC 6381 codecs parameter, for example ``avc1.640028``."""
     picture: PictureFormat | None = None
-    """What the pictures are; None for audio, and where it stands in keyframes alone (``read_picture_format``)."""
+    """The format of the pictures; None for audio, and where only keyframes say it (``read_picture_format``)."""
     sample_rate: int = 0
     """Audio samples a second at the decoder's output; 0 for video."""
     channels: int = 0
@@ -157,7 +157,7 @@ def parse_config(codec: str, record: bytes) -> CodecConfig:
 
 
 def read_picture_format(codec: str, record: bytes, keyframe: bytes) -> PictureFormat | None:
-    """Read what a keyframe says of the pictures, for a codec whose sequence header does not.
+    """Read the picture format in a keyframe, for a codec whose sequence header lacks it.
 
     Args:
         codec: FourCC.
@@ -165,7 +165,7 @@ def read_picture_format(codec: str, record: bytes, keyframe: bytes) -> PictureFo
         keyframe: As in a sample.
 
     Returns:
-        What they are; None where it is not said there, or is out of range.
+        The picture format; None where the keyframe lacks it, or it is out of range.
     """
     try:
         if codec == VP9:

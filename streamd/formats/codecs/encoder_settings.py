@@ -1,8 +1,8 @@
-"""What x264 and x265 say of their settings: text in the first picture, or in the configuration record.
+"""The settings that x264 and x265 write down: text in the first picture, or in the configuration record.
 
-ITU-T H.264 D.1.7 and H.265 D.2.7 (user data unregistered SEI message): an identifier of 16 bytes, then what its owner
-likes. It is no part of the picture, and a hint at the most: other encoders say nothing, and a stream that was copied
-has what its first encoder said.
+ITU-T H.264 D.1.7 and H.265 D.2.7 (user data unregistered SEI message): an identifier of 16 bytes, then free text. It is
+no part of the picture, and a hint at the most: other encoders write nothing, and a stream that was copied has the text
+of its first encoder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def keyframe_interval_max(media: bytes | memoryview) -> int | None:
         media: A keyframe, or a configuration record.
 
     Returns:
-        The number of frames; None where nothing is said of it.
+        The number of frames; None where the text lacks it.
     """
     text = bytes(media[:_SEARCHED_BYTES_MAX])
     if not any(identifier in text for identifier in _IDENTIFIERS) or _INTRA_REFRESH.search(text):

@@ -19,10 +19,10 @@ _SAMPLE_RATES_ALLOWED = range(7_350, 192_001)
 
 @dataclass(frozen=True, slots=True)
 class FlacStreamInfo:
-    """What a STREAMINFO says of the frames that follow."""
+    """The facts in a STREAMINFO about the frames that follow."""
 
     stream_info: bytes
-    """Its 34 bytes, without what may stand before and behind them."""
+    """Its 34 bytes alone, without other metadata before and behind them."""
     sample_rate: int
     channels: int
     frame_samples: int

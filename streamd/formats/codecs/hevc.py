@@ -1,6 +1,6 @@
 """HEVCDecoderConfigurationRecord, the body of an HEVC sequence header.
 
-ISO/IEC 14496-15 section 8.3.2.1. What its sequence parameter set says is read by ``hevc_parameter_set``.
+ISO/IEC 14496-15 section 8.3.2.1. Its sequence parameter set is read by ``hevc_parameter_set``.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _NAL_UNIT_BYTES_MIN = 4
 
 @dataclass(frozen=True, slots=True)
 class HevcConfiguration:
-    """What an HEVCDecoderConfigurationRecord holds that playlists need."""
+    """The facts in an HEVCDecoderConfigurationRecord that playlists need."""
 
     codec_string: str
     """RFC 6381: ``hvc1.`` and profile, compatibility, tier and level, constraints (14496-15, Annex E.3)."""
     picture: PictureFormat
-    """What the first SPS says."""
+    """The picture format of the first SPS."""
 
 
 def parse(record: bytes) -> HevcConfiguration:
@@ -92,7 +92,7 @@ def _first_nal_units(record: bytes) -> dict[int, bytes]:
 def _codec_string(profile: bytes) -> str:
     """Spell 12 bytes of profile_tier_level as 14496-15 E.3 has it.
 
-    The SPS is asked, not the record, which repeats them and which some encoders leave 0; decoders obey the SPS.
+    They are read from the SPS: some encoders leave the record's copy of them 0, and decoders obey the SPS.
     """
     space = ("", "A", "B", "C")[profile[0] >> 6]
     tier = "H" if profile[0] & 0x20 else "L"

@@ -1,7 +1,8 @@
-"""What an HEVC sequence parameter set says of the pictures (ITU-T H.265 sections 7.3.2.2, 7.3.3, 7.3.4, 7.3.7, E.2.1).
+"""The picture format in an HEVC sequence parameter set (ITU-T H.265 sections 7.3.2.2, 7.3.3, 7.3.4, 7.3.7, E.2.1).
 
-The shape of a sample and the colours stand behind much that has no length in front of it. It is read within the bounds
-of the specification, and where it goes beyond them nothing is said of shape and colours: a decoder may take it even so.
+The shape of a sample and the colours stand behind many fields without a length in front of them. These fields are read
+within the bounds of the specification. A parameter set beyond the bounds keeps its size and has no known shape and
+colours: a decoder may take it even so.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _SUB_LAYERS_MAX = 7
 _CHROMA_444 = 3
 # Table 6-1, SubWidthC and SubHeightC by chroma_format_idc; monochrome crops in luma samples.
 _CHROMA_SUBSAMPLING = {0: (1, 1), 1: (2, 2), 2: (2, 1), 3: (1, 1)}
-# What stands before the colours: up to 160 bytes before the picture size, seven sub-layers with three codes each, 1000
-# codes of up to 17 bits in scaling lists, and reference pictures as below, of up to 32 bits each.
+# Fields before the colours: up to 160 bytes before the picture size, seven sub-layers with three codes each, 1000 codes
+# of up to 17 bits in scaling lists, and reference pictures as below, of up to 32 bits each.
 _BYTES_READ_MAX = 4096
 # 7.4.3.2.1: log2_max_pic_order_cnt_lsb_minus4 "shall be in the range of 0 to 12, inclusive".
 _ORDER_COUNT_BITS_MAX = 16
@@ -51,7 +52,7 @@ _SIZE_WITH_DC = 2
 
 @dataclass(frozen=True, slots=True)
 class HevcParameterSet:
-    """What a sequence parameter set says."""
+    """The facts that are read from a sequence parameter set."""
 
     profile: bytes
     """The 12 bytes of profile_tier_level that go for the whole stream."""
@@ -193,7 +194,7 @@ def _read_predicted_set(reader: BitReader, reference: list[int]) -> list[int]:
     shift = reader.read_ue() + 1  # abs_delta_rps_minus1
     if is_negative:
         shift = -shift
-    # used_by_curr_pic_flag; without it, use_delta_flag. The last is for the picture that the reference was told of.
+    # used_by_curr_pic_flag; without it, use_delta_flag. The last pair of flags is for the reference set's own picture.
     taken = [distance + shift for distance in (*reference, 0) if reader.read(1) or reader.read(1)]
     if 0 in taken:
         # It is the picture itself: the specification leaves it out of the set, decoders count it.

@@ -20,7 +20,7 @@ _MODE_SINGLE_CHANNEL = 3
 
 @dataclass(frozen=True, slots=True)
 class MpegAudioFrame:
-    """What the header of an MP3 frame says."""
+    """The facts in the header of an MP3 frame."""
 
     codec_string: str
     """RFC 6381: ``mp4a.`` and the objectTypeIndication of 14496-1 that stands in ``esds``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamd.errors import CodecConfigError
 
-# RFC 6716, 2: whatever the encoder was given, Opus counts time at 48 kHz.
+# RFC 6716, 2: Opus counts time at 48 kHz, whatever the sample rate of the encoder's input.
 SAMPLE_RATE = 48_000
 
 _MAGIC = b"OpusHead"
@@ -16,7 +16,7 @@ _MAPPING_FAMILY = 18
 # 5.1.1: family 0 is mono or stereo, family 1 the speaker orders of Vorbis for up to eight channels.
 _CHANNELS_MAX = {0: 2, 1: 8}
 
-# Enhanced RTMP v2 allows an empty body: what an encoder of stereo would have sent, with libopus' 6.5 ms of pre-skip.
+# Enhanced RTMP v2 allows an empty body. It stands for the header of a stereo encoder, with libopus' 6.5 ms of pre-skip.
 DEFAULT = b"OpusHead\x01\x02\x38\x01\x80\xbb\x00\x00\x00\x00\x00"
 
 

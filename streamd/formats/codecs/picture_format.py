@@ -1,4 +1,4 @@
-"""What a codec's headers say of its pictures: their size, the shape of a sample, and what its numbers mean as colours.
+"""The picture format in a codec's headers: size, the shape of a sample, and the colours that its numbers mean.
 
 ITU-T H.273 (the code points that H.264, H.265, AV1, VP9 and MP4's ``colr`` share).
 """
@@ -14,13 +14,13 @@ _PRIMARIES = frozenset({1, *range(4, 13), 22})
 _TRANSFERS = frozenset({1, *range(4, 19)})
 _MATRICES = frozenset({0, 1, *range(4, 18)})
 
-# The longest side of a picture that Chromium shows: what claims a larger one is not played at all.
+# The longest side of a picture that Chromium shows: Chromium does not play a picture that claims a larger one.
 _SHOWN_SIDE_MAX = 2**15 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """What the numbers of a picture mean as colours."""
+    """The colours that the numbers of a picture mean."""
 
     primaries: int = UNSPECIFIED
     """ColourPrimaries (H.273, table 2)."""
@@ -34,7 +34,7 @@ class Colours:
 
 @dataclass(frozen=True, slots=True)
 class SampleAspect:
-    """How much wider than high a sample is shown. Zeros where nobody said; samples are square then."""
+    """How much wider than high a sample is shown. Zeros where no header says it; samples are square then."""
 
     width: int = 0
     height: int = 0
@@ -49,7 +49,7 @@ class PictureFormat:
     """The pictures of a track."""
 
     width: int
-    """Of what a decoder shows, in samples."""
+    """Size of the picture that a decoder shows, in samples."""
     height: int
     """Likewise."""
     aspect: SampleAspect = NO_ASPECT
@@ -57,7 +57,7 @@ class PictureFormat:
 
 
 def known_colours(primaries: int, transfer: int, matrix: int, *, is_full_range: bool) -> Colours:
-    """Make colours of code points as they stand in a header; those that are reserved are unspecified."""
+    """Make colours of code points as they stand in a header; reserved ones become unspecified."""
     return Colours(
         primaries if primaries in _PRIMARIES else UNSPECIFIED,
         transfer if transfer in _TRANSFERS else UNSPECIFIED,
@@ -67,7 +67,7 @@ def known_colours(primaries: int, transfer: int, matrix: int, *, is_full_range: 
 
 
 def showable_aspect(aspect: SampleAspect, width: int, height: int) -> SampleAspect:
-    """Return the aspect, or none where it would make of a picture what nobody can show.
+    """Return the aspect, or none where it would make a picture that no player can show.
 
     Args:
         aspect: As it stands in a header.
@@ -84,7 +84,7 @@ def showable_aspect(aspect: SampleAspect, width: int, height: int) -> SampleAspe
 
 
 def shown_width(width: int, aspect: SampleAspect) -> int:
-    """Return how wide a picture is shown whose height stays as it is, in square pixels, rounded to the nearest."""
+    """Return the shown width of a picture, in square pixels of its own height, rounded to the nearest."""
     if not aspect.width:
         return width
     return (2 * width * aspect.width + aspect.height) // (2 * aspect.height)

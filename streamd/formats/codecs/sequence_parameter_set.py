@@ -1,6 +1,7 @@
-"""What an H.264 sequence parameter set says of the pictures (ITU-T H.264 sections 7.3.2.1.1, 7.4.2.1.1 and E.1.1).
+"""The picture format in an H.264 sequence parameter set (ITU-T H.264 sections 7.3.2.1.1, 7.4.2.1.1 and E.1.1).
 
-libavcodec knows the size only once it has decoded a slice; the SPS says it before, and says what must not be decoded.
+libavcodec knows the size only once it has decoded a slice; the SPS says it before, so a picture that must not be
+decoded is refused in time.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from streamd.formats.codecs.video_usability import read_usability
 # Table A-1, level 6.2: MaxFS; and A.3.1: "PicWidthInMbs <= Sqrt( MaxFS * 8 )", the height likewise.
 FRAME_MACROBLOCKS_MAX = 139_264
 _SIDE_MACROBLOCKS_MAX = math.isqrt(FRAME_MACROBLOCKS_MAX * 8)
-# What stands before the size is a few bytes, but for scaling matrices, 12 lists of up to 64 codes of up to 17 bits, and
-# for a cycle of 255 offsets of up to 63 bits.
+# A few bytes stand before the size, beside scaling matrices (12 lists of up to 64 codes of up to 17 bits) and a cycle
+# of 255 offsets of up to 63 bits.
 _BYTES_READ_MAX = 3072
 # 7.4.2.1.1: "num_ref_frames_in_pic_order_cnt_cycle … shall be in the range of 0 to 255".
 _ORDER_CYCLE_MAX = 255
@@ -95,7 +96,7 @@ def read_picture_format(sps: bytes) -> PictureFormat:
 
 
 def _read_usability(reader: BitReader) -> tuple[SampleAspect, Colours]:
-    """Read the VUI; one that is cut off says nothing, for decoders do without it, too."""
+    """Read the VUI; one that is cut off is left aside, as decoders do."""
     try:
         return read_usability(reader) if reader.read(1) else (NO_ASPECT, NO_COLOURS)  # vui_parameters_present_flag
     except CodecConfigError:
@@ -115,14 +116,14 @@ def _skip_scaling_list(reader: BitReader, size: int) -> None:
     for code in reader.peek_short_codes(size):
         bits += len(code)
         if code[0] == "1":
-            read += len(code)  # so many values that are as the last
+            read += len(code)  # so many values equal the last one
             continue
         read += 1
         if code not in _DELTA_SCALES:
             raise CodecConfigError("an SPS with a delta_scale that is out of range")
         scale = (scale + _DELTA_SCALES[code]) % 256
         if not scale:
-            break  # Nothing is coded of the rest.
+            break  # The rest of the list is not coded.
     else:
         if read < size:
             raise CodecConfigError("an SPS with a scaling list that ends too early")

@@ -1,6 +1,6 @@
-"""Frames of silence, to go on with where a publisher's sound stops and its pictures do not.
+"""Frames of silence, for a publisher whose sound stops and whose pictures go on.
 
-ISO/IEC 14496-3 (AAC), RFC 6716 (Opus). Only of codecs that have one frame for it, whatever came before.
+ISO/IEC 14496-3 (AAC), RFC 6716 (Opus). Only for codecs whose frame of silence fits behind any other frame.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def silent_frame(codec: str, config: CodecConfig) -> SilentFrame | None:
 
     Args:
         codec: FourCC.
-        config: What its sequence header says.
+        config: Of its sequence header.
     """
     if codec == AAC and config.codec_string == _AAC_LC and config.channels in _AAC_FRAMES:
         return SilentFrame(_AAC_FRAMES[config.channels], config.frame_ticks, config.sample_rate)

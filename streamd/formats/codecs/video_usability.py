@@ -27,7 +27,7 @@ _EXTENDED_SAR = 255
 
 
 def read_usability(reader: BitReader) -> tuple[SampleAspect, Colours]:
-    """Read what stands behind vui_parameters_present_flag, as far as its colours.
+    """Read the fields behind vui_parameters_present_flag, up to the colours.
 
     Raises:
         CodecConfigError: It ends too early.

@@ -20,12 +20,12 @@ _CHROMA_SUBSAMPLING_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Vp9Configuration:
-    """What a VPCodecConfigurationRecord holds. It does not say how large the picture is."""
+    """The facts in a VPCodecConfigurationRecord. The size of the picture is not among them."""
 
     codec_string: str
     """RFC 6381: ``vp09.`` and profile, level and bit depth, each in two digits."""
     colours: Colours
-    """What the record says of them; a frame says some of it, too."""
+    """The colours in the record; a frame repeats some of them."""
 
 
 def parse(record: bytes) -> Vp9Configuration:

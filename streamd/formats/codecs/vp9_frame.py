@@ -1,4 +1,4 @@
-"""What the header of a VP9 keyframe says of the pictures: their size, which its sequence header does not, and colours.
+"""The picture format in the header of a VP9 keyframe: colours, and the size, which the sequence header lacks.
 
 VP9 specification 0.6, sections 6.2 and 7.2.2. Its render_size is a wish of the encoder's that decoders leave aside: it
 says nothing of a sample's shape here.
@@ -28,8 +28,8 @@ def read_picture_format(frame: bytes, said: Colours = NO_COLOURS) -> PictureForm
 
     Args:
         frame: A frame, or a superframe, which begins with one.
-        said: The colours that the sequence header says: primaries and transfer stand there alone; of the rest, decoders
-            obey the frame.
+        said: The colours of the sequence header. Only it has primaries and transfer; for the rest, decoders obey the
+            frame.
 
     Raises:
         CodecConfigError: It is no keyframe, or its picture is larger than any level allows.

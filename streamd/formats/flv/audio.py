@@ -63,7 +63,7 @@ class AudioPacket(NamedTuple):
     """One track's share of an audio tag."""
 
     packet_type: AudioPacketType
-    """What the body is; never ``MULTITRACK`` or ``MOD_EX``, which are read through."""
+    """Kind of the body; never ``MULTITRACK`` or ``MOD_EX``, which are read through."""
     codec: str
     """FourCC, or a name of ours for a codec that has none."""
     track_id: int
@@ -79,12 +79,12 @@ class AudioPacket(NamedTuple):
 def parse_audio(payload: bytes, tracks_read_max: int = TRACKS_READ_MAX) -> list[AudioPacket]:
     """Read an audio tag's header.
 
-    SoundRate, SoundSize and SoundType are not looked at: the codec's own configuration tells, and for AAC
-    they are constants (E.4.2.1).
+    SoundRate, SoundSize and SoundType are ignored: the codec's own configuration is right, and for AAC they are
+    constants (E.4.2.1).
 
     Args:
         payload: The tag's body, not empty.
-        tracks_read_max: What a multitrack message has behind so many tracks is not looked at.
+        tracks_read_max: Tracks of a multitrack message that are read; the rest is ignored.
 
     Returns:
         One packet, or one for each track of a multitrack message.
@@ -146,7 +146,7 @@ def single_track(payload: bytes, packet: AudioPacket) -> bytes:
 
 
 def frame_heads(codec: str, track_id: int) -> dict[bytes, FrameHead]:
-    """List how the frames of a track can begin after ``single_track``, and what that says of them.
+    """List the possible heads of a track's frames after ``single_track``, each with its meaning.
 
     Args:
         codec: FourCC.

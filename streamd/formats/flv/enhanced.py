@@ -93,7 +93,7 @@ def read_tracks(payload: bytes, offset: int, tracks_read_max: int) -> tuple[int,
     Args:
         payload: The tag's body.
         offset: Where the byte of multitrack type and packet type stands.
-        tracks_read_max: What comes behind so many tracks is not looked at.
+        tracks_read_max: Tracks that are read; the rest of the message is ignored.
 
     Returns:
         The packet type of every track, and the tracks, in order.

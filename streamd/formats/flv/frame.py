@@ -1,8 +1,8 @@
-"""How the tag of a frame begins, in the one form in which the gate lets it through.
+"""The head of a frame's tag, in the one form that the gate lets through.
 
-What stands before the frame itself is the same in all tags of a track, but for the frame type and the composition
-time. So a look at the first bytes tells the track and where the frame begins; ``video.frame_heads`` and
-``audio.frame_heads`` list what they can be.
+All tags of a track have the same bytes before the frame, but for the frame type and the composition time. So a look at
+the first bytes tells the track and the frame's offset; ``video.frame_heads`` and ``audio.frame_heads`` list the
+possible heads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ COMPOSITION_TIME_BYTES = 3
 
 @dataclass
 class FrameHead:
-    """What the first bytes of a frame's tag say."""
+    """The facts in the first bytes of a frame's tag."""
 
     __slots__ = ("body_at", "composition_time_at", "is_keyframe")
 

@@ -1,4 +1,4 @@
-"""What a publisher's onMetaData claims about its tracks (FLV 10.1 E.5; Enhanced RTMP v2 "Enhancing onMetaData").
+"""The claims of a publisher's onMetaData about its tracks (FLV 10.1 E.5; Enhanced RTMP v2 "Enhancing onMetaData").
 
 Claims, not facts: encoders promise tracks that never come. They shorten a wait, and never start one.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _VIDEO_PROPERTIES = frozenset({"videocodecid", "videodatarate", "videoTrackIdInfoMap"})
 _AUDIO_PROPERTIES = frozenset({"audiocodecid", "audiodatarate", "audiosamplerate", "audioTrackIdInfoMap"})
-# Above any camera and below what would make arithmetic with it meaningless.
+# Above any camera, and low enough that arithmetic with it stays meaningful.
 _FRAME_RATE_MAX = 1000.0
 
 
@@ -27,7 +27,7 @@ class StreamMetadata:
 
 
 def read_metadata(properties: Mapping[str, object]) -> StreamMetadata:
-    """Read the object of an onMetaData message; anything may be in it, and nothing in it is an error.
+    """Read the object of an onMetaData message, which may hold anything; no content of it is an error.
 
     Args:
         properties: The decoded AMF object or ECMA array.

@@ -1,4 +1,4 @@
-"""FLV tags and the FLV byte stream: what RTMP's media messages are, with a file's framing around them.
+"""FLV tags, which are RTMP's media messages, and the FLV byte stream, a file's framing around them.
 
 Adobe Flash Video File Format Specification 10.1, Annex E (E.2 The FLV header, E.3 The FLV File Body, E.4.1 FLV Tag).
 """
@@ -62,7 +62,7 @@ class FlvTag:
 
 
 def new_tag(tag_type: int, timestamp_ms: int, payload: bytes | Payload) -> FlvTag:
-    """Make a tag, compiled in a fifth of the time that a call of its class takes."""
+    """Make a tag; compiled, it takes a fifth of the time of a call of the class."""
     tag = FlvTag.__new__(FlvTag)
     tag.tag_type = tag_type
     tag.timestamp_ms = timestamp_ms
@@ -72,7 +72,7 @@ def new_tag(tag_type: int, timestamp_ms: int, payload: bytes | Payload) -> FlvTa
 
 
 def flv_header(*, has_video: bool, has_audio: bool) -> bytes:
-    """Write what an FLV byte stream begins with: the 9-byte header and PreviousTagSize0."""
+    """Write the start of an FLV byte stream: the 9-byte header and PreviousTagSize0."""
     flags = (_HAS_VIDEO if has_video else 0) | (_HAS_AUDIO if has_audio else 0)
     return SIGNATURE + struct.pack(">BBII", VERSION, flags, HEADER_BYTES, 0)
 

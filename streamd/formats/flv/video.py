@@ -74,7 +74,7 @@ class VideoPacket(NamedTuple):
     frame_type: int
     """``FrameType``, or a value that the specification reserves."""
     packet_type: VideoPacketType
-    """What the body is; never ``MULTITRACK`` or ``MOD_EX``, which are read through."""
+    """Kind of the body; never ``MULTITRACK`` or ``MOD_EX``, which are read through."""
     codec: str
     """FourCC, or a name of ours for a codec that has none."""
     track_id: int
@@ -94,7 +94,7 @@ def parse_video(payload: bytes, tracks_read_max: int = TRACKS_READ_MAX) -> list[
 
     Args:
         payload: The tag's body, not empty.
-        tracks_read_max: What a multitrack message has behind so many tracks is not looked at.
+        tracks_read_max: Tracks of a multitrack message that are read; the rest is ignored.
 
     Returns:
         One packet, or one for each track of a multitrack message. A command frame has none.
@@ -183,7 +183,7 @@ def single_track(payload: bytes, packet: VideoPacket) -> bytes:
 
 
 def frame_heads(codec: str, track_id: int) -> dict[bytes, FrameHead]:
-    """List how the frames of a track can begin after ``single_track``, and what that says of them.
+    """List the possible heads of a track's frames after ``single_track``, each with its meaning.
 
     Args:
         codec: FourCC.

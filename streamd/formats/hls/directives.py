@@ -1,4 +1,4 @@
-"""Delivery directives: what a reload of a media playlist asks for in its query string.
+"""Delivery directives, the query string with which a player reloads a media playlist.
 
 Spec: rfc8216bis-22 section 6.2.5.
 """
@@ -36,10 +36,10 @@ NO_DIRECTIVES = Directives()
 def parse_directives(query: str) -> Directives:
     """Read the directives from a raw query string; parameters that are not directives are ignored.
 
-    Names and values are compared as sent: nothing that a directive holds is ever percent-encoded.
+    Names and values are compared as sent: no character of a directive needs percent-encoding.
 
     Args:
-        query: What follows ``?`` in the request target, without it.
+        query: The part of the request target behind ``?``.
 
     Raises:
         DirectiveError: A directive is repeated, empty, or not a value it can have.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from streamd.formats.hls.attribute_list import date_time_msec, decimal_seconds, quoted_string
 
-# Section 8: EXT-X-MAP in a playlist of whole segments asks for 6, EXT-X-SKIP for 9. A full playlist
-# holds no EXT-X-SKIP, so it asks no more of its reader than that, as the examples of the specification do.
+# Section 8: EXT-X-MAP in a playlist of whole segments asks for 6, EXT-X-SKIP for 9. A full playlist holds no
+# EXT-X-SKIP, so it asks for 6, as the examples of the specification do.
 VERSION_FULL = 6
 VERSION_DELTA = 9
 
@@ -52,7 +52,7 @@ class Segment:
     is_discontinuous: bool = False
     """EXT-X-DISCONTINUITY stands before it."""
     parts: tuple[Part, ...] = ()
-    """What is listed of its parts; empty once they are too far from the end of the playlist."""
+    """Its parts that are listed; empty once they are too far from the end of the playlist."""
 
     @property
     def duration_us(self) -> int:
@@ -127,7 +127,7 @@ def render(playlist: MediaPlaylist, skipped_segments: int = 0) -> bytes:
     """Write the playlist as UTF-8 text.
 
     Args:
-        playlist: What to say.
+        playlist: Its content.
         skipped_segments: How many of the oldest segments EXT-X-SKIP stands for (``skippable_segments``);
             0 writes the full playlist.
 
@@ -153,7 +153,7 @@ def render(playlist: MediaPlaylist, skipped_segments: int = 0) -> bytes:
     map_uri = ""
     if skipped_segments:
         lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped_segments}")
-        # The reader keeps the EXT-X-MAP of what it skips; only a change after that is told.
+        # The reader keeps the EXT-X-MAP of the segments that it skips; only a later change is written.
         map_uri = playlist.segments[skipped_segments - 1].map_uri
     for segment in playlist.segments[skipped_segments:]:
         _render_segment(lines, segment, map_uri)

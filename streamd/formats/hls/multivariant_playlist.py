@@ -1,4 +1,4 @@
-"""The multivariant playlist: which variants there are and what it takes to play each.
+"""The multivariant playlist: the variants of a stream, and the requirements of each.
 
 Spec: rfc8216bis-22 section 4.4.6; HLS authoring specification for Apple devices, 9.1 to 9.15.
 """
@@ -29,7 +29,7 @@ class MediaRendition:
     type: MediaType
     group_id: str
     name: str
-    """What a person chooses by; unique in its group."""
+    """The name in a player's menu; unique in its group."""
     uri: str
     language: str | None = None
     """RFC 5646 tag, for example ``de``."""
@@ -69,7 +69,7 @@ def render(variants: tuple[VariantStream, ...], renditions: tuple[MediaRendition
 
     Args:
         variants: In order of preference: a player begins with the first.
-        renditions: What the variants' groups refer to.
+        renditions: The renditions that the variants' groups refer to.
 
     Returns:
         The text, every line ended by a line feed.

@@ -1,4 +1,4 @@
-"""What the segmenter hands to the rendition: CMAF chunks, each of which becomes one HLS part."""
+"""CMAF chunks, each of which becomes one HLS part: the segmenter hands them to the rendition."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class PlaylistTiming:
     """PART-TARGET, milliseconds: no part is longer, and but for the exceptions none is under 85 % of it."""
 
 
-# What a sample costs beside its bytes as long as a chunk is not put together: its payload, and where it begins there.
+# Bytes of a sample beside its content until a chunk is put together: its payload object, and its offset there.
 _SAMPLE_BYTES = 128
-# What a chunk costs beside its bytes: itself, and what the playlist says of it.
+# Bytes of a chunk beside its content: the object, and its lines in the playlist.
 _CHUNK_BYTES = 512
 
 
 class ChunkBytes:
-    """The bytes of a chunk, which are put together when somebody asks for them: of a stream that nobody watches, never.
+    """The bytes of a chunk, put together at the first request: never, for a stream without viewers.
 
     Until then its samples are the publisher's messages, which the viewers of pushed streams share.
 
@@ -59,11 +59,11 @@ class ChunkBytes:
 
     @property
     def held_bytes(self) -> int:
-        """What it takes in memory, bytes; at the most, for one that is put together takes less."""
+        """Its memory, bytes; at the most, as a chunk that is put together takes less."""
         return self._size_bytes + len(self._payloads) * _SAMPLE_BYTES + _CHUNK_BYTES
 
     def join(self) -> bytes:
-        """Put them together, once; from then on it is the same object."""
+        """Put the bytes together, once; later calls return the same object."""
         if self._joined is None:
             self._joined = join_chunk(self._head, self._payloads, self._starts)
             self._head, self._payloads, self._starts = b"", (), ()
@@ -72,7 +72,7 @@ class ChunkBytes:
 
 @dataclass
 class CmafChunk:
-    """One ``moof`` + ``mdat``: the bytes of one part, and what the playlist says of it.
+    """One ``moof`` + ``mdat``: the bytes of one part, and its facts in the playlist.
 
     Positions are on the lead track's timeline (video where there is any), so that the durations of
     consecutive chunks add up without rounding. It is not changed.
@@ -89,11 +89,11 @@ class CmafChunk:
     )
 
     content: ChunkBytes
-    """``moof`` + ``mdat``, complete; once they are put together, the same object is sent to every viewer."""
+    """``moof`` + ``mdat``, complete; once they are put together, every viewer gets the same object."""
     start_ticks: int
-    """Where the part starts on the lead track's timeline."""
+    """Start of the part on the lead track's timeline."""
     duration_ticks: int
-    """How long it lasts: the next chunk starts at its end, unless that one is discontinuous."""
+    """Its duration: the next chunk starts at its end, unless that one is discontinuous."""
     timescale: int
     """Ticks a second of ``start_ticks`` and ``duration_ticks``."""
     is_independent: bool

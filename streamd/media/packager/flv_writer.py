@@ -1,10 +1,9 @@
-"""Writes a live stream as an FLV byte stream: what HTTP-FLV viewers are sent.
+"""Writes a live stream as the FLV byte stream of HTTP-FLV viewers.
 
 Adobe Flash Video File Format Specification 10.1, Annex E (E.2 to E.5); Enhanced RTMP v2 for codecs newer than it.
 
-Timestamps are the publisher's, of which the low 32 bits are sent: a viewer who joins begins at whatever they say, as
-players of live FLV expect. H.264 and MP3 are sent with the older header, however they came in, for few players know
-another.
+Timestamps are the low 32 bits of the publisher's: a viewer who joins begins in the middle of them, as players of live
+FLV expect. H.264 and MP3 always have the older header, as few players know another.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _CODEC_ID_AVC = 7
 _AVC_SEQUENCE_HEADER = bytes((_KEYFRAME | _CODEC_ID_AVC, video.VideoPacketType.SEQUENCE_START, 0, 0, 0))
 # E.4.2.1, SoundFormat.
 _SOUND_FORMATS = {AAC: 10, MP3: 2}
-# E.4.2.1: MP3, SoundRate 44 kHz for want of 48, SoundSize 16 bits, SoundType stereo; players ask the frames.
+# E.4.2.1: MP3, SoundRate 44 kHz for want of 48, SoundSize 16 bits, SoundType stereo; players go by the frames.
 _MP3_HEAD = b"\x2f"
 _MP3_CODECS = frozenset({"mp4a.6B", "mp4a.69"})
 # Of Enhanced RTMP: packet type and FourCC.
@@ -47,8 +46,8 @@ class FlvWriter:
         tracks: The tracks as they were opened; every tag that is written belongs to one of them.
 
     Attributes:
-        head: FLV header, ``onMetaData`` and the sequence headers: what the byte stream begins with.
-        has_video: Whether only some tags can be begun with.
+        head: Start of the byte stream: FLV header, ``onMetaData`` and the sequence headers.
+        has_video: Only some tags can begin a stream.
     """
 
     def __init__(self, tracks: Sequence[Track]) -> None:
@@ -57,38 +56,38 @@ class FlvWriter:
         self._is_h264 = any(_fourcc(track) == H264 for track in tracks)
         self._is_mp3 = any(_fourcc(track) == MP3 for track in tracks)
         self._has_audio = TrackKind.AUDIO in kinds
-        # Players take a header's place in the stream, not its time, for the moment from which it holds.
+        # A header holds for players from its place in the stream, whatever its time.
         self._headers = b"".join(serialise(FlvTag(*each)) for each in _header_tags(tracks))
         self.head = flv_header(has_video=self.has_video, has_audio=self._has_audio) + self._headers
 
     def head_after(self, previous: FlvWriter) -> bytes | None:
-        """What the viewers of ``previous`` are sent before the first tag of this one.
+        """Return the bytes that viewers of ``previous`` get before the first tag of this one.
 
         Returns:
-            New sequence headers, nothing where they are the same, or None where the stream has to end: players make
-            room for the tracks that the FLV header names, and for no others later.
+            New sequence headers; empty if they are the same; None if the stream has to end, as players make room only
+            for the tracks that the FLV header names.
         """
         if (self.has_video, self._has_audio) != (previous.has_video, previous._has_audio):
             return None
         return b"" if self._headers == previous._headers else self._headers
 
     def is_video(self, tag: FlvTag) -> bool:
-        """Whether it is a frame of the video track."""
+        """Tell whether it is a frame of the video track."""
         return tag.tag_type == _VIDEO
 
     def is_keyframe(self, tag: FlvTag) -> bool:
-        """Whether it is a frame of the video track with which decoding can start."""
+        """Tell whether it is a frame of the video track at which decoding can start."""
         return tag.tag_type == _VIDEO and first_bytes(tag.payload)[0] & _FRAME_TYPE == _KEYFRAME
 
     def last_keyframe(self, tags: Sequence[FlvTag]) -> int:
-        """The place of the last that is a frame of the video track with which decoding can start; -1 where none is."""
+        """The index of the last video frame at which decoding can start; -1 if there is none."""
         for index in range(len(tags) - 1, -1, -1):
             if self.is_keyframe(tags[index]):
                 return index
         return -1
 
     def payload_bytes(self, tags: Sequence[FlvTag]) -> int:
-        """Size of their payloads together."""
+        """Total size of their payloads."""
         total = 0
         for tag in tags:
             total += len(tag.payload)
@@ -126,7 +125,7 @@ def _header_tags(tracks: Sequence[Track]) -> list[tuple[TagType, int, bytes]]:
 
 
 def _metadata(tracks: Sequence[Track]) -> EcmaArray:
-    """Describe the tracks as they are; what the publisher claims of them is not repeated.
+    """Describe the tracks as they are, without the publisher's claims.
 
     Spec: FLV 10.1 E.5; Enhanced RTMP v2 "Enhancing onMetaData": a codec without a number is named by its FourCC's.
     """

@@ -1,9 +1,9 @@
-"""Writes a live stream as an endless fragmented MP4: what viewers of progressive MP4 are sent.
+"""Writes a live stream as the endless fragmented MP4 of viewers of progressive MP4.
 
 ISO/IEC 14496-12 (2022) sections 8.8.4 to 8.8.8 and 8.8.12.
 
-Unlike the segmenter's parts, fragments are cut wherever there is something to send, down to a single frame, for a part
-would add its own duration to the latency. A fragment's decode times are those of its samples.
+Unlike the segmenter's parts, fragments are cut at every write, down to a single frame, as a part would add its own
+duration to the latency. A fragment's decode times are those of its samples.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Fragmenter:
         cmaf_header: ``ftyp`` + ``moov``.
 
     Attributes:
-        head: What the byte stream begins with.
-        has_video: Whether only some samples can be begun with.
+        head: Start of the byte stream.
+        has_video: Only some samples can begin a stream.
     """
 
     def __init__(self, tracks: Sequence[Track], cmaf_header: bytes) -> None:
@@ -39,25 +39,25 @@ class Fragmenter:
         self._next_sequence_number = 1
 
     def head_after(self, _: Fragmenter) -> None:
-        """Say that the viewers of another one's stream cannot go on with this: a file has one ``moov``."""
+        """Return None: viewers of another stream cannot go on with this one, as a file has one ``moov``."""
 
     def is_video(self, sample: Sample) -> bool:
-        """Whether it is a frame of the video track."""
+        """Tell whether it is a frame of the video track."""
         return sample.track_id == self._video_track_id
 
     def is_keyframe(self, sample: Sample) -> bool:
-        """Whether it is a frame of the video track with which decoding can start."""
+        """Tell whether it is a frame of the video track at which decoding can start."""
         return sample.is_keyframe and sample.track_id == self._video_track_id
 
     def last_keyframe(self, samples: Sequence[Sample]) -> int:
-        """The place of the last that is a frame of the video track with which decoding can start; -1 where none is."""
+        """The index of the last video frame at which decoding can start; -1 if there is none."""
         for index in range(len(samples) - 1, -1, -1):
             if self.is_keyframe(samples[index]):
                 return index
         return -1
 
     def payload_bytes(self, samples: Sequence[Sample]) -> int:
-        """Size of their payloads together."""
+        """Total size of their payloads."""
         total = 0
         for sample in samples:
             total += len(sample.payload)
@@ -70,7 +70,7 @@ class Fragmenter:
     def write(self, samples: Sequence[Sample]) -> bytes:
         """Write samples, at least one, as a fragment: ``moof`` + ``mdat``."""
         sequence_number, self._next_sequence_number = self._next_sequence_number, self._next_sequence_number + 1
-        # One that is kept would keep the payloads when the last viewer has left.
+        # A head that is kept would keep the payloads after the last viewer has left.
         head = ChunkHead()
         head.begin(sequence_number, len(self._timescales), len(samples))
         for track_id in self._timescales:

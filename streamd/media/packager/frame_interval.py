@@ -1,4 +1,4 @@
-"""How far apart the frames of a track are, from which the end of the newest one is predicted."""
+"""The interval of a track's frames, by which the end of the newest one is predicted."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ STEADY_INTERVALS = 4
 
 
 class FrameInterval:
-    """The interval from one frame to the next, as long as it is one.
+    """The interval from one frame to the next, as long as it is steady.
 
     Args:
-        frame_ticks: The interval where it is known beforehand (counted audio), else 0.
-        tolerance_ticks: How far an interval on the wire may be from it.
+        frame_ticks: The interval if it is known beforehand (counted audio), else 0.
+        tolerance_ticks: Allowed distance of an interval on the wire from it.
         ticks_max: Longer than this is a pause, not an interval.
 
     Attributes:
@@ -35,11 +35,11 @@ class FrameInterval:
         self.ticks = frame_ticks
 
     def is_steady(self) -> bool:
-        """Whether the next frame may be expected one interval after the last."""
+        """Tell whether the next frame may be expected one interval after the last."""
         return self._steps >= STEADY_INTERVALS
 
     def ticks_min(self) -> int:
-        """The least that the true interval can be: the mean is off by up to one rounding over all steps."""
+        """Lower bound of the true interval: the mean is off by up to one rounding over all steps."""
         return self.ticks - self._tolerance_ticks // self._steps if self._steps else 0
 
     def add(self, dts_ticks: int) -> None:
@@ -59,6 +59,6 @@ class FrameInterval:
         elif step <= self._ticks_max:
             self._anchor, self._steps, self.ticks = last, 1, step
         else:
-            # A pause, which says nothing of the frames after it.
+            # A pause, after which the interval may be another.
             self._anchor, self._steps = dts_ticks, 0
         self.end = dts_ticks + self.ticks

@@ -1,10 +1,9 @@
-"""The renditions that are made of one publisher's tracks, and the way of each sample into them.
+"""The renditions of one publisher's tracks, and the way of each sample into them.
 
 One video track and one audio track are one variant, muxed: one playlist and one part to fetch. More video tracks are
-variants of their own, each muxed with the same audio: an adaptive ladder made by the broadcaster's encoder. Where
-there is sound to choose from, or sound that browsers do not decode, audio and video are apart: variants without sound,
-and audio renditions to play them with. Players cannot leave muxed sound out, so that a variant has either the one form
-or the other.
+variants of their own, each muxed with the same audio: an adaptive ladder made by the broadcaster's encoder. With a
+choice of sound, or with sound that browsers do not decode, audio and video are apart: variants without sound, and audio
+renditions to play them with. Players cannot leave muxed sound out, so a variant has one of the two forms.
 
 Spec: rfc8216bis-22 sections 4.4.6 and 6.2.4.
 """
@@ -23,20 +22,20 @@ from streamd.media.packet import Sample, Track, TrackKind
 MAIN_VARIANT = "main"
 """The name of the first variant, which is the only one of most streams."""
 
-# What browsers decode in fragmented MP4, by the first element of the codecs parameter; ``mp4a.40`` is AAC.
+# Codecs that browsers decode in fragmented MP4, by the first element of the codecs parameter; ``mp4a.40`` is AAC.
 _BROWSER_AUDIO = ("mp4a.40", "Opus", "fLaC")
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What goes into one rendition."""
+    """The tracks of one rendition."""
 
     name: str
     """In URIs."""
     sources: tuple[Track, ...]
     """Tracks of the demuxer, video first."""
     is_alternative: bool = False
-    """An audio rendition to play variants with (EXT-X-MEDIA), and no variant."""
+    """It is an audio rendition to play variants with (EXT-X-MEDIA), and no variant."""
     cmaf_header: bytes = b""
     """``ftyp`` and ``moov``; empty until it is written."""
 
@@ -60,11 +59,11 @@ def decide_split_audio(tracks: Sequence[Track], *, is_continuing: bool = False) 
 
     Args:
         tracks: Of the demuxer.
-        is_continuing: Viewers play a part of these tracks already, and have read what there is to choose from. Sound
-            that they decode joins what they play then, and they hear it.
+        is_continuing: Viewers play a part of these tracks already, and have read the choice. Sound that they decode
+            then joins their rendition, and they hear it.
 
     Returns:
-        Whether they are, or None while it makes no difference: there are only pictures, or there is only one sound.
+        Whether they are apart; None while it makes no difference: with only pictures, or with only one sound.
     """
     audio = [track for track in tracks if track.kind is TrackKind.AUDIO]
     has_video = len(audio) < len(tracks)
@@ -80,8 +79,8 @@ def plan_variants(tracks: Sequence[Track], *, split_audio: bool | None) -> tuple
 
     Args:
         tracks: Of the demuxer, video first, each kind in order of preference.
-        split_audio: What ``decide_split_audio`` said. If they are not apart, audio beyond the first track, or beside a
-            picture audio that browsers do not decode, is in no variant.
+        split_audio: The answer of ``decide_split_audio``. If they are not apart, audio beyond the first track, or
+            beside a picture audio that browsers do not decode, is in no variant.
 
     Returns:
         Variants, then audio renditions.
@@ -106,7 +105,7 @@ class Ladder:
     """Cuts samples into the chunks of every rendition.
 
     Args:
-        variants: What there is; the first one decides the playlists' numbers.
+        variants: All variants; the first one decides the playlists' numbers.
         options: Wanted durations.
         timing: Numbers of the playlists that this continues; without, they are decided from the stream.
         starts_discontinuous: The first chunks follow other media.
@@ -135,14 +134,14 @@ class Ladder:
             )
             for index, variant in enumerate(variants)
         }
-        # Where the samples of a track go: rendition, segmenter, and the track's number there.
+        # The destination of a track's samples: rendition, segmenter, and the track's number there.
         self._routes: dict[int, list[tuple[str, Segmenter, int]]] = {}
         for variant in variants:
             for number, source in enumerate(variant.sources, 1):
                 route = (variant.name, self._segmenters[variant.name], number)
                 self._routes.setdefault(source.track_id, []).append(route)
         self._first = self._segmenters[variants[0].name]
-        # Of most streams: the only rendition, whose tracks have the numbers that they have in the demuxer.
+        # The only rendition of most streams, whose tracks keep the demuxer's numbers.
         is_plain = len(variants) == 1 and variants[0].sources == variants[0].tracks
         self._only = variants[0].name if is_plain else None
         self._only_tracks = len(variants[0].sources)
@@ -155,7 +154,7 @@ class Ladder:
 
     @property
     def irregularities(self) -> Counter[Irregularity]:
-        """How often each was met, in any rendition."""
+        """Number of each, over all renditions."""
         return sum((segmenter.irregularities for segmenter in self._segmenters.values()), Counter())
 
     @property
@@ -165,14 +164,14 @@ class Ladder:
 
     @property
     def closes_in_ms(self) -> int:
-        """How much later than the newest frame the last one of a part is, of the rendition where that is first."""
+        """Return how much later than the newest frame the earliest end of a part is, over all renditions."""
         if self._only is not None:
             return self._first.closes_in_ms
         return min(segmenter.closes_in_ms for segmenter in self._segmenters.values())
 
     @property
     def held_bytes(self) -> int:
-        """What waits in the open parts of all renditions, bytes."""
+        """Bytes that wait in the open parts of all renditions."""
         return sum(segmenter.held_bytes for segmenter in self._segmenters.values())
 
     def push(self, samples: Sequence[Sample]) -> list[tuple[str, CmafChunk]]:
@@ -203,11 +202,11 @@ class Ladder:
         return done
 
     def complete_segments(self) -> list[str]:
-        """List the renditions of whose newest segment nothing more will come."""
+        """List the renditions whose newest segment is complete."""
         return [name for name, segmenter in self._segmenters.items() if segmenter.has_complete_segment]
 
     def finish(self) -> list[tuple[str, CmafChunk]]:
-        """Close what is open in every rendition: no sample follows.
+        """Close the open parts of every rendition: no sample follows.
 
         Returns:
             The last chunks, each with its rendition's name.
@@ -216,7 +215,7 @@ class Ladder:
         for name, segmenter in self._segmenters.items():
             done += [(name, chunk) for chunk in segmenter.finish()]
             if self.timing is None:
-                # The first variant had no media, and without it there is no stream.
+                # The first variant had no media, and a stream needs it.
                 return done
             if not self._timing_is_shared:
                 done += self._share_timing(self.timing)

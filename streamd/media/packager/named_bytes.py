@@ -1,4 +1,4 @@
-"""Immutable bytes under a name: what the packager hands to whoever sends, stores or relays them."""
+"""Immutable bytes under a name, which the packager hands to senders, stores and relays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamd.media.packager.chunk import ChunkBytes
 
 
 class BytesKind(enum.Enum):
-    """What bytes are; each kind has a format of its own."""
+    """The kind of bytes; each has a format of its own."""
 
     INIT = "init"
     """A CMAF header: ``ftyp`` and ``moov``."""
@@ -17,17 +17,17 @@ class BytesKind(enum.Enum):
     SEGMENT = "segment"
     """The chunks of one segment."""
     PLAYLIST = "playlist"
-    """The text of a playlist, UTF-8. Its name stands for other bytes when it has changed, unlike those of media."""
+    """The text of a playlist, UTF-8. Unlike names of media, its name stands for other bytes after a change."""
 
 
 class NamedBytes:
-    """Bytes that never change, shared by all who send them; made once, and the same object for as long as it is held.
+    """Bytes that never change, shared by all senders; made once, and the same object for as long as it is held.
 
     Args:
-        kind: What they are.
+        kind: Their kind.
         name: Under which they are known in their rendition, without a suffix: ``seg17``.
-        contents: The bytes, in as many pieces as they came in; joined only on their way out.
-        has_video: Whether there is a picture in them, or in what they describe.
+        contents: The bytes, in the pieces that they came in; joined only on their way out.
+        has_video: They hold or describe a picture.
 
     Attributes:
         size_bytes: Length of all of them.
@@ -46,5 +46,5 @@ class NamedBytes:
 
     @property
     def buffers(self) -> tuple[bytes, ...]:
-        """The bytes to send; the same objects for everybody."""
+        """The bytes to send; the same objects for every viewer."""
         return tuple(content if isinstance(content, bytes) else content.join() for content in self._contents)

@@ -16,7 +16,7 @@ PARTS_PER_SECOND_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """Where the counts of a rendition begin: none of them ever goes back, so no name is used twice."""
+    """The start of a rendition's counts: none of them ever goes back, so no name is used twice."""
 
     msn: int
     """Media Sequence Number of the next segment."""
@@ -45,7 +45,7 @@ class Numbering:
         return max(self.msn, -(-self.part_number // PARTS_PER_SECOND_MAX))
 
     def no_earlier_than(self, previous: Numbering) -> Numbering:
-        """Begin after ``previous`` as well, whatever the wall clock did meanwhile."""
+        """Begin after ``previous`` as well, even if the wall clock stepped meanwhile."""
         return Numbering(
             max(self.msn, previous.msn),
             max(self.part_number, previous.part_number),

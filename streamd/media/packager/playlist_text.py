@@ -1,4 +1,4 @@
-"""Playlists as text, rendered once for all who read them: whole, and as a delta update.
+"""Playlists as text, rendered once for all readers: whole, and as a delta update.
 
 Spec: rfc8216bis-22 section 6.2.5.1.
 """
@@ -19,7 +19,7 @@ class PlaylistSnapshot:
 
     Args:
         name: Of its rendition.
-        playlist: What it says.
+        playlist: Its content.
 
     Attributes:
         full: The full playlist.
@@ -33,7 +33,7 @@ class PlaylistSnapshot:
         self._delta: NamedBytes | None = None
 
     def delta(self) -> NamedBytes:
-        """The delta update, or the full playlist where there is nothing to skip (6.2.5.1 allows both)."""
+        """The delta update, or the full playlist if there is no segment to skip (6.2.5.1 allows both)."""
         if self._delta is None:
             skipped = hls.skippable_segments(self.playlist)
             text = hls.render(self.playlist, skipped) if skipped else b""

@@ -17,7 +17,7 @@ from streamd.media.packager.rendition import Rendition
 
 
 class Presentation:
-    """What a viewer of one stream can choose from; it does not change but for its bit rates.
+    """The choice of a viewer of one stream; only its bit rates change.
 
     Args:
         variants: In order of preference. All renditions have the same timing (6.2.4).
@@ -46,7 +46,7 @@ class Presentation:
 
     @property
     def split_audio(self) -> bool | None:
-        """Whether audio and video are apart; None where there has been only one of them (``decide_split_audio``)."""
+        """Whether audio and video are apart; None if there was only one of them (``decide_split_audio``)."""
         if self._audio:
             return True
         kinds = {track.kind for each in self._variants for track in each.tracks}
@@ -59,8 +59,8 @@ class Presentation:
     def awaited_rendition(self) -> Rendition | None:
         """The rendition to wait for, as long as none that has begun could be played.
 
-        The multivariant playlist is read once: one that lacks a variant whose first segment is about to be complete
-        would keep its reader from it. What has not begun at all is not waited for.
+        The multivariant playlist is read once: a playlist without a variant whose first segment is nearly complete
+        would keep its reader from that variant. A rendition that has not begun at all is not waited for.
         """
         first = self._variants[0]
         if first.variant_stream() is None:
@@ -84,8 +84,8 @@ class Presentation:
     def _render(self, variants: Sequence[hls.VariantStream]) -> bytes:
         """Write each variant once for each audio codec.
 
-        4.4.6.2: CODECS has every format of a variant and its groups, so a group is of one codec. Where browsers decode
-        none of them, the variants stand there without sound too: silent is more than nothing.
+        4.4.6.2: CODECS has every format of a variant and its groups, so a group is of one codec. If browsers decode
+        none of them, the variants stand there without sound too, so that viewers have a silent picture.
         """
         groups: dict[str, list[hls.VariantStream]] = {}
         media: list[hls.MediaRendition] = []

@@ -11,22 +11,22 @@ from streamd.formats.cmaf.fragment import ChunkHead
 from streamd.media.packager.track_queue import TrackQueue
 from streamd.media.packet import Sample, Track
 
-# What may wait in the open part, or for the playlist's numbers: 4 s at 30 Mb/s. A stream past it is cut at once.
+# Bytes that may wait in the open part, or for the playlist's numbers: 4 s at 30 Mb/s. A stream past it is cut at once.
 HELD_BYTES_MAX = 16 * 1024 * 1024
-# What a waiting sample costs beside its payload: Sample, its two times, the head of the bytes, a list slot.
+# Bytes of a waiting sample beside its payload: Sample, its two times, the head of the bytes, a list slot.
 HELD_SAMPLE_BYTES = 256
-# How far audio may be ahead of a silent lead before it takes over: more than encoders interleave by, less
-# than a viewer's hold back of 3 × PART-TARGET (1.5 s by default), so that they have parts to play meanwhile.
+# Distance of audio ahead of a silent lead before audio takes over: more than encoders interleave by, less than a
+# viewer's hold back of 3 × PART-TARGET (1.5 s by default), so that viewers have parts to play meanwhile.
 LEAD_LAG_MS_MAX = 1_000
-# The longest gap that a track's decode times bridge. Longer than any segment, it cannot be an encoder's
-# dropped frames any more, and decoders are not asked to believe it.
+# The longest gap that a track's decode times bridge. A longer gap is no dropped frames any more, as it passes every
+# segment, and decoders need not bridge it.
 BRIDGE_MS_MAX = 10_000
 
 _SAMPLE_BYTES = HELD_SAMPLE_BYTES
 
 
 class Queues:
-    """What waits of all tracks, the lead's first.
+    """The waiting samples of all tracks, the lead's first.
 
     Args:
         lead: The track that sets the cuts.
@@ -35,8 +35,8 @@ class Queues:
     Attributes:
         lead: The lead's samples.
         others: Those of the others.
-        room_bytes: How many bytes more may wait; below 0 it is past the limit.
-        is_lead_paused: Whether the lead has fallen so far behind that audio's time closes the parts.
+        room_bytes: Bytes that may still wait; below 0 past the limit.
+        is_lead_paused: The lead has fallen so far behind that audio's time closes the parts.
     """
 
     def __init__(self, lead: Track, others: Sequence[Track]) -> None:
@@ -54,7 +54,7 @@ class Queues:
         self.room_bytes -= len(sample.payload) + _SAMPLE_BYTES
 
     def add_lead(self, sample: Sample) -> None:
-        """Let a sample of the lead wait, which has not paused then."""
+        """Let a sample of the lead wait, which ends its pause."""
         self.lead.samples.append(sample)
         self.is_lead_paused = False
 
@@ -69,15 +69,15 @@ class Queues:
         return sample.dts_ticks * self._scale // queue.timescale
 
     def is_bridged(self, ticks: int) -> bool:
-        """Whether a gap is short enough for decode times to be stretched over it."""
+        """Tell whether a gap is short enough for decode times to be stretched over it."""
         return ticks <= self._bridge_ticks_max
 
     def is_within_lag(self, ticks: int) -> bool:
-        """Whether audio that is so far ahead of the lead waits for it still."""
+        """Tell whether audio at this distance ahead still waits for the lead."""
         return ticks <= self._lag_ticks_max
 
     def count(self) -> int:
-        """Return how many samples wait, of all tracks."""
+        """Return the number of waiting samples of all tracks."""
         count = len(self.lead.samples)
         for queue in self.others:
             count += len(queue.samples)
@@ -93,7 +93,7 @@ class Queues:
         return False
 
     def has_samples_before(self, end: int) -> bool:
-        """Whether a sample waits that a part which ends at ``end`` would take."""
+        """Tell whether a part that ends at ``end`` would take a waiting sample."""
         if self.lead.samples:
             return True
         for queue in self.others:  # noqa: SIM110  # compiled, it is a loop of C
@@ -102,15 +102,15 @@ class Queues:
         return False
 
     def media_start(self) -> int:
-        """Return where the earliest waiting sample starts. At least one waits."""
+        """Return the start of the earliest waiting sample. At least one waits."""
         return min(self.start_of(queue.samples[0]) for queue in self._by_track.values() if queue.samples)
 
     def media_end(self, position: int, frame_ticks: int) -> int:
-        """Return where what waits will end, as far as is known.
+        """Return the expected end of the waiting samples.
 
         Args:
-            position: Where the open part starts; the end is after it.
-            frame_ticks: How long the lead's newest frame is taken to last.
+            position: Start of the open part; the end is after it.
+            frame_ticks: Assumed duration of the lead's newest frame.
         """
         end = position + 1
         if self.lead.samples:
@@ -120,7 +120,7 @@ class Queues:
                 queue_end = queue.samples[-1].dts_ticks + queue.last_duration
                 end_on_lead = -(-queue_end * self._scale // queue.timescale)
                 if not self.lead.samples and end_on_lead <= position:
-                    # Late audio, alone: the part has no time of its own any more, but must have a duration.
+                    # Only late audio waits: the part has no time of its own any more, but must have a duration.
                     span = queue_end - queue.samples[0].dts_ticks
                     end_on_lead = position + span * self._scale // queue.timescale
                 end = max(end, end_on_lead)
@@ -149,12 +149,12 @@ class Queues:
         return steps
 
     def take_others(self, end: int, head: ChunkHead, takes_all: bool) -> None:
-        """Give what the other tracks have for a part that ends at ``end`` to its chunk.
+        """Give the other tracks' samples for a part that ends at ``end`` to its chunk.
 
         Args:
             end: Of the part.
             head: Of the chunk.
-            takes_all: Give what starts after ``end`` too.
+            takes_all: Give samples that start after ``end`` too.
         """
         for queue in self.others:
             count = len(queue.samples) if takes_all else queue.count_before(end, self._scale)
@@ -162,7 +162,7 @@ class Queues:
                 queue.take_counted(count, head)
 
     def count_anew(self) -> None:
-        """Count what is left behind a part that has been closed."""
+        """Count the samples left behind a closed part."""
         self.room_bytes = HELD_BYTES_MAX
         for queue in self.others:
             for sample in queue.samples:

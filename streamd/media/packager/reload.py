@@ -1,4 +1,4 @@
-"""The reload decision: whether a request for a media playlist is answered at once, waits, or is refused.
+"""The reload decision: a request for a media playlist is answered at once, waits, or is refused.
 
 Spec: rfc8216bis-22 section 6.2.5.2.
 """
@@ -30,7 +30,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class PartNumber:
-    """A part that a request can wait for: the one that the preload hint names."""
+    """The part that the preload hint names, which a request can wait for."""
 
     number: int
     """Running count of the part in its rendition."""
@@ -38,16 +38,16 @@ class PartNumber:
 
 @dataclass(frozen=True, slots=True)
 class PlaylistEdge:
-    """How far a media playlist has come: all that the reload decision needs of it."""
+    """The edge of a media playlist, with the facts that the reload decision needs."""
 
     last_msn: int
-    """Media Sequence Number of the last complete segment; one below the first where there is none yet."""
+    """Media Sequence Number of the last complete segment; one below the first before there is one."""
     last_segment_parts: int
     """Parts that segment had."""
     open_parts: int
     """Parts listed of the segment after it, which is being written."""
     part_target_ms: int | None
-    """PART-TARGET, milliseconds; ``None`` where the playlist does not offer blocking reload."""
+    """PART-TARGET, milliseconds; ``None`` if the playlist does not offer blocking reload."""
     is_ended: bool
     """The playlist has EXT-X-ENDLIST."""
 
@@ -76,18 +76,17 @@ def decide_reload(directives: Directives, edge: PlaylistEdge) -> ReloadVerdict |
     """Decide how to answer a request for a media playlist.
 
     Args:
-        directives: What the request asks for.
+        directives: Of the request.
         edge: How far the playlist has come.
 
     Returns:
-        A verdict, or the position that the answer must wait for. Whoever waits answers 503 after three target
-        durations.
+        A verdict, or the position that the answer must wait for. The caller answers 503 after three target durations.
 
     Spec: rfc8216bis 6.2.5.2.
     """
     if edge.is_ended or edge.part_target_ms is None:
-        # A playlist with EXT-X-ENDLIST has nothing to wait for, and one that does not offer blocking reload knows
-        # no directives: both ignore them.
+        # A playlist with EXT-X-ENDLIST will not change, and one that does not offer blocking reload knows no
+        # directives: both ignore them.
         return ReloadVerdict.AT_ONCE
     if directives.msn is None:
         return ReloadVerdict.AT_ONCE if directives.part is None else ReloadVerdict.BAD_REQUEST
@@ -111,7 +110,7 @@ def _is_beyond_advance_part_limit(msn: int, part: int, edge: PlaylistEdge) -> bo
         # The open segment may end with the part that is listed last, so no more than these can be counted.
         advance = part + 1
     else:
-        # Past the end of a complete segment: it is the next part, whatever its index.
+        # A position past the end of a complete segment is the next part, whatever its index.
         return False
     if edge.part_target_ms < 1000:
         return advance * edge.part_target_ms > PART_ADVANCE_MS

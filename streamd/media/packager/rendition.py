@@ -1,6 +1,6 @@
-"""What is said of one variant's media: its playlist, its edge, and its line in the multivariant playlist.
+"""The texts about one variant's media: its playlist, its edge, and its line in the multivariant playlist.
 
-What is kept of the media is the window's.
+The window keeps the media.
 
 Spec: rfc8216bis-22 sections 4.4.3, 4.4.4 and 6.2.1.
 """
@@ -30,25 +30,25 @@ WINDOW_SEGMENTS_DEFAULT = 7
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
 SEGMENTS_WITH_PARTS = 2
-# Above the fastest camera that anyone broadcasts with: a claim beyond it is a mistake in the metadata.
+# Above the fastest camera on air: a claim beyond it is a mistake in the metadata.
 FRAME_RATE_MAX = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class RenditionOptions:
-    """How much a rendition lists and keeps."""
+    """Bounds of a rendition's list and memory."""
 
     window_segments: int = WINDOW_SEGMENTS_DEFAULT
     """Segments in a live playlist; more where three target durations need more."""
     low_latency: bool = True
     """List parts and offer blocking reload; without it, a plain playlist of whole segments."""
     window_bytes_max: int = DEFAULT.window_bytes_max
-    """Media held at most; above it, segments go before the specification lets them."""
+    """Media held at most; above it, segments leave before the specification allows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """A part that a decoder can begin with, and what it needs to."""
+    """A part at which a decoder can begin, with its CMAF header."""
 
     msn: int
     """Media Sequence Number of its segment."""
@@ -64,14 +64,14 @@ class Rendition:
     Args:
         name: The variant's name in URIs: lower-case letters, digits, ``_`` and ``-``; not ``index``.
         timing: The numbers that never change in the playlist's life.
-        options: How much is listed and kept.
-        numbering: Where the counts begin.
+        options: Bounds of its list and memory.
+        numbering: The start of the counts.
         epoch: Wall time of tick 0 of the chunks' timeline, aware; for EXT-X-PROGRAM-DATE-TIME.
         is_continuing: Players know a playlist of this name with other media, which is gone: the first segment is
             discontinuous.
 
     Attributes:
-        first_msn: Media Sequence Number of the first segment there ever was.
+        first_msn: Media Sequence Number of the very first segment.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Rendition:
         self._snapshot: PlaylistSnapshot | None = None
         self._variant_stream: VariantStream | None = None
 
-    # What the media line puts in.
+    # Inputs from the media line.
 
     def set_header(self, cmaf_header: bytes, tracks: Sequence[Track]) -> None:
         """Give the CMAF header of the segments to come; the same bytes again change nothing.
@@ -111,7 +111,7 @@ class Rendition:
 
         Args:
             cmaf_header: ``ftyp`` and ``moov``, complete.
-            tracks: What they describe.
+            tracks: The tracks in it.
 
         Spec: rfc8216bis 4.4.4.5 (EXT-X-MAP), 4.4.4.3 (EXT-X-DISCONTINUITY).
         """
@@ -124,12 +124,12 @@ class Rendition:
 
         Args:
             chunk: The part; its content is kept.
-            epoch: Wall time of tick 0 of its timeline; looked at where it is discontinuous. Without it the
-                timeline is taken to be the one before.
+            epoch: Wall time of tick 0 of its timeline; read if it is discontinuous. None goes on with the timeline
+                before.
 
         Raises:
             LocalStateError: No header yet, the playlist has ended, or the first part starts no segment.
-            MediaLimitError: The segment takes more than any may.
+            MediaLimitError: The segment is larger than any may be.
         """
         self._assert_live()
         if chunk.starts_segment:
@@ -166,7 +166,7 @@ class Rendition:
         self._siblings = tuple(siblings)
         self._changed()
 
-    # What the doors take out.
+    # Outputs to the doors.
 
     @property
     def is_ended(self) -> bool:
@@ -191,27 +191,27 @@ class Rendition:
 
     @property
     def held_bytes(self) -> int:
-        """Memory that its media takes now, with CMAF headers and what is kept of each sample, bytes."""
+        """Memory of its media now, with CMAF headers and the objects of each sample, bytes."""
         return self._window.held_bytes
 
     @property
     def segments_lost(self) -> int:
-        """Segments that left before their time, for the window had more bytes than it may."""
+        """Segments that left before their time, as the window was over its bytes."""
         return self._window.segments_lost
 
     @property
     def playlist_duration_us(self) -> int:
-        """Duration of what the playlist lists: how long it stays after its end (6.2.1)."""
+        """Duration of the listed media, for which the playlist stays after its end (6.2.1)."""
         window = self._window
         open_us = window.open.duration_us if window.open is not None and self.low_latency else 0
         return window.listed_us + open_us
 
     def next_numbering(self) -> Numbering:
-        """Where a rendition that follows this one may begin at the earliest."""
+        """The earliest start of a rendition that follows this one."""
         return self._window.next_numbering()
 
     def edge(self) -> PlaylistEdge:
-        """How far the playlist has come."""
+        """The edge of the playlist."""
         window = self._window
         return PlaylistEdge(
             last_msn=window.next_msn - 1,
@@ -222,7 +222,7 @@ class Rendition:
         )
 
     def has_reached(self, awaited: Position | PartNumber) -> bool:
-        """Say whether a request that waits can be answered: what it waits for is there, or will never be."""
+        """Say whether a waiting request can be answered: its position is there, or will never be."""
         if self._is_ended:
             return True
         if isinstance(awaited, PartNumber):
@@ -258,7 +258,7 @@ class Rendition:
         return self._snapshot
 
     def variant_stream(self) -> VariantStream | None:
-        """What the multivariant playlist says of this rendition; ``None`` before its first segment."""
+        """Its entry in the multivariant playlist; ``None`` before its first segment."""
         header = self._window.header
         if self._variant_stream is None and header is not None and self._bit_rate.average:
             tracks = header.tracks
@@ -277,7 +277,7 @@ class Rendition:
     # How it is told.
 
     def _changed(self) -> None:
-        """Forget what was made of the state before, here and where another rendition reports on this one."""
+        """Drop the texts of the state before, here and in other renditions that report on this one."""
         self._snapshot = None
         self._variant_stream = None
         for sibling in self._siblings:
@@ -314,7 +314,7 @@ class Rendition:
         )
 
     def _listed(self, segment: Segment, *, is_open: bool, with_parts: bool) -> hls.Segment:
-        """Say in the terms of the playlist what a segment is."""
+        """Describe a segment in the terms of the playlist."""
         parts = segment.listed_parts
         if with_parts:
             for number, chunk in enumerate(segment.chunks[len(parts) :], segment.first_part_number + len(parts)):
@@ -345,6 +345,6 @@ class Rendition:
 
 
 def _frame_rate_millihertz(hint: float) -> int:
-    """Thousandths of a frame a second from what a publisher claims; 0 for a claim that no encoder makes."""
+    """Thousandths of a frame a second from a publisher's claim; 0 for an absurd one."""
     # Not a number compares false with everything.
     return round(hint * 1000) if 0 < hint <= FRAME_RATE_MAX else 0

@@ -1,9 +1,9 @@
-"""Finds out how long samples last: each is held back until the next one of its track tells.
+"""Times samples: each is held back until the next one of its track shows its duration.
 
-A sample whose duration is guessed too short freezes the picture in browsers, if the next comes at more than twice that
-distance, as it does behind frames that an encoder has dropped: W3C Media Source Extensions, "Coded Frame Processing",
-takes that for a discontinuity, and drops all frames of all tracks up to the next keyframe. That is worth the one frame
-by which everything is later.
+A guess that is too short freezes the picture in browsers if the next sample comes at more than twice that distance, as
+behind frames that an encoder dropped: W3C Media Source Extensions, "Coded Frame Processing", takes the distance for a
+discontinuity, and drops all frames of all tracks up to the next keyframe. Holding back delays everything by one frame,
+which is the smaller evil.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SampleTimer:
-    """Times the samples of one set of tracks. The last of each is never given out, for nothing follows it."""
+    """Times the samples of one set of tracks. The last of each track is never given out, as no sample follows it."""
 
     def __init__(self) -> None:
         self._held: dict[int, Sample] = {}

@@ -1,4 +1,4 @@
-"""A segment with its media, as it is held, and the CMAF header that it is played with."""
+"""A segment with its media in memory, and the CMAF header that plays it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Header:
 
     number: int
     tracks: tuple[Track, ...]
-    """What it describes."""
+    """The tracks in it."""
     content: NamedBytes
 
     @property
@@ -32,7 +32,7 @@ class Segment:
 
     Args:
         msn: Media Sequence Number.
-        header: The CMAF header that it is played with.
+        header: The CMAF header that plays it.
         first_part_number: Running count of its first part.
         timescale: Ticks a second of all its durations.
         program_date_time_ms: EXT-X-PROGRAM-DATE-TIME.
@@ -42,9 +42,9 @@ class Segment:
         chunks: Its parts; the segment is the concatenation of their bytes.
         duration_ticks: Sum of their durations.
         size_bytes: Sum of their sizes.
-        held_bytes: What they take in memory.
+        held_bytes: Their memory, bytes.
         expires_us: Media time after which it is forgotten, once it has left the playlist.
-        listed_parts: What a playlist says of its first parts, as far as somebody has asked.
+        listed_parts: Its first parts as a playlist lists them, as far as they were requested.
     """
 
     __slots__ = (
@@ -86,12 +86,12 @@ class Segment:
 
     @property
     def duration_us(self) -> int:
-        """How long it lasts, microseconds, rounded down."""
+        """Its duration, microseconds, rounded down."""
         return self.duration_ticks * _US // self.timescale
 
     @property
     def end_date_time_ms(self) -> int:
-        """The wall time at which it ends, milliseconds since 1970, rounded down."""
+        """Wall time of its end, milliseconds since 1970, rounded down."""
         return self.program_date_time_ms + self.duration_ticks * 1000 // self.timescale
 
     def add(self, chunk: CmafChunk) -> int:

@@ -18,7 +18,7 @@ class SegmentBitRate:
 
     Args:
         target_duration_s: The target duration, seconds.
-        segments_max: How many segments at most make a set, however short they are.
+        segments_max: Segments of a set at most, however short they are.
     """
 
     def __init__(self, target_duration_s: int, segments_max: int) -> None:
@@ -50,5 +50,5 @@ class SegmentBitRate:
 
     @property
     def peak(self) -> int:
-        """The highest so far; the average where no set of segments is long enough to count."""
+        """The highest so far; the average if no set of segments is long enough to count."""
         return max(self._peak, self.average)

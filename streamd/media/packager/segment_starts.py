@@ -1,4 +1,4 @@
-"""When segments start in the renditions of one stream, so that they start at the same times.
+"""The starts of segments in one stream, which all renditions share.
 
 Spec: rfc8216bis-22 section 6.2.4.
 """
@@ -17,9 +17,8 @@ STARTS_KEPT = 8
 class SegmentStarts:
     """The times at which segments have started.
 
-    There is no leader: which variant's keyframe comes first is the publisher's affair. Whoever starts a segment says
-    so here, and the others start theirs with the keyframe that belongs to it: the one that is shown at the same time,
-    for encoders reorder pictures differently.
+    There is no leader: any variant's keyframe may come first. A rendition that starts a segment notes it here, and the
+    others start theirs with the keyframe that is shown at the same time, as encoders reorder pictures differently.
     """
 
     def __init__(self) -> None:

@@ -1,15 +1,15 @@
-"""Cuts samples into CMAF chunks, each one HLS part, and says where segments begin.
+"""Cuts samples into CMAF chunks, each one HLS part, and marks the starts of segments.
 
-The lead track, video where there is any, sets the cuts. What waits for the open part is in ``queues``, where parts and
-segments end is decided in ``cadence``, by media time, and the playlist's numbers in ``timing``, once, before the first
+The lead track, video where there is any, sets the cuts. Samples wait for the open part in ``queues``. ``cadence``
+decides the ends of parts and segments, by media time, and ``timing`` the playlist's numbers, once, before the first
 chunk.
 
-**Nothing waits for a track.** A part takes the audio that has come and starts before its end; what comes later goes
-into the next part, whose ``tfdt`` tells the truth. When audio runs ahead of a lead that has stopped by
-``LEAD_LAG_MS_MAX``, audio's time closes the parts until the lead comes back.
+**No part waits for a track.** A part takes the audio that has come and starts before its end; later audio goes into the
+next part, whose ``tfdt`` tells the truth. When audio is ahead of a stopped lead by ``LEAD_LAG_MS_MAX``, audio's time
+closes the parts until the lead comes back.
 
-Where a stream has several renditions, one segmenter decides the numbers for all of them, and ``SegmentStarts`` has
-their segments start together.
+In a stream with several renditions, one segmenter decides the numbers for all, and ``SegmentStarts`` makes their
+segments start together.
 
 Spec: rfc8216bis-22 sections 3.1.2 (fMP4), 4.4.4.9 (PART), 6.2.1.
 """
@@ -34,7 +34,7 @@ from streamd.media.packet import Sample, Track, TrackKind
 
 @dataclass(frozen=True, slots=True)
 class SegmenterOptions:
-    """What the operator configures of it: ``[hls]`` in the configuration."""
+    """The operator's configuration of it: ``[hls]``."""
 
     part_target_ms: int = 500
     """Wanted PART-TARGET, milliseconds; also the default latency's unit, 3 of them."""
@@ -46,10 +46,10 @@ class SegmenterOptions:
 
 
 class Irregularity(enum.Enum):
-    """What a broadcaster or operator should know of the stream that was cut."""
+    """Irregularities of a cut stream, for its broadcaster and the operator."""
 
     LONG_GOP = "long_gop"
-    """A segment had to start without a keyframe, for the next keyframe did not come in time."""
+    """A segment started without a keyframe, as the next keyframe did not come in time."""
     LEAD_PAUSE = "lead_pause"
     """Video stopped while audio went on: parts without video were made."""
     BRIDGED_GAP = "bridged_gap"
@@ -101,7 +101,7 @@ class Segmenter:
         self._scale = lead.timescale
         self._lead_id = lead.track_id
         self._is_audio_only = lead.kind is TrackKind.AUDIO
-        # The lead sets the cuts from its first keyframe on, which was here, except while it pauses.
+        # The lead sets the cuts from its first keyframe, which has come, except while it pauses.
         self._has_begun = False
         self._is_discontinuous = starts_discontinuous
         self._head = ChunkHead()
@@ -116,7 +116,7 @@ class Segmenter:
             lead, tracks, options.part_target_ms, options.segment_target_ms
         )
         if timing is None and decides and self._is_audio_only and lead.frame_ticks:
-            # Every frame is a random access point of known length: there is nothing to wait for.
+            # Every frame is a random access point of known length, so none waits.
             timing = self._decision.decide(gop_ticks=0)
         if timing is not None:
             self._set_timing(timing)
@@ -153,14 +153,14 @@ class Segmenter:
 
     @property
     def held_bytes(self) -> int:
-        """What waits in the open part, or for the decision, bytes."""
+        """Bytes that wait in the open part, or for the decision."""
         return HELD_BYTES_MAX - (self._queues if self._decision is None else self._decision).room_bytes
 
     def adopt(self, timing: PlaylistTiming, *, has_opening: bool) -> list[CmafChunk]:
         """Take the numbers of the playlist that another segmenter of the stream decided.
 
         Returns:
-            The chunks of what waited for them.
+            The chunks of the samples that waited for them.
         """
         if self._decision is None:
             return []
@@ -170,11 +170,11 @@ class Segmenter:
 
     @property
     def has_complete_segment(self) -> bool:
-        """Whether what comes next begins a segment, so that there is nothing to come of the one before."""
+        """Tell whether the next part begins a segment, so that the one before is complete."""
         return self._cadence.starts_segment
 
     def finish(self) -> list[CmafChunk]:
-        """Close what is open: no sample follows.
+        """Close the open part: no sample follows.
 
         Returns:
             The last chunks.
@@ -251,7 +251,7 @@ class Segmenter:
         if dts >= cadence.position + cadence.part_ticks:
             self._meet_gap(dts)
 
-        # Where the sample would begin a part: at its own time if it ends one, else where that one ended.
+        # The start of a part with this sample: its own time if it ends a part, else the end of the part before.
         boundary = cadence.position
         if queues.lead.samples:
             boundary = cadence.boundary(dts)
@@ -299,7 +299,7 @@ class Segmenter:
         return chunks
 
     def _meet_gap(self, ticks: int) -> None:
-        """Go on at ``ticks``, which is beyond the end of the open part, if that part is empty."""
+        """Go on at ``ticks``, beyond the end of the open part, if that part is empty."""
         if self._queues.is_bridged(ticks - self._cadence.position):
             self.irregularities[Irregularity.BRIDGED_GAP] += 1
         elif not self._queues.has_samples():
@@ -312,7 +312,7 @@ class Segmenter:
 
         Args:
             end: Where it ends, on the lead's timeline. At least one sample is waiting.
-            takes_all: Take what starts after ``end`` too.
+            takes_all: Take samples that start after ``end`` too.
         """
         cadence, queues, head = self._cadence, self._queues, self._head
         lead = queues.lead
@@ -331,7 +331,7 @@ class Segmenter:
             is_independent = lead.has_keyframe()
             self._take_lead(end)
         elif not queues.has_samples_before(end):
-            # No track has media here; a chunk must have some: what comes after the gap begins in it.
+            # No track has media here, and a chunk must have some: the media behind the gap begins in it.
             takes_all = True
         queues.take_others(end, head, takes_all)
 
@@ -359,12 +359,12 @@ class Segmenter:
             self.irregularities[Irregularity.TIMELINE_GAP] += 1
 
     def _open_position(self) -> int:
-        """Return where the open part starts; the first one starts with the first sample that waits."""
+        """Return the start of the open part; the first part starts with the first waiting sample."""
         if not self._cadence.has_part:
             self._cadence.open(self._queues.media_start())
         return self._cadence.position
 
     def _media_end(self) -> int:
-        """Return where what waits will end, as far as is known; after the start of the open part."""
+        """Return the expected end of the waiting samples; after the start of the open part."""
         # A frame that is alone for ever lasts a part.
         return self._queues.media_end(self._open_position(), self._interval.ticks or self._cadence.part_ticks)

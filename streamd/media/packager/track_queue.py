@@ -1,4 +1,4 @@
-"""The samples of one track that wait for their part, and where its decode time stands."""
+"""The samples of one track that wait for their part, and the track's decode time."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from streamd.media.packet import Sample, Track
 class TrackQueue:
     """Samples in decode order, given to chunks run by run.
 
-    Decode times never have a gap: the first sample of a run is given the decode time at which the run before it ended,
-    and lasts until its own track's decode time of the second, so that an error lives for one sample and is not carried
-    on. Presentation times stay exact, because the composition offset takes up the difference.
+    Decode times never have a gap: the first sample of a run begins at the decode time at which the run before it ended,
+    and lasts until the decode time of the second, so an error lives for one sample only. Presentation times stay exact,
+    because the composition offset takes up the difference.
 
     Args:
         track: The track.
@@ -21,7 +21,7 @@ class TrackQueue:
         timescale: Ticks a second of its times.
         samples: Those that wait, in decode order.
         next_ticks: Where the last run ended: the decode time from which the next one goes on. None before the first.
-        last_duration: Stands in for the duration of a run's last sample where frames are not counted.
+        last_duration: Substitute for the duration of a run's last sample, if frames are not counted.
     """
 
     __slots__ = ("_frame_ticks", "last_duration", "next_ticks", "samples", "timescale", "track_id")
@@ -36,7 +36,7 @@ class TrackQueue:
 
     def count_before(self, end: int, scale: int) -> int:
         """Return how many waiting samples start before ``end``, given in a timescale of ``scale``."""
-        # From the end: most parts take all that waits, or all but the newest.
+        # From the end: most parts take all waiting samples, or all but the newest.
         samples = self.samples
         count = len(samples)
         while count:
@@ -47,7 +47,7 @@ class TrackQueue:
         return count
 
     def has_keyframe(self) -> bool:
-        """Whether a decoder can start at one of the waiting samples."""
+        """Tell whether a decoder can start at one of the waiting samples."""
         for sample in self.samples:  # noqa: SIM110  # compiled, it is a loop of C
             if sample.is_keyframe:
                 return True
@@ -90,7 +90,7 @@ class TrackQueue:
                 next_time = following.dts_ticks
             else:
                 next_time = end
-            # The first may have been moved past the second, and the end be before the last: a tick for each then.
+            # The first may be past the second now, and the end before the last: each then gets a tick.
             if next_time <= time:
                 next_time = time + 1
             head.add(next_time - time, sample.pts_ticks - time, sample.is_keyframe, sample.payload, sample.body_at)

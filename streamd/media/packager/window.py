@@ -1,7 +1,7 @@
-"""The window of one rendition: its newest media, and what of it stays fetchable.
+"""The window of one rendition: its newest media, and the media that stays fetchable.
 
-Media is held once, as the chunks that the segmenter made: a segment is a list of them. What viewers are sent of it
-is made when the first of them asks. What has left the playlist stays for as long as a reader of an earlier playlist may
+Media is held once, as the chunks that the segmenter made: a segment is a list of them. The bytes for viewers are put
+together at the first request. Media that has left the playlist stays for as long as a reader of an earlier playlist may
 ask for it, by the media's own time, and is bounded in bytes.
 
 Spec: rfc8216bis-22 sections 6.2.1 and 6.2.2.
@@ -25,22 +25,22 @@ from streamd.media.packet import Track, TrackKind
 # 6.2.2: "The server MUST NOT remove a Media Segment from a Playlist … if that would produce a Playlist whose
 # duration is less than three times the Target Duration."
 PLAYLIST_TARGETS_MIN = 3
-# Segments shorter than the keyframe interval come from discontinuities alone. This many in three target
-# durations is an encoder that never settles, and its playlist may be short rather than long without end.
+# Segments shorter than the keyframe interval come from discontinuities alone. An encoder with this many in three target
+# durations never settles; its playlist may be short rather than endless.
 LISTED_SEGMENTS_MAX = 256
-# The longest segment, 10 s, at the highest bit rate that is allowed by default, 100 Mb/s. The media time of a segment
-# that has more stands still.
+# The longest segment, 10 s, at the highest bit rate that is allowed by default, 100 Mb/s. The media time of a larger
+# segment stands still.
 OPEN_SEGMENT_BYTES_MAX = 128 * 1024 * 1024
 
 _US = 1_000_000
 
 
 class Window:
-    """The segments of one rendition, from the oldest that can be fetched to the one that is being written.
+    """The segments of one rendition, from the oldest that can be fetched to the open one.
 
     Args:
         target_duration_s: EXT-X-TARGETDURATION, whole seconds.
-        segments: How many are listed; more where three target durations need more.
+        segments: Segments listed; more if three target durations need more.
         held_bytes_max: Media held at most; above it, segments go before the specification lets them.
         numbering: Where the counts begin.
         epoch: Wall time of tick 0 of the chunks' timeline, aware.
@@ -88,20 +88,19 @@ class Window:
         # Durations of the longest playlist so far, and of all media complete so far.
         self._longest_us = 0
         self._elapsed_us = 0
-        # By number. Segments and parts are those that somebody has asked for: what is made ready of them serves all
-        # who ask next.
+        # By number. Segments and parts are kept from their first request, for all later ones.
         self._init_bytes: dict[int, NamedBytes] = {}
         self._segment_bytes: dict[int, NamedBytes] = {}
         self._part_bytes: dict[int, NamedBytes] = {}
 
-    # What is put in.
+    # Inputs.
 
     def set_header(self, cmaf_header: bytes, tracks: Sequence[Track]) -> bool:
         """Give the CMAF header of the segments to come.
 
         Args:
             cmaf_header: ``ftyp`` and ``moov``, complete.
-            tracks: What they describe.
+            tracks: The tracks in it.
 
         Returns:
             Whether it is another than before.
@@ -109,7 +108,7 @@ class Window:
         previous = self.header
         if previous is not None and previous.content.buffers == (cmaf_header,):
             return False
-        # Named by the segment that it is for, so that a name is not used twice, not even across a restart.
+        # Named by its first segment, so that no name is used twice, not even across a restart.
         number = self.next_msn if self.open is None else self.next_msn + 1
         if previous is not None and previous.number >= number:
             number = previous.number + 1
@@ -163,7 +162,7 @@ class Window:
         self._slide()
         return segment
 
-    # What is taken out.
+    # Outputs.
 
     def init(self, number: int) -> NamedBytes | None:
         """The CMAF header of a number."""
@@ -210,7 +209,7 @@ class Window:
         return Numbering(msn, self.next_part_number, self.discontinuity_sequence + discontinuities + 1)
 
     def _complete_segments(self) -> Iterable[Segment]:
-        """All that are held, newest first; those that have left the playlist come last."""
+        """All segments held, newest first; those that have left the playlist come last."""
         return chain(reversed(self.listed), reversed(self._retired))
 
     # How it is kept.
@@ -220,7 +219,7 @@ class Window:
             raise LocalStateError("a part before its CMAF header")
         previous = self.listed[-1] if self.listed else None
         if previous is None:
-            # Nothing stands before the first segment that it could be discontinuous with, unless others have been.
+            # The first segment follows no other and cannot be discontinuous, unless the playlist continues another.
             is_discontinuous = self._is_continuing
         else:
             is_discontinuous = chunk.is_discontinuous or previous.header is not self.header
@@ -228,7 +227,7 @@ class Window:
         if is_discontinuous and epoch is not None:
             self._epoch_ms = unix_ms(epoch)
         if is_discontinuous and previous is not None:
-            # Dates do not go back, whatever the publisher's timestamps or the wall clock did.
+            # Dates never go back, whatever the publisher's timestamps or the wall clock do.
             self._epoch_ms = max(self._epoch_ms, previous.end_date_time_ms - start_ms)
         self.open = Segment(
             msn=self.next_msn,
@@ -240,7 +239,7 @@ class Window:
         )
 
     def _slide(self) -> None:
-        """Let the oldest segments leave the playlist, and forget those that nobody can ask for any more."""
+        """Let the oldest segments leave the playlist, and forget those that no reader can ask for any more."""
         listed = self.listed
         while len(listed) > self._segments and (
             self.listed_us - listed[0].duration_us >= self._shortest_us or len(listed) > LISTED_SEGMENTS_MAX
@@ -256,7 +255,7 @@ class Window:
             self.segments_lost += 1
 
     def _make_room(self) -> None:
-        """Let the oldest media go, for the segment that is open needs its memory."""
+        """Let the oldest media go, as the open segment needs its memory."""
         while self.held_bytes > self._held_bytes_max and (self._retired or len(self.listed) > 1):
             if not self._retired:
                 self._retire()
@@ -268,8 +267,8 @@ class Window:
     def _retire(self) -> None:
         """Take the oldest segment off the playlist.
 
-        It leaves with its parts: they went out of the playlist no later, and need stay only three target durations
-        longer, which is never more than what is asked for a segment.
+        It leaves with its parts: they left the playlist no later, and must stay only three target durations longer,
+        which a segment's own time always covers.
         """
         segment = self.listed.popleft()
         duration_us = segment.duration_us
@@ -292,10 +291,10 @@ class Window:
             self._part_bytes.pop(number, None)
 
     def _forget_header(self, header: Header) -> None:
-        """Let a CMAF header go if nothing is played with it: segments have theirs in the order in which they came.
+        """Let a CMAF header go if no segment needs it: segments have theirs in the order in which they came.
 
         Args:
-            header: That of a segment that has just been forgotten, or one that another has replaced.
+            header: The header of a segment that was just forgotten, or one that another has replaced.
         """
         oldest = self._retired or self.listed
         # Its segments would be the oldest ones, or the newest.

@@ -1,4 +1,4 @@
-"""Whom a command asks: the server that runs on the data directory, or the key store itself."""
+"""The answerer of a command: the server that runs on the data directory, or the key store itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Result = TypeVar("_Result")
 
 
 def on_keys(config: Config, ask: Callable[[KeyDesk], Awaitable[_Result]]) -> _Result:
-    """Ask whoever keeps the keys: the running server, else the store."""
+    """Ask the keeper of the keys: the running server, else the store."""
 
     async def run() -> _Result:
         server = await _running_server(config)

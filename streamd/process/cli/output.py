@@ -41,7 +41,7 @@ def print_table(columns: Iterable[str], rows: Sequence[Sequence[str]], *, nothin
         return
     console = Console()
     if not console.is_terminal:
-        # Whoever reads a pipe wants whole cells, however long the line.
+        # A reader of a pipe wants whole cells, however long the line.
         console.width = 10_000
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:

@@ -67,8 +67,8 @@ class RtmpConfig(Section):
     trusted_proxies: Networks = []
     """Networks of the TCP proxies in front, for example `["10.0.0.7/32"]`: HAProxy with `send-proxy-v2`, nginx's stream
     module with `proxy_protocol on`, a cloud's balancer. Each connection from there has to begin with a PROXY protocol
-    header, version 1 or 2, and the address in it is the broadcaster's, whom limits count by. Nobody else is believed
-    one."""
+    header, version 1 or 2, and limits count by the address in it, the broadcaster's. Headers from elsewhere are not
+    believed."""
 
 
 class HttpConfig(Section):
@@ -81,21 +81,21 @@ class HttpConfig(Section):
     tls_key: str = ""
     """Private key of the certificate, PEM."""
     public_url: PublicUrl = ""
-    """How viewers reach this server, for example `https://live.example.org`; used in the URLs that are shown.
-    Empty: made of the listen addresses."""
+    """The viewers' URL of this server, for example `https://live.example.org`; URLs on pages begin with it. Empty: made
+    of the listen addresses."""
     trusted_proxies: Networks = []
-    """Networks of the proxies in front, for example `["127.0.0.1/32"]`. What they say of the viewer is believed
-    (`X-Forwarded-For`, `X-Forwarded-Proto`), and `limits.viewer_connections_per_address_max` is not for them. Empty:
-    nobody is believed."""
+    """Networks of the proxies in front, for example `["127.0.0.1/32"]`. Their word about the viewer is believed
+    (`X-Forwarded-For`, `X-Forwarded-Proto`), and `limits.viewer_connections_per_address_max` is not for them. Empty: no
+    proxy is believed."""
     proxy_protocol: bool = False
-    """Whether connections from `trusted_proxies` begin with a PROXY protocol header, version 1 or 2, as those of TCP
-    proxies can be made to. On: they have to, and the address in it is the viewer's."""
+    """Connections from `trusted_proxies` begin with a PROXY protocol header, version 1 or 2, which TCP proxies can
+    send. On: the header is required, and the address in it is the viewer's."""
     hsts_max_age_s: Annotated[int, Field(ge=0)] = 2_592_000
-    """Seconds for which a browser that came over HTTPS comes over nothing else (`Strict-Transport-Security`; RFC 6797),
-    to any port of that host name. Default: 30 days. 0: it is not said."""
+    """Seconds for which a browser that came over HTTPS uses only HTTPS (`Strict-Transport-Security`; RFC 6797), with
+    any port of that host name. Default: 30 days. 0: the field is left out."""
     posters: bool = True
-    """Draw pictures of live channels for the list of channels and for links that are shared: one keyframe is decoded
-    when somebody asks, in a process of its own."""
+    """Draw pictures of live channels for the list of channels and for shared links: a request decodes one keyframe, in
+    a process of its own."""
 
 
 class AdminConfig(Section):
@@ -114,9 +114,8 @@ class IngestConfig(Section):
     """How a broadcaster's media is read."""
 
     demuxer: Literal["pyav", "native"] = "pyav"
-    """What takes frames out of their FLV tags. `pyav`: libavformat, through PyAV. `native`: a reading of streamd's own,
-    for a machine that is full of publishers; its packets are the same, and each publisher costs less CPU and 2 MB of
-    memory less."""
+    """The reader of frames in FLV tags. `pyav`: libavformat, through PyAV. `native`: streamd's own, for a machine that
+    is full of publishers; its packets are the same, and each publisher costs less CPU and 2 MB of memory less."""
 
 
 class HlsConfig(Section):
@@ -127,7 +126,7 @@ class HlsConfig(Section):
     segment_target_ms: Annotated[int, Field(ge=1000, le=10_000)] = 2000
     """Length of a segment, milliseconds; it ends at the first keyframe from there on."""
     window_segments: Annotated[int, Field(ge=4, le=100)] = 7
-    """Segments in the playlist, and so how much of the past stays in memory."""
+    """Segments in the playlist, and so the media that stays in memory."""
     low_latency: bool = True
     """Offer parts and blocking playlist reload (Low-Latency HLS). Off: plain HLS, a few segments behind."""
 
@@ -147,15 +146,15 @@ class KeysConfig(Section):
 
 
 class ObsConfig(Section):
-    """What OBS is told to encode when its user switches on multitrack video: several tracks, one for each variant."""
+    """The ladder that OBS encodes when its user switches on multitrack video: several tracks, one for each variant."""
 
     ladder: Ladder = ["1080p@6000", "720p@3000", "480p@1200"]
-    """Video tracks, each as the lines of its picture and its kb/s; at most 8. Rungs that are larger than a
-    broadcaster's picture, or more than the user may send, are left out. Empty: OBS is told nothing."""
+    """Video tracks, each as the lines of its picture and its kb/s; at most 8. Rungs larger than a broadcaster's
+    picture, or beyond the user's limits, are left out. Empty: OBS gets no ladder."""
     encoders: Annotated[list[str], Field(min_length=1)] = ["obs_x264"]
-    """OBS's names of encoders, the best first; the first that a broadcaster's OBS has is used, and the last where it
-    does not say which it has. `obs_x264` is in every OBS and runs on its processor. On graphics cards:
-    `obs_nvenc_h264_tex`, `h264_texture_amf`, `obs_qsv11_v2`, `com.apple.videotoolbox.videoencoder.ave.avc`."""
+    """OBS's names of encoders, the best first; the first that a broadcaster's OBS has is used, and the last if it names
+    none. `obs_x264` is in every OBS and runs on its processor. On graphics cards: `obs_nvenc_h264_tex`,
+    `h264_texture_amf`, `obs_qsv11_v2`, `com.apple.videotoolbox.videoencoder.ave.avc`."""
     keyframe_interval_s: Annotated[int, Field(ge=1, le=10)] = 2
     """Seconds between keyframes, in all tracks at the same times; 2 fits `hls.segment_target_ms`."""
     audio_bitrate_kbps: Annotated[int, Field(ge=32, le=512)] = 160
@@ -163,7 +162,7 @@ class ObsConfig(Section):
 
 
 class WebhookEndpoint(Section):
-    """Somebody who is told what happens."""
+    """A receiver of events."""
 
     url: Annotated[ReceiverUrl, Field(min_length=1)]
     secret: Annotated[WebhookSecret, Field(min_length=1)]
@@ -171,27 +170,27 @@ class WebhookEndpoint(Section):
 
     @property
     def origin(self) -> str:
-        """The URL for a log: without path and query, which may hold somebody's token."""
+        """The URL for a log: without path and query, which may hold a token."""
         url = urlsplit(self.url)
         return f"{url.scheme}://{url.netloc}"
 
 
 class WebhooksConfig(Section):
-    """Who is told what happens: POST requests, signed after Standard Webhooks (https://www.standardwebhooks.com)."""
+    """The receivers of events: POST requests, signed after Standard Webhooks (https://www.standardwebhooks.com)."""
 
     endpoints: list[WebhookEndpoint] = []
     """Instead of this line write for each, at the end of the file, a table `[[webhooks.endpoints]]`: `url`; `secret`,
     which is `whsec_` and 24 to 64 random bytes in base64, and known to the receiver; and `events`, for example
-    `["stream.started", "stream.ended"]`, without which it is told of all. In the environment: a JSON list of these."""
+    `["stream.started", "stream.ended"]`, without which it gets all. In the environment: a JSON list of these."""
     allow_networks: Networks = []
-    """Networks that webhooks and the publish hook may reach although they are not the internet's, for example
-    `["127.0.0.0/8"]`. A name that leads anywhere else is not asked, whatever it was when you wrote it."""
+    """Networks beside the internet that webhooks and the publish hook may reach, for example `["127.0.0.0/8"]`. A name
+    that leads elsewhere is not asked, even if it led to the internet when you wrote it."""
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 15
     """Seconds for one attempt."""
     retry_for_s: Annotated[float, Field(ge=0)] = 3600
-    """Seconds for which a message is tried again, after 1, 2, 4 up to 300 s, where there is no answer, a 5xx, or a 408,
-    425 or 429. What is answered with a 3xx or another 4xx is not sent again. Messages arrive in order; they do not
-    outlive the server."""
+    """Seconds for which a message is tried again, after 1, 2, 4 up to 300 s, after no answer, a 5xx, or a 408, 425 or
+    429. A message answered with a 3xx or another 4xx is not sent again. Messages arrive in order; they do not outlive
+    the server."""
     queue_max: Annotated[int, Field(ge=1)] = 1000
     """Messages that wait for one endpoint; then the oldest is dropped. Each is about 0.5 kB."""
 
@@ -200,17 +199,17 @@ class PublishHookConfig(Section):
     """A service of yours that may forbid a publish whose key is good: 2xx allows it, 4xx forbids it."""
 
     url: ReceiverUrl = ""
-    """Where it is asked, by a POST request that is signed like a webhook. Empty: off."""
+    """Its URL, which gets a POST request that is signed like a webhook. Empty: off."""
     secret: WebhookSecret = SecretStr("")
     """`whsec_` and 24 to 64 random bytes in base64, known to the service."""
     timeout_s: Annotated[float, Field(gt=0, le=10)] = 3
     """Seconds for its answer. Encoders wait about ten for theirs."""
     on_failure: Literal["deny", "allow"] = "deny"
-    """What holds where it does not answer so: `deny` refuses the publish, and the encoder tries again."""
+    """The decision without such an answer: `deny` refuses the publish, and the encoder tries again."""
 
 
 class LogConfig(Section):
-    """What the server says on stderr."""
+    """The server's log on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is written."""
@@ -222,15 +221,15 @@ class LimitsConfig(Section):
     """Every bound that protects the server."""
 
     connections_max: Annotated[int, Field(ge=1)] = DEFAULT.connections_max
-    """RTMP connections at once. For one more goes one that does not publish, if there is one. A connection that sends
+    """RTMP connections at once. One more replaces one that does not publish, if there is one. A connection that sends
     nothing yet costs about 4 kB until `handshake_timeout_s`."""
     connections_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.connections_per_address_max
     """RTMP connections at once from one IP address (IPv6: from one /64). A studio behind one address has dozens of
     encoders."""
     handshakes_max: Annotated[int, Field(ge=1)] = DEFAULT.handshakes_max
-    """RTMP connections at once that have not said `connect` yet. Half of all, so that whoever only holds sockets leaves
-    the other half to encoders that are through. For one more goes one that has been silent for a second, or came
-    first."""
+    """RTMP connections at once that have not said `connect` yet. Half of all, so that idle sockets leave the other half
+    to encoders that have connected. One more replaces one that has been silent for a second, or else the first that
+    came."""
     loop_ms_per_stranger_max: Annotated[int, Field(ge=1, le=1000)] = DEFAULT.loop_ms_per_stranger_max
     """Milliseconds of processor time that an RTMP connection may take in a second before its publish is accepted, and
     five times as many at once after a rest. Past it the connection is not read until they have come back. A login takes
@@ -240,8 +239,8 @@ class LimitsConfig(Section):
     once."""
     loop_ms_of_strangers_max: Annotated[int, Field(ge=1, le=1000)] = DEFAULT.loop_ms_of_strangers_max
     """The same for all of them together: a hundred logins in each second, and 500 at once, when the encoders of a whole
-    server reconnect. Past it, those whose address has taken least are read first. What is left is for publishers and
-    viewers."""
+    server reconnect. Past it, those whose address has taken least are read first. The rest of the time is for
+    publishers and viewers."""
     loop_ms_per_publisher_max: Annotated[int, Field(ge=10, le=1000)] = DEFAULT.loop_ms_per_publisher_max
     """The same for one publisher. 6 Mb/s take one to five, 50 Mb/s up to thirty; eight tracks of each kind, a hundred
     where streamd is not compiled."""
@@ -249,7 +248,7 @@ class LimitsConfig(Section):
     """Seconds for which a publisher may be over its share of time before it is closed; half of them for a connection
     that does not publish. An encoder that catches up after a bad minute takes less."""
     tls_handshakes_max: Annotated[int, Field(ge=1)] = DEFAULT.tls_handshakes_max
-    """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; what is through
+    """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; a completed one
     counts as a connection."""
     tls_handshakes_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.tls_handshakes_per_address_max
     """The same from one IP address (IPv6: from one /64). A quarter of all, and enough for a hall full of viewers behind
@@ -274,7 +273,7 @@ class LimitsConfig(Section):
     keys are refused without being looked up, but for those that are known to be good. A studio behind one address whose
     dozens of encoders all have a wrong key retries less often."""
     failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = DEFAULT.failed_publishes_per_key_max
-    """The same for one key id, from wherever. The right secret is let in however many wrong ones are shown. An encoder
+    """The same for one key id, from any address. The right secret gets in however many wrong ones are shown. An encoder
     whose key was revoked retries five times in the first half minute, then less and less."""
     publishes_per_minute_max: Annotated[int, Field(ge=5)] = DEFAULT.publishes_per_minute_max
     """Publishes with one good key at once, and in each minute after them; past that it is refused without being looked
@@ -282,16 +281,16 @@ class LimitsConfig(Section):
     second. Each publish is a look-up, a question to the publish hook, a few lines in the log and webhooks."""
     denials_per_minute_max: Annotated[int, Field(ge=1)] = DEFAULT.denials_per_minute_max
     """Rows about refused publishes in the audit log, a minute, that name an address; further ones are counted in one
-    row a reason. What an attack may add to the disk: 20 MB a day, with rows that are never deleted."""
+    row a reason. An attack may add 20 MB a day to the disk, in rows that are never deleted."""
     unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = DEFAULT.unpublished_lines_per_minute_max
-    """Lines in the log, a minute, about connections that published nothing: whoever opens them by the thousand may
-    add 150 MB a day."""
+    """Lines in the log, a minute, about connections without a publish: a peer that opens them by the thousand may add
+    150 MB a day."""
     log_lines_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.log_lines_per_address_max
-    """The same about one IP address: thirty connections that were refused, which have two lines each. What was left
-    out is told by one line a minute."""
+    """The same about one IP address: thirty connections that were refused, which have two lines each. One line a minute
+    counts the lines that were left out."""
     media_timeout_s: Annotated[float, Field(ge=1)] = DEFAULT.media_timeout_s
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
-    viewers' patience. Media that comes may be left in the kernel for most of a second."""
+    viewers' patience. Arriving media may stay in the kernel for most of a second."""
     message_bytes_max: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = DEFAULT.message_bytes_max
     """Bytes of one RTMP message, which is one frame. A keyframe of a 50 Mb/s broadcast is about 3 MB."""
     held_bytes_max: Annotated[int, Field(ge=65_536)] = DEFAULT.held_bytes_max
@@ -303,8 +302,8 @@ class LimitsConfig(Section):
     """Least RTMP chunk size that a publisher may set, bytes. 128 is the protocol's default; smaller ones only cost
     time, at 1 as much for a byte as for 128."""
     messages_per_read_max: Annotated[int, Field(ge=256)] = DEFAULT.messages_per_read_max
-    """RTMP messages in the 256 kB that are read at once; a message can have one byte, and each costs 2 µs or more, in
-    which nobody else is served. Half a second of a 50 Mb/s broadcast has some hundred."""
+    """RTMP messages in the 256 kB that are read at once; a message can have one byte, and each holds the loop for 2 µs
+    or more. Half a second of a 50 Mb/s broadcast has some hundred."""
     messages_per_second_max: Annotated[int, Field(ge=1000)] = DEFAULT.messages_per_second_max
     """RTMP messages of one connection in a second. Eight tracks of each kind have a thousand; an encoder that catches
     up after a bad minute sends some thousand at once."""
@@ -339,7 +338,7 @@ class LimitsConfig(Section):
     a 50 Mb/s broadcast has about 150 MB."""
     gop_bytes_max: Annotated[int, Field(ge=1024 * 1024)] = DEFAULT.gop_bytes_max
     """Bytes from one keyframe to the next that are kept for viewers who join over HTTP-FLV or MP4; with more, they
-    start with the next keyframe. Twice this, at most, waits unsent for one viewer, who is set aside then."""
+    start with the next keyframe. At most twice this waits unsent for one viewer, who is then set aside."""
     waiting_requests_max: Annotated[int, Field(ge=1)] = DEFAULT.waiting_requests_max
     """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
     waiting_requests_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.waiting_requests_per_address_max
@@ -369,10 +368,10 @@ class LimitsConfig(Section):
     viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_idle_timeout_s
     """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
     viewer_write_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_write_timeout_s
-    """Seconds for which a viewer's connection may take nothing of what is sent to it, before it is closed."""
+    """Seconds for which a viewer's connection may take none of the bytes sent to it, before it is closed."""
     viewer_answer_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_answer_timeout_s
     """Seconds for which a viewer's connection may take one answer, however little at a time: media that has left every
-    playlist stays in memory for as long as somebody is being sent it."""
+    playlist stays in memory while it is being sent."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = DEFAULT.drain_timeout_s
     """Seconds for viewers to fetch the last segments when the server stops."""
 
@@ -396,17 +395,17 @@ class Config(Section):
 
     @property
     def data_dir(self) -> Path:
-        """Directory for what the server keeps, absolute."""
+        """Directory for the server's files, absolute."""
         return Path(self.server.data_dir)
 
     @property
     def database_url(self) -> str:
-        """URL of the key store; holds a password where the operator's does."""
+        """URL of the key store; holds a password if the operator's does."""
         return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / 'streamd.db'}"
 
     @property
     def public_url(self) -> str:
-        """How viewers reach the public port, without a slash at the end."""
+        """The viewers' URL of the public port, without a slash at the end."""
         if self.http.public_url:
             return self.http.public_url
         scheme, default_port = ("https", 443) if self.http.tls_cert else ("http", 80)
@@ -414,8 +413,8 @@ class Config(Section):
 
     @property
     def rtmp_url(self) -> str:
-        """What broadcasters type as server: the stream key is a field of its own."""
-        # OBS refuses a certificate of no public authority, and without a word: plain RTMP always works.
+        """The server that broadcasters type: the stream key is a field of its own."""
+        # OBS silently refuses a certificate without a public authority: plain RTMP always works.
         return self.rtmp_urls[-1]
 
     @property
@@ -427,7 +426,7 @@ class Config(Section):
 
     @property
     def obs_options(self) -> ObsOptions:
-        """What OBS is told to encode."""
+        """The configuration of OBS's ladder."""
         return ObsOptions(
             ladder=tuple(Rung.parse(rung) for rung in self.obs.ladder),
             encoders=tuple(self.obs.encoders),

@@ -82,7 +82,7 @@ def check_pictures(config: Config) -> Iterator[Finding]:
     try:
         worker = subprocess.run(  # noqa: S603  # our own worker
             WORKER_COMMAND,
-            # An order for a picture of nothing: what is answered is no picture, and what held whoever looked for it.
+            # An order for an empty picture: the answer has no picture, and names the layers that held the copy.
             input=ORDER.pack(0, 0),
             env=worker_environment(os.environ),
             stdout=subprocess.PIPE,

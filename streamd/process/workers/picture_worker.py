@@ -63,7 +63,7 @@ def main() -> None:
     with contextlib.suppress(OSError):
         OOM_SCORE_ADJ.write_text(OOM_SCORE_ADJ_MAX, encoding="ascii")
     draw_own_picture()
-    # Only now: somebody waits for the first picture, and a start takes 0.3 s of a processor.
+    # Only now: a request waits for the first picture, and a start takes 0.3 s of a processor.
     os.nice(NICENESS)
     Sandbox(memory_bytes=ADDRESS_SPACE_BYTES_MAX, open_files=OPEN_FILES_MAX, may_fork=True).lock()
     while head := _read(_STDIN, ORDER.size):
@@ -88,7 +88,7 @@ def _draw_in_a_copy(cmaf_header: bytes, fragment: bytes) -> tuple[Layer, bytes]:
     # One byte before the picture, and one more than a picture has.
     said = _read(answers, 1 + PICTURE_BYTES_MAX + 1)
     os.close(answers)
-    # A copy that goes on is ended by its processor time, or with this process by whoever waits.
+    # A copy that goes on is ended by its processor time, or with this process by its caller.
     os.wait()
     picture = said[1:]
     return Layer(said[0] if said else 0), picture if len(picture) <= PICTURE_BYTES_MAX else b""
@@ -103,7 +103,7 @@ def _draw_and_end(cmaf_header: bytes, fragment: bytes, answer: int, parent: int)
         layers = _limit()
         # Said before anything is decoded, so that no decoder has a say in it.
         _write(_STDOUT, bytes([layers]))
-        # Whoever has lost its parent before it was to die with it draws for nobody.
+        # A copy that lost its parent before it was tied to it has no reader for its picture.
         if os.getppid() == parent:
             _write(_STDOUT, draw_picture(cmaf_header, fragment))
     except (PictureError, MemoryError, OSError):

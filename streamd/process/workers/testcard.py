@@ -253,7 +253,7 @@ def main() -> int:
     """
     # SIGTERM ends the broadcast as an encoder's stop button does: by unwinding through container.close().
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started us
     try:
         order = Order(**json.loads(sys.stdin.readline()))
     except (TypeError, ValueError) as exc:

@@ -1,1 +1,1 @@
-"""The log of acts: who has changed what, and who was refused."""
+"""The audit log: changes and refusals, each with its actor."""

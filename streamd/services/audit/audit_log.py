@@ -1,6 +1,6 @@
 """The audit log in the database: rows that are added and read, and never changed.
 
-Whoever changes something adds its row in the transaction of the change, by ``append_entries``.
+A change adds its row in its own transaction, by ``append_entries``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from streamd.services.store.schema import audit
 
 
 class AuditLog:
-    """Who has changed what, and who was refused.
+    """Changes and refusals, each with its actor.
 
     Args:
-        database: Where it lies.
+        database: The database that it is in.
     """
 
     def __init__(self, database: Database) -> None:
@@ -47,7 +47,7 @@ class AuditLog:
             after: Only rows that come after the one of this ``sequence`` in that order; 0 for all.
             limit: How many at most.
             is_newest_first: From the last back.
-            search: Only rows that have this text somewhere, in small letters or large ones; empty for all.
+            search: Only rows with this text in any field, in small letters or large ones; empty for all.
 
         Raises:
             StoreUnavailableError: They could not be read.
@@ -70,13 +70,13 @@ async def append_entries(connection: AsyncConnection, entries: Iterable[AuditEnt
 
 
 def entry_of(now: datetime, by: Actor, action: str, **what: Any) -> AuditEntry:
-    """The row of an act.
+    """Make the row of an act.
 
     Args:
-        now: When it is done.
-        by: Who does it.
-        action: What, as ``AuditEntry.action`` says.
-        what: Fields of the row that say over what.
+        now: Time of the act.
+        by: The actor.
+        action: The act, as ``AuditEntry.action`` says.
+        what: Fields of the row that name the key, user or stream.
     """
     return AuditEntry(at=now, actor=by.name, address=by.address, action=action, **what)
 

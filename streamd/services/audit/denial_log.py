@@ -1,8 +1,8 @@
 """Refused publishes on their way to the audit log: one row for many that are alike.
 
-An encoder whose key was revoked retries for hours, and a guesser thousands of times a minute. The log
-is to tell of both, and stay readable and small: what is refused for the same reason, from the same
-address and with the same key, is one row a window with a count; past so many of them, one row a reason.
+An encoder whose key was revoked retries for hours, and a guesser thousands of times a minute. The log tells of both,
+and stays readable and small: refusals for one reason, from one address and with one key, are one row a window with a
+count; past so many rows, one row a reason.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from streamd.services.audit.records import AuditEntry
 # Seconds from the first refusal to its row. Long enough that a retrying encoder is one or two rows a minute at most.
 WINDOW_S = 60.0
 PUBLISH_DENIED = "publish.denied"
-"""Somebody wanted to broadcast."""
+"""A refused publish."""
 STUDIO_DENIED = "studio.denied"
-"""Somebody wanted to see the broadcaster's page."""
+"""A refused visit of the broadcaster's page."""
 ADMIN_DENIED = "admin.denied"
-"""Somebody showed a wrong admin token."""
+"""A wrong admin token was shown."""
 
 
 class DenialLog:
     """Counts refusals until their window is over.
 
     Args:
-        actor: Who refuses, as the audit log names it.
+        actor: The refusing side, as the audit log names it.
         rows_max: Rows of one window that name an address.
     """
 
@@ -50,12 +50,12 @@ class DenialLog:
         """Count a refusal.
 
         Args:
-            reason: Why, as ``AuditEntry.reason`` says it.
+            reason: The reason, as in ``AuditEntry.reason``.
             address: IP address it came from.
-            key_id: The key, where the store has it: ids that a guesser made up would be a row each.
+            key_id: The key, if the store has it: ids that a guesser made up would be a row each.
             at: Wall time.
             now: Loop time, seconds.
-            action: What was refused.
+            action: The refused act.
         """
         if not self._rows:
             self._window_ends_at = now + WINDOW_S

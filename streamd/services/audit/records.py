@@ -1,4 +1,4 @@
-"""What the audit log speaks of: who acts, and what they have done."""
+"""The audit log's records: actors and their acts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks for a change, as the audit log names them."""
+    """The actor of a change, as the audit log names them."""
 
     name: str
     """Name of the token or tool: ``admin``, ``cli``, ``streamd`` for the server itself."""
@@ -29,13 +29,13 @@ class AuditEntry:
     action: str
     """``noun.past_verb``: ``key.issued``, ``key.rotated``, ``key.revoked``, ``user.suspended``, ``publish.denied``…"""
     address: str = ""
-    """Where the request came from."""
+    """IP address of the request."""
     user: str | None = None
     key_id: str | None = None
     stream: str | None = None
     reason: str = ""
     count: int = 1
-    """How often; more than once for refused publishes, of which many are one row. ``at`` is the last of them."""
+    """Number of acts in this row; more than one for refused publishes that are alike. ``at`` is the last of them."""
 
 
 @dataclass(frozen=True, slots=True)

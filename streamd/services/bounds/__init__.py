@@ -1,1 +1,1 @@
-"""What one peer may take of what all share: time of the loop, memory, lines of the log."""
+"""Bounds of one peer's share in common resources: time of the loop, memory, lines of the log."""

@@ -1,14 +1,14 @@
-"""So many at once, and so many more a second: what a peer may cause that is counted and not measured."""
+"""So many at once, and so many more a second: a bound for acts of a peer that are counted and not measured."""
 
 from __future__ import annotations
 
 
 class Allowance:
-    """What one peer has left of something.
+    """The rest of one peer's allowance.
 
     Args:
-        per_second: What comes back each second.
-        at_once_max: What may be taken at once after a time of rest.
+        per_second: Acts that come back each second.
+        at_once_max: Acts allowed at once after a time of rest.
         now: Loop time, seconds.
     """
 
@@ -21,7 +21,7 @@ class Allowance:
         self._settled_at = now
 
     def left(self, now: float) -> int:
-        """How many may be taken now.
+        """Return how many may be taken now.
 
         Args:
             now: Loop time, seconds.
@@ -30,14 +30,14 @@ class Allowance:
         return int(self._left)
 
     def take(self, now: float, count: int = 1) -> bool:
-        """Take some, if there are as many.
+        """Take some, if so many are left.
 
         Args:
             now: Loop time, seconds.
             count: How many.
 
         Returns:
-            Whether they were there; if not, none is taken.
+            Whether so many were left; if not, none is taken.
         """
         self._settle(now)
         if self._left < count:
@@ -46,7 +46,7 @@ class Allowance:
         return True
 
     def take_all(self, now: float) -> int:
-        """Take what there is, in whole ones; return how many.
+        """Take all that are left, in whole ones; return how many.
 
         Args:
             now: Loop time, seconds.

@@ -1,15 +1,15 @@
-"""How many lines of the log one source may cause.
+"""A bound for the lines of the log that one source may cause.
 
-An event that anybody outside can cause as often as they like is told some times a minute for each source, and some
-times for all; metrics count the rest.
+An event that any outsider can cause is logged some times a minute for each source, and some times for all; metrics
+count the rest.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-# Sources with lines in the minute that runs: about 100 bytes each. Past it the least lately heard is forgotten, and
-# the bound for all sources together holds.
+# Sources with lines in the minute that runs: about 100 bytes each. Past it the source heard least lately is forgotten,
+# and the bound for all sources together holds.
 SOURCES_MAX = 4096
 _MINUTE_S = 60.0
 
@@ -28,12 +28,12 @@ class LineBudget:
         self._lines: OrderedDict[str, int] = OrderedDict()
         self._until = 0.0
         self.written = 0
-        """Lines of the minute that runs."""
+        """Lines of the current minute."""
         self.suppressed = 0
         """Lines that were not written since the start."""
 
     def may_log(self, source: str, now: float) -> bool:
-        """Whether one line more about ``source`` may be written; it is counted.
+        """Tell whether one line more about ``source`` may be written, and count it.
 
         Args:
             source: An address or a key id.

@@ -1,8 +1,8 @@
-"""How much of the loop's time one peer may take.
+"""A bound for the loop's time that one peer may take.
 
 Bytes and messages do not say what a step costs: a record of some bytes can be a long computation. The step itself is
-measured instead, and whoever takes more than their share is not read for a while. What one step can take is bounded
-before it, by the parsers; this bounds how often it comes again.
+measured instead, and a peer that takes more than its share is not read for a while. The parsers bound the length of one
+step; this bounds how often steps come.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ class LoopTimeLimit:
     """A share of the loop's time, as a token bucket."""
 
     seconds_per_second: float
-    """What comes back each second; below 1."""
+    """Seconds that come back each second; below 1."""
     burst_s: float
-    """What may be taken at once after a time of rest, seconds."""
+    """Seconds that may be taken at once after a time of rest."""
     overdue_s: float
-    """A peer that has been over its share without a rest for as long is closed, seconds."""
+    """Seconds without a rest after which a peer over its share is closed."""
 
 
-# Addresses whose budget is not full, 200 bytes each. Past it the least lately asked for is forgotten: an attacker with
-# more of them is bounded by what all peers together may take.
+# Addresses whose budget is not full, 200 bytes each. Past it the budget asked for least lately is forgotten: the share
+# of all peers together bounds an attacker with more addresses.
 ADDRESSES_MAX = 4096
 
 
@@ -41,20 +41,20 @@ class LoopTimeBudget:
         self._limit = limit
         self._left_s = limit.burst_s
         self._settled_at = now
-        # When the debt began from which there has been no rest; negative where there is none.
+        # Loop time at which the debt began, if no rest came since; negative without a debt.
         self._over_since = -1.0
         self.spent_s = 0.0
-        """All that was taken, seconds."""
+        """Seconds taken in all."""
 
     def spend(self, now: float, step_s: float) -> float:
         """Take the time of one step.
 
         Args:
             now: Loop time at the step's end, seconds.
-            step_s: What the step took, seconds.
+            step_s: Duration of the step, seconds.
 
         Returns:
-            For how long not to read this peer, seconds; 0 while it keeps to its share.
+            Seconds for which not to read this peer; 0 while it keeps to its share.
         """
         self._settle(now)
         self.spent_s += step_s
@@ -69,13 +69,13 @@ class LoopTimeBudget:
         return self._over_since >= 0.0 and now - self._over_since > self._limit.overdue_s
 
     def is_rested(self, now: float) -> bool:
-        """Whether nothing of what was taken is still to come back: a new budget would be the same."""
+        """Tell whether all seconds taken have come back: a new budget would be the same."""
         self._settle(now)
         return self._left_s >= self._limit.burst_s
 
     @property
     def left_s(self) -> float:
-        """What may be taken before it has to pause, as of the last step, seconds; negative for a debt."""
+        """Seconds that may be taken before a pause, as of the last step; negative for a debt."""
         return self._left_s
 
     def has_debt(self, now: float) -> bool:
@@ -85,7 +85,7 @@ class LoopTimeBudget:
 
     @property
     def pause_s(self) -> float:
-        """How long it takes until the debt has come back, seconds; 0 without a debt."""
+        """Seconds until the debt has come back; 0 without a debt."""
         if self._left_s >= 0.0:
             return 0.0
         return -self._left_s / self._limit.seconds_per_second
@@ -96,7 +96,7 @@ class LoopTimeBudget:
             self._left_s = min(limit.burst_s, self._left_s + (now - self._settled_at) * limit.seconds_per_second)
             self._settled_at = now
         if self._left_s >= limit.burst_s / 2:
-            # A peer that is paused comes back to zero each time, and goes on from there: that is no rest.
+            # A paused peer comes back to zero each time and goes on from there, which is no rest.
             self._over_since = -1.0
 
 
@@ -109,7 +109,7 @@ class AddressBudgets:
 
     def __init__(self, limit: LoopTimeLimit) -> None:
         self._limit = limit
-        # In the order in which they were asked for.
+        # Least lately asked for first.
         self._budgets: dict[str, LoopTimeBudget] = {}
 
     def __len__(self) -> int:
@@ -120,12 +120,12 @@ class AddressBudgets:
         """The budget of an address.
 
         Args:
-            source: As whom the address is counted.
+            source: The peer that the address is counted as.
             now: Loop time, seconds.
         """
         budget = self._budgets.pop(source, None) or LoopTimeBudget(self._limit, now)
         self._budgets[source] = budget
-        # Two out for one in, as long as there are full ones: those are as good as new.
+        # Two out for one in, as long as there are full ones: a full budget is as good as new.
         for _ in range(2):
             oldest = next(iter(self._budgets))
             if oldest != source and (len(self._budgets) > ADDRESSES_MAX or self._budgets[oldest].is_rested(now)):

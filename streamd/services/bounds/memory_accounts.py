@@ -1,7 +1,7 @@
-"""Who holds how much of the process' memory, and who goes when it is short.
+"""The accounts of the process' memory: the holders, and the connections that close when memory is short.
 
-Each connection and each stream says what it makes us hold; nothing is told at each change. Past the ceiling the process
-lets go of who matters least, the heaviest and newest first.
+Each connection and each stream names the bytes that it makes us hold when it is asked, and not at each change. Past the
+ceiling the process closes the connections that matter least, the heaviest and newest first.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ log = logging.getLogger(__name__)
 
 # We look once a second, and closing a connection takes some 50 us: this many take a hundredth of the loop's time.
 SHED_AT_ONCE_MAX = 256
-# Where all that could go hold less than this share of what is wanted back, it is not they who make memory short, and
-# nobody goes for nothing: a ceiling may be lower than what the process has without them.
+# If all connections that could go hold less than this share of the excess, the shortage comes from elsewhere, and none
+# is closed in vain: a ceiling may be lower than the memory of the process without them.
 WORTH_SHARE = 0.1
-# Connections that are asked at one look what they hold, at about 1 us each: a door full of viewers is asked in ten
-# seconds, and no step of the loop is longer for it than a frame's.
+# Connections asked at one look, at about 1 us each: a door full of viewers is asked in ten seconds, in steps of the
+# loop no longer than a frame's.
 ASKED_AT_ONCE = 2000
 
 
 class Standing(enum.IntEnum):
-    """In which order holders go when memory is short."""
+    """The order in which connections close when memory is short."""
 
     STRANGER = 0
     """A connection that has shown no good key and asked for no media."""
@@ -39,7 +39,7 @@ class Holder(Protocol):
 
     @property
     def standing(self) -> Standing:
-        """What the connection is now."""
+        """Its standing now."""
 
     @property
     def opened_at(self) -> float:
@@ -47,7 +47,7 @@ class Holder(Protocol):
 
     @property
     def held_bytes(self) -> int:
-        """What waits for it or because of it, and is freed when it goes, bytes."""
+        """Bytes that wait for it or because of it, and that its end frees."""
 
     def shed(self) -> None:
         """Close at once: memory is short."""
@@ -66,7 +66,7 @@ class MemoryAccounts:
 
     def __init__(self) -> None:
         self._sources: list[HolderSource] = []
-        # What the last round of looks has come to, and the round that is under way.
+        # The sums of the last round of looks, and the round that is under way.
         self._held = dict.fromkeys(Standing, 0)
         self._sum = dict.fromkeys(Standing, 0)
         self._to_ask: list[Holder] = []
@@ -76,7 +76,7 @@ class MemoryAccounts:
         self._sources.append(source)
 
     def look(self) -> None:
-        """Ask some connections more what they hold; called about once a second."""
+        """Ask the next connections for their bytes; called about once a second."""
         if not self._to_ask:
             self._to_ask = list(self._holders())
         for holder in self._to_ask[-ASKED_AT_ONCE:]:
@@ -86,21 +86,21 @@ class MemoryAccounts:
             self._held, self._sum = self._sum, dict.fromkeys(Standing, 0)
 
     def held_bytes(self, standing: Standing) -> int:
-        """What the connections of one standing hold, bytes, as it was found when all had been asked last."""
+        """Bytes that the connections of one standing hold, as of the last complete round."""
         return self._held[standing]
 
     def shed(self, excess_bytes: int, up_to: Standing = Standing.PUBLISHER) -> int:
-        """Let go of connections until enough is free: strangers, then viewers, then publishers.
+        """Close connections until enough is free: strangers, then viewers, then publishers.
 
-        Of each standing the heaviest goes first, and of equals the newest. Publishers go only where that is enough: a
-        broadcast is not ended for memory that is still missing then.
+        Of each standing the heaviest goes first, and of equals the newest. Publishers go only if that frees enough: no
+        broadcast ends for memory that would still be missing.
 
         Args:
-            excess_bytes: What is wanted back.
-            up_to: Who may go: connections of this standing and of those before it.
+            excess_bytes: Bytes to free.
+            up_to: Connections of this standing and of those before it may be closed.
 
         Returns:
-            How many connections went.
+            Number of connections closed.
         """
         order = sorted(
             (holder for holder in self._holders() if holder.standing <= up_to and holder.held_bytes > 0),

@@ -1,8 +1,7 @@
-"""Which lines of the log are written: so many a minute about one peer, and of one stream's events.
+"""A bound for the lines of the log: so many a minute about one peer, and about one stream's events.
 
-Whoever connects can have things logged, a thousand times a second if they like. Each line says whom it is about, in its
-fields, so one filter before the log bounds them all: an operator reads the first ones, how many more there were, and
-metrics for the rest.
+Any peer can cause lines, a thousand times a second if it likes. Each line names its peer or stream in its fields, so
+one filter before the log bounds them all: an operator reads the first ones, the number of the others, and metrics.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Of what libraries write, and of tracebacks about nobody, each minute and by event: the first ones tell it.
+# Lines of libraries, and tracebacks that name no peer, each minute and by event: the first ones are enough.
 OTHER_LINES_MAX = 30
-# Of one event about one stream: a publisher on a bad line reconnects every few seconds.
+# Lines of one event about one stream: a publisher on a bad line reconnects every few seconds.
 STREAM_LINES_MAX = 20
 # Streams are named by keys, which the operator issues.
 ALL_STREAMS_LINES_MAX = 1_000_000
 SUMMARY_S = 60.0
-# Events that the summary names, those of which most was left out.
+# Events that the summary names, those with the most lines left out.
 EVENTS_NAMED = 5
 _OURS = "streamd."
 
@@ -42,14 +41,14 @@ class PeerLineLimits:
 
 
 class PeerLines(logging.Filter):
-    """Lets through what is about no peer, and the first lines about each.
+    """Lets through the lines about no peer, and the first lines about each.
 
-    A line is about a stream where it has the field ``stream``, else about whoever its field ``peer`` names.
+    A line with the field ``stream`` is about that stream, any other about the peer in its field ``peer``.
 
     Args:
-        limits: How many.
+        limits: Lines a minute.
         now: Reads the loop time, seconds.
-        count_limit: Told the name of the limit by which a line is left out.
+        count_limit: Gets the name of the limit by which a line is left out.
     """
 
     def __init__(self, limits: PeerLineLimits, *, now: Callable[[], float], count_limit: Callable[[str], None]) -> None:
@@ -72,7 +71,7 @@ class PeerLines(logging.Filter):
         )
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line is written (``logging.Filter``)."""
+        """Tell whether a line is written (``logging.Filter``)."""
         if record.levelno < logging.INFO:
             return True
         with self._lock:
@@ -84,7 +83,7 @@ class PeerLines(logging.Filter):
         return False
 
     def tell(self) -> None:
-        """Say once a minute how much was left out; called about once a second."""
+        """Log the number of lines left out, once a minute; called about once a second."""
         now = self._now()
         if now < self._summary_at:
             return

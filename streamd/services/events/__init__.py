@@ -1,1 +1,1 @@
-"""What happens here, told to whom the operator names: webhooks after Standard Webhooks; and the publish hook."""
+"""Events for the operator's endpoints: webhooks after Standard Webhooks; and the publish hook."""

@@ -1,6 +1,6 @@
-"""What can happen, and who is told of it inside the process.
+"""The events of a server, and their receiver inside the process.
 
-The types and the fields of their data are part of the API: receivers match on them. A stream key is in none of them.
+The types and the fields of their data are part of the API: receivers match on them. No event holds a stream key.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Mapping[str, Value] | None"
-"""What JSON can say."""
+"""A value that JSON can hold."""
 
 
 class EventType(enum.StrEnum):
-    """What happened, as receivers are told it: "a full-stop delimited type" (Standard Webhooks, Payload structure)."""
+    """The type of an event: "a full-stop delimited type" (Standard Webhooks, Payload structure)."""
 
     STREAM_STARTED = "stream.started"
     """A stream can be played from now on."""
@@ -46,11 +46,11 @@ class Event:
     at: datetime
     """When, aware."""
     data: Mapping[str, Value] = field(default_factory=dict)
-    """What it happened to, by names that belong to the type."""
+    """The subject of the event, by names that belong to the type."""
 
     @property
     def about(self) -> str:
-        """Whom it is about: the user's name, which is the channel's."""
+        """The name of its user, which is the channel's."""
         return str(self.data.get("user", ""))
 
     def body(self) -> bytes:
@@ -59,7 +59,7 @@ class Event:
 
 
 EventSink = Callable[[Event], None]
-"""Who is told. It must not wait, and must not raise."""
+"""The receiver of events. It must not wait, and must not raise."""
 
 
 def unheard(event: Event) -> None:
@@ -70,7 +70,7 @@ def unheard(event: Event) -> None:
 def payload(type_name: str, at: datetime, data: Mapping[str, Value]) -> bytes:
     """JSON with ``type``, ``timestamp`` and ``data``, minimized (Standard Webhooks, Payload structure).
 
-    ASCII, so that no text of a publisher's, however broken, keeps it from being written.
+    ASCII, so that it can be written whatever text a publisher sent.
     """
     return json.dumps({"type": type_name, "timestamp": rfc3339(at), "data": data}, separators=(",", ":")).encode()
 

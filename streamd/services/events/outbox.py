@@ -1,9 +1,9 @@
-"""What one endpoint has yet to be told: a bounded queue, sent in order, each message until it is taken.
+"""The messages for one endpoint: a bounded queue, sent in order, each message until it is taken.
 
 In order, because a receiver that hears of a stream's end before its start shows a stream that is not there. So a
-message that cannot be delivered holds up those behind it, until it is too old. What the receiver itself refuses
-(3xx and 4xx) is not sent again: it would refuse it again, and the rest would wait. Where the queue is full, whoever has
-the most in it makes room: a user who comes and goes all the time drowns nobody's news but their own.
+message that cannot be delivered holds up those behind it, until it is too old. A message that the receiver itself
+refuses (3xx and 4xx) is not sent again: it would be refused again, and the rest would wait. A full queue makes room
+among the messages of the user with the most in it: a user who comes and goes all the time loses only their own news.
 
 Spec: Standard Webhooks 1.0.0, "Deliverability and reliability".
 """
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 # From a blink of the network to an outage: 1, 2, 4 … seconds, and the jitter that the spec recommends.
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 300.0
-# Lines about messages that were not taken, of one endpoint. An endpoint that refuses all is told of in the first, and
-# metrics count the rest.
+# Log lines about refused messages of one endpoint. The first lines tell of an endpoint that refuses all, and metrics
+# count the rest.
 LINES_PER_MINUTE_MAX = 60
 # Request Timeout, Too Early, Too Many Requests: the receiver wants it later (RFC 9110, 8470, 6585).
 _LATER = frozenset({408, 425, 429})
@@ -43,15 +43,15 @@ _LATER = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Whom to tell."""
+    """A receiver of messages."""
 
     url: str
     secret: str
-    """``whsec_`` and base64; what it is told is signed with it."""
+    """``whsec_`` and base64; its messages are signed with it."""
     origin: str
-    """The URL for a log: without path and query, which may hold somebody's token."""
+    """The URL for a log: without path and query, which may hold a token."""
     types: frozenset[EventType] = frozenset(EventType)
-    """What it is told of."""
+    """Types of the events that it gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +76,19 @@ class Message:
     created_at: float
     """Loop time, seconds."""
     about: str = ""
-    """Whom it is about."""
+    """The user that it is about."""
 
 
 class Outbox:
     """The messages of one endpoint.
 
     Args:
-        endpoint: Whom to tell.
-        poster: How.
+        endpoint: The receiver.
+        poster: Makes the requests.
         clock: For ages and signatures.
         metrics: Counted into.
         options: Limits.
-        sleep: How it waits between attempts; tests pass their own.
+        sleep: Waits between attempts; tests pass their own.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Outbox:
         self._metrics = metrics
         self._options = options
         self._sleep = sleep
-        # Oldest first, and how many of them are about whom.
+        # Oldest first, and their number by user.
         self._waiting: deque[Message] = deque()
         self._waiting_about: Counter[str] = Counter()
         self._has_arrived = asyncio.Event()
@@ -119,7 +119,7 @@ class Outbox:
         """Messages that wait or are being sent."""
 
     def put(self, message: Message) -> None:
-        """Take a message, at once; where there is no room, the oldest about whom the most wait makes it."""
+        """Take a message, at once; in a full queue, the oldest of the user with the most messages makes room."""
         if message.type not in self._endpoint.types:
             return
         if len(self._waiting) >= self._options.queue_max:
@@ -139,14 +139,14 @@ class Outbox:
             try:
                 await self._deliver(message)
             except Exception:
-                # A message of which we cannot be rid must not be the last.
+                # A message that cannot be sent must not be the last one.
                 log.exception("webhook.failed", extra={"endpoint": self._endpoint.origin, "type": message.type})
                 self._settle(message, "failed", "")
             if not self.unsettled:
                 self._is_drained.set()
 
     async def drained(self) -> None:
-        """Return when nothing waits and nothing is being sent."""
+        """Return when no message waits or is being sent."""
         await self._is_drained.wait()
 
     def _take(self, index: int) -> Message:
@@ -214,13 +214,13 @@ class Outbox:
         log.warning("webhook.failing", extra=extra)
 
     def _settle(self, message: Message, result: str, reason: str) -> None:
-        """Count what became of a message."""
+        """Count the outcome of a message."""
         self.unsettled -= 1
         self._metrics.webhook_messages_waiting.dec()
         self._metrics.webhook_messages_total.labels(result).inc()
         extra = {"endpoint": self._endpoint.origin, "type": message.type.value, "message_id": message.message_id}
         if result != "delivered":
-            # A full queue was preceded by a line that says that the endpoint fails.
+            # A line about the failing endpoint came before the queue was full.
             may_tell = result != "dropped" and self._lines.may_log("", self._clock.monotonic())
             level = logging.WARNING if may_tell else logging.DEBUG
             log.log(level, "webhook.not_delivered", extra=extra | {"result": result, "reason": reason})
@@ -233,7 +233,7 @@ _back_off = wait_exponential_jitter(initial=BACKOFF_FIRST_S, max=BACKOFF_MAX_S)
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds until the next attempt: the back-off, or what the receiver asked for, but not for ever."""
+    """Seconds until the next attempt: the back-off, or the receiver's wish within bounds."""
     error = state.outcome.exception() if state.outcome is not None else None
     asked_s = error.retry_after_s if isinstance(error, ReceiverUnreachableError) else 0.0
     return min(max(_back_off(state), asked_s), BACKOFF_MAX_S)

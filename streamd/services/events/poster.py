@@ -1,4 +1,4 @@
-"""What the events ask of the door that makes requests."""
+"""The interface through which events make requests."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver answered."""
+    """The answer of a receiver."""
 
     status: int
     """HTTP status."""
     retry_after_s: float = 0.0
-    """What it asked for with ``Retry-After``, seconds."""
+    """Its ``Retry-After``, seconds."""
 
     @property
     def is_success(self) -> bool:
@@ -29,7 +29,7 @@ class Poster(Protocol):
         """POST ``body``.
 
         Args:
-            url: Whom to ask.
+            url: The receiver.
             body: Sent as ``application/json``.
             headers: Beside those of the request itself.
             timeout_s: For all of it, the look-up of the name too.

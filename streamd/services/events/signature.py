@@ -1,4 +1,4 @@
-"""The headers by which a receiver knows that a request is ours, and whether it has seen it before.
+"""The headers by which a receiver tells a genuine request, and a repeated one.
 
 Spec: Standard Webhooks 1.0.0, "Webhook headers" and "Signature scheme", symmetric (``v1``).
 """
@@ -26,8 +26,8 @@ def signed_headers(secret: str, message_id: str, at: datetime, body: bytes) -> M
     Args:
         secret: ``whsec_`` and base64.
         message_id: The message's.
-        at: When the attempt is made, which is later than the event; a receiver refuses what is minutes old.
-        body: What is sent, exactly.
+        at: Time of the attempt, which is later than the event; a receiver refuses a signature that is minutes old.
+        body: The exact bytes of the request.
     """
     at = at.astimezone(UTC)
     return {

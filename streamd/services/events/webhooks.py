@@ -1,4 +1,4 @@
-"""Tells the operator's endpoints what happens, each from a queue of its own, so that nobody ever waits for them."""
+"""Sends events to the operator's endpoints, each from a queue of its own; a slow endpoint delays no other."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Webhooks:
     """All endpoints.
 
     Args:
-        endpoints: Whom to tell, of what.
-        poster: How.
+        endpoints: The receivers, each with its types of events.
+        poster: Makes the requests.
         clock: For ages and signatures.
         metrics: Counted into.
         options: Limits of each endpoint's queue.
@@ -58,10 +58,10 @@ class Webhooks:
         self._tasks = [asyncio.create_task(outbox.run()) for outbox in self._outboxes]
 
     async def close(self, drain_s: float) -> None:
-        """Send what waits, as far as that can be done, and stop.
+        """Send the waiting messages as far as time allows, and stop.
 
         Args:
-            drain_s: How long to try.
+            drain_s: Seconds to try.
         """
         try:
             async with asyncio.timeout(drain_s):

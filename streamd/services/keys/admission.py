@@ -1,4 +1,4 @@
-"""What those who decide over keys and the live streams say to each other: admitted, denied, close these."""
+"""The words between the key service and the live streams: admitted, denied, close these."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from streamd.services.keys.records import SERVER_LIMITS, KeyStanding, PublishLim
 
 
 class Denial(enum.StrEnum):
-    """Why a stream key was refused, for the log and the metrics; the publisher is told none of it."""
+    """The reason of a stream key's refusal, for the log and the metrics; the publisher never learns it."""
 
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
-    """No such id, or not its secret."""
+    """An unknown id, or a wrong secret."""
     REVOKED = "revoked"
     EXPIRED = "expired"
     SUSPENDED = "suspended"
     RATE_LIMITED = "rate_limited"
-    """Too many failed before it, and it was not looked up."""
+    """Too many publishes failed before it, and it was not looked up."""
     TOO_OFTEN = "too_often"
     """The key is good, and has published too often in the last minute."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class Admission:
-    """That a publish was admitted, and whether it still is.
+    """An admitted publish, for as long as it stays admitted.
 
-    Whoever runs a stream keeps its admission for as long as the stream may be fed (the reconnect
-    window too): the verifier knows of streams by their admissions, and holds these weakly.
+    A stream keeps its admission for as long as it may be fed (the reconnect window too): the verifier knows of streams
+    by their admissions, and holds these weakly.
     """
 
     key_id: str
@@ -40,16 +40,16 @@ class Admission:
     expires_at: datetime | None = None
     """When the key dies by itself; moves when the key is rotated."""
     limits: PublishLimits = SERVER_LIMITS
-    """What the user may send; moves when the operator says so."""
+    """The user's limits; they move when the operator changes them."""
     ended_by: Denial | None = field(default=None, init=False)
-    """Why it is over; None while it holds."""
+    """The reason of its end; None while it holds."""
 
 
 def denial_of(standing: KeyStanding | None, now: datetime) -> Denial | None:
-    """Why a key opens nothing; None where it opens its channel.
+    """Return the reason for which a key opens no channel; None if it opens its channel.
 
     Args:
-        standing: What the store says of it; None where there is no such key.
+        standing: The store's row of it; None for an unknown key.
         now: Wall time.
     """
     if standing is None:
@@ -67,8 +67,8 @@ class StreamCloser(Protocol):
     async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
         """Close every stream that one of these keys opened, and wait until it is closed.
 
-        When it returns, the publisher's socket is closed, the playlists have ended and nobody
-        waits for more of them. Streams within their reconnect window are closed as well.
+        When it returns, the publisher's socket is closed, the playlists have ended and no request waits for more of
+        them. Streams within their reconnect window are closed as well.
 
         Args:
             key_ids: Ids of keys that are dead.

@@ -1,8 +1,8 @@
-"""Who was admitted, and who is closed when a key dies: the one act by which a key stops to open anything.
+"""The admissions, and the one act that ends them and closes their streams when a key dies.
 
-A publish is admitted by an ``Admission``, which lives as long as what it admitted. When a key dies (revoked, rotated
-away, expired, its user suspended) every admission of it is ended here and the streams are closed, before the call that
-killed it returns. How that and a verification that runs meanwhile go together is written in ``verifier.py``.
+A publish is admitted by an ``Admission``, which lives as long as its stream. When a key dies (revoked, rotated away,
+expired, its user suspended) every admission of it is ended here and the streams are closed, before the call that killed
+it returns. ``verifier.py`` describes the race of that with a verification under way.
 
 Deaths that happen outside of this process (the command line on the store itself, another server on the same PostgreSQL)
 are found by ``recheck``.
@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 
 
 class Admissions:
-    """All that was admitted and may still hold.
+    """The admissions that may still hold.
 
     Args:
         store: Where the keys are kept, and what was closed is told.
         clock: Wall time decides over expiry.
-        on_dead: Told the id of each key that died.
-        on_restored: Told the name of each user who is suspended no more.
+        on_dead: Gets the id of each key that died.
+        on_restored: Gets the name of each user whose suspension ended.
 
     Attributes:
-        changes: Changes of any key's standing so far: who sees it move while the store is read, reads again.
+        changes: Changes of any key's standing so far: a reader of the store that sees it move reads again.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Admissions:
         self.changes = 0
 
     def attach(self, closer: StreamCloser) -> None:
-        """Say who closes streams. Without one (the command line on the store) there are none to close."""
+        """Set the closer of streams. Without one (the command line on the store) there are none to close."""
         self._closer = closer
 
     async def start(self) -> None:
-        """Read what must be known without asking the store.
+        """Read the facts that must be known without asking the store.
 
         Raises:
             StoreUnavailableError: The store cannot be read.
@@ -72,7 +72,7 @@ class Admissions:
         self._suspended = await self._store.suspended_users()
 
     def add(self, admission: Admission) -> None:
-        """Know of an admission, for as long as somebody keeps it."""
+        """Know of an admission, for as long as its owner keeps it."""
         self._held.add(admission)
 
     def is_admissible(self, admission: Admission) -> bool:
@@ -86,7 +86,7 @@ class Admissions:
     def is_suspended(self, user: str) -> bool:
         """Whether a user is suspended, without asking the store.
 
-        What another process did is known after ``recheck_interval_s`` at the latest.
+        Another process' suspension is known after ``recheck_interval_s`` at the latest.
         """
         return user in self._suspended
 
@@ -100,19 +100,19 @@ class Admissions:
                 admission.expires_at = key.expires_at
 
     def set_limits(self, user: UserRecord) -> None:
-        """Take note of what a user may send from now on."""
+        """Take note of a user's new limits."""
         self.changes += 1
         for admission in self._held:
             if admission.user == user.name:
                 admission.limits = user.limits
 
     async def kill(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
-        """End what keys admitted that are dead in the store: R2 and R3. R2 is done before anything is awaited.
+        """End the admissions of keys that are dead in the store: R2 and R3. R2 is done before anything is awaited.
 
         Args:
             key_ids: Ids of the keys.
-            denial: What killed them.
-            by: Who asked for it.
+            denial: The reason of their death.
+            by: The actor.
 
         Returns:
             Names of the streams that were closed.
@@ -121,12 +121,12 @@ class Admissions:
         return await self._end(key_ids, denial, by)
 
     async def suspend(self, user: str, key_ids: Collection[str], by: Actor) -> list[str]:
-        """As ``kill``, of a user who is suspended in the store.
+        """As ``kill``, for a user who is suspended in the store.
 
         Args:
             user: The user's name.
             key_ids: Ids of the user's keys.
-            by: Who asked for it.
+            by: The actor.
 
         Returns:
             Names of the streams that were closed.
@@ -137,7 +137,7 @@ class Admissions:
         return await self.kill(admitted.union(key_ids), Denial.SUSPENDED, by)
 
     def restore(self, user: str) -> bool:
-        """Take note that a user is suspended no more; whether it was known that the user was."""
+        """Take note of the end of a user's suspension; return whether the suspension was known."""
         self.changes += 1
         was_suspended = user in self._suspended
         self._suspended.discard(user)
@@ -158,7 +158,7 @@ class Admissions:
             False where what was read may be from before a change of our own, and was not believed: to be called again.
 
         Raises:
-            StoreUnavailableError: The store cannot be asked; what runs goes on.
+            StoreUnavailableError: The store cannot be asked; streams go on.
         """
         asked = {a.key_id for a in self._held}
         changes = self.changes

@@ -1,9 +1,9 @@
-"""The last attempts to publish with each key, for the one who holds it: what became of them, and why.
+"""The last attempts to publish with each key, for its holder: their outcome, and the reason.
 
 Encoders say little when they are refused (OBS: "Could not access the specified channel or stream key", whatever the
 reason), so the broadcaster's page says it. Between two broadcasts, refusals for one reason are one attempt with a
-count: an encoder whose key was revoked tries 25 times, and somebody who guesses at a key must not push out of the log
-what its holder wants to read.
+count: an encoder whose key was revoked tries 25 times, and a guesser must not push the holder's attempts out of the
+log.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-# What somebody reads who wonders why it does not work.
+# Attempts of a key that are kept: enough to read why it does not work.
 ATTEMPTS_MAX = 10
-# Keys whose attempts are remembered: those that were lately used. About 2 KB each, 8 MB in all.
+# Keys whose attempts are remembered, the lately used ones. About 2 KB each, 8 MB in all.
 KEYS_MAX = 4_096
-# Words of a demuxer may be longer than anybody reads.
+# A demuxer's words may be longer than a person reads.
 DETAIL_LENGTH_MAX = 300
 
 LIVE = "live"
@@ -34,19 +34,19 @@ class Attempt:
     address: str
     """IP address it came from; the last of them, where there are several."""
     result: str
-    """``live``, why it was refused (``Denial``, ``PublishError.result``) or why it ended (``EndReason``)."""
+    """``live``, the reason of its refusal (``Denial``, ``PublishError.result``) or of its end (``EndReason``)."""
     detail: str = ""
-    """What was wrong with it, where the result is not all there is to say."""
+    """Its fault in words, if the result does not say all."""
     count: int = 1
     ended_at: datetime | None = None
-    """When it ended; None for what was refused, or is live."""
+    """Time of its end; None for one that was refused, or is live."""
 
     def end(self, result: str, detail: str, at: datetime) -> None:
         """Note that it is over.
 
         Args:
             result: Why.
-            detail: What was wrong, in words.
+            detail: The fault, in words.
             at: Wall time.
         """
         self.result, self.detail, self.ended_at = result, detail[:DETAIL_LENGTH_MAX], at

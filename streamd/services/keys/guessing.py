@@ -1,46 +1,44 @@
-"""Who may have a stream key looked up, after how many that failed.
+"""Budgets against guessing: the look-ups of stream keys that may still be made after failed ones.
 
-A secret has 190 random bits (stream_key.py), so guessing is hopeless by itself. What is guarded here is
-the work that a guess makes: over its budget it is refused at once, without a look-up in the store, and
-costs one hash. Nothing waits: no sleep, no queue, no task.
+A secret has 190 random bits (stream_key.py), so guessing is hopeless by itself. This module bounds the work of a guess:
+over its budget it is refused at once, without a look-up in the store, and costs one hash. There is no sleep, no queue,
+no task.
 
 Two budgets, for two ways of guessing
 -------------------------------------
-A publish that fails costs one token of its *address* (an IPv4 address; in IPv6 the /64, which is what
-one customer is given, RFC 6177) and one of the *key id* that it showed. Tokens come back evenly over a
-minute. A token is spent when the look-up has failed and not before it, so that encoders which come all
-at once from one studio never refuse each other; what runs at the same time past an empty budget is
-bounded by the connections that one address may have. A publish that is refused here spends nothing,
-so a budget refills under whatever load.
+A publish that fails costs one token of its *address* (an IPv4 address; in IPv6 the /64 of one customer, RFC 6177) and
+one of the *key id* that it showed. Tokens come back evenly over a minute. A token is spent when the look-up has failed
+and not before it, so that encoders which come all at once from one studio never refuse each other; the connections
+allowed to one address bound the look-ups at the same time past an empty budget. A publish that is refused here spends
+no token, so a budget refills under any load.
 
 Whom it must not lock out
 -------------------------
 - *The user whose key id is being guessed.* A key id is no secret: whoever knows it can empty its budget,
-  from any number of addresses. Hence an empty budget refuses nobody who shows the right secret. Each
-  look-up of a living key leaves the hash that the store has for it here, and over budget the secret is
-  compared with that: right, and the store is asked as ever; wrong, and it is refused without. Every
-  token that was spent on a key id was spent by such a look-up, so the hash is there.
+  from any number of addresses. Hence an empty budget never refuses the right secret. Each look-up of a living key
+  leaves the store's hash of it here, and over budget the secret is compared with that: a right one is looked up as
+  ever, a wrong one is refused without a look-up. Every token that was spent on a key id was spent by such a look-up, so
+  the hash is there.
 - *A studio behind one address*, with one encoder that is set up wrongly or with a guest who guesses. Keys
-  that live get in as above: their hashes are read when the process starts, those lately used first, and
-  every few seconds those that another process has issued (living_hashes.py). What remains: a key past
-  ``HASHES_MAX`` of them, or one in the seconds before its hash is read, shown for the first time from an
-  address over its budget, is refused until a token is back, a second at the default. Otherwise every
-  guess would have to be looked up, and that is what the limit is there to spare us. The budget is wide
-  enough for dozens of encoders with wrong keys, retrying as OBS does (2 s, 3 s, 4.5 s …).
+  that live get in as above: their hashes are read when the process starts, those lately used first, and every few
+  seconds those that another process has issued (living_hashes.py). What remains: a key past ``HASHES_MAX`` of them, or
+  one in the seconds before its hash is read, shown for the first time from an address over its budget, is refused until
+  a token is back, a second at the default. Otherwise every guess would have to be looked up, which the limit exists to
+  avoid. The budget is wide enough for dozens of encoders with wrong keys, retrying as OBS does (2 s, 3 s, 4.5 s …).
 
 A key that is dead leaves no hash, so its holder, whose encoder may go on retrying for hours, is limited
 like a guesser. One that comes alive again (its user is restored) is read again.
 
-What an attacker sees of it is a faster refusal, by his own doing: an unknown id over budget is hashed
-and compared like a known one.
+An attacker sees only a faster refusal, which they caused themselves: an unknown id over budget is hashed and compared
+like a known one.
 
 The holder of a good key
 ------------------------
 may not make us work without end either: a publish that is admitted costs a token of its key, and over
 that budget the key is refused without a look-up, in words that its holder understands.
 
-Memory is bounded by the limits below, whatever is sent. What is pushed out is what was least lately
-used: a budget forgotten is a full one, and a hash forgotten makes its key one that was not seen yet.
+The limits below bound memory, whatever peers send. The entry used least lately is pushed out: a forgotten budget is a
+full one, and a forgotten hash makes its key one that was not seen yet.
 """
 
 from __future__ import annotations
@@ -83,11 +81,11 @@ class Budgets:
     def __init__(self, size: int, names_max: int = BUDGETS_MAX) -> None:
         self.resize(size)
         self._names_max = names_max
-        # In the order in which they were last spent from, so that full buckets and old ones come first.
+        # Least lately spent from first, so that full buckets and old ones come first.
         self._full_at: dict[str, float] = {}
 
     def resize(self, size: int) -> None:
-        """Have other buckets; what was spent and is not back yet stays spent."""
+        """Take another size of buckets; spent tokens stay spent."""
         self._size = size
         self._token_s = _MINUTE_S / size
 
@@ -109,7 +107,7 @@ class Budgets:
         """Take a token; an empty bucket stays empty and fills as before."""
         full_at = max(self._full_at.pop(name, now), now) + self._token_s
         self._full_at[name] = min(full_at, now + self._size * self._token_s)
-        # Two out for one in: the buckets that have filled up again are gone before they are in the way.
+        # Two out for one in: buckets that are full again leave before they are in the way.
         for _ in range(2):
             oldest = next(iter(self._full_at))
             if len(self._full_at) > self._names_max or self._full_at[oldest] <= now:
@@ -117,7 +115,7 @@ class Budgets:
 
 
 class GuessGuard:
-    """Says who is looked up and who is refused without (see the module's docstring).
+    """Decides which publish is looked up and which is refused without (see the module's docstring).
 
     Args:
         limits: Size of the budgets.
@@ -142,7 +140,7 @@ class GuessGuard:
         """Whether a publish is worth a look-up.
 
         Args:
-            shown: What the publisher showed.
+            shown: The publisher's key.
             address: IP address it came from.
             now: Loop time, seconds.
         """
@@ -151,7 +149,7 @@ class GuessGuard:
         return self.proves(shown)
 
     def proves(self, shown: StreamKey) -> bool:
-        """Whether this is a living key, as far as is known without the store; the same work whatever the answer is."""
+        """Whether this is a living key, as far as is known without the store; the work is the same for both answers."""
         return secret_matches(shown.key_id, shown.secret, self._living.get(shown.key_id))
 
     def knows(self, key_id: str) -> bool:
@@ -176,10 +174,10 @@ class GuessGuard:
         self._living.pop(key_id, None)
 
     def note_failure(self, key_id: str | None, address: str, now: float) -> None:
-        """Spend what a failed publish costs.
+        """Spend the tokens of a failed publish.
 
         Args:
-            key_id: Id of the key that was shown; None where it was not the form of a key.
+            key_id: Id of the key that was shown; None for text without the form of a key.
             address: IP address it came from.
             now: Loop time, seconds.
         """

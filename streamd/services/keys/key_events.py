@@ -1,4 +1,4 @@
-"""What is told of a key or a user (``events``). Never a secret."""
+"""The events of a key or a user (``events``), which never hold a secret."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from streamd.services.keys.records import KeyRecord, UserRecord
 
 
 def key_event(event_type: EventType, key: KeyRecord, at: datetime, /, **more: Value) -> Event:
-    """What happened to a key.
+    """Make an event of a key.
 
     Args:
-        event_type: What.
-        key: The key, as it is after it.
+        event_type: Type of the event.
+        key: The key, in its state after the event.
         at: Wall time.
-        more: What else there is to say.
+        more: Further fields.
     """
     about: dict[str, Value] = {
         "key_id": key.key_id,
@@ -27,5 +27,5 @@ def key_event(event_type: EventType, key: KeyRecord, at: datetime, /, **more: Va
 
 
 def user_event(event_type: EventType, user: UserRecord, at: datetime, /, **more: Value) -> Event:
-    """What happened to a user; arguments as of ``key_event``."""
+    """Make an event of a user; arguments as of ``key_event``."""
     return Event(event_type, at, {"user": user.name} | more)

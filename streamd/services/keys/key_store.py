@@ -1,8 +1,8 @@
 """The key store: users and keys.
 
-Every change is one transaction with its audit row in it, so that there is neither a change without
-a trace nor half a change. What the rules are is the service's business (service.py); here they are
-kept. Which database it is, and what it does where it fails, is database.py's.
+Every change is one transaction with its audit row in it, so that there is neither a change without a trace nor half a
+change. The service decides the rules (service.py), and the store keeps them. The kind of database and its failures are
+database.py's.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ class KeyStore:
     # -- verification ---------------------------------------------------------------------------
 
     async def standing(self, key_id: str) -> KeyStanding | None:
-        """What decides over a publish with this key: one look-up by index; None for an unknown id."""
+        """The row that decides over a publish with this key: one look-up by index; None for an unknown id."""
         return (await self.database.abandonable(self.standings([key_id]))).get(key_id)
 
     async def standings(self, key_ids: Collection[str]) -> dict[str, KeyStanding]:
-        """What decides over each of these keys; unknown ids are left out."""
+        """The rows that decide over these keys; unknown ids are left out."""
         found = {}
         ids = list(key_ids)
         async with self.database.reading() as connection:
@@ -123,8 +123,8 @@ class KeyStore:
         Args:
             now: Wall time.
             limit: How many at most.
-            at_once: How many in a slice, of which each is a step of the loop.
-            user: Only those of this user.
+            at_once: Keys in a slice, each of which is a step of the loop.
+            user: Only keys of this user.
         """
         lately = func.coalesce(keys.c.last_used_at, keys.c.created_at)
         query = _living(now).order_by(lately.desc(), keys.c.sequence.desc()).limit(limit)
@@ -236,7 +236,7 @@ class KeyStore:
         return Page([_key_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     async def keys_expired(self, since: datetime, until: datetime) -> list[KeyRecord]:
-        """Keys that died by their date after ``since`` and not after ``until``; those that were revoked did not."""
+        """Keys that expired after ``since`` and not after ``until``, without those that were revoked before."""
         query = (
             select(*_KEY_COLUMNS)
             .where(keys.c.expires_at > since, keys.c.expires_at <= until, keys.c.revoked_at.is_(None))
@@ -261,10 +261,10 @@ class KeyStore:
             key_id: The key to replace.
             new_key_id: Id of the new key.
             new_secret_hash: Hash of its secret.
-            old_until: When the old key stops to work, where it would not before. At ``now`` or
-                earlier it is revoked with this very change.
+            old_until: Time when the old key stops to work, unless it does so before. At ``now`` or earlier it is
+                revoked with this very change.
             now: Wall time.
-            by: Who asks.
+            by: The actor.
 
         Returns:
             The old key as it is now, and the new one.
@@ -366,7 +366,7 @@ class KeyStore:
         return Page([_user_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     async def suspend_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> tuple[UserRecord, set[str]]:
-        """Suspend a user. One who is suspended already stays as he is.
+        """Suspend a user. One who is suspended already stays unchanged.
 
         Returns:
             The user, and the ids of all of the user's keys that are not revoked.
@@ -385,7 +385,7 @@ class KeyStore:
             return user, set((await connection.execute(ids)).scalars())
 
     async def restore_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> UserRecord:
-        """End a user's suspension. One who is not suspended stays as he is.
+        """End a user's suspension. One who is not suspended stays unchanged.
 
         Raises:
             UserNotFoundError: There is none of this name.
@@ -409,7 +409,7 @@ class KeyStore:
             change: Fields of ``PublishLimits`` with their new values; the others stay.
             reason: Why, in the operator's words.
             now: Wall time.
-            by: Who asks.
+            by: The actor.
 
         Returns:
             The user as it is now.
@@ -513,7 +513,7 @@ def _user_record(row: Row[Any]) -> UserRecord:
 
 
 def _with_limits(row: Row[Any]) -> dict[str, Any]:
-    """The values of a row, those that are the user's limits as one."""
+    """The values of a row, with the user's limits as one value."""
     values = row._asdict()
     limits = PublishLimits(**{column.name: values.pop(column.name) for column in _LIMIT_COLUMNS})
     return values | {"limits": limits}

@@ -1,6 +1,7 @@
-"""When and from where keys were last used, on the way to the store.
+"""Time and address of keys' last uses, on the way to the store.
 
-Every publish would be a write; the sweep makes one of all of them, and until then the lists show what waits here.
+Without it every publish would be a write. The sweep makes one write of all of them; until then the lists show the uses
+that wait here.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ class LastUses:
             del self._waiting[next(iter(self._waiting))]
 
     def take(self) -> dict[str, KeyUse]:
-        """All that waits, by key id; it is forgotten here."""
+        """All waiting uses, by key id; they are forgotten here."""
         uses, self._waiting = self._waiting, {}
         return uses
 
     def give_back(self, uses: dict[str, KeyUse]) -> None:
-        """Keep what could not be written, for another try; what was noted meanwhile is newer."""
+        """Keep uses that could not be written, for another try; those noted meanwhile are newer."""
         newer, self._waiting = self._waiting, uses
         for key_id, use in newer.items():
             self.note(key_id, use)

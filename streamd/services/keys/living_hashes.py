@@ -1,8 +1,8 @@
 """The hashes of living keys, read from the store before their keys show themselves.
 
-Whoever shows a right secret gets in however many wrong ones come from the same address (guessing.py), and that takes
-the hash. It is read in the background: a server with a million keys opens its doors meanwhile, and takes the hashes of
-those that were lately used.
+A right secret gets in however many wrong ones come from the same address (guessing.py), for which its hash must be
+known. Hashes are read in the background: a server with a million keys opens its doors meanwhile, and takes the hashes
+of the keys used lately.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ USERS_AT_ONCE_MAX = 100
 
 
 class LivingHashes:
-    """Keeps the guard against guessing acquainted with the keys that live.
+    """Keeps the guard against guessing informed of the living keys.
 
     Args:
         store: Where they are.
         clock: Says which have expired.
-        guard: What is told of them, and says how many it holds.
+        guard: Takes the hashes, and tells how many it holds.
     """
 
     def __init__(self, store: KeyStore, clock: Clock, guard: GuessGuard) -> None:
@@ -50,7 +50,7 @@ class LivingHashes:
         self._users: dict[str, None] = {}
 
     async def start(self) -> None:
-        """Begin to read them, and wait for it a moment; whatever is left is read while the server runs."""
+        """Begin to read them, and wait for it a moment; the rest is read while the server runs."""
         self._reading = asyncio.create_task(self._read())
         await asyncio.wait({self._reading}, timeout=START_WAIT_S)
 
@@ -59,7 +59,7 @@ class LivingHashes:
         self._users[user] = None
 
     async def look(self) -> None:
-        """Read those that another process has issued since the last look, and those that live again.
+        """Read keys that another process has issued since the last look, and keys that live again.
 
         Raises:
             StoreUnavailableError: The store cannot be asked.

@@ -1,8 +1,8 @@
-"""How many look-ups in the store may be under way at once, and of whom.
+"""A bound for the look-ups in the store that are under way at once, by peer.
 
 A look-up takes a millisecond, and where the store is slow, as long as its time-outs let it: then they pile up, one for
-each publish and each page that somebody opens. Whoever is not known to hold a good key has a place among a bounded
-number, and a bounded share of it; whoever is known has places of their key's own, so that strangers take nobody's.
+each publish and each opened page. Peers without a known good key share a bounded number of places, of which each
+address has a bounded share; a known good key has places of its own, so that strangers take none of them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from streamd.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Of those whose key is not known to be good, from all addresses. They end within ``verify_timeout_s``, so a store that
-# hangs is asked some fifty times a second at most; one that does not answers thousands.
+# Look-ups of keys not known to be good, from all addresses. They end within ``verify_timeout_s``, so a store that hangs
+# is asked some fifty times a second at most; one that does not answers thousands.
 STRANGERS_MAX = 256
 # From one address: as many as it may have RTMP connections (``connections_per_address_max``), so that the encoders of
 # one studio come in together.
@@ -49,10 +49,10 @@ class LookUps:
 
     @contextlib.contextmanager
     def of_stranger(self, source: str) -> Iterator[None]:
-        """A look-up with a key of which nothing is known.
+        """A look-up with an unknown key.
 
         Args:
-            source: Who is counted as one (``address.source_of``).
+            source: The peer that the address is counted as (``address.source_of``).
 
         Raises:
             StoreUnavailableError: Too many wait for the store already, from there or from everywhere.
@@ -73,5 +73,5 @@ def _counted(counter: Counter[str], name: str, at_once_max: int) -> Iterator[Non
     finally:
         counter[name] -= 1
         if not counter[name]:
-            # What is not counted is not kept: names come from outside.
+            # A name without look-ups is dropped: names come from outside.
             del counter[name]

@@ -1,7 +1,7 @@
 """The publish hook: a service of the operator's that may forbid a publish whose key is good.
 
 It is asked after the key was verified and before ``Publish.Start``, with a time limit, and can only take away: a key
-that dies while it thinks opens nothing, because the registry asks once more (``services/keys/verifier.py``, V3).
+that dies meanwhile opens no channel, because the registry asks once more (``services/keys/verifier.py``, V3).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REQUEST_TYPE = "publish.requested"
 
 @dataclass(frozen=True, slots=True)
 class HookOptions:
-    """Whom to ask, and what holds where there is no answer."""
+    """The service, and the decision without an answer."""
 
     url: str
     secret: str
@@ -42,7 +42,7 @@ class PublishHook:
     """Asks the operator's service over a publish.
 
     Args:
-        options: Whom to ask, and what holds where there is no answer.
+        options: The service, and the decision without an answer.
         poster: How.
         clock: For signatures and durations.
         metrics: Counted into.
@@ -58,9 +58,9 @@ class PublishHook:
         """Ask whether a publish may begin. 2xx allows it, 4xx forbids it; all else is no answer.
 
         Args:
-            admission: What the key service admitted.
+            admission: From the key service.
             address: IP address of the publisher.
-            encoder: What its software calls itself.
+            encoder: Name that its software gives itself.
 
         Raises:
             PublishForbiddenError: The service says no.

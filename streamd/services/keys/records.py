@@ -1,4 +1,4 @@
-"""What the key service and its store speak of: users and their keys."""
+"""The records of the key service and its store: users and their keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
 
 class KeyState(enum.StrEnum):
-    """What a key is worth at a moment, its user's state apart."""
+    """The state of a key at a moment, apart from its user's state."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -30,7 +30,7 @@ class UserState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PublishLimits:
-    """What a user may send; None is what the server's configuration allows everybody."""
+    """A user's limits; None is the limit of the server's configuration."""
 
     bitrate_kbps_max: int | None = None
     """Kilobits a second, audio and video."""
@@ -38,7 +38,7 @@ class PublishLimits:
     """Width times height of a picture."""
 
     def or_else(self, everybody: PublishLimits) -> PublishLimits:
-        """The same, with what everybody may send where nothing else is said."""
+        """The same, with the server's limits in place of missing ones."""
         return PublishLimits(
             self.bitrate_kbps_max or everybody.bitrate_kbps_max,
             self.picture_pixels_max or everybody.picture_pixels_max,
@@ -46,7 +46,7 @@ class PublishLimits:
 
 
 SERVER_LIMITS = PublishLimits()
-"""Those of a user for whom nothing else was said."""
+"""The limits of a user without limits of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class KeyRecord:
     created_at: datetime
     created_by: str
     expires_at: datetime | None
-    """When it stops to work; None is never."""
+    """Time when it stops to work; None is never."""
     revoked_at: datetime | None = None
     revoke_reason: str = ""
     revoked_by: str = ""
@@ -82,11 +82,11 @@ class KeyRecord:
     closed_streams: tuple[str, ...] = ()
     """Names of the streams that its revocation closed."""
     last_used_at: datetime | None = None
-    """When it last opened a stream."""
+    """Time when it last opened a stream."""
     last_used_address: str = ""
 
     def state_at(self, now: datetime) -> KeyState:
-        """What the key is worth at ``now``; a key is dead from the instant it expires."""
+        """The key's state at ``now``; a key is dead from the instant it expires."""
         if self.revoked_at is not None:
             return KeyState.REVOKED
         if self.expires_at is not None and self.expires_at <= now:
@@ -104,7 +104,7 @@ class IssuedKey:
 
 @dataclass(frozen=True, slots=True)
 class RevokeResult:
-    """A revocation that is done."""
+    """A completed revocation."""
 
     key_id: str
     revoked_at: datetime
@@ -114,7 +114,7 @@ class RevokeResult:
 
 @dataclass(frozen=True, slots=True)
 class KeyStanding:
-    """What decides over a publish: the row of a key and the state of its user, read together."""
+    """The row of a key and the state of its user, read together, which decide over a publish."""
 
     key_id: str
     user: str
@@ -124,12 +124,12 @@ class KeyStanding:
     is_suspended: bool
     """The user is suspended."""
     limits: PublishLimits = SERVER_LIMITS
-    """What the user may send."""
+    """The user's limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class LivingKey:
-    """By what a key that lives is recognised without the store."""
+    """The facts by which a living key is recognised without the store."""
 
     sequence: int
     """Running number in the store."""
@@ -139,7 +139,7 @@ class LivingKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """That a key opened a stream."""
+    """A use of a key, which opened a stream."""
 
     at: datetime
     address: str

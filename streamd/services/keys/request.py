@@ -1,4 +1,4 @@
-"""What may be asked of the key service: ids, names, texts and numbers, checked before anything is done."""
+"""The inputs of the key service: ids, names, texts and numbers, checked before any act."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from streamd.errors import KeyNotFoundError, KeyRequestError, UserNotFoundError
 from streamd.services.keys.records import USER_NAME
 from streamd.services.keys.stream_key import StreamKey, is_key_id
 
-# What an operator reads in a list; longer belongs into his own books.
+# Length for a list that an operator reads; longer text belongs elsewhere.
 LABEL_LENGTH_MAX = 100
 REASON_LENGTH_MAX = 500
-# A rotation is over within days; whoever wants two keys for longer issues two.
+# A rotation is over within days; an operator who wants two keys for longer issues two.
 OVERLAP_S_MAX = 30 * 86_400
 # Items of one page; a page is built in one step of the loop.
 PAGE_LIMIT_MAX = 1_000
-# What a user's limits can be. Sound alone takes 100 kb/s, and the largest is what any network card carries.
+# Range of a user's limits. Sound alone takes 100 kb/s, and the largest is what any network card carries.
 BITRATE_KBPS_RANGE = (100, 100_000_000)
 # As `[limits] picture_pixels_max`: from a thumbnail to 8K, the largest that H.264 and HEVC have a level for.
 PICTURE_PIXELS_RANGE = (16_384, 35_651_584)
@@ -64,10 +64,10 @@ def checked_reason(reason: str) -> str:
 
 
 def checked_limits(change: Mapping[str, int | None]) -> dict[str, int | None]:
-    """A change of what a user may send, as it is stored.
+    """A change of a user's limits, as it is stored.
 
     Args:
-        change: Names of fields of ``PublishLimits`` and their new values; None is what the server allows.
+        change: Names of fields of ``PublishLimits`` and their new values; None is the server's limit.
 
     Raises:
         KeyRequestError: There is no such limit, or it cannot be this.

@@ -1,4 +1,4 @@
-"""Hashing of stream key secrets, and the comparison that takes the same time whatever it finds."""
+"""Hashing of stream key secrets, and their comparison in the same time for every outcome."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import hmac
 HASH_BYTES = 32
 # Ties a hash to its use, so that it means nothing in another table or another version of this rule.
 _DOMAIN = b"streamd stream key 1"
-# Compared with when there is no such key. SHA-256 of nothing we know of gives 32 zero bytes.
+# Compared with for an unknown key. SHA-256 of nothing we know of gives 32 zero bytes.
 DUMMY_HASH = bytes(HASH_BYTES)
 
 
 def hash_secret(key_id: str, secret: str) -> bytes:
     """Hash a secret for the store.
 
-    SHA-256 once, without a salt of its own and without stretching. Slow hashes (argon2, scrypt)
-    protect secrets that people choose; these are 190 random bits, which no speed of guessing
-    reaches, and a slow hash on the publish path would be a lever for whoever wants the server
-    busy. The key id in the hash keeps a stolen write access from moving a known hash to
-    another key's row.
+    SHA-256 once, without a salt of its own and without stretching. Slow hashes (argon2, scrypt) protect secrets that
+    people choose; these are 190 random bits, which no speed of guessing reaches, and a slow hash on the publish path
+    would help an attacker keep the server busy. The key id in the hash keeps a stolen write access from moving a known
+    hash to another key's row.
 
     Args:
         key_id: Id of the key the secret belongs to.
@@ -38,11 +37,11 @@ def secret_matches(key_id: str, secret: str, stored_hash: bytes | None) -> bool:
     Args:
         key_id: Key id that the publisher showed.
         secret: Secret that the publisher showed.
-        stored_hash: What the store has for that id, or None where it has nothing: the work is
-            then done on ``DUMMY_HASH``, so that an unknown id takes as long as a wrong secret.
+        stored_hash: The store's hash for that id, or None for an unknown one: the work is then done on ``DUMMY_HASH``,
+            so that an unknown id takes as long as a wrong secret.
 
     Returns:
-        True where a hash is stored and is that of the secret.
+        True if the stored hash is that of the secret.
     """
     shown_hash = hash_secret(key_id, secret)
     return hmac.compare_digest(shown_hash, stored_hash or DUMMY_HASH)

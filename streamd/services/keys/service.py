@@ -1,8 +1,7 @@
-"""The key service: what operators ask of keys and users, done wholly or not at all.
+"""The key service: operators' acts on keys and users, done wholly or not at all.
 
-The store commits first. What then becomes of running streams is the admissions' (admissions.py), and the
-act returns when that is done. An act that ends streams runs in a task of its own, so that a caller who
-goes away half-way does not stop it there.
+The store commits first. Then the admissions (admissions.py) end the running streams, and the act returns when that is
+done. An act that ends streams runs in a task of its own, so that it is completed even if its caller goes away.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class KeyService:
     """Issues, rotates and revokes stream keys, and suspends users.
 
     Args:
-        store: Where they are kept; started by the owner.
+        store: The store of both; started by the owner.
         clock: Wall time decides over expiry.
         verifier: Ends what dead keys admitted.
         tell: Told what becomes of keys and users.
@@ -60,12 +59,12 @@ class KeyService:
         self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
 
     async def close(self) -> None:
-        """Finish what was begun; the store stays open."""
+        """Finish the acts that were begun; the store stays open."""
         while self._acts:
             await asyncio.wait(self._acts)
 
     async def check(self) -> None:
-        """See whether a publish could be verified now.
+        """Check that a publish could be verified now.
 
         Raises:
             StoreUnavailableError: The store cannot be asked.
@@ -84,8 +83,8 @@ class KeyService:
 
         Args:
             user: Whose it is.
-            by: Who asks.
-            label: What it is for, in the operator's words.
+            by: The actor.
+            label: Its purpose, in the operator's words.
             expires_at: When it stops to work; None is never.
 
         Raises:
@@ -125,7 +124,7 @@ class KeyService:
         return self._verifier.uses.within(await self._store.get_key(checked_key_id(key_id)))
 
     def state_of(self, record: KeyRecord) -> KeyState:
-        """What a key is worth now."""
+        """The state of a key now."""
         return record.state_at(self._clock.now())
 
     async def list_keys(
@@ -164,7 +163,7 @@ class KeyService:
 
         Args:
             key_id: The key to replace.
-            by: Who asks.
+            by: The actor.
             overlap_s: Seconds for which the old key goes on working. At their end, or at once where
                 it is 0, the old key dies and a stream that runs on it is closed.
 
@@ -179,13 +178,13 @@ class KeyService:
         return await self._act(self._rotate(checked_key_id(key_id), overlap_s, by))
 
     async def revoke(self, key_id: str, *, by: Actor, reason: str = "") -> RevokeResult:
-        """Kill a key, and close what runs on it; when it returns, all of that is done.
+        """Kill a key, and close its streams; both is done when it returns.
 
         Revoking again answers the same. Two at the same time are one.
 
         Args:
             key_id: The key.
-            by: Who asks.
+            by: The actor.
             reason: Why, in the operator's words.
 
         Raises:
@@ -225,7 +224,7 @@ class KeyService:
         return await self._store.list_users(state=state, after=after, limit=min(limit, PAGE_LIMIT_MAX))
 
     async def suspend(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
-        """Suspend a user: none of the user's keys opens a stream, and what runs is closed when it returns.
+        """Suspend a user: none of the user's keys opens a stream, and their streams are closed when it returns.
 
         Raises:
             KeyRequestError: A reason that cannot be.
@@ -245,12 +244,12 @@ class KeyService:
         return await self._act(self._restore(checked_user_name(name), checked_reason(reason), by))
 
     async def limit(self, name: str, change: Mapping[str, int | None], *, by: Actor, reason: str = "") -> UserRecord:
-        """Change what a user may send: what is published from then on, and the bit rate of what runs.
+        """Change a user's limits: for streams from then on, and the bit rate of running ones.
 
         Args:
             name: The user.
             change: Fields of ``PublishLimits`` with their new values, None for the server's; the others stay.
-            by: Who asks.
+            by: The actor.
             reason: Why, in the operator's words.
 
         Raises:
@@ -327,21 +326,22 @@ class KeyService:
         closed = await self._end_revoked(record, by)
         log.info("key.revoked", extra={"key_id": key_id, "user": record.user, "by": by.name, "closed": closed})
         if record.revoked_at == now:
-            # Not where it was revoked before.
+            # Not for one that was revoked before.
             at = self._clock.now()
             self._tell(key_event(EventType.KEY_REVOKED, record, at, by=by.name, reason=reason, closed=closed))
         assert record.revoked_at is not None
         return RevokeResult(key_id, record.revoked_at, closed)
 
     async def _end_revoked(self, record: KeyRecord, by: Actor) -> tuple[str, ...]:
-        """Close what runs on a revoked key; all that its revocation has closed, now and before."""
+        """Close the streams of a revoked key; return all that its revocation has closed, now and before."""
         closed_now = await self._verifier.admissions.kill({record.key_id}, Denial.REVOKED, by)
         closed = tuple(dict.fromkeys((*record.closed_streams, *closed_now)))
         if closed != record.closed_streams:
             try:
                 await self._store.record_closed(record.key_id, closed)
             except StoreUnavailableError as exc:
-                # The key is dead and dark, which is what was asked; the answer says it, the store does not.
+                # The key is dead and its streams are closed, as requested; the answer says so, although the store does
+                # not.
                 log.warning("closed_streams.lost", extra={"key_id": record.key_id, "reason": str(exc)})
         return closed
 
@@ -370,7 +370,7 @@ class KeyService:
         return user
 
     def _begin(self, act: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
-        """Start an act that goes to its end whoever waits for it."""
+        """Start an act that goes to its end even if its caller leaves."""
         task = asyncio.create_task(act)
         self._acts.add(task)
         task.add_done_callback(self._acts.discard)

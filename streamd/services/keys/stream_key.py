@@ -49,8 +49,8 @@ class StreamKey:
             text: Exactly what the publisher gave, without the query that may follow it.
 
         Returns:
-            The key, or None where ``text`` is not one. There is no error to carry ``text`` away:
-            what is nearly a key may hold somebody's secret.
+            The key, or None where ``text`` is not one. There is no error to carry ``text`` away: text that is nearly a
+                key may hold a secret.
         """
         match = _STREAM_KEY.fullmatch(text)
         return None if match is None else cls(key_id=match[1], secret=match[2])

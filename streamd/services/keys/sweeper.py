@@ -1,4 +1,4 @@
-"""What becomes of keys without anybody's asking: they expire, other processes kill them, and what waits is written."""
+"""Deaths of keys without a call: expiry, and other processes' acts. Waiting rows are written, too."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class SweepOptions:
     """How often is looked."""
 
     sweep_interval_s: float = 0.5
-    """Between two looks at what has expired. Expiry is a moment of wall time, which can be stepped, so it
-    is looked at and not slept until; half a second late is on time for a person."""
+    """Seconds between two looks for expired keys. Expiry is a moment of wall time, which can be stepped, so it is
+    looked at and not slept until; half a second late is on time for a person."""
     recheck_interval_s: float = 5.0
-    """Between two looks in the store for deaths that another process wrote there."""
+    """Seconds between two looks in the store for deaths that another process wrote there."""
 
 
 class KeySweeper:
-    """Has the streams of keys closed that died without a call, and writes what a publish leaves to be written.
+    """Closes the streams of keys that died without a call, and writes the rows that publishes leave to be written.
 
     Args:
-        store: Where keys and the audit log are kept.
+        store: The store of keys and the audit log.
         clock: Wall time decides over expiry.
-        verifier: Knows what was admitted, and what waits to be written.
+        verifier: Knows the admissions, and the rows that wait to be written.
         options: Intervals.
         sleep: How ``run`` waits; tests pass their own.
         tell: Told of the keys that expire.
@@ -72,7 +72,7 @@ class KeySweeper:
                     log.warning("store.failed", extra={"reason": str(exc)})
                 self._store_failed = True
             except Exception:
-                # The one who closes streams of dead keys must not die of one that cannot be closed.
+                # A stream that cannot be closed must not end the closing of others.
                 log.exception("sweep.failed")
             else:
                 if self._store_failed:
@@ -80,14 +80,14 @@ class KeySweeper:
                 self._store_failed = False
 
     async def sweep(self) -> None:
-        """Close the streams of keys that have died without a call to the service, and write what waits.
+        """Close the streams of keys that have died without a call to the service, and write the waiting rows.
 
         Keys that have expired at every sweep; keys that another process killed, suspended or gave
         another expiry, each ``recheck_interval_s``. Running streams go on while the store cannot
         be read.
 
         Raises:
-            StoreUnavailableError: The store cannot be asked; what had expired is closed all the same.
+            StoreUnavailableError: The store cannot be asked; streams of expired keys are closed all the same.
         """
         await self._verifier.admissions.end_expired()
         await self._write_uses()
@@ -101,7 +101,7 @@ class KeySweeper:
                 await self._tell_expired()
 
     async def close(self) -> None:
-        """Write what waits to be written, as far as it can be, and read no more."""
+        """Write the waiting rows, as far as possible, and read no more."""
         await self._verifier.hashes.close()
         with contextlib.suppress(StoreUnavailableError):
             await self._write_uses()
@@ -128,10 +128,10 @@ class KeySweeper:
             raise
 
     async def _tell_expired(self) -> None:
-        """Tell of the keys that have expired since the last look; what expires while no server runs is not told."""
+        """Tell of the keys that expired since the last look; no event tells of those before the server's start."""
         since, until = self._expiry_told_until, self._clock.now()
         if until <= since:
-            # The wall clock was stepped back: what expired before is told already.
+            # The wall clock was stepped back: earlier expiries are told already.
             return
         for record in await self._store.keys_expired(since, until):
             self._tell(key_event(EventType.KEY_EXPIRED, record, until))

@@ -1,6 +1,6 @@
-"""Who may publish, decided over a stream key.
+"""The decision over a stream key: may its holder publish?
 
-What comes of it is an ``Admission``; those that hold, and the act that ends them, are in ``admissions.py``.
+Its result is an ``Admission``; the admissions that hold, and the act that ends them, are in ``admissions.py``.
 
 The race between a verification and a death
 -------------------------------------------
@@ -44,13 +44,13 @@ from streamd.services.keys.records import KeyUse
 from streamd.services.keys.secret import secret_matches
 from streamd.services.keys.stream_key import StreamKey
 
-# What whoever has a key may ask in a minute without publishing: a page that is opened asks once.
+# Questions a minute with one key without a publish: a page asks once when it is opened.
 RECOGNITIONS_PER_MINUTE_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierOptions:
-    """Limits on what wrong keys may cost."""
+    """Limits on the cost of wrong keys."""
 
     guess_limits: GuessLimits = field(default_factory=GuessLimits)
     """Failed publishes after which a key is not looked up."""
@@ -61,10 +61,10 @@ class VerifierOptions:
 
 
 class KeyVerifier:
-    """Decides over publishes: whether the key that is shown is a good one.
+    """Decides over publishes by the keys that are shown.
 
     Args:
-        store: Where the keys are kept; started by the owner.
+        store: The store of keys; started by the owner.
         clock: Wall time decides over expiry.
         options: Limits.
     """
@@ -78,24 +78,24 @@ class KeyVerifier:
         self._publishes = Budgets(options.publishes_per_minute_max)
         self._recognitions = Budgets(RECOGNITIONS_PER_MINUTE_MAX)
         self.hashes = LivingHashes(store, clock, self._guard)
-        """Reads which keys live, before they show themselves."""
+        """Reads the living keys, before they are shown."""
         self.admissions = Admissions(store, clock, on_dead=self._guard.forget, on_restored=self.hashes.note_restored)
-        """All that was admitted: ends with the keys that admitted it."""
+        """The admissions, which end with their keys."""
         self.attempts = AttemptLog()
-        """The last attempts to publish with each key; whoever decides over a publish notes what became of it."""
+        """The last attempts to publish with each key, with their outcome."""
         self.uses = LastUses()
-        """When and from where keys were last used, as far as the store does not have it yet."""
+        """Time and address of keys' last uses that the store does not have yet."""
         self.denials = DenialLog(SERVER.name, options.denials_per_minute_max)
         """Refusals that the audit log does not have yet."""
 
     def configure(self, options: VerifierOptions) -> None:
-        """Take other limits; what was counted stays counted."""
+        """Take other limits; earlier counts stay."""
         self._guard.set_limits(options.guess_limits)
         self._publishes.resize(options.publishes_per_minute_max)
         self.denials.rows_max = options.denials_per_minute_max
 
     async def start(self) -> None:
-        """Read what must be known without asking the store.
+        """Read the facts that must be known without asking the store.
 
         Raises:
             StoreUnavailableError: The store cannot be read.
@@ -106,12 +106,12 @@ class KeyVerifier:
     async def verify(self, stream_key: str, peer_address: str) -> Admission:
         """Decide over a publish.
 
-        Unknown, wrong, expired, revoked and suspended take the same way: one look-up, one hash, one
-        comparison. What does not even have the form of a key is refused without, and the form is
-        no secret; so is what comes after too many failures (guessing.py).
+        Unknown, wrong, expired, revoked and suspended keys take the same way: one look-up, one hash, one comparison.
+        Text without the form of a key is refused without them, as the form is no secret; so is a key after too many
+        failures (guessing.py).
 
         Args:
-            stream_key: What the publisher gave as stream name, without a query.
+            stream_key: The publisher's stream name, without a query.
             peer_address: IP address it came from.
 
         Returns:
@@ -120,7 +120,7 @@ class KeyVerifier:
         Raises:
             KeyRejectedError: The key does not open a channel.
             KeyUsedTooOftenError: It does, and has published too often lately.
-            StoreUnavailableError: It cannot be known; the publish is refused.
+            StoreUnavailableError: The store cannot be asked; the publish is refused.
         """
         try:
             admission = await self._admit(stream_key, peer_address, PUBLISH_DENIED, self._publishes)
@@ -132,12 +132,12 @@ class KeyVerifier:
         return admission
 
     async def recognise(self, stream_key: str, peer_address: str) -> Admission:
-        """Decide over who shows a key to see how its channel does; nothing is published.
+        """Decide over a key that is shown to see its channel's state, without a publish.
 
         As ``verify``, with the same budgets against guessing. The admission ends when the key dies.
 
         Args:
-            stream_key: What was shown.
+            stream_key: The key that was shown.
             peer_address: IP address it came from.
 
         Raises:
@@ -147,7 +147,7 @@ class KeyVerifier:
         return await self._admit(stream_key, peer_address, STUDIO_DENIED, self._recognitions)
 
     def remember(self, key_id: str, secret_hash: bytes) -> None:
-        """Take note of a key that was just made: it gets in whatever else comes from its address (guessing.py)."""
+        """Take note of a key that was just made: it gets in whatever other keys come from its address (guessing.py)."""
         self._guard.remember(key_id, secret_hash)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class KeyVerifier:
     def _failed(
         self, denial: Denial, key_id: str | None, address: str, action: str, *, is_known: bool = True
     ) -> KeyRejectedError:
-        """Count a key that was shown in vain, and say what to raise."""
+        """Count a refused key, and return the error to raise."""
         self._guard.note_failure(key_id, address, self._clock.monotonic())
         self._note_denial(denial, key_id if is_known else None, address, action)
         return KeyRejectedError(denial, key_id, is_known=is_known)

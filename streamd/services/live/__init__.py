@@ -1,1 +1,1 @@
-"""Streams that are live now, and who waits for their next part."""
+"""The streams that are live now, and the requests that wait for their next part."""

@@ -1,4 +1,4 @@
-"""The channel: what doors need of a stream, wherever it lives and whether or not somebody publishes it now."""
+"""The channel: the doors' view of a stream, wherever it lives and whether or not it has a publisher now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Channel(Protocol):
-    """What is to be watched under one name."""
+    """The media to be watched under one name."""
 
     @property
     def name(self) -> str:
@@ -30,22 +30,22 @@ class Channel(Protocol):
 
     @property
     def presentation(self) -> Presentation | None:
-        """What viewers can choose from; None while there is nothing to fetch."""
+        """The viewers' choice; None while there is no media to fetch."""
 
     @property
     def waiters(self) -> Waiters:
-        """The requests that wait for more; asked of a channel that has a presentation which says what is to come."""
+        """The requests that wait for more; only a channel whose presentation names coming parts has them."""
 
     def note_viewer(self, source: str, user_agent: str) -> None:
-        """Note that somebody asked for a media playlist.
+        """Note a request for a media playlist.
 
         Args:
-            source: The peer's address, or what of it is counted as one (``source_of``).
+            source: The peer that the address is counted as (``source_of``).
             user_agent: The header, empty if there was none.
         """
 
     def fanout(self, kind: str) -> Fanout | None:
-        """What pushes it in a format.
+        """Find the fan-out that pushes it in a format.
 
         Args:
             kind: ``flv`` or ``mp4``.

@@ -1,9 +1,9 @@
-"""Where each channel's numbers may begin, so that none is used twice: not in this process, nor in the next.
+"""The first free number of each channel, so that none is used twice: not in this process, nor in the next.
 
 Numbers come from the clock, seconds since 2020 (``Numbering.at``), and a channel uses fewer than time passes as a rule.
-Two things break that: media that comes faster than time, which is that channel's affair alone, and a clock that is
-behind when the next server starts. Against the one, a channel that runs ahead of the clock is remembered by its name;
-against the other, numbers are reserved on the disk before they are used, seldom and by the thousand.
+Two things break that: media that comes faster than time, which concerns that channel alone, and a clock that is behind
+when the next server starts. So a channel that runs ahead of the clock is remembered by its name, and numbers are
+reserved on the disk before their use, seldom and by the thousand.
 
 Spec: rfc8216bis-22 section 6.2.1.
 """
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 # Channels that are remembered because they run ahead of the clock. Each has a key that the operator issued, and media
 # that came faster than time, or a clock that is behind: about 100 bytes a piece, in memory and in the record.
 CHANNELS_AHEAD_MAX = 4096
-# The record is looked at once a second. What comes between two looks has to fit into what is reserved: 600 numbers are
-# 20 minutes of media in segments of 2 s, and even 5,000 parts of a file that is sent at once do.
+# The record is looked at once a second. The numbers used between two looks have to fit into the reservation: 600
+# numbers are 20 minutes of media in segments of 2 s, and even 5,000 parts of a file that is sent at once do.
 RESERVE_LEFT_S_MIN = 600
-# By as much a reservation is made longer, at least: each one is a write to the disk.
+# Least extension of a reservation: each one is a write to the disk.
 RESERVE_S = 1200
 # A channel may use a day's numbers before their time, which is two days of media in segments of 2 s: a file that is
 # sent at once is shorter. Its publisher is told so, and it goes on as time passes.
@@ -49,13 +49,13 @@ class ChannelNumbers:
     """
 
     def __init__(self) -> None:
-        # Whoever is not among those ahead has used numbers below this at most, or below the clock.
+        # A channel that is not ahead has used only numbers below this, or below the clock.
         self._floor_s = 0
         # The clock when another process had left that floor.
         self._restored_at_s = 0
-        # As far as the disk has it reserved for all who keep to the clock.
+        # The reservation on the disk for all channels that keep to the clock.
         self._reserved_s = 0
-        # By channel, with what was used until now; and what the disk has reserved for those who go on using more.
+        # By channel: the numbers used until now, and the disk's reservation for channels that use more.
         self._ahead: dict[str, int] = {}
         self._reserved_ahead: dict[str, int] = {}
 
@@ -64,7 +64,7 @@ class ChannelNumbers:
         return len(self._ahead)
 
     def first_s(self, name: str, now_s: int) -> int:
-        """Where a stream of a channel may begin.
+        """Return the first number for a stream of a channel.
 
         Args:
             name: The channel.
@@ -73,11 +73,11 @@ class ChannelNumbers:
         return max(now_s, self._floor_s, self._ahead.get(name, 0))
 
     def is_exhausted(self, name: str, now_s: int) -> bool:
-        """Whether a channel has used a day's numbers before their time, and begins nothing more until time passes."""
+        """Tell whether a channel has used a day's numbers before their time, and begins no stream until time passes."""
         return self.is_too_far(self._ahead.get(name, 0), now_s)
 
     def is_too_far(self, until_s: int, now_s: int) -> bool:
-        """Whether who has used all numbers until then is a day ahead of time.
+        """Tell whether a channel with all numbers used up to a moment is a day ahead of time.
 
         Args:
             until_s: From where on nothing is used.
@@ -86,7 +86,7 @@ class ChannelNumbers:
         return self._lead_s(until_s, now_s) > NUMBERS_AHEAD_S_MAX
 
     def note_used(self, name: str, until_s: int, now_s: int) -> None:
-        """Take note of what a channel has used.
+        """Take note of a channel's used numbers.
 
         Args:
             name: The channel.
@@ -100,13 +100,13 @@ class ChannelNumbers:
         if len(self._ahead) > CHANNELS_AHEAD_MAX:
             self._forget_passed(now_s)
         if len(self._ahead) > CHANNELS_AHEAD_MAX:
-            # All begin behind what the least of them has used: nobody's numbers are used twice, and nobody who is far
-            # ahead takes the others along.
+            # All begin behind the least advanced of them: no number is used twice, and a channel far ahead does not
+            # take the others along.
             least = min(self._ahead, key=self._ahead.__getitem__)
             self._floor_s = max(self._floor_s, self._ahead.pop(least))
 
     def restore(self, reserved_s: int, ahead: Iterable[ChannelAhead], now_s: int) -> None:
-        """Begin where another process ended, whatever it had used of what it had reserved.
+        """Begin behind another process' reservations, used or not.
 
         Args:
             reserved_s: For all channels.
@@ -119,7 +119,7 @@ class ChannelNumbers:
             self.note_used(channel.name, channel.until_s, now_s)
 
     def reserve(self, used: Iterable[tuple[str, int, bool]], now_s: int) -> tuple[int, tuple[ChannelAhead, ...]]:
-        """Say what the disk is to have; equal to the last answer as long as that is enough.
+        """Return the reservations for the disk; equal to the last answer as long as that is enough.
 
         Args:
             used: The channels that are live: name, from where on nothing is used, and whether any of it was.
@@ -134,7 +134,7 @@ class ChannelNumbers:
             if is_used:
                 live[name] = until_s
         self._forget_passed(now_s)
-        # Who has used nothing needs nothing: a server that does not get far is not further ahead each time.
+        # A channel that has used no number needs none: a server that fails early does not run further ahead each time.
         if live and self._reserved_s - now_s < RESERVE_LEFT_S_MIN:
             self._reserved_s = now_s + RESERVE_S
         reserved = self._reserved_ahead
@@ -153,7 +153,7 @@ class ChannelNumbers:
         )
 
     def _lead_s(self, until_s: int, now_s: int) -> int:
-        """How far a channel is ahead of time; a clock that was behind at the start counts from what was reserved."""
+        """Seconds that a channel is ahead of time; a clock that was behind at the start counts from the reservation."""
         return until_s - max(now_s, self._floor_s + now_s - self._restored_at_s)
 
     def _forget_passed(self, now_s: int) -> None:

@@ -1,4 +1,4 @@
-"""What of a publisher's media is dropped: counted each time, and told the broadcaster once."""
+"""A publisher's dropped media: counted each time, and told the broadcaster once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from streamd.media.packet import Track
     from streamd.services.metrics import Metrics
 
-# What is refused is told of so many tracks; an encoder has as many of a kind.
+# Refusals name so many tracks; an encoder has as many of a kind.
 REFUSALS_MAX = 8
 
-# Drops that mean that something the broadcaster sends will not be seen or heard.
+# Drops by which viewers miss a picture or sound of the broadcaster's.
 _TELLING_DROPS = frozenset(
     {
         DropReason.UNSUPPORTED_CODEC,
@@ -33,13 +33,13 @@ class DropNotes:
 
     Args:
         metrics: Counted into.
-        warn: Told once of each that the broadcaster should know of: its reason in a word, and the detail.
+        warn: Called once for each kind that concerns the broadcaster: the reason in a word, and the detail.
     """
 
     def __init__(self, metrics: Metrics, warn: Callable[[str, str], None]) -> None:
         self._metrics = metrics
         self._warn = warn
-        # Tracks of the demuxer that no rendition has room for, and what of all drops has been told.
+        # Tracks of the demuxer that no rendition has room for, and the drops that were told.
         self._left_out: list[Drop] = []
         self._told: set[Drop] = set()
 
@@ -60,7 +60,7 @@ class DropNotes:
                 self._warn(drop.reason.value, drop.detail)
 
     def note_tracks(self, tracks: Iterable[Track], variants: Iterable[Variant]) -> None:
-        """Note which tracks of an opening are in no rendition."""
+        """Note the tracks of an opening that are in no rendition."""
         carried = {track.track_id for variant in variants for track in variant.sources}
         self._left_out = [
             Drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own", "tracks_max")
@@ -70,10 +70,10 @@ class DropNotes:
         self.note(self._left_out)
 
     def refusals(self, of_intake: Iterable[Drop]) -> list[str]:
-        """What the publisher sends now and viewers do not get, in words; at most ``REFUSALS_MAX``, each once.
+        """The publisher's media that viewers do not get now, in words; at most ``REFUSALS_MAX``, each once.
 
         Args:
-            of_intake: What the intake refuses now.
+            of_intake: The intake's refusals now.
         """
         drops = (*of_intake, *self._left_out)
         words = dict.fromkeys(f"{drop.reason.value.replace('_', ' ')} ({drop.detail})" for drop in drops)

@@ -1,9 +1,9 @@
 """One live stream to many viewers: each piece is written once, and the same bytes object goes to every socket.
 
-A viewer starts at the last keyframe and follows live. What arrived in one read of the publisher goes out as one write,
-and frames and audio that lie close together are merged, for at thousands of viewers the kernel's price of a write is
-most of the cost. Nothing is queued here: a piece is handed to a viewer's transport, or it is not. Who has too much
-waiting there is set aside until a keyframe finds the backlog gone, and closed if that takes too long.
+A viewer starts at the last keyframe and follows live. The media of one read of the publisher goes out as one write, and
+frames and audio that lie close together are merged, as at thousands of viewers the kernel's price of a write is most of
+the cost. The fan-out has no queue: a piece is handed to a viewer's transport, or skipped. A viewer whose transport has
+too much waiting is set aside until a keyframe finds the backlog gone, and closed if that takes too long.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ VIDEO_MERGE_MS = 25
 # Audio rides along with video. Where no video comes, three AAC frames (1024 samples at 48 kHz: 64 ms) make a write; two
 # often come between one video frame and the next.
 AUDIO_MERGE_MS = 60
-# How many GOPs a viewer's transport may hold, the one that he started with included. In time, this is the same for
-# every bit rate.
+# GOPs that a viewer's transport may hold, the one that they started with included. In time, this is the same for every
+# bit rate.
 BUFFERED_GOPS_MAX = 2
 # A GOP can be tiny: a still picture, or audio alone, at 128 kb/s 16 s of it.
 BUFFERED_BYTES_MIN = 256 * 1024
-# A viewer who is set aside goes on when his transport holds no more than one part in this many of what it may.
+# A viewer who is set aside goes on when their transport holds no more than its limit divided by this.
 RESUME_DIVISOR = 4
 # Set aside for longer than this, a viewer will not see this stream: 10 s are the longest keyframe interval that we
 # serve, and players that hear nothing for as long have given up.
@@ -54,10 +54,10 @@ class PushViewer(Protocol):
         """How many bytes wait in the transport."""
 
     def close(self) -> None:
-        """Close when what waits is sent. A viewer may take nothing of it: the door bounds that time."""
+        """Close when the waiting bytes are sent. A viewer may take none of them: the door bounds that time."""
 
     def drop(self) -> None:
-        """Close, and send nothing of what waits: it is old, and others have it no more."""
+        """Close, and drop the waiting bytes: they are old, and no other viewer holds them."""
 
 
 class PushWriter(Protocol):
@@ -65,23 +65,23 @@ class PushWriter(Protocol):
 
     @property
     def head(self) -> bytes:
-        """What the byte stream begins with."""
+        """The start of the byte stream."""
 
     @property
     def has_video(self) -> bool:
         """Whether there are keyframes to start with; without video any unit will do."""
 
     def head_after(self, previous: Self, /) -> bytes | None:
-        """What viewers of ``previous`` are sent to go on with this; None where they cannot, and their streams end."""
+        """The bytes with which viewers of ``previous`` go on here; None if they cannot, and their streams end."""
 
     def is_video(self, unit: Any, /) -> bool:
         """Whether it is a video frame."""
 
     def is_keyframe(self, unit: Any, /) -> bool:
-        """Whether it is a video frame with which decoding can start."""
+        """Whether it is a video frame at which decoding can start."""
 
     def last_keyframe(self, units: Sequence[Any], /) -> int:
-        """The place of the last of them that is; -1 where none is."""
+        """The index of the last of them that is one; -1 without one."""
 
     def payload_bytes(self, units: Sequence[Any], /) -> int:
         """Size of their payloads together."""
@@ -94,12 +94,12 @@ class PushWriter(Protocol):
 
 
 class _SetAside(NamedTuple):
-    """A viewer gets nothing until the next keyframe."""
+    """A viewer who gets no media until the next keyframe."""
 
     since: float
     """Loop time, seconds."""
     sent_bytes: int
-    """What all were sent until then."""
+    """Bytes sent to all viewers until then."""
 
 
 class Fanout:
@@ -136,25 +136,25 @@ class Fanout:
         # Decode times up to which audio and video are written, by whether it is video.
         self._written_ms: dict[bool, int] = {}
         self._following: dict[PushViewer, None] = {}
-        # Those who get nothing until the next keyframe, and the loop time from which on.
+        # Viewers who are set aside until the next keyframe, and the loop time since when.
         self._set_aside: dict[PushViewer, _SetAside] = {}
-        # What all viewers were sent so far, and how much of it those who are slow keep in memory.
+        # Bytes sent to all viewers so far, and those of them that slow viewers keep in memory.
         self._sent_bytes = self._kept_bytes = 0
 
     @property
     def held_bytes(self) -> int:
-        """What it holds in memory, for those who join and for those who are slow, bytes."""
+        """Its memory for viewers who join and for slow ones, bytes."""
         gop_bytes = self._gop.written_bytes
         return self._gop.held_bytes + max(0, self._kept_bytes - gop_bytes)
 
     @property
     def is_open(self) -> bool:
-        """Whether there is something to follow: the tracks are known and the stream is live."""
+        """Whether viewers can follow: the tracks are known and the stream is live."""
         return self._writer is not None
 
     @property
     def viewers(self) -> int:
-        """How many viewers there are."""
+        """Number of viewers."""
         return len(self._following) + len(self._set_aside)
 
     # -- what the stream sends -------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Fanout:
     def start(self, writer: PushWriter) -> None:
         """Take a new set of tracks; every unit from now on belongs to it, the first video frame is a keyframe.
 
-        Viewers go on where the format allows it. Else their streams end, and who wants to see more asks again.
+        Viewers go on if the format allows it. Otherwise their streams end, and players ask again.
         """
         if self._writer is not None:
             if self.viewers:
@@ -179,7 +179,7 @@ class Fanout:
         self._written_ms.clear()
 
     def receive(self, units: Sequence[Any]) -> None:
-        """Take what arrived together, in order. It is kept, and not to be changed."""
+        """Take units that arrived together, in order. They are kept, and must not be changed."""
         writer = self._writer
         if writer is None:
             return
@@ -192,7 +192,7 @@ class Fanout:
             self._gop_limit_hits_total.inc()
 
     def _receive_for_nobody(self, writer: PushWriter, units: Sequence[Any]) -> None:
-        """Keep what the first viewer will begin with."""
+        """Keep the units that the first viewer will begin with."""
         gop = self._gop
         first = writer.last_keyframe(units) if self._has_video else 0
         if first >= 0:
@@ -230,7 +230,7 @@ class Fanout:
             self._close_all()
 
     def end(self) -> None:
-        """End the stream: viewers get what is left of it, and are closed."""
+        """End the stream: viewers get the rest of it, and are closed."""
         if self.viewers:
             self._write_pending()
         self._writer = None
@@ -240,7 +240,7 @@ class Fanout:
     def close(self) -> None:
         """End the stream for good: it is not started again."""
         self.end()
-        # Whom it calls holds it, as a rule: nothing is to wait for a garbage collection.
+        # The owner of the callback usually holds the fan-out: the circle must not wait for a garbage collection.
         self._on_attach = None
 
     # -- viewers ---------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class Fanout:
         """Send a viewer the stream from the last keyframe, and let it follow.
 
         Raises:
-            LocalStateError: There is nothing to follow; ask ``is_open`` first.
+            LocalStateError: Viewers cannot follow; ask ``is_open`` first.
         """
         if self._writer is None:
             raise LocalStateError("nobody may follow a stream that is not open")
@@ -287,7 +287,7 @@ class Fanout:
     # -- writing ---------------------------------------------------------------------------------
 
     def _is_due(self, writer: PushWriter, unit: Any) -> bool:
-        """Whether ``unit`` is far enough from what was written last; time that stands or steps back is."""
+        """Whether ``unit`` is far enough from the last one written; time that stands or steps back counts as far."""
         is_video = writer.is_video(unit)
         written_ms = self._written_ms.get(is_video)
         if written_ms is None:
@@ -296,7 +296,7 @@ class Fanout:
         return not 0 < writer.time_ms(unit) - written_ms < merge_ms
 
     def _write_pending(self) -> None:
-        """Write what is pending, for the viewers and for those who join in this GOP."""
+        """Write the pending units, for the viewers and for those who join in this GOP."""
         writer, gop = self._writer, self._gop
         pending = gop.pending
         if writer is None or not pending:
@@ -312,8 +312,8 @@ class Fanout:
         buffered_bytes_max = max(
             BUFFERED_BYTES_MIN, BUFFERED_GOPS_MAX * max(self._last_gop_bytes, self._gop.payload_bytes)
         )
-        # What waits for all of them together, and since when, in bytes that were sent, the first of it does. Most of it
-        # is shared.
+        # Bytes that wait for all of them together, and the position in the sent bytes of the first. Most of them are
+        # shared.
         unsent_bytes = since_bytes = 0
         if self._set_aside:
             unsent_bytes, since_bytes = self._review(buffered_bytes_max // RESUME_DIVISOR, opens_gop=opens_gop)
@@ -337,10 +337,10 @@ class Fanout:
                 self._set_aside[viewer] = aside
 
     def _review(self, resume_bytes: int, *, opens_gop: bool) -> tuple[int, int]:
-        """Let go on who has caught up, and close who does not.
+        """Let viewers who have caught up go on, and close those who do not.
 
         Returns:
-            What waits for those who stay set aside, bytes, and how much was sent since the first of it.
+            Bytes that wait for viewers who stay set aside, and the bytes sent since the first of them.
         """
         since_min = self._clock.monotonic() - SET_ASIDE_S_MAX
         unsent_bytes = since_bytes = 0

@@ -1,4 +1,4 @@
-"""What a viewer who joins is sent first: everything since the last keyframe."""
+"""The media that a joining viewer gets first: everything since the last keyframe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNIT_BYTES = 160
 
 @dataclass(frozen=True, slots=True)
 class GopLimits:
-    """What the cache may hold. A GOP beyond them is not kept: who joins in it starts with the next keyframe."""
+    """Bounds of the cache. A GOP beyond them is not kept: a viewer who joins in it starts with the next keyframe."""
 
     gop_bytes_max: int = DEFAULT.gop_bytes_max
     """10 s, the longest keyframe interval that a playlist of ours has room for, at 13 Mb/s; 2 s at 67 Mb/s."""
@@ -26,7 +26,7 @@ class GopLimits:
 
 
 class GopCache:
-    """The current GOP, first as the units that came, and as bytes once somebody needed them.
+    """The current GOP, first as the units that came, and as bytes once a viewer needed them.
 
     A unit, an FLV tag or a sample, costs a reference while it waits. Nothing is written for a stream that nobody
     watches.
@@ -35,11 +35,11 @@ class GopCache:
         limits: Bounds.
 
     Attributes:
-        is_whole: It begins with a keyframe and lacks nothing since.
+        is_whole: It begins with a keyframe and has every unit since.
         is_full: A limit is reached, and the GOP must be forgotten.
-        buffers: What is written of it, in order; the same objects are sent to every viewer.
-        payload_bytes: Size of all of it, without what the format adds.
-        written_bytes: Size of what is written of it, with what the format adds.
+        buffers: Its written bytes, in order; every viewer gets the same objects.
+        payload_bytes: Size of its payloads, without the format's own bytes.
+        written_bytes: Size of its written bytes, the format's own included.
     """
 
     def __init__(self, limits: GopLimits) -> None:
@@ -49,17 +49,17 @@ class GopCache:
 
     @property
     def held_bytes(self) -> int:
-        """What it takes in memory, bytes. Payloads that are pending lie where they came, and are counted there."""
+        """Its memory, bytes. Pending payloads are counted where they lie."""
         return self.written_bytes + self._pending_units * UNIT_BYTES
 
     @property
     def has_pending(self) -> bool:
-        """Whether something is not written yet."""
+        """Whether units are pending."""
         return bool(self._batches)
 
     @property
     def pending(self) -> list[Any]:
-        """What is not written yet, in order."""
+        """The units that are not written yet, in order."""
         return [unit for batch in self._batches for unit in batch]
 
     def restart(self) -> None:
@@ -71,7 +71,7 @@ class GopCache:
         """Keep nothing until the next keyframe."""
         self.is_whole = self.is_full = False
         self.buffers: list[bytes] = []
-        # What is pending, as it came: of a stream that nobody watches it is never looked into.
+        # Pending units, as they came: those of a stream without viewers are never read.
         self._batches: list[Sequence[Any]] = []
         self.payload_bytes = self.written_bytes = 0
         self._units = self._pending_units = 0
@@ -91,7 +91,7 @@ class GopCache:
         self.is_full = self.payload_bytes > self._payload_bytes_max or self._units >= self._units_max
 
     def settle(self, written: bytes) -> None:
-        """Put bytes in the place of the units that were pending; without their keyframe, nobody can start with them."""
+        """Put bytes in the place of the pending units; without their keyframe, no viewer can start with them."""
         if self.is_whole:
             self.buffers.append(written)
             self.written_bytes += len(written)

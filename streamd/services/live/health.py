@@ -1,4 +1,4 @@
-"""How well a publisher's stream arrives, in a stable vocabulary, with what its broadcaster should change.
+"""The health of a publisher's stream, in a stable vocabulary, with advice for its broadcaster.
 
 Once a second a stream is measured (``Vitals``) and checked (``health_checks``). A finding is raised when its condition
 has held for a while, and withdrawn when it has not been met for a while, so that nothing flaps. Pure of I/O: time comes
@@ -19,7 +19,7 @@ from streamd.media.packet import Track
 
 
 class Severity(enum.Enum):
-    """What a finding means to viewers, from the worst on."""
+    """The meaning of a finding to viewers, the worst first."""
 
     ERROR = "error"
     """They do not see or hear it as it should be."""
@@ -33,20 +33,20 @@ class HealthStatus(enum.Enum):
     """The whole of it in one word, as YouTube's ``healthStatus`` has it."""
 
     GOOD = "good"
-    """Nothing is wrong, or nothing that viewers notice."""
+    """No fault, or none that viewers notice."""
     OK = "ok"
     """The worst finding is a warning."""
     BAD = "bad"
     """There is an error."""
     NO_DATA = "no_data"
-    """Nothing that can be played has come yet, or the publisher is away."""
+    """No playable media has come yet, or the publisher is away."""
 
 
 class HealthCode(enum.Enum):
-    """What can be wrong with a stream."""
+    """The faults that a stream can have."""
 
     NOT_PLAYABLE = "not_playable"
-    """Media arrives, but nothing of it can be played."""
+    """Media arrives, but none of it can be played."""
     PUBLISHER_AWAY = "publisher_away"
     """The publisher's connection is gone, and the stream waits for it to come back."""
     STARVED = "starved"
@@ -75,23 +75,23 @@ class HealthCode(enum.Enum):
     RESOLUTION_LARGE = "resolution_large"
     TIMESTAMPS_REPAIRED = "timestamps_repaired"
     MEDIA_DAMAGED = "media_damaged"
-    """What arrived could not be read, and was dropped."""
+    """Some media could not be read, and was dropped."""
     OUTPUT_FAILED = "output_failed"
     """One of the ways to watch or keep the stream is broken off; the others go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong."""
+    """One fault."""
 
     code: HealthCode
     severity: Severity
     message: str
-    """What is wrong, as it was measured last, for the broadcaster to read."""
+    """The fault, as it was measured last, for the broadcaster to read."""
     advice: str
-    """What to change, naming OBS's menu and field."""
+    """The remedy, naming OBS's menu and field."""
     since: datetime
-    """When it was first so."""
+    """Time when it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +104,18 @@ class Health:
 
     @property
     def is_healthy(self) -> bool | None:
-        """Whether all is well; None where nothing can be said."""
+        """Whether the stream is well; None if that is not known."""
         return None if self.status is HealthStatus.NO_DATA else self.status is HealthStatus.GOOD
 
     @property
     def codes(self) -> tuple[HealthCode, ...]:
-        """What is wrong, without the words."""
+        """The codes of its faults."""
         return tuple(finding.code for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What one publisher's stream is like, as it is measured once a second."""
+    """The measures of one publisher's stream, taken once a second."""
 
     is_playable: bool
     """Viewers have something to play."""
@@ -148,14 +148,14 @@ class Vitals:
     damages: int = 0
     """How many media messages of the last seconds could not be read."""
     refusals: Sequence[str] = ()
-    """What is not carried, and why, in words; each once."""
+    """Media that is not carried, with the reason, in words; each once."""
     failed_outputs: Sequence[str] = ()
     """Names of the outputs that are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """That a condition is met now."""
+    """A condition that is met now."""
 
     severity: Severity
     message: str
@@ -164,11 +164,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How one code is decided."""
+    """The rule for one code."""
 
     code: HealthCode
     observe: Callable[[Vitals, bool], Observation | None]
-    """Told whether the finding is raised, so that what raises it can be stricter than what keeps it."""
+    """Learns whether the finding is raised, so that raising can be stricter than keeping."""
     raise_after_s: float = 0.0
     """For how long the condition must hold."""
     withdraw_after_s: float = 0.0
@@ -195,7 +195,7 @@ class HealthMonitor:
     """Follows the health of one stream.
 
     Args:
-        checks: What is looked at; each code once.
+        checks: The rules; each code once.
 
     Attributes:
         health: As it was assessed last.
@@ -210,7 +210,7 @@ class HealthMonitor:
         """Check a stream; called about once a second while a publisher feeds it.
 
         Args:
-            vitals: What it is like.
+            vitals: Its measures.
             now: Loop time, seconds.
             wall_now: Wall time, aware, for ``Finding.since``.
         """

@@ -1,4 +1,4 @@
-"""What is wrong with a stream, code by code: the limits with their reasons, and what to change in OBS.
+"""The faults of a stream, code by code: limits with their reasons, and the remedy in OBS.
 
 The advice names the menus and fields of OBS Studio's settings window as its English locale writes them (29 to 32).
 """
@@ -19,7 +19,8 @@ PLAYABLE_WITHIN_S = 12.0
 # an encoder's clock is off by less than 0.1 %.
 STARVED_BELOW, STARVED_UNTIL = 0.9, 0.97
 FASTER_ABOVE, FASTER_UNTIL = 1.1, 1.03
-# Who catches up after a gap sends faster, too, and is not ahead. ffmpeg's -re lets 0.5 s through at once, OBS nothing.
+# A publisher who catches up after a gap sends faster, too, and is not ahead. ffmpeg's -re lets 0.5 s through at once,
+# OBS nothing.
 FASTER_LEAD_S = 3.0
 # OvenMediaEngine's limit, and what most platforms ask for at the most: a viewer who joins, or loses the stream, sees
 # nothing until a keyframe, and players stay one segment farther behind.
@@ -50,7 +51,7 @@ SHORT_SIDE_MIN = 240
 PIXELS_MAX = 3840 * 2160
 # Within the 5 s of the readings: one sound frame that is set right now and then is an encoder's clock, this is not.
 REPAIRS_MIN = 3
-# Findings of things that happen, and do not last, are kept for as long as somebody may take to look.
+# Findings about moments are kept for as long as a broadcaster may take to look.
 EVENT_KEPT_S = 60.0
 
 _KEYFRAME_ADVICE = (
@@ -64,7 +65,7 @@ _FPS_FIELD = "Settings → Video → Common FPS Values"
 # H.264 profile_idc, as the codecs parameter begins with it: Baseline, Main, High. All else has more than 8 bits, or
 # more colour than 4:2:0, and no phone decodes it.
 _H264_PROFILES = {"avc1.42", "avc1.4d", "avc1.64"}
-# What many browsers decode, if not all, and which.
+# Codecs that many browsers decode, with the browsers.
 _VIDEO_LIMITS = {
     "hvc1": ("HEVC", "Safari, and elsewhere where the hardware decodes it"),
     "hev1": ("HEVC", "Safari, and elsewhere where the hardware decodes it"),
@@ -323,7 +324,7 @@ def _megabits(bits_per_second: float) -> str:
 
 
 # Rates are means over 5 s, so that a condition of theirs which holds for as long has nothing of what was before.
-# Withdrawing takes twice as long and more: who is about to look should still find it.
+# Withdrawing takes twice as long and more, so a broadcaster who is about to look still finds it.
 CHECKS = (
     Check(HealthCode.NOT_PLAYABLE, _not_playable),
     Check(HealthCode.STARVED, _starved, raise_after_s=3, withdraw_after_s=15),
@@ -347,4 +348,4 @@ CHECKS = (
     Check(HealthCode.MEDIA_DAMAGED, _media_damaged, withdraw_after_s=EVENT_KEPT_S),
     Check(HealthCode.OUTPUT_FAILED, _output_failed),
 )
-"""Everything that is looked at; what viewers notice most stands first."""
+"""All rules; the faults that viewers notice most stand first."""

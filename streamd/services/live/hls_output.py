@@ -1,4 +1,4 @@
-"""The output of parts that viewers fetch over HLS: the playlists of one stream, and who waits for more of them.
+"""The output of parts that viewers fetch over HLS: the playlists of one stream, and the requests that wait for more.
 
 Spec: rfc8216bis-22 sections 6.2.1, 6.2.2 and 6.2.4.
 """
@@ -33,12 +33,12 @@ class HlsOutput(PartOutput, Numbered):
     """The playlists of one stream.
 
     Args:
-        context: What it is made with. Of a record it has the playlists that there were, without media: who asks for
-            them waits for the publisher.
+        context: Its environment. From a record it has the earlier playlists, without media: requests for them wait for
+            the publisher.
 
     Attributes:
-        presentation: What viewers can choose from; None until the first part is there, and once it is released.
-        waiters: The requests that wait for what is not there yet.
+        presentation: The viewers' choice; None before the first part, and after the release.
+        waiters: The requests that wait for more.
     """
 
     name = "hls"
@@ -64,7 +64,7 @@ class HlsOutput(PartOutput, Numbered):
     # -- what the media line makes ------------------------------------------------------------
 
     def start(self, tracks: StreamTracks) -> None:
-        """Go on with the renditions that there were before; one that is gone answers whoever waits for it so."""
+        """Go on with the earlier renditions; a rendition that is gone answers its waiting requests so."""
         self._variants, self._epoch = tracks.variants, tracks.epoch
         self._record = None
         presentation = self.presentation
@@ -83,7 +83,7 @@ class HlsOutput(PartOutput, Numbered):
         self._epoch = epoch
 
     def take_part(self, rendition: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
-        """List the next part, and wake who waits for it."""
+        """List the next part, and wake the requests for it."""
         presentation = self.presentation
         if presentation is None:
             presentation = self.presentation = self._present(timing, None)
@@ -95,16 +95,16 @@ class HlsOutput(PartOutput, Numbered):
         self._wake()
 
     def end_segment(self, rendition: str) -> None:
-        """Complete a rendition's newest segment, and wake who waits for it."""
+        """Complete a rendition's newest segment, and wake the requests for it."""
         if self.presentation is not None and self.presentation.renditions[rendition].end_segment():
             self._wake()
 
     def dismiss_viewers(self) -> None:
-        """Answer everyone who waits; the playlists stay open."""
+        """Answer all waiting requests; the playlists stay open."""
         self.waiters.close()
 
     def end(self) -> float:
-        """End the playlists with EXT-X-ENDLIST, and answer everyone who waits.
+        """End the playlists with EXT-X-ENDLIST, and answer all waiting requests.
 
         Returns:
             For how long the playlists stay (6.2.1), seconds.
@@ -115,7 +115,7 @@ class HlsOutput(PartOutput, Numbered):
                 rendition.end()
                 linger_us = max(linger_us, rendition.playlist_duration_us)
         except Exception:
-            # Whoever asked for more of a playlist that cannot be ended would wait in vain: there is none any more.
+            # A playlist that cannot be ended is removed, as requests for more of it would wait in vain.
             renditions, self.presentation = [*self._renditions()], None
             for rendition in renditions:
                 self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
@@ -126,7 +126,7 @@ class HlsOutput(PartOutput, Numbered):
         return linger_us / 1e6
 
     def release(self) -> None:
-        """Let go of the media; what is being sent goes on.
+        """Drop the media; answers under way go on.
 
         The renditions of one presentation know each other. Left to the garbage collector, which seldom looks at old
         objects (``process.GC_THRESHOLDS``), the window would stay for minutes.
@@ -138,7 +138,7 @@ class HlsOutput(PartOutput, Numbered):
     # -- once a second ---------------------------------------------------------------------------
 
     def look(self, now: float) -> None:
-        """Count viewers, and what the window has lost.
+        """Count viewers, and segments that the window has lost.
 
         Raises:
             MediaLimitError: The open segments of all renditions take more than those of one may.
@@ -155,19 +155,19 @@ class HlsOutput(PartOutput, Numbered):
 
     @property
     def held_bytes(self) -> int:
-        """What is kept of the media, bytes."""
+        """Media in memory, bytes."""
         return sum([rendition.held_bytes for rendition in self._renditions()])
 
     @property
     def viewers(self) -> int:
-        """How many watch, as it was about a second ago."""
+        """Viewers, as of about a second ago."""
         return self._viewers_counted
 
     def note_viewer(self, source: str, user_agent: str) -> None:
-        """Note that somebody asked for a media playlist.
+        """Note a request for a media playlist.
 
         Args:
-            source: The peer's address, or what of it is counted as one (``source_of``).
+            source: The peer that the address is counted as (``source_of``).
             user_agent: The header, empty if there was none.
         """
         self._viewers.note(source, user_agent, self._clock.monotonic())
@@ -180,7 +180,7 @@ class HlsOutput(PartOutput, Numbered):
 
     @property
     def next_numbering(self) -> Numbering:
-        """Where a stream that follows this one under the same name may begin at the earliest."""
+        """The earliest start of a stream that follows this one under the same name."""
         numbering = self._numbering
         for rendition in self._renditions():
             numbering = rendition.next_numbering().no_earlier_than(numbering)
@@ -193,7 +193,7 @@ class HlsOutput(PartOutput, Numbered):
 
     @property
     def record(self) -> PlaylistRecord | None:
-        """What another server has to know to go on with the playlists; None before there are any."""
+        """The facts with which another server goes on with the playlists; None before there are any."""
         if self._record is not None or self.presentation is None:
             return self._record
         variants, audio = self.presentation.names()
@@ -217,7 +217,7 @@ class HlsOutput(PartOutput, Numbered):
     # -- renditions ------------------------------------------------------------------------------
 
     def _present(self, timing: PlaylistTiming, previous: Presentation | None) -> Presentation:
-        """Make the renditions of the variants that there are now, going on with those that were there before."""
+        """Make the renditions of the present variants, going on with the earlier ones."""
         numbering = self._numbering
         known: Mapping[str, Rendition] = {}
         if previous is not None:
@@ -241,7 +241,7 @@ class HlsOutput(PartOutput, Numbered):
         return Presentation(variants, audio)
 
     def _rendition_options(self, renditions: int) -> RenditionOptions:
-        # However many there are, a stream holds no more.
+        # A stream holds no more, however many renditions it has.
         return replace(self._options, window_bytes_max=self._options.window_bytes_max // renditions)
 
     def _renditions(self) -> Iterable[Rendition]:
@@ -251,7 +251,7 @@ class HlsOutput(PartOutput, Numbered):
         self._viewers.window_s = float(WINDOW_TARGETS * timing.target_duration_s)
 
     def _wake(self) -> None:
-        """Wake the requests for what is there now."""
+        """Wake the requests whose part is there now."""
         self.waiters.wake(self._is_reached)
 
     def _is_reached(self, awaited: Awaited) -> bool:

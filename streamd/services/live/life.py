@@ -8,7 +8,7 @@ from streamd.errors import LocalStateError
 
 
 class Life(enum.Enum):
-    """Where a stream is in its life."""
+    """The states in a stream's life."""
 
     LIVE = "live"
     """A publisher feeds it."""
@@ -19,14 +19,14 @@ class Life(enum.Enum):
 
 
 class Turn(enum.Enum):
-    """What happens to a stream."""
+    """The events in a stream's life."""
 
     LOSE = "lose"
     """The publisher's connection is gone, and may come back."""
     RESUME = "resume"
     """The publisher is back."""
     END = "end"
-    """It is over, for whatever reason; also once more."""
+    """It is over, for any reason; also once more."""
 
 
 TRANSITIONS = {
@@ -39,7 +39,7 @@ TRANSITIONS = {
 
 
 def after(life: Life, turn: Turn) -> Life:
-    """Where a stream is after a turn.
+    """The state of a stream after a turn.
 
     Raises:
         LocalStateError: The turn cannot be, where the stream is.

@@ -1,4 +1,4 @@
-"""What a publisher may have us make of media time, which runs as fast as they like: silence, leaps, shares, parts."""
+"""Bounds for the work of a publisher's media time, which may run at any speed: silence, leaps, shares, parts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ SILENT_FRAMES_PER_S = 1_000
 # thousand of them.
 SHARES_PER_S = 5_000
 SHARES_AT_ONCE_MAX = 2_048
-# A part costs some 100 us, whatever is in it. In each rendition two a second are made of media in real time; others
-# come with the bytes of who catches up, or sends a file at once: the thinnest sound has 500 to a part.
+# A part costs some 100 us, whatever its content. In each rendition two a second come from media in real time; others
+# come with the bytes of a publisher who catches up, or sends a file at once: the thinnest sound has 500 bytes to a
+# part.
 PARTS_AT_ONCE_MAX = 512
 PARTS_PER_S = 20
 PART_BYTES_MIN = 256
@@ -29,10 +30,10 @@ LEAPS_PER_S = 1.0
 
 
 class LineAllowances:
-    """What one media line has left.
+    """The rest of one media line's allowances.
 
     Args:
-        clock: What comes back, comes with time.
+        clock: Gives the allowances back.
         meter: Knows what was received.
     """
 
@@ -59,7 +60,7 @@ class LineAllowances:
         """Take the tracks of one message.
 
         Raises:
-            MediaLimitError: They are too many.
+            MediaLimitError: There are too many of them.
         """
         if not self._shares.take(now, count):
             raise MediaLimitError("too many tracks in too many messages", limit="messages_per_second_max")

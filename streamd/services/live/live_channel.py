@@ -1,4 +1,4 @@
-"""The channel of a live stream: what doors see of the outputs that viewers are served from."""
+"""The channel of a live stream: the doors' view of the outputs that serve viewers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LiveChannel:
     """A live stream as doors see it (``Channel``).
 
     Args:
-        stream: The stream; what of its outputs there is, is served.
+        stream: The stream; its present outputs are served.
     """
 
     def __init__(self, stream: LiveStream) -> None:
@@ -49,7 +49,7 @@ class LiveChannel:
 
     @property
     def presentation(self) -> Presentation | None:
-        """What viewers can choose from; None until the first part is there."""
+        """The viewers' choice; None until the first part is there."""
         return self._hls.presentation if self._hls is not None else None
 
     @property
@@ -59,12 +59,12 @@ class LiveChannel:
         return self._hls.waiters
 
     def note_viewer(self, source: str, user_agent: str) -> None:
-        """Note that somebody asked for a media playlist."""
+        """Note a request for a media playlist."""
         if self._hls is not None:
             self._hls.note_viewer(source, user_agent)
 
     def fanout(self, kind: str) -> Fanout | None:
-        """What pushes it in a format; None where it is not pushed in this format now."""
+        """The fan-out that pushes it in a format; None if it is not pushed in this format now."""
         fanout = self._fanouts.get(kind)
         return fanout if fanout is not None and fanout.is_open else None
 
@@ -75,5 +75,5 @@ class LiveChannel:
 
     @property
     def viewers(self) -> Mapping[str, int]:
-        """How many watch, by protocol; over HLS as it was about a second ago."""
+        """Viewers by protocol; those over HLS as of about a second ago."""
         return self._stream.outputs.viewers

@@ -1,7 +1,7 @@
 """One stream while it is live: its life, its publisher's media line, and the outputs that the line feeds.
 
-Whatever takes the media is an output, and is known here as nothing else; what viewers are served, doors find in the
-stream's ``Channel``.
+Every taker of media is an output, and only as such known here; doors find the viewers' media in the stream's
+``Channel``.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ log = logging.getLogger(__name__)
 
 
 class Place(Protocol):
-    """Something that is kept free for a stream, memory or its name; whoever ends the stream gives it back."""
+    """A reservation for a stream, memory or its name; the end of the stream gives it back."""
 
     def release(self) -> None:
         """Give it back; again is the same as once."""
 
 
 class LiveStream:
-    """One stream from the accepted publish until nobody finds it any more.
+    """One stream from the accepted publish until it is forgotten.
 
     Args:
         name: Channel name, which is public.
-        broadcaster: Whose it is; without a connection it waits for one, after a restart.
-        outputs: What its media goes to, not fed yet.
+        broadcaster: Its broadcaster; after a restart it has no connection yet, and waits for one.
+        outputs: The takers of its media, not fed yet.
         live_since: When it began.
         numbering: Where the counts of its parts and segments begin at the earliest.
         options: Packaging options.
@@ -58,9 +58,9 @@ class LiveStream:
         metrics: Counted into.
         on_failed: Called when the media line breaks; the registry ends the stream then.
         on_health: Called when the stream turns unhealthy, or healthy again.
-        on_playable: Called when there is something to play.
+        on_playable: Called when media can be played.
         continuation: Of playlists that another server left; None where it begins its own.
-        probing: Held while new tracks are probed; shared by all streams. None where there is no other.
+        probing: Held while new tracks are probed; shared by all streams. None for a single stream.
         claim: Its name; given back when it ends.
         place: The memory that is kept free for it; likewise.
 
@@ -130,19 +130,19 @@ class LiveStream:
             self.fail(exc)
 
     def receive_metadata(self, values: Mapping[str, object]) -> None:
-        """Take ``onMetaData``: what the encoder says of itself, believed in nothing that matters."""
+        """Take ``onMetaData``, the encoder's claims, which decide nothing of weight."""
         self._line.receive_metadata(values)
 
     @property
     def awaited_ms(self) -> int:
         """How much later than the newest frame, by their timestamps, the next one is that a viewer waits for.
 
-        That is the last one of a part. Where a viewer gets each frame, or it is not known which it is, it is the next.
+        That is the last one of a part; it is the next one if a viewer gets each frame, or if the last one is not known.
         """
         return 0 if self.outputs.follows_frames else self._line.closes_in_ms
 
     def when_open(self, then: Callable[[], None]) -> bool:
-        """Have something done when what the publisher has sent is packaged, if that has to wait for a demuxer."""
+        """Call a function once the received media is packaged, if that has to wait for a demuxer."""
         return self._line.when_open(then)
 
     # -- its life ---------------------------------------------------------------------------------
@@ -153,9 +153,9 @@ class LiveStream:
         return self.life is not Life.ENDED
 
     def lose_publisher(self) -> None:
-        """Wait for the publisher to come back: what was sent is packaged, the playlist stays open."""
+        """Wait for the publisher to come back: the received media is packaged, the playlist stays open."""
         life = after(self.life, Turn.LOSE)
-        # Whatever comes next begins a segment, so the last one is complete: players show it to its end.
+        # The next part begins a segment, so the last one is complete: players show it to its end.
         self._finish_line()
         self.life = life
         self.broadcaster.leave()
@@ -202,14 +202,14 @@ class LiveStream:
             publisher.kick(PublishError(f"The stream has ended: {error}" if isinstance(error, MediaError) else None))
 
     def dismiss_viewers(self) -> None:
-        """Have nobody wait or follow any more: requests are answered as things stand, and pushed streams end."""
+        """End all waiting and following: requests are answered as things stand, and pushed streams end."""
         self.outputs.dismiss_viewers()
 
     def end(self, reason: EndReason) -> None:
-        """End the stream: last part, ENDLIST, and everyone who waits is answered.
+        """End the stream: last part, ENDLIST, and answers for all waiting requests.
 
         Args:
-            reason: Kept for the log and for what viewers are told.
+            reason: Kept for the log and the answers to viewers.
         """
         was, self.life = self.life, after(self.life, Turn.END)
         if was is Life.ENDED:
@@ -224,7 +224,7 @@ class LiveStream:
                 self._finish_line()
         except Exception as exc:
             # A broken line must not keep its name taken and its viewers waiting.
-            # What ended the stream with an internal error has been logged, and is most likely this.
+            # The error that ended the stream has been logged, and this is most likely the same.
             level = logging.DEBUG if reason is EndReason.INTERNAL_ERROR else logging.ERROR
             log.log(level, "stream.unfinished", extra={"stream": self.name}, exc_info=exc)
         self.forget_at = self._clock.monotonic() + self.outputs.end()
@@ -242,10 +242,10 @@ class LiveStream:
         )
 
     def release(self) -> None:
-        """Let go of the media and of the line, now that nobody finds the stream any more; what is being sent goes on.
+        """Drop the media and the line of a forgotten stream; answers under way go on.
 
-        A stream and its line know each other. Left to the garbage collector, which seldom looks at old objects
-        (``process.GC_THRESHOLDS``), what a stream has would stay until there are hundreds of ended streams.
+        A stream and its line know each other. The garbage collector seldom looks at old objects
+        (``process.GC_THRESHOLDS``), and would keep a stream's memory until there are hundreds of ended streams.
         """
         self.outputs.release()
         del self._line
@@ -304,17 +304,17 @@ class LiveStream:
 
     @property
     def is_playable(self) -> bool:
-        """Whether there has been something to play."""
+        """Whether media could be played so far."""
         return self._line.continuation is not None
 
     @property
     def held_bytes(self) -> int:
-        """What it keeps of what its publisher sent: with its outputs, and on the way there, bytes."""
+        """Its publisher's media in memory, with its outputs and on the way there, bytes."""
         return self.outputs.held_bytes + self._line.held_bytes
 
     @property
     def health(self) -> Health:
-        """How well it arrives, as of about a second ago."""
+        """Its health, as of about a second ago."""
         return self._monitor.health
 
     @property
@@ -323,13 +323,13 @@ class LiveStream:
         return self._monitor.tracks
 
     def summary(self) -> StreamSummary:
-        """What an operator is told of it now."""
+        """Its summary for an operator, now."""
         running = self._line if self.life is Life.LIVE else None
         return self._monitor.summary(self.broadcaster, self.live_since, self.outputs.viewers, running)
 
     @property
     def next_numbering(self) -> Numbering:
-        """Where a stream that follows this one under the same name may begin at the earliest."""
+        """The earliest start of a stream that follows this one under the same name."""
         numbered = self.outputs.numbered
         return numbered.next_numbering if numbered is not None else self._numbering
 
@@ -341,7 +341,7 @@ class LiveStream:
 
     @property
     def record(self) -> StreamRecord | None:
-        """What the next server has to know to go on with it; None before there is a playlist."""
+        """The facts with which the next server goes on with it; None before there is a playlist."""
         numbered = self.outputs.numbered
         playlists = numbered.record if numbered is not None else None
         if playlists is None:

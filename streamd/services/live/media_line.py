@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from streamd.services.live.packaging import Continuation
     from streamd.services.metrics import Metrics
 
-# How often a publisher's demuxer may fail, and is opened anew at the next keyframe. None is known to with what the gate
-# lets through; each time costs viewers a few seconds, and who sends what makes it fail will send it again.
+# How often a publisher's demuxer may fail and is opened anew at the next keyframe. No failure is known on media that
+# the gate lets through; each costs viewers a few seconds, and a publisher that caused one will cause more.
 DEMUXER_FAILURES_MAX = 3
-# How many parts were made is looked at after so many tags: a fifth of a second of eight tracks.
+# Tags between two checks of the parts made: a fifth of a second of eight tracks.
 STRETCH_TAGS = 64
 
 
@@ -54,16 +54,15 @@ class MediaLine:
         clock: Gives the wall time of the first tag, for EXT-X-PROGRAM-DATE-TIME.
         metrics: Counted into.
         meter: Counted into.
-        warn: Told once of each thing that the broadcaster sends and that is dropped: its reason in a word, and the
-            detail.
-        charge: Told of processor time that was used for the publisher beside ``receive``, seconds.
-        on_failed: Told once that the line is broken by an error, ours or the media's, where there is no caller of
-            ``receive`` to raise it to.
-        picture_pixels_max: Says how large pictures may be now.
+        warn: Called once for each kind of dropped media: the reason in a word, and the detail.
+        charge: Takes processor time that was used for the publisher beside ``receive``, seconds.
+        on_failed: Called once when an error, ours or the media's, breaks the line without a caller of ``receive`` to
+            raise it to.
+        picture_pixels_max: Returns the largest picture allowed now.
         intake_limits: Limits of the gate.
         continuation: Of the playlists that this line goes on with; None where it starts them.
         demuxer: Which demuxer reads the frames.
-        probing: Held while new tracks are probed; shared by all streams. None where there is no other.
+        probing: Held while new tracks are probed; shared by all streams. None for a single stream.
     """
 
     def __init__(
@@ -137,7 +136,7 @@ class MediaLine:
             end = start + STRETCH_TAGS
             unread = self._receive(tags if end >= len(tags) and not start else tags[start:end])
             if unread is not None:
-                # Of what queues already, all came later.
+                # All tags in the queue came later.
                 self._queue.add_in_front([*unread, *tags[end:]])
                 return
 
@@ -148,7 +147,7 @@ class MediaLine:
             Those behind it; None if there was no such tag.
         """
         if self._has_failed:
-            # Of what the gate lets through now, nothing can be read before the keyframe with which it opens the next.
+            # No tag that the gate lets through now can be read before the keyframe with which it opens the next tracks.
             self._has_failed = False
             self._intake.restart()
         unread: Collection[FlvTag] | None = None
@@ -195,12 +194,12 @@ class MediaLine:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it takes no more; what it still sends out is what it had."""
+        """Whether it takes no more tags, and only sends out the rest."""
         return self._is_finished
 
     @property
     def held_bytes(self) -> int:
-        """What it keeps of what the publisher sent, and no part has yet, bytes."""
+        """The publisher's media that is in no part yet, bytes."""
         return self._intake.held_bytes + self._queue.held_bytes + self._packaging.held_bytes
 
     @property
@@ -210,7 +209,7 @@ class MediaLine:
 
     @property
     def refusals(self) -> list[str]:
-        """What the publisher sends now and viewers do not get, in words; at most ``REFUSALS_MAX``, each once."""
+        """The publisher's media that viewers do not get now, in words; at most ``REFUSALS_MAX``, each once."""
         return self._drops.refusals(self._intake.refusals.values())
 
     @property
@@ -220,11 +219,11 @@ class MediaLine:
 
     @property
     def metadata(self) -> StreamMetadata:
-        """What the publisher claims of its tracks."""
+        """The publisher's claims about its tracks."""
         return self._intake.metadata
 
     def read(self) -> LineReading:
-        """What it has counted so far; taken about once a second."""
+        """Its counts so far; taken about once a second."""
         packaging = self._packaging
         packaging.count_repairs()
         return LineReading(packaging.media_ms, Counter(packaging.repairs), self._intake.drops[DropReason.MALFORMED])
@@ -236,12 +235,12 @@ class MediaLine:
 
     @property
     def irregularities(self) -> Counter[str]:
-        """What finished segmenters met, by name."""
+        """Irregularities of finished segmenters, by name."""
         return self._packaging.irregularities
 
     @property
     def continuation(self) -> Continuation | None:
-        """What another line would go on with; None before there is a part."""
+        """The facts with which another line would go on; None before there is a part."""
         return self._packaging.continuation
 
     @property
@@ -250,10 +249,10 @@ class MediaLine:
         return self._packaging.closes_in_ms
 
     def when_open(self, then: Callable[[], None]) -> bool:
-        """Have something done when the demuxer that is being opened is open, and what queues for it is packaged.
+        """Call a function once the demuxer that is being opened is open, and its queue is packaged.
 
         Returns:
-            Whether one is being opened; if not, nothing will be done.
+            Whether one is being opened; if not, the function is never called.
         """
         if self._opening is None:
             return False
@@ -261,7 +260,7 @@ class MediaLine:
         return True
 
     def finish(self) -> None:
-        """End the line: what the segmenters hold becomes the last parts. Calling it again does nothing."""
+        """End the line: the segmenters' samples become the last parts. Calling it again does nothing."""
         if self._is_finished:
             return
         self._is_finished = True
@@ -283,7 +282,7 @@ class MediaLine:
         try:
             await self._try_to_open(opening, epoch)
             await self._receive_queued()
-        except Exception as exc:  # noqa: BLE001  # the top of a task; whoever is told logs it once and ends the stream
+        except Exception as exc:  # noqa: BLE001  # the top of a task; the receiver logs it once and ends the stream
             self._opening = None
             self._on_failed(exc)
 
@@ -291,7 +290,7 @@ class MediaLine:
         try:
             opened = await self._opener.open(opening, is_continuing=self._packaging.is_continuing)
         except TrackRefusedError as exc:
-            # The others play on without it.
+            # The other tracks play on without it.
             self._drops.note([self._intake.refuse(opening.tracks[exc.index], str(exc))])
             return
         if self._is_finished:
@@ -310,7 +309,7 @@ class MediaLine:
 
     @contextmanager
     def _charged(self) -> Iterator[None]:
-        """Charge the publisher for a step of the loop that none of its reads is charged for."""
+        """Charge the publisher for a step of the loop outside its reads."""
         since = self._clock.cpu()
         try:
             yield
@@ -322,7 +321,7 @@ class MediaLine:
         return self._opening is not None
 
     async def _receive_queued(self) -> None:
-        """Take what has queued, a stretch at a time; what comes meanwhile queues behind it."""
+        """Take the queued tags, a stretch at a time; tags that come meanwhile queue behind them."""
         while self._queue and not self._is_finished:
             queued = self._queue.take()
             task, self._opening = self._opening, None

@@ -1,4 +1,4 @@
-"""What a live stream is doing lately: bit rate, frame rate, keyframes, pace; and its summary for the operator."""
+"""A live stream's recent figures: bit rate, frame rate, keyframes, pace; and its summary for the operator."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ KEYFRAME_INTERVALS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class StreamSummary:
-    """What an operator is told of a live stream."""
+    """An operator's summary of a live stream."""
 
     name: str
     key_id: str
     live_since: datetime
     publisher_address: str
     encoder: str
-    """What the publisher's software calls itself."""
+    """Name that the publisher's software gives itself."""
     codecs: tuple[str, ...]
     """RFC 6381 codecs of its tracks; empty before the first keyframe."""
     width: int
@@ -55,7 +55,7 @@ class StreamSummary:
 
 
 class LineReading(NamedTuple):
-    """What the media line of a publisher has counted so far."""
+    """The counts of a publisher's media line so far."""
 
     media_ms: int | None
     """How far the media has come on its timeline, leaps taken out, milliseconds; None before it began."""
@@ -73,7 +73,7 @@ class _Reading(NamedTuple):
 
 
 class StreamMeter:
-    """Counts what one publisher sends. Rates come from readings that someone takes about once a second.
+    """Counts the media of one publisher. Rates come from readings, which the owner takes about once a second.
 
     Attributes:
         media_bytes: Payload bytes of audio and video so far.
@@ -135,7 +135,7 @@ class StreamMeter:
 
         Args:
             now: Loop time, seconds.
-            line: What the publisher's media line has counted.
+            line: The counts of the publisher's media line.
         """
         last = _Reading(now, self.media_bytes, self.video_frames, line)
         readings = self._readings

@@ -1,6 +1,6 @@
-"""What is known of a live stream while it runs: how well it arrives, what it has been so far, how late its parts are.
+"""The readings of a live stream while it runs: its health, its history, and the delay of its parts.
 
-It is an output of parts like the others, the last of them, and is told by the stream what the publisher sends.
+It is an output of parts like the others, the last of them, and the stream feeds it the publisher's events.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StreamMonitor(PartOutput):
         stream: Channel name.
         clock: For durations.
         metrics: Counted into.
-        on_playable: Called once, when there is something to play.
+        on_playable: Called once, when media can be played.
 
     Attributes:
         meter: Rates.
@@ -76,7 +76,7 @@ class StreamMonitor(PartOutput):
     # -- what the media line makes ------------------------------------------------------------
 
     def start(self, tracks: StreamTracks) -> None:
-        """Note which tracks there are."""
+        """Note the present tracks."""
         found = {track.track_id: track for variant in tracks.variants for track in variant.sources}
         self.videos = tuple(track for track in found.values() if track.kind is TrackKind.VIDEO)
         self.audios = tuple(track for track in found.values() if track.kind is TrackKind.AUDIO)
@@ -94,7 +94,7 @@ class StreamMonitor(PartOutput):
             tally.segments += 1
             metrics.segments_total.inc()
         now = self._clock.monotonic()
-        # What a line still has when it is finished came any time ago.
+        # The rest of a finished line may have come at any time before.
         if self._is_fed:
             metrics.part_latency_seconds.observe(now - self.last_media_at)
         # Against the part before, and not the media's own clock: that of an encoder runs away from ours in hours.
@@ -105,7 +105,7 @@ class StreamMonitor(PartOutput):
             metrics.part_delay_seconds.observe(max(0.0, delay_s))
 
     def end_segment(self, rendition: str) -> None:
-        """Nothing is counted by it."""
+        """The end of a segment changes no reading."""
 
     def end(self) -> float:
         """Call nobody any more."""
@@ -134,7 +134,7 @@ class StreamMonitor(PartOutput):
         self.meter.note_media(tags)
 
     def note_finish(self) -> None:
-        """Note that the line gives out what it still has, and that its publisher sends no more."""
+        """Note that the line gives out its rest, and that its publisher sends no more."""
         self._is_fed = False
 
     def note_away(self) -> None:
@@ -167,7 +167,7 @@ class StreamMonitor(PartOutput):
             Whether it has turned unhealthy, or healthy again.
         """
         now = self._clock.monotonic()
-        # What the kernel still holds is not counted, so neither is its time.
+        # Bytes in the kernel are not counted, so neither is their time.
         is_held = now - self.last_media_at <= HELD_S_MAX
         self.meter.read(self.last_media_at if is_held else now, line.read())
         vitals = self._vitals(line, now, failed_outputs)
@@ -175,7 +175,7 @@ class StreamMonitor(PartOutput):
         return self._set_health(self._checks.health)
 
     def note_viewers(self, count: int) -> None:
-        """Take note of how many watch now, over all protocols."""
+        """Take note of the number of viewers now, over all protocols."""
         self.tally.viewers_max = max(self.tally.viewers_max, count)
 
     def _vitals(self, line: MediaLine, now: float, failed_outputs: Collection[str]) -> Vitals:
@@ -201,13 +201,13 @@ class StreamMonitor(PartOutput):
         )
 
     def _set_health(self, health: Health) -> bool:
-        """Take what is known now, count it, and say whether it has turned."""
+        """Take the health of now, count it, and return whether it has turned."""
         was, self.health = self.health, health
         self.tally.findings.update(health.codes)
         for codes, step in ((was.codes, -1), (health.codes, 1)):
             for code in codes if was.codes != health.codes else ():
                 self._metrics.stream_findings.labels(code.value).inc(step)
-        # Where nothing is known, nothing has turned.
+        # Unknown health has not turned.
         if health.is_healthy is None or health.is_healthy == self._was_healthy:
             return False
         self._was_healthy = health.is_healthy
@@ -231,10 +231,10 @@ class StreamMonitor(PartOutput):
         viewers: Mapping[str, int],
         running: MediaLine | None,
     ) -> StreamSummary:
-        """What an operator is told of it now.
+        """Its summary for an operator, now.
 
         Args:
-            broadcaster: Whose it is.
+            broadcaster: Its broadcaster.
             live_since: When it began.
             viewers: By protocol.
             running: The line that is fed; one that is finished is counted already.
@@ -262,7 +262,7 @@ class StreamMonitor(PartOutput):
 
     @property
     def closing_fields(self) -> dict[str, object]:
-        """What the closing line says of its media."""
+        """The closing log line's facts about its media."""
         return {
             "duration_s": round(self._clock.monotonic() - self._started_at, 3),
             "bytes_received": self.meter.media_bytes,

@@ -1,4 +1,4 @@
-"""New tracks of a publisher: what libavformat makes of them, how often it is asked, and what queues meanwhile."""
+"""New tracks of a publisher: libavformat's reading of them, a bound for it, and the tags that queue meanwhile."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ if TYPE_CHECKING:
 
 # Tags that may queue while new tracks are probed (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.
 HELD_BYTES_MAX = 10 * 1024 * 1024
-# What a tag that queues costs beside its payload.
+# Bytes of a queued tag beside its payload.
 _HELD_TAG_BYTES = 256
-# Tags that have queued are taken so many at a time, some 3 ms, and 15 where they are meant to be dear: then the others
-# have their turn.
+# Queued tags are taken so many at a time, some 3 ms, and 15 for hostile ones: then the others have their turn.
 QUEUED_TAGS_AT_ONCE = 256
 # An opening takes a thread for some milliseconds, and its tracks a CMAF header in each rendition. A publisher has one,
 # one more for each track that begins late or is refused, and some for an encoder that changes its picture size with
-# every keyframe, for a while. Past it, tracks that change are left out until there is time again.
+# every keyframe, for a while. Past it, changed tracks are left out until an opening is allowed again.
 OPENINGS_AT_ONCE_MAX = 24
 OPENINGS_PER_S = 1.0
 
 
 class Opened(NamedTuple):
-    """The tracks of an opening, what is to be made of them, and their demuxer."""
+    """The tracks of an opening, their renditions, and their demuxer."""
 
     tracks: tuple[Track, ...]
     variants: tuple[Variant, ...]
@@ -49,12 +48,12 @@ class Opener:
 
     Args:
         kind: Which demuxer reads the frames.
-        split_audio: Whether the audio of the playlist that this continues is apart from its video; None where that is
-            open. It is decided once.
+        split_audio: Whether the audio of the continued playlist is apart from its video; None while that is open. It is
+            decided once.
         picture_pixels_max: Says how large pictures may be now.
         probing: Held while new tracks are probed; shared by all streams.
-        charge: Told what an opening has cost, seconds of processor time.
-        clock: Measures that; and by time come back the openings that there may be.
+        charge: Takes the cost of an opening, seconds of processor time.
+        clock: Measures the cost, and the time in which further openings are allowed.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Opener:
         self._charge = charge
         self._clock = clock
         self._allowance = Allowance(OPENINGS_PER_S, OPENINGS_AT_ONCE_MAX, clock.monotonic())
-        # What the last probe cost, seconds.
+        # Cost of the last probe, seconds.
         self._probe_s = 0.0
 
     def may_open(self, now: float) -> bool:
@@ -151,7 +150,7 @@ class TagQueue:
     """The tags that queue while tracks are opened.
 
     Attributes:
-        held_bytes: What they take in memory.
+        held_bytes: Their memory, bytes.
     """
 
     def __init__(self) -> None:
@@ -193,5 +192,5 @@ class TagQueue:
 
 
 def _queued_bytes(tags: Collection[FlvTag]) -> int:
-    """What tags take in memory while they queue."""
+    """Memory of tags while they queue."""
     return sum(len(tag.payload) for tag in tags) + _HELD_TAG_BYTES * len(tags)

@@ -1,8 +1,8 @@
-"""Whoever takes what a media line makes: the socket that every capability of a stream plugs into.
+"""The takers of a media line's frames and parts: the socket that every capability of a stream plugs into.
 
 An ``Output`` takes *frames*, as FLV tags (``TagOutput``) or as samples (``SampleOutput``), or *parts* (``PartOutput``),
-and says by its class which. A stream has those that its server makes (``StreamOptions.outputs``), and knows none by
-name. What an output does wrong is its own affair: it is dropped, and the broadcast and the other outputs go on.
+and says by its class which. A stream has the outputs that its server makes (``StreamOptions.outputs``), and knows none
+by name. An output that fails is dropped alone; the broadcast and the other outputs go on.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StreamTracks:
-    """What a media line makes from here on."""
+    """The media line's products from here on."""
 
     variants: tuple[Variant, ...]
     """The renditions that the parts belong to, with their CMAF headers."""
     direct: Variant
-    """What goes out frame by frame."""
+    """The tracks that go out frame by frame."""
     epoch: datetime
     """Wall time of tick 0 of the timeline."""
     begins_anew: bool = False
@@ -49,7 +49,7 @@ class StreamTracks:
 
 @dataclass(frozen=True, slots=True)
 class OutputContext:
-    """What an output is made with."""
+    """The environment of a new output."""
 
     name: str
     """Channel name."""
@@ -63,24 +63,24 @@ class OutputContext:
     budget: WaiterBudget
     """How many requests may wait in the whole server."""
     hurry: Callable[[], None]
-    """Has the publisher's media passed on as it comes; to be called when somebody begins to wait for every frame."""
+    """Asks for the publisher's media as it comes; to be called when a viewer begins to wait for every frame."""
     record: PlaylistRecord | None = None
-    """What another server left of the stream's playlists."""
+    """Another server's record of the stream's playlists."""
 
 
 class Output:
-    """Whoever takes what a media line makes.
+    """A taker of a media line's products.
 
-    All calls come from the loop, in the order of the media, and none may wait. An output is started before it is given
-    anything, and again with each change of tracks. One that raises is dropped: it is told of the end then, and of
-    nothing more. ``MediaLimitError`` alone is not its own fault: the publisher has gone past a limit, and the broadcast
-    ends.
+    All calls come from the loop, in the order of the media, and none may wait. An output is started before its first
+    media, and again with each change of tracks. An output that raises is dropped: it gets the call of the end, and no
+    other any more. ``MediaLimitError`` alone is not its own fault: the publisher has gone past a limit, and the
+    broadcast ends.
     """
 
     name: str
     """One word, for the log and for operators."""
     queued_bytes_max: int = 0
-    """How much it may queue; with more it is dropped. 0 for one that queues nothing."""
+    """Bytes that it may queue; with more it is dropped. 0 for an output without a queue."""
 
     def start(self, tracks: StreamTracks, /) -> None:
         """Take new tracks; whatever follows belongs to them."""
@@ -100,37 +100,37 @@ class Output:
         """
 
     def dismiss_viewers(self) -> None:
-        """Have nobody wait or follow any more: the server stops, and another goes on with the stream."""
+        """End all waiting and following: the server stops, and another goes on with the stream."""
 
     def end(self) -> float:
         """Take no more: the stream has ended, or the output is dropped.
 
         Returns:
-            For how long what it has may still be asked for, seconds.
+            Seconds for which its media may still be requested.
         """
         return 0.0
 
     def release(self) -> None:
-        """Let go of the media: nobody finds the stream any more."""
+        """Drop the media: the stream is forgotten."""
 
     @property
     def held_bytes(self) -> int:
-        """What it keeps in memory, what it has queued included, bytes."""
+        """Its memory, its queue included, bytes."""
         return 0
 
     @property
     def queued_bytes(self) -> int:
-        """What it has taken and not passed on, for whoever it passes it to is slow, bytes."""
+        """Bytes that it has taken and not passed on, as its receivers are slow."""
         return 0
 
     @property
     def viewers(self) -> int | None:
-        """How many watch by it; None where it is not for viewers."""
+        """Its number of viewers; None if it is not for viewers."""
         return None
 
     @property
     def follows_frames(self) -> bool:
-        """Whether somebody waits for every frame now, so that none may be left in the kernel."""
+        """Whether a viewer waits for every frame now, so that none may be left in the kernel."""
         return False
 
 
@@ -184,7 +184,7 @@ class Numbered(ABC):
     @property
     @abstractmethod
     def record(self) -> PlaylistRecord | None:
-        """What another server has to know to go on with its playlists; None before there are any."""
+        """The facts with which another server goes on with its playlists; None before there are any."""
 
 
 AnOutput = TypeVar("AnOutput")
@@ -325,17 +325,17 @@ class Outputs:
 
     @property
     def held_bytes(self) -> int:
-        """What all of them keep in memory, bytes; those too that are dropped, until they are released."""
+        """Memory of all of them, bytes; dropped ones included, until they are released."""
         return sum([output.held_bytes for output in self._all])
 
     @property
     def viewers(self) -> Mapping[str, int]:
-        """How many watch, by the name of the output."""
+        """Viewers, by the name of the output."""
         return {output.name: viewers for output in self._all if (viewers := output.viewers) is not None}
 
     @property
     def follows_frames(self) -> bool:
-        """Whether somebody waits for every frame now."""
+        """Whether a viewer waits for every frame now."""
         for output in self._of_frames:  # noqa: SIM110  # asked with every read
             if output.follows_frames:
                 return True

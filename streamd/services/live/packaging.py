@@ -1,4 +1,4 @@
-"""From the packets of one publisher to what outputs take: their timeline, parts of every rendition, and leaps of time.
+"""The way from one publisher's packets to the outputs: timeline, parts of every rendition, and leaps of time.
 
 packet → Timeline → Ladder → Segmenter → part → Outputs
 """
@@ -37,7 +37,7 @@ LEAP_INTERVAL_MS = 1_000
 
 
 class Continuation(NamedTuple):
-    """What of a stream's playlists the next publisher, or the next server, has to go on with."""
+    """The state of a stream's playlists with which the next publisher, or the next server, goes on."""
 
     timing: PlaylistTiming
     split_audio: bool | None
@@ -51,7 +51,7 @@ class Packaging:
         outputs: Take what comes out.
         options: Part and segment targets.
         allowances: Of parts and leaps.
-        clock: Dates what follows a leap.
+        clock: Dates the media behind a leap.
         metrics: Counted into.
         meter: Counted into.
         continuation: Of the playlists that this goes on with; None where it starts them.
@@ -59,7 +59,7 @@ class Packaging:
     Attributes:
         is_continuing: Viewers play media of this stream already.
         repairs: Timestamp repairs up to the last ``count_repairs``, by reason.
-        irregularities: What finished segmenters met, by name.
+        irregularities: Those of finished segmenters, by name.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Packaging:
 
     @property
     def continuation(self) -> Continuation | None:
-        """What another line would go on with; None before there is a part."""
+        """The facts with which another line would go on; None before there is a part."""
         if self._timing is None:
             return None
         if not self._variants:
@@ -118,7 +118,7 @@ class Packaging:
 
     @property
     def held_bytes(self) -> int:
-        """What no part has yet, bytes."""
+        """Media that is in no part yet, bytes."""
         return self._ladder.held_bytes if self._ladder is not None else 0
 
     @property
@@ -137,7 +137,7 @@ class Packaging:
         """Go on with other tracks.
 
         Args:
-            opened: The tracks, and what is to be made of them.
+            opened: The tracks, and their renditions.
             epoch: Wall time of their first packet.
 
         Raises:
@@ -161,7 +161,7 @@ class Packaging:
         self._outputs.start(StreamTracks(self._variants, direct, starts_at, begins_anew))
 
     def finish(self) -> None:
-        """End it: what the segmenters hold becomes the last parts, and whatever comes next begins a segment."""
+        """End it: the segmenters' samples become the last parts, and the next part begins a segment."""
         try:
             self._finish_ladder()
         finally:
@@ -240,12 +240,12 @@ class Packaging:
     def _begin_anew(self, timeline: Timeline, ladder: Ladder) -> Ladder:
         """Go on after a leap of the publisher's time: with a discontinuity, in all renditions alike."""
         if ladder.timing is None:
-            # Nothing is listed yet that it could be discontinuous with.
+            # No part is listed yet that it could be discontinuous with.
             self._breaks_met = timeline.breaks
             return ladder
         self._finish_ladder()
         self._allowances.settle_parts(len(self._variants))
-        # The media that follows is what arrives now, however long the pause was.
+        # The media behind the leap is that which arrives now, however long the pause was.
         self._outputs.note_leap(self._clock.now() - timedelta(milliseconds=timeline.newest_ms))
         return self._start_ladder(timeline)
 

@@ -1,4 +1,4 @@
-"""What a live stream knows of whoever broadcasts: the key that let them in, and the connection that feeds it."""
+"""A live stream's knowledge of its broadcaster: the key that let them in, and the connection that feeds it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Publisher(Protocol):
     """Peer address without the port."""
 
     encoder: str
-    """What the publisher's software calls itself."""
+    """Name that the publisher's software gives itself."""
 
     def hurry(self) -> None:
-        """Pass on what has come so far: somebody waits for every frame now."""
+        """Pass on the media that has come so far: a viewer waits for every frame now."""
 
     def charge(self, step_s: float) -> None:
         """Take processor time that was used for the stream from the connection's share, seconds."""
@@ -51,19 +51,19 @@ class Publisher(Protocol):
 
 
 class Broadcaster:
-    """Whoever broadcasts a stream: whose it is, and the connection that feeds it.
+    """The broadcaster of a stream: its user, and the connection that feeds it.
 
     Args:
         admission: Of the key that opened the stream.
         publisher: The connection that feeds it first; None where it waits for one, after a restart.
-        bitrate_kbps_max: Where the user's own limit is not said.
+        bitrate_kbps_max: The limit of a user without one of their own.
         picture_pixels_max: Likewise.
 
     Attributes:
         admission: Of the same key; each connection brings its own.
         publisher: The connection that feeds the stream; None while the stream waits for it to come back.
         address: Peer address of the last one.
-        encoder: What the software of the last one calls itself.
+        encoder: Name that the last one's software gives itself.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Broadcaster:
         self.address, self.encoder = publisher.address, publisher.encoder
 
     def hurry(self) -> None:
-        """Have what has come so far passed on, if there is a connection."""
+        """Pass on the media that has come so far, if there is a connection."""
         if self.publisher is not None:
             self.publisher.hurry()
 

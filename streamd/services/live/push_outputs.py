@@ -1,4 +1,4 @@
-"""The outputs of frames that viewers are pushed over one connection: HTTP-FLV, and the endless MP4."""
+"""The outputs that push frames to viewers over one connection: HTTP-FLV, and the endless MP4."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class PushOutput(Output):
     """A fan-out that a stream feeds.
 
     Args:
-        context: What it is made with.
+        context: Its environment.
 
     Attributes:
-        fanout: Whom the frames go to.
+        fanout: The receivers of the frames.
     """
 
     def __init__(self, context: OutputContext) -> None:
@@ -45,7 +45,7 @@ class PushOutput(Output):
 
     @property
     def held_bytes(self) -> int:
-        """What is kept for those who join, and for those who are slow, bytes."""
+        """Memory for viewers who join, and for slow ones, bytes."""
         return self.fanout.held_bytes
 
     @property
@@ -55,7 +55,7 @@ class PushOutput(Output):
 
     @property
     def follows_frames(self) -> bool:
-        """Whether anybody follows: each gets every frame."""
+        """Whether it has viewers: each gets every frame."""
         return self.fanout.viewers > 0
 
     def _begin(self, tracks: StreamTracks) -> None:
@@ -75,7 +75,7 @@ class FlvOutput(PushOutput, TagOutput):
         self.fanout.start(FlvWriter(tracks.direct.tracks))
 
     def note_leap(self, epoch: datetime) -> None:
-        """Have viewers begin again: players stand still at a leap."""
+        """Make viewers begin again: players stand still at a leap."""
         self.fanout.cut()
 
     def take_tags(self, tags: Sequence[FlvTag]) -> None:
@@ -87,10 +87,10 @@ class Mp4Output(PushOutput, SampleOutput):
     """The endless MP4: frames on the stream's timeline, each one frame late, when its duration is known.
 
     Args:
-        context: What it is made with.
+        context: Its environment.
 
     Attributes:
-        codecs: RFC 6381 codecs of it; none while there is nothing to follow.
+        codecs: Its RFC 6381 codecs; empty while viewers cannot follow.
     """
 
     name = "mp4"
@@ -109,7 +109,7 @@ class Mp4Output(PushOutput, SampleOutput):
         self.codecs = tuple(track.codec for track in direct.sources)
 
     def take_samples(self, samples: Sequence[Sample]) -> None:
-        """Pass on the frames of which it is known how long they last."""
+        """Pass on the frames whose duration is known."""
         timed = self._timer.push(samples)
         if timed:
             self.fanout.receive(timed)

@@ -1,4 +1,4 @@
-"""The live streams of this server: who is live, by channel name.
+"""The live streams of this server, by channel name.
 
 One process holds them in a dictionary. A cluster puts another object behind the same calls.
 """
@@ -46,7 +46,7 @@ TOO_FAST = "Media came much faster than time passes. Send it at its own pace, an
 # begins. Probing takes 2 ms as a rule: a hundred publishers that come in one second are through within it. A second one
 # is there for when the first takes long, over a picture that is very large.
 PROBES_AT_ONCE_MAX = 2
-# A hundred streams take 4 ms to be looked at. What waits for the loop meanwhile are their frames and their viewers.
+# A look at a hundred streams takes 4 ms, in which their frames and their viewers wait for the loop.
 SWEEP_STEP_S = 0.001
 
 
@@ -58,27 +58,27 @@ class _PlaceForAll:
 
 
 async def _claim_at_once(_: str, __: Admission) -> Place:
-    """The claim of a process that has all names to itself: whoever begins first has the name."""
+    """The claim of a process that has all names to itself: the first to begin has the name."""
     return _PlaceForAll()
 
 
 class LiveRegistry:
-    """Who is live, by channel name.
+    """The live streams, by channel name.
 
     Args:
         options: Packaging options of every stream.
         clock: For dates and durations.
         metrics: Counted into.
-        budget: How many requests may wait in the whole server.
+        budget: Bound of the waiting requests of the whole server.
         streams_max: Live streams at a time.
         reconnect_window_s: How long a stream whose publisher's connection ended waits for it to come back.
-        is_admissible: Says, without waiting, whether an admission still stands; asked in the very step in
-            which its stream begins, so that a key that died meanwhile begins nothing.
-        tell: Told what becomes of streams.
-        take_place: Keeps memory free for a stream that begins, or says by None that there is none. What it is kept for
-            gives it back when it ends.
-        ask_for_name: Asks for a channel's name, where others have streams too; raises ``AlreadyPublishingError`` where
-            one of them has it. Whoever ends the stream gives the name back.
+        is_admissible: Tells, without waiting, whether an admission still stands; asked in the very step in which its
+            stream begins, so that a key that died meanwhile begins no stream.
+        tell: Receives the events of streams.
+        take_place: Reserves memory for a stream that begins, or returns None if there is none. The stream gives it back
+            when it ends.
+        ask_for_name: Asks for a channel's name among several servers; raises ``AlreadyPublishingError`` if another has
+            it. The end of the stream gives the name back.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class LiveRegistry:
         self._by_name: dict[str, LiveStream] = {}
         self._channels: dict[str, LiveChannel] = {}
         self._numbers = ChannelNumbers()
-        # Media sequence numbers never go backwards while we run, whatever the wall clock does.
+        # Media sequence numbers never go backwards while we run, even if the wall clock steps.
         self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
 
     def configure(self, options: StreamOptions, *, streams_max: int, reconnect_window_s: float) -> None:
@@ -121,14 +121,14 @@ class LiveRegistry:
     async def claim(self, name: str, admission: Admission) -> Place:
         """Ask for the name of a channel, before a stream begins under it.
 
-        A process of its own answers at once. What becomes of the key meanwhile, ``begin`` sees.
+        A single process answers at once. ``begin`` checks the key once more.
 
         Args:
             name: The channel.
-            admission: Whose key would open the stream.
+            admission: Of the key that would open the stream.
 
         Returns:
-            The name, for ``begin``; who does not begin gives it back.
+            The name, for ``begin``; a caller that does not begin gives it back.
 
         Raises:
             PublishError: Another server has the name, or cannot be asked.
@@ -139,9 +139,9 @@ class LiveRegistry:
         """Begin a live stream, or go on with one that waits for this publisher; nothing is awaited.
 
         Args:
-            admission: Whose key opened it.
+            admission: Of the key that opened it.
             publisher: The connection that will feed it.
-            claim: What ``claim`` has given; it is given back here where no stream begins.
+            claim: The name from ``claim``; it is given back here if no stream begins.
 
         Returns:
             The stream; a new one has no media yet.
@@ -163,7 +163,7 @@ class LiveRegistry:
         name = admission.user
         previous = self._by_name.get(name)
         if previous is not None and previous.is_live:
-            # Only the key that opened a stream may go on with it: another one, or none, takes nobody's place.
+            # Only the key that opened a stream may go on with it: another key takes no place.
             broadcaster = previous.broadcaster
             if broadcaster.publisher is not None or broadcaster.admission.key_id != admission.key_id:
                 raise AlreadyPublishingError
@@ -255,7 +255,7 @@ class LiveRegistry:
     # -- a server that starts again --------------------------------------------------------------
 
     def record(self) -> RestartRecord:
-        """What the next server has to know; equal to the last as long as that is the same. Called once a second."""
+        """The next server's record; equal to the last one as long as no fact has changed. Called once a second."""
         used = ((stream.name, stream.next_numbering.seconds, stream.has_used_numbers) for stream in self.live())
         used_until_s, ahead = self._numbers.reserve(used, self._now_s())
         records = (stream.record for stream in self.live())
@@ -264,9 +264,9 @@ class LiveRegistry:
     def restore(self, record: RestartRecord) -> None:
         """Go on where another server ended without having ended its streams.
 
-        Each waits for its publisher as if the connection had just been lost: its place is its key's, and who asks
-        for its playlists waits. Where that server stopped longer ago than a publisher may be away, they have ended. How
-        long ago one was killed is not known.
+        Each waits for its publisher as if the connection had just been lost: its key keeps its place, and requests for
+        its playlists wait. Where that server stopped longer ago than a publisher may be away, they have ended. How long
+        ago one was killed is not known.
         """
         self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s())
         stopped_at, window = record.stopped_at, timedelta(seconds=self._reconnect_window_s)
@@ -336,11 +336,11 @@ class LiveRegistry:
         return stream
 
     def find_channel(self, name: str) -> Channel | None:
-        """Find what viewers are served of a stream that is live, or has ended lately."""
+        """Find the channel of a stream that is live, or has ended lately."""
         return self._channels[name] if self.find(name) is not None else None
 
     def channels(self) -> Iterable[Channel]:
-        """What is live now, in the order in which it began."""
+        """The live channels, in the order in which they began."""
         return (channel for channel in self._channels.values() if channel.is_live)
 
     def live(self) -> Iterable[LiveStream]:
@@ -353,11 +353,11 @@ class LiveRegistry:
         return sum(stream.held_bytes for stream in self._by_name.values())
 
     def summaries(self) -> list[StreamSummary]:
-        """What an operator is told of every live stream."""
+        """An operator's summary of every live stream."""
         return [stream.summary() for stream in self.live()]
 
     def summary(self, name: str) -> StreamSummary | None:
-        """What an operator is told of one; None where it is not live."""
+        """An operator's summary of one; None if it is not live."""
         stream = self._by_name.get(name)
         return stream.summary() if stream is not None and stream.is_live else None
 
@@ -416,7 +416,7 @@ class LiveRegistry:
         return True
 
     def dismiss_viewers(self) -> None:
-        """Answer all who wait and end pushed streams, because the server stops; the playlists stay open."""
+        """Answer all waiting requests and end pushed streams, as the server stops; the playlists stay open."""
         for stream in self.live():
             stream.dismiss_viewers()
 
@@ -427,7 +427,7 @@ class LiveRegistry:
     async def _close(self, streams: list[LiveStream], reason: EndReason, error: PublishError) -> None:
         connections = [stream.broadcaster.publisher for stream in streams]
         publishers = [publisher for publisher in connections if publisher is not None]
-        # The picture goes dark before those who watched it are told.
+        # The picture goes dark before webhooks tell of it.
         for publisher in publishers:
             publisher.kick(error)
         for stream in streams:

@@ -1,10 +1,10 @@
-"""What is kept of the live streams for the next server on the same data directory.
+"""The record of the live streams for the next server on the same data directory.
 
 A server that stops, or is killed, takes its media with it. Its publishers come back within seconds and its viewers
 never left: for them the playlists must go on, under numbers that have not been used, with the discontinuities counted
-on (rfc8216bis-22 sections 6.2.1 and 6.2.2). What that takes is written when a stream begins, ends or has another
-discontinuity, so that writing costs nothing to speak of; the media sequence numbers come from the clock, and are
-reserved by the thousand (``channel_numbers``).
+on (rfc8216bis-22 sections 6.2.1 and 6.2.2). The record is written when a stream begins, ends or has another
+discontinuity, so that writing costs little; the media sequence numbers come from the clock, and are reserved by the
+thousand (``channel_numbers``).
 """
 
 from __future__ import annotations
@@ -61,20 +61,20 @@ class StreamRecord:
 
     @property
     def playlists(self) -> PlaylistRecord:
-        """What is about its playlists."""
+        """The part about its playlists."""
         return PlaylistRecord(self.timing, self.variants, self.audio, self.discontinuity_sequence)
 
 
 @dataclass(frozen=True, slots=True)
 class RestartRecord:
-    """All that the next server has to know."""
+    """All facts for the next server."""
 
     streams: tuple[StreamRecord, ...] = ()
     numbers_used_until_s: Annotated[int, Field(ge=0, le=SECONDS_MAX)] = 0
     """Seconds since 2020 up to which ``Numbering.at`` may give numbers that are taken, by whatever channel: somewhat
     beyond the clock, which may be behind when the next server starts."""
     channels_ahead: tuple[ChannelAhead, ...] = ()
-    """The channels that may have taken numbers beyond that: those whose media came in faster than time passes."""
+    """The channels that may have taken numbers beyond that, as their media came faster than time passes."""
     stopped_at: datetime | None = None
     """When the server that left the streams was told to stop; None where it runs, or was killed."""
 
@@ -97,7 +97,7 @@ class RestartRecordFile:
         self._writing = threading.Lock()
 
     def load(self) -> RestartRecord:
-        """Read what the server before this one left; nothing, where there was none or the file is of no use."""
+        """Read the record of the server before this one; empty without one, or if the file is damaged."""
         try:
             return _RECORD.validate_json(self._path.read_bytes())
         except FileNotFoundError:
@@ -109,13 +109,13 @@ class RestartRecordFile:
             return RestartRecord()
 
     async def save(self, record: RestartRecord) -> None:
-        """Keep a record, if it is another one than the last; a disk that does not take it is logged."""
+        """Keep a record, if it differs from the last; a disk that refuses it is logged."""
         if record == self._saved:
             return
         try:
             await asyncio.to_thread(self._write, _RECORD.dump_json(record))
         except OSError as exc:
-            # Tried again a second later, for what is in it may be used up by then; said once.
+            # It is tried again a second later, as its reservation may be used up by then; logged once.
             if not self._is_failing:
                 log.warning("restart_record.unwritable", extra={"path": str(self._path), "reason": exc.strerror})
             self._is_failing = True
@@ -124,7 +124,7 @@ class RestartRecordFile:
             self._is_failing = False
 
     def _write(self, data: bytes) -> None:
-        """Replace the file as a whole: whoever reads it finds the old record or the new one."""
+        """Replace the file as a whole: a reader finds the old record or the new one."""
         beside = self._path.with_suffix(".new")
         with self._writing:
             with contextlib.suppress(FileNotFoundError):

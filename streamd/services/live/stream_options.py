@@ -1,4 +1,4 @@
-"""What every live stream of a server has in common: how its media is packaged, what bounds it, and who takes it."""
+"""The common options of a server's live streams: packaging, bounds, and outputs."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from streamd.services.live.outputs import Output, OutputContext
 from streamd.services.live.push_outputs import FlvOutput, Mp4Output
 
 OUTPUTS: tuple[Callable[[OutputContext], Output], ...] = (HlsOutput, FlvOutput, Mp4Output)
-"""What makes the outputs of each stream; one line more is one capability more."""
+"""The makers of each stream's outputs; one line more is one capability more."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """What one publisher may send. The reasons stand in the configuration's ``[limits]``."""
+    """Limits of one publisher. The reasons stand in the configuration's ``[limits]``."""
 
     bitrate_kbps_max: int = DEFAULT.bitrate_kbps_max
     """Audio and video together, over some seconds; of a user whose own limit is not said."""
     picture_pixels_max: int = DEFAULT.picture_pixels_max
     """Width times height of one picture; likewise."""
     gop: GopLimits = field(default_factory=GopLimits)
-    """What is kept for viewers of pushed streams who join."""
+    """Bounds of the media kept for viewers who join pushed streams."""
     intake: IntakeLimits = field(default_factory=IntakeLimits)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """What every live stream of a server has in common."""
+    """The common options of a server's live streams."""
 
     segmenter: SegmenterOptions
     rendition: RenditionOptions

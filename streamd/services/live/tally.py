@@ -1,4 +1,4 @@
-"""What a live stream has been, in numbers: the closing line of its log tells all of it."""
+"""A live stream's whole life in numbers, for the closing line of its log."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class StreamTally:
     reconnects: int = 0
     """How often its publisher was gone and came back."""
     viewers_max: int = 0
-    """The most that watched at a time, over all protocols, as counted once a second."""
+    """Most viewers at a time, over all protocols, as counted once a second."""
     tags_dropped: int = 0
     repairs: Counter[str] = field(default_factory=Counter)
     irregularities: Counter[str] = field(default_factory=Counter)
     findings: set[HealthCode] = field(default_factory=set)
-    """What was wrong with it at any time."""
+    """Codes of every fault that it had."""
 
     def add_line(self, line: MediaLine) -> None:
         """Add a media line that is finished."""

@@ -1,12 +1,12 @@
-"""How many watch a live stream over HLS, without knowing who.
+"""The number of a live stream's viewers over HLS, without any fact about a person.
 
-A player of HLS has no connection of its own: it comes back for the playlist, at least once in a target duration. What
-is counted are the different pairs of address and user agent that did so lately. Nothing is set on the player's side,
-and neither of the two is kept here: what is kept is a hash, keyed with random bytes that this process has for itself
-and forgets with its end, so that it says nothing of a person and cannot be compared with another server's, or with
-yesterday's. Viewers behind one address with the same browser count as one, for anybody can make up names of browsers;
-an address counts as ``AGENTS_PER_ADDRESS_MAX`` at the most, and an IPv6 address is its /64; one who changes networks
-counts twice for some seconds; those whom a cache in front of us serves are not seen.
+A player of HLS has no connection of its own: it comes back for the playlist, at least once in a target duration. The
+count is that of different pairs of address and user agent that did so lately. No mark is set on the player's side, and
+neither of the two is kept here, but a hash, keyed with random bytes that this process forgets with its end. So the hash
+says nothing of a person and cannot be compared with another server's, or with yesterday's. Viewers behind one address
+with the same browser count as one, for anybody can make up names of browsers; an address counts as
+``AGENTS_PER_ADDRESS_MAX`` at the most, and an IPv6 address is its /64; one who changes networks counts twice for some
+seconds; those whom a cache in front of us serves are not seen.
 
 Beyond ``SESSIONS_MAX`` the count is an estimate by adaptive sampling (Flajolet, "On Adaptive Sampling", 1990): only
 hashes that end in a number of zero bits are kept, and each stands for as many as the bits leave out. Its standard error
@@ -34,8 +34,8 @@ class HlsViewers:
     """Counts the viewers of one live stream over HLS.
 
     Attributes:
-        window_s: Who has not asked for a playlist for this long does not watch any more, seconds: ``WINDOW_TARGETS``
-            target durations.
+        window_s: Seconds without a request for a playlist after which a viewer is gone: ``WINDOW_TARGETS`` target
+            durations.
     """
 
     def __init__(self) -> None:
@@ -50,14 +50,14 @@ class HlsViewers:
 
     @property
     def marks(self) -> frozenset[int]:
-        """All that is kept of viewers."""
+        """The hashes of viewers, the only record of them."""
         return frozenset(self._seen)
 
     def note(self, source: str, user_agent: str, now: float) -> None:
-        """Note that somebody asked for a media playlist.
+        """Note a request for a media playlist.
 
         Args:
-            source: The peer's address, or what of it is counted as one (``address.source_of``).
+            source: The peer that the address is counted as (``address.source_of``).
             user_agent: The header, empty if there was none.
             now: Loop time, seconds.
         """
@@ -74,7 +74,7 @@ class HlsViewers:
         seen[session] = now
 
     def count(self, now: float) -> int:
-        """Return how many have asked within the window; called about once a second.
+        """Return the number of viewers that asked within the window; called about once a second.
 
         Args:
             now: Loop time, seconds.

@@ -1,9 +1,8 @@
 """Requests that wait for a part or a segment that is not there yet.
 
-A waiting request is one small object under what it waits for; when that comes, all of them wake, a slice at a time,
+A waiting request is one small object under its part or segment; when that comes, all of them wake, a slice at a time,
 so that ten thousand do not hold the loop, and each address in its turn, so that a thousand of one do not keep another's
-waiting. Nothing is kept for a stream that is not live, and the number of waiting
-requests is bounded.
+waiting. A stream that is not live keeps no requests, and their number is bounded.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ PLAYLIST_COST = 1
 PART_COST = 4
 
 Memo = dict[object, object]
-"""What the requests that wake in one slice share: nothing changes between one of them and the next."""
+"""Results that the requests of one slice share: no state changes between one of them and the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """What a request waits for."""
+    """The position that a request waits for."""
 
     variant: str
     """Name of the rendition."""
@@ -44,7 +43,7 @@ class Awaited:
 
 
 class WaiterBudget:
-    """How many requests may wait in the whole server.
+    """A bound for the waiting requests of the whole server.
 
     Args:
         waiting_requests_max: The bound; a request beyond it is refused, which costs a player one retry.
@@ -69,10 +68,10 @@ class WaiterBudget:
         self._by_source: Counter[str] = Counter()
 
     def may_wait(self, source: str) -> bool:
-        """Whether one more request may wait; who is refused is counted.
+        """Whether one more request may wait; a refusal is counted.
 
         Args:
-            source: Whom it counts for; empty for nobody.
+            source: The peer that it counts for; empty for none.
         """
         if self.waiting >= self.waiting_requests_max:
             self.on_refused()
@@ -110,11 +109,11 @@ class Subscription:
 
     @property
     def cost(self) -> int:
-        """What waking it takes, of ``WAKE_SLICE_COST``."""
+        """Cost of waking it, in ``WAKE_SLICE_COST``."""
         return PART_COST if isinstance(self._awaited.until, PartNumber) else PLAYLIST_COST
 
     def cancel(self) -> None:
-        """Wait no longer; nothing is called any more. Again, or after the wake, changes nothing."""
+        """Stop waiting; the callback is not called any more. Again, or after the wake, changes nothing."""
         if self._on_wake is not None:
             self._on_wake = None
             self._waiters._forget(self, self._awaited)
@@ -127,7 +126,7 @@ class Subscription:
 
 
 class Waiters:
-    """The requests that wait for what a live stream has not made yet.
+    """The requests that wait for coming parts and segments of a live stream.
 
     Args:
         budget: Shared by all streams of the server.
@@ -135,7 +134,7 @@ class Waiters:
 
     def __init__(self, budget: WaiterBudget) -> None:
         self.budget = budget
-        # The inner dictionaries are ordered sets: who came first wakes first.
+        # The inner dictionaries are ordered sets: the first that came wakes first.
         self._by_awaited: dict[Awaited, dict[Subscription, None]] = {}
         # By source, the last first; sources in the order in which their turn comes.
         self._waking: dict[str, list[Subscription]] = {}
@@ -147,16 +146,16 @@ class Waiters:
         return self.budget.waiting < self.budget.waiting_requests_max
 
     def subscribe(self, awaited: Awaited, on_wake: Callable[[Memo], None], source: str = "") -> Subscription:
-        """Have ``on_wake`` called once, when ``awaited`` is there or the stream has ended.
+        """Call ``on_wake`` once, when ``awaited`` is there or the stream has ended.
 
         Args:
-            awaited: What is waited for.
+            awaited: The position to wait for.
             on_wake: Called from the loop, never from here. It asks again what to answer, because a stream that ended
-                wakes its waiters too. What it finds out it may leave in the memo for the next of its slice.
-            source: Whom the request counts for.
+                wakes its waiters too. It may leave its result in the memo for the next of its slice.
+            source: The peer that the request counts for.
 
         Returns:
-            What can be cancelled. There is no time limit here: whoever waits watches its own.
+            A handle to cancel it. There is no time limit here: the caller watches its own.
 
         Raises:
             LocalStateError: The waiters are closed, or there is no room; ask ``has_room`` first.
@@ -172,9 +171,9 @@ class Waiters:
         """Wait until ``awaited`` is there or the stream has ended.
 
         Args:
-            awaited: What is waited for.
-            timeout_s: Seconds, after which the wait is over with nothing.
-            source: Whom the request counts for.
+            awaited: The position to wait for.
+            timeout_s: Seconds, after which the wait is over without a result.
+            source: The peer that the request counts for.
 
         Returns:
             Whether the wait ended in time. The caller asks again what to answer, as in ``subscribe``.
@@ -194,7 +193,7 @@ class Waiters:
         return True
 
     def wake(self, is_reached: Callable[[Awaited], bool]) -> None:
-        """Wake every request of which ``is_reached`` says that what it waits for is there."""
+        """Wake every request whose position ``is_reached`` says is there."""
         if not self._by_awaited:
             return
         was_waking = bool(self._waking)
@@ -206,11 +205,11 @@ class Waiters:
 
     @property
     def is_closed(self) -> bool:
-        """Nobody may wait here any more."""
+        """No request may wait here any more."""
         return self._is_closed
 
     def close(self) -> None:
-        """Wake everyone; nobody may wait here again."""
+        """Wake all requests; none may wait here again."""
         self._is_closed = True
         self.wake(lambda _: True)
 

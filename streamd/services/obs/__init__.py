@@ -1,1 +1,1 @@
-"""What OBS is told of the qualities that a user may send."""
+"""The configuration that OBS gets: the qualities that a user may send."""

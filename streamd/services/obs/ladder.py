@@ -1,14 +1,14 @@
 """OBS's multitrack video ("Enhanced Broadcasting"): the ladder of encoders that a broadcaster's OBS is to run.
 
-OBS 30.2 and later posts what it can do and gets its encoders (``GetClientConfiguration``), or is given the same JSON by
-hand (Settings → Stream → Config Override). The server transcodes nothing: each rung of the ladder arrives as a video
+OBS 30.2 and later posts its abilities and gets its encoders (``GetClientConfiguration``), or its user pastes the same
+JSON (Settings → Stream → Config Override). The server transcodes nothing: each rung of the ladder arrives as a video
 track of its own and becomes a variant.
 
-OBS sends the stream key as ``authentication``. No answer holds one: OBS goes on with the key it has where an ingest
-endpoint names none, and it writes a pasted configuration to its log as it is.
+OBS sends the stream key as ``authentication``. No answer holds a key: OBS keeps its own key where an ingest endpoint
+names none, and it writes a pasted configuration to its log as it is.
 
-Spec: there is none; what OBS posts and reads is ``frontend/utility/models/multitrack-video.hpp`` of OBS Studio 32, and
-what it does with it ``MultitrackVideoOutput.cpp`` there.
+Spec: there is none; ``frontend/utility/models/multitrack-video.hpp`` of OBS Studio 32 has the JSON that OBS posts and
+reads, and ``MultitrackVideoOutput.cpp`` there uses it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from streamd.errors import StreamdError
 from streamd.services.keys.records import SERVER_LIMITS, PublishLimits
 
-# The version of the schema that the answers are of. OBS does not look at it.
+# The version of the answers' schema. OBS does not look at it.
 SCHEMA_VERSION = "2025-01-25"
 # Tracks of a kind that ingest takes (``IntakeLimits.tracks_max``); OBS itself has 10 outputs.
 RUNGS_MAX = 8
 # The encoder that every OBS has.
 SOFTWARE_ENCODER = "obs_x264"
-# How much of a user's bit rate a ladder may have. It is measured over 5 s (services/live/meter.py), in which a constant
-# bit rate with a buffer of one second, as OBS's, may come to 6 s of it.
+# Share of a user's bit rate that a ladder may have. The rate is measured over 5 s (services/live/meter.py), in which a
+# constant bit rate with a buffer of one second, such as OBS's, may send 6 s of media.
 BITRATE_SHARE = Fraction(5, 6)
 _UINT32_MAX = 2**32 - 1
 
@@ -62,29 +62,29 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ObsOptions:
-    """What the operator configures of it: ``[obs]`` in the configuration."""
+    """The operator's configuration of it: ``[obs]``."""
 
     ladder: Sequence[Rung] = (Rung(1080, 6000), Rung(720, 3000), Rung(480, 1200))
     """Video tracks; at most ``RUNGS_MAX``, none where this is not offered."""
     encoders: Sequence[str] = (SOFTWARE_ENCODER,)
-    """OBS's names of encoders; the first that an OBS has is used, the last where it does not say which it has."""
+    """OBS's names of encoders; the first that an OBS has is used, or the last if it names none."""
     keyframe_interval_s: int = 2
     audio_bitrate_kbps: int = 160
     rtmp_urls: Sequence[str] = ()
     """Where broadcasters connect, ``rtmp://`` or ``rtmps://``, the best first; without the stream key."""
     limits: PublishLimits = SERVER_LIMITS
-    """What a user of whom nothing else is said may send; None is no matter."""
+    """Limits of a user without limits of their own; None is unlimited."""
 
 
 class NoRungFitsError(StreamdError):
-    """No rung of the ladder may be sent; the message is what may be."""
+    """No rung of the ladder may be sent; the message names the allowed rate and size."""
 
 
 # -- what OBS posts -----------------------------------------------------------------------------
 
 
 class _Posted(BaseModel):
-    # What another version of OBS adds is no fault.
+    # Fields of another version of OBS are no fault.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
@@ -96,7 +96,7 @@ class FrameRate(_Posted):
 
 
 class Canvas(_Posted):
-    """What OBS composes: Settings → Video."""
+    """The canvas that OBS composes: Settings → Video."""
 
     width: _Pixels
     """Output (Scaled) Resolution."""
@@ -112,7 +112,7 @@ class Client(_Posted):
 
 
 class Preferences(_Posted):
-    """What its user wants: Settings → Stream → Multitrack Video."""
+    """The wishes of its user: Settings → Stream → Multitrack Video."""
 
     maximum_aggregate_bitrate: _Count | None = None
     """Kilobits a second for all tracks; None is automatic."""
@@ -129,7 +129,7 @@ class Preferences(_Posted):
 
     @property
     def canvas(self) -> Canvas | None:
-        """The main canvas; None where it is not told."""
+        """The main canvas; None where OBS names none."""
         if self.canvases:
             return self.canvases[0]
         if self.width is None or self.height is None:
@@ -138,10 +138,10 @@ class Preferences(_Posted):
 
 
 class PostData(_Posted):
-    """What OBS posts, as far as it matters here."""
+    """The fields of OBS's request that matter here."""
 
     authentication: SecretStr = SecretStr("")
-    """The stream key, with whatever query its user added."""
+    """The stream key, and a query if its user added one."""
     client: Client = Client()
     preferences: Preferences = Preferences()
 
@@ -196,14 +196,14 @@ class AudioEncoder(_Answered):
 
 
 class AudioEncoders(_Answered):
-    """The audio tracks: what viewers hear, and a second one for the recording."""
+    """The audio tracks: one for viewers, and a second one for the recording."""
 
     live: list[AudioEncoder]
     vod: list[AudioEncoder] | None
 
 
 class GoLiveConfig(_Answered):
-    """What OBS is to encode and where to send it."""
+    """The encoders that OBS is to run and the endpoints to send to."""
 
     meta: Meta = Meta()
     status: Status = Status()
@@ -212,7 +212,7 @@ class GoLiveConfig(_Answered):
     audio_configurations: AudioEncoders = AudioEncoders(live=[], vod=None)
 
     def as_json(self) -> dict[str, Any]:
-        """The document, with nothing in it that is not said."""
+        """The document, without fields that are not set."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
@@ -231,11 +231,11 @@ def go_live_config(
     supported_encoders: frozenset[str],
     limits: PublishLimits = SERVER_LIMITS,
 ) -> GoLiveConfig:
-    """Fit the ladder to what one OBS can do, its user wants, and its user may send.
+    """Fit the ladder to the abilities of one OBS, the wishes of its user, and the user's limits.
 
     Args:
         options: The operator's; there is at least one rung.
-        preferences: OBS's; the defaults where it is not OBS who asks.
+        preferences: OBS's; the defaults for another asker than OBS.
         supported_encoders: OBS's names of its encoders; empty where it does not say.
         limits: The user's own.
 
@@ -249,7 +249,7 @@ def go_live_config(
         ingest_endpoints=[
             IngestEndpoint(
                 protocol="RTMPS" if url.startswith("rtmps:") else "RTMP",
-                # OBS cuts this off; other programs put the key there.
+                # OBS cuts the query off; other programs put the key there.
                 url_template=f"{url}/{{stream_key}}",
             )
             for url in options.rtmp_urls
@@ -274,14 +274,14 @@ def _fit(options: ObsOptions, preferences: Preferences, canvas: Canvas, limits: 
         video_kbps = preferences.maximum_aggregate_bitrate - audio_kbps
         while len(rungs) > 1 and _kbps(rungs) > video_kbps:
             del rungs[0]
-    # Of a ladder its ends are worth most: the best picture, and the one for the slowest line.
+    # The ends of a ladder are worth most: the best picture, and the one for the slowest line.
     while preferences.maximum_video_tracks and len(rungs) > preferences.maximum_video_tracks:
         del rungs[1 if len(rungs) > 2 else -1]
     return rungs
 
 
 def _allowed(rungs: list[Rung], canvas: Canvas, audio_kbps: int, limits: PublishLimits) -> list[Rung]:
-    """The rungs that may be sent together with the sound: a stream that is more ends."""
+    """The rungs that may be sent together with the sound: a stream beyond its limits ends."""
     if limits.picture_pixels_max is not None:
         rungs = [rung for rung in rungs if math.prod(_size(rung, canvas)) <= limits.picture_pixels_max]
         if not rungs:

@@ -1,1 +1,1 @@
-"""A picture of each live stream, drawn by a process that may do nothing else."""
+"""A picture of each live stream, drawn by a process that is confined to drawing."""

@@ -1,9 +1,9 @@
-"""The process that draws pictures from keyframes, kept for as long as there is something to draw.
+"""The process that draws pictures from keyframes, kept for as long as pictures are asked for.
 
 Decoding is where a publisher's bytes can do the most harm, so it happens outside of the server: a crash, an endless
 loop or a hunger for memory ends one process, which is started anew for the next picture. A thread would share all of
-that with every stream. It costs some 0.2 s of processor time to start, and 45 MB while it is there. What the process
-may do is its own to give up (``picture_worker``); it says with every answer what holds it.
+that with every stream. It costs some 0.2 s of processor time to start, and 45 MB while it is there. The process
+confines itself (``picture_worker``), and names the layers that hold it in every answer.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 # From an order to its answer; a keyframe of 8K takes under a second of a processor that has nothing else to do.
 DRAW_TIMEOUT_S = 5.0
-# Without orders the process ends: somebody looks at the list of channels now and then, or nobody does.
+# The process ends after this time without an order: on many servers nobody looks at the list of channels for hours.
 IDLE_TIMEOUT_S = 60.0
-# A worker that fails is replaced at once, for the picture may have been to blame. One that fails again and again is
-# left alone, twice as long each time, until there is a picture: a start takes 0.2 s of a processor.
+# A worker that fails is replaced at once, for the picture may have been to blame. A worker that fails again and again
+# rests, twice as long each time, until a picture succeeds: a start takes 0.2 s of a processor.
 REST_S = 1.0
 REST_S_MAX = 60.0
 
@@ -39,9 +39,9 @@ class PictureProcess:
     """Draws one picture at a time.
 
     Args:
-        command: What to start: the worker and its arguments.
-        environment: All of its environment; nothing of ours is inherited, and nothing secret belongs there.
-        clock: Says how long a worker that fails has rested.
+        command: The worker and its arguments.
+        environment: Its whole environment; ours is not inherited, and no secret belongs there.
+        clock: Measures the rest of a worker that failed.
         draw_timeout_s: How long a picture may take.
     """
 
@@ -128,7 +128,7 @@ class PictureProcess:
             self._rests_until = self._clock.monotonic() + rest_s
 
     def _note_sandbox(self, layers: Layer) -> None:
-        """Say once what holds the worker on this machine."""
+        """Log once the layers that hold the worker on this machine."""
         if layers == self._layers:
             return
         self._layers = layers
@@ -151,6 +151,6 @@ class PictureProcess:
         await process.wait()
         assert process.stdin is not None
         process.stdin.close()
-        # What was not written to it is known; Pythons before 3.11.5 log it where nobody asks.
+        # The failed write is handled already; Pythons before 3.11.5 log it when nothing awaits it.
         with contextlib.suppress(OSError):
             await process.stdin.wait_closed()

@@ -1,4 +1,4 @@
-"""Poster pictures of live streams: a keyframe of now, drawn when somebody asks and kept for those who ask next."""
+"""Poster pictures of live streams: the newest keyframe, drawn on request and kept for the next requests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 # A newer picture is drawn no sooner than this after the one before: a core draws for some 200 streams at a time.
 RENEW_AFTER_S = 10.0
-# After one that failed, for its keyframe may have been made to: it may have held the worker for five seconds that
-# others waited. Twice as long after each that fails, so that a stream of such keyframes has a thousandth of the worker.
+# Pause after a failed picture, whose keyframe may be hostile: it may have held the worker for five seconds while others
+# waited. The pause doubles with each failure, so a stream of such keyframes gets a thousandth of the worker.
 RETRY_AFTER_S = 60.0
 RETRY_AFTER_S_MAX = 3600.0
 # Streams whose picture is waited for: the last one waits about three seconds, and more would wait in vain.
 DRAWING_MAX = 64
-# Whoever asks waits no longer: keyframes made to take for ever may stand before theirs, each for five seconds.
+# A request waits no longer: hostile keyframes may stand before its own, each for five seconds.
 WAIT_S = 10.0
 # Of several variants, the smallest with this many lines is as good as any at a poster's size.
 LINES_ENOUGH = 540
@@ -46,11 +46,11 @@ class Poster:
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one stream's picture."""
+    """The state of one stream's picture."""
 
     poster: Poster | None = None
     msn: int = -1
-    """Of the segment that was drawn last, in vain or not."""
+    """Number of the segment that was drawn last, in vain or not."""
     renew_at: float = 0.0
     """Loop time before which nothing is drawn."""
     failures: int = 0
@@ -72,7 +72,7 @@ class Posters:
 
     Args:
         process: Draws.
-        clock: Says when a picture is old.
+        clock: Measures the age of a picture.
         metrics: Counted into.
     """
 
@@ -87,7 +87,7 @@ class Posters:
     async def find(self, channel: Channel) -> Poster | None:
         """The picture of a channel, at most ``RENEW_AFTER_S`` older than its newest keyframe.
 
-        All who ask at a time wait for the same drawing.
+        Requests at the same time wait for the same drawing.
 
         Returns:
             The picture; the one before where the newest keyframe does not decode; None where there is none.
@@ -106,7 +106,7 @@ class Posters:
                     raise PostersBusyError
         if entry.drawing is not None:
             try:
-                # Whoever leaves does not take the picture from the others.
+                # A viewer who leaves does not cancel the picture for the others.
                 async with asyncio.timeout(WAIT_S):
                     await asyncio.shield(entry.drawing)
             except TimeoutError:
@@ -130,7 +130,7 @@ class Posters:
                 poster = Poster(jpeg, hashlib.blake2b(jpeg, digest_size=9).hexdigest())
             entry.note(self._clock.monotonic(), keyframe.msn, poster)
         except PictureWorkerRestsError as exc:
-            # Another's picture or the machine is to blame: this one is drawn when there is a worker again.
+            # Another picture or the machine is to blame: this one is drawn when the worker runs again.
             entry.renew_at = self._clock.monotonic() + exc.rest_s
         except PictureError as exc:
             log.warning("poster.failed", extra={"stream": name, "reason": str(exc)})

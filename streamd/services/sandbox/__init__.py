@@ -1,6 +1,6 @@
-"""Takes from a process whatever its work does not need, before it reads what somebody hostile may have written.
+"""Takes every right that its work does not need from a process, before it reads hostile bytes.
 
-Each layer stands for itself: where a kernel lacks one, the others hold, and ``Sandbox.lock`` says which do.
+Each layer stands for itself: where a kernel lacks one, the others hold, and ``Sandbox.lock`` names them.
 """
 
 from __future__ import annotations

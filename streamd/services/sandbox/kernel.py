@@ -15,7 +15,7 @@ CAPABILITY_SETS_BYTES = 24
 
 
 def prctl(option: int, first: int = 0, second: int | bytes = 0) -> int:
-    """Ask something of the kernel for this process (``man 2 prctl``).
+    """Set an attribute of this process (``man 2 prctl``).
 
     Raises:
         OSError: The kernel refuses, or this is not Linux.
@@ -24,7 +24,7 @@ def prctl(option: int, first: int = 0, second: int | bytes = 0) -> int:
 
 
 def has_capabilities() -> bool:
-    """Whether this process has any capability, or could have it again (``man 2 capget``).
+    """Tell whether this process has any capability, or could get it back (``man 2 capget``).
 
     Raises:
         OSError: The kernel refuses, or this is not Linux.
@@ -35,7 +35,7 @@ def has_capabilities() -> bool:
 
 
 def give_up_capabilities() -> None:
-    """Have no capability (``man 2 capset``).
+    """Give up all capabilities (``man 2 capset``).
 
     Raises:
         OSError: The kernel refuses, or this is not Linux.
@@ -47,7 +47,7 @@ def system_call(number: int, *arguments: Argument) -> int:
     """Make a system call by its number in this machine's table.
 
     Args:
-        number: Which.
+        number: Number of the call.
         arguments: Integers, and structures that the kernel reads, passed by their address.
 
     Raises:

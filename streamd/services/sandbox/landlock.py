@@ -1,6 +1,6 @@
 """Landlock: a process gives up files, ports and signals for good, without being root (``man 7 landlock``).
 
-What a ruleset handles and no rule allows is refused. There are no rules here: all is refused.
+An act that a ruleset handles and no rule allows is refused. There are no rules here: all is refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 from streamd.services.sandbox.kernel import system_call
 from streamd.services.sandbox.layer import Layer
 
-# The same numbers on every machine: they are of the table that all share (asm-generic/unistd.h).
+# The same numbers on every machine, from the table that all share (asm-generic/unistd.h).
 _CREATE_RULESET = 444
 _RESTRICT_SELF = 446
 _CREATE_RULESET_VERSION = 1
@@ -34,7 +34,7 @@ def version() -> int:
 
 
 def ruleset(abi: int) -> tuple[bytes, Layer]:
-    """``struct landlock_ruleset_attr``, handling all that a version knows.
+    """Write ``struct landlock_ruleset_attr``, which handles everything that a version knows.
 
     Args:
         abi: The version, from 1.
@@ -54,7 +54,7 @@ def ruleset(abi: int) -> tuple[bytes, Layer]:
 
 
 def refuse_everything() -> Layer:
-    """Give up all that this kernel's Landlock can take from this thread and what it starts.
+    """Give up every right that this kernel's Landlock can take from this thread and its children.
 
     Returns:
         The layers that hold from now on.

@@ -1,4 +1,4 @@
-"""The layers of a sandbox, each with what it keeps a process from."""
+"""The layers of a sandbox, each with the acts that it prevents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Layer(enum.IntFlag):
-    """One thing that holds a process; a set of them says what holds it here."""
+    """One layer around a process; a set of them describes the confinement on this machine."""
 
     LIMITS = 1
     """Bounds of memory, processor time, descriptors, processes and file sizes (setrlimit)."""
@@ -19,7 +19,7 @@ class Layer(enum.IntFlag):
     SIGNALS = 16
     """No other process can be signalled, nor an abstract Unix socket connected to (Landlock, Linux 6.12)."""
     CALLS = 32
-    """No system call but those that computing and a pipe need (seccomp)."""
+    """Only the system calls that computing and a pipe need (seccomp)."""
 
     @property
     def words(self) -> str:

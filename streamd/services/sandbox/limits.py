@@ -1,13 +1,13 @@
-"""What a process may use up: descriptors, memory, processor time (``man 2 setrlimit``)."""
+"""Bounds of a process: descriptors, memory, processor time (``man 2 setrlimit``)."""
 
 from __future__ import annotations
 
 import os
 import resource
 
-# Descriptors from here on are closed; the three before are whatever the process was started with.
+# Descriptors from here on are closed; the process keeps the three before it.
 FIRST_OTHER_DESCRIPTOR = 3
-# Where the system knows no bound of descriptors: Linux's own (fs.nr_open).
+# Linux's own bound of descriptors (fs.nr_open), for a system that names none.
 DESCRIPTORS_MAX = 1 << 20
 
 
@@ -18,7 +18,7 @@ def close_other_descriptors() -> None:
 
 
 def limit(*, memory_bytes: int, cpu_s: int | None, open_files: int, may_fork: bool) -> None:
-    """Bound what this process uses, for good: none of the limits can be raised again.
+    """Bound the resources of this process for good: the limits cannot be raised again.
 
     Args:
         memory_bytes: Addresses, which is more than memory.
@@ -26,13 +26,13 @@ def limit(*, memory_bytes: int, cpu_s: int | None, open_files: int, may_fork: bo
         open_files: Descriptors above this are not given out; those that are open stay.
         may_fork: Whether it may start copies of itself.
     """
-    # A file of no length: a dump of its memory is none either.
+    # No file may have content, a dump of its memory included.
     bounds = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: open_files}
     bounds[resource.RLIMIT_AS] = memory_bytes
     if cpu_s is not None:
         bounds[resource.RLIMIT_CPU] = cpu_s
     if not may_fork:
-        # The kernel does not hold root to this one: for root, seccomp does.
+        # The kernel exempts root from this limit: seccomp holds root.
         bounds[resource.RLIMIT_NPROC] = 0
     for which, bound in bounds.items():
         _, hard = resource.getrlimit(which)

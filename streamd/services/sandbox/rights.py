@@ -1,4 +1,4 @@
-"""Who a process is to the kernel: no root, no capability, nobody's debugger, and no longer there than its parent."""
+"""The rights of a process: no root, no capability, no debugging of others, and an end with its parent."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 
 def give_up_rights() -> bool:
-    """Become nobody where this is root, and have no capability, now or by starting a program.
+    """Become the user nobody if this is root, and give up all capabilities, now and for started programs.
 
     Returns:
-        Whether that is so; in a container that knows no other user than root, root stays.
+        Whether it worked; in a container whose only user is root, root stays.
     """
-    # For what it starts too, and a condition of Landlock and seccomp: set-user-ID programs give nothing any more.
+    # It holds for started programs too, and Landlock and seccomp require it: set-user-ID programs give no rights any
+    # more.
     with contextlib.suppress(OSError):
         prctl(PR_SET_NO_NEW_PRIVS, 1)
     if os.geteuid() == 0:
@@ -35,7 +36,7 @@ def give_up_rights() -> bool:
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
     for give_up in (lambda: prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL), give_up_capabilities):
-        # A service manager may forbid to change what is not there; whether it is there is what counts.
+        # A service manager may forbid the call although no capability is left; only a capability that is left counts.
         with contextlib.suppress(OSError):
             give_up()
     try:

@@ -1,4 +1,4 @@
-"""What a process is left with, as one object: a worker describes it, and locks itself in."""
+"""The confinement of a process, as one object: a worker describes it, and locks itself in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamd.services.sandbox.layer import Layer
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A process that computes, reads and writes what it was handed, and does nothing else."""
+    """A process that only computes, and reads and writes the descriptors it was handed."""
 
     memory_bytes: int
     """Addresses that it may use; libraries and Python are some 150 MB of them."""
@@ -19,12 +19,12 @@ class Sandbox:
     open_files: int = 0
     """How many descriptors it may have; 0 leaves it those that are open."""
     may_fork: bool = False
-    """Whether it may start copies of itself."""
+    """It may start copies of itself."""
 
     def lock(self) -> Layer:
-        """Give up everything else, for good; what is needed has been imported and opened before.
+        """Give up every other right, for good; the caller has imported and opened all it needs.
 
-        Standard input, output and error stay; other descriptors are closed. It is called before there are threads.
+        Standard input, output and error stay; other descriptors are closed. The caller has started no thread yet.
 
         Returns:
             The layers that hold from now on.

@@ -1,4 +1,4 @@
-"""seccomp: which system calls a process may make from now on (``man 2 seccomp``), as a program for the kernel's filter.
+"""seccomp: a filter for the kernel with the system calls that a process may still make (``man 2 seccomp``).
 
 The program is classic BPF over ``struct seccomp_data``: the call's number, the machine it is of, and six arguments.
 """
@@ -29,7 +29,7 @@ _ALLOW = 0x7FFF_0000
 _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
 # <linux/bpf_common.h>: load a word of the data, jump if it equals, keep bits of it, return.
 _LOAD, _JUMP_IF_EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06
-# struct sock_filter: code, how far to jump where it is so and where not, operand.
+# struct sock_filter: code, jump distances for true and for false, operand.
 _INSTRUCTION = struct.Struct("=HBBI")
 
 _PROT_EXEC = 4
@@ -44,12 +44,12 @@ class Condition:
     argument: int
     """Which of six, from 0."""
     ignored: int
-    """Bits of it that do not matter; of its lower half."""
+    """Bits of its lower half that do not matter."""
     value: int
-    """What the others have to be; less than 2**32."""
+    """Required value of the other bits; less than 2**32."""
 
 
-# Bytes that were written to are not run: what breaks a decoder brings no code of its own.
+# Written memory is never run: a picture that breaks a decoder brings no code of its own.
 _NOT_TO_BE_RUN = Condition(argument=2, ignored=0xFFFF_FFFF & ~_PROT_EXEC, value=0)
 _CONDITIONS = {
     "mmap": _NOT_TO_BE_RUN,
@@ -59,13 +59,14 @@ _CONDITIONS = {
 
 
 def program(machine: Machine, *, may_fork: bool) -> bytes:
-    """A filter that allows what computing needs, refuses the rest with EPERM, and ends a process of another table.
+    """Make a filter that allows the calls of computing, refuses others with EPERM, and ends a process of another table.
 
-    Refused and not ended by it: a C library that tries something newer first falls back to what it did before.
+    Other calls are refused and do not end the process: a C library that tries a newer call first falls back to the
+    older one.
 
     Args:
-        machine: Whose numbers the calls have.
-        may_fork: Whether copies of itself are among it.
+        machine: The machine whose numbers the calls have.
+        may_fork: Whether the process may start copies of itself.
 
     Returns:
         An array of ``struct sock_filter``.
@@ -80,13 +81,13 @@ def _instructions(machine: Machine, may_fork: bool) -> Iterator[tuple[int, int, 
     yield _RETURN, 0, 0, _KILL_PROCESS
     yield _LOAD, 0, 0, _NUMBER_AT
     for name in (*COMPUTE, *(FORK if may_fork else ())):
-        # What one table has not, such as fork in aarch64's, nobody there calls.
+        # A call that a table lacks, such as fork in aarch64's, cannot be made there.
         if (number := machine.numbers.get(name)) is not None:
             allowed = list(_allow(_CONDITIONS.get(name)))
             yield _JUMP_IF_EQUAL, 0, len(allowed), number
             yield from allowed
     if may_fork:
-        # Its flags are in memory, where no filter sees them; "not there" makes the C library use clone.
+        # Its flags are in memory, where no filter sees them; ENOSYS makes the C library use clone.
         yield _JUMP_IF_EQUAL, 0, 1, machine.numbers["clone3"]
         yield _RETURN, 0, 0, _ERRNO | errno.ENOSYS
     yield _RETURN, 0, 0, _ERRNO | errno.EPERM
@@ -105,10 +106,10 @@ def _allow(condition: Condition | None) -> Iterator[tuple[int, int, int, int]]:
 
 
 def allow_little(*, may_fork: bool) -> bool:
-    """Let this process make no other system call from now on.
+    """Refuse this process all other system calls from now on.
 
     Returns:
-        Whether that holds; not where the kernel cannot filter, or for a machine whose numbers are not known here.
+        Whether the filter holds: not on a kernel that cannot filter, or on a machine whose numbers are not known here.
     """
     machine = MACHINES.get(os.uname().machine)
     if machine is None or ctypes.sizeof(ctypes.c_void_p) != 8:

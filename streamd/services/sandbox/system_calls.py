@@ -1,7 +1,7 @@
-"""The numbers of Linux's system calls on the machines that a filter can be made for, and what each is needed for.
+"""The numbers of Linux's system calls on the machines that a filter can be made for, each with its use.
 
-A table of our own, for the few that are allowed: libseccomp knows them all, and is a library of the system's that a
-container may lack, with a binding for Python that would be one more package for forty numbers that never change.
+This is a table of our own for the few that are allowed: libseccomp knows all calls, but it is a library that a
+container may lack, and its binding for Python would be one more package for forty numbers that never change.
 """
 
 from __future__ import annotations
@@ -74,22 +74,22 @@ AARCH64 = Machine(
 MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}
 
 COMPUTE = (
-    # Memory that is not run, as the filter sees to.
+    # Memory, which the filter keeps from being run.
     *("mmap", "mprotect", "mremap", "munmap", "brk", "madvise"),
-    # What it was handed: a pipe.
+    # The pipe that it was handed.
     *("read", "write", "close", "lseek", "fstat"),
     # Locks and handlers of its own, clocks and random bytes, which the C library and Python look at in between.
     *("futex", "sched_yield", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall"),
     *("clock_gettime", "gettimeofday", "getrusage", "getrandom", "getpid", "getppid", "gettid", "geteuid"),
     *("exit", "exit_group"),
 )
-"""What computing needs, and an end. Nothing that opens, connects, starts, signals, or looks at another process."""
+"""Calls of computing, and an exit. None of them opens, connects, starts, signals, or looks at another process."""
 
 FORK = (
-    # A copy of itself, as the filter sees to, with a pipe to it, and its end.
+    # A copy of itself, to which the filter limits the call, a pipe to the copy, and its end.
     *("clone", "fork", "wait4", "pipe2", "dup2", "dup3", "set_robust_list", "rseq"),
-    # The copy gives up what is left.
+    # The copy gives up its remaining rights.
     *("prctl", "capget", "capset", "prlimit64", "close_range", "uname", "seccomp"),
     *("landlock_create_ruleset", "landlock_restrict_self"),
 )
-"""What a process needs, beside that, to start copies of itself that lock themselves in."""
+"""Further calls of a process that starts copies of itself, which lock themselves in."""

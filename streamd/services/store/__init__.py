@@ -1,1 +1,1 @@
-"""The database of keys, users and acts: its schema, its migrations and its failures."""
+"""The database of keys, users and the audit log: its schema, its migrations and its failures."""

@@ -1,7 +1,7 @@
 """The database of the key store: SQLite or PostgreSQL, by URL.
 
-Who may read and write at once, how the two differ, and what their failures are called: a database that
-does not do as it is told is ``StoreUnavailableError``, in one line.
+It bounds reads and writes at once, hides the differences between the two, and names their failures: every failure of a
+database is ``StoreUnavailableError``, in one line.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from streamd.services.store.sqlite import WRITES, create_sqlite_engine, probe
 
 _Result = TypeVar("_Result")
 
-# Reads under way, those included whose callers have left: about 10 kB each. Strangers have 256 at once (look_ups.py),
-# which live for a few seconds longer than they wait for them; the rest is for keys that are known to be good.
+# Reads under way, those of callers who have left included: about 10 kB each. Strangers have 256 at once (look_ups.py),
+# which go on for a few seconds after their callers stop waiting; the rest is for keys that are known to be good.
 READS_MAX = 2048
 
 
@@ -84,7 +84,7 @@ class Database:
 
     @property
     def location(self) -> str:
-        """Where it is, for people: a path, or a URL without its password and query, which may hold one."""
+        """Its place, for people: a path, or a URL without its password and its query, which may hold a password."""
         if self.is_sqlite:
             return self._url.database or ":memory:"
         return self._url.set(query={}).render_as_string(hide_password=True)
@@ -103,7 +103,7 @@ class Database:
             await connection.run_sync(migrate)
 
     async def close(self) -> None:
-        """Close every connection, when what is being read is read."""
+        """Close every connection, after the reads under way."""
         if self._reads:
             await asyncio.wait(self._reads)
         await self._writer.dispose()
@@ -137,7 +137,7 @@ class Database:
         """A transaction, committed at the end of the block.
 
         Raises:
-            StoreUnavailableError: It failed; a commit that failed may yet have been done.
+            StoreUnavailableError: It failed; a failed commit may nevertheless have been written.
         """
         with self._translated():
             async with self._turn, self._writer.begin() as connection:
@@ -145,11 +145,11 @@ class Database:
             self.writes += 1
 
     async def abandonable(self, read: Coroutine[Any, Any, _Result]) -> _Result:
-        """Read so that a caller who gives up is let go at once.
+        """Read for a caller who may give up, and who then leaves at once.
 
-        Cancelling a statement does not end it: a locked SQLite keeps its thread for ``BUSY_TIMEOUT_MS``, and
-        SQLAlchemy waits for that before the cancellation is through. The read goes on without its caller, who
-        was promised an answer in time; time-outs bound for how long.
+        Cancelling a statement does not end it: a locked SQLite keeps its thread for ``BUSY_TIMEOUT_MS``, and SQLAlchemy
+        waits for that before the cancellation is through. The read goes on without its caller, who needs an answer in
+        time; time-outs bound how long it goes on.
 
         Raises:
             StoreUnavailableError: It failed, or too many go on already.
@@ -165,7 +165,7 @@ class Database:
     # -- where the dialects differ --------------------------------------------------------------
 
     def insert_new(self, table: Table) -> Insert:
-        """An INSERT that leaves rows alone which are there already."""
+        """An INSERT that leaves existing rows alone."""
         # Both dialects spell ON CONFLICT DO NOTHING alike, and SQLAlchemy has it once for each.
         make = sqlite_insert if self.is_sqlite else postgresql_insert
         return make(table).on_conflict_do_nothing()
@@ -179,8 +179,8 @@ class Database:
     def _end_read(self, read: asyncio.Task[Any]) -> None:
         self._reads.discard(read)
         if not read.cancelled():
-            # Looked at, or asyncio would log a traceback for each whose caller has left: an encoder that hangs up while
-            # the store is busy is no news, and a thousand of them would be theirs to fill our disk with.
+            # The error is read, or asyncio would log a traceback for each read whose caller has left: an encoder that
+            # hangs up while the store is busy is no news, and thousands of them could fill the disk.
             read.exception()
 
     @contextlib.contextmanager

@@ -1,11 +1,11 @@
-"""What a database's errors mean for the operator, in one line."""
+"""The meaning of a database's errors for the operator, in one line each."""
 
 from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-# What SQLite says, and what it means for the operator (sqlite3_errstr and its own messages).
+# SQLite's words (sqlite3_errstr and its own messages), and their meaning for the operator.
 _EXPLANATIONS = {
     "unable to open database file": "cannot be opened: check that its directory exists and can be written to",
     "file is not a database": "is damaged or not a database: restore a backup, or move the file away to begin anew",
@@ -19,7 +19,7 @@ _EXPLANATIONS = {
 
 
 def explain(exc: Exception) -> str:
-    """One line that follows the store's name: what is wrong and what to do."""
+    """One line behind the store's name: the fault, and the remedy."""
     cause = exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
     message = str(cause)
     for said, meaning in _EXPLANATIONS.items():
@@ -29,6 +29,6 @@ def explain(exc: Exception) -> str:
         return "is too busy to answer"
     if isinstance(exc, TimeoutError):
         return "does not answer"
-    # The driver's first line says it; what follows quotes statements and sometimes values.
+    # The driver's first line names the fault; the lines behind it quote statements and sometimes values.
     first_line = message.partition("\n")[0] or type(cause).__name__
     return f"cannot be used: {first_line}"

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-# A publish needs a connection for about a millisecond; a server's default is 100 for all its clients. Writes have some
-# that no read takes: a revocation must not wait for those who ask to be let in.
+# A publish needs a connection for about a millisecond; a server's default is 100 for all its clients. Some connections
+# are for writes alone: a revocation must not wait for the look-ups of publishers.
 READERS_MAX = 7
 WRITERS_MAX = 3
 # Seconds to connect, and for one statement; a publisher waits for the answer (verify_timeout_s is 5).
@@ -39,7 +39,7 @@ def create_postgres_engine(url: URL, connections_max: int) -> AsyncEngine:
 
 
 def connect_errors() -> tuple[type[Exception], ...]:
-    """What asyncpg raises while it connects, which SQLAlchemy passes on as it is."""
+    """Errors of asyncpg while it connects, which SQLAlchemy passes on as they are."""
     import asyncpg  # type: ignore[import-untyped]  # an optional dependency without types
 
     return (asyncpg.PostgresError, asyncpg.InterfaceError)

@@ -1,6 +1,6 @@
 """The tables of the key store, for SQLite and PostgreSQL alike.
 
-What the tables look like in a database is made by the migrations; a test compares the two.
+The migrations make the tables in a database; a test compares the two.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ users = Table(
     # A user is suspended while this is set.
     Column("suspended_at", UtcDateTime),
     Column("suspend_reason", Text, nullable=False, server_default=""),
-    # What the user may send; what is not set is as the server's configuration has it.
+    # The user's own limits; the server's configuration stands for one that is not set.
     Column("bitrate_kbps_max", Integer),
     Column("picture_pixels_max", Integer),
 )
 
-# Most keys never expire, and stand in no index of those that do.
+# Most keys never expire; the index of expiring keys leaves them out.
 _HAS_EXPIRY = text("expires_at IS NOT NULL")
 
 keys = Table(
@@ -121,7 +121,7 @@ audit = Table(
     Column("key_id", String(32)),
     Column("stream", String(64)),
     Column("reason", Text, nullable=False),
-    # Refused publishes that are alike are one row.
+    # Refused publishes that are alike share one row.
     Column("count", Integer, nullable=False, server_default="1"),
     sqlite_autoincrement=True,
 )

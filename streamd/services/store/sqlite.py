@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-# How long a statement waits for another process (the command line, a backup) that holds the write
-# lock. Ours hold it for one small transaction, so five seconds only pass where something is stuck.
+# How long a statement waits for another process (the command line, a backup) that holds the write lock. Ours hold it
+# for one small transaction, so only a stuck process makes us wait five seconds.
 BUSY_TIMEOUT_MS = 5_000
 # The other's change of the journal mode takes some milliseconds.
 WAL_RETRY_S = 0.005
 WAL_TRIES_MAX = 200
-# Reads run beside each other; each connection is a thread. Writes take turns (database.py), and have a connection that
-# no read takes: a revocation must not wait for those who ask to be let in.
+# Reads run beside each other; each connection is a thread. Writes take turns (database.py), and have a connection of
+# their own: a revocation must not wait for the look-ups of publishers.
 READERS_MAX = 3
 WRITERS_MAX = 1
 # Execution option of a transaction that will write.
@@ -44,7 +44,7 @@ def create_sqlite_engine(url: URL, connections_max: int) -> AsyncEngine:
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=BUSY_TIMEOUT_MS / 1000,
-        # A value that fails to be stored must not be quoted in the error that says so.
+        # The error of a value that cannot be stored must not quote the value.
         hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
     )
@@ -56,8 +56,8 @@ def create_sqlite_engine(url: URL, connections_max: int) -> AsyncEngine:
 def probe(url: URL) -> None:
     """Make the file a WAL database if it is new, once, without the driver's thread; blocks as long as the disk does.
 
-    A connection that aiosqlite fails to open ends its thread only after the failure was told, which
-    is too late where the program ends because of it.
+    A connection that aiosqlite fails to open ends its thread only after it has raised the failure, which is too late
+    where the program ends because of it.
 
     Raises:
         sqlite3.Error: It cannot be opened, or is not a database.
@@ -69,11 +69,11 @@ def probe(url: URL) -> None:
         tries_left, pause = WAL_TRIES_MAX, threading.Event()
         while True:
             try:
-                # It lasts: the connections that follow find the file so, and only read.
+                # The mode lasts: later connections find it in the file, and only read it.
                 connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as exc:
-                # Two that change a new file at once would wait for each other for ever, so SQLite tells one of them
-                # at once, without its timeout (sqlite3_busy_handler: "avoids a deadlock").
+                # Two processes that change a new file at once would wait for each other for ever, so SQLite refuses one
+                # of them at once, without its timeout (sqlite3_busy_handler: "avoids a deadlock").
                 tries_left -= 1
                 if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or tries_left == 0:
                     raise
@@ -92,10 +92,10 @@ def _prepare(connection: Any, _record: object) -> None:
         # loss. A revocation must be, so every commit is synced.
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
-        # A database file is somebody else's bytes: let no trigger or view in it call what could do harm.
+        # A database file may come from elsewhere: no trigger or view in it may call a function that could do harm.
         cursor.execute("PRAGMA trusted_schema = OFF")
     except BaseException:
-        # Nobody else knows of this connection yet, and its thread must end.
+        # This connection is in no pool yet, and its thread must end.
         connection.close()
         raise
     cursor.close()

@@ -1,1 +1,1 @@
-"""The admin port: the API with its token, and the operator's console. Nothing of it is on the public port."""
+"""The admin port: the API with its token, and the operator's console. The public port has no part of it."""

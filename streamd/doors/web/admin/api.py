@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 # The largest request is a key with a label of 100 characters and a reason of 500, each of up to 12
 # bytes when escaped.
 BODY_BYTES_MAX = 16 * 1024
-# Who asks whether we are ready asks every second or so, and takes a late answer for a no.
+# A balancer asks for readiness every second or so, and takes a late answer for a no.
 READY_TIMEOUT_S = 2.0
 
 
@@ -79,16 +79,16 @@ def admin_app(
     Args:
         keys: The key service.
         streams: The live streams.
-        metrics: What ``/metrics`` shows.
+        metrics: Shown at ``/metrics``.
         token: Bearer token that every request must carry.
-        rtmp_url: What broadcasters type as server, shown with a new key.
+        rtmp_url: The server address for broadcasters, shown with a new key.
         console: The operator's console.
-        port: What peers may do.
-        clock: For all that has to do with time.
+        port: The bounds of peers.
+        clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
-        not_ready_because: Why nobody should be sent here, beside the key store: the server drains;
-            None where nothing speaks against it.
-        on_wrong_token: Told the address of whoever shows one.
+        not_ready_because: The reason, beside the key store, to send no broadcaster here: the server drains; None
+            without one.
+        on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
     api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because, console.operations(gate), clock)
@@ -137,7 +137,7 @@ class _AdminApi:
         self._document = functools.cache(self._describe)
 
     def operations(self) -> list[Operation]:
-        """Every call: what it takes, what it answers, how it can fail."""
+        """Every call, with its input, its answer and its errors."""
         return [
             Operation("GET", "/healthz", self.healthz, Health, needs_token=False),
             Operation("GET", "/readyz", self.readyz, Health, other_answers={503: Health}, needs_token=False),
@@ -175,18 +175,18 @@ class _AdminApi:
     # -- health and metrics ---------------------------------------------------------------------
 
     async def healthz(self, _: web.Request) -> web.Response:
-        """Whether the process works at all: it answers."""
+        """Tell that the process works: it answers."""
         return answer(Health(status="ok"))
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Whether a broadcaster who came now would be let in."""
+        """Tell whether a broadcaster would be let in now."""
         reason = self._not_ready_because()
         if reason is None:
             try:
                 async with asyncio.timeout(READY_TIMEOUT_S):
                     await self._keys.check()
             except StoreUnavailableError as exc:
-                # What is wrong with the store goes to the log; this answer needs no token.
+                # The store's fault goes to the log; this answer needs no token.
                 log.debug("readiness.failed", extra={"reason": str(exc)})
                 reason = "the key store is unavailable"
             except TimeoutError:
@@ -249,8 +249,8 @@ class _AdminApi:
     async def revoke_key(self, request: web.Request, body: ReasonRequest) -> web.Response:
         """Kill a stream key for good, and close what runs on it.
 
-        When this is answered, the publisher's socket is closed, the playlist has ended, and whoever waited for
-        more of the stream has an answer. Again: the same answer.
+        When this is answered, the publisher's socket is closed, the playlist has ended, and every waiting viewer has an
+        answer. A second revocation has the same answer.
         """
         result = await self._keys.revoke(request.match_info["id"], reason=body.reason, by=request[ACTOR])
         return answer(Revocation.of(result))
@@ -270,13 +270,13 @@ class _AdminApi:
         return answer(User.model_validate(await self._keys.get_user(request.match_info["name"])))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user, or say what the user may send.
+        """Suspend or restore a user, or set the user's limits.
 
-        A suspended user's keys open nothing, what ran on them is closed when this is answered, and the channel
-        answers viewers with 410.
+        A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
+        viewers with 410.
         """
         name, by = request.match_info["name"], request[ACTOR]
-        # The limits first: who is restored with other limits goes on the air with these.
+        # The limits first: a restored user goes on the air with the new limits.
         if body.limits is not None:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
         if body.state is not None:
@@ -311,14 +311,14 @@ class _AdminApi:
         name = request.match_info["name"]
         if self._streams.summary(name) is None:
             raise _StreamNotLiveError(name)
-        # First the log: a kick that nobody can account for does not happen.
+        # The log comes first: every kick has a row in it.
         await self._keys.record_kick(name, reason=body.reason, by=request[ACTOR])
         return answer(Kick(name=name, kicked=await self._streams.kick(name)))
 
     # -- audit ----------------------------------------------------------------------------------
 
     async def list_audit(self, _: web.Request, query: AuditQuery) -> web.Response:
-        """List who did what to which key, user or stream, when and why, or search it."""
+        """List or search the audit log: acts on keys, users and streams, with actor, time and reason."""
         page = await self._keys.list_audit(
             after=query.after, limit=query.limit, is_newest_first=query.newest_first, search=query.search
         )

@@ -1,20 +1,21 @@
 """The operator's console on the admin port: its page and files, its sessions, and the calls that were made for it.
 
-How it is signed in
--------------------
-The page itself is public; it holds nothing. The operator types the admin token, and the page exchanges it for a
-session (``POST /api/v1/session``): a token of its own that is shown as ``Authorization: Bearer`` like the admin token,
+Signing in
+----------
+
+The page itself is public and holds no data. The operator types the admin token, and the page exchanges it for a session
+(``POST /api/v1/session``): a token of its own that is sent as ``Authorization: Bearer`` like the admin token. A session
 ends with the browser's tab, after an hour without the page, after half a day, or when the operator signs out. It cannot
 begin other sessions.
 
-It is no cookie. Cookies are told apart by host name and not by port (RFC 6265 section 8.5): that of a console at
-``127.0.0.1:8081`` would be sent to whatever else listens on that address, streamd's own public port among it, and every
-page from there could ask in its name. A header is sent by this page alone, so nothing can be forged across sites, and
-the API has one way of signing in.
+It is no cookie. Cookies are told apart by host name and not by port (RFC 6265 section 8.5): the cookie of a console at
+``127.0.0.1:8081`` would go to every other port of that address, streamd's public port included, and every page from
+there could ask in its name. Only this page sends the header, so other sites can forge no request, and the API has one
+way of signing in.
 
-What is left is script in the page itself, for the token is kept in ``sessionStorage``. The page allows none but its own
-files, makes no HTML of text (Trusted Types, with no policy), and loads nothing from elsewhere; and what it keeps is not
-the admin token, which is forgotten as soon as it is exchanged.
+The remaining risk is script in the page itself, for the token is kept in ``sessionStorage``. The page allows only its
+own files, makes no HTML of text (Trusted Types, with no policy), and loads nothing from elsewhere. It keeps only the
+session's token: the admin token is forgotten as soon as it is exchanged.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ CHARTS_STYLE: Final = "vendor/uplot.css"
 
 CONSOLE_ACTOR: Final = "console"
 SESSION_LIMITS: Final = SessionLimits(
-    lifetime_s=12 * 3600.0,  # a shift; whoever comes back tomorrow signs in
+    lifetime_s=12 * 3600.0,  # a shift; an operator who comes back tomorrow signs in again
     idle_s=3600.0,  # a page that is open uses its session every few seconds
     sessions_max=64,  # a team of operators, each with some tabs
     per_name_max=64,
@@ -60,7 +61,7 @@ SESSION_LIMITS: Final = SessionLimits(
 
 
 class Console:
-    """The console and what it needs of the server.
+    """The console, with the parts of the server that it uses.
 
     Args:
         clock: For the sessions.
@@ -107,7 +108,7 @@ class Console:
         """The calls of the admin API that were made for the console.
 
         Args:
-            gate: Says who asks.
+            gate: Names the asker.
         """
 
         async def stream_events(request: web.Request) -> web.StreamResponse:
@@ -129,7 +130,7 @@ class Console:
     async def begin_session(self, request: web.Request) -> web.StreamResponse:
         """Exchange the admin token for a session's.
 
-        A session lasts 12 hours, and an hour without use. It can do all that the admin token can, but begin another.
+        A session lasts 12 hours, and an hour without use. It can do all that the admin token can, except begin another.
         """
         if request[ACTOR].name != ADMIN_ACTOR:
             raise ForbiddenError("a session is begun with the admin token")

@@ -1,9 +1,8 @@
-"""What changes, as it changes, for every console that is open: server-sent events.
+"""Changes, as they come, for every open console: server-sent events.
 
-Each second the live streams are described once, for all who listen, and sent where the description is another than
-before; a new sample of the history and "something about keys, users or the audit log has changed" go the same way.
-Nothing queues: of each kind of event a listener is sent the newest, and what it missed is nothing that it would still
-want to know.
+Each second the live streams are described once, for all listeners, and sent if the description has changed; a new
+sample of the history and a change of keys, users or the audit log go the same way. There is no queue: a listener gets
+the newest event of each kind, and the older ones have lost their use.
 
 Spec: HTML, 9.2 Server-sent events.
 """
@@ -26,18 +25,18 @@ if TYPE_CHECKING:
     from streamd.services.history import History
 
 EVENT_STREAM_TYPE = "text/event-stream"
-# A console each for a team of operators, and some tabs that somebody forgot. Each costs a copy of the description of
-# the live streams a second, 100 KB with 200 of them.
+# A console each for a team of operators, and some forgotten tabs. Each costs a copy of the description of the live
+# streams a second, 100 KB with 200 of them.
 LISTENERS_MAX = 32
-# Who has not taken what was sent by then has gone without a goodbye, or does not read.
+# A listener that has not taken the last event by then has gone without a goodbye, or does not read.
 WRITE_TIMEOUT_S = 10.0
-# Proxies close what is silent for longer than 30 to 60 s; the page takes 20 s of silence for a lost connection.
+# Proxies close connections that are silent for 30 to 60 s; the page takes 20 s of silence for a lost connection.
 KEEP_ALIVE_S = 8.0
 _KEEP_ALIVE = b":\n\n"
 
 
 class _Listener:
-    """What one console has not been sent yet: the newest of each kind of event."""
+    """The events that one console has not been sent yet: the newest of each kind."""
 
     def __init__(self) -> None:
         self._unsent: dict[str, bytes] = {}
@@ -51,7 +50,7 @@ class _Listener:
         self._has_news.set()
 
     async def next(self) -> bytes:
-        """What has happened since the last call, or a sign of life after a while."""
+        """The events since the last call, or a sign of life after a while."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KEEP_ALIVE_S):
                 await self._has_news.wait()
@@ -106,7 +105,7 @@ class EventHub:
 
         Args:
             request: Of the console.
-            is_welcome: Says whether the console may still listen; asked before each write.
+            is_welcome: Tells whether the console may still listen; asked before each write.
 
         Raises:
             UnavailableError: Too many listen already.
@@ -134,7 +133,7 @@ class EventHub:
                     async with asyncio.timeout(WRITE_TIMEOUT_S):
                         await response.write(news)
             except TimeoutError:
-                # aiohttp would wait for what was sent to be taken, and close then.
+                # aiohttp would wait until the listener has taken all bytes, and close only then.
                 if request.transport is not None:
                     request.transport.abort()
             except ConnectionError:

@@ -1,4 +1,4 @@
-"""What a request of the admin port must show before anything is done with it."""
+"""The credentials that a request of the admin port must show before it is handled."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from streamd.doors.web.port import Port
     from streamd.doors.web.sessions import Sessions
 
-# Who asks, as the audit log names them; the guard leaves it in the request.
+# The asker, as the audit log names them; the guard leaves it in the request.
 ACTOR: Final = web.RequestKey("actor", Actor)
 ADMIN_ACTOR: Final = "admin"
 # Wrong tokens of one address (IPv6: of one /64) that are answered in a second; twenty at once after a quiet time, the
-# others one after another. The token has 256 bits, so that guessing is hopeless at any speed: what is spared is time.
+# others one after another. The token has 256 bits, so guessing is hopeless at any speed: the bound saves time.
 WRONG_TOKENS_PER_SECOND = 20
 WRONG_TOKENS_BURST_S = 1.0
 HEALTH_PATHS: Final = frozenset(("/healthz", "/readyz"))
 # Health checks of one address that are answered in a second without a token, and at once: a watchdog, an orchestrator
-# with its probes and some balancers ask once a second each. Theirs alone: what else comes from there takes none of it.
+# with its probes and some balancers ask once a second each. Other requests from there take none of this share.
 HEALTH_CHECKS_PER_SECOND = 20
 HEALTH_CHECKS_BURST_S = 2.0
-# What all of this machine's own addresses are counted as.
+# The address that all of this machine's own are counted as.
 _LOOPBACK = "127.0.0.1"
-# How long an answer waits for its turn; those that would wait longer are 429 at once.
+# Seconds that an answer waits for its turn; a longer wait is 429 at once.
 WRONG_TOKEN_WAITS_MAX_S = 2.0
 
 
 class TokenGate:
-    """Who may use the admin API: whoever shows the admin token, or that of a session which was begun with it.
+    """The gate of the admin API, which takes the admin token, or the token of a session that was begun with it.
 
     Args:
         token: The admin token.
         sessions: Of consoles (console.py).
-        port: What those may do who have not shown the token.
+        port: The bounds of peers that have not shown the token.
         clock: For wrong tokens by address.
-        on_wrong_token: Told the address of each.
+        on_wrong_token: Gets the address of each.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TokenGate:
         clock: Clock,
         on_wrong_token: Callable[[str], None] = lambda _: None,
     ) -> None:
-        # Hashed first, so that the comparison always has equal lengths and says nothing of the token's.
+        # Hashed first, so that the comparison always has equal lengths and does not reveal the token's.
         self._expected = hashlib.sha256(token.encode()).digest()
         self._sessions = sessions
         self._port = port
@@ -71,7 +71,7 @@ class TokenGate:
         self._health = RequestBudget(HEALTH_CHECKS_PER_SECOND, clock, HEALTH_CHECKS_BURST_S)
 
     def actor_of(self, request: web.Request) -> Actor | None:
-        """Who sends a request; None where it may be anybody."""
+        """The sender of a request; None without a valid token."""
         shown = shown_token(request)
         if self._is_admin_token(shown):
             return Actor(ADMIN_ACTOR, request.remote or "")
@@ -79,15 +79,15 @@ class TokenGate:
         return None if actor is None else replace(actor, address=request.remote or "")
 
     def middleware(self, *, is_public: Callable[[str], bool]) -> Middleware:
-        """Turn away whom ``actor_of`` does not know; an unknown path needs the token as well.
+        """Turn away requests whose sender ``actor_of`` does not know; an unknown path needs the token as well.
 
         Args:
-            is_public: Tells the paths for which nothing need be shown.
+            is_public: Tells the paths that need no token.
         """
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            # First the token: whoever has it is held up by nobody's guesses and floods.
+            # The token is checked first: guesses and floods of others never hold up its owner.
             actor = self.actor_of(request)
             if actor is not None:
                 note_token(request)
@@ -101,7 +101,7 @@ class TokenGate:
         return guard
 
     async def _refuse(self, request: web.Request) -> web.Response:
-        """The answer to who has not shown the token; a wrong one leaves a trace, and many are slow."""
+        """The answer without the token; a wrong token leaves a trace, and many are answered slowly."""
         # RFC 6750 section 3: no error code where no token was shown.
         challenge = 'Bearer realm="streamd"'
         if hdrs.AUTHORIZATION in request.headers:
@@ -138,14 +138,13 @@ def _counted_for(request: web.Request) -> str:
 
 
 def host_guard(hosts: Collection[str]) -> Middleware:
-    """Turn away what another site has a browser send.
+    """Turn away requests that a browser sends for another site.
 
-    A name of the attacker's that resolves to our address (DNS rebinding) stands in Host; a page of another site
-    stands in Origin. The token guards against both; this makes it useless to try, and guards the routes that need
-    no token.
+    Host shows an attacker's name that resolves to our address (DNS rebinding); Origin shows a page of another site.
+    The token guards against both already; this guard makes attempts useless, and protects the routes without a token.
 
     Args:
-        hosts: Host names by which a browser may come, beside ``localhost`` and IP addresses.
+        hosts: Host names that a browser may use, beside ``localhost`` and IP addresses.
     """
     allowed = {host.lower() for host in hosts} | {"localhost"}
 
@@ -153,7 +152,7 @@ def host_guard(hosts: Collection[str]) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         host = request.headers.get(hdrs.HOST, "")
         name = host_name(host)
-        # An address cannot be rebound: the browser connected to what stands in Host.
+        # An address cannot be rebound: the browser connected to the address in Host.
         if name not in allowed and not is_address(name):
             return problem(421, "this server is not known by that name; add it to admin.hosts")
         origin = request.headers.get(hdrs.ORIGIN)

@@ -1,8 +1,8 @@
-"""The connections of the admin port: who has a place, and who goes for whom.
+"""The connections of the admin port: a few places, and the order in which they are given up.
 
-Whoever reaches the port can open connections, and shows the token only later, if ever. So the places are few, those
-that have not shown it have theirs for moments, and when all are taken the oldest of them goes for the newest: who has
-the token shows it at once, and always gets in.
+Every peer that reaches the port can open connections, and shows the token only later, if ever. So the places are few, a
+stranger keeps one for moments, and when all are taken the oldest stranger goes for the newest: an operator shows the
+token at once, and always gets in.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.web.port import Port
 
-# Consoles of a team (32 follow events, and ask over a few connections more), scrapes and scripts. File descriptors are
-# kept for as many (``resources.DESCRIPTORS_RESERVED``).
+# Consoles of a team (32 follow events, and ask over a few more connections), scrapes and scripts. So many file
+# descriptors are kept for them (``resources.DESCRIPTORS_RESERVED``).
 CONNECTIONS_MAX = 64
 # Three quarters: behind a tunnel or a proxy all operators have one address.
 CONNECTIONS_PER_ADDRESS_MAX = 48
-# Who has not shown the token and says nothing. A browser that was sent the page goes on within a second or comes back.
+# Seconds for a silent peer without the token. A browser that got the page goes on within a second or comes back.
 STRANGER_IDLE_S = 5.0
-# Of who has shown it: what viewers have, and longer than a scrape's interval.
+# Seconds for a peer that has shown it: as for viewers, and longer than a scrape's interval.
 IDLE_S = 75.0
 
 
@@ -36,9 +36,9 @@ class AdminConnection(WebProtocol):
     """One connection to the admin port.
 
     Args:
-        places: Where it has its place.
+        places: The places of its port.
         server: aiohttp's, which has the application.
-        port: What its peers may do.
+        port: The bounds of its peers.
     """
 
     __slots__ = ("_places", "has_shown_token", "source", "used_at")
@@ -64,7 +64,7 @@ class AdminConnection(WebProtocol):
             self.give_up()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer says."""
+        """Take the peer's bytes."""
         self.used_at = self._places.now()
         super().data_received(data)
 
@@ -74,7 +74,7 @@ class AdminConnection(WebProtocol):
         super().connection_lost(exc)
 
     def note_token(self) -> None:
-        """Whoever is there has shown the token."""
+        """Every remaining peer has shown the token."""
         self.has_shown_token = True
 
     def give_up(self) -> None:
@@ -89,8 +89,8 @@ class AdminPlaces:
     """The open connections of the admin port.
 
     Args:
-        port: Its refusals are told of who found no place.
-        clock: For who was used last.
+        port: Its refusals count the peers without a place.
+        clock: For the time of last use.
     """
 
     def __init__(self, port: Port, clock: Clock) -> None:
@@ -103,10 +103,10 @@ class AdminPlaces:
         return len(self._open)
 
     def enter(self, connection: AdminConnection) -> bool:
-        """Give a new connection a place, if need be that of another.
+        """Give a new connection a place, if need be another's.
 
         Returns:
-            Whether there was one: all others have shown the token and are being answered.
+            Whether it got one; it gets none while all others have shown the token and are being answered.
         """
         connection.used_at = self.now()
         if self._by_source[connection.source] >= CONNECTIONS_PER_ADDRESS_MAX:
@@ -117,7 +117,7 @@ class AdminPlaces:
             others = []
         if others:
             self._port.refusals.note(Refusal.PLACES, connection.source)
-            # Strangers first, the oldest first; of the others none that is being answered.
+            # Strangers first, the oldest first; then the others, except those that are being answered.
             victim = min(
                 others, key=lambda each: (each.has_shown_token, each.has_shown_token and each.is_busy, each.used_at)
             )
@@ -130,7 +130,7 @@ class AdminPlaces:
         return True
 
     def check_deadlines(self) -> None:
-        """Close strangers who say nothing; called about once a second."""
+        """Close silent strangers; called about once a second."""
         idle_since = self.now() - STRANGER_IDLE_S
         for each in [*self._open]:
             if each.used_at <= idle_since and not each.has_shown_token and not each.is_busy:
@@ -138,7 +138,7 @@ class AdminPlaces:
                 each.give_up()
 
     def leave(self, connection: AdminConnection) -> None:
-        """Take a place back; of who has none, nothing."""
+        """Take a place back, if the connection has one."""
         if connection not in self._open:
             return
         del self._open[connection]

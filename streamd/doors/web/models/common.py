@@ -1,4 +1,4 @@
-"""What several calls take or answer."""
+"""Models that several calls take or answer."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Instant = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone
 
 
 class ApiModel(BaseModel):
-    """What all of them are: closed to unknown fields, and documented by the string under each field."""
+    """The base of all of them: closed to unknown fields, and documented by the string under each field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, from_attributes=True)
 
 
 class ReasonRequest(ApiModel):
-    """Why something is revoked or kicked."""
+    """The reason of a revocation or a kick."""
 
     reason: Reason = ""
     """For the audit log, in your words."""
@@ -44,6 +44,6 @@ class Problem(ApiModel):
     """The HTTP status in words."""
     status: int
     detail: str
-    """What is wrong with this request, and what to do."""
+    """The fault of this request, and the remedy."""
     errors: list[str] = []
     """Each fault of the body or query, with the field it is in."""

@@ -15,7 +15,7 @@ from streamd.services.store.page import Page
 
 
 class KeyPath(ApiModel):
-    """Which key a path is about."""
+    """The key in a path."""
 
     id: KeyId
 
@@ -24,11 +24,11 @@ class IssueRequest(ApiModel):
     """A new stream key."""
 
     user: UserName
-    """Whose it is; an unknown user is created."""
+    """Its user; an unknown user is created."""
     label: Annotated[str, Field(max_length=LABEL_LENGTH_MAX)] = ""
-    """What it is for, in your words."""
+    """Its purpose, in your words."""
     expires_at: Instant | None = None
-    """When it stops to work; null is never."""
+    """Time when it stops to work; null is never."""
 
 
 class RotateRequest(ApiModel):
@@ -89,16 +89,16 @@ class Key(ApiModel):
 
 
 class NewKey(ApiModel):
-    """A stream key at the only time when it is seen."""
+    """A new stream key, which is shown only this once."""
 
     id: str
     user: str
     label: str
     state: KeyState
     stream_key: Annotated[str, Field(repr=False)]
-    """What the broadcaster types; it cannot be shown again."""
+    """The stream key that the broadcaster types; it cannot be shown again."""
     rtmp_url: str
-    """What the broadcaster types as server."""
+    """The server that the broadcaster types."""
     created_at: datetime
     expires_at: datetime | None
 
@@ -135,7 +135,7 @@ class KeyPage(ApiModel):
 
 
 class Revocation(ApiModel):
-    """A revocation that is done."""
+    """A completed revocation."""
 
     id: str
     revoked_at: datetime

@@ -1,4 +1,4 @@
-"""The server itself: whether it is well, and its figures of the last hour."""
+"""The server itself: its health, and its figures of the last hour."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from streamd.doors.web.models.common import ApiModel
 
 
 class Health(ApiModel):
-    """Whether the server is well."""
+    """The server's health."""
 
     status: str
-    """``ok``, or what is wrong."""
+    """``ok``, or the fault."""
 
 
 class HistorySample(ApiModel):
@@ -28,7 +28,7 @@ class HistorySample(ApiModel):
     viewers: int
     """Over all protocols; over HLS an estimate."""
     part_delay_ms: float | None
-    """What 95 % of the parts were not later than; null where there was no part."""
+    """Delay that 95 % of the parts did not exceed; null where there was no part."""
     cpu_percent: float | None
     """Of one core; null where the operating system does not tell."""
     memory_bytes: int | None

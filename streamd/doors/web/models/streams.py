@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Finding(ApiModel):
-    """One thing that is wrong with a live stream."""
+    """One fault of a live stream."""
 
     code: HealthCode
     """Stable: for programs."""
     severity: Severity
     """``error``: viewers do not see or hear it right; ``warning``: some may not; ``info``: they do not notice."""
     message: str
-    """What is wrong, with what was measured."""
+    """The fault, with the measured values."""
     advice: str
-    """What the broadcaster should change, naming OBS's menu and field."""
+    """The change for the broadcaster to make, with OBS's menu and field."""
     since: datetime
 
 
@@ -38,11 +38,11 @@ class StreamHealth(ApiModel):
 
 
 class StreamFigures(ApiModel):
-    """How a live stream arrives and who watches: what its broadcaster may see, and its operator."""
+    """Arrival and viewers of a live stream, as its broadcaster and its operator may see them."""
 
     live_since: datetime
     encoder: str
-    """What the publisher's software calls itself."""
+    """Name that the publisher's software gives itself."""
     codecs: list[str]
     """RFC 6381 codecs of its tracks."""
     width: int
@@ -85,7 +85,7 @@ class StreamList(ApiModel):
 
 
 class Kick(ApiModel):
-    """A kick that is done."""
+    """A completed kick."""
 
     name: str
     kicked: bool

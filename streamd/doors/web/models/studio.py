@@ -12,12 +12,12 @@ from streamd.doors.web.models.common import ApiModel
 from streamd.doors.web.models.streams import StreamFigures
 from streamd.doors.web.models.users import UserLimits
 
-# Longer than any key: who pastes something else is told that it is none.
+# Longer than any key, so a wrong paste gets the answer that it is no key.
 SHOWN_KEY_LENGTH_MAX = 200
 
 
 class KeyShown(ApiModel):
-    """What a broadcaster signs in with."""
+    """The sign-in of a broadcaster."""
 
     stream_key: Annotated[str, Field(max_length=SHOWN_KEY_LENGTH_MAX, repr=False)]
 
@@ -34,7 +34,7 @@ class OwnAttempt(ApiModel):
 
 
 class LiveState(enum.StrEnum):
-    """Whether the channel is live, and by whom."""
+    """The channel's state, and the key that opened it."""
 
     OFFLINE = "offline"
     LIVE = "live"
@@ -43,7 +43,7 @@ class LiveState(enum.StrEnum):
 
 
 class StudioState(ApiModel):
-    """All that the page shows."""
+    """The content of the page."""
 
     channel: str
     rtmp_url: str

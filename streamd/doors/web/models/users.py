@@ -14,13 +14,13 @@ from streamd.services.store.page import Page
 
 
 class UserPath(ApiModel):
-    """Which user, or stream of that name, a path is about."""
+    """The user, or the stream of that name, in a path."""
 
     name: UserName
 
 
 class UserLimits(ApiModel):
-    """What a user may send; null is what the server's configuration allows everybody."""
+    """A user's limits; null is the limit of the server's configuration."""
 
     bitrate_kbps_max: Annotated[int, Field(ge=BITRATE_KBPS_RANGE[0], le=BITRATE_KBPS_RANGE[1])] | None = None
     """Kilobits a second, audio and video, over five seconds. A stream past it ends and says why, also one that runs
@@ -31,11 +31,11 @@ class UserLimits(ApiModel):
 
 
 class UserChange(ApiModel):
-    """What is to be changed of a user; what is left out stays."""
+    """Changes of a user; fields that are left out stay."""
 
     state: UserState | None = None
     limits: UserLimits | None = None
-    """Of these, too, what is left out stays; null is the server's own limit again."""
+    """Limits that are left out stay; null is the server's own limit again."""
     reason: Reason = ""
     """For the audit log, in your words."""
 

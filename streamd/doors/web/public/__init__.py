@@ -1,1 +1,1 @@
-"""The public port: media, pages for viewers and broadcasters, and who is live. No admin fact is here."""
+"""The public port: media, pages for viewers and broadcasters, and the live channels. No admin fact is here."""

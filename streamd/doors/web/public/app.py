@@ -1,4 +1,4 @@
-"""The public port: media, the viewer's pages, and who is live as JSON. No key, key id or admin fact is here."""
+"""The public port: media, the viewer's pages, and the live channels as JSON. No key, key id or admin fact is here."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.studio import Studio
     from streamd.services.live.channel import Channel
 
-# Who is live changes by the second; a cache in front may still take the crowd of pollers.
+# The list of live channels changes by the second; a cache in front may still take the crowd of pollers.
 API_CACHE_CONTROL = "max-age=1"
-# What OBS posts is some 3 KB, most of it the names of its encoders and graphics cards.
+# OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
@@ -52,17 +52,17 @@ def public_app(
     """Put the public port together.
 
     Args:
-        channels: Who is live.
+        channels: The live channels.
         media: Routes of media.
         posters: Route of poster pictures, where they are drawn.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
-        obs: What OBS is told to encode.
-        proxies: Who is believed when he says for whom he asks.
-        port: What peers may do.
-        clock: For what is described once for many.
+        obs: The route of OBS's configuration.
+        proxies: The proxies whose word about their clients is believed.
+        port: The bounds of peers.
+        clock: For descriptions that many requests share.
         public_url: How browsers reach this port, where a proxy in front rewrites Host; may be empty.
-        hsts_max_age_s: For how long a browser that came over HTTPS comes over nothing else; 0: not said.
+        hsts_max_age_s: Seconds for which a browser that came over HTTPS uses only HTTPS; 0 leaves the field out.
 
     Returns:
         The aiohttp application.
@@ -96,11 +96,11 @@ def public_app(
 
 
 class PublicApi:
-    """Who is live, for pages and scripts.
+    """The live channels, for pages and scripts.
 
     Args:
-        channels: Who is live.
-        clock: For how long a description serves.
+        channels: The live channels.
+        clock: Measures the age of a description.
         has_posters: There are poster pictures.
     """
 
@@ -119,7 +119,7 @@ class PublicApi:
         return web.Response(body=body, content_type="application/json", charset="utf-8", headers=_CORS)
 
     async def get_stream(self, request: web.Request) -> web.Response:
-        """One stream, or why there is none: 404 not live, 410 taken down."""
+        """One stream, or the reason for its absence: 404 not live, 410 taken down."""
         channel = self._channels.find(request.match_info["name"])
         if channel is Absence.TAKEN_DOWN:
             return _problem(HTTPStatus.GONE, "This channel has been taken down.")
@@ -128,7 +128,7 @@ class PublicApi:
         return web.json_response(self._describe(channel), headers=_CORS)
 
     def _describe(self, channel: Channel) -> dict[str, object]:
-        """What anyone may know of a live channel.
+        """The public facts about a live channel.
 
         ``variants`` are empty until the first segment is complete, and ``push_codecs`` null where a server that has
         started again waits for the publisher.

@@ -1,4 +1,4 @@
-"""Has requests that a trusted proxy passes on look as the viewer made them."""
+"""Gives requests through a trusted proxy the address and the scheme of the viewer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def as_forwarded(proxies: TrustedProxies) -> Middleware:
     """Make a middleware that gives requests the ``remote`` and ``scheme`` of the viewer.
 
     Args:
-        proxies: Whose word is taken.
+        proxies: The proxies whose word is taken.
     """
 
     @web.middleware

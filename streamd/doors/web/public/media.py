@@ -1,7 +1,7 @@
 """Media over HTTP through aiohttp: playlists, parts, segments, CMAF headers.
 
-The thin door (``delivery.door``) answers nearly all of it. Here plays what came to aiohttp for something else first:
-a browser fetches the page and its media over the same connections. Both ask ``delivery.lookup``.
+The thin door (``delivery.door``) answers nearly all of it. This module serves connections that aiohttp got for another
+request first: a browser fetches the page and its media over the same connections. Both ask ``delivery.lookup``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.push_path import PushPath
     from streamd.services.metrics import Metrics
 
-# How often a viewer of a pushed stream is looked at. Time limits are whole seconds.
+# Seconds between two looks at a viewer of a pushed stream. Time limits are whole seconds.
 LOOK_INTERVAL_S = 1.0
 # aiohttp waits for the viewer after each write of more than 64 KiB.
 _SLICE_BYTES = 64 * 1024 + 1
@@ -38,7 +38,7 @@ _SLICE_BYTES = 64 * 1024 + 1
 
 @dataclass(frozen=True, slots=True)
 class MediaTimeouts:
-    """How long a viewer may take, seconds."""
+    """Seconds that a viewer may take."""
 
     viewer_write_timeout_s: float = DEFAULT.viewer_write_timeout_s
     """Taking nothing."""
@@ -53,7 +53,7 @@ class MediaRoutes:
         channels: Finds the channel of a name.
         clock: Measures waiting.
         metrics: Counted into.
-        timeouts: After which a viewer's connection is closed.
+        timeouts: Times after which a viewer's connection is closed.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class MediaRoutes:
         return response
 
     async def _follow(self, viewer: TransportViewer, transport: asyncio.Transport, is_ended: asyncio.Event) -> None:
-        """Return when the stream has ended and is sent, or the viewer is gone; let go of one that takes nothing."""
+        """Return when the stream has ended and is sent, or the viewer is gone; close a viewer that takes no bytes."""
         taken_bytes = 0
         progress_at = self._clock.monotonic()
         while not transport.is_closing():
@@ -160,7 +160,7 @@ class MediaRoutes:
         response = web.StreamResponse(status=answer.status)
         response.headers.extend(answer.headers)
         if not request.content.is_eof():
-            # Nobody reads what is still to come of it.
+            # The rest of it is not read.
             response.force_close()
         try:
             async with asyncio.timeout(timeouts.viewer_answer_timeout_s):
@@ -169,7 +169,7 @@ class MediaRoutes:
                 if request.transport is not None:
                     request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
                 for piece in (piece for buffer in answer.body for piece in slices(buffer, _SLICE_BYTES)):
-                    # A viewer that takes nothing is let go; one that takes little is served at its pace.
+                    # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(timeouts.viewer_write_timeout_s):
                         await response.write(piece)
                     self._metrics.http_egress_bytes_total.inc(len(piece))

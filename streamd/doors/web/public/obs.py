@@ -1,4 +1,4 @@
-"""``POST /api/v1/obs/config``: tells OBS what to encode (obs_config.py)."""
+"""``POST /api/v1/obs/config``: sends OBS the settings of its encoders (obs_config.py)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ log = logging.getLogger(__name__)
 class ObsDesk:
     """Answers OBS's GetClientConfiguration.
 
-    It is on the public port, because that is the one which broadcasters reach. Who may ask is who may publish: what
-    is answered is no secret, but of a wrong key OBS's user reads here before all encoders have started. Wrong keys
-    count as they do over RTMP, so that this is no second way to guess.
+    It is on the public port, which broadcasters reach. Only the holder of a good key gets the settings: they are no
+    secret, but OBS's user learns of a wrong key before all encoders have started. Wrong keys count as they do over
+    RTMP, so this is no second way to guess.
 
     Args:
-        keys: Says whom a stream key belongs to.
+        keys: Finds the user of a stream key.
         options: The operator's ladder.
         metrics: Counted into.
         verify_timeout_s: Seconds for the key store's answer.
@@ -64,14 +64,14 @@ class ObsDesk:
         if not self._options.ladder:
             raise web.HTTPNotFound(text="This server has no ladder for OBS.")
         if media_type(request) != JSON_TYPE:
-            # A page of another site may have a browser send other types without being asked.
+            # A page of another site may make a browser send other types without a preflight.
             raise web.HTTPUnsupportedMediaType(text="Send the body as application/json.")
         try:
             posted = parse_json(await request.read(), PostData)
         except BadRequestError as exc:
             raise web.HTTPBadRequest(text=f"{exc}.") from exc
         except ValidationError as exc:
-            # What was sent is not repeated: a stream key is in it.
+            # The body is not repeated: a stream key is in it.
             raise web.HTTPUnprocessableEntity(text="The body is not what OBS posts.") from exc
         stream_key = find_stream_key("", posted.authentication.get_secret_value())
         peer = request.remote or ""
@@ -79,7 +79,7 @@ class ObsDesk:
             async with asyncio.timeout(self._verify_timeout_s):
                 admission = await self._keys.verify(stream_key, peer)
         except KeyRejectedError as error:
-            # Of guesses there are thousands a minute, if somebody likes; the audit log counts them.
+            # A guesser may send thousands a minute; the audit log counts them.
             if error.reason != Denial.RATE_LIMITED and may_tell(request, source_of(peer)):
                 log.info("obs_config.refused", extra={"peer": peer, "reason": error.reason, "key_id": error.key_id})
             return _answer(refusal(html.escape(error.description)))

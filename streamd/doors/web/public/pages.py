@@ -18,16 +18,16 @@ from streamd.doors.web.host import HOST
 # A channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
-# Pages of the last channels that were asked for, 10 kB each with their compressed form: a crowd opens one or two.
+# Pages of the channels asked for last, 10 kB each with their compressed form: a crowd opens one or two.
 PAGES_REMEMBERED: Final = 128
 
 # The player as packaging/fetch_player.py leaves it; a build without a network has none.
 HLS_MODULE: Final = "vendor/hls.min.mjs"
 
-# What is for the operator's listener alone.
+# Folders for the operator's listener alone.
 CONSOLE_FOLDER: Final = "console"
 
-# What a page with the player in it imports: fetched all at once, instead of each when the one before has been read.
+# The imports of a page with the player: fetched all at once, instead of one after the other.
 PLAYER_MODULES: Final = (
     "aftermath.js",
     "api.js",
@@ -54,8 +54,8 @@ class Pages:
     """The pages and their files, in memory.
 
     Args:
-        public_url: How viewers reach this server, without a slash at the end; empty: as each of them has asked for it.
-        has_posters: There are pictures of the channels to show where a link to one is shared.
+        public_url: The viewers' URL of this server, without a slash at the end; empty: the one of each request.
+        has_posters: Channels have pictures, which networks show with a shared link.
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
     """
 
@@ -63,7 +63,7 @@ class Pages:
         self._public_url = public_url
         self._has_posters = has_posters
         self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
-        """What the public port serves under ``/static``."""
+        """The files of the public port under ``/static``."""
         self._index = self.files.page("index")
         self._missing = self.files.page("missing")
         self._watch_page = lru_cache(PAGES_REMEMBERED)(self._make_watch_page)
@@ -76,7 +76,7 @@ class Pages:
 
     @property
     def static_path(self) -> str:
-        """Where the static files are now, without a slash at the end."""
+        """The path of the static files, without a slash at the end."""
         return self.files.path
 
     def add_to(self, app: web.Application) -> None:
@@ -102,7 +102,7 @@ class Pages:
         return answer(request, self._embed_page(name), EMBED_HEADERS, CACHE_REVALIDATE)
 
     def _origin(self, request: web.Request) -> str:
-        """How the addresses that a page shows begin; HTML already, without a slash at the end."""
+        """The start of the addresses that a page shows; as HTML, without a slash at the end."""
         if self._public_url:
             return html.escape(self._public_url)
         return f"{request.scheme}://{request.host}" if HOST.fullmatch(request.host) else ""
@@ -118,13 +118,13 @@ class Pages:
         )
 
     def _make_embed_page(self, name: str) -> Asset:
-        # hls.js is loaded by who wants to watch: a page of somebody else's may have many of these.
+        # hls.js is loaded when a viewer starts the player: a page of another site may have many players.
         return self._player_page("embed", name, modules=PLAYER_MODULES)
 
     def _player_page(self, template: str, name: str, *, modules: Sequence[str], **values: str) -> Asset:
         """Fill a template that has the player in it.
 
-        Whether the channel is live, or ever was, is asked by the page: it stays true while the page is open.
+        The page itself asks whether the channel is live: the answer changes while the page is open.
         """
         return self.files.page(
             template,
@@ -147,7 +147,7 @@ def _picture_tags(origin: str, name: str) -> str:
 
 
 def _embed_code(origin: str, name: str) -> str:
-    """The HTML that shows a channel in somebody else's page."""
+    """The HTML that shows a channel in a page of another site."""
     return (
         f'<iframe src="{origin}/embed/{name}" title="{name}, live" width="640" height="360" style="border:0" '
         'allow="autoplay; fullscreen; picture-in-picture" allowfullscreen loading="lazy"></iframe>'

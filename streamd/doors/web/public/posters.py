@@ -1,4 +1,4 @@
-"""``/live/{name}/poster.jpg``: what is to be seen of a channel before it plays."""
+"""``/live/{name}/poster.jpg``: the picture of a channel, which pages show before it plays."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from streamd.services.metrics import Metrics
     from streamd.services.posters.posters import Posters
 
-# A page shows it beside others, a network that unfurls a link fetches it from anywhere.
+# A page shows it beside others, and a network that unfurls a link fetches it from anywhere.
 _HEADERS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "X-Content-Type-Options": "nosniff",
 }
-# For as long as no newer one would be drawn.
+# Seconds in which no newer one is drawn.
 _FRESH: Final = f"public, max-age={RENEW_AFTER_S:.0f}"
 # A stream that has just begun has a picture a moment later.
 _ABSENT: Final = "max-age=1"
@@ -68,7 +68,7 @@ class PosterRoutes:
             poster = await self._posters.find(channel)
         except PostersBusyError:
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: f"{RENEW_AFTER_S:.0f}"})
-        # It may have been taken down while it was drawn.
+        # The channel may have been taken down meanwhile.
         if self._channels.find(name) is Absence.TAKEN_DOWN:
             return _refusal(HTTPStatus.GONE)
         if poster is None:
@@ -77,7 +77,7 @@ class PosterRoutes:
         wanted = request.if_match
         if wanted is not None and not any(tag.value in (poster.etag, ETag("*").value) for tag in wanted):
             return web.Response(status=HTTPStatus.PRECONDITION_FAILED, headers=fields)
-        # RFC 9110 13.1.2: "*" matches whatever there is.
+        # RFC 9110 13.1.2: "*" matches any content.
         if any(tag.value in (poster.etag, ETag("*").value) for tag in request.if_none_match or ()):
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
         return web.Response(body=poster.jpeg, content_type="image/jpeg", headers=fields)

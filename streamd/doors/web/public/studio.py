@@ -1,18 +1,18 @@
 """The broadcaster's page on the public port: am I live, what arrives, who watches, and why can OBS not connect.
 
-It is reached with the stream key itself, and no other account is needed. The key is sent once, in the body of a POST
-and never in a URL, and exchanged for a session in a cookie that no script can read (``HttpOnly``), that no other site
-can send (``SameSite=Strict``) and that goes to this page alone (``Path``). A session is what an ``Admission`` is to a
-publisher: the key service ends it in the step in which the key dies, so the page of a revoked key says so within the
-second in which it asks.
+The stream key itself opens it, and no other account is needed. The key is sent once, in the body of a POST and never in
+a URL, and exchanged for a session in a cookie that no script can read (``HttpOnly``), that no other site can send
+(``SameSite=Strict``) and that goes to this page alone (``Path``). As with a publisher's ``Admission``, the key service
+ends a session in the step in which the key dies, so the page of a revoked key says so within the second in which it
+asks.
 
-What a session shows is the channel's own: how it arrives, how many watch, and what became of the attempts to publish
-with this very key. No key, key id or label is in it, no reason that an operator has written, and no fact of another
-user.
+A session shows facts of its own channel: how the stream arrives, the number of viewers, and the outcome of attempts to
+publish with this very key. It holds no key, key id or label, no reason that an operator has written, and no fact of
+another user.
 
-A wrong key spends a try of the same budgets here as at the RTMP door (services/keys/guessing.py), and is answered
-alike whatever was wrong. The right secret of a dead key is answered with what killed it: this is the page that says why
-OBS is refused, and a guesser does not get there.
+A wrong key spends a try of the same budgets here as at the RTMP door (services/keys/guessing.py), and every wrong key
+has the same answer. The right secret of a dead key is answered with the reason of its death: this page says why OBS is
+refused, and a guesser does not get there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 PATH: Final = "/studio"
 COOKIE: Final = "streamd_studio"
 SESSION_LIMITS: Final = SessionLimits(
-    lifetime_s=12 * 3600.0,  # the longest broadcast that somebody sits through
+    lifetime_s=12 * 3600.0,  # the longest broadcast that a person sits through
     idle_s=900.0,  # a page that is open asks every second, in the background every minute or so
     sessions_max=2_048,  # as many as a full server has broadcasters, a few times over; about 1 KB each
     per_name_max=8,  # a broadcaster's computer and telephone, each with some tabs
@@ -61,19 +61,19 @@ _DEAD = {
 
 @dataclass(frozen=True, slots=True)
 class StudioOptions:
-    """What the page needs of the configuration."""
+    """The page's part of the configuration."""
 
     rtmp_url: str
-    """What broadcasters type as server."""
+    """The server that broadcasters type."""
     is_secure: bool
-    """Viewers come over HTTPS, to us or to the proxy in front: the cookie then goes over nothing else."""
+    """Viewers come over HTTPS, to us or to the proxy in front: the cookie is then sent only over HTTPS."""
 
 
 class Studio:
     """The broadcaster's page and its calls.
 
     Args:
-        keys: Says whose key was shown, and when it dies.
+        keys: Finds the user of a key, and reports the key's death.
         streams: The live streams.
         clock: For the sessions.
         files: The static files of the public port.
@@ -100,7 +100,7 @@ class Studio:
         return page_answer(request, self._page, CONSOLE_HEADERS, CACHE_REVALIDATE)
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
-        # A page of another site can send a form, but no JSON without asking first, which is not answered.
+        # A page of another site can send a form, but no JSON without a preflight, which is refused.
         shown = await read_body(request, KeyShown)
         try:
             admission = await self._keys.recognise(shown.stream_key.strip(), request.remote or "")
@@ -128,8 +128,8 @@ class Studio:
         return response
 
     async def _get_state(self, request: web.Request) -> web.StreamResponse:
-        # Another host of the site can have a browser send its cookies beside ours, by the same name: none of those that
-        # are no session's matters, and of two sessions nobody knows which is this broadcaster's.
+        # Another host of the site can make a browser send its cookies beside ours, by the same name. Cookies of no
+        # session are ignored, and two sessions are refused: either may be this broadcaster's.
         living = {
             token: admission for token in cookies_named(request, COOKIE) if (admission := self._sessions.find(token))
         }

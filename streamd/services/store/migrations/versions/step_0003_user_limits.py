@@ -1,4 +1,4 @@
-"""What a user may send, where it is not what the server's configuration says."""
+"""Limits of a user's own, in place of those of the server's configuration."""
 
 from __future__ import annotations
 

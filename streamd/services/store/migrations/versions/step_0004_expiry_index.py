@@ -1,4 +1,4 @@
-"""An index by which the keys are found that have just expired."""
+"""An index that finds the keys that have just expired."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Of the keys that expire at all, which are few."""
+    """It holds only keys with an expiry, which are few."""
     dated = sa.text("expires_at IS NOT NULL")
     op.create_index("ix_keys_expires_at", "keys", ["expires_at"], sqlite_where=dated, postgresql_where=dated)
