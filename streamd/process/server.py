@@ -43,6 +43,7 @@ from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.studio import Studio
+from streamd.doors.web.session_file import SessionFile
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
 from streamd.process.allocator import give_back_free_memory
 from streamd.process.config import ListenAddress, secrets_of
@@ -110,6 +111,7 @@ SWEEP_INTERVAL_S = 1.0
 ADMIN_BACKLOG = 128
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
+SESSIONS_NAME = "sessions.json"
 
 
 class StartError(StreamdError):
@@ -204,6 +206,7 @@ class Server:
         self._handshakes = TlsHandshakes(handshake_limits(config, self._descriptors.handshakes), self._count_limit)
         self._history = History(self.metrics, self._clock)
         self._console: Console | None = None
+        self._session_file = SessionFile(config.data_dir / SESSIONS_NAME, self._clock)
         self._door: MediaDoor | None = None
         self._media: MediaRoutes | None = None
         self._public_port = Port("public", self._clock, self.metrics, port_limits(config))
@@ -333,6 +336,7 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._restart_record.save(self.registry.record())
+        await self._session_file.save(is_last=True)
         self._watch.stop()
         await self._resources.aclose()
         log.info("server.stopped")
@@ -376,6 +380,7 @@ class Server:
             files=pages.files,
             options=studio_options(config),
         )
+        self._session_file.keep("studio", studio)
         return public_app(
             channels=self._channels,
             media=self._media,
@@ -398,7 +403,9 @@ class Server:
             history=self._history,
             revision=lambda: self.keys.revision,
             public_origin=self._public_origin,
+            token=token,
         )
+        self._session_file.keep("console", self._console)
         return admin_app(
             keys=self.keys,
             streams=self.registry,
@@ -571,6 +578,7 @@ class Server:
                     self._admin_connections.check_deadlines()
                 await self.registry.sweep()
                 await self._restart_record.save(self.registry.record())
+                await self._session_file.save()
                 self._history.tick()
                 if self._console is not None:
                     self._console.events.tick()

@@ -10,9 +10,12 @@ import pytest
 
 from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, viewer
 from tests.support.publisher import publish
+from tests.support.server import run_server, wait_until
 from tests.support.studio import sign_in, studio
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.async_api import Browser
 
     from tests.support.axe import Axe
@@ -214,7 +217,62 @@ async def test_what_goes_wrong_is_said_where_it_was_asked(live_server: LiveServe
         await page.wait_for_selector("dialog", state="detached")
 
 
+async def test_a_restart_signs_nobody_out_and_loses_nothing_that_was_typed(tmp_path: Path, browser: Browser) -> None:
+    with run_server(tmp_path) as first:
+        key = first.issue_key("alice")
+        async with console(first, browser) as operator, studio(first, browser) as broadcaster:
+            await sign_in(broadcaster, key)
+            await broadcaster.page.wait_for_selector("body[data-state=signed-in]")
+            await go_to(operator, "keys")
+            await operator.page.click("#issue")
+            await operator.page.get_by_label("User", exact=True).fill("bob")
+            # A session is on the disk a second after it began; nothing more is written by a server that is killed.
+            wait_until(lambda: '"studio":[{' in (first.data_dir / "sessions.json").read_text(), 10, "the file")
+            first.kill()
+            await operator.page.wait_for_selector("body[data-connection=lost]")
+            with run_server(tmp_path, **first.listening()):
+                await operator.page.wait_for_selector("body[data-state=signed-in][data-connection=live]")
+                await broadcaster.page.wait_for_selector("body[data-state=signed-in]:not([data-stale])")
+                await operator.page.get_by_role("button", name="Issue the key").click()
+                await operator.page.wait_for_selector("#new-key")
+
+
+async def test_the_key_that_is_shown_once_stays_when_the_session_ends(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    async with console(live_server, browser) as operator:
+        page = operator.page
+        await go_to(operator, "keys")
+        await page.click("#issue")
+        await page.get_by_label("User", exact=True).fill("alice")
+        await page.get_by_role("button", name="Issue the key").click()
+        await page.wait_for_selector("#new-key")
+        other = await page.context.new_page()
+        await other.goto(live_server.admin_url)
+        await other.click("#sign-out")
+        await page.wait_for_selector("body[data-state=signed-out]")
+        assert await page.is_visible("#new-key")
+        # As a phone's way back does, which no page may prevent twice.
+        await page.evaluate("document.querySelector('dialog').close()")
+        assert await page.is_visible("#new-key")
+        await page.get_by_role("button", name="I have saved it").click()
+        await page.wait_for_selector("dialog", state="detached")
+
+
 class TestSigningIn:
+    async def test_all_tabs_of_a_browser_are_signed_in_and_out_together(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        async with console(live_server, browser) as operator:
+            other = await operator.page.context.new_page()
+            await other.goto(live_server.admin_url)
+            await other.wait_for_selector("body[data-state=signed-in][data-connection=live]")
+            await other.click("#sign-out")
+            await operator.page.wait_for_selector("body[data-state=signed-out]")
+            await operator.page.fill("#token", live_server.admin_token)
+            await operator.page.click("#sign-in button")
+            await other.wait_for_selector("body[data-state=signed-in]")
+
     async def test_a_wrong_token_is_refused(self, live_server: LiveServer, browser: Browser) -> None:
         async with viewer(browser) as operator:
             await operator.open(live_server.admin_url)

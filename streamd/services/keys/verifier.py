@@ -163,6 +163,24 @@ class KeyVerifier:
         """
         return await self._admit(stream_key, peer_address, STUDIO_DENIED, self._recognitions)
 
+    async def readmit(self, key_id: str) -> Admission:
+        """Let somebody in again who has shown a key to the server before this one.
+
+        Args:
+            key_id: Of that key.
+
+        Raises:
+            KeyRejectedError: The key has died meanwhile.
+            StoreUnavailableError: It cannot be known.
+        """
+        with self._look_ups.of_key(key_id):
+            standing = await self._read_standing(key_id)
+        # From here on nothing is awaited (see the module's docstring, V2).
+        denial = self._denial(standing)
+        if standing is None or denial is not None:
+            raise KeyRejectedError(denial or Denial.UNKNOWN, key_id, is_known=standing is not None)
+        return self._admitted(standing)
+
     def is_admissible(self, admission: Admission) -> bool:
         """Whether an admission still holds.
 
@@ -293,11 +311,7 @@ class KeyVerifier:
             raise KeyUsedTooOftenError(Denial.TOO_OFTEN, shown.key_id)
         look_ups = self._look_ups
         with look_ups.of_key(shown.key_id) if is_good else look_ups.of_stranger(source_of(peer_address)):
-            while True:
-                changes = self.changes
-                standing = await self._store.standing(shown.key_id)
-                if changes == self.changes:
-                    break
+            standing = await self._read_standing(shown.key_id)
         # From here on nothing is awaited (see the module's docstring, V2).
         matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
         denial = self._denial(standing)
@@ -310,6 +324,17 @@ class KeyVerifier:
         if denial is not None:
             raise self._failed(denial, shown.key_id, peer_address, action)
         budget.spend(standing.key_id, self._clock.monotonic())
+        return self._admitted(standing)
+
+    async def _read_standing(self, key_id: str) -> KeyStanding | None:
+        """How the store has a key, read again where something has changed meanwhile."""
+        while True:
+            changes = self.changes
+            standing = await self._store.standing(key_id)
+            if changes == self.changes:
+                return standing
+
+    def _admitted(self, standing: KeyStanding) -> Admission:
         admission = Admission(standing.key_id, standing.user, standing.expires_at, standing.limits)
         self._admissions.add(admission)
         return admission

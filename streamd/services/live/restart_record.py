@@ -10,9 +10,7 @@ reserved by the thousand (``channel_numbers``).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from streamd.media.packager.chunk import PlaylistTiming
 from streamd.services.live.channel_numbers import SECONDS_MAX, ChannelAhead
+from streamd.services.whole_file import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +89,7 @@ class RestartRecordFile:
         if record == self._saved:
             return
         try:
-            await asyncio.to_thread(self._write, _RECORD.dump_json(record))
+            await asyncio.to_thread(replace_file, self._path, _RECORD.dump_json(record))
         except OSError as exc:
             # Tried again a second later, for what is in it may be used up by then; said once.
             if not self._is_failing:
@@ -99,14 +98,3 @@ class RestartRecordFile:
         else:
             self._saved = record
             self._is_failing = False
-
-    def _write(self, data: bytes) -> None:
-        """Replace the file as a whole: whoever reads it finds the old record or the new one."""
-        beside = self._path.with_suffix(".new")
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)

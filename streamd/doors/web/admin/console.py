@@ -4,15 +4,16 @@ How it is signed in
 -------------------
 The page itself is public; it holds nothing. The operator types the admin token, and the page exchanges it for a
 session (``POST /api/v1/session``): a token of its own that is shown as ``Authorization: Bearer`` like the admin token,
-ends with the browser's tab, after an hour without the page, after half a day, or when the operator signs out. It cannot
-begin other sessions.
+ends after an hour without the page, after half a day, when the operator signs out, or with the admin token it was begun
+with. It outlives a restart of the server (session_file.py), and all tabs of a browser share it. It cannot begin other
+sessions.
 
 It is no cookie. Cookies are told apart by host name and not by port (RFC 6265 section 8.5): that of a console at
 ``127.0.0.1:8081`` would be sent to whatever else listens on that address, streamd's own public port among it, and every
 page from there could ask in its name. A header is sent by this page alone, so nothing can be forged across sites, and
 the API has one way of signing in.
 
-What is left is script in the page itself, for the token is kept in ``sessionStorage``. The page allows none but its own
+What is left is script in the page itself, for the token is kept in ``localStorage``. The page allows none but its own
 files, makes no HTML of text (Trusted Types, with no policy), and loads nothing from elsewhere; and what it keeps is not
 the admin token, which is forgotten as soon as it is exchanged.
 """
@@ -20,7 +21,7 @@ the admin token, which is forgotten as soon as it is exchanged.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -44,6 +45,7 @@ from streamd.services.history import SAMPLE_INTERVAL_S
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.web.live_streams import LiveStreams
+    from streamd.doors.web.sessions import SessionRecord
     from streamd.services.history import History
 
 # uPlot as packaging/fetch_player.py leaves it; a build without a network has none.
@@ -69,6 +71,7 @@ class Console:
         revision: A number that changes with every change of keys, users or the audit log.
         public_origin: Where a browser that reached the admin port by a host name reaches the public port:
             ``https://live.example.org``. Previews come from there.
+        token: The admin token: a session that is kept over a restart ends where that is another one.
         root: Directory with ``static`` and ``templates``.
     """
 
@@ -80,14 +83,19 @@ class Console:
         history: History,
         revision: Callable[[], int],
         public_origin: Callable[[str], str],
+        token: str = "",
         root: Path = ROOT,
     ) -> None:
-        self.sessions: Sessions[Actor] = Sessions(clock, SESSION_LIMITS)
+        self.sessions: Sessions[Actor] = Sessions(clock, SESSION_LIMITS, token)
         self.events = EventHub(streams=streams, history=history, revision=revision)
         self._clock = clock
         self._history = history
         self._public_origin = public_origin
         self._files = StaticFiles(root)
+
+    def restore(self, records: Iterable[SessionRecord]) -> None:
+        """Go on with the sessions that a server before this one had."""
+        self.sessions.restore(records, Actor)
 
     def add_to(self, app: web.Application) -> None:
         """Add the page and its files to the admin application."""

@@ -14,7 +14,10 @@ import { StreamsView } from "./streams.js";
 import { UsersView } from "./users.js";
 
 const body = document.body;
-const client = new Client(() => signedOut("The session is over. Sign in again."));
+const client = new Client(
+  () => signedOut("The session is over. Sign in again."),
+  () => signedIn(),
+);
 const acts = new Acts(client, () => streams.streams);
 const streams = new StreamsView(acts, body.dataset.public);
 const views = {
