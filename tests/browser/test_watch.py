@@ -93,6 +93,34 @@ class TestComingAndGoing:
                 live_server.revoke(key_id)
                 await watching.wait_for_state("ended")
 
+    async def test_who_waits_is_told_by_the_server_and_plays_at_once(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        key = live_server.issue_key("demo")
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_for_state("offline")
+            await watching.page.wait_for_timeout(1_000)
+            asked = [request for request in watching.requests if "/api/" in request]
+            assert [request.partition("?")[2] for request in asked] == ["", "unless=offline"]
+            with publish(live_server.rtmp_url, key):
+                await watching.wait_for_state("playing")
+            # It began with the answer to that question, or to one after it if the broadcaster was connecting.
+            asked = [request.partition("?")[2] for request in watching.requests if "/api/" in request]
+            assert asked[2:] in ([], ["unless=starting"])
+
+    async def test_a_broadcaster_who_is_connecting_is_not_called_offline(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        async with viewer(browser) as watching:
+            await watching.page.route(
+                "**/api/v1/streams/demo*",
+                lambda route: route.fulfill(status=404, json={"status": 404, "state": "starting"}),
+            )
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.page.wait_for_selector("#notice-title:text('connected')")
+            assert await watching.page.inner_text("#badge") == "Connecting".upper()
+
     async def test_a_waiting_page_asks_gently(self, live_server: LiveServer, browser: Browser) -> None:
         async with viewer(browser) as watching:
             await watching.open(f"{live_server.http_url}/watch/nobody")

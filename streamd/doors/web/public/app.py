@@ -12,8 +12,10 @@ from streamd.doors.delivery.answer import Absence
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
 from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
+from streamd.doors.web.public.arrivals import Arrivals, ChannelState, state_of
 from streamd.doors.web.public.forwarded import as_forwarded
 from streamd.doors.web.request_id import name_requests
+from streamd.formats.address import source_of
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -32,6 +34,8 @@ API_CACHE_CONTROL = "max-age=1"
 # What OBS posts is some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
+# Whoever plays learns from the playlist how things stand; what is waited for is a stream that is to begin.
+_AWAITABLE = {ChannelState.OFFLINE.value, ChannelState.STARTING.value}
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
 
 
@@ -89,6 +93,7 @@ def public_app(
     if studio is not None:
         studio.add_to(app)
     api = PublicApi(channels, clock, has_posters=posters is not None)
+    app.on_shutdown.append(api.wake_all)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)
     obs.add_to(app)
@@ -106,8 +111,14 @@ class PublicApi:
 
     def __init__(self, channels: PublicChannels, clock: Clock, *, has_posters: bool) -> None:
         self._channels = channels
+        self._clock = clock
         self._list = Described(clock)
         self._has_posters = has_posters
+        self._arrivals = Arrivals.of(channels, clock)
+
+    async def wake_all(self, _: web.Application) -> None:
+        """Answer those who wait for a channel; the server stops."""
+        self._arrivals.close()
 
     async def list_streams(self, _: web.Request) -> web.Response:
         """The streams that can be watched now, oldest first."""
@@ -119,12 +130,22 @@ class PublicApi:
         return web.Response(body=body, content_type="application/json", charset="utf-8", headers=_CORS)
 
     async def get_stream(self, request: web.Request) -> web.Response:
-        """One stream, or why there is none: 404 not live, 410 taken down."""
-        stream = self._channels.find(request.match_info["name"])
+        """One stream, or why there is none: 404 not live, 410 taken down.
+
+        With ``?unless=STATE`` the answer waits until the channel is in another state, for ``WAIT_S`` at the most.
+        """
+        name = request.match_info["name"]
+        known = request.query.get("unless", "")
+        if known in _AWAITABLE:
+            await self._arrivals.wait(name, ChannelState(known), source_of(request.remote or "unknown"))
+        stream = self._channels.find(name)
         if stream is Absence.TAKEN_DOWN:
-            return _problem(HTTPStatus.GONE, "This channel has been taken down.")
-        if stream is Absence.UNKNOWN or not stream.is_live or stream.presentation is None:
-            return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.")
+            return _problem(HTTPStatus.GONE, "This channel has been taken down.", ChannelState.GONE)
+        if stream is Absence.UNKNOWN or not stream.is_live:
+            return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.", ChannelState.OFFLINE)
+        if stream.presentation is None:
+            detail = "This channel is about to go live: nothing of it can be played yet."
+            return _problem(HTTPStatus.NOT_FOUND, detail, ChannelState.STARTING)
         return web.json_response(self._describe(stream), headers=_CORS)
 
     def _describe(self, stream: LiveStream) -> dict[str, object]:
@@ -150,6 +171,7 @@ class PublicApi:
         has_picture = any(variant["resolution"] for variant in variants)
         return {
             "name": stream.name,
+            "state": state_of(self._channels, stream.name, self._clock.monotonic()),
             "live_since": stream.live_since.isoformat(timespec="milliseconds"),
             "viewers": sum(stream.viewers.values()),
             "variants": variants,
@@ -160,9 +182,9 @@ class PublicApi:
         }
 
 
-def _problem(status: HTTPStatus, detail: str) -> web.Response:
+def _problem(status: HTTPStatus, detail: str, state: ChannelState) -> web.Response:
     return web.json_response(
-        {"title": status.phrase, "status": status.value, "detail": detail},
+        {"title": status.phrase, "status": status.value, "detail": detail, "state": state},
         status=status,
         headers=_CORS,
         content_type="application/problem+json",

@@ -29,6 +29,11 @@ export const MESSAGES = {
   connecting: message("connecting", "Connecting…"),
   connectionLost: message("connecting", "Connection lost", "Trying again…"),
   awaitingBroadcaster: message("connecting", "Waiting for the broadcaster…"),
+  starting: message(
+    "connecting",
+    "The broadcaster is connected",
+    "The stream starts here as soon as its first picture comes.",
+  ),
   ready: message("ready"),
   playing: message("playing"),
   ended: message("ended", "The stream has ended", "Stay here: the next one starts by itself."),
