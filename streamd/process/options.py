@@ -193,6 +193,8 @@ def handler_limits(config: Config) -> HandlerLimits:
         idle_timeout_s=limits.viewer_idle_timeout_s,
         write_timeout_s=limits.viewer_write_timeout_s,
         answer_timeout_s=limits.viewer_answer_timeout_s,
+        head_bytes_max=limits.request_head_bytes_max,
+        unanswered_bytes_max=limits.unanswered_bytes_max,
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from streamd.formats.rtmp import chunk as chunk_stream
 from tests.fuzz.parsers import PARSERS, Parser
-from tests.fuzz.timing import BYTES_MIN, FOLDER, Search, slowest, work
+from tests.fuzz.timing import BYTES_MIN, FOLDER, Search, short_inputs, slowest, work
 from tests.support.rtmp_wire import chunk, command, control, data, message
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ TRAITS = b"\x0a\x83\xb5\x43\x01\x03a" + bytes(3499)
 # What each may be made to do for a read of 256 kB, or for the longest that it takes: 50 ms of Python.
 LINES_PER_STEP_MAX = 1_000_000
 READ_BYTES = 256 * 1024
+# What a call may cost beside its bytes: 30 us of Python.
+LINES_PER_CALL_MAX = 1000
 
 
 def tags(count: int, type_id: int = 8, body: bytes = b"") -> bytes:
@@ -89,6 +91,13 @@ def test_the_slowest_inputs_that_are_known_take_little_for_a_byte(parser: Parser
     assert work(parser, said) / len(said) <= parser.lines_per_byte_max
 
 
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_call_costs_little_however_short_what_it_is_given(name: str) -> None:
+    parser = PARSERS[name]
+    for said in short_inputs(parser):
+        assert work(parser, said) <= LINES_PER_CALL_MAX + parser.lines_per_byte_max * len(said)
+
+
 def test_every_parser_has_its_slowest_inputs_kept() -> None:
     assert {path.stem for path in FOLDER.glob("*.txt")} == PARSERS.keys()
 
@@ -134,6 +143,6 @@ class TestSearch:
         assert all(BYTES_MIN <= len(said) <= 1024 for _, said in search.pool)
 
     def test_work_is_the_same_each_time(self) -> None:
-        said = random.Random(1).randbytes(300) + FLOODS["pings"][:500]
+        said = FLOODS["pings"][:500] + random.Random(1).randbytes(300)
         assert len({work(PARSERS["publisher"], said) for _ in range(3)}) == 1
         assert work(PARSERS["publisher"], said) > 100

@@ -2,9 +2,13 @@
 
     python -m tests.fuzz --time NAME [--runs N] [--seconds S]
 
-An input is changed, timed, and stays among those that are changed further if it is one of the slowest so far. It has
-256 bytes or more: what a call costs beside its bytes is a hundredth of what these may take, and a peer pays for it with
-the packet around them. Time is the thread's own, so that others on the machine count little; what seems slow is timed
+An input is changed, timed, and stays among those that are changed further if it is one of the slowest so far.
+
+What an input costs is what a call costs, and what its bytes do; a score that divides all of it by a few bytes would say
+what the shortest input is, and nothing of the parser. So there are two figures. The score is nanoseconds for a byte of
+inputs of 256 bytes or more, with all of the call in it: parsers are called once for a connection, a request or a tag,
+for which a peer pays with a packet and its own limits. And ``call_ns`` is the dearest call of 32 bytes or less, which
+no length excuses. Time is the thread's own, so that others on the machine count little; what seems slow is timed
 again, and its best time counts.
 
 ``slowest/NAME.txt`` has the ten, in base64. Time is not asserted: ``work`` counts lines of Python, the same each time,
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 CLOCK = SystemClock()
 FOLDER = Path(__file__).parent / "slowest"
 BYTES_MIN = 256
+# What is short: a call, and hardly more.
+SHORT_BYTES_MAX = 32
 KEPT = 10
 POOL = 48
 # An input is timed again where it may come among the worst, and its best time counts.
@@ -51,7 +57,7 @@ def cpu_ns(parser: Parser, data: bytes) -> int:
 
 
 def work(parser: Parser, data: bytes) -> int:
-    """How many lines of Python an input makes a parser run; compiled modules show none."""
+    """How many lines of Python an input makes a parser run that has been set up; compiled modules show none."""
     lines = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -61,10 +67,12 @@ def work(parser: Parser, data: bytes) -> int:
         return trace
 
     parser.read(data)  # what is computed once for all inputs
+    take = parser.make()
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        parser.read(data)
+        with contextlib.suppress(Exception):
+            take(data)
     finally:
         sys.settrace(before)
     return lines
@@ -74,6 +82,17 @@ def slowest(name: str) -> list[bytes]:
     """The inputs that were kept of a parser."""
     path = FOLDER / f"{name}.txt"
     return [base64.b64decode(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def short_inputs(parser: Parser) -> list[bytes]:
+    """The beginnings of what is known of a parser: inputs that cost what a call does."""
+    known = [data for data in (*parser.seeds(), *slowest(parser.name)) if data]
+    return sorted({data[:size] for data in known for size in (1, 4, 8, 16, SHORT_BYTES_MAX)})
+
+
+def call_ns(parser: Parser) -> int:
+    """How long the dearest of the short inputs takes, nanoseconds: the best of several times of each."""
+    return max(min(cpu_ns(parser, data) for _ in range(REPEATS)) for data in short_inputs(parser))
 
 
 @dataclass
@@ -203,7 +222,7 @@ def main(names: list[str], runs: int, seconds: float, seed: int) -> int:
         lines = work(search.parser, data) / len(data)
         sys.stdout.write(
             f"{name}: {search.executions} executions, worst {worst_ns:.0f} ns a byte "
-            f"({len(data)} bytes, {lines:.1f} lines a byte)\n"
+            f"({len(data)} bytes, {lines:.1f} lines a byte), a call {call_ns(search.parser) / 1000:.0f} us\n"
         )
         sys.stdout.flush()
     return 0

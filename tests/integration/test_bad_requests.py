@@ -239,6 +239,20 @@ class TestTime:
             data = request(target, JSON, "Content-Length: 2000", *fields, method="POST", body="{")
             assert answered(server, port, data) == b""
 
+    @pytest.mark.parametrize("port", PLACES)
+    def test_a_body_that_comes_too_slowly_is_told_so(self, port: str, server: LiveServer) -> None:
+        target = "/studio/session" if port == "public" else "/api/v1/keys"
+        shown = () if port == "public" else (f"Authorization: Bearer {server.admin_token}",)
+        with connected(server, port) as connection:
+            connection.sendall(request(target, JSON, "Content-Length: 15000", *shown, method="POST"))
+            connection.settimeout(SOON_S / 20)
+            for _ in range(int(PATIENCE_S * 20)):
+                connection.sendall(b" ")
+                with contextlib.suppress(TimeoutError):
+                    assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+                    return
+        raise AssertionError("no answer")
+
     def test_an_answer_that_is_not_read_is_given_up(self, server: LiveServer) -> None:
         page = server.get("/watch/somebody")[2].decode()
         path = next(path for path in re.findall(r'"(/static/[^"]+\.mjs)"', page) if "hls" in path)
@@ -274,6 +288,21 @@ class TestTheAdminPort:
         assert SECRET not in written
         assert len(written) < LOG_BYTES_MAX
         assert refused(server, "admin", "token") >= 25
+
+
+def test_nothing_of_the_admin_api_is_on_the_public_port(server: LiveServer) -> None:
+    """Not even for who has its token. Both ports have a list of streams; each its own."""
+    paths: Any = server.admin("GET", "/openapi.json")
+    for path, methods in paths["paths"].items():
+        for method in methods:
+            if method == "get" and path.startswith("/api/v1/streams"):
+                continue
+            shown = f"Authorization: Bearer {server.admin_token}"
+            target = re.sub(r"\{\w+\}", "somebody", path)
+            found = statuses(
+                server, "public", request(target, shown, JSON, "Content-Length: 2", method=method.upper(), body="{}")
+            )
+            assert found in ([404], [405]), (method, path)
 
 
 def test_a_form_of_another_site_ends_no_session(server: LiveServer) -> None:

@@ -328,3 +328,18 @@ class TestBadTags:
         assert followed.gaps == []
         told = {record["reason"] for record in server.log_events("stream.dropping") if record["stream"] == "bad-tags"}
         assert told == {"unsupported_codec", "bad_codec_config"}
+
+    def test_codec_that_changes_on_every_frame_ends_nothing(self, server: LiveServer) -> None:
+        """Past what is read of sequence headers the tracks are left out; the one that stays is read when it may be."""
+        h264, hevc = encoded((H264,), (), 4), encoded((HEVC,), (), 4)
+        after = encoded((H264,), (AAC,), SECONDS)
+        flapping = [tag for pair in zip(h264, hevc, strict=False) for tag in pair]
+        headers = [h264[0], next(tag for tag in hevc if bytes(tag.payload)[0] == 0x90)]
+        with TagPublisher(server.rtmp_port, server.issue_key("flapping")) as publisher:
+            for index, tag in enumerate(flapping):
+                publisher.send([replace(headers[index % 2], timestamp_ms=tag.timestamp_ms), tag])
+            publisher.send(replace(tag, timestamp_ms=tag.timestamp_ms + 5_000) for tag in after)
+            server.wait_until_playable("flapping")
+            assert publisher.is_open
+        told = {record["reason"] for record in server.log_events("stream.dropping") if record["stream"] == "flapping"}
+        assert "header_flood" in told

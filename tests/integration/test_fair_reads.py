@@ -57,12 +57,13 @@ class Taker(asyncio.BufferedProtocol):
         if not self._is_stranger:
             self._reading.admit()
 
-    def _step(self, nbytes: int) -> None:
+    def _step(self, nbytes: int) -> bool:
         self.received += nbytes
         self.largest = max(self.largest, nbytes)
         self.reads += 1
         if self.received >= FLOOD_BYTES:
             self.done.set()
+        return False
 
     def get_buffer(self, sizehint: int) -> memoryview:
         assert self._reading is not None

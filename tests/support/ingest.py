@@ -198,7 +198,7 @@ class IngestRoom:
             if sample.name.endswith("_total") and sample.value
         }
 
-    def connect(self, address: str = "192.0.2.7") -> Peer:
+    def connect(self, address: str = "192.0.2.7", transport: RecordingTransport | None = None) -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16), options=self._connection_options),
             keys=self.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
@@ -209,7 +209,7 @@ class IngestRoom:
             listener=self.listener,
             gate=self.gate,
         )
-        return Peer(protocol, RecordingTransport(address))
+        return Peer(protocol, transport or RecordingTransport(address))
 
     def ask_to_publish(self, stream_key: str = GOOD_KEY, address: str = "192.0.2.7") -> Peer:
         """A peer that has logged in, and waits for the answer to its publish."""
@@ -238,6 +238,16 @@ class Peer:
             count = min(len(unread), len(buffer))
             buffer[:count], unread = unread[:count], unread[count:]
             self.protocol.buffer_updated(count)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the server reads what comes now."""
+        return not self.transport.reading or self.transport.reading[-1]
+
+    async def send_all(self, *data: bytes) -> None:
+        """As ``send``, until the server has done what it is to do with it, and reads on."""
+        self.send(*data)
+        await settle(lambda: self.is_read or self.transport.is_eof_written or self.transport.is_closing())
 
     def shake_hands(self) -> None:
         self.send(b"\x03" + bytes(1536))

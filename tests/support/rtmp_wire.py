@@ -118,9 +118,18 @@ class Answer:
     @property
     def code(self) -> Value:
         """``code`` of the information object."""
+        return self._information["code"]
+
+    @property
+    def description(self) -> Value:
+        """``description`` of the information object."""
+        return self._information["description"]
+
+    @property
+    def _information(self) -> dict[str, Value]:
         information = self.values[3]
         assert isinstance(information, dict)
-        return information["code"]
+        return information
 
 
 class ServerReader:

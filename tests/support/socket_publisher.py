@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from typing import TYPE_CHECKING
 
 from tests.support import rtmp_wire
@@ -10,7 +11,7 @@ from tests.support.flv_media import h264_aac
 from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
@@ -34,6 +35,8 @@ class SocketPublisher:
     def __init__(self, port: int, address: str = "127.0.0.1") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S, source_address=(address, 0))
         self._reader = rtmp_wire.ServerReader()
+        # What came and was not asked for yet: one read may bring several.
+        self._answers: deque[rtmp_wire.Answer] = deque()
         self._socket.sendall(LOGIN)
 
     def __enter__(self) -> Self:
@@ -54,8 +57,18 @@ class SocketPublisher:
         self._socket.sendall(rtmp_wire.command("publish", 3, None, stream_key, "live", message_stream_id=1))
 
     def answer(self) -> str:
-        """Wait for the code of the answer."""
-        return next(self._codes())
+        """Wait for the code of the next answer."""
+        return self.whole_answer()[0]
+
+    def whole_answer(self) -> tuple[str, str]:
+        """Wait for the code of the next answer, and for what it tells a person."""
+        while not self._answers:
+            data = self._socket.recv(65_536)
+            if not data:
+                raise AssertionError("the connection was closed without an answer")
+            self._answers.extend(said for said in self._reader.read(data) if said.name == "onStatus")
+        answer = self._answers.popleft()
+        return str(answer.code), str(answer.description)
 
     def send(self, tags: Iterable[FlvTag]) -> None:
         """Send media, as fast as the server takes it."""
@@ -93,13 +106,6 @@ class SocketPublisher:
                 pass
         except ConnectionResetError:
             return
-
-    def _codes(self) -> Iterator[str]:
-        while data := self._socket.recv(65_536):
-            for answer in self._reader.read(data):
-                if answer.name == "onStatus":
-                    yield str(answer.code)
-        raise AssertionError("the connection was closed without an answer")
 
 
 def answer_to_publish(port: int, stream_key: str, address: str = "127.0.0.1") -> str:

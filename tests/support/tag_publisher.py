@@ -77,6 +77,10 @@ class TagPublisher:
         for tag in tags:
             self._socket.sendall(_wire(tag))
 
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._socket.sendall(data)
+
     def send_in_time(self, tags: Iterable[FlvTag], until: threading.Event, pace: float = 1.0) -> None:
         """Send tags at the pace of their timestamps, until all are sent or ``until`` is set.
 

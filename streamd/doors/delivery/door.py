@@ -177,6 +177,8 @@ class MediaDoor:
             idle_timeout_s=options.idle_timeout_s,
             write_timeout_s=options.write_timeout_s,
             answer_timeout_s=options.answer_timeout_s,
+            head_bytes_max=options.head.head_bytes,
+            unanswered_bytes_max=options.unanswered_bytes_max,
         )
         self._parse = HeadParser(options.head).parse
         self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)

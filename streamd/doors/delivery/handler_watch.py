@@ -1,4 +1,4 @@
-"""The time that aiohttp's connections may take, in every state: head, body, answer, idle.
+"""The time and the memory that aiohttp's connections may take, in every state: head, body, answer, idle.
 
 aiohttp ends what is idle and asks for nothing. It waits for a body, and for a peer to take an answer, for as long as
 the peer likes; and what it has closed stays open until everything is taken. So each of its handlers stands behind a
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from aiohttp.web import RequestHandler
 
+    from streamd.doors.tls.sliced import SlicedTransport
+
 log = logging.getLogger(__name__)
+
+# What a connection costs beside what waits: our objects and the transport's, aiohttp's handler, parser and task, and
+# the request that is answered; with TLS OpenSSL's state. Measured (``bench/silent.py``, ``page``).
+HANDLER_BYTES = 11 * 1024
+TLS_HANDLER_BYTES = 27 * 1024
+# A request that waits, parsed: its message, its header fields twice, and a stream for its body. Measured.
+PARSED_REQUEST_BYTES = 1280
 
 _NEXT_SWEEP = 0.0
 
@@ -43,6 +52,10 @@ class HandlerLimits:
     """For how long a peer may take nothing of what is sent to it."""
     answer_timeout_s: float = 120.0
     """For how long something of a complete answer may wait, however little is taken at a time."""
+    head_bytes_max: int = 16 * 1024
+    """Of a request up to its empty line; aiohttp itself takes a megabyte."""
+    unanswered_bytes_max: int = 64 * 1024
+    """Of requests that a peer sends before others are answered, without their bodies, which aiohttp bounds."""
 
 
 class WatchedHandler(asyncio.Protocol):
@@ -61,13 +74,16 @@ class WatchedHandler(asyncio.Protocol):
 
     __slots__ = (
         "_answering_since",
+        "_asked_bytes",
         "_handler",
         "_head_since",
+        "_held_bytes_min",
         "_idle_since",
         "_progress_at",
         "_received_bytes",
         "_request",
         "_request_since",
+        "_tls",
         "_transport",
         "_unsent_bytes",
         "_watch",
@@ -80,10 +96,13 @@ class WatchedHandler(asyncio.Protocol):
         self._watch = watch
         self._handler = handler
         self._transport: asyncio.Transport | None = None
+        self._tls: SlicedTransport | None = None
+        self._held_bytes_min = HANDLER_BYTES
         self.source = source
         self.opened_at = self._idle_since = watch.now()
         self.deadline = _NEXT_SWEEP
-        self._received_bytes = 0
+        # Since there was no request to answer: all that came, and what of it is no body.
+        self._received_bytes = self._asked_bytes = 0
         self._head_since: float | None = None
         self._request: object = None
         self._request_since = 0.0
@@ -96,23 +115,41 @@ class WatchedHandler(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport, and give it to the handler."""
         self._transport = cast("asyncio.Transport", transport)
+        if hasattr(transport, "own_bytes"):
+            # Not by its type: a proxy's connection has another around it.
+            self._tls = cast("SlicedTransport", transport)
+            self._held_bytes_min = TLS_HANDLER_BYTES
         self._watch._opened(self)
         self._handler.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Hear what the peer says."""
-        handler = self._handler
-        if self._is_idle:
-            self._received_bytes = 0
+        handler, limits = self._handler, self._watch.limits
+        if self._head_since is None and self._is_idle:
+            self._received_bytes = self._asked_bytes = 0
         self._received_bytes += len(data)
+        was_in_body = self._is_in_body
         handler.data_received(data)
+        if not was_in_body and not self._is_in_body:
+            self._asked_bytes += len(data)
         self._idle_since = self._watch.now()
+        self.deadline = _NEXT_SWEEP
         if not self._is_idle:
             self._head_since = None
-        elif self._head_since is None:
+            if self._asked_bytes > limits.unanswered_bytes_max:
+                self._end("unanswered_bytes_max")
+            return
+        if self._head_since is None:
             # From its first byte on: a byte now and then does not move it.
             self._head_since = self._idle_since
-        self.deadline = _NEXT_SWEEP
+        if self._asked_bytes > limits.head_bytes_max:
+            self._end("request_head_bytes_max")
+
+    def _end(self, limit: str) -> None:
+        """Close at once what has passed a limit."""
+        self._watch.count_limit(limit)
+        log.debug("handler.refused", extra={"limit": limit})
+        self.abort()
 
     def eof_received(self) -> bool | None:
         """Take the peer's FIN."""
@@ -143,10 +180,17 @@ class WatchedHandler(asyncio.Protocol):
 
     @property
     def held_bytes(self) -> int:
-        """What the peer has not taken, and what it has sent of requests that are under way."""
+        """What the peer has not taken, what it has sent of requests that are under way, and what it costs itself."""
         if self._transport is None:
             return 0
-        return self._transport.get_write_buffer_size() + (0 if self._is_idle else self._received_bytes)
+        held = self._held_bytes_min + self._transport.get_write_buffer_size()
+        if self._tls is not None:
+            held += self._tls.own_bytes() - self._tls.unsent_bytes
+        if self._head_since is not None or not self._is_idle:
+            # A body that is larger than may wait is taken and dropped.
+            held += min(self._received_bytes, self._watch.limits.unanswered_bytes_max)
+            held += len(self._handler._messages) * PARSED_REQUEST_BYTES
+        return held
 
     def shed(self) -> None:
         """Close at once: memory is short."""
@@ -159,6 +203,14 @@ class WatchedHandler(asyncio.Protocol):
         """Whether the handler waits for a whole head."""
         waiter = self._handler._waiter
         return waiter is not None and not waiter.done() and not self._handler._messages
+
+    @property
+    def _is_in_body(self) -> bool:
+        """Whether the last request that the handler knows has not come to the end of its body."""
+        messages, request = self._handler._messages, self._handler._current_request
+        if messages:
+            return not messages[-1][1].is_eof()
+        return request is not None and not request.content.is_eof()
 
     def passed_limit(self, now: float, limits: HandlerLimits) -> str | None:
         """The limit that the peer has passed, by its key in ``[limits]``; None where it has time.
@@ -244,7 +296,7 @@ class HandlerWatch:
     ) -> None:
         self._make_handler = make_handler
         self.now = now
-        self._count_limit = count_limit
+        self.count_limit = count_limit
         self.limits = limits or HandlerLimits()
         self._on_closed = on_closed
         self._open: set[WatchedHandler] = set()
@@ -268,7 +320,7 @@ class HandlerWatch:
             if limit is not None:
                 # An idle connection that ends is no event: browsers keep some open for as long as they may.
                 if limit != "viewer_idle_timeout_s":
-                    self._count_limit(limit)
+                    self.count_limit(limit)
                     log.debug("handler.timed_out", extra={"limit": limit})
                 watched.abort()
 

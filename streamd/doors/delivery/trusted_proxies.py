@@ -9,7 +9,8 @@ The fields have no specification; RFC 7239 section 5.2 describes the same chain 
 from __future__ import annotations
 
 import functools
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+import socket
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 # Addresses of which it is remembered whether they are trusted: proxies are few, and viewers come back.
 ADDRESSES_REMEMBERED = 1024
+# Proxies of ours that a request has come through: a network's edge, a balancer, a cache and the web server, twice over.
+# What says that there were more is not looked at: the cost of a field does not grow with its length.
+PROXIES_MAX = 16
+# An IPv6 address with its brackets and a port, and room for blanks.
+_ADDRESS_CHARS_MAX = 64
+# RFC 4291 2.5.5.2: what an IPv4 address is mapped to IPv6 with.
+_MAPPED = bytes(10) + b"\xff\xff"
 _SCHEMES = ("http", "https")
 
 
@@ -28,12 +36,17 @@ class TrustedProxies:
     """
 
     def __init__(self, networks: Sequence[str] = ()) -> None:
-        self._networks = tuple(map(ip_network, networks))
+        # By the bytes of an address: its mask, and what is left of it under that.
+        self._networks: dict[int, list[tuple[int, int]]] = {4: [], 16: []}
+        for network in map(ip_network, networks):
+            values = (int(network.netmask), int(network.network_address))
+            self._networks[network.max_prefixlen // 8].append(values)
+        self._has_any = bool(networks)
         self._is_trusted = functools.lru_cache(ADDRESSES_REMEMBERED)(self._look_up)
 
     def trusts(self, address: str) -> bool:
         """Whether an IP address, as a socket tells it, is a proxy's."""
-        return bool(self._networks) and self._is_trusted(address)
+        return self._has_any and self._is_trusted(address)
 
     def client(self, peer: str, forwarded_for: str) -> str:
         """Find for whom a request is made.
@@ -46,18 +59,20 @@ class TrustedProxies:
             forwarded_for: All values of ``X-Forwarded-For``, joined by commas.
 
         Returns:
-            An IP address; that of the last proxy where it names none. ``peer``, whatever is said, where that is not
-            trusted.
+            An IP address; that of the last proxy where it names none, and where it names more than ``PROXIES_MAX``, of
+            the first that is looked at. ``peer``, whatever is said, where that is not trusted.
         """
-        client = peer
-        for said in reversed(forwarded_for.split(",")):
-            if not self.trusts(client):
-                break
+        if not forwarded_for or not self.trusts(peer):
+            return peer
+        client: bytes | None = None
+        for said in reversed(forwarded_for.rsplit(",", PROXIES_MAX)[-PROXIES_MAX:]):
             address = _parse(said)
             if address is None:
                 break
-            client = str(address)
-        return client
+            client = address
+            if not self._includes(address):
+                break
+        return peer if client is None else str(ip_address(client))
 
     def scheme(self, peer: str, forwarded_proto: str) -> str | None:
         """What a viewer's address begins with, as a trusted proxy says; None where none says so.
@@ -71,20 +86,29 @@ class TrustedProxies:
 
     def _look_up(self, address: str) -> bool:
         parsed = _parse(address)
-        return parsed is not None and any(parsed in network for network in self._networks)
+        return parsed is not None and self._includes(parsed)
+
+    def _includes(self, address: bytes) -> bool:
+        value = int.from_bytes(address, "big")
+        return any(value & mask == network for mask, network in self._networks[len(address)])
 
 
-def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address, with the port that some proxies append; None for what is none ("unknown")."""
+def _parse(text: str) -> bytes | None:
+    """Read an address, with the port that some proxies append.
+
+    Returns:
+        Its 4 or 16 bytes, of an IPv4 address mapped to IPv6 the 4; None for what is none ("unknown").
+    """
     text = text.strip()
+    if len(text) > _ADDRESS_CHARS_MAX:
+        return None
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text)
-    except ValueError:
+        address = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):
         return None
     # A listener for both families sees IPv4 peers as ::ffff:a.b.c.d.
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return address[12:] if address.startswith(_MAPPED) else address

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from streamd.doors.delivery.answer import Answer, cut
 from streamd.doors.delivery.answer_encoder import Persistence
 from streamd.doors.delivery.http_request import BadRequestError, find_head, skip_empty_line
+from streamd.doors.delivery.transport_viewer import TransportViewer
 from streamd.formats.address import source_of
 from streamd.services.bounds.memory_accounts import Standing
 
@@ -40,7 +41,7 @@ REQUESTS_PER_TURN = 4
 LINGER_S = 2.0
 # What a connection at rest costs: our objects and the transport's, and with TLS OpenSSL's state. Measured.
 CONNECTION_BYTES = 3 * 1024
-TLS_CONNECTION_BYTES = 26 * 1024
+TLS_CONNECTION_BYTES = 18 * 1024
 # An answer that takes longer than this is of media that has left most playlists: the viewer alone keeps it.
 PINNED_AFTER_S = 20.0
 
@@ -64,7 +65,7 @@ _DEAF = frozenset((_Phase.PUSHING, _Phase.LINGERING, _Phase.GONE))
 
 
 class ViewerConnection(asyncio.Protocol):
-    """The asyncio side of one viewer's connection, and a ``PushViewer`` of a fan-out.
+    """The asyncio side of one viewer's connection.
 
     Args:
         door: Reads, decides, counts, and takes over what is not media.
@@ -101,6 +102,7 @@ class ViewerConnection(asyncio.Protocol):
         "_tls",
         "_transport",
         "_unanswered",
+        "_viewer",
         "_written_bytes",
         "address",
         "deadline",
@@ -135,6 +137,7 @@ class ViewerConnection(asyncio.Protocol):
         self._blocked_at: float | None = None
         # What is being sent: since when, and how much of it the viewer had taken when.
         self._fanout: Fanout | None = None
+        self._viewer: TransportViewer | None = None
         self._answer_sent: Answer | None = None
         self._pinned_bytes = 0
         self._closes = False
@@ -150,7 +153,7 @@ class ViewerConnection(asyncio.Protocol):
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
         raw = transport.get_extra_info("socket")
-        if hasattr(transport, "unsent_bytes"):
+        if hasattr(transport, "own_bytes"):
             # Not by its type: a proxy's connection has another around it.
             self._tls = cast("SlicedTransport", transport)
         elif raw is not None and transport.get_extra_info("sslcontext") is None:
@@ -207,6 +210,11 @@ class ViewerConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on: the kernel has taken all of the last answer."""
+        viewer = self._viewer
+        if viewer is not None:
+            viewer.flush()
+            if viewer.buffered_bytes():
+                return
         if self._phase is _Phase.SENDING:
             self._phase = _Phase.READING
             self._answer_sent = None
@@ -221,6 +229,7 @@ class ViewerConnection(asyncio.Protocol):
         self._answer_sent = None
         self._pinned_bytes = 0
         self._let_go()
+        self._viewer = None
         self._door.forget(self)
 
     # -- Holder: what the account of the process asks -----------------------------------------
@@ -232,31 +241,14 @@ class ViewerConnection(asyncio.Protocol):
         What waits for a viewer is media that all viewers share, until it is old.
         """
         tls = self._tls
-        own_bytes = CONNECTION_BYTES if tls is None else TLS_CONNECTION_BYTES + tls.unsent_bytes
+        own_bytes = CONNECTION_BYTES if tls is None else TLS_CONNECTION_BYTES + tls.own_bytes()
+        if self._viewer is not None:
+            own_bytes += self._viewer.held_bytes
         return own_bytes + len(self._unanswered) + self._pinned_bytes
 
     def shed(self) -> None:
         """Close at once: memory is short."""
         self.abort()
-
-    # -- PushViewer: what a fan-out calls ---------------------------------------------------
-
-    def write(self, data: bytes, /) -> None:
-        """Send more of a pushed stream."""
-        self._written_bytes += len(data)
-        self._transport.write(data)
-
-    def buffered_bytes(self) -> int:
-        """How much of it the kernel has not taken."""
-        return self._transport.get_write_buffer_size()
-
-    def close(self) -> None:
-        """Close when it is all sent, or when that takes too long."""
-        self._fanout = None
-        if self._transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
-            self._watch(_Phase.SENDING)
-        else:
-            self._say_goodbye()
 
     # -- time -------------------------------------------------------------------------------
 
@@ -273,8 +265,10 @@ class ViewerConnection(asyncio.Protocol):
             case _Phase.WAITING:
                 self._answer_late()
             case _Phase.SENDING | _Phase.PUSHING:
-                unsent_bytes = self._transport.get_write_buffer_size()
-                taken_bytes = self._written_bytes - unsent_bytes
+                unsent_bytes, written_bytes = self._unsent_bytes(), self._written_bytes
+                if self._viewer is not None:
+                    written_bytes = self._viewer.written_bytes
+                taken_bytes = written_bytes - unsent_bytes
                 if taken_bytes > self._taken_bytes or not unsent_bytes:
                     self._taken_bytes = taken_bytes
                     self._progress_at = now
@@ -299,7 +293,7 @@ class ViewerConnection(asyncio.Protocol):
             self._say_goodbye()
         elif self._phase is _Phase.PUSHING:
             self._let_go()
-            self.close()
+            self._end_push()
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -445,13 +439,26 @@ class ViewerConnection(asyncio.Protocol):
         self._watch(_Phase.PUSHING)
         self._unanswered = b""
         self._fanout = found.fanout
-        found.fanout.attach(self)
+        self._viewer = TransportViewer(self._transport, self._end_push)
+        found.fanout.attach(self._viewer)
+
+    def _end_push(self) -> None:
+        """Close when the stream is all sent, or when that takes too long."""
+        self._fanout = None
+        if self._unsent_bytes() > _UNSENT_BYTES_MAX:
+            self._watch(_Phase.SENDING)
+        else:
+            self._say_goodbye()
+
+    def _unsent_bytes(self) -> int:
+        """How much of what the viewer is sent the kernel has not taken."""
+        return self._transport.get_write_buffer_size() if self._viewer is None else self._viewer.buffered_bytes()
 
     def _watch(self, phase: _Phase) -> None:
         """Have every sweep look at what the viewer takes."""
         self._phase = phase
         self._sending_at = self._progress_at = self._door.now()
-        self._written_bytes = self._transport.get_write_buffer_size()
+        self._written_bytes = self._unsent_bytes()
         self._taken_bytes = 0
         self.deadline = _NEXT_SWEEP
 
@@ -460,8 +467,8 @@ class ViewerConnection(asyncio.Protocol):
         if self._subscription is not None:
             self._subscription.cancel()
             self._subscription = None
-        if self._fanout is not None:
-            self._fanout.detach(self)
+        if self._fanout is not None and self._viewer is not None:
+            self._fanout.detach(self._viewer)
             self._fanout = None
         self._request = None
 
@@ -533,6 +540,7 @@ class ViewerConnection(asyncio.Protocol):
         self._phase = _Phase.GONE
         self._unanswered = b""
         self._let_go()
+        self._viewer = None
         self._transport.abort()
 
 

@@ -12,6 +12,7 @@ from streamd.doors.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
 from streamd.doors.ingest.wake_threshold import WakeClock
 from streamd.errors import PublishError
+from streamd.formats.address import source_of
 from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ class RtmpListener:
     def admit(self, protocol: RtmpProtocol) -> bool:
         """Count a new connection in, where need be in the place of another; or say that it is one too many."""
         now = self._clock.monotonic()
+        if not self.turns.take_opening(source_of(protocol.address)):
+            # Else a thousand a second would take a fifth of the loop, each of them new.
+            self._metrics.rtmp_connections_refused_total.inc()
+            self._metrics.limit_hits_total.labels("loop_ms_per_address_max").inc()
+            return False
         while (limit := self._connections.passed_limit(protocol.address)) is not None:
             self._metrics.rtmp_connections_refused_total.inc()
             self._metrics.limit_hits_total.labels(limit).inc()

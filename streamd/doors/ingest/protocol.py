@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What a connection that is logged in costs: our objects and the transport's. Measured (``bench/accounts.py``).
+CONNECTION_BYTES = 6 * 1024
+
 # After a refusal or a fault we send FIN and read on for a moment: closing with unread input would make the
 # kernel send RST, and the peer could lose the answer that tells it why (RFC 9293 section 3.6, RFC 2525 2.17).
 LINGER_S = 2.0
@@ -167,6 +170,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._messages_counted = 0
         self._counted_at = self._opened_at
         self._closed = asyncio.Event()
+        # The socket is gone; what came before is still being dealt with, unless the connection was ended by us.
+        self._is_lost = False
+        self._lost_by: Exception | None = None
+        self._is_aborted = False
         # Of its socket; None before there is one.
         self._threshold: WakeThreshold | None = None
         self._reading: Reading | None = None
@@ -177,14 +184,15 @@ class RtmpProtocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket. asyncio and uvloop set TCP_NODELAY on it themselves."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
-        self._threshold = WakeThreshold(transport, self._listener.wake_clock)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
         self._reading = self._listener.turns.open(self._transport, source_of(self.address), self._receive)
         if not self._listener.admit(self):
             self._reason = "too many connections"
             self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
+        self._threshold = WakeThreshold(transport, self._listener.wake_clock)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to read to."""
@@ -196,18 +204,29 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         assert self._reading is not None, "connected"
         self._reading.read(nbytes)
 
-    def _receive(self, nbytes: int) -> None:
-        """Feed, write out, dispatch."""
+    def _receive(self, nbytes: int) -> bool:
+        """Feed, write out, dispatch.
+
+        Args:
+            nbytes: How many bytes were read; 0 to go on with what is left of the reads before.
+
+        Returns:
+            Whether something of what was read is left to do.
+        """
+        connection = self._connection
         if self._phase in (_Phase.CLOSING, _Phase.CLOSED):
-            return
-        if not self._connection.bytes_received:
+            return False
+        if not connection.bytes_received:
             self._listener.note_spoken(self)
         try:
-            events = self._connection.receive_buffer(self._listener.turns.buffer, nbytes)
+            if nbytes:
+                events = connection.receive_buffer(self._listener.turns.buffer, nbytes)
+            else:
+                events = connection.receive_more()
             self._flush()
             self._dispatch(events)
             self._choose_threshold(events)
-            self._connection.raise_fault()
+            connection.raise_fault()
         except ProtocolError as exc:
             self._flush()
             self._fail_protocol(exc)
@@ -217,6 +236,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             # A fault of ours in one stream's line ends that stream and nothing else.
             log.exception("connection.failed", extra=self._context())
             self._fail("internal error", EndReason.INTERNAL_ERROR)
+        has_more = connection.has_more and self._phase not in (_Phase.CLOSING, _Phase.CLOSED)
+        if self._is_lost and not has_more:
+            self._end()
+        return has_more
 
     def eof_received(self) -> bool:
         """Let the transport close: a publisher that sends no more has ended."""
@@ -226,21 +249,28 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         """Close a peer that asks without ever reading the answers."""
         self._reason = "peer does not read its answers"
         self._count_limit("unsent_answers_bytes_max")
-        if self._transport is not None:
-            self._transport.abort()
+        self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End what hung on this socket."""
+        """End what hung on this socket, behind what the peer sent before it left."""
+        self._is_lost, self._lost_by = True, exc
+        if self._threshold is not None:
+            # Another connection may have the descriptor next.
+            self._threshold.close()
+        if self._phase is not _Phase.PUBLISHING or self._is_aborted or not self._connection.has_more:
+            self._end()
+
+    def _end(self) -> None:
+        if self._closed.is_set():
+            return
         was_closing = self._phase is _Phase.CLOSING
         self._enter(_Phase.CLOSED)
-        if self._threshold is not None:
-            self._threshold.close()
         if self._reading is not None:
             self._reading.close()
         if self._verifying is not None:
             self._verifying.cancel()
         if not self._reason:
-            self._reason = "connection lost" if exc is not None else "peer closed"
+            self._reason = "connection lost" if self._lost_by is not None else "peer closed"
         self._leave_stream(EndReason.CONNECTION_LOST)
         self._count()
         extra = self._context() | {"reason": self._reason}
@@ -258,9 +288,12 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self.abort()
 
     def abort(self) -> None:
-        """Close at once, without a word."""
+        """Close at once, without a word, whatever of it is left to do."""
+        self._is_aborted = True
         if self._transport is not None:
             self._transport.abort()
+        if self._is_lost:
+            self._end()
 
     # -- the live stream's publisher ----------------------------------------------------------
 
@@ -268,6 +301,11 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         """Read what the kernel holds, at once."""
         if self._threshold is not None:
             self._threshold.wait_for_anything()
+
+    def charge(self, step_s: float) -> None:
+        """Take processor time that was used beside its reads from its share of the loop's time, seconds."""
+        if self._reading is not None:
+            self._reading.spend(step_s)
 
     def kick(self, error: PublishError) -> None:
         """Close the publisher's socket at once, with a last word that says why.
@@ -283,6 +321,8 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._flush()
         self._enter(_Phase.CLOSING)
         self._transport.close()
+        if self._is_lost:
+            self._end()
 
     async def wait_closed(self) -> None:
         """Return when the socket is closed."""
@@ -336,7 +376,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
     @property
     def held_bytes(self) -> int:
         """What waits of its messages, of our answers and, while it publishes, for its viewers; bytes."""
-        held = self._connection.held_bytes
+        held = CONNECTION_BYTES + self._connection.held_bytes
         if self._transport is not None:
             held += self._transport.get_write_buffer_size()
         if self._reading is not None:
@@ -478,6 +518,8 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._flush()
             self._dispatch(events)
             self._connection.raise_fault()
+            if self._connection.has_more and self._reading is not None:
+                self._reading.go_on_later()
         finally:
             if self._reading is not None:
                 self._reading.spend(self._clock.cpu() - since)
@@ -538,7 +580,9 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         if self._transport is None or self._phase in (_Phase.CLOSING, _Phase.CLOSED):
             return
         self._enter(_Phase.CLOSING)
-        if self._transport.can_write_eof():
+        if self._is_lost:
+            self._end()
+        elif self._transport.can_write_eof():
             self._transport.write_eof()
         else:
             # TLS has no half-close; what it has to say is gone before the time is over.
@@ -548,7 +592,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         # One write for all answers: librtmp sets no TCP_NODELAY, so each small write of ours costs its login 40 ms.
-        if self._transport is not None and (data := self._connection.data_to_send()):
+        if self._transport is not None and (data := self._connection.data_to_send()) and not self._is_lost:
             self._transport.write(data)
 
     def _enter(self, phase: _Phase) -> None:

@@ -3,7 +3,8 @@
 A step is what one read of a connection costs: taking it from the kernel, TLS, and all that its bytes make us do, in
 processor time. Each connection, each address and all strangers together have a share of the loop's time
 (``LoopTimeBudget``); whoever is over it is not read until that has come back, and the kernel has the peer wait. Nobody
-is read twice while others have not been read once: uvloop would read one socket up to 32 times in a row.
+is read twice while others have not been read once: uvloop would read one socket up to 32 times in a row. A read that is
+a lot of work is done in steps: between two of them the others have their turn, and nothing more is read meanwhile.
 
 Strangers, who have shown no good key, are read in small pieces, and in one turn of the loop so much time is theirs and
 no more. What has been read past it is kept until a later turn, in which those come first whose address has taken least:
@@ -16,6 +17,7 @@ import enum
 import heapq
 import logging
 import math
+from collections import deque
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
@@ -39,10 +41,16 @@ READ_BYTES_MAX = 256 * 1024
 STRANGERS_TLS_BYTES_MAX = 32 * 1024
 # What a read costs that is not measured: the loop's way to the socket and back.
 READ_S = 20e-6
+# What a connection costs that is opened and closed without a word: 180 us, uncompiled. An address has 250 of them a
+# second at the default share, and five times as many after a rest.
+OPENING_S = 200e-6
 # A publisher's steps are added up to so much before its share is asked: most take some hundred microseconds.
 PUBLISHERS_UNCOUNTED_S = 0.005
 # Of one turn of the loop, for all strangers. A frame of video lasts 16 ms or more: who waits for one does not notice.
 STRANGERS_TURN_S = 0.010
+# Of one turn of the loop, for what is left of publishers' reads. It is less than a frame lasts, and the step that is
+# under way when it is over, 256 messages, takes as long once more at the most.
+RESTS_TURN_S = 0.010
 # A pause is no longer, however large the debt: the peer is heard of again before any time limit of media.
 PAUSE_S_MAX = 5.0
 # While all strangers together are over their share, those who wait are looked at so often.
@@ -112,6 +120,8 @@ class Hold(enum.IntFlag):
     """It had its turn."""
     SHARE = 4
     """It, its address or all strangers had their share."""
+    REST = 8
+    """What was read is not done with."""
 
 
 class Reading:
@@ -121,7 +131,8 @@ class Reading:
         turns: Of its listener.
         transport: The connection.
         address: Budget of its address, which it shares.
-        step: Does what a read makes us do; its bytes stand at the begin of ``ReadTurns.buffer``.
+        step: Does what a read makes us do; its bytes stand at the begin of ``ReadTurns.buffer``. Says whether that is
+            not all: then it is called again, with 0 bytes.
         now: Loop time, seconds.
 
     Attributes:
@@ -131,7 +142,9 @@ class Reading:
     __slots__ = (
         "_address",
         "_budget",
+        "_has_rest",
         "_holds",
+        "_is_in_line",
         "_is_waiting",
         "_kept",
         "_offered",
@@ -151,7 +164,7 @@ class Reading:
         turns: ReadTurns,
         transport: asyncio.Transport,
         address: LoopTimeBudget,
-        step: Callable[[int], None],
+        step: Callable[[int], bool],
         now: float,
     ) -> None:
         self._turns = turns
@@ -162,6 +175,9 @@ class Reading:
         self._holds = Hold(0)
         # Whether its listener has it among those that wait for their share.
         self._is_waiting = False
+        # Whether what was read is not done with, and whether its listener has it among those of whom that is so.
+        self._has_rest = False
+        self._is_in_line = False
         # What was read past the strangers' part of a turn.
         self._kept = b""
         self._offered = LOGIN_READ_BYTES_MAX
@@ -193,18 +209,56 @@ class Reading:
             self.hold(Hold.TURN)
             turns.wait_for_turn(self)
         if not self.is_stranger:
-            self._step(nbytes)
-            self._uncounted_s += turns.cpu() - self._since + READ_S
-            if self._uncounted_s >= PUBLISHERS_UNCOUNTED_S:
-                step_s, self._uncounted_s = self._uncounted_s, 0.0
-                self.spend(step_s)
+            if self._step(nbytes):
+                self.go_on_later()
+            self._count_step(turns.cpu() - self._since + READ_S)
             return
         if turns.is_strangers_turn_over:
             self._kept += bytes(turns.view[:nbytes])
             self._wait(0.0)
-        else:
-            self._step(nbytes)
+        elif self._step(nbytes):
+            self.go_on_later()
         self.spend(turns.cpu() - self._since + READ_S)
+
+    def _count_step(self, step_s: float) -> None:
+        """Take the time of a publisher's step from its share, some steps at once."""
+        self._uncounted_s += step_s
+        if self._uncounted_s >= PUBLISHERS_UNCOUNTED_S:
+            step_s, self._uncounted_s = self._uncounted_s, 0.0
+            self.spend(step_s)
+
+    def go_on_later(self) -> None:
+        """Do the rest of what was read when the others had their turn, and read nothing meanwhile."""
+        self._has_rest = True
+        self.hold(Hold.REST)
+        if not self._is_in_line:
+            self._is_in_line = True
+            self._turns.wait_with_rest(self)
+
+    def do_rest(self) -> None:
+        """Do a step of the rest of what was read."""
+        turns = self._turns
+        self._is_in_line = False
+        # Of one that waits for its share it is done when that has come back.
+        if self.is_closed or self._is_waiting or not self._has_rest:
+            return
+        if not self.is_stranger:
+            since = turns.cpu()
+            self._do(0)
+            self._count_step(turns.cpu() - since)
+        elif turns.is_strangers_turn_over:
+            self._wait(0.0)
+        else:
+            since = turns.cpu()
+            self._do(0)
+            self.spend(turns.cpu() - since)
+
+    def _do(self, nbytes: int) -> None:
+        self._has_rest = False
+        if self._step(nbytes):
+            self.go_on_later()
+        else:
+            self.release(Hold.REST)
 
     def go_on(self) -> None:
         """Do what was kept, and be read again."""
@@ -215,8 +269,14 @@ class Reading:
             kept, self._kept = self._kept, b""
             self._since = turns.cpu()
             turns.view[: len(kept)] = kept
-            self._step(len(kept))
+            self._do(len(kept))
             self.spend(turns.cpu() - self._since)
+        elif self._has_rest:
+            if self.is_stranger:
+                # There is time for it in this turn, or it would not be let on.
+                self.do_rest()
+            else:
+                self.go_on_later()
         if not self._is_waiting:
             self.release(Hold.SHARE)
 
@@ -278,6 +338,7 @@ class Reading:
     def close(self) -> None:
         """Be read no more."""
         self.is_closed = True
+        self._has_rest = False
         self._kept = b""
 
     @property
@@ -331,6 +392,8 @@ class ReadTurns:
         self._had_their_turn: list[Reading] = []
         self._is_turn_ending = False
         self._turn_s = 0.0
+        # Those of whose reads something is left.
+        self._with_rest: deque[Reading] = deque()
         # By when their pause is over; then by what their address has left. The number keeps equals in order.
         self._pausing: list[tuple[float, int, Reading]] = []
         self._ready: list[tuple[float, int, Reading]] = []
@@ -344,16 +407,34 @@ class ReadTurns:
         self._strangers = LoopTimeBudget(shares.strangers, self.clock.monotonic())
         self._addresses = AddressBudgets(shares.address)
 
-    def open(self, transport: asyncio.Transport, source: str, step: Callable[[int], None]) -> Reading:
+    def open(self, transport: asyncio.Transport, source: str, step: Callable[[int], bool]) -> Reading:
         """Take turns with one connection more.
 
         Args:
             transport: The connection.
             source: As whom its address is counted (``source_of``).
-            step: Does what a read makes us do; it is given the number of bytes at the begin of ``buffer``.
+            step: Does what a read makes us do, as ``Reading`` says; it is given the number of bytes at the begin of
+                ``buffer``.
         """
         now = self.clock.monotonic()
         return Reading(self, transport, self._addresses.of(source, now), step, now)
+
+    def take_opening(self, source: str) -> bool:
+        """Charge an address for one connection more, if it has not had its share of the loop's time.
+
+        Args:
+            source: As whom the address is counted (``source_of``).
+
+        Returns:
+            Whether it may have it. One that it may not have is not charged: or it would not come back for long.
+        """
+        now = self.clock.monotonic()
+        budget = self._addresses.of(source, now)
+        if budget.has_debt(now):
+            return False
+        budget.spend(now, OPENING_S)
+        self._strangers.spend(now, OPENING_S)
+        return True
 
     @property
     def is_strangers_turn_over(self) -> bool:
@@ -371,6 +452,11 @@ class ReadTurns:
         self._had_their_turn.append(reading)
         self._end_turn_soon()
 
+    def wait_with_rest(self, reading: Reading) -> None:
+        """Have a connection do the rest of a read when the others had their turn."""
+        self._with_rest.append(reading)
+        self._end_turn_soon()
+
     def wait_for_share(self, reading: Reading, pause_s: float) -> None:
         """Have a connection read again after a pause, when it is its turn."""
         due = self.clock.monotonic() + pause_s
@@ -385,6 +471,7 @@ class ReadTurns:
         self._pausing.clear()
         self._ready.clear()
         self._had_their_turn.clear()
+        self._with_rest.clear()
 
     def _end_turn_soon(self) -> None:
         if not self._is_turn_ending:
@@ -398,6 +485,21 @@ class ReadTurns:
         for reading in had_their_turn:
             reading.release(Hold.TURN)
         self._let_on()
+        self._do_rests()
+
+    def _do_rests(self) -> None:
+        """Have each of those do a step of whose reads something is left, while there is time for it in this turn."""
+        since = self.cpu()
+        for _ in range(len(self._with_rest)):
+            try:
+                self._with_rest.popleft().do_rest()
+            except Exception:
+                # As below.
+                log.exception("reading.failed")
+            if self.cpu() - since >= RESTS_TURN_S:
+                break
+        if self._with_rest:
+            self._end_turn_soon()
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from streamd.errors import ProxyProtocolError
 from streamd.formats.proxy_protocol import HEADER_BYTES_MAX, Peer, read_header
+from streamd.services.bounds.log_lines import LineBudget
 
 if TYPE_CHECKING:
     from streamd.doors.tls.handshakes import MakeProtocol
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 
 # Headers that are waited for. A proxy sends its own at once, so that there are more of them only where one does not.
 PENDING_MAX = 1000
+# Lines a minute about one proxy, and about all: one that is told to send no header does so for every connection, and so
+# does whoever else is in its network.
+LINES_PER_PROXY_MAX = 5
+LINES_MAX = 60
 
 GoOn: TypeAlias = "Callable[[socket.socket, str, MakeProtocol], None]"
 """What is behind the header: given the socket, the client's address, and what makes its protocol."""
@@ -50,6 +55,7 @@ class ProxyHeaders:
         # The sockets whose header is waited for, in the order in which they came.
         self._pending: dict[asyncio.Task[None], socket.socket] = {}
         self._connecting: set[asyncio.Task[Any]] = set()
+        self._lines = LineBudget(LINES_PER_PROXY_MAX, LINES_MAX)
 
     @property
     def pending(self) -> int:
@@ -105,9 +111,9 @@ class ProxyHeaders:
                 client = await _read_client(sock)
         except TimeoutError:
             self._count_limit("proxy_header_timeout_s")
-            log.warning("proxy.header_missing", extra={"peer": proxy, "reason": f"none within {self.timeout_s:g} s"})
+            self.warn("proxy.header_missing", proxy, f"none within {self.timeout_s:g} s")
         except ProxyProtocolError as exc:
-            log.warning("proxy.header_missing", extra={"peer": proxy, "reason": str(exc)})
+            self.warn("proxy.header_missing", proxy, str(exc))
         except OSError as exc:
             # A proxy that looks whether we are there closes the connection again.
             log.debug("proxy.header_missing", extra={"peer": proxy, "reason": str(exc)})
@@ -120,6 +126,11 @@ class ProxyHeaders:
                 go_on(sock, proxy, make_protocol)
             else:
                 go_on(sock, client.address, lambda: _Proxied(make_protocol(), client))
+
+    def warn(self, event: str, address: str, reason: str) -> None:
+        """Write a line about a connection, if there have not been too many just now."""
+        if self._lines.may_log(address, asyncio.get_running_loop().time()):
+            log.warning(event, extra={"peer": address, "reason": reason})
 
     def _connect(self, sock: socket.socket, _: str, make_protocol: MakeProtocol) -> None:
         """Have a connection go on without TLS."""
@@ -202,7 +213,7 @@ class _Accepted(asyncio.Protocol):
             # The transport closes its own descriptor of it.
             sock = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
         except OSError as exc:  # no descriptor is left
-            log.warning("proxy.failed", extra={"peer": address, "reason": str(exc)})
+            self._headers.warn("proxy.failed", address, str(exc))
         else:
             sock.setblocking(False)
             if is_proxy:

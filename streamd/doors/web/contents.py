@@ -1,16 +1,17 @@
 """The bodies of requests: read before anybody looks at them, within bounds of size, time and number.
 
-Every handler of a port gets its request with the whole body in memory, or does not get it. None of ours takes a
-compressed one: it is refused unread.
+Every handler of a port that takes a body gets its request with the whole of it in memory, or does not get it. None of
+ours takes a compressed one: it is refused unread. What is sent to a path or by a method that there is none of is
+answered by its head, and its body is dropped.
 
-Spec: RFC 9110 sections 8.4 and 15.5.16 (415 over a content coding), 15.5.9 (408); RFC 9112 section 6.
+Spec: RFC 9110 sections 8.4 and 15.5.16 (415 over a content coding), 10.1.1 (Expect), 15.5.9 (408); RFC 9112 section 6.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestPayloadError
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 BODIES_MAX = 1024
 # The same from one address: a quarter, so that no address takes all.
 BODIES_PER_ADDRESS_MAX = 256
+
+EXPECTS: Final = web.RequestKey("expects", str)
+"""Where a request has its Expect field, if it has one."""
+_CONTINUE = "100-continue"
 
 
 class Contents:
@@ -51,8 +56,11 @@ class Contents:
         return self._reading.total()
 
     async def serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Read the body of a request, and have it handled."""
-        refusal = await self.read(request)
+        """Read the body of a request, and have it handled; a body that no handler asks for stays unread."""
+        expected = request.get(EXPECTS, _CONTINUE)
+        if expected.lower() != _CONTINUE:
+            return self._refuse(request, Refusal.MALFORMED, 417, "only 100-continue can be expected here")
+        refusal = await self.read(request) if _takes_body(request) else None
         return await handler(request) if refusal is None else refusal
 
     async def read(self, request: web.Request) -> web.Response | None:
@@ -70,19 +78,34 @@ class Contents:
             detail = "too many send at once; try again"
             return self._refuse(request, Refusal.BODIES, 503, detail, {str(hdrs.RETRY_AFTER): "1"})
         self._reading[source] += 1
+        content, heard_bytes = request.content, 0
+
+        def note_half_time() -> None:
+            nonlocal heard_bytes
+            heard_bytes = content.total_bytes
+
+        half_time = asyncio.get_running_loop().call_later(self.timeout_s / 2, note_half_time)
         try:
             async with asyncio.timeout(self.timeout_s):
+                if EXPECTS in request:
+                    # RFC 9110 10.1.1: now that its head has been found good.
+                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    request.writer.output_size = 0
                 await request.read()
         except TimeoutError:
-            # A reset, as of every connection that is too slow: an answer would wait for who does not read.
-            if request.transport is not None:
-                request.transport.abort()
+            # Whoever still sends, if slowly, is told why it ends. Whoever has been silent for half of the time, or has
+            # not taken what was sent before, is gone or pretends to be: an answer would wait for nobody.
+            transport = request.transport
+            is_there = content.total_bytes > heard_bytes
+            if transport is not None and (not is_there or transport.get_write_buffer_size()):
+                transport.abort()
             return self._refuse(request, Refusal.TOO_SLOW, 408, "the body did not come in time")
         except web.HTTPRequestEntityTooLarge:
             return self._too_long(request)
         except RequestPayloadError:
             return self._refuse(request, Refusal.MALFORMED, 400, "the body is not framed as HTTP has it")
         finally:
+            half_time.cancel()
             self._reading[source] -= 1
             if not self._reading[source]:
                 del self._reading[source]
@@ -99,3 +122,12 @@ class Contents:
         # What is still to come of the body is nobody's.
         response.force_close()
         return response
+
+
+def _takes_body(request: web.Request) -> bool:
+    """Whether the body of a request is looked at: there is such a path, which has such a method.
+
+    A route of any method tells its methods apart by itself, and takes no body.
+    """
+    found = request.match_info
+    return found.http_exception is None and found.route.method != hdrs.METH_ANY

@@ -1,11 +1,12 @@
 """JSON in and out for an API of ours: read and validate the request, write the answer, turn errors into problems.
 
-Spec: RFC 9457 for errors.
+Spec: RFC 8259 for what is read; RFC 9457 for errors.
 """
 
 from __future__ import annotations
 
 import http
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
+from streamd.doors.web.fields import media_type
 from streamd.doors.web.headers import DOCUMENT_HEADERS
 from streamd.doors.web.models.common import Problem
 from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
-from streamd.doors.web.refusals import may_tell, route_of
+from streamd.doors.web.refusals import forget_traceback, may_tell, route_of
 from streamd.errors import (
     KeyNotFoundError,
     KeyRequestError,
@@ -28,6 +30,9 @@ from streamd.errors import (
 )
 
 log = logging.getLogger(__name__)
+
+# Faults of a body or query that are told one by one: more than any request of ours has fields.
+FAULTS_MAX = 32
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -77,14 +82,40 @@ async def read_body(request: web.Request, model: type[_Body]) -> _Body:
     """The request's JSON as ``model``; no body at all is an empty object."""
     raw = await request.read()
     # A body of another type is not looked into: a browser may send text/plain to anybody without asking first.
-    if raw and request.content_type != JSON_TYPE:
+    if raw and media_type(request) != JSON_TYPE:
         raise BadRequestError(415, "send the body as application/json")
     try:
-        return model.model_validate_json(raw or b"{}")
+        return parse_json(raw or b"{}", model)
     except ValidationError as exc:
-        if any(error["type"] == "json_invalid" for error in exc.errors()):
+        if exc.error_count() == 1 and exc.errors()[0]["type"] == "json_invalid":
             raise BadRequestError(400, "the body is not JSON") from exc
         raise BadRequestError(422, "the body does not validate", _faults(exc)) from exc
+
+
+def parse_json(raw: bytes, model: type[_Body]) -> _Body:
+    """JSON as ``model``, where every reader reads the same in it.
+
+    RFC 8259 4: "The names within an object SHOULD be unique"; where they are not, "many implementations report the last
+    name/value pair only", and others the first: a proxy or a log would have seen another request than ours.
+
+    Raises:
+        BadRequestError: It is no JSON, or an object in it gives a name twice.
+        ValidationError: It is not as the model has it.
+    """
+    try:
+        # Numbers are read by the model: their digits could take long.
+        json.loads(raw, object_pairs_hook=_check_names, parse_int=len, parse_float=len)
+    except (ValueError, RecursionError) as exc:
+        raise BadRequestError(400, "the body is not JSON") from exc
+    return model.model_validate_json(raw)
+
+
+def _check_names(pairs: list[tuple[str, object]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise BadRequestError(400, f"the body gives {_shown(name)} more than once")
+        names.add(name)
 
 
 def read_query(request: web.Request, model: type[_Body]) -> _Body:
@@ -99,6 +130,9 @@ def read_query(request: web.Request, model: type[_Body]) -> _Body:
 
 
 def _faults(exc: ValidationError) -> list[str]:
+    # A body of names that nobody knows has thousands; to list them takes longer than to find them.
+    if exc.error_count() > FAULTS_MAX:
+        return [f"{exc.error_count()} faults"]
     # What was sent is not repeated: somebody may have put a stream key into the wrong field.
     return [
         f"{'.'.join(_shown(part) for part in error['loc']) or 'body'}: {error['msg']}"
@@ -183,5 +217,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(503, "the key store is unavailable; see the server's log", headers={hdrs.RETRY_AFTER: "1"})
     except web.HTTPException as exc:
         # aiohttp's own: no such route, wrong method, body too large.
+        forget_traceback(exc)
         kept = {name: value for name, value in exc.headers.items() if name == hdrs.ALLOW}
         return problem(exc.status, exc.reason, headers=kept)

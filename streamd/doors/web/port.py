@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from streamd.doors.web.contents import Contents
 from streamd.doors.web.host import SAFE_METHODS, authority, host_name, is_address, is_host, is_of_another_site
 from streamd.doors.web.json_api import problem
-from streamd.doors.web.refusals import PEERS_FAULTS, REFUSALS, Refusal, Refusals, route_of
+from streamd.doors.web.refusals import PEERS_FAULTS, REFUSALS, Refusal, Refusals, forget_traceback, route_of
 from streamd.doors.web.request_budget import DETAIL, MEDIA_COST, RETRY_AFTER_S, RequestBudget
 
 if TYPE_CHECKING:
@@ -70,12 +70,14 @@ class Port:
             request[REFUSALS] = self.refusals
             try:
                 return await handler(request)
-            except web.HTTPException:
-                raise
-            except ConnectionError:
+            except web.HTTPException as answer:
+                return _as_response(answer)
+            except ConnectionError as error:
                 # A viewer who has left is no fault. aiohttp finds by itself that there is nobody to send this to.
+                forget_traceback(error)
                 return web.Response()
-            except PEERS_FAULTS:
+            except PEERS_FAULTS as error:
+                forget_traceback(error)
                 self.refusals.note(Refusal.MALFORMED, request.remote or "unknown")
                 response = problem(400, "the request is not framed as HTTP has it")
                 response.force_close()
@@ -144,6 +146,12 @@ class Port:
             return problem(403, "requests from pages of other sites are refused")
 
         return serve
+
+
+def _as_response(answer: web.HTTPException) -> web.Response:
+    """The answer that was raised, as one that was not: aiohttp would keep it with its traceback."""
+    forget_traceback(answer)
+    return web.Response(status=answer.status, reason=answer.reason, body=answer.body, headers=answer.headers)
 
 
 @web.middleware

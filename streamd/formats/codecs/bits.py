@@ -8,9 +8,19 @@ from streamd.errors import CodecConfigError
 
 # Exp-Golomb values in a configuration are at most 32 bits long; more zeros in a row are no value.
 _LEADING_ZEROS_MAX = 32
-# Those of up to 17 bits, by their zeros.
-_SHORT_CODE = "|".join(f"{'0' * zeros}1.{{{zeros}}}" for zeros in range(9))
-_SHORT_CODES = re.compile(_SHORT_CODE)
+
+
+def _codes(zeros_max: int) -> str:
+    """A pattern of one Exp-Golomb code, of up to so many leading zeros."""
+    return "|".join(f"{'0' * zeros}1.{{{zeros}}}" for zeros in range(zeros_max + 1))
+
+
+# Those of up to 17 bits; codes of one bit, of which there are most a byte, as many as there are in a row.
+_SHORT_CODE = _codes(8)
+_SHORT_CODES = re.compile(f"1+|{_SHORT_CODE}")
+# So many codes in one search: one at a time, they are the dearest that a byte of a record can ask for. No code is the
+# beginning of another, so a search never has to go back ("+").
+_CODES = tuple((codes, re.compile(f"(?:{_codes(_LEADING_ZEROS_MAX)}){{{codes}}}+")) for codes in (64, 8, 1))
 
 
 class BitReader:
@@ -81,18 +91,26 @@ class BitReader:
         Raises:
             CodecConfigError: The record ends inside them, or one is longer than any value.
         """
-        for _ in range(count):
-            self._at = 2 * self._skip_zeros() - self._at + 1
-        if self._at > len(self._bits):
-            raise CodecConfigError("a codec configuration ends too early")
+        bits, at = self._bits, self._at
+        for codes, pattern in _CODES:
+            times, count = divmod(count, codes)
+            for _ in range(times):
+                found = pattern.match(bits, at)
+                if found is None:
+                    raise CodecConfigError("a codec configuration with an Exp-Golomb code that does not end")
+                at = found.end()
+        self._at = at
 
     def peek_short_codes(self, count: int) -> list[str]:
         """Spell out the Exp-Golomb codes that come next, as far as they have up to 17 bits.
 
         Args:
             count: How many at the most.
+
+        Returns:
+            One a string; but those of one bit, ``1``, as many as there are in a row.
         """
-        codes = re.compile(f"(?:{_SHORT_CODE}){{0,{count}}}").match(self._bits, self._at)
+        codes = re.compile(f"(?:{_SHORT_CODE}){{0,{count}}}+").match(self._bits, self._at)
         return _SHORT_CODES.findall(self._bits, self._at, codes.end()) if codes is not None else []
 
     def _skip_zeros(self) -> int:

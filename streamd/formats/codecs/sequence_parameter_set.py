@@ -111,18 +111,20 @@ def _skip_scaling_matrix(reader: BitReader, lists: int) -> None:
 
 
 def _skip_scaling_list(reader: BitReader, size: int) -> None:
-    scale, bits = 8, 0
-    codes = reader.peek_short_codes(size)
-    for code in codes:
+    scale, bits, read = 8, 0, 0
+    for code in reader.peek_short_codes(size):
         bits += len(code)
-        if code != "1":
-            if code not in _DELTA_SCALES:
-                raise CodecConfigError("an SPS with a delta_scale that is out of range")
-            scale = (scale + _DELTA_SCALES[code]) % 256
-            if not scale:
-                break  # Nothing is coded of the rest.
+        if code[0] == "1":
+            read += len(code)  # so many values that are as the last
+            continue
+        read += 1
+        if code not in _DELTA_SCALES:
+            raise CodecConfigError("an SPS with a delta_scale that is out of range")
+        scale = (scale + _DELTA_SCALES[code]) % 256
+        if not scale:
+            break  # Nothing is coded of the rest.
     else:
-        if len(codes) < size:
+        if read < size:
             raise CodecConfigError("an SPS with a scaling list that ends too early")
     reader.skip(bits)
 

@@ -9,6 +9,8 @@ cdef Py_ssize_t _TYPE_1_BYTES
 cdef Py_ssize_t _SMALL_PIECE_BYTES
 cdef Py_ssize_t _RUN_CHUNK_SIZE_MAX
 cdef Py_ssize_t _RUN_CHUNKS_MAX
+cdef public Py_ssize_t MESSAGES_PER_STEP
+cdef public Py_ssize_t CHUNKS_PER_STEP
 cdef int _AUDIO
 cdef int _VIDEO
 
@@ -41,16 +43,18 @@ cdef class ChunkDecoder:
     cdef public Py_ssize_t chunk_size
     cdef public Py_ssize_t messages_left
     cdef readonly Py_ssize_t position
+    cdef readonly Py_ssize_t chunks_read
 
     cpdef list receive_data(self, data)
 
     @cython.locals(messages=list)
-    cpdef list receive_buffer(self, bytearray data, Py_ssize_t size, Py_ssize_t start=*)
+    cpdef list receive_buffer(self, bytearray data, Py_ssize_t size, Py_ssize_t start=*, bint goes_on=*)
 
     cpdef object raise_fault(self)
 
     @cython.locals(
-        held_bytes=Py_ssize_t, messages_max=Py_ssize_t, position=Py_ssize_t, stream=_ChunkStream, end=Py_ssize_t,
+        held_bytes=Py_ssize_t, messages_max=Py_ssize_t, step_max=Py_ssize_t, chunks_left=Py_ssize_t,
+        position=Py_ssize_t, stream=_ChunkStream, end=Py_ssize_t,
         header_start=Py_ssize_t, missing=Py_ssize_t, chunk_left=Py_ssize_t, piece=bytes, taken=Py_ssize_t,
     )
     cdef object _read(self, bytearray data, Py_ssize_t size, Py_ssize_t start, list messages)

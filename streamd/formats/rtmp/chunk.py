@@ -34,10 +34,18 @@ _HEADER_BYTES = (11, 7, 3)
 # three bytes, message length in three, message type id.
 _TYPE_1_BYTES = 8
 
+# Of one step: past either, the owner of a decoder has its turn with others before it reads on. An ordinary read has
+# some dozen messages, and 2,000 chunks at the most where they are of 128 bytes. A chunk takes 2 us, uncompiled, and a
+# tag that is meant to be dear up to 60 us on its way to the viewers.
+MESSAGES_PER_STEP = 256
+CHUNKS_PER_STEP = 4096
+
 # What changes how the next byte is read. Plain integers: every message's type is looked up here.
 _OBEYED_TYPES = frozenset((int(MessageType.SET_CHUNK_SIZE), int(MessageType.ABORT)))
 COMMAND_TYPES = frozenset((int(MessageType.COMMAND_AMF0), int(MessageType.COMMAND_AMF3)))
 """What changes how the owner of a decoder reads on."""
+# Behind these nothing is taken in the same step: an aggregate is as many messages as a step has, or more.
+_LAST_TYPES = COMMAND_TYPES | {int(MessageType.AGGREGATE)}
 # What is kept, for viewers.
 _AUDIO = int(MessageType.AUDIO)
 _VIDEO = int(MessageType.VIDEO)
@@ -143,6 +151,8 @@ class ChunkDecoder:
         """Bytes in a chunk of the peer's, but for the last of a message."""
         self.position = 0
         """Where in the data of the last ``receive_buffer`` the next byte stands that is not read yet."""
+        self.chunks_read = 0
+        """Chunks that were read, of messages that are not the usual form of audio and video; a run of them is one."""
         self.limit(limits)
 
     def limit(self, limits: ChunkLimits) -> None:
@@ -177,13 +187,14 @@ class ChunkDecoder:
             self._fault = fault
         return messages
 
-    def receive_buffer(self, data: bytearray, size: int, start: int = 0) -> list[Message]:
-        """Take the peer's next bytes, up to their end or to the end of a command.
+    def receive_buffer(self, data: bytearray, size: int, start: int = 0, goes_on: bool = False) -> list[Message]:
+        """Take the peer's next bytes, up to their end, to that of a command or an aggregate, or of a step.
 
         Args:
             data: Where they stand; it may be used anew once all are taken.
             size: Where they end.
-            start: Where they begin; behind a command, ``position``.
+            start: Where they begin; where not all were taken, ``position``.
+            goes_on: Whether they are the rest of a read of which some was taken, wherever that stands now.
 
         Returns:
             The messages that are now whole, in the order of their last bytes. The payload of audio and video lies in
@@ -195,7 +206,7 @@ class ChunkDecoder:
                 Where whole messages came before the fault they are returned, and ``raise_fault`` raises it.
         """
         self.raise_fault()
-        if start == 0:
+        if start == 0 and not goes_on:
             self.messages_left = self._limits.messages_per_read
         messages: list[Message] = []
         try:
@@ -222,6 +233,9 @@ class ChunkDecoder:
             held_bytes -= start
             start = 0
         messages_max = self.messages_left
+        # One past what is allowed is a fault, and as many as a step has are its end.
+        step_max = min(messages_max + 1, MESSAGES_PER_STEP)
+        chunks_left = CHUNKS_PER_STEP
         position = start
         while position < size:
             stream = self._current
@@ -229,8 +243,10 @@ class ChunkDecoder:
                 end = self._take_whole(data, size, position, messages)
                 if end:
                     position = end
-                    if len(messages) > messages_max:
-                        raise self._too_many()
+                    if len(messages) >= step_max:
+                        if len(messages) > messages_max:
+                            raise self._too_many()
+                        size = position
                     continue
                 header_start = position
                 position = self._read_header(data, size, position)
@@ -241,6 +257,7 @@ class ChunkDecoder:
             missing = stream.missing_bytes
             chunk_left = self._chunk_bytes_left
             while True:
+                chunks_left -= 1
                 end = position + chunk_left
                 piece = bytes(data[position : min(end, size)])
                 if end > size:
@@ -256,11 +273,11 @@ class ChunkDecoder:
                     messages.append(self._complete(stream, piece))
                     if len(messages) > messages_max:
                         raise self._too_many()
-                    if stream.type_id in COMMAND_TYPES:
+                    if len(messages) >= step_max or stream.type_id in _LAST_TYPES:
                         size = position
                     break
                 _keep(stream.pieces, piece)
-                if position == size or data[position] != stream.continuation:
+                if position == size or data[position] != stream.continuation or chunks_left <= 0:
                     stream.missing_bytes = missing
                     self._current = None
                     break
@@ -275,6 +292,9 @@ class ChunkDecoder:
                         break
                 position += 1
                 chunk_left = min(missing, self.chunk_size)
+            if chunks_left <= 0:
+                size = position
+        self.chunks_read += CHUNKS_PER_STEP - chunks_left
         self.messages_left = messages_max - len(messages)
         self.position = size - held_bytes
 

@@ -19,7 +19,15 @@ from streamd.formats.flv.tag import new_tag
 from streamd.formats.rtmp import command as commands
 from streamd.formats.rtmp import user_control
 from streamd.formats.rtmp.capabilities import read_capabilities, server_properties
-from streamd.formats.rtmp.chunk import COMMAND_TYPES, DEFAULT_CHUNK_LIMITS, ChunkDecoder, ChunkLimits, ChunkWriter
+from streamd.formats.rtmp.chunk import (
+    CHUNKS_PER_STEP,
+    COMMAND_TYPES,
+    DEFAULT_CHUNK_LIMITS,
+    MESSAGES_PER_STEP,
+    ChunkDecoder,
+    ChunkLimits,
+    ChunkWriter,
+)
 from streamd.formats.rtmp.command import Command
 from streamd.formats.rtmp.events import (
     Connected,
@@ -67,6 +75,8 @@ _LOGIN_AMF_VALUES_MAX = 512
 _COMMANDS_MAX = 32
 # What a message takes beside its values, in values: to find its name, to answer it.
 _MESSAGE_VALUES = 8
+# What a message of an aggregate takes in memory beside its payload.
+_AGGREGATED_MESSAGE_BYTES = 128
 # Pings, and bandwidths that want an answer, of one read: encoders send one in many seconds, and an answer takes longer
 # than a frame.
 _CONTROL_ANSWERS_MAX = 8
@@ -145,8 +155,10 @@ DEFAULT_OPTIONS = ConnectionOptions()
 class ServerConnection:
     """One publisher's connection.
 
-    Call ``receive_data`` with what was read, send ``data_to_send`` at once and in one piece, act on the events, and
-    call ``raise_fault``. After ``PublishRequested`` call ``accept`` or ``reject``; meanwhile what arrives is held.
+    Call ``receive_buffer`` with what was read, send ``data_to_send`` at once and in one piece, act on the events, and
+    call ``raise_fault``. A read that is a lot of work is done in steps: while ``has_more`` is true, call
+    ``receive_more``, and read nothing more before. After ``PublishRequested`` call ``accept`` or ``reject``; meanwhile
+    what arrives is held.
     In state ``CLOSED`` close the connection once all is sent.
 
     Until a publish is accepted the peer is a stranger, and is held to the few bytes, messages and values of a login.
@@ -162,7 +174,9 @@ class ServerConnection:
         self._is_stranger = True
         self._fault: ProtocolError | None = None
         self._handshake = ServerHandshake(nonce)
-        self._decoder = ChunkDecoder(options.login_chunk_limits)
+        limits = options.login_chunk_limits
+        self._decoder = ChunkDecoder(limits)
+        self._messages_per_read = limits.messages_per_read
         self._writer = ChunkWriter()
         self._out: list[bytes] = []
         self._amf_budget = Budget(options.login_amf_limits)
@@ -179,6 +193,14 @@ class ServerConnection:
         self._held_data = bytearray()
         # Up to here it is read.
         self._held_start = 0
+        # Messages of an aggregate, in order, and how many of them were acted on; and what they are in memory.
+        self._aggregated: list[Message] = []
+        self._aggregated_done = 0
+        self._aggregated_bytes = 0
+        # How many more aggregated messages this read may have, its own counted with them.
+        self._aggregated_left = 0
+        self.has_more = False
+        """Whether there is more to do of what was received: ``receive_more`` does it, a step at a time."""
         self._app = ""
         self._tc_url = ""
         self._streams_created = 0
@@ -213,14 +235,21 @@ class ServerConnection:
             self._handshake.held_bytes
             + self._decoder.held_bytes
             + len(self._held_data)
+            + self._aggregated_bytes
             + sum(map(len, self._out))
             + sys.getsizeof(self._app)
             + sys.getsizeof(self._tc_url)
         )
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Take the peer's next bytes, any number of them, cut anywhere; like ``receive_buffer``."""
-        return self.receive_buffer(bytearray(data), len(data))
+        """Take the peer's next bytes, any number of them, cut anywhere; like ``receive_buffer``, in all its steps."""
+        events = self.receive_buffer(bytearray(data), len(data))
+        try:
+            while self.has_more:
+                events += self.receive_more()
+        except ProtocolError as fault:
+            self._fail(fault, events)
+        return events
 
     def receive_buffer(self, data: bytearray, size: int) -> list[Event]:
         """Take the peer's next bytes.
@@ -230,14 +259,14 @@ class ServerConnection:
             size: How many.
 
         Returns:
-            What they mean, in order; nothing in state ``CLOSED``.
+            What they mean, in order, up to where a step ends; nothing in state ``CLOSED``.
 
         Raises:
             HandshakeError: The peer does not speak plain RTMP.
             ChunkError: The chunk stream is broken, or asks for too much.
             MessageTooLargeError: The same, by one message.
             CommandError: A command out of turn, or too much said before a publish was accepted.
-                After each of these the state is ``CLOSED``. Where events came before the fault in the same data they
+                After each of these the state is ``CLOSED``. Where events came before the fault in the same step they
                 are returned, and ``raise_fault`` raises it.
         """
         self.raise_fault()
@@ -247,16 +276,37 @@ class ServerConnection:
         self._unearned_bytes += size
         events: list[Event] = []
         try:
-            if self._state is State.PUBLISHING:
-                position = self._receive_chunks(data, 0, size, events)
-                if position < size:
+            if self._state is State.PUBLISHING and not self.has_more:
+                self._begin_read()
+                position = self._receive_chunks(data, 0, size, events, False)
+                if position < size or self._aggregated:
                     self._hold(data[position:size])
+                    self._note_more()
             else:
-                self._receive_before_media(bytes(data[:size]), events)
+                self._receive_otherwise(bytes(data[:size]), events)
         except ProtocolError as fault:
             self._fail(fault, events)
         self._dropped.clear()
         self._acknowledge()
+        return events
+
+    def receive_more(self) -> list[Event]:
+        """Go on with what was received, a step further; nothing where ``has_more`` is false.
+
+        Returns:
+            What it means, in order.
+
+        Raises:
+            ProtocolError: As ``receive_buffer``.
+        """
+        self.raise_fault()
+        events: list[Event] = []
+        if self.has_more:
+            try:
+                self._receive_held(events)
+            except ProtocolError as fault:
+                self._fail(fault, events)
+            self._dropped.clear()
         return events
 
     def raise_fault(self) -> None:
@@ -279,7 +329,7 @@ class ServerConnection:
         """Let the publish that was asked for begin.
 
         Returns:
-            What arrived while it was decided.
+            What arrived while it was decided, up to where a step ends.
 
         Raises:
             LocalStateError: None was asked for.
@@ -294,15 +344,12 @@ class ServerConnection:
         if self._is_stranger:
             self._is_stranger = False
             self._decoder.limit(self._options.chunk_limits)
+            self._messages_per_read = self._options.chunk_limits.messages_per_read
             self._amf_budget = Budget(self._options.amf_limits)
         events: list[Event] = []
-        data, self._held_data = self._held_data, bytearray()
-        start, self._held_start = self._held_start, 0
+        self._begin_read()
         try:
-            position = self._receive_chunks(data, start, len(data), events)
-            if position < len(data):
-                # It stays where it is: one read may ask for a publish a thousand times.
-                self._held_data, self._held_start = data, position
+            self._receive_held(events)
         except ProtocolError as fault:
             self._fail(fault, events)
         self._dropped.clear()
@@ -338,17 +385,35 @@ class ServerConnection:
 
     def _step(self, step: Input) -> None:
         self._state = next_state(self._state, step)
+        if self._state is State.CLOSED:
+            self._forget_held()
 
     # Receiving
 
     def _fail(self, fault: ProtocolError, events: list[Event]) -> None:
         """End the connection at a fault; it is raised at once where nothing came before it."""
         self._state = State.CLOSED
+        self._forget_held()
         if not events:
             raise fault
         self._fault = fault
 
-    def _receive_before_media(self, data: bytes, events: list[Event]) -> None:
+    def _forget_held(self) -> None:
+        """Do nothing of what is still to be done."""
+        self.has_more = False
+        self._held_data, self._held_start = bytearray(), 0
+        self._forget_aggregate()
+
+    def _forget_aggregate(self) -> None:
+        self._aggregated, self._aggregated_done, self._aggregated_bytes = [], 0, 0
+
+    def _begin_read(self) -> None:
+        self._control_answers_left = _CONTROL_ANSWERS_MAX
+        self._commands_left = _COMMANDS_MAX
+        self._aggregated_left = self._messages_per_read
+
+    def _receive_otherwise(self, data: bytes, events: list[Event]) -> None:
+        """Act on a read of a peer that does not publish, or whose reads before are not done with."""
         if self._state is State.HANDSHAKE:
             self._out.append(self._handshake.receive_data(data))
             if not self._handshake.is_done:
@@ -362,37 +427,80 @@ class ServerConnection:
                     f"{self._login_bytes} bytes sent before a publish was accepted", limit="pending_bytes_max"
                 )
         if self._state is State.PUBLISH_PENDING:
-            self._hold(data)
-        else:
-            position = self._receive_chunks(bytearray(data), 0, len(data), events)
+            self._hold_read(data)
+            return
+        self._begin_read()
+        if not self.has_more:
+            position = self._receive_chunks(bytearray(data), 0, len(data), events, False)
             if position < len(data):
                 self._hold(data[position:])
+                self._note_more()
+            return
+        # One read more, which the transport had in hand already.
+        self._hold_read(data)
+        self._receive_held(events)
 
-    def _receive_chunks(self, data: bytearray, start: int, size: int, events: list[Event]) -> int:
-        """Act on the messages of a read, up to one that asks for a publish.
+    def _receive_held(self, events: list[Event]) -> None:
+        """Act on what is held, a step further."""
+        data, size = self._held_data, len(self._held_data)
+        position = self._receive_chunks(data, self._held_start, size, events, True)
+        # It stays where it is: one read may ask for a publish a thousand times.
+        self._held_start = position
+        if position == size:
+            self._held_data, self._held_start = bytearray(), 0
+        self._note_more()
+
+    def _note_more(self) -> None:
+        is_something_left = bool(self._held_data or self._aggregated)
+        self.has_more = is_something_left and self._state not in (State.PUBLISH_PENDING, State.CLOSED)
+
+    def _hold_read(self, data: bytes) -> None:
+        """Keep a read behind what is held already, with the messages that it may have."""
+        self._decoder.messages_left += self._messages_per_read
+        self._hold(data)
+
+    def _receive_chunks(
+        self,
+        data: bytearray,
+        start: int,
+        size: int,
+        events: list[Event],
+        goes_on: bool,
+    ) -> int:
+        """Act on messages up to the end of a step, or to one that asks for a publish.
 
         Args:
-            data: What was read, or what was held of it.
-            start: Where it begins; behind the last publish in what was held.
+            data: What was read, or what is held of it.
+            start: Where it begins.
             size: Where it ends.
             events: What the messages mean is appended.
+            goes_on: Whether it is the rest of a read.
 
         Returns:
             Where the bytes begin that are to be held; ``size`` where there are none.
         """
-        self._control_answers_left = _CONTROL_ANSWERS_MAX
-        self._commands_left = _COMMANDS_MAX
         position = start
-        while True:
-            self._receive_messages(self._decoder.receive_buffer(data, size, position), events)
+        chunks_end = self._decoder.chunks_read + CHUNKS_PER_STEP
+        messages_left = MESSAGES_PER_STEP
+        if self._aggregated:
+            messages_left -= self._receive_aggregated(messages_left, events)
+        while position < size and messages_left > 0 and not self._aggregated:
+            messages = self._decoder.receive_buffer(data, size, position, goes_on)
+            messages_left -= len(messages)
+            self._receive_messages(messages, events)
             self._decoder.raise_fault()
             position = self._decoder.position
-            if position == size or self._state is State.PUBLISH_PENDING:
-                return position
+            if self._aggregated and messages_left > 0:
+                messages_left -= self._receive_aggregated(messages_left, events)
+            if self._state is State.PUBLISH_PENDING or self._decoder.chunks_read >= chunks_end:
+                break
+            goes_on = True
+        return position
 
     def _receive_messages(self, messages: list[Message], events: list[Event]) -> None:
         """Act on messages, of which the last alone can be a command."""
         self.messages_received += len(messages)
+        self._aggregated_left -= len(messages)
         if self._is_stranger and self.messages_received > self._options.pending_messages_max:
             raise CommandError(
                 f"{self.messages_received} messages before a publish was accepted", limit="pending_messages_max"
@@ -468,7 +576,7 @@ class ServerConnection:
         if self._state is not State.PUBLISHING:
             self._drop(DropReason.OUT_OF_TURN, message, events)
             return
-        messages_left = self._decoder.messages_left
+        messages_left = self._aggregated_left
         if messages_left <= 0:
             self._drop(DropReason.TOO_MANY, message, events, "messages_per_read_max")
             return
@@ -476,11 +584,22 @@ class ServerConnection:
             messages = split_aggregate(message, messages_left)
         except MessageError:
             # Whoever sends one like this may have used up the time of all that the read may have.
-            self._decoder.messages_left = 0
+            self._aggregated_left = 0
             raise
-        self._decoder.messages_left -= len(messages)
+        self._aggregated_left -= len(messages)
         self.messages_received += len(messages)
-        for inner in messages:
+        self._aggregated = messages
+        self._aggregated_bytes = len(message.payload) + _AGGREGATED_MESSAGE_BYTES * len(messages)
+
+    def _receive_aggregated(self, messages_max: int, events: list[Event]) -> int:
+        """Act on the next messages of an aggregate.
+
+        Returns:
+            How many they were.
+        """
+        begin = self._aggregated_done
+        end = min(begin + messages_max, len(self._aggregated))
+        for inner in self._aggregated[begin:end]:
             type_id = inner.type_id
             if type_id == _AUDIO or type_id == _VIDEO:  # noqa: SIM109  # as above
                 self._receive_media(inner, events)
@@ -489,6 +608,10 @@ class ServerConnection:
             else:
                 # 7.1.6 aggregates messages, but what encoders aggregate is tags.
                 self._drop(DropReason.UNKNOWN_TYPE, inner, events)
+        self._aggregated_done = end
+        if end == len(self._aggregated):
+            self._forget_aggregate()
+        return end - begin
 
     def _receive_data_message(self, message: Message, events: list[Event]) -> None:
         if self._state is not State.PUBLISHING:

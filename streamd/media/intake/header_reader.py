@@ -67,6 +67,17 @@ class HeaderReader:
             self._remember(name, CodecConfigError, str(exc))
             raise
 
+    def may_read(self, tags: int) -> bool:
+        """Whether one more header may be read now.
+
+        Args:
+            tags: How many the publisher has sent so far.
+        """
+        earned = (tags - self._tags) // TAGS_PER_HEADER
+        self._tags += earned * TAGS_PER_HEADER
+        self._left = min(HEADERS_AT_ONCE_MAX, self._left + earned)
+        return self._left > 0
+
     def take(self, tags: int) -> None:
         """Count one more change of a track's header.
 
@@ -76,10 +87,7 @@ class HeaderReader:
         Raises:
             CodecConfigError: It is one too many.
         """
-        earned = (tags - self._tags) // TAGS_PER_HEADER
-        self._tags += earned * TAGS_PER_HEADER
-        self._left = min(HEADERS_AT_ONCE_MAX, self._left + earned)
-        if not self._left:
+        if not self.may_read(tags):
             raise CodecConfigError("too many sequence headers at once", limit="sequence_headers_max")
         self._left -= 1
 

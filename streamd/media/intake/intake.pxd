@@ -28,6 +28,7 @@ cdef class Intake:
     cdef set _started
     cdef set _gone
     cdef object _header_reader
+    cdef dict _late
     cdef dict _unfit
     cdef public bint may_reopen
     cdef dict _opened

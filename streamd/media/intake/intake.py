@@ -214,6 +214,8 @@ class Intake:
         self._started: set[_Key] = set()
         self._gone: set[_Key] = set()
         self._header_reader = HeaderReader()
+        # Codec and record of those that came when no more of them were to be read: an encoder sends its own once.
+        self._late: dict[_Key, tuple[str, bytes]] = {}
         # What the demuxer would not take: a codec, and what its header is known again by.
         self._unfit: dict[_Key, tuple[str, bytes | CodecConfig]] = {}
         self.may_reopen = True
@@ -383,30 +385,56 @@ class Intake:
             # FFmpeg sends one all the same, of no bytes.
             return self._drop(DropReason.EMPTY, codec)
         key = (kind, packet.track_id)
-        header: TrackHeader | None = None
-        action: Action = _HOLD
+        self._late.pop(key, None)
         known = self._headers.get(key)
         try:
             if codec not in _CODECS[kind]:
                 raise UnsupportedCodecError(codec)
             check_size(packet.end - packet.start)
             record = canonical_record(codec, payload[packet.start : packet.end])
-            if known is not None and known.codec == codec and known.record == record:
-                self.refusals.pop(key, None)
-                return self._drop(DropReason.REPEATED_HEADER)
-            if known is None and self._is_full(kind):
-                return self._refuse(key, DropReason.EXTRA_TRACK, f"track {packet.track_id}", "tracks_max")
+        except (CodecConfigError, UnsupportedCodecError) as exc:
+            return self._refuse_header(key, exc)
+        if known is not None and known.codec == codec and known.record == record:
+            self.refusals.pop(key, None)
+            return self._drop(DropReason.REPEATED_HEADER)
+        if known is None and self._is_full(kind):
+            return self._refuse(key, DropReason.EXTRA_TRACK, f"track {packet.track_id}", "tracks_max")
+        return self._read_header(key, codec, record)
+
+    def _read_header(self, key: _Key, codec: str, record: bytes) -> Action:
+        """Let a track begin anew with a sequence header, if that is fit and may be read now."""
+        try:
             config = self._header_reader.read(codec, record, self._tags)
-            header = TrackHeader(kind, codec, record, config, packet.track_id)
-        except UnsupportedCodecError as exc:
-            action = self._refuse(key, DropReason.UNSUPPORTED_CODEC, exc.codec)
-        except CodecConfigError as exc:
-            reason = DropReason.HEADER_FLOOD if exc.limit == "sequence_headers_max" else DropReason.BAD_CODEC_CONFIG
-            action = self._refuse(key, reason, str(exc), exc.limit)
-        if header is not None or known is not None:
+        except (CodecConfigError, UnsupportedCodecError) as exc:
+            drop = self._refuse_header(key, exc)
+            if drop.reason is DropReason.HEADER_FLOOD:
+                self._late[key] = codec, record
+            return drop
+        self._set_header(key, TrackHeader(key[0], codec, record, config, key[1]))
+        return _HOLD
+
+    def _read_late_header(self, key: _Key, codec: str) -> bool:
+        """Read the sequence header of a frame that came when no more of them were to be read, if one may be now.
+
+        Returns:
+            Whether the track has a header of this codec now.
+        """
+        late = self._late.get(key)
+        if late is None or late[0] != codec or not self._header_reader.may_read(self._tags):
+            return False
+        del self._late[key]
+        return self._read_header(key, *late) is _HOLD
+
+    def _refuse_header(self, key: _Key, error: CodecConfigError | UnsupportedCodecError) -> Drop:
+        if isinstance(error, UnsupportedCodecError):
+            drop = self._refuse(key, DropReason.UNSUPPORTED_CODEC, error.codec)
+        else:
+            reason = DropReason.HEADER_FLOOD if error.limit == "sequence_headers_max" else DropReason.BAD_CODEC_CONFIG
+            drop = self._refuse(key, reason, str(error), error.limit)
+        if key in self._headers:
             # Whatever the new one is worth, what follows it is not in the form that the old one described.
-            self._set_header(key, header)
-        return action
+            self._set_header(key, None)
+        return drop
 
     @property
     def _tags(self) -> int:
@@ -429,7 +457,7 @@ class Intake:
         header = self._headers.get(key)
         if codec in CODECS_WITHOUT_HEADER:
             return self._read_frame_header(key, codec, payload[packet.start : packet.end], header)
-        if header is not None and header.codec == codec:
+        if (header is not None and header.codec == codec) or self._read_late_header(key, codec):
             return None
         return self._drop(DropReason.NO_HEADER, codec)
 
@@ -456,7 +484,7 @@ class Intake:
         return None
 
     def _is_full(self, kind: TagType) -> bool:
-        return sum(key[0] is kind for key in self._headers) >= self._limits.tracks_max
+        return sum(key[0] is kind for key in self._headers.keys() | self._late.keys()) >= self._limits.tracks_max
 
     def _set_header(self, key: _Key, header: TrackHeader | None) -> None:
         """Let a track begin anew with another sequence header, or end with a broken one."""
@@ -741,7 +769,8 @@ class Intake:
         """What it keeps of what the publisher sent, bytes: frames that are held, and sequence headers."""
         frames = self._held_bytes + len(self._held) * _HELD_TAG_BYTES
         headers = {id(header): header for tracks in (self._headers, self._opened) for header in tracks.values()}
-        return frames + sum(len(header.record) for header in headers.values())
+        late_bytes = sum(len(record) for _, record in self._late.values())
+        return frames + sum(len(header.record) for header in headers.values()) + late_bytes
 
     def _refuse(self, key: _Key, reason: DropReason, detail: str, limit: str = "") -> Drop:
         """Drop what cannot be carried of a track, and keep in mind why."""

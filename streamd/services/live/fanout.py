@@ -8,7 +8,7 @@ waiting there is set aside until a keyframe finds the backlog gone, and closed i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from streamd.errors import LocalStateError
 from streamd.services.live.gop_cache import GopCache, GopLimits
@@ -43,11 +43,21 @@ class PushViewer(Protocol):
     def write(self, data: bytes, /) -> None:
         """Hand bytes to the transport. They are shared with other viewers."""
 
+    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
+        """Hand bytes on as ``write`` does, but where more than so much waits: one call for each viewer and write.
+
+        Returns:
+            How many bytes waited before.
+        """
+
     def buffered_bytes(self) -> int:
         """How many bytes wait in the transport."""
 
     def close(self) -> None:
         """Close when what waits is sent. A viewer may take nothing of it: the door bounds that time."""
+
+    def drop(self) -> None:
+        """Close, and send nothing of what waits: it is old, and others have it no more."""
 
 
 class PushWriter(Protocol):
@@ -81,6 +91,15 @@ class PushWriter(Protocol):
 
     def write(self, units: Sequence[Any], /) -> bytes:
         """Write units, at least one, as they stand in the byte stream."""
+
+
+class _SetAside(NamedTuple):
+    """A viewer gets nothing until the next keyframe."""
+
+    since: float
+    """Loop time, seconds."""
+    sent_bytes: int
+    """What all were sent until then."""
 
 
 class Fanout:
@@ -118,7 +137,15 @@ class Fanout:
         self._written_ms: dict[bool, int] = {}
         self._following: dict[PushViewer, None] = {}
         # Those who get nothing until the next keyframe, and the loop time from which on.
-        self._set_aside: dict[PushViewer, float] = {}
+        self._set_aside: dict[PushViewer, _SetAside] = {}
+        # What all viewers were sent so far, and how much of it those who are slow keep in memory.
+        self._sent_bytes = self._kept_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """What it holds in memory, for those who join and for those who are slow, bytes."""
+        gop_bytes = self._gop.written_bytes
+        return self._gop.held_bytes + max(0, self._kept_bytes - gop_bytes)
 
     @property
     def is_open(self) -> bool:
@@ -233,7 +260,7 @@ class Fanout:
         if self._gop.is_whole:
             self._following[viewer] = None
         else:
-            self._set_aside[viewer] = self._clock.monotonic()
+            self._set_aside[viewer] = _SetAside(self._clock.monotonic(), self._sent_bytes)
         self._viewers_gauge.inc()
         self._egress_bytes_total.inc(sum(map(len, buffers)))
         if self._on_attach is not None:
@@ -285,31 +312,50 @@ class Fanout:
         buffered_bytes_max = max(
             BUFFERED_BYTES_MIN, BUFFERED_GOPS_MAX * max(self._last_gop_bytes, self._gop.payload_bytes)
         )
+        # What waits for all of them together, and since when, in bytes that were sent, the first of it does. Most of it
+        # is shared.
+        unsent_bytes = since_bytes = 0
         if self._set_aside:
-            self._review(buffered_bytes_max // RESUME_DIVISOR, opens_gop=opens_gop)
+            unsent_bytes, since_bytes = self._review(buffered_bytes_max // RESUME_DIVISOR, opens_gop=opens_gop)
         too_slow: list[PushViewer] = []
         for viewer in self._following:
-            if viewer.buffered_bytes() > buffered_bytes_max:
-                too_slow.append(viewer)
-            else:
-                viewer.write(data)
+            buffered_bytes = viewer.offer(data, buffered_bytes_max)
+            if buffered_bytes:
+                unsent_bytes += buffered_bytes
+                if buffered_bytes > since_bytes:
+                    since_bytes = buffered_bytes
+                if buffered_bytes > buffered_bytes_max:
+                    too_slow.append(viewer)
+        self._kept_bytes = min(unsent_bytes, since_bytes)
         self._egress_bytes_total.inc(len(data) * (len(self._following) - len(too_slow)))
+        self._sent_bytes += len(data)
         if too_slow:
-            now = self._clock.monotonic()
+            aside = _SetAside(self._clock.monotonic(), self._sent_bytes - len(data))
             self._skips_total.inc(len(too_slow))
             for viewer in too_slow:
                 del self._following[viewer]
-                self._set_aside[viewer] = now
+                self._set_aside[viewer] = aside
 
-    def _review(self, resume_bytes: int, *, opens_gop: bool) -> None:
-        """Let go on who has caught up, and close who does not."""
+    def _review(self, resume_bytes: int, *, opens_gop: bool) -> tuple[int, int]:
+        """Let go on who has caught up, and close who does not.
+
+        Returns:
+            What waits for those who stay set aside, bytes, and how much was sent since the first of it.
+        """
         since_min = self._clock.monotonic() - SET_ASIDE_S_MAX
-        for viewer, since in [*self._set_aside.items()]:
-            if viewer.buffered_bytes() <= resume_bytes:
+        unsent_bytes = since_bytes = 0
+        for viewer, aside in [*self._set_aside.items()]:
+            buffered_bytes = viewer.buffered_bytes()
+            if buffered_bytes <= resume_bytes:
                 if opens_gop:
                     del self._set_aside[viewer]
                     self._following[viewer] = None
-            elif since < since_min:
+                    continue
+            elif aside.since < since_min:
                 self._too_slow_total.inc()
                 self.detach(viewer)
-                viewer.close()
+                viewer.drop()
+                continue
+            unsent_bytes += buffered_bytes
+            since_bytes = max(since_bytes, self._sent_bytes - aside.sent_bytes + buffered_bytes)
+        return unsent_bytes, since_bytes

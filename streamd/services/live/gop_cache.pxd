@@ -6,16 +6,19 @@ cdef class GopCache:
     cdef Py_ssize_t _payload_bytes_max
     cdef Py_ssize_t _units_max
     cdef Py_ssize_t _units
+    cdef Py_ssize_t _pending_units
     cdef readonly bint is_whole
     cdef readonly bint is_full
     cdef readonly list buffers
     cdef list _batches
     cdef readonly Py_ssize_t payload_bytes
+    cdef readonly Py_ssize_t written_bytes
 
     cpdef object restart(self)
 
     cpdef object forget(self)
 
+    @cython.locals(count=Py_ssize_t)
     cpdef object extend(self, units, Py_ssize_t payload_bytes)
 
     cpdef object settle(self, bytes written)

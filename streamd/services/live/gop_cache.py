@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# A unit that is kept longer than the packager needs it: a slotted object with a view, measured.
+UNIT_BYTES = 160
+
+
 @dataclass(frozen=True, slots=True)
 class GopLimits:
     """What the cache may hold. A GOP beyond them is not kept: who joins in it starts with the next keyframe."""
@@ -33,12 +37,18 @@ class GopCache:
         is_full: A limit is reached, and the GOP must be forgotten.
         buffers: What is written of it, in order; the same objects are sent to every viewer.
         payload_bytes: Size of all of it, without what the format adds.
+        written_bytes: Size of what is written of it, with what the format adds.
     """
 
     def __init__(self, limits: GopLimits) -> None:
         self._payload_bytes_max = limits.payload_bytes_max
         self._units_max = limits.units_max
         self.forget()
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes in memory, bytes. Payloads that are pending lie where they came, and are counted there."""
+        return self.written_bytes + self._pending_units * UNIT_BYTES
 
     @property
     def has_pending(self) -> bool:
@@ -61,7 +71,8 @@ class GopCache:
         self.buffers: list[bytes] = []
         # What is pending, as it came: of a stream that nobody watches it is never looked into.
         self._batches: list[Sequence[Any]] = []
-        self.payload_bytes = self._units = 0
+        self.payload_bytes = self.written_bytes = 0
+        self._units = self._pending_units = 0
 
     def extend(self, units: Sequence[Any], payload_bytes: int) -> None:
         """Take the next units.
@@ -72,11 +83,15 @@ class GopCache:
         """
         self._batches.append(units)
         self.payload_bytes += payload_bytes
-        self._units += len(units)
+        count = len(units)
+        self._units += count
+        self._pending_units += count
         self.is_full = self.payload_bytes > self._payload_bytes_max or self._units >= self._units_max
 
     def settle(self, written: bytes) -> None:
         """Put bytes in the place of the units that were pending; without their keyframe, nobody can start with them."""
         if self.is_whole:
             self.buffers.append(written)
+            self.written_bytes += len(written)
         self._batches = []
+        self._pending_units = 0

@@ -308,6 +308,11 @@ class LiveStream:
         """Log that something the broadcaster sends is dropped (``ChunkSink``)."""
         log.warning("stream.dropping", extra={"stream": self.name, "reason": reason, "detail": detail})
 
+    def charge(self, step_s: float) -> None:
+        """Take it from the publisher's share of the loop's time (``ChunkSink``)."""
+        if self.publisher is not None:
+            self.publisher.charge(step_s)
+
     def fail(self, error: Exception) -> None:
         """End the stream because its media line broke (``ChunkSink``)."""
         if isinstance(error, MediaError):
@@ -384,8 +389,9 @@ class LiveStream:
 
     @property
     def held_bytes(self) -> int:
-        """What it keeps of what its publisher sent, in its playlists and on the way there, bytes."""
-        return sum(rendition.held_bytes for rendition in self._renditions()) + self._line.held_bytes
+        """What it keeps of what its publisher sent, in its playlists, for its viewers and on the way there, bytes."""
+        in_playlists = sum(rendition.held_bytes for rendition in self._renditions())
+        return in_playlists + self.flv.held_bytes + self.mp4.held_bytes + self._line.held_bytes
 
     @property
     def tracks(self) -> tuple[Track, ...]:

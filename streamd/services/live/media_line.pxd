@@ -28,6 +28,7 @@ cdef class MediaLine:
     cdef object _split_audio
     cdef dict _direct_ids
     cdef object _opening
+    cdef double _probe_s
     cdef list _held
     cdef Py_ssize_t _held_bytes
     cdef object _epoch

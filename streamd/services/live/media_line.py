@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -27,7 +28,7 @@ from streamd.services.bounds.allowance import Allowance
 from streamd.services.live.meter import LineReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -49,8 +50,9 @@ DEMUXER_FAILURES_MAX = 3
 _HELD_TAG_BYTES = 256
 # How many parts were made is looked at after so many tags: a fifth of a second of eight tracks.
 STRETCH_TAGS = 64
-# Tags that have queued are taken so many at a time, some 5 ms: then the others have their turn.
-QUEUED_TAGS_AT_ONCE = 512
+# Tags that have queued are taken so many at a time, some 3 ms, and 15 where they are meant to be dear: then the others
+# have their turn.
+QUEUED_TAGS_AT_ONCE = 256
 # An opening takes a thread for some milliseconds, and its tracks a CMAF header in each rendition. A publisher has one,
 # one more for each track that begins late or is refused, and some for an encoder that changes its picture size with
 # every keyframe, for a while. Past it, tracks that change are left out until there is time again.
@@ -122,6 +124,9 @@ class ChunkSink(Protocol):
     def warn(self, reason: str, detail: str) -> None:
         """Note that something the broadcaster sends is dropped, for some seconds or for good."""
 
+    def charge(self, step_s: float) -> None:
+        """Note processor time that was used for the publisher beside ``MediaLine.receive``, seconds."""
+
     def fail(self, error: Exception) -> None:
         """End the stream: the line is broken by ``error``, which may be ours or the media's."""
 
@@ -192,6 +197,8 @@ class MediaLine:
         self._split_audio = split_audio
         self._direct_ids: dict[int, int] | None = None
         self._opening: asyncio.Task[None] | None = None
+        # What the last probe cost, seconds.
+        self._probe_s = 0.0
         self._held: list[FlvTag] = []
         self._held_bytes = 0
         self._epoch: datetime | None = None
@@ -390,7 +397,10 @@ class MediaLine:
         try:
             # libavformat takes some milliseconds, which would be every other stream's delay.
             async with self._probing:
-                opened = await asyncio.to_thread(self._probe_in_thread, opening)
+                try:
+                    opened = await asyncio.to_thread(self._probe_in_thread, opening)
+                finally:
+                    self._sink.charge(self._probe_s)
         except TrackRefusedError as exc:
             # The others play on without it.
             self._note_drops([self._intake.refuse(opening.tracks[exc.index], str(exc))])
@@ -400,11 +410,22 @@ class MediaLine:
             return
         self._metrics.demuxers_opened_total.labels(self._demuxer_kind.value).inc()
         self._demuxer = opened.demuxer
-        self._start_tracks(opened, epoch)
+        with self._charged():
+            self._start_tracks(opened, epoch)
         for start in range(0, len(opening.tags), QUEUED_TAGS_AT_ONCE):
             if start:
                 await asyncio.sleep(0)
-            self._demux(opening.tags[start : start + QUEUED_TAGS_AT_ONCE])
+            with self._charged():
+                self._demux(opening.tags[start : start + QUEUED_TAGS_AT_ONCE])
+
+    @contextmanager
+    def _charged(self) -> Iterator[None]:
+        """Charge the publisher for a step of the loop that none of its reads is charged for."""
+        since = self._clock.cpu()
+        try:
+            yield
+        finally:
+            self._sink.charge(self._clock.cpu() - since)
 
     @property
     def _is_opening(self) -> bool:
@@ -417,7 +438,8 @@ class MediaLine:
             del self._held[:QUEUED_TAGS_AT_ONCE]
             self._held_bytes -= _queued_bytes(held)
             task, self._opening = self._opening, None
-            self.receive(held)
+            with self._charged():
+                self.receive(held)
             if self._is_opening:
                 return  # Other tracks are: the rest waits for those.
             if self._held:
@@ -426,6 +448,14 @@ class MediaLine:
         self._opening = None
 
     def _probe_in_thread(self, opening: Open) -> _Opened:
+        # The thread's own time: it is the loop's processor that it uses, or the interpreter's lock.
+        since = self._clock.cpu()
+        try:
+            return self._probe(opening)
+        finally:
+            self._probe_s = self._clock.cpu() - since
+
+    def _probe(self, opening: Open) -> _Opened:
         with Probe(opening) as probe:
             if self._split_audio is None:
                 self._split_audio = decide_split_audio(probe.tracks, is_continuing=self._is_continuing)

@@ -39,6 +39,9 @@ class Publisher(Protocol):
     def hurry(self) -> None:
         """Pass on what has come so far: somebody waits for every frame now."""
 
+    def charge(self, step_s: float) -> None:
+        """Take processor time that was used for the stream from the connection's share, seconds."""
+
     def kick(self, error: PublishError) -> None:
         """Close the socket at once, with a last word that says why."""
 

@@ -12,6 +12,7 @@ import pytest
 from streamd.clock import ManualClock
 from streamd.doors.delivery.door import DEFERRED_SLICE_S, DoorOptions, MediaDoor
 from streamd.doors.delivery.http_request import HeadLimits
+from streamd.doors.delivery.transport_viewer import BATCH_BYTES, PIECE_BYTES
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.delivery.viewer_connection import (
     CONNECTION_BYTES,
@@ -21,6 +22,8 @@ from streamd.doors.delivery.viewer_connection import (
     TLS_CONNECTION_BYTES,
     ViewerConnection,
 )
+from streamd.doors.tls.proxy_headers import ProxiedTransport
+from streamd.formats.proxy_protocol import Peer
 from streamd.services.bounds.memory_accounts import Standing
 from streamd.services.metrics import Metrics
 from tests.support.delivery import ODD_SIZES, pieces
@@ -58,8 +61,9 @@ class MockTransport:
     def set_write_buffer_limits(self, high: int | None = None) -> None:
         self.high = high
 
-    def get_extra_info(self, name: str) -> object:
-        return {"peername": ("192.0.2.1", 50_000), "sslcontext": object() if self._is_tls else None}.get(name)
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        known = {"peername": ("192.0.2.1", 50_000), "sslcontext": object() if self._is_tls else None}
+        return known.get(name, default)
 
     def can_write_eof(self) -> bool:
         return not self._is_tls
@@ -653,9 +657,21 @@ class TestAccount:
 
     async def test_over_tls_what_is_encrypted_is_its_own(self) -> None:
         transport = MockTransport(is_tls=True)
-        transport.unsent_bytes = 40_000  # type: ignore[attr-defined]
+        transport.own_bytes = lambda: 40_000  # type: ignore[attr-defined]
         connection = ViewerConnection(House().door)
         connection.connection_made(cast("asyncio.Transport", transport))
+        assert connection.held_bytes == TLS_CONNECTION_BYTES + 40_000
+
+    async def test_behind_a_proxys_header_it_is_what_is_encrypted_now(self) -> None:
+        transport = MockTransport(is_tls=True)
+        transport.own_bytes = lambda: len(transport.waiting)  # type: ignore[attr-defined]
+        connection = ViewerConnection(House().door)
+        proxied = ProxiedTransport(cast("asyncio.Transport", transport), Peer("203.0.113.7", 4711))
+        connection.connection_made(cast("asyncio.Transport", proxied))
+        transport.protocol = connection
+        assert connection.held_bytes == TLS_CONNECTION_BYTES
+        transport.room = 0
+        transport.write(bytes(40_000))
         assert connection.held_bytes == TLS_CONNECTION_BYTES + 40_000
 
     async def test_old_media_is_the_first_ones_that_keeps_it(self) -> None:
@@ -811,6 +827,24 @@ class TestPushedStreams:
         assert transport.sent.endswith(b"last words")
         assert transport.ends == ["eof"]
 
+    async def test_what_waits_is_shared_with_others_and_goes_out_in_order(self) -> None:
+        house = House()
+        (connection, slow), (_, fast) = self.follow(house), self.follow(house)
+        alone_bytes = connection.held_bytes
+        slow.room = 0
+        pieces = [b"%06d" % number * 10_000 for number in range(30)]
+        for piece in pieces:
+            house.stream.push(piece)
+        assert fast.sent.endswith(b"".join(pieces))
+        # The transport has one piece, and nothing of the others.
+        assert slow.waiting == pieces[0]
+        assert alone_bytes < connection.held_bytes <= alone_bytes + len(pieces) * PIECE_BYTES
+        while not slow.sent.endswith(pieces[-1]):
+            slow.take(50_000)
+            assert len(slow.waiting) <= BATCH_BYTES + len(pieces[0])
+        assert slow.sent.endswith(b"".join(pieces))
+        assert connection.held_bytes == alone_bytes
+
     async def test_a_viewer_that_takes_nothing_is_let_go(self) -> None:
         house = House()
         _, transport = self.follow(house)
@@ -827,14 +861,55 @@ class TestPushedStreams:
         house = House()
         _, transport = self.follow(house)
         transport.room = 0
-        for _ in range(100):
+        begun_bytes = len(transport.sent)
+        for pushed in range(1, 101):
             house.stream.push(b"x" * 10)
-            transport.room = 0
             house.pass_time(1)
-            if len(transport.waiting) > 100:
+            if begun_bytes + 10 * pushed - len(transport.sent) > 100:
                 transport.take(10)
         assert transport.ends == []
         assert house.stream.flv.viewers == 1
+
+    async def test_who_takes_a_byte_a_second_of_what_is_left_has_an_answers_time(self) -> None:
+        house = House()
+        connection, transport = self.follow(house)
+        transport.room = 0
+        for _ in range(100):
+            house.stream.push(bytes(10_000))
+        held_bytes = connection.held_bytes
+        house.stream.end()
+        seconds = 0
+        while not transport.ends and seconds <= OPTIONS.answer_timeout_s:
+            transport.take(1)
+            house.pass_time(1)
+            seconds += 1
+            assert connection.held_bytes <= held_bytes
+        assert transport.ends == ["abort"]
+        assert seconds > OPTIONS.write_timeout_s
+
+    async def test_who_speaks_on_while_it_is_sent_to_is_closed(self) -> None:
+        house = House()
+        connection, transport = self.follow(house)
+        transport.room = 0
+        house.stream.push(bytes(10_000))
+        said = 0
+        while not transport.ends and said <= OPTIONS.unanswered_bytes_max:
+            connection.data_received(b"x")
+            said += 1
+        assert transport.ends == ["abort"]
+        assert house.stream.flv.viewers == 0
+
+    async def test_a_hundred_requests_at_once_wait_as_bytes_while_nothing_is_taken(self) -> None:
+        house = House(payload_bytes=100_000)
+        connection, transport = house.connect()
+        transport.room = 0
+        asked = request(PART) * 100
+        connection.data_received(asked)
+        assert connection.held_bytes <= CONNECTION_BYTES + len(asked)
+        assert len(transport.waiting) < 2 * 100_000
+        transport.take(1 << 40)
+        await until(lambda: len(transport.statuses) == 100)
+        assert connection.held_bytes == CONNECTION_BYTES
 
     async def test_the_server_stops(self) -> None:
         house = House()

@@ -11,7 +11,14 @@ import pytest_asyncio
 from aiohttp import web
 
 from streamd.clock import ManualClock
-from streamd.doors.delivery.handler_watch import HandlerLimits, HandlerWatch, WatchedHandler
+from streamd.doors.delivery.handler_watch import (
+    HANDLER_BYTES,
+    PARSED_REQUEST_BYTES,
+    TLS_HANDLER_BYTES,
+    HandlerLimits,
+    HandlerWatch,
+    WatchedHandler,
+)
 from streamd.services.bounds.memory_accounts import Standing
 
 if TYPE_CHECKING:
@@ -117,6 +124,7 @@ class House:
 async def house() -> AsyncIterator[House]:
     opened = House()
     yield opened
+    opened.may_end.set()
     for watched in list(opened.watch.holders()):
         watched.abort()
     await opened.turns()
@@ -245,12 +253,81 @@ async def test_what_aiohttp_has_closed_is_open_until_it_is_taken(house: House) -
 
 async def test_what_waits_for_a_peer_is_in_its_account(house: House) -> None:
     watched, transport = house.connect()
-    assert (watched.standing, watched.held_bytes) == (Standing.STRANGER, 0)
+    assert (watched.standing, watched.held_bytes) == (Standing.STRANGER, HANDLER_BYTES)
     await house.say(watched, POST + bytes(4))
-    assert watched.held_bytes == len(POST) + 4
+    assert watched.held_bytes == HANDLER_BYTES + len(POST) + 4
     transport.room = 0
     await house.say(watched, bytes(6))
-    assert watched.held_bytes == len(transport.waiting) > 1000
+    assert watched.held_bytes == HANDLER_BYTES + len(transport.waiting) > HANDLER_BYTES + 1000
     watched.shed()
     assert transport.was_aborted()
     assert watched.held_bytes == 0
+
+
+async def test_part_of_a_head_is_in_its_account_however_it_comes(house: House) -> None:
+    watched, _ = house.connect()
+    await house.turns()
+    for byte in GET[:-1]:
+        await house.say(watched, bytes([byte]))
+    assert watched.held_bytes == HANDLER_BYTES + len(GET) - 1
+    await house.say(watched, GET[-1:])
+    assert watched.held_bytes == HANDLER_BYTES
+
+
+async def test_over_tls_its_state_and_its_last_slice_are_in_its_account(house: House) -> None:
+    watched, transport = house.watch("192.0.2.1"), Transport()
+    transport.protocol = watched
+    tls = cast("Any", transport)
+    # Of a slice of 16,000 bytes 1000 are not sent, and 5000 wait behind it.
+    transport.waiting, tls.unsent_bytes, tls.own_bytes = bytes(6000), 1000, lambda: 16_000
+    watched.connection_made(cast("asyncio.Transport", transport))
+    assert watched.held_bytes == TLS_HANDLER_BYTES + 16_000 + 5000
+    transport.waiting = b""
+
+
+async def test_requests_that_wait_behind_another_are_in_its_account(house: House) -> None:
+    watched, _ = house.connect()
+    house.may_end.clear()
+    await house.say(watched, GET * 10)
+    assert watched.held_bytes >= HANDLER_BYTES + 9 * PARSED_REQUEST_BYTES
+    house.may_end.set()
+    await house.turns()
+
+
+@pytest.mark.parametrize("size", [1, 700, LIMITS.head_bytes_max + 1])
+async def test_a_head_is_as_long_as_the_viewers_door_allows(house: House, size: int) -> None:
+    watched, transport = house.connect()
+    await house.turns()
+    head = b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (number, bytes(500)) for number in range(100))
+    said = 0
+    while not transport.was_aborted() and said < len(head):
+        watched.data_received(head[said : said + size].replace(b"\0", b"x"))
+        said += size
+    assert transport.was_aborted()
+    assert said <= LIMITS.head_bytes_max + size
+    assert house.acted == {"request_head_bytes_max": 1}
+
+
+async def test_who_asks_on_and_on_before_there_is_an_answer_is_closed(house: House) -> None:
+    watched, transport = house.connect()
+    house.may_end.clear()
+    said = 0
+    while not transport.was_aborted() and said <= LIMITS.unanswered_bytes_max:
+        watched.data_received(GET * 20)
+        said += 20 * len(GET)
+        await house.turns()
+    assert transport.was_aborted()
+    assert house.acted == {"unanswered_bytes_max": 1}
+
+
+async def test_a_body_of_any_length_is_no_reason_to_close(house: House) -> None:
+    watched, transport = house.connect()
+    await house.say(watched, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    for _ in range(100):
+        await house.say(watched, bytes(10_000))
+    assert not transport.was_aborted()
+    assert transport.sent.startswith(b"HTTP/1.1 ")
+    # And the next request is one as any.
+    sent = len(transport.sent)
+    await house.say(watched, GET)
+    assert len(transport.sent) > sent

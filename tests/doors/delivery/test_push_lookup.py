@@ -35,11 +35,18 @@ class RecordingViewer:
     def write(self, data: bytes, /) -> None:
         self.received += data
 
+    def offer(self, data: bytes, _: int, /) -> int:
+        self.write(data)
+        return 0
+
     def buffered_bytes(self) -> int:
         return 0
 
     def close(self) -> None:
         self.is_closed = True
+
+    def drop(self) -> None:
+        raise AssertionError("it takes everything")
 
 
 async def live_room() -> IngestRoom:

@@ -33,8 +33,12 @@ async def broadcast(room: IngestRoom) -> Peer:
     peer = await publish(room)
     parts_before = parts(room)
     tags = h264_aac(seconds=SECONDS, gop=60)
-    peer.send(*(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms) for tag in tags))
+    await peer.send_all(
+        *(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=tag.timestamp_ms) for tag in tags)
+    )
     await eventually(lambda: parts(room) > parts_before)
+    # All of it, and not what has been taken of the queue behind the demuxer's opening.
+    await eventually(lambda: not live(room.registry).when_open(lambda: None))
     return peer
 
 
@@ -63,7 +67,7 @@ class TestTheStreamsLine:
             peer.protocol.connection_lost(ConnectionResetError())
             room.clock.advance(5)
             again = await broadcast(room)
-            again.send(
+            await again.send_all(
                 rtmp_wire.command("FCUnpublish", 6, None, GOOD_KEY), rtmp_wire.command("deleteStream", 7, None, 1)
             )
         line = closing_line(caplog, "stream.ended")

@@ -10,6 +10,7 @@ import pytest
 from streamd.doors.ingest.listener import RtmpListener
 from streamd.doors.ingest.open_connections import ListenerLimits
 from streamd.doors.ingest.protocol import VERDICT_EXTRA_S, IngestOptions
+from streamd.doors.ingest.read_turns import OPENING_S, LoopShares
 from streamd.formats.amf import amf0
 from streamd.formats.amf.values import Limits
 from streamd.formats.rtmp.chunk import ChunkLimits
@@ -81,7 +82,7 @@ async def test_a_stranger_who_asks_for_more_is_closed(limit: str, sent: bytes) -
 async def test_a_publisher_who_asks_for_more_is_closed(limit: str, sent: bytes) -> None:
     room = IngestRoom(connection_options=OPTIONS)
     peer = await live(room)
-    peer.send(sent)
+    await peer.send_all(sent)
     assert peer.transport.is_eof_written
     assert room.limit_hits() == {limit: 1}
 
@@ -172,9 +173,9 @@ class TestAmounts:
         for _ in range(2):
             room.clock.advance(1)
             peer.protocol.check_deadline(room.clock.monotonic())
-            peer.send(flood)
+            await peer.send_all(flood)
         assert not is_ended(peer)
-        peer.send(flood)
+        await peer.send_all(flood)
         room.clock.advance(1)
         peer.protocol.check_deadline(room.clock.monotonic())
         assert is_ended(peer)
@@ -184,7 +185,7 @@ class TestAmounts:
         room = IngestRoom(IngestOptions(messages_per_second_max=1000))
         peer = await live(room)
         for _ in range(4):
-            peer.send(message(3, bytes(4)) * 600)
+            await peer.send_all(message(3, bytes(4)) * 600)
         room.clock.advance(3)
         peer.protocol.check_deadline(room.clock.monotonic())
         assert not is_ended(peer)
@@ -225,7 +226,7 @@ class TestMedia:
         room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=server_max))
         room.keys.limits = PublishLimits(picture_pixels_max=user_max)
         peer = await live(room)
-        peer.send(media(h264_aac(1)))
+        await peer.send_all(media(h264_aac(1)))
         await eventually(lambda: is_ended(peer))  # the demuxer opens in a thread
         assert room.limit_hits() == {"picture_pixels_max": 1}
         assert peer.status_codes()[-1] == "NetStream.Publish.Rejected"
@@ -238,7 +239,7 @@ class TestMedia:
         room = IngestRoom(stream_limits=StreamLimits(picture_pixels_max=server_max))
         room.keys.limits = PublishLimits(picture_pixels_max=user_max)
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
@@ -286,7 +287,7 @@ class TestMedia:
     async def test_media_whose_time_runs_on(self) -> None:
         room = IngestRoom()
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation and not stream.when_open(lambda: None))
@@ -301,7 +302,7 @@ class TestMedia:
         monkeypatch.setattr(live_stream, "OPEN_SEGMENT_BYTES_MAX", -(10**9))
         room = IngestRoom()
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
@@ -320,7 +321,7 @@ class TestMedia:
     async def test_what_is_kept_for_viewers_who_join(self) -> None:
         room = IngestRoom(stream_limits=StreamLimits(gop=GopLimits(payload_bytes_max=1000)))
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
@@ -329,7 +330,7 @@ class TestMedia:
     async def test_what_is_kept_for_playlists(self) -> None:
         room = IngestRoom(rendition=RenditionOptions(held_bytes_max=5000))
         peer = await live(room)
-        peer.send(media(h264_aac(20)))
+        await peer.send_all(media(h264_aac(20)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)
@@ -387,6 +388,46 @@ class TestConnections:
     def connecting(self, room: IngestRoom, limits: ListenerLimits) -> Callable[[str], Peer]:
         listener = new_listener(room, limits)
         return lambda address: Peer(listener.new_protocol(), RecordingTransport(address))
+
+
+class TestOpenings:
+    """A connection costs though nothing is said on it: its address is charged."""
+
+    @pytest.mark.parametrize(
+        ("flooding", "other"),
+        [
+            (["192.0.2.7"], "192.0.2.8"),
+            (["2001:db8::1", "2001:db8::2:1"], "2001:db8:0:1::1"),
+        ],
+        ids=["ipv4", "ipv6 of one site"],
+    )
+    async def test_an_address_that_opens_a_thousand_a_second_is_refused_what_is_past_its_share(
+        self, flooding: list[str], other: str
+    ) -> None:
+        room = IngestRoom()
+        listener = new_listener(room, ListenerLimits())
+        refused = 0
+        for number in range(5000):
+            room.clock.advance(0.001)
+            peer = Peer(listener.new_protocol(), RecordingTransport(flooding[number % len(flooding)]))
+            refused += peer.transport.is_aborted
+            peer.protocol.connection_lost(None)
+        shares = LoopShares()
+        opened_max = (shares.address.burst_s + 5 * shares.address.seconds_per_second) / OPENING_S
+        assert 0 <= opened_max - (5000 - refused) < 100
+        assert room.limit_hits() == {"loop_ms_per_address_max": refused}
+        assert len(list(listener.holders())) == 0
+        assert not Peer(listener.new_protocol(), RecordingTransport(other)).transport.is_aborted
+
+    async def test_a_studio_that_comes_back_at_once_is_let_in(self) -> None:
+        room = IngestRoom()
+        limits = ListenerLimits()
+        listener = new_listener(room, limits)
+        peers = [
+            Peer(listener.new_protocol(), RecordingTransport("192.0.2.7"))
+            for _ in range(limits.connections_per_address_max)
+        ]
+        assert not any(peer.transport.is_aborted for peer in peers)
 
 
 class TestLoopTime:
@@ -451,7 +492,7 @@ class TestMemory:
     async def test_a_publisher_holds_what_its_stream_does(self) -> None:
         room = IngestRoom()
         peer = await live(room)
-        peer.send(media(h264_aac(5)))
+        await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.held_bytes)

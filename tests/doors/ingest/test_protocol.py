@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -15,10 +16,12 @@ from streamd.errors import (
     PublishUndecidedError,
     StoreUnavailableError,
 )
+from streamd.formats.flv.tag import FlvTag
+from streamd.formats.rtmp.chunk import MESSAGES_PER_STEP
 from streamd.services.keys.admission import Admission
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, eventually, settle
+from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, RecordingTransport, eventually, settle
 
 pytestmark = pytest.mark.asyncio
 
@@ -69,7 +72,7 @@ class TestAcceptedPublish:
     async def test_media_makes_the_stream_playable(self) -> None:
         room = IngestRoom()
         peer = await publishing(room)
-        peer.send(*media(seconds=3))
+        await peer.send_all(*media(seconds=3))
         stream = room.registry.find("alice")
         assert stream is not None
         await eventually(lambda: stream.presentation)  # the demuxer opens in a thread
@@ -193,6 +196,144 @@ class TestTheEnd:
         assert not closing.done()
         peer.protocol.connection_lost(None)
         assert await closing == ["alice"]
+
+
+class TestCharges:
+    async def test_what_its_stream_costs_beside_its_reads_is_taken_from_its_share(self) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        stream = room.registry.find("alice")
+        assert stream is not None
+        # A second at once (``LoopShares``), and what comes back is waited for.
+        stream.charge(0.9)
+        assert peer.is_read
+        stream.charge(0.2)
+        assert not peer.is_read
+
+    async def test_a_stream_that_waits_for_its_publisher_charges_nobody(self) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        await peer.send_all(*media(seconds=3))
+        stream = room.registry.find("alice")
+        assert stream is not None
+        await eventually(lambda: stream.presentation)
+        peer.protocol.connection_lost(None)
+        assert stream.publisher is None
+        stream.charge(60.0)
+
+
+class TestSteps:
+    """A read of thousands of tags, as many as one may have, is handed on in slices, with the loop's turn between."""
+
+    async def flooded(self, behind: bytes = b"") -> tuple[IngestRoom, Peer, list[list[FlvTag]]]:
+        room = IngestRoom()
+        peer = await publishing(room)
+        stream = room.registry.find("alice")
+        assert stream is not None
+        slices: list[list[FlvTag]] = []
+        stream.receive_tags = slices.append  # type: ignore[method-assign, assignment]
+        peer.send(rtmp_wire.message(8, b"") + rtmp_wire.chunk(3, 4) * 3999 + behind)
+        return room, peer, slices
+
+    async def test_no_slice_has_more_than_a_step(self) -> None:
+        _, peer, slices = await self.flooded()
+        assert [len(tags) for tags in slices] == [MESSAGES_PER_STEP]
+        assert not peer.is_read
+        # The loop has its turn between two.
+        await asyncio.sleep(0)
+        assert len(slices) <= 2
+        await settle(lambda: peer.is_read)
+        assert max(map(len, slices)) == MESSAGES_PER_STEP
+        assert sum(map(len, slices)) == 4000
+
+    async def test_a_goodbye_is_heard_behind_them(self) -> None:
+        room, peer, slices = await self.flooded(rtmp_wire.command("deleteStream", 7, None, 1))
+        assert room.registry.summary("alice") is not None
+        await settle(lambda: peer.is_read)
+        assert room.registry.summary("alice") is None
+        assert sum(map(len, slices)) == 4000
+
+    async def test_a_publish_behind_a_goodbye_is_decided_behind_them(self) -> None:
+        again = rtmp_wire.command("deleteStream", 7, None, 1)
+        again += rtmp_wire.command("publish", 9, None, GOOD_KEY, "live", message_stream_id=1)
+        room, peer, slices = await self.flooded(again)
+        assert len(room.keys.asked) == 1
+        await settle(lambda: len(room.keys.asked) == 2)
+        assert sum(map(len, slices)) == 4000
+        await settle(lambda: room.registry.summary("alice"))
+        assert peer.is_read
+
+    async def test_a_connection_that_is_lost_meanwhile_ends_behind_them(self) -> None:
+        room, peer, slices = await self.flooded()
+        peer.protocol.connection_lost(ConnectionResetError())
+        assert room.registry.summary("alice") is not None
+        assert room.listener.forgotten == []
+        await settle(lambda: room.listener.forgotten == [peer.protocol])
+        assert sum(map(len, slices)) == 4000
+        assert room.registry.summary("alice") is None
+        await peer.protocol.wait_closed()
+
+    async def test_a_socket_that_is_gone_is_asked_for_nothing_more(self, caplog: pytest.LogCaptureFixture) -> None:
+        ours, theirs = socket.socketpair()
+
+        class SocketTransport(RecordingTransport):
+            def get_extra_info(self, name: str, default: object = None) -> object:
+                return ours if name == "socket" else super().get_extra_info(name, default)
+
+        room = IngestRoom()
+        peer = room.connect(transport=SocketTransport())
+        peer.log_in()
+        peer.ask_to_publish()
+        await settle(lambda: room.registry.summary("alice"))
+        peer.send(rtmp_wire.message(8, b"\xaf\x01a") + rtmp_wire.chunk(3, 4, b"\xaf\x01a") * 3999)
+        ours.close()
+        theirs.close()
+        peer.protocol.connection_lost(None)
+        await settle(lambda: room.listener.forgotten == [peer.protocol])
+        assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+    @pytest.mark.parametrize("is_lost", [False, True], ids=["open", "lost"])
+    async def test_a_revocation_drops_them(self, *, is_lost: bool) -> None:
+        room, peer, slices = await self.flooded()
+        if is_lost:
+            peer.protocol.connection_lost(None)
+        closing = asyncio.create_task(room.registry.close_streams({"good"}, "revoked"))
+        await settle(lambda: peer.transport.is_closed)
+        taken = len(slices)
+        if not is_lost:
+            peer.protocol.connection_lost(None)
+        assert await closing == ["alice"]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(slices) == taken < 16
+        assert room.listener.forgotten == [peer.protocol]
+
+    async def test_an_operator_s_abort_drops_them(self) -> None:
+        room, peer, slices = await self.flooded()
+        peer.protocol.shed()
+        peer.protocol.connection_lost(None)
+        assert room.listener.forgotten == [peer.protocol]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(slices) == 1
+
+    async def test_a_fault_behind_the_end_of_the_connection_ends_it(self) -> None:
+        room, peer, slices = await self.flooded(b"\xff")
+        peer.protocol.connection_lost(None)
+        await settle(lambda: room.listener.forgotten == [peer.protocol])
+        assert sum(map(len, slices)) == 4000
+        assert not peer.transport.is_eof_written
+
+    async def test_what_was_sent_ahead_of_the_answer_is_so_too(self) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        again = rtmp_wire.command("deleteStream", 7, None, 1)
+        again += rtmp_wire.command("publish", 9, None, GOOD_KEY, "live", message_stream_id=1)
+        peer.send(again + rtmp_wire.message(8, b"") + rtmp_wire.chunk(3, 4) * 999)
+        await settle(lambda: len(room.keys.asked) == 2 and room.registry.summary("alice"))
+        received = peer.protocol._connection.messages_received
+        await settle(lambda: peer.is_read)
+        assert peer.protocol._connection.messages_received > received
 
 
 def say_goodbye(room: IngestRoom, peer: Peer) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.doors.ingest.read_turns import (
+    OPENING_S,
     PAUSE_S_MAX,
     READ_BYTES_MAX,
+    RESTS_TURN_S,
     STRANGERS_TLS_BYTES_MAX,
     STRANGERS_TURN_S,
     WAIT_S,
@@ -78,11 +80,15 @@ class Peer:
         self.cost_s = cost_s
         self.transport = RecordingTransport(address)
         self.received: list[bytes] = []
+        # That a read takes; the default is all at once.
+        self.steps_left = 1
         self.reading: Reading = room.turns.open(self.transport, address, self._step)
 
-    def _step(self, nbytes: int) -> None:
+    def _step(self, nbytes: int) -> bool:
         self.received.append(bytes(self._room.turns.buffer[:nbytes]))
         self._room.clock.work(self.cost_s)
+        self.steps_left = max(0, self.steps_left - 1)
+        return self.steps_left > 0
 
     def send(self, data: bytes = b"x") -> bool:
         """Have the loop read this; it does not where it was told not to."""
@@ -178,6 +184,98 @@ class TestTurns:
         assert not room.loop.has_more
 
 
+class TestRests:
+    """A read that is a lot of work is done in steps."""
+
+    def test_the_others_are_read_between_two_steps_and_it_is_not(self) -> None:
+        room = Room()
+        flood, other = room.publisher(), room.publisher()
+        flood.steps_left = 16
+        flood.send()
+        for step in range(1, 16):
+            assert len(flood.received) == step
+            assert not flood.is_read
+            assert other.send()
+            room.loop.turn()
+        assert len(flood.received) == 16
+        assert flood.received[1:] == [b""] * 15
+        assert flood.is_read
+        assert not room.loop.has_more
+
+    def test_many_of_them_share_the_time_of_a_turn(self) -> None:
+        room = Room()
+        floods = [room.publisher(cost_s=RESTS_TURN_S / 4) for _ in range(20)]
+        for flood in floods:
+            flood.steps_left = 5
+            flood.send()
+        steps: list[int] = []
+        while room.loop.has_more:
+            began = room.clock.cpu()
+            room.loop.turn()
+            assert room.clock.cpu() - began <= RESTS_TURN_S + RESTS_TURN_S / 4
+            steps = [len(flood.received) for flood in floods]
+            # In turns: nobody is a step behind another's next.
+            assert max(steps) - min(steps) <= 1
+        assert steps == [5] * 20
+
+    def test_its_steps_are_charged_and_wait_for_the_share(self) -> None:
+        room = Room(LoopShares(publisher_ms=100))
+        flood = room.publisher(cost_s=0.2)
+        flood.steps_left = 100
+        flood.send()
+        for _ in range(20):
+            room.loop.turn()
+        # Half a second at once, and then a tenth of each second.
+        assert len(flood.received) == 3
+        room.loop.run(10.0)
+        assert 6 <= len(flood.received) <= 9
+        assert flood.reading.has_had_its_share
+
+    def test_those_of_a_stranger_are_of_the_strangers_time(self) -> None:
+        room = Room()
+        strangers = [room.peer(f"192.0.2.{number}", cost_s=STRANGERS_TURN_S / 2) for number in range(4)]
+        for stranger in strangers:
+            stranger.steps_left = 4
+            stranger.send()
+        while room.loop.has_more:
+            began = room.clock.cpu()
+            room.loop.turn()
+            assert room.clock.cpu() - began <= 1.5 * STRANGERS_TURN_S
+        room.loop.run(1.0)
+        assert [len(stranger.received) for stranger in strangers] == [4] * 4
+        assert all(stranger.is_read for stranger in strangers)
+
+    def test_nothing_more_is_done_for_one_that_is_closed(self) -> None:
+        room = Room()
+        flood = room.publisher()
+        flood.steps_left = 5
+        flood.send()
+        flood.reading.close()
+        room.loop.turn()
+        room.loop.turn()
+        assert len(flood.received) == 1
+
+    def test_a_fault_in_one_leaves_the_others_theirs(self, caplog: pytest.LogCaptureFixture) -> None:
+        room = Room()
+        first, second = room.publisher(), room.publisher()
+        for peer in (first, second):
+            peer.steps_left = 3
+            peer.send()
+
+        def work(seconds: float) -> None:
+            pass
+
+        def fail(seconds: float) -> None:
+            room.clock.work = work  # type: ignore[method-assign]
+            raise ZeroDivisionError(seconds)
+
+        room.clock.work = fail  # type: ignore[method-assign]
+        while room.loop.has_more:
+            room.loop.turn()
+        assert [record.message for record in caplog.records] == ["reading.failed"]
+        assert len(second.received) == 3
+
+
 class TestShares:
     def test_a_connection_past_its_share_waits_until_it_has_come_back(self) -> None:
         room = Room(LoopShares(publisher_ms=100))
@@ -229,6 +327,28 @@ class TestShares:
             peers.append(room.peer(cost_s=0.13))
         peers[-1].send()
         assert not peers[-1].is_read
+
+    def test_the_connections_that_an_address_opens_are_charged(self) -> None:
+        shares = LoopShares()
+        room = Room(shares)
+        opened = 0
+        for _ in range(10_000):
+            room.clock.advance(0.001)
+            opened += room.turns.take_opening("192.0.2.1")
+        limit = shares.address
+        most = (limit.burst_s + 10 * limit.seconds_per_second) / OPENING_S
+        assert 0.9 * most <= opened <= most + 1
+        # Others have theirs, and it has some again after a while.
+        assert room.turns.take_opening("198.51.100.1")
+        room.clock.advance(1.0)
+        assert room.turns.take_opening("192.0.2.1")
+
+    def test_what_an_address_takes_otherwise_counts_against_its_connections(self) -> None:
+        room = Room()
+        room.turns.configure(LoopShares(stranger_ms=1000, address_ms=50, strangers_ms=1000))
+        peer = room.peer(cost_s=0.26)
+        peer.send()
+        assert not room.turns.take_opening("192.0.2.1")
 
     def test_fifty_eight_strangers_take_no_more_than_all_strangers_may(self) -> None:
         shares = LoopShares()
@@ -349,7 +469,7 @@ class TestTls:
 
     def open(self) -> tuple[TlsTransport, Reading]:
         transport = TlsTransport()
-        return transport, Room().turns.open(transport, "192.0.2.1", lambda _: None)
+        return transport, Room().turns.open(transport, "192.0.2.1", lambda _: False)
 
     def test_little_is_read_ahead_of_a_stranger_and_nothing_while_it_waits(self) -> None:
         transport, reading = self.open()

@@ -366,10 +366,17 @@ class SilentViewer:
     def write(self, data: bytes, /) -> None:
         pass
 
+    def offer(self, data: bytes, _: int, /) -> int:
+        self.write(data)
+        return 0
+
     def buffered_bytes(self) -> int:
         return 0
 
     def close(self) -> None:
+        pass
+
+    def drop(self) -> None:
         pass
 
 

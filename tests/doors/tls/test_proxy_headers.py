@@ -14,7 +14,7 @@ import pytest
 from streamd.doors.tls import proxy_headers
 from streamd.doors.tls.certificate import TlsCertificate
 from streamd.doors.tls.handshakes import HandshakeLimits, TlsHandshakes
-from streamd.doors.tls.proxy_headers import ProxyHeaders
+from streamd.doors.tls.proxy_headers import LINES_PER_PROXY_MAX, ProxyHeaders
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS
 from tests.support.patience import PATIENCE_S
@@ -156,6 +156,19 @@ def test_a_proxys_connection_without_a_header_is_closed_and_the_log_says_so(
     run(test)
     (record,) = (each for each in caplog.records if each.message == "proxy.header_missing")
     assert (record.levelno, record.__dict__["peer"]) == (logging.WARNING, PROXY)
+
+
+def test_a_proxy_without_headers_is_told_of_a_few_times_a_minute(
+    run: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(entrance: Entrance) -> None:
+        for _ in range(3 * LINES_PER_PROXY_MAX):
+            assert await entrance.say(b"GET / HTTP/1.1\r\n\r\n") == b""
+        await entrance.until(0)
+
+    run(test)
+    told = [each for each in caplog.records if each.message == "proxy.header_missing"]
+    assert len(told) == LINES_PER_PROXY_MAX
 
 
 def test_a_header_that_does_not_come_is_not_waited_for(run: Callable[..., None]) -> None:

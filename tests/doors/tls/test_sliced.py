@@ -14,7 +14,6 @@ from streamd.doors.tls.certificate import TlsCertificate
 from streamd.doors.tls.sliced import (
     READ_BYTES,
     RECORD_BYTES_MAX,
-    RECORDS_PER_SLICE,
     SHORT_READ_BYTES,
     SILENT_BYTES_MAX,
     SILENT_READS_MAX,
@@ -183,7 +182,7 @@ def test_pieces_arrive_as_one(run: Run, cuts: tuple[int, ...]) -> None:
     run(test)
 
 
-def test_a_peer_that_takes_nothing_has_a_slice_of_its_own_and_what_is_shared(run: Run) -> None:
+def test_a_peer_that_takes_nothing_has_a_record_of_its_own_and_what_is_shared(run: Run) -> None:
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
         stop(writer)
@@ -194,7 +193,8 @@ def test_a_peer_that_takes_nothing_has_a_slice_of_its_own_and_what_is_shared(run
         await until(lambda: peer.transport.unsent_bytes > 0)
         for _ in range(100):
             await asyncio.sleep(0)
-        assert peer.transport.unsent_bytes <= RECORDS_PER_SLICE * (RECORD_BYTES_MAX + RECORD_OVERHEAD)
+        assert 0 < peer.transport.unsent_bytes <= RECORD_BYTES_MAX + RECORD_OVERHEAD
+        assert peer.transport.unsent_bytes <= peer.transport.own_bytes() <= RECORD_BYTES_MAX + RECORD_OVERHEAD
         assert peer.transport.get_write_buffer_size() > 60_000_000
         assert {id(piece.obj if isinstance(piece, memoryview) else piece) for piece in peer.transport._backlog} == {
             id(shared)
@@ -203,7 +203,53 @@ def test_a_peer_that_takes_nothing_has_a_slice_of_its_own_and_what_is_shared(run
         cast("asyncio.Transport", writer.transport).resume_reading()
         assert await reader.readexactly(80_000_000) == bytes(80_000_000)
         await until(lambda: peer.events == ["pause", "resume"])
-        assert peer.transport.get_write_buffer_size() == 0
+        assert peer.transport.get_write_buffer_size() == peer.transport.own_bytes() == 0
+        writer.close()
+
+    run(test)
+
+
+def test_one_that_stops_again_and_again_never_has_more(run: Run) -> None:
+    async def test(entrance: Entrance) -> None:
+        peer, reader, writer = await entrance.connect()
+        peer.transport.set_write_buffer_limits(high=1)
+        client = cast("asyncio.Transport", writer.transport)
+        left = 60_000_000
+        peer.transport.write(bytes(left))
+        while left:
+            stop(writer)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert peer.transport.own_bytes() <= RECORD_BYTES_MAX + RECORD_OVERHEAD
+            client.resume_reading()
+            taken = min(left, 3_333_333)
+            assert await reader.readexactly(taken) == bytes(taken)
+            left -= taken
+        writer.close()
+
+    run(test)
+
+
+def test_whom_the_kernel_has_room_for_is_sent_several_records_at_once(run: Run) -> None:
+    async def test(entrance: Entrance) -> None:
+        peer, reader, writer = await entrance.connect()
+        peer.transport.write(bytes(10 * RECORD_BYTES_MAX))
+        assert peer.transport._slice_bytes > RECORD_BYTES_MAX
+        assert await reader.readexactly(10 * RECORD_BYTES_MAX) == bytes(10 * RECORD_BYTES_MAX)
+        writer.close()
+
+    run(test)
+
+
+def test_where_the_kernel_says_nothing_a_record_is_sent_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An option that no socket has.
+    monkeypatch.setattr("streamd.doors.tls.sliced._SO_MEMINFO", 10_000)
+
+    async def test(entrance: Entrance) -> None:
+        peer, reader, writer = await entrance.connect()
+        peer.transport.write(bytes(10 * RECORD_BYTES_MAX))
+        assert peer.transport._slice_bytes <= RECORD_BYTES_MAX + RECORD_OVERHEAD
+        assert await reader.readexactly(10 * RECORD_BYTES_MAX) == bytes(10 * RECORD_BYTES_MAX)
         writer.close()
 
     run(test)

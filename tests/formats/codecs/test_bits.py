@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamd.errors import CodecConfigError
 from streamd.formats.codecs.bits import BitReader
@@ -43,6 +45,25 @@ class TestBitReader:
         reader = BitReader(b"\xa6\x40")  # 1 010 011 0 0100…
         reader.skip_codes(3)
         assert reader.read_ue() == 3
+
+    @given(st.lists(st.integers(0, 40) | st.integers(0, 2**32 - 1), max_size=255), st.binary(max_size=2))
+    def test_as_many_as_there_are_to_the_bit(self, values: list[int], rest: bytes) -> None:
+        spelled = "".join(f"{value + 1:b}".zfill(2 * (value + 1).bit_length() - 1) for value in values)
+        bits = spelled + "".join(f"{byte:08b}" for byte in rest)
+        bits += "1" * (-len(bits) % 8)
+        reader = BitReader(int(f"1{bits}", 2).to_bytes(len(bits) // 8 + 1, "big")[1:])
+        reader.skip_codes(len(values))
+        assert reader.bits_left == len(bits) - len(spelled)
+
+    def test_many_codes_are_passed_over_in_a_few_steps(self) -> None:
+        reader = BitReader(b"\xff" * 100)
+        assert count_calls(lambda: reader.skip_codes(255)) < 64
+
+    def test_short_codes_are_spelled_out(self) -> None:
+        reader = BitReader(b"\xe9\x80\x00\x40")  # 1 1 1 010 011 and one of 19 bits
+        assert reader.peek_short_codes(64) == ["111", "010", "011"]
+        assert reader.peek_short_codes(2) == ["11"]
+        assert reader.bits_left == 32
 
     @pytest.mark.parametrize("data", [b"\xff", b"\xfe\x10"], ids=["too few", "one is cut off"])
     def test_codes_past_the_end_are_an_error(self, data: bytes) -> None:

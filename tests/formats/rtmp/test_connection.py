@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 
@@ -20,7 +20,7 @@ from streamd.formats.amf import amf0
 from streamd.formats.amf.values import UNDEFINED, EcmaArray, Limits, Value
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.capabilities import AUDIO_FOUR_CCS, VIDEO_FOUR_CCS, ClientCapabilities
-from streamd.formats.rtmp.chunk import ChunkLimits
+from streamd.formats.rtmp.chunk import CHUNKS_PER_STEP, MESSAGES_PER_STEP, ChunkLimits
 from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
 from streamd.formats.rtmp.events import (
     Connected,
@@ -108,6 +108,9 @@ def receive(sent: bytes, *, options: ConnectionOptions | None = None) -> list[Ev
         while connection.state is State.PUBLISH_PENDING:
             yield from connection.accept()
             connection.raise_fault()
+            while connection.has_more:
+                yield from connection.receive_more()
+                connection.raise_fault()
 
     def make() -> Callable[[bytes], Iterator[Event]]:
         connection = ServerConnection(nonce=NONCE, options=options or ConnectionOptions())
@@ -610,7 +613,8 @@ class TestPublishing:
         tag = bytes.fromhex("08 000000 000000 00 000000 0000000b")
         received = session.send(message(22, tag * 30) * 4)
         assert received == [FlvTag(8, 0, b"")] * 60 + [
-            MessageDropped(DropReason.TOO_MANY, 22, "messages_per_read_max", 2)
+            MessageDropped(DropReason.MALFORMED, 22, "messages_per_read_max"),
+            MessageDropped(DropReason.TOO_MANY, 22, "messages_per_read_max"),
         ]
 
     def test_messages_share_their_values_which_come_back_with_the_bytes_of_the_stream(self) -> None:
@@ -805,6 +809,106 @@ class TestAcknowledgement:
         assert len(session.connection.data_to_send()) == 3073
 
 
+def taken(session: Session, sent: bytes) -> list[list[Event]]:
+    """What each step of a read meant."""
+    connection = session.connection
+    steps = [connection.receive_buffer(bytearray(sent), len(sent))]
+    while connection.has_more:
+        steps.append(connection.receive_more())
+    return steps
+
+
+def aggregate(count: int) -> bytes:
+    """A message of so many empty frames of sound, a millisecond apart."""
+    tags = (b"\x08\0\0\0" + number.to_bytes(3, "big") + bytes(4) + b"\0\0\0\x0b" for number in range(count))
+    return message(22, b"".join(tags))
+
+
+class TestSteps:
+    """A read that is a lot of work is done a step at a time, in order, and nothing of it is lost."""
+
+    def test_a_read_of_a_few_dozen_messages_is_one_step(self, publishing: Session) -> None:
+        (events,) = taken(publishing, message(8, b"a") * 60)
+        assert len(events) == 60
+
+    def test_thousands_of_messages_are_many(self, publishing: Session) -> None:
+        sent = b"".join(message(8, b"a", time_ms=number) for number in range(4096))
+        steps = taken(publishing, sent)
+        assert [len(events) for events in steps] == [MESSAGES_PER_STEP] * 16
+        assert list(chain.from_iterable(steps)) == [FlvTag(8, number, b"a") for number in range(4096)]
+
+    def test_the_messages_of_an_aggregate_are_so_too_and_what_is_behind_it_waits(self, publishing: Session) -> None:
+        steps = taken(publishing, message(9, b"v") + aggregate(4000) + message(8, b"behind"))
+        assert max(len(events) for events in steps) <= MESSAGES_PER_STEP
+        expected = [FlvTag(9, 0, b"v"), *(FlvTag(8, number, b"") for number in range(4000)), FlvTag(8, 0, b"behind")]
+        assert list(chain.from_iterable(steps)) == expected
+
+    def test_small_aggregates_share_a_step(self, publishing: Session) -> None:
+        (events,) = taken(publishing, aggregate(5) + aggregate(6))
+        assert len(events) == 11
+
+    def test_an_aggregate_that_fills_a_step_may_be_the_last_of_a_read(self, publishing: Session) -> None:
+        # The aggregate is a message itself.
+        steps = taken(publishing, aggregate(MESSAGES_PER_STEP))
+        assert [len(events) for events in steps] == [MESSAGES_PER_STEP - 1, 1]
+
+    def test_chunks_of_a_byte_are_counted_though_no_message_is_whole(self, publishing: Session) -> None:
+        begin = chunk(0, 4, b"a", length=60_000) + chunk(0, 5, b"a", length=60_000)
+        publishing.send(control(1, (1).to_bytes(4, "big")) + begin)
+        assert taken(publishing, b"\xc4a\xc5a" * 50) == [[]]
+        sent = b"\xc4a\xc5a" * 10_000
+        assert len(taken(publishing, sent)) == -(-20_000 // CHUNKS_PER_STEP)
+        assert publishing.connection.held_bytes >= 20_000
+
+    def test_a_goodbye_is_said_behind_what_came_before_it(self, publishing: Session) -> None:
+        goodbye = command("deleteStream", 4, None, 1.0)
+        steps = taken(publishing, message(8, b"a") * 600 + goodbye + message(8, b"b") * 600)
+        events = list(chain.from_iterable(steps))
+        assert events[:600] == [FlvTag(8, 0, b"a")] * 600
+        assert events[600] == Unpublished("deleteStream")
+        assert {(event.reason, event.type_id) for event in events[601:] if isinstance(event, MessageDropped)} == {
+            (DropReason.OUT_OF_TURN, 8)
+        }
+
+    def test_a_publish_in_the_rest_holds_what_is_behind_it(self, publishing: Session) -> None:
+        again = command("deleteStream", 4, None, 1.0) + command("publish", 5, None, "key", "live")
+        events = list(chain.from_iterable(taken(publishing, message(8, b"a") * 300 + again + message(8, b"b") * 300)))
+        assert isinstance(events[-1], PublishRequested)
+        assert publishing.connection.state is State.PUBLISH_PENDING
+        events = publishing.connection.accept()
+        assert publishing.connection.has_more
+        events += publishing.connection.receive_more()
+        assert events == [FlvTag(8, 0, b"b")] * 300
+        assert not publishing.connection.has_more
+
+    def test_a_read_that_comes_meanwhile_stands_behind_the_rest(self, publishing: Session) -> None:
+        first = bytearray(b"".join(message(8, b"a", time_ms=number) for number in range(1000)))
+        events = publishing.connection.receive_buffer(first, len(first))
+        events += publishing.send(b"".join(message(8, b"a", time_ms=number) for number in range(1000, 5000)))
+        assert events == [FlvTag(8, number, b"a") for number in range(5000)]
+
+    def test_what_waits_is_told_and_a_close_drops_it(self, publishing: Session) -> None:
+        connection = publishing.connection
+        sent = bytearray(aggregate(4000) + message(8, bytes(100)) * 50)
+        connection.receive_buffer(sent, len(sent))
+        assert connection.held_bytes > 4000 * 100
+        connection.close("NetStream.Publish.Rejected", "Enough.")
+        connection.data_to_send()
+        assert not connection.has_more
+        assert connection.receive_more() == []
+        assert connection.held_bytes < 1000
+
+    def test_a_fault_is_met_where_it_stands(self, publishing: Session) -> None:
+        connection = publishing.connection
+        sent = bytearray(message(8, b"a") * MESSAGES_PER_STEP + b"\xff" + message(8, b"a") * 300)
+        assert len(connection.receive_buffer(sent, len(sent))) == MESSAGES_PER_STEP
+        connection.raise_fault()
+        with pytest.raises(ChunkError):
+            connection.receive_more()
+        assert connection.state is State.CLOSED
+        assert not connection.has_more
+
+
 class TestControl:
     def test_a_ping_is_answered(self, publishing: Session) -> None:
         publishing.send(control(4, bytes.fromhex("0006 00000bb8")))
@@ -840,7 +944,11 @@ class TestControl:
         session.connection.accept()
         session.answers()
         sent = command("createStream", 4, None)
-        assert session.send(sent * 1000) == [MessageDropped(DropReason.TOO_MANY, 20, count=968)]
+        events = session.send(sent * 1000)
+        dropped = [event for event in events if isinstance(event, MessageDropped)]
+        assert dropped == events
+        assert {(event.reason, event.type_id) for event in dropped} == {(DropReason.TOO_MANY, 20)}
+        assert sum(event.count for event in dropped) == 968
         assert len(session.answers()) == 32
         session.send(sent)
         assert len(session.answers()) == 1

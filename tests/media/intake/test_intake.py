@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -864,6 +865,36 @@ class TestHeaderFlood:
         assert intake.receive(key(40)) == Drop(DropReason.NO_HEADER, "avc1")
         receive(intake, [sound(20 * n) for n in range(TAGS_PER_HEADER)])
         assert isinstance(opening(receive(intake, [headers[0], key(1000)])), Open)
+
+    def test_the_last_of_them_is_read_late_for_an_encoder_sends_its_own_once(self) -> None:
+        intake = opened()
+        receive(intake, [avc_header(AVCC + number.to_bytes(2, "big")) for number in range(200)])
+        assert intake.receive(avc_header(OTHER_AVCC)) == Drop(
+            DropReason.HEADER_FLOOD, "too many sequence headers at once"
+        )
+        receive(intake, [sound(20 * n) for n in range(TAGS_PER_HEADER)])
+        action = opening(receive(intake, [inter(1000), key(1040)]))
+        assert [track.record for track in action.tracks if track.kind is TagType.VIDEO] == [OTHER_AVCC]
+        assert not intake.refusals
+
+    def test_one_of_another_codec_than_the_frames_is_not_read_late(self) -> None:
+        intake = opened()
+        receive(intake, [avc_header(AVCC + number.to_bytes(2, "big")) for number in range(200)])
+        receive(intake, [sound(20 * n) for n in range(TAGS_PER_HEADER)])
+        assert intake.receive(FlvTag(TagType.VIDEO, 1000, b"\x91hvc1\0\0\0p")) == Drop(DropReason.NO_HEADER, "hvc1")
+
+    def test_those_that_wait_to_be_read_are_told_and_are_of_no_more_tracks_than_there_may_be(self) -> None:
+        intake = Intake(LIMITS)
+        receive(intake, [avc_header(AVCC + number.to_bytes(2, "big")) for number in range(200)])
+        before = intake.held_bytes
+        record = AVCC.ljust(60_000, b"\0")
+        actions = [
+            intake.receive(FlvTag(TagType.VIDEO, 0, b"\x96\0avc1" + bytes((number,)) + record)) for number in range(100)
+        ]
+        reasons = Counter(action.reason for action in actions if isinstance(action, Drop))
+        assert reasons[DropReason.EXTRA_TRACK] >= 100 - LIMITS.tracks_max
+        assert intake.held_bytes - before <= LIMITS.tracks_max * 60_000
+        assert intake.held_bytes - before >= 60_000
 
     def test_two_good_ones_in_turn_are_read_seldom(self) -> None:
         intake = opened()

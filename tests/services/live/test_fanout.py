@@ -46,7 +46,7 @@ class FakeViewer:
         self.takes_all = takes_all
         self.writes: list[bytes] = []
         self.waiting_bytes = 0
-        self.is_closed = False
+        self.is_closed = self.is_dropped = False
 
     def write(self, data: bytes, /) -> None:
         assert not self.is_closed
@@ -54,11 +54,21 @@ class FakeViewer:
         if not self.takes_all:
             self.waiting_bytes += len(data)
 
+    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
+        waiting_bytes = self.waiting_bytes
+        if waiting_bytes <= buffered_bytes_max:
+            self.write(data)
+        return waiting_bytes
+
     def buffered_bytes(self) -> int:
         return self.waiting_bytes
 
     def close(self) -> None:
         self.is_closed = True
+
+    def drop(self) -> None:
+        self.waiting_bytes = 0
+        self.is_closed = self.is_dropped = True
 
     def drain(self) -> None:
         self.waiting_bytes = 0
@@ -254,6 +264,14 @@ class TestSlowViewers:
         assert room.sample("streamd_push_viewers_too_slow_total", protocol="flv") == 1
         assert room.sample("streamd_viewers", protocol="flv") == 1
 
+    def test_one_that_is_too_slow_is_sent_nothing_of_what_waits(self) -> None:
+        room = Room()
+        slow = room.attach(takes_all=False)
+        for second in range(30):
+            room.send(video(second * 1000, key=True, size=300_000))
+            room.clock.advance(1.0)
+        assert slow.is_dropped
+
     def test_one_that_catches_up_goes_on_with_the_next_keyframe(self) -> None:
         room = Room()
         viewer = room.attach(takes_all=False)
@@ -300,6 +318,53 @@ class TestSlowViewers:
         viewers = [room.attach() for _ in range(3)]
         room.send(video(0, key=True), video(33))
         assert room.sample("streamd_http_egress_bytes_total") == sum(len(b"".join(each.writes)) for each in viewers)
+
+
+class TestAccount:
+    def test_the_gop_is_held_once_it_is_written(self) -> None:
+        room = Room()
+        room.send(*gop(0))
+        # Payloads lie where they came.
+        assert room.fanout.held_bytes < 25 * 1000
+        viewer = room.attach()
+        assert room.fanout.held_bytes == sum(len(data) for data in viewer.writes[1:]) > 2_500_000
+        room.send(video(1000, key=True))
+        assert room.fanout.held_bytes < 1000
+
+    def test_what_a_slow_viewer_has_waiting_is_held(self) -> None:
+        room = Room()
+        room.send(*gop(0))
+        slow = room.attach(takes_all=False)
+        for start_ms in range(1000, 8000, 1000):
+            room.send(*gop(start_ms))
+        room.send(video(8000, key=True), video(8040))
+        assert slow.waiting_bytes > 5_000_000
+        assert slow.waiting_bytes <= room.fanout.held_bytes <= slow.waiting_bytes + 2000
+
+    def test_what_many_have_waiting_is_held_once(self) -> None:
+        room = Room()
+        room.send(*gop(0))
+        slow = [room.attach(takes_all=False) for _ in range(50)]
+        room.send(*gop(1000))
+        assert slow[0].waiting_bytes > 5_000_000
+        assert room.fanout.held_bytes <= slow[0].waiting_bytes + 100_100
+        for viewer in slow:
+            viewer.drain()
+        room.send(video(2000, key=True), video(2040))
+        assert room.fanout.held_bytes < 2000
+
+    def test_those_who_stopped_at_different_times_hold_what_was_sent_since(self) -> None:
+        room = Room()
+        room.send(*gop(0))
+        slow = []
+        for start_ms in range(1000, 7000, 1000):
+            slow.append(room.attach(takes_all=False))
+            room.send(*gop(start_ms))
+        room.send(video(7000, key=True), video(7040))
+        union = {id(data) for viewer in slow for data in viewer.writes[1:]}
+        bytes_of = {id(data): len(data) for viewer in slow for data in viewer.writes}
+        kept = sum(bytes_of[each] for each in union)
+        assert kept <= room.fanout.held_bytes <= kept * 1.2
 
 
 class TestLeaving:

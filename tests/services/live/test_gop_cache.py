@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamd.services.live.gop_cache import GopCache, GopLimits
+from streamd.services.live.gop_cache import UNIT_BYTES, GopCache, GopLimits
 
 
 class TestGopCache:
@@ -60,3 +60,22 @@ class TestGopCache:
         cache.forget()
         assert (cache.is_whole, cache.is_full) == (False, False)
         assert (cache.buffers, cache.pending, cache.payload_bytes) == ([], [], 0)
+
+    def test_what_is_written_is_held_and_of_what_is_pending_the_units(self) -> None:
+        cache = GopCache(GopLimits())
+        cache.restart()
+        cache.extend("I", 100)
+        cache.extend("PB", 15)
+        assert cache.held_bytes == 3 * UNIT_BYTES
+        cache.settle(b"I P B")
+        assert cache.held_bytes == cache.written_bytes == 5
+        cache.extend("P", 10)
+        assert cache.held_bytes == 5 + UNIT_BYTES
+        cache.restart()
+        assert cache.held_bytes == 0
+
+    def test_what_is_not_kept_is_not_held(self) -> None:
+        cache = GopCache(GopLimits())
+        cache.extend("P", 10)
+        cache.settle(b"P")
+        assert cache.held_bytes == 0

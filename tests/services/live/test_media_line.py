@@ -74,6 +74,10 @@ class Room:
     demuxer: DemuxerKind | None = None
     """None: as ``any_demuxer`` has it."""
     warnings: list[str] = field(default_factory=list)
+    charged: list[float] = field(default_factory=list)
+    """Processor time, seconds."""
+    tag_s: float = 0.0
+    """What each that goes on costs."""
 
     any_demuxer: ClassVar[DemuxerKind] = DemuxerKind.PYAV
 
@@ -106,11 +110,15 @@ class Room:
     def add_tags(self, tags: Sequence[FlvTag]) -> None:
         self.tags += tags
         self.batches.append(len(tags))
+        self.clock.work(self.tag_s * len(tags))
 
     def add_samples(self, samples: Sequence[Sample]) -> None: ...
 
     def warn(self, reason: str, detail: str) -> None:
         self.warnings.append(reason)
+
+    def charge(self, step_s: float) -> None:
+        self.charged.append(step_s)
 
     def fail(self, error: Exception) -> None:
         self.error = error
@@ -508,6 +516,38 @@ class TestQueue:
         assert max(steps) <= QUEUED_TAGS_AT_ONCE + 1
         room.line.receive([picture(5000)])
         assert room.tags[-1] == picture(5000), "nothing queues any more"
+
+    async def test_what_an_opening_and_its_queue_cost_is_charged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class DearProbe(Probe):
+            def __init__(self, opening: Open) -> None:
+                room.clock.work(0.5)
+                super().__init__(opening)
+
+        monkeypatch.setattr("streamd.services.live.media_line.Probe", DearProbe)
+        room = Room(tag_s=0.001)
+        video_only(room)
+        room.line.receive([AVC_HEADER, picture(0, is_key=True)])
+        room.line.receive([picture(n + 1) for n in range(999)])
+        await room.settled()
+        assert len(room.tags) == 1000
+        assert sum(room.charged) == pytest.approx(0.5 + 1.0)
+        assert max(room.charged[1:]) <= QUEUED_TAGS_AT_ONCE * 0.001 + 1e-6
+        # What a read brings later is its owner's to count.
+        room.line.receive([picture(5000)])
+        assert sum(room.charged) == pytest.approx(0.5 + 1.0)
+
+    async def test_an_opening_that_fails_is_charged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class BrokenProbe:
+            def __init__(self, opening: Open) -> None:
+                room.clock.work(0.5)
+                raise DemuxError("it is not media")
+
+        monkeypatch.setattr("streamd.services.live.media_line.Probe", BrokenProbe)
+        room = Room()
+        video_only(room)
+        room.line.receive([AVC_HEADER, picture(0, is_key=True)])
+        await eventually(lambda: room.error)
+        assert sum(room.charged) == pytest.approx(0.5)
 
     async def test_tags_without_number_are_too_many(self) -> None:
         room = Room()

@@ -31,6 +31,9 @@ class IdlePublisher:
     def hurry(self) -> None:
         raise AssertionError("nobody watches")
 
+    def charge(self, step_s: float) -> None:
+        raise AssertionError("nothing is done")
+
     def kick(self, error: PublishError) -> None:
         raise AssertionError("nobody is kicked")
 

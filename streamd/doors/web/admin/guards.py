@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
@@ -31,6 +32,13 @@ ADMIN_ACTOR: Final = "admin"
 # others one after another. The token has 256 bits, so that guessing is hopeless at any speed: what is spared is time.
 WRONG_TOKENS_PER_SECOND = 20
 WRONG_TOKENS_BURST_S = 1.0
+HEALTH_PATHS: Final = frozenset(("/healthz", "/readyz"))
+# Health checks of one address that are answered in a second without a token, and at once: a watchdog, an orchestrator
+# with its probes and some balancers ask once a second each. Theirs alone: what else comes from there takes none of it.
+HEALTH_CHECKS_PER_SECOND = 20
+HEALTH_CHECKS_BURST_S = 2.0
+# What all of this machine's own addresses are counted as.
+_LOOPBACK = "127.0.0.1"
 # How long an answer waits for its turn; those that would wait longer are 429 at once.
 WRONG_TOKEN_WAITS_MAX_S = 2.0
 
@@ -60,6 +68,7 @@ class TokenGate:
         self._port = port
         self._on_wrong_token = on_wrong_token
         self._wrong = RequestBudget(WRONG_TOKENS_PER_SECOND, clock, WRONG_TOKENS_BURST_S)
+        self._health = RequestBudget(HEALTH_CHECKS_PER_SECOND, clock, HEALTH_CHECKS_BURST_S)
 
     def actor_of(self, request: web.Request) -> Actor | None:
         """Who sends a request; None where it may be anybody."""
@@ -84,7 +93,8 @@ class TokenGate:
                 note_token(request)
                 request[ACTOR] = actor
                 return await handler(request)
-            if not self._port.budget.spend(request.remote or ""):
+            budget = self._health if request.path in HEALTH_PATHS else self._port.budget
+            if not budget.spend(_counted_for(request)):
                 return self._port.too_many(request)
             return await handler(request) if is_public(request.path) else await self._refuse(request)
 
@@ -99,7 +109,7 @@ class TokenGate:
             address = request.remote or "unknown"
             self._port.refusals.note(Refusal.TOKEN, address)
             self._on_wrong_token(address)
-            wait_s = self._wrong.queue(address, WRONG_TOKEN_WAITS_MAX_S)
+            wait_s = self._wrong.queue(_counted_for(request), WRONG_TOKEN_WAITS_MAX_S)
             if wait_s is None:
                 return self._port.too_many(request)
             if wait_s:
@@ -116,6 +126,15 @@ def shown_token(request: web.Request) -> str:
     """The bearer token of a request (RFC 6750 section 2.1); empty where there is none."""
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _counted_for(request: web.Request) -> str:
+    """The address whose budget a request without the token is of.
+
+    A process of this machine can ask from any of 127.0.0.0/8.
+    """
+    address = request.remote or ""
+    return _LOOPBACK if is_address(address) and ip_address(address).is_loopback else address
 
 
 def host_guard(hosts: Collection[str]) -> Middleware:

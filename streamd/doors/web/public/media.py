@@ -19,6 +19,7 @@ from streamd.doors.delivery.lookup import Blocked, MediaLookup
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_lookup import PushLookup
 from streamd.doors.delivery.push_path import parse_push_path
+from streamd.doors.delivery.transport_viewer import TransportViewer
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.formats.address import source_of
 
@@ -120,13 +121,35 @@ class MediaRoutes:
         transport = request.transport
         # The stream may have ended, and the viewer gone, while the head was written.
         if transport is not None and found.fanout.is_open:
-            viewer = _TransportViewer(transport)
+            is_ended = asyncio.Event()
+            viewer = _WatchedViewer(transport, is_ended.set)
             found.fanout.attach(viewer)
             try:
-                await viewer.follow(self._clock, self.timeouts.write_s)
+                await self._follow(viewer, transport, is_ended)
             finally:
                 found.fanout.detach(viewer)
         return response
+
+    async def _follow(self, viewer: TransportViewer, transport: asyncio.Transport, is_ended: asyncio.Event) -> None:
+        """Return when the stream has ended and is sent, or the viewer is gone; let go of one that takes nothing."""
+        taken_bytes = 0
+        progress_at = self._clock.monotonic()
+        while not transport.is_closing():
+            # aiohttp does not say when the kernel has taken everything.
+            viewer.flush()
+            unsent_bytes = viewer.buffered_bytes()
+            if is_ended.is_set() and not unsent_bytes:
+                return
+            if not unsent_bytes or viewer.written_bytes - unsent_bytes > taken_bytes:
+                taken_bytes = viewer.written_bytes - unsent_bytes
+                progress_at = self._clock.monotonic()
+            elif self._clock.monotonic() - progress_at >= self.timeouts.write_s:
+                transport.abort()
+            if is_ended.is_set():
+                await asyncio.sleep(LOOK_INTERVAL_S)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(is_ended.wait(), LOOK_INTERVAL_S)
 
     def _count(self, kind: str, answer: Answer) -> None:
         self._metrics.http_responses_total.labels(kind.lower(), str(answer.status.value)).inc()
@@ -135,6 +158,9 @@ class MediaRoutes:
         timeouts = self.timeouts
         response = web.StreamResponse(status=answer.status)
         response.headers.extend(answer.headers)
+        if not request.content.is_eof():
+            # Nobody reads what is still to come of it.
+            response.force_close()
         try:
             async with asyncio.timeout(timeouts.answer_s):
                 async with asyncio.timeout(timeouts.write_s):
@@ -159,46 +185,21 @@ class _EndlessResponse(web.StreamResponse):
     _length_check = False
 
 
-class _TransportViewer:
-    """A viewer of a fan-out behind an aiohttp request (``live.fanout.PushViewer``)."""
+class _WatchedViewer(TransportViewer):
+    """A viewer of a fan-out behind an aiohttp request."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._written_bytes = 0
-        self._is_ended = asyncio.Event()
+    __slots__ = ()
 
     def write(self, data: bytes, /) -> None:
-        # aiohttp does not say when a connection is lost, `follow` finds out: until then this may be called for a
+        """Send more of the stream."""
+        # aiohttp does not say when a connection is lost, `_follow` finds out: until then this may be called for a
         # viewer who is gone, and uvloop's transport raises once it is closed.
-        if self._transport.is_closing():
-            return
-        self._written_bytes += len(data)
-        self._transport.write(data)
+        if not self._transport.is_closing():
+            super().write(data)
 
-    def buffered_bytes(self) -> int:
-        return self._transport.get_write_buffer_size()
-
-    def close(self) -> None:
-        self._is_ended.set()
-
-    async def follow(self, clock: Clock, write_timeout_s: float) -> None:
-        """Return when the stream has ended and is sent, or the viewer is gone; let go of one that takes nothing."""
-        taken_bytes = 0
-        progress_at = clock.monotonic()
-        while not self._transport.is_closing():
-            unsent_bytes = self.buffered_bytes()
-            if self._is_ended.is_set() and not unsent_bytes:
-                return
-            if not unsent_bytes or self._written_bytes - unsent_bytes > taken_bytes:
-                taken_bytes = self._written_bytes - unsent_bytes
-                progress_at = clock.monotonic()
-            elif clock.monotonic() - progress_at >= write_timeout_s:
-                self._transport.abort()
-            if self._is_ended.is_set():
-                await asyncio.sleep(LOOK_INTERVAL_S)
-            else:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._is_ended.wait(), LOOK_INTERVAL_S)
+    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
+        """Send more of the stream, unless more than so much waits."""
+        return 0 if self._transport.is_closing() else super().offer(data, buffered_bytes_max)
 
 
 def _joined(request: web.Request, name: str) -> str:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from pydantic import ValidationError
 
+from streamd.doors.web.fields import media_type
+from streamd.doors.web.json_api import BadRequestError, parse_json
+from streamd.doors.web.openapi import JSON_TYPE
 from streamd.doors.web.refusals import may_tell
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.formats.address import source_of
@@ -60,11 +63,13 @@ class ObsDesk:
         """
         if not self._options.ladder:
             raise web.HTTPNotFound(text="This server has no ladder for OBS.")
-        if request.content_type != "application/json":
+        if media_type(request) != JSON_TYPE:
             # A page of another site may have a browser send other types without being asked.
             raise web.HTTPUnsupportedMediaType(text="Send the body as application/json.")
         try:
-            posted = PostData.model_validate_json(await request.read())
+            posted = parse_json(await request.read(), PostData)
+        except BadRequestError as exc:
+            raise web.HTTPBadRequest(text=f"{exc}.") from exc
         except ValidationError as exc:
             # What was sent is not repeated: a stream key is in it.
             raise web.HTTPUnprocessableEntity(text="The body is not what OBS posts.") from exc

@@ -26,6 +26,7 @@ from aiohttp.typedefs import Handler
 
 from streamd.doors.web.assets import CACHE_REVALIDATE, StaticFiles
 from streamd.doors.web.assets import answer as page_answer
+from streamd.doors.web.fields import cookies_named
 from streamd.doors.web.headers import CONSOLE_HEADERS
 from streamd.doors.web.json_api import answer, problem, problems, read_body
 from streamd.doors.web.models.streams import StreamFigures
@@ -132,18 +133,21 @@ class Studio:
 
     async def _end(self, request: web.Request) -> web.StreamResponse:
         response = web.Response(status=204)
-        token = request.cookies.get(COOKIE)
-        # A cookie that a browser has not shown (SameSite) is not taken away from it either.
-        if token is not None:
+        tokens = cookies_named(request, COOKIE)
+        for token in tokens:
             self.sessions.end(token)
+        # A cookie that a browser has not shown (SameSite) is not taken away from it either.
+        if tokens:
             response.del_cookie(COOKIE, path=PATH)
         return response
 
     async def _get_state(self, request: web.Request) -> web.StreamResponse:
-        token = request.cookies.get(COOKIE, "")
-        visit = self.sessions.find(token)
-        if visit is None:
+        # Another host of the site can have a browser send its cookies beside ours, by the same name: none of those that
+        # are no session's matters, and of two sessions nobody knows which is this broadcaster's.
+        living = {token: visit for token in cookies_named(request, COOKIE) if (visit := self.sessions.find(token))}
+        if len(living) != 1:
             return problem(401, "Sign in with your stream key.")
+        ((token, visit),) = living.items()
         try:
             admission = visit.admission or await self._keys.readmit(visit.key_id)
         except KeyRejectedError as error:

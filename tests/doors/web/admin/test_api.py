@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import ClientSession, TCPConnector
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 
@@ -489,8 +490,32 @@ class TestWrongTokens:
     async def test_the_right_one_gets_in_through_a_flood(self, api: Api) -> None:
         while api.port.budget.spend("127.0.0.1"):
             pass
-        assert await self.show(api, path="/healthz") == 429
+        assert await self.show(api) == 429
         assert await self.show(api, TOKEN) == 200
+
+    async def test_health_is_told_through_a_flood(self, api: Api) -> None:
+        while api.port.budget.spend("127.0.0.1"):
+            pass
+        assert await self.show(api) == 429
+        for path in guards.HEALTH_PATHS:
+            async with api.client.get(path) as response:
+                assert response.status == 200
+
+    async def test_a_flood_of_health_checks_is_bounded_and_takes_nothing_from_others(self, api: Api) -> None:
+        at_once = int(guards.HEALTH_CHECKS_PER_SECOND * guards.HEALTH_CHECKS_BURST_S)
+        answered = [await self.show(api, path="/healthz") for _ in range(at_once + 5)]
+        assert answered == [200] * at_once + [429] * 5
+        assert await self.show(api, path="/") == 200
+        assert await self.show(api, TOKEN, path="/healthz") == 200
+        api.clock.advance(1)
+        assert await self.show(api, path="/readyz") == 200
+
+    async def test_all_addresses_of_this_machine_are_one(self, api: Api) -> None:
+        while api.port.budget.spend("127.0.0.1"):
+            pass
+        connector = TCPConnector(local_addr=("127.3.2.1", 0))
+        async with ClientSession(connector=connector) as session, session.get(api.client.make_url("/")) as response:
+            assert response.status == 429
 
 
 class TestDescriptions:

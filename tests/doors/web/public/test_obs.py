@@ -124,7 +124,8 @@ class TestWhatIsPosted:
         ("body", "content_type", "status"),
         [
             (f'{{"authentication": "{GOOD_KEY}"}}', "text/plain", 415),
-            ("not json", "application/json", 422),
+            ("not json", "application/json", 400),
+            (f'{{"authentication": "{GOOD_KEY}", "authentication": "x"}}', "application/json", 400),
             (f'["{GOOD_KEY}"]', "application/json", 422),
             (f'{{"authentication": ["{GOOD_KEY}"]}}', "application/json", 422),
             (f'{{"authentication": "{GOOD_KEY}", "preferences": {{"canvases": [{{}}]}}}}', "application/json", 422),

@@ -143,6 +143,27 @@ class TestTheSession:
         house.client.session.cookie_jar.update_cookies({COOKIE: token}, URL(house.client.make_url(PATH)))
         await house.state(401)
 
+    async def test_cookies_that_another_host_of_the_site_has_set_hide_none_and_show_none(self, house: House) -> None:
+        """RFC 6265 section 8.6: a browser sends those of ``evil.example.org`` to ``live.example.org`` as well."""
+        await house.sign_in(await house.issue())
+        own = house.cookie.value
+        await house.sign_in(await house.issue("mallory"))
+        foreign = house.cookie.value
+        house.client.session.cookie_jar.clear()
+        for tokens, status in (
+            (["x", own], 200),
+            ([own, "x"], 200),
+            ([own, own], 200),
+            ([foreign, own], 401),
+            ([own, foreign], 401),
+            (["x"] * 100 + [own], 401),
+        ):
+            shown = {"Cookie": "; ".join(f"{COOKIE}={token}" for token in tokens)}
+            async with house.client.get(f"{PATH}/state", headers=shown) as response:
+                assert response.status == status, tokens
+                if status == 200:
+                    assert (await response.json())["channel"] == "alice"
+
     async def test_it_ends_when_nobody_looks(self, house: House) -> None:
         await house.sign_in(await house.issue())
         house.clock.advance(SESSION_LIMITS.idle_s)

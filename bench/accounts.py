@@ -1,0 +1,239 @@
+"""Is what peers make the server hold in its account?
+
+Method: ``streamd serve`` as a process of its own, its time limits far away, with one stream that plays. Each case loads
+a server of its own in the way of an attack, waits, and compares what the account has grown by (``streamd_held_bytes``
+of all standings) with what the anonymous part of the resident set has.
+
+Left out: what the process needs whoever connects, and the kernel's memory.
+
+    python -m bench.accounts [CASE …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import resource
+import socket
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.figures import report
+from bench.publishing import CLIP_S, make_clip
+from bench.silent import (
+    BITRATE_KBPS,
+    CASES,
+    CHANNEL,
+    FAR_AWAY_S,
+    FILL_S,
+    TIMEOUTS,
+    WINDOW,
+    Client,
+    anonymous_bytes,
+    request_of,
+)
+from streamd.formats.flv.tag import FlvTag, TagType
+from streamd.formats.rtmp.message import MessageType
+from tests.hostile.attacker import LOGIN
+from tests.support import rtmp_wire
+from tests.support.certificates import ONE
+from tests.support.flv_media import h264_only
+from tests.support.server import run_server
+from tests.support.tag_publisher import TagPublisher, publishing, repeated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.support.server import LiveServer
+
+HELD = re.compile(r"^streamd_held_bytes\{[^}]*\} (\S+)$", re.MULTILINE)
+MB = 1024 * 1024
+CHUNK_SIZE = 65_536
+SET_CHUNK_SIZE = rtmp_wire.control(MessageType.SET_CHUNK_SIZE, CHUNK_SIZE.to_bytes(4, "big"))
+# The account asks 2,000 connections a second.
+SETTLE_S = 12.0
+# Before the first reading: what is made once for all is there then.
+WARM = 20
+# Connections from one address: what the RTMP door lets in, and below the share of handshakes.
+PER_ADDRESS = 50
+TIMEOUT_S = 30.0
+
+
+class Case(NamedTuple):
+    """A way to load a server."""
+
+    times: int
+    """How often it is done."""
+    load: Callable[[Loader], object]
+    is_tls: bool = False
+    settle_s: float = SETTLE_S
+
+
+class Loader:
+    """Loads one server, and keeps open what it opens.
+
+    Args:
+        server: The server.
+        is_tls: Whether viewers come over HTTPS.
+        stack: Closes everything.
+    """
+
+    def __init__(self, server: LiveServer, *, is_tls: bool, stack: ExitStack) -> None:
+        self.server = server
+        self._viewers = Client(server.http_port, is_tls=is_tls)
+        self._stack = stack
+        self._opened = 0
+        self._requests: dict[str, bytes] = {}
+
+    def say(self, data: bytes) -> None:
+        """Open an RTMP connection and say something."""
+        source = f"127.4.0.{1 + self._opened // PER_ADDRESS}"
+        self._opened += 1
+        connection = socket.create_connection(
+            ("127.0.0.1", self.server.rtmp_port), TIMEOUT_S, source_address=(source, 0)
+        )
+        self._stack.enter_context(connection)
+        connection.sendall(data)
+
+    def ask(self, request: bytes) -> None:
+        """Open a viewer's connection and ask."""
+        self._stack.enter_context(self._viewers.open(request))
+
+    def watch(self, name: str) -> None:
+        """Ask for what a case of ``bench.silent`` does."""
+        if name not in self._requests:
+            self._requests[name] = request_of(name, self.server)
+        self.ask(self._requests[name])
+
+    def publish(self) -> TagPublisher:
+        """Open a connection that publishes."""
+        self._opened += 1
+        key = self.server.issue_key(f"publisher{self._opened}")
+        return self._stack.enter_context(TagPublisher(self.server.rtmp_port, key))
+
+    def hold_messages(self) -> None:
+        """A publisher that has two messages of almost 7 MB under way."""
+        publisher = self.publish()
+        for stream in (6, 7):
+            body = rtmp_wire.message(9, bytes(7 * MB), chunk_stream_id=stream, chunk_size=CHUNK_SIZE)
+            # Up to the end of a chunk: its first header has 12 bytes, the others one.
+            publisher.send_raw(body[: 11 + 100 * (CHUNK_SIZE + 1)])
+
+    def change_headers(self) -> None:
+        """A publisher whose every GOP has another header, 60 kB long, as often as a publisher may."""
+        publisher = self.publish()
+        clip = h264_only(seconds=2, gop=10)
+        header = next(tag for tag in clip if bytes(tag.payload)[:2] == b"\x17\x00")
+        frames = [tag for tag in clip if tag is not header and tag.tag_type is TagType.VIDEO]
+        for change in range(20):
+            padded = replace(header, payload=bytes(header.payload) + change.to_bytes(4, "big") + bytes(60_000))
+            publisher.send([padded, *(moved(tag, change * 2000) for tag in frames)])
+            time.sleep(0.3)
+
+    def refuse_headers(self) -> None:
+        """A publisher whose headers are all different, and none of them one."""
+        publisher = self.publish()
+        publisher.send(
+            FlvTag(TagType.VIDEO, 0, b"\x17\x00\x00\x00\x00" + number.to_bytes(4, "big") + bytes(60_000))
+            for number in range(200)
+        )
+
+
+def moved(tag: FlvTag, time_ms: int) -> FlvTag:
+    """A tag, later."""
+    return replace(tag, timestamp_ms=tag.timestamp_ms + time_ms)
+
+
+def post(size: int) -> bytes:
+    """Half of a request with a body."""
+    fields = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n"
+    return f"POST /studio/session HTTP/1.1\r\n{fields}\r\n".encode() + b"{" * (size // 2)
+
+
+def watching(name: str) -> Callable[[Loader], object]:
+    """Ask for what a case of ``bench.silent`` does."""
+    return lambda loader: loader.watch(name)
+
+
+LONG_HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 7000 + b"\r\nX-More: " + b"x" * 7000
+LOGGED_IN = rtmp_wire.SIMPLE_HANDSHAKE + LOGIN + SET_CHUNK_SIZE
+UNFINISHED = LOGGED_IN + rtmp_wire.chunk(0, 6, bytes(50_000), length=60_000, message_stream_id=0)
+
+CASES_OF_ACCOUNT: dict[str, Case] = {
+    "RTMP, logged in": Case(1000, lambda loader: loader.say(LOGGED_IN)),
+    "RTMP, unfinished messages of strangers": Case(500, lambda loader: loader.say(UNFINISHED)),
+    "RTMP, unfinished messages of publishers": Case(10, Loader.hold_messages),
+    "RTMP, headers that change": Case(6, Loader.change_headers),
+    "RTMP, headers that are refused": Case(10, Loader.refuse_headers),
+    "HTTP, silent": Case(2000, lambda loader: loader.ask(b"")),
+    "HTTP, unfinished heads": Case(1000, lambda loader: loader.ask(LONG_HEAD)),
+    "HTTP, unfinished bodies": Case(1000, lambda loader: loader.ask(post(20_000))),
+    **{f"HTTP, {name}": Case(1000, watching(name)) for name in CASES if name != "idle"},
+    **{f"HTTPS, {name}": Case(1000, watching(name), is_tls=True) for name in CASES},
+    "HTTPS, unfinished bodies": Case(500, lambda loader: loader.ask(post(20_000)), is_tls=True),
+}
+
+
+def main() -> None:
+    """Measure the cases that are asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("cases", nargs="*", default=list(CASES_OF_ACCOUNT), metavar="CASE")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    clip = make_clip(BITRATE_KBPS, "1280x720")
+    for name in parser.parse_args().cases:
+        with tempfile.TemporaryDirectory() as directory:
+            measure(Path(directory), name, CASES_OF_ACCOUNT[name], clip)
+
+
+def measure(directory: Path, name: str, case: Case, clip: Sequence[FlvTag]) -> None:
+    """Load a server, compare, and report."""
+    settings: dict[str, object] = {
+        **{f"limits__viewer_{each}_timeout_s": FAR_AWAY_S for each in TIMEOUTS},
+        **{f"limits__{each}_timeout_s": FAR_AWAY_S for each in ("handshake", "publish", "media")},
+        "limits__viewer_connections_per_address_max": 10_000,
+        "limits__requests_per_second_max": 10_000,
+        **WINDOW,
+    }
+    if case.is_tls:
+        cert, key = directory / "cert.pem", directory / "key.pem"
+        cert.write_text(ONE.cert)
+        key.write_text(ONE.key)
+        settings |= {"http__tls_cert": cert, "http__tls_key": key}
+    with run_server(directory, **settings) as server, ExitStack() as stack:
+        publisher = stack.enter_context(TagPublisher(server.rtmp_port, server.issue_key(CHANNEL)))
+        stack.enter_context(publishing(publisher, repeated(tuple(clip), CLIP_S * 1000)))
+        server.wait_until_playable(CHANNEL)
+        time.sleep(FILL_S)
+        loader = Loader(server, is_tls=case.is_tls, stack=stack)
+        for _ in range(min(WARM, case.times // 10)):
+            case.load(loader)
+        time.sleep(case.settle_s)
+        before, counted_before = anonymous_bytes(server.process.pid), held_bytes(server)
+        for _ in range(case.times):
+            case.load(loader)
+        time.sleep(case.settle_s)
+        grown = anonymous_bytes(server.process.pid) - before
+        counted = held_bytes(server) - counted_before
+    report(
+        "accounts",
+        name,
+        [counted / grown if grown else 0.0],
+        "of what memory has grown by",
+        times=case.times,
+        grown_bytes_each=round(grown / case.times),
+        counted_bytes_each=round(counted / case.times),
+    )
+
+
+def held_bytes(server: LiveServer) -> float:
+    """What the account of the process comes to."""
+    return sum(map(float, HELD.findall(server.admin_get("/metrics"))))
+
+
+if __name__ == "__main__":
+    main()
