@@ -131,7 +131,7 @@ async function run() {
     const stream = await untilLive(aftermath.finished, aftermath.hasWatched);
     if (stream.live_since !== liveSinceLast) menu.forgive();
     liveSinceLast = stream.live_since;
-    if (menu.awaits(stream)) {
+    if (menu.awaits(stream) || (aftermath.isAwaited && stream.state === "waiting")) {
       page.show(MESSAGES.awaitingBroadcaster);
       await page.sleep(wait.next());
       continue;
