@@ -44,6 +44,7 @@ PLAYER_MODULES: Final = (
     "playback.js",
     "progress.js",
     "push_engine.js",
+    "sharing.js",
     "storage.js",
     "viewer_format.js",
     "watch_page.js",

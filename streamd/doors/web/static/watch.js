@@ -22,6 +22,7 @@ import { byId } from "./dom.js";
 import { findModes } from "./engines.js";
 import { ModeMenu } from "./modes.js";
 import { MESSAGES, offline } from "./page_state.js";
+import { wireSharing } from "./sharing.js";
 import { WatchPage } from "./watch_page.js";
 
 // A page that is looked at asks once, and is answered when the channel goes live. One that is not, and a player in a
@@ -157,4 +158,5 @@ async function run() {
 }
 
 wireCopying();
+wireSharing();
 run();
