@@ -19,7 +19,7 @@ from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.studio import COOKIE, PATH, SESSION_LIMITS, Studio, StudioOptions
 from streamd.doors.web.sessions import Sessions
 from streamd.errors import KeyRejectedError
-from streamd.services.audit.records import Actor
+from streamd.services.audit.records import Actor, AuditFilter
 from streamd.services.keys.guessing import GuessLimits
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
@@ -258,7 +258,7 @@ class TestWhoIsLetIn:
         key = await house.issue()
         await house.sign_in(wrong(key), 403)
         await KeySweeper(house.store, house.clock, house.verifier).close()
-        (row,) = (await house.keys.list_audit(search="denied")).items
+        (row,) = (await house.keys.list_audit(found=AuditFilter("denied"))).items
         assert (row.entry.action, row.entry.key_id, row.entry.reason) == ("studio.denied", key.split("_")[1], "unknown")
 
 
