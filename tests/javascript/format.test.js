@@ -76,6 +76,8 @@ describe("what people read", () => {
   test("codecs, encoders and limits have the names that people use", () => {
     assert.equal(codecs(["avc1.640028", "mp4a.40.2"]), "H.264 + AAC");
     assert.equal(encoderName("FMLE/3.0 (compatible; Lavf62.12.102)"), "Lavf62.12.102");
+    assert.equal(encoderName("obs-output module (libobs version 30.2.3)"), "OBS 30.2.3");
+    assert.equal(encoderName("something else"), "something else");
     assert.equal(limits({ bitrate_kbps_max: 6000, picture_pixels_max: 2_088_960 }), "6 Mb/s, 1080p");
     assert.equal(limits({ bitrate_kbps_max: null, picture_pixels_max: null }), "");
   });

@@ -210,6 +210,11 @@ class LiveStream:
         if self.publisher is not None:
             self.publisher.hurry()
 
+    @property
+    def encoder(self) -> str:
+        """What the publisher's software calls itself."""
+        return self._line.metadata.encoder or self._encoder
+
     def receive_metadata(self, values: Mapping[str, object]) -> None:
         """Take ``onMetaData``: what the encoder says of itself, believed in nothing that matters."""
         self._line.receive_metadata(values)
@@ -491,7 +496,7 @@ class LiveStream:
             key_id=self.admission.key_id,
             live_since=self.live_since,
             publisher_address=self.publisher_address,
-            encoder=self._encoder,
+            encoder=self.encoder,
             codecs=tuple(track.codec for track in self.tracks),
             width=video.shown_width if video is not None else 0,
             height=video.height if video is not None else 0,
@@ -670,7 +675,7 @@ class LiveStream:
                 "stream": self.name,
                 "key_id": self.admission.key_id,
                 "peer": self.publisher_address,
-                "encoder": self._encoder,
+                "encoder": self.encoder,
                 "reason": reason.value,
                 "duration_s": round(self._clock.monotonic() - self._started_at, 3),
                 "bytes_received": self._meter.media_bytes,

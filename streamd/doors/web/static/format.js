@@ -94,6 +94,8 @@ export function limits({ bitrate_kbps_max: kbps, picture_pixels_max: pixels }) {
 
 /** "Lavf62.12.102" of "FMLE/3.0 (compatible; Lavf62.12.102)": most encoders say first that they are like Adobe's. */
 export function encoderName(flashVersion) {
+  const obs = /^obs-output module \(libobs version ([^)]+)\)$/.exec(flashVersion);
+  if (obs) return `OBS ${obs[1]}`;
   return /^FMLE\/[\d.]+ \(compatible; (?!FMSc)([^)]+)\)$/.exec(flashVersion)?.[1] ?? flashVersion;
 }
 
