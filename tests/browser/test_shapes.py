@@ -109,3 +109,27 @@ async def test_it_is_copied_over_plain_http_too(live_server: LiveServer) -> None
         await watching.open(f"{live_server.http_url}/")
         copied = await page.evaluate("navigator.clipboard.readText()")
         assert copied == f"http://plain.test:{live_server.http_port}/watch/demo"
+
+
+async def test_without_javascript_each_page_says_so(live_server: LiveServer, browser: Browser) -> None:
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    for url in (
+        f"{live_server.http_url}/",
+        f"{live_server.http_url}/watch/demo",
+        f"{live_server.http_url}/embed/demo",
+        f"{live_server.http_url}/studio",
+        f"{live_server.admin_url}/",
+    ):
+        await page.goto(url)
+        await expect(page.locator("noscript p")).to_be_visible()
+    await context.close()
+
+
+async def test_the_player_can_be_seen_in_colours_of_the_viewers_own(live_server: LiveServer, browser: Browser) -> None:
+    async with live_viewer(live_server, browser) as watching:
+        await watching.page.emulate_media(forced_colors="active", color_scheme="light")
+        await watching.open(f"{live_server.http_url}/watch/demo")
+        await watching.wait_for_state("playing")
+        fill = await watching.page.evaluate("getComputedStyle(document.querySelector('#play svg')).fill")
+        assert fill == "rgb(255, 255, 255)"

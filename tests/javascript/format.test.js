@@ -13,6 +13,7 @@ import {
   totalViewers,
   viewersByProtocol,
 } from "../../streamd/doors/web/static/format.js";
+import { healthName } from "../../streamd/doors/web/static/health.js";
 import { LOOKS, MESSAGES, offline } from "../../streamd/doors/web/static/page_state.js";
 import { elapsed, hasPicture, quality, watching } from "../../streamd/doors/web/static/viewer_format.js";
 
@@ -80,6 +81,15 @@ describe("what people read", () => {
     assert.equal(encoderName("something else"), "something else");
     assert.equal(limits({ bitrate_kbps_max: 6000, picture_pixels_max: 2_088_960 }), "6 Mb/s, 1080p");
     assert.equal(limits({ bitrate_kbps_max: null, picture_pixels_max: null }), "");
+  });
+});
+
+describe("the health of a stream", () => {
+  test("is healthy only where nothing is to be said beside it", () => {
+    assert.equal(healthName("good", 0), "Healthy");
+    assert.equal(healthName("good", 1), "Good");
+    assert.equal(healthName("ok", 1), "Fair");
+    assert.equal(healthName("something new", 0), "something new");
   });
 });
 
