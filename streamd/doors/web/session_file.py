@@ -53,6 +53,10 @@ class SessionFile:
         self._path = path
         self._clock = clock
         self._pages: dict[str, Page] = {}
+        # Of pages that this server does not have: kept as they were.
+        self._others = self._load()
+        # A server that stops saves beside the sweep that may be saving.
+        self._writing = asyncio.Lock()
         self._saved: object = None
         self._is_failing = False
 
@@ -63,7 +67,7 @@ class SessionFile:
             name: What they are kept under.
             page: Without a session yet.
         """
-        page.restore(self._load().get(name, []))
+        page.restore(self._others.pop(name, []))
         self._pages[name] = page
 
     async def save(self, *, is_last: bool = False) -> None:
@@ -72,12 +76,16 @@ class SessionFile:
         Args:
             is_last: The server ends: write it in any case.
         """
+        async with self._writing:
+            await self._save(is_last)
+
+    async def _save(self, is_last: bool) -> None:
         sessions = {name: page.sessions for name, page in self._pages.items()}
         minute = self._clock.monotonic() // WRITE_INTERVAL_S if any(map(len, sessions.values())) else 0
         state = ([each.revision for each in sessions.values()], minute)
-        if state == self._saved and not is_last:
+        if not self._pages or (state == self._saved and not is_last):
             return
-        records = {name: each.records() for name, each in sessions.items()}
+        records = self._others | {name: each.records() for name, each in sessions.items()}
         try:
             await asyncio.to_thread(replace_file, self._path, _RECORDS.dump_json(records))
         except OSError as exc:

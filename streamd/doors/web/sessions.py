@@ -60,13 +60,16 @@ class Sessions(Generic[_Holder]):
     Args:
         clock: For their time limits.
         limits: Of time and number.
-        secret: What sessions that are kept over a restart hang on: with another one none of them is known.
+
+    Attributes:
+        secret: What sessions that are kept over a restart hang on: with another one none of them is known. Set before
+            one begins.
     """
 
-    def __init__(self, clock: Clock, limits: SessionLimits, secret: str = "") -> None:
+    def __init__(self, clock: Clock, limits: SessionLimits) -> None:
         self._clock = clock
         self._limits = limits
-        self._secret = secret.encode()
+        self.secret = ""
         self.revision = 0
         """Moves with each session that begins or ends."""
         # Least lately used first.
@@ -152,4 +155,4 @@ class Sessions(Generic[_Holder]):
 
     def _mark(self, token: str) -> bytes:
         # What is looked up is a hash: the time that it takes says nothing of a token that was nearly guessed.
-        return hmac.digest(self._secret, token.encode(errors="surrogateescape"), hashlib.sha256)
+        return hmac.digest(self.secret.encode(), token.encode(errors="surrogateescape"), hashlib.sha256)

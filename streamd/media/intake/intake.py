@@ -37,6 +37,7 @@ from streamd.formats.flv.metadata import StreamMetadata
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.formats.flv.video import FrameType, VideoPacket, VideoPacketType, parse_video
 from streamd.formats.payload import first_bytes
+from streamd.limits import DEFAULT
 from streamd.media.intake.header_reader import HeaderReader, check_size, digest
 
 # libavformat discards the timestamps of a frame that is shown more than 15 minutes after it is decoded. Encoders
@@ -61,11 +62,11 @@ class IntakeLimits:
     keyframe_wait_ms: int = 10_000
     """Media time for which audio waits for a keyframe of a video track that is configured: the longest keyframe
     interval that a playlist of ours has room for."""
-    held_tags_max: int = 4_096
+    opening_tags_max: int = 4_096
     """Tags, whatever their timestamps say: 10 s at 120 frames a second, with audio, and as much again."""
-    held_bytes_max: int = 16 * 1024 * 1024
+    opening_bytes_max: int = 16 * 1024 * 1024
     """Two messages of the largest size that RTMP lets in."""
-    tracks_max: int = 8
+    tracks_max: int = DEFAULT.tracks_max
     """Tracks of a kind. OBS's enhanced broadcasting sends five of video, and has six for audio; each costs a
     rendition's memory."""
     reopen_tags_min: int = 32
@@ -565,7 +566,7 @@ class Intake:
 
     def _may_open(self, tag: FlvTag) -> bool:
         """Decide whether what is held is a stream, or all of one that will come in time."""
-        if self._held_bytes > self._limits.held_bytes_max:
+        if self._held_bytes > self._limits.opening_bytes_max:
             return True
         lead = self._lead()
         if lead is not None and lead not in self._started:
@@ -726,7 +727,7 @@ class Intake:
         if self._wait_start_ms is None or tag.timestamp_ms < self._wait_start_ms:
             self._wait_start_ms = tag.timestamp_ms
         waited_ms = tag.timestamp_ms - self._wait_start_ms
-        return waited_ms >= wait_ms or self._wait_tags >= self._limits.held_tags_max
+        return waited_ms >= wait_ms or self._wait_tags >= self._limits.opening_tags_max
 
     def _drop_held_before(self, timestamp_ms: int) -> None:
         """Drop sound before a time, and with their keyframe the pictures of a track that began well before it."""

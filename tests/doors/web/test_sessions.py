@@ -62,7 +62,8 @@ class TestOverARestart:
     """``restore`` takes what ``records`` gave, in a process whose clock began anew."""
 
     def go_on(self, before: Sessions[str], clock: ManualClock, secret: str = "") -> Sessions[str]:
-        after = Sessions[str](clock, LIMITS, secret)
+        after = Sessions[str](clock, LIMITS)
+        after.secret = secret
         after.restore(before.records(), lambda name: f"holder of {name}")
         return after
 
@@ -106,7 +107,8 @@ class TestOverARestart:
         assert self.go_on(sessions, clock).find(token) is None
 
     def test_with_another_secret_none_is_known(self, clock: ManualClock) -> None:
-        before = Sessions[str](clock, LIMITS, "secret")
+        before = Sessions[str](clock, LIMITS)
+        before.secret = "secret"
         token = before.begin("alice", "holder")
         assert self.go_on(before, clock, "secret").find(token) == "holder of alice"
         assert self.go_on(before, clock, "another").find(token) is None

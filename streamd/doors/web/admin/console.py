@@ -71,7 +71,6 @@ class Console:
         revision: A number that changes with every change of keys, users or the audit log.
         public_origin: Where a browser that reached the admin port by a host name reaches the public port:
             ``https://live.example.org``. Previews come from there.
-        token: The admin token: a session that is kept over a restart ends where that is another one.
         root: Directory with ``static`` and ``templates``.
     """
 
@@ -83,10 +82,9 @@ class Console:
         history: History,
         revision: Callable[[], int],
         public_origin: Callable[[str], str],
-        token: str = "",
         root: Path = ROOT,
     ) -> None:
-        self.sessions: Sessions[Actor] = Sessions(clock, SESSION_LIMITS, token)
+        self.sessions: Sessions[Actor] = Sessions(clock, SESSION_LIMITS)
         self.events = EventHub(streams=streams, history=history, revision=revision)
         self._clock = clock
         self._history = history

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.pages import Pages
     from streamd.doors.web.public.posters import PosterRoutes
     from streamd.doors.web.public.studio import Studio
-    from streamd.services.live.live_stream import LiveStream
+    from streamd.services.live.channel import Channel
 
 # Who is live changes by the second; a cache in front may still take the crowd of pollers.
 API_CACHE_CONTROL = "max-age=1"
@@ -128,10 +128,10 @@ class PublicApi:
 
     async def list_streams(self, request: web.Request) -> web.Response:
         """The streams that can be watched now, oldest first."""
-        streams = [stream for stream in self._channels.live() if stream.presentation is not None]
+        channels = [channel for channel in self._channels.live() if channel.presentation is not None]
         body = self._list.body(
-            [stream.name for stream in streams],
-            lambda: json.dumps({"streams": [self._describe(stream) for stream in streams]}).encode(),
+            [channel.name for channel in channels],
+            lambda: json.dumps({"streams": [self._describe(channel) for channel in channels]}).encode(),
         )
         headers = _CORS | {hdrs.VARY: hdrs.ACCEPT_ENCODING}
         if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")) and len(body) >= GZIP_FROM_BYTES:
@@ -151,24 +151,24 @@ class PublicApi:
         known = request.query.get("unless", "")
         if known in _AWAITABLE:
             await self._arrivals.wait(name, ChannelState(known), source_of(request.remote or "unknown"))
-        stream = self._channels.find(name)
-        if stream is Absence.TAKEN_DOWN:
+        channel = self._channels.find(name)
+        if channel is Absence.TAKEN_DOWN:
             return _problem(HTTPStatus.GONE, "This channel has been taken down.", ChannelState.GONE)
-        if stream is Absence.UNKNOWN or not stream.is_live:
+        if channel is Absence.UNKNOWN or not channel.is_live:
             return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.", ChannelState.OFFLINE)
-        if stream.presentation is None:
+        if channel.presentation is None:
             detail = "This channel is about to go live: nothing of it can be played yet."
             return _problem(HTTPStatus.NOT_FOUND, detail, ChannelState.STARTING)
-        return web.json_response(self._describe(stream), headers=_CORS)
+        return web.json_response(self._describe(channel), headers=_CORS)
 
-    def _describe(self, stream: LiveStream) -> dict[str, object]:
-        """What anyone may know of a live stream.
+    def _describe(self, channel: Channel) -> dict[str, object]:
+        """What anyone may know of a live channel.
 
         ``variants`` are empty until the first segment is complete, and ``push_codecs`` null where a server that has
         started again waits for the publisher.
         """
         variants: list[dict[str, object]] = []
-        renditions = stream.presentation.renditions.values() if stream.presentation is not None else ()
+        renditions = channel.presentation.renditions.values() if channel.presentation is not None else ()
         for rendition in renditions:
             variant = rendition.variant_stream()
             if variant is not None:
@@ -183,15 +183,15 @@ class PublicApi:
                 )
         has_picture = any(variant["resolution"] for variant in variants)
         return {
-            "name": stream.name,
-            "state": state_of(self._channels, stream.name, self._clock.monotonic()),
-            "live_since": stream.live_since.isoformat(timespec="milliseconds"),
-            "viewers": sum(stream.viewers.values()),
+            "name": channel.name,
+            "state": state_of(self._channels, channel.name, self._clock.monotonic()),
+            "live_since": channel.live_since.isoformat(timespec="milliseconds"),
+            "viewers": sum(channel.viewers.values()),
             "variants": variants,
-            "push_codecs": ",".join(stream.push_codecs) or None,
-            "playlist": f"/live/{stream.name}/index.m3u8",
-            "watch": f"/watch/{stream.name}",
-            "poster": f"/live/{stream.name}/poster.jpg" if self._has_posters and has_picture else None,
+            "push_codecs": ",".join(channel.push_codecs) or None,
+            "playlist": f"/live/{channel.name}/index.m3u8",
+            "watch": f"/watch/{channel.name}",
+            "poster": f"/live/{channel.name}/poster.jpg" if self._has_posters and has_picture else None,
         }
 
 

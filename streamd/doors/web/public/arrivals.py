@@ -66,8 +66,7 @@ def state_of(channels: PublicChannels, name: str, now: float) -> ChannelState:
         return ChannelState.OFFLINE
     if stream.presentation is None:
         return ChannelState.STARTING
-    is_quiet = stream.lost_at is not None or now - stream.last_media_at > QUIET_S
-    return ChannelState.WAITING if is_quiet else ChannelState.LIVE
+    return ChannelState.WAITING if now - stream.media_at > QUIET_S else ChannelState.LIVE
 
 
 class Arrivals:
@@ -79,7 +78,7 @@ class Arrivals:
 
     def __init__(self, look: Callable[[str], ChannelState]) -> None:
         self._look_at = look
-        self._budget = WaiterBudget(WAITING_MAX, per_source_max=WAITING_PER_ADDRESS_MAX)
+        self._budget = WaiterBudget(WAITING_MAX, waiting_requests_per_address_max=WAITING_PER_ADDRESS_MAX)
         self._waiting: dict[tuple[str, ChannelState], dict[asyncio.Event, None]] = {}
         self._waking: list[asyncio.Event] = []
         self._timer: asyncio.TimerHandle | None = None

@@ -154,7 +154,7 @@ class Studio:
             self.sessions.end(token)
             return _refusal(error.reason)
         visit.admission = admission
-        if not self._keys.is_admissible(admission):
+        if not self._keys.admissions.is_admissible(admission):
             self.sessions.end(token)
             return _refusal(admission.ended_by or Denial.EXPIRED)
         return answer(self._state_of(admission))

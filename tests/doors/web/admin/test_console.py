@@ -197,7 +197,8 @@ class TestSessions:
         token = await house.sign_in()
         records = house.console.sessions.records()
         for admin_token, status in (("", 200), ("another", 401)):
-            house.console.sessions.__init__(house.clock, SESSION_LIMITS, admin_token)  # type: ignore[misc]
+            house.console.sessions.__init__(house.clock, SESSION_LIMITS)  # type: ignore[misc]
+            house.console.sessions.secret = admin_token
             house.console.restore(records)
             await house.call("GET", "/api/v1/users", token, status=status)
 

@@ -76,7 +76,7 @@ class TestTheListOfStreams:
         named = [SimpleNamespace(name=f"channel-{number:03}", presentation=object()) for number in range(streams)]
         channels = cast("PublicChannels", SimpleNamespace(live=lambda: named))
         api = PublicApi(channels, ManualClock(), has_posters=False)
-        api._describe = lambda stream: {"name": stream.name, "more": "x" * 100}  # type: ignore[method-assign]
+        api._describe = lambda channel: {"name": channel.name, "more": "x" * 100}  # type: ignore[method-assign]
         request = make_mocked_request("GET", "/api/v1/streams", {"Accept-Encoding": accept})
         return await api.list_streams(request), api
 

@@ -125,7 +125,7 @@ async def test_a_server_that_stops_answers_all() -> None:
 
 class TestTheState:
     def found(self, now: float = 0, **stream: object) -> ChannelState:
-        values = {"is_live": True, "presentation": object(), "lost_at": None, "last_media_at": 0.0} | stream
+        values = {"is_live": True, "presentation": object(), "media_at": 0.0} | stream
         channels = SimpleNamespace(find=lambda _: SimpleNamespace(**values))
         return state_of(cast("PublicChannels", channels), "alice", now)
 
@@ -141,4 +141,4 @@ class TestTheState:
     async def test_a_publisher_who_is_quiet_or_away_is_waited_for(self) -> None:
         assert self.found(QUIET_S) is LIVE
         assert self.found(QUIET_S + 0.1) is ChannelState.WAITING
-        assert self.found(lost_at=0.0) is ChannelState.WAITING
+        assert self.found(media_at=float("-inf")) is ChannelState.WAITING
