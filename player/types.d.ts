@@ -4,6 +4,8 @@
 /** One channel that is live, of `/api/v1/streams` on the public port. */
 interface LiveChannel {
   name: string;
+  /** "waiting": live, and nothing comes from the broadcaster. */
+  state: "live" | "waiting";
   live_since: string;
   viewers: number;
   variants: Variant[];

@@ -20,6 +20,7 @@ from streamd.services.keys.admission import Denial
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
     from streamd.process.services import Services
 
@@ -35,6 +36,7 @@ class AdminDoor:
         services: What it asks.
         public_origin: Where a browser that reached this port by a host name reaches the public one.
         not_ready_because: Why nobody should be sent to this server; None where nothing speaks against it.
+        sessions: Keeps those of the console for the next server.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class AdminDoor:
         *,
         public_origin: Callable[[str], str],
         not_ready_because: Callable[[], str | None],
+        sessions: SessionFile,
     ) -> None:
         self._config = config
         self._services = services
@@ -57,6 +60,7 @@ class AdminDoor:
             revision=lambda: services.keys.revision,
             public_origin=public_origin,
         )
+        self._sessions = sessions
         self._connections = HandlerWatch(
             self._web_handler,
             now=services.clock.monotonic,
@@ -82,6 +86,8 @@ class AdminDoor:
         listen = self._config.admin.listen
         if listen is None:
             return ""
+        self._console.sessions.secret = token
+        self._sessions.keep("console", self._console)
         self._runner = web.AppRunner(
             self._app(token), handle_signals=False, shutdown_timeout=self._config.limits.drain_timeout_s
         )

@@ -10,6 +10,7 @@ from streamd import __version__
 from streamd.doors.ingest.listener import RtmpListener
 from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.http_poster import HttpPoster
+from streamd.doors.web.session_file import SessionFile
 from streamd.process.admin_door import AdminDoor
 from streamd.process.binding import bound, cannot_bind
 from streamd.process.guards import Guards
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from streamd.errors import PublishError
     from streamd.process.config import Config, ListenAddress
     from streamd.process.services import Services
+
+
+# In the data directory.
+SESSIONS_NAME = "sessions.json"
 
 
 def outgoing(config: Config) -> HttpPoster:
@@ -56,9 +61,14 @@ class Doors:
         self._config = config
         self._services = services
         self._guards = Guards(config, services.machine.descriptors, services.metrics.count_limit)
-        self._public = PublicDoor(config, services)
+        self._sessions = SessionFile(config.data_dir / SESSIONS_NAME, services.clock)
+        self._public = PublicDoor(config, services, self._sessions)
         self._admin = AdminDoor(
-            config, services, public_origin=self._public_origin, not_ready_because=not_ready_because
+            config,
+            services,
+            public_origin=self._public_origin,
+            not_ready_because=not_ready_because,
+            sessions=self._sessions,
         )
         self._rtmp = RtmpListener(
             keys=services.verifier,
@@ -116,6 +126,10 @@ class Doors:
         self._admin.tick()
         self._guards.look()
 
+    async def save(self) -> None:
+        """Keep for the next server who is signed in, if that has changed; called about once a second."""
+        await self._sessions.save()
+
     def stop_accepting_encoders(self) -> None:
         """Take no new RTMP connection; open ones go on, and so do all the other ports."""
         self._rtmp.stop_accepting()
@@ -137,6 +151,7 @@ class Doors:
         self._rtmp.stop_accepting()
         await self._public.close(timeout_s)
         await self._admin.close()
+        await self._sessions.save(is_last=True)
 
     async def _open_rtmp(self, name: str, listen: ListenAddress | None, alpn: Sequence[str] | None) -> str:
         if listen is None:

@@ -23,6 +23,7 @@ from streamd.process.binding import bound, cannot_bind
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 
 if TYPE_CHECKING:
+    from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
     from streamd.process.guards import Guards
     from streamd.process.services import Services
@@ -36,11 +37,13 @@ class PublicDoor:
     Args:
         config: All of the configuration.
         services: What it asks.
+        sessions: Keeps those of the studio for the next server.
     """
 
-    def __init__(self, config: Config, services: Services) -> None:
+    def __init__(self, config: Config, services: Services, sessions: SessionFile) -> None:
         self._config = config
         self._services = services
+        self._sessions = sessions
         self._channels = PublicChannels(services.registry, services.verifier.admissions.is_suspended)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
@@ -122,6 +125,14 @@ class PublicDoor:
                 extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
             )
         posters = services.posters
+        studio = Studio(
+            keys=services.verifier,
+            streams=services.registry,
+            clock=services.clock,
+            files=pages.files,
+            options=studio_options(config),
+        )
+        self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,
             media=self._media,
@@ -129,13 +140,7 @@ class PublicDoor:
             if posters is not None
             else None,
             pages=pages,
-            studio=Studio(
-                keys=services.verifier,
-                streams=services.registry,
-                clock=services.clock,
-                files=pages.files,
-                options=studio_options(config),
-            ),
+            studio=studio,
             obs=self._obs,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,

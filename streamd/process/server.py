@@ -177,6 +177,7 @@ class Server:
                 self._doors.check_deadlines()
                 await self.services.sweep()
                 self._doors.tick()
+                await self._doors.save()
             except Exception:
                 # Time limits must outlive a fault in one stream.
                 log.exception("sweep.failed")

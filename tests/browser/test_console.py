@@ -10,9 +10,12 @@ import pytest
 
 from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, viewer
 from tests.support.publisher import publish
+from tests.support.server import run_server, wait_until
 from tests.support.studio import sign_in, studio
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.async_api import Browser
 
     from tests.support.axe import Axe
@@ -200,6 +203,81 @@ async def test_a_search_hides_live_streams_and_ends_none(live_server: LiveServer
             assert await page.locator("[data-stream=alice]").count() == 1
 
 
+async def test_from_a_live_stream_its_user_is_suspended(live_server: LiveServer, browser: Browser) -> None:
+    key = live_server.issue_key("alice")
+    async with console(live_server, browser) as operator:
+        page = operator.page
+        with publish(live_server.rtmp_url, key):
+            await page.get_by_role("button", name="Suspend the user alice").click()
+            await page.get_by_role("button", name="Suspend", exact=True).click()
+            await page.wait_for_selector("[data-stream=alice][data-dark]", timeout=DARK_MS_MAX)
+        assert live_server.admin("GET", "/api/v1/users/alice")["state"] == "suspended"
+
+
+async def test_users_and_keys_are_found_by_a_part_of_their_name(live_server: LiveServer, browser: Browser) -> None:
+    for user in ("alice", "bob"):
+        live_server.issue_key(user, label=f"studio of {user}")
+    async with console(live_server, browser) as operator:
+        page = operator.page
+        for view, field in (("users", "#users-search"), ("keys", "#keys-user")):
+            await go_to(operator, view)
+            await page.wait_for_selector(f"#{view}-rows :text-is('alice')")
+            await page.fill(field, "OB")
+            await page.wait_for_selector(f"#{view}-rows :text-is('alice')", state="detached")
+            assert await page.locator(f"#{view}-rows tr").count() == 1
+        await page.fill("#keys-user", "studio of al")
+        await page.wait_for_selector("#keys-rows :text-is('alice')")
+
+
+async def test_a_list_stands_still_while_others_work(live_server: LiveServer, browser: Browser) -> None:
+    for number in range(120):
+        live_server.issue_key(f"user-{number:03}")
+    async with console(live_server, browser) as operator:
+        page = operator.page
+        await go_to(operator, "keys")
+        await page.click("#keys-more")
+        last = page.locator("#keys-rows :text-is('user-000')")
+        await last.scroll_into_view_if_needed()
+        before = await page.evaluate("scrollY")
+        assert before > 0
+        for number in range(3):
+            live_server.issue_key(f"new-{number}")
+        await page.wait_for_selector("#keys-news:text-is('3 new entries')", state="attached")
+        assert await page.locator("#keys-rows tr").count() == 120
+        assert await last.is_visible()
+        # The button takes its place above the rows, and the window stays with what it shows.
+        box = await last.bounding_box()
+        assert box is not None
+        assert 0 < box["y"] < DESKTOP[1]
+        await page.evaluate("document.getElementById('keys-news').click()")
+        await page.wait_for_selector("#keys-rows tr:first-child :text-is('new-2')")
+        assert await page.is_hidden("#keys-news")
+
+
+async def test_the_audit_log_is_found_by_what_it_shows(live_server: LiveServer, browser: Browser) -> None:
+    key_id = live_server.issue_key("alice").split("_")[1]
+    live_server.revoke(key_id)
+    async with console(live_server, browser) as operator:
+        page = operator.page
+        await go_to(operator, "audit")
+        await page.fill("#audit-search", "key revoked")
+        await page.wait_for_selector("#audit-rows tr:only-child")
+        assert "Key revoked" in await page.inner_text("#audit-rows")
+        await page.fill("#audit-search", "")
+        await page.select_option("#audit-type", label="Key issued")
+        await page.wait_for_selector("#audit-rows tr:only-child :text('Key issued')")
+        async with page.expect_download() as download:
+            await page.click("#audit-export")
+        text = (await (await download.value).path()).read_text()
+        assert text.count("key.issued") == 1
+        assert "key.revoked" not in text
+        await page.fill("#audit-to", "2020-01-01")
+        await page.wait_for_selector("#audit-notice :text('Nothing found')")
+        await page.fill("#audit-to", "")
+        await page.click("#audit-rows a:text-is('alice')")
+        await page.wait_for_selector("#keys:not([hidden])")
+
+
 async def test_what_goes_wrong_is_said_where_it_was_asked(live_server: LiveServer, browser: Browser) -> None:
     async with console(live_server, browser) as operator:
         page = operator.page
@@ -214,7 +292,62 @@ async def test_what_goes_wrong_is_said_where_it_was_asked(live_server: LiveServe
         await page.wait_for_selector("dialog", state="detached")
 
 
+async def test_a_restart_signs_nobody_out_and_loses_nothing_that_was_typed(tmp_path: Path, browser: Browser) -> None:
+    with run_server(tmp_path) as first:
+        key = first.issue_key("alice")
+        async with console(first, browser) as operator, studio(first, browser) as broadcaster:
+            await sign_in(broadcaster, key)
+            await broadcaster.page.wait_for_selector("body[data-state=signed-in]")
+            await go_to(operator, "keys")
+            await operator.page.click("#issue")
+            await operator.page.get_by_label("User", exact=True).fill("bob")
+            # A session is on the disk a second after it began; nothing more is written by a server that is killed.
+            wait_until(lambda: '"studio":[{' in (first.data_dir / "sessions.json").read_text(), 10, "the file")
+            first.kill()
+            await operator.page.wait_for_selector("body[data-connection=lost]")
+            with run_server(tmp_path, **first.listening()):
+                await operator.page.wait_for_selector("body[data-state=signed-in][data-connection=live]")
+                await broadcaster.page.wait_for_selector("body[data-state=signed-in]:not([data-stale])")
+                await operator.page.get_by_role("button", name="Issue the key").click()
+                await operator.page.wait_for_selector("#new-key")
+
+
+async def test_the_key_that_is_shown_once_stays_when_the_session_ends(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    async with console(live_server, browser) as operator:
+        page = operator.page
+        await go_to(operator, "keys")
+        await page.click("#issue")
+        await page.get_by_label("User", exact=True).fill("alice")
+        await page.get_by_role("button", name="Issue the key").click()
+        await page.wait_for_selector("#new-key")
+        other = await page.context.new_page()
+        await other.goto(live_server.admin_url)
+        await other.click("#sign-out")
+        await page.wait_for_selector("body[data-state=signed-out]")
+        assert await page.is_visible("#new-key")
+        # As a phone's way back does, which no page may prevent twice.
+        await page.evaluate("document.querySelector('dialog').close()")
+        assert await page.is_visible("#new-key")
+        await page.get_by_role("button", name="I have saved it").click()
+        await page.wait_for_selector("dialog", state="detached")
+
+
 class TestSigningIn:
+    async def test_all_tabs_of_a_browser_are_signed_in_and_out_together(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        async with console(live_server, browser) as operator:
+            other = await operator.page.context.new_page()
+            await other.goto(live_server.admin_url)
+            await other.wait_for_selector("body[data-state=signed-in][data-connection=live]")
+            await other.click("#sign-out")
+            await operator.page.wait_for_selector("body[data-state=signed-out]")
+            await operator.page.fill("#token", live_server.admin_token)
+            await operator.page.click("#sign-in button")
+            await other.wait_for_selector("body[data-state=signed-in]")
+
     async def test_a_wrong_token_is_refused(self, live_server: LiveServer, browser: Browser) -> None:
         async with viewer(browser) as operator:
             await operator.open(live_server.admin_url)

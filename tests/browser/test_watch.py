@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.async_api import expect
 
 from tests.support.chromium import DESKTOP, PHONE, Viewer, viewer
 from tests.support.live_viewer import live_viewer
@@ -20,6 +22,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 LATENCY_MS_MAX = 3000
 WATCH_S = 20
+# What a viewer is promised, and what a loaded machine may add to it.
+STANDING_MS_MAX = 3_000 + 5_000
 
 
 async def wait_until_playing(watching: Viewer, url: str) -> None:
@@ -93,6 +97,34 @@ class TestComingAndGoing:
                 live_server.revoke(key_id)
                 await watching.wait_for_state("ended")
 
+    async def test_who_waits_is_told_by_the_server_and_plays_at_once(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        key = live_server.issue_key("demo")
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_for_state("offline")
+            await watching.page.wait_for_timeout(1_000)
+            asked = [request for request in watching.requests if "/api/" in request]
+            assert [request.partition("?")[2] for request in asked] == ["", "unless=offline"]
+            with publish(live_server.rtmp_url, key):
+                await watching.wait_for_state("playing")
+            # It began with the answer to that question, or to one after it if the broadcaster was connecting.
+            asked = [request.partition("?")[2] for request in watching.requests if "/api/" in request]
+            assert asked[2:] in ([], ["unless=starting"])
+
+    async def test_a_broadcaster_who_is_connecting_is_not_called_offline(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        async with viewer(browser) as watching:
+            await watching.page.route(
+                "**/api/v1/streams/demo*",
+                lambda route: route.fulfill(status=404, json={"status": 404, "state": "starting"}),
+            )
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.page.wait_for_selector("#notice-title:text('connected')")
+            assert await watching.page.inner_text("#badge") == "Connecting".upper()
+
     async def test_a_waiting_page_asks_gently(self, live_server: LiveServer, browser: Browser) -> None:
         async with viewer(browser) as watching:
             await watching.open(f"{live_server.http_url}/watch/nobody")
@@ -101,6 +133,35 @@ class TestComingAndGoing:
             asked = [request for request in watching.requests if "/api/" in request]
             assert 2 <= len(asked) <= 6
             assert not [request for request in watching.requests if "/live/" in request]
+
+
+class TestWhatTheBadgeSays:
+    async def test_a_frozen_broadcaster_is_waited_for_and_the_viewers_line_is_not_blamed(
+        self, live_server: LiveServer, browser: Browser
+    ) -> None:
+        key = live_server.issue_key("demo")
+        with publish(live_server.rtmp_url, key) as broadcast:
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                badge = watching.page.locator("#badge")
+                await expect(badge).to_have_text("Live")
+                broadcast.process.send_signal(signal.SIGSTOP)
+                try:
+                    await expect(badge).to_have_text("Waiting", timeout=STANDING_MS_MAX)
+                    await expect(watching.page.locator("#hint")).to_contain_text("broadcaster")
+                finally:
+                    broadcast.process.send_signal(signal.SIGCONT)
+                await watching.wait_for_state("playing")
+                await expect(badge).to_have_text("Live", timeout=STANDING_MS_MAX)
+
+    async def test_sound_alone_has_a_face(self, live_server: LiveServer, browser: Browser) -> None:
+        key = live_server.issue_key("demo")
+        with publish(live_server.rtmp_url, key, has_video=False):
+            live_server.wait_until_playable("demo")
+            async with viewer(browser) as watching:
+                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                assert "Sound only" in await watching.page.inner_text(".sound-only")
 
 
 class TestControls:

@@ -22,7 +22,7 @@ from streamd.doors.delivery.http_request import BadRequestError, HeadParser, fin
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_path import parse_push_path
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
-from streamd.doors.web.assets import _accepts_gzip
+from streamd.doors.web.assets import accepts_gzip
 from streamd.doors.web.fields import cookies_named, media_type
 from streamd.doors.web.host import authority, host_name, is_host
 from streamd.doors.web.json_api import BadRequestError as BadBodyError
@@ -358,7 +358,7 @@ def _all() -> Iterator[Parser]:
     yield Parser("query", _field(_query), lambda: [b"user=alice&limit=10", b"a=%41&" * 60, b"+" * 300])
     yield Parser("host", _field(_host), lambda: [b"[2001:db8::1]:8080", b"live.example.org"])
     yield Parser("origin", _field(authority), lambda: [b"https://live.example.org:8080", b"null", b"//[::1]"])
-    yield Parser("accept_encoding", _field(_accepts_gzip), lambda: [b"br, gzip;q=0.5, *;q=0", b"a;q=1," * 60])
+    yield Parser("accept_encoding", _field(accepts_gzip), lambda: [b"br, gzip;q=0.5, *;q=0", b"a;q=1," * 60])
     yield Parser("entity_tags", _field(_entity_tags), lambda: [b'W/"abc", "def"', b'"",' * 99, b'W/"' * 99])
     yield Parser(
         "cookies",

@@ -91,6 +91,20 @@ describe("Aftermath", () => {
     }
   });
 
+  test("a player that ends while the broadcaster is away has not failed, and the viewer's line is not blamed", () => {
+    for (let times = 0; times < 2 * FAILURES_MAX; times += 1) {
+      const next = aftermath.of(ended("failed", { isAwaited: true }), BEGAN, neverAsked);
+      assert.equal(next.message, MESSAGES.awaitingBroadcaster);
+      assert.ok(next.waitMs > 0);
+      assert.equal(aftermath.hasFailed, false);
+      assert.equal(aftermath.isAwaited, true);
+    }
+    aftermath.of(ended("ended", { isAwaited: true }), BEGAN, neverAsked);
+    assert.equal(aftermath.finished, BEGAN);
+    assert.equal(aftermath.of(ended("failed"), BEGAN, noOther).message, MESSAGES.connectionLost);
+    assert.equal(aftermath.isAwaited, false);
+  });
+
   test("a format that the browser does not know is not tried again every second", () => {
     const next = aftermath.of(ended("failed", { reason: "format", playedMs: 0 }), BEGAN, noOther);
     assert.deepEqual(next, { message: MESSAGES.unknownFormat, waitMs: ERROR_WAIT_MS });

@@ -13,8 +13,9 @@ import {
   totalViewers,
   viewersByProtocol,
 } from "../../streamd/doors/web/static/format.js";
+import { healthName } from "../../streamd/doors/web/static/health.js";
 import { LOOKS, MESSAGES, offline } from "../../streamd/doors/web/static/page_state.js";
-import { elapsed, watching } from "../../streamd/doors/web/static/viewer_format.js";
+import { elapsed, hasPicture, quality, watching } from "../../streamd/doors/web/static/viewer_format.js";
 
 describe("what people read", () => {
   test("bit rates and sizes have three digits and a unit", () => {
@@ -47,11 +48,48 @@ describe("what people read", () => {
     assert.equal(keyframeInterval(2), "2.0 s");
   });
 
+  test("a viewer reads the quality that plays, and before that the best there is", () => {
+    const variants = [
+      { resolution: "640x360", frame_rate: 30 },
+      { resolution: "1280x720", frame_rate: 60 },
+      { resolution: null, frame_rate: null },
+    ];
+    assert.equal(quality({ variants }), "720p60");
+    assert.equal(quality({ variants }, { videoWidth: 0, videoHeight: 0 }), "720p60");
+    assert.equal(quality({ variants }, { videoWidth: 640, videoHeight: 360 }), "360p");
+    assert.equal(quality({ variants: [] }, { videoWidth: 640, videoHeight: 360 }), "360p");
+    assert.equal(quality({ variants: [] }), "");
+    // The same name as the console and the studio have for an upright picture.
+    const upright = { variants: [{ resolution: "720x1280", frame_rate: 30 }] };
+    assert.equal(quality(upright), "720p");
+    assert.equal(quality(upright, { videoWidth: 720, videoHeight: 1280 }), "720p");
+    assert.equal(picture({ width: 720, height: 1280, frame_rate: 30 }), "720p");
+  });
+
+  test("a stream without a picture is known by its variants, or by its codecs before there are any", () => {
+    assert.equal(hasPicture({ variants: [], push_codecs: null }), true);
+    assert.equal(hasPicture({ variants: [], push_codecs: "avc1.640028,mp4a.40.2" }), true);
+    assert.equal(hasPicture({ variants: [], push_codecs: "mp4a.40.2" }), false);
+    assert.equal(hasPicture({ variants: [{ resolution: null }], push_codecs: "mp4a.40.2" }), false);
+    assert.equal(hasPicture({ variants: [{ resolution: "640x360" }], push_codecs: null }), true);
+  });
+
   test("codecs, encoders and limits have the names that people use", () => {
     assert.equal(codecs(["avc1.640028", "mp4a.40.2"]), "H.264 + AAC");
     assert.equal(encoderName("FMLE/3.0 (compatible; Lavf62.12.102)"), "Lavf62.12.102");
+    assert.equal(encoderName("obs-output module (libobs version 30.2.3)"), "OBS 30.2.3");
+    assert.equal(encoderName("something else"), "something else");
     assert.equal(limits({ bitrate_kbps_max: 6000, picture_pixels_max: 2_088_960 }), "6 Mb/s, 1080p");
     assert.equal(limits({ bitrate_kbps_max: null, picture_pixels_max: null }), "");
+  });
+});
+
+describe("the health of a stream", () => {
+  test("is healthy only where nothing is to be said beside it", () => {
+    assert.equal(healthName("good", 0), "Healthy");
+    assert.equal(healthName("good", 1), "Good");
+    assert.equal(healthName("ok", 1), "Fair");
+    assert.equal(healthName("something new", 0), "something new");
   });
 });
 
@@ -71,5 +109,12 @@ describe("the states of the page", () => {
       if (state !== "playing" && state !== "ready") assert.notEqual(title, "");
     }
     assert.match(offline("demo").title, /demo/);
+  });
+
+  test("only a channel that is not live is called offline", () => {
+    const badge = ({ state, badge: own }) => own ?? LOOKS[state].badge;
+    assert.equal(badge(offline("demo")), "Offline");
+    for (const [name, shown] of Object.entries(MESSAGES)) assert.notEqual(badge(shown), "Offline", name);
+    for (const name of ["unknownFormat", "tooOld", "withoutPlayer"]) assert.equal(badge(MESSAGES[name]), "Live", name);
   });
 });

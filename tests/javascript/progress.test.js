@@ -7,7 +7,10 @@ import {
   PUSH_QUIET_MS,
   PUSH_STALLS_MAX,
   PUSH_STALLS_WINDOW_MS,
+  QUIET_ASK_MS,
+  STALL_ASK_MAX_MS,
   STALL_ASK_MS,
+  STALL_END_MS,
   STALL_REBUILD_MS,
   StallCount,
   StallWatch,
@@ -45,6 +48,34 @@ describe("StallWatch", () => {
     assert.deepEqual(watch.look(stalled(STALL_ASK_MS + 1)), ["ask"]);
     assert.deepEqual(watch.look(stalled(STALL_ASK_MS + 500)), []);
     assert.deepEqual(watch.look(stalled(2 * STALL_ASK_MS + 2)), ["ask"]);
+    assert.deepEqual(watch.look(stalled(4 * STALL_ASK_MS + 2)), []);
+  });
+
+  test("the longer playback stands still, the less often the server is asked", () => {
+    const watch = new StallWatch(0, 7);
+    let asked = 0;
+    // Paused by the browser, which waits for a gesture: nothing is rebuilt.
+    for (let now = 0; now <= 60_000; now += 100) asked += watch.look(stalled(now, { needsGesture: true })).length;
+    assert.ok(asked <= 3 + 60_000 / STALL_ASK_MAX_MS, String(asked));
+  });
+
+  test("a broadcaster who is frozen is asked about while the last of the media still plays", () => {
+    const engine = { ...HLS, isLowLatency: true };
+    const watch = new StallWatch(0, 0);
+    const look = (now, quietMs) => watch.look(stalled(now, { position: now / 1000, engine: { ...engine, quietMs } }));
+    assert.deepEqual(look(500, 500), []);
+    assert.deepEqual(look(1_000, QUIET_ASK_MS), []);
+    assert.deepEqual(look(1_500, QUIET_ASK_MS + 1), ["ask"]);
+    assert.deepEqual(look(2_000, QUIET_ASK_MS + 500), []);
+    assert.deepEqual(look(2_600, QUIET_ASK_MS + 1_100), ["ask"]);
+    // Media that comes by the segment is quiet between two of them, and what has its end stays so.
+    const other = new StallWatch(0, 0);
+    const plain = { ...HLS, quietMs: 4_000 };
+    assert.deepEqual(other.look(stalled(500, { position: 1, engine: plain })), []);
+    assert.deepEqual(
+      other.look(stalled(900, { position: 2, engine: { ...plain, isLowLatency: true, hasEnd: true } })),
+      [],
+    );
   });
 
   test("the player is built anew where media comes and is not played", () => {
@@ -72,7 +103,7 @@ describe("StallWatch", () => {
 
   test("what has its end and stands still is finished", () => {
     const engine = { ...HLS, hasEnd: true };
-    assert.deepEqual(new StallWatch(0, 7).look(stalled(STALL_REBUILD_MS + 1, { engine })), ["finish"]);
+    assert.deepEqual(new StallWatch(0, 7).look(stalled(STALL_END_MS + 1, { engine })), ["finish"]);
   });
 
   test("a viewer who pauses does not stall; one who never began does", () => {

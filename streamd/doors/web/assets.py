@@ -8,6 +8,7 @@ never mixes two versions.
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from streamd.doors.web.slices import SLICE_BYTES, SharedBody
 
 ROOT: Final = Path(__file__).parent
 """Where the package has its static files and templates."""
+
+# Lines of nothing but a comment. A type in the middle of a line is let be, and no string of ours has a line like these.
+_COMMENTS: Final = re.compile(rb"^[ \t]*(?://[^\n]*|/\*\*(?:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
 
 CONTENT_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -51,10 +55,7 @@ class Asset:
     @classmethod
     def of(cls, body: bytes, content_type: str, level: int = 9) -> Asset:
         """Compress and tag a body."""
-        # 16 + 15 bits: a gzip header around the largest window.
-        compressor = zlib.compressobj(level, zlib.DEFLATED, 31)
-        gzipped = compressor.compress(body) + compressor.flush()
-        return cls(body, gzipped, content_type, hashlib.sha256(body).hexdigest()[:20])
+        return cls(body, gzipped(body, level), content_type, hashlib.sha256(body).hexdigest()[:20])
 
 
 class StaticFiles:
@@ -73,7 +74,7 @@ class StaticFiles:
         static = root / "static"
         files = {path.relative_to(static): path for path in sorted(static.rglob("*")) if path.is_file()}
         self._assets = {
-            name.as_posix(): Asset.of(path.read_bytes(), CONTENT_TYPES[path.suffix])
+            name.as_posix(): Asset.of(_as_served(path), CONTENT_TYPES[path.suffix])
             for name, path in files.items()
             if path.suffix != ".sha256" and name.parts[0] not in without
         }
@@ -137,14 +138,31 @@ def answer(
         return web.Response(status=304, headers=fields)
     fields[hdrs.CONTENT_TYPE] = asset.content_type
     body = asset.plain
-    if _accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+    if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
         body = asset.gzipped
         fields[hdrs.CONTENT_ENCODING] = "gzip"
     shared = body if len(body) <= SLICE_BYTES else SharedBody(body, asset.content_type)
     return web.Response(status=status, body=shared, headers=fields)
 
 
-def _accepts_gzip(accept_encoding: str) -> bool:
+def _as_served(path: Path) -> bytes:
+    """A file without what is for its readers alone: a third of a module is comments and types."""
+    return without_comments(path.read_bytes()) if path.suffix == ".js" else path.read_bytes()
+
+
+def without_comments(script: bytes) -> bytes:
+    """A module of ours without the comments that have lines of their own; the others keep their numbers."""
+    return _COMMENTS.sub(lambda comment: b"\n" * comment[0].count(b"\n"), script)
+
+
+def gzipped(body: bytes, level: int) -> bytes:
+    """A body as a gzip member (RFC 1952) without a time."""
+    # 16 + 15 bits: a gzip header around the largest window.
+    compressor = zlib.compressobj(level, zlib.DEFLATED, 31)
+    return compressor.compress(body) + compressor.flush()
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
     """Tell whether an Accept-Encoding field names gzip with a weight above zero (RFC 9110 12.5.3)."""
     for item in accept_encoding.split(","):
         coding, _, parameters = item.partition(";")

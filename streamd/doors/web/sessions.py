@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+
+from pydantic import Field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from streamd.clock import Clock
 
 _TOKEN_BYTES = 32
@@ -29,6 +35,17 @@ class SessionLimits:
     """Of one name, likewise: a user who signs in again and again pushes out only their own."""
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session as it is kept over a restart. Nobody signs in with what stands here."""
+
+    mark: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """What its token is known by, in hexadecimal digits."""
+    name: str
+    ends_at: datetime
+    used_at: datetime
+
+
 @dataclass(slots=True)
 class _Session(Generic[_Holder]):
     name: str
@@ -38,16 +55,23 @@ class _Session(Generic[_Holder]):
 
 
 class Sessions(Generic[_Holder]):
-    """The sessions of a page. They end with this process, and are never written to disk.
+    """Who is signed in.
 
     Args:
         clock: For their time limits.
         limits: Of time and number.
+
+    Attributes:
+        secret: What sessions that are kept over a restart hang on: with another one none of them is known. Set before
+            one begins.
     """
 
     def __init__(self, clock: Clock, limits: SessionLimits) -> None:
         self._clock = clock
         self._limits = limits
+        self.secret = ""
+        self.revision = 0
+        """Moves with each session that begins or ends."""
         # Least lately used first.
         self._sessions: dict[bytes, _Session[_Holder]] = {}
 
@@ -66,30 +90,69 @@ class Sessions(Generic[_Holder]):
             Its token, which proves the holder.
         """
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        limits, now = self._limits, self._clock.monotonic()
-        same_name = [mark for mark, session in self._sessions.items() if session.name == name]
-        for mark in same_name[: len(same_name) - limits.per_name_max + 1]:
-            del self._sessions[mark]
+        now = self._clock.monotonic()
+        self._add(self._mark(token), _Session(name, holder, now + self._limits.lifetime_s, now))
+        return token
+
+    def _add(self, mark: bytes, session: _Session[_Holder]) -> None:
+        limits, name = self._limits, session.name
+        same_name = [known for known, other in self._sessions.items() if other.name == name]
+        for known in same_name[: len(same_name) - limits.per_name_max + 1]:
+            del self._sessions[known]
         while len(self._sessions) >= limits.sessions_max:
             del self._sessions[next(iter(self._sessions))]
-        self._sessions[_mark(token)] = _Session(name, holder, now + limits.lifetime_s, now)
-        return token
+        self._sessions[mark] = session
+        self.revision += 1
 
     def find(self, token: str) -> _Holder | None:
         """The holder of a session that goes on; None for any other token."""
-        mark, now = _mark(token), self._clock.monotonic()
+        mark, now = self._mark(token), self._clock.monotonic()
         session = self._sessions.pop(mark, None)
-        if session is None or now >= session.ends_at or now >= session.used_at + self._limits.idle_s:
+        if session is None:
+            return None
+        if now >= session.ends_at or now >= session.used_at + self._limits.idle_s:
+            self.revision += 1
             return None
         session.used_at = now
         self._sessions[mark] = session
         return session.holder
 
     def end(self, token: str) -> None:
-        """End a session; an unknown token is no error."""
-        self._sessions.pop(_mark(token), None)
+        """End a session; one that is none is none afterwards as well."""
+        if self._sessions.pop(self._mark(token), None) is not None:
+            self.revision += 1
 
+    # -- over a restart --------------------------------------------------------------------------
 
-def _mark(token: str) -> bytes:
-    # The look-up is by a hash: its time reveals nothing about a nearly guessed token.
-    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
+    def records(self) -> list[SessionRecord]:
+        """All sessions, as the next server has to know them."""
+        to_wall = self._clock.now() - timedelta(seconds=self._clock.monotonic())
+        return [
+            SessionRecord(
+                mark.hex(),
+                session.name,
+                to_wall + timedelta(seconds=session.ends_at),
+                to_wall + timedelta(seconds=session.used_at),
+            )
+            for mark, session in self._sessions.items()
+        ]
+
+    def restore(self, records: Iterable[SessionRecord], holder_of: Callable[[str], _Holder]) -> None:
+        """Go on with the sessions of a server before this one; their time has run on meanwhile.
+
+        Args:
+            records: What it had kept; the least lately used first.
+            holder_of: Given a name, says what ``find`` returns for its sessions.
+        """
+        now, wall_now = self._clock.monotonic(), self._clock.now()
+        for record in records:
+            # A clock that was set back makes nobody's session longer than it may be.
+            left_s = min((record.ends_at - wall_now).total_seconds(), self._limits.lifetime_s)
+            idle_s = max(0.0, (wall_now - record.used_at).total_seconds())
+            if left_s > 0 and idle_s < self._limits.idle_s:
+                session = _Session(record.name, holder_of(record.name), now + left_s, now - idle_s)
+                self._add(bytes.fromhex(record.mark), session)
+
+    def _mark(self, token: str) -> bytes:
+        # What is looked up is a hash: the time that it takes says nothing of a token that was nearly guessed.
+        return hmac.digest(self.secret.encode(), token.encode(errors="surrogateescape"), hashlib.sha256)

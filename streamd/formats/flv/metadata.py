@@ -12,6 +12,8 @@ _VIDEO_PROPERTIES = frozenset({"videocodecid", "videodatarate", "videoTrackIdInf
 _AUDIO_PROPERTIES = frozenset({"audiocodecid", "audiodatarate", "audiosamplerate", "audioTrackIdInfoMap"})
 # Above any camera, and low enough that arithmetic with it stays meaningful.
 _FRAME_RATE_MAX = 1000.0
+# "obs-output module (libobs version 30.2.3)" has 41 characters.
+_ENCODER_LENGTH_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class StreamMetadata:
     """The publisher describes its video and no audio."""
     frame_rate: float = 0.0
     """Frames a second; 0 where none is claimed."""
+    encoder: str = ""
+    """What the publisher's software calls itself: printable, and short. OBS says it here alone: its ``flashVer``
+    is that of Adobe's Flash Media Live Encoder."""
 
 
 def read_metadata(properties: Mapping[str, object]) -> StreamMetadata:
@@ -39,6 +44,7 @@ def read_metadata(properties: Mapping[str, object]) -> StreamMetadata:
         lacks_video=properties.get("hasVideo") is False or (describes_audio and not describes_video),
         lacks_audio=properties.get("hasAudio") is False or (describes_video and not describes_audio),
         frame_rate=_frame_rate(properties.get("framerate")),
+        encoder=_encoder(properties.get("encoder")),
     )
 
 
@@ -47,3 +53,9 @@ def _frame_rate(value: object) -> float:
     if isinstance(value, int | float) and 0 < value <= _FRAME_RATE_MAX:
         return float(value)
     return 0.0
+
+
+def _encoder(value: object) -> str:
+    if not isinstance(value, str):
+        return ""
+    return "".join(letter for letter in value[:_ENCODER_LENGTH_MAX] if letter.isprintable()).strip()

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, or_, select
+from sqlalchemy import Row, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from streamd.services.audit.records import Actor, AuditEntry, AuditRecord
+from streamd.services.audit.records import EVERYTHING, Actor, AuditEntry, AuditFilter, AuditRecord
 from streamd.services.store.database import Database
 from streamd.services.store.page import Page
 from streamd.services.store.schema import audit
@@ -39,7 +39,7 @@ class AuditLog:
             await append_entries(connection, entries)
 
     async def page(
-        self, *, after: int, limit: int, is_newest_first: bool = False, search: str = ""
+        self, *, after: int, limit: int, is_newest_first: bool = False, found: AuditFilter = EVERYTHING
     ) -> Page[AuditRecord]:
         """Rows in the order they were written, or from the last back.
 
@@ -47,16 +47,25 @@ class AuditLog:
             after: Only rows that come after the one of this ``sequence`` in that order; 0 for all.
             limit: How many at most.
             is_newest_first: From the last back.
-            search: Only rows with this text in any field, in small letters or large ones; empty for all.
+            found: Which rows.
 
         Raises:
             StoreUnavailableError: They could not be read.
         """
         sequence = audit.c.sequence
         query = select(audit).order_by(sequence.desc() if is_newest_first else sequence).limit(limit + 1)
-        if search:
-            texts = (audit.c[name] for name in ("action", "actor", "address", "user", "key_id", "stream", "reason"))
-            query = query.where(or_(*(text.icontains(search, autoescape=True) for text in texts)))
+        if found.search:
+            texts = [audit.c[name] for name in ("action", "actor", "address", "user", "key_id", "stream", "reason")]
+            # What the server has written as a reason, "rate_limited", people read in words.
+            in_words = func.replace(audit.c.reason, "_", " ")
+            matches = [text.icontains(found.search, autoescape=True) for text in (*texts, in_words)]
+            query = query.where(or_(*matches, audit.c.action.in_(found.or_actions)))
+        if found.action:
+            query = query.where(audit.c.action == found.action)
+        if found.since is not None:
+            query = query.where(audit.c.at >= found.since)
+        if found.until is not None:
+            query = query.where(audit.c.at < found.until)
         if after:
             query = query.where(sequence < after if is_newest_first else sequence > after)
         async with self._database.reading() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +46,21 @@ class AuditRecord:
     sequence: int
     """Running number, from 1: the cursor of a list."""
     entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which rows of the audit log are asked for; all that is said must hold."""
+
+    search: str = ""
+    """Rows that have this text somewhere, in small letters or large ones."""
+    or_actions: tuple[str, ...] = ()
+    """Beside those that have the text, rows of these actions: what whoever asks calls by it."""
+    action: str = ""
+    """Rows of this action."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Rows before it."""
+
+
+EVERYTHING: Final = AuditFilter()

@@ -212,6 +212,7 @@ class KeyStore:
         after: int,
         limit: int,
         is_newest_first: bool = False,
+        search: str = "",
     ) -> Page[KeyRecord]:
         """Keys in the order they were issued, or from the last back.
 
@@ -222,6 +223,7 @@ class KeyStore:
             after: Only keys that come after the one of this ``sequence`` in that order; 0 for all.
             limit: How many at most.
             is_newest_first: From the last back.
+            search: Only keys that have this text in their id, their label or the name of their user.
         """
         sequence = keys.c.sequence
         query = select(*_KEY_COLUMNS).order_by(sequence.desc() if is_newest_first else sequence).limit(limit + 1)
@@ -231,6 +233,9 @@ class KeyStore:
             query = query.where(keys.c.user == user)
         if state is not None:
             query = query.where(_in_state(state, now))
+        if search:
+            texts = (keys.c.key_id, keys.c.label, keys.c.user)
+            query = query.where(or_(*(text.icontains(search, autoescape=True) for text in texts)))
         async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return Page([_key_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
@@ -347,16 +352,21 @@ class KeyStore:
         async with self.database.reading() as connection:
             return await _get_user(connection, name)
 
-    async def list_users(self, *, state: UserState | None, after: str, limit: int) -> Page[UserRecord]:
+    async def list_users(
+        self, *, state: UserState | None, after: str, limit: int, search: str = ""
+    ) -> Page[UserRecord]:
         """Users in the order of their names.
 
         Args:
             state: Only users in this state.
             after: Only names that sort after this one.
             limit: How many at most.
+            search: Only names that have this in them.
         """
         name = self.database.in_byte_order(users.c.name)
         query = select(users).where(name > after).order_by(name).limit(limit + 1)
+        if search:
+            query = query.where(users.c.name.icontains(search, autoescape=True))
         if state is UserState.SUSPENDED:
             query = query.where(users.c.suspended_at.is_not(None))
         elif state is UserState.ACTIVE:

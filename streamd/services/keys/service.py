@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from streamd.clock import Clock
 from streamd.errors import KeyRequestError, StoreUnavailableError
-from streamd.services.audit.records import Actor, AuditEntry, AuditRecord
+from streamd.services.audit.records import EVERYTHING, Actor, AuditEntry, AuditFilter, AuditRecord
 from streamd.services.events.event import EventSink, EventType, rfc3339, unheard
 from streamd.services.keys.admission import Denial
 from streamd.services.keys.key_events import key_event, user_event
@@ -132,6 +132,7 @@ class KeyService:
         *,
         user: str | None = None,
         state: KeyState | None = None,
+        search: str = "",
         after: int = 0,
         limit: int = 100,
         is_newest_first: bool = False,
@@ -141,6 +142,7 @@ class KeyService:
         Args:
             user: Only keys of this user.
             state: Only keys in this state now.
+            search: Only keys that have this text in their id, their label or the name of their user.
             after: ``sequence`` of the last key of the page before; 0 for the first page.
             limit: How many at most, up to ``PAGE_LIMIT_MAX``.
             is_newest_first: From the last back.
@@ -148,6 +150,7 @@ class KeyService:
         page = await self._store.list_keys(
             user=user,
             state=state,
+            search=search,
             now=self._clock.now(),
             after=after,
             limit=min(limit, PAGE_LIMIT_MAX),
@@ -212,16 +215,17 @@ class KeyService:
         return await self._store.get_user(checked_user_name(name))
 
     async def list_users(
-        self, *, state: UserState | None = None, after: str = "", limit: int = 100
+        self, *, state: UserState | None = None, search: str = "", after: str = "", limit: int = 100
     ) -> Page[UserRecord]:
         """Users in the order of their names.
 
         Args:
             state: Only users in this state.
+            search: Only users whose name has this in it.
             after: Name of the last user of the page before; empty for the first page.
             limit: How many at most, up to ``PAGE_LIMIT_MAX``.
         """
-        return await self._store.list_users(state=state, after=after, limit=min(limit, PAGE_LIMIT_MAX))
+        return await self._store.list_users(state=state, search=search, after=after, limit=min(limit, PAGE_LIMIT_MAX))
 
     async def suspend(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
         """Suspend a user: none of the user's keys opens a stream, and their streams are closed when it returns.
@@ -262,7 +266,7 @@ class KeyService:
     # -- audit ----------------------------------------------------------------------------------
 
     async def list_audit(
-        self, *, after: int = 0, limit: int = 100, is_newest_first: bool = False, search: str = ""
+        self, *, after: int = 0, limit: int = 100, is_newest_first: bool = False, found: AuditFilter = EVERYTHING
     ) -> Page[AuditRecord]:
         """Audit rows in the order they were written, or from the last back.
 
@@ -270,10 +274,10 @@ class KeyService:
             after: ``sequence`` of the last row of the page before; 0 for the first page.
             limit: How many at most, up to ``PAGE_LIMIT_MAX``.
             is_newest_first: From the last back.
-            search: Only rows that have this text somewhere, whatever the case of its letters; empty for all.
+            found: Which rows.
         """
         return await self._store.audit.page(
-            after=after, limit=min(limit, PAGE_LIMIT_MAX), is_newest_first=is_newest_first, search=search
+            after=after, limit=min(limit, PAGE_LIMIT_MAX), is_newest_first=is_newest_first, found=found
         )
 
     async def record_kick(self, stream: str, *, by: Actor, reason: str = "") -> None:

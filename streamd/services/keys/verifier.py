@@ -40,7 +40,7 @@ from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.last_uses import LastUses
 from streamd.services.keys.living_hashes import LivingHashes
 from streamd.services.keys.look_ups import LookUps
-from streamd.services.keys.records import KeyUse
+from streamd.services.keys.records import KeyStanding, KeyUse
 from streamd.services.keys.secret import secret_matches
 from streamd.services.keys.stream_key import StreamKey
 
@@ -146,6 +146,24 @@ class KeyVerifier:
         """
         return await self._admit(stream_key, peer_address, STUDIO_DENIED, self._recognitions)
 
+    async def readmit(self, key_id: str) -> Admission:
+        """Let somebody in again who has shown a key to the server before this one.
+
+        Args:
+            key_id: Of that key.
+
+        Raises:
+            KeyRejectedError: The key has died meanwhile.
+            StoreUnavailableError: It cannot be known.
+        """
+        with self._look_ups.of_key(key_id):
+            standing = await self._read_standing(key_id)
+        # From here on nothing is awaited (see the module's docstring, V2).
+        denial = denial_of(standing, self._clock.now())
+        if standing is None or denial is not None:
+            raise KeyRejectedError(denial or Denial.UNKNOWN, key_id, is_known=standing is not None)
+        return self._admitted(standing)
+
     def remember(self, key_id: str, secret_hash: bytes) -> None:
         """Take note of a key that was just made: it gets in whatever other keys come from its address (guessing.py)."""
         self._guard.remember(key_id, secret_hash)
@@ -167,11 +185,7 @@ class KeyVerifier:
             raise KeyUsedTooOftenError(Denial.TOO_OFTEN, shown.key_id)
         look_ups = self._look_ups
         with look_ups.of_key(shown.key_id) if is_good else look_ups.of_stranger(source_of(peer_address)):
-            while True:
-                changes = self.admissions.changes
-                standing = await self._store.standing(shown.key_id)
-                if changes == self.admissions.changes:
-                    break
+            standing = await self._read_standing(shown.key_id)
         # From here on nothing is awaited (see the module's docstring, V2).
         matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
         denial = denial_of(standing, self._clock.now())
@@ -184,6 +198,17 @@ class KeyVerifier:
         if denial is not None:
             raise self._failed(denial, shown.key_id, peer_address, action)
         budget.spend(standing.key_id, self._clock.monotonic())
+        return self._admitted(standing)
+
+    async def _read_standing(self, key_id: str) -> KeyStanding | None:
+        """How the store has a key, read again where something has changed meanwhile."""
+        while True:
+            changes = self.admissions.changes
+            standing = await self._store.standing(key_id)
+            if changes == self.admissions.changes:
+                return standing
+
+    def _admitted(self, standing: KeyStanding) -> Admission:
         admission = Admission(standing.key_id, standing.user, standing.expires_at, standing.limits)
         self.admissions.add(admission)
         return admission

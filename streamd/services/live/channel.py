@@ -29,6 +29,10 @@ class Channel(Protocol):
         """Whether more may come of it."""
 
     @property
+    def media_at(self) -> float:
+        """Loop time of the last media that came, seconds; minus infinity while its publisher is away."""
+
+    @property
     def presentation(self) -> Presentation | None:
         """The viewers' choice; None while there is no media to fetch."""
 

@@ -48,6 +48,11 @@ class LiveChannel:
         return self._stream.is_live
 
     @property
+    def media_at(self) -> float:
+        """Loop time of the last media that came, seconds; minus infinity while its publisher is away."""
+        return self._stream.last_media_at if self._stream.lost_at is None else float("-inf")
+
+    @property
     def presentation(self) -> Presentation | None:
         """The viewers' choice; None until the first part is there."""
         return self._hls.presentation if self._hls is not None else None

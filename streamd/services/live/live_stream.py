@@ -132,6 +132,8 @@ class LiveStream:
     def receive_metadata(self, values: Mapping[str, object]) -> None:
         """Take ``onMetaData``, the encoder's claims, which decide nothing of weight."""
         self._line.receive_metadata(values)
+        # OBS says who it is here alone.
+        self.broadcaster.encoder = self._line.metadata.encoder or self.broadcaster.encoder
 
     @property
     def awaited_ms(self) -> int:

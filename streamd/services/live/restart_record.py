@@ -10,9 +10,7 @@ thousand (``channel_numbers``).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from streamd.media.packager.chunk import PlaylistTiming
 from streamd.services.live.channel_numbers import SECONDS_MAX, ChannelAhead
+from streamd.services.whole_file import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,13 +123,6 @@ class RestartRecordFile:
             self._is_failing = False
 
     def _write(self, data: bytes) -> None:
-        """Replace the file as a whole: a reader finds the old record or the new one."""
-        beside = self._path.with_suffix(".new")
+        """Replace the file as a whole: whoever reads it finds the old record or the new one."""
         with self._writing:
-            with contextlib.suppress(FileNotFoundError):
-                beside.unlink()
-            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
+            replace_file(self._path, data)

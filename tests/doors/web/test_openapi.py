@@ -213,8 +213,8 @@ class TestTheDocument:
     def test_parameters_and_bodies_are_those_that_validate(self, document: Any) -> None:
         listing = document["paths"]["/api/v1/keys"]["get"]
         names = [parameter["name"] for parameter in listing["parameters"]]
-        assert names == ["user", "state", "newest_first", "after", "limit"]
-        limit = listing["parameters"][4]
+        assert names == ["user", "state", "search", "newest_first", "after", "limit"]
+        limit = listing["parameters"][5]
         assert (limit["in"], limit["required"]) == ("query", False)
         assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
         body = document["paths"]["/api/v1/keys"]["post"]["requestBody"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from streamd.clock import ManualClock
@@ -54,6 +56,68 @@ def test_it_can_be_ended_more_than_once(sessions: Sessions[str]) -> None:
     for _ in range(2):
         sessions.end(token)
         assert sessions.find(token) is None
+
+
+class TestOverARestart:
+    """``restore`` takes what ``records`` gave, in a process whose clock began anew."""
+
+    def go_on(self, before: Sessions[str], clock: ManualClock, secret: str = "") -> Sessions[str]:
+        after = Sessions[str](clock, LIMITS)
+        after.secret = secret
+        after.restore(before.records(), lambda name: f"holder of {name}")
+        return after
+
+    def test_whoever_was_signed_in_still_is(self, sessions: Sessions[str], clock: ManualClock) -> None:
+        token = sessions.begin("alice", "holder")
+        later = ManualClock(clock.now() + timedelta(seconds=3))
+        after = self.go_on(sessions, later)
+        assert after.find(token) == "holder of alice"
+        assert after.find("another") is None
+
+    def test_time_runs_on_meanwhile(self, sessions: Sessions[str], clock: ManualClock) -> None:
+        token = sessions.begin("alice", "holder")
+        idle = ManualClock(clock.now() + timedelta(seconds=LIMITS.idle_s))
+        assert self.go_on(sessions, idle).find(token) is None
+        later = ManualClock(clock.now() + timedelta(seconds=LIMITS.idle_s - 1))
+        after = self.go_on(sessions, later)
+        later.advance(1)
+        assert after.find(token) is None
+        for _ in range(19):
+            clock.advance(5)
+            assert sessions.find(token) == "holder"
+        later = ManualClock(clock.now() + timedelta(seconds=4))
+        after = self.go_on(sessions, later)
+        assert after.find(token) == "holder of alice"
+        later.advance(1)
+        assert after.find(token) is None
+
+    def test_a_clock_that_was_set_back_makes_none_longer(self, sessions: Sessions[str], clock: ManualClock) -> None:
+        token = sessions.begin("alice", "holder")
+        back = ManualClock(clock.now() - timedelta(days=1))
+        after = self.go_on(sessions, back)
+        for _ in range(19):
+            back.advance(5)
+            assert after.find(token) == "holder of alice"
+        back.advance(5)
+        assert after.find(token) is None
+
+    def test_who_was_signed_out_stays_so(self, sessions: Sessions[str], clock: ManualClock) -> None:
+        token = sessions.begin("alice", "holder")
+        sessions.end(token)
+        assert self.go_on(sessions, clock).find(token) is None
+
+    def test_with_another_secret_none_is_known(self, clock: ManualClock) -> None:
+        before = Sessions[str](clock, LIMITS)
+        before.secret = "secret"
+        token = before.begin("alice", "holder")
+        assert self.go_on(before, clock, "secret").find(token) == "holder of alice"
+        assert self.go_on(before, clock, "another").find(token) is None
+
+    def test_what_is_kept_signs_nobody_in(self, sessions: Sessions[str], clock: ManualClock) -> None:
+        token = sessions.begin("alice", "holder")
+        (record,) = sessions.records()
+        assert token not in repr(record)
+        assert self.go_on(sessions, clock).find(record.mark) is None
 
 
 class TestLimits:

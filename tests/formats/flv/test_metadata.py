@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     ("properties", "metadata"),
     [
         ({}, StreamMetadata()),
-        ({"encoder": "x", "width": 1280.0}, StreamMetadata()),
+        ({"width": 1280.0}, StreamMetadata()),
+        (
+            {"encoder": "obs-output module (libobs version 30.2.3)"},
+            StreamMetadata(encoder="obs-output module (libobs version 30.2.3)"),
+        ),
         ({"videocodecid": 7.0, "audiocodecid": 10.0, "framerate": 29.97}, StreamMetadata(frame_rate=29.97)),
         ({"videocodecid": 7.0, "framerate": 60.0}, StreamMetadata(lacks_audio=True, frame_rate=60.0)),
         ({"audiosamplerate": 48000.0}, StreamMetadata(lacks_video=True)),
@@ -31,3 +35,12 @@ def test_claims(properties: Mapping[str, object], metadata: StreamMetadata) -> N
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e9, math.inf, -math.inf, math.nan, 10**400, "30", None, b"30", [], {}])
 def test_frame_rate_that_is_none_counts_as_not_claimed(value: object) -> None:
     assert read_metadata({"framerate": value}) == StreamMetadata()
+
+
+@pytest.mark.parametrize("value", [None, 1.0, b"obs", ["obs"], {}, "", "  ", "\n\x00\u2028"])
+def test_encoder_that_is_no_name_is_none(value: object) -> None:
+    assert read_metadata({"encoder": value}) == StreamMetadata()
+
+
+def test_encoders_name_is_short_and_one_line() -> None:
+    assert read_metadata({"encoder": "ob\ns\x1b[31m" + "x" * 10_000}).encoder == ("obs[31m" + "x" * 100)[:98]

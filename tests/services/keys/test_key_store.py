@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from streamd.errors import KeyNotFoundError, KeyStateError, StoreUnavailableError, UserNotFoundError
-from streamd.services.audit.records import Actor, AuditEntry
+from streamd.services.audit.records import Actor, AuditEntry, AuditFilter
 from streamd.services.keys.key_store import IDS_PER_QUERY_MAX, KeyStore
 from streamd.services.keys.records import SERVER_LIMITS, KeyRecord, KeyState, KeyUse, PublishLimits, UserState
 from tests.support.stored_keys import ADMIN, HASH, LATER, NOW, add, key_id
@@ -274,15 +275,67 @@ class TestAudit:
 
     @pytest.mark.parametrize(
         ("search", "found"),
-        [("BOB", 2), ("key.rev", 1), ("a reason", 1), ("100%", 1), ("%", 1), ("_", 0), ("192.0.2.1", 6), ("nobody", 0)],
+        [
+            ("BOB", 2),
+            ("key.rev", 1),
+            ("a reason", 1),
+            ("100%", 1),
+            ("%", 1),
+            ("_", 1),
+            ("192.0.2.1", 7),
+            ("nobody", 0),
+            ("by hand", 1),
+        ],
     )
     async def test_it_is_searched_for_any_text(self, store: KeyStore, search: str, found: int) -> None:
         await add(store, 1)
         await add(store, 2, user="bob")
         await store.revoke_key(key_id(1), reason="A reason", now=NOW, by=ADMIN)
         await store.suspend_user("alice", reason="100%", now=NOW, by=ADMIN)
-        page = await store.audit.page(after=0, limit=10, search=search)
+        await store.restore_user("alice", reason="by_hand", now=NOW, by=ADMIN)
+        page = await store.audit.page(after=0, limit=10, found=AuditFilter(search))
         assert len(page.items) == found
+
+    async def test_it_is_searched_by_action_and_by_time(self, store: KeyStore) -> None:
+        times = [NOW + timedelta(hours=hours) for hours in range(4)]
+        await store.audit.append(AuditEntry(at, "admin", f"a.{number % 2}") for number, at in enumerate(times))
+
+        async def found(**wanted: Any) -> list[int]:
+            page = await store.audit.page(after=0, limit=10, found=AuditFilter(**wanted))
+            return [times.index(row.entry.at) for row in page.items]
+
+        assert await found(action="a.1") == [1, 3]
+        assert await found(since=times[1], until=times[3]) == [1, 2]
+        assert await found(search="a.0", since=times[1]) == [2]
+        # Beside the text: what whoever asks calls by it.
+        assert await found(search="nothing", or_actions=("a.1",)) == [1, 3]
+        assert await found(search="nothing", or_actions=("a.1",), action="a.0") == []
+
+
+class TestSearch:
+    async def test_users_are_found_by_a_part_of_their_name(self, store: KeyStore) -> None:
+        for number, user in enumerate(("alice", "malice", "bob", "al_ce")):
+            await add(store, number, user=user)
+
+        async def found(search: str) -> list[str]:
+            page = await store.list_users(state=None, after="", limit=10, search=search)
+            return [user.name for user in page.items]
+
+        assert await found("LIC") == ["alice", "malice"]
+        assert await found("al_c") == ["al_ce"]
+        assert await found("") == ["al_ce", "alice", "bob", "malice"]
+
+    async def test_keys_are_found_by_user_label_and_id(self, store: KeyStore) -> None:
+        for number, user in enumerate(("alice", "bob")):
+            await add(store, number, user=user)
+
+        async def found(search: str) -> list[str]:
+            page = await store.list_keys(user=None, state=None, now=NOW, after=0, limit=10, search=search)
+            return [key.user for key in page.items]
+
+        assert await found("LIC") == ["alice"]
+        assert await found(key_id(1)) == ["bob"]
+        assert await found("%") == []
 
 
 class TestTwoProcesses:

@@ -227,6 +227,7 @@ class _AdminApi:
         page = await self._keys.list_keys(
             user=query.user,
             state=query.state,
+            search=query.search,
             after=query.after,
             limit=query.limit,
             is_newest_first=query.newest_first,
@@ -262,7 +263,7 @@ class _AdminApi:
 
     async def list_users(self, _: web.Request, query: UserQuery) -> web.Response:
         """List users, by name."""
-        page = await self._keys.list_users(state=query.state, after=query.after, limit=query.limit)
+        page = await self._keys.list_users(state=query.state, search=query.search, after=query.after, limit=query.limit)
         return answer(UserPage.of(page))
 
     async def get_user(self, request: web.Request) -> web.Response:
@@ -320,7 +321,7 @@ class _AdminApi:
     async def list_audit(self, _: web.Request, query: AuditQuery) -> web.Response:
         """List or search the audit log: acts on keys, users and streams, with actor, time and reason."""
         page = await self._keys.list_audit(
-            after=query.after, limit=query.limit, is_newest_first=query.newest_first, search=query.search
+            after=query.after, limit=query.limit, is_newest_first=query.newest_first, found=query.filter
         )
         return answer(AuditPage.of(page))
 

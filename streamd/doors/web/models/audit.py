@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Cursor, Limit
-from streamd.services.audit.records import AuditRecord
+from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Cursor, Instant, Limit
+from streamd.services.audit.records import AuditFilter, AuditRecord
 from streamd.services.store.page import Page
 
 # An address, a name, some words of a reason.
@@ -22,9 +22,22 @@ class AuditQuery(ApiModel):
     """From the last row back; else from the first on."""
     search: Annotated[str, Field(max_length=SEARCH_LENGTH_MAX)] = ""
     """Only rows that have this text somewhere, whatever the case of its letters."""
+    or_actions: Annotated[str, Field(pattern=r"^[a-z._,]{0,500}$")] = ""
+    """With ``search``, rows of these actions too; commas between them."""
+    action: Annotated[str, Field(pattern=r"^[a-z._]{0,50}$")] = ""
+    """Only rows of this action."""
+    since: Instant | None = None
+    until: Instant | None = None
+    """Only rows before this time."""
     after: Cursor = 0
     """``next_after`` of the page before."""
     limit: Limit = PAGE_LIMIT_DEFAULT
+
+    @property
+    def filter(self) -> AuditFilter:
+        """Which rows that are."""
+        or_actions = tuple(filter(None, self.or_actions.split(",")))
+        return AuditFilter(self.search, or_actions, self.action, self.since, self.until)
 
 
 class AuditRow(ApiModel):

@@ -43,6 +43,8 @@ class KeyQuery(ApiModel):
 
     user: UserName | None = None
     state: KeyState | None = None
+    search: Annotated[str, Field(max_length=100)] = ""
+    """Only keys that have this text in their id, their label or the name of their user."""
     newest_first: bool = False
     """From the last issued back; else from the first on."""
     after: Cursor = 0

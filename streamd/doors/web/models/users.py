@@ -50,6 +50,8 @@ class UserQuery(ApiModel):
     """Which users to list."""
 
     state: UserState | None = None
+    search: Annotated[str, Field(max_length=64)] = ""
+    """Only users whose name has this in it."""
     after: Annotated[str, Field(pattern="^[a-z0-9_-]{0,64}$")] = ""
     """``next_after`` of the page before."""
     limit: Limit = PAGE_LIMIT_DEFAULT

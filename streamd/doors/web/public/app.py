@@ -6,14 +6,17 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from streamd.doors.delivery.answer import Absence
+from streamd.doors.web.assets import accepts_gzip, gzipped
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
 from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
+from streamd.doors.web.public.arrivals import Arrivals, ChannelState, state_of
 from streamd.doors.web.public.forwarded import as_forwarded
 from streamd.doors.web.request_id import name_requests
+from streamd.formats.address import source_of
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -29,9 +32,14 @@ if TYPE_CHECKING:
 
 # The list of live channels changes by the second; a cache in front may still take the crowd of pollers.
 API_CACHE_CONTROL = "max-age=1"
-# OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
+# Two hundred streams are 100 KB, of which the fast level leaves an eighth in a millisecond; a few are one packet.
+LIST_GZIP_LEVEL = 1
+GZIP_FROM_BYTES = 1024
+# What OBS posts is some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
+# Whoever plays learns from the playlist how things stand; what is waited for is a stream that is to begin.
+_AWAITABLE = {ChannelState.OFFLINE.value, ChannelState.STARTING.value}
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
 
 
@@ -77,6 +85,7 @@ def public_app(
             port.named(),
             port.own_pages_only(public_url),
             without_entity_tags,
+            pages.found_by_people(),
             port.whole(),
         ],
     )
@@ -89,6 +98,7 @@ def public_app(
     if studio is not None:
         studio.add_to(app)
     api = PublicApi(channels, clock, has_posters=posters is not None)
+    app.on_shutdown.append(api.wake_all)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)
     obs.add_to(app)
@@ -106,25 +116,49 @@ class PublicApi:
 
     def __init__(self, channels: PublicChannels, clock: Clock, *, has_posters: bool) -> None:
         self._channels = channels
+        self._clock = clock
         self._list = Described(clock)
+        self._packed = (b"", b"")
         self._has_posters = has_posters
+        self._arrivals = Arrivals.of(channels, clock)
 
-    async def list_streams(self, _: web.Request) -> web.Response:
+    async def wake_all(self, _: web.Application) -> None:
+        """Answer those who wait for a channel; the server stops."""
+        self._arrivals.close()
+
+    async def list_streams(self, request: web.Request) -> web.Response:
         """The streams that can be watched now, oldest first."""
         channels = [channel for channel in self._channels.live() if channel.presentation is not None]
         body = self._list.body(
             [channel.name for channel in channels],
             lambda: json.dumps({"streams": [self._describe(channel) for channel in channels]}).encode(),
         )
-        return web.Response(body=body, content_type="application/json", charset="utf-8", headers=_CORS)
+        headers = _CORS | {hdrs.VARY: hdrs.ACCEPT_ENCODING}
+        if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")) and len(body) >= GZIP_FROM_BYTES:
+            # Packed once for all who ask for this description.
+            if self._packed[0] is not body:
+                self._packed = (body, gzipped(body, LIST_GZIP_LEVEL))
+            body = self._packed[1]
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+        return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
 
     async def get_stream(self, request: web.Request) -> web.Response:
-        """One stream, or the reason for its absence: 404 not live, 410 taken down."""
-        channel = self._channels.find(request.match_info["name"])
+        """One stream, or why there is none: 404 not live, 410 taken down.
+
+        With ``?unless=STATE`` the answer waits until the channel is in another state, for ``WAIT_S`` at the most.
+        """
+        name = request.match_info["name"]
+        known = request.query.get("unless", "")
+        if known in _AWAITABLE:
+            await self._arrivals.wait(name, ChannelState(known), source_of(request.remote or "unknown"))
+        channel = self._channels.find(name)
         if channel is Absence.TAKEN_DOWN:
-            return _problem(HTTPStatus.GONE, "This channel has been taken down.")
-        if channel is Absence.UNKNOWN or not channel.is_live or channel.presentation is None:
-            return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.")
+            return _problem(HTTPStatus.GONE, "This channel has been taken down.", ChannelState.GONE)
+        if channel is Absence.UNKNOWN or not channel.is_live:
+            return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.", ChannelState.OFFLINE)
+        if channel.presentation is None:
+            detail = "This channel is about to go live: nothing of it can be played yet."
+            return _problem(HTTPStatus.NOT_FOUND, detail, ChannelState.STARTING)
         return web.json_response(self._describe(channel), headers=_CORS)
 
     def _describe(self, channel: Channel) -> dict[str, object]:
@@ -150,6 +184,7 @@ class PublicApi:
         has_picture = any(variant["resolution"] for variant in variants)
         return {
             "name": channel.name,
+            "state": state_of(self._channels, channel.name, self._clock.monotonic()),
             "live_since": channel.live_since.isoformat(timespec="milliseconds"),
             "viewers": sum(channel.viewers.values()),
             "variants": variants,
@@ -160,9 +195,9 @@ class PublicApi:
         }
 
 
-def _problem(status: HTTPStatus, detail: str) -> web.Response:
+def _problem(status: HTTPStatus, detail: str, state: ChannelState) -> web.Response:
     return web.json_response(
-        {"title": status.phrase, "status": status.value, "detail": detail},
+        {"title": status.phrase, "status": status.value, "detail": detail, "state": state},
         status=status,
         headers=_CORS,
         content_type="application/problem+json",

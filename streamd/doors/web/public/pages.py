@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from streamd.doors.web.assets import CACHE_REVALIDATE, ROOT, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
@@ -44,6 +45,7 @@ PLAYER_MODULES: Final = (
     "playback.js",
     "progress.js",
     "push_engine.js",
+    "sharing.js",
     "storage.js",
     "viewer_format.js",
     "watch_page.js",
@@ -65,7 +67,9 @@ class Pages:
         self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
         """The files of the public port under ``/static``."""
         self._index = self.files.page("index")
-        self._missing = self.files.page("missing")
+        name_rule = "A channel's name has 2 to 64 small letters, digits, “-” and “_”."
+        self._missing = self.files.page("missing", title="No such channel", detail=name_rule)
+        self._nothing = self.files.page("missing", title="There is no such page", detail="The address leads nowhere.")
         self._watch_page = lru_cache(PAGES_REMEMBERED)(self._make_watch_page)
         self._embed_page = lru_cache(PAGES_REMEMBERED)(self._make_embed_page)
 
@@ -85,6 +89,21 @@ class Pages:
         app.router.add_get("/watch/{name}", self._get_watch)
         app.router.add_get("/embed/{name}", self._get_embed)
         self.files.add_to(app)
+
+    def found_by_people(self) -> Middleware:
+        """Answer a browser that shows a page where there is none with one, and everything else as it is."""
+
+        @web.middleware
+        async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except web.HTTPNotFound:
+                is_page = "text/html" in request.headers.get(hdrs.ACCEPT, "") and request.method in ("GET", "HEAD")
+                if not is_page or request.path.startswith(("/live/", "/api/", "/static/")):
+                    raise
+                return answer(request, self._nothing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+
+        return serve
 
     async def _get_index(self, request: web.Request) -> web.Response:
         return answer(request, self._index, PAGE_HEADERS, CACHE_REVALIDATE)

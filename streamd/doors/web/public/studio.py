@@ -1,10 +1,10 @@
 """The broadcaster's page on the public port: am I live, what arrives, who watches, and why can OBS not connect.
 
-The stream key itself opens it, and no other account is needed. The key is sent once, in the body of a POST and never in
-a URL, and exchanged for a session in a cookie that no script can read (``HttpOnly``), that no other site can send
-(``SameSite=Strict``) and that goes to this page alone (``Path``). As with a publisher's ``Admission``, the key service
-ends a session in the step in which the key dies, so the page of a revoked key says so within the second in which it
-asks.
+It is reached with the stream key itself, and no other account is needed. The key is sent once, in the body of a POST
+and never in a URL, and exchanged for a session in a cookie that no script can read (``HttpOnly``), that no other site
+can send (``SameSite=Strict``) and that goes to this page alone (``Path``). A session is what an ``Admission`` is to a
+publisher: the key service ends it in the step in which the key dies, so the page of a revoked key says so within the
+second in which it asks. It outlives a restart of the server (session_file.py), which asks the key service anew.
 
 A session shows facts of its own channel: how the stream arrives, the number of viewers, and the outcome of attempts to
 publish with this very key. It holds no key, key id or label, no reason that an operator has written, and no fact of
@@ -17,7 +17,7 @@ refused, and a guesser does not get there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +39,7 @@ from streamd.services.keys.admission import Admission, Denial
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.web.live_streams import LiveStreams, StreamSummary
+    from streamd.doors.web.sessions import SessionRecord
     from streamd.services.keys.verifier import KeyVerifier
 
 PATH: Final = "/studio"
@@ -57,6 +58,15 @@ _DEAD = {
     Denial.EXPIRED: "This stream key has expired. Ask whoever runs this server for a new one.",
     Denial.SUSPENDED: "This channel is suspended. Ask whoever runs this server.",
 }
+
+
+@dataclass(slots=True)
+class _Visit:
+    """What a session stands for."""
+
+    key_id: str
+    admission: Admission | None = None
+    """None of a session that a server before this one began, until it asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +96,12 @@ class Studio:
         self._keys = keys
         self._streams = streams
         self._options = options
-        self._sessions: Sessions[Admission] = Sessions(clock, SESSION_LIMITS)
+        self.sessions: Sessions[_Visit] = Sessions(clock, SESSION_LIMITS)
         self._page = files.page("studio")
+
+    def restore(self, records: Iterable[SessionRecord]) -> None:
+        """Go on with the sessions that a server before this one had."""
+        self.sessions.restore(records, _Visit)
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
@@ -109,7 +123,7 @@ class Studio:
         response = answer(self._state_of(admission), status=201)
         response.set_cookie(
             COOKIE,
-            self._sessions.begin(admission.key_id, admission),
+            self.sessions.begin(admission.key_id, _Visit(admission.key_id, admission)),
             path=PATH,
             httponly=True,
             samesite="Strict",
@@ -121,23 +135,27 @@ class Studio:
         response = web.Response(status=204)
         tokens = cookies_named(request, COOKIE)
         for token in tokens:
-            self._sessions.end(token)
+            self.sessions.end(token)
         # A cookie that a browser has not shown (SameSite) is not taken away from it either.
         if tokens:
             response.del_cookie(COOKIE, path=PATH)
         return response
 
     async def _get_state(self, request: web.Request) -> web.StreamResponse:
-        # Another host of the site can make a browser send its cookies beside ours, by the same name. Cookies of no
-        # session are ignored, and two sessions are refused: either may be this broadcaster's.
-        living = {
-            token: admission for token in cookies_named(request, COOKIE) if (admission := self._sessions.find(token))
-        }
+        # Another host of the site can have a browser send its cookies beside ours, by the same name: none of those that
+        # are no session's matters, and of two sessions nobody knows which is this broadcaster's.
+        living = {token: visit for token in cookies_named(request, COOKIE) if (visit := self.sessions.find(token))}
         if len(living) != 1:
             return problem(401, "Sign in with your stream key.")
-        ((token, admission),) = living.items()
+        ((token, visit),) = living.items()
+        try:
+            admission = visit.admission or await self._keys.readmit(visit.key_id)
+        except KeyRejectedError as error:
+            self.sessions.end(token)
+            return _refusal(error.reason)
+        visit.admission = admission
         if not self._keys.admissions.is_admissible(admission):
-            self._sessions.end(token)
+            self.sessions.end(token)
             return _refusal(admission.ended_by or Denial.EXPIRED)
         return answer(self._state_of(admission))
 

@@ -17,6 +17,7 @@ export const PUSH_LASTS_MS = 5_000;
  * @typedef {object} Outcome
  * @property {"ended" | "gone" | "failed" | "closed" | "changed"} kind
  * @property {Failure["reason"] | ""} reason of "failed"
+ * @property {boolean} [isAwaited] nothing came from the broadcaster, and the server said so
  * @property {number} playedMs since the first frame; 0 without one
  *
  * @typedef {object} Next
@@ -31,6 +32,8 @@ export class Aftermath {
   #shortLived = 0;
   /** A broadcast was on this page until now, so "offline" means that it has ended. */
   hasWatched = false;
+  /** The broadcaster was away when the player ended: there is nothing to play until media comes again. */
+  isAwaited = false;
   /**
    * `live_since` of a broadcast that this page has seen end.
    *
@@ -53,11 +56,16 @@ export class Aftermath {
    * @param {() => boolean} avoid leaves out the mode that was played; whether there is another
    * @returns {Next}
    */
-  of({ kind, reason, playedMs }, liveSince, avoid) {
+  of({ kind, reason, playedMs, isAwaited = false }, liveSince, avoid) {
     this.finished = null;
+    this.isAwaited = isAwaited && kind !== "changed";
     this.hasWatched = kind !== "gone" && (this.hasWatched || playedMs > 0);
     if (playedMs > FAILURES_CLEARED_MS || kind !== "failed") this.#clear();
     this.#shortLived = kind === "closed" && playedMs < PUSH_LASTS_MS ? this.#shortLived + 1 : 0;
+    // It is not the viewer's line: nothing is left out, and nothing has failed.
+    if (this.isAwaited && (kind === "closed" || kind === "failed")) {
+      return { message: MESSAGES.awaitingBroadcaster, waitMs: this.#backoff.next() };
+    }
     // Once it may be the end of the broadcast, which the next question to the server tells.
     if (kind === "changed" || (kind === "closed" && this.#shortLived < 2)) return { message: null, waitMs: 0 };
     // The same way again would fail again; another one is there at once.

@@ -1,33 +1,41 @@
 // What the pages ask the server: the public JSON, gently.
 
 const REQUEST_TIMEOUT_MS = 10_000;
+// The server holds the answer to a question about a change for 20 s.
+const HELD_TIMEOUT_MS = 30_000;
 
-/** @param {string} path */
-async function get(path) {
+/**
+ * @param {string} path
+ * @param {number} timeoutMs
+ */
+async function get(path, timeoutMs = REQUEST_TIMEOUT_MS) {
   return fetch(path, {
     headers: { accept: "application/json" },
     cache: "no-store",
-    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    signal: AbortSignal.timeout(timeoutMs),
   });
 }
 
 /**
- * How a channel is: live, offline, gone (taken down) or unreachable (no answer, or one that says nothing about it).
+ * How a channel is: live, offline, starting (its broadcaster is connected, and nothing can be played yet), gone (taken
+ * down) or unreachable (no answer, or one that says nothing about it).
  *
- * @typedef {{kind: "live", stream: LiveChannel} | {kind: "offline" | "gone" | "unreachable"}} Found
+ * @typedef {{kind: "live", stream: LiveChannel} | {kind: "offline" | "starting" | "gone" | "unreachable"}} Found
  */
 
 /**
  * Ask how a channel is.
  *
  * @param {string} name
+ * @param {"offline" | "starting" | ""} unless what is known: the server answers as soon as it is another way
  * @returns {Promise<Found>}
  */
-export async function lookUp(name) {
+export async function lookUp(name, unless = "") {
+  const path = `/api/v1/streams/${encodeURIComponent(name)}`;
   try {
-    const answer = await get(`/api/v1/streams/${encodeURIComponent(name)}`);
+    const answer = await (unless ? get(`${path}?unless=${unless}`, HELD_TIMEOUT_MS) : get(path));
     if (answer.ok) return { kind: "live", stream: await answer.json() };
-    if (answer.status === 404) return { kind: "offline" };
+    if (answer.status === 404) return { kind: (await answer.json()).state === "starting" ? "starting" : "offline" };
     if (answer.status === 410) return { kind: "gone" };
   } catch {
     // No network, a timeout, or a body that is not JSON: all the same to a viewer.

@@ -1,14 +1,22 @@
 // One broadcast in one mode, from its load to whatever ends it: the engine's word, the server's, or standing still.
 
 import { lookUp } from "./api.js";
-import { MESSAGES } from "./page_state.js";
+import { LOOKS, MESSAGES } from "./page_state.js";
 import { BehindWatch, STALL_ASK_MS, StallCount, StallWatch } from "./progress.js";
+import { hasPicture } from "./viewer_format.js";
 
 // While it plays: for the viewers' number, and to learn of an end that the playlist did not tell.
 const PLAYING_POLL_MS = 15_000;
 const TICK_MS = 500;
+// What arrived so lately shows that the broadcaster is there.
+const ARRIVED_MS = 1_500;
+// A picture that has a format the browser does not know stays away while the sound plays.
+const PICTURE_LATE_MS = 3_000;
 // Whoever pauses this long comes back to the live edge; meanwhile nothing is loaded.
 const PAUSE_STOPS_LOADING_MS = 30_000;
+
+const WAITING = "Waiting for the broadcaster…";
+const LOST = "Connection lost. Trying again…";
 
 const { body } = document;
 
@@ -21,6 +29,8 @@ export class Broadcast {
   #player;
   #menu;
   #stream;
+  /** As it began: a picture that comes later asks for a new player (hls_engine.js). */
+  #hasPicture;
   #engine;
   #listeners = new AbortController();
   /** @type {ReturnType<typeof setTimeout>[]} */
@@ -38,6 +48,8 @@ export class Broadcast {
   #wantsLive = true;
   #isAsking = false;
   #liveAt = Number.NEGATIVE_INFINITY;
+  /** Why nothing comes, as far as the server has said: "" while something does. */
+  #standing = "";
   #pauseTimer = 0;
   #hasStoppedLoading = false;
 
@@ -56,6 +68,7 @@ export class Broadcast {
     this.#player = player;
     this.#menu = menu;
     this.#stream = stream;
+    this.#hasPicture = hasPicture(stream);
     this.#engine = makeEngine((kind, failure) => {
       if (kind !== "failed") this.#end(kind);
       else if (failure?.status === 410) this.#end("gone");
@@ -82,6 +95,7 @@ export class Broadcast {
     this.#on("waiting", () => this.#onWaiting());
     this.#on("pause", () => this.#onPause());
     this.#on("play", () => this.#onPlay());
+    this.#on("resize", () => this.#hasPlayed && this.#page.showFacts(this.#stream, this.#video));
     this.#engine.load(this.#stream);
     start();
     const outcome = await this.#done;
@@ -90,7 +104,11 @@ export class Broadcast {
     this.#engine.destroy();
     delete body.dataset.buffering;
     this.#page.hint("");
-    return { ...outcome, playedMs: this.#playedSince && performance.now() - this.#playedSince };
+    return {
+      ...outcome,
+      isAwaited: this.#standing === WAITING,
+      playedMs: this.#playedSince && performance.now() - this.#playedSince,
+    };
   }
 
   /** The viewer wants another mode. */
@@ -106,6 +124,17 @@ export class Broadcast {
   /** The viewer has gone back: being behind is what is wanted. */
   leaveLive() {
     this.#wantsLive = false;
+  }
+
+  /**
+   * @param {string} standing
+   */
+  #stand(standing) {
+    if (standing === this.#standing) return;
+    this.#standing = standing;
+    const badge = { [WAITING]: "Waiting", [LOST]: "Reconnecting" }[standing];
+    this.#page.badge(badge ?? LOOKS.playing.badge);
+    this.#page.hint(standing);
   }
 
   /**
@@ -138,13 +167,38 @@ export class Broadcast {
     if (found.kind === "live") {
       this.#liveAt = performance.now();
       if (found.stream.live_since !== this.#stream.live_since) this.#end("failed", "network");
-      else if (this.#page.isPlaying) this.#page.showFacts(found.stream);
+      else if (this.#page.isPlaying) this.#showLive(found.stream);
+    } else if (found.kind === "unreachable") {
+      if (this.#isStarved) this.#stand(LOST);
     } else if (found.kind === "gone") {
       this.#end("gone");
     } else if (found.kind === "offline" && this.#stall.stalledMs(performance.now()) > STALL_ASK_MS) {
       // Off the list, with the last seconds still to play, the engine would say when they are over.
       this.#end("ended");
     }
+  }
+
+  /** @param {LiveChannel} stream */
+  #showLive(stream) {
+    this.#stream = stream;
+    this.#page.showFacts(stream, this.#video);
+    if (this.#isStarved && stream.state === "waiting") this.#stand(WAITING);
+    else if (this.#standing === LOST) this.#stand("");
+  }
+
+  /** Nothing has come lately, or nothing plays. */
+  get #isStarved() {
+    return (
+      this.#hasPlayed && (this.#engine.quietMs > ARRIVED_MS || this.#stall.stalledMs(performance.now()) > ARRIVED_MS)
+    );
+  }
+
+  /** The sound plays, and there should be a picture. */
+  get #isBlack() {
+    if (!this.#hasPlayed || this.#video.videoWidth > 0 || !this.#hasPicture) return false;
+    return (
+      performance.now() - this.#playedSince > PICTURE_LATE_MS && this.#stall.stalledMs(performance.now()) < TICK_MS
+    );
   }
 
   #tick() {
@@ -163,11 +217,13 @@ export class Broadcast {
       liveAt: this.#liveAt,
       engine,
     });
+    if (this.#standing && !this.#isStarved) this.#stand("");
+    if (this.#isBlack) this.#end("failed", "format");
     for (const step of steps) {
       if (step === "finish") this.#end(engine.isPush ? "closed" : "ended");
       else if (step === "ask") this.#ask();
       else if (step === "rebuild") this.#end("failed", "media");
-      else this.#page.hint("Waiting for the broadcaster…");
+      else this.#stand(WAITING);
     }
   }
 
@@ -188,13 +244,13 @@ export class Broadcast {
 
   #onPlaying() {
     delete body.dataset.buffering;
-    this.#page.hint("");
+    this.#stand("");
     if (this.#hasPlayed) return;
     this.#playedSince = performance.now();
     body.dataset.firstFrameMs ??= String(Math.round(this.#playedSince));
     body.dataset.stalls ??= "0";
     this.#page.show(MESSAGES.playing);
-    this.#page.showFacts(this.#stream);
+    this.#page.showFacts(this.#stream, this.#video);
   }
 
   #onWaiting() {

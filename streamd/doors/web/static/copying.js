@@ -12,14 +12,20 @@ const SAID_MS = 2_000;
  * @returns {Promise<boolean>} whether it is copied; otherwise it stands selected
  */
 async function copy(field) {
+  // A copy by the browser's old command is of the selection in the field that has the focus.
+  const before = document.activeElement;
+  field.focus();
   field.select();
   try {
     // Only in a secure context: HTTPS, or this very machine.
     await navigator.clipboard.writeText(field.value);
+    if (before instanceof HTMLElement) before.focus();
     return true;
   } catch {
     // Old, but there on plain HTTP, which is how a server of one's own begins.
-    return document.execCommand("copy");
+    const isCopied = document.execCommand("copy");
+    if (isCopied && before instanceof HTMLElement) before.focus();
+    return isCopied;
   }
 }
 

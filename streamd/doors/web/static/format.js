@@ -1,5 +1,7 @@
 // Numbers, times and codecs as people read them.
 
+import { pictureName } from "./viewer_format.js";
+
 const DIGITS = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DATE_TIME = new Intl.DateTimeFormat("en-GB", {
@@ -67,8 +69,7 @@ export function codecs(list) {
 /** "1080p60"; empty without a picture. */
 export function picture({ width, height, frame_rate: rate }) {
   if (!height) return "";
-  // A phone's upright picture is named by its short side, too.
-  return `${Math.min(width, height)}p${rate > 31 ? Math.round(rate) : ""}`;
+  return pictureName(width, height, rate);
 }
 
 /** Sizes of pictures that have a name, in pixels, as encoders pad them to blocks of 16×16. */
@@ -93,6 +94,8 @@ export function limits({ bitrate_kbps_max: kbps, picture_pixels_max: pixels }) {
 
 /** "Lavf62.12.102" of "FMLE/3.0 (compatible; Lavf62.12.102)": most encoders say first that they are like Adobe's. */
 export function encoderName(flashVersion) {
+  const obs = /^obs-output module \(libobs version ([^)]+)\)$/.exec(flashVersion);
+  if (obs) return `OBS ${obs[1]}`;
   return /^FMLE\/[\d.]+ \(compatible; (?!FMSc)([^)]+)\)$/.exec(flashVersion)?.[1] ?? flashVersion;
 }
 

@@ -10,13 +10,18 @@ export const STATUS = {
   no_data: "No media",
 };
 
+/** "Healthy" is said only where nothing is to be said beside it. */
+export function healthName(status, findings) {
+  return status === "good" && findings > 0 ? "Good" : (STATUS[status] ?? status);
+}
+
 /** A label that shows the health of a stream. */
 export class HealthBadge {
   root = element("span", { class: "pill" });
 
-  update({ status }) {
+  update({ status, findings }) {
     this.root.dataset.level = status;
-    setText(this.root, STATUS[status] ?? status);
+    setText(this.root, healthName(status, findings.length));
   }
 }
 

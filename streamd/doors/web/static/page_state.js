@@ -3,7 +3,7 @@
 /**
  * @typedef {"connecting" | "offline" | "ready" | "playing" | "ended" | "gone" | "error"} PageState
  * @typedef {{badge: string, mark?: string, hasFacts?: boolean, offersRetry?: boolean, mayAwaitGesture?: boolean}} Look
- * @typedef {{state: PageState, title: string, detail: string}} Message
+ * @typedef {{state: PageState, title: string, detail: string, badge?: string}} Message badge: in place of its state's
  */
 
 /**
@@ -18,17 +18,22 @@ export const LOOKS = {
   ready: { badge: "Live" },
   playing: { badge: "Live", mark: "● ", hasFacts: true, mayAwaitGesture: true },
   ended: { badge: "Ended" },
-  gone: { badge: "Offline" },
-  error: { badge: "Offline", offersRetry: true },
+  gone: { badge: "Taken down" },
+  error: { badge: "Reconnecting", offersRetry: true },
 };
 
-/** @type {(state: PageState, title?: string, detail?: string) => Message} */
-const message = (state, title = "", detail = "") => ({ state, title, detail });
+/** @type {(state: PageState, title?: string, detail?: string, badge?: string) => Message} */
+const message = (state, title = "", detail = "", badge = undefined) => ({ state, title, detail, badge });
 
 export const MESSAGES = {
   connecting: message("connecting", "Connecting…"),
-  connectionLost: message("connecting", "Connection lost", "Trying again…"),
-  awaitingBroadcaster: message("connecting", "Waiting for the broadcaster…"),
+  connectionLost: message("connecting", "Connection lost", "Trying again…", "Reconnecting"),
+  awaitingBroadcaster: message("connecting", "Waiting for the broadcaster…", "", "Waiting"),
+  starting: message(
+    "connecting",
+    "The broadcaster is connected",
+    "The stream starts here as soon as its first picture comes.",
+  ),
   ready: message("ready"),
   playing: message("playing"),
   ended: message("ended", "The stream has ended", "Stay here: the next one starts by itself."),
@@ -38,17 +43,19 @@ export const MESSAGES = {
     "error",
     "This browser cannot play the stream",
     "Its picture or sound is in a format that the browser does not know.",
+    "Live",
   ),
   keepsFailing: message(
     "error",
     "Playback keeps failing",
     "The connection may be too slow or broken. The page tries again in a minute.",
   ),
-  tooOld: message("error", "This browser cannot play the stream", "Try a newer one."),
+  tooOld: message("error", "This browser cannot play the stream", "Try a newer one.", "Live"),
   withoutPlayer: message(
     "error",
     "This browser cannot play the stream",
     "This server was built without its web player, and this browser has none of its own.",
+    "Live",
   ),
 };
 

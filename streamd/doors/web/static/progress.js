@@ -1,10 +1,15 @@
 // Whether playback goes on, and what to do where it does not. No event tells that it stands still: the page reads the
 // clock and the <video> twice a second and asks here. Nothing here reads either by itself.
 
-// Playback stands still: ask the server after the first, build the player anew after the second, but only if
-// there is media to play. Where the playlist stands still too, the broadcaster is being waited for.
-export const STALL_ASK_MS = 4_000;
+// Playback stands still: ask the server after the first and less and less often then, build the player anew after the
+// second, but only if there is media to play. Where the playlist stands still too, the broadcaster is being waited for.
+export const STALL_ASK_MS = 1_000;
+export const STALL_ASK_MAX_MS = 4_000;
 export const STALL_REBUILD_MS = 10_000;
+// What has its end and stands still has been played; the last of it may take its time to come.
+export const STALL_END_MS = 1_500;
+// Media that comes part by part, or frame by frame, and has not come for so long: ask before playback stands still.
+export const QUIET_ASK_MS = 2_200;
 export const PLAYLIST_QUIET_MS = 5_000;
 // Longer than a broadcaster may take to come back, unless the operator has set more.
 export const PUSH_QUIET_MS = 40_000;
@@ -24,7 +29,7 @@ export const PUSH_STALLS_WINDOW_MS = 30_000;
  * @property {boolean} isPaused
  * @property {boolean} needsGesture the browser plays only after one, and none has come
  * @property {number} liveAt when the server last called the channel live, on the page's clock
- * @property {Pick<Engine, "isPush" | "hasEnd" | "quietMs">} engine
+ * @property {Pick<Engine, "isPush" | "isLowLatency" | "hasEnd" | "quietMs">} engine
  *
  * @typedef {"finish" | "ask" | "rebuild" | "wait"} Step finish: what was played is all there is; ask the server; rebuild
  *   the player; wait for the broadcaster
@@ -35,6 +40,7 @@ export class StallWatch {
   #position;
   #movedAt;
   #askedAt = Number.NEGATIVE_INFINITY;
+  #askAgainMs = STALL_ASK_MS / 2;
 
   /**
    * @param {number} now
@@ -55,26 +61,34 @@ export class StallWatch {
    * @returns {Step[]} in the order in which to take them; none where playback goes on
    */
   look({ now, position, hasPlayed, isPaused, needsGesture, liveAt, engine }) {
+    const isQuiet = (engine.isPush || engine.isLowLatency) && !engine.hasEnd && engine.quietMs > QUIET_ASK_MS;
     if (position !== this.#position || (isPaused && hasPlayed)) {
       this.#position = position;
       this.#movedAt = now;
+      if (isQuiet && hasPlayed && !isPaused) return this.#mayAsk(now) ? ["ask"] : [];
+      this.#askAgainMs = STALL_ASK_MS / 2;
       return [];
     }
     /** @type {Step[]} */
     const steps = [];
     const stalledMs = this.stalledMs(now);
-    if (stalledMs > STALL_ASK_MS && now - this.#askedAt > STALL_ASK_MS) {
-      this.#askedAt = now;
-      if (engine.hasEnd) return ["finish"];
-      steps.push("ask");
-    }
+    if (engine.hasEnd && hasPlayed && stalledMs > STALL_END_MS) return ["finish"];
+    if (stalledMs > STALL_ASK_MS && this.#mayAsk(now)) steps.push("ask");
     if (stalledMs > STALL_REBUILD_MS && !needsGesture) {
-      const isQuiet = hasPlayed && engine.quietMs > PLAYLIST_QUIET_MS;
+      const isStarved = hasPlayed && engine.quietMs > PLAYLIST_QUIET_MS;
       // A playlist that stands still came through the network. Of a connection, only the server's answer tells.
       const isCutOff = engine.isPush && (liveAt < this.#movedAt || stalledMs > PUSH_QUIET_MS);
-      steps.push(!isQuiet || isCutOff ? "rebuild" : "wait");
+      steps.push(!isStarved || isCutOff ? "rebuild" : "wait");
     }
     return steps;
+  }
+
+  /** @param {number} now */
+  #mayAsk(now) {
+    if (now - this.#askedAt <= this.#askAgainMs) return false;
+    this.#askedAt = now;
+    this.#askAgainMs = Math.min(STALL_ASK_MAX_MS, this.#askAgainMs * 2);
+    return true;
   }
 }
 

@@ -15,13 +15,40 @@ export function watching(viewers) {
   return Number.isInteger(viewers) ? `${viewers.toLocaleString("en")} watching` : "";
 }
 
-/** "1080p60" of the best variant; empty where there is no picture or no word of one. */
-export function quality(stream) {
-  let best = { height: 0, rate: 0 };
-  for (const variant of stream.variants ?? []) {
-    const height = Number(/^\d+x(\d+)$/.exec(variant.resolution ?? "")?.[1] ?? 0);
-    if (height > best.height) best = { height, rate: Number(variant.frame_rate) || 0 };
-  }
-  if (best.height === 0) return "";
-  return best.rate > 31 ? `${best.height}p${Math.round(best.rate)}` : `${best.height}p`;
+/** "1080p60": a picture is named by its short side, and by its frames a second where there are many. */
+export function pictureName(width, height, rate) {
+  const side = Math.min(width, height);
+  if (!side) return "";
+  return rate > 31 ? `${side}p${Math.round(rate)}` : `${side}p`;
+}
+
+/**
+ * "1080p60" of the picture that plays, or of the best variant where none does yet; empty where there is none.
+ *
+ * @param {Pick<LiveChannel, "variants">} stream
+ * @param {{videoWidth: number, videoHeight: number}} [shown]
+ */
+export function quality({ variants }, { videoWidth, videoHeight } = { videoWidth: 0, videoHeight: 0 }) {
+  const sizes = variants.map(({ resolution, frame_rate: rate }) => {
+    const [width, height] = (resolution ?? "0x0").split("x").map(Number);
+    return { width, height, rate: rate ?? 0 };
+  });
+  const best = sizes.reduce((one, other) => (other.height > one.height ? other : one), {
+    width: 0,
+    height: 0,
+    rate: 0,
+  });
+  if (!videoWidth || !videoHeight) return pictureName(best.width, best.height, best.rate);
+  const playing = sizes.find(({ width, height }) => width === videoWidth && height === videoHeight);
+  return pictureName(videoWidth, videoHeight, (playing ?? best).rate);
+}
+
+/**
+ * Whether there is something to see; true as long as nothing is known.
+ *
+ * @param {Pick<LiveChannel, "variants" | "push_codecs">} stream
+ */
+export function hasPicture({ variants, push_codecs: codecs }) {
+  if (variants.length > 0) return variants.some(({ resolution }) => resolution !== null);
+  return !codecs || /avc|hvc|hev|av01|vp0/.test(codecs);
 }

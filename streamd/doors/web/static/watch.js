@@ -22,11 +22,15 @@ import { byId } from "./dom.js";
 import { findModes } from "./engines.js";
 import { ModeMenu } from "./modes.js";
 import { MESSAGES, offline } from "./page_state.js";
+import { wireSharing } from "./sharing.js";
 import { WatchPage } from "./watch_page.js";
 
-// How often a waiting page asks. A thousand viewers who wait are about 70 small requests a second.
+// A page that is looked at asks once, and is answered when the channel goes live. One that is not, and a player in a
+// page of somebody else's, which may have many of them and six connections, asks every now and then.
 const OFFLINE_POLL_MS = 2_000;
 const OFFLINE_POLL_MAX_MS = 15_000;
+// An answer that took this long was held by the server: it may be asked again at once.
+const HELD_MS = 2_000;
 // A takedown may be lifted, but not from one second to the next.
 const GONE_POLL_MS = 30_000;
 // A page that shows a picture of a broadcast, and waits to be asked for it.
@@ -67,8 +71,14 @@ async function untilLive(finished, hasWatched) {
   const wait = new Backoff(OFFLINE_POLL_MS, OFFLINE_POLL_MAX_MS);
   const believeAgainAt = performance.now() + SAME_BROADCAST_MS;
   let unanswered = 0;
+  /** @type {"offline" | "starting" | ""} */
+  let known = "";
   for (;;) {
-    const found = await lookUp(page.channel);
+    const askedAt = performance.now();
+    const found = await lookUp(page.channel, mayHold() ? known : "");
+    const wasHeld = performance.now() - askedAt > HELD_MS && found.kind !== "unreachable";
+    const isFirst = known === "";
+    known = found.kind === "offline" || found.kind === "starting" ? found.kind : "";
     unanswered = found.kind === "unreachable" ? unanswered + 1 : 0;
     if (found.kind === "live") {
       if (found.stream.live_since !== finished || performance.now() > believeAgainAt) return found.stream;
@@ -78,13 +88,21 @@ async function untilLive(finished, hasWatched) {
       continue;
     } else if (found.kind === "offline") {
       page.show(hasWatched ? MESSAGES.ended : offline(page.channel));
+    } else if (found.kind === "starting") {
+      page.show(MESSAGES.starting);
     } else if (page.isPlaying) {
       page.show(MESSAGES.connectionLost);
     } else if (unanswered >= UNANSWERED_MAX) {
       page.show(MESSAGES.unanswered);
     }
-    await page.sleep(wait.next());
+    if (wasHeld) wait.reset();
+    if (!known || !mayHold() || !(wasHeld || isFirst)) await page.sleep(wait.next());
   }
+}
+
+/** Whether the server may be asked to answer when there is something to say. */
+function mayHold() {
+  return dataset.start !== "asked" && !document.hidden;
 }
 
 /** Wait until the viewer wants to watch a channel that is live, and show a picture of it meanwhile. */
@@ -114,7 +132,7 @@ async function run() {
     const stream = await untilLive(aftermath.finished, aftermath.hasWatched);
     if (stream.live_since !== liveSinceLast) menu.forgive();
     liveSinceLast = stream.live_since;
-    if (menu.awaits(stream)) {
+    if (menu.awaits(stream) || (aftermath.isAwaited && stream.state === "waiting")) {
       page.show(MESSAGES.awaitingBroadcaster);
       await page.sleep(wait.next());
       continue;
@@ -140,4 +158,5 @@ async function run() {
 }
 
 wireCopying();
+wireSharing();
 run();

@@ -2,7 +2,7 @@
 
 import { byId, setText } from "./dom.js";
 import { LOOKS, MESSAGES } from "./page_state.js";
-import { elapsed, quality, watching } from "./viewer_format.js";
+import { elapsed, hasPicture, quality, watching } from "./viewer_format.js";
 
 const ELAPSED_MS = 1_000;
 const { body } = document;
@@ -39,16 +39,22 @@ export class WatchPage {
   }
 
   /** @param {import("./page_state.js").Message} message */
-  show({ state, title, detail }) {
+  show({ state, title, detail, badge }) {
     const look = LOOKS[state];
     body.dataset.state = state;
     setText(byId("notice-title"), title);
     setText(byId("notice-detail"), detail);
     this.#retry.hidden = !look.offersRetry;
     if (!look.mayAwaitGesture) this.#start.hidden = true;
-    setText(byId("badge"), look.badge);
+    this.badge(badge ?? look.badge);
     document.title = `${look.mark ?? ""}${this.channel} – streamd`;
     if (!look.hasFacts) this.showFacts(null);
+  }
+
+  /** @param {string} text */
+  badge(text) {
+    setText(byId("badge"), text);
+    byId("badge").toggleAttribute("data-live", text === LOOKS.playing.badge);
   }
 
   /** Nothing that trying again could change. */
@@ -61,12 +67,16 @@ export class WatchPage {
     setText(byId("hint"), text);
   }
 
-  /** @param {LiveChannel | null} stream */
-  showFacts(stream) {
+  /**
+   * @param {LiveChannel | null} stream
+   * @param {{videoWidth: number, videoHeight: number}} [shown] the picture that plays
+   */
+  showFacts(stream, shown) {
     // Who reads this is one, also where the server has not counted yet.
     const viewersMin = this.isPlaying ? 1 : 0;
     setText(byId("viewers"), stream ? watching(Math.max(stream.viewers, viewersMin)) : "");
-    setText(byId("quality"), stream ? quality(stream) : "");
+    setText(byId("quality"), stream ? quality(stream, shown) : "");
+    body.toggleAttribute("data-sound-only", stream !== null && !hasPicture(stream));
     this.#liveSince = stream ? stream.live_since : "";
     this.#showElapsed();
   }

@@ -193,6 +193,15 @@ class TestSessions:
         assert await house.call("POST", "/api/v1/session/end", token) == {"ended": True}
         await house.call("GET", "/api/v1/streams", token, status=401)
 
+    async def test_it_goes_on_in_the_next_server_unless_the_admin_token_is_another(self, house: House) -> None:
+        token = await house.sign_in()
+        records = house.console.sessions.records()
+        for admin_token, status in (("", 200), ("another", 401)):
+            house.console.sessions.__init__(house.clock, SESSION_LIMITS)  # type: ignore[misc]
+            house.console.sessions.secret = admin_token
+            house.console.restore(records)
+            await house.call("GET", "/api/v1/users", token, status=status)
+
     async def test_the_admin_token_is_no_session_that_could_end(self, house: House) -> None:
         assert await house.call("POST", "/api/v1/session/end") == {"ended": False}
         await house.call("GET", "/api/v1/streams")

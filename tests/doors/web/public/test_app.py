@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import gzip
+import json
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
+from streamd.clock import ManualClock
+from streamd.doors.delivery.channels import PublicChannels
+from streamd.doors.web.public.app import GZIP_FROM_BYTES, PublicApi
+from streamd.services.metrics import Metrics
+from tests.support.doors import StandInRegistry, media_routes
 from tests.support.ports import port_of
 
 pytestmark = pytest.mark.asyncio
@@ -38,3 +48,51 @@ async def test_a_viewer_who_leaves_is_no_fault(begins: bool, caplog: pytest.LogC
         with pytest.raises(ClientError):
             await (await client.get("/")).read()
     assert not caplog.records
+
+
+class TestWhereThereIsNothing:
+    """A person is shown a page; a program, and who asked for media or JSON, an answer without one."""
+
+    @pytest.mark.parametrize("path", ["/nothing", "/watch", "/studio/nothing", "/watch/alice/more"])
+    async def test_a_browser_is_shown_a_page(self, path: str) -> None:
+        async with TestClient(TestServer(media_routes(StandInRegistry(), ManualClock(), Metrics()))) as client:
+            async with client.get(path, headers={"Accept": "text/html,*/*;q=0.8"}) as response:
+                assert (response.status, response.content_type) == (404, "text/html")
+                assert "There is no such page" in await response.text()
+                assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+            async with client.get(path) as response:
+                assert (response.status, response.content_type) == (404, "text/plain")
+
+    @pytest.mark.parametrize("path", ["/live/alice/nothing", "/api/v1/nothing", "/static/0/nothing.js"])
+    async def test_what_is_no_page_has_none(self, path: str) -> None:
+        server = TestServer(media_routes(StandInRegistry(), ManualClock(), Metrics()))
+        async with TestClient(server) as client, client.get(path, headers={"Accept": "text/html"}) as response:
+            assert response.status == 404
+            assert response.content_type != "text/html"
+
+
+class TestTheListOfStreams:
+    async def answer(self, streams: int, accept: str) -> tuple[web.Response, PublicApi]:
+        named = [SimpleNamespace(name=f"channel-{number:03}", presentation=object()) for number in range(streams)]
+        channels = cast("PublicChannels", SimpleNamespace(live=lambda: named))
+        api = PublicApi(channels, ManualClock(), has_posters=False)
+        api._describe = lambda channel: {"name": channel.name, "more": "x" * 100}  # type: ignore[method-assign]
+        request = make_mocked_request("GET", "/api/v1/streams", {"Accept-Encoding": accept})
+        return await api.list_streams(request), api
+
+    async def test_a_long_one_is_compressed_once_for_all_who_take_it_so(self) -> None:
+        response, api = await self.answer(200, "gzip, br")
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert response.headers["Vary"] == "Accept-Encoding"
+        assert isinstance(response.body, bytes)
+        assert len(json.loads(gzip.decompress(response.body))["streams"]) == 200
+        again = await api.list_streams(make_mocked_request("GET", "/", {"Accept-Encoding": "gzip"}))
+        assert again.body is response.body
+
+    @pytest.mark.parametrize(("streams", "accept"), [(200, ""), (200, "gzip;q=0"), (1, "gzip")])
+    async def test_others_are_plain(self, streams: int, accept: str) -> None:
+        response, _ = await self.answer(streams, accept)
+        assert "Content-Encoding" not in response.headers
+        assert isinstance(response.body, bytes)
+        assert len(json.loads(response.body)["streams"]) == streams
+        assert streams == 200 or len(response.body) < GZIP_FROM_BYTES

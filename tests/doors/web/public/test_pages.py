@@ -19,7 +19,6 @@ from streamd.doors.web.public.pages import HLS_MODULE, PAGES_REMEMBERED, Pages
 
 ORIGIN = "https://live.example.org"
 # Issue 7's bound for the watch page before media, of which our own part is to stay small.
-# The modules are served as they are written: a third of this is comments and types, which nothing takes out.
 OWN_BYTES_MAX = 36_000
 
 

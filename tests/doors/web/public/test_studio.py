@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -16,8 +17,9 @@ from yarl import URL
 from streamd.clock import ManualClock
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.studio import COOKIE, PATH, SESSION_LIMITS, Studio, StudioOptions
+from streamd.doors.web.sessions import Sessions
 from streamd.errors import KeyRejectedError
-from streamd.services.audit.records import Actor
+from streamd.services.audit.records import Actor, AuditFilter
 from streamd.services.keys.guessing import GuessLimits
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
@@ -72,7 +74,7 @@ class House:
         )
         self.verifier = KeyVerifier(store, self.clock, limits)
         self.keys = KeyService(store, self.clock, self.verifier)
-        studio = Studio(
+        self.studio = studio = Studio(
             keys=self.verifier,
             streams=self.streams,
             clock=self.clock,
@@ -181,6 +183,45 @@ class TestTheSession:
             house.clock.advance(60)
 
 
+class TestOverARestart:
+    """What the next server has of a session is the id of its key, and the store."""
+
+    def restart(self, house: House) -> None:
+        records = house.studio.sessions.records()
+        # Neither the sessions nor the admissions of the server before.
+        house.studio.sessions = Sessions(house.clock, SESSION_LIMITS)
+        house.studio.restore(records)
+
+    async def test_nobody_signs_in_again(self, house: House) -> None:
+        await house.sign_in(await house.issue())
+        self.restart(house)
+        assert (await house.state())["channel"] == "alice"
+
+    async def test_a_key_that_died_meanwhile_signs_nobody_in(self, house: House) -> None:
+        key = await house.issue()
+        await house.sign_in(key)
+        await house.keys.revoke(key.split("_")[1], by=BY, reason=REASON)
+        self.restart(house)
+        assert "revoked" in (await house.state(403))["detail"]
+        await house.state(401)
+
+    async def test_a_key_that_dies_later_ends_it_as_any_other(self, house: House) -> None:
+        key = await house.issue()
+        await house.sign_in(key)
+        self.restart(house)
+        await house.state()
+        await house.keys.suspend("alice", by=BY, reason=REASON)
+        assert "suspended" in (await house.state(403))["detail"]
+
+    async def test_a_key_that_the_store_does_not_know_any_more_signs_nobody_in(self, house: House) -> None:
+        house.studio.restore([])
+        await house.sign_in(await house.issue())
+        (record,) = house.studio.sessions.records()
+        house.studio.sessions = Sessions(house.clock, SESSION_LIMITS)
+        house.studio.restore([dataclasses.replace(record, name="0000000000")])
+        await house.state(403)
+
+
 class TestWhoIsLetIn:
     async def test_a_wrong_secret_and_an_unknown_key_look_alike(self, house: House) -> None:
         key = await house.issue()
@@ -219,7 +260,7 @@ class TestWhoIsLetIn:
         key = await house.issue()
         await house.sign_in(wrong(key), 403)
         await KeySweeper(house.store, house.clock, house.verifier).close()
-        (row,) = (await house.keys.list_audit(search="denied")).items
+        (row,) = (await house.keys.list_audit(found=AuditFilter("denied"))).items
         assert (row.entry.action, row.entry.key_id, row.entry.reason) == ("studio.denied", key.split("_")[1], "unknown")
 
 

@@ -24,14 +24,25 @@ export function messageOf(thrown) {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** Asks the server in the name of a session, whose token lives as long as the browser's tab. */
+/** Asks the server in the name of a session, which all tabs of the browser share; the server says when it ends. */
 export class Client {
-  #token = recall("sessionStorage", SESSION) ?? "";
+  #token = recall("localStorage", SESSION) ?? "";
   #onSignedOut;
 
-  /** @param onSignedOut called when the server does not know the session any more */
-  constructor(onSignedOut) {
+  /**
+   * @param onSignedOut called when the server does not know the session any more, or another tab has signed out
+   * @param onSignedIn called when another tab has signed in
+   */
+  constructor(onSignedOut, onSignedIn) {
     this.#onSignedOut = onSignedOut;
+    // Told of what other tabs do; null as the key where all was cleared.
+    window.addEventListener("storage", ({ key, storageArea }) => {
+      if (storageArea !== localStorage || (key !== null && key !== SESSION)) return;
+      const wasSignedIn = this.isSignedIn;
+      this.#token = recall("localStorage", SESSION) ?? "";
+      if (wasSignedIn && !this.isSignedIn) onSignedOut();
+      else if (!wasSignedIn && this.isSignedIn) onSignedIn();
+    });
   }
 
   get isSignedIn() {
@@ -42,7 +53,7 @@ export class Client {
   async signIn(adminToken) {
     const { token } = await request("POST", "/api/v1/session", adminToken, {});
     this.#token = token;
-    keep("sessionStorage", SESSION, token);
+    keep("localStorage", SESSION, token);
   }
 
   async signOut() {
@@ -91,7 +102,7 @@ export class Client {
   #forget() {
     const token = this.#token;
     this.#token = "";
-    keep("sessionStorage", SESSION, null);
+    keep("localStorage", SESSION, null);
     return token;
   }
 }

@@ -14,11 +14,14 @@ import { StreamsView } from "./streams.js";
 import { UsersView } from "./users.js";
 
 const body = document.body;
-const client = new Client(() => signedOut("The session is over. Sign in again."));
+const client = new Client(
+  () => signedOut("The session is over. Sign in again."),
+  () => signedIn(),
+);
 const acts = new Acts(client, () => streams.streams);
 const streams = new StreamsView(acts, body.dataset.public);
 const views = {
-  live: { refresh() {} },
+  live: { refresh() {}, follow() {} },
   keys: new KeysView(client, acts, () => streams.streams),
   users: new UsersView(client, acts),
   audit: new AuditView(client),
@@ -41,7 +44,7 @@ function showView() {
   if (!client.isSignedIn) return;
   const current = currentView();
   const [, , user] = location.hash.split("/");
-  if (current === "keys" && user) views.keys.showUser(user);
+  if ((current === "keys" || current === "users") && user) views[current].showUser(user);
   for (const name of Object.keys(views)) byId(name).hidden = name !== current;
   for (const link of byId("tabs").querySelectorAll("a")) {
     if (link.hash === `#/${current}`) link.setAttribute("aria-current", "page");
@@ -88,14 +91,15 @@ function follow() {
       const before = liveKeys();
       streams.update(data.streams);
       // The keys are told apart by whether a stream runs on them.
-      if (liveKeys() !== before && currentView() === "keys") views.keys.refresh();
+      if (liveKeys() !== before && currentView() === "keys") views.keys.follow();
     }),
     sample: heard((sample) => {
       streams.showSample(sample);
       views.server.add(sample);
     }),
     records: heard((number) => {
-      if (number !== revision && currentView() !== "server") views[currentView()].refresh();
+      const current = currentView();
+      if (number !== revision && current !== "server") views[current].follow();
       revision = number;
     }),
   });

@@ -128,9 +128,17 @@ export function ask({ title, body = [], fields = [], confirm, isDangerous = fals
  * @param {NewKey} key
  */
 export function showKey(key) {
+  let isSaved = false;
   const seen = element(
     "button",
-    { class: "button primary", type: "button", onclick: () => dialog.close() },
+    {
+      class: "button primary",
+      type: "button",
+      onclick() {
+        isSaved = true;
+        dialog.close();
+      },
+    },
     "I have saved it",
   );
   const dialog = open(
@@ -174,14 +182,27 @@ export function showKey(key) {
     ),
     element("div", { class: "buttons" }, seen),
   );
-  // Escape would throw the key away; a button has to be meant. Browsers let "cancel" be prevented only once for each
-  // gesture, so that no page traps anybody: the key press itself is taken, and "cancel" for a phone's way back.
+  // Whatever closes it but this button would throw the key away: Escape, a phone's way back, a session that ends. No
+  // event tells of all of them in time to prevent it, so it is opened again.
+  /** @type {(event: Event) => void} */
+  const stay = (event) => event.preventDefault();
   dialog.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.preventDefault();
   });
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  dialog.addEventListener("cancel", stay);
+  window.addEventListener("beforeunload", stay);
   byId("new-key").focus();
-  return new Promise((resolve) => dialog.addEventListener("close", resolve));
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      if (isSaved) {
+        window.removeEventListener("beforeunload", stay);
+        resolve(undefined);
+      } else {
+        document.body.append(dialog);
+        dialog.showModal();
+      }
+    });
+  });
 }
 
 let snackTimer = 0;

@@ -5,7 +5,6 @@ import { cell, PagedTable, time } from "./list.js";
 
 const STATES = { active: "Active", revoked: "Revoked", expired: "Expired" };
 const TYPING_MS = 300;
-const USER_NAME = /^[a-z0-9][a-z0-9_-]{1,63}$/;
 
 export class KeysView {
   #table;
@@ -13,25 +12,28 @@ export class KeysView {
   #live;
   #user = byId("keys-user", HTMLInputElement);
   #state = byId("keys-state", HTMLSelectElement);
+  /** Whose keys alone are shown, and not also those of users who are called alike. */
+  #only = "";
 
   /** @param live returns the live streams, as they are now */
   constructor(client, acts, live) {
     this.#acts = acts;
     this.#live = live;
     this.#table = new PagedTable("keys", {
-      load: (after) => this.#load(client, after),
+      load: (after, limit) => this.#load(client, after, limit),
       items: (page) =>
         page.keys.map((key) => ({ ...key, isLive: this.#live().some((stream) => stream.key_id === key.id) })),
       keyOf: (key) => key.id,
       cellsOf: (key) => this.#cells(key),
       empty: () =>
         this.#user.value || this.#state.value !== "active"
-          ? ["No such key", this.#user.value ? "A user is found by the whole name." : "No stream key is in this state."]
+          ? ["No such key", "No stream key is called so, or none of them is in this state."]
           : ["There is no stream key yet", "Whoever broadcasts needs one: issue the first."],
     });
     byId("issue").addEventListener("click", () => acts.issueKey());
     let typing = 0;
     this.#user.addEventListener("input", () => {
+      this.#only = "";
       clearTimeout(typing);
       typing = setTimeout(() => this.refresh(), TYPING_MS);
     });
@@ -41,6 +43,7 @@ export class KeysView {
   /** Show the keys of one user, in whatever state. */
   showUser(name) {
     this.#user.value = name;
+    this.#only = name;
     this.#state.value = "";
   }
 
@@ -48,11 +51,14 @@ export class KeysView {
     return this.#table.refresh();
   }
 
-  async #load(client, after) {
-    const user = this.#user.value.trim().toLowerCase();
-    // What nobody can be called, the first letter of a name among it, is nobody's.
-    if (user && !USER_NAME.test(user)) return { keys: [], next_after: null };
-    return client.get("/api/v1/keys", { user, state: this.#state.value, newest_first: true, after });
+  /** What stands there may have changed. */
+  follow() {
+    return this.#table.follow();
+  }
+
+  #load(client, after, limit) {
+    const wanted = this.#only ? { user: this.#only } : { search: this.#user.value.trim() };
+    return client.get("/api/v1/keys", { ...wanted, state: this.#state.value, newest_first: true, after, limit });
   }
 
   #cells(key) {

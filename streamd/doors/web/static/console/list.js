@@ -1,9 +1,17 @@
 // A table that is read from the API page by page, and says when it is loading, empty or broken.
 
-import { byId, element } from "../dom.js";
-import { when, whenWhole } from "../format.js";
+import { byId, element, setText } from "../dom.js";
+import { count, when, whenWhole } from "../format.js";
 import { KeyedList } from "../keyed_list.js";
 import { messageOf } from "./client.js";
+import { merged } from "./merging.js";
+
+// As the server gives them out, and as many as it gives at once.
+const PAGE_ROWS = 100;
+const ROWS_MAX = 1_000;
+// What comes anew is told of up to this number.
+const NEWS_ROWS = 100;
+const LOOK_AGAIN_MS = 2_000;
 
 /** A time in a table; whoever points at it reads all of it. */
 export function time(iso) {
@@ -24,10 +32,13 @@ export class PagedTable {
   #shown = [];
   #next = null;
   #generation = 0;
+  #keyOf;
+  #isLooking = false;
+  #hasToLook = false;
 
   /**
    * @param id prefix of the ids of its elements
-   * @param load given `after`, asks for a page
+   * @param load given `after` and how many, asks for a page
    * @param items returns the items of a page
    * @param keyOf what an item is known by
    * @param cellsOf returns the cells of an item's row
@@ -38,6 +49,7 @@ export class PagedTable {
     this.#load = load;
     this.#items = items;
     this.#empty = empty;
+    this.#keyOf = keyOf;
     this.#rows = new KeyedList(this.#part("rows"), keyOf, () => {
       const root = element("tr");
       let known = "";
@@ -52,12 +64,56 @@ export class PagedTable {
       };
     });
     this.#part("more").addEventListener("click", () => this.#more());
+    this.#part("news").addEventListener("click", () => {
+      scrollTo(0, 0);
+      this.refresh();
+    });
+  }
+
+  /**
+   * What is shown may have changed. Whoever reads the first page at its top sees all of it; for others the rows stay
+   * where they are, change in place, and a button says how many are new.
+   */
+  follow() {
+    const isAtTop = this.#shown.length <= PAGE_ROWS && scrollY < this.#part("table").offsetTop;
+    return isAtTop ? this.refresh() : this.#lookAgain();
+  }
+
+  async #lookAgain() {
+    if (this.#isLooking) {
+      this.#hasToLook = true;
+      return;
+    }
+    this.#isLooking = true;
+    const generation = this.#generation;
+    try {
+      const page = await this.#load(undefined, Math.min(ROWS_MAX, this.#shown.length + NEWS_ROWS));
+      if (generation !== this.#generation) return;
+      const { rows, news } = merged(this.#shown, this.#items(page), this.#keyOf, page.next_after === null);
+      this.#shown = rows;
+      this.#show();
+      this.#showNews(news);
+    } catch {
+      // What is shown stays; the page says by itself that the server is away.
+    } finally {
+      this.#isLooking = false;
+    }
+    if (!this.#hasToLook) return;
+    this.#hasToLook = false;
+    setTimeout(() => this.follow(), LOOK_AGAIN_MS);
+  }
+
+  #showNews(news) {
+    const button = this.#part("news");
+    button.hidden = news === 0;
+    setText(button, news === 0 ? "" : count(news, "new entry", "new entries"));
   }
 
   /** Read anew from the first page on; what is shown stays until that is there. */
   async refresh() {
     this.#generation += 1;
     const generation = this.#generation;
+    this.#showNews(0);
     if (this.#shown.length === 0) this.#say("Loading…");
     try {
       const page = await this.#load();

@@ -2,19 +2,35 @@
 // browser's own. It is a viewer like others, and is counted as one.
 
 import { element, setText } from "../dom.js";
+import { codecs } from "../format.js";
+
+// A picture that the browser does not decode stays away while the sound plays.
+const PICTURE_LATE_MS = 3_000;
 
 export class Preview {
   #video = element("video", { muted: true, playsinline: true, autoplay: true });
   #message = element("p", { role: "status" }, "Connecting…");
 
   /** @param origin of the public port, as this browser reaches it */
-  constructor(name, origin) {
+  constructor({ name, width, codecs: tracks }, origin) {
+    const hasPicture = width > 0;
     const video = this.#video;
     // The attribute alone does not mute an element that a script has made.
     video.muted = true;
     video.setAttribute("aria-label", `Preview of ${name}, muted`);
     this.root = element("div", { class: "preview" }, video, this.#message);
-    video.addEventListener("playing", () => this.#say("playing", ""));
+    video.addEventListener("playing", () => {
+      this.#say("playing", hasPicture ? "" : "Sound only. Viewers hear it; this preview is muted.");
+      if (!hasPicture) return;
+      setTimeout(() => {
+        const isBlack = video.videoWidth === 0 && this.root.dataset.state === "playing";
+        if (isBlack) this.#say("playing", `This browser does not show ${codecs(tracks)}. Others may.`);
+      }, PICTURE_LATE_MS);
+    });
+    if (!hasPicture)
+      video.addEventListener("loadedmetadata", () =>
+        this.#say("playing", "Sound only. Viewers hear it; this preview is muted."),
+      );
     video.addEventListener("ended", () => this.#say("ended", "The stream has ended"));
     video.addEventListener("error", () => {
       // No source is an error as well, and one of ours.

@@ -7,6 +7,7 @@ import {
   count,
   encoderName,
   keyframeInterval,
+  picture,
   pictureOrSound,
   totalViewers,
   viewersByProtocol,
@@ -15,6 +16,7 @@ import { Findings, HealthBadge } from "../health.js";
 import { KeyedList } from "../keyed_list.js";
 import { elapsed } from "../viewer_format.js";
 import { Preview } from "./preview.js";
+import { sorted } from "./sorting.js";
 
 // A row that went dark is left to be read, and then goes.
 const DARK_MS = 8_000;
@@ -30,7 +32,9 @@ class StreamRow {
   #findings = new Findings();
   #facts = {};
   #state = element("p", { class: "stream-facts" });
+  #figures = element("p", { class: "stream-facts when-dense" });
   #previewButton;
+  #moreButton;
   #buttons;
   #media = element("div", { class: "stream-media" });
 
@@ -50,10 +54,17 @@ class StreamRow {
       );
     this.#previewButton = act("Preview", "Preview of", () => this.#togglePreview());
     this.#previewButton.setAttribute("aria-expanded", "false");
+    this.#moreButton = act("Details", "Details of", () => {
+      const isOpen = this.root.toggleAttribute("data-open");
+      this.#moreButton.setAttribute("aria-expanded", String(isOpen));
+    });
+    this.#moreButton.setAttribute("aria-expanded", "false");
+    this.#moreButton.classList.add("when-dense");
     this.#buttons = element(
       "div",
       { class: "buttons" },
       this.#previewButton,
+      this.#moreButton,
       act("Kick", "Kick", () => acts.kickStream(this.#stream)),
       act(
         "Revoke key",
@@ -61,6 +72,7 @@ class StreamRow {
         () => acts.revokeKey({ id: this.#stream.key_id, user: this.#stream.name }),
         true,
       ),
+      act("Suspend", "Suspend the user", () => acts.suspendUser({ name: this.#stream.name }), true),
     );
     const fact = (label) => {
       const value = element("dd");
@@ -85,6 +97,7 @@ class StreamRow {
         ),
         this.#health.root,
         this.#state,
+        this.#figures,
         this.#buttons,
       ),
       element(
@@ -108,8 +121,13 @@ class StreamRow {
     delete this.root.dataset.dark;
     this.#health.update(stream.health);
     this.#findings.update(stream.health);
+    const viewers = totalViewers(stream.viewers);
     setText(this.#state, `live for ${elapsed(stream.live_since)}`);
-    this.#put("Viewers", totalViewers(stream.viewers).toLocaleString("en"), viewersByProtocol(stream.viewers));
+    setText(
+      this.#figures,
+      [count(viewers, "viewer"), bitrate(stream.bitrate_bps), picture(stream)].filter(Boolean).join(" · "),
+    );
+    this.#put("Viewers", viewers.toLocaleString("en"), viewersByProtocol(stream.viewers));
     this.#put("Bitrate", stream.bitrate_bps > 0 ? bitrate(stream.bitrate_bps) : "–", codecs(stream.codecs));
     this.#put("Picture", pictureOrSound(stream), stream.frame_rate > 0 ? `${stream.frame_rate.toFixed(1)} fps` : "");
     const interval = stream.keyframe_interval_s;
@@ -140,7 +158,7 @@ class StreamRow {
       this.#preview.remove();
       this.#preview = null;
     } else {
-      const preview = new Preview(this.#stream.name, this.#origin);
+      const preview = new Preview(this.#stream, this.#origin);
       this.#preview = preview;
       this.#media.append(preview.root);
     }
@@ -166,6 +184,7 @@ export class StreamsView {
   #streams = null;
   #rows;
   #filter = byId("live-filter", HTMLInputElement);
+  #order = byId("live-order", HTMLSelectElement);
   #tiles = {};
 
   constructor(acts, origin) {
@@ -177,6 +196,7 @@ export class StreamsView {
       (stream) => new StreamRow(stream, acts, origin),
     );
     this.#filter.addEventListener("input", () => this.#show());
+    this.#order.addEventListener("change", () => this.#show());
     for (const label of ["Live", "Viewers", "Coming in", "Going out"]) {
       this.#tiles[label] = element("dd", {}, "–");
       byId("tiles").append(element("div", {}, element("dt", {}, label), this.#tiles[label]));
@@ -208,7 +228,9 @@ export class StreamsView {
     const shown = streams.filter((stream) =>
       `${stream.name} ${stream.key_id} ${stream.publisher_address}`.toLowerCase().includes(text),
     );
-    this.#rows.show(streams);
+    // So many are a list to look through, and each of them opens.
+    byId("streams").toggleAttribute("data-dense", streams.length >= FILTER_FROM);
+    this.#rows.show(sorted(streams, this.#order.value));
     // Hidden, not removed: to be removed is to go dark.
     const names = new Set(shown.map((stream) => stream.name));
     for (const row of byId("streams").children) row.toggleAttribute("hidden", !isFound(row, names));

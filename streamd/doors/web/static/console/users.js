@@ -4,28 +4,48 @@ import { byId, element } from "../dom.js";
 import { limits } from "../format.js";
 import { cell, PagedTable, time } from "./list.js";
 
+const TYPING_MS = 300;
+
 export class UsersView {
   #table;
   #acts;
   #state = byId("users-state", HTMLSelectElement);
+  #search = byId("users-search", HTMLInputElement);
 
   constructor(client, acts) {
     this.#acts = acts;
     this.#table = new PagedTable("users", {
-      load: (after) => client.get("/api/v1/users", { state: this.#state.value, after }),
+      load: (after, limit) =>
+        client.get("/api/v1/users", { state: this.#state.value, search: this.#search.value.trim(), after, limit }),
       items: (page) => page.users,
       keyOf: (user) => user.name,
       cellsOf: (user) => this.#cells(user),
       empty: () =>
-        this.#state.value
-          ? ["No such user", "No user is in this state."]
+        this.#state.value || this.#search.value
+          ? ["No such user", "No user is called so, or none of them is in this state."]
           : ["There is no user yet", "Issuing a stream key creates its user."],
     });
     this.#state.addEventListener("change", () => this.refresh());
+    let typing = 0;
+    this.#search.addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => this.refresh(), TYPING_MS);
+    });
+  }
+
+  /** Show one user. */
+  showUser(name) {
+    this.#search.value = name;
+    this.#state.value = "";
   }
 
   refresh() {
     return this.#table.refresh();
+  }
+
+  /** What stands there may have changed. */
+  follow() {
+    return this.#table.follow();
   }
 
   #cells(user) {
