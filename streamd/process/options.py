@@ -19,7 +19,7 @@ from streamd.formats.amf.values import Limits as AmfLimits
 from streamd.formats.rtmp.chunk import ChunkLimits
 from streamd.formats.rtmp.connection import ConnectionOptions
 from streamd.media.demux import DemuxerKind
-from streamd.media.intake.intake import IntakeLimits
+from streamd.media.intake.limits import IntakeLimits
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.process.config import Config

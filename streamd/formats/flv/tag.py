@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from streamd.errors import FlvError
 from streamd.formats import memory
+from streamd.formats.flv.frame import FrameHead
 from streamd.formats.payload import Payload, views
 
 SIGNATURE = b"FLV"
@@ -48,7 +49,7 @@ class TagType(enum.IntEnum):
 class FlvTag:
     """One audio, video or script message. It is not changed: several hold the same one."""
 
-    __slots__ = ("payload", "tag_type", "timestamp_ms")
+    __slots__ = ("composition_time_ms", "head", "payload", "tag_type", "timestamp_ms")
 
     tag_type: int
     """``TagType``; other values may come off the wire."""
@@ -56,6 +57,12 @@ class FlvTag:
     """Decode time, unwrapped milliseconds: it never wraps, and may be negative or step back."""
     payload: bytes | Payload
     """The tag's body: AUDIODATA, VIDEODATA or SCRIPTDATA, with its header."""
+
+    def __post_init__(self) -> None:
+        # What the gate has found in it, once, for all who come behind: of a frame that it let through, how it begins,
+        # and its presentation time minus its decode time. Two tags are equal whatever was found.
+        self.head: FrameHead | None = None
+        self.composition_time_ms = 0
 
     def __repr__(self) -> str:
         return f"FlvTag({self.tag_type}, {self.timestamp_ms} ms, {len(self.payload)} bytes)"
@@ -67,6 +74,8 @@ def new_tag(tag_type: int, timestamp_ms: int, payload: bytes | Payload) -> FlvTa
     tag.tag_type = tag_type
     tag.timestamp_ms = timestamp_ms
     tag.payload = payload
+    tag.head = None
+    tag.composition_time_ms = 0
     memory.untrack(tag)
     return tag
 

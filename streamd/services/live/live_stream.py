@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from streamd.errors import MediaError, MediaLimitError, PublishError
 from streamd.media.demux import DemuxerKind
-from streamd.media.intake.intake import IntakeLimits
+from streamd.media.intake.limits import IntakeLimits
 from streamd.media.packager.flv_writer import FlvWriter
 from streamd.media.packager.fragmenter import Fragmenter
 from streamd.media.packager.numbering import Numbering

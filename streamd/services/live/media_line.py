@@ -19,7 +19,8 @@ from streamd.errors import DemuxError, MediaLimitError, TrackRefusedError
 from streamd.formats.flv.metadata import read_metadata
 from streamd.formats.flv.tag import FlvTag
 from streamd.media.demux import DemuxerKind, open_demuxer
-from streamd.media.intake.intake import Drop, DropReason, Hold, Intake, Open, Split, has_multitrack_header
+from streamd.media.intake.actions import Drop, DropReason, Hold, Open, Split
+from streamd.media.intake.intake import Intake
 from streamd.media.packager.ladder import Ladder, Variant, decide_split_audio, plan_variants
 from streamd.media.packet import TrackKind
 from streamd.media.probe import Probe
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.formats.flv.metadata import StreamMetadata
     from streamd.media.demux import Demuxer
-    from streamd.media.intake.intake import IntakeLimits
+    from streamd.media.intake.limits import IntakeLimits
     from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.media.packager.segmenter import SegmenterOptions
     from streamd.media.packet import MediaPacket, Sample, Track
@@ -607,8 +608,8 @@ class MediaLine:
     def _direct_tags(self, tags: Sequence[FlvTag]) -> Sequence[FlvTag]:
         if self._direct_ids is None:
             return tags
-        # The gate leaves a multitrack header to those tracks alone that do not go out in this way.
-        return [tag for tag in tags if not has_multitrack_header(tag)]
+        # Those of other tracks do not go out in this way.
+        return [tag for tag in tags if tag.head is not None and not tag.head.track_id]
 
     def _direct_samples(self, samples: Sequence[Sample]) -> Sequence[Sample]:
         ids = self._direct_ids

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.media.demux import Demuxer
-    from streamd.media.intake.intake import Open
+    from streamd.media.intake.actions import Open
     from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
     from streamd.media.packager.ladder import Variant
     from streamd.media.packet import MediaPacket, Sample
