@@ -6,9 +6,11 @@ Method: ``streamd serve`` as a process of its own on core 0; the load on core 1:
 ``{i}``), send as OBS does (chunk size 4096, a write for each message), print a JSON line every second with ``real``
 (wall clock) and ``mbps`` (sent), and end with one that has ``fails``, ``closed`` and ``unsent_bytes``.
 
-``cost``     CPU of the server's process for a second of one stream: what the scheduler counted in three windows after
-             the ramp; the median is quoted. The same load on nginx-rtmp with HLS on tmpfs comes in the same run, before
-             and after, and its median too. Nobody watches.
+``cost``     CPU of the server's process for a second of one stream: what the scheduler counted in three windows, when
+             those of the playlists are full; the median is quoted. Before them, the first 25 s, from the first connect
+             on. The same load on nginx-rtmp with HLS on tmpfs comes in the same run, before and after, and its median
+             too. Nobody watches. For how long the kernel was short of memory for sockets is reported with it: others on
+             the machine make it so, each message wakes the server then, and the figures are not to be used.
 ``memory``   Of the same runs: resident memory that came with the streams, for each, and what of it is media in the
              windows of the playlists, by their own count.
 ``latency``  Among the publishers is one that remembers when it gave the last frame of a part to the kernel, with
@@ -27,6 +29,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -39,7 +42,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.figures import metric, report
-from bench.machine import LOAD_CORE, SERVER_CORE, cpu_seconds, pin, resident_bytes
+from bench.machine import LOAD_CORE, SERVER_CORE, cpu_seconds, pin, resident_bytes, tcp_pressure_s
 from bench.nginx import run_nginx
 from bench.probes import NAME, SETTLE_S, Probes, Publisher
 from bench.publishing import CLIP_S, write_clip
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
 
 WINDOWS = 3
 WINDOW_S = 6.0
+# From the first connect: then the window of a playlist is full.
+FIRST_S = 25.0
 RAMP_S = 4.0
 LATENCY_S = 60.0
 PING_INTERVAL_S = 0.005
@@ -135,7 +140,7 @@ def end_of(load: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 def measure_cost(case: str, load: Load, publishers: int) -> None:
     """CPU and memory of both servers, nginx first and last."""
-    nginx = cost_of_nginx(load, publishers)
+    nginx_first, nginx = cost_of_nginx(load, publishers)
     with streamd("native" if case.startswith("native") else "pyav") as server:
         pid, names = server.process.pid, keys(load, server, publishers)
         before = resident_bytes(pid)
@@ -144,28 +149,34 @@ def measure_cost(case: str, load: Load, publishers: int) -> None:
         def weigh() -> None:
             held.extend((resident_bytes(pid) - before, metric(server, "streamd_media_held_bytes")))
 
-        windows, said = under_load(load, pid, server.rtmp_port, names, publishers, weigh)
+        pressure_s = tcp_pressure_s()
+        first, windows, said = under_load(load, pid, server.rtmp_port, names, publishers, weigh)
+        pressure_s = tcp_pressure_s() - pressure_s
         grown, media = held
-    nginx += cost_of_nginx(load, publishers)
-    report("ingest", f"{case}.streamd", windows, "ms/stream-second", publishers=publishers)
-    report("ingest", f"{case}.nginx", nginx, "ms/stream-second", publishers=publishers)
-    report(
-        "ingest", f"{case}.ratio", [statistics.median(windows) / statistics.median(nginx)], "", publishers=publishers
+    nginx_first, nginx = (
+        before + after for before, after in zip((nginx_first, nginx), cost_of_nginx(load, publishers), strict=True)
     )
+    for name, streamds, nginxs in (("first.", first, nginx_first), ("", windows, nginx)):
+        report("ingest", f"{case}.{name}streamd", streamds, "ms/stream-second", publishers=publishers)
+        report("ingest", f"{case}.{name}nginx", nginxs, "ms/stream-second", publishers=publishers)
+        ratio = statistics.median(streamds) / statistics.median(nginxs)
+        report("ingest", f"{case}.{name}ratio", [ratio], "", publishers=publishers)
+    report("ingest", f"{case}.tcp_pressure", [pressure_s], "s", publishers=publishers)
     report("ingest", f"{case}.memory", [grown / publishers], "bytes/stream", publishers=publishers)
     report("ingest", f"{case}.media", [media / publishers], "bytes/stream", publishers=publishers)
     report_end(case, said, publishers)
 
 
-def cost_of_nginx(load: Load, publishers: int) -> list[float]:
-    """CPU of nginx-rtmp for the same load."""
+def cost_of_nginx(load: Load, publishers: int) -> tuple[list[float], list[float]]:
+    """CPU of nginx-rtmp for the same load: in the first seconds, and in each window."""
     with run_nginx(NGINX_CONFIG, "hls") as (worker, port, _):
-        return under_load(load, worker, port, ["-k", "s{i}"], publishers, lambda: None)[0]
+        first, windows, _ = under_load(load, worker, port, ["-k", "s{i}"], publishers, lambda: None)
+        return first, windows
 
 
 def under_load(
     load: Load, pid: int, port: int, names: list[str], publishers: int, at_end: Callable[[], None]
-) -> tuple[list[float], dict[str, Any]]:
+) -> tuple[list[float], list[float], dict[str, Any]]:
     """Run the generator against a server, which may be streamd or nginx.
 
     Args:
@@ -177,24 +188,22 @@ def under_load(
         at_end: Called when the last window is over and all still publish.
 
     Returns:
-        CPU milliseconds for a second of one stream as far as it was sent, in each window; and what the generator said
-        at its end.
+        CPU milliseconds for a second of one stream as far as it was sent: in the first ``FIRST_S``, one figure, and in
+        each window; and what the generator said at its end.
     """
-    generator = load.start(port, names, RAMP_S + SETTLE_S + WINDOWS * WINDOW_S + 2, publishers, RAMP_S)
-    time.sleep(RAMP_S + SETTLE_S)
-    windows: list[tuple[float, float, float]] = []
-    for _ in range(WINDOWS):
-        cpu, since = cpu_seconds(pid), time.time()
-        time.sleep(WINDOW_S)
-        windows.append((cpu_seconds(pid) - cpu, since, time.time()))
+    marks = [(cpu_seconds(pid), time.time())]
+    generator = load.start(port, names, FIRST_S + WINDOWS * WINDOW_S + 2, publishers, RAMP_S)
+    for seconds in (FIRST_S, *[WINDOW_S] * WINDOWS):
+        time.sleep(seconds)
+        marks.append((cpu_seconds(pid), time.time()))
     at_end()
-    seconds = [json.loads(line) for line in generator.communicate()[0].splitlines()]
+    said = [json.loads(line) for line in generator.communicate()[0].splitlines()]
     costs: list[float] = []
-    for cpu, since, until in windows:
+    for (cpu_before, since), (cpu, until) in itertools.pairwise(marks):
         # On a machine that others use as well, a generator may fall behind: what it did not send, did not cost.
-        megabits = sum(second["mbps"] for second in seconds[:-1] if since < second["real"] <= until)
-        costs.append(cpu * 1000 / (megabits / load.megabits_per_second))
-    return costs, seconds[-1]
+        megabits = sum(second["mbps"] for second in said[:-1] if since < second["real"] <= until)
+        costs.append((cpu - cpu_before) * 1000 / (megabits / load.megabits_per_second))
+    return costs[:1], costs[1:], said[-1]
 
 
 @contextlib.contextmanager

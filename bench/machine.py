@@ -37,6 +37,17 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def tcp_pressure_s() -> float:
+    """How long the kernel has been short of memory for sockets since the machine started (tcp(7), ``tcp_mem``).
+
+    It heeds no SO_RCVLOWAT in this time: each message wakes its reader.
+    """
+    names, values = (
+        line.split() for line in Path("/proc/net/netstat").read_text().splitlines() if line.startswith("TcpExt:")
+    )
+    return int(values[names.index("TCPMemoryPressuresChrono")]) / 1000
+
+
 def open_descriptors(pid: int) -> int:
     """File descriptors that a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))

@@ -124,6 +124,10 @@ class PostersBusyError(StreamdError):
     """More pictures are being drawn than anybody would wait for."""
 
 
+class OutputError(StreamdError):
+    """An output of a stream cannot go on, for a reason outside of us: its disk, its receiver, a slow line."""
+
+
 class LocalStateError(StreamdError):
     """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
 
@@ -145,6 +149,18 @@ class PublishError(StreamdError):
         super().__init__(description or self.description)
         if description is not None:
             self.description = description
+
+
+class ServerRestartsError(PublishError):
+    """The server goes, and the next one takes its place within moments: the publisher is to come back.
+
+    The code is the one that says nothing against the stream or its key (ActionScript 3, NetStatusEvent). Encoders
+    connect again because the socket is closed; the description is for whoever reads the encoder's log.
+    """
+
+    result = "restarting"
+    status_code = "NetConnection.Connect.Closed"
+    description = "The server restarts. Connect again in a moment."
 
 
 class AlreadyPublishingError(PublishError):

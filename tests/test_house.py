@@ -22,7 +22,7 @@ HOUSE = Path(__file__).parents[1] / "streamd"
 FLOORS = ["formats", "media", "services", "doors", "process"]
 FORMATS, MEDIA, SERVICES, DOORS, PROCESS = range(5)
 # Known on every floor.
-BASEMENT = {"__init__.py", "errors.py", "clock.py"}
+BASEMENT = {"__init__.py", "errors.py", "clock.py", "limits.py"}
 # What stands above all of it: ``python -m streamd``.
 ROOF = {"__main__.py"}
 

@@ -56,11 +56,12 @@ def run_demo(duration_s: float | None, open_browser: bool) -> int:
                 "log": {"level": "warning"},
             }
         )
-        return run_until_stopped(config, lambda server: _demonstrate(server, duration_s, open_browser))
+        # Its directory goes with it: there is no next server.
+        return run_until_stopped(config, lambda server: _demonstrate(server, duration_s, open_browser), is_final=True)
 
 
 async def _demonstrate(server: Server, duration_s: float | None, open_browser: bool) -> int:
-    issued = await server.keys.issue(USER, by=Actor("demo"), label="streamd demo")
+    issued = await server.services.keys.issue(USER, by=Actor("demo"), label="streamd demo")
     stream_key = issued.stream_key.reveal()
     order = Order(f"rtmp://{server.addresses.rtmp}/live", stream_key, duration_s=duration_s)
     async with _testcard(order) as testcard:
@@ -108,8 +109,8 @@ async def _wait_until_playable(server: Server, testcard: Process) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PLAYABLE_TIMEOUT_S):
             while testcard.returncode is None:
-                stream = server.registry.find(USER)
-                if stream is not None and stream.presentation is not None:
+                channel = server.services.registry.find_channel(USER)
+                if channel is not None and channel.presentation is not None:
                     return True
                 await asyncio.sleep(POLL_INTERVAL_S)
             print("streamd demo: the test broadcast ended before it could be watched", file=sys.stderr)

@@ -1,12 +1,16 @@
-"""What each service is told of the configuration: the same at the start and when it is read again."""
+"""What each service is told of the configuration: the same at the start and when it is read again.
+
+A limit has one name: the field of an option bears the name of its key, and so the telling is a loop.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from streamd.doors.delivery.door import DoorOptions
 from streamd.doors.delivery.handler_watch import HandlerLimits
-from streamd.doors.delivery.http_request import HeadLimits
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.ingest.open_connections import ListenerLimits
 from streamd.doors.ingest.protocol import IngestOptions
@@ -16,65 +20,62 @@ from streamd.doors.web.port import PortLimits
 from streamd.doors.web.public.media import MediaTimeouts
 from streamd.doors.web.public.studio import StudioOptions
 from streamd.formats.amf.values import Limits as AmfLimits
-from streamd.formats.rtmp.chunk import ChunkLimits
 from streamd.formats.rtmp.connection import ConnectionOptions
 from streamd.media.demux import DemuxerKind
-from streamd.media.intake.limits import IntakeLimits
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions
-from streamd.process.config import Config
-from streamd.process.resources import Descriptors
 from streamd.services.bounds.peer_lines import PeerLineLimits
 from streamd.services.events.event import EventType
 from streamd.services.events.outbox import Endpoint, OutboxOptions
-from streamd.services.keys.guessing import GuessLimits
 from streamd.services.keys.publish_hook import HookOptions
 from streamd.services.keys.verifier import VerifierOptions
-from streamd.services.live.gop_cache import GopLimits
-from streamd.services.live.live_stream import StreamLimits, StreamOptions
+from streamd.services.live.stream_options import StreamOptions
 
-# aiohttp's side knows a body from the moment in which it is read, and ends it; the connection's watch is for the rest.
-GRACE_S = 5.0
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from streamd.process.config import Config
+    from streamd.process.config.sections import Section
+    from streamd.process.resources import Descriptors
+
+Options = TypeVar("Options", bound="DataclassInstance")
+
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
 # stream its segments, a connection the limits of its protocol.
 RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log"})
 
 
+def told(options: Options, *sections: Section, **known: object) -> Options:
+    """Options with what the configuration says: a field that bears the name of a key is that key's value.
+
+    Args:
+        options: With their defaults; what they contain is told likewise.
+        sections: Where the keys are; no two of them have one of the same name.
+        known: Fields whose values are not in the configuration as they are.
+    """
+    changes = dict(known)
+    for each in fields(options):
+        value = getattr(options, each.name)
+        if each.name in known:
+            continue
+        if is_dataclass(value) and not isinstance(value, type):
+            changes[each.name] = told(value, *sections)
+        for section in sections:
+            if each.name in type(section).model_fields:
+                changes[each.name] = getattr(section, each.name)
+    return replace(options, **changes)
+
+
 def ingest_options(config: Config) -> IngestOptions:
     """Limits of an RTMP connection."""
-    limits = config.limits
-    return IngestOptions(
-        handshake_timeout_s=limits.handshake_timeout_s,
-        publish_timeout_s=limits.publish_timeout_s,
-        media_timeout_s=limits.media_timeout_s,
-        verify_timeout_s=limits.verify_timeout_s,
-        messages_per_second_max=limits.messages_per_second_max,
-        unsent_bytes_max=limits.unsent_answers_bytes_max,
-    )
+    return told(IngestOptions(), config.limits)
 
 
 def connection_options(config: Config) -> ConnectionOptions:
     """Limits of RTMP itself."""
-    limits = config.limits
-    return ConnectionOptions(
-        command_bytes_max=limits.command_bytes_max,
-        pending_bytes_max=limits.pending_bytes_max,
-        pending_messages_max=limits.pending_messages_max,
-        chunk_limits=ChunkLimits(
-            message_bytes=limits.message_bytes_max,
-            chunk_streams=limits.chunk_streams_max,
-            partial_bytes=limits.held_bytes_max,
-            chunk_size=limits.chunk_size_min,
-            messages_per_read=limits.messages_per_read_max,
-        ),
-        amf_limits=AmfLimits(
-            depth=limits.amf_depth_max,
-            values=limits.amf_values_max,
-            string_bytes=limits.amf_string_bytes_max,
-            # A command has no more text than bytes.
-            text_bytes=limits.command_bytes_max,
-        ),
-    )
+    # A command has no more text than bytes.
+    amf_limits = told(AmfLimits(), config.limits, text_bytes=config.limits.command_bytes_max)
+    return told(ConnectionOptions(), config.limits, amf_limits=amf_limits)
 
 
 def listener_limits(config: Config, connections_max: int) -> ListenerLimits:
@@ -84,30 +85,17 @@ def listener_limits(config: Config, connections_max: int) -> ListenerLimits:
         config: All of the configuration.
         connections_max: As many as there are descriptors for.
     """
-    limits = config.limits
-    return ListenerLimits(
-        connections_max=connections_max,
-        connections_per_address_max=limits.connections_per_address_max,
-        handshakes_max=limits.handshakes_max,
-    )
+    return told(ListenerLimits(), config.limits, connections_max=connections_max)
 
 
 def peer_line_limits(config: Config) -> PeerLineLimits:
     """How much of the log is about peers."""
-    limits = config.limits
-    return PeerLineLimits(limits.log_lines_per_address_max, limits.unpublished_lines_per_minute_max)
+    return told(PeerLineLimits(), config.limits)
 
 
 def loop_shares(config: Config) -> LoopShares:
     """What RTMP connections may take of the loop's time."""
-    limits = config.limits
-    return LoopShares(
-        stranger_ms=limits.loop_ms_per_stranger_max,
-        address_ms=limits.loop_ms_per_address_max,
-        strangers_ms=limits.loop_ms_of_strangers_max,
-        publisher_ms=limits.loop_ms_per_publisher_max,
-        overdue_s=limits.loop_overdue_s,
-    )
+    return told(LoopShares(), config.limits)
 
 
 def handshake_limits(config: Config, handshakes_max: int) -> HandshakeLimits:
@@ -117,36 +105,20 @@ def handshake_limits(config: Config, handshakes_max: int) -> HandshakeLimits:
         config: All of the configuration.
         handshakes_max: As many as there are descriptors for.
     """
-    limits = config.limits
-    return HandshakeLimits(handshakes_max, limits.tls_handshakes_per_address_max, limits.tls_handshake_timeout_s)
+    return told(HandshakeLimits(), config.limits, tls_handshakes_max=handshakes_max)
 
 
 def verifier_options(config: Config) -> VerifierOptions:
     """What wrong keys may cost."""
-    limits = config.limits
-    return VerifierOptions(
-        guess_limits=GuessLimits(
-            per_address=limits.failed_publishes_per_address_max, per_key=limits.failed_publishes_per_key_max
-        ),
-        publishes_per_minute_max=limits.publishes_per_minute_max,
-        denials_per_minute_max=limits.denials_per_minute_max,
-    )
+    return told(VerifierOptions(), config.limits)
 
 
 def stream_options(config: Config) -> StreamOptions:
     """How a live stream is packaged, and what one may be."""
-    hls, limits = config.hls, config.limits
-    return StreamOptions(
-        segmenter=SegmenterOptions(part_target_ms=hls.part_target_ms, segment_target_ms=hls.segment_target_ms),
-        rendition=RenditionOptions(
-            window_segments=hls.window_segments, low_latency=hls.low_latency, held_bytes_max=limits.window_bytes_max
-        ),
-        limits=StreamLimits(
-            bitrate_kbps_max=limits.bitrate_kbps_max,
-            picture_pixels_max=limits.picture_pixels_max,
-            gop=GopLimits(payload_bytes_max=limits.gop_bytes_max),
-            intake=IntakeLimits(tracks_max=limits.tracks_max),
-        ),
+    return told(
+        StreamOptions(SegmenterOptions(), RenditionOptions()),
+        config.limits,
+        config.hls,
         demuxer=DemuxerKind(config.ingest.demuxer),
     )
 
@@ -158,50 +130,28 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
         config: All of the configuration.
         descriptors: What there are file descriptors for.
     """
-    limits = config.limits
-    return DoorOptions(
-        connections_max=descriptors.viewers,
+    return told(
+        DoorOptions(),
+        config.limits,
+        viewer_connections_max=descriptors.viewers,
         files_max=descriptors.files,
-        connections_per_address_max=limits.viewer_connections_per_address_max,
         proxies=TrustedProxies(config.http.trusted_proxies),
-        head=HeadLimits(
-            head_bytes=limits.request_head_bytes_max,
-            request_line_bytes=limits.request_line_bytes_max,
-            fields=limits.request_fields_max,
-        ),
-        unanswered_bytes_max=limits.unanswered_bytes_max,
-        head_timeout_s=limits.viewer_head_timeout_s,
-        body_timeout_s=limits.viewer_body_timeout_s + GRACE_S,
-        idle_timeout_s=limits.viewer_idle_timeout_s,
-        write_timeout_s=limits.viewer_write_timeout_s,
-        answer_timeout_s=limits.viewer_answer_timeout_s,
     )
 
 
 def port_limits(config: Config) -> PortLimits:
     """What peers of either port may ask of aiohttp."""
-    limits = config.limits
-    return PortLimits(limits.requests_per_second_max, limits.viewer_body_timeout_s)
+    return told(PortLimits(), config.limits)
 
 
 def handler_limits(config: Config) -> HandlerLimits:
     """How long a connection to the admin port may take; who has not shown the token has less (``web.admin.places``)."""
-    limits = config.limits
-    return HandlerLimits(
-        head_timeout_s=limits.viewer_head_timeout_s,
-        body_timeout_s=limits.viewer_body_timeout_s + GRACE_S,
-        idle_timeout_s=limits.viewer_idle_timeout_s,
-        write_timeout_s=limits.viewer_write_timeout_s,
-        answer_timeout_s=limits.viewer_answer_timeout_s,
-        head_bytes_max=limits.request_head_bytes_max,
-        unanswered_bytes_max=limits.unanswered_bytes_max,
-    )
+    return told(HandlerLimits(), config.limits)
 
 
 def media_timeouts(config: Config) -> MediaTimeouts:
     """How long viewers may take whose connection the viewers' door has handed over."""
-    limits = config.limits
-    return MediaTimeouts(write_s=limits.viewer_write_timeout_s, answer_s=limits.viewer_answer_timeout_s)
+    return told(MediaTimeouts(), config.limits)
 
 
 def studio_options(config: Config) -> StudioOptions:
@@ -224,8 +174,7 @@ def webhook_endpoints(config: Config) -> list[Endpoint]:
 
 def outbox_options(config: Config) -> OutboxOptions:
     """How long each of them is waited for."""
-    webhooks = config.webhooks
-    return OutboxOptions(queue_max=webhooks.queue_max, timeout_s=webhooks.timeout_s, retry_for_s=webhooks.retry_for_s)
+    return told(OutboxOptions(), config.webhooks)
 
 
 def hook_options(config: Config) -> HookOptions | None:

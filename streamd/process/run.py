@@ -16,9 +16,10 @@ import uvloop
 
 from streamd.errors import ConfigError
 from streamd.process.allocator import use_one_heap
+from streamd.process.binding import StartError
 from streamd.process.config import secrets_of
 from streamd.process.log import configure_logging
-from streamd.process.server import Server, StartError
+from streamd.process.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,21 +44,26 @@ EXIT_OK = 0
 EXIT_UNUSABLE = 2
 
 
-def run(config: Config, read_again: Callable[[], Config]) -> int:
+def run(config: Config, read_again: Callable[[], Config], *, is_final: bool = False) -> int:
     """Run the server until SIGTERM or SIGINT; what ``streamd serve`` does.
 
     Args:
         config: All of the configuration.
         read_again: Reads it again; called at SIGHUP.
+        is_final: The signal ends the broadcasts, and leaves none to the next server.
 
     Returns:
         The exit code: 0 after a signal, 2 when it cannot start.
     """
-    return run_until_stopped(config, _wait_for_ever, read_again)
+    return run_until_stopped(config, _wait_for_ever, read_again, is_final=is_final)
 
 
 def run_until_stopped(
-    config: Config, job: Callable[[Server], Awaitable[int]], read_again: Callable[[], Config] | None = None
+    config: Config,
+    job: Callable[[Server], Awaitable[int]],
+    read_again: Callable[[], Config] | None = None,
+    *,
+    is_final: bool,
 ) -> int:
     """Run a server beside a job, until the job is done or a signal comes.
 
@@ -65,6 +71,7 @@ def run_until_stopped(
         config: All of the configuration.
         job: Gets the started server; its result is the exit code. Cancelled by a signal.
         read_again: Reads the configuration again at SIGHUP; None where there is none to read.
+        is_final: The end of it ends the broadcasts, and leaves none to the next server.
 
     Returns:
         The exit code.
@@ -72,14 +79,13 @@ def run_until_stopped(
     configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
     use_one_heap()
     try:
-        return uvloop.run(_run(config, job, read_again))
+        return uvloop.run(_run(Server(config, is_final=is_final), job, read_again))
     except StartError as exc:
         sys.stderr.write(f"streamd: {exc}\n")
         return EXIT_UNUSABLE
 
 
-async def _run(config: Config, job: Callable[[Server], Awaitable[int]], read_again: Callable[[], Config] | None) -> int:
-    server = Server(config)
+async def _run(server: Server, job: Callable[[Server], Awaitable[int]], read_again: Callable[[], Config] | None) -> int:
     await server.start()
     gc.collect()
     gc.freeze()
@@ -106,9 +112,9 @@ async def _run(config: Config, job: Callable[[Server], Awaitable[int]], read_aga
     except asyncio.CancelledError:
         return EXIT_OK
     finally:
-        # Once is a request; twice means now.
+        # Once is a request; again means for good, and then now.
         for signal_number in stop_signals:
-            loop.add_signal_handler(signal_number, server.hurry)
+            loop.add_signal_handler(signal_number, server.insist)
         await server.stop()
 
 

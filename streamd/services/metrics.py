@@ -29,12 +29,14 @@ LIMITS = (
     "connections_per_address_max",
     "handshakes_max",
     "loop_ms_per_stranger_max",
+    "loop_ms_per_address_max",
     "loop_ms_per_publisher_max",
     "tls_handshakes_max",
     "tls_handshakes_per_address_max",
     "tls_handshake_timeout_s",
     "proxy_header_timeout_s",
     "streams_max",
+    "memory_bytes_max",
     "handshake_timeout_s",
     "publish_timeout_s",
     "verify_timeout_s",
@@ -322,3 +324,11 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+
+    def count_limit(self, limit: str) -> None:
+        """Count a limit that has acted.
+
+        Args:
+            limit: Its key in ``[limits]``.
+        """
+        self.limit_hits_total.labels(limit).inc()

@@ -123,9 +123,10 @@ async def test_frames_that_the_encoder_drops_cost_no_others(
             assert await watching.page.evaluate("document.querySelector('video').buffered.length") == 1
 
 
+@pytest.mark.parametrize("end", ["killed", "stopped"])
 @pytest.mark.parametrize("mode", ["low", "lowest"])
-async def test_a_server_that_is_killed_and_starts_again_is_waited_for(
-    tmp_path: Path, browser: Browser, mode: str
+async def test_a_server_that_ends_and_starts_again_is_waited_for(
+    tmp_path: Path, browser: Browser, mode: str, end: str
 ) -> None:
     with run_server(tmp_path) as first:
         key = first.issue_key("demo")
@@ -135,7 +136,10 @@ async def test_a_server_that_is_killed_and_starts_again_is_waited_for(
                 await wait_until_shown(watching, 320)
                 # What outlives it is written within a second.
                 await watching.wait_until_moving(2)
-                first.kill()
+                if end == "killed":
+                    first.kill()
+                else:
+                    assert await asyncio.to_thread(first.stop) == 0
                 with run_server(tmp_path, **first.listening()) as second:
                     await watching.page.wait_for_timeout(2_000)
                     broadcast.drop()

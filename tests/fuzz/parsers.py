@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 # What a server has that nobody configured.
 # A message can be one byte. As Python it costs some 4 us, compiled a tenth, and there are 4,096 in a read at most.
 LINES_PER_MESSAGE_MAX = 130.0
-CHUNK_LIMITS = ChunkLimits(chunk_size=128)
+CHUNK_LIMITS = ChunkLimits(chunk_size_min=128)
 OPTIONS = ConnectionOptions(chunk_limits=CHUNK_LIMITS)
 LOGIN = command("connect", 1, {"app": "live"}) + command("publish", 2, None, "key", message_stream_id=1)
 _DOCUMENTED = (ProtocolError, MediaError)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import uvloop
 
-from streamd.doors.delivery.answer import BLOCKED_TARGETS_MAX
+from streamd.doors.delivery.decide import BLOCKED_TARGETS_MAX
 from tests.support import certificates, fronts
 from tests.support.chromium import chromium, viewer
 from tests.support.patience import PATIENCE_S

@@ -138,7 +138,8 @@ class TestStartAndStop:
                 server.wait_until_playable("alice")
                 assert server.stop() == 0
                 assert publisher.wait() != 0
-            assert server.log_events("stream.ended")[0]["reason"] == "server_stopped"
+            assert not server.log_events("stream.ended")
+            assert server.log_events("stream.reconnecting")[0]["stream"] == "alice"
             assert server.log_events("server.stopped")
 
     def test_media_sequence_numbers_go_on_after_a_restart(self, tmp_path: Path) -> None:

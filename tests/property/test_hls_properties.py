@@ -7,8 +7,10 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamd.doors.delivery.answer import Absence, Answer, MediaRequest, Wait, decide
+from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
+from streamd.doors.delivery.decide import Wait, decide, decide_absent
 from streamd.doors.delivery.media_path import parse_media_path
+from streamd.doors.delivery.representation import Representations
 from streamd.errors import DirectiveError
 from streamd.formats.hls.attribute_list import decimal_seconds
 from streamd.formats.hls.directives import Directives, parse_directives
@@ -49,13 +51,13 @@ def test_any_stream_keeps_the_rules(
         for chunk in feeder.segment(frames * 3000, is_discontinuous=epoch is not None):
             rendition.add(chunk, epoch)
             snapshot = rendition.playlist()
-            assert full.reload(snapshot.full.plain.buffers[0]) == []
+            assert full.reload(snapshot.full.buffers[0]) == []
             text = snapshot.full if delta.current is None else snapshot.delta()
-            assert delta.reload(text.plain.buffers[0]) == []
+            assert delta.reload(text.buffers[0]) == []
         if ends_early:
             rendition.end_segment()
     rendition.end()
-    assert full.reload(rendition.playlist().full.plain.buffers[0]) == []
+    assert full.reload(rendition.playlist().full.buffers[0]) == []
     assert full.current is not None
     assert full.current.is_ended
 
@@ -141,11 +143,11 @@ def test_any_request_has_an_answer_whose_length_is_true(
     request = MediaRequest(
         method, path, query, accept_encoding=accept_encoding, if_none_match=if_none_match, range=range_
     )
-    found = absence or PRESENTATION
-    answer = decide(request, found)
+    representations = Representations()
+    answer = decide_absent(request, absence) if absence else decide(request, PRESENTATION, representations)
     if isinstance(answer, Wait):
         assert not PRESENTATION.renditions[answer.variant].has_reached(answer.until)
-        answer = decide(request, found, timed_out=True)
+        answer = decide(request, PRESENTATION, representations, timed_out=True)
     assert isinstance(answer, Answer)
     headers = dict(answer.headers)
     assert len(headers) == len(answer.headers)

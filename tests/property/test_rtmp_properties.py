@@ -10,7 +10,7 @@ from typing import NamedTuple
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkWriter
+from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits, ChunkWriter
 from streamd.formats.rtmp.message import Message
 from streamd.formats.rtmp.timestamp import unwrap
 from tests.support.rtmp_wire import chunk
@@ -148,7 +148,7 @@ def test_any_legal_chunking_interleaving_and_cut_gives_the_messages_back(
 def test_what_the_writer_cuts_the_decoder_puts_together(
     messages: list[tuple[int, int, bytes]], chunk_size: int
 ) -> None:
-    writer, decoder = ChunkWriter(), ChunkDecoder()
+    writer, decoder = ChunkWriter(), ChunkDecoder(ChunkLimits(chunk_size_min=1))
     data = writer.set_chunk_size(chunk_size)
     data += b"".join(
         writer.write(Message(9, time_ms, 1, payload), chunk_stream_id) for chunk_stream_id, time_ms, payload in messages

@@ -52,7 +52,7 @@ def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp
         store, clock = KeyStore(f"sqlite+aiosqlite:///{directory / 'streamd.db'}"), SystemClock()
         await store.start()
         verifier = KeyVerifier(store, clock)
-        verifier.attach(streams)
+        verifier.admissions.attach(streams)
         keys = KeyService(store, clock, verifier)
         runner = web.AppRunner(
             admin_app(

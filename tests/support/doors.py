@@ -117,8 +117,12 @@ class StandInStream:
         self._frames += 1
         self.flv.receive([Frame(payload, self._frames * 100, is_keyframe)])
 
-    def note_hls_viewer(self, address: str, user_agent: str) -> None:
-        self.hls_viewers.add((address, user_agent))
+    def note_viewer(self, source: str, user_agent: str) -> None:
+        self.hls_viewers.add((source, user_agent))
+
+    def fanout(self, kind: str) -> Fanout | None:
+        fanout = self.flv if kind == "flv" else self.mp4
+        return fanout if fanout.is_open else None
 
     def wake(self) -> None:
         self.waiters.wake(lambda awaited: self.rendition.has_reached(awaited.until))
@@ -135,10 +139,10 @@ class StandInRegistry:
 
     streams: dict[str, StandInStream] = field(default_factory=dict)
 
-    def find(self, name: str) -> StandInStream | None:
+    def find_channel(self, name: str) -> StandInStream | None:
         return self.streams.get(name)
 
-    def live(self) -> Iterable[StandInStream]:
+    def channels(self) -> Iterable[StandInStream]:
         return ()
 
 
@@ -170,7 +174,7 @@ def media_routes(
         channels=channels,
         clock=clock,
         metrics=metrics,
-        timeouts=timeouts or MediaTimeouts(write_s=TIMEOUT_S),
+        timeouts=timeouts or MediaTimeouts(viewer_write_timeout_s=TIMEOUT_S),
     )
     obs = ObsDesk(cast("KeyVerifier", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
     return public_app(

@@ -17,8 +17,9 @@ from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.services.keys.admission import Admission
 from streamd.services.keys.attempts import AttemptLog
 from streamd.services.keys.records import SERVER_LIMITS
-from streamd.services.live.live_stream import StreamLimits, StreamOptions
+from streamd.services.live.hls_output import HlsOutput
 from streamd.services.live.registry import LiveRegistry
+from streamd.services.live.stream_options import OUTPUTS, StreamLimits, StreamOptions
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from tests.support import rtmp_wire
@@ -26,13 +27,16 @@ from tests.support.patience import PATIENCE_S
 from tests.support.timers import ManualTimers, TurnTimers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.doors.ingest.protocol import PublishGate
+    from streamd.media.packager.presentation import Presentation
     from streamd.services.events.event import Event
-    from streamd.services.live.live_stream import Place
+    from streamd.services.live.live_stream import LiveStream, Place
+    from streamd.services.live.outputs import Output, OutputContext
+    from streamd.services.live.publisher import Publisher
 
 GOOD_KEY = "sk_good_key"
 OTHER_KEY = "sk_other_key"
@@ -143,6 +147,11 @@ class FakeListener:
         self.forgotten.append(protocol)
 
 
+async def give_name(_: str, __: Admission) -> Place:
+    """Give a name to whoever asks."""
+    return Mock()
+
+
 class IngestRoom:
     """Everything that one connection needs, with fakes at the edges and the real thing between them.
 
@@ -155,6 +164,8 @@ class IngestRoom:
         reconnect_window_s: For publishers that come back.
         start: Wall time at the beginning.
         take_place: Memory for streams.
+        outputs: Who takes what streams make.
+        ask_for_name: Gives out the names of channels.
     """
 
     def __init__(
@@ -168,6 +179,8 @@ class IngestRoom:
         reconnect_window_s: float = 30.0,
         start: datetime | None = None,
         take_place: Callable[[], Place | None] = Mock,
+        outputs: Sequence[Callable[[OutputContext], Output]] = OUTPUTS,
+        ask_for_name: Callable[[str, Admission], Awaitable[Place]] = give_name,
     ) -> None:
         self.clock = ManualClock() if start is None else ManualClock(start)
         self.metrics = Metrics()
@@ -176,7 +189,12 @@ class IngestRoom:
         self.gate: PublishGate | None = None
         self.events: list[Event] = []
         self.registry = LiveRegistry(
-            options=StreamOptions(SegmenterOptions(), rendition or RenditionOptions(), stream_limits or StreamLimits()),
+            options=StreamOptions(
+                SegmenterOptions(),
+                rendition or RenditionOptions(),
+                stream_limits or StreamLimits(),
+                outputs=tuple(outputs),
+            ),
             clock=self.clock,
             metrics=self.metrics,
             budget=WaiterBudget(100),
@@ -185,9 +203,15 @@ class IngestRoom:
             is_admissible=self.keys.is_admissible,
             tell=self.events.append,
             take_place=take_place,
+            ask_for_name=ask_for_name,
         )
         self._options = options or IngestOptions()
         self._connection_options = connection_options
+
+    async def begin(self, admission: Admission, publisher: Publisher) -> LiveStream:
+        """Begin a stream without a connection."""
+        claim = await self.registry.claim(admission.user, admission)
+        return self.registry.begin(admission, publisher, claim)
 
     def limit_hits(self) -> dict[str, float]:
         """What has acted, and how often."""
@@ -270,6 +294,20 @@ class Peer:
     def status_codes(self) -> list[str]:
         """The codes of the ``onStatus`` messages that the server has sent since the last call."""
         return [str(answer.code) for answer in self.receive() if answer.name == "onStatus"]
+
+
+def hls_of(stream: LiveStream) -> HlsOutput:
+    """The playlists of a stream."""
+    output = stream.outputs.find(HlsOutput)
+    assert output is not None
+    return output
+
+
+def presentation_of(stream: LiveStream) -> Presentation:
+    """What viewers of a stream can choose from."""
+    presentation = hls_of(stream).presentation
+    assert presentation is not None
+    return presentation
 
 
 async def settle(until: Callable[[], object], steps: int = 1000) -> None:

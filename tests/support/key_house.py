@@ -87,7 +87,7 @@ class KeyHouse:
         self.clock = ManualClock()
         self.streams = Streams()
         self.verifier = KeyVerifier(store, self.clock)
-        self.verifier.attach(self.streams)
+        self.verifier.admissions.attach(self.streams)
         self.keys = KeyService(store, self.clock, self.verifier)
         self.sweeper = KeySweeper(store, self.clock, self.verifier)
 
@@ -97,7 +97,7 @@ class KeyHouse:
 
     async def publish(self, issued: IssuedKey) -> Admission:
         admission = await self.verifier.verify(issued.stream_key.reveal(), PEER)
-        assert self.verifier.is_admissible(admission)
+        assert self.verifier.admissions.is_admissible(admission)
         self.streams.live[admission.key_id] = admission.user
         self.streams.admissions.append(admission)
         return admission

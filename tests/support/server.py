@@ -213,12 +213,15 @@ class LiveServer:
 
 
 @contextlib.contextmanager
-def run_server(tmp_path: Path, prefix: Sequence[str] = (), /, **settings: object) -> Iterator[LiveServer]:
+def run_server(
+    tmp_path: Path, prefix: Sequence[str] = (), arguments: Sequence[str] = (), /, **settings: object
+) -> Iterator[LiveServer]:
     """Run ``streamd serve`` until the block is left.
 
     Args:
         tmp_path: Where its data directory and log go.
         prefix: Command to run it under, such as ``prlimit``.
+        arguments: Further ones for ``streamd serve``.
         settings: Configuration as ``section__key=value``, over the defaults.
     """
     data_dir = tmp_path / "data"
@@ -233,7 +236,7 @@ def run_server(tmp_path: Path, prefix: Sequence[str] = (), /, **settings: object
     env |= {f"STREAMD_{name.upper()}": str(value) for name, value in values.items()}
     with log_path.open("wb") as log_file:
         process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "streamd", "serve", "--data-dir", str(data_dir)],
+            [*prefix, sys.executable, "-m", "streamd", "serve", "--data-dir", str(data_dir), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=subprocess.STDOUT,

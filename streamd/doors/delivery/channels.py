@@ -9,12 +9,12 @@ from streamd.doors.delivery.answer import Absence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from streamd.services.live.live_stream import LiveStream
+    from streamd.services.live.channel import Channel
     from streamd.services.live.registry import LiveRegistry
 
 
 class PublicChannels:
-    """The live streams, without those whose user is suspended.
+    """The channels, without those whose user is suspended.
 
     Args:
         registry: Who is live.
@@ -25,13 +25,13 @@ class PublicChannels:
         self._registry = registry
         self._is_taken_down = is_taken_down
 
-    def find(self, name: str) -> LiveStream | Absence:
-        """The stream of a channel, live or lately ended, or why there is none."""
+    def find(self, name: str) -> Channel | Absence:
+        """A channel that is live or has lately ended, or why there is none."""
         if self._is_taken_down(name):
             return Absence.TAKEN_DOWN
-        return self._registry.find(name) or Absence.UNKNOWN
+        return self._registry.find_channel(name) or Absence.UNKNOWN
 
-    def live(self) -> Iterable[LiveStream]:
-        """The streams that are live now, in the order in which they began."""
+    def live(self) -> Iterable[Channel]:
+        """The channels that are live now, in the order in which they began."""
         # Suspending a user has ended the user's stream.
-        return self._registry.live()
+        return self._registry.channels()

@@ -25,6 +25,7 @@ from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_lookup import PushLookup
 from streamd.doors.delivery.push_path import parse_push_path
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.limits import DEFAULT
 from streamd.services.bounds.memory_accounts import Holder
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ UNREADABLE = "unreadable"
 class DoorOptions:
     """Bounds of the door and time limits of a connection, seconds."""
 
-    connections_max: int = 20_000
+    viewer_connections_max: int = DEFAULT.viewer_connections_max
     """Open connections, those that aiohttp has included; one more is closed at once. An idle one costs
     about 2 kB here."""
-    connections_per_address_max: int = 20_000
+    viewer_connections_per_address_max: int = DEFAULT.viewer_connections_per_address_max
     """The same from one IP address (IPv6: from one /64), unless that is a trusted proxy's."""
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
     """Who is believed when he says for whom he asks."""
@@ -66,18 +67,18 @@ class DoorOptions:
     """Popular bodies as files in memory, each a file descriptor."""
     head: HeadLimits = DEFAULT_HEAD_LIMITS
     """How much a request may say."""
-    unanswered_bytes_max: int = 64 * 1024
+    unanswered_bytes_max: int = DEFAULT.unanswered_bytes_max
     """What one connection may have asked before it is answered. Whoever pipelines sends a few requests of less than
     1 kB; 64 kB of them is an attack, and reading on tells us when a viewer leaves."""
-    head_timeout_s: float = 10.0
+    viewer_head_timeout_s: float = DEFAULT.viewer_head_timeout_s
     """From the first byte of a request to the end of its head. A head is a packet or two."""
-    idle_timeout_s: float = 75.0
+    viewer_idle_timeout_s: float = DEFAULT.viewer_idle_timeout_s
     """From one answer to the next request. Longer than the segments of any playlist; nginx's default."""
-    write_timeout_s: float = 15.0
+    viewer_write_timeout_s: float = DEFAULT.viewer_write_timeout_s
     """For how long a viewer may take nothing of an answer."""
-    body_timeout_s: float = 30.0
+    viewer_body_timeout_s: float = DEFAULT.viewer_body_timeout_s
     """From the end of a request's head to the end of its body. Ours take 32 kB at the most."""
-    answer_timeout_s: float = 120.0
+    viewer_answer_timeout_s: float = DEFAULT.viewer_answer_timeout_s
     """For how long a viewer may take something of one answer. Media that is older than any playlist is watched by
     nobody, but stays in memory for as long as somebody is being sent it."""
 
@@ -172,12 +173,12 @@ class MediaDoor:
         """Take bounds, other ones where there were some; what is being waited for goes on by the old."""
         self.options = options
         self._handed_over.limits = HandlerLimits(
-            head_timeout_s=options.head_timeout_s,
-            body_timeout_s=options.body_timeout_s,
-            idle_timeout_s=options.idle_timeout_s,
-            write_timeout_s=options.write_timeout_s,
-            answer_timeout_s=options.answer_timeout_s,
-            head_bytes_max=options.head.head_bytes,
+            viewer_head_timeout_s=options.viewer_head_timeout_s,
+            viewer_body_timeout_s=options.viewer_body_timeout_s,
+            viewer_idle_timeout_s=options.viewer_idle_timeout_s,
+            viewer_write_timeout_s=options.viewer_write_timeout_s,
+            viewer_answer_timeout_s=options.viewer_answer_timeout_s,
+            request_head_bytes_max=options.head.request_head_bytes_max,
             unanswered_bytes_max=options.unanswered_bytes_max,
         )
         self._parse = HeadParser(options.head).parse
@@ -277,8 +278,8 @@ class MediaDoor:
     def admit(self, connection: OpenConnection) -> bool:
         """Count a new connection in, or say that it is one too many."""
         options, source = self.options, connection.source
-        is_full = self._by_address[source] >= options.connections_per_address_max
-        if self.connections >= options.connections_max:
+        is_full = self._by_address[source] >= options.viewer_connections_per_address_max
+        if self.connections >= options.viewer_connections_max:
             limit = "viewer_connections_max"
         elif is_full and not options.proxies.trusts(connection.address):
             limit = "viewer_connections_per_address_max"

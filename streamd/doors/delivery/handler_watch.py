@@ -17,6 +17,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from streamd.limits import DEFAULT
 from streamd.services.bounds.memory_accounts import Standing
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# aiohttp's side knows a body from the moment in which it is read, and ends it; what we hear is for the rest.
+BODY_GRACE_S = 5.0
 # What a connection costs beside what waits: our objects and the transport's, aiohttp's handler, parser and task, and
 # the request that is answered; with TLS OpenSSL's state. Measured (``bench/silent.py``, ``page``).
 HANDLER_BYTES = 11 * 1024
@@ -42,19 +45,19 @@ _NEXT_SWEEP = 0.0
 class HandlerLimits:
     """Time limits of a connection that is aiohttp's, seconds; the reasons stand in the configuration's ``[limits]``."""
 
-    head_timeout_s: float = 10.0
+    viewer_head_timeout_s: float = DEFAULT.viewer_head_timeout_s
     """From the first byte of a request to the end of its head."""
-    body_timeout_s: float = 30.0
+    viewer_body_timeout_s: float = DEFAULT.viewer_body_timeout_s
     """From the end of the head to the end of the body."""
-    idle_timeout_s: float = 75.0
+    viewer_idle_timeout_s: float = DEFAULT.viewer_idle_timeout_s
     """From one answer to the next request."""
-    write_timeout_s: float = 15.0
+    viewer_write_timeout_s: float = DEFAULT.viewer_write_timeout_s
     """For how long a peer may take nothing of what is sent to it."""
-    answer_timeout_s: float = 120.0
+    viewer_answer_timeout_s: float = DEFAULT.viewer_answer_timeout_s
     """For how long something of a complete answer may wait, however little is taken at a time."""
-    head_bytes_max: int = 16 * 1024
+    request_head_bytes_max: int = DEFAULT.request_head_bytes_max
     """Of a request up to its empty line; aiohttp itself takes a megabyte."""
-    unanswered_bytes_max: int = 64 * 1024
+    unanswered_bytes_max: int = DEFAULT.unanswered_bytes_max
     """Of requests that a peer sends before others are answered, without their bodies, which aiohttp bounds."""
 
 
@@ -142,7 +145,7 @@ class WatchedHandler(asyncio.Protocol):
         if self._head_since is None:
             # From its first byte on: a byte now and then does not move it.
             self._head_since = self._idle_since
-        if self._asked_bytes > limits.head_bytes_max:
+        if self._asked_bytes > limits.request_head_bytes_max:
             self._end("request_head_bytes_max")
 
     def _end(self, limit: str) -> None:
@@ -237,7 +240,11 @@ class WatchedHandler(asyncio.Protocol):
             return None
         if request is not self._request:
             self._request, self._request_since = request, now
-        return "viewer_body_timeout_s" if now - self._request_since >= limits.body_timeout_s else None
+        return (
+            "viewer_body_timeout_s"
+            if now - self._request_since >= limits.viewer_body_timeout_s + BODY_GRACE_S
+            else None
+        )
 
     def _passed_in_answer(self, now: float, unsent_bytes: int, limits: HandlerLimits) -> str | None:
         if self._answering_since is None:
@@ -247,18 +254,18 @@ class WatchedHandler(asyncio.Protocol):
             self._progress_at = now
         self._unsent_bytes = unsent_bytes
         self._idle_since = now
-        if now - self._progress_at >= limits.write_timeout_s:
+        if now - self._progress_at >= limits.viewer_write_timeout_s:
             return "viewer_write_timeout_s"
         if self._handler._current_request is not None:
             # The handler writes on: it goes on for ever, as events do, and bounds its time itself.
             self._answering_since = now
-        return "viewer_answer_timeout_s" if now - self._answering_since >= limits.answer_timeout_s else None
+        return "viewer_answer_timeout_s" if now - self._answering_since >= limits.viewer_answer_timeout_s else None
 
     def _passed_in_silence(self, now: float, limits: HandlerLimits) -> str | None:
         if self._head_since is None:
-            self.deadline = self._idle_since + limits.idle_timeout_s
+            self.deadline = self._idle_since + limits.viewer_idle_timeout_s
             return "viewer_idle_timeout_s" if now >= self.deadline else None
-        self.deadline = self._head_since + limits.head_timeout_s
+        self.deadline = self._head_since + limits.viewer_head_timeout_s
         return "viewer_head_timeout_s" if now >= self.deadline else None
 
     def finish(self) -> None:

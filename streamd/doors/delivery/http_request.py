@@ -16,6 +16,7 @@ from typing import NamedTuple
 import httptools
 
 from streamd.errors import ProtocolError
+from streamd.limits import DEFAULT
 
 _END = b"\r\n\r\n"
 _VERSIONS = ("1.1", "1.0")
@@ -25,13 +26,13 @@ _VERSIONS = ("1.1", "1.0")
 class HeadLimits:
     """How much a viewer's request may say before it is answered."""
 
-    head_bytes: int = 16 * 1024
+    request_head_bytes_max: int = DEFAULT.request_head_bytes_max
     """Browsers send about 1 kB, with a site's cookies up to 8 kB. Every connection may hold this much before it has
     asked for anything."""
-    request_line_bytes: int = 8000
+    request_line_bytes_max: int = DEFAULT.request_line_bytes_max
     """RFC 9112 3: "It is RECOMMENDED that all HTTP senders and recipients support, at a minimum, request-line lengths
     of 8000 octets"."""
-    fields: int = 100
+    request_fields_max: int = DEFAULT.request_fields_max
     """Browsers and proxies together send about 30; the cost of a head is in its fields."""
 
 
@@ -90,12 +91,12 @@ def find_head(data: bytes, start: int = 0, limits: HeadLimits = DEFAULT_HEAD_LIM
         _check_beginning(data, start)
     end = data.find(_END, start)
     size = (end + len(_END) if end >= 0 else len(data)) - start
-    line_end = data.find(b"\r\n", start, start + limits.request_line_bytes + 2)
-    if line_end < 0 and size > limits.request_line_bytes + len(b"\r"):
+    line_end = data.find(b"\r\n", start, start + limits.request_line_bytes_max + 2)
+    if line_end < 0 and size > limits.request_line_bytes_max + len(b"\r"):
         raise BadRequestError(
             "the request line is too long", HTTPStatus.REQUEST_URI_TOO_LONG, limit="request_line_bytes_max"
         )
-    if size > limits.head_bytes:
+    if size > limits.request_head_bytes_max:
         raise BadRequestError(
             "the head is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, limit="request_head_bytes_max"
         )
@@ -183,7 +184,7 @@ class HeadParser:
         if not (self._is_complete and keep_alive and is_plain):
             # It expects content, another protocol or the end: the next head may be another connection's.
             self._parser = httptools.HttpRequestParser(self)
-        if self._fields > self._limits.fields:
+        if self._fields > self._limits.request_fields_max:
             raise BadRequestError(
                 "too many header fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, limit="request_fields_max"
             )

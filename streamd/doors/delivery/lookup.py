@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from streamd.doors.delivery.answer import Absence, Answer, MediaRequest, decide
+from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
+from streamd.doors.delivery.decide import decide, decide_absent
 from streamd.doors.delivery.media_path import MediaKind
+from streamd.doors.delivery.representation import Representations
 from streamd.services.live.waiters import Awaited
 
 if TYPE_CHECKING:
@@ -34,11 +36,12 @@ class MediaLookup:
     """Answers requests for media.
 
     Args:
-        channels: Finds the stream of a name.
+        channels: Finds the channel of a name.
     """
 
     def __init__(self, channels: PublicChannels) -> None:
         self._channels = channels
+        self._representations = Representations()
 
     def ask(self, request: MediaRequest, *, timed_out: bool = False, source: str = "") -> Answer | Blocked:
         """Answer a request as things stand now.
@@ -52,15 +55,21 @@ class MediaLookup:
             The answer, or what it waits for, where there is room for one more to wait. With ``timed_out`` always
             an answer.
         """
-        stream = self._channels.find(request.path.name)
-        if isinstance(stream, Absence):
-            return self._absent(request, stream)
-        if stream.presentation is None:
-            return self._absent(request, Absence.UNKNOWN)
-        waiters = stream.waiters
-        decision = decide(request, stream.presentation, timed_out=timed_out)
-        if not isinstance(decision, Answer) and not waiters.budget.may_wait(source):
-            decision = decide(request, stream.presentation, timed_out=True)
+        channel = self._channels.find(request.path.name)
+        if isinstance(channel, Absence):
+            return decide_absent(request, channel)
+        presentation = channel.presentation
+        if presentation is None:
+            return decide_absent(request, Absence.UNKNOWN)
+        waiters = channel.waiters
+        decision = decide(request, presentation, self._representations, timed_out=timed_out and not waiters.is_closed)
+        if not isinstance(decision, Answer):
+            if waiters.is_closed:
+                # The server stops, and the next one goes on with the playlist: a player that is shown it as it is comes
+                # back. One that is refused may give up.
+                decision = decide(_without_directives(request), presentation, self._representations, timed_out=True)
+            elif not waiters.budget.may_wait(source):
+                decision = decide(request, presentation, self._representations, timed_out=True)
         if isinstance(decision, Answer):
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
@@ -74,12 +83,11 @@ class MediaLookup:
             user_agent: The header, empty if there was none.
         """
         if path.kind is MediaKind.PLAYLIST:
-            stream = self._channels.find(path.name)
-            if not isinstance(stream, Absence):
-                stream.note_hls_viewer(source, user_agent)
+            channel = self._channels.find(path.name)
+            if not isinstance(channel, Absence):
+                channel.note_viewer(source, user_agent)
 
-    @staticmethod
-    def _absent(request: MediaRequest, absence: Absence) -> Answer:
-        decision = decide(request, absence)
-        assert isinstance(decision, Answer), "nothing waits for a stream that is not there"
-        return decision
+
+def _without_directives(request: MediaRequest) -> MediaRequest:
+    """The same request of a player that waits for nothing (rfc8216bis 6.2.5)."""
+    return replace(request, query="") if request.path.kind is MediaKind.PLAYLIST else request

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.doors.delivery.answer import Absence
-from streamd.doors.delivery.push_path import PushFormat, decide_push
+from streamd.doors.delivery.push_path import decide_push
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.answer import Answer
@@ -30,7 +30,7 @@ class PushLookup:
     """Answers requests for pushed streams.
 
     Args:
-        channels: Finds the stream of a name.
+        channels: Finds the channel of a name.
     """
 
     def __init__(self, channels: PublicChannels) -> None:
@@ -53,8 +53,7 @@ class PushLookup:
         return Push(head, fanout) if method == "GET" else head
 
     def _find(self, path: PushPath) -> Fanout | Absence:
-        stream = self._channels.find(path.name)
-        if isinstance(stream, Absence):
-            return stream
-        fanout = stream.flv if path.format is PushFormat.FLV else stream.mp4
-        return fanout if fanout.is_open else Absence.UNKNOWN
+        channel = self._channels.find(path.name)
+        if isinstance(channel, Absence):
+            return channel
+        return channel.fanout(path.format.value) or Absence.UNKNOWN

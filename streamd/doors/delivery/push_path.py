@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from streamd.doors.delivery.answer import Absence, Answer, MediaRequest, decide
+from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
+from streamd.doors.delivery.decide import decide_absent
 from streamd.doors.delivery.media_path import MediaKind, MediaPath
 
 if TYPE_CHECKING:
@@ -76,9 +77,7 @@ def decide_push(method: str, path: PushPath, absence: Absence | None) -> Answer:
         return _HEADS[path.format]
     # What is absent, and what is asked otherwise, is answered alike under every path of media.
     elsewhere = MediaRequest(method, MediaPath(path.name, MediaKind.MULTIVARIANT))
-    answer = decide(elsewhere, absence or Absence.UNKNOWN)
-    assert isinstance(answer, Answer), "nothing waits for a stream that is not there"
-    return answer
+    return decide_absent(elsewhere, absence or Absence.UNKNOWN)
 
 
 def _headers(media_type: str) -> Headers:

@@ -163,7 +163,7 @@ class ViewerConnection(asyncio.Protocol):
         self.address = peername[0] if peername else "unknown"
         self.source = source_of(self.address)
         self._is_proxy = self._door.options.proxies.trusts(self.address)
-        self.deadline = self._door.now() + self._door.options.idle_timeout_s
+        self.deadline = self._door.now() + self._door.options.viewer_idle_timeout_s
         if not self._door.admit(self):
             self._phase = _Phase.GONE
             self._transport.abort()
@@ -274,8 +274,8 @@ class ViewerConnection(asyncio.Protocol):
                     self._progress_at = now
                 if self._answer_sent is not None and now - self._sending_at >= PINNED_AFTER_S:
                     self._pinned_bytes = self._door.pin(self._answer_sent)
-                is_stalled = now - self._progress_at >= options.write_timeout_s
-                is_too_slow = now - self._sending_at >= options.answer_timeout_s
+                is_stalled = now - self._progress_at >= options.viewer_write_timeout_s
+                is_too_slow = now - self._sending_at >= options.viewer_answer_timeout_s
                 if is_stalled or (is_too_slow and self._phase is _Phase.SENDING):
                     self._door.count_limit("viewer_write_timeout_s" if is_stalled else "viewer_answer_timeout_s")
                     self.abort()
@@ -366,11 +366,11 @@ class ViewerConnection(asyncio.Protocol):
         if self._is_half_closed:
             self._close()
         elif not self._unanswered:
-            self.deadline = self._door.now() + self._door.options.idle_timeout_s
+            self.deadline = self._door.now() + self._door.options.viewer_idle_timeout_s
         elif not self._is_in_head:
             # From its first byte on: a byte now and then does not move it.
             self._is_in_head = True
-            self.deadline = self._door.now() + self._door.options.head_timeout_s
+            self.deadline = self._door.now() + self._door.options.viewer_head_timeout_s
 
     # -- answers ----------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from streamd.doors.ingest.open_connections import ListenerLimits, OpenConnection
 from streamd.doors.ingest.protocol import IngestOptions, RtmpProtocol
 from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
 from streamd.doors.ingest.wake_threshold import WakeClock
-from streamd.errors import PublishError
 from streamd.formats.address import source_of
 from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.ingest.protocol import PublishGate
     from streamd.doors.tls.handshakes import TlsGuard
+    from streamd.errors import PublishError
     from streamd.services.keys.verifier import KeyVerifier
     from streamd.services.live.registry import LiveRegistry
     from streamd.services.metrics import Metrics
@@ -167,12 +167,16 @@ class RtmpListener:
         for server in self._servers:
             server.close()
 
-    async def close(self) -> None:
-        """Close every connection and wait until they are gone."""
+    async def close(self, error: PublishError) -> None:
+        """Close every connection and wait until they are gone.
+
+        Args:
+            error: What publishers are told.
+        """
         self.stop_accepting()
         open_now = list(self._connections)
         for protocol in open_now:
-            protocol.kick(PublishError("The server is stopping."))
+            protocol.kick(error)
         await asyncio.gather(*(protocol.wait_closed() for protocol in open_now))
         if self._wake_clock is not None:
             self._wake_clock.close()

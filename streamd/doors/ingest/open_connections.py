@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.formats.address import source_of
+from streamd.limits import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,11 @@ SILENT_S = 1.0
 class ListenerLimits:
     """How many connections there may be at once. The reasons stand in ``[limits]``."""
 
-    connections_max: int = 2000
+    connections_max: int = DEFAULT.connections_max
     """One more is closed at once where all are publishers; else the stranger who has got least far goes for it."""
-    connections_per_address_max: int = 64
+    connections_per_address_max: int = DEFAULT.connections_per_address_max
     """From one IPv4 address, or from one /64 of IPv6; one more is closed at once."""
-    handshakes_max: int = 1000
+    handshakes_max: int = DEFAULT.handshakes_max
     """Of those that have not said ``connect`` yet; one of them goes for one more."""
 
 

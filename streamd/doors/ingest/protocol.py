@@ -34,6 +34,7 @@ from streamd.formats.rtmp.events import (
     Unpublished,
     is_media,
 )
+from streamd.limits import DEFAULT
 from streamd.services.bounds.memory_accounts import Standing
 from streamd.services.keys.admission import Denial
 from streamd.services.live.publisher import EndReason
@@ -66,12 +67,12 @@ VERDICT_EXTRA_S = 15.0
 class IngestOptions:
     """Limits of one RTMP connection, times in seconds. The reasons stand in the configuration's ``[limits]``."""
 
-    handshake_timeout_s: float = 10.0
-    publish_timeout_s: float = 10.0
-    media_timeout_s: float = 15.0
-    verify_timeout_s: float = 5.0
-    messages_per_second_max: int = 10_000
-    unsent_bytes_max: int = 64 * 1024
+    handshake_timeout_s: float = DEFAULT.handshake_timeout_s
+    publish_timeout_s: float = DEFAULT.publish_timeout_s
+    media_timeout_s: float = DEFAULT.media_timeout_s
+    verify_timeout_s: float = DEFAULT.verify_timeout_s
+    messages_per_second_max: int = DEFAULT.messages_per_second_max
+    unsent_answers_bytes_max: int = DEFAULT.unsent_answers_bytes_max
 
 
 class _Phase(enum.Enum):
@@ -191,7 +192,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._reason = "too many connections"
             self._transport.abort()
             return
-        self._transport.set_write_buffer_limits(high=self._options.unsent_bytes_max)
+        self._transport.set_write_buffer_limits(high=self._options.unsent_answers_bytes_max)
         self._threshold = WakeThreshold(transport, self._listener.wake_clock)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -469,10 +470,12 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             try:
                 if self._gate is not None:
                     await self._gate.decide(admission, self.address, self.encoder)
+                claim = await self._registry.claim(admission.user, admission)
                 # From here to accept() nothing is awaited: a key that dies in between is seen by begin().
                 if self._phase is not _Phase.VERIFYING:
+                    claim.release()
                     return
-                self._stream = self._registry.begin(admission, self)
+                self._stream = self._registry.begin(admission, self, claim)
             except PublishError as error:
                 result = error.reason if isinstance(error, KeyRejectedError) else error.result
                 self._keys.attempts.refuse(admission.key_id, result, self.address, self._clock.now())

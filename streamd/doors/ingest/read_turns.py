@@ -23,6 +23,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from streamd.formats.rtmp.connection import LOGIN_READ_BYTES_MAX
+from streamd.limits import DEFAULT
 from streamd.services.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
 
 if TYPE_CHECKING:
@@ -63,37 +64,37 @@ BURST_SECONDS = 5.0
 class LoopShares:
     """Shares of the loop's time, milliseconds in a second. The reasons stand in the configuration's ``[limits]``."""
 
-    stranger_ms: int = 20
+    loop_ms_per_stranger_max: int = DEFAULT.loop_ms_per_stranger_max
     """Of a connection before its publish is accepted."""
-    address_ms: int = 50
+    loop_ms_per_address_max: int = DEFAULT.loop_ms_per_address_max
     """Of all strangers of an address."""
-    strangers_ms: int = 200
+    loop_ms_of_strangers_max: int = DEFAULT.loop_ms_of_strangers_max
     """Of all strangers."""
-    publisher_ms: int = 200
+    loop_ms_per_publisher_max: int = DEFAULT.loop_ms_per_publisher_max
     """Of a connection whose publish was accepted."""
-    overdue_s: float = 10.0
+    loop_overdue_s: float = DEFAULT.loop_overdue_s
     """Seconds for which a publisher may be over its share, and half of them for a stranger, whose login has time limits
     that are hardly longer."""
 
     @property
     def stranger(self) -> LoopTimeLimit:
         """As a budget is told."""
-        return _limit(self.stranger_ms, self.overdue_s / 2)
+        return _limit(self.loop_ms_per_stranger_max, self.loop_overdue_s / 2)
 
     @property
     def address(self) -> LoopTimeLimit:
         """As a budget is told; an address is not closed."""
-        return _limit(self.address_ms, math.inf)
+        return _limit(self.loop_ms_per_address_max, math.inf)
 
     @property
     def strangers(self) -> LoopTimeLimit:
         """As a budget is told."""
-        return _limit(self.strangers_ms, math.inf)
+        return _limit(self.loop_ms_of_strangers_max, math.inf)
 
     @property
     def publisher(self) -> LoopTimeLimit:
         """As a budget is told."""
-        return _limit(self.publisher_ms, self.overdue_s)
+        return _limit(self.loop_ms_per_publisher_max, self.loop_overdue_s)
 
 
 def _limit(ms_per_second: int, overdue_s: float) -> LoopTimeLimit:

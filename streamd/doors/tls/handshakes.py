@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from streamd.formats.address import source_of
+from streamd.limits import DEFAULT
 from streamd.services.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class TlsGuard(Protocol):
 class HandshakeLimits:
     """Bounds of the handshakes in progress. The reasons stand in the configuration's ``[limits]``."""
 
-    handshakes_max: int = 1000
-    handshakes_per_address_max: int = 250
-    timeout_s: float = 10.0
+    tls_handshakes_max: int = DEFAULT.tls_handshakes_max
+    tls_handshakes_per_address_max: int = DEFAULT.tls_handshakes_per_address_max
+    tls_handshake_timeout_s: float = DEFAULT.tls_handshake_timeout_s
     address_share: LoopTimeLimit = ADDRESS_SHARE
     """Processor time of the handshakes of one address."""
     share_of_all: LoopTimeLimit = SHARE_OF_ALL
@@ -112,12 +113,12 @@ class TlsHandshakes:
         """
         source = source_of(address)
         limits = self.limits
-        if self._by_source[source] >= limits.handshakes_per_address_max:
+        if self._by_source[source] >= limits.tls_handshakes_per_address_max:
             self._count_limit("tls_handshakes_per_address_max")
             log.debug("tls.refused", extra={"peer": address, "in_progress": self.in_progress})
             sock.close()
             return
-        while self._in_progress and self.in_progress >= limits.handshakes_max:
+        while self._in_progress and self.in_progress >= limits.tls_handshakes_max:
             self._count_limit("tls_handshakes_max")
             oldest = next(iter(self._in_progress))
             del self._in_progress[oldest]
@@ -154,7 +155,7 @@ class TlsHandshakes:
                 make_protocol,
                 sock,
                 ssl=context,
-                ssl_handshake_timeout=self.limits.timeout_s,
+                ssl_handshake_timeout=self.limits.tls_handshake_timeout_s,
                 ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
             )
         except OSError as exc:  # ``ssl.SSLError`` and everything of ``ConnectionError`` among them

@@ -15,6 +15,7 @@ from streamd.doors.web.host import SAFE_METHODS, authority, host_name, is_addres
 from streamd.doors.web.json_api import problem
 from streamd.doors.web.refusals import PEERS_FAULTS, REFUSALS, Refusal, Refusals, forget_traceback, route_of
 from streamd.doors.web.request_budget import DETAIL, MEDIA_COST, RETRY_AFTER_S, RequestBudget
+from streamd.limits import DEFAULT
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -29,9 +30,9 @@ MEDIA_PATH = "/live/"
 class PortLimits:
     """What peers may ask of aiohttp; the reasons stand in the configuration's ``[limits]``."""
 
-    requests_per_second: float = 100.0
+    requests_per_second_max: float = DEFAULT.requests_per_second_max
     """Requests of one address; on the admin port those without its token."""
-    body_timeout_s: float = 10.0
+    viewer_body_timeout_s: float = DEFAULT.viewer_body_timeout_s
     """From the end of a request's head to the end of its body."""
 
 
@@ -54,13 +55,13 @@ class Port:
         limits = limits or PortLimits()
         self.name = name
         self.refusals = Refusals(name, clock, metrics)
-        self.budget = RequestBudget(limits.requests_per_second, clock)
-        self.contents = Contents(self.refusals, limits.body_timeout_s)
+        self.budget = RequestBudget(limits.requests_per_second_max, clock)
+        self.contents = Contents(self.refusals, limits.viewer_body_timeout_s)
 
     def configure(self, limits: PortLimits) -> None:
         """Take other limits."""
-        self.budget.configure(limits.requests_per_second)
-        self.contents.timeout_s = limits.body_timeout_s
+        self.budget.configure(limits.requests_per_second_max)
+        self.contents.timeout_s = limits.viewer_body_timeout_s
 
     def faultless(self) -> Middleware:
         """Answer whatever goes wrong: what a peer did with 400, a fault of ours with 500 and a traceback in the log."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from streamd.errors import AmfError
+from streamd.limits import DEFAULT
 
 
 class Undefined(enum.Enum):
@@ -79,14 +80,14 @@ VALUE_BYTES = 8
 class Limits:
     """How much one message may ask of the reader."""
 
-    depth: int = 32
+    amf_depth_max: int = DEFAULT.amf_depth_max
     """Values inside values: OBS's deepest message has 1, Enhanced RTMP's track maps 3."""
-    values: int = 4096
+    amf_values_max: int = DEFAULT.amf_values_max
     """Values in one message, or in all that come faster than they are earned; names, keys and references count like
     values. onMetaData has some 50; reading 4096 takes about 2 ms."""
-    string_bytes: int = 65_535
+    amf_string_bytes_max: int = DEFAULT.amf_string_bytes_max
     """Bytes of one string: all that a short string can have. XMP in FMLE's metadata has 10 KB."""
-    text_bytes: int = 128 * 1024
+    text_bytes: int = DEFAULT.command_bytes_max
     """Bytes of all strings together, those that AMF3 repeats by a reference counted each time: as many as the longest
     message has."""
 
@@ -108,9 +109,9 @@ class Budget:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._depth_left = limits.depth
+        self._depth_left = limits.amf_depth_max
         self._text_left = limits.text_bytes
-        self._value_bytes_left = limits.values * VALUE_BYTES
+        self._value_bytes_left = limits.amf_values_max * VALUE_BYTES
 
     @property
     def is_spent(self) -> bool:
@@ -119,12 +120,12 @@ class Budget:
 
     def earn(self, received_bytes: int) -> None:
         """Let what was used up come back, for bytes that came."""
-        self._value_bytes_left = min(self.limits.values * VALUE_BYTES, self._value_bytes_left + received_bytes)
+        self._value_bytes_left = min(self.limits.amf_values_max * VALUE_BYTES, self._value_bytes_left + received_bytes)
         self._text_left = min(self.limits.text_bytes, self._text_left + received_bytes)
 
     def start_message(self) -> None:
         """Be at the surface again, wherever the message before was given up."""
-        self._depth_left = self.limits.depth
+        self._depth_left = self.limits.amf_depth_max
 
     def take_value(self) -> None:
         """Count one value, name, key or reference.
@@ -136,7 +137,7 @@ class Budget:
         if self._value_bytes_left < 0:
             # What is left is nothing, and not a debt that the next message pays.
             self._value_bytes_left = 0
-            raise AmfError(f"more than {self.limits.values} values at once", limit="amf_values_max")
+            raise AmfError(f"more than {self.limits.amf_values_max} values at once", limit="amf_values_max")
 
     def take_values(self, declared: int) -> None:
         """Count values that are read in one go, before they are.
@@ -159,7 +160,9 @@ class Budget:
         """
         if declared * VALUE_BYTES > self._value_bytes_left:
             left = self._value_bytes_left // VALUE_BYTES
-            raise AmfError(f"{declared} values declared, {left} left of {self.limits.values}", limit="amf_values_max")
+            raise AmfError(
+                f"{declared} values declared, {left} left of {self.limits.amf_values_max}", limit="amf_values_max"
+            )
 
     def take_text(self, length_bytes: int) -> None:
         """Count a string, before it is copied; or one more reference to it.
@@ -167,9 +170,10 @@ class Budget:
         Raises:
             AmfError: The string is longer than allowed, or all of them together are.
         """
-        if length_bytes > self.limits.string_bytes:
+        if length_bytes > self.limits.amf_string_bytes_max:
             raise AmfError(
-                f"string of {length_bytes} bytes, {self.limits.string_bytes} allowed", limit="amf_string_bytes_max"
+                f"string of {length_bytes} bytes, {self.limits.amf_string_bytes_max} allowed",
+                limit="amf_string_bytes_max",
             )
         if length_bytes > self._text_left:
             raise AmfError(f"strings of more than {self.limits.text_bytes} bytes at once", limit="amf_string_bytes_max")
@@ -183,7 +187,7 @@ class Budget:
         """
         self._depth_left -= 1
         if self._depth_left < 0:
-            raise AmfError(f"values nested deeper than {self.limits.depth}", limit="amf_depth_max")
+            raise AmfError(f"values nested deeper than {self.limits.amf_depth_max}", limit="amf_depth_max")
 
     def leave(self) -> None:
         """Come out of a value that ``enter`` went into."""

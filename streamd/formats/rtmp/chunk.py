@@ -21,6 +21,7 @@ from streamd.formats.rtmp.message import (
     set_chunk_size,
 )
 from streamd.formats.rtmp.timestamp import unwrap
+from streamd.limits import DEFAULT
 
 # 5.4.1: "The maximum chunk size defaults to 128 bytes".
 DEFAULT_CHUNK_SIZE = 128
@@ -68,26 +69,26 @@ _RUN_CHUNKS_MAX = 256
 class ChunkLimits:
     """How much one peer's chunk stream may make us hold."""
 
-    message_bytes: int = 8 * 1024 * 1024
+    message_bytes_max: int = DEFAULT.message_bytes_max
     """Longest message. A keyframe at 50 Mb/s with 1 s of GOP is about 3 MB; MediaMTX allows 10 MiB."""
-    chunk_streams: int = 64
+    chunk_streams_max: int = DEFAULT.chunk_streams_max
     """Chunk streams ever used. Encoders use 2 to 6; an attacker could name 65,598."""
-    partial_bytes: int = 16 * 1024 * 1024
+    held_bytes_max: int = DEFAULT.held_bytes_max
     """Declared length of all unfinished messages together: one of the longest, and others beside it."""
-    chunk_size: int = 1
+    chunk_size_min: int = DEFAULT.chunk_size_min
     """Least chunk size that a peer may set. 5.4.1: it "SHOULD be at least 128 bytes, and MUST be at least 1 byte"."""
-    messages_per_read: int = 4096
+    messages_per_read_max: int = DEFAULT.messages_per_read_max
     """Messages in one piece of data, which may be one byte each: about 10 ms of work. The 256 kB that are read at once
     hold half a second of 50 Mb/s, and three minutes of the thinnest audio in a thousand messages."""
     keeps_media: bool = True
     """Whether audio and video are put where they stay. Those of a peer who may not publish are dropped, and a slab
     would be more than all else that we hold for that peer."""
     message_limit: str = "message_bytes_max"
-    """Key in ``[limits]`` that ``message_bytes`` follows from."""
+    """Key in ``[limits]`` that ``message_bytes_max`` follows from."""
     partial_limit: str = "held_bytes_max"
-    """Key in ``[limits]`` that ``partial_bytes`` follows from."""
+    """Key in ``[limits]`` that ``held_bytes_max`` follows from."""
     messages_limit: str = "messages_per_read_max"
-    """Key in ``[limits]`` that ``messages_per_read`` follows from."""
+    """Key in ``[limits]`` that ``messages_per_read_max`` follows from."""
 
 
 DEFAULT_CHUNK_LIMITS = ChunkLimits()
@@ -159,8 +160,8 @@ class ChunkDecoder:
         """Hold the peer to other limits from here on; what is under way goes on."""
         self._limits = limits
         # A message that is taken whole is kept: see ``_take_whole``.
-        self._whole_bytes_max = min(limits.message_bytes, limits.partial_bytes) if limits.keeps_media else 0
-        self.messages_left = limits.messages_per_read
+        self._whole_bytes_max = min(limits.message_bytes_max, limits.held_bytes_max) if limits.keeps_media else 0
+        self.messages_left = limits.messages_per_read_max
         """How many more messages this piece of data may have."""
 
     @property
@@ -207,7 +208,7 @@ class ChunkDecoder:
         """
         self.raise_fault()
         if start == 0 and not goes_on:
-            self.messages_left = self._limits.messages_per_read
+            self.messages_left = self._limits.messages_per_read_max
         messages: list[Message] = []
         try:
             self._read(data, size, start, messages)
@@ -300,7 +301,7 @@ class ChunkDecoder:
 
     def _too_many(self) -> ChunkError:
         return ChunkError(
-            f"more than {self._limits.messages_per_read} messages at once", limit=self._limits.messages_limit
+            f"more than {self._limits.messages_per_read_max} messages at once", limit=self._limits.messages_limit
         )
 
     def _take_whole(self, data: bytearray, size: int, position: int, messages: list[Message]) -> int:
@@ -404,8 +405,10 @@ class ChunkDecoder:
             word = int.from_bytes(data[offset + 3 : offset + 7], "big")
             stream.length = word >> 8
             stream.type_id = word & 0xFF
-            if stream.length > self._limits.message_bytes:
-                raise MessageTooLargeError(stream.length, self._limits.message_bytes, limit=self._limits.message_limit)
+            if stream.length > self._limits.message_bytes_max:
+                raise MessageTooLargeError(
+                    stream.length, self._limits.message_bytes_max, limit=self._limits.message_limit
+                )
         if chunk_type == 0:
             # 5.3.1.2.5: "Message stream ID is stored in little-endian format."
             stream.message_stream_id = int.from_bytes(data[offset + 7 : offset + 11], "little")
@@ -445,8 +448,8 @@ class ChunkDecoder:
         """Open a chunk stream that begins with a chunk of this type."""
         if chunk_type == 2:
             raise ChunkError(f"chunk stream {chunk_stream_id} begins with a type 2 chunk")
-        if len(self._streams) >= self._limits.chunk_streams:
-            raise ChunkError(f"more than {self._limits.chunk_streams} chunk streams", limit="chunk_streams_max")
+        if len(self._streams) >= self._limits.chunk_streams_max:
+            raise ChunkError(f"more than {self._limits.chunk_streams_max} chunk streams", limit="chunk_streams_max")
         # 5.3.1.2.1: a type 0 chunk "MUST be used at the start of a chunk stream". librtmp and GStreamer begin
         # some with type 1, meaning a delta from 0. An absolute timestamp is unwrapped near those of the others:
         # a chunk stream may be new after 49.7 days, too.
@@ -460,9 +463,9 @@ class ChunkDecoder:
         """Make the first chunk of a message the current one; its header is in ``stream``."""
         length = stream.length
         self._partial_bytes += length
-        if self._partial_bytes > self._limits.partial_bytes:
+        if self._partial_bytes > self._limits.held_bytes_max:
             raise ChunkError(
-                f"unfinished messages of {self._partial_bytes} bytes, {self._limits.partial_bytes} allowed",
+                f"unfinished messages of {self._partial_bytes} bytes, {self._limits.held_bytes_max} allowed",
                 limit=self._limits.partial_limit,
             )
         stream.missing_bytes = length
@@ -516,9 +519,9 @@ class ChunkDecoder:
         if type_id == MessageType.SET_CHUNK_SIZE:
             if not 1 <= value <= CHUNK_SIZE_MAX:
                 raise ChunkError(f"chunk size {value}")
-            if value < self._limits.chunk_size:
+            if value < self._limits.chunk_size_min:
                 raise ChunkError(
-                    f"chunk size {value}, at least {self._limits.chunk_size} wanted", limit="chunk_size_min"
+                    f"chunk size {value}, at least {self._limits.chunk_size_min} wanted", limit="chunk_size_min"
                 )
             self.chunk_size = value
             return

@@ -52,6 +52,7 @@ from streamd.formats.rtmp.message import (
 )
 from streamd.formats.rtmp.state import Input, State, next_state
 from streamd.formats.rtmp.stream_name import path_of
+from streamd.limits import DEFAULT
 
 # Where servers send what: results on 3, the stream's status on 5.
 _COMMAND_CHUNK_STREAM_ID = 3
@@ -111,13 +112,13 @@ class ConnectionOptions:
     window_bytes: int = 2_500_000
     """Window Acknowledgement Size and Set Peer Bandwidth we announce, and how often we acknowledge while
     the peer has not said how often it wants it. What SRS, MediaMTX, librtmp and GStreamer use."""
-    command_bytes_max: int = 128 * 1024
+    command_bytes_max: int = DEFAULT.command_bytes_max
     """Longest command or data message. The longest in the field is FMLE's metadata with XMP, 20 KB."""
-    pending_bytes_max: int = 64 * 1024
+    pending_bytes_max: int = DEFAULT.pending_bytes_max
     """Bytes from the end of the handshake until a publish is accepted, and so all that we hold until then. Encoders
     send 1 to 2 kB, and then wait. There is room for what one sends that does not wait: the owner reads
     ``LOGIN_READ_BYTES_MAX`` at most, and nothing more while a publish is decided."""
-    pending_messages_max: int = 128
+    pending_messages_max: int = DEFAULT.pending_messages_max
     """Messages in the same time. A login has fewer than 20."""
     chunk_limits: ChunkLimits = DEFAULT_CHUNK_LIMITS
     """Of a peer whose publish was accepted; until then ``login_chunk_limits`` follow from them."""
@@ -129,14 +130,14 @@ class ConnectionOptions:
         """What the chunk stream of a peer whose publish is not accepted may make us hold."""
         limits, bytes_max = self.chunk_limits, self.pending_bytes_max
         return ChunkLimits(
-            message_bytes=min(limits.message_bytes, bytes_max),
-            chunk_streams=min(limits.chunk_streams, _LOGIN_CHUNK_STREAMS_MAX),
-            partial_bytes=min(limits.partial_bytes, bytes_max),
-            chunk_size=limits.chunk_size,
-            messages_per_read=min(limits.messages_per_read, self.pending_messages_max),
+            message_bytes_max=min(limits.message_bytes_max, bytes_max),
+            chunk_streams_max=min(limits.chunk_streams_max, _LOGIN_CHUNK_STREAMS_MAX),
+            held_bytes_max=min(limits.held_bytes_max, bytes_max),
+            chunk_size_min=limits.chunk_size_min,
+            messages_per_read_max=min(limits.messages_per_read_max, self.pending_messages_max),
             keeps_media=False,
-            message_limit="pending_bytes_max" if bytes_max < limits.message_bytes else "message_bytes_max",
-            partial_limit="pending_bytes_max" if bytes_max < limits.partial_bytes else "held_bytes_max",
+            message_limit="pending_bytes_max" if bytes_max < limits.message_bytes_max else "message_bytes_max",
+            partial_limit="pending_bytes_max" if bytes_max < limits.held_bytes_max else "held_bytes_max",
             messages_limit="pending_messages_max",
         )
 
@@ -145,7 +146,9 @@ class ConnectionOptions:
         """How much a login's AMF may ask of the reader."""
         limits = self.amf_limits
         return replace(
-            limits, depth=min(limits.depth, _LOGIN_AMF_DEPTH_MAX), values=min(limits.values, _LOGIN_AMF_VALUES_MAX)
+            limits,
+            amf_depth_max=min(limits.amf_depth_max, _LOGIN_AMF_DEPTH_MAX),
+            amf_values_max=min(limits.amf_values_max, _LOGIN_AMF_VALUES_MAX),
         )
 
 
@@ -176,7 +179,7 @@ class ServerConnection:
         self._handshake = ServerHandshake(nonce)
         limits = options.login_chunk_limits
         self._decoder = ChunkDecoder(limits)
-        self._messages_per_read = limits.messages_per_read
+        self._messages_per_read = limits.messages_per_read_max
         self._writer = ChunkWriter()
         self._out: list[bytes] = []
         self._amf_budget = Budget(options.login_amf_limits)
@@ -344,7 +347,7 @@ class ServerConnection:
         if self._is_stranger:
             self._is_stranger = False
             self._decoder.limit(self._options.chunk_limits)
-            self._messages_per_read = self._options.chunk_limits.messages_per_read
+            self._messages_per_read = self._options.chunk_limits.messages_per_read_max
             self._amf_budget = Budget(self._options.amf_limits)
         events: list[Event] = []
         self._begin_read()
@@ -519,7 +522,7 @@ class ServerConnection:
         on all the same makes us hold no more than unfinished messages may.
         """
         self._held_data += data
-        held_bytes_max = self._options.chunk_limits.partial_bytes
+        held_bytes_max = self._options.chunk_limits.held_bytes_max
         if len(self._held_data) > held_bytes_max:
             raise CommandError(f"{len(self._held_data)} bytes sent before publish was answered", limit="held_bytes_max")
 

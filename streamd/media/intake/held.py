@@ -48,7 +48,9 @@ class HeldFrames:
     @property
     def is_full(self) -> bool:
         """Whether no more may be held."""
-        return self._payload_bytes > self._limits.held_bytes_max or len(self._frames) >= self._limits.held_tags_max
+        return (
+            self._payload_bytes > self._limits.opening_bytes_max or len(self._frames) >= self._limits.opening_tags_max
+        )
 
     def add(self, key: TrackKey, tag: FlvTag) -> None:
         """Hold one more.

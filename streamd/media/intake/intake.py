@@ -69,7 +69,7 @@ class Intake:
         # What is to go before the next tag.
         self._silent_tags: list[FlvTag] = []
         self._held = HeldFrames(self._limits)
-        self._wait = Wait(self._limits.held_tags_max)
+        self._wait = Wait(self._limits.opening_tags_max)
         self._tags_since_open = 0
         self._tags_before_open = 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamd.limits import DEFAULT
+
 # libavformat discards the timestamps of a frame that is shown more than 15 minutes after it is decoded. Encoders
 # reorder over a few frames.
 COMPOSITION_TIME_MAX_MS = 15 * 60 * 1000
@@ -26,11 +28,11 @@ class IntakeLimits:
     keyframe_wait_ms: int = 10_000
     """Media time for which audio waits for a keyframe of a video track that is configured: the longest keyframe
     interval that a playlist of ours has room for."""
-    held_tags_max: int = 4_096
+    opening_tags_max: int = 4_096
     """Tags, whatever their timestamps say: 10 s at 120 frames a second, with audio, and as much again."""
-    held_bytes_max: int = 16 * 1024 * 1024
+    opening_bytes_max: int = 16 * 1024 * 1024
     """Two messages of the largest size that RTMP lets in."""
-    tracks_max: int = 8
+    tracks_max: int = DEFAULT.tracks_max
     """Tracks of a kind. OBS's enhanced broadcasting sends five of video, and has six for audio; each costs a
     rendition's memory."""
     reopen_tags_min: int = 32

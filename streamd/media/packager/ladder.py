@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
-from streamd.media.packager.segmenter import Irregularity, Segmenter, SegmenterOptions, SegmentStarts
+from streamd.media.packager.segment_starts import SegmentStarts
+from streamd.media.packager.segmenter import Irregularity, Segmenter, SegmenterOptions
 from streamd.media.packet import Sample, Track, TrackKind
 
 MAIN_VARIANT = "main"

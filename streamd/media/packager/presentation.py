@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from streamd.formats.hls import multivariant_playlist as hls
 from streamd.media.packager.ladder import decodes_everywhere
-from streamd.media.packager.playlist_text import PlaylistText
+from streamd.media.packager.named_bytes import NamedBytes
+from streamd.media.packager.playlist_text import playlist_bytes
 from streamd.media.packager.rendition import Rendition
 
 
@@ -36,7 +37,7 @@ class Presentation:
         self._variants = tuple(variants)
         self._audio = tuple(audio)
         self._streams: tuple[hls.VariantStream | None, ...] = ()
-        self._text: PlaylistText | None = None
+        self._text: NamedBytes | None = None
 
     @property
     def target_duration_s(self) -> int:
@@ -67,7 +68,7 @@ class Presentation:
         renditions = self.renditions.values()
         return next((each for each in renditions if each.variant_stream() is None and each.edge().open_parts), None)
 
-    def multivariant_playlist(self) -> PlaylistText | None:
+    def multivariant_playlist(self) -> NamedBytes | None:
         """The multivariant playlist of the renditions that have begun; one object until a bit rate changes.
 
         Returns:
@@ -77,7 +78,7 @@ class Presentation:
         if streams != self._streams:
             self._streams = streams
             variants = [stream for each in self._variants if (stream := each.variant_stream()) is not None]
-            self._text = PlaylistText(self._render(variants)) if variants else None
+            self._text = playlist_bytes("index", self._render(variants)) if variants else None
         return self._text
 
     def _render(self, variants: Sequence[hls.VariantStream]) -> bytes:

@@ -11,17 +11,20 @@ from streamd.process.cli.arguments import config_options, load
 
 @click.command()
 @config_options
-def serve(config_file: Path | None, data_dir: Path | None) -> None:
+@click.option("--final", "is_final", is_flag=True, help="SIGTERM ends the broadcasts, and leaves none open.")
+def serve(config_file: Path | None, data_dir: Path | None, is_final: bool) -> None:
     """Run the server in the foreground.
 
-    SIGTERM or Ctrl-C lets viewers fetch the last seconds, then ends with exit code 0; a second one ends at once.
+    SIGTERM or Ctrl-C tells encoders to come back, lets viewers fetch the last seconds, and ends with exit code 0:
+    broadcasts go on with the next server on the same data directory within [live] reconnect_window_s. A second one
+    ends the broadcasts, and a third does not wait for viewers.
     SIGHUP reads the configuration again and takes [hls], [ingest], [live], [limits], [log] and renewed certificates
     from it.
     """
     config = load(config_file, data_dir)
     from streamd.process import run as process
 
-    click.get_current_context().exit(process.run(config, lambda: load(config_file, data_dir)))
+    click.get_current_context().exit(process.run(config, lambda: load(config_file, data_dir), is_final=is_final))
 
 
 @click.command()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 
+from streamd.limits import DEFAULT
 from streamd.process.config.values import (
     DatabaseUrl,
     Ladder,
@@ -220,159 +221,159 @@ class LogConfig(Section):
 class LimitsConfig(Section):
     """Every bound that protects the server."""
 
-    connections_max: Annotated[int, Field(ge=1)] = 2000
+    connections_max: Annotated[int, Field(ge=1)] = DEFAULT.connections_max
     """RTMP connections at once. For one more goes one that does not publish, if there is one. A connection that sends
     nothing yet costs about 4 kB until `handshake_timeout_s`."""
-    connections_per_address_max: Annotated[int, Field(ge=1)] = 64
+    connections_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.connections_per_address_max
     """RTMP connections at once from one IP address (IPv6: from one /64). A studio behind one address has dozens of
     encoders."""
-    handshakes_max: Annotated[int, Field(ge=1)] = 1000
+    handshakes_max: Annotated[int, Field(ge=1)] = DEFAULT.handshakes_max
     """RTMP connections at once that have not said `connect` yet. Half of all, so that whoever only holds sockets leaves
     the other half to encoders that are through. For one more goes one that has been silent for a second, or came
     first."""
-    loop_ms_per_stranger_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    loop_ms_per_stranger_max: Annotated[int, Field(ge=1, le=1000)] = DEFAULT.loop_ms_per_stranger_max
     """Milliseconds of processor time that an RTMP connection may take in a second before its publish is accepted, and
     five times as many at once after a rest. Past it the connection is not read until they have come back. A login takes
     one or two."""
-    loop_ms_per_address_max: Annotated[int, Field(ge=1, le=1000)] = 50
+    loop_ms_per_address_max: Annotated[int, Field(ge=1, le=1000)] = DEFAULT.loop_ms_per_address_max
     """The same for all of them from one IP address (IPv6: from one /64) together: 25 logins in each second, and 125 at
     once."""
-    loop_ms_of_strangers_max: Annotated[int, Field(ge=1, le=1000)] = 200
+    loop_ms_of_strangers_max: Annotated[int, Field(ge=1, le=1000)] = DEFAULT.loop_ms_of_strangers_max
     """The same for all of them together: a hundred logins in each second, and 500 at once, when the encoders of a whole
     server reconnect. Past it, those whose address has taken least are read first. What is left is for publishers and
     viewers."""
-    loop_ms_per_publisher_max: Annotated[int, Field(ge=10, le=1000)] = 200
+    loop_ms_per_publisher_max: Annotated[int, Field(ge=10, le=1000)] = DEFAULT.loop_ms_per_publisher_max
     """The same for one publisher. 6 Mb/s take one to five, 50 Mb/s up to thirty; eight tracks of each kind, a hundred
     where streamd is not compiled."""
-    loop_overdue_s: Annotated[float, Field(ge=1)] = 10
+    loop_overdue_s: Annotated[float, Field(ge=1)] = DEFAULT.loop_overdue_s
     """Seconds for which a publisher may be over its share of time before it is closed; half of them for a connection
     that does not publish. An encoder that catches up after a bad minute takes less."""
-    tls_handshakes_max: Annotated[int, Field(ge=1)] = 1000
+    tls_handshakes_max: Annotated[int, Field(ge=1)] = DEFAULT.tls_handshakes_max
     """TLS handshakes in progress at once, of RTMPS and HTTPS together. One costs about 60 kB and 1 ms; what is through
     counts as a connection."""
-    tls_handshakes_per_address_max: Annotated[int, Field(ge=1)] = 250
+    tls_handshakes_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.tls_handshakes_per_address_max
     """The same from one IP address (IPv6: from one /64). A quarter of all, and enough for a hall full of viewers behind
     one address: a handshake takes a tenth of a second."""
-    proxy_header_timeout_s: Annotated[float, Field(gt=0)] = 5
+    proxy_header_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.proxy_header_timeout_s
     """Seconds for the PROXY protocol header of a connection from a proxy, which is in its first packet."""
-    tls_handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
+    tls_handshake_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.tls_handshake_timeout_s
     """Seconds for a TLS handshake: two round trips, and a computation on either side."""
-    streams_max: Annotated[int, Field(ge=1)] = 500
+    streams_max: Annotated[int, Field(ge=1)] = DEFAULT.streams_max
     """Live streams at once. A stream of 6 Mb/s keeps about 15 MB of media in memory with the default window."""
-    memory_bytes_max: Annotated[int, Field(ge=0)] = 0
+    memory_bytes_max: Annotated[int, Field(ge=0)] = DEFAULT.memory_bytes_max
     """Size of the process, in bytes, past which no new stream begins; those that run, and their publishers that come
     back, go on. 0: four fifths of what the machine or the container has."""
-    handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
+    handshake_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.handshake_timeout_s
     """Seconds from the connection to the end of the RTMP handshake: three packets, and a second on a bad line."""
-    publish_timeout_s: Annotated[float, Field(gt=0)] = 10
+    publish_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.publish_timeout_s
     """Seconds from the handshake to the publish command. Encoders need about ten round trips."""
-    verify_timeout_s: Annotated[float, Field(gt=0)] = 5
+    verify_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.verify_timeout_s
     """Seconds for the key store's answer; then the publish is refused, and the encoder tries again."""
-    failed_publishes_per_address_max: Annotated[int, Field(ge=1)] = 60
+    failed_publishes_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.failed_publishes_per_address_max
     """Failed publishes from one IP address (IPv6: from one /64) in a row, and in each minute after them. Past that,
     keys are refused without being looked up, but for those that are known to be good. A studio behind one address whose
     dozens of encoders all have a wrong key retries less often."""
-    failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = 20
+    failed_publishes_per_key_max: Annotated[int, Field(ge=1)] = DEFAULT.failed_publishes_per_key_max
     """The same for one key id, from wherever. The right secret is let in however many wrong ones are shown. An encoder
     whose key was revoked retries five times in the first half minute, then less and less."""
-    publishes_per_minute_max: Annotated[int, Field(ge=5)] = 60
+    publishes_per_minute_max: Annotated[int, Field(ge=5)] = DEFAULT.publishes_per_minute_max
     """Publishes with one good key at once, and in each minute after them; past that it is refused without being looked
     up. Encoders that come back do so after 2 s, 3 s, 4.5 s and so on; a script that starts one anew comes once a
     second. Each publish is a look-up, a question to the publish hook, a few lines in the log and webhooks."""
-    denials_per_minute_max: Annotated[int, Field(ge=1)] = 100
+    denials_per_minute_max: Annotated[int, Field(ge=1)] = DEFAULT.denials_per_minute_max
     """Rows about refused publishes in the audit log, a minute, that name an address; further ones are counted in one
     row a reason. What an attack may add to the disk: 20 MB a day, with rows that are never deleted."""
-    unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = 300
+    unpublished_lines_per_minute_max: Annotated[int, Field(ge=1)] = DEFAULT.unpublished_lines_per_minute_max
     """Lines in the log, a minute, about connections that published nothing: whoever opens them by the thousand may
     add 150 MB a day."""
-    log_lines_per_address_max: Annotated[int, Field(ge=1)] = 60
+    log_lines_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.log_lines_per_address_max
     """The same about one IP address: thirty connections that were refused, which have two lines each. What was left
     out is told by one line a minute."""
-    media_timeout_s: Annotated[float, Field(ge=1)] = 15
+    media_timeout_s: Annotated[float, Field(ge=1)] = DEFAULT.media_timeout_s
     """Seconds without media after which a publisher counts as gone. Longer than a reconnect of Wi-Fi, shorter than
     viewers' patience. Media that comes may be left in the kernel for most of a second."""
-    message_bytes_max: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
+    message_bytes_max: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = DEFAULT.message_bytes_max
     """Bytes of one RTMP message, which is one frame. A keyframe of a 50 Mb/s broadcast is about 3 MB."""
-    held_bytes_max: Annotated[int, Field(ge=65_536)] = 16 * 1024 * 1024
+    held_bytes_max: Annotated[int, Field(ge=65_536)] = DEFAULT.held_bytes_max
     """Bytes of unfinished RTMP messages that one connection may hold: two of the largest at once, video and audio
     interleaved."""
-    chunk_streams_max: Annotated[int, Field(ge=4)] = 64
+    chunk_streams_max: Annotated[int, Field(ge=4)] = DEFAULT.chunk_streams_max
     """RTMP chunk streams of one connection. Encoders use 2 to 6; the protocol has numbers for 65,598."""
-    chunk_size_min: Annotated[int, Field(ge=1, le=128)] = 128
+    chunk_size_min: Annotated[int, Field(ge=1, le=128)] = DEFAULT.chunk_size_min
     """Least RTMP chunk size that a publisher may set, bytes. 128 is the protocol's default; smaller ones only cost
     time, at 1 as much for a byte as for 128."""
-    messages_per_read_max: Annotated[int, Field(ge=256)] = 4096
+    messages_per_read_max: Annotated[int, Field(ge=256)] = DEFAULT.messages_per_read_max
     """RTMP messages in the 256 kB that are read at once; a message can have one byte, and each costs 2 µs or more, in
     which nobody else is served. Half a second of a 50 Mb/s broadcast has some hundred."""
-    messages_per_second_max: Annotated[int, Field(ge=1000)] = 10_000
+    messages_per_second_max: Annotated[int, Field(ge=1000)] = DEFAULT.messages_per_second_max
     """RTMP messages of one connection in a second. Eight tracks of each kind have a thousand; an encoder that catches
     up after a bad minute sends some thousand at once."""
-    command_bytes_max: Annotated[int, Field(ge=4096)] = 128 * 1024
+    command_bytes_max: Annotated[int, Field(ge=4096)] = DEFAULT.command_bytes_max
     """Bytes of an RTMP command or of metadata; a longer one is dropped. The longest in the field is 20 kB."""
-    pending_bytes_max: Annotated[int, Field(ge=32_768)] = 64 * 1024
+    pending_bytes_max: Annotated[int, Field(ge=32_768)] = DEFAULT.pending_bytes_max
     """Bytes that an RTMP connection may send from the end of the handshake until its publish is accepted, and may make
     us hold until then. Encoders send 1 to 2 kB, and wait."""
-    pending_messages_max: Annotated[int, Field(ge=32)] = 128
+    pending_messages_max: Annotated[int, Field(ge=32)] = DEFAULT.pending_messages_max
     """RTMP messages in the same time. Encoders send fewer than 20."""
-    unsent_answers_bytes_max: Annotated[int, Field(ge=16_384)] = 64 * 1024
+    unsent_answers_bytes_max: Annotated[int, Field(ge=16_384)] = DEFAULT.unsent_answers_bytes_max
     """Bytes of answers that an RTMP connection may leave unread; an answer is a few hundred."""
-    amf_depth_max: Annotated[int, Field(ge=4, le=200)] = 32
+    amf_depth_max: Annotated[int, Field(ge=4, le=200)] = DEFAULT.amf_depth_max
     """Values inside values in a command or in metadata. OBS nests one level, Enhanced RTMP's track maps three."""
-    amf_values_max: Annotated[int, Field(ge=64)] = 4096
+    amf_values_max: Annotated[int, Field(ge=64)] = DEFAULT.amf_values_max
     """Values and their names in a command or in metadata, or in all of them that come faster than one for 8 bytes of
     the stream: 4096 take about 2 ms. Encoders send some 50. Until a publish is accepted there are 512 at most."""
-    amf_string_bytes_max: Annotated[int, Field(ge=1024)] = 65_535
+    amf_string_bytes_max: Annotated[int, Field(ge=1024)] = DEFAULT.amf_string_bytes_max
     """Bytes of one text in a command or in metadata: all that a short string can have. XMP has 10 kB."""
-    bitrate_kbps_max: Annotated[int, Field(ge=100)] = 100_000
+    bitrate_kbps_max: Annotated[int, Field(ge=100)] = DEFAULT.bitrate_kbps_max
     """Kilobits a second that a publisher may send, audio and video, over five seconds; past it, its stream ends and
     says why. Twice what the best platforms take. A user may have another: `streamd users limit`. Allow a third more
     than encoders are set to: one that catches up after a bad moment sends more."""
-    picture_pixels_max: Annotated[int, Field(ge=16_384, le=35_651_584)] = 35_651_584
+    picture_pixels_max: Annotated[int, Field(ge=16_384, le=35_651_584)] = DEFAULT.picture_pixels_max
     """Width times height of a publisher's pictures; with larger ones its stream ends and says why. The default is 8K,
     the largest that H.264 and HEVC have a level for; 2088960 lets 1080p through, also where an encoder pads it to
     blocks of 16x16. A user may have another."""
-    tracks_max: Annotated[int, Field(ge=1, le=32)] = 8
+    tracks_max: Annotated[int, Field(ge=1, le=32)] = DEFAULT.tracks_max
     """Video tracks, and audio tracks, of one publisher; further ones are dropped. OBS sends up to five and six."""
-    window_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024)] = 256 * 1024 * 1024
+    window_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024)] = DEFAULT.window_bytes_max
     """Bytes of media that one stream keeps for its playlists; past it, old segments leave early. The default window of
     a 50 Mb/s broadcast has about 150 MB."""
-    gop_bytes_max: Annotated[int, Field(ge=1024 * 1024)] = 16 * 1024 * 1024
+    gop_bytes_max: Annotated[int, Field(ge=1024 * 1024)] = DEFAULT.gop_bytes_max
     """Bytes from one keyframe to the next that are kept for viewers who join over HTTP-FLV or MP4; with more, they
     start with the next keyframe. Twice this, at most, waits unsent for one viewer, who is set aside then."""
-    waiting_requests_max: Annotated[int, Field(ge=1)] = 20_000
+    waiting_requests_max: Annotated[int, Field(ge=1)] = DEFAULT.waiting_requests_max
     """Viewers' requests that wait for the next part or playlist at once. Each costs about 0.6 kB."""
-    waiting_requests_per_address_max: Annotated[int, Field(ge=1)] = 5000
+    waiting_requests_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.waiting_requests_per_address_max
     """The same of viewers behind one IP address (IPv6: one /64). A quarter of all; a hall of 2,000 Low-Latency viewers
     behind one address has some 3,000."""
-    viewer_connections_max: Annotated[int, Field(ge=1)] = 20_000
+    viewer_connections_max: Annotated[int, Field(ge=1)] = DEFAULT.viewer_connections_max
     """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
-    viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = 10_000
+    viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.viewer_connections_per_address_max
     """Viewers' connections at once from one IP address (IPv6: from one /64). Half of all, so that no address takes all;
     the proxies of `http.trusted_proxies` are not held to it."""
-    requests_per_second_max: Annotated[float, Field(ge=1)] = 100
+    requests_per_second_max: Annotated[float, Field(ge=1)] = DEFAULT.requests_per_second_max
     """Requests for pages, files and JSON from one IP address (IPv6: from one /64) in a second, twenty times as many
     after a quiet time; media that a page's connections ask for counts a tenth. Each costs 0.2 to 0.5 ms. The pages of
     1,000 viewers behind one address ask 70 times a second. On the admin port: of requests without its token."""
-    request_head_bytes_max: Annotated[int, Field(ge=1024, le=65_536)] = 16 * 1024
+    request_head_bytes_max: Annotated[int, Field(ge=1024, le=65_536)] = DEFAULT.request_head_bytes_max
     """Bytes of a viewer's request up to its empty line. Browsers send 1 kB, with a site's cookies up to 8 kB."""
-    request_line_bytes_max: Annotated[int, Field(ge=256, le=65_536)] = 8000
+    request_line_bytes_max: Annotated[int, Field(ge=256, le=65_536)] = DEFAULT.request_line_bytes_max
     """Bytes of a viewer's request line; RFC 9112 recommends this many."""
-    request_fields_max: Annotated[int, Field(ge=20)] = 100
+    request_fields_max: Annotated[int, Field(ge=20)] = DEFAULT.request_fields_max
     """Header fields of a viewer's request. Browsers and proxies together send about 30."""
-    unanswered_bytes_max: Annotated[int, Field(ge=16_384)] = 64 * 1024
+    unanswered_bytes_max: Annotated[int, Field(ge=16_384)] = DEFAULT.unanswered_bytes_max
     """Bytes that a viewer may ask before it is answered. Players that pipeline ask for a few things of 1 kB each."""
-    viewer_head_timeout_s: Annotated[float, Field(gt=0)] = 10
+    viewer_head_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_head_timeout_s
     """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
-    viewer_body_timeout_s: Annotated[float, Field(gt=0)] = 10
+    viewer_body_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_body_timeout_s
     """Seconds from the end of a request's head to the end of its body. Bodies have 32 kB at the most."""
-    viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = 75
+    viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_idle_timeout_s
     """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
-    viewer_write_timeout_s: Annotated[float, Field(gt=0)] = 15
+    viewer_write_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_write_timeout_s
     """Seconds for which a viewer's connection may take nothing of what is sent to it, before it is closed."""
-    viewer_answer_timeout_s: Annotated[float, Field(gt=0)] = 120
+    viewer_answer_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_answer_timeout_s
     """Seconds for which a viewer's connection may take one answer, however little at a time: media that has left every
     playlist stays in memory for as long as somebody is being sent it."""
-    drain_timeout_s: Annotated[float, Field(ge=0)] = 10
+    drain_timeout_s: Annotated[float, Field(ge=0)] = DEFAULT.drain_timeout_s
     """Seconds for viewers to fetch the last segments when the server stops."""
 
 

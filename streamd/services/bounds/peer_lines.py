@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from streamd.limits import DEFAULT
 from streamd.services.bounds.log_lines import LineBudget
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ _OURS = "streamd."
 class PeerLineLimits:
     """Lines in each minute. The reasons stand in the configuration's ``[limits]``."""
 
-    per_address: int = 60
-    of_strangers: int = 300
+    log_lines_per_address_max: int = DEFAULT.log_lines_per_address_max
+    unpublished_lines_per_minute_max: int = DEFAULT.unpublished_lines_per_minute_max
 
 
 class PeerLines(logging.Filter):
@@ -56,7 +57,7 @@ class PeerLines(logging.Filter):
         self._now = now
         self._count_limit = count_limit
         self._streams = LineBudget(STREAM_LINES_MAX, ALL_STREAMS_LINES_MAX)
-        self._strangers = LineBudget(limits.per_address, limits.of_strangers)
+        self._strangers = LineBudget(limits.log_lines_per_address_max, limits.unpublished_lines_per_minute_max)
         self._others = LineBudget(OTHER_LINES_MAX, OTHER_LINES_MAX * 10)
         # Records come from threads, too.
         self._lock = threading.Lock()
@@ -65,7 +66,10 @@ class PeerLines(logging.Filter):
 
     def configure(self, limits: PeerLineLimits) -> None:
         """Take other limits."""
-        self._strangers.per_source, self._strangers.in_all = limits.per_address, limits.of_strangers
+        self._strangers.per_source, self._strangers.in_all = (
+            limits.log_lines_per_address_max,
+            limits.unpublished_lines_per_minute_max,
+        )
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is written (``logging.Filter``)."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from streamd.services.keys.records import SERVER_LIMITS, PublishLimits
+from streamd.services.keys.records import SERVER_LIMITS, KeyStanding, PublishLimits
 
 
 class Denial(enum.StrEnum):
@@ -43,6 +43,22 @@ class Admission:
     """What the user may send; moves when the operator says so."""
     ended_by: Denial | None = field(default=None, init=False)
     """Why it is over; None while it holds."""
+
+
+def denial_of(standing: KeyStanding | None, now: datetime) -> Denial | None:
+    """Why a key opens nothing; None where it opens its channel.
+
+    Args:
+        standing: What the store says of it; None where there is no such key.
+        now: Wall time.
+    """
+    if standing is None:
+        return Denial.UNKNOWN
+    if standing.is_revoked:
+        return Denial.REVOKED
+    if standing.expires_at is not None and standing.expires_at <= now:
+        return Denial.EXPIRED
+    return Denial.SUSPENDED if standing.is_suspended else None
 
 
 class StreamCloser(Protocol):

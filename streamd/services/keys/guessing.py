@@ -49,6 +49,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from streamd.formats.address import source_of
+from streamd.limits import DEFAULT
 from streamd.services.keys.secret import secret_matches
 from streamd.services.keys.stream_key import StreamKey
 
@@ -64,8 +65,8 @@ _MINUTE_S = 60.0
 class GuessLimits:
     """Failed publishes in a row, and in each minute after them. The reasons stand in the configuration."""
 
-    per_address: int = 60
-    per_key: int = 20
+    failed_publishes_per_address_max: int = DEFAULT.failed_publishes_per_address_max
+    failed_publishes_per_key_max: int = DEFAULT.failed_publishes_per_key_max
 
 
 class Budgets:
@@ -125,8 +126,8 @@ class GuessGuard:
 
     def __init__(self, limits: GuessLimits | None = None, *, hashes_max: int = HASHES_MAX) -> None:
         limits = limits or GuessLimits()
-        self._by_address = Budgets(limits.per_address)
-        self._by_key = Budgets(limits.per_key)
+        self._by_address = Budgets(limits.failed_publishes_per_address_max)
+        self._by_key = Budgets(limits.failed_publishes_per_key_max)
         self.hashes_max = hashes_max
         """Hashes of living keys that are remembered."""
         # Least lately shown first.
@@ -134,8 +135,8 @@ class GuessGuard:
 
     def set_limits(self, limits: GuessLimits) -> None:
         """Take other sizes of the budgets."""
-        self._by_address.resize(limits.per_address)
-        self._by_key.resize(limits.per_key)
+        self._by_address.resize(limits.failed_publishes_per_address_max)
+        self._by_key.resize(limits.failed_publishes_per_key_max)
 
     def lets_through(self, shown: StreamKey, address: str, now: float) -> bool:
         """Whether a publish is worth a look-up.

@@ -1,6 +1,6 @@
 """The key service: what operators ask of keys and users, done wholly or not at all.
 
-The store commits first. What then becomes of running streams is the verifier's (verifier.py), and the
+The store commits first. What then becomes of running streams is the admissions' (admissions.py), and the
 act returns when that is done. An act that ends streams runs in a task of its own, so that a caller who
 goes away half-way does not stop it there.
 """
@@ -75,7 +75,7 @@ class KeyService:
     @property
     def revision(self) -> int:
         """A number that changes with every change of keys, users or the audit log that this process knows of."""
-        return self._store.writes + self._verifier.changes
+        return self._store.writes + self._verifier.admissions.changes
 
     # -- keys -----------------------------------------------------------------------------------
 
@@ -303,7 +303,7 @@ class KeyService:
             now=now,
             by=by,
         )
-        self._verifier.move_expiry(old)
+        self._verifier.admissions.move_expiry(old)
         self._verifier.remember(new.key_id, secret_hash)
         if old.revoked_at is not None:
             await self._end_revoked(old, by)
@@ -335,7 +335,7 @@ class KeyService:
 
     async def _end_revoked(self, record: KeyRecord, by: Actor) -> tuple[str, ...]:
         """Close what runs on a revoked key; all that its revocation has closed, now and before."""
-        closed_now = await self._verifier.kill({record.key_id}, Denial.REVOKED, by)
+        closed_now = await self._verifier.admissions.kill({record.key_id}, Denial.REVOKED, by)
         closed = tuple(dict.fromkeys((*record.closed_streams, *closed_now)))
         if closed != record.closed_streams:
             try:
@@ -348,7 +348,7 @@ class KeyService:
     async def _suspend(self, name: str, reason: str, by: Actor) -> UserRecord:
         now = self._clock.now()
         user, key_ids = await self._store.suspend_user(name, reason=reason, now=now, by=by)
-        closed = await self._verifier.suspend(name, key_ids, by)
+        closed = await self._verifier.admissions.suspend(name, key_ids, by)
         log.info("user.suspended", extra={"user": name, "by": by.name, "closed": closed})
         if user.suspended_at == now:
             self._tell(user_event(EventType.USER_SUSPENDED, user, now, by=by.name, reason=reason, closed=closed))
@@ -356,7 +356,7 @@ class KeyService:
 
     async def _restore(self, name: str, reason: str, by: Actor) -> UserRecord:
         user = await self._store.restore_user(name, reason=reason, now=self._clock.now(), by=by)
-        was_suspended = self._verifier.restore(name)
+        was_suspended = self._verifier.admissions.restore(name)
         log.info("user.restored", extra={"user": name, "by": by.name})
         if was_suspended:
             at = self._clock.now()
@@ -365,7 +365,7 @@ class KeyService:
 
     async def _limit(self, name: str, change: Mapping[str, int | None], reason: str, by: Actor) -> UserRecord:
         user = await self._store.limit_user(name, change, reason=reason, now=self._clock.now(), by=by)
-        self._verifier.set_limits(user)
+        self._verifier.admissions.set_limits(user)
         log.info("user.limited", extra={"user": name, "by": by.name, **asdict(user.limits)})
         return user
 

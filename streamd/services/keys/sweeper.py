@@ -89,12 +89,12 @@ class KeySweeper:
         Raises:
             StoreUnavailableError: The store cannot be asked; what had expired is closed all the same.
         """
-        await self._verifier.end_expired()
+        await self._verifier.admissions.end_expired()
         await self._write_uses()
         await self._write_denials(self._clock.monotonic())
         if self._clock.monotonic() >= self._recheck_at:
             self._recheck_at = self._clock.monotonic() + self._options.recheck_interval_s
-            if not await self._verifier.recheck():
+            if not await self._verifier.admissions.recheck():
                 self._recheck_at = self._clock.monotonic()
             await self._verifier.hashes.look()
             if self._tell is not unheard:

@@ -1,8 +1,6 @@
-"""Who may publish, decided over a stream key, and the one act by which a key stops to open anything.
+"""Who may publish, decided over a stream key.
 
-A publish is admitted by an ``Admission``, which lives as long as what it admitted. When a key dies
-(revoked, rotated away, expired, its user suspended) every admission of it is ended here and the
-streams are closed, before the call that killed it returns.
+What comes of it is an ``Admission``; those that hold, and the act that ends them, are in ``admissions.py``.
 
 The race between a verification and a death
 -------------------------------------------
@@ -13,7 +11,7 @@ without ``await`` is indivisible. Four steps in two tasks matter:
 - verify:  (V1) the store is read … (V2) the admission is made, and handed to the caller …
   (V3) the caller asks ``is_admissible`` and, in the same step, registers the stream.
 - revoke:  (R1) the store commits (service.py) … (R2) a change is counted, and all admissions of the
-  key are ended … (R3) the registry closes the streams of the key.
+  key are ended (admissions.py) … (R3) the registry closes the streams of the key.
 
 In every order no stream is left running:
 
@@ -22,35 +20,29 @@ In every order no stream is left running:
   read is after R1.
 - V2 before R2, V3 after R2: R2 has ended the admission; ``is_admissible`` says no.
 - V3 before R2: the stream is registered when R3 looks for it, and is closed.
-
-Deaths that happen outside of this process (the command line on the store itself, another server on
-the same PostgreSQL) are found by ``recheck``.
 """
 
 from __future__ import annotations
 
-import logging
-import weakref
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from streamd.clock import Clock
-from streamd.errors import KeyRejectedError, KeyUsedTooOftenError, StoreUnavailableError
+from streamd.errors import KeyRejectedError, KeyUsedTooOftenError
 from streamd.formats.address import source_of
+from streamd.limits import DEFAULT
 from streamd.services.audit.denial_log import PUBLISH_DENIED, STUDIO_DENIED, DenialLog
-from streamd.services.audit.records import SERVER, Actor, AuditEntry
-from streamd.services.keys.admission import Admission, Denial, StreamCloser
+from streamd.services.audit.records import SERVER
+from streamd.services.keys.admission import Admission, Denial, denial_of
+from streamd.services.keys.admissions import Admissions
 from streamd.services.keys.attempts import AttemptLog
 from streamd.services.keys.guessing import Budgets, GuessGuard, GuessLimits
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.last_uses import LastUses
 from streamd.services.keys.living_hashes import LivingHashes
 from streamd.services.keys.look_ups import LookUps
-from streamd.services.keys.records import KeyRecord, KeyStanding, KeyUse, UserRecord
+from streamd.services.keys.records import KeyUse
 from streamd.services.keys.secret import secret_matches
 from streamd.services.keys.stream_key import StreamKey
-
-log = logging.getLogger(__name__)
 
 # What whoever has a key may ask in a minute without publishing: a page that is opened asks once.
 RECOGNITIONS_PER_MINUTE_MAX = 60
@@ -62,14 +54,14 @@ class VerifierOptions:
 
     guess_limits: GuessLimits = field(default_factory=GuessLimits)
     """Failed publishes after which a key is not looked up."""
-    publishes_per_minute_max: int = 60
+    publishes_per_minute_max: int = DEFAULT.publishes_per_minute_max
     """Publishes with one good key, at once and in each minute after them. The reason stands in the configuration."""
-    denials_per_minute_max: int = 100
+    denials_per_minute_max: int = DEFAULT.denials_per_minute_max
     """Rows of the audit log about refused publishes, in a minute, that name an address; the others are one a reason."""
 
 
 class KeyVerifier:
-    """Decides over publishes, and knows all that it has admitted.
+    """Decides over publishes: whether the key that is shown is a good one.
 
     Args:
         store: Where the keys are kept; started by the owner.
@@ -81,27 +73,20 @@ class KeyVerifier:
         options = options or VerifierOptions()
         self._store = store
         self._clock = clock
-        self._closer: StreamCloser | None = None
-        self._admissions: weakref.WeakSet[Admission] = weakref.WeakSet()
-        self._suspended: set[str] = set()
         self._guard = GuessGuard(options.guess_limits)
         self._look_ups = LookUps()
         self._publishes = Budgets(options.publishes_per_minute_max)
         self._recognitions = Budgets(RECOGNITIONS_PER_MINUTE_MAX)
         self.hashes = LivingHashes(store, clock, self._guard)
         """Reads which keys live, before they show themselves."""
-        self.changes = 0
-        """Changes of any key's standing so far: who sees it move while the store is read, reads again."""
+        self.admissions = Admissions(store, clock, on_dead=self._guard.forget, on_restored=self.hashes.note_restored)
+        """All that was admitted: ends with the keys that admitted it."""
         self.attempts = AttemptLog()
         """The last attempts to publish with each key; whoever decides over a publish notes what became of it."""
         self.uses = LastUses()
         """When and from where keys were last used, as far as the store does not have it yet."""
         self.denials = DenialLog(SERVER.name, options.denials_per_minute_max)
         """Refusals that the audit log does not have yet."""
-
-    def attach(self, closer: StreamCloser) -> None:
-        """Say who closes streams. Without one (the command line on the store) there are none to close."""
-        self._closer = closer
 
     def configure(self, options: VerifierOptions) -> None:
         """Take other limits; what was counted stays counted."""
@@ -115,10 +100,8 @@ class KeyVerifier:
         Raises:
             StoreUnavailableError: The store cannot be read.
         """
-        self._suspended = await self._store.suspended_users()
+        await self.admissions.start()
         await self.hashes.start()
-
-    # -- publishing -----------------------------------------------------------------------------
 
     async def verify(self, stream_key: str, peer_address: str) -> Admission:
         """Decide over a publish.
@@ -163,118 +146,9 @@ class KeyVerifier:
         """
         return await self._admit(stream_key, peer_address, STUDIO_DENIED, self._recognitions)
 
-    def is_admissible(self, admission: Admission) -> bool:
-        """Whether an admission still holds.
-
-        The registry asks in the step in which it registers the stream: nothing may be awaited
-        between the two.
-        """
-        return admission.ended_by is None and not self._has_expired(admission)
-
-    def is_suspended(self, user: str) -> bool:
-        """Whether a user is suspended, without asking the store.
-
-        What another process did is known after ``recheck_interval_s`` at the latest.
-        """
-        return user in self._suspended
-
-    # -- what becomes of keys and users ---------------------------------------------------------
-
     def remember(self, key_id: str, secret_hash: bytes) -> None:
         """Take note of a key that was just made: it gets in whatever else comes from its address (guessing.py)."""
         self._guard.remember(key_id, secret_hash)
-
-    def move_expiry(self, key: KeyRecord) -> None:
-        """Take note that a key stops to work at another time than before."""
-        self.changes += 1
-        for admission in self._admissions:
-            if admission.key_id == key.key_id:
-                admission.expires_at = key.expires_at
-
-    def set_limits(self, user: UserRecord) -> None:
-        """Take note of what a user may send from now on."""
-        self.changes += 1
-        for admission in self._admissions:
-            if admission.user == user.name:
-                admission.limits = user.limits
-
-    async def kill(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
-        """End what keys admitted that are dead in the store: R2 and R3. R2 is done before anything is awaited.
-
-        Args:
-            key_ids: Ids of the keys.
-            denial: What killed them.
-            by: Who asked for it.
-
-        Returns:
-            Names of the streams that were closed.
-        """
-        self.changes += 1
-        return await self._end(key_ids, denial, by)
-
-    async def suspend(self, user: str, key_ids: Collection[str], by: Actor) -> list[str]:
-        """As ``kill``, of a user who is suspended in the store.
-
-        Args:
-            user: The user's name.
-            key_ids: Ids of the user's keys.
-            by: Who asked for it.
-
-        Returns:
-            Names of the streams that were closed.
-        """
-        self._suspended.add(user)
-        # A key that another process issued while this was committed is not among the store's answer.
-        admitted = {a.key_id for a in self._admissions if a.user == user}
-        return await self.kill(admitted.union(key_ids), Denial.SUSPENDED, by)
-
-    def restore(self, user: str) -> bool:
-        """Take note that a user is suspended no more; whether it was known that the user was."""
-        self.changes += 1
-        was_suspended = user in self._suspended
-        self._suspended.discard(user)
-        self.hashes.note_restored(user)
-        return was_suspended
-
-    # -- what dies by itself or elsewhere -------------------------------------------------------
-
-    async def end_expired(self) -> None:
-        """Close the streams of keys that have expired."""
-        expired = {a.key_id for a in self._admissions if a.ended_by is None and self._has_expired(a)}
-        await self._end(expired, Denial.EXPIRED, SERVER)
-
-    async def recheck(self) -> bool:
-        """Look in the store for what another process has changed, and close the streams of keys that it killed.
-
-        Returns:
-            False where what was read may be from before a change of our own, and was not believed: to be called again.
-
-        Raises:
-            StoreUnavailableError: The store cannot be asked; what runs goes on.
-        """
-        asked = {a.key_id for a in self._admissions}
-        changes = self.changes
-        suspended = await self._store.suspended_users()
-        standings = await self._store.standings(asked)
-        if changes != self.changes:
-            return False
-        self.changes += suspended != self._suspended
-        for user in self._suspended - suspended:
-            self.hashes.note_restored(user)
-        self._suspended = suspended
-        dead: dict[Denial, set[str]] = {}
-        for admission in self._admissions:
-            if admission.key_id not in asked:
-                continue
-            standing = standings.get(admission.key_id)
-            if standing is not None:
-                admission.expires_at, admission.limits = standing.expires_at, standing.limits
-            if (denial := self._denial(standing)) is not None:
-                dead.setdefault(denial, set()).add(admission.key_id)
-        for denial, key_ids in dead.items():
-            # Verifications that are reading now may have read before the other process wrote.
-            await self.kill(key_ids, denial, SERVER)
-        return True
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -294,13 +168,13 @@ class KeyVerifier:
         look_ups = self._look_ups
         with look_ups.of_key(shown.key_id) if is_good else look_ups.of_stranger(source_of(peer_address)):
             while True:
-                changes = self.changes
+                changes = self.admissions.changes
                 standing = await self._store.standing(shown.key_id)
-                if changes == self.changes:
+                if changes == self.admissions.changes:
                     break
         # From here on nothing is awaited (see the module's docstring, V2).
         matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
-        denial = self._denial(standing)
+        denial = denial_of(standing, self._clock.now())
         if standing is not None and denial is None:
             self._guard.remember(standing.key_id, standing.secret_hash)
         else:
@@ -311,40 +185,8 @@ class KeyVerifier:
             raise self._failed(denial, shown.key_id, peer_address, action)
         budget.spend(standing.key_id, self._clock.monotonic())
         admission = Admission(standing.key_id, standing.user, standing.expires_at, standing.limits)
-        self._admissions.add(admission)
+        self.admissions.add(admission)
         return admission
-
-    async def _end(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
-        """End the admissions of dead keys, then close their streams."""
-        for dead_id in key_ids:
-            self._guard.forget(dead_id)
-        for admission in self._admissions:
-            if admission.key_id in key_ids and admission.ended_by is None:
-                admission.ended_by = denial
-        if self._closer is None or not key_ids:
-            return []
-        closed = await self._closer.close_streams(key_ids, denial)
-        if closed:
-            now = self._clock.now()
-            key_id = next(iter(key_ids)) if len(key_ids) == 1 else None
-            try:
-                await self._store.audit.append(
-                    AuditEntry(now, by.name, "stream.closed", by.address, key_id=key_id, stream=name, reason=denial)
-                    for name in closed
-                )
-            except StoreUnavailableError as exc:
-                log.warning("audit.lost", extra={"closed": closed, "reason": str(exc)})
-        return closed
-
-    def _denial(self, standing: KeyStanding | None) -> Denial | None:
-        """Why a key opens nothing; None where it opens its channel."""
-        if standing is None:
-            return Denial.UNKNOWN
-        if standing.is_revoked:
-            return Denial.REVOKED
-        if standing.expires_at is not None and standing.expires_at <= self._clock.now():
-            return Denial.EXPIRED
-        return Denial.SUSPENDED if standing.is_suspended else None
 
     def _failed(
         self, denial: Denial, key_id: str | None, address: str, action: str, *, is_known: bool = True
@@ -356,6 +198,3 @@ class KeyVerifier:
 
     def _note_denial(self, denial: Denial, key_id: str | None, address: str, action: str) -> None:
         self.denials.note(denial, address, key_id, at=self._clock.now(), now=self._clock.monotonic(), action=action)
-
-    def _has_expired(self, admission: Admission) -> bool:
-        return admission.expires_at is not None and admission.expires_at <= self._clock.now()

@@ -1,7 +1,5 @@
 cimport cython
 
-from streamd.services.live.gop_cache cimport GopCache
-
 
 @cython.final
 cdef class Fanout:
@@ -14,7 +12,7 @@ cdef class Fanout:
     cdef object _gop_limit_hits_total
     cdef object _writer
     cdef bint _has_video
-    cdef GopCache _gop
+    cdef object _gop
     cdef object _last_gop_bytes
     cdef dict _written_ms
     cdef dict _following
@@ -24,14 +22,14 @@ cdef class Fanout:
 
     cpdef object receive(self, units)
 
-    @cython.locals(gop=GopCache, first=Py_ssize_t)
+    @cython.locals(first=Py_ssize_t)
     cdef object _receive_for_nobody(self, writer, units)
 
-    @cython.locals(gop=GopCache, is_due=bint)
+    @cython.locals(is_due=bint)
     cdef object _receive_for_viewers(self, writer, units)
 
     @cython.locals(is_video=bint)
     cdef bint _is_due(self, writer, unit) except -1
 
-    @cython.locals(gop=GopCache, opens_gop=bint)
+    @cython.locals(opens_gop=bint)
     cdef object _write_pending(self)

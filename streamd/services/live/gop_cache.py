@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from streamd.limits import DEFAULT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +19,7 @@ UNIT_BYTES = 160
 class GopLimits:
     """What the cache may hold. A GOP beyond them is not kept: who joins in it starts with the next keyframe."""
 
-    payload_bytes_max: int = 16 * 1024 * 1024
+    gop_bytes_max: int = DEFAULT.gop_bytes_max
     """10 s, the longest keyframe interval that a playlist of ours has room for, at 13 Mb/s; 2 s at 67 Mb/s."""
     units_max: int = 4_096
     """10 s at 120 frames a second, with audio, and as much again."""
@@ -41,7 +43,7 @@ class GopCache:
     """
 
     def __init__(self, limits: GopLimits) -> None:
-        self._payload_bytes_max = limits.payload_bytes_max
+        self._payload_bytes_max = limits.gop_bytes_max
         self._units_max = limits.units_max
         self.forget()
 

@@ -76,6 +76,8 @@ class HealthCode(enum.Enum):
     TIMESTAMPS_REPAIRED = "timestamps_repaired"
     MEDIA_DAMAGED = "media_damaged"
     """What arrived could not be read, and was dropped."""
+    OUTPUT_FAILED = "output_failed"
+    """One of the ways to watch or keep the stream is broken off; the others go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class Vitals:
     """How many media messages of the last seconds could not be read."""
     refusals: Sequence[str] = ()
     """What is not carried, and why, in words; each once."""
+    failed_outputs: Sequence[str] = ()
+    """Names of the outputs that are dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from statistics import median
 
 from streamd.media.packager.ladder import decodes_everywhere
-from streamd.media.packager.segmenter import SEGMENT_TOLERANCE_MS, TARGET_DURATION_S_MAX
+from streamd.media.packager.segment_starts import SEGMENT_TOLERANCE_MS
+from streamd.media.packager.timing import TARGET_DURATION_S_MAX
 from streamd.services.live.health import Check, HealthCode, Observation, Severity, Vitals
 
 # Encoders begin with a keyframe, so something is playable within a segment. OBS's longest interval by default is
@@ -307,6 +308,16 @@ def _media_damaged(vitals: Vitals, _: bool) -> Observation | None:
     )
 
 
+def _output_failed(vitals: Vitals, _: bool) -> Observation | None:
+    if not vitals.failed_outputs:
+        return None
+    return Observation(
+        Severity.ERROR,
+        f"Broken off, while the rest of the broadcast goes on: {', '.join(vitals.failed_outputs)}.",
+        "The fault is the server's: its log says why (output.failed). Stop and start streaming to have it all again.",
+    )
+
+
 def _megabits(bits_per_second: float) -> str:
     return f"{bits_per_second / 1e6:.1f} Mb/s"
 
@@ -334,5 +345,6 @@ CHECKS = (
     Check(HealthCode.RESOLUTION_LARGE, _resolution_large, raise_after_s=5, withdraw_after_s=5),
     Check(HealthCode.TIMESTAMPS_REPAIRED, _timestamps_repaired, withdraw_after_s=EVENT_KEPT_S),
     Check(HealthCode.MEDIA_DAMAGED, _media_damaged, withdraw_after_s=EVENT_KEPT_S),
+    Check(HealthCode.OUTPUT_FAILED, _output_failed),
 )
 """Everything that is looked at; what viewers notice most stands first."""

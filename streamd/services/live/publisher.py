@@ -1,4 +1,4 @@
-"""What a live stream knows of the connection that feeds it."""
+"""What a live stream knows of whoever broadcasts: the key that let them in, and the connection that feeds it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from streamd.errors import PublishError
+    from streamd.services.keys.admission import Admission
 
 
 class EndReason(enum.Enum):
@@ -47,3 +48,57 @@ class Publisher(Protocol):
 
     async def wait_closed(self) -> None:
         """Return when the socket is closed."""
+
+
+class Broadcaster:
+    """Whoever broadcasts a stream: whose it is, and the connection that feeds it.
+
+    Args:
+        admission: Of the key that opened the stream.
+        publisher: The connection that feeds it first; None where it waits for one, after a restart.
+        bitrate_kbps_max: Where the user's own limit is not said.
+        picture_pixels_max: Likewise.
+
+    Attributes:
+        admission: Of the same key; each connection brings its own.
+        publisher: The connection that feeds the stream; None while the stream waits for it to come back.
+        address: Peer address of the last one.
+        encoder: What the software of the last one calls itself.
+    """
+
+    def __init__(
+        self, admission: Admission, publisher: Publisher | None, *, bitrate_kbps_max: int, picture_pixels_max: int
+    ) -> None:
+        self.admission = admission
+        self.publisher = publisher
+        self.address = publisher.address if publisher is not None else ""
+        self.encoder = publisher.encoder if publisher is not None else ""
+        self._bitrate_kbps_max = bitrate_kbps_max
+        self._picture_pixels_max = picture_pixels_max
+
+    def leave(self) -> None:
+        """Note that the connection is gone."""
+        self.publisher = None
+
+    def come_back(self, admission: Admission, publisher: Publisher) -> None:
+        """Note that another connection feeds the stream."""
+        self.admission, self.publisher = admission, publisher
+        self.address, self.encoder = publisher.address, publisher.encoder
+
+    def hurry(self) -> None:
+        """Have what has come so far passed on, if there is a connection."""
+        if self.publisher is not None:
+            self.publisher.hurry()
+
+    def charge(self, step_s: float) -> None:
+        """Take processor time that was used for the stream from the connection's share, if there is one, seconds."""
+        if self.publisher is not None:
+            self.publisher.charge(step_s)
+
+    def bitrate_kbps_max(self) -> int:
+        """Bits a second that may be sent now, thousands; the operator's word counts while the stream runs."""
+        return self.admission.limits.bitrate_kbps_max or self._bitrate_kbps_max
+
+    def picture_pixels_max(self) -> int:
+        """Width times height that one picture may have now."""
+        return self.admission.limits.picture_pixels_max or self._picture_pixels_max

@@ -16,19 +16,24 @@ from streamd.media.packager.numbering import Numbering
 from streamd.services.events.event import Event, EventType, rfc3339, unheard
 from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import ChannelNumbers
-from streamd.services.live.live_stream import LiveStream, StreamOptions
-from streamd.services.live.publisher import EndReason
+from streamd.services.live.live_channel import LiveChannel
+from streamd.services.live.live_stream import LiveStream
+from streamd.services.live.outputs import OutputContext, Outputs
+from streamd.services.live.packaging import Continuation
+from streamd.services.live.publisher import Broadcaster, EndReason
 from streamd.services.live.restart_record import RestartRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink, Value
+    from streamd.services.live.channel import Channel
     from streamd.services.live.live_stream import Place
     from streamd.services.live.meter import StreamSummary
     from streamd.services.live.publisher import Publisher
     from streamd.services.live.restart_record import StreamRecord
+    from streamd.services.live.stream_options import StreamOptions
     from streamd.services.live.waiters import WaiterBudget
     from streamd.services.metrics import Metrics
 
@@ -52,6 +57,11 @@ class _PlaceForAll:
         """Nothing is kept free."""
 
 
+async def _claim_at_once(_: str, __: Admission) -> Place:
+    """The claim of a process that has all names to itself: whoever begins first has the name."""
+    return _PlaceForAll()
+
+
 class LiveRegistry:
     """Who is live, by channel name.
 
@@ -67,6 +77,8 @@ class LiveRegistry:
         tell: Told what becomes of streams.
         take_place: Keeps memory free for a stream that begins, or says by None that there is none. What it is kept for
             gives it back when it ends.
+        ask_for_name: Asks for a channel's name, where others have streams too; raises ``AlreadyPublishingError`` where
+            one of them has it. Whoever ends the stream gives the name back.
     """
 
     def __init__(
@@ -81,6 +93,7 @@ class LiveRegistry:
         is_admissible: Callable[[Admission], bool],
         tell: EventSink = unheard,
         take_place: Callable[[], Place | None] = _PlaceForAll,
+        ask_for_name: Callable[[str, Admission], Awaitable[Place]] = _claim_at_once,
     ) -> None:
         self._options = options
         self._clock = clock
@@ -91,8 +104,10 @@ class LiveRegistry:
         self._is_admissible = is_admissible
         self._tell = tell
         self._take_place = take_place
+        self._ask_for_name = ask_for_name
         self._probing = asyncio.Semaphore(PROBES_AT_ONCE_MAX)
         self._by_name: dict[str, LiveStream] = {}
+        self._channels: dict[str, LiveChannel] = {}
         self._numbers = ChannelNumbers()
         # Media sequence numbers never go backwards while we run, whatever the wall clock does.
         self._numbering_origin = clock.now() - timedelta(seconds=clock.monotonic())
@@ -103,12 +118,30 @@ class LiveRegistry:
         self._streams_max = streams_max
         self._reconnect_window_s = reconnect_window_s
 
-    def begin(self, admission: Admission, publisher: Publisher) -> LiveStream:
+    async def claim(self, name: str, admission: Admission) -> Place:
+        """Ask for the name of a channel, before a stream begins under it.
+
+        A process of its own answers at once. What becomes of the key meanwhile, ``begin`` sees.
+
+        Args:
+            name: The channel.
+            admission: Whose key would open the stream.
+
+        Returns:
+            The name, for ``begin``; who does not begin gives it back.
+
+        Raises:
+            PublishError: Another server has the name, or cannot be asked.
+        """
+        return await self._ask_for_name(name, admission)
+
+    def begin(self, admission: Admission, publisher: Publisher, claim: Place) -> LiveStream:
         """Begin a live stream, or go on with one that waits for this publisher; nothing is awaited.
 
         Args:
             admission: Whose key opened it.
             publisher: The connection that will feed it.
+            claim: What ``claim`` has given; it is given back here where no stream begins.
 
         Returns:
             The stream; a new one has no media yet.
@@ -118,17 +151,25 @@ class LiveRegistry:
             KeyRejectedError: The key died since it was verified.
             PublishError: The server is full.
         """
+        try:
+            return self._begin(admission, publisher, claim)
+        except Exception:
+            claim.release()
+            raise
+
+    def _begin(self, admission: Admission, publisher: Publisher, claim: Place) -> LiveStream:
         if not self._is_admissible(admission):
             raise KeyRejectedError("died_while_verified", admission.key_id)
         name = admission.user
         previous = self._by_name.get(name)
         if previous is not None and previous.is_live:
             # Only the key that opened a stream may go on with it: another one, or none, takes nobody's place.
-            if previous.publisher is not None or previous.admission.key_id != admission.key_id:
+            broadcaster = previous.broadcaster
+            if broadcaster.publisher is not None or broadcaster.admission.key_id != admission.key_id:
                 raise AlreadyPublishingError
             # One that another server left has no media yet: it takes as much as a new one, and goes on all the same.
             place = self._take_place() if previous.held_bytes == 0 else None
-            previous.resume(admission, publisher, place)
+            previous.resume(admission, publisher, claim, place)
             self._say(EventType.STREAM_RESUMED, previous)
             return previous
         if sum(1 for _ in self.live()) >= self._streams_max:
@@ -143,7 +184,7 @@ class LiveRegistry:
         numbering = self._next_numbering(name)
         if previous is not None:
             numbering = numbering.no_earlier_than(previous.next_numbering)
-        return self._add(name, admission, publisher, numbering, place=place)
+        return self._add(name, admission, publisher, numbering, claim=claim, place=place)
 
     def _add(
         self,
@@ -152,26 +193,52 @@ class LiveRegistry:
         publisher: Publisher | None,
         numbering: Numbering,
         record: StreamRecord | None = None,
+        claim: Place | None = None,
         place: Place | None = None,
     ) -> LiveStream:
-        stream = LiveStream(
-            name,
+        options = self._options
+        broadcaster = Broadcaster(
             admission,
             publisher,
+            bitrate_kbps_max=options.limits.bitrate_kbps_max,
+            picture_pixels_max=options.limits.picture_pixels_max,
+        )
+        context = OutputContext(
+            name=name,
+            live_since=record.live_since if record is not None else self._clock.now(),
             numbering=numbering,
-            options=self._options,
+            rendition=options.rendition,
+            gop=options.limits.gop,
             clock=self._clock,
             metrics=self._metrics,
             budget=self._budget,
+            hurry=broadcaster.hurry,
+            record=record.playlists if record is not None else None,
+        )
+        outputs = Outputs(name)
+        for maker in options.outputs:
+            outputs.make(maker, context)
+        stream = LiveStream(
+            name,
+            broadcaster,
+            outputs,
+            live_since=context.live_since,
+            numbering=numbering,
+            options=options,
+            clock=self._clock,
+            metrics=self._metrics,
             on_failed=self.end,
             on_health=self._tell_health,
             on_playable=self._note_started,
-            record=record,
+            # With audio renditions, audio is apart.
+            continuation=Continuation(record.timing, bool(record.audio)) if record is not None else None,
             probing=self._probing,
+            claim=claim,
             place=place,
         )
         replaced = self._by_name.get(name)
         self._by_name[name] = stream
+        self._channels[name] = LiveChannel(stream)
         if replaced is not None:
             replaced.release()
         self._count()
@@ -198,18 +265,24 @@ class LiveRegistry:
         """Go on where another server ended without having ended its streams.
 
         Each waits for its publisher as if the connection had just been lost: its place is its key's, and who asks
-        for its playlists waits.
+        for its playlists waits. Where that server stopped longer ago than a publisher may be away, they have ended. How
+        long ago one was killed is not known.
         """
         self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s())
-        for stream in record.streams:
-            numbering = self._next_numbering(stream.name)
-            self._add(stream.name, Admission(stream.key_id, stream.name), None, numbering, stream)
-            log.info("stream.restored", extra={"stream": stream.name, "key_id": stream.key_id})
+        stopped_at, window = record.stopped_at, timedelta(seconds=self._reconnect_window_s)
+        is_over = stopped_at is not None and self._clock.now() - stopped_at > window
+        for left in record.streams:
+            numbering = self._next_numbering(left.name)
+            stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left)
+            if is_over:
+                self.end(stream, EndReason.CONNECTION_LOST)
+            else:
+                log.info("stream.restored", extra={"stream": left.name, "key_id": left.key_id})
 
     def end(self, stream: LiveStream, reason: EndReason) -> None:
         """End a live stream; again is the same as once."""
-        was_started = stream.is_live and stream.presentation is not None
-        viewers = sum(stream.viewers.values())
+        was_started = stream.is_live and stream.is_playable
+        viewers = sum(stream.outputs.viewers.values())
         stream.end(reason)
         self._numbers.note_used(stream.name, stream.next_numbering.seconds, self._now_s())
         self._count()
@@ -228,13 +301,13 @@ class LiveRegistry:
             reason: A goodbye or a fault ends the stream at once; a connection that just ended, or that brought no
                 media any more, may come back.
         """
-        if stream.publisher is not publisher or not stream.is_live:
+        if stream.broadcaster.publisher is not publisher or not stream.is_live:
             return
         # A short broadcast, sent at once: all of it came before the goodbye. Memory that is short waits for nothing.
         if reason is not EndReason.OVER_LIMIT and stream.when_open(lambda: self.leave(stream, publisher, reason)):
             return
         may_come_back = reason in (EndReason.CONNECTION_LOST, EndReason.MEDIA_TIMEOUT)
-        if may_come_back and self._reconnect_window_s > 0 and stream.presentation is not None:
+        if may_come_back and self._reconnect_window_s > 0 and stream.is_playable:
             try:
                 stream.lose_publisher()
             except Exception as exc:  # noqa: BLE001  # logged by the stream
@@ -257,18 +330,22 @@ class LiveRegistry:
         """Find a stream that is live, or has ended so lately that its playlist is still served."""
         stream = self._by_name.get(name)
         if stream is not None and stream.forget_at <= self._clock.monotonic():
-            del self._by_name[name]
+            del self._by_name[name], self._channels[name]
             stream.release()
             return None
         return stream
 
+    def find_channel(self, name: str) -> Channel | None:
+        """Find what viewers are served of a stream that is live, or has ended lately."""
+        return self._channels[name] if self.find(name) is not None else None
+
+    def channels(self) -> Iterable[Channel]:
+        """What is live now, in the order in which it began."""
+        return (channel for channel in self._channels.values() if channel.is_live)
+
     def live(self) -> Iterable[LiveStream]:
         """The streams that are live now, in the order in which they began."""
         return (stream for stream in self._by_name.values() if stream.is_live)
-
-    def ended(self) -> Iterable[LiveStream]:
-        """The streams that have ended and whose playlists are still served."""
-        return (stream for stream in self._by_name.values() if not stream.is_live)
 
     @property
     def held_bytes(self) -> int:
@@ -302,7 +379,7 @@ class LiveRegistry:
                 self.end(stream, EndReason.CONNECTION_LOST)
                 continue
             try:
-                stream.read_meter()
+                stream.look()
                 if self._numbers.is_too_far(stream.next_numbering.seconds, self._now_s()):
                     stream.fail(MediaError("media comes much faster than time passes"))
             except Exception as exc:  # noqa: BLE001  # logged by the stream
@@ -319,7 +396,7 @@ class LiveRegistry:
         Returns:
             Names of the streams that were closed.
         """
-        doomed = [stream for stream in self.live() if stream.admission.key_id in key_ids]
+        doomed = [stream for stream in self.live() if stream.broadcaster.admission.key_id in key_ids]
         for stream in doomed:
             log.info("stream.closed", extra={"stream": stream.name, "reason": reason})
         await self._close(doomed, EndReason.KEY_DIED, KeyRejectedError("dead"))
@@ -338,12 +415,18 @@ class LiveRegistry:
         await self._close([stream], EndReason.KICKED, PublishError(STREAM_CLOSED))
         return True
 
+    def dismiss_viewers(self) -> None:
+        """Answer all who wait and end pushed streams, because the server stops; the playlists stay open."""
+        for stream in self.live():
+            stream.dismiss_viewers()
+
     async def end_all(self) -> None:
-        """End every stream because the server stops."""
+        """End every stream because the server stops for good."""
         await self._close([*self.live()], EndReason.SERVER_STOPPED, PublishError("The server is stopping."))
 
     async def _close(self, streams: list[LiveStream], reason: EndReason, error: PublishError) -> None:
-        publishers = [stream.publisher for stream in streams if stream.publisher is not None]
+        connections = [stream.broadcaster.publisher for stream in streams]
+        publishers = [publisher for publisher in connections if publisher is not None]
         # The picture goes dark before those who watched it are told.
         for publisher in publishers:
             publisher.kick(error)
@@ -353,13 +436,13 @@ class LiveRegistry:
 
     def _note_started(self, stream: LiveStream) -> None:
         codecs = [track.codec for track in stream.tracks]
-        self._say(EventType.STREAM_STARTED, stream, {"address": stream.publisher_address, "codecs": codecs})
+        self._say(EventType.STREAM_STARTED, stream, {"address": stream.broadcaster.address, "codecs": codecs})
 
     def _say(self, event_type: EventType, stream: LiveStream, data: Mapping[str, Value] | None = None) -> None:
         about: dict[str, Value] = {
             "stream": stream.name,
-            "user": stream.admission.user,
-            "key_id": stream.admission.key_id,
+            "user": stream.broadcaster.admission.user,
+            "key_id": stream.broadcaster.admission.key_id,
             "live_since": rfc3339(stream.live_since),
         }
         self._tell(Event(event_type, self._clock.now(), {**about, **(data or {})}))

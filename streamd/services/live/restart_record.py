@@ -1,8 +1,8 @@
 """What is kept of the live streams for the next server on the same data directory.
 
-A server that is killed takes its media with it. Its publishers come back within seconds and its viewers never left:
-for them the playlists must go on, under numbers that have not been used, with the discontinuities counted on
-(rfc8216bis-22 sections 6.2.1 and 6.2.2). What that takes is written when a stream begins, ends or has another
+A server that stops, or is killed, takes its media with it. Its publishers come back within seconds and its viewers
+never left: for them the playlists must go on, under numbers that have not been used, with the discontinuities counted
+on (rfc8216bis-22 sections 6.2.1 and 6.2.2). What that takes is written when a stream begins, ends or has another
 discontinuity, so that writing costs nothing to speak of; the media sequence numbers come from the clock, and are
 reserved by the thousand (``channel_numbers``).
 """
@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaylistRecord:
+    """The playlists of one stream, without their media."""
+
+    timing: PlaylistTiming
+    variants: tuple[str, ...]
+    """Names of the renditions that are variants."""
+    audio: tuple[str, ...]
+    """Names of the audio renditions to play them with."""
+    discontinuity_sequence: int
+    """EXT-X-DISCONTINUITY-SEQUENCE of a segment that follows all there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,11 @@ class StreamRecord:
     discontinuity_sequence: int
     """EXT-X-DISCONTINUITY-SEQUENCE of a segment that follows all there are."""
 
+    @property
+    def playlists(self) -> PlaylistRecord:
+        """What is about its playlists."""
+        return PlaylistRecord(self.timing, self.variants, self.audio, self.discontinuity_sequence)
+
 
 @dataclass(frozen=True, slots=True)
 class RestartRecord:
@@ -56,6 +75,8 @@ class RestartRecord:
     beyond the clock, which may be behind when the next server starts."""
     channels_ahead: tuple[ChannelAhead, ...] = ()
     """The channels that may have taken numbers beyond that: those whose media came in faster than time passes."""
+    stopped_at: datetime | None = None
+    """When the server that left the streams was told to stop; None where it runs, or was killed."""
 
 
 _RECORD = TypeAdapter(RestartRecord)
@@ -72,6 +93,8 @@ class RestartRecordFile:
         self._path = path
         self._saved: RestartRecord | None = None
         self._is_failing = False
+        # A server that stops saves beside the sweep that may be saving.
+        self._writing = threading.Lock()
 
     def load(self) -> RestartRecord:
         """Read what the server before this one left; nothing, where there was none or the file is of no use."""
@@ -103,10 +126,11 @@ class RestartRecordFile:
     def _write(self, data: bytes) -> None:
         """Replace the file as a whole: whoever reads it finds the old record or the new one."""
         beside = self._path.with_suffix(".new")
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
+        with self._writing:
+            with contextlib.suppress(FileNotFoundError):
+                beside.unlink()
+            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self._path)

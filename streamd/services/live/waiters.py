@@ -47,22 +47,22 @@ class WaiterBudget:
     """How many requests may wait in the whole server.
 
     Args:
-        waiting_max: The bound; a request beyond it is refused, which costs a player one retry.
+        waiting_requests_max: The bound; a request beyond it is refused, which costs a player one retry.
         on_refused: Called for each that is.
-        per_source_max: The same for the requests of one source.
+        waiting_requests_per_address_max: The same for the requests of one source.
         on_source_refused: Called for each that is refused by that.
     """
 
     def __init__(
         self,
-        waiting_max: int,
+        waiting_requests_max: int,
         on_refused: Callable[[], None] = lambda: None,
         *,
-        per_source_max: int = sys.maxsize,
+        waiting_requests_per_address_max: int = sys.maxsize,
         on_source_refused: Callable[[], None] = lambda: None,
     ) -> None:
-        self.waiting_max = waiting_max
-        self.per_source_max = per_source_max
+        self.waiting_requests_max = waiting_requests_max
+        self.waiting_requests_per_address_max = waiting_requests_per_address_max
         self.waiting = 0
         self.on_refused = on_refused
         self.on_source_refused = on_source_refused
@@ -74,10 +74,10 @@ class WaiterBudget:
         Args:
             source: Whom it counts for; empty for nobody.
         """
-        if self.waiting >= self.waiting_max:
+        if self.waiting >= self.waiting_requests_max:
             self.on_refused()
             return False
-        if source and self._by_source[source] >= self.per_source_max:
+        if source and self._by_source[source] >= self.waiting_requests_per_address_max:
             self.on_source_refused()
             return False
         return True
@@ -144,7 +144,7 @@ class Waiters:
     @property
     def has_room(self) -> bool:
         """Whether one more request may wait."""
-        return self.budget.waiting < self.budget.waiting_max
+        return self.budget.waiting < self.budget.waiting_requests_max
 
     def subscribe(self, awaited: Awaited, on_wake: Callable[[Memo], None], source: str = "") -> Subscription:
         """Have ``on_wake`` called once, when ``awaited`` is there or the stream has ended.
@@ -203,6 +203,11 @@ class Waiters:
             self._line_up(self._by_awaited.pop(awaited))
         if self._waking and not was_waking:
             asyncio.get_running_loop().call_soon(self._wake_slice)
+
+    @property
+    def is_closed(self) -> bool:
+        """Nobody may wait here any more."""
+        return self._is_closed
 
     def close(self) -> None:
         """Wake everyone; nobody may wait here again."""

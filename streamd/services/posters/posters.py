@@ -15,7 +15,7 @@ from streamd.media.packet import TrackKind
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.media.packager.rendition import Keyframe
-    from streamd.services.live.live_stream import LiveStream
+    from streamd.services.live.channel import Channel
     from streamd.services.metrics import Metrics
     from streamd.services.posters.picture_process import PictureProcess
 
@@ -80,12 +80,12 @@ class Posters:
         self._process = process
         self._clock = clock
         self._metrics = metrics
-        # A poster goes with its stream.
-        self._entries: WeakKeyDictionary[LiveStream, _Entry] = WeakKeyDictionary()
+        # A poster goes with its channel.
+        self._entries: WeakKeyDictionary[Channel, _Entry] = WeakKeyDictionary()
         self._drawing: set[asyncio.Task[None]] = set()
 
-    async def find(self, stream: LiveStream) -> Poster | None:
-        """The picture of a stream, at most ``RENEW_AFTER_S`` older than its newest keyframe.
+    async def find(self, channel: Channel) -> Poster | None:
+        """The picture of a channel, at most ``RENEW_AFTER_S`` older than its newest keyframe.
 
         All who ask at a time wait for the same drawing.
 
@@ -95,12 +95,12 @@ class Posters:
         Raises:
             PostersBusyError: There is none yet, and too many streams' pictures are waited for, or this one for long.
         """
-        entry = self._entries.setdefault(stream, _Entry())
+        entry = self._entries.setdefault(channel, _Entry())
         if entry.drawing is None and self._clock.monotonic() >= entry.renew_at:
-            keyframe = _newest_keyframe(stream)
+            keyframe = _newest_keyframe(channel)
             if keyframe is not None and keyframe.msn != entry.msn:
                 if len(self._drawing) < DRAWING_MAX:
-                    entry.drawing = asyncio.create_task(self._draw(stream.name, entry, keyframe))
+                    entry.drawing = asyncio.create_task(self._draw(channel.name, entry, keyframe))
                     self._drawing.add(entry.drawing)
                 elif entry.poster is None:
                     raise PostersBusyError
@@ -142,13 +142,13 @@ class Posters:
             self._metrics.posters_total.labels(result).inc()
 
 
-def _newest_keyframe(stream: LiveStream) -> Keyframe | None:
+def _newest_keyframe(channel: Channel) -> Keyframe | None:
     """The newest keyframe of the variant that is best to draw from; None where there is no picture."""
-    if stream.presentation is None:
+    if channel.presentation is None:
         return None
     by_lines = {
         track.height: rendition
-        for rendition in stream.presentation.renditions.values()
+        for rendition in channel.presentation.renditions.values()
         for track in rendition.tracks
         if track.kind is TrackKind.VIDEO
     }

@@ -43,7 +43,13 @@ PLAYLIST = "/live/demo/main.m3u8"
 PART = "/live/demo/main/part10012.m4s"
 HINTED = "/live/demo/main/part10014.m4s"
 PART_BYTES = 1000
-OPTIONS = DoorOptions(connections_max=3, head_timeout_s=10, idle_timeout_s=75, write_timeout_s=15, answer_timeout_s=120)
+OPTIONS = DoorOptions(
+    viewer_connections_max=3,
+    viewer_head_timeout_s=10,
+    viewer_idle_timeout_s=75,
+    viewer_write_timeout_s=15,
+    viewer_answer_timeout_s=120,
+)
 
 
 class MockTransport:
@@ -417,7 +423,7 @@ class TestSlowReaders:
         connection, transport = house.connect()
         transport.room = 100
         connection.data_received(request(PART))
-        house.pass_time(OPTIONS.write_timeout_s - 1)
+        house.pass_time(OPTIONS.viewer_write_timeout_s - 1)
         assert transport.ends == []
         house.pass_time(1)
         assert transport.ends[-1:] == ["abort"]
@@ -427,7 +433,7 @@ class TestSlowReaders:
         connection, transport = house.connect()
         transport.room = 0
         connection.data_received(request(PART))
-        for _ in range(int(OPTIONS.answer_timeout_s) - 1):
+        for _ in range(int(OPTIONS.viewer_answer_timeout_s) - 1):
             house.pass_time(1)
             transport.take(1)
         assert transport.ends == []
@@ -456,7 +462,7 @@ class TestTime:
         connection, transport = house.connect()
         house.pass_time(60)
         connection.data_received(request(PART, "HEAD"))
-        house.pass_time(OPTIONS.idle_timeout_s - 1)
+        house.pass_time(OPTIONS.viewer_idle_timeout_s - 1)
         assert transport.ends == []
         house.pass_time(1)
         assert transport.ends == ["close"]
@@ -466,7 +472,7 @@ class TestTime:
         house = House()
         connection, transport = house.connect()
         connection.data_received(request(PART, "HEAD"))
-        for byte in pieces(request(PART)[: int(OPTIONS.head_timeout_s)], 1):
+        for byte in pieces(request(PART)[: int(OPTIONS.viewer_head_timeout_s)], 1):
             connection.data_received(byte)
             assert transport.statuses == [200]
             house.pass_time(1)
@@ -481,7 +487,7 @@ class TestTime:
         first.data_received(request(HINTED))
         second.data_received(request(PART, "HEAD"))
         monkeypatch.setattr(house.door.lookup, "ask", Mock(side_effect=ZeroDivisionError))
-        house.pass_time(OPTIONS.idle_timeout_s)
+        house.pass_time(OPTIONS.viewer_idle_timeout_s)
         assert broken.ends == ["abort"]
         assert idle.ends == ["close"]
         assert [record.message for record in caplog.records] == ["viewer.failed"]
@@ -538,11 +544,11 @@ class TestBadInput:
         assert house.stream.budget.waiting == 0
 
     async def test_a_great_many_connections_that_say_nothing_go_in_time(self) -> None:
-        house = House(DoorOptions(connections_max=500))
+        house = House(DoorOptions(viewer_connections_max=500))
         transports = [house.connect()[1] for _ in range(500)]
         for transport in transports:
             transport.protocol.data_received(b"G")
-        house.pass_time(house.door.options.head_timeout_s + LINGER_S + 1)
+        house.pass_time(house.door.options.viewer_head_timeout_s + LINGER_S + 1)
         assert all(transport.ends == ["eof", "abort"] for transport in transports)
 
 
@@ -618,7 +624,7 @@ class TestTurns:
 
     async def test_of_one_address_so_many_requests_wait(self) -> None:
         house = House(DoorOptions())
-        house.stream.budget.per_source_max = 1
+        house.stream.budget.waiting_requests_per_address_max = 1
         (first, waits), (second, refused) = house.connect(), house.connect()
         first.data_received(request(HINTED))
         second.data_received(request(HINTED))
@@ -626,7 +632,7 @@ class TestTurns:
 
     async def test_a_proxy_asks_for_many_addresses(self) -> None:
         house = House(DoorOptions(proxies=TrustedProxies(["192.0.2.0/24"])))
-        house.stream.budget.per_source_max = 1
+        house.stream.budget.waiting_requests_per_address_max = 1
         statuses = []
         for said in ("198.51.100.1", "198.51.100.2", "198.51.100.1", ""):
             connection, transport = house.connect()
@@ -675,7 +681,7 @@ class TestAccount:
         assert connection.held_bytes == TLS_CONNECTION_BYTES + 40_000
 
     async def test_old_media_is_the_first_ones_that_keeps_it(self) -> None:
-        house = House(DoorOptions(write_timeout_s=1000), payload_bytes=100_000)
+        house = House(DoorOptions(viewer_write_timeout_s=1000), payload_bytes=100_000)
         slow = [house.connect() for _ in range(3)]
         for connection, transport in slow:
             transport.room = 0
@@ -699,7 +705,7 @@ class TestAccount:
     async def test_one_that_is_closed_and_stays_is_reset(self) -> None:
         house = House()
         _, transport = house.connect()
-        house.pass_time(OPTIONS.idle_timeout_s)
+        house.pass_time(OPTIONS.viewer_idle_timeout_s)
         assert transport.ends == ["close"]
         house.pass_time(LINGER_S + 1)
         assert transport.ends == ["close", "abort"]
@@ -713,13 +719,13 @@ class TestLimits:
 
     async def test_connections_in_all(self) -> None:
         house = House()
-        for _ in range(OPTIONS.connections_max):
+        for _ in range(OPTIONS.viewer_connections_max):
             house.connect()
         assert house.connect()[1].ends == ["abort"]
         assert self.hits(house, "viewer_connections_max") == 1
 
     async def test_connections_of_one_address_those_of_aiohttp_included(self) -> None:
-        house = House(DoorOptions(connections_per_address_max=2))
+        house = House(DoorOptions(viewer_connections_per_address_max=2))
         first, handed_over = house.connect()
         second, _ = house.connect()
         assert house.connect()[1].ends == ["abort"]
@@ -732,7 +738,7 @@ class TestLimits:
         assert house.connect()[1].ends == []
 
     async def test_a_trusted_proxy_has_as_many_connections_as_it_needs(self) -> None:
-        house = House(DoorOptions(connections_per_address_max=1, proxies=TrustedProxies(["192.0.2.0/24"])))
+        house = House(DoorOptions(viewer_connections_per_address_max=1, proxies=TrustedProxies(["192.0.2.0/24"])))
         assert [house.connect()[1].ends for _ in range(3)] == [[], [], []]
 
     @pytest.mark.parametrize(
@@ -744,7 +750,9 @@ class TestLimits:
         ],
     )
     async def test_the_head_of_a_request(self, limit: str, sent: bytes, status: int) -> None:
-        house = House(DoorOptions(head=HeadLimits(head_bytes=1000, request_line_bytes=256, fields=20)))
+        house = House(
+            DoorOptions(head=HeadLimits(request_head_bytes_max=1000, request_line_bytes_max=256, request_fields_max=20))
+        )
         connection, transport = house.connect()
         connection.data_received(sent)
         assert transport.statuses == [status]
@@ -762,12 +770,12 @@ class TestLimits:
         house = House()
         connection, transport = house.connect()
         connection.data_received(b"G")
-        house.pass_time(OPTIONS.head_timeout_s)
+        house.pass_time(OPTIONS.viewer_head_timeout_s)
         assert transport.statuses == [408]
         assert self.hits(house, "viewer_head_timeout_s") == 1
 
     async def test_the_time_of_an_answer(self) -> None:
-        house = House(DoorOptions(write_timeout_s=5, answer_timeout_s=8))
+        house = House(DoorOptions(viewer_write_timeout_s=5, viewer_answer_timeout_s=8))
         stalled, slow = house.connect(), house.connect()
         for connection, transport in (stalled, slow):
             transport.room = 0
@@ -851,7 +859,7 @@ class TestPushedStreams:
         house.pass_time(200)
         transport.room = 0
         house.stream.push(b"more")
-        house.pass_time(OPTIONS.write_timeout_s - 1)
+        house.pass_time(OPTIONS.viewer_write_timeout_s - 1)
         assert transport.ends == []
         house.pass_time(2)
         assert transport.ends[-1:] == ["abort"]
@@ -879,13 +887,13 @@ class TestPushedStreams:
         held_bytes = connection.held_bytes
         house.stream.end()
         seconds = 0
-        while not transport.ends and seconds <= OPTIONS.answer_timeout_s:
+        while not transport.ends and seconds <= OPTIONS.viewer_answer_timeout_s:
             transport.take(1)
             house.pass_time(1)
             seconds += 1
             assert connection.held_bytes <= held_bytes
         assert transport.ends == ["abort"]
-        assert seconds > OPTIONS.write_timeout_s
+        assert seconds > OPTIONS.viewer_write_timeout_s
 
     async def test_who_speaks_on_while_it_is_sent_to_is_closed(self) -> None:
         house = House()

@@ -201,6 +201,24 @@ def test_both_doors_answer_who_waits_when_the_stream_ends(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+def test_both_doors_show_who_waits_the_playlist_as_it_is_when_the_server_stops(loop: str) -> None:
+    async def test(doors: Doors) -> None:
+        stream = doors.registry.streams["demo"]
+        async with Client.connected(doors.thin_port) as thin, Client.connected(doors.aiohttp_port) as other:
+            for client in (thin, other):
+                await client.send(request(PLAYLIST + "?_HLS_msn=1003") + request(HINTED))
+            await until(lambda: stream.budget.waiting == 2)
+            stream.waiters.close()
+            for client in (thin, other):
+                shown = await client.response()
+                assert (shown.status, b"#EXT-X-ENDLIST" in shown.body) == (200, False)
+                assert b"part10013.m4s" in shown.body
+                assert (await client.response()).status == 503
+
+    run(loop, test)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_both_doors_forget_a_viewer_who_leaves(loop: str) -> None:
     async def test(doors: Doors) -> None:
         stream = doors.registry.streams["demo"]

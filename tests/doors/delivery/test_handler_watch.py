@@ -12,6 +12,7 @@ from aiohttp import web
 
 from streamd.clock import ManualClock
 from streamd.doors.delivery.handler_watch import (
+    BODY_GRACE_S,
     HANDLER_BYTES,
     PARSED_REQUEST_BYTES,
     TLS_HANDLER_BYTES,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 LIMITS = HandlerLimits()
+BODY_TIMEOUT_S = LIMITS.viewer_body_timeout_s + BODY_GRACE_S
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
 
@@ -135,7 +137,7 @@ async def test_an_idle_connection_is_closed_and_counts_as_no_event(house: House)
     watched, transport = house.connect()
     await house.pass_time(60)
     await house.say(watched, GET)
-    await house.pass_time(LIMITS.idle_timeout_s - 1)
+    await house.pass_time(LIMITS.viewer_idle_timeout_s - 1)
     assert transport.sent.count(b"200 OK") == 1
     assert not transport.was_aborted()
     await house.pass_time(2)
@@ -151,7 +153,7 @@ async def test_a_head_has_its_time_from_the_first_byte(house: House, before: byt
     if before:
         await house.say(watched, before)
         await house.pass_time(5)
-    for byte in range(int(LIMITS.head_timeout_s)):
+    for byte in range(int(LIMITS.viewer_head_timeout_s)):
         assert not transport.was_aborted()
         await house.say(watched, GET[byte : byte + 1])
         await house.pass_time(1)
@@ -164,7 +166,7 @@ async def test_a_head_has_its_time_from_the_first_byte(house: House, before: byt
 async def test_a_body_has_its_time_however_it_comes(house: House, trickles: bool) -> None:
     watched, transport = house.connect()
     await house.say(watched, POST)
-    for second in range(int(LIMITS.body_timeout_s)):
+    for second in range(int(BODY_TIMEOUT_S)):
         await house.pass_time(1)
         assert not transport.was_aborted()
         if trickles and second % 4 == 0:
@@ -178,7 +180,7 @@ async def test_each_body_has_a_time_of_its_own(house: House) -> None:
     watched, transport = house.connect()
     for _ in range(5):
         await house.say(watched, POST)
-        await house.pass_time(LIMITS.body_timeout_s - 2)
+        await house.pass_time(BODY_TIMEOUT_S - 2)
         await house.say(watched, bytes(10))
     await house.pass_time(1)
     assert transport.sent.count(b"200 OK") == 5
@@ -193,7 +195,7 @@ async def test_a_handler_has_as_much_time_as_it_needs(house: House) -> None:
     house.may_end.set()
     await house.pass_time(1)
     assert transport.sent.count(b"200 OK") == 1
-    await house.pass_time(LIMITS.idle_timeout_s - 2)
+    await house.pass_time(LIMITS.viewer_idle_timeout_s - 2)
     assert not transport.was_aborted()
 
 
@@ -201,7 +203,7 @@ async def test_a_peer_that_takes_nothing_is_let_go(house: House) -> None:
     watched, transport = house.connect()
     transport.room = 100
     await house.say(watched, GET)
-    await house.pass_time(LIMITS.write_timeout_s)
+    await house.pass_time(LIMITS.viewer_write_timeout_s)
     assert not transport.was_aborted()
     await house.pass_time(1)
     assert transport.was_aborted()
@@ -212,7 +214,7 @@ async def test_a_peer_that_takes_little_has_its_time_and_no_more(house: House) -
     watched, transport = house.connect()
     transport.room = 100
     await house.say(watched, GET)
-    for _ in range(int(LIMITS.answer_timeout_s)):
+    for _ in range(int(LIMITS.viewer_answer_timeout_s)):
         transport.take(1)
         await house.pass_time(1)
     assert not transport.was_aborted()
@@ -235,7 +237,7 @@ async def test_an_answer_that_goes_on_for_ever_may(house: House) -> None:
     watched, transport = house.connect()
     transport.room = 1
     await house.say(watched, GET)
-    await house.pass_time(LIMITS.answer_timeout_s + 100)
+    await house.pass_time(LIMITS.viewer_answer_timeout_s + 100)
     assert not transport.was_aborted()
     house.may_end.set()
 
@@ -246,7 +248,7 @@ async def test_what_aiohttp_has_closed_is_open_until_it_is_taken(house: House) -
     await house.say(watched, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
     assert transport.is_closed
     assert len(house.watch) == 1
-    await house.pass_time(LIMITS.write_timeout_s + 1)
+    await house.pass_time(LIMITS.viewer_write_timeout_s + 1)
     assert transport.was_aborted()
     assert len(house.watch) == 0
 
@@ -294,7 +296,7 @@ async def test_requests_that_wait_behind_another_are_in_its_account(house: House
     await house.turns()
 
 
-@pytest.mark.parametrize("size", [1, 700, LIMITS.head_bytes_max + 1])
+@pytest.mark.parametrize("size", [1, 700, LIMITS.request_head_bytes_max + 1])
 async def test_a_head_is_as_long_as_the_viewers_door_allows(house: House, size: int) -> None:
     watched, transport = house.connect()
     await house.turns()
@@ -304,7 +306,7 @@ async def test_a_head_is_as_long_as_the_viewers_door_allows(house: House, size: 
         watched.data_received(head[said : said + size].replace(b"\0", b"x"))
         said += size
     assert transport.was_aborted()
-    assert said <= LIMITS.head_bytes_max + size
+    assert said <= LIMITS.request_head_bytes_max + size
     assert house.acted == {"request_head_bytes_max": 1}
 
 

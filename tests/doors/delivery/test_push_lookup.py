@@ -14,7 +14,7 @@ from streamd.formats.flv.tag import FlvReader, FlvTag, TagType
 from streamd.services.live.publisher import EndReason
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac, is_sequence_header
-from tests.support.ingest import IngestRoom, settle
+from tests.support.ingest import IngestRoom, hls_of, settle
 from tests.support.samples import boxes
 
 pytestmark = pytest.mark.asyncio
@@ -58,7 +58,7 @@ async def live_room() -> IngestRoom:
     stream = room.registry.find("alice")
     assert stream is not None
     async with asyncio.timeout(5):  # the demuxer opens in a thread
-        while stream.presentation is None:  # noqa: ASYNC110  # nothing but the playlist tells
+        while not stream.is_playable:  # noqa: ASYNC110  # nothing but the playlist tells
             await asyncio.sleep(0.001)
     return room
 
@@ -139,20 +139,20 @@ class TestStream:
             found.fanout.attach(viewers[-1])
         stream = room.registry.find("alice")
         assert stream is not None
-        assert stream.viewers == {"hls": 0, "flv": 1, "mp4": 1}
-        assert stream.summary().viewers == stream.viewers
+        assert stream.outputs.viewers == {"hls": 0, "flv": 1, "mp4": 1}
+        assert stream.summary().viewers == stream.outputs.viewers
         room.registry.end(stream, EndReason.KICKED)
         assert all(viewer.is_closed for viewer in viewers)
-        assert stream.viewers == {"hls": 0, "flv": 0, "mp4": 0}
+        assert stream.outputs.viewers == {"hls": 0, "flv": 0, "mp4": 0}
 
     async def test_hls_viewers_are_counted_while_the_stream_is_live(self) -> None:
         room = await live_room()
         stream = room.registry.find("alice")
         assert stream is not None
         for number in range(3):
-            stream.note_hls_viewer(f"192.0.2.{number}", "player")
-        stream.read_meter()
-        assert stream.viewers["hls"] == 3
+            hls_of(stream).note_viewer(f"192.0.2.{number}", "player")
+        stream.look()
+        assert stream.outputs.viewers["hls"] == 3
         assert room.metrics.registry.get_sample_value("streamd_viewers", {"protocol": "hls"}) == 3
         room.registry.end(stream, EndReason.GOODBYE)
         assert room.metrics.registry.get_sample_value("streamd_viewers", {"protocol": "hls"}) == 0

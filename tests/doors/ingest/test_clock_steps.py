@@ -11,7 +11,7 @@ from streamd.doors.ingest.protocol import IngestOptions
 from streamd.services.live.live_stream import LiveStream
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import IngestRoom, Peer, eventually, settle
+from tests.support.ingest import IngestRoom, Peer, eventually, presentation_of, settle
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.parametrize("step_s", [-3600, 3600])]
 
@@ -36,13 +36,12 @@ async def go_live(room: IngestRoom) -> tuple[Peer, LiveStream]:
     send(peer, 0)
     stream = room.registry.find("alice")
     assert stream is not None
-    await eventually(lambda: stream.presentation)
+    await eventually(lambda: stream.is_playable)
     return peer, stream
 
 
 def playlist(stream: LiveStream) -> str:
-    assert stream.presentation is not None
-    return stream.presentation.renditions["main"].playlist().full.plain.buffers[0].decode()
+    return presentation_of(stream).renditions["main"].playlist().full.buffers[0].decode()
 
 
 def dates(text: str) -> list[datetime]:

@@ -1,4 +1,4 @@
-"""A bug in one stream's line ends that stream, is logged with its traceback once, and nothing else."""
+"""A bug in one stream's line ends that stream, one in an output drops the output; each is logged once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from streamd.formats.flv.tag import FlvTag
 from streamd.media.packager.reload import PartNumber
 from streamd.media.probe import Probe
 from streamd.services.keys.admission import Admission
+from streamd.services.live.health import HealthCode
 from streamd.services.live.live_stream import LiveStream
+from streamd.services.live.outputs import Output
 from streamd.services.live.publisher import EndReason
+from streamd.services.live.push_outputs import FlvOutput, Mp4Output
 from streamd.services.live.waiters import Awaited
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import IngestRoom, Peer, eventually, settle
+from tests.support.ingest import IngestRoom, Peer, eventually, hls_of, presentation_of, settle
 
 pytestmark = pytest.mark.asyncio
 
@@ -50,12 +53,12 @@ class Bug(NamedTuple):
     """A method of one stream that does not do what it should."""
 
     place: str
-    """Where its object is, from the stream on."""
+    """Where its object is, from the stream or the output on."""
     method: str
 
-    def put_into(self, stream: LiveStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put_into(self, stream: object, monkeypatch: pytest.MonkeyPatch) -> None:
         *way, name = self.place.split(".")
-        holder = reduce(getattr, way, stream)
+        holder: object = reduce(getattr, way, stream)
         works = getattr(holder, name)
         broken: object = Broken(works, self.method)
         if isinstance(works, Mapping):
@@ -66,15 +69,19 @@ class Bug(NamedTuple):
 # Where each frame of a stream that is live passes.
 ON_THE_WAY = [
     Bug("_line._demuxer", "demux"),
-    Bug("_line._timeline", "place"),
-    Bug("_line._ladder", "push"),
-    Bug("presentation.renditions", "add"),
-    Bug("flv", "receive"),
+    Bug("_line._packaging._timeline", "place"),
+    Bug("_line._packaging._ladder", "push"),
     Bug("_line", "receive"),
 ]
-# What happens to it when its publisher is gone, and when it leaves.
-AT_THE_LOSS = [Bug("_line._ladder", "finish"), Bug("presentation.renditions", "end_segment")]
-AT_THE_END = [Bug("_line._ladder", "finish"), Bug("presentation.renditions", "end")]
+# Where its outputs have it.
+IN_AN_OUTPUT = [
+    ("hls", Bug("presentation.renditions", "add")),
+    ("hls", Bug("waiters", "wake")),
+    ("flv", Bug("fanout", "receive")),
+    ("mp4", Bug("fanout", "receive")),
+    ("mp4", Bug("_timer", "push")),
+    ("monitor", Bug("tally", "parts")),
+]
 
 
 class Two:
@@ -101,7 +108,7 @@ class Two:
         send(peer, 0)
         stream = self.room.registry.find(user)
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         return peer, stream
 
 
@@ -120,8 +127,7 @@ def tracebacks(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def parts(stream: LiveStream) -> int:
-    assert stream.presentation is not None
-    return stream.presentation.renditions["main"].next_part_number
+    return presentation_of(stream).renditions["main"].next_part_number
 
 
 async def check_the_damage(two: Two, stream: LiveStream, caplog: pytest.LogCaptureFixture) -> None:
@@ -140,7 +146,7 @@ async def test_a_bug_on_the_way_of_a_frame(
     two = Two()
     (broken_peer, broken), (sound_peer, sound) = await two.go_live("alice"), await two.go_live("bob")
     woken: list[object] = []
-    broken.waiters.subscribe(Awaited("main", PartNumber(parts(broken) + 100)), woken.append)
+    hls_of(broken).waiters.subscribe(Awaited("main", PartNumber(parts(broken) + 100)), woken.append)
     bug.put_into(broken, monkeypatch)
     send(broken_peer, 1)
     before = parts(sound)
@@ -154,32 +160,87 @@ async def test_a_bug_on_the_way_of_a_frame(
     await check_the_damage(two, broken, caplog)
 
 
-@pytest.mark.parametrize("bug", AT_THE_LOSS, ids=lambda bug: f"{bug.place}.{bug.method}")
-async def test_a_bug_when_the_connection_is_lost(
-    bug: Bug, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def output_of(stream: LiveStream, name: str) -> Output:
+    return next(output for output in stream.outputs._all if output.name == name)
+
+
+@pytest.mark.parametrize(("name", "bug"), IN_AN_OUTPUT, ids=str)
+async def test_a_bug_in_an_output_drops_it_alone(
+    name: str, bug: Bug, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     two = Two()
     peer, stream = await two.go_live("alice")
-    bug.put_into(stream, monkeypatch)
+    woken: list[object] = []
+    hls = hls_of(stream)
+    hls.waiters.subscribe(Awaited("main", PartNumber(parts(stream) + 100)), woken.append)
+    before = parts(stream)
+    bug.put_into(output_of(stream, name), monkeypatch)
+    for turn in range(1, 3):
+        two.room.clock.advance(SECONDS)
+        send(peer, turn)
+        await two.room.registry.sweep()
+    monkeypatch.undo()
+    assert stream.is_live
+    assert not peer.transport.is_eof_written
+    assert stream.outputs.failed == {name: "internal error"}
+    assert tracebacks(caplog) == ["output.failed"]
+    assert HealthCode.OUTPUT_FAILED in stream.health.codes
+    # The others go on; who waited for what is not to come is answered.
+    assert (parts(stream) > before + 2) is (name != "hls")
+    assert presentation_of(stream).renditions["main"].is_ended is (name == "hls")
+    await settle(lambda: bool(woken) is (name == "hls"))
+    for other in (FlvOutput, Mp4Output):
+        output = stream.outputs.find(other)
+        assert output is not None
+        assert output.fanout.is_open is (name != output.name)
+    two.room.registry.end(stream, EndReason.GOODBYE)
+    assert tracebacks(caplog) == ["output.failed"]
+
+
+async def test_a_bug_when_the_connection_is_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    two = Two()
+    peer, stream = await two.go_live("alice")
+    Bug("_line._packaging._ladder", "finish").put_into(stream, monkeypatch)
     peer.protocol.connection_lost(ConnectionResetError())
     assert two.room.listener.forgotten == [peer.protocol]
     await check_the_damage(two, stream, caplog)
 
 
-@pytest.mark.parametrize("bug", AT_THE_END, ids=lambda bug: f"{bug.place}.{bug.method}")
+async def test_a_bug_in_the_playlists_when_the_connection_is_lost_leaves_the_stream_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    two = Two()
+    peer, stream = await two.go_live("alice")
+    Bug("presentation.renditions", "end_segment").put_into(hls_of(stream), monkeypatch)
+    peer.protocol.connection_lost(ConnectionResetError())
+    assert stream.is_live
+    assert stream.broadcaster.publisher is None
+    assert tracebacks(caplog) == ["output.failed"]
+
+
+@pytest.mark.parametrize("event", ["stream.unfinished", "output.failed"])
 async def test_a_bug_at_the_goodbye_ends_the_stream_all_the_same(
-    bug: Bug, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    event: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     two = Two()
     peer, stream = await two.go_live("alice")
     woken: list[object] = []
-    stream.waiters.subscribe(Awaited("main", PartNumber(parts(stream) + 100)), woken.append)
-    bug.put_into(stream, monkeypatch)
+    hls_of(stream).waiters.subscribe(Awaited("main", PartNumber(parts(stream) + 100)), woken.append)
+    if event == "output.failed":
+        Bug("presentation.renditions", "end").put_into(hls_of(stream), monkeypatch)
+    else:
+        Bug("_line._packaging._ladder", "finish").put_into(stream, monkeypatch)
     peer.send(rtmp_wire.command("deleteStream", 4, None, 1.0))
     await settle(lambda: woken)
     assert stream.end_reason is EndReason.GOODBYE
-    assert tracebacks(caplog) == ["stream.unfinished"]
-    assert two.room.registry.find("alice") is not stream
+    assert tracebacks(caplog) == [event]
+    if event == "output.failed":
+        assert two.room.registry.find("alice") is not stream
+    else:
+        # The line's fault is not that of the playlists, which end as they should.
+        assert presentation_of(stream).renditions["main"].is_ended
 
 
 async def test_a_bug_in_probing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -204,7 +265,7 @@ async def test_a_bug_in_what_is_done_once_a_second(
 ) -> None:
     two = Two()
     (peer, stream), (sound_peer, sound) = await two.go_live("alice"), await two.go_live("bob")
-    Bug("_meter", "read").put_into(stream, monkeypatch)
+    Bug("_monitor.meter", "read").put_into(stream, monkeypatch)
     for turn in (1, 2):
         two.room.clock.advance(1)
         await two.room.registry.sweep()

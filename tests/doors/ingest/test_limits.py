@@ -19,11 +19,11 @@ from streamd.media.intake.limits import IntakeLimits
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.services.bounds.memory_accounts import Standing
 from streamd.services.keys.records import PublishLimits
-from streamd.services.live import live_stream
+from streamd.services.live import hls_output
 from streamd.services.live.gop_cache import GopLimits
-from streamd.services.live.live_stream import StreamLimits
 from streamd.services.live.meter import READINGS_MAX
 from streamd.services.live.publisher import EndReason
+from streamd.services.live.stream_options import StreamLimits
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import OTHER_KEY, IngestRoom, Peer, RecordingTransport, eventually, settle
 from tests.support.rtmp_wire import chunk, command, control, message
@@ -38,9 +38,9 @@ pytestmark = pytest.mark.asyncio
 OPTIONS = ConnectionOptions(
     command_bytes_max=1000,
     chunk_limits=ChunkLimits(
-        message_bytes=5000, chunk_streams=4, partial_bytes=8000, chunk_size=128, messages_per_read=256
+        message_bytes_max=5000, chunk_streams_max=4, held_bytes_max=8000, chunk_size_min=128, messages_per_read_max=256
     ),
-    amf_limits=Limits(depth=4, values=100, string_bytes=500),
+    amf_limits=Limits(amf_depth_max=4, amf_values_max=100, amf_string_bytes_max=500),
 )
 
 PUBLISH = amf0.write_values("publish", 3)
@@ -191,7 +191,7 @@ class TestAmounts:
         assert not is_ended(peer)
 
     async def test_answers_that_are_not_read(self) -> None:
-        room = IngestRoom(IngestOptions(unsent_bytes_max=20_000))
+        room = IngestRoom(IngestOptions(unsent_answers_bytes_max=20_000))
         peer = room.connect()
         assert peer.transport.write_limit == 20_000
         peer.protocol.pause_writing()
@@ -242,7 +242,7 @@ class TestMedia:
         await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         assert room.limit_hits() == {}
 
     @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ class TestMedia:
         stream = room.registry.find("alice")
         assert stream is not None
         # Said while the stream runs.
-        stream.admission.limits = PublishLimits(bitrate_kbps_max=user_max)
+        stream.broadcaster.admission.limits = PublishLimits(bitrate_kbps_max=user_max)
         frames = message(9, bytes(10_000), chunk_size=128)
         for _ in range(READINGS_MAX - 1):
             await room.registry.sweep()
@@ -290,7 +290,7 @@ class TestMedia:
         await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation and not stream.when_open(lambda: None))
+        await eventually(lambda: stream.is_playable and not stream.when_open(lambda: None))
         keyframe = b"\x17\x01\x00\x00\x00" + bytes(20)
         peer.send(*(message(9, keyframe, time_ms=6000 + 1100 * number) for number in range(2000)))
         # The sound has stopped by then, for which the tracks are opened anew.
@@ -299,13 +299,13 @@ class TestMedia:
         assert stream.end_reason is EndReason.OVER_LIMIT
 
     async def test_what_open_segments_of_all_renditions_have_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(live_stream, "OPEN_SEGMENT_BYTES_MAX", -(10**9))
+        monkeypatch.setattr(hls_output, "OPEN_SEGMENT_BYTES_MAX", -(10**9))
         room = IngestRoom()
         peer = await live(room)
         await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         await room.registry.sweep()
         assert room.limit_hits() == {"window_bytes_max": 1}
         assert stream.end_reason is EndReason.OVER_LIMIT
@@ -319,21 +319,21 @@ class TestMedia:
         assert 100_000 < room.registry.held_bytes < 102_000
 
     async def test_what_is_kept_for_viewers_who_join(self) -> None:
-        room = IngestRoom(stream_limits=StreamLimits(gop=GopLimits(payload_bytes_max=1000)))
+        room = IngestRoom(stream_limits=StreamLimits(gop=GopLimits(gop_bytes_max=1000)))
         peer = await live(room)
         await peer.send_all(media(h264_aac(5)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         assert room.limit_hits().keys() == {"gop_bytes_max"}
 
     async def test_what_is_kept_for_playlists(self) -> None:
-        room = IngestRoom(rendition=RenditionOptions(held_bytes_max=5000))
+        room = IngestRoom(rendition=RenditionOptions(window_bytes_max=5000))
         peer = await live(room)
         await peer.send_all(media(h264_aac(20)))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         await room.registry.sweep()
         assert room.limit_hits().keys() == {"window_bytes_max"}
 

@@ -75,7 +75,7 @@ class TestAcceptedPublish:
         await peer.send_all(*media(seconds=3))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)  # the demuxer opens in a thread
+        await eventually(lambda: stream.is_playable)  # the demuxer opens in a thread
         assert [track.codec[:4] for track in stream.tracks] == ["avc1", "mp4a"]
 
 
@@ -205,9 +205,9 @@ class TestCharges:
         stream = room.registry.find("alice")
         assert stream is not None
         # A second at once (``LoopShares``), and what comes back is waited for.
-        stream.charge(0.9)
+        stream.broadcaster.charge(0.9)
         assert peer.is_read
-        stream.charge(0.2)
+        stream.broadcaster.charge(0.2)
         assert not peer.is_read
 
     async def test_a_stream_that_waits_for_its_publisher_charges_nobody(self) -> None:
@@ -216,10 +216,10 @@ class TestCharges:
         await peer.send_all(*media(seconds=3))
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         peer.protocol.connection_lost(None)
-        assert stream.publisher is None
-        stream.charge(60.0)
+        assert stream.broadcaster.publisher is None
+        stream.broadcaster.charge(60.0)
 
 
 class TestSteps:

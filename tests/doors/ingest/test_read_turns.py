@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
     from streamd.doors.ingest.read_turns import Reading
 
-GENEROUS = LoopShares(stranger_ms=1000, address_ms=1000, strangers_ms=1000, publisher_ms=1000)
+GENEROUS = LoopShares(
+    loop_ms_per_stranger_max=1000,
+    loop_ms_per_address_max=1000,
+    loop_ms_of_strangers_max=1000,
+    loop_ms_per_publisher_max=1000,
+)
 
 
 class Loop:
@@ -219,7 +224,7 @@ class TestRests:
         assert steps == [5] * 20
 
     def test_its_steps_are_charged_and_wait_for_the_share(self) -> None:
-        room = Room(LoopShares(publisher_ms=100))
+        room = Room(LoopShares(loop_ms_per_publisher_max=100))
         flood = room.publisher(cost_s=0.2)
         flood.steps_left = 100
         flood.send()
@@ -278,7 +283,7 @@ class TestRests:
 
 class TestShares:
     def test_a_connection_past_its_share_waits_until_it_has_come_back(self) -> None:
-        room = Room(LoopShares(publisher_ms=100))
+        room = Room(LoopShares(loop_ms_per_publisher_max=100))
         peer = room.publisher(cost_s=0.6)
         peer.send()
         assert peer.transport.reading == [False]
@@ -290,7 +295,7 @@ class TestShares:
         assert peer.reading.resumed_at == pytest.approx(room.clock.monotonic(), abs=0.25)
 
     def test_no_pause_is_longer_than_a_peer_may_be_silent(self) -> None:
-        room = Room(LoopShares(publisher_ms=100))
+        room = Room(LoopShares(loop_ms_per_publisher_max=100))
         peer = room.publisher(cost_s=60.0)
         peer.send()
         room.loop.run(PAUSE_S_MAX + 0.1)
@@ -299,7 +304,7 @@ class TestShares:
         assert not peer.is_read
 
     def test_the_processor_time_of_others_is_nobodys_debt(self) -> None:
-        room = Room(LoopShares(publisher_ms=100))
+        room = Room(LoopShares(loop_ms_per_publisher_max=100))
         peer = room.publisher()
         for _ in range(100):
             room.clock.work(5.0)
@@ -307,7 +312,9 @@ class TestShares:
         assert peer.is_read
 
     def test_connections_of_an_address_share_and_another_address_does_not(self) -> None:
-        room = Room(LoopShares(stranger_ms=1000, address_ms=50, strangers_ms=1000))
+        room = Room(
+            LoopShares(loop_ms_per_stranger_max=1000, loop_ms_per_address_max=50, loop_ms_of_strangers_max=1000)
+        )
         first, second = room.peer(cost_s=0.26), room.peer()
         first.send()
         room.loop.turn()
@@ -318,7 +325,9 @@ class TestShares:
         assert [first.is_read, second.is_read, other.is_read] == [False, False, True]
 
     def test_a_new_connection_brings_no_new_share(self) -> None:
-        room = Room(LoopShares(stranger_ms=1000, address_ms=50, strangers_ms=1000))
+        room = Room(
+            LoopShares(loop_ms_per_stranger_max=1000, loop_ms_per_address_max=50, loop_ms_of_strangers_max=1000)
+        )
         peers = [room.peer(cost_s=0.13)]
         for _ in range(2):
             peers[-1].send()
@@ -345,7 +354,9 @@ class TestShares:
 
     def test_what_an_address_takes_otherwise_counts_against_its_connections(self) -> None:
         room = Room()
-        room.turns.configure(LoopShares(stranger_ms=1000, address_ms=50, strangers_ms=1000))
+        room.turns.configure(
+            LoopShares(loop_ms_per_stranger_max=1000, loop_ms_per_address_max=50, loop_ms_of_strangers_max=1000)
+        )
         peer = room.peer(cost_s=0.26)
         peer.send()
         assert not room.turns.take_opening("192.0.2.1")
@@ -370,7 +381,9 @@ class TestShares:
 
     def test_a_login_passes_before_a_flood(self) -> None:
         room = Room()
-        room.turns.configure(LoopShares(stranger_ms=1000, address_ms=1000, strangers_ms=100))
+        room.turns.configure(
+            LoopShares(loop_ms_per_stranger_max=1000, loop_ms_per_address_max=1000, loop_ms_of_strangers_max=100)
+        )
         flood = [room.peer(f"192.0.2.{number}", cost_s=0.01) for number in range(64)]
         for _ in range(50):
             for peer in flood:
@@ -393,7 +406,7 @@ class TestShares:
         assert sum(len(peer.received) for peer in flood) - before < 64
 
     def test_one_that_stays_over_its_share_is_overdue(self) -> None:
-        room = Room(LoopShares(publisher_ms=100, overdue_s=10.0))
+        room = Room(LoopShares(loop_ms_per_publisher_max=100, loop_overdue_s=10.0))
         peer = room.publisher(cost_s=0.7)
         overdue_at = None
         for second in range(30):
@@ -408,7 +421,7 @@ class TestShares:
 
 class TestReasonsToWait:
     def test_reading_goes_on_when_the_last_reason_is_gone(self) -> None:
-        room = Room(LoopShares(publisher_ms=100))
+        room = Room(LoopShares(loop_ms_per_publisher_max=100))
         peer = room.publisher(cost_s=0.6)
         peer.reading.hold(Hold.VERDICT)
         peer.reading.spend(0.6)
@@ -421,7 +434,7 @@ class TestReasonsToWait:
         assert peer.transport.reading == [False, True]
 
     def test_a_closed_connection_is_asked_nothing(self) -> None:
-        room = Room(LoopShares(publisher_ms=100))
+        room = Room(LoopShares(loop_ms_per_publisher_max=100))
         peer = room.publisher(cost_s=0.6)
         peer.send()
         peer.reading.close()
@@ -499,7 +512,7 @@ class TestTls:
 
 
 def test_a_closed_listener_lets_nobody_on() -> None:
-    room = Room(LoopShares(publisher_ms=100))
+    room = Room(LoopShares(loop_ms_per_publisher_max=100))
     peer = room.publisher(cost_s=0.6)
     peer.send()
     room.turns.close()

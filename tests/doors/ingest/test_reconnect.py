@@ -14,7 +14,7 @@ from streamd.services.live.publisher import EndReason
 from streamd.services.live.waiters import Awaited
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import GOOD_KEY, OTHER_KEY, IngestRoom, Peer, eventually, settle
+from tests.support.ingest import GOOD_KEY, OTHER_KEY, IngestRoom, Peer, eventually, hls_of, presentation_of, settle
 from tests.support.llhls_checker import PlaylistFollower
 
 if TYPE_CHECKING:
@@ -44,13 +44,12 @@ async def live(room: IngestRoom) -> tuple[Peer, LiveStream]:
     send_media(peer)
     stream = room.registry.find("alice")
     assert stream is not None
-    await eventually(lambda: stream.presentation)
+    await eventually(lambda: stream.is_playable)
     return peer, stream
 
 
 def playlist(stream: LiveStream) -> bytes:
-    assert stream.presentation is not None
-    return stream.presentation.renditions["main"].playlist().full.plain.buffers[0]
+    return presentation_of(stream).renditions["main"].playlist().full.buffers[0]
 
 
 class TestComingBack:
@@ -74,11 +73,10 @@ class TestComingBack:
     async def test_viewers_who_wait_go_on_waiting(self) -> None:
         room = IngestRoom(reconnect_window_s=WINDOW_S)
         peer, stream = await live(room)
-        assert stream.presentation is not None
         peer.protocol.connection_lost(None)
-        rendition = stream.presentation.renditions["main"]
+        rendition = presentation_of(stream).renditions["main"]
         woken: list[object] = []
-        stream.waiters.subscribe(Awaited("main", PartNumber(rendition.next_part_number)), woken.append)
+        hls_of(stream).waiters.subscribe(Awaited("main", PartNumber(rendition.next_part_number)), woken.append)
         room.clock.advance(2)
         await room.registry.sweep()
         assert woken == []
@@ -117,7 +115,7 @@ class TestLeap:
         send_media(peer, start_ms=7_200_000)
         stream = room.registry.find("alice")
         assert stream is not None
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         follower = PlaylistFollower()
         assert follower.reload(playlist(stream)) == []
         send_media(peer, start_ms=7_203_000 + leap_ms)
@@ -204,9 +202,8 @@ class TestForgetting:
     async def test_a_stream_that_nobody_finds_any_more_is_gone_before_garbage_is_collected(self, how: str) -> None:
         room = IngestRoom(reconnect_window_s=WINDOW_S)
         peer, stream = await live(room)
-        assert stream.presentation is not None
         remains = weakref.ref(stream)
-        renditions = [weakref.ref(rendition) for rendition in stream.presentation.renditions.values()]
+        renditions = [weakref.ref(rendition) for rendition in presentation_of(stream).renditions.values()]
         gc.collect()
         gc.disable()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from streamd.doors.delivery.answer import Answer, MediaRequest
 from streamd.doors.delivery.channels import PublicChannels
 from streamd.doors.delivery.lookup import Blocked, MediaLookup
 from streamd.doors.delivery.media_path import parse_media_path
+from streamd.errors import ServerRestartsError
+from streamd.services.events.event import EventType
 from streamd.services.live.channel_numbers import RESERVE_S
 from streamd.services.live.publisher import EndReason
 from tests.doors.ingest.test_reconnect import live, playlist, publish, send_media
-from tests.support.ingest import OTHER_KEY, IngestRoom, eventually
+from tests.support.ingest import OTHER_KEY, IngestRoom, eventually, hls_of, presentation_of
 from tests.support.llhls_checker import PlaylistFollower, parse_playlist
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ class TestPlayers:
 
         room = next_server(room)
         send_media(await publish(room))
-        await eventually(lambda: alice(room).presentation and b"#EXTINF" in playlist(alice(room)))
+        await eventually(lambda: hls_of(alice(room)).presentation and b"#EXTINF" in playlist(alice(room)))
         after = playlist(alice(room))
         old, new = parse_playlist(before), parse_playlist(after)
         assert new.media_sequence > old.last_msn + 1
@@ -98,6 +101,60 @@ class TestPlayers:
         room = IngestRoom(reconnect_window_s=WINDOW_S)
         _, stream = await live(room)
         assert alice(next_server(room)).live_since == stream.live_since
+
+
+class TestStop:
+    """A server that stops leaves its playlists open for the next one."""
+
+    async def test_a_publisher_that_is_told_to_come_back_leaves_its_playlist_open(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        publisher, stream = await live(room)
+        publisher.protocol.kick(ServerRestartsError())
+        publisher.protocol.connection_lost(None)
+        assert publisher.status_codes()[-1] == "NetConnection.Connect.Closed"
+        assert stream.is_live
+        assert b"#EXT-X-ENDLIST" not in playlist(stream)
+        assert [left.name for left in room.registry.record().streams] == ["alice"]
+
+    async def test_who_waits_is_shown_the_playlist_as_it_is(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        _, stream = await live(room)
+        next_msn = parse_playlist(playlist(stream)).last_msn + 2
+        blocking = f"main.m3u8?_HLS_msn={next_msn}"
+        answer = ask(room, blocking)
+        assert isinstance(answer, Blocked)
+        woken: list[object] = []
+        answer.waiters.subscribe(answer.awaited, woken.append)
+        room.registry.dismiss_viewers()
+        await eventually(lambda: woken)
+        for resource in (blocking, "main.m3u8?_HLS_skip=YES", "main.m3u8", "index.m3u8"):
+            found = ask(room, resource)
+            assert isinstance(found, Answer)
+            assert found.status == 200
+        found = ask(room, blocking)
+        assert isinstance(found, Answer)
+        assert b"".join(found.body) == playlist(stream)
+
+    async def test_a_part_that_the_next_server_will_not_have_is_refused_and_not_missing(self) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        _, stream = await live(room)
+        hinted = f"main/part{presentation_of(stream).renditions['main'].next_part_number}.m4s"
+        assert isinstance(ask(room, hinted), Blocked)
+        room.registry.dismiss_viewers()
+        found = ask(room, hinted)
+        assert isinstance(found, Answer)
+        assert found.status == 503
+
+    @pytest.mark.parametrize(("away_s", "is_live"), [(0.0, True), (WINDOW_S, True), (WINDOW_S + 1, False)])
+    async def test_after_longer_than_the_window_the_next_server_ends_it(self, away_s: float, is_live: bool) -> None:
+        room = IngestRoom(reconnect_window_s=WINDOW_S)
+        await live(room)
+        following = IngestRoom(reconnect_window_s=WINDOW_S)
+        record = replace(room.registry.record(), stopped_at=following.clock.now() - timedelta(seconds=away_s))
+        following.registry.restore(record)
+        assert [stream.name for stream in following.registry.live()] == ["alice"] * is_live
+        ended = [event.type for event in following.events if event.type is EventType.STREAM_ENDED]
+        assert len(ended) == (not is_live)
 
 
 class TestPlace:

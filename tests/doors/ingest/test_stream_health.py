@@ -147,7 +147,7 @@ class TestMeasuring:
         well.mute()
         await well.pass_seconds(20)
         assert well.codes == SMALL | {HealthCode.AUDIO_MISSING}
-        assert well.stream.audios
+        assert well.stream._monitor.audios
 
     async def test_a_codec_that_is_refused_is_named(self, well: Broadcast) -> None:
         await well.begin()
@@ -164,12 +164,12 @@ class TestMeasuring:
         header = next(tag for tag in h264_aac(seconds=1) if tag.tag_type == 8 and is_sequence_header(tag))
         well.peer.send(rtmp_wire.message(8, b"\xaf\x00\x11", time_ms=5000))
         await well.pass_seconds(2)
-        await eventually(lambda: not well.stream.audios)
+        await eventually(lambda: not well.stream._monitor.audios)
         await well.pass_seconds(1)
         assert HealthCode.TRACK_REFUSED in well.codes
         well.peer.send(rtmp_wire.message(8, bytes(header.payload), time_ms=8000))
         await well.pass_seconds(3)
-        await eventually(lambda: well.stream.audios)
+        await eventually(lambda: well.stream._monitor.audios)
         await well.pass_seconds(20)
         assert well.codes == SMALL
 

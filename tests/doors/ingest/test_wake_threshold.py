@@ -21,7 +21,8 @@ from streamd.doors.ingest.wake_threshold import (
     WakeThreshold,
 )
 from streamd.formats.flv.tag import FlvTag, TagType
-from streamd.services.live.live_stream import HELD_S_MAX
+from streamd.services.live.monitor import HELD_S_MAX
+from streamd.services.live.push_outputs import FlvOutput
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import IngestRoom, Peer, RecordingTransport, eventually, settle
@@ -429,12 +430,14 @@ class TestConnection:
         tags = h264_aac(seconds=6)
         for tag in tags[: len(tags) // 2]:
             peer.send(self.message(tag))
-        await eventually(lambda: stream.presentation)
+        await eventually(lambda: stream.is_playable)
         transport.socket.thresholds.clear()
         for tag in tags[len(tags) // 2 : -len(tags) // 4]:
             peer.send(self.message(tag))
         assert transport.socket.thresholds[-1] == WAKE_BYTES_MAX
-        stream.flv.attach(SilentViewer())
+        flv = stream.outputs.find(FlvOutput)
+        assert flv is not None
+        flv.fanout.attach(SilentViewer())
         assert transport.socket.thresholds[-1] == 1
         peer.send(self.message(tags[-len(tags) // 4]))
         transport.socket.thresholds.clear()

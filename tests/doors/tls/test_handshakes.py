@@ -98,7 +98,7 @@ def test_who_is_through_is_in_progress_no_more(run: Callable[..., None]) -> None
         await entrance.until(0)
         assert not entrance.acted
 
-    run(test, HandshakeLimits(handshakes_max=1))
+    run(test, HandshakeLimits(tls_handshakes_max=1))
 
 
 def test_for_one_too_many_goes_the_one_that_began_first(run: Callable[..., None]) -> None:
@@ -116,7 +116,7 @@ def test_for_one_too_many_goes_the_one_that_began_first(run: Callable[..., None]
             writer.close()
         await entrance.until(0)
 
-    run(test, HandshakeLimits(handshakes_max=2))
+    run(test, HandshakeLimits(tls_handshakes_max=2))
 
 
 def test_idle_sockets_without_number_keep_nobody_out(run: Callable[..., None]) -> None:
@@ -129,7 +129,7 @@ def test_idle_sockets_without_number_keep_nobody_out(run: Callable[..., None]) -
             writer.close()
         await entrance.until(0)
 
-    run(test, HandshakeLimits(handshakes_max=8, handshakes_per_address_max=4))
+    run(test, HandshakeLimits(tls_handshakes_max=8, tls_handshakes_per_address_max=4))
 
 
 def test_no_address_has_them_all(run: Callable[..., None]) -> None:
@@ -141,7 +141,7 @@ def test_no_address_has_them_all(run: Callable[..., None]) -> None:
         assert await entrance.is_let_in("127.0.0.2")
         writer.close()
 
-    run(test, HandshakeLimits(handshakes_per_address_max=1))
+    run(test, HandshakeLimits(tls_handshakes_per_address_max=1))
 
 
 def test_one_that_takes_too_long_is_closed(run: Callable[..., None]) -> None:
@@ -153,7 +153,7 @@ def test_one_that_takes_too_long_is_closed(run: Callable[..., None]) -> None:
         await entrance.until(0)
         assert entrance.acted == {"tls_handshake_timeout_s": 1}
 
-    run(test, HandshakeLimits(timeout_s=0.05))
+    run(test, HandshakeLimits(tls_handshake_timeout_s=0.05))
 
 
 def test_what_is_no_tls_is_closed_and_no_limit(run: Callable[..., None]) -> None:
@@ -231,5 +231,7 @@ def test_one_that_goes_before_its_turn_leaves_no_socket(run: Callable[..., None]
 
     run(
         test,
-        HandshakeLimits(handshakes_max=1, share_of_all=LoopTimeLimit(HANDSHAKE_S / 1000, HANDSHAKE_S / 2, math.inf)),
+        HandshakeLimits(
+            tls_handshakes_max=1, share_of_all=LoopTimeLimit(HANDSHAKE_S / 1000, HANDSHAKE_S / 2, math.inf)
+        ),
     )

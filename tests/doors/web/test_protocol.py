@@ -64,7 +64,7 @@ async def server(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPat
         raise RuntimeError(SECRET)
 
     metrics, clock = Metrics(), ManualClock()
-    port = port_of(metrics=metrics, clock=clock, limits=PortLimits(PER_SECOND, body_timeout_s=0.1))
+    port = port_of(metrics=metrics, clock=clock, limits=PortLimits(PER_SECOND, viewer_body_timeout_s=0.1))
     app = web.Application(
         client_max_size=1000,
         middlewares=[port.faultless(), problems, port.within_budget(), port.named(), port.whole()],

@@ -147,7 +147,7 @@ class TestLookingAhead:
 
 class TestBudget:
     def test_what_was_used_up_comes_back_with_the_bytes_that_come(self) -> None:
-        budget = Budget(Limits(values=10, text_bytes=100))
+        budget = Budget(Limits(amf_values_max=10, text_bytes=100))
         budget.take_values(10)
         budget.take_text(100)
         assert budget.is_spent
@@ -165,7 +165,7 @@ class TestBudget:
             budget.take_text(1)
 
     def test_a_value_too_many_is_no_debt(self) -> None:
-        budget = Budget(Limits(values=0))
+        budget = Budget(Limits(amf_values_max=0))
         for _ in range(3):
             with pytest.raises(AmfError):
                 budget.take_value()
@@ -173,7 +173,7 @@ class TestBudget:
         assert budget.is_spent
 
     def test_a_charge_takes_what_there_is(self) -> None:
-        budget = Budget(Limits(values=10))
+        budget = Budget(Limits(amf_values_max=10))
         budget.charge(4)
         budget.check_count(6)
         budget.charge(100)
@@ -192,7 +192,7 @@ class TestWriting:
     def test_a_string_is_long_from_65536_bytes(self, length: int, marker: int) -> None:
         written = amf0.write_values("x" * length)
         assert written[0] == marker
-        assert amf0.read_values(written, Limits(string_bytes=length)) == ["x" * length]
+        assert amf0.read_values(written, Limits(amf_string_bytes_max=length)) == ["x" * length]
 
     def test_bytes_have_no_type(self) -> None:
         with pytest.raises(TypeError, match="bytes"):
@@ -224,7 +224,7 @@ class TestLimits:
             amf0.read_values(bytes.fromhex("0a ffffffff 05"))
 
     def test_values_are_counted_over_the_whole_message(self) -> None:
-        limits = Limits(values=3)
+        limits = Limits(amf_values_max=3)
         assert amf0.read_values(b"\x05" * 3, limits) == [None] * 3
         with pytest.raises(AmfError, match="more than 3 values"):
             amf0.read_values(b"\x05" * 4, limits)
@@ -238,15 +238,15 @@ class TestLimits:
 
     def test_names_count_as_values(self) -> None:
         data = bytes.fromhex("03 0001 61 05 0001 61 05 000009")
-        assert amf0.read_values(data, Limits(values=5)) == [{"a": None}]
+        assert amf0.read_values(data, Limits(amf_values_max=5)) == [{"a": None}]
         with pytest.raises(AmfError, match="more than 4 values"):
-            amf0.read_values(data, Limits(values=4))
+            amf0.read_values(data, Limits(amf_values_max=4))
 
     def test_the_name_of_a_class_counts_too(self) -> None:
         data = bytes.fromhex("10 0003 466f6f 0001 61 05 000009")
-        assert len(amf0.read_values(data, Limits(values=4))) == 1
+        assert len(amf0.read_values(data, Limits(amf_values_max=4))) == 1
         with pytest.raises(AmfError, match="more than 3 values"):
-            amf0.read_values(data, Limits(values=3))
+            amf0.read_values(data, Limits(amf_values_max=3))
 
     def test_all_strings_together_are_bounded(self) -> None:
         data = bytes.fromhex("02 0004 61616161") * 3

@@ -120,7 +120,7 @@ class TestCounted:
 
     def left(self, data: bytes, values: int = 1000) -> int:
         """How many values are left after all of ``data`` was tried."""
-        budget = Budget(Limits(values=values))
+        budget = Budget(Limits(amf_values_max=values))
         with pytest.raises(AmfError):
             Reader(data, 0, budget).read_value()
         return budget._value_bytes_left // 8
@@ -137,9 +137,9 @@ class TestCounted:
         sealed = "0a 23 01 03 61 03 62 01 01"
         again = "0a 01 01 01"
         data = bytes.fromhex("09 07 01" + sealed + again + again)
-        assert Reader(data, 0, Budget(Limits(values=14))).read_value() == [{"a": None, "b": None}] * 3
+        assert Reader(data, 0, Budget(Limits(amf_values_max=14))).read_value() == [{"a": None, "b": None}] * 3
         with pytest.raises(AmfError, match="2 values declared, 1 left of 13"):
-            Reader(data, 0, Budget(Limits(values=13))).read_value()
+            Reader(data, 0, Budget(Limits(amf_values_max=13))).read_value()
 
     def test_objects_of_many_sealed_names_are_refused_before_their_values(self) -> None:
         # A dictionary whose first value sets up traits that the second asks for.
@@ -159,9 +159,9 @@ class TestCounted:
         ],
     )
     def test_exactly(self, data: str, values: int) -> None:
-        Reader(bytes.fromhex(data), 0, Budget(Limits(values=values))).read_value()
+        Reader(bytes.fromhex(data), 0, Budget(Limits(amf_values_max=values))).read_value()
         with pytest.raises(AmfError):
-            Reader(bytes.fromhex(data), 0, Budget(Limits(values=values - 1))).read_value()
+            Reader(bytes.fromhex(data), 0, Budget(Limits(amf_values_max=values - 1))).read_value()
 
     def test_text_that_a_reference_repeats(self) -> None:
         text = b"\x06\x8f\x51" + b"x" * 1000
@@ -200,6 +200,6 @@ class TestHostile:
             Reader(bytes.fromhex(marker + "ffffffff")).read_value()
 
     def test_vector_items_count_as_values(self) -> None:
-        budget = Budget(Limits(values=3))
+        budget = Budget(Limits(amf_values_max=3))
         with pytest.raises(AmfError, match="3 values declared, 2 left"):
             Reader(bytes.fromhex("0d 07 00") + bytes(12), 0, budget).read_value()

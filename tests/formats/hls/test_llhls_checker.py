@@ -9,8 +9,8 @@ from tests.support.llhls_checker import PlaylistFollower, check_playlist
 
 RENDITION = start_rendition()
 feed(RENDITION, ChunkFeeder(), [2] * 12 + [1])
-FULL = RENDITION.playlist().full.plain.buffers[0]
-DELTA = RENDITION.playlist().delta().plain.buffers[0]
+FULL = RENDITION.playlist().full.buffers[0]
+DELTA = RENDITION.playlist().delta().buffers[0]
 
 
 def broken(playlist: bytes, good: bytes, bad: bytes) -> bytes:
@@ -86,7 +86,7 @@ def test_a_hint_that_was_wrong_is_found() -> None:
     assert follower.reload(broken(FULL, b"part10050.m4s", b"part10060.m4s")) == []
     rendition = start_rendition()
     feed(rendition, ChunkFeeder(), [2] * 12 + [1.5])
-    assert any("was hinted" in fault for fault in follower.reload(rendition.playlist().full.plain.buffers[0]))
+    assert any("was hinted" in fault for fault in follower.reload(rendition.playlist().full.buffers[0]))
 
 
 def test_a_first_playlist_that_is_a_delta_update_is_found() -> None:

@@ -247,7 +247,7 @@ class TestSetChunkSize:
 
     @pytest.mark.parametrize("chunk_size", [1, 0xFFFFFF, 0x7FFFFFFF])
     def test_every_legal_size_is_taken(self, chunk_size: int) -> None:
-        decoder = ChunkDecoder()
+        decoder = ChunkDecoder(ChunkLimits(chunk_size_min=1))
         decoder.receive_data(control(1, chunk_size.to_bytes(4, "big")))
         assert decoder.chunk_size == chunk_size
 
@@ -266,7 +266,7 @@ class TestAbort:
         assert [message.payload for message in decode(data)][::2] == [b"a", b"b"]
 
     def test_gives_back_what_the_message_took_of_the_limit(self) -> None:
-        limits = ChunkLimits(message_bytes=300, partial_bytes=304)
+        limits = ChunkLimits(message_bytes_max=300, held_bytes_max=304)
         data = (chunk(0, 4, b"a" * 128, length=300) + control(2, (4).to_bytes(4, "big"))) * 5
         assert len(decode(data, limits=limits)) == 5
 
@@ -277,7 +277,7 @@ class TestAbort:
 
 class TestLimits:
     def test_a_message_that_is_too_long_is_refused_by_its_header(self) -> None:
-        limits = ChunkLimits(message_bytes=1000)
+        limits = ChunkLimits(message_bytes_max=1000)
         assert decode(chunk(0, 4, b"a" * 1000), chunk_size=1000, limits=limits)
         with pytest.raises(MessageTooLargeError) as caught:
             decode(chunk(0, 4, length=1001), limits=limits)
@@ -291,18 +291,18 @@ class TestLimits:
             decoder.receive_data(chunk(0, 65599, b"a"))
 
     def test_unfinished_messages_together_are_bounded_by_what_they_declare(self) -> None:
-        limits = ChunkLimits(message_bytes=1000, partial_bytes=2500)
+        limits = ChunkLimits(message_bytes_max=1000, held_bytes_max=2500)
         data = chunk(0, 4, b"a" * 128, length=1000) + chunk(0, 5, b"a" * 128, length=1000)
         assert decode(data, limits=limits) == []
         with pytest.raises(ChunkError, match="unfinished messages of 3000 bytes"):
             decode(data + chunk(0, 6, b"a" * 128, length=1000), limits=limits)
 
     def test_finished_messages_are_not_counted(self) -> None:
-        limits = ChunkLimits(message_bytes=1000, partial_bytes=1000)
+        limits = ChunkLimits(message_bytes_max=1000, held_bytes_max=1000)
         assert len(decode(chunk(0, 4, b"a" * 1000) * 5, chunk_size=1000, limits=limits)) == 5
 
     def test_messages_of_one_read_are_bounded(self) -> None:
-        limits = ChunkLimits(messages_per_read=256)
+        limits = ChunkLimits(messages_per_read_max=256)
         # After the first, each is the one byte of a type 3 header.
         opening = chunk(0, 4, b"")
         assert len(ChunkDecoder(limits).receive_data(opening + b"\xc4" * 255)) == 256
@@ -312,7 +312,7 @@ class TestLimits:
             decoder.raise_fault()
 
     def test_messages_behind_a_command_are_of_the_same_read(self) -> None:
-        decoder = ChunkDecoder(ChunkLimits(messages_per_read=256))
+        decoder = ChunkDecoder(ChunkLimits(messages_per_read_max=256))
         decoder.receive_data((message(20, b"x") + message(9, b"y")) * 130)
         with pytest.raises(ChunkError, match="more than 256 messages at once"):
             decoder.raise_fault()
@@ -324,7 +324,7 @@ class TestLimits:
         assert [type(each.payload) for each in ChunkDecoder().receive_data(data)] == [Payload, Payload]
 
     def test_other_limits_hold_from_there_on(self) -> None:
-        decoder = ChunkDecoder(ChunkLimits(message_bytes=300, partial_bytes=300, keeps_media=False))
+        decoder = ChunkDecoder(ChunkLimits(message_bytes_max=300, held_bytes_max=300, keeps_media=False))
         decoder.receive_data(chunk(0, 4, b"a" * 128, length=300))
         decoder.limit(ChunkLimits())
         # What was under way goes on, and counts.
@@ -335,9 +335,9 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("limits", "data"),
         [
-            (ChunkLimits(message_bytes=100, message_limit="x"), chunk(0, 4, length=101)),
-            (ChunkLimits(partial_bytes=100, partial_limit="x"), chunk(0, 4, length=101)),
-            (ChunkLimits(messages_per_read=0, messages_limit="x"), chunk(0, 4)),
+            (ChunkLimits(message_bytes_max=100, message_limit="x"), chunk(0, 4, length=101)),
+            (ChunkLimits(held_bytes_max=100, partial_limit="x"), chunk(0, 4, length=101)),
+            (ChunkLimits(messages_per_read_max=0, messages_limit="x"), chunk(0, 4)),
         ],
     )
     def test_a_limit_says_what_it_follows_from(self, limits: ChunkLimits, data: bytes) -> None:
@@ -346,7 +346,7 @@ class TestLimits:
         assert caught.value.limit == "x"
 
     def test_a_chunk_size_below_the_least_is_refused(self) -> None:
-        limits = ChunkLimits(chunk_size=128)
+        limits = ChunkLimits(chunk_size_min=128)
         decoder = ChunkDecoder(limits)
         decoder.receive_data(control(1, (128).to_bytes(4, "big")))
         assert decoder.chunk_size == 128

@@ -54,7 +54,7 @@ class TestReading:
 
     def test_limits_are_kept(self) -> None:
         with pytest.raises(AmfError):
-            commands.read_command(message(20, amf0.write_values("publish", 1, None, "x")), Limits(values=3))
+            commands.read_command(message(20, amf0.write_values("publish", 1, None, "x")), Limits(amf_values_max=3))
 
     @pytest.mark.parametrize(
         ("payload", "command"),
@@ -69,11 +69,11 @@ class TestReading:
     )
     def test_values_that_mean_nothing_are_not_read(self, payload: bytes, command: Command) -> None:
         # No value begins so, and a thousand would be too many.
-        assert commands.read_command(message(20, payload + b"\xff" * 1000), Limits(values=8)) == command
+        assert commands.read_command(message(20, payload + b"\xff" * 1000), Limits(amf_values_max=8)) == command
 
     @pytest.mark.parametrize("payload", [bytes.fromhex("05"), bytes.fromhex("0affffffff"), bytes.fromhex("110a8001")])
     def test_without_a_name_nothing_is_read(self, payload: bytes) -> None:
-        budget = Budget(Limits(values=1))
+        budget = Budget(Limits(amf_values_max=1))
         with pytest.raises(MessageError):
             commands.read_command(message(20, payload), budget=budget)
         assert not budget.is_spent

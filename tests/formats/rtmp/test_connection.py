@@ -82,7 +82,8 @@ def connected() -> Session:
 
 @pytest.fixture
 def pending() -> Session:
-    session = Session()
+    # As small chunks as the protocol knows.
+    session = Session(ConnectionOptions(chunk_limits=ChunkLimits(chunk_size_min=1)))
     session.send(LOGIN)
     session.answers()
     return session
@@ -532,7 +533,7 @@ class TestPending:
         assert len(tag.payload) == 100_000
 
     def test_of_one_who_publishes_anew_is_bounded_by_what_a_publisher_may_leave_unfinished(self) -> None:
-        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(partial_bytes=200_000)))
+        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(held_bytes_max=200_000)))
         session.send(LOGIN)
         session.connection.accept()
         session.send(command("deleteStream", 7, None, 1) + PUBLISH + bytes(200_000))
@@ -595,7 +596,7 @@ class TestPublishing:
         assert connected.send(message(22, payload)) == [MessageDropped(DropReason.OUT_OF_TURN, 22)]
 
     def test_an_aggregate_of_too_many_is_dropped(self) -> None:
-        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(messages_per_read=64)))
+        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(messages_per_read_max=64)))
         session.send(LOGIN)
         session.connection.accept()
         tag = bytes.fromhex("08 000000 000000 00 000000 0000000b")
@@ -607,7 +608,7 @@ class TestPublishing:
         assert session.send(message(22, tag * 64)) == [too_many]
 
     def test_the_messages_of_all_aggregates_of_a_read_are_counted_together(self) -> None:
-        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(messages_per_read=64)))
+        session = Session(ConnectionOptions(chunk_limits=ChunkLimits(messages_per_read_max=64)))
         session.send(LOGIN)
         session.connection.accept()
         tag = bytes.fromhex("08 000000 000000 00 000000 0000000b")
@@ -618,7 +619,7 @@ class TestPublishing:
         ]
 
     def test_messages_share_their_values_which_come_back_with_the_bytes_of_the_stream(self) -> None:
-        session = Session(ConnectionOptions(amf_limits=Limits(values=70)))
+        session = Session(ConnectionOptions(amf_limits=Limits(amf_values_max=70)))
         session.send(LOGIN)
         session.connection.accept()
         # Each has 6 values, and costs 8 more.
@@ -631,7 +632,7 @@ class TestPublishing:
         assert isinstance(session.send(sent)[0], MetadataReceived)
 
     def test_metadata_of_values_that_say_nothing_is_given_up(self) -> None:
-        session = Session(ConnectionOptions(amf_limits=Limits(values=100)))
+        session = Session(ConnectionOptions(amf_limits=Limits(amf_values_max=100)))
         session.send(LOGIN)
         session.connection.accept()
         nulls = message(18, amf0.write_values("onMetaData") + b"\x05" * 2000, chunk_size=128)
@@ -646,7 +647,7 @@ class TestPublishing:
         assert publishing.send(message(18, body)) == [FlvTag(18, 0, body)]
 
     def test_depth_is_counted_from_the_surface_of_each_message(self) -> None:
-        session = Session(ConnectionOptions(amf_limits=Limits(depth=4)))
+        session = Session(ConnectionOptions(amf_limits=Limits(amf_depth_max=4)))
         session.send(LOGIN)
         session.connection.accept()
         nested = message(18, ON_METADATA + bytes.fromhex("0a00000001") * 5)
@@ -954,7 +955,7 @@ class TestControl:
         assert len(session.answers()) == 1
 
     def test_commands_are_not_read_without_values_to_read_them_with(self) -> None:
-        session = Session(ConnectionOptions(amf_limits=Limits(values=100)))
+        session = Session(ConnectionOptions(amf_limits=Limits(amf_values_max=100)))
         session.send(LOGIN)
         session.connection.accept()
         session.answers()
@@ -1051,6 +1052,6 @@ class TestBrokenPeers:
         assert session.send(VIDEO) == []
 
     def test_limits_are_the_owner_s(self) -> None:
-        options = ConnectionOptions(chunk_limits=ChunkLimits(message_bytes=100))
+        options = ConnectionOptions(chunk_limits=ChunkLimits(message_bytes_max=100))
         with pytest.raises(MessageTooLargeError):
             receive(LOGIN + message(9, bytes(101)), options=options)

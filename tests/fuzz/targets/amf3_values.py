@@ -6,7 +6,7 @@ from streamd.errors import AmfError
 from streamd.formats.amf import amf3
 from streamd.formats.amf.values import Budget, Limits
 
-LIMITS = Limits(depth=8, values=200, string_bytes=500)
+LIMITS = Limits(amf_depth_max=8, amf_values_max=200, amf_string_bytes_max=500)
 
 
 def seeds() -> list[bytes]:

@@ -8,7 +8,7 @@ from streamd.formats.rtmp.message import Message
 from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
 from tests.support.rtmp_wire import chunk, control, message
 
-LIMITS = ChunkLimits(message_bytes=6000, chunk_streams=4, partial_bytes=10_000)
+LIMITS = ChunkLimits(message_bytes_max=6000, chunk_streams_max=4, held_bytes_max=10_000)
 CAPTURE_BYTES = 3000
 
 
@@ -43,8 +43,8 @@ def _messages(pieces: list[bytes]) -> tuple[list[Message], str]:
             decoder.raise_fault()
     except (ChunkError, MessageTooLargeError):
         end = "refused"
-    assert all(len(each.payload) <= LIMITS.message_bytes for each in messages)
-    assert sum(len(piece) for stream in decoder._streams.values() for piece in stream.pieces) <= LIMITS.partial_bytes
-    assert decoder.held_bytes <= LIMITS.partial_bytes + 17
-    assert len(decoder._streams) <= LIMITS.chunk_streams
+    assert all(len(each.payload) <= LIMITS.message_bytes_max for each in messages)
+    assert sum(len(piece) for stream in decoder._streams.values() for piece in stream.pieces) <= LIMITS.held_bytes_max
+    assert decoder.held_bytes <= LIMITS.held_bytes_max + 17
+    assert len(decoder._streams) <= LIMITS.chunk_streams_max
     return messages, end

@@ -15,8 +15,8 @@ from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, command, control, data, me
 OPTIONS = ConnectionOptions(
     command_bytes_max=1000,
     pending_bytes_max=5000,
-    chunk_limits=ChunkLimits(message_bytes=6000, chunk_streams=4, partial_bytes=10_000),
-    amf_limits=Limits(depth=8, values=200, string_bytes=500),
+    chunk_limits=ChunkLimits(message_bytes_max=6000, chunk_streams_max=4, held_bytes_max=10_000),
+    amf_limits=Limits(amf_depth_max=8, amf_values_max=200, amf_string_bytes_max=500),
 )
 CAPTURE_BYTES = 3000
 # What we may be made to say for each byte that the peer says: the longest answer over the shortest question.

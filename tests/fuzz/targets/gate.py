@@ -13,7 +13,7 @@ from tests.fuzz.framing import read_tags, write_tags
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac
 
-LIMITS = IntakeLimits(held_tags_max=64, held_bytes_max=20_000, tracks_max=3, reopen_tags_min=4)
+LIMITS = IntakeLimits(opening_tags_max=64, opening_bytes_max=20_000, tracks_max=3, reopen_tags_min=4)
 FRAME_BYTES = 200
 TAGS = 24
 
@@ -54,5 +54,5 @@ def run(data: bytes) -> None:
                 assert detail.isprintable()
             case _:
                 pass
-        assert len(intake._held) <= LIMITS.held_tags_max
-        assert intake._held.payload_bytes <= LIMITS.held_bytes_max + len(tag.payload)
+        assert len(intake._held) <= LIMITS.opening_tags_max
+        assert intake._held.payload_bytes <= LIMITS.opening_bytes_max + len(tag.payload)

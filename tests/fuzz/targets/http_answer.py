@@ -6,9 +6,11 @@ import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from streamd.doors.delivery.answer import METHODS, Answer, MediaRequest, decide
+from streamd.doors.delivery.answer import METHODS, Answer, MediaRequest
+from streamd.doors.delivery.decide import decide
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_path import parse_push_path
+from streamd.doors.delivery.representation import Representations
 from streamd.errors import DirectiveError
 from streamd.formats.hls.directives import parse_directives
 from streamd.media.packager.presentation import Presentation
@@ -22,6 +24,7 @@ SECONDS = (2, 2, 2, 1)
 PAYLOAD_BYTES = 100
 FILES = ("index.m3u8", "main.m3u8", "main/init1000.mp4", "main/seg1000.m4s", "main/part10000.m4s")
 _FIELDS = 5
+_REPRESENTATIONS = Representations()
 
 
 def seeds() -> list[bytes]:
@@ -65,7 +68,7 @@ def run(data: bytes) -> None:
         assert media is not None
     request = MediaRequest(METHODS[len(query) % len(METHODS)], media, query, *fields)
     for timed_out in (False, True):
-        answer = decide(request, _presentation(), timed_out=timed_out)
+        answer = decide(request, _presentation(), _REPRESENTATIONS, timed_out=timed_out)
         if isinstance(answer, Answer):
             _check(answer)
         else:

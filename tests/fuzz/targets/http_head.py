@@ -48,7 +48,7 @@ def _read(parser: HeadParser, data: bytes) -> object:
         start = skip_empty_line(data, 0)
         end = find_head(data, start)
         if end < 0:
-            assert len(data) <= DEFAULT_HEAD_LIMITS.head_bytes + start
+            assert len(data) <= DEFAULT_HEAD_LIMITS.request_head_bytes_max + start
             return None
         head = parser.parse(data[start:end])
     except BadRequestError as exc:

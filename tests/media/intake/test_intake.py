@@ -26,8 +26,8 @@ OTHER_ASC = b"\x12\x10"
 LIMITS = IntakeLimits(
     track_wait_ms=1000,
     keyframe_wait_ms=5000,
-    held_tags_max=400,
-    held_bytes_max=5000,
+    opening_tags_max=400,
+    opening_bytes_max=5000,
     reopen_tags_min=4,
     tracks_max=2,
 )
@@ -194,7 +194,7 @@ class TestMissingTrack:
 
     @pytest.mark.parametrize("step_ms", [0, -20])
     def test_time_that_does_not_pass_does_not_hold_for_ever(self, step_ms: int) -> None:
-        tags = [avc_header(), key(0), *(inter(index * step_ms) for index in range(1, LIMITS.held_tags_max))]
+        tags = [avc_header(), key(0), *(inter(index * step_ms) for index in range(1, LIMITS.opening_tags_max))]
         assert kinds(opening(receive(Intake(LIMITS), tags))) == [TagType.VIDEO]
 
     def test_what_is_held_is_bounded_in_bytes(self) -> None:

@@ -1,29 +1,23 @@
 from __future__ import annotations
 
-import gzip
-
-from streamd.media.packager.playlist_text import PlaylistText
+from streamd.formats.hls import media_playlist as hls
+from streamd.media.packager.named_bytes import BytesKind
+from streamd.media.packager.playlist_text import playlist_bytes
 from tests.support.chunk_feeder import ChunkFeeder, feed, start_rendition
 
 
-class TestPlaylistText:
-    TEXT = b"#EXTM3U\n" * 20
+def test_a_playlists_bytes_are_its_text_under_its_name() -> None:
+    content = playlist_bytes("index", b"#EXTM3U\n")
+    assert (content.kind, content.name, content.buffers) == (BytesKind.PLAYLIST, "index", (b"#EXTM3U\n",))
 
-    def test_gzip_holds_the_same_text_and_no_time(self) -> None:
-        text = PlaylistText(self.TEXT)
-        packed = text.gzipped()
-        assert packed is text.gzipped()
-        (data,) = packed.buffers
-        assert gzip.decompress(data) == self.TEXT
-        assert data[4:8] == bytes(4)
-        assert packed.content_encoding == "gzip"
-        assert packed.entity_tag != text.plain.entity_tag
 
-    def test_equal_text_has_an_equal_entity_tag(self) -> None:
-        again, other = PlaylistText(self.TEXT), PlaylistText(self.TEXT + b"\n")
-        text = PlaylistText(self.TEXT)
-        assert text.plain.entity_tag == again.plain.entity_tag != other.plain.entity_tag
-        assert text.gzipped().entity_tag == again.gzipped().entity_tag != other.gzipped().entity_tag
+class TestSnapshot:
+    def test_it_is_the_playlist_in_words(self) -> None:
+        rendition = start_rendition()
+        feed(rendition, ChunkFeeder(), [2] * 3)
+        snapshot = rendition.playlist()
+        assert snapshot.full.name == "main"
+        assert snapshot.full.buffers == (hls.render(snapshot.playlist),)
 
 
 class TestDeltaUpdate:
@@ -40,3 +34,4 @@ class TestDeltaUpdate:
         feed(rendition, ChunkFeeder(), [2] * 12)
         snapshot = rendition.playlist()
         assert snapshot.delta() is snapshot.delta() is not snapshot.full
+        assert b"#EXT-X-SKIP" in snapshot.delta().buffers[0]

@@ -29,7 +29,7 @@ def test_a_rendition_that_has_not_begun_is_not_awaited() -> None:
     assert presentation.awaited_rendition() is None
     text = presentation.multivariant_playlist()
     assert text is not None
-    assert b"low" not in text.plain.buffers[0]
+    assert b"low" not in text.buffers[0]
 
 
 def test_variants_stand_in_order_of_preference() -> None:
@@ -39,7 +39,7 @@ def test_variants_stand_in_order_of_preference() -> None:
         feed(rendition, ChunkFeeder(), [2, 2])
     text = presentation.multivariant_playlist()
     assert text is not None
-    lines = text.plain.buffers[0].decode().splitlines()
+    lines = text.buffers[0].decode().splitlines()
     assert [line for line in lines if not line.startswith("#")] == ["high.m3u8", "low.m3u8"]
     assert presentation.multivariant_playlist() is text
 
@@ -62,7 +62,7 @@ def test_each_playlist_reports_on_the_others(seconds: list[float], low_latency: 
     feed(low, ChunkFeeder(), seconds)
     if seconds:
         assert high.playlist() is not before
-    text = high.playlist().full.plain.buffers[0]
+    text = high.playlist().full.buffers[0]
     assert text.endswith(f'#EXT-X-RENDITION-REPORT:URI="low.m3u8",{report}\n'.encode())
     assert check_playlist(text) == []
 
@@ -72,7 +72,7 @@ def test_a_segment_just_complete_is_reported_with_its_last_part() -> None:
     Presentation([high, low])
     feed(low, ChunkFeeder(), [2])
     low.end_segment()
-    assert b"LAST-MSN=1000,LAST-PART=3\n" in high.playlist().full.plain.buffers[0]
+    assert b"LAST-MSN=1000,LAST-PART=3\n" in high.playlist().full.buffers[0]
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import pytest
 from streamd.errors import LocalStateError, MediaLimitError
 from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.payload import PayloadLog
-from streamd.media.packager import rendition as module
+from streamd.media.packager import window as module
 from streamd.media.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
+from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.reload import PartNumber, Position
-from streamd.media.packager.rendition import LISTED_SEGMENTS_MAX, Rendition, RenditionOptions
-from streamd.media.packager.resource import Resource
+from streamd.media.packager.rendition import Rendition, RenditionOptions
+from streamd.media.packager.window import LISTED_SEGMENTS_MAX
 from streamd.media.packet import VIDEO_TIMESCALE, Track
 from tests.support.chunk_feeder import AUDIO, EPOCH, HEADER, VIDEO, ChunkFeeder, feed, start_rendition
 from tests.support.llhls_checker import PlaylistFollower
@@ -25,9 +26,9 @@ from tests.support.llhls_checker import PlaylistFollower
 US = 1_000_000
 
 
-def joined(resource: Resource | None) -> bytes:
-    assert resource is not None
-    return b"".join(resource.buffers)
+def joined(content: NamedBytes | None) -> bytes:
+    assert content is not None
+    return b"".join(content.buffers)
 
 
 @dataclass
@@ -45,10 +46,10 @@ class Viewers:
 
     def read(self, step: str) -> None:
         snapshot = self.rendition.playlist()
-        text = snapshot.full.plain.buffers[0]
+        text = snapshot.full.buffers[0]
         assert self.full.reload(text) == [], f"{step}\n{text.decode()}"
         first = self.delta.current is None
-        delta = (snapshot.full if first else snapshot.delta()).plain.buffers[0]
+        delta = (snapshot.full if first else snapshot.delta()).buffers[0]
         assert self.delta.reload(delta) == [], f"{step}\n{delta.decode()}"
         assert self.full.current is not None
         assert self.delta.current is not None
@@ -77,7 +78,7 @@ class Viewers:
         if (hint := playlist.hints.get("MAP")) is not None:
             assert self.fetch(hint) is not None
 
-    def fetch(self, uri: str) -> Resource | None:
+    def fetch(self, uri: str) -> NamedBytes | None:
         variant, _, file = uri.partition("/")
         assert variant == self.rendition.name
         stem, _, suffix = file.partition(".")
@@ -188,7 +189,7 @@ class TestLongStreams:
             for one, two in zip(first.segment(180_000), second.segment(180_000), strict=True):
                 high.add(one)
                 low.add(two)
-                text = high.playlist().full.plain.buffers[0]
+                text = high.playlist().full.buffers[0]
                 assert follower.reload(text) == []
                 edge = low.edge()
                 report = f'URI="low.m3u8",LAST-MSN={edge.last_msn + 1},LAST-PART={edge.open_parts - 1}\n'
@@ -239,20 +240,20 @@ class TestWindow:
         assert len(rendition.playlist().playlist.segments) == LISTED_SEGMENTS_MAX
 
     def test_media_held_is_bounded_in_bytes(self) -> None:
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=140_000))
+        rendition = start_rendition(options=RenditionOptions(window_bytes_max=140_000))
         feeder = ChunkFeeder(payload_bytes=5000)
         follower = PlaylistFollower()
         for _ in range(30):
             feed(rendition, feeder, [2])
             assert rendition.held_bytes <= 140_000
-            text = rendition.playlist().full.plain.buffers[0]
+            text = rendition.playlist().full.buffers[0]
             assert [fault for fault in follower.reload(text) if not fault.startswith("6.2.2: a live")] == []
         assert len(rendition.playlist().playlist.segments) == 5
         assert rendition.segment(1000) is None
         assert rendition.part(10_000) is None
 
     def test_a_segment_that_is_open_takes_the_room_of_older_ones(self) -> None:
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=140_000))
+        rendition = start_rendition(options=RenditionOptions(window_bytes_max=140_000))
         feeder = ChunkFeeder(payload_bytes=5000)
         feed(rendition, feeder, [2] * 20)
         lost = rendition.segments_lost
@@ -263,7 +264,7 @@ class TestWindow:
 
     def test_a_segment_whose_media_time_stands_still_has_an_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "OPEN_SEGMENT_BYTES_MAX", 100_000)
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=50_000))
+        rendition = start_rendition(options=RenditionOptions(window_bytes_max=50_000))
         feeder = ChunkFeeder(payload_bytes=5000, part_ticks=1)
         *chunks, last = itertools.islice(feeder.segment(1000), 100_000 // 5512 + 1)
         for chunk in chunks:
@@ -306,7 +307,7 @@ class TestWindow:
         assert rendition.held_bytes <= (7 + 9 + 1 + 1) * 4 * (100 + 512) + len(HEADER)
 
     def test_large_headers_push_old_media_out(self) -> None:
-        rendition = start_rendition(options=RenditionOptions(held_bytes_max=300_000))
+        rendition = start_rendition(options=RenditionOptions(window_bytes_max=300_000))
         feeder = ChunkFeeder()
         for number in range(100):
             rendition.set_header(b"%06d" % number + bytes(60_000), [VIDEO])
@@ -339,7 +340,7 @@ class TestWindow:
         assert segment.buffers[3] is part.buffers[0]
 
     def test_what_is_asked_for_twice_is_one_object(self) -> None:
-        # A door leaves in it what it has made ready to send.
+        # By it a door knows what it has made ready to send.
         rendition = start_rendition()
         feeder = ChunkFeeder()
         feed(rendition, feeder, [2, 2])
@@ -348,7 +349,7 @@ class TestWindow:
         feed(rendition, feeder, [2] * 7)
         assert None not in first
         assert [find(number) for find, number in names] == first
-        assert [resource and resource.entity_tag for resource in first] == ['"seg1000"', '"part10001"', '"part10007"']
+        assert [content and content.name for content in first] == ["seg1000", "part10001", "part10007"]
 
     def test_what_was_asked_for_is_forgotten_with_the_rest(self) -> None:
         rendition = start_rendition()
@@ -376,14 +377,14 @@ class TestWindow:
         assert rendition.segment(1000) is not None
         assert rendition.segment(msn) is None
 
-    def test_a_part_has_the_type_of_the_header_of_its_segment(self) -> None:
+    def test_a_part_has_a_picture_where_the_header_of_its_segment_has(self) -> None:
         rendition = start_rendition(tracks=[AUDIO])
         feeder = ChunkFeeder()
         feed(rendition, feeder, [2])
         rendition.set_header(b"other", [VIDEO, AUDIO])
         feed(rendition, feeder, [2])
-        resources = rendition.segment(1000), rendition.part(10_000), rendition.part(10_004)
-        assert [resource and resource.media_type for resource in resources] == ["audio/mp4"] * 2 + ["video/mp4"]
+        contents = rendition.segment(1000), rendition.part(10_000), rendition.part(10_004)
+        assert [content and content.has_video for content in contents] == [False] * 2 + [True]
 
     def test_nothing_is_kept_for_longer_than_asked(self) -> None:
         rendition = start_rendition()
@@ -451,12 +452,13 @@ class TestHeaders:
             rendition.set_header(b"%d" % index, [VIDEO])
         assert sum(rendition.init(number) is not None for number in range(1000, 3000)) == 1
 
-    @pytest.mark.parametrize(("tracks", "media_type"), [([VIDEO, AUDIO], "video/mp4"), ([AUDIO], "audio/mp4")])
-    def test_the_media_type_tells_whether_there_is_video(self, tracks: list[Track], media_type: str) -> None:
+    @pytest.mark.parametrize(("tracks", "has_video"), [([VIDEO, AUDIO], True), ([AUDIO], False)])
+    def test_all_media_tells_whether_there_is_video(self, tracks: list[Track], has_video: bool) -> None:
         rendition = start_rendition(tracks=tracks)
         feed(rendition, ChunkFeeder(), [2, 2])
-        resources = rendition.init(1000), rendition.segment(1000), rendition.part(10_000)
-        assert [resource and resource.media_type for resource in resources] == [media_type] * 3
+        contents = rendition.init(1000), rendition.segment(1000), rendition.part(10_000)
+        assert [content and content.has_video for content in contents] == [has_video] * 3
+        assert [content and content.kind for content in contents] == [BytesKind.INIT, BytesKind.SEGMENT, BytesKind.PART]
 
 
 class TestDates:
@@ -571,7 +573,6 @@ class TestPlaylist:
         snapshot = rendition.playlist()
         assert rendition.playlist() is snapshot
         assert snapshot.delta() is snapshot.delta()
-        assert snapshot.full.gzipped() is snapshot.full.gzipped()
         feed(rendition, ChunkFeeder(position=12 * 180_000), [0.5])
         assert rendition.playlist() is not snapshot
 

@@ -8,14 +8,10 @@ from itertools import pairwise
 
 import pytest
 
+from streamd.media.packager.cadence import KEYFRAME_LATE_MS_MAX
 from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
-from streamd.media.packager.segmenter import (
-    HELD_BYTES_MAX,
-    LEAD_LAG_MS_MAX,
-    Irregularity,
-    Segmenter,
-    SegmenterOptions,
-)
+from streamd.media.packager.queues import HELD_BYTES_MAX, LEAD_LAG_MS_MAX
+from streamd.media.packager.segmenter import Irregularity, Segmenter, SegmenterOptions
 from streamd.media.packet import MediaPacket, Sample, Track, TrackKind
 from streamd.media.timeline import Timeline
 from tests.support.samples import (
@@ -578,6 +574,39 @@ class TestClosesIn:
                 assert closes_in_ms == 0
             elif frame_ms > ends_ms[0] and later:
                 assert abs(frame_ms + closes_in_ms - later[0]) <= 1
+
+    @pytest.mark.parametrize(
+        ("keyframes", "late_ms_max"),
+        [
+            (range(0, 600, 66), 40),
+            (range(0, 600, 250), 40),
+            # Scene cuts: one interval is like no other.
+            ([0, 66, 77, 143, 210, 216, 300, 371, 444, 531], KEYFRAME_LATE_MS_MAX + 80),
+        ],
+        ids=["every 2.2 s", "every 8.3 s", "as they like"],
+    )
+    def test_who_reads_when_it_says_hears_of_each_part_in_time(
+        self, keyframes: Sequence[int], late_ms_max: int
+    ) -> None:
+        segmenter = Segmenter((VIDEO,), SegmenterOptions(), PlaylistTiming(9, 500))
+        packets = [
+            replace(packet, is_keyframe=index in keyframes) for index, packet in enumerate(video_packets(duration_s=20))
+        ]
+        samples = samples_of(packets, tracks=(VIDEO,))
+        late_ms: list[int] = []
+        newest_ms = seen = 0
+        while samples:
+            awaited_ms = max(newest_ms + segmenter.closes_in_ms, samples[0].dts_ticks // 90)
+            while samples and samples[0].dts_ticks // 90 <= awaited_ms:
+                sample = samples.pop(0)
+                newest_ms = sample.dts_ticks // 90
+                # Until the first interval between keyframes is known, one may come at any time.
+                is_known = seen > 1
+                seen += sample.is_keyframe
+                if segmenter.push(sample) and is_known:
+                    late_ms.append(awaited_ms - newest_ms)
+        assert len(late_ms) > 20
+        assert max(late_ms) <= late_ms_max
 
     def test_it_is_not_known_before_the_decision_and_while_frames_come_as_they_like(self) -> None:
         undecided = Segmenter((VIDEO,), SegmenterOptions())

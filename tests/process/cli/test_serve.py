@@ -15,14 +15,18 @@ class TestServeAndDemo:
         self, data_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[Config] = []
+        is_final_seen: list[bool] = []
 
-        def fake_run(config: Config, read_again: Callable[[], Config]) -> int:
+        def fake_run(config: Config, read_again: Callable[[], Config], *, is_final: bool) -> int:
             seen.extend((config, read_again()))
+            is_final_seen.append(is_final)
             return 7
 
         monkeypatch.setattr("streamd.process.run.run", fake_run)
         assert run("serve", data_dir=data_dir).exit_code == 7
         assert [config.data_dir for config in seen] == [data_dir, data_dir], "and what SIGHUP reads"
+        assert run("serve", "--final", data_dir=data_dir).exit_code == 7
+        assert is_final_seen == [False, True]
 
     def test_a_faulty_configuration_starts_nothing(self, data_dir: Path) -> None:
         result = run("serve", data_dir=data_dir, env={"STREAMD_RTMP__LISTEN": "x"})

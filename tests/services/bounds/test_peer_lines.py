@@ -28,7 +28,7 @@ class Log:
 
 @pytest.fixture
 def log() -> Log:
-    return Log(PeerLineLimits(per_address=3, of_strangers=5))
+    return Log(PeerLineLimits(log_lines_per_address_max=3, unpublished_lines_per_minute_max=5))
 
 
 def test_the_first_lines_about_an_address_are_written(log: Log) -> None:
@@ -83,5 +83,5 @@ def test_a_new_minute_begins_anew_and_says_what_was_left_out(log: Log, caplog: p
 
 
 def test_other_limits_hold_at_once(log: Log) -> None:
-    log.lines.configure(PeerLineLimits(per_address=1, of_strangers=5))
+    log.lines.configure(PeerLineLimits(log_lines_per_address_max=1, unpublished_lines_per_minute_max=5))
     assert [log.writes("x", peer="192.0.2.1") for _ in range(2)] == [True, False]

@@ -73,7 +73,7 @@ class TestBudgets:
 
 class TestGuard:
     def test_an_address_over_its_budget_is_refused_until_a_token_is_back(self) -> None:
-        guard = GuessGuard(GuessLimits(per_address=3))
+        guard = GuessGuard(GuessLimits(failed_publishes_per_address_max=3))
         for _ in range(3):
             shown = StreamKey.generate()
             assert guard.lets_through(shown, HERE, 0.0)
@@ -83,7 +83,7 @@ class TestGuard:
         assert guard.lets_through(StreamKey.generate(), HERE, 20.0)
 
     def test_one_key_id_guessed_at_from_everywhere_is_not_looked_up_for_ever(self) -> None:
-        guard, key = GuessGuard(GuessLimits(per_key=20)), StreamKey.generate()
+        guard, key = GuessGuard(GuessLimits(failed_publishes_per_key_max=20)), StreamKey.generate()
         looked_up = 0
         for number in range(1000):
             shown, address = wrong(key), f"192.0.{number // 250}.{number % 250}"
@@ -103,7 +103,7 @@ class TestGuard:
         assert guard.lets_through(key, HERE, 0.0)
 
     def test_a_good_key_gets_in_from_a_noisy_address_once_it_was_seen(self) -> None:
-        guard, key = GuessGuard(GuessLimits(per_address=1)), StreamKey.generate()
+        guard, key = GuessGuard(GuessLimits(failed_publishes_per_address_max=1)), StreamKey.generate()
         guard.note_failure(None, HERE, 0.0)
         assert not guard.lets_through(key, HERE, 0.0)
         guard.remember(key.key_id, hash_secret(key.key_id, key.secret))

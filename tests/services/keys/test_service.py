@@ -59,7 +59,7 @@ class TestRevoke:
         assert result.closed == ("alice",)
         assert house.streams.live == {}
         assert house.streams.closed == [("alice", "revoked")]
-        assert not house.verifier.is_admissible(admission)
+        assert not house.verifier.admissions.is_admissible(admission)
         assert await house.denial(issued.stream_key.reveal()) == Denial.REVOKED
         assert await house.audited() == ["user.created", "key.issued", "key.revoked", "stream.closed"]
 
@@ -88,7 +88,7 @@ class TestRevoke:
         first, second = await house.issue(), await house.issue()
         admission = await house.publish(second)
         assert (await house.keys.revoke(first.record.key_id, by=ADMIN)).closed == ()
-        assert house.verifier.is_admissible(admission)
+        assert house.verifier.admissions.is_admissible(admission)
         assert house.streams.live == {second.record.key_id: "alice"}
 
 
@@ -111,7 +111,7 @@ class TestRotate:
         await house.sweeper.sweep()
         assert house.streams.live == {old.record.key_id: "alice"}
         house.clock.advance(1)
-        assert not house.verifier.is_admissible(admission)
+        assert not house.verifier.admissions.is_admissible(admission)
         await house.sweeper.sweep()
         assert house.streams.closed == [("alice", "expired")]
         assert await house.denial(old.stream_key.reveal()) == Denial.EXPIRED
@@ -139,7 +139,7 @@ class TestSuspend:
         assert (user.state, user.suspend_reason) == (UserState.SUSPENDED, "abuse")
         assert house.streams.closed == [("alice", "suspended")]
         assert house.streams.live == {other.record.key_id: "bob"}
-        assert house.verifier.is_suspended("alice")
+        assert house.verifier.admissions.is_suspended("alice")
         assert await house.denial(second.stream_key.reveal()) == Denial.SUSPENDED
 
     async def test_restoring_lets_the_keys_work_again(self, house: KeyHouse) -> None:
@@ -147,7 +147,7 @@ class TestSuspend:
         await house.keys.suspend("alice", by=ADMIN)
         user = await house.keys.restore("alice", by=ADMIN)
         assert user.state is UserState.ACTIVE
-        assert not house.verifier.is_suspended("alice")
+        assert not house.verifier.admissions.is_suspended("alice")
         await house.publish(issued)
 
     async def test_who_is_suspended_is_known_after_a_restart(self, house: KeyHouse) -> None:
@@ -155,7 +155,7 @@ class TestSuspend:
         await house.keys.suspend("alice", by=ADMIN)
         again = KeyHouse(house.store)
         await again.verifier.start()
-        assert again.verifier.is_suspended("alice")
+        assert again.verifier.admissions.is_suspended("alice")
 
 
 class TestLimit:

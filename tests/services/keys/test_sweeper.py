@@ -72,12 +72,12 @@ class TestOtherProcess:
         await house.sweeper.sweep()
         assert house.streams.closed == [("alice", what)]
         assert admission.ended_by == what
-        assert house.verifier.is_suspended("alice") == (what == "suspended")
+        assert house.verifier.admissions.is_suspended("alice") == (what == "suspended")
 
     async def test_what_lives_goes_on(self, house: KeyHouse) -> None:
         admission = await house.publish(await house.issue())
         await self.recheck(house)
-        assert house.verifier.is_admissible(admission)
+        assert house.verifier.admissions.is_admissible(admission)
 
     async def test_limits_that_were_changed_there_hold_here(self, house: KeyHouse) -> None:
         admission = await house.publish(await house.issue())
@@ -109,9 +109,9 @@ class TestOtherProcess:
 
         monkeypatch.setattr(house.store, "standings", restored_meanwhile)
         await self.recheck(house)
-        assert not house.verifier.is_suspended("alice")
+        assert not house.verifier.admissions.is_suspended("alice")
         await house.sweeper.sweep()
-        assert not house.verifier.is_suspended("alice")
+        assert not house.verifier.admissions.is_suspended("alice")
 
     async def test_streams_go_on_while_the_store_is_down(self, house: KeyHouse, fragile: FragileStore) -> None:
         admission = await house.publish(await house.issue())
@@ -119,7 +119,7 @@ class TestOtherProcess:
         fragile.is_down = True
         with pytest.raises(StoreUnavailableError):
             await self.recheck(house)
-        assert house.verifier.is_admissible(admission)
+        assert house.verifier.admissions.is_admissible(admission)
         fragile.is_down = False
         await self.recheck(house)
 
@@ -224,7 +224,7 @@ class TestRun:
 
         clock = ManualClock()
         verifier = KeyVerifier(fragile, clock)
-        verifier.attach(Stuck())
+        verifier.admissions.attach(Stuck())
         keys = KeyService(fragile, clock, verifier)
         sweeper = KeySweeper(fragile, clock, verifier, sleep=sleep)
         admissions = []

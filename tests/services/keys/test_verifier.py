@@ -23,7 +23,7 @@ class TestVerify:
         admission = await house.verifier.verify(issued.stream_key.reveal(), PEER)
         assert (admission.key_id, admission.user) == (issued.record.key_id, "alice")
         assert admission.expires_at == house.clock.now() + timedelta(seconds=60)
-        assert house.verifier.is_admissible(admission)
+        assert house.verifier.admissions.is_admissible(admission)
 
     async def test_each_denial_has_its_reason_for_us_and_one_text_for_the_publisher(self, house: KeyHouse) -> None:
         good, expired, revoked = [await house.issue("alice", seconds) for seconds in (None, 10, None)]
@@ -74,7 +74,7 @@ class TestGuessing:
         self, house: KeyHouse, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked = counted_look_ups(house, monkeypatch)
-        limit = GuessLimits().per_address
+        limit = GuessLimits().failed_publishes_per_address_max
         reasons = [await house.denial(StreamKey.generate().reveal()) for _ in range(limit + 10)]
         assert reasons == [Denial.UNKNOWN] * limit + [Denial.RATE_LIMITED] * 10
         assert len(asked) == limit
@@ -82,7 +82,7 @@ class TestGuessing:
         assert await house.denial(StreamKey.generate().reveal()) == Denial.UNKNOWN
 
     async def test_what_is_no_key_costs_its_address_too(self, house: KeyHouse) -> None:
-        for _ in range(GuessLimits().per_address):
+        for _ in range(GuessLimits().failed_publishes_per_address_max):
             assert await house.denial("test") == Denial.MALFORMED
         assert await house.denial(StreamKey.generate().reveal()) == Denial.RATE_LIMITED
 
@@ -123,7 +123,7 @@ class TestGuessing:
         asked = counted_look_ups(house, monkeypatch)
         reasons = {await house.denial(issued.stream_key.reveal()) for _ in range(100)}
         assert reasons == {death, Denial.RATE_LIMITED}
-        assert len(asked) == GuessLimits().per_key
+        assert len(asked) == GuessLimits().failed_publishes_per_key_max
 
     async def test_a_restored_user_gets_in_when_a_token_is_back(self, house: KeyHouse) -> None:
         issued = await house.issue()
@@ -131,7 +131,7 @@ class TestGuessing:
         for _ in range(100):
             await house.denial(issued.stream_key.reveal())
         await house.keys.restore("alice", by=ADMIN)
-        house.clock.advance(60 / GuessLimits().per_key)
+        house.clock.advance(60 / GuessLimits().failed_publishes_per_key_max)
         await house.publish(issued)
 
     async def test_a_store_that_fails_costs_nobody_a_token(
@@ -153,7 +153,7 @@ class TestGuessing:
     async def test_a_step_back_lets_no_revoked_key_in_and_gives_no_guesses_back(self, house: KeyHouse) -> None:
         revoked = await house.issue()
         await house.keys.revoke(revoked.record.key_id, by=ADMIN)
-        house.verifier.configure(VerifierOptions(GuessLimits(per_address=2)))
+        house.verifier.configure(VerifierOptions(GuessLimits(failed_publishes_per_address_max=2)))
         wrong = [StreamKey.generate().reveal() for _ in range(4)]
         assert [await house.denial(key) for key in wrong[:2]] == [Denial.UNKNOWN] * 2
         for step_s in (-3600, 7200):

@@ -1,7 +1,7 @@
 """A publish and a death of its key in the same instant, in every order: no stream is left running.
 
 The store is replaced by one whose reads and commits wait at gates that the test opens one by one, so
-each order of the four steps in the verifier's docstring is driven by hand.
+each order of the four steps in verifier.py's docstring is driven by hand.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Registry:
         self.live: dict[str, Admission] = {}
 
     def begin(self, verifier: KeyVerifier, admission: Admission) -> None:
-        if not verifier.is_admissible(admission):
+        if not verifier.admissions.is_admissible(admission):
             raise KeyRejectedError("died_while_verified", admission.key_id)
         self.live[admission.user] = admission
 
@@ -71,7 +71,7 @@ class Race:
         self.registry = Registry(self.gates)
         store = GatedStore(self.gates, clock.now())
         self.verifier = KeyVerifier(store, clock)
-        self.verifier.attach(self.registry)
+        self.verifier.admissions.attach(self.registry)
         self.keys = KeyService(store, clock, self.verifier)
 
     async def publish(self) -> None:

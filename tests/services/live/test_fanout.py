@@ -219,7 +219,7 @@ class TestMerging:
 
 
 class TestBound:
-    @pytest.mark.parametrize("limits", [GopLimits(units_max=5), GopLimits(payload_bytes_max=50)])
+    @pytest.mark.parametrize("limits", [GopLimits(units_max=5), GopLimits(gop_bytes_max=50)])
     def test_a_gop_beyond_the_limits_is_not_kept(self, limits: GopLimits) -> None:
         room = Room(limits=limits)
         early = room.attach()

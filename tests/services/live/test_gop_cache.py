@@ -38,7 +38,7 @@ class TestGopCache:
         assert (cache.buffers, cache.pending) == ([], [])
 
     def test_is_full_by_bytes(self) -> None:
-        cache = GopCache(GopLimits(payload_bytes_max=100))
+        cache = GopCache(GopLimits(gop_bytes_max=100))
         cache.restart()
         cache.extend("I", 100)
         assert not cache.is_full

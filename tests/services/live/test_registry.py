@@ -4,16 +4,21 @@ import asyncio
 
 import pytest
 
-from streamd.errors import PublishError
+from streamd.errors import AlreadyPublishingError, KeyRejectedError, PublishError
 from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.numbering import Numbering
 from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import NUMBERS_AHEAD_S_MAX
 from streamd.services.live.live_stream import LiveStream
+from streamd.services.live.outputs import OutputContext
 from streamd.services.live.publisher import EndReason
 from streamd.services.live.registry import SWEEP_STEP_S
 from streamd.services.live.restart_record import RestartRecord, StreamRecord
-from tests.support.ingest import IngestRoom
+from streamd.services.live.stream_options import OUTPUTS
+from tests.support.flv_media import h264_aac
+from tests.support.ingest import IngestRoom, eventually, hls_of, presentation_of
+from tests.support.recording_output import RecordingOutput
+from tests.support.stand_in_publisher import StandInPublisher
 
 pytestmark = pytest.mark.asyncio
 
@@ -58,14 +63,14 @@ class TestSweep:
     ) -> None:
         room = IngestRoom(streams_max=STREAMS)
         for number in range(STREAMS):
-            room.registry.begin(Admission(f"key{number}", f"user{number}"), IdlePublisher())
+            await room.begin(Admission(f"key{number}", f"user{number}"), IdlePublisher())
         looked_at: list[str] = []
 
         def take_time(stream: LiveStream) -> None:
             looked_at.append(stream.name)
             room.clock.advance(LOOK_S / at_once)
 
-        monkeypatch.setattr(LiveStream, "read_meter", take_time)
+        monkeypatch.setattr(LiveStream, "look", take_time)
         loop = asyncio.get_running_loop()
         seen: set[int] = set()
 
@@ -81,16 +86,14 @@ class TestSweep:
 
     async def test_a_stream_may_end_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         room = IngestRoom(streams_max=2)
-        first, second = (
-            room.registry.begin(Admission(f"key{name}", name), IdlePublisher()) for name in ("alice", "bob")
-        )
+        first, second = [await room.begin(Admission(f"key{name}", name), IdlePublisher()) for name in ("alice", "bob")]
         looked_at: list[LiveStream] = []
 
         def take_time(stream: LiveStream) -> None:
             looked_at.append(stream)
             room.clock.advance(LOOK_S)
 
-        monkeypatch.setattr(LiveStream, "read_meter", take_time)
+        monkeypatch.setattr(LiveStream, "look", take_time)
         asyncio.get_running_loop().call_soon(room.registry.end, second, EndReason.KICKED)
         await room.registry.sweep()
         assert looked_at == [first]
@@ -117,22 +120,22 @@ class TestPlaces:
     async def test_whoever_ends_a_stream_gives_its_place_back(self, reason: EndReason) -> None:
         places = Places(1)
         room = IngestRoom(take_place=places.take)
-        stream = room.registry.begin(Admission("key", "alice"), IdlePublisher())
+        stream = await room.begin(Admission("key", "alice"), IdlePublisher())
         assert places.free == 0
         with pytest.raises(PublishError):
-            room.registry.begin(Admission("other", "bob"), IdlePublisher())
+            await room.begin(Admission("other", "bob"), IdlePublisher())
         for _ in range(2):
             room.registry.end(stream, reason)
         assert places.free == 1
-        assert room.registry.begin(Admission("other", "bob"), IdlePublisher()).is_live
+        assert (await room.begin(Admission("other", "bob"), IdlePublisher())).is_live
 
     async def test_who_is_refused_takes_none(self) -> None:
         places = Places(5)
         room = IngestRoom(take_place=places.take, streams_max=1)
-        room.registry.begin(Admission("key", "alice"), IdlePublisher())
+        await room.begin(Admission("key", "alice"), IdlePublisher())
         for admission in (Admission("key", "alice"), Admission("other", "bob")):
             with pytest.raises(PublishError):
-                room.registry.begin(admission, IdlePublisher())
+                await room.begin(admission, IdlePublisher())
         assert places.free == 4
 
     async def test_who_goes_on_after_a_restart_takes_one_and_goes_on_without(self) -> None:
@@ -145,7 +148,7 @@ class TestPlaces:
             room.registry.restore(RestartRecord((record,)))
             for _ in range(3):
                 publisher = IdlePublisher()
-                stream = room.registry.begin(Admission("key", "alice"), publisher)
+                stream = await room.begin(Admission("key", "alice"), publisher)
                 assert places.free == 0
                 room.registry.leave(stream, publisher, EndReason.CONNECTION_LOST)
             for stream in [*room.registry.live()]:
@@ -157,10 +160,10 @@ class TestMediaFasterThanTime:
     async def test_ends_a_stream_that_has_used_a_days_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         room = IngestRoom(streams_max=2)
         publisher = KickedPublisher()
-        fast = room.registry.begin(Admission("key", "alice"), publisher)
+        fast = await room.begin(Admission("key", "alice"), publisher)
         far = Numbering(fast.next_numbering.msn + NUMBERS_AHEAD_S_MAX + 60, 0, 0)
-        monkeypatch.setattr(fast, "_numbering", far)
-        other = room.registry.begin(Admission("other", "bob"), IdlePublisher())
+        monkeypatch.setattr(hls_of(fast), "_numbering", far)
+        other = await room.begin(Admission("other", "bob"), IdlePublisher())
         await room.registry.sweep()
         assert (fast.end_reason, other.end_reason) == (EndReason.MEDIA_ERROR, None)
         assert [str(error) for error in publisher.errors] == [
@@ -169,8 +172,152 @@ class TestMediaFasterThanTime:
         room.registry.end(other, EndReason.GOODBYE)
         # Nobody but that channel has to wait for the clock.
         now = Numbering.at(room.clock.now())
-        assert room.registry.begin(Admission("other", "bob"), IdlePublisher()).next_numbering == now
+        assert (await room.begin(Admission("other", "bob"), IdlePublisher())).next_numbering == now
         with pytest.raises(PublishError, match="faster than time"):
-            room.registry.begin(Admission("key", "alice"), IdlePublisher())
+            await room.begin(Admission("key", "alice"), IdlePublisher())
         room.clock.advance(60)
-        assert room.registry.begin(Admission("key", "alice"), IdlePublisher()).next_numbering.msn == far.msn
+        assert (await room.begin(Admission("key", "alice"), IdlePublisher())).next_numbering.msn == far.msn
+
+
+class Names:
+    """Gives out the names of channels, as a cluster would."""
+
+    def __init__(self) -> None:
+        self.given: list[Names.Claim] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.is_taken = False
+
+    class Claim:
+        def __init__(self, names: Names) -> None:
+            self._names = names
+            names.given.append(self)
+
+        def release(self) -> None:
+            if self in self._names.given:
+                self._names.given.remove(self)
+
+    async def ask(self, name: str, admission: Admission) -> Claim:
+        await self.may_answer.wait()
+        if self.is_taken:
+            raise AlreadyPublishingError
+        return self.Claim(self)
+
+
+class TestClaims:
+    async def test_whoever_ends_a_stream_gives_its_name_back(self) -> None:
+        names = Names()
+        room = IngestRoom(ask_for_name=names.ask)
+        stream = await room.begin(Admission("key", "alice"), IdlePublisher())
+        assert len(names.given) == 1
+        for _ in range(2):
+            room.registry.end(stream, EndReason.GOODBYE)
+        assert names.given == []
+
+    async def test_who_does_not_begin_gives_it_back(self) -> None:
+        names = Names()
+        room = IngestRoom(ask_for_name=names.ask, streams_max=1)
+        await room.begin(Admission("key", "alice"), IdlePublisher())
+        room.keys.dead.add("dead")
+        for admission in (Admission("key", "alice"), Admission("other", "bob"), Admission("dead", "carol")):
+            with pytest.raises(PublishError):
+                await room.begin(admission, IdlePublisher())
+        assert len(names.given) == 1
+
+    async def test_who_goes_on_has_one(self) -> None:
+        names = Names()
+        room = IngestRoom(ask_for_name=names.ask)
+        record = StreamRecord("alice", "key", room.clock.now(), PlaylistTiming(2, 500), ("main",), (), 0)
+        room.registry.restore(RestartRecord((record,)))
+        for _ in range(3):
+            publisher = IdlePublisher()
+            stream = await room.begin(Admission("key", "alice"), publisher)
+            assert len(names.given) == 1
+            room.registry.leave(stream, publisher, EndReason.CONNECTION_LOST)
+        room.clock.advance(60)
+        await room.registry.sweep()
+        assert names.given == []
+
+    async def test_a_name_that_another_server_has_opens_nothing(self) -> None:
+        names = Names()
+        names.is_taken = True
+        room = IngestRoom(ask_for_name=names.ask)
+        with pytest.raises(AlreadyPublishingError):
+            await room.begin(Admission("key", "alice"), IdlePublisher())
+        assert not any(room.registry.live())
+
+    async def test_a_key_that_dies_while_it_is_asked_for_opens_nothing(self) -> None:
+        names = Names()
+        names.may_answer.clear()
+        room = IngestRoom(ask_for_name=names.ask)
+        beginning = asyncio.create_task(room.begin(Admission("key", "alice"), IdlePublisher()))
+        await asyncio.sleep(0)
+        room.keys.dead.add("key")
+        names.may_answer.set()
+        with pytest.raises(KeyRejectedError):
+            await beginning
+        assert names.given == []
+        assert not any(room.registry.live())
+
+
+class TestChannels:
+    async def test_doors_find_what_is_live_and_what_has_just_ended(self) -> None:
+        room = IngestRoom()
+        assert room.registry.find_channel("alice") is None
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
+        stream.receive_tags(h264_aac(3))
+        await eventually(lambda: stream.is_playable)
+        channel = room.registry.find_channel("alice")
+        assert channel is not None
+        assert [each.name for each in room.registry.channels()] == ["alice"]
+        assert channel is room.registry.find_channel("alice")
+        room.registry.end(stream, EndReason.GOODBYE)
+        assert room.registry.find_channel("alice") is channel
+        assert [*room.registry.channels()] == []
+        room.clock.advance(60)
+        assert room.registry.find_channel("alice") is None
+
+    async def test_the_next_stream_has_one_of_its_own(self) -> None:
+        room = IngestRoom()
+        first = await room.begin(Admission("key", "alice"), StandInPublisher())
+        before = room.registry.find_channel("alice")
+        room.registry.end(first, EndReason.GOODBYE)
+        await room.begin(Admission("key", "alice"), StandInPublisher())
+        assert room.registry.find_channel("alice") is not before
+
+
+class TestOutputs:
+    async def test_one_more_in_the_list_is_fed_like_the_others(self) -> None:
+        made: list[RecordingOutput] = []
+
+        def recording(context: OutputContext) -> RecordingOutput:
+            made.append(RecordingOutput(context))
+            return made[-1]
+
+        room = IngestRoom(outputs=(*OUTPUTS, recording))
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
+        stream.receive_tags(h264_aac(3))
+        await eventually(lambda: stream.is_playable)
+        (output,) = made
+        assert output.context is not None
+        assert (output.context.name, output.context.live_since) == ("alice", stream.live_since)
+        presentation = presentation_of(stream)
+        assert len(output.parts["main"]) + output.context.numbering.part_number == (
+            presentation.renditions["main"].next_part_number
+        )
+        assert stream.outputs.viewers.keys() == {"hls", "flv", "mp4"}
+        room.registry.end(stream, EndReason.GOODBYE)
+        assert output.calls[-1] == "end"
+
+    async def test_there_are_streams_without_playlists(self) -> None:
+        room = IngestRoom(outputs=())
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
+        stream.receive_tags(h264_aac(3))
+        await eventually(lambda: stream.is_playable)
+        await room.registry.sweep()
+        channel = room.registry.find_channel("alice")
+        assert channel is not None
+        assert (channel.presentation, channel.fanout("flv"), channel.push_codecs) == (None, None, ())
+        assert room.registry.record().streams == ()
+        room.registry.end(stream, EndReason.GOODBYE)
+        assert not any(room.registry.live())

@@ -81,7 +81,7 @@ class TestWaiting:
         budget = WaiterBudget(
             3,
             lambda: refused.append("all"),
-            per_source_max=2,
+            waiting_requests_per_address_max=2,
             on_source_refused=lambda: refused.append("source"),
         )
         waiters = Waiters(budget)
@@ -100,7 +100,7 @@ class TestWaiting:
         assert all(budget.may_wait(source) for source in ("one", "one", "other"))
 
     async def test_who_counts_for_nobody_is_held_to_the_bound_of_all_alone(self) -> None:
-        budget = WaiterBudget(3, per_source_max=1)
+        budget = WaiterBudget(3, waiting_requests_per_address_max=1)
         waiters = Waiters(budget)
         for _ in range(3):
             assert budget.may_wait("")

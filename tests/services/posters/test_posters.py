@@ -24,7 +24,7 @@ from tests.support.chunk_feeder import AUDIO, HEADER, VIDEO, ChunkFeeder, feed, 
 
 if TYPE_CHECKING:
     from streamd.media.packager.rendition import Rendition
-    from streamd.services.live.live_stream import LiveStream
+    from streamd.services.live.channel import Channel
     from streamd.services.posters.picture_process import PictureProcess
 
 
@@ -88,7 +88,7 @@ class Studio:
         self.posters = Posters(cast("PictureProcess", self.process), self.clock, self.metrics)
 
     async def find(self, stream: StandInStream) -> Poster | None:
-        return await self.posters.find(cast("LiveStream", stream))
+        return await self.posters.find(cast("Channel", stream))
 
     def count(self, result: str) -> float:
         return self.metrics.registry.get_sample_value("streamd_posters_total", {"result": result}) or 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.pages import Pages
     from streamd.doors.web.public.posters import PosterRoutes
     from streamd.doors.web.public.studio import Studio
-    from streamd.services.live.live_stream import LiveStream
+    from streamd.services.live.channel import Channel
 
 # Who is live changes by the second; a cache in front may still take the crowd of pollers.
 API_CACHE_CONTROL = "max-age=1"
@@ -111,30 +111,30 @@ class PublicApi:
 
     async def list_streams(self, _: web.Request) -> web.Response:
         """The streams that can be watched now, oldest first."""
-        streams = [stream for stream in self._channels.live() if stream.presentation is not None]
+        channels = [channel for channel in self._channels.live() if channel.presentation is not None]
         body = self._list.body(
-            [stream.name for stream in streams],
-            lambda: json.dumps({"streams": [self._describe(stream) for stream in streams]}).encode(),
+            [channel.name for channel in channels],
+            lambda: json.dumps({"streams": [self._describe(channel) for channel in channels]}).encode(),
         )
         return web.Response(body=body, content_type="application/json", charset="utf-8", headers=_CORS)
 
     async def get_stream(self, request: web.Request) -> web.Response:
         """One stream, or why there is none: 404 not live, 410 taken down."""
-        stream = self._channels.find(request.match_info["name"])
-        if stream is Absence.TAKEN_DOWN:
+        channel = self._channels.find(request.match_info["name"])
+        if channel is Absence.TAKEN_DOWN:
             return _problem(HTTPStatus.GONE, "This channel has been taken down.")
-        if stream is Absence.UNKNOWN or not stream.is_live or stream.presentation is None:
+        if channel is Absence.UNKNOWN or not channel.is_live or channel.presentation is None:
             return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.")
-        return web.json_response(self._describe(stream), headers=_CORS)
+        return web.json_response(self._describe(channel), headers=_CORS)
 
-    def _describe(self, stream: LiveStream) -> dict[str, object]:
-        """What anyone may know of a live stream.
+    def _describe(self, channel: Channel) -> dict[str, object]:
+        """What anyone may know of a live channel.
 
         ``variants`` are empty until the first segment is complete, and ``push_codecs`` null where a server that has
         started again waits for the publisher.
         """
         variants: list[dict[str, object]] = []
-        renditions = stream.presentation.renditions.values() if stream.presentation is not None else ()
+        renditions = channel.presentation.renditions.values() if channel.presentation is not None else ()
         for rendition in renditions:
             variant = rendition.variant_stream()
             if variant is not None:
@@ -149,14 +149,14 @@ class PublicApi:
                 )
         has_picture = any(variant["resolution"] for variant in variants)
         return {
-            "name": stream.name,
-            "live_since": stream.live_since.isoformat(timespec="milliseconds"),
-            "viewers": sum(stream.viewers.values()),
+            "name": channel.name,
+            "live_since": channel.live_since.isoformat(timespec="milliseconds"),
+            "viewers": sum(channel.viewers.values()),
             "variants": variants,
-            "push_codecs": ",".join(stream.push_codecs) or None,
-            "playlist": f"/live/{stream.name}/index.m3u8",
-            "watch": f"/watch/{stream.name}",
-            "poster": f"/live/{stream.name}/poster.jpg" if self._has_posters and has_picture else None,
+            "push_codecs": ",".join(channel.push_codecs) or None,
+            "playlist": f"/live/{channel.name}/index.m3u8",
+            "watch": f"/watch/{channel.name}",
+            "poster": f"/live/{channel.name}/poster.jpg" if self._has_posters and has_picture else None,
         }
 
 

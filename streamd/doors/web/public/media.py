@@ -22,6 +22,7 @@ from streamd.doors.delivery.push_path import parse_push_path
 from streamd.doors.delivery.transport_viewer import TransportViewer
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.formats.address import source_of
+from streamd.limits import DEFAULT
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -39,9 +40,9 @@ _SLICE_BYTES = 64 * 1024 + 1
 class MediaTimeouts:
     """How long a viewer may take, seconds."""
 
-    write_s: float = 15.0
+    viewer_write_timeout_s: float = DEFAULT.viewer_write_timeout_s
     """Taking nothing."""
-    answer_s: float = 120.0
+    viewer_answer_timeout_s: float = DEFAULT.viewer_answer_timeout_s
     """Over one answer, however steadily; not over a pushed stream."""
 
 
@@ -49,7 +50,7 @@ class MediaRoutes:
     """The routes below ``/live/``.
 
     Args:
-        channels: Finds the stream of a name.
+        channels: Finds the channel of a name.
         clock: Measures waiting.
         metrics: Counted into.
         timeouts: After which a viewer's connection is closed.
@@ -143,7 +144,7 @@ class MediaRoutes:
             if not unsent_bytes or viewer.written_bytes - unsent_bytes > taken_bytes:
                 taken_bytes = viewer.written_bytes - unsent_bytes
                 progress_at = self._clock.monotonic()
-            elif self._clock.monotonic() - progress_at >= self.timeouts.write_s:
+            elif self._clock.monotonic() - progress_at >= self.timeouts.viewer_write_timeout_s:
                 transport.abort()
             if is_ended.is_set():
                 await asyncio.sleep(LOOK_INTERVAL_S)
@@ -162,14 +163,14 @@ class MediaRoutes:
             # Nobody reads what is still to come of it.
             response.force_close()
         try:
-            async with asyncio.timeout(timeouts.answer_s):
-                async with asyncio.timeout(timeouts.write_s):
+            async with asyncio.timeout(timeouts.viewer_answer_timeout_s):
+                async with asyncio.timeout(timeouts.viewer_write_timeout_s):
                     await response.prepare(request)
                 if request.transport is not None:
                     request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
                 for piece in (piece for buffer in answer.body for piece in slices(buffer, _SLICE_BYTES)):
                     # A viewer that takes nothing is let go; one that takes little is served at its pace.
-                    async with asyncio.timeout(timeouts.write_s):
+                    async with asyncio.timeout(timeouts.viewer_write_timeout_s):
                         await response.write(piece)
                     self._metrics.http_egress_bytes_total.inc(len(piece))
                 await response.write_eof()

@@ -32,7 +32,7 @@ class PosterRoutes:
     """The route of poster pictures.
 
     Args:
-        channels: Finds the stream of a name.
+        channels: Finds the channel of a name.
         posters: Draws.
         metrics: Counted into.
     """
@@ -61,11 +61,11 @@ class PosterRoutes:
 
     async def _find(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        stream = self._channels.find(name)
-        if isinstance(stream, Absence):
-            return _refusal(stream.value)
+        channel = self._channels.find(name)
+        if isinstance(channel, Absence):
+            return _refusal(channel.value)
         try:
-            poster = await self._posters.find(stream)
+            poster = await self._posters.find(channel)
         except PostersBusyError:
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: f"{RENEW_AFTER_S:.0f}"})
         # It may have been taken down while it was drawn.

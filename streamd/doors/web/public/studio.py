@@ -136,7 +136,7 @@ class Studio:
         if len(living) != 1:
             return problem(401, "Sign in with your stream key.")
         ((token, admission),) = living.items()
-        if not self._keys.is_admissible(admission):
+        if not self._keys.admissions.is_admissible(admission):
             self._sessions.end(token)
             return _refusal(admission.ended_by or Denial.EXPIRED)
         return answer(self._state_of(admission))

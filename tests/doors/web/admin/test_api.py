@@ -58,7 +58,7 @@ class Api:
         self.verifier = KeyVerifier(store, self.clock)
         self.keys = KeyService(store, self.clock, self.verifier)
         self.streams = Streams()
-        self.verifier.attach(self.streams)
+        self.verifier.admissions.attach(self.streams)
         self.metrics = CollectorRegistry()
         self.port = port_of("admin", clock=self.clock)
         self.not_ready_because: str | None = None

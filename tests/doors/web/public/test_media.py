@@ -17,7 +17,7 @@ PART_BYTES = 8 << 20
 @pytest.mark.parametrize("taking", ["write", "answer"])
 @pytest.mark.asyncio
 async def test_a_viewer_who_takes_nothing_is_let_go(taking: str) -> None:
-    timeouts = MediaTimeouts(**{f"{taking}_s": 0.05})
+    timeouts = MediaTimeouts(**{f"viewer_{taking}_timeout_s": 0.05})
     registry = StandInRegistry({"alice": StandInStream((2, 2), payload_bytes=PART_BYTES)})
     async with TestServer(media_routes(registry, SystemClock(), Metrics(), timeouts=timeouts)) as server:
         assert server.runner is not None

@@ -15,7 +15,7 @@ from streamd.services.metrics import Metrics
 from streamd.services.posters.posters import Poster
 
 if TYPE_CHECKING:
-    from streamd.services.live.live_stream import LiveStream
+    from streamd.services.live.channel import Channel
     from streamd.services.live.registry import LiveRegistry
     from streamd.services.posters.posters import Posters
 
@@ -23,7 +23,7 @@ POSTER = Poster(b"\xff\xd8 a picture \xff\xd9", "tag")
 
 
 class FakeRegistry:
-    def find(self, name: str) -> str | None:
+    def find_channel(self, name: str) -> str | None:
         return None if name == "nobody" else name
 
 
@@ -33,8 +33,8 @@ class FakePosters:
     def __init__(self, taken_down: set[str]) -> None:
         self._taken_down = taken_down
 
-    async def find(self, stream: LiveStream) -> Poster | None:
-        name = str(stream)
+    async def find(self, channel: Channel) -> Poster | None:
+        name = str(channel)
         if name == "busy":
             raise PostersBusyError
         if name == "fleeting":

@@ -67,7 +67,9 @@ class House:
         self.store = store
         self.clock = ManualClock()
         self.streams = Streams()
-        limits = VerifierOptions(guess_limits=GuessLimits(per_address=5, per_key=3))
+        limits = VerifierOptions(
+            guess_limits=GuessLimits(failed_publishes_per_address_max=5, failed_publishes_per_key_max=3)
+        )
         self.verifier = KeyVerifier(store, self.clock, limits)
         self.keys = KeyService(store, self.clock, self.verifier)
         studio = Studio(

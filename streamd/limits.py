@@ -1,0 +1,77 @@
+"""The default of every limit that an operator may set, said once.
+
+The code in which a limit acts takes its default from here, and so does the configuration, which has the reason for each
+beside its key (``process/config/sections.py``). The name of a limit is that key everywhere: in options, in errors, in
+metrics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The keys of ``[limits]``; times in seconds (``_s``), sizes in bytes, counts without a unit."""
+
+    connections_max: int = 2000
+    connections_per_address_max: int = 64
+    handshakes_max: int = 1000
+    loop_ms_per_stranger_max: int = 20
+    loop_ms_per_address_max: int = 50
+    loop_ms_of_strangers_max: int = 200
+    loop_ms_per_publisher_max: int = 200
+    loop_overdue_s: float = 10.0
+    tls_handshakes_max: int = 1000
+    tls_handshakes_per_address_max: int = 250
+    proxy_header_timeout_s: float = 5.0
+    tls_handshake_timeout_s: float = 10.0
+    streams_max: int = 500
+    memory_bytes_max: int = 0
+    handshake_timeout_s: float = 10.0
+    publish_timeout_s: float = 10.0
+    verify_timeout_s: float = 5.0
+    failed_publishes_per_address_max: int = 60
+    failed_publishes_per_key_max: int = 20
+    publishes_per_minute_max: int = 60
+    denials_per_minute_max: int = 100
+    unpublished_lines_per_minute_max: int = 300
+    log_lines_per_address_max: int = 60
+    media_timeout_s: float = 15.0
+    message_bytes_max: int = 8 * 1024 * 1024
+    held_bytes_max: int = 16 * 1024 * 1024
+    chunk_streams_max: int = 64
+    chunk_size_min: int = 128
+    messages_per_read_max: int = 4096
+    messages_per_second_max: int = 10_000
+    command_bytes_max: int = 128 * 1024
+    pending_bytes_max: int = 64 * 1024
+    pending_messages_max: int = 128
+    unsent_answers_bytes_max: int = 64 * 1024
+    amf_depth_max: int = 32
+    amf_values_max: int = 4096
+    amf_string_bytes_max: int = 65_535
+    bitrate_kbps_max: int = 100_000
+    picture_pixels_max: int = 35_651_584
+    tracks_max: int = 8
+    window_bytes_max: int = 256 * 1024 * 1024
+    gop_bytes_max: int = 16 * 1024 * 1024
+    waiting_requests_max: int = 20_000
+    waiting_requests_per_address_max: int = 5000
+    viewer_connections_max: int = 20_000
+    viewer_connections_per_address_max: int = 10_000
+    requests_per_second_max: float = 100.0
+    request_head_bytes_max: int = 16 * 1024
+    request_line_bytes_max: int = 8000
+    request_fields_max: int = 100
+    unanswered_bytes_max: int = 64 * 1024
+    viewer_head_timeout_s: float = 10.0
+    viewer_body_timeout_s: float = 10.0
+    viewer_idle_timeout_s: float = 75.0
+    viewer_write_timeout_s: float = 15.0
+    viewer_answer_timeout_s: float = 120.0
+    drain_timeout_s: float = 10.0
+
+
+DEFAULT: Final = Limits()

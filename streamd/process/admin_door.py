@@ -1,0 +1,146 @@
+"""The admin port: the API and the console of operators, on few places, behind a token."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from streamd.doors.delivery.handler_watch import HandlerWatch
+from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.console import Console
+from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
+from streamd.doors.web.port import Port
+from streamd.process.binding import bound, cannot_bind
+from streamd.process.options import handler_limits, port_limits
+from streamd.services.audit.denial_log import ADMIN_DENIED
+from streamd.services.keys.admission import Denial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamd.process.config import Config
+    from streamd.process.services import Services
+
+# Connections to the admin port that wait in the kernel.
+ADMIN_BACKLOG = 128
+
+
+class AdminDoor:
+    """What operators reach over HTTP.
+
+    Args:
+        config: All of the configuration.
+        services: What it asks.
+        public_origin: Where a browser that reached this port by a host name reaches the public one.
+        not_ready_because: Why nobody should be sent to this server; None where nothing speaks against it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        services: Services,
+        *,
+        public_origin: Callable[[str], str],
+        not_ready_because: Callable[[], str | None],
+    ) -> None:
+        self._config = config
+        self._services = services
+        self._not_ready_because = not_ready_because
+        self._port = Port("admin", services.clock, services.metrics, port_limits(config))
+        self._places = AdminPlaces(self._port, services.clock)
+        self._console = Console(
+            clock=services.clock,
+            streams=services.registry,
+            history=services.history,
+            revision=lambda: services.keys.revision,
+            public_origin=public_origin,
+        )
+        self._connections = HandlerWatch(
+            self._web_handler,
+            now=services.clock.monotonic,
+            count_limit=services.metrics.count_limit,
+            limits=handler_limits(config),
+        )
+        services.machine.accounts.add(self._connections)
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    async def open(self, token: str) -> str:
+        """Listen for operators.
+
+        Args:
+            token: What opens it.
+
+        Returns:
+            The address that is bound; empty where it is switched off.
+
+        Raises:
+            StartError: It cannot be bound.
+        """
+        listen = self._config.admin.listen
+        if listen is None:
+            return ""
+        self._runner = web.AppRunner(
+            self._app(token), handle_signals=False, shutdown_timeout=self._config.limits.drain_timeout_s
+        )
+        await self._runner.setup()
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._connections, listen.host or None, listen.port, backlog=ADMIN_BACKLOG
+            )
+        except OSError as exc:
+            raise cannot_bind("admin.listen", listen, exc) from exc
+        return bound(listen, self._server.sockets[0].getsockname())
+
+    def configure(self, config: Config) -> None:
+        """Take other limits."""
+        self._config = config
+        self._port.configure(port_limits(config))
+        self._connections.limits = handler_limits(config)
+
+    def check_deadlines(self) -> None:
+        """Close what has used up its time; called about once a second."""
+        self._places.check_deadlines()
+        self._connections.check_deadlines()
+
+    def tick(self) -> None:
+        """Tell consoles what is new; called about once a second, after the figures were read."""
+        self._console.events.tick()
+
+    async def close(self) -> None:
+        """Answer what is asked, and close."""
+        if self._server is not None:
+            self._server.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _web_handler(self) -> AdminConnection:
+        assert self._runner is not None, "opened"
+        server = self._runner.server
+        assert server is not None, "set up"
+        return AdminConnection(self._places, server, self._port)
+
+    def _app(self, token: str) -> web.Application:
+        config, services = self._config, self._services
+        return admin_app(
+            keys=services.keys,
+            streams=services.registry,
+            metrics=services.metrics.registry,
+            token=token,
+            rtmp_url=config.rtmp_url,
+            console=self._console,
+            hosts=config.admin.hosts,
+            port=self._port,
+            clock=services.clock,
+            not_ready_because=self._not_ready_because,
+            on_wrong_token=self._note_wrong_token,
+        )
+
+    def _note_wrong_token(self, address: str) -> None:
+        """Have the audit log tell of a wrong admin token, as it tells of refused publishes."""
+        clock = self._services.clock
+        self._services.verifier.denials.note(
+            Denial.UNKNOWN, address, None, at=clock.now(), now=clock.monotonic(), action=ADMIN_DENIED
+        )

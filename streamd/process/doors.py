@@ -1,0 +1,158 @@
+"""What floor 3 is: the listeners for encoders, viewers and operators, and who makes our own requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+from streamd import __version__
+from streamd.doors.ingest.listener import RtmpListener
+from streamd.doors.outgoing.address_guard import AddressGuard
+from streamd.doors.outgoing.http_poster import HttpPoster
+from streamd.process.admin_door import AdminDoor
+from streamd.process.binding import bound, cannot_bind
+from streamd.process.guards import Guards
+from streamd.process.options import connection_options, ingest_options, listener_limits, loop_shares
+from streamd.process.public_door import PublicDoor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streamd.errors import PublishError
+    from streamd.process.config import Config, ListenAddress
+    from streamd.process.services import Services
+
+
+def outgoing(config: Config) -> HttpPoster:
+    """Who makes the requests that are ours: to the internet, and to the networks that the operator allows."""
+    allowed = [ip_network(text) for text in config.webhooks.allow_networks]
+    return HttpPoster(AddressGuard(allowed), f"streamd/{__version__}")
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the listeners are bound, as ``host:port``; empty where one is off."""
+
+    rtmp: str
+    rtmps: str
+    http: str
+    admin: str
+
+
+class Doors:
+    """Floor 3 of one server.
+
+    Args:
+        config: All of the configuration.
+        services: What the doors ask.
+        not_ready_because: Why nobody should be sent to this server; None where nothing speaks against it.
+
+    Attributes:
+        addresses: Where they are bound; empty before ``open``.
+    """
+
+    def __init__(self, config: Config, services: Services, not_ready_because: Callable[[], str | None]) -> None:
+        self._config = config
+        self._services = services
+        self._guards = Guards(config, services.machine.descriptors, services.metrics.count_limit)
+        self._public = PublicDoor(config, services)
+        self._admin = AdminDoor(
+            config, services, public_origin=self._public_origin, not_ready_because=not_ready_because
+        )
+        self._rtmp = RtmpListener(
+            keys=services.verifier,
+            registry=services.registry,
+            clock=services.clock,
+            metrics=services.metrics,
+            options=ingest_options(config),
+            connection_options=connection_options(config),
+            limits=listener_limits(config, services.machine.descriptors.encoders),
+            shares=loop_shares(config),
+            gate=services.gate,
+        )
+        services.machine.accounts.add(self._rtmp)
+        self.addresses = Addresses("", "", "", "")
+
+    async def open(self, token: str) -> None:
+        """Bind every listener; RTMP last, so that what is published can be seen.
+
+        Args:
+            token: Opens the admin port.
+
+        Raises:
+            StartError: A port is in use, or a certificate does not load; ``close`` what is bound.
+        """
+        rtmp = self._config.rtmp
+        self.addresses = Addresses(
+            http=await self._public.open(self._guards),
+            admin=await self._admin.open(token),
+            rtmp=await self._open_rtmp("rtmp.listen", rtmp.listen, alpn=None),
+            rtmps=await self._open_rtmp("rtmp.tls_listen", rtmp.tls_listen, alpn=()),
+        )
+
+    def configure(self, config: Config) -> None:
+        """Take from a configuration that was read again what can be taken while they are open."""
+        self._config = config
+        descriptors = self._services.machine.descriptors
+        self._rtmp.configure(
+            ingest_options(config),
+            connection_options(config),
+            listener_limits(config, descriptors.encoders),
+            loop_shares(config),
+        )
+        self._guards.configure(config, descriptors)
+        self._public.configure(config)
+        self._admin.configure(config)
+
+    def check_deadlines(self) -> None:
+        """Close what has used up its time; called about once a second."""
+        self._rtmp.check_deadlines()
+        self._public.check_deadlines()
+        self._admin.check_deadlines()
+
+    def tick(self) -> None:
+        """Do what else is due once a second, after the services' turn."""
+        self._admin.tick()
+        self._guards.look()
+
+    def stop_accepting_encoders(self) -> None:
+        """Take no new RTMP connection; open ones go on, and so do all the other ports."""
+        self._rtmp.stop_accepting()
+
+    async def close_encoders(self, error: PublishError) -> None:
+        """Close every RTMP connection and wait until they are gone.
+
+        Args:
+            error: What publishers are told.
+        """
+        await self._rtmp.close(error)
+
+    async def close(self, timeout_s: float) -> None:
+        """Answer what is asked, and close every port.
+
+        Args:
+            timeout_s: Seconds for viewers to take their answers.
+        """
+        self._rtmp.stop_accepting()
+        await self._public.close(timeout_s)
+        await self._admin.close()
+
+    async def _open_rtmp(self, name: str, listen: ListenAddress | None, alpn: Sequence[str] | None) -> str:
+        if listen is None:
+            return ""
+        rtmp = self._config.rtmp
+        guard = self._guards.make("rtmp", rtmp, rtmp.trusted_proxies, alpn)
+        try:
+            return bound(listen, await self._rtmp.start(listen.host or None, listen.port, guard))
+        except OSError as exc:
+            raise cannot_bind(name, listen, exc) from exc
+
+    def _public_origin(self, hostname: str) -> str:
+        """Where a browser that reached the admin port by this host name reaches the public port."""
+        config = self._config
+        if config.http.public_url:
+            return config.http.public_url
+        # The port that is bound, not the one that was asked for: that may be 0.
+        _, _, port = self.addresses.http.rpartition(":")
+        return f"{'https' if config.http.tls_cert else 'http'}://{hostname}:{port}"

@@ -1,0 +1,90 @@
+"""What stands between a listener and its protocols: TLS, and the header of a proxy in front."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.tls.certificate import TlsCertificate
+from streamd.doors.tls.handshakes import TlsHandshakes
+from streamd.doors.tls.proxy_headers import ProxyHeaders
+from streamd.process.binding import StartError
+from streamd.process.options import handshake_limits
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from streamd.doors.tls.handshakes import Accept, MakeProtocol, TlsGuard
+    from streamd.process.config import Config, HttpConfig, RtmpConfig
+    from streamd.process.resources import Descriptors
+
+
+class Guards:
+    """The guards of every listener, which share the bound on TLS handshakes.
+
+    Args:
+        config: All of the configuration.
+        descriptors: What there are file descriptors for.
+        count_limit: Told the name of a limit when it acts.
+    """
+
+    def __init__(self, config: Config, descriptors: Descriptors, count_limit: Callable[[str], None]) -> None:
+        self._count_limit = count_limit
+        self._handshakes = TlsHandshakes(handshake_limits(config, descriptors.handshakes), count_limit)
+        self._proxy_header_timeout_s = config.limits.proxy_header_timeout_s
+        self._certificates: list[TlsCertificate] = []
+        self._proxy_headers: list[ProxyHeaders] = []
+
+    def configure(self, config: Config, descriptors: Descriptors) -> None:
+        """Take other limits, and renewed certificates."""
+        self._handshakes.limits = handshake_limits(config, descriptors.handshakes)
+        self._proxy_header_timeout_s = config.limits.proxy_header_timeout_s
+        for headers in self._proxy_headers:
+            headers.timeout_s = self._proxy_header_timeout_s
+        self.look()
+
+    def look(self) -> None:
+        """Take renewed certificates; called about once a second."""
+        for certificate in self._certificates:
+            certificate.reload_if_changed()
+
+    def make(
+        self, section: str, pair: RtmpConfig | HttpConfig, proxies: Sequence[str], alpn: Sequence[str] | None
+    ) -> TlsGuard | None:
+        """What a listener has before its protocols.
+
+        Args:
+            section: Of the configuration.
+            pair: The section, with the files of its certificate, which are watched from now on.
+            proxies: Networks whose connections begin with a PROXY header.
+            alpn: What TLS offers; None for a listener without TLS.
+
+        Returns:
+            None for nothing.
+
+        Raises:
+            StartError: The certificate does not load.
+        """
+        context = self._tls_context(section, pair, alpn) if alpn is not None and pair.tls_cert else None
+        if proxies:
+            headers = ProxyHeaders(TrustedProxies(proxies).trusts, self._proxy_header_timeout_s, self._count_limit)
+            self._proxy_headers.append(headers)
+
+            def guard(make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
+                tls = partial(self._handshakes.begin, context, accept=accept) if context is not None else None
+                return headers.guard(tls, make_protocol)
+
+            return guard
+        return partial(self._handshakes.guard, context) if context is not None else None
+
+    def _tls_context(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> ssl.SSLContext:
+        try:
+            certificate = TlsCertificate(Path(pair.tls_cert), Path(pair.tls_key), alpn)
+        except OSError as exc:
+            why = exc.strerror or str(exc)
+            raise StartError(f"{section}.tls_cert and {section}.tls_key: the certificate does not load: {why}") from exc
+        self._certificates.append(certificate)
+        return certificate.context

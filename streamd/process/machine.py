@@ -1,0 +1,79 @@
+"""What of its machine the process may use: how many peers get a descriptor, and who goes when memory is short."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from streamd.doors.delivery.body_file import FILES_MAX
+from streamd.process.allocator import give_back_free_memory
+from streamd.process.memory_relief import MemoryRelief
+from streamd.process.resources import Descriptors, MemoryCeiling, raise_descriptor_limit, share_descriptors
+from streamd.services.bounds.memory_accounts import MemoryAccounts, Standing
+
+if TYPE_CHECKING:
+    from streamd.clock import Clock
+    from streamd.process.config import Config
+    from streamd.services.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Machine:
+    """The process's share of its machine.
+
+    Args:
+        config: All of the configuration.
+        clock: Measures how fast memory fills.
+        metrics: Asked for what is held.
+
+    Attributes:
+        descriptors: How many connections and files may be open.
+        memory: How large the process is, and how large it may be.
+        accounts: Who of the peers holds how much of it; each door adds its own.
+    """
+
+    def __init__(self, config: Config, clock: Clock, metrics: Metrics) -> None:
+        self._descriptors_max = raise_descriptor_limit()
+        self.descriptors = self._share(config)
+        self.memory = MemoryCeiling(config.limits.memory_bytes_max, now=clock.monotonic)
+        self.accounts = MemoryAccounts()
+        self._relief = MemoryRelief(self.memory, self.accounts, give_back=give_back_free_memory, now=clock.monotonic)
+        metrics.memory_used_bytes.set_function(lambda: self.memory.used_bytes)
+        metrics.memory_ceiling_bytes.set_function(lambda: self.memory.ceiling_bytes)
+        for standing in Standing:
+            metrics.held_bytes.labels(standing.name.lower()).set_function(partial(self.accounts.held_bytes, standing))
+
+    def configure(self, config: Config) -> None:
+        """Take other limits."""
+        self.descriptors = self._share(config)
+        self.memory.set(config.limits.memory_bytes_max)
+
+    def look(self) -> None:
+        """Let go of connections where memory is short; called about once a second."""
+        self._relief.look()
+
+    def tell(self, config: Config) -> None:
+        """Warn where there are fewer descriptors than the limits of the configuration ask for."""
+        limits, shared = config.limits, self.descriptors
+        if (shared.encoders, shared.viewers) != (limits.connections_max, limits.viewer_connections_max):
+            log.warning(
+                "descriptors.short",
+                extra={
+                    "descriptors": self._descriptors_max,
+                    "connections_max": shared.encoders,
+                    "viewer_connections_max": shared.viewers,
+                },
+            )
+
+    def _share(self, config: Config) -> Descriptors:
+        limits = config.limits
+        has_tls = config.http.tls_cert or config.rtmp.tls_listen
+        return share_descriptors(
+            limits.connections_max,
+            limits.viewer_connections_max,
+            FILES_MAX,
+            limits.tls_handshakes_max if has_tls else 0,
+            self._descriptors_max,
+        )

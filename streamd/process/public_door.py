@@ -1,0 +1,145 @@
+"""The public port: media through the thin door, everything else through aiohttp behind it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from streamd.doors.delivery.channels import PublicChannels
+from streamd.doors.delivery.door import MediaDoor
+from streamd.doors.delivery.listener import listen as listen_for_viewers
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.web.port import Port
+from streamd.doors.web.protocol import WebProtocol
+from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.media import MediaRoutes
+from streamd.doors.web.public.obs import ObsDesk
+from streamd.doors.web.public.pages import Pages
+from streamd.doors.web.public.posters import PosterRoutes
+from streamd.doors.web.public.studio import Studio
+from streamd.process.binding import bound, cannot_bind
+from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
+
+if TYPE_CHECKING:
+    from streamd.process.config import Config
+    from streamd.process.guards import Guards
+    from streamd.process.services import Services
+
+log = logging.getLogger(__name__)
+
+
+class PublicDoor:
+    """What viewers and broadcasters reach over HTTP.
+
+    Args:
+        config: All of the configuration.
+        services: What it asks.
+    """
+
+    def __init__(self, config: Config, services: Services) -> None:
+        self._config = config
+        self._services = services
+        self._channels = PublicChannels(services.registry, services.verifier.admissions.is_suspended)
+        self._port = Port("public", services.clock, services.metrics, port_limits(config))
+        self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
+        self._media = MediaRoutes(
+            channels=self._channels, clock=services.clock, metrics=services.metrics, timeouts=media_timeouts(config)
+        )
+        self._door = MediaDoor(
+            channels=self._channels,
+            clock=services.clock,
+            metrics=services.metrics,
+            web_handler=self._web_handler,
+            options=door_options(config, services.machine.descriptors),
+        )
+        services.machine.accounts.add(self._door)
+        self._runner: web.AppRunner | None = None
+
+    async def open(self, guards: Guards) -> str:
+        """Listen for viewers.
+
+        Args:
+            guards: Has the certificate, and believes the proxies.
+
+        Returns:
+            The address that is bound.
+
+        Raises:
+            StartError: It cannot be bound.
+        """
+        http = self._config.http
+        self._runner = web.AppRunner(
+            self._app(),
+            handle_signals=False,
+            shutdown_timeout=self._config.limits.drain_timeout_s,
+            # A waiting request whose viewer has left is forgotten.
+            handler_cancellation=True,
+        )
+        await self._runner.setup()
+        guard = guards.make("http", http, http.trusted_proxies if http.proxy_protocol else (), alpn=("http/1.1",))
+        listen = http.listen
+        try:
+            return bound(listen, await listen_for_viewers(self._door, listen.host or None, listen.port, guard))
+        except OSError as exc:
+            raise cannot_bind("http.listen", listen, exc) from exc
+
+    def configure(self, config: Config) -> None:
+        """Take other limits."""
+        self._config = config
+        self._door.configure(door_options(config, self._services.machine.descriptors))
+        self._media.timeouts = media_timeouts(config)
+        self._port.configure(port_limits(config))
+        self._obs.configure(config.obs_options, config.limits.verify_timeout_s)
+
+    def check_deadlines(self) -> None:
+        """Close what has used up its time; called about once a second."""
+        self._door.check_deadlines()
+
+    async def close(self, timeout_s: float) -> None:
+        """Answer what is asked, and close.
+
+        Args:
+            timeout_s: Seconds for viewers to take their answers.
+        """
+        await self._door.close(timeout_s)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _web_handler(self) -> WebProtocol:
+        assert self._runner is not None, "opened"
+        server, port = self._runner.server, self._port
+        assert server is not None, "set up"
+        return WebProtocol(server, port.refusals, port.budget, self._config.limits.viewer_idle_timeout_s)
+
+    def _app(self) -> web.Application:
+        config, services = self._config, self._services
+        pages = Pages(config.http.public_url, has_posters=config.http.posters)
+        if not pages.has_player:
+            log.warning(
+                "player.missing",
+                extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
+            )
+        posters = services.posters
+        return public_app(
+            channels=self._channels,
+            media=self._media,
+            posters=PosterRoutes(channels=self._channels, posters=posters, metrics=services.metrics)
+            if posters is not None
+            else None,
+            pages=pages,
+            studio=Studio(
+                keys=services.verifier,
+                streams=services.registry,
+                clock=services.clock,
+                files=pages.files,
+                options=studio_options(config),
+            ),
+            obs=self._obs,
+            proxies=TrustedProxies(config.http.trusted_proxies),
+            port=self._port,
+            clock=services.clock,
+            public_url=config.http.public_url,
+            hsts_max_age_s=config.http.hsts_max_age_s,
+        )

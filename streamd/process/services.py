@@ -1,0 +1,167 @@
+"""What floor 2 is built of: the key store and what decides over keys, the live streams, and who is told what.
+
+Built once, in the order in which they know each other; opened and closed by the server. What stands above them,
+sockets and HTTP, is ``doors.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from streamd.process.log import choose_lines
+from streamd.process.machine import Machine
+from streamd.process.options import (
+    hook_options,
+    outbox_options,
+    peer_line_limits,
+    stream_options,
+    verifier_options,
+    webhook_endpoints,
+)
+from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
+from streamd.services.bounds.peer_lines import PeerLines
+from streamd.services.events.event import unheard
+from streamd.services.events.webhooks import Webhooks
+from streamd.services.history import History
+from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.publish_hook import PublishHook
+from streamd.services.keys.service import KeyService
+from streamd.services.keys.sweeper import KeySweeper
+from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.live.registry import LiveRegistry
+from streamd.services.live.restart_record import RestartRecordFile
+from streamd.services.live.waiters import WaiterBudget
+from streamd.services.metrics import Metrics
+from streamd.services.posters.picture_process import PictureProcess
+from streamd.services.posters.posters import Posters
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+    from datetime import datetime
+
+    from streamd.clock import Clock
+    from streamd.process.config import Config
+    from streamd.services.events.poster import Poster
+
+# What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
+WEBHOOK_DRAIN_S = 3.0
+# In the data directory.
+RESTART_RECORD_NAME = "live-streams.json"
+
+
+class Services:
+    """Floor 2 of one server.
+
+    Args:
+        config: All of the configuration.
+        clock: Where time comes from.
+        poster: Makes the requests of webhooks and of the publish hook.
+
+    Attributes:
+        clock: As given.
+        metrics: What all of them count.
+        machine: What of the machine they may use.
+        lines: Bounds what the log says about peers.
+        verifier: Decides over stream keys.
+        keys: What operators do with keys and users.
+        key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
+        registry: The live streams.
+        gate: Asked over each publish whose key is good; None where nobody is.
+        history: The last minutes of the figures, for the console.
+        posters: Draws pictures of live channels; None where it is switched off.
+    """
+
+    def __init__(self, config: Config, clock: Clock, poster: Poster) -> None:
+        self.clock = clock
+        self.metrics = metrics = Metrics()
+        self.machine = Machine(config, clock, metrics)
+        self.lines = PeerLines(peer_line_limits(config), now=clock.monotonic, count_limit=metrics.count_limit)
+        self._webhooks = Webhooks(
+            webhook_endpoints(config), poster=poster, clock=clock, metrics=metrics, options=outbox_options(config)
+        )
+        tell = self._webhooks.tell if config.webhooks.endpoints else unheard
+        hook = hook_options(config)
+        self.gate = PublishHook(hook, poster=poster, clock=clock, metrics=metrics) if hook is not None else None
+        self._store = KeyStore(config.database_url)
+        self.verifier = KeyVerifier(self._store, clock, verifier_options(config))
+        self.keys = KeyService(self._store, clock, self.verifier, tell=tell)
+        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell)
+        limits = config.limits
+        self._budget = WaiterBudget(
+            limits.waiting_requests_max,
+            on_refused=metrics.limit_hits_total.labels("waiting_requests_max").inc,
+            waiting_requests_per_address_max=limits.waiting_requests_per_address_max,
+            on_source_refused=metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
+        )
+        metrics.requests_waiting.set_function(lambda: self._budget.waiting)
+        self.registry = LiveRegistry(
+            options=stream_options(config),
+            clock=clock,
+            metrics=metrics,
+            budget=self._budget,
+            streams_max=limits.streams_max,
+            reconnect_window_s=config.live.reconnect_window_s,
+            is_admissible=self.verifier.admissions.is_admissible,
+            tell=tell,
+            take_place=self.machine.memory.admit,
+        )
+        metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
+        self.verifier.admissions.attach(self.registry)
+        self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
+        self._stopped_at: datetime | None = None
+        self.history = History(metrics, clock)
+        pictures = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock)
+        self.posters = Posters(pictures, clock, metrics) if config.http.posters else None
+
+    async def open(self, resources: AsyncExitStack) -> None:
+        """Open the key store, go on with the streams of the server before this one, and begin to tell.
+
+        Args:
+            resources: Closes all of it, the last first; also where this raises.
+
+        Raises:
+            StoreUnavailableError: The key store is unusable.
+        """
+        await self._store.start()
+        resources.push_async_callback(self._store.close)
+        await self.verifier.start()
+        resources.push_async_callback(self.key_sweeper.close)
+        resources.push_async_callback(self.keys.close)
+        resources.callback(choose_lines(self.lines))
+        self._webhooks.start()
+        resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
+        if self.posters is not None:
+            resources.push_async_callback(self.posters.close)
+        self.registry.restore(self._restart_record.load())
+
+    def configure(self, config: Config) -> None:
+        """Take from a configuration that was read again what can be taken while they run."""
+        limits = config.limits
+        self.machine.configure(config)
+        self._budget.waiting_requests_max = limits.waiting_requests_max
+        self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
+        self.verifier.configure(verifier_options(config))
+        self.registry.configure(
+            stream_options(config),
+            streams_max=limits.streams_max,
+            reconnect_window_s=config.live.reconnect_window_s,
+        )
+        self.lines.configure(peer_line_limits(config))
+
+    async def sweep(self) -> None:
+        """Do what is due once a second."""
+        await self.registry.sweep()
+        await self.save_restart_record()
+        self.history.tick()
+        self.machine.look()
+        self.lines.tell()
+
+    async def save_restart_record(self) -> None:
+        """Keep for the next server what it has to know of the live streams."""
+        await self._restart_record.save(replace(self.registry.record(), stopped_at=self._stopped_at))
+
+    def note_stopping(self) -> None:
+        """Have the next server know since when the streams have waited for it."""
+        self._stopped_at = self.clock.now()

@@ -1,0 +1,212 @@
+"""Who was admitted, and who is closed when a key dies: the one act by which a key stops to open anything.
+
+A publish is admitted by an ``Admission``, which lives as long as what it admitted. When a key dies (revoked, rotated
+away, expired, its user suspended) every admission of it is ended here and the streams are closed, before the call that
+killed it returns. How that and a verification that runs meanwhile go together is written in ``verifier.py``.
+
+Deaths that happen outside of this process (the command line on the store itself, another server on the same PostgreSQL)
+are found by ``recheck``.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import TYPE_CHECKING
+
+from streamd.errors import StoreUnavailableError
+from streamd.services.audit.records import SERVER, Actor, AuditEntry
+from streamd.services.keys.admission import Admission, Denial, denial_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from streamd.clock import Clock
+    from streamd.services.keys.admission import StreamCloser
+    from streamd.services.keys.key_store import KeyStore
+    from streamd.services.keys.records import KeyRecord, UserRecord
+
+log = logging.getLogger(__name__)
+
+
+class Admissions:
+    """All that was admitted and may still hold.
+
+    Args:
+        store: Where the keys are kept, and what was closed is told.
+        clock: Wall time decides over expiry.
+        on_dead: Told the id of each key that died.
+        on_restored: Told the name of each user who is suspended no more.
+
+    Attributes:
+        changes: Changes of any key's standing so far: who sees it move while the store is read, reads again.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        clock: Clock,
+        *,
+        on_dead: Callable[[str], None],
+        on_restored: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._on_dead = on_dead
+        self._on_restored = on_restored
+        self._closer: StreamCloser | None = None
+        self._held: weakref.WeakSet[Admission] = weakref.WeakSet()
+        self._suspended: set[str] = set()
+        self.changes = 0
+
+    def attach(self, closer: StreamCloser) -> None:
+        """Say who closes streams. Without one (the command line on the store) there are none to close."""
+        self._closer = closer
+
+    async def start(self) -> None:
+        """Read what must be known without asking the store.
+
+        Raises:
+            StoreUnavailableError: The store cannot be read.
+        """
+        self._suspended = await self._store.suspended_users()
+
+    def add(self, admission: Admission) -> None:
+        """Know of an admission, for as long as somebody keeps it."""
+        self._held.add(admission)
+
+    def is_admissible(self, admission: Admission) -> bool:
+        """Whether an admission still holds.
+
+        The registry asks in the step in which it registers the stream: nothing may be awaited
+        between the two.
+        """
+        return admission.ended_by is None and not self._has_expired(admission)
+
+    def is_suspended(self, user: str) -> bool:
+        """Whether a user is suspended, without asking the store.
+
+        What another process did is known after ``recheck_interval_s`` at the latest.
+        """
+        return user in self._suspended
+
+    # -- what becomes of keys and users ---------------------------------------------------------
+
+    def move_expiry(self, key: KeyRecord) -> None:
+        """Take note that a key stops to work at another time than before."""
+        self.changes += 1
+        for admission in self._held:
+            if admission.key_id == key.key_id:
+                admission.expires_at = key.expires_at
+
+    def set_limits(self, user: UserRecord) -> None:
+        """Take note of what a user may send from now on."""
+        self.changes += 1
+        for admission in self._held:
+            if admission.user == user.name:
+                admission.limits = user.limits
+
+    async def kill(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
+        """End what keys admitted that are dead in the store: R2 and R3. R2 is done before anything is awaited.
+
+        Args:
+            key_ids: Ids of the keys.
+            denial: What killed them.
+            by: Who asked for it.
+
+        Returns:
+            Names of the streams that were closed.
+        """
+        self.changes += 1
+        return await self._end(key_ids, denial, by)
+
+    async def suspend(self, user: str, key_ids: Collection[str], by: Actor) -> list[str]:
+        """As ``kill``, of a user who is suspended in the store.
+
+        Args:
+            user: The user's name.
+            key_ids: Ids of the user's keys.
+            by: Who asked for it.
+
+        Returns:
+            Names of the streams that were closed.
+        """
+        self._suspended.add(user)
+        # A key that another process issued while this was committed is not among the store's answer.
+        admitted = {a.key_id for a in self._held if a.user == user}
+        return await self.kill(admitted.union(key_ids), Denial.SUSPENDED, by)
+
+    def restore(self, user: str) -> bool:
+        """Take note that a user is suspended no more; whether it was known that the user was."""
+        self.changes += 1
+        was_suspended = user in self._suspended
+        self._suspended.discard(user)
+        self._on_restored(user)
+        return was_suspended
+
+    # -- what dies by itself or elsewhere -------------------------------------------------------
+
+    async def end_expired(self) -> None:
+        """Close the streams of keys that have expired."""
+        expired = {a.key_id for a in self._held if a.ended_by is None and self._has_expired(a)}
+        await self._end(expired, Denial.EXPIRED, SERVER)
+
+    async def recheck(self) -> bool:
+        """Look in the store for what another process has changed, and close the streams of keys that it killed.
+
+        Returns:
+            False where what was read may be from before a change of our own, and was not believed: to be called again.
+
+        Raises:
+            StoreUnavailableError: The store cannot be asked; what runs goes on.
+        """
+        asked = {a.key_id for a in self._held}
+        changes = self.changes
+        suspended = await self._store.suspended_users()
+        standings = await self._store.standings(asked)
+        if changes != self.changes:
+            return False
+        self.changes += suspended != self._suspended
+        for user in self._suspended - suspended:
+            self._on_restored(user)
+        self._suspended = suspended
+        dead: dict[Denial, set[str]] = {}
+        for admission in self._held:
+            if admission.key_id not in asked:
+                continue
+            standing = standings.get(admission.key_id)
+            if standing is not None:
+                admission.expires_at, admission.limits = standing.expires_at, standing.limits
+            if (denial := denial_of(standing, self._clock.now())) is not None:
+                dead.setdefault(denial, set()).add(admission.key_id)
+        for denial, key_ids in dead.items():
+            # Verifications that are reading now may have read before the other process wrote.
+            await self.kill(key_ids, denial, SERVER)
+        return True
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    async def _end(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
+        """End the admissions of dead keys, then close their streams."""
+        for dead_id in key_ids:
+            self._on_dead(dead_id)
+        for admission in self._held:
+            if admission.key_id in key_ids and admission.ended_by is None:
+                admission.ended_by = denial
+        if self._closer is None or not key_ids:
+            return []
+        closed = await self._closer.close_streams(key_ids, denial)
+        if closed:
+            now = self._clock.now()
+            key_id = next(iter(key_ids)) if len(key_ids) == 1 else None
+            try:
+                await self._store.audit.append(
+                    AuditEntry(now, by.name, "stream.closed", by.address, key_id=key_id, stream=name, reason=denial)
+                    for name in closed
+                )
+            except StoreUnavailableError as exc:
+                log.warning("audit.lost", extra={"closed": closed, "reason": str(exc)})
+        return closed
+
+    def _has_expired(self, admission: Admission) -> bool:
+        return admission.expires_at is not None and admission.expires_at <= self._clock.now()

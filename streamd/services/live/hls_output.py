@@ -1,0 +1,259 @@
+"""The output of parts that viewers fetch over HLS: the playlists of one stream, and who waits for more of them.
+
+Spec: rfc8216bis-22 sections 6.2.1, 6.2.2 and 6.2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from streamd.errors import MediaLimitError
+from streamd.media.packager.numbering import Numbering
+from streamd.media.packager.presentation import Presentation
+from streamd.media.packager.rendition import Rendition
+from streamd.media.packager.window import OPEN_SEGMENT_BYTES_MAX
+from streamd.services.live.outputs import Numbered, PartOutput
+from streamd.services.live.restart_record import PlaylistRecord
+from streamd.services.live.viewers import WINDOW_TARGETS, HlsViewers
+from streamd.services.live.waiters import Waiters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.media.packager.ladder import Variant
+    from streamd.media.packager.rendition import RenditionOptions
+    from streamd.services.live.outputs import OutputContext, StreamTracks
+    from streamd.services.live.waiters import Awaited
+
+
+class HlsOutput(PartOutput, Numbered):
+    """The playlists of one stream.
+
+    Args:
+        context: What it is made with. Of a record it has the playlists that there were, without media: who asks for
+            them waits for the publisher.
+
+    Attributes:
+        presentation: What viewers can choose from; None until the first part is there, and once it is released.
+        waiters: The requests that wait for what is not there yet.
+    """
+
+    name = "hls"
+
+    def __init__(self, context: OutputContext) -> None:
+        self.presentation: Presentation | None = None
+        self.waiters = Waiters(context.budget)
+        self._numbering = context.numbering
+        self._options = context.rendition
+        self._clock = context.clock
+        self._metrics = context.metrics
+        self._variants: tuple[Variant, ...] = ()
+        self._epoch = context.live_since
+        self._has_parts = False
+        self._segments_lost = 0
+        self._viewers = HlsViewers()
+        self._viewers_counted = 0
+        # None where it has to be made anew: it is asked for every second, and changes with a discontinuity.
+        self._record: PlaylistRecord | None = None
+        if context.record is not None:
+            self._restore(context.record)
+
+    # -- what the media line makes ------------------------------------------------------------
+
+    def start(self, tracks: StreamTracks) -> None:
+        """Go on with the renditions that there were before; one that is gone answers whoever waits for it so."""
+        self._variants, self._epoch = tracks.variants, tracks.epoch
+        self._record = None
+        presentation = self.presentation
+        if presentation is None:
+            return
+        if presentation.renditions.keys() == {variant.name for variant in tracks.variants}:
+            for variant in tracks.variants:
+                presentation.renditions[variant.name].set_header(variant.cmaf_header, variant.tracks)
+        else:
+            first = next(iter(presentation.renditions.values()))
+            self.presentation = self._present(first.timing, presentation)
+            self._wake()
+
+    def note_leap(self, epoch: datetime) -> None:
+        """Date what follows anew."""
+        self._epoch = epoch
+
+    def take_part(self, rendition: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
+        """List the next part, and wake who waits for it."""
+        presentation = self.presentation
+        if presentation is None:
+            presentation = self.presentation = self._present(timing, None)
+            self._set_viewer_window(timing)
+        presentation.renditions[rendition].add(chunk, self._epoch)
+        self._has_parts = True
+        if chunk.is_discontinuous:
+            self._record = None
+        self._wake()
+
+    def end_segment(self, rendition: str) -> None:
+        """Complete a rendition's newest segment, and wake who waits for it."""
+        if self.presentation is not None and self.presentation.renditions[rendition].end_segment():
+            self._wake()
+
+    def dismiss_viewers(self) -> None:
+        """Answer everyone who waits; the playlists stay open."""
+        self.waiters.close()
+
+    def end(self) -> float:
+        """End the playlists with EXT-X-ENDLIST, and answer everyone who waits.
+
+        Returns:
+            For how long the playlists stay (6.2.1), seconds.
+        """
+        linger_us = 0
+        try:
+            for rendition in self._renditions():
+                rendition.end()
+                linger_us = max(linger_us, rendition.playlist_duration_us)
+        except Exception:
+            # Whoever asked for more of a playlist that cannot be ended would wait in vain: there is none any more.
+            renditions, self.presentation = [*self._renditions()], None
+            for rendition in renditions:
+                self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
+            raise
+        finally:
+            self.waiters.close()
+            self._count_viewers(0)
+        return linger_us / 1e6
+
+    def release(self) -> None:
+        """Let go of the media; what is being sent goes on.
+
+        The renditions of one presentation know each other. Left to the garbage collector, which seldom looks at old
+        objects (``process.GC_THRESHOLDS``), the window would stay for minutes.
+        """
+        for rendition in self._renditions():
+            rendition.set_siblings(())
+        self.presentation = None
+
+    # -- once a second ---------------------------------------------------------------------------
+
+    def look(self, now: float) -> None:
+        """Count viewers, and what the window has lost.
+
+        Raises:
+            MediaLimitError: The open segments of all renditions take more than those of one may.
+        """
+        self._count_viewers(self._viewers.count(now))
+        segments_lost = sum(rendition.segments_lost for rendition in self._renditions())
+        if segments_lost > self._segments_lost:
+            self._metrics.limit_hits_total.labels("window_bytes_max").inc(segments_lost - self._segments_lost)
+            self._segments_lost = segments_lost
+        # Each rendition bounds its own open segment; together they have what one of a single rendition may.
+        held_bytes = self.held_bytes
+        if held_bytes > self._options.window_bytes_max + OPEN_SEGMENT_BYTES_MAX:
+            raise MediaLimitError(f"{held_bytes} bytes of open segments", limit="window_bytes_max")
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept of the media, bytes."""
+        return sum([rendition.held_bytes for rendition in self._renditions()])
+
+    @property
+    def viewers(self) -> int:
+        """How many watch, as it was about a second ago."""
+        return self._viewers_counted
+
+    def note_viewer(self, source: str, user_agent: str) -> None:
+        """Note that somebody asked for a media playlist.
+
+        Args:
+            source: The peer's address, or what of it is counted as one (``source_of``).
+            user_agent: The header, empty if there was none.
+        """
+        self._viewers.note(source, user_agent, self._clock.monotonic())
+
+    def _count_viewers(self, count: int) -> None:
+        self._metrics.viewers.labels("hls").inc(count - self._viewers_counted)
+        self._viewers_counted = count
+
+    # -- numbers ---------------------------------------------------------------------------------
+
+    @property
+    def next_numbering(self) -> Numbering:
+        """Where a stream that follows this one under the same name may begin at the earliest."""
+        numbering = self._numbering
+        for rendition in self._renditions():
+            numbering = rendition.next_numbering().no_earlier_than(numbering)
+        return numbering
+
+    @property
+    def has_used_numbers(self) -> bool:
+        """Whether there is any media under the numbers that it began with."""
+        return self._has_parts
+
+    @property
+    def record(self) -> PlaylistRecord | None:
+        """What another server has to know to go on with the playlists; None before there are any."""
+        if self._record is not None or self.presentation is None:
+            return self._record
+        variants, audio = self.presentation.names()
+        timing = self.presentation.renditions[variants[0]].timing
+        self._record = PlaylistRecord(timing, variants, audio, self.next_numbering.discontinuity_sequence)
+        return self._record
+
+    def _restore(self, record: PlaylistRecord) -> None:
+        self._numbering = self._numbering.no_earlier_than(Numbering(0, 0, record.discontinuity_sequence))
+        options = self._rendition_options(len(record.variants) + len(record.audio))
+        variants, audio = (
+            [
+                Rendition(name, record.timing, options, self._numbering, self._epoch, is_continuing=True)
+                for name in names
+            ]
+            for names in (record.variants, record.audio)
+        )
+        self.presentation = Presentation(variants, audio)
+        self._set_viewer_window(record.timing)
+
+    # -- renditions ------------------------------------------------------------------------------
+
+    def _present(self, timing: PlaylistTiming, previous: Presentation | None) -> Presentation:
+        """Make the renditions of the variants that there are now, going on with those that were there before."""
+        numbering = self._numbering
+        known: Mapping[str, Rendition] = {}
+        if previous is not None:
+            known = previous.renditions
+            # Discontinuities are counted alike in all playlists of a stream (6.2.4), also by those that begin later.
+            numbering = next(iter(known.values())).next_numbering()
+        variants: list[Rendition] = []
+        audio: list[Rendition] = []
+        options = self._rendition_options(len(self._variants))
+        for variant in self._variants:
+            rendition = known.get(variant.name)
+            if rendition is None:
+                rendition = Rendition(variant.name, timing, options, numbering, self._epoch)
+            rendition.set_header(variant.cmaf_header, variant.tracks)
+            (audio if variant.is_alternative else variants).append(rendition)
+        for name, rendition in known.items():
+            # A playlist that ended would end its viewers' playback: one that is gone sends them to another variant. Its
+            # numbers are never used again, should it come back.
+            if all(variant.name != name for variant in self._variants):
+                self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
+        return Presentation(variants, audio)
+
+    def _rendition_options(self, renditions: int) -> RenditionOptions:
+        # However many there are, a stream holds no more.
+        return replace(self._options, window_bytes_max=self._options.window_bytes_max // renditions)
+
+    def _renditions(self) -> Iterable[Rendition]:
+        return self.presentation.renditions.values() if self.presentation is not None else ()
+
+    def _set_viewer_window(self, timing: PlaylistTiming) -> None:
+        self._viewers.window_s = float(WINDOW_TARGETS * timing.target_duration_s)
+
+    def _wake(self) -> None:
+        """Wake the requests for what is there now."""
+        self.waiters.wake(self._is_reached)
+
+    def _is_reached(self, awaited: Awaited) -> bool:
+        rendition = self.presentation.renditions.get(awaited.variant) if self.presentation is not None else None
+        return rendition is None or rendition.has_reached(awaited.until)

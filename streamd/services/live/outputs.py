@@ -1,0 +1,395 @@
+"""Whoever takes what a media line makes: the socket that every capability of a stream plugs into.
+
+An ``Output`` takes *frames*, as FLV tags (``TagOutput``) or as samples (``SampleOutput``), or *parts* (``PartOutput``),
+and says by its class which. A stream has those that its server makes (``StreamOptions.outputs``), and knows none by
+name. What an output does wrong is its own affair: it is dropped, and the broadcast and the other outputs go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from streamd.errors import MediaLimitError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from streamd.clock import Clock
+    from streamd.formats.flv.tag import FlvTag
+    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.media.packager.ladder import Variant
+    from streamd.media.packager.numbering import Numbering
+    from streamd.media.packager.rendition import RenditionOptions
+    from streamd.media.packet import Sample
+    from streamd.services.live.gop_cache import GopLimits
+    from streamd.services.live.restart_record import PlaylistRecord
+    from streamd.services.live.waiters import WaiterBudget
+    from streamd.services.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTracks:
+    """What a media line makes from here on."""
+
+    variants: tuple[Variant, ...]
+    """The renditions that the parts belong to, with their CMAF headers."""
+    direct: Variant
+    """What goes out frame by frame."""
+    epoch: datetime
+    """Wall time of tick 0 of the timeline."""
+    begins_anew: bool = False
+    """The publisher has come back: the timestamps have nothing to do with those before."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContext:
+    """What an output is made with."""
+
+    name: str
+    """Channel name."""
+    live_since: datetime
+    numbering: Numbering
+    """Where the counts of parts and segments begin at the earliest."""
+    rendition: RenditionOptions
+    gop: GopLimits
+    clock: Clock
+    metrics: Metrics
+    budget: WaiterBudget
+    """How many requests may wait in the whole server."""
+    hurry: Callable[[], None]
+    """Has the publisher's media passed on as it comes; to be called when somebody begins to wait for every frame."""
+    record: PlaylistRecord | None = None
+    """What another server left of the stream's playlists."""
+
+
+class Output:
+    """Whoever takes what a media line makes.
+
+    All calls come from the loop, in the order of the media, and none may wait. An output is started before it is given
+    anything, and again with each change of tracks. One that raises is dropped: it is told of the end then, and of
+    nothing more. ``MediaLimitError`` alone is not its own fault: the publisher has gone past a limit, and the broadcast
+    ends.
+    """
+
+    name: str
+    """One word, for the log and for operators."""
+    queued_bytes_max: int = 0
+    """How much it may queue; with more it is dropped. 0 for one that queues nothing."""
+
+    def start(self, tracks: StreamTracks, /) -> None:
+        """Take new tracks; whatever follows belongs to them."""
+
+    def note_leap(self, epoch: datetime, /) -> None:
+        """Note that the publisher's timestamps have leapt: what follows begins with a discontinuity.
+
+        Args:
+            epoch: Wall time of tick 0 of the timeline, as it is from here on.
+        """
+
+    def look(self, now: float, /) -> None:
+        """Do what is to be done about once a second.
+
+        Args:
+            now: Loop time, seconds.
+        """
+
+    def dismiss_viewers(self) -> None:
+        """Have nobody wait or follow any more: the server stops, and another goes on with the stream."""
+
+    def end(self) -> float:
+        """Take no more: the stream has ended, or the output is dropped.
+
+        Returns:
+            For how long what it has may still be asked for, seconds.
+        """
+        return 0.0
+
+    def release(self) -> None:
+        """Let go of the media: nobody finds the stream any more."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What it keeps in memory, what it has queued included, bytes."""
+        return 0
+
+    @property
+    def queued_bytes(self) -> int:
+        """What it has taken and not passed on, for whoever it passes it to is slow, bytes."""
+        return 0
+
+    @property
+    def viewers(self) -> int | None:
+        """How many watch by it; None where it is not for viewers."""
+        return None
+
+    @property
+    def follows_frames(self) -> bool:
+        """Whether somebody waits for every frame now, so that none may be left in the kernel."""
+        return False
+
+
+class TagOutput(Output, ABC):
+    """An output of frames as the publisher sent them."""
+
+    @abstractmethod
+    def take_tags(self, tags: Sequence[FlvTag], /) -> None:
+        """Take frames of the direct tracks, in order. They are kept by others too, and not to be changed."""
+
+
+class SampleOutput(Output, ABC):
+    """An output of frames on the stream's timeline."""
+
+    @abstractmethod
+    def take_samples(self, samples: Sequence[Sample], /) -> None:
+        """Take the frames of the direct tracks, in order, under the numbers that they have there."""
+
+
+class PartOutput(Output, ABC):
+    """An output of parts."""
+
+    @abstractmethod
+    def take_part(self, rendition: str, chunk: CmafChunk, timing: PlaylistTiming, /) -> None:
+        """Take the next part of a rendition.
+
+        Args:
+            rendition: Its name, of the variants that it was started with.
+            chunk: The part.
+            timing: The numbers of all playlists of the stream, which never change.
+        """
+
+    @abstractmethod
+    def end_segment(self, rendition: str, /) -> None:
+        """Complete the newest segment of a rendition, if it is not: the next part begins another."""
+
+
+class Numbered(ABC):
+    """An output whose players remember the names of what they were sent: none is given twice (rfc8216bis-22 6.2.1)."""
+
+    @property
+    @abstractmethod
+    def next_numbering(self) -> Numbering:
+        """Where a stream that follows this one under the same name may begin at the earliest."""
+
+    @property
+    @abstractmethod
+    def has_used_numbers(self) -> bool:
+        """Whether there is any media under the numbers that it began with."""
+
+    @property
+    @abstractmethod
+    def record(self) -> PlaylistRecord | None:
+        """What another server has to know to go on with its playlists; None before there are any."""
+
+
+AnOutput = TypeVar("AnOutput")
+
+
+class Outputs:
+    """The outputs of one stream, fed as one.
+
+    Args:
+        stream: Channel name, for the log.
+
+    Attributes:
+        failed: Names of those that are dropped, with the reason.
+    """
+
+    def __init__(self, stream: str) -> None:
+        self.failed: dict[str, str] = {}
+        self._stream = stream
+        # All that there ever were, and those that are fed.
+        self._all: tuple[Output, ...] = ()
+        self._fed: tuple[Output, ...] = ()
+        self._of_tags: tuple[TagOutput, ...] = ()
+        self._of_samples: tuple[SampleOutput, ...] = ()
+        self._of_frames: tuple[Output, ...] = ()
+        self._of_parts: tuple[PartOutput, ...] = ()
+        self._queueing: tuple[Output, ...] = ()
+        self._linger_s = 0.0
+
+    def make(self, maker: Callable[[OutputContext], Output], context: OutputContext) -> None:
+        """Have an output made, and add it; one that cannot be made is told of like one that is dropped."""
+        try:
+            output = maker(context)
+        except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
+            self._note_failure(getattr(maker, "name", maker.__name__), exc)
+        else:
+            self.add(output)
+
+    def add(self, output: Output) -> None:
+        """Add an output, before anything is fed; it is fed after those that were added before."""
+        self._all += (output,)
+        self._feed((*self._fed, output))
+
+    def find(self, kind: type[AnOutput]) -> AnOutput | None:
+        """The output of a class, dropped or not; None where the stream has none."""
+        return next((output for output in self._all if isinstance(output, kind)), None)
+
+    @property
+    def numbered(self) -> Numbered | None:
+        """The output whose players remember names, dropped or not; None where the stream has none."""
+        return next((output for output in self._all if isinstance(output, Numbered)), None)
+
+    # -- what the media line makes ------------------------------------------------------------
+
+    def start(self, tracks: StreamTracks) -> None:
+        """Start all of them with new tracks.
+
+        Raises:
+            MediaLimitError: Like all calls that feed: the publisher has gone past a limit.
+        """
+        self._tell(lambda output: output.start(tracks))
+
+    def note_leap(self, epoch: datetime) -> None:
+        """Tell all of a leap of the publisher's timestamps."""
+        self._tell(lambda output: output.note_leap(epoch))
+
+    def take_tags(self, tags: Sequence[FlvTag]) -> None:
+        """Feed frames as the publisher sent them."""
+        for output in self._of_tags:
+            try:
+                output.take_tags(tags)
+            except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
+                self._drop(output, exc)
+        if self._queueing:
+            self._drop_slow()
+
+    def take_samples(self, samples: Sequence[Sample]) -> None:
+        """Feed frames on the stream's timeline."""
+        for output in self._of_samples:
+            try:
+                output.take_samples(samples)
+            except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
+                self._drop(output, exc)
+        if self._queueing:
+            self._drop_slow()
+
+    def take_part(self, rendition: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
+        """Feed the next part of a rendition."""
+        for output in self._of_parts:
+            try:
+                output.take_part(rendition, chunk, timing)
+            except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
+                self._drop(output, exc)
+        if self._queueing:
+            self._drop_slow()
+
+    def end_segment(self, rendition: str) -> None:
+        """Say that a rendition's newest segment is complete."""
+        for output in self._of_parts:
+            try:
+                output.end_segment(rendition)
+            except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
+                self._drop(output, exc)
+
+    # -- what the stream does ------------------------------------------------------------------
+
+    def look(self, now: float) -> None:
+        """Have all do what is to be done about once a second.
+
+        Raises:
+            MediaLimitError: The publisher has gone past a limit.
+        """
+        self._tell(lambda output: output.look(now))
+        if self._queueing:
+            self._drop_slow()
+
+    def dismiss_viewers(self) -> None:
+        """Have nobody wait or follow any more."""
+        self._tell(lambda output: output.dismiss_viewers())
+
+    def end(self) -> float:
+        """End all of them; again changes nothing.
+
+        Returns:
+            For how long what they have may still be asked for, seconds.
+        """
+        for output in self._fed:
+            self._end(output)
+        self._feed(())
+        return self._linger_s
+
+    def release(self) -> None:
+        """Have all let go of their media."""
+        for output in self._all:
+            try:
+                output.release()
+            except Exception as exc:  # noqa: BLE001  # an output's fault is not the server's
+                self._note_failure(output.name, exc)
+
+    @property
+    def held_bytes(self) -> int:
+        """What all of them keep in memory, bytes; those too that are dropped, until they are released."""
+        return sum([output.held_bytes for output in self._all])
+
+    @property
+    def viewers(self) -> Mapping[str, int]:
+        """How many watch, by the name of the output."""
+        return {output.name: viewers for output in self._all if (viewers := output.viewers) is not None}
+
+    @property
+    def follows_frames(self) -> bool:
+        """Whether somebody waits for every frame now."""
+        for output in self._of_frames:  # noqa: SIM110  # asked with every read
+            if output.follows_frames:
+                return True
+        return False
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _tell(self, call: Callable[[Output], None]) -> None:
+        for output in self._fed:
+            try:
+                call(output)
+            except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
+                self._drop(output, exc)
+
+    def _drop_slow(self) -> None:
+        for output in self._queueing:
+            queued_bytes = output.queued_bytes
+            if queued_bytes > output.queued_bytes_max:
+                self._drop(output, OutputError(f"{queued_bytes} bytes wait, {output.queued_bytes_max} may"))
+
+    def _drop(self, output: Output, error: Exception) -> None:
+        """Do without an output from now on.
+
+        Raises:
+            MediaLimitError: It is that, and the publisher's fault.
+        """
+        if isinstance(error, MediaLimitError):
+            raise error
+        self._note_failure(output.name, error)
+        self._feed(tuple(other for other in self._fed if other is not output))
+        self._end(output)
+
+    def _end(self, output: Output) -> None:
+        try:
+            self._linger_s = max(self._linger_s, output.end())
+        except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
+            self._note_failure(output.name, exc)
+
+    def _note_failure(self, name: str, error: Exception) -> None:
+        """Tell of an output's failure, once."""
+        if name in self.failed:
+            return
+        is_ours = not isinstance(error, OutputError)
+        self.failed[name] = "internal error" if is_ours else str(error)
+        log.error(
+            "output.failed",
+            extra={"stream": self._stream, "output": name, "reason": self.failed[name]},
+            exc_info=error if is_ours else None,
+        )
+
+    def _feed(self, outputs: tuple[Output, ...]) -> None:
+        self._fed = outputs
+        self._of_tags = tuple(output for output in outputs if isinstance(output, TagOutput))
+        self._of_samples = tuple(output for output in outputs if isinstance(output, SampleOutput))
+        self._of_frames = tuple(output for output in outputs if isinstance(output, TagOutput | SampleOutput))
+        self._of_parts = tuple(output for output in outputs if isinstance(output, PartOutput))
+        self._queueing = tuple(output for output in outputs if output.queued_bytes_max)

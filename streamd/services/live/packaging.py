@@ -1,0 +1,294 @@
+"""From the packets of one publisher to what outputs take: their timeline, parts of every rendition, and leaps of time.
+
+packet → Timeline → Ladder → Segmenter → part → Outputs
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from streamd.media.packager.ladder import Ladder, Variant
+from streamd.media.packet import TrackKind
+from streamd.media.timeline import START_MS, Timeline
+from streamd.services.live.outputs import StreamTracks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from streamd.clock import Clock
+    from streamd.formats.flv.tag import FlvTag
+    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.media.packager.segmenter import SegmenterOptions
+    from streamd.media.packet import MediaPacket, Sample
+    from streamd.services.live.line_allowances import LineAllowances
+    from streamd.services.live.meter import StreamMeter
+    from streamd.services.live.opening import Opened
+    from streamd.services.live.outputs import Outputs
+    from streamd.services.metrics import Metrics
+
+# Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
+# average (media/packager/numbering.py), and players to play something in between.
+LEAP_INTERVAL_MS = 1_000
+
+
+class Continuation(NamedTuple):
+    """What of a stream's playlists the next publisher, or the next server, has to go on with."""
+
+    timing: PlaylistTiming
+    split_audio: bool | None
+    """Whether audio and video are apart; None where there has been only one of them (``decide_split_audio``)."""
+
+
+class Packaging:
+    """The packaging of one publisher's media.
+
+    Args:
+        outputs: Take what comes out.
+        options: Part and segment targets.
+        allowances: Of parts and leaps.
+        clock: Dates what follows a leap.
+        metrics: Counted into.
+        meter: Counted into.
+        continuation: Of the playlists that this goes on with; None where it starts them.
+
+    Attributes:
+        is_continuing: Viewers play media of this stream already.
+        repairs: Timestamp repairs up to the last ``count_repairs``, by reason.
+        irregularities: What finished segmenters met, by name.
+    """
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        *,
+        options: SegmenterOptions,
+        allowances: LineAllowances,
+        clock: Clock,
+        metrics: Metrics,
+        meter: StreamMeter,
+        continuation: Continuation | None = None,
+    ) -> None:
+        self.is_continuing = continuation is not None
+        self.repairs: Counter[str] = Counter()
+        self.irregularities: Counter[str] = Counter()
+        self._outputs = outputs
+        self._options = options
+        self._allowances = allowances
+        self._clock = clock
+        self._metrics = metrics
+        self._meter = meter
+        self._timing = continuation.timing if continuation is not None else None
+        self._split_audio = continuation.split_audio if continuation is not None else None
+        # The first tracks of a publisher that has come back have timestamps of their own.
+        self._begins_anew = self.is_continuing
+        self._timeline: Timeline | None = None
+        self._variants: tuple[Variant, ...] = ()
+        self._ladder: Ladder | None = None
+        self._direct_ids: dict[int, int] | None = None
+        # 0 where there is none.
+        self._video_track_id = 0
+        # Where the timeline was when the ladder was made, and how often the publisher's time had leapt by then.
+        self._ladder_began_ms = 0
+        self._breaks_met = 0
+        self._next_sequence_number = 1
+        # Milliseconds of media on the timelines that are finished.
+        self._finished_media_ms = 0
+
+    @property
+    def continuation(self) -> Continuation | None:
+        """What another line would go on with; None before there is a part."""
+        if self._timing is None:
+            return None
+        if not self._variants:
+            return Continuation(self._timing, self._split_audio)
+        if any(variant.is_alternative for variant in self._variants):
+            return Continuation(self._timing, True)
+        kinds = {track.kind for variant in self._variants for track in variant.sources}
+        return Continuation(self._timing, None if len(kinds) == 1 else False)
+
+    @property
+    def renditions(self) -> int:
+        """How many there are."""
+        return len(self._variants)
+
+    @property
+    def held_bytes(self) -> int:
+        """What no part has yet, bytes."""
+        return self._ladder.held_bytes if self._ladder is not None else 0
+
+    @property
+    def closes_in_ms(self) -> int:
+        """How much later than the newest frame the last one of a part is; 0 where that is not known."""
+        return self._ladder.closes_in_ms if self._ladder is not None else 0
+
+    @property
+    def media_ms(self) -> int | None:
+        """How far the media has come on its timelines, leaps taken out, milliseconds; None before it began."""
+        if self._timeline is None:
+            return None
+        return self._finished_media_ms + self._timeline.newest_ms - START_MS
+
+    def start(self, opened: Opened, epoch: datetime) -> None:
+        """Go on with other tracks.
+
+        Args:
+            opened: The tracks, and what is to be made of them.
+            epoch: Wall time of their first packet.
+
+        Raises:
+            MediaLimitError: The publisher has gone past a limit.
+        """
+        self._finish_ladder()
+        self._finish_timeline()
+        tracks, direct = opened.tracks, opened.direct
+        # None where every track goes to viewers frame by frame under its own number, as is the rule.
+        self._direct_ids = None
+        if direct.sources != tracks:
+            self._direct_ids = {track.track_id: number for number, track in enumerate(direct.sources, 1)}
+        self._timeline = Timeline(tracks)
+        self._variants = opened.variants
+        self._start_ladder(self._timeline)
+        videos = (track.track_id for track in tracks if track.kind is TrackKind.VIDEO)
+        self._video_track_id = next(videos, 0)
+        # The first packet lands on START_MS of the timeline.
+        starts_at = epoch - timedelta(milliseconds=START_MS)
+        begins_anew, self._begins_anew = self._begins_anew, False
+        self._outputs.start(StreamTracks(self._variants, direct, starts_at, begins_anew))
+
+    def finish(self) -> None:
+        """End it: what the segmenters hold becomes the last parts, and whatever comes next begins a segment."""
+        try:
+            self._finish_ladder()
+        finally:
+            self._finish_timeline()
+        for variant in self._variants:
+            self._outputs.end_segment(variant.name)
+
+    def count_repairs(self) -> None:
+        """Count the timestamp repairs since the last time."""
+        if self._timeline is None:
+            return
+        repairs = self._timeline.repairs
+        for repair, count in repairs.items():
+            self.repairs[repair.value] += count
+            self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
+        repairs.clear()
+
+    # -- the way of one frame -----------------------------------------------------------------
+
+    def take_tags(self, tags: Sequence[FlvTag]) -> None:
+        """Pass on frames as the publisher sent them, before they are demuxed."""
+        if self._direct_ids is not None:
+            # Those of other tracks do not go out in this way.
+            tags = [tag for tag in tags if tag.head is not None and not tag.head.track_id]
+        self._outputs.take_tags(tags)
+
+    def take_packets(self, packets: Sequence[MediaPacket]) -> None:
+        """Cut packets into parts, and pass them on.
+
+        Raises:
+            MediaLimitError: The publisher has gone past a limit.
+        """
+        timeline, ladder = self._timeline, self._ladder
+        if timeline is None or ladder is None:
+            return
+        samples: list[Sample] = []
+        # Of them, how many are cut.
+        cut = 0
+        # A segment ends with a part, or with the keyframe that begins the next.
+        may_end_segment = False
+        video_track_id = self._video_track_id
+        meter = self._meter
+        for packet in packets:
+            if packet.track_id == video_track_id:
+                meter.note_video(packet)
+                may_end_segment |= packet.is_keyframe
+            sample = timeline.place(packet)
+            if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
+                may_end_segment |= self._cut(samples[cut:], ladder)
+                cut = len(samples)
+                ladder = self._begin_anew(timeline, ladder)
+            if sample is not None:
+                samples.append(sample)
+        may_end_segment |= self._cut(samples[cut:] if cut else samples, ladder)
+        if may_end_segment:
+            for name in ladder.complete_segments():
+                self._outputs.end_segment(name)
+        self._outputs.take_samples(self._direct_samples(samples))
+
+    def _cut(self, samples: Sequence[Sample], ladder: Ladder) -> bool:
+        """Pass on the parts that samples complete; say whether there are any."""
+        chunks = ladder.push(samples)
+        if chunks:
+            self._emit(chunks, ladder)
+            return True
+        return False
+
+    def _may_begin_anew(self, timeline: Timeline, packet: MediaPacket) -> bool:
+        """Whether a discontinuity that is due can stand before a packet: pictures go on from a keyframe alone."""
+        if self._video_track_id not in (0, packet.track_id):
+            return False
+        if not packet.is_keyframe or timeline.newest_ms - self._ladder_began_ms < LEAP_INTERVAL_MS:
+            return False
+        return self._allowances.take_leap()
+
+    def _begin_anew(self, timeline: Timeline, ladder: Ladder) -> Ladder:
+        """Go on after a leap of the publisher's time: with a discontinuity, in all renditions alike."""
+        if ladder.timing is None:
+            # Nothing is listed yet that it could be discontinuous with.
+            self._breaks_met = timeline.breaks
+            return ladder
+        self._finish_ladder()
+        self._allowances.settle_parts(len(self._variants))
+        # The media that follows is what arrives now, however long the pause was.
+        self._outputs.note_leap(self._clock.now() - timedelta(milliseconds=timeline.newest_ms))
+        return self._start_ladder(timeline)
+
+    def _direct_samples(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        ids = self._direct_ids
+        if ids is None:
+            return samples
+        return [replace(sample, track_id=ids[sample.track_id]) for sample in samples if sample.track_id in ids]
+
+    def _emit(self, chunks: Sequence[tuple[str, CmafChunk]], ladder: Ladder) -> None:
+        timing = self._timing = ladder.timing
+        assert timing is not None, "the timing is decided before the first chunk"
+        self._allowances.note_parts(len(chunks))
+        for name, chunk in chunks:
+            self._outputs.take_part(name, chunk, timing)
+
+    # -- ladders and timelines ------------------------------------------------------------------
+
+    def _start_ladder(self, timeline: Timeline) -> Ladder:
+        ladder = self._ladder = Ladder(
+            self._variants,
+            self._options,
+            self._timing,
+            starts_discontinuous=self.is_continuing,
+            first_sequence_number=self._next_sequence_number,
+        )
+        self.is_continuing = True
+        self._ladder_began_ms = timeline.newest_ms
+        self._breaks_met = timeline.breaks
+        return ladder
+
+    def _finish_ladder(self) -> None:
+        ladder, self._ladder = self._ladder, None
+        if ladder is not None:
+            chunks = ladder.finish()
+            if chunks:
+                self._emit(chunks, ladder)
+            self._next_sequence_number = ladder.next_sequence_number
+            for irregularity, count in ladder.irregularities.items():
+                self.irregularities[irregularity.value] += count
+                self._metrics.stream_irregularities_total.labels(irregularity.value).inc(count)
+
+    def _finish_timeline(self) -> None:
+        self.count_repairs()
+        if self._timeline is not None:
+            self._finished_media_ms += self._timeline.newest_ms - START_MS
+            self._timeline = None

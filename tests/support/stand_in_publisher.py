@@ -1,0 +1,28 @@
+"""A publisher's connection that remembers what it is told."""
+
+from __future__ import annotations
+
+from streamd.errors import PublishError
+
+
+class StandInPublisher:
+    """A connection that remembers what it is told."""
+
+    def __init__(self, address: str = "192.0.2.7") -> None:
+        self.address = address
+        self.encoder = "OBS"
+        self.hurried = 0
+        self.charged_s = 0.0
+        self.kicks: list[str] = []
+
+    def hurry(self) -> None:
+        self.hurried += 1
+
+    def charge(self, step_s: float) -> None:
+        self.charged_s += step_s
+
+    def kick(self, error: PublishError) -> None:
+        self.kicks.append(error.description)
+
+    async def wait_closed(self) -> None:
+        raise AssertionError("nobody waits here")
