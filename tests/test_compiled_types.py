@@ -85,6 +85,12 @@ def test_a_module_has_the_variables_that_the_compiler_is_told_of(twins: tuple[De
     assert sorted(declared.variables.keys() - assigned) == []
 
 
+def test_a_variable_of_c_is_private(twins: tuple[Declared, ast.Module]) -> None:
+    """To the compiler's module alone it is known: another module that imports it finds nothing there."""
+    declared, _ = twins
+    assert [name for name in declared.variables if not name.startswith("_")] == []
+
+
 def test_there_are_classes_to_compile() -> None:
     assert len(DECLARATIONS) > 10
 

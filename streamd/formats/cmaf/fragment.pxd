@@ -1,8 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
-cdef uint32_t SYNC_SAMPLE_FLAGS
-cdef uint32_t NON_SYNC_SAMPLE_FLAGS
+cdef uint32_t _SYNC_SAMPLE_FLAGS
+cdef uint32_t _NON_SYNC_SAMPLE_FLAGS
 cdef uint32_t _TFHD_DEFAULT_SAMPLE_DURATION
 cdef uint32_t _TFHD_DEFAULT_SAMPLE_FLAGS
 cdef uint32_t _TFHD_DEFAULT_BASE_IS_MOOF

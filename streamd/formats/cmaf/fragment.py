@@ -22,8 +22,8 @@ from streamd.formats.payload import Payload, views
 
 # 8.8.3.1, sample_flags: sample_depends_on in bits 24-25 (2: on no other, 1: on others) and
 # sample_is_non_sync_sample in bit 16.
-SYNC_SAMPLE_FLAGS = 0x0200_0000
-NON_SYNC_SAMPLE_FLAGS = 0x0101_0000
+_SYNC_SAMPLE_FLAGS = 0x0200_0000
+_NON_SYNC_SAMPLE_FLAGS = 0x0101_0000
 
 # 8.8.7.1, tf_flags. CMAF wants default-base-is-moof set and base-data-offset-present not, so that a
 # chunk means the same wherever in a segment it lies.
@@ -187,7 +187,7 @@ class ChunkHead:
         words = self._words
         words[row] = duration
         words[row + 1] = size
-        words[row + 2] = SYNC_SAMPLE_FLAGS if is_sync else NON_SYNC_SAMPLE_FLAGS
+        words[row + 2] = _SYNC_SAMPLE_FLAGS if is_sync else _NON_SYNC_SAMPLE_FLAGS
         # Version 1 offsets are signed: two's complement.
         words[row + 3] = composition_offset & _UINT32
         self._row = row + _ROW_WORDS
@@ -231,7 +231,7 @@ class ChunkHead:
 
         words[at] = 4 * (self._end - at)
         words[at + 6] = self._duration
-        words[at + 7] = SYNC_SAMPLE_FLAGS if self._is_sync else NON_SYNC_SAMPLE_FLAGS
+        words[at + 7] = _SYNC_SAMPLE_FLAGS if self._is_sync else _NON_SYNC_SAMPLE_FLAGS
         words[at + 13] = 4 * (_TRUN_WORDS + count * width)
         # Version 1: signed composition offsets.
         words[at + 15] = 1 << 24 | _TRUN_DATA_OFFSET | columns

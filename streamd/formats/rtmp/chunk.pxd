@@ -9,8 +9,6 @@ cdef Py_ssize_t _TYPE_1_BYTES
 cdef Py_ssize_t _SMALL_PIECE_BYTES
 cdef Py_ssize_t _RUN_CHUNK_SIZE_MAX
 cdef Py_ssize_t _RUN_CHUNKS_MAX
-cdef public Py_ssize_t MESSAGES_PER_STEP
-cdef public Py_ssize_t CHUNKS_PER_STEP
 cdef int _AUDIO
 cdef int _VIDEO
 
