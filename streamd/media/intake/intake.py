@@ -230,6 +230,9 @@ class Intake:
         tracks = self._tracks
         if not can_start and key not in tracks.started:
             return Kind.EARLY_FRAME
+        if self._state is _OPEN:
+            # The tracks that have begun are those that are open.
+            return Kind.KNOWN_FRAME
         if can_start and self._may_turn() and tracks.lead() in (key, None):
             return Kind.TURN
         if tracks.is_as_opened(key):

@@ -26,8 +26,8 @@ class Kind(enum.IntEnum):
     EARLY_FRAME = enum.auto()
     """Of a track that has not begun, and cannot begin with it."""
     TURN = enum.auto()
-    """All tracks can begin at it: a keyframe of the track that leads, or sound where no pictures lead; and the owner
-    may have another demuxer."""
+    """The tracks are not those that are open, and all can begin at it: a keyframe of the track that leads, or sound
+    where no pictures lead; and the owner may have another demuxer."""
     KNOWN_FRAME = enum.auto()
     """Of a track as the demuxer was opened for it."""
     OTHER_SOUND = enum.auto()
@@ -69,7 +69,6 @@ TABLE: dict[tuple[State, Kind], tuple[Step, frozenset[State]]] = {
     (State.WAITING, Kind.OTHER_PICTURE): (Step.HOLD, _WAITING_OR_OPEN),
     (State.OPEN, Kind.HEADER): (Step.BEGIN_ANEW, _OPENED),
     (State.OPEN, Kind.EARLY_FRAME): (Step.DROP, frozenset({State.OPEN})),
-    (State.OPEN, Kind.TURN): (Step.PASS, frozenset({State.OPEN})),
     (State.OPEN, Kind.KNOWN_FRAME): (Step.PASS, frozenset({State.OPEN})),
     (State.DIFFERING, Kind.HEADER): (Step.BEGIN_ANEW, _OPENED),
     (State.DIFFERING, Kind.EARLY_FRAME): (Step.DROP, frozenset({State.DIFFERING})),

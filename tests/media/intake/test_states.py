@@ -7,6 +7,7 @@ from streamd.media.intake.states import TABLE, Kind, State, Step
 UNOPENED = {State.CLOSED, State.WAITING}
 # Nothing is as it was opened while nothing is open; nothing is otherwise while the tracks are as they were.
 IMPOSSIBLE = {(state, Kind.KNOWN_FRAME) for state in UNOPENED} | {
+    (State.OPEN, Kind.TURN),
     (State.OPEN, Kind.OTHER_SOUND),
     (State.OPEN, Kind.OTHER_PICTURE),
 }
