@@ -1,8 +1,6 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-cdef int ROLL_CALL_TAGS
-
 
 @cython.final
 cdef class Presence:
