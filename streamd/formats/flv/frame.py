@@ -27,10 +27,8 @@ class FrameHead:
     """A decoder can start with it."""
     track_id: int
     """Multitrack id."""
-
-    def __post_init__(self) -> None:
-        # Of its track among those that a demuxer is open for, from 1; 0 while none is.
-        self.track_number = 0
+    track_number: int
+    """Of its track among those that a demuxer is open for, from 1; 0 while none is."""
 
 
 def read_composition_time(payload: bytes, offset: int) -> int:

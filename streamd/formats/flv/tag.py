@@ -45,11 +45,28 @@ class TagType(enum.IntEnum):
     SCRIPT = 18
 
 
+class Findings:
+    """What the gate has found in a tag, once, for all who come behind.
+
+    Two tags are equal whatever was found; a copy is to be looked at anew.
+
+    Attributes:
+        head: Of a frame that the gate let through, how it begins; None of all else.
+        composition_time_ms: Its presentation time minus its decode time.
+    """
+
+    __slots__ = ("composition_time_ms", "head")
+
+    def __post_init__(self) -> None:
+        self.head: FrameHead | None = None
+        self.composition_time_ms = 0
+
+
 @dataclass
-class FlvTag:
+class FlvTag(Findings):
     """One audio, video or script message. It is not changed: several hold the same one."""
 
-    __slots__ = ("composition_time_ms", "head", "payload", "tag_type", "timestamp_ms")
+    __slots__ = ("payload", "tag_type", "timestamp_ms")
 
     tag_type: int
     """``TagType``; other values may come off the wire."""
@@ -57,12 +74,6 @@ class FlvTag:
     """Decode time, unwrapped milliseconds: it never wraps, and may be negative or step back."""
     payload: bytes | Payload
     """The tag's body: AUDIODATA, VIDEODATA or SCRIPTDATA, with its header."""
-
-    def __post_init__(self) -> None:
-        # What the gate has found in it, once, for all who come behind: of a frame that it let through, how it begins,
-        # and its presentation time minus its decode time. Two tags are equal whatever was found.
-        self.head: FrameHead | None = None
-        self.composition_time_ms = 0
 
     def __repr__(self) -> str:
         return f"FlvTag({self.tag_type}, {self.timestamp_ms} ms, {len(self.payload)} bytes)"
