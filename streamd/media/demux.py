@@ -11,7 +11,7 @@ from streamd.media.demux_pyav import PyavDemuxer
 
 if TYPE_CHECKING:
     from streamd.formats.flv.tag import FlvTag
-    from streamd.media.intake.intake import Open
+    from streamd.media.intake.actions import Open
     from streamd.media.packet import MediaPacket
 
 
@@ -54,4 +54,4 @@ def open_demuxer(kind: DemuxerKind, opening: Open) -> Demuxer:
         case DemuxerKind.PYAV:
             return PyavDemuxer(opening)
         case DemuxerKind.NATIVE:
-            return NativeDemuxer(opening.tracks)
+            return NativeDemuxer()

@@ -21,7 +21,7 @@ from streamd.media.tag_feed import READ_BYTES, TagFeed
 
 if TYPE_CHECKING:
     from streamd.formats.flv.tag import FlvTag
-    from streamd.media.intake.intake import Open
+    from streamd.media.intake.actions import Open
     from streamd.media.packet import MediaPacket
 
 # The marker before the first tag makes its stream, before any other.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-    from streamd.media.intake.intake import TrackHeader
+    from streamd.media.intake.track import TrackHeader
 
 # libavformat's own least "probesize".
 PROBE_BYTES_MIN = 32

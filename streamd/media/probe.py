@@ -13,18 +13,16 @@ from av.video.stream import VideoStream
 
 from streamd.errors import DemuxError, TrackRefusedError
 from streamd.formats.codecs.codec import read_picture_format
-from streamd.formats.flv.frame import head_sizes
 from streamd.formats.flv.tag import flv_header, serialise
-from streamd.formats.payload import first_bytes
 from streamd.media.cmaf_header import MediaStream, write_cmaf_header
 from streamd.media.flv_input import open_flv, streams_of_tracks
-from streamd.media.intake.intake import frame_heads
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
 
 if TYPE_CHECKING:
     from streamd.formats.codecs.picture_format import PictureFormat
     from streamd.formats.flv.tag import FlvTag
-    from streamd.media.intake.intake import Open, TrackHeader
+    from streamd.media.intake.actions import Open
+    from streamd.media.intake.track import TrackHeader
 
 
 class Probe:
@@ -91,7 +89,7 @@ class Probe:
 def _track(track_id: int, header: TrackHeader, stream: MediaStream, opening: Open) -> Track:
     config = header.config
     if isinstance(stream, VideoStream):
-        picture = config.picture or _picture_format(header, opening.tags)
+        picture = config.picture or _picture_format(header, track_id, opening.tags)
         if picture is None:
             raise TrackRefusedError(track_id - 1, f"no picture size in the configuration of {header.codec}")
         return Track(
@@ -117,13 +115,10 @@ def _track(track_id: int, header: TrackHeader, stream: MediaStream, opening: Ope
     )
 
 
-def _picture_format(header: TrackHeader, tags: Sequence[FlvTag]) -> PictureFormat | None:
-    """Read the picture format in a track's first keyframe; None where the keyframe lacks it."""
-    heads = frame_heads(header)
-    sizes = head_sizes(heads)
+def _picture_format(header: TrackHeader, track_id: int, tags: Sequence[FlvTag]) -> PictureFormat | None:
+    """Read what a track's pictures are in its first keyframe; None where it is not said there."""
     for tag in tags:
-        first = first_bytes(tag.payload)
-        head = next((found for size in sizes if (found := heads.get(first[:size])) is not None), None)
-        if head is not None and head.is_keyframe:
+        head = tag.head
+        if head is not None and head.track_number == track_id and head.is_keyframe:
             return read_picture_format(header.codec, header.record, bytes(tag.payload)[head.body_at :])
     return None

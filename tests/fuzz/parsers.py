@@ -52,8 +52,9 @@ from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
 from streamd.formats.rtmp.handshake import ServerHandshake
 from streamd.formats.rtmp.state import State
 from streamd.formats.rtmp.stream_name import find_stream_key
+from streamd.media.intake.actions import Split
 from streamd.media.intake.header_reader import HeaderReader
-from streamd.media.intake.intake import Intake, Split
+from streamd.media.intake.intake import Intake
 from streamd.services.keys.stream_key import StreamKey
 from streamd.services.obs.ladder import PostData
 from tests.fuzz.corpora import Target, kept

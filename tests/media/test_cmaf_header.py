@@ -20,7 +20,8 @@ from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media import cmaf_header, flv_input
 from streamd.media.cmaf_header import write_cmaf_header
 from streamd.media.demux_native import NativeDemuxer
-from streamd.media.intake.intake import Intake, Open
+from streamd.media.intake.actions import Open
+from streamd.media.intake.intake import Intake
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
 from tests.support import codec_media
@@ -141,7 +142,7 @@ class TestPlayback:
         intake = Intake()
         actions = [intake.receive(tag) for tag in tags]
         opening = next(action for action in actions if isinstance(action, Open))
-        packets = NativeDemuxer(opening.tracks).demux((*opening.tags, *tags[actions.index(opening) + 1 :]))
+        packets = NativeDemuxer().demux((*opening.tags, *tags[actions.index(opening) + 1 :]))
         with Probe(opening) as probe:
             header = probe.write_cmaf_header(probe.tracks)
         runs = []

@@ -15,16 +15,16 @@ from streamd.formats.flv.metadata import StreamMetadata
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.formats.payload import HEAD_BYTES, SLAB_BYTES
 from streamd.media.demux import DemuxerKind, open_demuxer
-from streamd.media.intake.intake import TrackHeader, frame_heads
+from streamd.media.intake.track import TrackHeader, frame_heads
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import aac_only, flv_bytes, h264_aac, h264_only, h264_with_scene_cut, to_flv
-from tests.support.gate import in_slabs, through_gate
+from tests.support.gate import in_slabs, looked_at, through_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from streamd.media.demux import Demuxer
-    from streamd.media.intake.intake import Open
+    from streamd.media.intake.actions import Open
     from streamd.media.packet import MediaPacket
 
 VIDEO_ENCODERS = ["libx264", "libx265", "libsvtav1", "libvpx-vp9"]
@@ -39,9 +39,15 @@ def kind(request: pytest.FixtureRequest) -> DemuxerKind:
 
 
 @pytest.fixture
-def both_tracks(kind: DemuxerKind) -> Iterator[Demuxer]:
+def h264_and_aac() -> Open:
+    """An opening with H.264 and AAC."""
+    return through_gate(h264_aac())[0]
+
+
+@pytest.fixture
+def both_tracks(kind: DemuxerKind, h264_and_aac: Open) -> Iterator[Demuxer]:
     """A demuxer of H.264 and AAC."""
-    demuxer = open_demuxer(kind, through_gate(h264_aac())[0])
+    demuxer = open_demuxer(kind, h264_and_aac)
     yield demuxer
     demuxer.close()
 
@@ -157,16 +163,19 @@ class TestTimestamps:
         assert plain(demux_all(kind, shifted(tags, start_ms)), ("video", "audio")) == expected
 
     def test_jumps_are_passed_through(self, both_tracks: Demuxer) -> None:
-        _, fed = through_gate(h264_aac())
+        opening, fed = through_gate(h264_aac())
         times = [0, 10**7, 5, -1, 2**40, 2**31, 2**24, 0, 0]
-        tags = [replace(tag, timestamp_ms=ms) for tag, ms in zip(fed, times, strict=False)]
+        tags = looked_at(opening, [replace(tag, timestamp_ms=ms) for tag, ms in zip(fed, times, strict=False)])
         assert [packet.dts_ms for packet in both_tracks.demux(tags)] == times
 
     @pytest.mark.parametrize("composition_time_ms", [-900_000, -61_000, -1, 0, 1, 900_000])
-    def test_composition_time_may_be_negative(self, both_tracks: Demuxer, composition_time_ms: int) -> None:
+    def test_composition_time_may_be_negative(
+        self, both_tracks: Demuxer, h264_and_aac: Open, composition_time_ms: int
+    ) -> None:
         offset = composition_time_ms.to_bytes(3, "big", signed=True)
         tags = [FlvTag(TagType.VIDEO, ms, b"\x27\x01" + offset + b"\x00\x00\x00\x01\x41") for ms in (0, 33, 2**32)]
-        times = [(packet.dts_ms, packet.pts_ms) for packet in both_tracks.demux(tags)]
+        packets = both_tracks.demux(looked_at(h264_and_aac, tags))
+        times = [(packet.dts_ms, packet.pts_ms) for packet in packets]
         assert times == [(tag.timestamp_ms, tag.timestamp_ms + composition_time_ms) for tag in tags]
 
 
@@ -205,7 +214,8 @@ class TestAnyFrames:
         opening, _ = through_gate(ALL_TRACKS)
         demuxers = [open_demuxer(kind, opening) for kind in DemuxerKind]
         for _ in range(data.draw(st.integers(1, 3))):
-            batch = in_slabs(data.draw(st.lists(frames_of(opening.tracks), min_size=1, max_size=12)))
+            frames = data.draw(st.lists(frames_of(opening.tracks), min_size=1, max_size=12))
+            batch = looked_at(opening, in_slabs(frames))
             first, second = (demuxer.demux(batch) for demuxer in demuxers)
             assert first == second
             assert len(first) == len(batch)

@@ -6,7 +6,7 @@ from streamd.errors import DemuxError
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media.demux_native import NativeDemuxer
 from tests.support.flv_media import h264_aac
-from tests.support.gate import through_gate
+from tests.support.gate import looked_at, through_gate
 
 
 class TestContract:
@@ -25,4 +25,4 @@ class TestContract:
     def test_tag_that_the_gate_keeps_out_is_an_error(self, tag_type: int, payload: bytes) -> None:
         opening, _ = through_gate(h264_aac())
         with pytest.raises(DemuxError, match="no frame of a track that is open"):
-            NativeDemuxer(opening.tracks).demux([FlvTag(tag_type, 40, payload)])
+            NativeDemuxer().demux(looked_at(opening, [FlvTag(tag_type, 40, payload)]))

@@ -15,7 +15,7 @@ from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media import demux_pyav, tag_feed
 from streamd.media.demux_pyav import PyavDemuxer
 from streamd.media.flv_input import open_flv
-from streamd.media.intake.intake import Open
+from streamd.media.intake.actions import Open
 from streamd.media.tag_feed import READ_BYTES
 from tests.support.codec_media import AudioTrack, encoded
 from tests.support.flv_media import aac_only, h264_aac, h264_only

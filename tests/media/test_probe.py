@@ -11,7 +11,8 @@ from streamd.errors import DemuxError
 from streamd.formats.flv.metadata import StreamMetadata
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media import flv_input
-from streamd.media.intake.intake import Intake, Open
+from streamd.media.intake.actions import Open
+from streamd.media.intake.intake import Intake
 from streamd.media.packet import Track, TrackKind
 from streamd.media.probe import Probe
 from tests.support.avc import sequence_parameter_set

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from streamd.formats.flv.metadata import StreamMetadata
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.payload import PayloadLog
-from streamd.media.intake.intake import Intake, Open
+from streamd.media.intake.actions import Open
+from streamd.media.intake.frame_table import FrameTable
+from streamd.media.intake.intake import Intake
+from streamd.media.intake.missing import RollCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +33,18 @@ def through_gate(tags: Iterable[FlvTag], metadata: StreamMetadata | None = None)
                 pass
     assert opening is not None
     return opening, frames
+
+
+def looked_at(opening: Open, tags: Iterable[FlvTag]) -> list[FlvTag]:
+    """Tags with what the gate finds in them while it is open; nothing in those that it lets through for no demuxer."""
+    tracks = {header.key: header for header in opening.tracks}
+    roll, table = RollCall(), FrameTable()
+    roll.begin(tracks, 0)
+    table.open(tracks, roll.presences)
+    tags = list(tags)
+    for tag in tags:
+        table.look(tag)
+    return tags
 
 
 def in_slabs(tags: Iterable[FlvTag]) -> list[FlvTag]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pytest
 
     from streamd.media.demux import Demuxer
-    from streamd.media.intake.intake import Open
+    from streamd.media.intake.actions import Open
     from streamd.media.packager.chunk import CmafChunk
     from streamd.media.packet import MediaPacket
     from streamd.services.live.packaging import Continuation

@@ -153,7 +153,7 @@ def frame_heads(codec: str, track_id: int) -> dict[bytes, FrameHead]:
         track_id: Multitrack id.
     """
     first = _header(AudioPacketType.CODED_FRAMES, codec, track_id)
-    return {first: FrameHead(len(first), composition_time_at=0, is_keyframe=True)}
+    return {first: FrameHead(len(first), composition_time_at=0, is_keyframe=True, track_id=track_id, track_number=0)}
 
 
 def sequence_header(codec: str, track_id: int, record: bytes) -> bytes:

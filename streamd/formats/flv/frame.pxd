@@ -6,6 +6,8 @@ cdef class FrameHead:
     cdef readonly Py_ssize_t body_at
     cdef readonly Py_ssize_t composition_time_at
     cdef readonly bint is_keyframe
+    cdef readonly int track_id
+    cdef public int track_number
 
 
 @cython.locals(value=int)

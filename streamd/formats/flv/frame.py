@@ -17,7 +17,7 @@ COMPOSITION_TIME_BYTES = 3
 class FrameHead:
     """The facts in the first bytes of a frame's tag."""
 
-    __slots__ = ("body_at", "composition_time_at", "is_keyframe")
+    __slots__ = ("body_at", "composition_time_at", "is_keyframe", "track_id", "track_number")
 
     body_at: int
     """Offset of the frame in the tag's body."""
@@ -25,6 +25,10 @@ class FrameHead:
     """Offset of its composition time; 0 where it has none."""
     is_keyframe: bool
     """A decoder can start with it."""
+    track_id: int
+    """Multitrack id."""
+    track_number: int
+    """Of its track among those that a demuxer is open for, from 1; 0 while none is."""
 
 
 def read_composition_time(payload: bytes, offset: int) -> int:

@@ -2,9 +2,16 @@ cimport cython
 cimport streamd.formats.memory_c as memory
 from libc.stdint cimport int64_t
 
+from streamd.formats.flv.frame cimport FrameHead
+
+
+cdef class Findings:
+    cdef public FrameHead head
+    cdef public int composition_time_ms
+
 
 @cython.final
-cdef class FlvTag:
+cdef class FlvTag(Findings):
     cdef readonly int tag_type
     cdef readonly int64_t timestamp_ms
     cdef readonly object payload

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from streamd.errors import FlvError
 from streamd.formats import memory
+from streamd.formats.flv.frame import FrameHead
 from streamd.formats.payload import Payload, views
 
 SIGNATURE = b"FLV"
@@ -44,8 +45,25 @@ class TagType(enum.IntEnum):
     SCRIPT = 18
 
 
+class Findings:
+    """What the gate has found in a tag, once, for all who come behind.
+
+    Two tags are equal whatever was found; a copy is to be looked at anew.
+
+    Attributes:
+        head: Of a frame that the gate let through, how it begins; None of all else.
+        composition_time_ms: Its presentation time minus its decode time.
+    """
+
+    __slots__ = ("composition_time_ms", "head")
+
+    def __post_init__(self) -> None:
+        self.head: FrameHead | None = None
+        self.composition_time_ms = 0
+
+
 @dataclass
-class FlvTag:
+class FlvTag(Findings):
     """One audio, video or script message. It is not changed: several hold the same one."""
 
     __slots__ = ("payload", "tag_type", "timestamp_ms")
@@ -67,6 +85,8 @@ def new_tag(tag_type: int, timestamp_ms: int, payload: bytes | Payload) -> FlvTa
     tag.tag_type = tag_type
     tag.timestamp_ms = timestamp_ms
     tag.payload = payload
+    tag.head = None
+    tag.composition_time_ms = 0
     memory.untrack(tag)
     return tag
 

@@ -195,13 +195,13 @@ def frame_heads(codec: str, track_id: int) -> dict[bytes, FrameHead]:
         is_keyframe = frame_type == FrameType.KEY
         if codec == H264 and not track_id:
             first = bytes((frame_type << 4 | _CODEC_ID_AVC, VideoPacketType.CODED_FRAMES))
-            heads[first] = FrameHead(_AVC_HEADER_BYTES, len(first), is_keyframe)
+            heads[first] = FrameHead(_AVC_HEADER_BYTES, len(first), is_keyframe, track_id, 0)
         for packet_type in (VideoPacketType.CODED_FRAMES, VideoPacketType.CODED_FRAMES_X):
             first = _extended(frame_type, packet_type, codec, track_id)
             if packet_type is VideoPacketType.CODED_FRAMES and codec in _CODECS_WITH_COMPOSITION_TIME:
-                heads[first] = FrameHead(len(first) + COMPOSITION_TIME_BYTES, len(first), is_keyframe)
+                heads[first] = FrameHead(len(first) + COMPOSITION_TIME_BYTES, len(first), is_keyframe, track_id, 0)
             else:
-                heads[first] = FrameHead(len(first), 0, is_keyframe)
+                heads[first] = FrameHead(len(first), 0, is_keyframe, track_id, 0)
     return heads
 
 

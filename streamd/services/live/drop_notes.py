@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streamd.media.intake.intake import Drop, DropReason
+from streamd.media.intake.actions import Drop, DropReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

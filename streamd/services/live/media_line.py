@@ -17,7 +17,8 @@ from streamd.errors import DemuxError, TrackRefusedError
 from streamd.formats.flv.metadata import read_metadata
 from streamd.formats.flv.tag import FlvTag
 from streamd.media.demux import DemuxerKind
-from streamd.media.intake.intake import Drop, DropReason, Hold, Intake, Open, Split
+from streamd.media.intake.actions import Drop, DropReason, Hold, Open, Split
+from streamd.media.intake.intake import Intake
 from streamd.services.live.drop_notes import DropNotes
 from streamd.services.live.line_allowances import LineAllowances
 from streamd.services.live.meter import LineReading
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.formats.flv.metadata import StreamMetadata
     from streamd.media.demux import Demuxer
-    from streamd.media.intake.intake import IntakeLimits
+    from streamd.media.intake.limits import IntakeLimits
     from streamd.media.packager.segmenter import SegmenterOptions
     from streamd.services.live.meter import StreamMeter
     from streamd.services.live.outputs import Outputs

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.formats.flv.tag import FlvTag
     from streamd.media.demux import Demuxer, DemuxerKind
-    from streamd.media.intake.intake import Open
+    from streamd.media.intake.actions import Open
     from streamd.media.packet import Track
 
 # Tags that may queue while new tracks are probed (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from streamd.media.intake.intake import has_multitrack_header
 from streamd.media.packager.ladder import Ladder, Variant
 from streamd.media.packet import TrackKind
 from streamd.media.timeline import START_MS, Timeline
@@ -184,8 +183,8 @@ class Packaging:
     def take_tags(self, tags: Sequence[FlvTag]) -> None:
         """Pass on frames as the publisher sent them, before they are demuxed."""
         if self._direct_ids is not None:
-            # The gate leaves a multitrack header to those tracks alone that do not go out in this way.
-            tags = [tag for tag in tags if not has_multitrack_header(tag)]
+            # Those of other tracks do not go out in this way.
+            tags = [tag for tag in tags if tag.head is not None and not tag.head.track_id]
         self._outputs.take_tags(tags)
 
     def take_packets(self, packets: Sequence[MediaPacket]) -> None:

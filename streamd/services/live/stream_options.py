@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from streamd.limits import DEFAULT
 from streamd.media.demux import DemuxerKind
-from streamd.media.intake.intake import IntakeLimits
+from streamd.media.intake.limits import IntakeLimits
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.services.live.gop_cache import GopLimits

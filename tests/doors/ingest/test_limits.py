@@ -15,7 +15,7 @@ from streamd.formats.amf import amf0
 from streamd.formats.amf.values import Limits
 from streamd.formats.rtmp.chunk import ChunkLimits
 from streamd.formats.rtmp.connection import ConnectionOptions
-from streamd.media.intake.intake import IntakeLimits
+from streamd.media.intake.limits import IntakeLimits
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.services.bounds.memory_accounts import Standing
 from streamd.services.keys.records import PublishLimits

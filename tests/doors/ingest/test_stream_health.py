@@ -9,7 +9,7 @@ import pytest
 
 from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.flv.tag import TagType
-from streamd.media.intake.intake import IntakeLimits
+from streamd.media.intake.limits import IntakeLimits
 from streamd.services.events.event import EventType
 from streamd.services.live.health import HealthCode, HealthStatus
 from streamd.services.live.publisher import EndReason

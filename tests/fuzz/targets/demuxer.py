@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from streamd.errors import DemuxError, TrackRefusedError
 from streamd.formats.flv.tag import FlvTag
 from streamd.media.demux import Demuxer, DemuxerKind, open_demuxer
-from streamd.media.intake.intake import Drop, Hold, Intake, IntakeLimits, Open, Split
+from streamd.media.intake.actions import Drop, Hold, Open, Split
+from streamd.media.intake.intake import Intake
+from streamd.media.intake.limits import IntakeLimits
 from streamd.media.probe import Probe
 from tests.fuzz.framing import read_tags, write_tags
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded

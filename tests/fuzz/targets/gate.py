@@ -6,7 +6,9 @@ from collections import deque
 from dataclasses import replace
 
 from streamd.formats.flv.tag import FlvTag
-from streamd.media.intake.intake import Drop, Intake, IntakeLimits, Open, Split
+from streamd.media.intake.actions import Drop, Open, Split
+from streamd.media.intake.intake import Intake
+from streamd.media.intake.limits import IntakeLimits
 from tests.fuzz.framing import read_tags, write_tags
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import h264_aac
@@ -53,4 +55,4 @@ def run(data: bytes) -> None:
             case _:
                 pass
         assert len(intake._held) <= LIMITS.opening_tags_max
-        assert intake._held_bytes <= LIMITS.opening_bytes_max + len(tag.payload)
+        assert intake._held.payload_bytes <= LIMITS.opening_bytes_max + len(tag.payload)

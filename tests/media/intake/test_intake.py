@@ -9,20 +9,11 @@ from streamd.formats.codecs.codec import parse_config
 from streamd.formats.flv.metadata import StreamMetadata
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media.intake import header_reader
+from streamd.media.intake.actions import Action, Drop, DropReason, Hold, Open, Split
 from streamd.media.intake.header_reader import HEADERS_AT_ONCE_MAX, SEQUENCE_HEADER_BYTES_MAX, TAGS_PER_HEADER
-from streamd.media.intake.intake import (
-    COMPOSITION_TIME_MAX_MS,
-    Action,
-    Drop,
-    DropReason,
-    Hold,
-    Intake,
-    IntakeLimits,
-    Open,
-    Split,
-    TrackHeader,
-    has_multitrack_header,
-)
+from streamd.media.intake.intake import Intake
+from streamd.media.intake.limits import COMPOSITION_TIME_MAX_MS, IntakeLimits
+from streamd.media.intake.track import TrackHeader
 from tests.support.work import count_calls
 
 if TYPE_CHECKING:
@@ -490,7 +481,7 @@ class TestMultitrack:
     def test_empty_ones_without_number_cost_nothing(self) -> None:
         intake = opened()
         tag = FlvTag(TagType.AUDIO, 7, b"\x95\x11mp4a" + b"".join(bytes((n % 256,)) + bytes(3) for n in range(250_000)))
-        assert count_calls(lambda: intake.receive(tag)) < 100
+        assert count_calls(lambda: intake.receive(tag)) < 150
 
     @pytest.mark.parametrize(("tag_type", "head"), [(TagType.AUDIO, b"\x95\x11mp4a"), (TagType.VIDEO, b"\x96\x13hvc1")])
     def test_one_that_is_in_it_twice_is_an_error(self, tag_type: TagType, head: bytes) -> None:
@@ -514,18 +505,21 @@ class TestMultitrack:
         intake.metadata = StreamMetadata(lacks_audio=True)
         assert tracks(opening(receive(intake, tags))) == [("hvc1", 2), ("hvc1", 4)]
 
-    @pytest.mark.parametrize(
-        ("tag", "expected"),
-        [
-            (key(0), False),
-            (sound(0), False),
-            (hevc(0, 1), True),
-            (hevc(0, 1, is_key=True), True),
-            (other_sound(0, 1), True),
-        ],
-    )
-    def test_frames_of_other_tracks_are_told_by_their_header(self, tag: FlvTag, expected: bool) -> None:
-        assert has_multitrack_header(tag) is expected
+    @pytest.mark.parametrize("is_new", [False, True])
+    def test_what_is_found_goes_with_the_frame(self, is_new: bool) -> None:
+        tags = [*TWO_AND_TWO, key(0), sound(0), hevc(0, 1, is_key=True), other_sound(0, 3)]
+        intake = Intake(LIMITS)
+        frames = list(opening(receive(intake, tags)).tags)
+        if is_new:
+            frames = [key(40), sound(40), hevc(40, 1, is_key=True), other_sound(40, 3)]
+            assert receive(intake, frames) == frames
+        heads = [frame.head for frame in frames if frame.head is not None]
+        assert [(head.track_number, head.track_id, head.is_keyframe, head.body_at) for head in heads] == [
+            (1, 0, True, 5),
+            (3, 0, True, 2),
+            (2, 1, True, 7),
+            (4, 3, True, 7),
+        ]
 
 
 class TestCodecWithoutHeader:

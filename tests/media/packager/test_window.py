@@ -17,8 +17,8 @@ from tests.support.chunk_feeder import AUDIO, EPOCH, HEADER, VIDEO, ChunkFeeder
 NUMBERING = Numbering(msn=1000, part_number=10_000, discontinuity_sequence=7)
 
 
-def window(segments: int = 3, *, held_bytes_max: int = 10**9, is_continuing: bool = False) -> Window:
-    made = Window(2, segments, held_bytes_max, NUMBERING, EPOCH, is_continuing=is_continuing)
+def window(segments: int = 3, *, opening_bytes_max: int = 10**9, is_continuing: bool = False) -> Window:
+    made = Window(2, segments, opening_bytes_max, NUMBERING, EPOCH, is_continuing=is_continuing)
     made.set_header(HEADER, (VIDEO, AUDIO))
     return made
 
@@ -93,21 +93,21 @@ class TestSegments:
 
 class TestBytes:
     def test_what_has_left_the_playlist_goes_first(self) -> None:
-        made, feeder = window(held_bytes_max=4 * 4 * (1000 + 512) + 100), ChunkFeeder(payload_bytes=1000)
+        made, feeder = window(opening_bytes_max=4 * 4 * (1000 + 512) + 100), ChunkFeeder(payload_bytes=1000)
         fill(made, feeder, *[2] * 10)
         assert made.segments_lost == 0
         assert made.held_bytes <= 4 * 4 * 1512 + 100
         assert len(made.listed) == 3
 
     def test_listed_segments_go_too_before_it_is_too_much(self) -> None:
-        made, feeder = window(held_bytes_max=2 * 4 * (1000 + 512) + 100), ChunkFeeder(payload_bytes=1000)
+        made, feeder = window(opening_bytes_max=2 * 4 * (1000 + 512) + 100), ChunkFeeder(payload_bytes=1000)
         fill(made, feeder, *[2] * 10)
         assert made.segments_lost > 0
         assert len(made.listed) == 2
 
     def test_the_open_segment_has_a_bound_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "OPEN_SEGMENT_BYTES_MAX", 5000)
-        made = window(held_bytes_max=100)
+        made = window(opening_bytes_max=100)
         chunks = list(ChunkFeeder(payload_bytes=1000).segment(90_000 * 2))
         for chunk in chunks[:3]:
             made.add(chunk)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamd.media.intake.intake import Drop, DropReason
+from streamd.media.intake.actions import Drop, DropReason
 from streamd.services.live.drop_notes import REFUSALS_MAX, DropNotes
 from streamd.services.metrics import Metrics
 from tests.support.chunk_feeder import AUDIO, VIDEO

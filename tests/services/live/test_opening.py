@@ -21,7 +21,7 @@ from tests.support.line_room import (
 )
 
 if TYPE_CHECKING:
-    from streamd.media.intake.intake import Open
+    from streamd.media.intake.actions import Open
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kind")]
 

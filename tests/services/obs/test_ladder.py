@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamd.media.intake.intake import IntakeLimits
+from streamd.media.intake.limits import IntakeLimits
 from streamd.services.keys.records import PublishLimits
 from streamd.services.obs.ladder import (
     RUNGS_MAX,
