@@ -100,12 +100,14 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
 
 def choose_lines(lines: logging.Filter) -> Callable[[], None]:
     """Have what is logged from now on pass a filter; returns what undoes it."""
-    handlers = logging.getLogger().handlers
-    for handler in handlers:
+    root = logging.getLogger()
+    before = (*root.handlers,)
+    for handler in before:
         handler.addFilter(lines)
 
     def undo() -> None:
-        for handler in handlers:
+        # A reload may have put others in their place, which have the filter, too.
+        for handler in (*before, *root.handlers):
             handler.removeFilter(lines)
 
     return undo

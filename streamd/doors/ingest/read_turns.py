@@ -389,6 +389,8 @@ class ReadTurns:
         self._timers = timers
         self._strangers = LoopTimeBudget(shares.strangers, clock.monotonic())
         self._addresses = AddressBudgets(shares.address)
+        # Apart: a neighbour who has sent too much behind the same address keeps no broadcaster from connecting.
+        self._openings = AddressBudgets(shares.address)
         # Those that had their turn; and what strangers have taken of this one.
         self._had_their_turn: list[Reading] = []
         self._is_turn_ending = False
@@ -407,6 +409,7 @@ class ReadTurns:
         self.shares = shares
         self._strangers = LoopTimeBudget(shares.strangers, self.clock.monotonic())
         self._addresses = AddressBudgets(shares.address)
+        self._openings = AddressBudgets(shares.address)
 
     def open(self, transport: asyncio.Transport, source: str, step: Callable[[int], bool]) -> Reading:
         """Take turns with one connection more.
@@ -421,7 +424,7 @@ class ReadTurns:
         return Reading(self, transport, self._addresses.of(source, now), step, now)
 
     def take_opening(self, source: str) -> bool:
-        """Charge an address for one connection more, if it has not had its share of the loop's time.
+        """Charge an address for one connection more, if it has not opened its share of them.
 
         Args:
             source: As whom the address is counted (``source_of``).
@@ -430,7 +433,7 @@ class ReadTurns:
             Whether it may have it. One that it may not have is not charged: or it would not come back for long.
         """
         now = self.clock.monotonic()
-        budget = self._addresses.of(source, now)
+        budget = self._openings.of(source, now)
         if budget.has_debt(now):
             return False
         budget.spend(now, OPENING_S)

@@ -352,14 +352,15 @@ class TestShares:
         room.clock.advance(1.0)
         assert room.turns.take_opening("192.0.2.1")
 
-    def test_what_an_address_takes_otherwise_counts_against_its_connections(self) -> None:
+    def test_what_a_neighbour_sends_keeps_nobody_behind_the_same_address_from_connecting(self) -> None:
         room = Room()
         room.turns.configure(
             LoopShares(loop_ms_per_stranger_max=1000, loop_ms_per_address_max=50, loop_ms_of_strangers_max=1000)
         )
         peer = room.peer(cost_s=0.26)
         peer.send()
-        assert not room.turns.take_opening("192.0.2.1")
+        assert not peer.is_read
+        assert room.turns.take_opening("192.0.2.1")
 
     def test_fifty_eight_strangers_take_no_more_than_all_strangers_may(self) -> None:
         shares = LoopShares()
