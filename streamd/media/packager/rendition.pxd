@@ -11,7 +11,7 @@ cdef class Rendition:
     cdef readonly str name
     cdef readonly object timing
     cdef readonly int64_t first_msn
-    cdef object _options
+    cdef readonly object options
     cdef Window _window
     cdef bint _is_ended
     cdef object _bit_rate

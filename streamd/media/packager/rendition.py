@@ -71,6 +71,7 @@ class Rendition:
             discontinuous.
 
     Attributes:
+        options: As given.
         first_msn: Media Sequence Number of the very first segment.
     """
 
@@ -87,7 +88,7 @@ class Rendition:
         self.name = name
         self.timing = timing
         self.first_msn = numbering.msn
-        self._options = options
+        self.options = options
         self._window = Window(
             timing.target_duration_s,
             options.window_segments,
@@ -135,7 +136,7 @@ class Rendition:
         if chunk.starts_segment:
             self.end_segment()
         self._window.add(chunk, epoch)
-        if self._options.low_latency:
+        if self.options.low_latency:
             self._changed()
 
     def end_segment(self) -> bool:
@@ -176,7 +177,7 @@ class Rendition:
     @property
     def low_latency(self) -> bool:
         """The playlist lists parts and offers blocking reload."""
-        return self._options.low_latency
+        return self.options.low_latency
 
     @property
     def tracks(self) -> tuple[Track, ...]:

@@ -97,7 +97,7 @@ class TestPlaylists:
     async def test_all_of_them_hold_no_more_than_one_may(self) -> None:
         house = House("main", "video1", rendition=RenditionOptions(window_bytes_max=10_000))
         house.add_segment()
-        assert house.rendition()._options.window_bytes_max == 5_000
+        assert house.rendition().options.window_bytes_max == 5_000
 
     async def test_what_they_lose_before_its_time_is_counted(self) -> None:
         house = House(rendition=RenditionOptions(window_bytes_max=500))
