@@ -237,9 +237,11 @@ def test_sighup_takes_what_can_be_taken_and_says_what_cannot(tmp_path: Path) -> 
 
 
 class TestSigterm:
-    def test_publishers_are_told_and_viewers_are_served_the_end(self, live_server: LiveServer) -> None:
-        server = live_server
+    """Of a server that is told to end its broadcasts; how a stop bridges is in test_stop.py."""
+
+    def test_publishers_are_told_and_viewers_are_served_the_end(self, tmp_path: Path) -> None:
         with (
+            run_server(tmp_path, (), ("--final",)) as server,
             SocketPublisher(server.rtmp_port) as publisher,
             Viewer(server) as viewer,
             Viewer(server) as waiting,
@@ -271,7 +273,9 @@ class TestSigterm:
             assert server.process.wait(PATIENCE_S) == 0
 
     def test_a_second_one_does_not_wait_for_viewers(self, tmp_path: Path) -> None:
-        with run_server(tmp_path, hls__segment_target_ms=10_000, limits__drain_timeout_s=300) as server:
+        with run_server(
+            tmp_path, (), ("--final",), hls__segment_target_ms=10_000, limits__drain_timeout_s=300
+        ) as server:
             with SocketPublisher(server.rtmp_port) as publisher:
                 publisher.go_live(server.issue_key("alice"), seconds=12)
                 server.wait_until_playable("alice")

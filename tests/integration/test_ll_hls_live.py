@@ -37,7 +37,7 @@ BLOCKING_TARGETS = 6
 MEDIA_MAX_AGE_S = 3600
 
 JUDGE = Path(__file__).parent.parent / "support" / "m3u8_judge.mjs"
-HLS_JS = Path(streamd.__file__).parent / "web" / "static" / "vendor" / "hls.min.mjs"
+HLS_JS = Path(streamd.__file__).parent / "doors" / "web" / "static" / "vendor" / "hls.min.mjs"
 
 # Seconds at which the keyframes of the irregular broadcast are: scene cuts close together, and GOPs longer than any
 # target duration.

@@ -97,7 +97,10 @@ class TestWebhooks:
 
     def test_what_the_stop_of_the_server_ends_is_told(self, tmp_path: Path, receiver: Receiver) -> None:
         settings = endpoints(receiver, events=["stream.ended"])
-        with run_server(tmp_path, **LOOPBACK, **settings) as server, SocketPublisher(server.rtmp_port) as publisher:
+        with (
+            run_server(tmp_path, (), ("--final",), **LOOPBACK, **settings) as server,
+            SocketPublisher(server.rtmp_port) as publisher,
+        ):
             publisher.go_live(server.issue_key("alice"))
             server.wait_until_playable("alice")
             assert server.stop() == 0

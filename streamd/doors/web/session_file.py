@@ -100,7 +100,7 @@ class SessionFile:
     def _load(self) -> dict[str, list[SessionRecord]]:
         try:
             return _RECORDS.validate_json(self._path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValidationError) as exc:
             # To sign in again is better than a server that does not start.
