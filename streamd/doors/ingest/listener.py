@@ -111,7 +111,7 @@ class RtmpListener:
         """Count a new connection in, where need be in the place of another; or say that it is one too many."""
         now = self._clock.monotonic()
         if not self.turns.take_opening(source_of(protocol.address)):
-            # Else a thousand a second would take a fifth of the loop, each of them new.
+            # A thousand new connections a second would take a fifth of the loop.
             self._metrics.rtmp_connections_refused_total.inc()
             self._metrics.limit_hits_total.labels("loop_ms_per_address_max").inc()
             return False

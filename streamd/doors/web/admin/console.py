@@ -1,21 +1,22 @@
 """The operator's console on the admin port: its page and files, its sessions, and the calls that were made for it.
 
-How it is signed in
--------------------
-The page itself is public; it holds nothing. The operator types the admin token, and the page exchanges it for a
-session (``POST /api/v1/session``): a token of its own that is shown as ``Authorization: Bearer`` like the admin token,
-ends after an hour without the page, after half a day, when the operator signs out, or with the admin token it was begun
-with. It outlives a restart of the server (session_file.py), and all tabs of a browser share it. It cannot begin other
-sessions.
+Signing in
+----------
+
+The page itself is public and holds no data. The operator types the admin token, and the page exchanges it for a
+session (``POST /api/v1/session``): a token of its own that is sent as ``Authorization: Bearer`` like the admin token. A
+session ends after an hour without the page, after half a day, when the operator signs out, or with the admin token that
+began it. It outlives a restart of the server (session_file.py), and all tabs of a browser share it. It cannot begin
+other sessions.
 
 It is no cookie. Cookies are told apart by host name and not by port (RFC 6265 section 8.5): the cookie of a console at
 ``127.0.0.1:8081`` would go to every other port of that address, streamd's public port included, and every page from
 there could ask in its name. Only this page sends the header, so other sites can forge no request, and the API has one
 way of signing in.
 
-What is left is script in the page itself, for the token is kept in ``localStorage``. The page allows none but its own
-files, makes no HTML of text (Trusted Types, with no policy), and loads nothing from elsewhere; and what it keeps is not
-the admin token, which is forgotten as soon as it is exchanged.
+The remaining risk is script in the page itself, for the token is kept in ``localStorage``. The page allows only its own
+files, makes no HTML of text (Trusted Types, with no policy), and loads nothing from elsewhere. It keeps only the
+session's token: the admin token is forgotten as soon as it is exchanged.
 """
 
 from __future__ import annotations

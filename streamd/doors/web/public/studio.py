@@ -1,10 +1,10 @@
 """The broadcaster's page on the public port: am I live, what arrives, who watches, and why can OBS not connect.
 
-It is reached with the stream key itself, and no other account is needed. The key is sent once, in the body of a POST
-and never in a URL, and exchanged for a session in a cookie that no script can read (``HttpOnly``), that no other site
-can send (``SameSite=Strict``) and that goes to this page alone (``Path``). A session is what an ``Admission`` is to a
-publisher: the key service ends it in the step in which the key dies, so the page of a revoked key says so within the
-second in which it asks. It outlives a restart of the server (session_file.py), which asks the key service anew.
+The stream key itself opens it, and no other account is needed. The key is sent once, in the body of a POST and never in
+a URL, and exchanged for a session in a cookie that no script can read (``HttpOnly``), that no other site can send
+(``SameSite=Strict``) and that goes to this page alone (``Path``). As with a publisher's ``Admission``, the key service
+ends a session in the step in which the key dies, so the page of a revoked key says so within the second in which it
+asks. A session outlives a restart of the server (session_file.py), which asks the key service anew.
 
 A session shows facts of its own channel: how the stream arrives, the number of viewers, and the outcome of attempts to
 publish with this very key. It holds no key, key id or label, no reason that an operator has written, and no fact of
