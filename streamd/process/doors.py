@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from streamd import __version__
 from streamd.doors.ingest.listener import RtmpListener
 from streamd.doors.outgoing.address_guard import AddressGuard
-from streamd.doors.outgoing.http_poster import HttpPoster
+from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.doors.web.session_file import SessionFile
 from streamd.process.admin_door import AdminDoor
 from streamd.process.binding import bound, cannot_bind
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 SESSIONS_NAME = "sessions.json"
 
 
-def outgoing(config: Config) -> HttpPoster:
+def outgoing(config: Config) -> HttpSender:
     """Who makes the requests that are ours: to the internet, and to the networks that the operator allows."""
     allowed = [ip_network(text) for text in config.webhooks.allow_networks]
-    return HttpPoster(AddressGuard(allowed), f"streamd/{__version__}")
+    return HttpSender(AddressGuard(allowed), f"streamd/{__version__}")
 
 
 @dataclass(frozen=True, slots=True)

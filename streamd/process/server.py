@@ -56,8 +56,8 @@ class Server:
 
     def __init__(self, config: Config, clock: Clock | None = None, *, is_final: bool = False) -> None:
         self.config = config
-        self._poster = outgoing(config)
-        self.services = Services(config, clock or SystemClock(), self._poster)
+        self._sender = outgoing(config)
+        self.services = Services(config, clock or SystemClock(), self._sender)
         self._doors = Doors(config, self.services, lambda: "the server is stopping" if self._is_stopping else None)
         self._resources = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -162,8 +162,8 @@ class Server:
             prepare_data_dir(config.data_dir)
             lock = self._resources.enter_context(ServerLock(config.data_dir))
             token = config.admin.token.get_secret_value() or admin_token(config.data_dir)
-            await self._poster.start()
-            self._resources.push_async_callback(self._poster.close)
+            await self._sender.start()
+            self._resources.push_async_callback(self._sender.close)
             await self.services.open(self._resources)
         except (DataDirError, StoreUnavailableError) as exc:
             raise StartError(str(exc)) from exc

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.process.config import Config
-    from streamd.services.events.poster import Poster
+    from streamd.services.events.sender import Sender
 
 # What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
@@ -57,7 +57,7 @@ class Services:
     Args:
         config: All of the configuration.
         clock: Where time comes from.
-        poster: Makes the requests of webhooks and of the publish hook.
+        sender: Makes the requests of webhooks and of the publish hook.
 
     Attributes:
         clock: As given.
@@ -73,17 +73,17 @@ class Services:
         posters: Draws pictures of live channels; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, poster: Poster) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: Sender) -> None:
         self.clock = clock
         self.metrics = metrics = Metrics()
         self.machine = Machine(config, clock, metrics)
         self.lines = PeerLines(peer_line_limits(config), now=clock.monotonic, count_limit=metrics.count_limit)
         self._webhooks = Webhooks(
-            webhook_endpoints(config), poster=poster, clock=clock, metrics=metrics, options=outbox_options(config)
+            webhook_endpoints(config), sender=sender, clock=clock, metrics=metrics, options=outbox_options(config)
         )
         tell = self._webhooks.tell if config.webhooks.endpoints else unheard
         hook = hook_options(config)
-        self.gate = PublishHook(hook, poster=poster, clock=clock, metrics=metrics) if hook is not None else None
+        self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics) if hook is not None else None
         self._store = KeyStore(config.database_url)
         self.verifier = KeyVerifier(self._store, clock, verifier_options(config))
         self.keys = KeyService(self._store, clock, self.verifier, tell=tell)

@@ -29,7 +29,7 @@ PART_DELAY_QUANTILE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class HistoryPoint:
     """The figures of one interval, or as they are at its end."""
 
     at: datetime
@@ -73,13 +73,13 @@ class History:
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
-        self._samples: deque[Sample] = deque(maxlen=SAMPLES_MAX)
+        self._samples: deque[HistoryPoint] = deque(maxlen=SAMPLES_MAX)
         self._last = self._read()
         self.taken = 0
         """Samples taken so far, those that the ring has forgotten included."""
 
     @property
-    def samples(self) -> Sequence[Sample]:
+    def samples(self) -> Sequence[HistoryPoint]:
         """The samples kept, oldest first."""
         return self._samples
 
@@ -95,7 +95,7 @@ class History:
         cpu_s = reading.cpu_s - last.cpu_s if reading.cpu_s is not None and last.cpu_s is not None else None
         delay_s = _quantile(last.part_delays, reading.part_delays, PART_DELAY_QUANTILE)
         self._samples.append(
-            Sample(
+            HistoryPoint(
                 at=self._clock.now(),
                 ingest_bps=(reading.ingest_bytes - last.ingest_bytes) * 8 / seconds,
                 egress_bps=(reading.egress_bytes - last.egress_bytes) * 8 / seconds,

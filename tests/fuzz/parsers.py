@@ -18,14 +18,14 @@ from multidict import CIMultiDict
 from pydantic import ValidationError
 from yarl import URL
 
-from streamd.doors.delivery.http_request import BadRequestError, HeadParser, find_head, skip_empty_line
+from streamd.doors.delivery.http_request import HeadParser, MalformedRequestError, find_head, skip_empty_line
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_path import parse_push_path
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.assets import accepts_gzip
 from streamd.doors.web.fields import cookies_named, media_type
 from streamd.doors.web.host import authority, host_name, is_host
-from streamd.doors.web.json_api import BadRequestError as BadBodyError
+from streamd.doors.web.json_api import InvalidRequestError as BadBodyError
 from streamd.doors.web.json_api import parse_json
 from streamd.doors.web.public.studio import COOKIE
 from streamd.errors import DirectiveError, MediaError, ProtocolError
@@ -180,7 +180,7 @@ def _intake() -> Callable[[bytes], object]:
 
 
 def _head(data: bytes) -> None:
-    with contextlib.suppress(BadRequestError):
+    with contextlib.suppress(MalformedRequestError):
         start = skip_empty_line(data, 0)
         end = find_head(data, start)
         if end >= 0:

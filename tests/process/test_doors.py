@@ -32,8 +32,8 @@ class House:
     """Doors on their services."""
 
     def __init__(self, config: Config) -> None:
-        self.poster = outgoing(config)
-        self.services = Services(config, SystemClock(), self.poster)
+        self.sender = outgoing(config)
+        self.services = Services(config, SystemClock(), self.sender)
         self.not_ready: str | None = None
         self.doors = Doors(config, self.services, lambda: self.not_ready)
 

@@ -9,7 +9,7 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyUsedTooOftenError, StoreUnavailableError
 from streamd.process.services import RESTART_RECORD_NAME, Services
 from streamd.services.audit.records import Actor
-from streamd.services.events.poster import Answer
+from streamd.services.events.sender import ReceiverAnswer
 from tests.support.built_server import config_of
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ class Receiver:
     def __init__(self) -> None:
         self.urls: list[str] = []
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> ReceiverAnswer:
         self.urls.append(url)
-        return Answer(200)
+        return ReceiverAnswer(200)
 
 
 @contextlib.asynccontextmanager

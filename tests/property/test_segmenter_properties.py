@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamd.media.packager.chunk import CmafChunk
+from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.segmenter import Irregularity, Segmenter, SegmenterOptions
 from streamd.media.packet import MediaPacket, Sample
 from streamd.media.timeline import Timeline

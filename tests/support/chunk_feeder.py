@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from streamd.media.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
+from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.rendition import Rendition, RenditionOptions
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE, Track, TrackKind
 
 EPOCH = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from streamd.media.demux import Demuxer
     from streamd.media.intake.actions import Open
-    from streamd.media.packager.chunk import CmafChunk
+    from streamd.media.packager.cmaf_chunk import CmafChunk
     from streamd.media.packet import MediaPacket
     from streamd.services.live.packaging import Continuation
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from standardwebhooks.webhooks import Webhook
 
-from streamd.services.events.poster import Answer
+from streamd.services.events.sender import ReceiverAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,13 +99,13 @@ def run_receiver() -> Iterator[Receiver]:
 class ScriptedPoster:
     """Answers by a script: a status, an answer, or an error; then 204. ``hold`` keeps answers back."""
 
-    def __init__(self, *script: int | Answer | Exception) -> None:
+    def __init__(self, *script: int | ReceiverAnswer | Exception) -> None:
         self.script = [*script]
         self.requests: list[Request] = []
         self.timeouts: list[float] = []
         self.hold: asyncio.Event | None = None
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> ReceiverAnswer:
         self.requests.append(Request(url, dict(headers), body))
         self.timeouts.append(timeout_s)
         if self.hold is not None:
@@ -113,4 +113,4 @@ class ScriptedPoster:
         step = self.script.pop(0) if self.script else 204
         if isinstance(step, Exception):
             raise step
-        return Answer(step) if isinstance(step, int) else step
+        return ReceiverAnswer(step) if isinstance(step, int) else step

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.formats.flv.tag import FlvTag
-    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.media.packager.cmaf_chunk import CmafChunk
+    from streamd.media.packager.timing import PlaylistTiming
     from streamd.media.packet import Sample
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.media.packager.cmaf_chunk import CmafChunk
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE, MediaPacket, Sample, Track, TrackKind
 
 VIDEO = Track(track_id=1, kind=TrackKind.VIDEO, codec="avc1.640028", timescale=VIDEO_TIMESCALE)

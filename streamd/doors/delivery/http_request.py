@@ -39,7 +39,7 @@ class HeadLimits:
 DEFAULT_HEAD_LIMITS = HeadLimits()
 
 
-class BadRequestError(ProtocolError):
+class MalformedRequestError(ProtocolError):
     """A request that is answered with an error, after which the connection closes: its end is not to be known.
 
     Attributes:
@@ -85,7 +85,7 @@ def find_head(data: bytes, start: int = 0, limits: HeadLimits = DEFAULT_HEAD_LIM
         The offset after the empty line that ends it, or -1 if more bytes are needed.
 
     Raises:
-        BadRequestError: It is too long already, or what is there cannot be the beginning of one.
+        MalformedRequestError: It is too long already, or what is there cannot be the beginning of one.
     """
     if start < len(data):
         _check_beginning(data, start)
@@ -93,11 +93,11 @@ def find_head(data: bytes, start: int = 0, limits: HeadLimits = DEFAULT_HEAD_LIM
     size = (end + len(_END) if end >= 0 else len(data)) - start
     line_end = data.find(b"\r\n", start, start + limits.request_line_bytes_max + 2)
     if line_end < 0 and size > limits.request_line_bytes_max + len(b"\r"):
-        raise BadRequestError(
+        raise MalformedRequestError(
             "the request line is too long", HTTPStatus.REQUEST_URI_TOO_LONG, limit="request_line_bytes_max"
         )
     if size > limits.request_head_bytes_max:
-        raise BadRequestError(
+        raise MalformedRequestError(
             "the head is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, limit="request_head_bytes_max"
         )
     if end >= 0:
@@ -105,7 +105,7 @@ def find_head(data: bytes, start: int = 0, limits: HeadLimits = DEFAULT_HEAD_LIM
     # RFC 9112 2.2 lets a recipient take a single LF for a line's end. Ours must see the end that the proxy in front
     # of it sees, and such a head would only run into the time limit.
     if data.count(b"\n", start) != data.count(b"\r\n", start):
-        raise BadRequestError("a line ends in LF alone")
+        raise MalformedRequestError("a line ends in LF alone")
     return -1
 
 
@@ -136,7 +136,7 @@ def _check_beginning(data: bytes, start: int) -> None:
     """Refuse at once what would otherwise only run into the time limit: TLS, RTMP, noise."""
     # All methods there are begin with a capital letter. A CR may be half of the empty line before a request.
     if not (ord("A") <= data[start] <= ord("Z") or (data[start] == ord("\r") and len(data) == start + 1)):
-        raise BadRequestError("not an HTTP request")
+        raise MalformedRequestError("not an HTTP request")
 
 
 class HeadParser:
@@ -168,7 +168,7 @@ class HeadParser:
             head: From the request line to the empty line.
 
         Raises:
-            BadRequestError: It breaks RFC 9112, or one of our limits.
+            MalformedRequestError: It breaks RFC 9112, or one of our limits.
         """
         self._clear()
         parser = self._parser
@@ -179,26 +179,26 @@ class HeadParser:
             is_plain = False
         except httptools.HttpParserError as exc:
             self._parser = httptools.HttpRequestParser(self)
-            raise BadRequestError(str(exc)) from exc
+            raise MalformedRequestError(str(exc)) from exc
         keep_alive = self._keep_alive
         if not (self._is_complete and keep_alive and is_plain):
             # It expects content, another protocol or the end: the next head may be another connection's.
             self._parser = httptools.HttpRequestParser(self)
         if self._fields > self._limits.request_fields_max:
-            raise BadRequestError(
+            raise MalformedRequestError(
                 "too many header fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, limit="request_fields_max"
             )
         version = parser.get_http_version()
         if version not in _VERSIONS:
-            raise BadRequestError(f"HTTP/{version}", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+            raise MalformedRequestError(f"HTTP/{version}", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         # RFC 9112 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
         # that lacks a Host header field and to any request message that contains more than one Host header field".
         if self._hosts != 1 and (self._hosts > 1 or version == "1.1"):
-            raise BadRequestError("not one Host field")
+            raise MalformedRequestError("not one Host field")
         # RFC 9112 6.1: "A server or client that receives an HTTP/1.0 message containing a Transfer-Encoding header
         # field MUST treat the message as if the framing is faulty".
         if self._has_transfer_encoding and version == "1.0":
-            raise BadRequestError("Transfer-Encoding in HTTP/1.0")
+            raise MalformedRequestError("Transfer-Encoding in HTTP/1.0")
         target = self._target.decode("latin-1")
         path, query = split_target(target)
         get = self._values.get

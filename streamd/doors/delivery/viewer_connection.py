@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from streamd.doors.delivery.answer import Answer, cut
 from streamd.doors.delivery.answer_encoder import Persistence
-from streamd.doors.delivery.http_request import BadRequestError, find_head, skip_empty_line
+from streamd.doors.delivery.http_request import MalformedRequestError, find_head, skip_empty_line
 from streamd.doors.delivery.transport_viewer import TransportViewer
 from streamd.formats.address import source_of
 from streamd.services.bounds.memory_accounts import Standing
@@ -313,7 +313,7 @@ class ViewerConnection(asyncio.Protocol):
                     self._await_more()
                     return
                 request = self._door.read(data[start:end])
-            except BadRequestError as exc:
+            except MalformedRequestError as exc:
                 if exc.limit:
                     self._door.count_limit(exc.limit)
                 self._refuse(exc.status)

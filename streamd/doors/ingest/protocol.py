@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.ingest.read_turns import Reading, ReadTurns
     from streamd.doors.ingest.wake_threshold import WakeClock
-    from streamd.formats.rtmp.events import Event
+    from streamd.formats.rtmp.events import ConnectionEvent
     from streamd.services.keys.admission import Admission
     from streamd.services.keys.attempts import Attempt
     from streamd.services.keys.verifier import KeyVerifier
@@ -409,7 +409,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         heard_at = max(self._stream.last_media_at, self._phase_since, self._reading.resumed_at)
         return now - heard_at > self._options.media_timeout_s
 
-    def _choose_threshold(self, events: list[Event]) -> None:
+    def _choose_threshold(self, events: list[ConnectionEvent]) -> None:
         if self._threshold is None:
             return
         if self._phase is _Phase.PUBLISHING and self._stream is not None:
@@ -417,7 +417,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         else:
             self._threshold.wait_for_anything()
 
-    def _dispatch(self, events: list[Event]) -> None:
+    def _dispatch(self, events: list[ConnectionEvent]) -> None:
         if is_media(events):
             self._receive_tags(events)
             return

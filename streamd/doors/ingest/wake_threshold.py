@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from streamd.formats.rtmp.events import Event
+    from streamd.formats.rtmp.events import ConnectionEvent
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class WakeThreshold:
         self._pace_s = self._pace_before_s = math.inf
         self._pace_until = 0.0
 
-    def wait_for_media(self, events: list[Event], missing_bytes: int, awaited_ms: int) -> None:
+    def wait_for_media(self, events: list[ConnectionEvent], missing_bytes: int, awaited_ms: int) -> None:
         """Have the kernel wait for what is worth waking for.
 
         Args:
@@ -238,7 +238,7 @@ class WakeThreshold:
             self._socket.detach()
             self._socket = None
 
-    def _note(self, events: list[Event], now: float) -> None:
+    def _note(self, events: list[ConnectionEvent], now: float) -> None:
         newest: FlvTag | None = None
         for event in events:
             if not isinstance(event, FlvTag):

@@ -63,7 +63,7 @@ class UnavailableError(Exception):
     """The server cannot do this now; the text says why."""
 
 
-class BadRequestError(Exception):
+class InvalidRequestError(Exception):
     """A request that does not validate.
 
     Args:
@@ -83,13 +83,13 @@ async def read_body(request: web.Request, model: type[_Body]) -> _Body:
     raw = await request.read()
     # A body of another type is not read: a browser may send text/plain to any site without asking first.
     if raw and media_type(request) != JSON_TYPE:
-        raise BadRequestError(415, "send the body as application/json")
+        raise InvalidRequestError(415, "send the body as application/json")
     try:
         return parse_json(raw or b"{}", model)
     except ValidationError as exc:
         if exc.error_count() == 1 and exc.errors()[0]["type"] == "json_invalid":
-            raise BadRequestError(400, "the body is not JSON") from exc
-        raise BadRequestError(422, "the body does not validate", _faults(exc)) from exc
+            raise InvalidRequestError(400, "the body is not JSON") from exc
+        raise InvalidRequestError(422, "the body does not validate", _faults(exc)) from exc
 
 
 def parse_json(raw: bytes, model: type[_Body]) -> _Body:
@@ -99,14 +99,14 @@ def parse_json(raw: bytes, model: type[_Body]) -> _Body:
     name/value pair only", and others the first: a proxy or a log would see another request than streamd.
 
     Raises:
-        BadRequestError: It is no JSON, or an object in it gives a name twice.
+        InvalidRequestError: It is no JSON, or an object in it gives a name twice.
         ValidationError: It does not fit the model.
     """
     try:
         # Numbers are read by the model: their digits could take long.
         json.loads(raw, object_pairs_hook=_check_names, parse_int=len, parse_float=len)
     except (ValueError, RecursionError) as exc:
-        raise BadRequestError(400, "the body is not JSON") from exc
+        raise InvalidRequestError(400, "the body is not JSON") from exc
     return model.model_validate_json(raw)
 
 
@@ -114,7 +114,7 @@ def _check_names(pairs: list[tuple[str, object]]) -> None:
     names: set[str] = set()
     for name, _ in pairs:
         if name in names:
-            raise BadRequestError(400, f"the body gives {_shown(name)} more than once")
+            raise InvalidRequestError(400, f"the body gives {_shown(name)} more than once")
         names.add(name)
 
 
@@ -122,11 +122,11 @@ def read_query(request: web.Request, model: type[_Body]) -> _Body:
     """The request's query as ``model``."""
     repeated = [name for name in request.query if len(request.query.getall(name)) > 1]
     if repeated:
-        raise BadRequestError(422, f"the query gives {_shown(repeated[0])} more than once")
+        raise InvalidRequestError(422, f"the query gives {_shown(repeated[0])} more than once")
     try:
         return model.model_validate_strings(dict(request.query))
     except ValidationError as exc:
-        raise BadRequestError(422, "the query does not validate", _faults(exc)) from exc
+        raise InvalidRequestError(422, "the query does not validate", _faults(exc)) from exc
 
 
 def _faults(exc: ValidationError) -> list[str]:
@@ -199,7 +199,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Turn every error that has an answer into a problem, RFC 9457."""
     try:
         return await handler(request)
-    except BadRequestError as exc:
+    except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
     except KeyRequestError as exc:
         return problem(422, str(exc))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from streamd.services.live.health import Health
 
 
-class StreamSummary(Protocol):
+class ListedStream(Protocol):
     """An operator's facts about a live stream; units as in ``models.streams.Stream``."""
 
     @property
@@ -77,10 +77,10 @@ class StreamSummary(Protocol):
 class LiveStreams(Protocol):
     """The live streams, and the way to end one."""
 
-    def summaries(self) -> Sequence[StreamSummary]:
+    def summaries(self) -> Sequence[ListedStream]:
         """All live streams."""
 
-    def summary(self, name: str) -> StreamSummary | None:
+    def summary(self, name: str) -> ListedStream | None:
         """The live stream of this name; None where it is not live."""
 
     async def kick(self, name: str) -> bool:

@@ -31,9 +31,9 @@ from streamd.formats.rtmp.chunk import (
 from streamd.formats.rtmp.command import Command
 from streamd.formats.rtmp.events import (
     Connected,
-    DropReason,
-    Event,
+    ConnectionEvent,
     MessageDropped,
+    MessageDropReason,
     MetadataReceived,
     PublishRequested,
     Unpublished,
@@ -188,7 +188,7 @@ class ServerConnection:
         self._control_answers_left = _CONTROL_ANSWERS_MAX
         self._commands_left = _COMMANDS_MAX
         # Of the read that is under way, by what they have in common.
-        self._dropped: dict[tuple[DropReason, int, str], MessageDropped] = {}
+        self._dropped: dict[tuple[MessageDropReason, int, str], MessageDropped] = {}
         self._window_bytes = options.window_bytes
         self._acknowledged_bytes = 0
         # Of a stranger, behind the handshake.
@@ -213,7 +213,7 @@ class ServerConnection:
         """All of them, the handshake's too."""
         self.messages_received = 0
         """Whole messages, of any type."""
-        self.messages_dropped: Counter[DropReason] = Counter()
+        self.messages_dropped: Counter[MessageDropReason] = Counter()
         """Messages that were not used, by reason."""
 
     @property
@@ -244,7 +244,7 @@ class ServerConnection:
             + sys.getsizeof(self._tc_url)
         )
 
-    def receive_data(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes) -> list[ConnectionEvent]:
         """Take the peer's next bytes, any number of them, cut anywhere; like ``receive_buffer``, in all its steps."""
         events = self.receive_buffer(bytearray(data), len(data))
         try:
@@ -254,7 +254,7 @@ class ServerConnection:
             self._fail(fault, events)
         return events
 
-    def receive_buffer(self, data: bytearray, size: int) -> list[Event]:
+    def receive_buffer(self, data: bytearray, size: int) -> list[ConnectionEvent]:
         """Take the peer's next bytes.
 
         Args:
@@ -277,7 +277,7 @@ class ServerConnection:
             return []
         self.bytes_received += size
         self._unearned_bytes += size
-        events: list[Event] = []
+        events: list[ConnectionEvent] = []
         try:
             if self._state is State.PUBLISHING and not self.has_more:
                 self._begin_read()
@@ -293,7 +293,7 @@ class ServerConnection:
         self._acknowledge()
         return events
 
-    def receive_more(self) -> list[Event]:
+    def receive_more(self) -> list[ConnectionEvent]:
         """Go on with what was received, a step further; nothing where ``has_more`` is false.
 
         Returns:
@@ -303,7 +303,7 @@ class ServerConnection:
             ProtocolError: As ``receive_buffer``.
         """
         self.raise_fault()
-        events: list[Event] = []
+        events: list[ConnectionEvent] = []
         if self.has_more:
             try:
                 self._receive_held(events)
@@ -328,7 +328,7 @@ class ServerConnection:
         self._out.clear()
         return data
 
-    def accept(self) -> list[Event]:
+    def accept(self) -> list[ConnectionEvent]:
         """Let the publish that was asked for begin.
 
         Returns:
@@ -349,7 +349,7 @@ class ServerConnection:
             self._decoder.limit(self._options.chunk_limits)
             self._messages_per_read = self._options.chunk_limits.messages_per_read_max
             self._amf_budget = Budget(self._options.amf_limits)
-        events: list[Event] = []
+        events: list[ConnectionEvent] = []
         self._begin_read()
         try:
             self._receive_held(events)
@@ -393,7 +393,7 @@ class ServerConnection:
 
     # Receiving
 
-    def _fail(self, fault: ProtocolError, events: list[Event]) -> None:
+    def _fail(self, fault: ProtocolError, events: list[ConnectionEvent]) -> None:
         """End the connection at a fault; it is raised at once where nothing came before it."""
         self._state = State.CLOSED
         self._forget_held()
@@ -415,7 +415,7 @@ class ServerConnection:
         self._commands_left = _COMMANDS_MAX
         self._aggregated_left = self._messages_per_read
 
-    def _receive_otherwise(self, data: bytes, events: list[Event]) -> None:
+    def _receive_otherwise(self, data: bytes, events: list[ConnectionEvent]) -> None:
         """Act on a read of a peer that does not publish, or whose reads before are not done with."""
         if self._state is State.HANDSHAKE:
             self._out.append(self._handshake.receive_data(data))
@@ -443,7 +443,7 @@ class ServerConnection:
         self._hold_read(data)
         self._receive_held(events)
 
-    def _receive_held(self, events: list[Event]) -> None:
+    def _receive_held(self, events: list[ConnectionEvent]) -> None:
         """Act on what is held, a step further."""
         data, size = self._held_data, len(self._held_data)
         position = self._receive_chunks(data, self._held_start, size, events, True)
@@ -467,7 +467,7 @@ class ServerConnection:
         data: bytearray,
         start: int,
         size: int,
-        events: list[Event],
+        events: list[ConnectionEvent],
         goes_on: bool,
     ) -> int:
         """Act on messages up to the end of a step, or to one that asks for a publish.
@@ -500,7 +500,7 @@ class ServerConnection:
             goes_on = True
         return position
 
-    def _receive_messages(self, messages: list[Message], events: list[Event]) -> None:
+    def _receive_messages(self, messages: list[Message], events: list[ConnectionEvent]) -> None:
         """Act on messages, of which the last alone can be a command."""
         self.messages_received += len(messages)
         self._aggregated_left -= len(messages)
@@ -526,17 +526,17 @@ class ServerConnection:
         if len(self._held_data) > held_bytes_max:
             raise CommandError(f"{len(self._held_data)} bytes sent before publish was answered", limit="held_bytes_max")
 
-    def _receive_message(self, message: Message, events: list[Event]) -> None:
+    def _receive_message(self, message: Message, events: list[ConnectionEvent]) -> None:
         """Act on one message; one that cannot be read is dropped."""
         try:
             self._dispatch(message, events)
         except (AmfError, MessageError) as exc:
-            self._drop(DropReason.MALFORMED, message, events, exc.limit)
+            self._drop(MessageDropReason.MALFORMED, message, events, exc.limit)
 
-    def _dispatch(self, message: Message, events: list[Event]) -> None:
+    def _dispatch(self, message: Message, events: list[ConnectionEvent]) -> None:
         type_id = message.type_id
         if len(message.payload) < _BYTES_MIN.get(type_id, 0):
-            self._drop(DropReason.MALFORMED, message, events)
+            self._drop(MessageDropReason.MALFORMED, message, events)
         elif type_id == _AUDIO or type_id == _VIDEO:  # noqa: SIM109  # compiled, it is a comparison of C
             self._receive_media(message, events)
         elif type_id in _DATA_TYPES:
@@ -551,9 +551,9 @@ class ServerConnection:
         elif type_id in _CONTROL_TYPES:
             self._receive_control(message, events)
         else:
-            self._drop(DropReason.UNKNOWN_TYPE, message, events)
+            self._drop(MessageDropReason.UNKNOWN_TYPE, message, events)
 
-    def _receive_control(self, message: Message, events: list[Event]) -> None:
+    def _receive_control(self, message: Message, events: list[ConnectionEvent]) -> None:
         payload = bytes(message.payload)
         match message.type_id:
             case MessageType.WINDOW_ACKNOWLEDGEMENT_SIZE:
@@ -568,20 +568,20 @@ class ServerConnection:
                 if answer := user_control.answer(payload):
                     self._answer_control(answer, message, events)
 
-    def _receive_media(self, message: Message, events: list[Event]) -> None:
+    def _receive_media(self, message: Message, events: list[ConnectionEvent]) -> None:
         # Media of any message stream is the publish's: there is one, and some encoders say 0 here.
         if self._state is State.PUBLISHING:
             events.append(new_tag(message.type_id, message.timestamp_ms, message.payload))
         else:
-            self._drop(DropReason.OUT_OF_TURN, message, events)
+            self._drop(MessageDropReason.OUT_OF_TURN, message, events)
 
-    def _receive_aggregate(self, message: Message, events: list[Event]) -> None:
+    def _receive_aggregate(self, message: Message, events: list[ConnectionEvent]) -> None:
         if self._state is not State.PUBLISHING:
-            self._drop(DropReason.OUT_OF_TURN, message, events)
+            self._drop(MessageDropReason.OUT_OF_TURN, message, events)
             return
         messages_left = self._aggregated_left
         if messages_left <= 0:
-            self._drop(DropReason.TOO_MANY, message, events, "messages_per_read_max")
+            self._drop(MessageDropReason.TOO_MANY, message, events, "messages_per_read_max")
             return
         try:
             messages = split_aggregate(message, messages_left)
@@ -594,7 +594,7 @@ class ServerConnection:
         self._aggregated = messages
         self._aggregated_bytes = len(message.payload) + _AGGREGATED_MESSAGE_BYTES * len(messages)
 
-    def _receive_aggregated(self, messages_max: int, events: list[Event]) -> int:
+    def _receive_aggregated(self, messages_max: int, events: list[ConnectionEvent]) -> int:
         """Act on the next messages of an aggregate.
 
         Returns:
@@ -610,15 +610,15 @@ class ServerConnection:
                 self._receive_message(inner, events)
             else:
                 # 7.1.6 aggregates messages, but what encoders aggregate is tags.
-                self._drop(DropReason.UNKNOWN_TYPE, inner, events)
+                self._drop(MessageDropReason.UNKNOWN_TYPE, inner, events)
         self._aggregated_done = end
         if end == len(self._aggregated):
             self._forget_aggregate()
         return end - begin
 
-    def _receive_data_message(self, message: Message, events: list[Event]) -> None:
+    def _receive_data_message(self, message: Message, events: list[ConnectionEvent]) -> None:
         if self._state is not State.PUBLISHING:
-            self._drop(DropReason.OUT_OF_TURN, message, events)
+            self._drop(MessageDropReason.OUT_OF_TURN, message, events)
             return
         if self._is_too_large(message, events):
             return
@@ -633,24 +633,26 @@ class ServerConnection:
         else:
             events.append(new_tag(int(MessageType.DATA_AMF0), message.timestamp_ms, body))
 
-    def _is_too_large(self, message: Message, events: list[Event]) -> bool:
+    def _is_too_large(self, message: Message, events: list[ConnectionEvent]) -> bool:
         """Whether a message to be read as AMF is longer than any that means something; it is dropped."""
         if len(message.payload) <= self._options.command_bytes_max:
             return False
-        self._drop(DropReason.TOO_LARGE, message, events, "command_bytes_max")
+        self._drop(MessageDropReason.TOO_LARGE, message, events, "command_bytes_max")
         return True
 
-    def _is_too_many(self, message: Message, events: list[Event]) -> bool:
+    def _is_too_many(self, message: Message, events: list[ConnectionEvent]) -> bool:
         """Whether nothing is left to read a message's values with; it is dropped."""
         self._amf_budget.earn(self._unearned_bytes)
         self._unearned_bytes = 0
         if self._amf_budget.is_spent:
-            self._drop(DropReason.TOO_MANY, message, events, "amf_values_max")
+            self._drop(MessageDropReason.TOO_MANY, message, events, "amf_values_max")
             return True
         self._amf_budget.charge(_MESSAGE_VALUES)
         return False
 
-    def _drop(self, reason: DropReason, message: Message, events: list[Event], limit: str = "") -> None:
+    def _drop(
+        self, reason: MessageDropReason, message: Message, events: list[ConnectionEvent], limit: str = ""
+    ) -> None:
         self.messages_dropped[reason] += 1
         kind = reason, message.type_id, limit
         known = self._dropped.get(kind)
@@ -662,15 +664,15 @@ class ServerConnection:
 
     # Commands
 
-    def _receive_command_message(self, message: Message, events: list[Event]) -> None:
+    def _receive_command_message(self, message: Message, events: list[ConnectionEvent]) -> None:
         self._commands_left -= 1
         if self._commands_left < 0:
-            self._drop(DropReason.TOO_MANY, message, events)
+            self._drop(MessageDropReason.TOO_MANY, message, events)
         elif not (self._is_too_large(message, events) or self._is_too_many(message, events)):
             command = commands.read_command(message, budget=self._amf_budget)
             self._receive_command(command, message, events)
 
-    def _receive_command(self, command: Command, message: Message, events: list[Event]) -> None:
+    def _receive_command(self, command: Command, message: Message, events: list[ConnectionEvent]) -> None:
         match command.name:
             case "connect":
                 self._connect(command, events)
@@ -700,14 +702,14 @@ class ServerConnection:
                     self._send(
                         commands.error(command.transaction_id, "NetConnection.Call.Failed", "No such method here.")
                     )
-                self._drop(DropReason.UNKNOWN_COMMAND, message, events)
+                self._drop(MessageDropReason.UNKNOWN_COMMAND, message, events)
 
     def _answer(self, command: Command, information: Value = UNDEFINED) -> None:
         # 7.1.1: a transaction id of 0 wants no answer. GStreamer sends it with all but connect and createStream.
         if command.transaction_id:
             self._send(commands.result(command.transaction_id, None, information))
 
-    def _connect(self, command: Command, events: list[Event]) -> None:
+    def _connect(self, command: Command, events: list[ConnectionEvent]) -> None:
         """Section 7.2.1.1. The answers and their order are those of FMS, nginx-rtmp, SRS and MediaMTX."""
         self._step(Input.CONNECT)
         # Property names come in any case: "tcurl" for one.
@@ -730,7 +732,7 @@ class ServerConnection:
         flash_version = _text(said.get("flashver"))[:_FLASH_VERSION_CHARS_MAX]
         events.append(Connected(self._app, self._tc_url, flash_version, object_encoding, capabilities))
 
-    def _publish(self, command: Command, message: Message, events: list[Event]) -> None:
+    def _publish(self, command: Command, message: Message, events: list[ConnectionEvent]) -> None:
         """Section 7.2.2.6. That createStream came first is not asked: nginx-rtmp does not either."""
         name = command.arguments[0] if command.arguments else None
         if name is False:
@@ -742,7 +744,7 @@ class ServerConnection:
         publishing_type = _text(command.arguments[1]) if len(command.arguments) > 1 else ""
         events.append(PublishRequested(_address(name), self._app, self._tc_url, publishing_type[:16] or "live"))
 
-    def _unpublish(self, command: Command, events: list[Event]) -> None:
+    def _unpublish(self, command: Command, events: list[ConnectionEvent]) -> None:
         was_publishing = self._state is State.PUBLISHING
         if command.name == "deleteStream" and was_publishing:
             stream_id = command.arguments[0] if command.arguments else None
@@ -774,11 +776,11 @@ class ServerConnection:
     def _send(self, message: Message, chunk_stream_id: int = _COMMAND_CHUNK_STREAM_ID) -> None:
         self._out.append(self._writer.write(message, chunk_stream_id))
 
-    def _answer_control(self, answer: Message, message: Message, events: list[Event]) -> None:
+    def _answer_control(self, answer: Message, message: Message, events: list[ConnectionEvent]) -> None:
         """Answer a control message, unless a read brings more of them than anybody means."""
         self._control_answers_left -= 1
         if self._control_answers_left < 0:
-            self._drop(DropReason.TOO_MANY, message, events)
+            self._drop(MessageDropReason.TOO_MANY, message, events)
         else:
             self._send_control(answer)
 

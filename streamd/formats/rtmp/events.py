@@ -15,7 +15,7 @@ from streamd.formats.rtmp.capabilities import ClientCapabilities
 from streamd.formats.rtmp.stream_name import find_stream_key
 
 
-class DropReason(enum.Enum):
+class MessageDropReason(enum.Enum):
     """Why one message was not used. The value is its name in metrics."""
 
     MALFORMED = "malformed"
@@ -88,7 +88,7 @@ class Unpublished:
 class MessageDropped:
     """Messages were not used, one or several of a read for one reason; the connection goes on."""
 
-    reason: DropReason
+    reason: MessageDropReason
     type_id: int
     limit: str = ""
     """Key in ``[limits]`` of the bound that they passed; empty where they passed none."""
@@ -97,10 +97,10 @@ class MessageDropped:
 
 
 # A message of audio, video or data is the FLV tag of its type (section 7.1); the timestamp is unwrapped.
-Event: TypeAlias = Connected | PublishRequested | FlvTag | MetadataReceived | Unpublished | MessageDropped
+ConnectionEvent: TypeAlias = Connected | PublishRequested | FlvTag | MetadataReceived | Unpublished | MessageDropped
 
 
-def is_media(events: list[Event]) -> TypeGuard[list[FlvTag]]:
+def is_media(events: list[ConnectionEvent]) -> TypeGuard[list[FlvTag]]:
     """Whether all are FLV tags, as nearly always while a stream is published."""
     for event in events:  # noqa: SIM110  # compiled, it is a loop of C
         if not isinstance(event, FlvTag):

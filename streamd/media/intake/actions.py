@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from streamd.media.intake.track import TrackHeader
 
 
-class DropReason(enum.Enum):
+class TagDropReason(enum.Enum):
     """Why a tag goes no further."""
 
     SCRIPT = "script"
@@ -77,7 +77,7 @@ class Split:
 class Drop:
     """The tag goes no further; it is counted in ``Intake.drops``."""
 
-    reason: DropReason
+    reason: TagDropReason
     detail: str = ""
     """What a log line should add: the codec, or what is malformed."""
     limit: str = field(default="", compare=False)

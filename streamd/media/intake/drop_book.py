@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streamd.media.intake.actions import Drop, DropReason
+from streamd.media.intake.actions import Drop, TagDropReason
 
 if TYPE_CHECKING:
     from streamd.media.intake.track import TrackKey
@@ -23,15 +23,15 @@ class DropBook:
     """
 
     def __init__(self) -> None:
-        self.counts: Counter[DropReason] = Counter()
+        self.counts: Counter[TagDropReason] = Counter()
         self.refusals: dict[TrackKey, Drop] = {}
 
-    def drop(self, reason: DropReason, detail: str = "", limit: str = "") -> Drop:
+    def drop(self, reason: TagDropReason, detail: str = "", limit: str = "") -> Drop:
         """Drop a tag."""
         self.counts[reason] += 1
         return Drop(reason, detail, limit)
 
-    def refuse(self, key: TrackKey, reason: DropReason, detail: str, limit: str = "") -> Drop:
+    def refuse(self, key: TrackKey, reason: TagDropReason, detail: str, limit: str = "") -> Drop:
         """Drop what cannot be carried of a track, and keep in mind why."""
         drop = self.drop(reason, detail, limit)
         if key in self.refusals or len(self.refusals) < REFUSALS_MAX:

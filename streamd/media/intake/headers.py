@@ -14,7 +14,7 @@ from streamd.formats.codecs.codec import (
     parse_config,
 )
 from streamd.formats.flv.tag import TagType
-from streamd.media.intake.actions import Drop, DropReason
+from streamd.media.intake.actions import Drop, TagDropReason
 from streamd.media.intake.header_reader import HeaderReader, check_size, digest
 from streamd.media.intake.track import TrackHeader, TrackKey
 
@@ -69,7 +69,7 @@ class TrackHeaders:
         key, codec = share.key, share.codec
         if codec in CODECS_WITHOUT_HEADER:
             # FFmpeg sends one all the same, of no bytes.
-            return HeaderAnswer(self._book.drop(DropReason.EMPTY, codec), is_changed=False)
+            return HeaderAnswer(self._book.drop(TagDropReason.EMPTY, codec), is_changed=False)
         self._late.pop(key, None)
         known = self.known.get(key)
         try:
@@ -81,7 +81,7 @@ class TrackHeaders:
             return self._refuse(key, exc)
         if known is not None and known.codec == codec and known.record == record:
             self._book.carry(key)
-            return HeaderAnswer(self._book.drop(DropReason.REPEATED_HEADER), is_changed=False)
+            return HeaderAnswer(self._book.drop(TagDropReason.REPEATED_HEADER), is_changed=False)
         if known is None and self._is_full(key[0]):
             return HeaderAnswer(self._refuse_extra(key), is_changed=False)
         return self._read(key, codec, record, tags)
@@ -97,9 +97,9 @@ class TrackHeaders:
         """
         key, codec = share.key, share.codec
         if not share.body_bytes:
-            return HeaderAnswer(self._book.drop(DropReason.EMPTY), is_changed=False)
+            return HeaderAnswer(self._book.drop(TagDropReason.EMPTY), is_changed=False)
         if codec not in _CODECS[key[0]]:
-            drop = self._book.refuse(key, DropReason.UNSUPPORTED_CODEC, codec)
+            drop = self._book.refuse(key, TagDropReason.UNSUPPORTED_CODEC, codec)
             return HeaderAnswer(drop, is_changed=False)
         if codec in CODECS_WITHOUT_HEADER:
             return self._read_frame(share, tags)
@@ -110,14 +110,14 @@ class TrackHeaders:
         known = self.known.get(key)
         if known is not None and known.codec == codec:
             return HeaderAnswer(None, is_changed)
-        return HeaderAnswer(self._book.drop(DropReason.NO_HEADER, codec), is_changed)
+        return HeaderAnswer(self._book.drop(TagDropReason.NO_HEADER, codec), is_changed)
 
     def refuse(self, header: TrackHeader, why: str) -> Drop:
         """Do without a track whose header the demuxer does not take, until it has another."""
         key = header.key
         self._unfit[key] = _known_by(header)
         self.known.pop(key, None)
-        return self._book.refuse(key, DropReason.BAD_CODEC_CONFIG, why)
+        return self._book.refuse(key, TagDropReason.BAD_CODEC_CONFIG, why)
 
     @property
     def late_bytes(self) -> int:
@@ -130,7 +130,7 @@ class TrackHeaders:
             config = self._reader.read(codec, record, tags)
         except (CodecConfigError, UnsupportedCodecError) as exc:
             answer = self._refuse(key, exc)
-            if answer.drop is not None and answer.drop.reason is DropReason.HEADER_FLOOD:
+            if answer.drop is not None and answer.drop.reason is TagDropReason.HEADER_FLOOD:
                 self._late[key] = codec, record
             return answer
         self._set(TrackHeader(key[0], codec, record, config, key[1]))
@@ -157,9 +157,9 @@ class TrackHeaders:
             frame = share.body()
             config = parse_config(codec, frame)
         except UnsupportedCodecError as exc:
-            return HeaderAnswer(book.refuse(key, DropReason.UNSUPPORTED_CODEC, exc.codec), is_changed=False)
+            return HeaderAnswer(book.refuse(key, TagDropReason.UNSUPPORTED_CODEC, exc.codec), is_changed=False)
         except CodecConfigError as exc:
-            drop = book.refuse(key, DropReason.BAD_CODEC_CONFIG, str(exc), exc.limit)
+            drop = book.refuse(key, TagDropReason.BAD_CODEC_CONFIG, str(exc), exc.limit)
             return HeaderAnswer(drop, is_changed=False)
         if known is None and self._is_full(key[0]):
             return HeaderAnswer(self._refuse_extra(key), is_changed=False)
@@ -167,26 +167,28 @@ class TrackHeaders:
             book.carry(key)
             return _TAKEN
         if self._unfit.get(key) == (codec, config):
-            return HeaderAnswer(book.refuse(key, DropReason.BAD_CODEC_CONFIG, codec), is_changed=False)
+            return HeaderAnswer(book.refuse(key, TagDropReason.BAD_CODEC_CONFIG, codec), is_changed=False)
         try:
             self._reader.take(tags)
         except CodecConfigError as exc:
-            drop = book.refuse(key, DropReason.HEADER_FLOOD, codec, exc.limit)
+            drop = book.refuse(key, TagDropReason.HEADER_FLOOD, codec, exc.limit)
             return HeaderAnswer(drop, is_changed=False)
         self._set(TrackHeader(key[0], codec, frame, config, key[1]))
         return _CHANGED
 
     def _refuse(self, key: TrackKey, error: CodecConfigError | UnsupportedCodecError) -> HeaderAnswer:
         if isinstance(error, UnsupportedCodecError):
-            drop = self._book.refuse(key, DropReason.UNSUPPORTED_CODEC, error.codec)
+            drop = self._book.refuse(key, TagDropReason.UNSUPPORTED_CODEC, error.codec)
         else:
-            reason = DropReason.HEADER_FLOOD if error.limit == "sequence_headers_max" else DropReason.BAD_CODEC_CONFIG
+            reason = (
+                TagDropReason.HEADER_FLOOD if error.limit == "sequence_headers_max" else TagDropReason.BAD_CODEC_CONFIG
+            )
             drop = self._book.refuse(key, reason, str(error), error.limit)
         # Whatever the new one is worth, what follows it is not in the form that the old one described.
         return HeaderAnswer(drop, is_changed=self.known.pop(key, None) is not None)
 
     def _refuse_extra(self, key: TrackKey) -> Drop:
-        return self._book.refuse(key, DropReason.EXTRA_TRACK, f"track {key[1]}", "tracks_max")
+        return self._book.refuse(key, TagDropReason.EXTRA_TRACK, f"track {key[1]}", "tracks_max")
 
     def _set(self, header: TrackHeader) -> None:
         key = header.key

@@ -22,7 +22,7 @@ from streamd.errors import FlvError
 from streamd.formats.codecs.codec import CODECS_WITHOUT_HEADER
 from streamd.formats.flv.metadata import StreamMetadata
 from streamd.formats.flv.tag import FlvTag, TagType
-from streamd.media.intake.actions import HOLD, Action, Drop, DropReason, Open, Split
+from streamd.media.intake.actions import HOLD, Action, Drop, Open, Split, TagDropReason
 from streamd.media.intake.drop_book import DropBook
 from streamd.media.intake.frame_table import FrameTable
 from streamd.media.intake.headers import TrackHeaders
@@ -74,7 +74,7 @@ class Intake:
         self._tags_before_open = 0
 
     @property
-    def drops(self) -> Counter[DropReason]:
+    def drops(self) -> Counter[TagDropReason]:
         """How many tags, or tracks of tags, were dropped, by reason."""
         return self._book.counts
 
@@ -118,17 +118,17 @@ class Intake:
             return tag
         self._tags_since_open += 1
         if not tag.payload:
-            return self._book.drop(DropReason.EMPTY)
+            return self._book.drop(TagDropReason.EMPTY)
         if tag.tag_type not in (TagType.VIDEO, TagType.AUDIO):
-            return self._book.drop(DropReason.SCRIPT)
+            return self._book.drop(TagDropReason.SCRIPT)
         try:
             shares = read_shares(tag, self._limits.tracks_max + 1)
         except FlvError as exc:
-            return self._book.drop(DropReason.MALFORMED, str(exc))
+            return self._book.drop(TagDropReason.MALFORMED, str(exc))
         if len(shares) > 1:
             return self._split(shares)
         if not shares:
-            return self._book.drop(DropReason.COMMAND_FRAME)
+            return self._book.drop(TagDropReason.COMMAND_FRAME)
         (share,) = shares
         match share.kind:
             case ShareKind.FRAME:
@@ -137,11 +137,11 @@ class Intake:
                 return self._note_header(share.key, self._headers.receive(share, self._tags)) or HOLD
             case ShareKind.TRANSPORT_HEADER:
                 what = f"{share.codec} in MPEG-2 TS form"
-                return self._book.refuse(share.key, DropReason.UNSUPPORTED_CODEC, what)
+                return self._book.refuse(share.key, TagDropReason.UNSUPPORTED_CODEC, what)
             case ShareKind.SEQUENCE_END:
-                return self._book.drop(DropReason.SEQUENCE_END)
+                return self._book.drop(TagDropReason.SEQUENCE_END)
             case ShareKind.METADATA:
-                return self._book.drop(DropReason.METADATA)
+                return self._book.drop(TagDropReason.METADATA)
 
     def pass_frames(self, tags: Sequence[FlvTag]) -> int:
         """Let those of the next tags through that are frames of open tracks, up to the first that may be anything else.
@@ -194,7 +194,7 @@ class Intake:
         """Make a tag of each track's share; frames of no bytes are not worth one."""
         kept = [share for share in shares if share.body_bytes or share.kind is not ShareKind.FRAME]
         if len(kept) < len(shares):
-            self._book.counts[DropReason.EMPTY] += len(shares) - len(kept)
+            self._book.counts[TagDropReason.EMPTY] += len(shares) - len(kept)
         return Split(tuple(share.canonical() for share in kept), is_multitrack=True)
 
     def _note_header(self, key: TrackKey, answer: HeaderAnswer) -> Drop | None:
@@ -211,7 +211,7 @@ class Intake:
         if dropped is not None:
             return dropped
         if abs(share.composition_time_ms) > COMPOSITION_TIME_MAX_MS:
-            return self._book.drop(DropReason.COMPOSITION_TIME, f"{share.composition_time_ms} ms")
+            return self._book.drop(TagDropReason.COMPOSITION_TIME, f"{share.composition_time_ms} ms")
         tag = share.canonical()
         if self._tracks.opened:
             silent_tags = self._silences.give_way(key, tag)
@@ -274,7 +274,7 @@ class Intake:
                 self._close()
                 return self._open([tag])
             case _:
-                return self._book.drop(DropReason.BEFORE_KEYFRAME)
+                return self._book.drop(TagDropReason.BEFORE_KEYFRAME)
 
     def _begin_anew(self, key: TrackKey) -> Action:
         """Let a track begin anew with another sequence header, or end with a broken one."""
@@ -309,7 +309,7 @@ class Intake:
 
     def _note_dropped(self, frames: int, ended: set[TrackKey]) -> None:
         if frames:
-            self._book.counts[DropReason.BEFORE_KEYFRAME] += frames
+            self._book.counts[TagDropReason.BEFORE_KEYFRAME] += frames
         self._tracks.started -= ended
 
     def _may_open(self, tag: FlvTag) -> bool:

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import sys
 
-from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.frame_interval import FrameInterval
 from streamd.media.packager.segment_starts import SEGMENT_TOLERANCE_MS, SegmentStarts
-from streamd.media.packager.timing import PART_FILL_MIN, WIRE_ROUNDING_MS
+from streamd.media.packager.timing import PART_FILL_MIN, WIRE_ROUNDING_MS, PlaylistTiming
 from streamd.media.packet import Track, TrackKind
 
 # With keyframes at irregular times (scene cuts), one that ends a segment is heard so much later at the most. It

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.segment_starts import SegmentStarts
 from streamd.media.packager.segmenter import Irregularity, Segmenter, SegmenterOptions
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import Sample, Track, TrackKind
 
 MAIN_VARIANT = "main"

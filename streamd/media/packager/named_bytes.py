@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from streamd.media.packager.chunk import ChunkBytes
+from streamd.media.packager.cmaf_chunk import ChunkBytes
 
 
 class BytesKind(enum.Enum):

@@ -15,13 +15,14 @@ from streamd.errors import LocalStateError
 from streamd.formats.hls import media_playlist as hls
 from streamd.formats.hls.multivariant_playlist import VariantStream
 from streamd.limits import DEFAULT
-from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.named_bytes import NamedBytes
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.playlist_text import PlaylistSnapshot
 from streamd.media.packager.reload import PartNumber, PlaylistEdge, Position
 from streamd.media.packager.segment import Header, Segment
 from streamd.media.packager.segment_bit_rate import SegmentBitRate
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packager.window import LISTED_SEGMENTS_MAX, Window
 from streamd.media.packet import Track, TrackKind
 

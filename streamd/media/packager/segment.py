@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamd.formats.hls import media_playlist as hls
-from streamd.media.packager.chunk import CmafChunk
+from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.named_bytes import NamedBytes
 from streamd.media.packet import Track
 

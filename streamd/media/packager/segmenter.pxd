@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 from streamd.formats.cmaf.fragment cimport ChunkHead
 from streamd.media.packet cimport Sample
 from streamd.media.packager.cadence cimport Cadence
-from streamd.media.packager.chunk cimport ChunkBytes, CmafChunk
+from streamd.media.packager.cmaf_chunk cimport ChunkBytes, CmafChunk
 from streamd.media.packager.frame_interval cimport FrameInterval
 from streamd.media.packager.queues cimport Queues
 from streamd.media.packager.track_queue cimport TrackQueue

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from streamd.formats import memory
 from streamd.formats.cmaf.fragment import ChunkHead
 from streamd.media.packager.cadence import Cadence
-from streamd.media.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
+from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.frame_interval import FrameInterval
 from streamd.media.packager.queues import HELD_BYTES_MAX, LEAD_LAG_MS_MAX, Queues
 from streamd.media.packager.segment_starts import SegmentStarts
-from streamd.media.packager.timing import TARGET_DURATION_S_MAX, WIRE_ROUNDING_MS, TimingDecision
+from streamd.media.packager.timing import TARGET_DURATION_S_MAX, WIRE_ROUNDING_MS, PlaylistTiming, TimingDecision
 from streamd.media.packet import Sample, Track, TrackKind
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median_low
 
 from streamd.formats.codecs.encoder_settings import keyframe_interval_max
-from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.queues import HELD_BYTES_MAX, HELD_SAMPLE_BYTES, LEAD_LAG_MS_MAX
 from streamd.media.packet import Sample, Track
 
@@ -32,6 +32,19 @@ EARLY_DECISION_MS = 400
 PART_FILL_MIN = 85
 # FLV rounds to a millisecond, and a duration has two ends.
 WIRE_ROUNDING_MS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlaylistTiming:
+    """The numbers of a media playlist that never change in its life.
+
+    Spec: rfc8216bis 4.4.3.1 (TARGETDURATION), 4.4.3.7 (PART-INF), 6.2.1.
+    """
+
+    target_duration_s: int
+    """EXT-X-TARGETDURATION, whole seconds: no segment's rounded duration passes it."""
+    part_target_ms: int
+    """PART-TARGET, milliseconds: no part is longer, and but for the exceptions none is under 85 % of it."""
 
 
 class TimingDecision:

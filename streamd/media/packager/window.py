@@ -16,7 +16,7 @@ from itertools import chain
 
 from streamd.errors import LocalStateError, MediaLimitError
 from streamd.formats.hls.attribute_list import unix_ms
-from streamd.media.packager.chunk import CmafChunk
+from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.segment import Header, Segment

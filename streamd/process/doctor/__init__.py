@@ -5,7 +5,7 @@ Nothing is changed: no file is made, no database migrated, and a port that is fr
 
 from __future__ import annotations
 
+from streamd.process.doctor.check_result import CheckResult, Verdict
 from streamd.process.doctor.examine import examine
-from streamd.process.doctor.finding import Finding, Verdict
 
-__all__ = ["Finding", "Verdict", "examine"]
+__all__ = ["CheckResult", "Verdict", "examine"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from streamd.process.doctor.finding import Finding, failed, ok, warning
+from streamd.process.doctor.check_result import CheckResult, failed, ok, warning
 
 if TYPE_CHECKING:
     from streamd.process.config import Config
@@ -19,7 +19,7 @@ EXPIRES_SOON = timedelta(days=14)
 _NOT_YET_VALID, _HAS_EXPIRED, _HOSTNAME_MISMATCH = 9, 10, 62
 
 
-def check_certificates(config: Config, now: datetime) -> Iterator[Finding]:
+def check_certificates(config: Config, now: datetime) -> Iterator[CheckResult]:
     """Look at the certificate of each section that has one."""
     host = urlsplit(config.http.public_url).hostname
     for section, pair in (("rtmp", config.rtmp), ("http", config.http)):
@@ -27,7 +27,7 @@ def check_certificates(config: Config, now: datetime) -> Iterator[Finding]:
             yield _check(f"{section}.tls_cert", pair.tls_cert, pair.tls_key, host, now)
 
 
-def _check(check: str, cert: str, key: str, host: str | None, now: datetime) -> Finding:
+def _check(check: str, cert: str, key: str, host: str | None, now: datetime) -> CheckResult:
     try:
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.load_cert_chain(cert, key, password="")

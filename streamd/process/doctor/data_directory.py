@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamd.process.data_dir import TOKEN_NAME, advice_against_strangers
-from streamd.process.doctor.finding import Finding, failed, ok, warning
+from streamd.process.doctor.check_result import CheckResult, failed, ok, warning
 
 # Without it a revocation cannot be written. The database of 10,000 keys and a million audit rows is about 150 MB.
 FREE_BYTES_MIN = 50 * 1024 * 1024
 FREE_BYTES_GOOD = 500 * 1024 * 1024
 
 
-def check_data_directory(data_dir: Path) -> Iterator[Finding]:
+def check_data_directory(data_dir: Path) -> Iterator[CheckResult]:
     """Look at the directory, or at the one in which it will be made."""
     check = "server.data_dir"
     if not data_dir.exists():
@@ -46,7 +46,7 @@ def check_data_directory(data_dir: Path) -> Iterator[Finding]:
     yield _room(data_dir)
 
 
-def _room(path: Path) -> Finding:
+def _room(path: Path) -> CheckResult:
     free = shutil.disk_usage(path).free
     message = f"{free / 1e9:.1f} GB are free at {path}"
     if free < FREE_BYTES_MIN:

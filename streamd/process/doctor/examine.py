@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.process.config import Config
-    from streamd.process.doctor.finding import Finding
+    from streamd.process.doctor.check_result import CheckResult
 
 
-def examine(config: Config, now: datetime) -> Iterator[Finding]:
+def examine(config: Config, now: datetime) -> Iterator[CheckResult]:
     """Look at everything that the server needs; blocks for as long as ports, disks and names take.
 
     Args:

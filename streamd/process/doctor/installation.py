@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from streamd.doors.web.public.pages import Pages
 from streamd.formats.rtmp import chunk
-from streamd.process.doctor.finding import Finding, ok, warning
+from streamd.process.doctor.check_result import CheckResult, ok, warning
 
 if TYPE_CHECKING:
     from streamd.process.config import Config
 
 
-def check_player() -> Finding:
+def check_player() -> CheckResult:
     """See that hls.js was installed with us."""
     if Pages().has_player:
         return ok("player", "hls.js is installed")
@@ -25,7 +25,7 @@ def check_player() -> Finding:
     )
 
 
-def check_compiled() -> Finding:
+def check_compiled() -> CheckResult:
     """See whether the way of a frame was compiled; one module stands for all of them."""
     check = "compiled"
     if Path(chunk.__file__).suffix != ".py":
@@ -33,7 +33,7 @@ def check_compiled() -> Finding:
     return ok(check, "nothing is, and a publisher costs two thirds more CPU; with a C compiler, install streamd anew")
 
 
-def check_demuxer(config: Config) -> Finding:
+def check_demuxer(config: Config) -> CheckResult:
     """Say which demuxer reads broadcasters' frames."""
     check, pyav = "ingest.demuxer", f"PyAV {version('av')}"
     if config.ingest.demuxer == "native":

@@ -6,7 +6,7 @@ import ctypes
 import resource
 from typing import TYPE_CHECKING
 
-from streamd.process.doctor.finding import Finding, ok, warning
+from streamd.process.doctor.check_result import CheckResult, ok, warning
 
 if TYPE_CHECKING:
     from streamd.process.config import Config
@@ -19,7 +19,7 @@ TIME_ERROR = 5
 TIMEX_BYTES = 512
 
 
-def check_open_files(config: Config, server: RunningServer | None) -> Finding:
+def check_open_files(config: Config, server: RunningServer | None) -> CheckResult:
     """Compare the limit of open files with the connections that the configuration allows.
 
     Args:
@@ -41,7 +41,7 @@ def check_open_files(config: Config, server: RunningServer | None) -> Finding:
     return ok(check, f"{limit} are allowed, {needed} may be needed")
 
 
-def check_clock() -> Finding:
+def check_clock() -> CheckResult:
     """Ask the kernel whether something keeps the clock right."""
     check = "clock"
     libc = ctypes.CDLL(None)

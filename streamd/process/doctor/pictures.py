@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.media.picture import ANSWER, ORDER
-from streamd.process.doctor.finding import Finding, ok, warning
+from streamd.process.doctor.check_result import CheckResult, ok, warning
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.sandbox import Layer
 
@@ -74,7 +74,7 @@ _WALLS = {
 _DOUBLED = Layer.NETWORK | Layer.SIGNALS
 
 
-def check_pictures(config: Config) -> Iterator[Finding]:
+def check_pictures(config: Config) -> Iterator[CheckResult]:
     """Start a picture worker as the server would, and see what holds it."""
     if not config.http.posters:
         yield ok("pictures", "are not drawn: nothing of publishers is decoded here")
@@ -97,7 +97,7 @@ def check_pictures(config: Config) -> Iterator[Finding]:
     yield from describe(Layer(layers))
 
 
-def describe(layers: Layer) -> Iterator[Finding]:
+def describe(layers: Layer) -> Iterator[CheckResult]:
     """One finding for each layer, whether it holds or not."""
     for layer, wall in _WALLS.items():
         if layer in layers:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from streamd.process.doctor.finding import Finding, failed, ok, warning
+from streamd.process.doctor.check_result import CheckResult, failed, ok, warning
 
 if TYPE_CHECKING:
     from streamd.process.config import Config, ListenAddress
@@ -23,7 +23,7 @@ _ADVICE = {
 }
 
 
-def check_ports(config: Config, server: RunningServer | None) -> Iterator[Finding]:
+def check_ports(config: Config, server: RunningServer | None) -> Iterator[CheckResult]:
     """Look at every listener that is configured.
 
     Args:
@@ -56,7 +56,7 @@ def check_ports(config: Config, server: RunningServer | None) -> Iterator[Findin
         )
 
 
-def _is_free(check: str, address: ListenAddress) -> Finding:
+def _is_free(check: str, address: ListenAddress) -> CheckResult:
     try:
         with contextlib.ExitStack() as bound:
             for family, _, _, _, sockaddr in _addresses(address, socket.AI_PASSIVE):
@@ -72,7 +72,7 @@ def _is_free(check: str, address: ListenAddress) -> Finding:
     return ok(check, f"{address} is free")
 
 
-def _answers(check: str, address: ListenAddress) -> Finding:
+def _answers(check: str, address: ListenAddress) -> CheckResult:
     try:
         host = {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104  # compared, not bound
         socket.create_connection((host, address.port), CONNECT_TIMEOUT_S).close()

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from streamd.doors.outgoing.address_guard import AddressGuard
-from streamd.process.doctor.finding import Finding, failed, ok
+from streamd.process.doctor.check_result import CheckResult, failed, ok
 
 if TYPE_CHECKING:
     from streamd.process.config import Config
 
 
-def check_receivers(config: Config) -> Iterator[Finding]:
+def check_receivers(config: Config) -> Iterator[CheckResult]:
     """Look up every name; nobody is sent anything."""
     guard = AddressGuard([ip_network(network) for network in config.webhooks.allow_networks])
     urls = {f"webhooks.endpoints {n}": e.url for n, e in enumerate(config.webhooks.endpoints, start=1)}
@@ -24,7 +24,7 @@ def check_receivers(config: Config) -> Iterator[Finding]:
             yield _check(check, host, guard)
 
 
-def _check(check: str, host: str, guard: AddressGuard) -> Finding:
+def _check(check: str, host: str, guard: AddressGuard) -> CheckResult:
     try:
         addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except OSError as exc:

@@ -12,13 +12,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from streamd.process.config import masked_url
-from streamd.process.doctor.finding import Finding, failed, ok
+from streamd.process.doctor.check_result import CheckResult, failed, ok
 from streamd.services.store.failures import explain
 
 ANSWER_TIMEOUT_S = 5.0
 
 
-def check_database(database_url: str) -> Finding:
+def check_database(database_url: str) -> CheckResult:
     """Read from the database, without making or changing it."""
     check = "keys.database_url"
     url = make_url(database_url)

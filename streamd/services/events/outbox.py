@@ -26,7 +26,7 @@ from streamd.services.events.signature import signed_headers
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
-    from streamd.services.events.poster import Poster
+    from streamd.services.events.sender import Sender
     from streamd.services.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Outbox:
 
     Args:
         endpoint: The receiver.
-        poster: Makes the requests.
+        sender: Makes the requests.
         clock: For ages and signatures.
         metrics: Counted into.
         options: Limits.
@@ -95,14 +95,14 @@ class Outbox:
         self,
         endpoint: Endpoint,
         *,
-        poster: Poster,
+        sender: Sender,
         clock: Clock,
         metrics: Metrics,
         options: OutboxOptions,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._endpoint = endpoint
-        self._poster = poster
+        self._sender = sender
         self._clock = clock
         self._metrics = metrics
         self._options = options
@@ -196,7 +196,7 @@ class Outbox:
         headers = signed_headers(endpoint.secret, message.message_id, self._clock.now(), message.body)
         started_at = self._clock.monotonic()
         try:
-            answer = await self._poster.post(endpoint.url, message.body, headers, timeout_s=self._options.timeout_s)
+            answer = await self._sender.post(endpoint.url, message.body, headers, timeout_s=self._options.timeout_s)
         finally:
             self._metrics.webhook_attempt_seconds.observe(self._clock.monotonic() - started_at)
         if answer.is_success:

@@ -13,7 +13,7 @@ from streamd.services.events.signature import new_message_id
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.services.events.event import Event
-    from streamd.services.events.poster import Poster
+    from streamd.services.events.sender import Sender
     from streamd.services.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Webhooks:
 
     Args:
         endpoints: The receivers, each with its types of events.
-        poster: Makes the requests.
+        sender: Makes the requests.
         clock: For ages and signatures.
         metrics: Counted into.
         options: Limits of each endpoint's queue.
@@ -34,14 +34,14 @@ class Webhooks:
         self,
         endpoints: Sequence[Endpoint],
         *,
-        poster: Poster,
+        sender: Sender,
         clock: Clock,
         metrics: Metrics,
         options: OutboxOptions,
     ) -> None:
         self._clock = clock
         self._outboxes = [
-            Outbox(endpoint, poster=poster, clock=clock, metrics=metrics, options=options) for endpoint in endpoints
+            Outbox(endpoint, sender=sender, clock=clock, metrics=metrics, options=options) for endpoint in endpoints
         ]
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -16,7 +16,7 @@ from streamd.services.events.signature import new_message_id, signed_headers
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
-    from streamd.services.events.poster import Poster
+    from streamd.services.events.sender import Sender
     from streamd.services.keys.admission import Admission
     from streamd.services.metrics import Metrics
 
@@ -43,14 +43,14 @@ class PublishHook:
 
     Args:
         options: The service, and the decision without an answer.
-        poster: How.
+        sender: How.
         clock: For signatures and durations.
         metrics: Counted into.
     """
 
-    def __init__(self, options: HookOptions, *, poster: Poster, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, options: HookOptions, *, sender: Sender, clock: Clock, metrics: Metrics) -> None:
         self._options = options
-        self._poster = poster
+        self._sender = sender
         self._clock = clock
         self._metrics = metrics
 
@@ -78,7 +78,7 @@ class PublishHook:
         headers = signed_headers(self._options.secret, new_message_id(), now, body)
         started_at = self._clock.monotonic()
         try:
-            answer = await self._poster.post(self._options.url, body, headers, timeout_s=self._options.timeout_s)
+            answer = await self._sender.post(self._options.url, body, headers, timeout_s=self._options.timeout_s)
             if not answer.is_success and not 400 <= answer.status <= 499:
                 raise ReceiverUnreachableError(f"HTTP {answer.status}")
             result = "allowed" if answer.is_success else "forbidden"

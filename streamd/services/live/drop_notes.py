@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streamd.media.intake.actions import Drop, DropReason
+from streamd.media.intake.actions import Drop, TagDropReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,10 +20,10 @@ REFUSALS_MAX = 8
 # Drops by which viewers miss a picture or sound of the broadcaster's.
 _TELLING_DROPS = frozenset(
     {
-        DropReason.UNSUPPORTED_CODEC,
-        DropReason.BAD_CODEC_CONFIG,
-        DropReason.EXTRA_TRACK,
-        DropReason.HEADER_FLOOD,
+        TagDropReason.UNSUPPORTED_CODEC,
+        TagDropReason.BAD_CODEC_CONFIG,
+        TagDropReason.EXTRA_TRACK,
+        TagDropReason.HEADER_FLOOD,
     }
 )
 
@@ -63,7 +63,7 @@ class DropNotes:
         """Note the tracks of an opening that are in no rendition."""
         carried = {track.track_id for variant in variants for track in variant.sources}
         self._left_out = [
-            Drop(DropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own", "tracks_max")
+            Drop(TagDropReason.EXTRA_TRACK, f"{track.codec} came too late for a rendition of its own", "tracks_max")
             for track in tracks
             if track.track_id not in carried
         ]

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.media.packager.cmaf_chunk import CmafChunk
     from streamd.media.packager.ladder import Variant
     from streamd.media.packager.rendition import RenditionOptions
+    from streamd.media.packager.timing import PlaylistTiming
     from streamd.services.live.outputs import OutputContext, StreamTracks
     from streamd.services.live.waiters import Awaited
 

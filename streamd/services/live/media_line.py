@@ -17,7 +17,7 @@ from streamd.errors import DemuxError, TrackRefusedError
 from streamd.formats.flv.metadata import read_metadata
 from streamd.formats.flv.tag import FlvTag
 from streamd.media.demux import DemuxerKind
-from streamd.media.intake.actions import Drop, DropReason, Hold, Open, Split
+from streamd.media.intake.actions import Drop, Hold, Open, Split, TagDropReason
 from streamd.media.intake.intake import Intake
 from streamd.services.live.drop_notes import DropNotes
 from streamd.services.live.line_allowances import LineAllowances
@@ -227,7 +227,7 @@ class MediaLine:
         """Its counts so far; taken about once a second."""
         packaging = self._packaging
         packaging.count_repairs()
-        return LineReading(packaging.media_ms, Counter(packaging.repairs), self._intake.drops[DropReason.MALFORMED])
+        return LineReading(packaging.media_ms, Counter(packaging.repairs), self._intake.drops[TagDropReason.MALFORMED])
 
     @property
     def repairs(self) -> Counter[str]:

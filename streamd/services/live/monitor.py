@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.formats.flv.tag import FlvTag
-    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.media.packager.cmaf_chunk import CmafChunk
+    from streamd.media.packager.timing import PlaylistTiming
     from streamd.media.packet import Track
     from streamd.services.live.media_line import MediaLine
     from streamd.services.live.outputs import StreamTracks

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.formats.flv.tag import FlvTag
-    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.media.packager.cmaf_chunk import CmafChunk
     from streamd.media.packager.ladder import Variant
     from streamd.media.packager.numbering import Numbering
     from streamd.media.packager.rendition import RenditionOptions
+    from streamd.media.packager.timing import PlaylistTiming
     from streamd.media.packet import Sample
     from streamd.services.live.gop_cache import GopLimits
     from streamd.services.live.restart_record import PlaylistRecord

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.formats.flv.tag import FlvTag
-    from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+    from streamd.media.packager.cmaf_chunk import CmafChunk
     from streamd.media.packager.segmenter import SegmenterOptions
+    from streamd.media.packager.timing import PlaylistTiming
     from streamd.media.packet import MediaPacket, Sample
     from streamd.services.live.line_allowances import LineAllowances
     from streamd.services.live.meter import StreamMeter

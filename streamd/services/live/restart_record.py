@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from streamd.media.packager.chunk import PlaylistTiming
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.services.live.channel_numbers import SECONDS_MAX, ChannelAhead
 from streamd.services.whole_file import replace_file
 

@@ -6,8 +6,8 @@ import pytest
 
 from streamd.doors.delivery.http_request import (
     DEFAULT_HEAD_LIMITS,
-    BadRequestError,
     HeadParser,
+    MalformedRequestError,
     RequestHead,
     find_head,
     skip_empty_line,
@@ -116,7 +116,7 @@ class TestWhatIsRead:
         parser = HeadParser()
         for _ in range(2):
             assert parser.parse(head(f"Connection: {name}")).keep_alive is (name == "keep-alive")
-        with pytest.raises(BadRequestError):
+        with pytest.raises(MalformedRequestError):
             parser.parse(b"nonsense\r\n\r\n")
         assert parser.parse(head()).is_plain
 
@@ -203,10 +203,10 @@ REFUSED = {
 
 @pytest.mark.parametrize(("data", "status"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_request_is_refused_however_it_arrives(data: bytes, status: int) -> None:
-    with pytest.raises(BadRequestError) as whole:
+    with pytest.raises(MalformedRequestError) as whole:
         new_reader()(data)
     assert whole.value.status == status
-    with pytest.raises(BadRequestError) as cut:
+    with pytest.raises(MalformedRequestError) as cut:
         deliver(new_reader, data)
     assert cut.value.status == status
 
@@ -220,7 +220,7 @@ class TestLimits:
     def test_the_longest_head_is_read(self) -> None:
         padding = LIMITS.request_head_bytes_max - len(head("X: "))
         assert new_reader()(head("X: " + "a" * padding))
-        with pytest.raises(BadRequestError):
+        with pytest.raises(MalformedRequestError):
             new_reader()(head("X: " + "a" * (padding + 1)))
 
     def test_as_many_fields_as_are_allowed_are_read(self) -> None:

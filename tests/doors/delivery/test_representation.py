@@ -7,7 +7,7 @@ import pytest
 from streamd.doors.delivery.answer import Answer, MediaRequest
 from streamd.doors.delivery.media_path import MediaKind, MediaPath
 from streamd.doors.delivery.representation import Representation, Representations
-from streamd.media.packager.chunk import ChunkBytes
+from streamd.media.packager.cmaf_chunk import ChunkBytes
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 
 TEXT = b"#EXTM3U\n" * 20

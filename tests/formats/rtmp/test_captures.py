@@ -10,7 +10,7 @@ from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.connection import DEFAULT_OPTIONS, LOGIN_READ_BYTES_MAX, ServerConnection
 from streamd.formats.rtmp.events import (
     Connected,
-    Event,
+    ConnectionEvent,
     MetadataReceived,
     PublishRequested,
     Unpublished,
@@ -22,10 +22,10 @@ from tests.support.delivery import pieces
 AUDIO, VIDEO = 8, 9
 
 
-def replay(capture: Capture, size: int) -> tuple[list[Event], ServerConnection]:
+def replay(capture: Capture, size: int) -> tuple[list[ConnectionEvent], ServerConnection]:
     """Feed a capture in pieces of ``size`` bytes, accepting its publish."""
     connection = ServerConnection(nonce=bytes(16))
-    events: list[Event] = []
+    events: list[ConnectionEvent] = []
     for piece in pieces(capture.data, size):
         events += connection.receive_data(piece)
         connection.raise_fault()
@@ -101,7 +101,7 @@ class TestReplay:
     def test_all_of_it_may_come_without_waiting_for_an_answer(self, capture: Capture) -> None:
         # As its owner reads: a part of the buffer, and nothing more once a publish is asked for.
         connection = ServerConnection(nonce=bytes(16))
-        events: list[Event] = []
+        events: list[ConnectionEvent] = []
         unread = capture.data
         while unread:
             size = LOGIN_READ_BYTES_MAX if connection.is_stranger else 256 * 1024

@@ -24,9 +24,9 @@ from streamd.formats.rtmp.chunk import CHUNKS_PER_STEP, MESSAGES_PER_STEP, Chunk
 from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
 from streamd.formats.rtmp.events import (
     Connected,
-    DropReason,
-    Event,
+    ConnectionEvent,
     MessageDropped,
+    MessageDropReason,
     MetadataReceived,
     PublishRequested,
     Unpublished,
@@ -64,7 +64,7 @@ class Session:
         self.connection = ServerConnection(nonce=NONCE, options=options or ConnectionOptions())
         self._reader = ServerReader()
 
-    def send(self, sent: bytes) -> list[Event]:
+    def send(self, sent: bytes) -> list[ConnectionEvent]:
         return self.connection.receive_data(sent)
 
     def answers(self) -> list[Answer]:
@@ -100,10 +100,10 @@ def names(answers: list[Answer]) -> list[str]:
     return [answer.name for answer in answers]
 
 
-def receive(sent: bytes, *, options: ConnectionOptions | None = None) -> list[Event]:
+def receive(sent: bytes, *, options: ConnectionOptions | None = None) -> list[ConnectionEvent]:
     """What ``sent`` means in every cut, with every publish accepted."""
 
-    def feed_of(connection: ServerConnection, piece: bytes) -> Iterator[Event]:
+    def feed_of(connection: ServerConnection, piece: bytes) -> Iterator[ConnectionEvent]:
         yield from connection.receive_data(piece)
         connection.raise_fault()
         while connection.state is State.PUBLISH_PENDING:
@@ -113,7 +113,7 @@ def receive(sent: bytes, *, options: ConnectionOptions | None = None) -> list[Ev
                 yield from connection.receive_more()
                 connection.raise_fault()
 
-    def make() -> Callable[[bytes], Iterator[Event]]:
+    def make() -> Callable[[bytes], Iterator[ConnectionEvent]]:
         connection = ServerConnection(nonce=NONCE, options=options or ConnectionOptions())
         return lambda piece: feed_of(connection, piece)
 
@@ -330,7 +330,7 @@ class TestCommandOrders:
         assert connected.connection.state is State.CONNECTED
 
     def test_an_unknown_command_is_refused_and_counted(self, connected: Session) -> None:
-        assert connected.send(command("launch", 9, None)) == [MessageDropped(DropReason.UNKNOWN_COMMAND, 20)]
+        assert connected.send(command("launch", 9, None)) == [MessageDropped(MessageDropReason.UNKNOWN_COMMAND, 20)]
         (answer,) = connected.answers()
         assert (answer.values[:2], answer.code) == (["_error", 9.0], "NetConnection.Call.Failed")
 
@@ -360,10 +360,10 @@ class TestOutOfTurn:
 
     def test_media_without_a_publish_is_dropped(self, connected: Session) -> None:
         assert connected.send(VIDEO + data("onMetaData", {})) == [
-            MessageDropped(DropReason.OUT_OF_TURN, 9),
-            MessageDropped(DropReason.OUT_OF_TURN, 18),
+            MessageDropped(MessageDropReason.OUT_OF_TURN, 9),
+            MessageDropped(MessageDropReason.OUT_OF_TURN, 18),
         ]
-        assert connected.connection.messages_dropped == {DropReason.OUT_OF_TURN: 2}
+        assert connected.connection.messages_dropped == {MessageDropReason.OUT_OF_TURN: 2}
 
     def test_accept_and_reject_need_a_publish(self, publishing: Session) -> None:
         for session in (Session(), publishing):
@@ -423,18 +423,18 @@ class TestStranger:
             connected.send(b"".join(chunk(0, number, b"x", type_id=3) for number in range(4, 20)))
 
     def test_has_no_slab_for_its_media(self, connected: Session) -> None:
-        assert connected.send(VIDEO * 3) == [MessageDropped(DropReason.OUT_OF_TURN, 9, count=3)]
+        assert connected.send(VIDEO * 3) == [MessageDropped(MessageDropReason.OUT_OF_TURN, 9, count=3)]
         assert not ConnectionOptions().login_chunk_limits.keeps_media
 
     def test_is_read_few_values(self, connected: Session) -> None:
         # Name, number, null, and one for each 8 bytes of the read beside what there is at first.
         names: dict[str, Value] = {f"{number:04d}": None for number in range(400)}
         sent = command("publish", 5, names, "KEY")
-        assert connected.send(sent) == [MessageDropped(DropReason.MALFORMED, 20, "amf_values_max")]
+        assert connected.send(sent) == [MessageDropped(MessageDropReason.MALFORMED, 20, "amf_values_max")]
 
     def test_is_not_read_nested_values(self, connected: Session) -> None:
         sent = message(20, amf0.write_values("publish", 5) + NESTED * 9, chunk_stream_id=3)
-        assert connected.send(sent) == [MessageDropped(DropReason.MALFORMED, 20, "amf_depth_max")]
+        assert connected.send(sent) == [MessageDropped(MessageDropReason.MALFORMED, 20, "amf_depth_max")]
 
     @pytest.mark.parametrize(
         "body",
@@ -587,13 +587,13 @@ class TestPublishing:
             FlvTag(8, 500, b"a"),
             FlvTag(9, 520, b"v"),
             MetadataReceived(520, {"fps": 30.0}),
-            MessageDropped(DropReason.UNKNOWN_TYPE, 22),
-            MessageDropped(DropReason.UNKNOWN_TYPE, 20),
+            MessageDropped(MessageDropReason.UNKNOWN_TYPE, 22),
+            MessageDropped(MessageDropReason.UNKNOWN_TYPE, 20),
         ]
 
     def test_an_aggregate_without_a_publish_is_dropped_unread(self, connected: Session) -> None:
         payload = bytes.fromhex("08 000001 000000 00 000000 61 0000000c")
-        assert connected.send(message(22, payload)) == [MessageDropped(DropReason.OUT_OF_TURN, 22)]
+        assert connected.send(message(22, payload)) == [MessageDropped(MessageDropReason.OUT_OF_TURN, 22)]
 
     def test_an_aggregate_of_too_many_is_dropped(self) -> None:
         session = Session(ConnectionOptions(chunk_limits=ChunkLimits(messages_per_read_max=64)))
@@ -604,7 +604,7 @@ class TestPublishing:
         # The aggregate is a message itself.
         assert len(session.send(message(22, tag * 63))) == 63
         assert session.connection.messages_received == before + 64
-        too_many = MessageDropped(DropReason.MALFORMED, 22, "messages_per_read_max")
+        too_many = MessageDropped(MessageDropReason.MALFORMED, 22, "messages_per_read_max")
         assert session.send(message(22, tag * 64)) == [too_many]
 
     def test_the_messages_of_all_aggregates_of_a_read_are_counted_together(self) -> None:
@@ -614,8 +614,8 @@ class TestPublishing:
         tag = bytes.fromhex("08 000000 000000 00 000000 0000000b")
         received = session.send(message(22, tag * 30) * 4)
         assert received == [FlvTag(8, 0, b"")] * 60 + [
-            MessageDropped(DropReason.MALFORMED, 22, "messages_per_read_max"),
-            MessageDropped(DropReason.TOO_MANY, 22, "messages_per_read_max"),
+            MessageDropped(MessageDropReason.MALFORMED, 22, "messages_per_read_max"),
+            MessageDropped(MessageDropReason.TOO_MANY, 22, "messages_per_read_max"),
         ]
 
     def test_messages_share_their_values_which_come_back_with_the_bytes_of_the_stream(self) -> None:
@@ -626,7 +626,7 @@ class TestPublishing:
         sent = data("onMetaData", {"width": 1.0, "height": 1.0})
         received = session.send(sent * 20)
         assert received == [MetadataReceived(0, {"width": 1.0, "height": 1.0})] * 5 + [
-            MessageDropped(DropReason.TOO_MANY, 18, "amf_values_max", 15)
+            MessageDropped(MessageDropReason.TOO_MANY, 18, "amf_values_max", 15)
         ]
         session.send(message(9, bytes(14 * 8)))
         assert isinstance(session.send(sent)[0], MetadataReceived)
@@ -638,8 +638,8 @@ class TestPublishing:
         nulls = message(18, amf0.write_values("onMetaData") + b"\x05" * 2000, chunk_size=128)
         # The read earns an eighth of a value a byte, and each message is the first that takes.
         assert session.send(nulls * 3) == [
-            MessageDropped(DropReason.MALFORMED, 18, "amf_values_max"),
-            MessageDropped(DropReason.TOO_MANY, 18, "amf_values_max", 2),
+            MessageDropped(MessageDropReason.MALFORMED, 18, "amf_values_max"),
+            MessageDropped(MessageDropReason.TOO_MANY, 18, "amf_values_max", 2),
         ]
 
     def test_a_data_message_that_is_no_metadata_is_passed_on_unread(self, publishing: Session) -> None:
@@ -653,26 +653,26 @@ class TestPublishing:
         nested = message(18, ON_METADATA + bytes.fromhex("0a00000001") * 5)
         shallow = message(18, ON_METADATA + bytes.fromhex("0a00000001") * 4 + b"\x05" + amf0.write_values({}))
         assert session.send(nested + shallow) == [
-            MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max"),
+            MessageDropped(MessageDropReason.MALFORMED, 18, "amf_depth_max"),
             MetadataReceived(0, {}),
         ]
 
     @pytest.mark.parametrize(
         ("sent", "dropped"),
         [
-            (message(18, ON_METADATA + b"\x02\x00"), MessageDropped(DropReason.MALFORMED, 18)),
-            (message(18, ON_METADATA + NESTED * 100), MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max")),
-            (data("onMetaData"), MessageDropped(DropReason.MALFORMED, 18)),
-            (message(20, b"\x05"), MessageDropped(DropReason.MALFORMED, 20)),
-            (message(17, b""), MessageDropped(DropReason.MALFORMED, 17)),
-            (message(22, b"\x08\x00\x00\x09"), MessageDropped(DropReason.MALFORMED, 22)),
-            (control(5, b"\x00"), MessageDropped(DropReason.MALFORMED, 5)),
-            (control(6, b"\x00"), MessageDropped(DropReason.MALFORMED, 6)),
-            (message(0, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 0)),
-            (message(7, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 7)),
-            (message(16, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 16)),
-            (message(19, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 19)),
-            (message(255, b"x"), MessageDropped(DropReason.UNKNOWN_TYPE, 255)),
+            (message(18, ON_METADATA + b"\x02\x00"), MessageDropped(MessageDropReason.MALFORMED, 18)),
+            (message(18, ON_METADATA + NESTED * 100), MessageDropped(MessageDropReason.MALFORMED, 18, "amf_depth_max")),
+            (data("onMetaData"), MessageDropped(MessageDropReason.MALFORMED, 18)),
+            (message(20, b"\x05"), MessageDropped(MessageDropReason.MALFORMED, 20)),
+            (message(17, b""), MessageDropped(MessageDropReason.MALFORMED, 17)),
+            (message(22, b"\x08\x00\x00\x09"), MessageDropped(MessageDropReason.MALFORMED, 22)),
+            (control(5, b"\x00"), MessageDropped(MessageDropReason.MALFORMED, 5)),
+            (control(6, b"\x00"), MessageDropped(MessageDropReason.MALFORMED, 6)),
+            (message(0, b"x"), MessageDropped(MessageDropReason.UNKNOWN_TYPE, 0)),
+            (message(7, b"x"), MessageDropped(MessageDropReason.UNKNOWN_TYPE, 7)),
+            (message(16, b"x"), MessageDropped(MessageDropReason.UNKNOWN_TYPE, 16)),
+            (message(19, b"x"), MessageDropped(MessageDropReason.UNKNOWN_TYPE, 19)),
+            (message(255, b"x"), MessageDropped(MessageDropReason.UNKNOWN_TYPE, 255)),
         ],
     )
     def test_an_unusable_message_is_dropped_and_the_session_lives(self, sent: bytes, dropped: MessageDropped) -> None:
@@ -684,7 +684,7 @@ class TestPublishing:
         session.send(LOGIN)
         session.connection.accept()
         sent = message(18, amf0.write_values("onMetaData") + bytes.fromhex("0a00000001") * 70_000)
-        assert session.send(sent) == [MessageDropped(DropReason.MALFORMED, 18, "amf_depth_max")]
+        assert session.send(sent) == [MessageDropped(MessageDropReason.MALFORMED, 18, "amf_depth_max")]
 
     @pytest.mark.parametrize("type_id", [15, 17, 18, 20])
     def test_a_command_or_data_message_that_is_too_large_is_dropped_unread(self, type_id: int) -> None:
@@ -692,14 +692,14 @@ class TestPublishing:
         session.send(LOGIN)
         session.connection.accept()
         assert session.send(message(type_id, bytes(101))) == [
-            MessageDropped(DropReason.TOO_LARGE, type_id, "command_bytes_max")
+            MessageDropped(MessageDropReason.TOO_LARGE, type_id, "command_bytes_max")
         ]
 
     def test_messages_are_counted(self, publishing: Session) -> None:
         before = publishing.connection.messages_received
         publishing.send(VIDEO + AUDIO + message(99, b""))
         assert publishing.connection.messages_received == before + 3
-        assert publishing.connection.messages_dropped == {DropReason.UNKNOWN_TYPE: 1}
+        assert publishing.connection.messages_dropped == {MessageDropReason.UNKNOWN_TYPE: 1}
 
 
 class TestGoodbye:
@@ -727,7 +727,7 @@ class TestGoodbye:
         sent = command("FCUnpublish", 6, None, "KEY") + command("deleteStream", 7, None, 1)
         assert publishing.send(sent + VIDEO) == [
             Unpublished("FCUnpublish"),
-            MessageDropped(DropReason.OUT_OF_TURN, 9),
+            MessageDropped(MessageDropReason.OUT_OF_TURN, 9),
         ]
 
     def test_to_another_stream_is_none(self, publishing: Session) -> None:
@@ -810,7 +810,7 @@ class TestAcknowledgement:
         assert len(session.connection.data_to_send()) == 3073
 
 
-def taken(session: Session, sent: bytes) -> list[list[Event]]:
+def taken(session: Session, sent: bytes) -> list[list[ConnectionEvent]]:
     """What each step of a read meant."""
     connection = session.connection
     steps = [connection.receive_buffer(bytearray(sent), len(sent))]
@@ -868,7 +868,7 @@ class TestSteps:
         assert events[:600] == [FlvTag(8, 0, b"a")] * 600
         assert events[600] == Unpublished("deleteStream")
         assert {(event.reason, event.type_id) for event in events[601:] if isinstance(event, MessageDropped)} == {
-            (DropReason.OUT_OF_TURN, 8)
+            (MessageDropReason.OUT_OF_TURN, 8)
         }
 
     def test_a_publish_in_the_rest_holds_what_is_behind_it(self, publishing: Session) -> None:
@@ -932,8 +932,8 @@ class TestControl:
         ping = control(4, bytes.fromhex("0006 00000bb8"))
         bandwidth = control(6, bytes.fromhex("00000001 02"))
         assert publishing.send((ping + bandwidth) * 100) == [
-            MessageDropped(DropReason.TOO_MANY, 4, count=96),
-            MessageDropped(DropReason.TOO_MANY, 6, count=96),
+            MessageDropped(MessageDropReason.TOO_MANY, 4, count=96),
+            MessageDropped(MessageDropReason.TOO_MANY, 6, count=96),
         ]
         assert len(publishing.answers()) == 8
         publishing.send(ping)
@@ -948,7 +948,7 @@ class TestControl:
         events = session.send(sent * 1000)
         dropped = [event for event in events if isinstance(event, MessageDropped)]
         assert dropped == events
-        assert {(event.reason, event.type_id) for event in dropped} == {(DropReason.TOO_MANY, 20)}
+        assert {(event.reason, event.type_id) for event in dropped} == {(MessageDropReason.TOO_MANY, 20)}
         assert sum(event.count for event in dropped) == 968
         assert len(session.answers()) == 32
         session.send(sent)
@@ -961,7 +961,7 @@ class TestControl:
         session.answers()
         # Each has two values, and costs eight more; what the read earns was there.
         assert session.send(command("createStream", 4, None) * 12) == [
-            MessageDropped(DropReason.TOO_MANY, 20, "amf_values_max", 2)
+            MessageDropped(MessageDropReason.TOO_MANY, 20, "amf_values_max", 2)
         ]
         assert len(session.answers()) == 10
 
@@ -988,12 +988,12 @@ class TestDropped:
     def test_of_a_kind_are_one_event_where_the_first_came(self, publishing: Session) -> None:
         unknown, other = message(99, b"x"), message(98, b"y")
         assert publishing.send(unknown + VIDEO + other + unknown * 3) == [
-            MessageDropped(DropReason.UNKNOWN_TYPE, 99, count=4),
+            MessageDropped(MessageDropReason.UNKNOWN_TYPE, 99, count=4),
             FlvTag(9, 40, b"\x17\x01frame"),
-            MessageDropped(DropReason.UNKNOWN_TYPE, 98),
+            MessageDropped(MessageDropReason.UNKNOWN_TYPE, 98),
         ]
-        assert publishing.send(unknown) == [MessageDropped(DropReason.UNKNOWN_TYPE, 99)]
-        assert publishing.connection.messages_dropped == {DropReason.UNKNOWN_TYPE: 6}
+        assert publishing.send(unknown) == [MessageDropped(MessageDropReason.UNKNOWN_TYPE, 99)]
+        assert publishing.connection.messages_dropped == {MessageDropReason.UNKNOWN_TYPE: 6}
 
 
 class TestFault:

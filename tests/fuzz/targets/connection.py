@@ -7,7 +7,7 @@ from streamd.formats.amf.values import Limits
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.chunk import ChunkLimits
 from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
-from streamd.formats.rtmp.events import Connected, Event, MessageDropped, PublishRequested
+from streamd.formats.rtmp.events import Connected, ConnectionEvent, MessageDropped, PublishRequested
 from streamd.formats.rtmp.state import State
 from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
 from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, command, control, data, message
@@ -78,7 +78,7 @@ def feed(connection: ServerConnection, pieces: list[bytes], *, refuses: bool = F
     assert sent_bytes <= ANSWER_BYTES_FREE + ANSWER_BYTES_MAX * connection.bytes_received
 
 
-def _look_at(events: list[Event]) -> None:
+def _look_at(events: list[ConnectionEvent]) -> None:
     for event in events:
         match event:
             case Connected():

@@ -1,11 +1,11 @@
-"""Heads of HTTP requests: read, or a ``BadRequestError`` with its status; the same however the bytes are cut."""
+"""Heads of HTTP requests: read, or a ``MalformedRequestError`` with its status; the same however the bytes are cut."""
 
 from __future__ import annotations
 
 from streamd.doors.delivery.http_request import (
     DEFAULT_HEAD_LIMITS,
-    BadRequestError,
     HeadParser,
+    MalformedRequestError,
     find_head,
     skip_empty_line,
 )
@@ -38,7 +38,7 @@ def run(data: bytes) -> None:
     half = len(data) // 2
     try:
         end = find_head(data[:half], skip_empty_line(data[:half], 0))
-    except BadRequestError:
+    except MalformedRequestError:
         return
     assert end <= half
 
@@ -51,7 +51,7 @@ def _read(parser: HeadParser, data: bytes) -> object:
             assert len(data) <= DEFAULT_HEAD_LIMITS.request_head_bytes_max + start
             return None
         head = parser.parse(data[start:end])
-    except BadRequestError as exc:
+    except MalformedRequestError as exc:
         return exc.status
     assert head.method.isascii()
     assert "?" not in head.path

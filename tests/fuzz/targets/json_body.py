@@ -6,7 +6,7 @@ import json
 
 from pydantic import ValidationError
 
-from streamd.doors.web.json_api import BadRequestError, parse_json
+from streamd.doors.web.json_api import InvalidRequestError, parse_json
 from streamd.doors.web.models.keys import IssueRequest
 from streamd.doors.web.models.studio import KeyShown
 from streamd.doors.web.models.users import UserChange
@@ -35,7 +35,7 @@ def run(data: bytes) -> None:
     for model in MODELS:
         try:
             parse_json(data, model)
-        except BadRequestError as exc:
+        except InvalidRequestError as exc:
             assert str(exc).isprintable()
         except ValidationError:
             continue

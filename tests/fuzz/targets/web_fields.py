@@ -12,7 +12,7 @@ from streamd.doors.web.admin.guards import shown_token
 from streamd.doors.web.assets import CACHE_REVALIDATE, Asset, answer
 from streamd.doors.web.fields import COOKIES_MAX, cookies_named, media_type
 from streamd.doors.web.host import authority, host_name, is_address, is_host, is_of_another_site
-from streamd.doors.web.json_api import BadRequestError, read_query
+from streamd.doors.web.json_api import InvalidRequestError, read_query
 from streamd.doors.web.models.audit import AuditQuery
 from streamd.doors.web.models.keys import KeyQuery
 
@@ -84,7 +84,7 @@ def run(data: bytes) -> None:
     assert len(cookies_named(request, "streamd_studio")) <= COOKIES_MAX
     assert media_type(request) in fields.get("Content-Type", "").lower()
     for model in (KeyQuery, AuditQuery):
-        with contextlib.suppress(BadRequestError):
+        with contextlib.suppress(InvalidRequestError):
             read_query(request, model)
     said = fields.get("X-Forwarded-For", "")
     assert is_address(_PROXIES.client("127.0.0.1", said))

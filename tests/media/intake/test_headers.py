@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streamd.formats.flv.tag import FlvTag, TagType
-from streamd.media.intake.actions import DropReason
+from streamd.media.intake.actions import TagDropReason
 from streamd.media.intake.drop_book import DropBook
 from streamd.media.intake.header_reader import HEADERS_AT_ONCE_MAX, SEQUENCE_HEADER_BYTES_MAX, TAGS_PER_HEADER
 from streamd.media.intake.headers import HeaderAnswer, TrackHeaders
@@ -59,7 +59,7 @@ class Room:
             self.headers.receive(avc_header(AVCC + number.to_bytes(2, "big")), self.tags)
 
 
-def reason(answer: HeaderAnswer) -> DropReason | None:
+def reason(answer: HeaderAnswer) -> TagDropReason | None:
     return answer.drop.reason if answer.drop is not None else None
 
 
@@ -75,17 +75,17 @@ class TestHeader:
         room = Room()
         room.receive(avc_header())
         answer = room.receive(avc_header())
-        assert (reason(answer), answer.is_changed) == (DropReason.REPEATED_HEADER, False)
+        assert (reason(answer), answer.is_changed) == (TagDropReason.REPEATED_HEADER, False)
 
     @pytest.mark.parametrize(
         ("broken", "expected"),
         [
-            (avc_header(b"\x01"), DropReason.BAD_CODEC_CONFIG),
-            (avc_header(bytes(SEQUENCE_HEADER_BYTES_MAX + 1)), DropReason.BAD_CODEC_CONFIG),
-            (share_of(FlvTag(TagType.VIDEO, 0, b"\x90vp08\x01")), DropReason.UNSUPPORTED_CODEC),
+            (avc_header(b"\x01"), TagDropReason.BAD_CODEC_CONFIG),
+            (avc_header(bytes(SEQUENCE_HEADER_BYTES_MAX + 1)), TagDropReason.BAD_CODEC_CONFIG),
+            (share_of(FlvTag(TagType.VIDEO, 0, b"\x90vp08\x01")), TagDropReason.UNSUPPORTED_CODEC),
         ],
     )
-    def test_a_broken_one_ends_its_track(self, broken: Share, expected: DropReason) -> None:
+    def test_a_broken_one_ends_its_track(self, broken: Share, expected: TagDropReason) -> None:
         room = Room()
         answer = room.receive(broken)
         assert (reason(answer), answer.is_changed) == (expected, False)
@@ -99,28 +99,28 @@ class TestHeader:
         room = Room(tracks_max=1)
         room.receive(avc_header())
         answer = room.receive(avc_header(track_id=1))
-        assert (reason(answer), answer.is_changed) == (DropReason.EXTRA_TRACK, False)
+        assert (reason(answer), answer.is_changed) == (TagDropReason.EXTRA_TRACK, False)
         assert answer.drop is not None
         assert answer.drop.limit == "tracks_max"
 
     def test_one_for_a_codec_that_has_none_is_empty(self) -> None:
         answer = Room().receive(share_of(FlvTag(TagType.AUDIO, 0, b"\x90ac-3")))
-        assert (reason(answer), answer.is_changed) == (DropReason.EMPTY, False)
+        assert (reason(answer), answer.is_changed) == (TagDropReason.EMPTY, False)
 
 
 class TestFrame:
     def test_it_is_taken_where_its_track_has_a_header_of_its_codec(self) -> None:
         room = Room()
-        assert reason(room.check(share_of(key(0)))) is DropReason.NO_HEADER
+        assert reason(room.check(share_of(key(0)))) is TagDropReason.NO_HEADER
         room.receive(avc_header())
         assert room.check(share_of(key(0))) == (None, False)
         other = share_of(FlvTag(TagType.VIDEO, 0, b"\x91hvc1\x00\x00\x00x"))
-        assert reason(room.check(other)) is DropReason.NO_HEADER
+        assert reason(room.check(other)) is TagDropReason.NO_HEADER
 
     def test_it_has_bytes_and_a_codec_that_we_carry(self) -> None:
         room = Room()
-        assert reason(room.check(share_of(FlvTag(TagType.AUDIO, 0, b"\xaf\x01")))) is DropReason.EMPTY
-        assert reason(room.check(share_of(FlvTag(TagType.AUDIO, 0, b"\xb2x")))) is DropReason.UNSUPPORTED_CODEC
+        assert reason(room.check(share_of(FlvTag(TagType.AUDIO, 0, b"\xaf\x01")))) is TagDropReason.EMPTY
+        assert reason(room.check(share_of(FlvTag(TagType.AUDIO, 0, b"\xb2x")))) is TagDropReason.UNSUPPORTED_CODEC
 
     def test_it_stands_for_the_header_where_its_codec_has_none(self) -> None:
         room = Room()
@@ -133,7 +133,7 @@ class TestFrame:
         room = Room()
         room.check(mp3())
         answer = room.check(mp3(b"\xff\xf8\x00\x00"))
-        assert (reason(answer), answer.is_changed) == (DropReason.BAD_CODEC_CONFIG, False)
+        assert (reason(answer), answer.is_changed) == (TagDropReason.BAD_CODEC_CONFIG, False)
         assert room.check(mp3()) == (None, False)
         assert room.book.refusals == {}
 
@@ -142,9 +142,9 @@ class TestLate:
     def test_the_last_of_a_flood_is_read_when_one_may_be(self) -> None:
         room = Room()
         room.flood()
-        assert reason(room.headers.receive(avc_header(OTHER_AVCC), room.tags)) is DropReason.HEADER_FLOOD
+        assert reason(room.headers.receive(avc_header(OTHER_AVCC), room.tags)) is TagDropReason.HEADER_FLOOD
         assert room.headers.late_bytes == len(OTHER_AVCC)
-        assert reason(room.check(share_of(key(0)))) is DropReason.NO_HEADER
+        assert reason(room.check(share_of(key(0)))) is TagDropReason.NO_HEADER
         room.tags += TAGS_PER_HEADER
         assert room.check(share_of(key(0))) == (None, True)
         assert room.headers.known == {PICTURE: video_header(OTHER_AVCC)}
@@ -157,7 +157,7 @@ class TestLate:
         room.headers.receive(avc_header(OTHER_AVCC), room.tags)
         room.tags += TAGS_PER_HEADER
         answer = room.check(share_of(key(0)))
-        assert reason(answer) is DropReason.NO_HEADER
+        assert reason(answer) is TagDropReason.NO_HEADER
         assert PICTURE not in room.headers.known
 
 
@@ -166,15 +166,15 @@ class TestUnfit:
         room = Room()
         room.receive(share_of(FlvTag(TagType.AUDIO, 0, b"\xaf\x00" + ASC)))
         drop = room.headers.refuse(audio_header(), "unfit")
-        assert (drop.reason, drop.detail) == (DropReason.BAD_CODEC_CONFIG, "unfit")
+        assert (drop.reason, drop.detail) == (TagDropReason.BAD_CODEC_CONFIG, "unfit")
         room.receive(share_of(FlvTag(TagType.AUDIO, 0, b"\xaf\x00" + ASC)))
         assert room.headers.known == {}
         assert room.book.refusals == {SOUND: drop}
-        assert reason(room.check(share_of(sound(0)))) is DropReason.NO_HEADER
+        assert reason(room.check(share_of(sound(0)))) is TagDropReason.NO_HEADER
 
     def test_a_frame_of_that_kind_is_not_either_and_another_is(self) -> None:
         room = Room()
         room.check(mp3())
         room.headers.refuse(room.headers.known[SOUND], "unfit")
-        assert reason(room.check(mp3())) is DropReason.BAD_CODEC_CONFIG
+        assert reason(room.check(mp3())) is TagDropReason.BAD_CODEC_CONFIG
         assert room.check(mp3(OTHER_MP3_FRAME)) == (None, True)

@@ -9,7 +9,7 @@ from streamd.formats.codecs.codec import parse_config
 from streamd.formats.flv.metadata import StreamMetadata
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media.intake import header_reader
-from streamd.media.intake.actions import Action, Drop, DropReason, Hold, Open, Split
+from streamd.media.intake.actions import Action, Drop, Hold, Open, Split, TagDropReason
 from streamd.media.intake.header_reader import HEADERS_AT_ONCE_MAX, SEQUENCE_HEADER_BYTES_MAX, TAGS_PER_HEADER
 from streamd.media.intake.intake import Intake
 from streamd.media.intake.limits import COMPOSITION_TIME_MAX_MS, IntakeLimits
@@ -113,7 +113,7 @@ class TestOpening:
         intake = Intake(LIMITS)
         tags = [aac_header(), avc_header(), inter(0), sound(0), sound(21), inter(33), key(40)]
         assert frames(opening(receive(intake, tags))) == [key(40)]
-        assert intake.drops == {DropReason.BEFORE_KEYFRAME: 4}
+        assert intake.drops == {TagDropReason.BEFORE_KEYFRAME: 4}
 
     def test_audio_that_ran_ahead_of_the_keyframe_is_kept(self) -> None:
         tags = [aac_header(), avc_header(), sound(21), sound(43), key(40)]
@@ -246,7 +246,7 @@ class TestReopening:
     @pytest.mark.parametrize("header", [avc_header(), aac_header()])
     def test_repeated_header_is_dropped_and_counted(self, header: FlvTag) -> None:
         intake = opened()
-        assert intake.receive(header) == Drop(DropReason.REPEATED_HEADER)
+        assert intake.receive(header) == Drop(TagDropReason.REPEATED_HEADER)
         assert intake.receive(key(40)) == key(40)
 
     def test_header_that_changes_and_changes_back_reopens_nothing(self) -> None:
@@ -258,8 +258,8 @@ class TestReopening:
         intake = opened()
         actions = receive(intake, [aac_header(b"\x11"), sound(20), inter(40), key(80)])
         assert isinstance(actions[0], Drop)
-        assert actions[0].reason is DropReason.BAD_CODEC_CONFIG
-        assert actions[1] == Drop(DropReason.NO_HEADER, "mp4a")
+        assert actions[0].reason is TagDropReason.BAD_CODEC_CONFIG
+        assert actions[1] == Drop(TagDropReason.NO_HEADER, "mp4a")
         assert actions[2] == inter(40)
         assert kinds(opening(actions)) == [TagType.VIDEO]
 
@@ -274,40 +274,40 @@ class TestDropping:
     @pytest.mark.parametrize(
         ("tag_type", "payload", "reason"),
         [
-            (TagType.SCRIPT, b"\x02\x00\x0aonMetaData", DropReason.SCRIPT),
-            (15, b"\x00", DropReason.SCRIPT),
-            (TagType.VIDEO, b"", DropReason.EMPTY),
-            (TagType.AUDIO, b"", DropReason.EMPTY),
-            (TagType.AUDIO, b"\xaf\x01", DropReason.EMPTY),
-            (TagType.VIDEO, b"\x27\x01\x00\x00\x00", DropReason.EMPTY),
-            (TagType.VIDEO, b"\x27\x01\x00", DropReason.MALFORMED),
-            (TagType.AUDIO, b"\xaf\x09", DropReason.MALFORMED),
-            (TagType.VIDEO, b"\x57\x00", DropReason.COMMAND_FRAME),
-            (TagType.VIDEO, b"\xd1\x00", DropReason.COMMAND_FRAME),
-            (TagType.VIDEO, b"\xd4avc1\x02\x00\x09colorInfo", DropReason.METADATA),
-            (TagType.AUDIO, b"\x94mp4a\x01\x02\x00\x00\x00\x03", DropReason.METADATA),
-            (TagType.VIDEO, b"\x17\x02\x00\x00\x00", DropReason.SEQUENCE_END),
-            (TagType.VIDEO, b"\x92avc1", DropReason.SEQUENCE_END),
-            (TagType.AUDIO, b"\x92mp4a", DropReason.SEQUENCE_END),
-            (TagType.VIDEO, b"\x91vvc1\x00\x00\x00x", DropReason.UNSUPPORTED_CODEC),
-            (TagType.VIDEO, b"\x90vp08\x01", DropReason.UNSUPPORTED_CODEC),
-            (TagType.VIDEO, b"\x91mp4ax", DropReason.UNSUPPORTED_CODEC),
-            (TagType.AUDIO, b"\x90hvc1\x01", DropReason.UNSUPPORTED_CODEC),
-            (TagType.VIDEO, b"\x91hvc1\x00\x00\x00x", DropReason.NO_HEADER),
-            (TagType.AUDIO, b"\x90Opusx", DropReason.BAD_CODEC_CONFIG),
-            (TagType.AUDIO, b"\x90ac-3", DropReason.EMPTY),
-            (TagType.VIDEO, b"\x95av01\x80", DropReason.UNSUPPORTED_CODEC),
-            (TagType.VIDEO, b"\x22\x00\x00", DropReason.UNSUPPORTED_CODEC),
-            (TagType.AUDIO, b"\x3fx", DropReason.UNSUPPORTED_CODEC),
-            (TagType.AUDIO, b"\x2f\xff\xfb", DropReason.BAD_CODEC_CONFIG),
-            (TagType.AUDIO, b"\x91ec-3\x0b\x77" + bytes(6), DropReason.BAD_CODEC_CONFIG),
-            (TagType.AUDIO, b"\x91ec-3\x0b\x77\x00\x00\x00\x80\x00\x00", DropReason.UNSUPPORTED_CODEC),
-            (TagType.AUDIO, b"\x91Opusx", DropReason.NO_HEADER),
-            (TagType.VIDEO, b"\xa6\x01avc1\x01\x00\x00\x00x", DropReason.NO_HEADER),
-            (TagType.AUDIO, b"\x95\x01mp4a\x03x", DropReason.NO_HEADER),
+            (TagType.SCRIPT, b"\x02\x00\x0aonMetaData", TagDropReason.SCRIPT),
+            (15, b"\x00", TagDropReason.SCRIPT),
+            (TagType.VIDEO, b"", TagDropReason.EMPTY),
+            (TagType.AUDIO, b"", TagDropReason.EMPTY),
+            (TagType.AUDIO, b"\xaf\x01", TagDropReason.EMPTY),
+            (TagType.VIDEO, b"\x27\x01\x00\x00\x00", TagDropReason.EMPTY),
+            (TagType.VIDEO, b"\x27\x01\x00", TagDropReason.MALFORMED),
+            (TagType.AUDIO, b"\xaf\x09", TagDropReason.MALFORMED),
+            (TagType.VIDEO, b"\x57\x00", TagDropReason.COMMAND_FRAME),
+            (TagType.VIDEO, b"\xd1\x00", TagDropReason.COMMAND_FRAME),
+            (TagType.VIDEO, b"\xd4avc1\x02\x00\x09colorInfo", TagDropReason.METADATA),
+            (TagType.AUDIO, b"\x94mp4a\x01\x02\x00\x00\x00\x03", TagDropReason.METADATA),
+            (TagType.VIDEO, b"\x17\x02\x00\x00\x00", TagDropReason.SEQUENCE_END),
+            (TagType.VIDEO, b"\x92avc1", TagDropReason.SEQUENCE_END),
+            (TagType.AUDIO, b"\x92mp4a", TagDropReason.SEQUENCE_END),
+            (TagType.VIDEO, b"\x91vvc1\x00\x00\x00x", TagDropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x90vp08\x01", TagDropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x91mp4ax", TagDropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x90hvc1\x01", TagDropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x91hvc1\x00\x00\x00x", TagDropReason.NO_HEADER),
+            (TagType.AUDIO, b"\x90Opusx", TagDropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x90ac-3", TagDropReason.EMPTY),
+            (TagType.VIDEO, b"\x95av01\x80", TagDropReason.UNSUPPORTED_CODEC),
+            (TagType.VIDEO, b"\x22\x00\x00", TagDropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x3fx", TagDropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x2f\xff\xfb", TagDropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x91ec-3\x0b\x77" + bytes(6), TagDropReason.BAD_CODEC_CONFIG),
+            (TagType.AUDIO, b"\x91ec-3\x0b\x77\x00\x00\x00\x80\x00\x00", TagDropReason.UNSUPPORTED_CODEC),
+            (TagType.AUDIO, b"\x91Opusx", TagDropReason.NO_HEADER),
+            (TagType.VIDEO, b"\xa6\x01avc1\x01\x00\x00\x00x", TagDropReason.NO_HEADER),
+            (TagType.AUDIO, b"\x95\x01mp4a\x03x", TagDropReason.NO_HEADER),
         ],
     )
-    def test_reason(self, tag_type: int, payload: bytes, reason: DropReason) -> None:
+    def test_reason(self, tag_type: int, payload: bytes, reason: TagDropReason) -> None:
         for intake in (Intake(LIMITS), opened()):
             action = intake.receive(FlvTag(tag_type, 0, payload))
             assert isinstance(action, Drop)
@@ -318,11 +318,11 @@ class TestDropping:
     def test_frame_before_its_header_is_dropped(self, tag: FlvTag) -> None:
         action = Intake(LIMITS).receive(tag)
         assert isinstance(action, Drop)
-        assert action.reason is DropReason.NO_HEADER
+        assert action.reason is TagDropReason.NO_HEADER
 
     def test_codec_is_named(self) -> None:
         assert opened().receive(FlvTag(TagType.VIDEO, 0, b"\x91vvc1\x00\x00\x00x")) == Drop(
-            DropReason.UNSUPPORTED_CODEC, "vvc1"
+            TagDropReason.UNSUPPORTED_CODEC, "vvc1"
         )
 
     @pytest.mark.parametrize("composition_time_ms", [COMPOSITION_TIME_MAX_MS, -COMPOSITION_TIME_MAX_MS])
@@ -333,7 +333,7 @@ class TestDropping:
     @pytest.mark.parametrize("composition_time_ms", [COMPOSITION_TIME_MAX_MS + 1, -COMPOSITION_TIME_MAX_MS - 1])
     def test_composition_time_beyond_is_dropped(self, composition_time_ms: int) -> None:
         tag = FlvTag(TagType.VIDEO, 0, b"\x27\x01" + composition_time_ms.to_bytes(3, "big", signed=True) + b"x")
-        assert opened().receive(tag) == Drop(DropReason.COMPOSITION_TIME, f"{composition_time_ms} ms")
+        assert opened().receive(tag) == Drop(TagDropReason.COMPOSITION_TIME, f"{composition_time_ms} ms")
 
     @pytest.mark.parametrize("tag_type", [TagType.VIDEO, TagType.AUDIO])
     def test_tracks_beyond_the_limit_are_dropped(self, tag_type: TagType) -> None:
@@ -341,12 +341,12 @@ class TestDropping:
         codec, record = (b"avc1", AVCC) if tag_type is TagType.VIDEO else (b"mp4a", ASC)
         head = b"\x96\x00" if tag_type is TagType.VIDEO else b"\x95\x00"
         headers = [FlvTag(tag_type, 0, head + codec + bytes((track_id,)) + record) for track_id in range(1, 5)]
-        assert receive(intake, headers)[2:] == [Drop(DropReason.EXTRA_TRACK, f"track {n}") for n in (3, 4)]
+        assert receive(intake, headers)[2:] == [Drop(TagDropReason.EXTRA_TRACK, f"track {n}") for n in (3, 4)]
 
     def test_frames_of_mp3_beyond_the_limit_are_dropped(self) -> None:
         intake = Intake(LIMITS)
         frames = [FlvTag(TagType.AUDIO, 0, b"\x95\x01.mp3" + bytes((n,)) + b"\xff\xfb\x94\x64") for n in range(1, 4)]
-        assert receive(intake, frames) == [Hold(), Hold(), Drop(DropReason.EXTRA_TRACK, "track 3")]
+        assert receive(intake, frames) == [Hold(), Hold(), Drop(TagDropReason.EXTRA_TRACK, "track 3")]
 
 
 class TestCanonicalFraming:
@@ -469,7 +469,7 @@ class TestMultitrack:
         intake = opened()
         tracks = b"".join(bytes((n,)) + b"\x00\x00\x00" for n in (1, 2)) + b"\x00\x00\x00\x01a"
         assert intake.receive(FlvTag(TagType.AUDIO, 7, b"\x95\x11mp4a" + tracks)) == Split((sound(7),))
-        assert intake.drops == {DropReason.EMPTY: 2}
+        assert intake.drops == {TagDropReason.EMPTY: 2}
 
     @pytest.mark.parametrize(("tag_type", "head"), [(TagType.AUDIO, b"\x95\x11mp4a"), (TagType.VIDEO, b"\x96\x13hvc1")])
     def test_no_more_tracks_are_read_than_there_may_be_and_one(self, tag_type: TagType, head: bytes) -> None:
@@ -486,7 +486,7 @@ class TestMultitrack:
     @pytest.mark.parametrize(("tag_type", "head"), [(TagType.AUDIO, b"\x95\x11mp4a"), (TagType.VIDEO, b"\x96\x13hvc1")])
     def test_one_that_is_in_it_twice_is_an_error(self, tag_type: TagType, head: bytes) -> None:
         action = opened().receive(FlvTag(tag_type, 7, head + b"\x05\x00\x00\x01x" * 2))
-        assert action == Drop(DropReason.MALFORMED, "track 5 twice in a message")
+        assert action == Drop(TagDropReason.MALFORMED, "track 5 twice in a message")
 
     def test_video_of_several_codecs_is_split(self) -> None:
         payload = b"\x96\x23avc1\x00\x00\x00\x01khvc1\x01\x00\x00\x01n\xff\x00\x01\x02\x02\x00\x00\x01x"
@@ -752,21 +752,21 @@ class TestRefusedTrack:
         intake = opened([avc_header(), aac_header(), sound(0), key(0)])
         intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)), "unfit")
         actions = receive(intake, [sound(20), key(40)])
-        assert actions[0] == Drop(DropReason.NO_HEADER, "mp4a")
+        assert actions[0] == Drop(TagDropReason.NO_HEADER, "mp4a")
         assert kinds(opening(actions)) == [TagType.VIDEO]
 
     def test_its_header_is_not_tried_again_but_another_one_is(self) -> None:
         intake = opened([avc_header(), aac_header(), sound(0), key(0)])
         intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)), "unfit")
         receive(intake, [aac_header(), key(40)])
-        assert intake.receive(sound(60)) == Drop(DropReason.NO_HEADER, "mp4a")
+        assert intake.receive(sound(60)) == Drop(TagDropReason.NO_HEADER, "mp4a")
         actions = receive(intake, [aac_header(OTHER_ASC), sound(80), inter(80), inter(90), key(100)])
         assert kinds(opening(actions)) == BOTH
 
     def test_frames_of_a_codec_without_header_are_dropped(self) -> None:
         intake = opened([avc_header(), mp3(0), key(0)])
         intake.refuse(TrackHeader(TagType.AUDIO, ".mp3", MP3_FRAME, parse_config(".mp3", MP3_FRAME)), "unfit")
-        assert intake.receive(mp3(24)) == Drop(DropReason.BAD_CODEC_CONFIG, ".mp3")
+        assert intake.receive(mp3(24)) == Drop(TagDropReason.BAD_CODEC_CONFIG, ".mp3")
         assert isinstance(intake.receive(mp3(48, b"\xff\xfb\x90\x64y")), Hold)
 
 
@@ -801,7 +801,7 @@ class TestRefusals:
         for track in (b"\x05", b"\x06"):
             intake.receive(FlvTag(TagType.AUDIO, 0, b"\x95\x01.wav" + track + b"x"))
         assert intake.refusals == {
-            (TagType.AUDIO, track): Drop(DropReason.UNSUPPORTED_CODEC, ".wav") for track in (5, 6)
+            (TagType.AUDIO, track): Drop(TagDropReason.UNSUPPORTED_CODEC, ".wav") for track in (5, 6)
         }
 
     def test_a_broken_frame_that_is_its_own_header_is_mended_by_the_next(self) -> None:
@@ -814,7 +814,7 @@ class TestRefusals:
     def test_what_the_demuxer_does_not_take_is_refused_until_there_is_another_header(self) -> None:
         intake = opened()
         drop = intake.refuse(TrackHeader(TagType.AUDIO, "mp4a", ASC, parse_config("mp4a", ASC)), "unfit")
-        assert drop == Drop(DropReason.BAD_CODEC_CONFIG, "unfit")
+        assert drop == Drop(TagDropReason.BAD_CODEC_CONFIG, "unfit")
         intake.receive(aac_header())
         assert intake.refusals == {self.SOUND: drop}
         intake.receive(aac_header(OTHER_ASC))
@@ -835,17 +835,17 @@ class TestHeaderFlood:
         monkeypatch.setattr(header_reader, "parse_config", None)
         action = intake.receive(avc_header(AVCC.ljust(SEQUENCE_HEADER_BYTES_MAX + 1, b"\x00")))
         assert action == Drop(
-            DropReason.BAD_CODEC_CONFIG, f"a sequence header of {SEQUENCE_HEADER_BYTES_MAX + 1} bytes"
+            TagDropReason.BAD_CODEC_CONFIG, f"a sequence header of {SEQUENCE_HEADER_BYTES_MAX + 1} bytes"
         )
         assert isinstance(action, Drop)
         assert action.limit == "sequence_header_bytes_max"
-        assert intake.receive(inter(40)) == Drop(DropReason.NO_HEADER, "avc1")
+        assert intake.receive(inter(40)) == Drop(TagDropReason.NO_HEADER, "avc1")
         assert kinds(opening([intake.receive(sound(40))])) == [TagType.AUDIO]
 
     def test_frame_that_is_too_long_to_stand_for_a_header_is_none(self) -> None:
         action = Intake(LIMITS).receive(mp3(0, MP3_FRAME.ljust(SEQUENCE_HEADER_BYTES_MAX + 1, b"\x00")))
         assert isinstance(action, Drop)
-        assert (action.reason, action.limit) == (DropReason.BAD_CODEC_CONFIG, "sequence_header_bytes_max")
+        assert (action.reason, action.limit) == (TagDropReason.BAD_CODEC_CONFIG, "sequence_header_bytes_max")
 
     def test_headers_past_the_limit_end_their_track_until_there_are_frames_again(self) -> None:
         intake = opened()
@@ -853,10 +853,10 @@ class TestHeaderFlood:
         actions = receive(intake, headers)
         assert sum(action == Hold() for action in actions) <= HEADERS_AT_ONCE_MAX + 200 // TAGS_PER_HEADER
         last = actions[-1]
-        assert last == Drop(DropReason.HEADER_FLOOD, "too many sequence headers at once")
+        assert last == Drop(TagDropReason.HEADER_FLOOD, "too many sequence headers at once")
         assert isinstance(last, Drop)
         assert last.limit == "sequence_headers_max"
-        assert intake.receive(key(40)) == Drop(DropReason.NO_HEADER, "avc1")
+        assert intake.receive(key(40)) == Drop(TagDropReason.NO_HEADER, "avc1")
         receive(intake, [sound(20 * n) for n in range(TAGS_PER_HEADER)])
         assert isinstance(opening(receive(intake, [headers[0], key(1000)])), Open)
 
@@ -864,7 +864,7 @@ class TestHeaderFlood:
         intake = opened()
         receive(intake, [avc_header(AVCC + number.to_bytes(2, "big")) for number in range(200)])
         assert intake.receive(avc_header(OTHER_AVCC)) == Drop(
-            DropReason.HEADER_FLOOD, "too many sequence headers at once"
+            TagDropReason.HEADER_FLOOD, "too many sequence headers at once"
         )
         receive(intake, [sound(20 * n) for n in range(TAGS_PER_HEADER)])
         action = opening(receive(intake, [inter(1000), key(1040)]))
@@ -875,7 +875,7 @@ class TestHeaderFlood:
         intake = opened()
         receive(intake, [avc_header(AVCC + number.to_bytes(2, "big")) for number in range(200)])
         receive(intake, [sound(20 * n) for n in range(TAGS_PER_HEADER)])
-        assert intake.receive(FlvTag(TagType.VIDEO, 1000, b"\x91hvc1\0\0\0p")) == Drop(DropReason.NO_HEADER, "hvc1")
+        assert intake.receive(FlvTag(TagType.VIDEO, 1000, b"\x91hvc1\0\0\0p")) == Drop(TagDropReason.NO_HEADER, "hvc1")
 
     def test_those_that_wait_to_be_read_are_told_and_are_of_no_more_tracks_than_there_may_be(self) -> None:
         intake = Intake(LIMITS)
@@ -886,7 +886,7 @@ class TestHeaderFlood:
             intake.receive(FlvTag(TagType.VIDEO, 0, b"\x96\0avc1" + bytes((number,)) + record)) for number in range(100)
         ]
         reasons = Counter(action.reason for action in actions if isinstance(action, Drop))
-        assert reasons[DropReason.EXTRA_TRACK] >= 100 - LIMITS.tracks_max
+        assert reasons[TagDropReason.EXTRA_TRACK] >= 100 - LIMITS.tracks_max
         assert intake.held_bytes - before <= LIMITS.tracks_max * 60_000
         assert intake.held_bytes - before >= 60_000
 
@@ -898,14 +898,14 @@ class TestHeaderFlood:
 
     def test_one_that_is_repeated_is_none_too_many(self) -> None:
         intake = opened()
-        assert set(receive(intake, [avc_header(), aac_header()] * 500)) == {Drop(DropReason.REPEATED_HEADER)}
+        assert set(receive(intake, [avc_header(), aac_header()] * 500)) == {Drop(TagDropReason.REPEATED_HEADER)}
         assert intake.receive(avc_header(OTHER_AVCC)) == Hold()
 
     def test_frames_that_stand_for_other_headers_are_dropped_past_the_limit(self) -> None:
         intake = Intake(LIMITS)
         kinds_of_mp3 = [MP3_FRAME, b"\xff\xfb\x90\x64y"]
         actions = receive(intake, [mp3(n, kinds_of_mp3[n % 2]) for n in range(3200)])
-        flood = Drop(DropReason.HEADER_FLOOD, ".mp3")
+        flood = Drop(TagDropReason.HEADER_FLOOD, ".mp3")
         others = [action for action in actions if action != flood]
         # Every second frame is like the one before it, as soon as changes are dropped.
         assert actions.count(flood) >= 3200 / 2 - HEADERS_AT_ONCE_MAX - 3200 / TAGS_PER_HEADER
@@ -923,13 +923,13 @@ class TestHeaderFlood:
         receive(intake, [aac_header(), avc_header(), *(sound(n // 4) for n in range(4000))])
         calls = count_calls(lambda: receive(intake, [sound(1000 + n // 4) for n in range(90)]))
         assert calls < 90 * 100
-        assert intake.drops[DropReason.BEFORE_KEYFRAME] > 60
+        assert intake.drops[TagDropReason.BEFORE_KEYFRAME] > 60
 
     def test_the_owner_may_have_no_other_demuxer(self) -> None:
         intake = opened()
         intake.may_reopen = False
         actions = receive(intake, [avc_header(OTHER_AVCC), key(40), sound(60), key(80)])
-        assert actions == [Hold(), Drop(DropReason.BEFORE_KEYFRAME), sound(60), Drop(DropReason.BEFORE_KEYFRAME)]
+        assert actions == [Hold(), Drop(TagDropReason.BEFORE_KEYFRAME), sound(60), Drop(TagDropReason.BEFORE_KEYFRAME)]
         intake.may_reopen = True
         receive(intake, [sound(80)])
         assert kinds(opening(receive(intake, [key(120), sound(120)]))) == BOTH

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from streamd.media.packager.cadence import KEYFRAME_LATE_MS_MAX, Cadence
-from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.frame_interval import FrameInterval
 from streamd.media.packager.segment_starts import SegmentStarts
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import Track
 from tests.support.samples import AUDIO, VIDEO
 

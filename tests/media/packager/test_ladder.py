@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 
-from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.ladder import Ladder, Variant, decide_split_audio, plan_variants
 from streamd.media.packager.segmenter import SegmenterOptions
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE, Sample, Track, TrackKind
 
 FRAME_TICKS = VIDEO_TIMESCALE // 30

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import weakref
 
-from streamd.media.packager.chunk import ChunkBytes
+from streamd.media.packager.cmaf_chunk import ChunkBytes
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 
 

@@ -13,11 +13,12 @@ from streamd.errors import LocalStateError, MediaLimitError
 from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.payload import PayloadLog
 from streamd.media.packager import window as module
-from streamd.media.packager.chunk import ChunkBytes, CmafChunk, PlaylistTiming
+from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.reload import PartNumber, Position
 from streamd.media.packager.rendition import Rendition, RenditionOptions
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packager.window import LISTED_SEGMENTS_MAX
 from streamd.media.packet import VIDEO_TIMESCALE, Track
 from tests.support.chunk_feeder import AUDIO, EPOCH, HEADER, VIDEO, ChunkFeeder, feed, start_rendition

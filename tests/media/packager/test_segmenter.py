@@ -9,9 +9,10 @@ from itertools import pairwise
 import pytest
 
 from streamd.media.packager.cadence import KEYFRAME_LATE_MS_MAX
-from streamd.media.packager.chunk import CmafChunk, PlaylistTiming
+from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.queues import HELD_BYTES_MAX, LEAD_LAG_MS_MAX
 from streamd.media.packager.segmenter import Irregularity, Segmenter, SegmenterOptions
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import MediaPacket, Sample, Track, TrackKind
 from streamd.media.timeline import Timeline
 from tests.support.samples import (

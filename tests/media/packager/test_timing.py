@@ -4,9 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.queues import HELD_BYTES_MAX
-from streamd.media.packager.timing import DECISION_MS_MAX, OPENING_MS, TARGET_DURATION_S_MAX, TimingDecision
+from streamd.media.packager.timing import (
+    DECISION_MS_MAX,
+    OPENING_MS,
+    TARGET_DURATION_S_MAX,
+    PlaylistTiming,
+    TimingDecision,
+)
 from streamd.media.packet import Sample, Track
 from tests.support.samples import AUDIO, VIDEO, audio_sample, video_sample
 

@@ -7,7 +7,7 @@ import pytest
 
 from streamd.process.config import Config, load_config
 from streamd.process.doctor.certificates import check_certificates
-from streamd.process.doctor.finding import Finding, Verdict
+from streamd.process.doctor.check_result import CheckResult, Verdict
 from tests.support import certificates
 from tests.support.certificates import Pem
 
@@ -23,7 +23,7 @@ def config(tmp_path: Path) -> Config:
     return load_config(None, environ=environ | {"STREAMD_HTTP__PUBLIC_URL": "https://localhost"})
 
 
-def check(config: Config, pem: Pem, now: datetime = NOW) -> Finding:
+def check(config: Config, pem: Pem, now: datetime = NOW) -> CheckResult:
     Path(config.http.tls_cert).write_text(pem.cert)
     Path(config.http.tls_key).write_text(pem.key)
     (finding,) = check_certificates(config, now)

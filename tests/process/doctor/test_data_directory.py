@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from streamd.process.data_dir import TOKEN_NAME
+from streamd.process.doctor.check_result import Verdict
 from streamd.process.doctor.data_directory import check_data_directory
-from streamd.process.doctor.finding import Verdict
 
 
 @pytest.fixture

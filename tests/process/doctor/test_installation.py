@@ -9,7 +9,7 @@ from streamd.doors.web.public import pages
 from streamd.formats.rtmp import chunk
 from streamd.process.config import Config
 from streamd.process.config.sections import IngestConfig
-from streamd.process.doctor.finding import Verdict
+from streamd.process.doctor.check_result import Verdict
 from streamd.process.doctor.installation import check_compiled, check_demuxer, check_player
 
 

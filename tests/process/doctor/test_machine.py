@@ -7,7 +7,7 @@ import pytest
 
 from streamd.process.config import load_config
 from streamd.process.data_dir import RunningServer
-from streamd.process.doctor.finding import Verdict
+from streamd.process.doctor.check_result import Verdict
 from streamd.process.doctor.machine import OTHER_FILES, check_clock, check_open_files
 
 CONFIG = load_config(

@@ -6,7 +6,7 @@ import pytest
 
 from streamd.process.config import Config, load_config
 from streamd.process.doctor import pictures
-from streamd.process.doctor.finding import Verdict
+from streamd.process.doctor.check_result import Verdict
 from streamd.process.doctor.pictures import check_pictures, describe
 from streamd.services.sandbox import Layer
 

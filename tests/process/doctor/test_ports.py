@@ -10,7 +10,7 @@ import pytest
 
 from streamd.process.config import Config, ListenAddress, load_config
 from streamd.process.data_dir import RunningServer
-from streamd.process.doctor.finding import Finding, Verdict
+from streamd.process.doctor.check_result import CheckResult, Verdict
 from streamd.process.doctor.ports import check_ports
 
 # Of the loopback network; no other program of this machine's takes a port of it meanwhile.
@@ -35,7 +35,7 @@ def config(http: str) -> Config:
     return load_config(None, environ={f"STREAMD_{name}": value for name, value in names.items()})
 
 
-def check(http: str, server: RunningServer | None = None) -> Finding:
+def check(http: str, server: RunningServer | None = None) -> CheckResult:
     (finding,) = check_ports(config(http), server)
     assert finding.check == "http.listen"
     return finding

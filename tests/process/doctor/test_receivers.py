@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from streamd.process.config import load_config
-from streamd.process.doctor.finding import Verdict
+from streamd.process.doctor.check_result import Verdict
 from streamd.process.doctor.receivers import check_receivers
 from tests.support.receiver import SECRET
 

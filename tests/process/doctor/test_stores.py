@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from streamd.process.doctor.finding import Verdict
+from streamd.process.doctor.check_result import Verdict
 from streamd.process.doctor.stores import check_database
 from streamd.services.keys.key_store import KeyStore
 

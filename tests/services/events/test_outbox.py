@@ -11,7 +11,7 @@ from streamd.clock import ManualClock
 from streamd.errors import ReceiverUnreachableError
 from streamd.services.events.event import EventType
 from streamd.services.events.outbox import BACKOFF_MAX_S, LINES_PER_MINUTE_MAX, Endpoint, Message, Outbox, OutboxOptions
-from streamd.services.events.poster import Answer
+from streamd.services.events.sender import ReceiverAnswer
 from streamd.services.metrics import Metrics
 from tests.support.receiver import SECRET, ScriptedPoster
 
@@ -23,14 +23,14 @@ UNREACHABLE = ReceiverUnreachableError("nobody there")
 class Room:
     """An outbox on a clock that its waits move."""
 
-    def __init__(self, *script: int | Answer | Exception, **options: float) -> None:
+    def __init__(self, *script: int | ReceiverAnswer | Exception, **options: float) -> None:
         self.clock = ManualClock()
         self.metrics = Metrics()
-        self.poster = ScriptedPoster(*script)
+        self.sender = ScriptedPoster(*script)
         self.waits: list[float] = []
         self.outbox = Outbox(
             Endpoint("http://a.example/x?token=t", SECRET, "http://a.example", frozenset({EventType.KEY_ISSUED})),
-            poster=self.poster,
+            sender=self.sender,
             clock=self.clock,
             metrics=self.metrics,
             options=OutboxOptions(**options),  # type: ignore[arg-type]  # numbers
@@ -45,7 +45,7 @@ class Room:
         self.outbox.put(Message(f"msg_{name}", event_type, name.encode(), self.clock.monotonic(), about))
 
     def sent(self) -> list[str]:
-        return [request.body.decode() for request in self.poster.requests]
+        return [request.body.decode() for request in self.sender.requests]
 
     def count(self, result: str) -> float:
         return self.metrics.registry.get_sample_value("streamd_webhook_messages_total", {"result": result}) or 0.0
@@ -84,7 +84,7 @@ class TestDelivery:
     async def test_an_attempt_has_its_time_limit(self) -> None:
         room = Room(timeout_s=7)
         await room.deliver("a")
-        assert room.poster.timeouts == [7]
+        assert room.sender.timeouts == [7]
 
 
 class TestRetries:
@@ -98,7 +98,7 @@ class TestRetries:
         """Standard Webhooks, "Webhook metadata"."""
         room = Room(500)
         await room.deliver("a")
-        first, second = (request.headers for request in room.poster.requests)
+        first, second = (request.headers for request in room.sender.requests)
         assert first["webhook-id"] == second["webhook-id"] == "msg_a"
         assert int(second["webhook-timestamp"]) > int(first["webhook-timestamp"])
         assert first["webhook-signature"] != second["webhook-signature"]
@@ -116,7 +116,7 @@ class TestRetries:
         room = Room(*[UNREACHABLE] * 4, retry_for_s=5)
         await room.deliver("a")
         assert (room.sent(), room.count("failed")) == (["a"] * 4, 1)
-        room.poster.script.clear()
+        room.sender.script.clear()
         await room.deliver("b")
         assert room.count("delivered") == 1
         assert [record.message for record in caplog.records] == [
@@ -135,7 +135,7 @@ class TestRetries:
 
     async def test_a_receiver_that_says_when_is_not_asked_before(self) -> None:
         """RFC 9110 section 10.2.3."""
-        room = Room(Answer(503, retry_after_s=120), Answer(429, retry_after_s=1e9))
+        room = Room(ReceiverAnswer(503, retry_after_s=120), ReceiverAnswer(429, retry_after_s=1e9))
         await room.deliver("a")
         assert room.waits == [120, BACKOFF_MAX_S]
 
@@ -177,6 +177,6 @@ async def test_an_endpoint_that_refuses_all_is_told_of_some_times_a_minute(caplo
     assert room.count("refused") == 1000
     assert len(caplog.records) == LINES_PER_MINUTE_MAX
     room.clock.advance(60)
-    room.poster.script.append(404)
+    room.sender.script.append(404)
     await room.deliver("again")
     assert len(caplog.records) == LINES_PER_MINUTE_MAX + 1

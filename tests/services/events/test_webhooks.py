@@ -19,27 +19,27 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 ENDED = frozenset({EventType.STREAM_ENDED})
 
 
-def webhooks(poster: ScriptedPoster, *endpoints: Endpoint) -> Webhooks:
-    return Webhooks(endpoints, poster=poster, clock=ManualClock(), metrics=Metrics(), options=OutboxOptions())
+def webhooks(sender: ScriptedPoster, *endpoints: Endpoint) -> Webhooks:
+    return Webhooks(endpoints, sender=sender, clock=ManualClock(), metrics=Metrics(), options=OutboxOptions())
 
 
 async def test_each_endpoint_is_told_what_it_asked_for_signed_with_its_own_secret() -> None:
-    poster = ScriptedPoster()
+    sender = ScriptedPoster()
     hooks = webhooks(
-        poster, Endpoint("http://a/", SECRET, "http://a"), Endpoint("http://b/", OTHER_SECRET, "http://b", ENDED)
+        sender, Endpoint("http://a/", SECRET, "http://a"), Endpoint("http://b/", OTHER_SECRET, "http://b", ENDED)
     )
     hooks.start()
     hooks.tell(Event(EventType.STREAM_STARTED, AT, {"stream": "alice"}))
     hooks.tell(Event(EventType.STREAM_ENDED, AT, {"stream": "alice"}))
     await hooks.close(drain_s=10)
-    told = [(request.path, json.loads(request.body)["type"]) for request in poster.requests]
+    told = [(request.path, json.loads(request.body)["type"]) for request in sender.requests]
     assert sorted(told) == [
         ("http://a/", "stream.ended"),
         ("http://a/", "stream.started"),
         ("http://b/", "stream.ended"),
     ]
     # The same event has the same id wherever it is told, and another signature for another secret.
-    first, second = (r.headers for r in poster.requests if json.loads(r.body)["type"] == "stream.ended")
+    first, second = (r.headers for r in sender.requests if json.loads(r.body)["type"] == "stream.ended")
     assert first["webhook-id"] == second["webhook-id"]
     assert first["webhook-signature"] != second["webhook-signature"]
 
@@ -58,9 +58,9 @@ async def test_one_that_does_not_answer_keeps_no_other_waiting() -> None:
 
 
 async def test_what_cannot_be_told_in_time_is_lost_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    poster = ScriptedPoster()
-    poster.hold = asyncio.Event()
-    hooks = webhooks(poster, Endpoint("http://a/", SECRET, "http://a"))
+    sender = ScriptedPoster()
+    sender.hold = asyncio.Event()
+    hooks = webhooks(sender, Endpoint("http://a/", SECRET, "http://a"))
     hooks.start()
     for _ in range(3):
         hooks.tell(Event(EventType.STREAM_ENDED, AT))

@@ -17,11 +17,11 @@ ADMISSION = Admission("7k2m9xq4ct", "alice")
 UNREACHABLE = ReceiverUnreachableError("no answer within 3 s")
 
 
-async def decide(poster: ScriptedPoster, *, allows_on_failure: bool = False) -> tuple[type[PublishError] | None, str]:
+async def decide(sender: ScriptedPoster, *, allows_on_failure: bool = False) -> tuple[type[PublishError] | None, str]:
     """What came of it, and what was counted."""
     metrics = Metrics()
     options = HookOptions("http://a.example/", SECRET, timeout_s=2, allows_on_failure=allows_on_failure)
-    hook = PublishHook(options, poster=poster, clock=ManualClock(), metrics=metrics)
+    hook = PublishHook(options, sender=sender, clock=ManualClock(), metrics=metrics)
     refusal = None
     try:
         await hook.decide(ADMISSION, "192.0.2.7", "FMLE/3.0")
@@ -64,9 +64,9 @@ async def test_a_no_is_a_no_even_then() -> None:
 
 
 async def test_the_question_says_who_wants_to_publish_and_never_the_key() -> None:
-    poster = ScriptedPoster()
-    await decide(poster)
-    (request,) = poster.requests
+    sender = ScriptedPoster()
+    await decide(sender)
+    (request,) = sender.requests
     assert json.loads(request.body) == {
         "type": "publish.requested",
         "timestamp": "2026-01-01T00:00:00.000000Z",
@@ -79,4 +79,4 @@ async def test_the_question_says_who_wants_to_publish_and_never_the_key() -> Non
         },
     }
     assert set(request.headers) == {"webhook-id", "webhook-timestamp", "webhook-signature"}
-    assert poster.timeouts == [2]
+    assert sender.timeouts == [2]

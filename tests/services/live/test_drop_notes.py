@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamd.media.intake.actions import Drop, DropReason
+from streamd.media.intake.actions import Drop, TagDropReason
 from streamd.services.live.drop_notes import REFUSALS_MAX, DropNotes
 from streamd.services.metrics import Metrics
 from tests.support.chunk_feeder import AUDIO, VIDEO
@@ -20,7 +20,7 @@ class Notes:
 
 
 def refused(number: int = 0) -> Drop:
-    return Drop(DropReason.UNSUPPORTED_CODEC, f"codec {number}", "")
+    return Drop(TagDropReason.UNSUPPORTED_CODEC, f"codec {number}", "")
 
 
 def test_each_is_counted_and_told_once() -> None:
@@ -33,14 +33,14 @@ def test_each_is_counted_and_told_once() -> None:
 
 def test_what_viewers_do_not_miss_is_counted_alone() -> None:
     room = Notes()
-    room.notes.note([Drop(DropReason.MALFORMED, "short", "")])
+    room.notes.note([Drop(TagDropReason.MALFORMED, "short", "")])
     assert room.told == []
     assert room.counted("streamd_tags_dropped_total", reason="malformed") == 1
 
 
 def test_a_limit_is_counted_as_one() -> None:
     room = Notes()
-    room.notes.note([Drop(DropReason.EXTRA_TRACK, "a ninth", "tracks_max")])
+    room.notes.note([Drop(TagDropReason.EXTRA_TRACK, "a ninth", "tracks_max")])
     assert room.counted("streamd_limit_hits_total", limit="tracks_max") == 1
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.errors import LocalStateError, MediaLimitError
-from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.reload import PartNumber, Position
 from streamd.media.packager.rendition import RenditionOptions
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.services.live import hls_output
 from streamd.services.live.hls_output import HlsOutput
 from streamd.services.live.restart_record import PlaylistRecord

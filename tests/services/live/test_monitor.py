@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from streamd.clock import ManualClock
-from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.segmenter import SegmenterOptions
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.services.live.health import HealthCode, HealthStatus
 from streamd.services.live.media_line import MediaLine
 from streamd.services.live.monitor import HELD_S_MAX, StreamMonitor

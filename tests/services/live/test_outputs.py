@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from streamd.errors import MediaLimitError, OutputError
-from streamd.media.packager.chunk import PlaylistTiming
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.services.live.hls_output import HlsOutput
 from streamd.services.live.outputs import Output, OutputContext, Outputs, PartOutput, SampleOutput, TagOutput
 from streamd.services.live.push_outputs import FlvOutput, Mp4Output

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from streamd.errors import AlreadyPublishingError, KeyRejectedError, PublishError
-from streamd.media.packager.chunk import PlaylistTiming
 from streamd.media.packager.numbering import Numbering
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import NUMBERS_AHEAD_S_MAX
 from streamd.services.live.live_stream import LiveStream

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.media.packager.chunk import PlaylistTiming
+from streamd.media.packager.timing import PlaylistTiming
 from streamd.services.live.channel_numbers import ChannelAhead
 from streamd.services.live.restart_record import RestartRecord, RestartRecordFile, StreamRecord
 

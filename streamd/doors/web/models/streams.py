@@ -10,7 +10,7 @@ from streamd.doors.web.models.common import ApiModel
 from streamd.services.live.health import HealthCode, HealthStatus, Severity
 
 if TYPE_CHECKING:
-    from streamd.doors.web.live_streams import StreamSummary
+    from streamd.doors.web.live_streams import ListedStream
 
 
 class Finding(ApiModel):
@@ -78,7 +78,7 @@ class StreamList(ApiModel):
     streams: list[Stream]
 
     @classmethod
-    def of(cls, summaries: Iterable[StreamSummary]) -> Self:
+    def of(cls, summaries: Iterable[ListedStream]) -> Self:
         """The answer to a list of streams."""
         ordered = sorted(summaries, key=lambda summary: summary.name)
         return cls(streams=[Stream.model_validate(summary) for summary in ordered])

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from streamd.doors.web.fields import media_type
-from streamd.doors.web.json_api import BadRequestError, parse_json
+from streamd.doors.web.json_api import InvalidRequestError, parse_json
 from streamd.doors.web.openapi import JSON_TYPE
 from streamd.doors.web.refusals import may_tell
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
@@ -68,7 +68,7 @@ class ObsDesk:
             raise web.HTTPUnsupportedMediaType(text="Send the body as application/json.")
         try:
             posted = parse_json(await request.read(), PostData)
-        except BadRequestError as exc:
+        except InvalidRequestError as exc:
             raise web.HTTPBadRequest(text=f"{exc}.") from exc
         except ValidationError as exc:
             # The body is not repeated: a stream key is in it.

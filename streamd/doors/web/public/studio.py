@@ -38,7 +38,7 @@ from streamd.services.keys.admission import Admission, Denial
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
-    from streamd.doors.web.live_streams import LiveStreams, StreamSummary
+    from streamd.doors.web.live_streams import ListedStream, LiveStreams
     from streamd.doors.web.sessions import SessionRecord
     from streamd.services.keys.verifier import KeyVerifier
 
@@ -172,7 +172,7 @@ class Studio:
         )
 
 
-def _live_state(summary: StreamSummary | None, admission: Admission) -> LiveState:
+def _live_state(summary: ListedStream | None, admission: Admission) -> LiveState:
     if summary is None:
         return LiveState.OFFLINE
     return LiveState.LIVE if summary.key_id == admission.key_id else LiveState.LIVE_WITH_OTHER_KEY

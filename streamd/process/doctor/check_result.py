@@ -17,7 +17,7 @@ class Verdict(enum.StrEnum):
     """The server does not start so, or cannot do its work."""
 
 
-class Finding(BaseModel):
+class CheckResult(BaseModel):
     """One thing that was looked at."""
 
     model_config = ConfigDict(frozen=True)
@@ -31,16 +31,16 @@ class Finding(BaseModel):
     """What to do about it; empty where all is well."""
 
 
-def ok(check: str, message: str) -> Finding:
+def ok(check: str, message: str) -> CheckResult:
     """All is well."""
-    return Finding(check=check, verdict=Verdict.OK, message=message)
+    return CheckResult(check=check, verdict=Verdict.OK, message=message)
 
 
-def warning(check: str, message: str, advice: str) -> Finding:
+def warning(check: str, message: str, advice: str) -> CheckResult:
     """It could be better."""
-    return Finding(check=check, verdict=Verdict.WARNING, message=message, advice=advice)
+    return CheckResult(check=check, verdict=Verdict.WARNING, message=message, advice=advice)
 
 
-def failed(check: str, message: str, advice: str) -> Finding:
+def failed(check: str, message: str, advice: str) -> CheckResult:
     """It will not do."""
-    return Finding(check=check, verdict=Verdict.FAILED, message=message, advice=advice)
+    return CheckResult(check=check, verdict=Verdict.FAILED, message=message, advice=advice)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from streamd.doors.outgoing.address_guard import AddressGuard
-from streamd.doors.outgoing.http_poster import HttpPoster
+from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.errors import ReceiverUnreachableError
-from streamd.services.events.poster import Answer
+from streamd.services.events.sender import ReceiverAnswer
 from tests.support.receiver import Receiver, run_receiver
 
 pytestmark = pytest.mark.asyncio
@@ -28,30 +28,30 @@ def receiver() -> Iterator[Receiver]:
 
 
 @contextlib.asynccontextmanager
-async def started(*networks: Any) -> AsyncIterator[HttpPoster]:
-    poster = HttpPoster(AddressGuard(networks), "streamd/1.2.3")
-    await poster.start()
+async def started(*networks: Any) -> AsyncIterator[HttpSender]:
+    sender = HttpSender(AddressGuard(networks), "streamd/1.2.3")
+    await sender.start()
     try:
-        yield poster
+        yield sender
     finally:
-        await poster.close()
+        await sender.close()
 
 
-async def post(poster: HttpPoster, url: str, timeout_s: float = 10) -> Answer:
-    return await poster.post(url, b"{}", {"webhook-id": "msg_1"}, timeout_s=timeout_s)
+async def post(sender: HttpSender, url: str, timeout_s: float = 10) -> ReceiverAnswer:
+    return await sender.post(url, b"{}", {"webhook-id": "msg_1"}, timeout_s=timeout_s)
 
 
-async def failure(poster: HttpPoster, url: str, timeout_s: float = 10) -> str:
+async def failure(sender: HttpSender, url: str, timeout_s: float = 10) -> str:
     with pytest.raises(ReceiverUnreachableError) as caught:
-        await post(poster, url, timeout_s)
+        await post(sender, url, timeout_s)
     return str(caught.value)
 
 
 class TestRequest:
     async def test_it_arrives_as_it_was_given(self, receiver: Receiver) -> None:
         receiver.statuses, receiver.headers = [202], {"Retry-After": "17"}
-        async with started(*LOOPBACK) as poster:
-            assert await post(poster, receiver.url) == Answer(202, retry_after_s=17)
+        async with started(*LOOPBACK) as sender:
+            assert await post(sender, receiver.url) == ReceiverAnswer(202, retry_after_s=17)
         (request,) = receiver.requests
         assert (request.path, request.body) == ("/hook", b"{}")
         assert request.headers["content-type"] == "application/json"
@@ -63,42 +63,42 @@ class TestRequest:
         self, receiver: Receiver, text: str
     ) -> None:
         receiver.headers = {"Retry-After": text.encode().decode("latin-1")}
-        async with started(*LOOPBACK) as poster:
-            assert (await post(poster, receiver.url)).retry_after_s == 0
+        async with started(*LOOPBACK) as sender:
+            assert (await post(sender, receiver.url)).retry_after_s == 0
 
     async def test_redirects_are_told_and_not_followed(self, receiver: Receiver) -> None:
         receiver.statuses, receiver.headers = [307], {"Location": "/elsewhere"}
-        async with started(*LOOPBACK) as poster:
-            assert (await post(poster, receiver.url)).status == 307
+        async with started(*LOOPBACK) as sender:
+            assert (await post(sender, receiver.url)).status == 307
         assert len(receiver.requests) == 1
 
     async def test_proxies_of_the_environment_are_not_used(
         self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-        async with started(*LOOPBACK) as poster:
-            assert (await post(poster, receiver.url)).status == 204
+        async with started(*LOOPBACK) as sender:
+            assert (await post(sender, receiver.url)).status == 204
 
 
 class TestFailure:
     async def test_silence_is_no_answer(self, receiver: Receiver) -> None:
         receiver.silence.clear()
-        async with started(*LOOPBACK) as poster:
-            assert await failure(poster, receiver.url, timeout_s=0.1) == "no answer within 0.1 s"
+        async with started(*LOOPBACK) as sender:
+            assert await failure(sender, receiver.url, timeout_s=0.1) == "no answer within 0.1 s"
 
     async def test_nobody_there_and_no_such_name(self) -> None:
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as unused:
             port = unused.getsockname()[1]
-        async with started(*LOOPBACK) as poster:
-            assert str(port) in await failure(poster, f"http://127.0.0.1:{port}/")
-            assert await failure(poster, "http://nowhere.invalid/")
+        async with started(*LOOPBACK) as sender:
+            assert str(port) in await failure(sender, f"http://127.0.0.1:{port}/")
+            assert await failure(sender, "http://nowhere.invalid/")
 
     async def test_what_does_not_speak_http(self) -> None:
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
             server.settimeout(10)
             url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-            async with started(*LOOPBACK) as poster:
-                assert await failure(poster, url.replace("http:", "https:"), timeout_s=0.1)
+            async with started(*LOOPBACK) as sender:
+                assert await failure(sender, url.replace("http:", "https:"), timeout_s=0.1)
 
 
 class TestAddresses:
@@ -109,8 +109,8 @@ class TestAddresses:
         ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::ffff:127.0.0.1]", "[::127.0.0.1]", "[::1]"],
     )
     async def test_no_spelling_of_an_address_of_ours_is_connected_to(self, receiver: Receiver, host: str) -> None:
-        async with started() as poster:
-            said = await failure(poster, f"http://{host}:{receiver.port}/")
+        async with started() as sender:
+            said = await failure(sender, f"http://{host}:{receiver.port}/")
         assert "not on the internet" in said
         assert receiver.requests == []
 
@@ -118,8 +118,8 @@ class TestAddresses:
         self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(socket, "getaddrinfo", answers(["93.184.216.34", "127.0.0.1"]))
-        async with started() as poster:
-            assert "rebind.example is 127.0.0.1" in await failure(poster, f"http://rebind.example:{receiver.port}/")
+        async with started() as sender:
+            assert "rebind.example is 127.0.0.1" in await failure(sender, f"http://rebind.example:{receiver.port}/")
         assert receiver.requests == []
 
     async def test_the_connection_goes_to_the_address_that_was_checked(
@@ -127,8 +127,8 @@ class TestAddresses:
     ) -> None:
         """DNS rebinding: a second look-up would lead elsewhere, and there is none."""
         monkeypatch.setattr(socket, "getaddrinfo", answers(["127.0.0.1"], ["10.0.0.1"]))
-        async with started(*LOOPBACK) as poster:
-            assert (await post(poster, f"http://rebind.example:{receiver.port}/hook")).status == 204
+        async with started(*LOOPBACK) as sender:
+            assert (await post(sender, f"http://rebind.example:{receiver.port}/hook")).status == 204
             # The next request may use the connection that stands, or looks the name up anew, and is refused.
         assert receiver.requests[0].headers["host"] == f"rebind.example:{receiver.port}"
 

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from streamd.errors import ReceiverUnreachableError
-from streamd.services.events.poster import Answer
+from streamd.services.events.sender import ReceiverAnswer
 
 if TYPE_CHECKING:
     from streamd.doors.outgoing.address_guard import AddressGuard
@@ -76,7 +76,7 @@ def check_address(guard: AddressGuard, host: str, address: str) -> None:
         raise AddressForbiddenError(f"{where} is not on the internet, nor in webhooks.allow_networks")
 
 
-class HttpPoster:
+class HttpSender:
     """Makes the requests; ``start`` and ``close`` it.
 
     Args:
@@ -104,7 +104,7 @@ class HttpPoster:
         if self._session is not None:
             await self._session.close()
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> ReceiverAnswer:
         """POST ``body`` (``Poster``)."""
         assert self._session is not None, "started"
         try:
@@ -114,7 +114,7 @@ class HttpPoster:
             async with self._session.post(
                 url, data=body, headers=headers, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=timeout_s)
             ) as response:
-                return Answer(response.status, _retry_after_s(response.headers.get("Retry-After", "")))
+                return ReceiverAnswer(response.status, _retry_after_s(response.headers.get("Retry-After", "")))
         except TimeoutError as exc:
             raise ReceiverUnreachableError(f"no answer within {timeout_s:g} s") from exc
         except aiohttp.ClientConnectorError as exc:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamd.media.packager.chunk import ChunkBytes
+from streamd.media.packager.cmaf_chunk import ChunkBytes
 
 
 class TestChunkBytes:

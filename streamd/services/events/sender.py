@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceiverAnswer:
     """The answer of a receiver."""
 
     status: int
@@ -22,10 +22,10 @@ class Answer:
         return 200 <= self.status <= 299
 
 
-class Poster(Protocol):
+class Sender(Protocol):
     """Makes POST requests; follows no redirect, and reaches no address that the operator did not allow."""
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> ReceiverAnswer:
         """POST ``body``.
 
         Args:

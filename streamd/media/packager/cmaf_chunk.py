@@ -9,20 +9,6 @@ from streamd.formats import memory
 from streamd.formats.cmaf.fragment import join_chunk
 from streamd.formats.payload import Payload
 
-
-@dataclass(frozen=True, slots=True)
-class PlaylistTiming:
-    """The numbers of a media playlist that never change in its life.
-
-    Spec: rfc8216bis 4.4.3.1 (TARGETDURATION), 4.4.3.7 (PART-INF), 6.2.1.
-    """
-
-    target_duration_s: int
-    """EXT-X-TARGETDURATION, whole seconds: no segment's rounded duration passes it."""
-    part_target_ms: int
-    """PART-TARGET, milliseconds: no part is longer, and but for the exceptions none is under 85 % of it."""
-
-
 # Bytes of a sample beside its content until a chunk is put together: its payload object, and its offset there.
 _SAMPLE_BYTES = 128
 # Bytes of a chunk beside its content: the object, and its lines in the playlist.
