@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # RFC 8446 5.1: "The length MUST NOT exceed 2^14 bytes." It is encrypted, and copied, in one go.
 RECORD_BYTES_MAX = 16 * 1024
+# The same as a number of C, where this module is compiled.
+_RECORD_BYTES_MAX = RECORD_BYTES_MAX
 # Records that the kernel gets at once, while it has room for them: one at a time costs half as much again, eight no
 # less. A kernel without room gets one, and a peer that takes nothing makes us hold that one.
 RECORDS_PER_SLICE = 4
@@ -130,8 +132,10 @@ class SlicedTls:
             raise
 
 
-class SlicedTransport(asyncio.Transport):
-    """The transport of one connection, as its protocol sees it.
+class SlicedTransport:
+    """The ``asyncio.Transport`` of one connection, as its protocol sees it.
+
+    It inherits nothing: the compiler makes a type of C of it.
 
     Args:
         shared: The buffers, empty between two steps.
@@ -181,7 +185,6 @@ class SlicedTransport(asyncio.Transport):
         through: asyncio.Future[None],
         shutdown_timeout_s: float,
     ) -> None:
-        super().__init__()
         self._shared = shared
         self._socket = sock
         self._context = context
@@ -191,7 +194,7 @@ class SlicedTransport(asyncio.Transport):
         self._ssl = context.wrap_bio(shared.incoming, shared.outgoing, server_side=True)
         self._plain: asyncio.Transport
         self._protocol: asyncio.Protocol | None = None
-        self.plain_side = _PlainSide(self)
+        self.plain_side = _PlainSide(self, shared)
         # The bytes to be sent that are not encrypted yet: shared, never changed.
         self._backlog: deque[bytes | memoryview] = deque()
         self._backlog_bytes = 0
@@ -259,6 +262,9 @@ class SlicedTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Bytes that the kernel has not taken; most of them are shared with other connections."""
+        if not self._is_plain_paused:
+            # The plain side pauses us for a second byte that waits there.
+            return self._backlog_bytes
         return self._backlog_bytes + self._plain.get_write_buffer_size()
 
     @property
@@ -273,7 +279,12 @@ class SlicedTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, now or when the peer has taken the bytes before."""
-        self.writelines((data,))
+        size = len(data)
+        if self._backlog_bytes or self._is_plain_paused or self._is_app_paused or not 0 < size <= _RECORD_BYTES_MAX:
+            self.writelines((data,))
+        elif not self.is_closing():
+            # A frame for a viewer who keeps up, the usual write by far: one record, and no backlog.
+            self._send_record(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Send several pieces, as one."""
@@ -356,9 +367,9 @@ class SlicedTransport(asyncio.Transport):
                 shared.incoming.read()
             if shared.outgoing.pending:
                 self._send_outgoing()
-        self._hear(b"".join(pieces), count, is_end=is_end)
+        self._hear(b"".join(pieces), count, is_end)
 
-    def _hear(self, data: bytes, count: int, *, is_end: bool) -> None:
+    def _hear(self, data: bytes, count: int, is_end: bool) -> None:
         self._silent_bytes = max(0, self._silent_bytes + count - BYTES_SPOKEN_FOR * len(data))
         if self._silent_bytes > SILENT_BYTES_MAX or (not data and self.unsent_bytes > UNASKED_BYTES_MAX):
             self.abort()
@@ -415,7 +426,7 @@ class SlicedTransport(asyncio.Transport):
         self._protocol = cast("asyncio.Protocol", self._make_protocol())
         self._make_protocol = None
         self._end_handshake(None)
-        self._protocol.connection_made(self)
+        self._protocol.connection_made(cast("asyncio.Transport", self))
         return True
 
     def _end_handshake(self, exc: Exception | None) -> None:
@@ -443,14 +454,14 @@ class SlicedTransport(asyncio.Transport):
         records = 0
         encrypt, take = self._ssl.write, self._shared.outgoing.read
         try:
-            while self._backlog and not self._is_plain_paused and not self._plain.is_closing():
+            while self._backlog_bytes and not self._is_plain_paused and not self._plain.is_closing():
                 if records >= RECORDS_PER_TURN:
                     if not self._is_pump_due:
                         self._is_pump_due = True
                         asyncio.get_running_loop().call_soon(self._pump_on)
                     break
                 in_slice = self._slice_records()
-                while self._backlog and in_slice:
+                while self._backlog_bytes and in_slice:
                     encrypt(self._next_record())
                     in_slice -= 1
                     records += 1
@@ -461,12 +472,25 @@ class SlicedTransport(asyncio.Transport):
             self._fail(exc)
             return
         self._control_flow()
-        if self._is_closing and not self._backlog:
+        if self._is_closing and not self._backlog_bytes:
             self._say_goodbye()
+
+    def _send_record(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send one record's content, behind which nothing waits."""
+        try:
+            self._ssl.write(data)
+            encrypted = self._shared.outgoing.read()
+            self._slice_bytes = len(encrypted)
+            self._plain.write(encrypted)
+        except (ssl.SSLError, ValueError) as exc:
+            self._fail(exc)
+            return
+        if self._is_plain_paused:
+            self._control_flow()
 
     def _slice_records(self) -> int:
         """How many records the kernel is given at once: as many as it has room for, and one where it has none."""
-        if self._backlog_bytes <= RECORD_BYTES_MAX:
+        if self._backlog_bytes <= _RECORD_BYTES_MAX:
             return 1
         room_bytes = self._shared.room_bytes(self._socket)
         return max(1, min(RECORDS_PER_SLICE, room_bytes // RECORD_ROOM_BYTES))
@@ -556,12 +580,13 @@ class SlicedTransport(asyncio.Transport):
 
 
 class _PlainSide(asyncio.BufferedProtocol):
-    """The protocol of the plain connection: what the loop calls."""
+    """The protocol of the plain connection: what the loop calls. asyncio wants it to inherit."""
 
-    __slots__ = ("_tls",)
+    __slots__ = ("_shared", "_tls")
 
-    def __init__(self, tls: SlicedTransport) -> None:
+    def __init__(self, tls: SlicedTransport, shared: SlicedTls) -> None:
         self._tls = tls
+        self._shared = shared
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
@@ -569,7 +594,7 @@ class _PlainSide(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The one buffer."""
-        return self._tls._shared.get_buffer()
+        return self._shared.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""

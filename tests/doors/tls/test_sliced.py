@@ -209,6 +209,30 @@ def test_a_peer_that_takes_nothing_has_a_record_of_its_own_and_what_is_shared(ru
     run(test)
 
 
+def test_small_writes_stay_behind_a_large_one(run: Run) -> None:
+    """A write of one record goes out at once, unless something waits before it."""
+
+    async def test(entrance: Entrance) -> None:
+        peer, reader, writer = await entrance.connect()
+        peer.transport.write(b"first")
+        assert await reader.readexactly(5) == b"first"
+        stop(writer)
+        large = bytes(8_000_000)
+        peer.transport.write(large)
+        assert peer.transport.get_write_buffer_size() > 0
+        for piece in (b"a", b"", b"bc"):
+            peer.transport.write(piece)
+        cast("asyncio.Transport", writer.transport).resume_reading()
+        assert await reader.readexactly(len(large) + 3) == large + b"abc"
+        peer.transport.write(b"last")
+        assert await reader.readexactly(4) == b"last"
+        peer.transport.close()
+        peer.transport.write(b"dropped")
+        assert await reader.read() == b""
+
+    run(test)
+
+
 def test_one_that_stops_again_and_again_never_has_more(run: Run) -> None:
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
