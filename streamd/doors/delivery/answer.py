@@ -9,7 +9,7 @@ Spec: RFC 9110 sections 9.3 and 15; RFC 9111; rfc8216bis-22 appendix B (caching)
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -52,6 +52,24 @@ class MediaRequest:
     if_none_match: str = ""
     if_range: str = ""
     range: str = ""
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Of all the above. Each viewer of a crowd looks the same request up, and none has to count it again."""
+
+    def __post_init__(self) -> None:
+        facts = (
+            self.method,
+            self.path,
+            self.query,
+            self.accept_encoding,
+            self.if_none_match,
+            self.if_range,
+            self.range,
+        )
+        object.__setattr__(self, "_hash", hash(facts))
+
+    def __hash__(self) -> int:
+        """The hash of what decides the answer."""
+        return self._hash
 
 
 class Answer:

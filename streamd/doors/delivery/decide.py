@@ -8,8 +8,9 @@ Spec: rfc8216bis-22 sections 6.2.2, 6.2.5 and appendix B (caching); RFC 9110 sec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 
 from streamd.doors.delivery.answer import METHOD_NOT_ALLOWED, NO_STORE, PREFLIGHT, Absence, Answer, MediaRequest, error
 from streamd.doors.delivery.media_path import MediaKind, MediaPath
@@ -33,8 +34,7 @@ MEDIA_MAX_AGE_S = 3600
 ABSENT_MAX_AGE_S = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """The answer depends on what comes next: ask again when it is there, or when the time is over."""
 
     variant: str
@@ -42,6 +42,16 @@ class Wait:
     until: Position | PartNumber
     timeout_s: int
     """Seconds from the first ``Wait`` of a request; after it, ask with ``timed_out``."""
+
+
+# A crowd's queries are the same few; a query that is longer than any of ours is read each time.
+_QUERIES_REMEMBERED = 256
+_QUERY_CHARS_MAX = 128
+_read_directives_once = lru_cache(_QUERIES_REMEMBERED)(parse_directives)
+
+
+def _read_directives(query: str) -> Directives:
+    return _read_directives_once(query) if len(query) <= _QUERY_CHARS_MAX else parse_directives(query)
 
 
 def decide(
@@ -140,7 +150,7 @@ def _decide_multivariant(presentation: Presentation) -> tuple[NamedBytes, int] |
 def _decide_playlist(request: MediaRequest, rendition: Rendition) -> tuple[NamedBytes, int] | Answer | Wait:
     target_s = rendition.timing.target_duration_s
     try:
-        directives = parse_directives(request.query) if rendition.low_latency else NO_DIRECTIVES
+        directives = _read_directives(request.query) if rendition.low_latency else NO_DIRECTIVES
     except DirectiveError:
         return error(HTTPStatus.BAD_REQUEST, target_s)
     edge = rendition.edge()

@@ -13,17 +13,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from streamd.doors.delivery.answer import METHODS, Answer, MediaRequest
+from streamd.doors.delivery.answer import Answer
 from streamd.doors.delivery.answer_encoder import AnswerEncoder
+from streamd.doors.delivery.asked_heads import AskedHeads
 from streamd.doors.delivery.body_file import FILES_MAX, BodyFiles
 from streamd.doors.delivery.handler_watch import HandlerLimits, HandlerWatch
-from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser
+from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits
 from streamd.doors.delivery.lookup import MediaLookup
-from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_lookup import PushLookup
-from streamd.doors.delivery.push_path import parse_push_path
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.limits import DEFAULT
 from streamd.services.bounds.memory_accounts import Holder
@@ -35,18 +34,12 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.doors.delivery.channels import PublicChannels
-    from streamd.doors.delivery.http_request import RequestHead
-    from streamd.doors.delivery.push_path import PushPath
     from streamd.services.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# Viewers ask for the same few names at a time, the edge of every stream, and those with the same browser in the same
-# bytes: a crowd's request is read once. With the limit below, 2 MB at the most.
-HEADS_REMEMBERED = 1024
-# A browser's head without cookies has about 600 bytes.
-REMEMBERED_HEAD_BYTES_MAX = 1024
-# What those who ask for much at once are answered before everybody has their turn: a part is late by no more.
+# Connections that ask for much at once are answered for so long before all others have their turn: a part is late by no
+# more.
 DEFERRED_SLICE_S = 0.005
 # Kind of a request that could not be read, in metrics.
 UNREADABLE = "unreadable"
@@ -83,14 +76,6 @@ class DoorOptions:
     nobody, but stays in memory for as long as somebody is being sent it."""
 
 
-class ReadRequest(NamedTuple):
-    """A request's head, and what it asks of the door; neither where it is somebody else's."""
-
-    head: RequestHead
-    media: MediaRequest | None
-    push: PushPath | None
-
-
 class OpenConnection(Holder, Protocol):
     """What the door asks of a viewer's connection."""
 
@@ -125,6 +110,7 @@ class MediaDoor:
         options: Bounds.
 
     Attributes:
+        heads: Reads requests.
         lookup: Answers requests for HLS.
         push_lookup: Answers requests for pushed streams.
         encoder: Adds to answers what is the door's.
@@ -147,6 +133,7 @@ class MediaDoor:
             count_limit=self.count_limit,
             on_closed=lambda watched: self._count_out(watched.source),
         )
+        self.heads = AskedHeads()
         self.configure(options or DoorOptions())
         self.lookup = MediaLookup(channels)
         self.push_lookup = PushLookup(channels)
@@ -181,8 +168,7 @@ class MediaDoor:
             request_head_bytes_max=options.head.request_head_bytes_max,
             unanswered_bytes_max=options.unanswered_bytes_max,
         )
-        self._parse = HeadParser(options.head).parse
-        self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
+        self.heads.configure(options.head)
 
     def listens(self, server: asyncio.Server) -> None:
         """Know where viewers come from, so that the door can be shut."""
@@ -325,29 +311,6 @@ class MediaDoor:
         watched.data_received(data)
         if is_half_closed:
             watched.finish()
-
-    def read(self, head: bytes) -> ReadRequest:
-        """Read the head of a request.
-
-        Args:
-            head: From the request line to the empty line.
-
-        Raises:
-            BadRequestError: It cannot be read.
-        """
-        return self._read_once(head) if len(head) <= REMEMBERED_HEAD_BYTES_MAX else self._read(head)
-
-    def _read(self, data: bytes) -> ReadRequest:
-        head = self._parse(data)
-        if not head.is_plain or head.method not in METHODS:
-            return ReadRequest(head, None, None)
-        path = parse_media_path(head.path)
-        if path is None:
-            return ReadRequest(head, None, parse_push_path(head.path))
-        request = MediaRequest(
-            head.method, path, head.query, head.accept_encoding, head.if_none_match, head.if_range, head.range
-        )
-        return ReadRequest(head, request, None)
 
     def refuse(self, status: HTTPStatus) -> Answer:
         """The answer to what cannot be read, counted."""

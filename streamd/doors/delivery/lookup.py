@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
 from streamd.doors.delivery.decide import decide, decide_absent
@@ -20,16 +20,13 @@ if TYPE_CHECKING:
     from streamd.services.live.waiters import Waiters
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(NamedTuple):
     """There is no answer yet: ask again when the waiters wake, or when the time is over."""
 
     waiters: Waiters
     awaited: Awaited
     timeout_s: int
     """Seconds from the first time that a request was blocked; after them, ask with ``timed_out``."""
-    source: str
-    """Whom it counts for while it waits."""
 
 
 class MediaLookup:
@@ -72,7 +69,7 @@ class MediaLookup:
                 decision = decide(request, presentation, self._representations, timed_out=True)
         if isinstance(decision, Answer):
             return decision
-        return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
+        return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s)
 
     def note_viewer(self, path: MediaPath, source: str, user_agent: str) -> None:
         """Count whoever asks for a media playlist as a viewer of its stream.
