@@ -1,4 +1,4 @@
-"""What is asked of a door for media and what it answers, as values.
+"""Requests for media and their answers, as values.
 
 An answer's head and body are built once and shared by all requests, so it is written by handing the same bytes to
 another socket.
@@ -21,7 +21,7 @@ PREFLIGHT_MAX_AGE_S = 86_400
 NO_STORE = -1
 
 METHODS = ("GET", "HEAD", "OPTIONS")
-"""What may be done with media; a door answers the rest with 405."""
+"""The methods of media; a door answers all others with 405."""
 _ALLOW = ", ".join(METHODS)
 
 Headers = tuple[tuple[str, str], ...]
@@ -42,12 +42,12 @@ class Absence(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MediaRequest:
-    """What of an HTTP request decides its answer; a repeated header arrives joined by commas, a missing one empty."""
+    """The facts of a request that decide its answer; a repeated header is joined by commas, a missing one empty."""
 
     method: str
     path: MediaPath
     query: str = ""
-    """What follows ``?``, not decoded."""
+    """The text after ``?``, not decoded."""
     accept_encoding: str = ""
     if_none_match: str = ""
     if_range: str = ""
@@ -73,7 +73,7 @@ class MediaRequest:
 
 
 class Answer:
-    """A complete HTTP answer, never changed and shared by all who get it.
+    """A complete HTTP answer, never changed and shared by all viewers that get it.
 
     Attributes:
         status: Status code.
@@ -82,7 +82,7 @@ class Answer:
         body_bytes: Length of all of them.
         head: Status line and header fields as HTTP/1.1 writes them, without the empty line that ends them, so that a
             door can add its own.
-        encoded: What a door's encoder has made of it last; nobody else looks inside.
+        encoded: The last form that a door's encoder gave it, for that encoder alone.
         body_file: File descriptor of a file with the body, where a door has made one.
         times_sent: How often a door has looked for that file in vain.
     """

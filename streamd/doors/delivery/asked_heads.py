@@ -25,7 +25,7 @@ REMEMBERED_HEAD_BYTES_MAX = 1024
 
 
 class ReadRequest(NamedTuple):
-    """A request's head, and what it asks of the door: media, a pushed stream, or something that is aiohttp's."""
+    """A request's head, and the media or pushed stream that it asks for; neither where the request is aiohttp's."""
 
     head: RequestHead
     media: MediaRequest | None
@@ -37,7 +37,7 @@ class ReadRequest(NamedTuple):
 
 
 class AskedHeads:
-    """Finds and reads the first request in what a connection has sent.
+    """Finds and reads the first request in the bytes of a connection.
 
     Args:
         limits: How much a request may say.
@@ -47,7 +47,7 @@ class AskedHeads:
         self.configure(limits)
 
     def configure(self, limits: HeadLimits) -> None:
-        """Take other limits, and forget what was read under the old ones."""
+        """Take other limits, and forget the heads that were read under the old ones."""
         self._limits = limits
         self._parse = HeadParser(limits).parse
         self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
@@ -56,7 +56,7 @@ class AskedHeads:
         """Read the first request.
 
         Args:
-            data: What has been sent and is not answered.
+            data: Bytes that have been sent and are not answered.
 
         Returns:
             The request; None where its head is not whole.

@@ -1,4 +1,4 @@
-"""What to answer to a request for media: one pure function that every door asks.
+"""The answer to a request for media: one pure function that every door asks.
 
 A door parses the path, looks the stream up, and calls ``decide``. It writes the ``Answer``, or waits until
 the rendition has reached what a ``Wait`` names and asks again.
@@ -35,7 +35,7 @@ ABSENT_MAX_AGE_S = 1
 
 
 class Wait(NamedTuple):
-    """The answer depends on what comes next: ask again when it is there, or when the time is over."""
+    """The answer depends on media to come: ask again when that is there, or when the time is over."""
 
     variant: str
     """The rendition whose ``has_reached(until)`` says when to ask again."""
@@ -57,16 +57,16 @@ def _read_directives(query: str) -> Directives:
 def decide(
     request: MediaRequest, presentation: Presentation, representations: Representations, *, timed_out: bool = False
 ) -> Answer | Wait:
-    """Decide what to answer to a request for media.
+    """Decide the answer to a request for media.
 
     Args:
         request: The request.
-        presentation: What is live, or was a moment ago, under ``request.path.name``.
-        representations: What the door has made ready to send.
-        timed_out: The request has waited ``Wait.timeout_s``; what would have to wait on is refused with 503.
+        presentation: The media that is live, or was a moment ago, under ``request.path.name``.
+        representations: The bytes that the door has made ready to send.
+        timed_out: The request has waited ``Wait.timeout_s``; a request that would have to wait on is refused with 503.
 
     Returns:
-        The answer, or what it waits for. With ``timed_out`` always an answer.
+        The answer, or the place that it waits for. With ``timed_out`` always an answer.
     """
     if request.method == "GET":
         return _decide_get(request, presentation, representations, timed_out)
@@ -167,7 +167,7 @@ def _decide_playlist(request: MediaRequest, rendition: Rendition) -> tuple[Named
     snapshot = rendition.playlist()
     text = snapshot.delta() if directives.skip else snapshot.full
     is_blocking = directives.msn is not None and not edge.is_ended
-    # Appendix B: half a target duration where nobody waited; rounded down, since a cached playlist is a late one.
+    # Appendix B: half a target duration where the request did not wait; rounded down, since a cached playlist is late.
     return text, BLOCKING_PLAYLIST_TARGETS * target_s if is_blocking else target_s // 2
 
 

@@ -55,14 +55,14 @@ class DoorOptions:
     viewer_connections_per_address_max: int = DEFAULT.viewer_connections_per_address_max
     """The same from one IP address (IPv6: from one /64), unless that is a trusted proxy's."""
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
-    """Who is believed when he says for whom he asks."""
+    """The proxies that are believed when they name the viewer that they ask for."""
     files_max: int = FILES_MAX
     """Popular bodies as files in memory, each a file descriptor."""
     head: HeadLimits = DEFAULT_HEAD_LIMITS
     """How much a request may say."""
     unanswered_bytes_max: int = DEFAULT.unanswered_bytes_max
-    """What one connection may have asked before it is answered. Whoever pipelines sends a few requests of less than
-    1 kB; 64 kB of them is an attack, and reading on tells us when a viewer leaves."""
+    """Bytes of requests that one connection may have sent before it is answered. A client that pipelines sends a few
+    of less than 1 kB; 64 kB of them is an attack, and reading on tells us when a viewer leaves."""
     viewer_head_timeout_s: float = DEFAULT.viewer_head_timeout_s
     """From the first byte of a request to the end of its head. A head is a packet or two."""
     viewer_idle_timeout_s: float = DEFAULT.viewer_idle_timeout_s
@@ -72,17 +72,17 @@ class DoorOptions:
     viewer_body_timeout_s: float = DEFAULT.viewer_body_timeout_s
     """From the end of a request's head to the end of its body. Ours take 32 kB at the most."""
     viewer_answer_timeout_s: float = DEFAULT.viewer_answer_timeout_s
-    """For how long a viewer may take something of one answer. Media that is older than any playlist is watched by
-    nobody, but stays in memory for as long as somebody is being sent it."""
+    """For how long a viewer may take something of one answer. Media that is older than any playlist has
+    no other viewers, but stays in memory for as long as one is being sent it."""
 
 
 class OpenConnection(Holder, Protocol):
-    """What the door asks of a viewer's connection."""
+    """A viewer's connection, as the door sees it."""
 
     address: str
     """IP address of the peer."""
     source: str
-    """What of it is counted as one."""
+    """The address, or the network of it, that limits count as one."""
     deadline: float
     """Loop time at which ``check_deadline`` is to be called, seconds."""
 
@@ -90,17 +90,17 @@ class OpenConnection(Holder, Protocol):
         """Act on a time limit."""
 
     def go_on(self) -> None:
-        """Answer more of what has been asked."""
+        """Answer more of the requests that wait."""
 
     def finish(self) -> None:
-        """Answer what is asked, and close."""
+        """Answer the requests that are there, and close."""
 
     def abort(self) -> None:
         """Close at once."""
 
 
 class MediaDoor:
-    """What the viewers' connections share: it reads their requests, looks up, counts, and keeps the time.
+    """All that the viewers' connections share: it reads their requests, looks up, counts, and keeps the time.
 
     Args:
         channels: Finds the stream of a name.
@@ -157,7 +157,7 @@ class MediaDoor:
     # -- the listener -----------------------------------------------------------------------
 
     def configure(self, options: DoorOptions) -> None:
-        """Take bounds, other ones where there were some; what is being waited for goes on by the old."""
+        """Take bounds, other ones where there were some; time limits that run already keep the old."""
         self.options = options
         self._handed_over.limits = HandlerLimits(
             viewer_head_timeout_s=options.viewer_head_timeout_s,
@@ -171,11 +171,11 @@ class MediaDoor:
         self.heads.configure(options.head)
 
     def listens(self, server: asyncio.Server) -> None:
-        """Know where viewers come from, so that the door can be shut."""
+        """Keep the listener, so that the door can be shut."""
         self._server = server
 
     def check_deadlines(self) -> None:
-        """Act on what has used up its time, and do what else is due; called about once a second."""
+        """Act on connections that have used up their time, and do all else that is due; called about once a second."""
         now = self.now()
         self._pinned.clear()
         for connection in [each for each in self._open if each.deadline <= now]:
@@ -194,7 +194,7 @@ class MediaDoor:
             self._server.close()
 
     async def close(self, timeout_s: float) -> None:
-        """Answer what is asked, close, and wait until every connection is gone; aiohttp closes its own.
+        """Answer the requests that are there, close, and wait until every connection is gone; aiohttp closes its own.
 
         Args:
             timeout_s: Seconds for viewers to take their answers.
@@ -255,7 +255,7 @@ class MediaDoor:
             self._serve_deferred_soon()
 
     def pin(self, answer: Answer) -> int:
-        """What of an answer's body a viewer who takes long alone keeps, bytes: of several, the first that asks."""
+        """Bytes of a body that a slow viewer alone keeps in memory: of several viewers, the first that asks."""
         if id(answer) in self._pinned:
             return 0
         self._pinned.add(id(answer))
@@ -296,9 +296,9 @@ class MediaDoor:
         """Let aiohttp have a connection for good.
 
         Args:
-            connection: Whose it was.
+            connection: The connection, as it was until now.
             transport: Its transport, with nothing left to send.
-            data: What has been received and not answered, from the beginning of a request.
+            data: Bytes that have been received and not answered, from the beginning of a request.
             is_half_closed: The viewer has sent FIN: aiohttp answers, and closes.
         """
         self.forget(connection)
@@ -313,7 +313,7 @@ class MediaDoor:
             watched.finish()
 
     def refuse(self, status: HTTPStatus) -> Answer:
-        """The answer to what cannot be read, counted."""
+        """The answer to a request that cannot be read, counted."""
         self._answers[UNREADABLE, status] += 1
         return _refusal(status)
 

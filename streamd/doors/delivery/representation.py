@@ -1,4 +1,4 @@
-"""What HTTP says of the packager's bytes: content type, entity tag, coding, and the answers that are made of them.
+"""The packager's bytes in HTTP's terms: content type, entity tag, coding, and the answers that are made of them.
 
 Each is made when first asked for and kept for as long as the bytes are, so that a crowd is sent the same objects.
 
@@ -65,7 +65,7 @@ class Representation:
         self._answers: dict[int, Answer] = {}
 
     def answer(self, request: MediaRequest, max_age_s: int) -> Answer:
-        """Answer a request for it: with all of it, with a range of it, or with what says that nothing has changed.
+        """Answer a request for it: with all of it, with a range of it, or with a 304.
 
         Args:
             request: The request, by GET or HEAD.
@@ -94,7 +94,7 @@ class Representation:
         return Answer(HTTPStatus.OK, headers, self._buffers)
 
     def _validators(self, max_age_s: int) -> Headers:
-        """What 304 repeats of 200 (RFC 9110 15.4.5), and CORS."""
+        """The fields of a 200 that a 304 repeats (RFC 9110 15.4.5), and CORS."""
         caching = f"max-age={max_age_s}, immutable" if self._is_immutable else f"max-age={max_age_s}"
         vary = () if self._is_immutable else (("Vary", "Accept-Encoding"),)
         return (("Cache-Control", caching), ("ETag", self._entity_tag), *vary, *CORS)

@@ -1,4 +1,4 @@
-"""The time limits of what a viewer is being sent: is it taken at all, and is one answer taken in time?
+"""The time limits of sending to a viewer: are bytes taken at all, and is one answer taken in time?
 
 No clock is read here: the door's sweep says how late it is.
 """
@@ -15,11 +15,11 @@ PINNED_AFTER_S = 20.0
 
 
 class Uptake:
-    """How a viewer takes what waits for it; one object from the first byte that waits to the last.
+    """A viewer's pace with the bytes that wait for it; one object from the first byte that waits to the last.
 
     Args:
         now: Loop time, seconds.
-        written_bytes: What it had been written when this began: all that waited.
+        written_bytes: Bytes that waited when this began.
 
     Attributes:
         answer: The answer that it is sent; None of a pushed stream.
@@ -36,12 +36,12 @@ class Uptake:
         self.pinned_bytes = 0
 
     def note(self, now: float, unsent_bytes: int, written_bytes: int | None = None) -> None:
-        """Note what has been taken.
+        """Note the bytes that have been taken.
 
         Args:
             now: Loop time, seconds.
-            unsent_bytes: What waits now.
-            written_bytes: What it has been written in all; None where nothing was added since the beginning.
+            unsent_bytes: Bytes that wait now.
+            written_bytes: Bytes that it was written in all; None where nothing was added since the beginning.
         """
         taken_bytes = (self._written_bytes if written_bytes is None else written_bytes) - unsent_bytes
         if taken_bytes > self._taken_bytes or not unsent_bytes:

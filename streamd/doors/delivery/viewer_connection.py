@@ -41,13 +41,13 @@ REQUESTS_PER_TURN = 4
 # After the last answer we send FIN and read on for a moment: closing with unread input would make the kernel send RST,
 # and the viewer could lose the answer that tells it why (RFC 9112 9.6).
 LINGER_S = 2.0
-# What a connection at rest costs: our objects and the transport's, and with TLS OpenSSL's state. Measured.
+# The memory of a connection at rest: our objects and the transport's, and with TLS OpenSSL's state. Measured.
 CONNECTION_BYTES = 3 * 1024
 TLS_CONNECTION_BYTES = 18 * 1024
 
 _NEXT_SWEEP = 0.0
-# What the kernel does not take pauses us: one answer at most is in our memory for a viewer. Not 0, which asyncio's TLS
-# takes for a buffer that is always full.
+# Bytes that the kernel does not take pause us: one answer at most is in our memory for a viewer. Not 0, which asyncio's
+# TLS takes for a buffer that is always full.
 _UNSENT_BYTES_MAX = 1
 
 
@@ -142,7 +142,7 @@ class ViewerConnection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the viewer asks."""
+        """Take bytes of the viewer's requests."""
         asked = self._asked
         if self._phase in _DEAF:
             # A little of this comes from viewers that cannot know yet.
@@ -174,7 +174,7 @@ class ViewerConnection(asyncio.Protocol):
         return self._transport.get_extra_info("sslcontext") is None
 
     def pause_writing(self) -> None:
-        """Answer nothing more until the viewer has taken this."""
+        """Answer nothing more until the viewer has taken all of this answer."""
         if self._phase is _Phase.READING:
             self._watch(_Phase.SENDING)
 
@@ -200,9 +200,9 @@ class ViewerConnection(asyncio.Protocol):
 
     @property
     def held_bytes(self) -> int:
-        """What it makes us hold and shares with nobody, bytes.
+        """Memory that it makes us hold and does not share, bytes.
 
-        What waits for a viewer is media that all viewers share, until it is old.
+        The media that waits for a viewer is shared by all viewers, until it is old.
         """
         tls = self._tls
         own_bytes = CONNECTION_BYTES if tls is None else TLS_CONNECTION_BYTES + tls.own_bytes()
@@ -254,7 +254,7 @@ class ViewerConnection(asyncio.Protocol):
         self.abort()
 
     def finish(self) -> None:
-        """Close as soon as what has been asked for is answered; the server stops."""
+        """Close as soon as the requests that are there are answered; the server stops."""
         self._closes = True
         if self._phase is _Phase.WAITING:
             self._answer_late()
@@ -267,7 +267,7 @@ class ViewerConnection(asyncio.Protocol):
     # -- requests ---------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """Answer what has been asked, until an answer has to wait, or others have their turn."""
+        """Answer the requests that are there, until an answer has to wait, or others have their turn."""
         asked = self._asked
         for _ in range(REQUESTS_PER_TURN):
             if self._phase is not _Phase.READING:
@@ -300,7 +300,7 @@ class ViewerConnection(asyncio.Protocol):
             self._door.defer(self)
 
     def go_on(self) -> None:
-        """Answer more of what has been asked; called by the door, which calls each in its turn."""
+        """Answer more of the requests that are there; called by the door, which calls each connection in its turn."""
         self._is_deferred = False
         self._read()
 
@@ -332,7 +332,7 @@ class ViewerConnection(asyncio.Protocol):
         return True
 
     def _await_more(self) -> None:
-        """Nothing whole is asked: the next head has its time, or the viewer has the time to think of one."""
+        """Watch the time of the next head, which is not whole, or that of a viewer that has not begun one."""
         asked = self._asked
         if asked.is_half_closed:
             self._close()
@@ -361,7 +361,7 @@ class ViewerConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         request = held.request
-        # All who ask the same are answered the same, and it is decided once.
+        # Equal requests have equal answers, which are decided once.
         found = memo.get(request)
         if found is None:
             found = memo[request] = self._door.lookup.ask(request)
@@ -371,7 +371,7 @@ class ViewerConnection(asyncio.Protocol):
             held.wait(cast("Blocked", found), self._wake)
 
     def _answer_late(self) -> None:
-        """Answer what waits as it can be answered now."""
+        """Answer the request that waits as it can be answered now."""
         held = self._held
         assert held is not None
         held.leave()
@@ -409,12 +409,12 @@ class ViewerConnection(asyncio.Protocol):
             self._say_goodbye()
 
     def _unsent_bytes(self) -> int:
-        """How much of what the viewer is sent the kernel has not taken."""
+        """Bytes for the viewer that the kernel has not taken."""
         following = self._following
         return self._transport.get_write_buffer_size() if following is None else following.viewer.buffered_bytes()
 
     def _watch(self, phase: _Phase) -> None:
-        """Have every sweep look at what the viewer takes."""
+        """Have every sweep look at how much the viewer takes."""
         self._phase = phase
         self._uptake = Uptake(self._door.now(), self._unsent_bytes())
         self.deadline = _NEXT_SWEEP
@@ -435,7 +435,7 @@ class ViewerConnection(asyncio.Protocol):
             self._uptake.answer = answer
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer what cannot be read, and close."""
+        """Answer a request that cannot be read, and close."""
         self._closes = True
         self._asked.clear()
         self._send(self._door.refuse(status))
@@ -460,7 +460,7 @@ class ViewerConnection(asyncio.Protocol):
         self.deadline = self._door.now() + LINGER_S
 
     def abort(self) -> None:
-        """Close at once, whatever has not been sent."""
+        """Close at once, with all that has not been sent."""
         self._forget_all()
         self._transport.abort()
 

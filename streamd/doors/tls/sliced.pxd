@@ -60,17 +60,17 @@ cdef class SlicedTransport:
 
     cpdef object _resume_writing(self)
 
-    @cython.locals(records=Py_ssize_t, in_slice=Py_ssize_t, encrypted=bytes)
+    @cython.locals(records=Py_ssize_t, left_bytes=Py_ssize_t, encrypted=bytes)
     cdef object _pump(self)
 
     @cython.locals(encrypted=bytes)
     cdef object _send_record(self, data)
 
-    @cython.locals(room_bytes=Py_ssize_t)
-    cdef Py_ssize_t _slice_records(self) except -1
+    @cython.locals(room_bytes=Py_ssize_t, records=Py_ssize_t)
+    cdef Py_ssize_t _next_slice_bytes(self) except -1
 
     @cython.locals(room=Py_ssize_t)
-    cdef object _next_record(self)
+    cdef object _next_record(self, Py_ssize_t size_max)
 
     cdef object _send_outgoing(self)
 

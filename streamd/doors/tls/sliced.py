@@ -1,4 +1,4 @@
-"""TLS for many viewers: a waiting viewer holds a reference to shared bytes and one encrypted record.
+"""TLS for many viewers: a waiting viewer holds a reference to shared bytes and one short encrypted record.
 
 asyncio's TLS encrypts all that it is given and holds it until the peer takes it: a copy of a segment for each viewer.
 Here a record is encrypted when the last one is with the kernel. Between two steps of the loop OpenSSL's buffers are
@@ -25,8 +25,11 @@ RECORD_BYTES_MAX = 16 * 1024
 # The same as a number of C, where this module is compiled.
 _RECORD_BYTES_MAX = RECORD_BYTES_MAX
 # Records that the kernel gets at once, while it has room for them: one at a time costs half as much again, eight no
-# less. A kernel without room gets one, and a peer that takes nothing makes us hold that one.
+# less.
 RECORDS_PER_SLICE = 4
+# A kernel without room gets a record of so many bytes, for it to say when it has room again. A peer that takes nothing
+# makes us hold that one, in place of 16 kB.
+SHORT_RECORD_BYTES = 1024
 # The kernel's count for a record, at the most: the record with TLS's 22 bytes, and the descriptions of its packets.
 RECORD_ROOM_BYTES = 18 * 1024
 # Linux: a socket's share of the kernel's memory, nine words (sock_diag.h); Python has no name for the option.
@@ -73,12 +76,12 @@ class SlicedTls:
 
     @staticmethod
     def room_bytes(sock: socket.socket) -> int:
-        """Bytes of a socket's data that the kernel takes now; 0 or less where it is full, or does not say."""
+        """Bytes of a socket's data that the kernel takes now, 0 or less where it is full; one record's if not told."""
         try:
             told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY_INFO.size)
             words: tuple[int, ...] = _MEMORY_INFO.unpack(told)
         except (OSError, struct.error):
-            return 0
+            return RECORD_ROOM_BYTES
         return words[_SNDBUF] - words[_WMEM_QUEUED]
 
     def note_silent_read(self) -> None:
@@ -99,14 +102,14 @@ class SlicedTls:
         ssl_handshake_timeout: float,
         ssl_shutdown_timeout: float,
     ) -> None:
-        """Shake hands on an accepted socket; what ``loop.connect_accepted_socket`` does.
+        """Shake hands on an accepted socket, as ``loop.connect_accepted_socket`` does.
 
         Args:
             make_protocol: Makes the protocol of a connection after its handshake.
             sock: The socket, ours from here on.
             ssl: The certificate.
             ssl_handshake_timeout: Seconds for the handshake.
-            ssl_shutdown_timeout: Seconds for which the peer may take nothing of what is left when we close, and for
+            ssl_shutdown_timeout: Seconds for which the peer may take nothing of the bytes left when we close, and for
                 which it may leave its side open then.
 
         Raises:
@@ -209,7 +212,7 @@ class SlicedTransport:
         self._is_closing = self._is_goodbye_said = False
         self._shutdown_timer: asyncio.TimerHandle | None = None
 
-    # -- asyncio.Transport: what the protocol asks ----------------------------------------------
+    # -- asyncio.Transport: calls of the protocol ------------------------------------------------
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Facts about the connection."""
@@ -283,7 +286,7 @@ class SlicedTransport:
         if self._backlog_bytes or self._is_plain_paused or self._is_app_paused or not 0 < size <= _RECORD_BYTES_MAX:
             self.writelines((data,))
         elif not self.is_closing():
-            # A frame for a viewer who keeps up, the usual write by far: one record, and no backlog.
+            # The usual write by far is a frame for a viewer that keeps up: one record, and no backlog.
             self._send_record(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -316,7 +319,7 @@ class SlicedTransport:
         self._forget_backlog()
         self._plain.abort()
 
-    # -- the plain side: what the peer does -------------------------------------------------------
+    # -- the plain side: acts of the peer ----------------------------------------------------------
 
     def _connection_made(self, plain: asyncio.Transport) -> None:
         self._plain = plain
@@ -449,7 +452,7 @@ class SlicedTransport:
     # -- sending --------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Encrypt a record at a time, while the kernel takes them."""
+        """Encrypt a few records at a time, while the kernel takes them."""
         self._is_pump_due = False
         records = 0
         encrypt, take = self._ssl.write, self._shared.outgoing.read
@@ -460,10 +463,11 @@ class SlicedTransport:
                         self._is_pump_due = True
                         asyncio.get_running_loop().call_soon(self._pump_on)
                     break
-                in_slice = self._slice_records()
-                while self._backlog_bytes and in_slice:
-                    encrypt(self._next_record())
-                    in_slice -= 1
+                left_bytes = self._next_slice_bytes()
+                while self._backlog_bytes and left_bytes > 0:
+                    record = self._next_record(min(left_bytes, _RECORD_BYTES_MAX))
+                    encrypt(record)
+                    left_bytes -= len(record)
                     records += 1
                 encrypted = take()
                 self._slice_bytes = len(encrypted)
@@ -488,29 +492,33 @@ class SlicedTransport:
         if self._is_plain_paused:
             self._control_flow()
 
-    def _slice_records(self) -> int:
-        """How many records the kernel is given at once: as many as it has room for, and one where it has none."""
-        if self._backlog_bytes <= _RECORD_BYTES_MAX:
-            return 1
+    def _next_slice_bytes(self) -> int:
+        """Content that is encrypted and given to the kernel at once: as much as it has room for."""
+        if self._backlog_bytes <= SHORT_RECORD_BYTES:
+            return SHORT_RECORD_BYTES
         room_bytes = self._shared.room_bytes(self._socket)
-        return max(1, min(RECORDS_PER_SLICE, room_bytes // RECORD_ROOM_BYTES))
+        records = min(RECORDS_PER_SLICE, room_bytes // RECORD_ROOM_BYTES)
+        if records > 0:
+            return records * _RECORD_BYTES_MAX
+        # A part of a record, most likely all of it; the kernel counts more for its packets than their bytes.
+        return max(SHORT_RECORD_BYTES, room_bytes // 2)
 
     def _pump_on(self) -> None:
         if self._is_pump_due:
             self._pump()
 
-    def _next_record(self) -> bytes | memoryview:
+    def _next_record(self, size_max: int) -> bytes | memoryview:
         """Take the content of the next record off the backlog."""
         backlog = self._backlog
         first = backlog.popleft()
-        if len(first) >= RECORD_BYTES_MAX or not backlog:
-            if len(first) > RECORD_BYTES_MAX:
+        if len(first) >= size_max or not backlog:
+            if len(first) > size_max:
                 view = memoryview(first)
-                backlog.appendleft(view[RECORD_BYTES_MAX:])
-                first = view[:RECORD_BYTES_MAX]
+                backlog.appendleft(view[size_max:])
+                first = view[:size_max]
             self._backlog_bytes -= len(first)
             return first
-        pieces, room = [first], RECORD_BYTES_MAX - len(first)
+        pieces, room = [first], size_max - len(first)
         while backlog and room:
             piece = backlog.popleft()
             if len(piece) > room:
@@ -552,8 +560,8 @@ class SlicedTransport:
     def _say_goodbye(self) -> None:
         """Send close_notify, and read on until the peer closes.
 
-        With unread input the kernel would send RST; and a FIN right behind takes what it has not read from uvloop's TLS
-        at the other end.
+        With unread input the kernel would send RST; and a FIN right behind takes unread bytes from uvloop's TLS at the
+        other end.
         """
         if self._is_goodbye_said or self._plain.is_closing():
             return
@@ -580,7 +588,7 @@ class SlicedTransport:
 
 
 class _PlainSide(asyncio.BufferedProtocol):
-    """The protocol of the plain connection: what the loop calls. asyncio wants it to inherit."""
+    """The protocol of the plain connection, which the loop calls. asyncio wants it to inherit."""
 
     __slots__ = ("_shared", "_tls")
 
@@ -597,7 +605,7 @@ class _PlainSide(asyncio.BufferedProtocol):
         return self._shared.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read."""
+        """Take the bytes that were read."""
         self._tls._received(nbytes)
 
     def eof_received(self) -> bool:
