@@ -55,7 +55,7 @@ def state_of(channels: PublicChannels, name: str, now: float) -> ChannelState:
     """How a channel is.
 
     Args:
-        channels: Who is live.
+        channels: The live channels.
         name: Of the channel.
         now: Loop time, seconds.
     """
@@ -100,7 +100,7 @@ class Arrivals:
         Args:
             name: Of the channel.
             known: How it is, as the asker knows it.
-            source: Who is counted as one (``address.source_of``).
+            source: The viewer's address, as it is counted (``address.source_of``).
         """
         if self._is_closed or self._look_at(name) is not known or not self._budget.may_wait(source):
             return
