@@ -135,7 +135,7 @@ class AdminDoor:
             streams=services.registry,
             metrics=services.metrics.registry,
             token=token,
-            rtmp_url=config.rtmp_url,
+            rtmp_urls=config.rtmp_urls,
             console=self._console,
             hosts=config.admin.hosts,
             port=self._port,

@@ -21,6 +21,8 @@ from typing import Self
 from streamd.errors import DataDirError
 
 LOCK_NAME = "server.lock"
+# Longer than what a server says of itself; the rest is blanks, which JSON passes over.
+LOCK_BYTES = 512
 TOKEN_NAME = "admin-token"  # noqa: S105  # the name of the file
 # 256 bits: it is kept in a file, so nobody types it.
 TOKEN_BYTES = 32
@@ -95,7 +97,11 @@ class ServerLock:
         if not (self._try_lock() or self._try_lock(after_s=LOOK_S_MAX)):
             os.close(self._descriptor)
             raise DataDirError(f"another streamd server runs on data directory {data_dir}")
-        os.ftruncate(self._descriptor, 0)
+        try:
+            self._write(b"")
+        except OSError as exc:
+            os.close(self._descriptor)
+            raise DataDirError(f"{path} cannot be written: {exc.strerror}") from exc
 
     def _try_lock(self, after_s: float = 0) -> bool:
         time.sleep(after_s)
@@ -107,8 +113,11 @@ class ServerLock:
 
     def announce(self, server: RunningServer) -> None:
         """Say where the server is, once its listeners are bound."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(asdict(server)).encode(), 0)
+        self._write(json.dumps(asdict(server)).encode())
+
+    def _write(self, data: bytes) -> None:
+        # Over what is there, and never shorter: a server starts on a full disk, where it holds what it could not write.
+        os.pwrite(self._descriptor, data.ljust(LOCK_BYTES), 0)
 
     def release(self) -> None:
         """Give the directory free."""

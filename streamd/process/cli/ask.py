@@ -86,6 +86,6 @@ async def _local_keys(config: Config) -> AsyncIterator[LocalKeys]:
     store, clock = KeyStore(config.database_url), SystemClock()
     try:
         await store.start()
-        yield LocalKeys(KeyService(store, clock, KeyVerifier(store, clock)), config.rtmp_url)
+        yield LocalKeys(KeyService(store, clock, KeyVerifier(store, clock)), config.rtmp_urls)
     finally:
         await store.close()

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import KeyNotFoundError, KeyStateError, UserNotFoundError
 from streamd.services.audit.audit_log import AuditLog, append_entries, entry_of
-from streamd.services.audit.records import Actor
+from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.keys.records import (
     KeyRecord,
     KeyStanding,
@@ -176,8 +176,12 @@ class KeyStore:
         expires_at: datetime | None,
         now: datetime,
         by: Actor,
-    ) -> KeyRecord:
-        """Add a key, and its user where that is a new one."""
+    ) -> tuple[KeyRecord, UserState]:
+        """Add a key, and its user where that is a new one.
+
+        Returns:
+            The key, and the state of its user.
+        """
         async with self.database.writing() as connection:
             if await self._add_user(connection, user, now):
                 await append_entries(connection, [entry_of(now, by, "user.created", user=user)])
@@ -192,7 +196,7 @@ class KeyStore:
                 created_by=by.name,
             )
             await append_entries(connection, [entry_of(now, by, "key.issued", user=user, key_id=key_id)])
-        return record
+            return record, (await _get_user(connection, user)).state
 
     async def get_key(self, key_id: str) -> KeyRecord:
         """One key.
@@ -309,8 +313,17 @@ class KeyStore:
             )
             return await _get_key(connection, key_id), new
 
-    async def revoke_key(self, key_id: str, *, reason: str, now: datetime, by: Actor) -> KeyRecord:
-        """Revoke a key. One that is revoked already stays as it is.
+    async def revoke_key(
+        self, key_id: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
+    ) -> KeyRecord:
+        """Revoke a key. One that is revoked already stays so, with its time and its reason.
+
+        Args:
+            key_id: The key.
+            reason: Why, in the operator's words.
+            now: Time of the revocation.
+            by: The actor.
+            closed: Names of the streams that it closed; those that an earlier call closed stay noted.
 
         Returns:
             The key as it is now.
@@ -320,13 +333,17 @@ class KeyStore:
         """
         async with self.database.writing() as connection:
             record = await _get_key(connection, key_id, for_update=True)
-            if record.revoked_at is not None:
+            rows = _closed_rows(now, by, closed, "revoked", key_id=key_id, user=record.user)
+            change: dict[str, Any] = {}
+            if record.revoked_at is None:
+                change |= {"revoked_at": now, "revoke_reason": reason, "revoked_by": by.name}
+                rows.insert(0, entry_of(now, by, "key.revoked", user=record.user, key_id=key_id, reason=reason))
+            if closed:
+                change["closed_streams"] = " ".join(dict.fromkeys((*record.closed_streams, *closed)))
+            if not change:
                 return record
-            change = {"revoked_at": now, "revoke_reason": reason, "revoked_by": by.name}
             await connection.execute(update(keys).where(keys.c.key_id == key_id).values(change))
-            await append_entries(
-                connection, [entry_of(now, by, "key.revoked", user=record.user, key_id=key_id, reason=reason)]
-            )
+            await append_entries(connection, rows)
             return await _get_key(connection, key_id)
 
     async def record_closed(self, key_id: str, streams: Collection[str]) -> None:
@@ -375,8 +392,17 @@ class KeyStore:
             rows = (await connection.execute(query)).all()
         return Page([_user_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
-    async def suspend_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> tuple[UserRecord, set[str]]:
+    async def suspend_user(
+        self, name: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
+    ) -> tuple[UserRecord, set[str]]:
         """Suspend a user. One who is suspended already stays unchanged.
+
+        Args:
+            name: The user.
+            reason: Why, in the operator's words.
+            now: Time of the suspension.
+            by: The actor.
+            closed: Names of the streams that it closed.
 
         Returns:
             The user, and the ids of all of the user's keys that are not revoked.
@@ -386,11 +412,14 @@ class KeyStore:
         """
         async with self.database.writing() as connection:
             user = await _get_user(connection, name, for_update=True)
+            rows = _closed_rows(now, by, closed, "suspended", user=name)
             if user.state is UserState.ACTIVE:
                 change = {"suspended_at": now, "suspend_reason": reason}
                 await connection.execute(update(users).where(users.c.name == name).values(change))
-                await append_entries(connection, [entry_of(now, by, "user.suspended", user=name, reason=reason)])
+                rows.insert(0, entry_of(now, by, "user.suspended", user=name, reason=reason))
                 user = await _get_user(connection, name)
+            if rows:
+                await append_entries(connection, rows)
             ids = select(keys.c.key_id).where(keys.c.user == name, keys.c.revoked_at.is_(None))
             return user, set((await connection.execute(ids)).scalars())
 
@@ -505,6 +534,11 @@ async def _get_user(connection: AsyncConnection, name: str, *, for_update: bool 
     if row is None:
         raise UserNotFoundError(name)
     return _user_record(row)
+
+
+def _closed_rows(now: datetime, by: Actor, closed: Collection[str], reason: str, **whose: str) -> list[AuditEntry]:
+    """The audit rows of streams that an act closed."""
+    return [entry_of(now, by, "stream.closed", stream=name, reason=reason, **whose) for name in closed]
 
 
 def _key_record(row: Row[Any]) -> KeyRecord:

@@ -39,7 +39,10 @@ class TestKeysOnTheStore:
 
     def test_json_is_all_that_stdout_has(self, data_dir: Path) -> None:
         key = issue(data_dir, "alice", "--expires", "30d")
-        assert set(key) == {"id", "user", "label", "state", "stream_key", "rtmp_url", "created_at", "expires_at"}
+        assert set(key) == {
+            *("id", "user", "label", "state", "user_state", "stream_key", "rtmp_url", "rtmp_urls", "created_at"),
+            *("expires_at", "replaces", "replaced_works_until", "closed"),
+        }
         lifetime = datetime.fromisoformat(key["expires_at"]) - datetime.fromisoformat(key["created_at"])
         assert abs(lifetime.total_seconds() - 30 * 86_400) < 60
         (listed,) = json.loads(run("keys", "list", "--json", "--user", "alice", data_dir=data_dir).stdout)
