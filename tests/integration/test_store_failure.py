@@ -220,6 +220,8 @@ def test_takedowns_with_a_full_disk_hold_over_a_restart_and_are_written_later(tm
         (tmp_path / "data").symlink_to(data)
         with run_server(tmp_path, live__reconnect_window_s=0) as server:
             alice, bob = check_that_takedowns_hold(server, disk.fill)
+            assert server.is_ready()
+            assert "the disk of the data directory is full" in server.readiness()["warnings"]
             # It can be read, so it is known that the keys were good.
             for key in (alice, bob):
                 assert answer_to_publish(server.rtmp_port, key) == DENIED

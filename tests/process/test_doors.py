@@ -117,6 +117,13 @@ async def test_who_asks_whether_it_is_ready_hears_why_not(tmp_path: Path) -> Non
         assert (status, "it is being tested" in text) == (503, True)
 
 
+async def test_it_is_not_ready_where_no_encoder_can_connect(tmp_path: Path) -> None:
+    async with opened(config_of(tmp_path)) as house:
+        house.doors.stop_accepting_encoders()
+        status, text = await house.get(f"http://{house.doors.addresses.admin}/readyz")
+        assert (status, "no listener for broadcasters is open" in text) == (503, True)
+
+
 async def test_encoders_are_shut_out_while_viewers_go_on(tmp_path: Path) -> None:
     async with opened(config_of(tmp_path)) as house:
         house.doors.stop_accepting_encoders()

@@ -30,10 +30,12 @@ from streamd.services.keys.records import (
 )
 from streamd.services.store.database import Database
 from streamd.services.store.page import Page
-from streamd.services.store.schema import audit, keys, users
+from streamd.services.store.schema import keys, users
 
 # Ids in one IN (…): far under SQLite's 32766 and PostgreSQL's 32767 bound values.
 IDS_PER_QUERY_MAX = 1_000
+# The id of no key: it does not have the form of one.
+NO_KEY_ID = ""
 
 _Result = TypeVar("_Result")
 
@@ -79,12 +81,12 @@ class KeyStore:
         await self.database.close()
 
     async def check(self) -> None:
-        """Read one row, to see whether the store can be asked.
+        """Ask what a publish asks, to see whether there would be an answer.
 
         Raises:
             StoreUnavailableError: It cannot.
         """
-        await self.database.abandonable(self._check())
+        await self.standing(NO_KEY_ID)
 
     # -- verification ---------------------------------------------------------------------------
 
@@ -469,10 +471,6 @@ class KeyStore:
             return await _get_user(connection, name)
 
     # -- inside ---------------------------------------------------------------------------------
-
-    async def _check(self) -> None:
-        async with self.database.reading() as connection:
-            await connection.execute(select(func.max(audit.c.sequence)))
 
     async def _add_user(self, connection: AsyncConnection, name: str, now: datetime) -> bool:
         statement = self.database.insert_new(users).values(name=name, created_at=now)

@@ -68,6 +68,11 @@ class KeySweeper:
         self._expiry_told_until = clock.now()
         self._store_failed = False
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the store did not take or tell something at the last look."""
+        return self._store_failed
+
     async def run(self) -> None:
         """Sweep for ever; cancel to stop."""
         while True:

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -69,6 +69,10 @@ BODY_BYTES_MAX = 16 * 1024
 READY_TIMEOUT_S = 2.0
 
 
+async def _no_warnings() -> Sequence[str]:
+    return ()
+
+
 def admin_app(
     *,
     keys: KeyService,
@@ -81,6 +85,7 @@ def admin_app(
     clock: Clock,
     hosts: Collection[str] = (),
     not_ready_because: Callable[[], str | None] = lambda: None,
+    warnings: Callable[[], Awaitable[Sequence[str]]] = _no_warnings,
     on_wrong_token: Callable[[str], None] = lambda _: None,
 ) -> web.Application:
     """The admin API as an aiohttp application.
@@ -98,10 +103,11 @@ def admin_app(
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
         not_ready_because: The reason, beside the key store, to send no broadcaster here: the server drains; None
             without one.
+        warnings: What an operator should know of a server that is ready.
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
-    api = _AdminApi(keys, streams, metrics, rtmp_urls, not_ready_because, console.operations(gate), clock)
+    api = _AdminApi(keys, streams, metrics, rtmp_urls, not_ready_because, warnings, console.operations(gate), clock)
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(
@@ -134,6 +140,7 @@ class _AdminApi:
         metrics: CollectorRegistry,
         rtmp_urls: Sequence[str],
         not_ready_because: Callable[[], str | None],
+        warnings: Callable[[], Awaitable[Sequence[str]]],
         others: Iterable[Operation],
         clock: Clock,
     ) -> None:
@@ -142,6 +149,7 @@ class _AdminApi:
         self._metrics = metrics
         self._rtmp_urls = rtmp_urls
         self._not_ready_because = not_ready_because
+        self._warnings = warnings
         self._others = others
         self._list = Described(clock)
         self._document = functools.cache(self._describe)
@@ -186,10 +194,14 @@ class _AdminApi:
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Tell that the process works: it answers."""
-        return answer(Health(status="ok"))
+        return answer(Health(status="ok"), with_defaults=False)
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Tell whether a broadcaster would be let in now."""
+        """Tell whether a broadcaster with a good key would be let in now.
+
+        503 names the reason: the server stops, its listeners are not open, it is full, or the key store does not
+        answer the question that a publish asks.
+        """
         reason = self._not_ready_because()
         if reason is None:
             try:
@@ -201,7 +213,10 @@ class _AdminApi:
                 reason = "the key store is unavailable"
             except TimeoutError:
                 reason = "the key store does not answer"
-        return answer(Health(status=reason or "ok"), status=503 if reason else 200)
+        health = Health(status=reason or "ok")
+        if warnings := await self._warnings():
+            health = Health(status=health.status, warnings=warnings)
+        return answer(health, status=503 if reason else 200, with_defaults=False)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Metrics in Prometheus's text format."""

@@ -67,7 +67,7 @@ class BreakableStore(KeyStore):
         async def append(entries: object) -> None:
             raise StoreUnavailableError("the key store cannot be written: the disk is full")
 
-        self.audit.append = append  # type: ignore[method-assign, assignment]  # the log of this store alone
+        self.audit.append = append  # type: ignore[method-assign]  # the log of this store alone
 
 
 class Api:
@@ -83,6 +83,7 @@ class Api:
         self.metrics = CollectorRegistry()
         self.port = port_of("admin", clock=self.clock)
         self.not_ready_because: str | None = None
+        self.warnings: list[str] = []
         self.wrong_tokens: list[str] = []
         app = admin_app(
             keys=self.keys,
@@ -95,9 +96,13 @@ class Api:
             clock=self.clock,
             hosts=["admin.example.org"],
             not_ready_because=lambda: self.not_ready_because,
+            warnings=self._warn,
             on_wrong_token=self.wrong_tokens.append,
         )
         self.client = TestClient(TestServer(app))
+
+    async def _warn(self) -> list[str]:
+        return self.warnings
 
     async def call(
         self, method: str, path: str, body: object = None, *, status: int = 200, **options: Any
@@ -498,6 +503,11 @@ class TestHealth:
         api.not_ready_because = "the server is stopping"
         async with api.client.get("/readyz") as response:
             assert (response.status, await response.json()) == (503, {"status": "the server is stopping"})
+
+    async def test_what_should_not_last_is_told_of_a_server_that_is_ready(self, api: Api) -> None:
+        api.warnings = ["the disk of the data directory is full"]
+        async with api.client.get("/readyz") as response:
+            assert (response.status, await response.json()) == (200, {"status": "ok", "warnings": api.warnings})
 
     async def test_a_store_that_fails_is_503_and_does_not_tell_where_it_is(self, api: Api) -> None:
         api.store.is_down = True
