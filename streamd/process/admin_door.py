@@ -12,7 +12,7 @@ from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.port import Port
-from streamd.process.binding import bound, cannot_bind
+from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
 from streamd.services.audit.denial_log import ADMIN_DENIED
 from streamd.services.keys.admission import Denial
@@ -94,6 +94,7 @@ class AdminDoor:
         )
         await self._runner.setup()
         try:
+            try_address(listen)
             self._server = await asyncio.get_running_loop().create_server(
                 self._connections, listen.host or None, listen.port, backlog=ADMIN_BACKLOG
             )

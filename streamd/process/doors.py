@@ -12,7 +12,7 @@ from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.doors.web.session_file import SessionFile
 from streamd.process.admin_door import AdminDoor
-from streamd.process.binding import bound, cannot_bind
+from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.guards import Guards
 from streamd.process.options import connection_options, ingest_options, listener_limits, loop_shares
 from streamd.process.public_door import PublicDoor
@@ -161,6 +161,7 @@ class Doors:
         rtmp = self._config.rtmp
         guard = self._guards.make("rtmp", rtmp, rtmp.trusted_proxies, alpn)
         try:
+            try_address(listen)
             return bound(listen, await self._rtmp.start(listen.host or None, listen.port, guard))
         except OSError as exc:
             raise cannot_bind(name, listen, exc) from exc

@@ -126,7 +126,7 @@ class LiveServer:
         return text
 
     def is_ready(self) -> bool:
-        return self.readiness()["status"] == "ok"
+        return bool(self.readiness()["status"] == "ok")
 
     def readiness(self) -> dict[str, Any]:
         """What ``/readyz`` tells."""

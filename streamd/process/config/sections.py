@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 from streamd.limits import DEFAULT
 from streamd.process.config.values import (
     DatabaseUrl,
+    Hosts,
     Ladder,
     Listen,
     ListenAddress,
@@ -105,7 +106,7 @@ class AdminConfig(Section):
     """Address for the admin API. Keep it off the internet. Empty: off."""
     token: Token = SecretStr("")
     """Bearer token of the admin API. Empty: made at first start and kept in `data_dir/admin-token`, mode 0600."""
-    hosts: list[str] = []
+    hosts: Hosts = []
     """Host names by which browsers may reach the admin API, beside `localhost` and IP addresses (a
     guard against DNS rebinding)."""
 
