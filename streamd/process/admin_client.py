@@ -291,5 +291,8 @@ def _detail(response: aiohttp.ClientResponse, answer: bytes) -> str:
     except ValueError:
         return f"HTTP {response.status} {response.reason}"
     if response.status == 401:
-        return "the server does not accept this data directory's admin token"
+        return (
+            "the server does not accept this data directory's admin token; "
+            "give the command the configuration and the environment of the server"
+        )
     return "; ".join((problem.detail, *problem.errors))

@@ -10,7 +10,7 @@ import click
 from streamd.clock import SystemClock
 from streamd.doors.web.models.keys import NewKey
 from streamd.process.cli.arguments import Duration, KeyId, User, config_options, json_option, load
-from streamd.process.cli.ask import on_keys
+from streamd.process.cli.ask import Need, on_keys
 from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import OVERLAP_S_MAX, checked_label, checked_reason
@@ -43,7 +43,9 @@ def issue_key(
     expires_at = None if expires is None else _end_of(expires)
     label = checked_label(label)
     config = load(config_file, data_dir)
-    _print_new_key(on_keys(config, lambda desk: desk.issue(user, label=label, expires_at=expires_at)), as_json)
+    _print_new_key(
+        on_keys(config, Need.MAKE, lambda desk: desk.issue(user, label=label, expires_at=expires_at)), as_json
+    )
 
 
 @keys_group.command("list")
@@ -52,7 +54,7 @@ def issue_key(
 @config_options
 def list_keys(user: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """List stream keys; their secrets are not kept anywhere."""
-    found = on_keys(load(config_file, data_dir), lambda desk: desk.list_keys(user))
+    found = on_keys(load(config_file, data_dir), Need.READ, lambda desk: desk.list_keys(user))
     if as_json:
         print_json(found)
         return
@@ -87,7 +89,7 @@ def revoke_key(key_id: str, reason: str, as_json: bool, config_file: Path | None
     """
     reason = checked_reason(reason)
     began_at = SystemClock().now()
-    revocation = on_keys(load(config_file, data_dir), lambda desk: desk.revoke(key_id, reason=reason))
+    revocation = on_keys(load(config_file, data_dir), Need.CHANGE, lambda desk: desk.revoke(key_id, reason=reason))
     if revocation.unwritten:
         say(revocation.unwritten)
     if as_json:
@@ -120,7 +122,7 @@ def rotate_key(
     if overlap_s > OVERLAP_S_MAX:
         raise click.BadParameter(f"at most {OVERLAP_S_MAX // 86_400}d", param_hint="--overlap")
     config = load(config_file, data_dir)
-    _print_new_key(on_keys(config, lambda desk: desk.rotate(key_id, overlap_s=overlap_s)), as_json)
+    _print_new_key(on_keys(config, Need.CHANGE, lambda desk: desk.rotate(key_id, overlap_s=overlap_s)), as_json)
 
 
 def _end_of(lifetime: timedelta) -> datetime:

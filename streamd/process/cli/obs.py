@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamd.errors import StreamdError
+from streamd.errors import DataDirError, StreamdError
 from streamd.process.cli.arguments import User, config_options, load
-from streamd.process.cli.ask import on_keys
+from streamd.process.cli.ask import Need, on_keys
 from streamd.process.cli.output import say
 from streamd.services.keys.records import SERVER_LIMITS, KeyState, PublishLimits
 from streamd.services.obs.ladder import Canvas, NoRungFitsError, Preferences, go_live_config
@@ -66,7 +66,12 @@ def obs_config(user: str, canvas: Canvas, config_file: Path | None, data_dir: Pa
     options = config.obs_options
     if not options.ladder:
         raise StreamdError("obs.ladder is empty: nothing is offered to OBS")
-    has_key, limits = on_keys(config, lambda desk: _ask(desk, user))
+    try:
+        has_key, limits = on_keys(config, Need.READ, lambda desk: _ask(desk, user))
+    except DataDirError as exc:
+        # The ladder is the configuration's, and can be shown before there is a key.
+        say(str(exc))
+        has_key, limits = False, SERVER_LIMITS
     preferences = Preferences(canvases=(canvas,))
     try:
         answer = go_live_config(options, preferences, frozenset(), limits)

@@ -8,7 +8,7 @@ import click
 
 from streamd.doors.web.models.users import UnwrittenSuspension
 from streamd.process.cli.arguments import User, config_options, json_option, load
-from streamd.process.cli.ask import on_keys
+from streamd.process.cli.ask import Need, on_keys
 from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import checked_reason
@@ -29,7 +29,7 @@ def users_group() -> None:
 def list_users(state: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """List users. Each has the channel of that name; issuing a key makes a user."""
     wanted = None if state is None else UserState(state)
-    found = on_keys(load(config_file, data_dir), lambda desk: desk.list_users(wanted))
+    found = on_keys(load(config_file, data_dir), Need.READ, lambda desk: desk.list_users(wanted))
     if as_json:
         print_json(found)
         return
@@ -63,7 +63,7 @@ def suspend_user(name: str, reason: str, as_json: bool, config_file: Path | None
     """
     config = load(config_file, data_dir)
     reason = checked_reason(reason)
-    user = on_keys(config, lambda desk: desk.suspend_user(name, reason=reason))
+    user = on_keys(config, Need.CHANGE, lambda desk: desk.suspend_user(name, reason=reason))
     if isinstance(user, UnwrittenSuspension):
         say(user.unwritten)
     if as_json:
@@ -87,7 +87,7 @@ def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None
     """End the suspension of the user NAME. Their keys work again, but for those that were revoked or expired."""
     config = load(config_file, data_dir)
     reason = checked_reason(reason)
-    user = on_keys(config, lambda desk: desk.restore_user(name, reason=reason))
+    user = on_keys(config, Need.CHANGE, lambda desk: desk.restore_user(name, reason=reason))
     if as_json:
         print_json(user)
         return
@@ -131,7 +131,7 @@ def limit_user(
     if not change:
         raise click.UsageError("say --bitrate-kbps-max, --picture-pixels-max, or both")
     reason = checked_reason(reason)
-    user = on_keys(load(config_file, data_dir), lambda desk: desk.limit_user(name, change, reason=reason))
+    user = on_keys(load(config_file, data_dir), Need.CHANGE, lambda desk: desk.limit_user(name, change, reason=reason))
     if as_json:
         print_json(user)
         return

@@ -31,6 +31,8 @@ from streamd.services.keys.records import PublishLimits
 from streamd.services.obs.ladder import ObsOptions, Rung
 
 RTMP_PORT = 1935
+# In the data directory.
+DATABASE_NAME = "streamd.db"
 
 
 class Section(BaseModel):
@@ -402,7 +404,7 @@ class Config(Section):
     @property
     def database_url(self) -> str:
         """URL of the key store; holds a password if the operator's does."""
-        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / 'streamd.db'}"
+        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / DATABASE_NAME}"
 
     @property
     def public_url(self) -> str:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from streamd.services.whole_file import make_file
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -82,7 +84,8 @@ class ActJournal:
         """
         data = b""
         try:
-            with open(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
+            make_file(self.path)
+            with self.path.open("r+b") as file:
                 data = file.read()
                 if len(data) < RESERVED_BYTES:
                     # Written, not only set aside: a block that was never written needs more of the disk's books.

@@ -49,6 +49,7 @@ class KeyStore:
 
     Args:
         database_url: ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://…``.
+        is_reading: Nothing is written or made.
 
     Raises:
         StoreUnavailableError: The URL names a database that this store does not know, or whose
@@ -59,8 +60,8 @@ class KeyStore:
         audit: The log of acts, in the same database.
     """
 
-    def __init__(self, database_url: str) -> None:
-        self.database = Database(database_url)
+    def __init__(self, database_url: str, *, is_reading: bool = False) -> None:
+        self.database = Database(database_url, is_reading=is_reading)
         self.audit = AuditLog(self.database)
 
     @property
@@ -68,13 +69,16 @@ class KeyStore:
         """Transactions of this process that have written, so far."""
         return self.database.writes
 
-    async def start(self) -> None:
-        """Make the database if it is new, and bring its schema to this version's.
+    async def start(self, *, makes: bool = True) -> None:
+        """Make the database if it is new, and bring its schema to this version's; to read, only look at that.
+
+        Args:
+            makes: A database that is not there is made; without, it is an error.
 
         Raises:
             StoreUnavailableError: It cannot be reached, read or written, or is newer than we are.
         """
-        await self.database.start()
+        await self.database.start(makes=makes)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -66,7 +66,8 @@ class TestKeysOnTheStore:
         assert (again.exit_code, f"already rotated, to {new['id']}" in again.stderr) == (EXIT_FAILED, True)
 
     def test_no_keys_is_said_and_not_a_failure(self, data_dir: Path) -> None:
-        result = run("keys", "list", data_dir=data_dir)
+        issue(data_dir)
+        result = run("keys", "list", "--user", "bob", data_dir=data_dir)
         assert (result.exit_code, result.stdout) == (0, "")
         assert "There are no keys" in result.stderr
 
