@@ -41,13 +41,16 @@ class Need(enum.Enum):
     """It may be the first to use it."""
 
 
-def on_keys(config: Config, need: Need, ask: Callable[[KeyDesk], Awaitable[_Result]]) -> _Result:
+def on_keys(
+    config: Config, need: Need, ask: Callable[[KeyDesk], Awaitable[_Result]], *, tell: Callable[[str], None] = say
+) -> _Result:
     """Ask the keeper of the keys: the running server, else the store.
 
     Args:
         config: Where both are.
         need: What the store is for.
         ask: Gets the one that answers.
+        tell: Told who answers, where that is not the server.
     """
 
     async def run() -> _Result:
@@ -57,9 +60,9 @@ def on_keys(config: Config, need: Need, ask: Callable[[KeyDesk], Awaitable[_Resu
                 async with _client(config, server) as client:
                     return await ask(client)
             except AdminUnreachableError as exc:
-                say(f"{exc}, though a server runs")
+                tell(f"{exc}, though a server runs")
         # A stream that runs is closed by its server's next look at the store.
-        say(
+        tell(
             f"no server to ask on data directory {config.data_dir}: working on the key store itself; a server that "
             f"uses it follows within {SweepOptions().recheck_interval_s:g} s"
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _INSTRUCTIONS = """\
 In OBS 31 or later, Settings, Stream:
   Service                 Custom...
-  Server                  {rtmp_url}
+  Server                  {servers}
   Stream Key              the key of {user}, as 'streamd keys issue' printed it
   Enable Multitrack Video on
   Enable Config Override  on
@@ -81,7 +81,7 @@ def obs_config(user: str, canvas: Canvas, config_file: Path | None, data_dir: Pa
             f"streamd users limit {user}"
         ) from exc
     click.echo(json.dumps(answer.as_json(), indent=2))
-    click.echo(_INSTRUCTIONS.format(rtmp_url=config.rtmp_url, user=user), err=True)
+    click.echo(_INSTRUCTIONS.format(servers=", or ".join(config.rtmp_urls), user=user), err=True)
     unlimited = go_live_config(replace(options, limits=SERVER_LIMITS), preferences, frozenset())
     if left_out := [
         f"{track.width}x{track.height} at {track.settings['bitrate']} kb/s"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from streamd.process.cli.arguments import User, config_options, json_option, load
+from streamd.process.cli.arguments import StreamName, config_options, json_option, load
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_json, print_table, say
 from streamd.services.keys.request import checked_reason
@@ -48,7 +48,7 @@ def list_streams(as_json: bool, config_file: Path | None, data_dir: Path | None)
 
 
 @streams_group.command("kick")
-@click.argument("name", type=User())
+@click.argument("name", type=StreamName())
 @click.option("--reason", default="", help="Why, for the audit log.")
 @config_options
 def kick_stream(name: str, reason: str, config_file: Path | None, data_dir: Path | None) -> None:

@@ -25,6 +25,9 @@ class TestUsers:
         assert (suspended.exit_code, "streamd users restore alice" in suspended.stdout) == (0, True)
         if streams is not None:
             assert streams.live == {}
+            assert "Stream alice was closed." in suspended.stdout
+        again = run("users", "suspend", "alice", "--reason", "spam", data_dir=data_dir)
+        assert 'suspended before; the reason that was given then stays: "abuse".' in again.stdout
         listed = run("users", "list", data_dir=data_dir)
         assert re.search(r"alice +suspended .* abuse\s", listed.stdout)
         assert re.search(r"bob +active", listed.stdout)
