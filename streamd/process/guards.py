@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
-from streamd.doors.tls.certificate import TlsCertificate
+from streamd.doors.tls.certificate import TlsCertificate, why_not_loaded
 from streamd.doors.tls.handshakes import TlsHandshakes
 from streamd.doors.tls.proxy_headers import ProxyHeaders
 from streamd.process.binding import StartError
@@ -81,10 +81,25 @@ class Guards:
         return partial(self._handshakes.guard, context) if context is not None else None
 
     def _tls_context(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> ssl.SSLContext:
-        try:
-            certificate = TlsCertificate(Path(pair.tls_cert), Path(pair.tls_key), alpn)
-        except OSError as exc:
-            why = exc.strerror or str(exc)
-            raise StartError(f"{section}.tls_cert and {section}.tls_key: the certificate does not load: {why}") from exc
+        certificate = load_certificate(section, pair, alpn)
         self._certificates.append(certificate)
         return certificate.context
+
+
+def load_certificate(section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsCertificate:
+    """Load the certificate of a section.
+
+    Args:
+        section: Of the configuration.
+        pair: The section, with the files of its certificate.
+        alpn: What TLS offers.
+
+    Raises:
+        StartError: It does not load.
+    """
+    cert, key = Path(pair.tls_cert), Path(pair.tls_key)
+    try:
+        return TlsCertificate(cert, key, alpn)
+    except OSError as exc:
+        why = f"the certificate does not load: {why_not_loaded(exc, cert, key)}"
+        raise StartError(f"{section}.tls_cert and {section}.tls_key: {why}", why) from exc

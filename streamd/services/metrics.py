@@ -312,6 +312,11 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.acts_waiting = Gauge(
+            "streamd_acts_waiting",
+            "Revocations and suspensions that hold in this process and are not written to the key store yet.",
+            registry=self.registry,
+        )
         self.publish_hook_answers_total = Counter(
             "streamd_publish_hook_answers_total",
             "Answers of the publish hook: allowed, forbidden, failed.",

@@ -162,6 +162,16 @@ class RtmpListener:
                 log.exception("connection.failed", extra={"peer": protocol.address})
                 protocol.abort()
 
+    @property
+    def is_accepting(self) -> bool:
+        """Whether every address that was asked for is listened on."""
+        return bool(self._servers) and all(server.is_serving() for server in self._servers)
+
+    @property
+    def is_full_of_publishers(self) -> bool:
+        """Whether one more connection would be closed, whatever address it comes from."""
+        return self._connections.is_full_of_publishers
+
     def stop_accepting(self) -> None:
         """Take no new connection; open ones go on."""
         for server in self._servers:

@@ -172,7 +172,7 @@ class LiveRegistry:
             previous.resume(admission, publisher, claim, place)
             self._say(EventType.STREAM_RESUMED, previous)
             return previous
-        if sum(1 for _ in self.live()) >= self._streams_max:
+        if self.is_full:
             self._metrics.limit_hits_total.labels("streams_max").inc()
             raise PublishError(SERVER_FULL)
         if self._numbers.is_exhausted(name, self._now_s()):
@@ -346,6 +346,11 @@ class LiveRegistry:
     def live(self) -> Iterable[LiveStream]:
         """The streams that are live now, in the order in which they began."""
         return (stream for stream in self._by_name.values() if stream.is_live)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many streams are live as there may be."""
+        return sum(1 for _ in self.live()) >= self._streams_max
 
     @property
     def held_bytes(self) -> int:

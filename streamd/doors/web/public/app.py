@@ -13,6 +13,7 @@ from streamd.doors.web.assets import accepts_gzip, gzipped
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
 from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
+from streamd.doors.web.public import slashes
 from streamd.doors.web.public.arrivals import Arrivals, ChannelState, state_of
 from streamd.doors.web.public.forwarded import as_forwarded
 from streamd.doors.web.request_id import name_requests
@@ -95,6 +96,7 @@ def public_app(
         posters.add_to(app)
     media.add_to(app)
     pages.add_to(app)
+    slashes.add_to(app)
     if studio is not None:
         studio.add_to(app)
     api = PublicApi(channels, clock, has_posters=posters is not None)
