@@ -1,14 +1,14 @@
-"""Builds what a release publishes: the sdist, wheels for every Python and processor, and their hashes. It uploads nothing.
+"""Builds what a release publishes, and uploads nothing: the sdist, wheels for every Python and processor, their hashes.
 
     python packaging/build_release.py [--output dist] [--python PYTHON]... [--arch ARCH]... [--twice] [--allow-missing]
 
-What is committed is built, whatever else lies in the tree. The tools come from ``packaging/build-requirements.txt``, which
-pins them by hash. Zig compiles (``portable_cc.py``), against the C library of ``GLIBC``, for this processor and for others;
-``auditwheel`` then sees that each wheel is what its name says. ``--twice`` builds all of it again elsewhere and compares the
-bytes.
+What is committed is built, whatever else lies in the tree. The tools come from ``packaging/release-requirements.txt``,
+which pins them by hash. Zig compiles (``portable_cc.py``), against the C library of ``GLIBC``, for this processor and
+for others; ``auditwheel`` then sees that each wheel is what its name says. ``--twice`` builds all of it again elsewhere
+and compares the bytes.
 
-A Python is needed for its headers, one of each version, and it may be this processor's: those of a version are the same on
-the processors that we build for, but for what they say of Python's own build.
+A Python is needed for its headers, one of each version, and it may be this processor's: those of a version are the same
+on the processors that we build for, but for what they say of Python's own build.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 ARCHES = ("x86_64", "aarch64")
 # PyAV's wheels want the same, so an older one would help nobody.
 GLIBC = (2, 28)
-REQUIREMENTS = ROOT / "packaging" / "build-requirements.txt"
+REQUIREMENTS = ROOT / "packaging" / "release-requirements.txt"
 # The longest step is a compilation: four minutes on two busy cores.
 STEP_TIMEOUT_S = 1800
 
@@ -103,8 +103,7 @@ def run(command: Sequence[object], cwd: Path | None = None, environment: Mapping
             cwd=cwd,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=STEP_TIMEOUT_S,
             check=False,
             encoding="utf-8",

@@ -1,10 +1,12 @@
-"""Pins what is installed, by version and hash, with uv: ``constraints.txt`` and ``packaging/build-requirements.txt``.
+"""Pins what is installed, by version and hash, with uv.
 
     python packaging/lock.py [--upgrade | --check]
 
-The first has what streamd needs on every Python and processor that it is for, PostgreSQL's driver included; the container
-and ``packaging/build_release.py`` install from these. Pins stay as they are while ``pyproject.toml`` allows them;
-``--upgrade`` takes the newest. ``--check`` changes nothing, and exits with 1 where the files would change.
+``constraints.txt`` has what streamd needs on every Python and processor that it is for, PostgreSQL's driver included;
+the container installs from it. ``packaging/build-requirements.txt`` has what builds it, and
+``packaging/release-requirements.txt`` what builds a release. Pins stay as they are while ``pyproject.toml`` and the
+``.in`` files allow them; ``--upgrade`` takes the newest. ``--check`` changes nothing, and exits with 1 where a file
+would change.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ PYTHON = "3.11"
 FILES = {
     "constraints.txt": ("pyproject.toml", "--extra", "postgresql"),
     "packaging/build-requirements.txt": ("packaging/build-requirements.in",),
+    "packaging/release-requirements.txt": ("packaging/release-requirements.in",),
 }
 HEADER = "# Made by packaging/lock.py: do not edit.\n"
 OPTIONS = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--python-version", PYTHON)

@@ -1,7 +1,7 @@
 """A C compiler for wheels that are published: Zig's, with flags and C library of our own choice.
 
-setuptools calls it, as ``CC``, with what a Python's packager compiled Python with; of that it takes what names files and
-macros alone, so that a wheel does not depend on the machine that it is built on. ``STREAMD_TARGET`` is
+setuptools calls it, as ``CC``, with what a Python's packager compiled Python with; of that it takes what names files
+and macros alone, so that a wheel does not depend on the machine that it is built on. ``STREAMD_TARGET`` is
 ``x86_64-linux-gnu.2.28`` or of another processor: Zig brings the C library's headers and stubs of each version.
 """
 
