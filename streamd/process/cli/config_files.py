@@ -18,6 +18,7 @@ UNIT_FILE = "streamd.service"
 FILES = {
     CONFIG_FILE: "every setting at its default, explained",
     UNIT_FILE: "systemd unit: a user of its own, and little else of the machine",
+    "renewed-certificate": "deploy hook of certbot or lego: copies a renewed certificate for streamd",
     "Caddyfile": "Caddy in front: certificates, HTTP/2 and HTTP/3",
     "nginx.conf": "nginx in front: TLS, HTTP/2 and a cache",
     "streamd.vcl": "Varnish: the cache in front",
