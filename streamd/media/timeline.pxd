@@ -29,7 +29,7 @@ cdef class Timeline:
     cdef readonly int breaks
     cdef readonly int64_t newest_ms
     cdef dict _tracks
-    cdef object _offset_ms
+    cdef readonly object offset_ms
     cdef bint _offsets_differ
     cdef object _broke_ms
 

@@ -12,6 +12,9 @@ timestamps alternate between steps of 21 and 22. Hence:
   delivered, costs no sound.
 * A track whose time leaps, forward or back, is moved so that the timeline goes on; the other tracks
   follow to the same offset when they leap too, so that sound and picture keep their distance.
+* A stream has one timeline for its life, however many connections and servers it had: decode times go on forward, as
+  there are players that take no notice of EXT-X-DISCONTINUITY (GStreamer 1.22 shows nothing until time has passed where
+  it was). Each ``Timeline`` begins where the one before it ended.
 
 Every repair is counted by its reason. No packet is held back: each one comes out at once, or is dropped and counted.
 """
@@ -25,8 +28,9 @@ from collections.abc import Sequence
 
 from streamd.media.packet import WIRE_TIMESCALE, MediaPacket, Sample, Track, new_sample
 
-# The place of the first packet. Another track's first frame may lie earlier, by JUMP_MS_MAX at most, and a presentation
-# time before its decode time, by COMPOSITION_MS_MAX: this is more than both together, so no output is below zero.
+# The place of a stream's first packet. Another track's first frame may lie earlier, by JUMP_MS_MAX at most, and a
+# presentation time before its decode time, by COMPOSITION_MS_MAX: this is more than both together, so no output is
+# below zero.
 START_MS = 10_000
 # How far ahead of all tracks a packet may lie before it is a leap and not a pause. mediamtx restamps from the same 5 s
 # on; a viewer's buffer is of that order, so a longer hole would stall the player anyway.
@@ -71,19 +75,23 @@ class Timeline:
 
     Args:
         tracks: The publisher's tracks; packets carry their ids.
+        starts_ms: The place of the first packet, milliseconds: ``START_MS``, or where a timeline before it ended.
+        offset_ms: What the timeline before it added to the same publisher's milliseconds; the first packet keeps to
+            that, if it lies near. None for another publisher.
 
     Attributes:
         repairs: How often each repair was made; its owner may take them out.
         breaks: How many times the publisher's time leapt: where this rises, a discontinuity is due.
-        newest_ms: The newest time on the timeline, of any track, milliseconds; ``START_MS`` before the first packet.
+        newest_ms: The newest time on the timeline, of any track, milliseconds; ``starts_ms`` before the first packet.
+        offset_ms: What is added to the publisher's milliseconds; None before the first packet.
     """
 
-    def __init__(self, tracks: Sequence[Track]) -> None:
+    def __init__(self, tracks: Sequence[Track], starts_ms: int = START_MS, offset_ms: int | None = None) -> None:
         self.repairs: Counter[Repair] = Counter()
         self.breaks = 0
-        self.newest_ms = START_MS
+        self.newest_ms = starts_ms
         self._tracks = {track.track_id: _TrackClock(track) for track in tracks}
-        self._offset_ms: int | None = None
+        self.offset_ms = offset_ms
         self._offsets_differ = False
         # Where the last break was.
         self._broke_ms: int | None = None
@@ -155,9 +163,9 @@ class Timeline:
 
     def _begin(self, clock: _TrackClock, wire_ms: int) -> int:
         """Return where the first packet of a track lies: in step with the others where their clocks agree."""
-        if self._offset_ms is None:
-            self._offset_ms = START_MS - wire_ms
-        time_ms = wire_ms + self._offset_ms
+        if self.offset_ms is None:
+            self.offset_ms = self.newest_ms - wire_ms
+        time_ms = wire_ms + self.offset_ms
         if abs(time_ms - self.newest_ms) > JUMP_MS_MAX:
             self.repairs[Repair.BASE] += 1
             time_ms = self.newest_ms
@@ -165,7 +173,7 @@ class Timeline:
         return time_ms
 
     def _move(self, clock: _TrackClock, offset_ms: int) -> None:
-        clock.offset_ms = self._offset_ms = offset_ms
+        clock.offset_ms = self.offset_ms = offset_ms
         self._offsets_differ = any(
             other.offset_ms != offset_ms for other in self._tracks.values() if other.has_begun and other is not clock
         )

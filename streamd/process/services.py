@@ -134,7 +134,7 @@ class Services:
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
-        self.registry.restore(self._restart_record.load())
+        self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""

@@ -296,3 +296,26 @@ def test_whatever_the_wire_says_the_timeline_rises_and_stays_continuous(
             time_ms = sample.dts_ticks / (90 if track_id == VIDEO.track_id else 48)
             assert time_ms <= newest_ms + JUMP_MS_MAX + 1000
             newest_ms = max(newest_ms, time_ms)
+
+
+class TestBehindAnother:
+    def test_another_publisher_begins_where_it_is_told_to(self) -> None:
+        samples = place(Timeline([VIDEO, AUDIO], 3_600_000), interleave(video_packets(), audio_packets()))
+        assert times_ms(samples, VIDEO)[0] == 3_600_000
+        assert abs(times_ms(samples, AUDIO)[0] - 3_600_000) < 50
+
+    def test_the_same_publisher_goes_on_as_if_nothing_were(self) -> None:
+        before = Timeline([VIDEO])
+        place(before, [video(70_000), video(70_033)])
+        timeline = Timeline([AUDIO, VIDEO], before.newest_ms, before.offset_ms)
+        samples = place(timeline, [video(70_133), audio(70_140)])
+        assert times_ms(samples, VIDEO) == [START_MS + 133]
+        assert times_ms(samples, AUDIO) == [START_MS + 140]
+        assert not timeline.repairs
+
+    @pytest.mark.parametrize("leap_ms", [-3_600_000, 3_600_000, 1 - 2**32])
+    def test_the_same_publisher_with_another_clock_begins_where_it_was(self, leap_ms: int) -> None:
+        before = Timeline([VIDEO])
+        place(before, [video(70_000), video(75_000)])
+        samples = place(Timeline([VIDEO], before.newest_ms, before.offset_ms), [video(75_000 + leap_ms)])
+        assert times_ms(samples, VIDEO) == [START_MS + 5_000]

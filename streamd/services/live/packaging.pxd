@@ -21,6 +21,8 @@ cdef class Packaging:
     cdef object _split_audio
     cdef bint _begins_anew
     cdef public object _timeline
+    cdef int64_t _starts_ms
+    cdef object _offset_ms
     cdef tuple _variants
     cdef public object _ladder
     cdef dict _direct_ids

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.media.packager.ladder import Ladder, Variant
 from streamd.media.packet import TrackKind
-from streamd.media.timeline import START_MS, Timeline
+from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Timeline
 from streamd.services.live.outputs import StreamTracks
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Continuation(NamedTuple):
     timing: PlaylistTiming
     split_audio: bool | None
     """Whether audio and video are apart; None where there has been only one of them (``decide_split_audio``)."""
+    starts_ms: int = START_MS
+    """The earliest place on the stream's timeline that is free of media, for the next publisher's, milliseconds."""
 
 
 class Packaging:
@@ -87,6 +89,9 @@ class Packaging:
         # The first tracks of a publisher that has come back have timestamps of their own.
         self._begins_anew = self.is_continuing
         self._timeline: Timeline | None = None
+        # Where the next timeline begins, and what the one before it added to this publisher's milliseconds.
+        self._starts_ms = continuation.starts_ms if continuation is not None else START_MS
+        self._offset_ms: int | None = None
         self._variants: tuple[Variant, ...] = ()
         self._ladder: Ladder | None = None
         self._direct_ids: dict[int, int] | None = None
@@ -104,12 +109,19 @@ class Packaging:
         """The facts with which another line would go on; None before there is a part."""
         if self._timing is None:
             return None
+        # Another publisher's tracks come interleaved in a way of their own.
+        starts_ms = self.newest_ms + TRACKS_APART_MS_MAX
         if not self._variants:
-            return Continuation(self._timing, self._split_audio)
+            return Continuation(self._timing, self._split_audio, starts_ms)
         if any(variant.is_alternative for variant in self._variants):
-            return Continuation(self._timing, True)
+            return Continuation(self._timing, True, starts_ms)
         kinds = {track.kind for variant in self._variants for track in variant.sources}
-        return Continuation(self._timing, None if len(kinds) == 1 else False)
+        return Continuation(self._timing, None if len(kinds) == 1 else False, starts_ms)
+
+    @property
+    def newest_ms(self) -> int:
+        """How far the media has come on the stream's timeline, milliseconds."""
+        return self._timeline.newest_ms if self._timeline is not None else self._starts_ms
 
     @property
     def renditions(self) -> int:
@@ -131,7 +143,7 @@ class Packaging:
         """How far the media has come on its timelines, leaps taken out, milliseconds; None before it began."""
         if self._timeline is None:
             return None
-        return self._finished_media_ms + self._timeline.newest_ms - START_MS
+        return self._finished_media_ms + self._timeline.newest_ms - self._starts_ms
 
     def start(self, opened: Opened, epoch: datetime) -> None:
         """Go on with other tracks.
@@ -150,13 +162,12 @@ class Packaging:
         self._direct_ids = None
         if direct.sources != tracks:
             self._direct_ids = {track.track_id: number for number, track in enumerate(direct.sources, 1)}
-        self._timeline = Timeline(tracks)
+        timeline = self._timeline = Timeline(tracks, self._starts_ms, self._offset_ms)
         self._variants = opened.variants
-        self._start_ladder(self._timeline)
+        self._start_ladder(timeline)
         videos = (track.track_id for track in tracks if track.kind is TrackKind.VIDEO)
         self._video_track_id = next(videos, 0)
-        # The first packet lands on START_MS of the timeline.
-        starts_at = epoch - timedelta(milliseconds=START_MS)
+        starts_at = epoch - timedelta(milliseconds=timeline.newest_ms)
         begins_anew, self._begins_anew = self._begins_anew, False
         self._outputs.start(StreamTracks(self._variants, direct, starts_at, begins_anew))
 
@@ -290,6 +301,7 @@ class Packaging:
 
     def _finish_timeline(self) -> None:
         self.count_repairs()
-        if self._timeline is not None:
-            self._finished_media_ms += self._timeline.newest_ms - START_MS
-            self._timeline = None
+        timeline, self._timeline = self._timeline, None
+        if timeline is not None:
+            self._finished_media_ms += timeline.newest_ms - self._starts_ms
+            self._starts_ms, self._offset_ms = timeline.newest_ms, timeline.offset_ms

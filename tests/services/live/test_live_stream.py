@@ -213,6 +213,20 @@ class TestAway:
         summary = stage.stream.summary()
         assert (summary.publisher_address, stage.told) == ("192.0.2.8", ["playable"])
 
+    @pytest.mark.parametrize("away_s", [0, 0.4, 3, 25])
+    async def test_decode_times_go_on_as_far_as_time_went(self, away_s: float) -> None:
+        output = RecordingOutput()
+        stage = Stage(output)
+        await stage.feed(h264_aac(4))
+        stage.stream.lose_publisher()
+        before = output.parts["main"][-1]
+        stage.clock.advance(away_s)
+        stage.stream.resume(ADMISSION, StandInPublisher())
+        await stage.feed(later(h264_aac(4), 99_000))
+        after = next(part for part in output.parts["main"] if part.is_discontinuous)
+        gap_s = (after.start_ticks - before.start_ticks - before.duration_ticks) / 90_000
+        assert gap_s == pytest.approx(max(1, away_s), abs=0.1)
+
     async def test_it_may_be_lost_again_before_anything_has_come(self) -> None:
         output = RecordingOutput()
         stage = Stage(output)

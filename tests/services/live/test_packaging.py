@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.formats.flv.tag import FlvTag
-from streamd.media.timeline import START_MS, Repair
+from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Repair
 from streamd.services.live.packaging import LEAP_INTERVAL_MS
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.flv_media import aac_only, h264_aac, h264_only
@@ -187,6 +187,42 @@ class TestContinuation:
         room.line.receive(later(h264_only(4, width=320), 4_000))
         await room.settled()
         assert [start.begins_anew for start in room.output.starts] == [True, False]
+
+
+class TestTimeline:
+    """Players that take no notice of EXT-X-DISCONTINUITY show nothing while decode times lie behind where they were."""
+
+    async def test_decode_times_go_on_behind_the_line_before(self) -> None:
+        first = LineRoom()
+        await first.receive(h264_aac(4))
+        first.line.finish()
+        room = LineRoom(continuation=first.line.continuation)
+        await room.receive(later(h264_aac(4), 70_000))
+        before, after = first.chunks["main"][-1], room.chunks["main"][0]
+        gap_ticks = after.start_ticks - before.start_ticks - before.duration_ticks
+        assert 0 < gap_ticks <= (TRACKS_APART_MS_MAX + 100) * 90
+
+    async def test_other_tracks_of_the_same_publisher_go_on_as_their_timestamps_do(self) -> None:
+        room = LineRoom()
+        await room.receive(h264_aac(4))
+        await room.receive(later(h264_only(4, width=320), 4_000))
+        await room.receive(later(h264_aac(4), 8_000))
+        room.line.finish()
+        chunks = room.chunks["main"]
+        assert len(discontinuities(chunks)) == 2
+        assert_is_continuous(chunks)
+        # What follows is dated as it would have been without them.
+        assert {round((epoch - room.epochs[0]).total_seconds()) for epoch in room.epochs} <= {-4, 0, -8}
+
+    async def test_media_is_measured_without_what_was_left_out(self) -> None:
+        first = LineRoom()
+        await first.receive(h264_aac(4))
+        await first.receive(later(h264_only(4, width=320), 4_000))
+        assert first.line.read().media_ms == pytest.approx(8_000, abs=100)
+        first.line.finish()
+        room = LineRoom(continuation=first.line.continuation)
+        await room.receive(h264_aac(4))
+        assert room.line.read().media_ms == pytest.approx(4_000, abs=100)
 
 
 async def test_the_end_completes_the_segment_of_each_rendition() -> None:
