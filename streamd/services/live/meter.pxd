@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from streamd.formats.flv.tag cimport FlvTag
-from streamd.media.packet cimport MediaPacket
+from streamd.media.packet cimport Sample
 
 
 cdef class StreamMeter:
@@ -28,4 +28,5 @@ cdef class StreamMeter:
     @cython.locals(tag=FlvTag)
     cpdef object note_media(self, tags)
 
-    cpdef object note_video(self, MediaPacket packet)
+    @cython.locals(keyframe_ms=int64_t)
+    cpdef object note_video(self, Sample sample)

@@ -216,10 +216,10 @@ class Packaging:
         video_track_id = self._video_track_id
         meter = self._meter
         for packet in packets:
-            if packet.track_id == video_track_id:
-                meter.note_video(packet)
-                may_end_segment |= packet.is_keyframe
             sample = timeline.place(packet)
+            if packet.track_id == video_track_id and sample is not None:
+                meter.note_video(sample)
+                may_end_segment |= packet.is_keyframe
             if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
                 may_end_segment |= self._cut(samples[cut:], ladder)
                 cut = len(samples)
