@@ -275,7 +275,10 @@ class LiveRegistry:
             record: Of that server.
             alive_at: When it was alive at the latest, good to ``SIGN_OF_LIFE_INTERVAL``; None where that is not known.
         """
-        self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s())
+        alive_until_s = 0
+        if alive_at is not None:
+            alive_until_s = (alive_at + SIGN_OF_LIFE_INTERVAL - EPOCH_2020) // timedelta(seconds=1)
+        self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s(), alive_until_s)
         stopped_at, window = record.stopped_at, timedelta(seconds=self._reconnect_window_s)
         is_over = stopped_at is not None and self._clock.now() - stopped_at > window
         # The clock may be behind. Their media went no farther than up to then.

@@ -131,12 +131,12 @@ class RestartRecordFile:
 
     async def save(self, record: RestartRecord) -> None:
         """Keep a record, if it differs from the last; a disk that refuses it is logged."""
+        self._saves += 1
+        if record.streams and self._saves % SAVES_PER_SIGN_OF_LIFE == 0:
+            # A full disk takes it, too.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(os.utime, self._path)
         if record == self._saved:
-            self._saves += 1
-            if record.streams and self._saves % SAVES_PER_SIGN_OF_LIFE == 0:
-                # A disk that refuses this is told of with the next record.
-                with contextlib.suppress(OSError):
-                    await asyncio.to_thread(os.utime, self._path)
             return
         try:
             await asyncio.to_thread(self._write, _RECORD.dump_json(record))

@@ -183,8 +183,8 @@ class TestMediaFasterThanTime:
         assert (await room.begin(Admission("key", "alice"), IdlePublisher())).next_numbering.msn == far.msn
 
 
-class TestDecodeTimesAfterARestart:
-    """They go on forward, whatever the clock says, and leave a hole no longer than has to be."""
+class TestTimesAfterARestart:
+    """They go on forward, whatever the clock says; the hole in decode times is no longer than it has to be."""
 
     async def test_they_go_on_behind_what_was_sent(self) -> None:
         left = await self._left_after(media_s=8, elapsed_s=8)
@@ -217,6 +217,12 @@ class TestDecodeTimesAfterARestart:
         left = replace(left, streams=(replace(stream, timeline_from=None),))
         starts_ms = self._starts_ms(left, START + timedelta(seconds=12), alive_at=None)
         assert starts_ms == START_MS + 12_000 + TRACKS_APART_MS_MAX
+
+    async def test_numbers_are_behind_the_last_sign_of_life_where_the_record_is_damaged(self) -> None:
+        room = IngestRoom(start=START)
+        room.registry.restore(RestartRecord(), START + timedelta(seconds=30))
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
+        assert stream.next_numbering.msn > Numbering.at(START + timedelta(seconds=40)).msn
 
     async def _left_after(self, *, media_s: int, elapsed_s: float) -> RestartRecord:
         room = IngestRoom(start=START)
