@@ -116,7 +116,8 @@ def _track_refused(vitals: Vitals, _: bool) -> Observation | None:
     return Observation(
         Severity.ERROR,
         f"Not carried: {'; '.join(vitals.refusals)}.",
-        f"In OBS: choose an H.264 encoder, {_ENCODER_FIELD}, and AAC under Audio Encoder beside it.",
+        f"In OBS: choose an H.264 encoder, {_ENCODER_FIELD}, AAC under Audio Encoder beside it, and Settings → Audio → "
+        "Channels: Stereo.",
     )
 
 
@@ -133,12 +134,14 @@ def _video_missing(vitals: Vitals, _: bool) -> Observation | None:
 def _audio_missing(vitals: Vitals, _: bool) -> Observation | None:
     if vitals.audios or not vitals.videos:
         return None
-    return Observation(
-        Severity.INFO if vitals.lacks_audio else Severity.WARNING,
-        "There is a picture and no sound.",
+    advice = (
         "In OBS: choose a device under Settings → Audio → Global Audio Devices, and the track that carries it under "
-        "Settings → Output → Streaming → Audio Track.",
+        "Settings → Output → Streaming → Audio Track."
     )
+    if vitals.refusals:
+        advice = "What is not carried may be the sound: that finding says why."
+    severity = Severity.INFO if vitals.lacks_audio else Severity.WARNING
+    return Observation(severity, "There is a picture and no sound.", advice)
 
 
 def _video_codec_unplayable(vitals: Vitals, _: bool) -> Observation | None:

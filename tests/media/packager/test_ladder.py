@@ -48,6 +48,13 @@ class TestPlan:
             ((video(1), audio(2, "Opus")), {"main": (1, 2)}),
             ((audio(1, "ac-3"),), {"main": (1,)}),
             ((audio(1), audio(2)), {"main": (1,), "audio1": (2,)}),
+            ((audio(1, "ec-3"), audio(2)), {"main": (2,), "audio1": (1,)}),
+            (
+                (video(1), audio(2, "ac-3"), audio(3), audio(4, "Opus")),
+                {"main": (1,), "audio0": (3,), "audio1": (4,), "audio2": (2,)},
+            ),
+            ((video(1), audio(2, "mp4a.40.1")), {"main": (1,), "audio0": (2,)}),
+            ((video(1), audio(2, "mp4a.40.5")), {"main": (1, 2)}),
         ],
     )
     def test_tracks_are_grouped(self, tracks: tuple[Track, ...], variants: dict[str, tuple[int, ...]]) -> None:
@@ -83,6 +90,9 @@ class TestPlan:
         self, tracks: tuple[Track, ...], is_split: bool | None
     ) -> None:
         assert decide_split_audio(tracks, is_continuing=True) is is_split
+
+    def test_of_sound_that_joins_the_first_that_browsers_decode_is_heard(self) -> None:
+        assert named(plan_variants((video(1), audio(2, "ac-3"), audio(3)), split_audio=False)) == {"main": (1, 3)}
 
     def test_audio_that_is_left_alone_stays_apart(self) -> None:
         planned = plan_variants((video(1), audio(2)), split_audio=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streamd.errors import DemuxError, LocalStateError, MediaLimitError, PublishError
 from streamd.formats.flv.tag import FlvTag, TagType
+from streamd.media.packet import TrackKind
 from streamd.services.keys.admission import Admission
 from streamd.services.keys.records import PublishLimits
 from streamd.services.live.health import HealthCode, HealthStatus
@@ -428,6 +430,27 @@ class TestOperator:
             stage.clock.advance(1)
             stage.stream.look()
         assert "health bad" in stage.told
+
+    @pytest.mark.parametrize(
+        "record",
+        ["118004c4010020000d4c61766335392e33372e31303056e500", "118004c844002000c40d4c61766335392e33372e31303056e500"],
+        ids=["2.1", "5.1(side)"],
+    )
+    async def test_sound_that_makes_browsers_refuse_the_picture_is_left_out_and_told_of(self, record: str) -> None:
+        output = RecordingOutput()
+        stage = Stage(output)
+        media = [
+            replace(tag, payload=b"\xaf\x00" + bytes.fromhex(record)) if bytes(tag.payload[:2]) == b"\xaf\x00" else tag
+            for tag in h264_aac(12)
+        ]
+        await stage.feed_in_real_time(media)
+        (tracks,) = output.starts
+        assert [track.kind for track in tracks.direct.sources] == [TrackKind.VIDEO]
+        assert [track.kind for variant in tracks.variants for track in variant.sources] == [TrackKind.VIDEO]
+        findings = {finding.code: finding for finding in stage.stream.health.findings}
+        assert "program config element" in findings[HealthCode.TRACK_REFUSED].message
+        assert "Stereo" in findings[HealthCode.TRACK_REFUSED].advice
+        assert "finding says why" in findings[HealthCode.AUDIO_MISSING].advice
 
     @pytest.mark.parametrize("leap_ms", [3_600_000, -3_600_000, 2**31])
     async def test_one_leap_of_the_publishers_clock_is_no_fault_of_its_keyframes(self, leap_ms: int) -> None:
