@@ -66,13 +66,15 @@ def video_sample(
 ) -> Sample:
     """One video sample of ``VIDEO``."""
     dts_ticks = int(dts_ms * 90)
-    return Sample(VIDEO.track_id, dts_ticks, dts_ticks + int(composition_ms * 90), is_keyframe, payload, 0, 0)
+    return Sample(
+        VIDEO.track_id, dts_ticks, dts_ticks + int(composition_ms * 90), is_keyframe, payload, 0, 0, is_keyframe
+    )
 
 
 def audio_sample(index: int, start_ms: int = 0, track: Track = AUDIO, payload: bytes = b"a") -> Sample:
     """The audio frame ``index`` frames after ``start_ms``."""
     dts_ticks = start_ms * track.timescale // 1000 + index * track.frame_ticks
-    return Sample(track.track_id, dts_ticks, dts_ticks, True, payload, 0, 0)
+    return Sample(track.track_id, dts_ticks, dts_ticks, True, payload, 0, 0, is_sync=True)
 
 
 @dataclass(frozen=True, slots=True)

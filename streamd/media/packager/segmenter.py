@@ -328,7 +328,7 @@ class Segmenter:
         if lead.samples:
             sample = lead.samples[0]
             starts_with_keyframe = sample.is_keyframe
-            is_independent = lead.has_keyframe()
+            is_independent = lead.has_sync()
             self._take_lead(end)
         elif not queues.has_samples_before(end):
             # No track has media here, and a chunk must have some: the media behind the gap begins in it.

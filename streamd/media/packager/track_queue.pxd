@@ -18,7 +18,7 @@ cdef class TrackQueue:
     cpdef Py_ssize_t count_before(self, int64_t end, int64_t scale) except -1
 
     @cython.locals(sample=Sample)
-    cpdef bint has_keyframe(self) except -1
+    cpdef bint has_sync(self) except -1
 
     @cython.locals(samples=list, first=int64_t, last=int64_t, sample=Sample)
     cpdef object take_counted(self, Py_ssize_t count, ChunkHead head)

@@ -46,10 +46,10 @@ class TrackQueue:
             count -= 1
         return count
 
-    def has_keyframe(self) -> bool:
+    def has_sync(self) -> bool:
         """Tell whether a decoder can start at one of the waiting samples."""
         for sample in self.samples:  # noqa: SIM110  # compiled, it is a loop of C
-            if sample.is_keyframe:
+            if sample.is_sync:
                 return True
         return False
 
@@ -93,7 +93,7 @@ class TrackQueue:
             # The first may be past the second now, and the end before the last: each then gets a tick.
             if next_time <= time:
                 next_time = time + 1
-            head.add(next_time - time, sample.pts_ticks - time, sample.is_keyframe, sample.payload, sample.body_at)
+            head.add(next_time - time, sample.pts_ticks - time, sample.is_sync, sample.payload, sample.body_at)
             time = next_time
         del samples[:count]
         self.next_ticks = time

@@ -9,6 +9,7 @@ cdef class StreamMeter:
     cdef public int64_t media_bytes
     cdef readonly int64_t video_frames
     cdef readonly object keyframe_intervals_ms
+    cdef readonly int64_t keyframes_unfit
     cdef readonly object bitrate_bps
     cdef readonly object media_bitrate_bps
     cdef readonly object frame_rate

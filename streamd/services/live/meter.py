@@ -81,6 +81,7 @@ class StreamMeter:
         media_bytes: Payload bytes of audio and video so far.
         video_frames: Frames of the first video track so far.
         keyframe_intervals_ms: Between the last keyframes, on the timeline, milliseconds, oldest first.
+        keyframes_unfit: How many of the last keyframes, in a row, are such by the encoder's word alone.
         bitrate_bps: Bits that arrive in a second, over the readings; 0 before there are two.
         media_bitrate_bps: Bits to a second of media, over the readings; None before they span ``SPAN_S_MIN`` of it.
         frame_rate: Frames to a second of media, likewise.
@@ -101,6 +102,7 @@ class StreamMeter:
     def restart(self) -> None:
         """Measure anew: a publisher follows whose clock is its own. What was counted stays counted."""
         self.keyframe_intervals_ms: deque[int] = deque(maxlen=KEYFRAME_INTERVALS_MAX)
+        self.keyframes_unfit = 0
         self.bitrate_bps = 0.0
         self.media_bitrate_bps: float | None = None
         self.frame_rate: float | None = None
@@ -128,6 +130,7 @@ class StreamMeter:
         self.video_frames += 1
         if sample.is_keyframe:
             self._keyframes += 1
+            self.keyframes_unfit = 0 if sample.is_sync else self.keyframes_unfit + 1
             keyframe_ms = sample.dts_ticks * WIRE_TIMESCALE // VIDEO_TIMESCALE
             if self._keyframe_ms is not None:
                 self.keyframe_intervals_ms.append(keyframe_ms - self._keyframe_ms)

@@ -27,6 +27,8 @@ cdef class Packaging:
     cdef public object _ladder
     cdef dict _direct_ids
     cdef int _video_track_id
+    cdef int _video_tracks
+    cdef tuple _pictures
     cdef int64_t _ladder_began_ms
     cdef int _breaks_met
     cdef object _next_sequence_number

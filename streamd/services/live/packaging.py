@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from streamd.formats.codecs.random_access import can_start, unit_length_bytes
 from streamd.media.packager.ladder import Ladder, Variant
 from streamd.media.packet import TrackKind
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Timeline
@@ -97,6 +98,9 @@ class Packaging:
         self._direct_ids: dict[int, int] | None = None
         # 0 where there is none.
         self._video_track_id = 0
+        # How many tracks of pictures there are, which have the first numbers, and how each one's are read.
+        self._video_tracks = 0
+        self._pictures: tuple[tuple[str, int], ...] = ()
         # Where the timeline was when the ladder was made, and how often the publisher's time had leapt by then.
         self._ladder_began_ms = 0
         self._breaks_met = 0
@@ -165,8 +169,13 @@ class Packaging:
         timeline = self._timeline = Timeline(tracks, self._starts_ms, self._offset_ms)
         self._variants = opened.variants
         self._start_ladder(timeline)
-        videos = (track.track_id for track in tracks if track.kind is TrackKind.VIDEO)
-        self._video_track_id = next(videos, 0)
+        videos = [track for track in tracks if track.kind is TrackKind.VIDEO]
+        self._video_track_id = videos[0].track_id if videos else 0
+        self._video_tracks = len(videos)
+        codecs = (track.codec.partition(".")[0] for track in videos)
+        self._pictures = tuple(
+            (codec, unit_length_bytes(codec, track.codec_config)) for codec, track in zip(codecs, videos, strict=True)
+        )
         starts_at = epoch - timedelta(milliseconds=timeline.newest_ms)
         begins_anew, self._begins_anew = self._begins_anew, False
         self._outputs.start(StreamTracks(self._variants, direct, starts_at, begins_anew))
@@ -217,6 +226,9 @@ class Packaging:
         meter = self._meter
         for packet in packets:
             sample = timeline.place(packet)
+            if sample is not None and packet.is_keyframe and packet.track_id <= self._video_tracks:
+                codec, length_bytes = self._pictures[packet.track_id - 1]
+                sample.is_sync = can_start(codec, packet.payload, packet.body_at, length_bytes)
             if packet.track_id == video_track_id and sample is not None:
                 meter.note_video(sample)
                 may_end_segment |= packet.is_keyframe

@@ -102,7 +102,16 @@ class TestPlan:
 def pictures(track_id: int, seconds: int, *, gop: int = 30, delay: int = 0, begin: int = 0) -> list[Sample]:
     """Frames at 30 a second; ``delay`` is how much later each is shown than decoded, and decoding starts earlier."""
     return [
-        Sample(track_id, shown - delay, shown, (n - begin) % gop == 0, bytes(100), body_at=0, duration_ticks=0)
+        Sample(
+            track_id,
+            shown - delay,
+            shown,
+            (n - begin) % gop == 0,
+            bytes(100),
+            body_at=0,
+            duration_ticks=0,
+            is_sync=(n - begin) % gop == 0,
+        )
         for n in range(begin, seconds * 30)
         for shown in (SECOND + n * FRAME_TICKS,)
     ]
@@ -110,7 +119,7 @@ def pictures(track_id: int, seconds: int, *, gop: int = 30, delay: int = 0, begi
 
 def sounds(track_id: int, seconds: int) -> list[Sample]:
     return [
-        Sample(track_id, 48_000 + n * 1024, 48_000 + n * 1024, True, bytes(10), 0, 0)
+        Sample(track_id, 48_000 + n * 1024, 48_000 + n * 1024, True, bytes(10), 0, 0, is_sync=True)
         for n in range(seconds * 48_000 // 1024)
     ]
 

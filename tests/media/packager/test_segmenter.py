@@ -380,7 +380,7 @@ class TestAudioAlone:
 
     def test_without_a_fixed_frame_it_is_cut_by_the_wire(self) -> None:
         track = Track(track_id=2, kind=TrackKind.AUDIO, codec="mp3", timescale=48_000)
-        samples = [Sample(2, index * 1152, index * 1152, True, b"a", 0, 0) for index in range(300)]
+        samples = [Sample(2, index * 1152, index * 1152, True, b"a", 0, 0, is_sync=True) for index in range(300)]
         chunks, segmenter = cut_audio(samples, track)
         assert segmenter.timing == TIMING
         assert len(chunks) > 10

@@ -36,8 +36,8 @@ class TestCount:
 
     def test_a_keyframe_among_them(self) -> None:
         samples = [video_sample(0), video_sample(33), video_sample(67, is_keyframe=True)]
-        assert waiting(VIDEO, samples).has_keyframe()
-        assert not waiting(VIDEO, samples[:2]).has_keyframe()
+        assert waiting(VIDEO, samples).has_sync()
+        assert not waiting(VIDEO, samples[:2]).has_sync()
 
 
 class TestRun:

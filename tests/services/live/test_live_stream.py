@@ -10,6 +10,7 @@ import pytest
 
 from streamd.errors import DemuxError, LocalStateError, MediaLimitError, PublishError
 from streamd.formats.flv.tag import FlvTag, TagType
+from streamd.formats.payload import first_bytes
 from streamd.media.packet import TrackKind
 from streamd.services.keys.admission import Admission
 from streamd.services.keys.records import PublishLimits
@@ -440,7 +441,9 @@ class TestOperator:
         output = RecordingOutput()
         stage = Stage(output)
         media = [
-            replace(tag, payload=b"\xaf\x00" + bytes.fromhex(record)) if bytes(tag.payload[:2]) == b"\xaf\x00" else tag
+            replace(tag, payload=b"\xaf\x00" + bytes.fromhex(record))
+            if first_bytes(tag.payload)[:2] == b"\xaf\x00"
+            else tag
             for tag in h264_aac(12)
         ]
         await stage.feed_in_real_time(media)

@@ -21,6 +21,7 @@ from tests.support.line_room import (
     later,
     video_only,
 )
+from tests.support.samples import read_chunk
 
 if TYPE_CHECKING:
     pass
@@ -130,6 +131,35 @@ class TestSegmentEnd:
         starts = [index for index, chunk in enumerate(chunks) if chunk.starts_segment]
         # Each when it had all its chunks, and the next one had none.
         assert sorted(set(ended) - {0}) == starts[1:]
+
+
+class TestRandomAccess:
+    """A part is independent where a decoder can begin in it, whatever the encoder calls its pictures."""
+
+    async def test_recovery_points_begin_segments_and_are_no_keyframes(self) -> None:
+        room = LineRoom()
+        video_only(room)
+        await room.receive(encoded((VideoTrack(has_intra_refresh=True, keyframe_interval=60),), (), seconds=10))
+        room.line.finish()
+        chunks = room.chunks["main"]
+        assert [chunk.is_independent for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
+        starts = [chunk.start_ticks for chunk in chunks if chunk.starts_segment]
+        assert all(later - earlier < 4 * 90_000 for earlier, later in pairwise(starts))
+        synced = [sample.is_sync for chunk in chunks for sample in read_chunk(chunk.content.join()).tracks[1]]
+        assert [index for index, is_sync in enumerate(synced) if is_sync] == [0]
+        assert room.meter.keyframes_unfit >= 3
+
+    @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
+    async def test_keyframes_of_every_codec_are_what_they_are_called(self, encoder: str) -> None:
+        room = LineRoom()
+        video_only(room)
+        await room.receive(encoded((VideoTrack(encoder, keyframe_interval=60),), (), seconds=8))
+        room.line.finish()
+        chunks = room.chunks["main"]
+        starts = [chunk for chunk in chunks if chunk.starts_segment]
+        assert len(starts) >= 3
+        assert sum(chunk.is_independent for chunk in chunks) == 4
+        assert room.meter.keyframes_unfit == 0
 
 
 async def test_repairs_are_counted_while_the_stream_is_live() -> None:
