@@ -83,7 +83,7 @@ class CmafChunk:
     timescale: int
     """Ticks a second of ``start_ticks`` and ``duration_ticks``."""
     is_independent: bool
-    """A decoder can start within it (INDEPENDENT=YES): it has a frame that is independent by its own bytes, or is audio
+    """A decoder can start with it (INDEPENDENT=YES): its first frame is independent by its own bytes, or it is audio
     alone."""
     starts_segment: bool
     """It is the first chunk of a new segment."""

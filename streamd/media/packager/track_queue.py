@@ -46,13 +46,6 @@ class TrackQueue:
             count -= 1
         return count
 
-    def has_sync(self) -> bool:
-        """Tell whether a decoder can start at one of the waiting samples."""
-        for sample in self.samples:  # noqa: SIM110  # compiled, it is a loop of C
-            if sample.is_sync:
-                return True
-        return False
-
     def take_counted(self, count: int, head: ChunkHead) -> None:
         """Give the first ``count`` samples to a chunk at their own times, the last one as long as a frame.
 
