@@ -11,7 +11,7 @@ bitstream specification 6.2).
 from __future__ import annotations
 
 from streamd.formats.codecs.codec import AV1, H264, HEVC, VP9
-from streamd.formats.payload import Payload
+from streamd.formats.payload import Payload, read_bytes
 
 # Units before a picture's first slice, or its frame: parameter sets, and messages beside it. Encoders have five.
 UNITS_READ_MAX = 32
@@ -68,7 +68,7 @@ def can_start(codec: str, payload: bytes | Payload, at: int, length_bytes: int =
     if codec == AV1:
         return _is_av1_keyframe(payload, at)
     if codec == VP9:
-        return _is_vp9_keyframe(_read(payload, at, 1))
+        return _is_vp9_keyframe(read_bytes(payload, at, 1))
     return True
 
 
@@ -77,7 +77,7 @@ def _first_slice(
 ) -> int | None:
     """Find the type of a picture's first slice; None where there is none in the units that are read."""
     for _ in range(UNITS_READ_MAX):
-        head = _read(payload, at, length_bytes + 1)
+        head = read_bytes(payload, at, length_bytes + 1)
         if len(head) <= length_bytes:
             return None
         size = int.from_bytes(head[:length_bytes], "big")
@@ -92,7 +92,7 @@ def _first_slice(
 
 def _is_av1_keyframe(payload: bytes | Payload, at: int) -> bool:
     for _ in range(UNITS_READ_MAX):
-        head = _read(payload, at, _OBU_READ_BYTES)
+        head = read_bytes(payload, at, _OBU_READ_BYTES)
         if not head:
             return True
         # obu_header: forbidden bit, four bits of type, extension, has_size_field, reserved.
@@ -122,13 +122,3 @@ def _is_vp9_keyframe(head: bytes) -> bool:
         return True
     is_profile_3 = head[0] >> 4 & 3 == 3
     return not head[0] >> (1 if is_profile_3 else 2) & 3
-
-
-def _read(payload: bytes | Payload, at: int, size: int) -> bytes:
-    """Return so many bytes, or fewer at the end."""
-    if not isinstance(payload, Payload):
-        return bytes(payload[at : at + size])
-    pieces = b""
-    while len(pieces) < size and at + len(pieces) < len(payload):
-        pieces += payload.piece(at + len(pieces), size - len(pieces))
-    return pieces

@@ -29,6 +29,8 @@ cdef class Packaging:
     cdef int _video_track_id
     cdef int _video_tracks
     cdef tuple _pictures
+    cdef object _captions
+    cdef int64_t _frames_to_captions_look
     cdef int64_t _ladder_began_ms
     cdef int _breaks_met
     cdef object _next_sequence_number
@@ -44,6 +46,8 @@ cdef class Packaging:
 
     @cython.locals(chunks=list)
     cdef bint _cut(self, samples, Ladder ladder) except -1
+
+    cdef object _look_for_captions(self, MediaPacket packet)
 
     cdef bint _may_begin_anew(self, Timeline timeline, MediaPacket packet) except -1
 

@@ -11,8 +11,9 @@ import pytest
 from streamd.formats.flv.tag import FlvTag
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Repair
 from streamd.services.live.packaging import LEAP_INTERVAL_MS
+from tests.support.captions import HI_608, h264_captions
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
-from tests.support.flv_media import aac_only, h264_aac, h264_only
+from tests.support.flv_media import aac_only, h264_aac, h264_only, is_sequence_header
 from tests.support.line_room import (
     HOUR_MS,
     LineRoom,
@@ -163,6 +164,29 @@ class TestRandomAccess:
         assert len(starts) >= 3
         assert sum(chunk.is_independent for chunk in chunks) == 4
         assert room.meter.keyframes_unfit == 0
+
+
+class TestCaptions:
+    @pytest.mark.parametrize("is_before", [True, False], ids=["before the slices", "behind them, as OBS has it"])
+    async def test_they_are_told_of_once(self, is_before: bool) -> None:
+        room = LineRoom()
+        video_only(room)
+        captions = h264_captions([HI_608])
+        media = [
+            tag
+            if is_sequence_header(tag)
+            else replace(tag, payload=bytes(tag.payload)[:5] + captions + bytes(tag.payload)[5:])
+            if is_before
+            else replace(tag, payload=bytes(tag.payload) + captions)
+            for tag in h264_only(seconds=4)
+        ]
+        await room.receive(media)
+        assert room.output.captions == [{"CC1"}]
+
+    async def test_where_there_are_none_nothing_is_told(self) -> None:
+        room = LineRoom()
+        await room.receive(h264_aac(seconds=4))
+        assert room.output.captions == []
 
 
 async def test_repairs_are_counted_while_the_stream_is_live() -> None:
