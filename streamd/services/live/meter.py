@@ -100,7 +100,7 @@ class StreamMeter:
         self.restart()
 
     def restart(self) -> None:
-        """Measure anew: a publisher follows whose clock is its own. What was counted stays counted."""
+        """Measure anew: a publisher follows whose clock is its own. The counts so far stay."""
         self.keyframe_intervals_ms: deque[int] = deque(maxlen=KEYFRAME_INTERVALS_MAX)
         self.keyframes_unfit = 0
         self.bitrate_bps = 0.0
