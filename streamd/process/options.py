@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 from streamd.doors.delivery.door import DoorOptions
 from streamd.doors.delivery.handler_watch import HandlerLimits
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.ingest.deadlines import IngestOptions
 from streamd.doors.ingest.open_connections import ListenerLimits
-from streamd.doors.ingest.protocol import IngestOptions
 from streamd.doors.ingest.read_turns import LoopShares
 from streamd.doors.tls.handshakes import HandshakeLimits
 from streamd.doors.web.port import PortLimits

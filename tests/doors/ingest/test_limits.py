@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.doors.ingest.deadlines import VERDICT_EXTRA_S, IngestOptions
 from streamd.doors.ingest.listener import RtmpListener
 from streamd.doors.ingest.open_connections import ListenerLimits
-from streamd.doors.ingest.protocol import VERDICT_EXTRA_S, IngestOptions
 from streamd.doors.ingest.read_turns import OPENING_S, LoopShares
 from streamd.formats.amf import amf0
 from streamd.formats.amf.values import Limits
