@@ -202,7 +202,7 @@ def _forwarded(text: str) -> str:
 
 
 def _stream_key(text: str) -> object:
-    return StreamKey.parse(find_stream_key(text, text, text))
+    return StreamKey.parse(find_stream_key(text, text, text, StreamKey.has_form))
 
 
 def _sequence_headers(codec: str) -> Callable[[bytes], object]:

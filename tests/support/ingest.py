@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
@@ -30,7 +31,6 @@ from tests.support.timers import ManualTimers, TurnTimers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.doors.ingest.verdict import PublishGate
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.live.publisher import Publisher
 
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GOOD_KEY = "sk_good_key"
 OTHER_KEY = "sk_other_key"
 
@@ -100,6 +101,7 @@ class FakeKeys:
         self.dead: set[str] = set()
         self.limits = SERVER_LIMITS
         self.attempts = AttemptLog()
+        self.refusals: list[tuple[str, str, str, str]] = []
 
     async def verify(self, stream_key: str, peer_address: str) -> Admission:
         self.asked.append((stream_key, peer_address))
@@ -110,6 +112,10 @@ class FakeKeys:
         if stream_key not in (GOOD_KEY, OTHER_KEY):
             raise KeyRejectedError("unknown")
         return Admission(stream_key.split("_")[1], "alice", limits=self.limits)
+
+    def note_refusal(self, admission: Admission, result: str, detail: str, peer_address: str) -> None:
+        self.refusals.append((admission.key_id, result, detail, peer_address))
+        self.attempts.refuse(admission.key_id, result, peer_address, NOON, detail)
 
     def is_admissible(self, admission: Admission) -> bool:
         return admission.key_id not in self.dead

@@ -11,17 +11,21 @@ from tests.support.flv_media import h264_aac
 from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
     from streamd.formats.flv.tag import FlvTag
 
-LOGIN = (
-    rtmp_wire.SIMPLE_HANDSHAKE
-    + rtmp_wire.command("connect", 1, {"app": "live", "tcUrl": "rtmp://host/live", "flashVer": "FMLE/3.0"})
-    + rtmp_wire.command("createStream", 2, None)
-)
+
+def login(app: str) -> bytes:
+    """What an encoder sends before it asks to publish."""
+    return (
+        rtmp_wire.SIMPLE_HANDSHAKE
+        + rtmp_wire.command("connect", 1, {"app": app, "tcUrl": f"rtmp://host/{app}", "flashVer": "FMLE/3.0"})
+        + rtmp_wire.command("createStream", 2, None)
+    )
 
 
 class SocketPublisher:
@@ -30,14 +34,20 @@ class SocketPublisher:
     Args:
         port: The server's RTMP port on the loopback interface.
         address: Loopback address to come from.
+        app: The path of the URL that is typed as the server.
+        tls: For RTMPS.
     """
 
-    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int, address: str = "127.0.0.1", *, app: str = "live", tls: ssl.SSLContext | None = None
+    ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S, source_address=(address, 0))
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname="localhost")
         self._reader = rtmp_wire.ServerReader()
         # What came and was not asked for yet: one read may bring several.
         self._answers: deque[rtmp_wire.Answer] = deque()
-        self._socket.sendall(LOGIN)
+        self._socket.sendall(login(app))
 
     def __enter__(self) -> Self:
         return self

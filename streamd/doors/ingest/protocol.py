@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Protocol, cast
 
 from streamd.doors.ingest.broadcast import Broadcast
 from streamd.doors.ingest.deadlines import IngestOptions, no_media, overdue
 from streamd.doors.ingest.ending import CUT_WAIT_S, Ending, Stage
+from streamd.doors.ingest.liveness import quiet_s, signs_of
 from streamd.doors.ingest.read_turns import Hold
 from streamd.doors.ingest.tally import ConnectionTally
 from streamd.doors.ingest.verdict import Refusal
@@ -265,6 +267,16 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._connection.close(error.status_code, error.description)
             self._flush()
         self._linger()
+
+    def quiet_s(self) -> float:
+        """Seconds since anything came from it; infinite where its connection is seen to be dead."""
+        if self._transport is None or self._ending.has_begun or self._ending.is_lost:
+            return math.inf
+        if self._broadcast is None or self._reading is None or self._reading.has_had_its_share:
+            # What comes is not read now, and so the peer is made to wait.
+            return 0.0
+        read_s = self._clock.monotonic() - self._broadcast.heard_at
+        return quiet_s(signs_of(self._transport), read_s)
 
     async def wait_closed(self) -> None:
         """Return when the socket is closed; a peer that goes on sending has ``CUT_WAIT_S`` to read the last word."""

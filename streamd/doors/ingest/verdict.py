@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from streamd.doors.ingest.broadcast import Broadcast
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.services.keys.admission import Denial
+from streamd.services.keys.stream_key import StreamKey
 from streamd.services.live.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class PublishJudge:
         """
         result = "accepted"
         try:
-            admission = await self._verify(request.stream_key, applicant.address, verify_timeout_s)
+            stream_key = request.find_key(StreamKey.has_form)
+            admission = await self._verify(stream_key, applicant.address, verify_timeout_s)
             decided = await self._decide_over_good_key(admission, applicant)
         except KeyRejectedError as error:
             result = error.result
@@ -131,6 +133,7 @@ class PublishJudge:
         try:
             if self._gate is not None:
                 await self._gate.decide(admission, applicant.address, applicant.encoder)
+            await self._registry.wait_for_silence(admission)
             claim = await self._registry.claim(admission.user, admission)
             # From here on nothing is awaited: a key that has died meanwhile is seen by begin().
             if not applicant.is_waiting:
@@ -138,10 +141,13 @@ class PublishJudge:
                 return None
             stream = self._registry.begin(admission, applicant, claim)
         except KeyRejectedError as error:
-            self._keys.attempts.refuse(admission.key_id, error.reason, applicant.address, self._clock.now())
+            self._keys.note_refusal(admission, error.reason, error.description, applicant.address)
             raise
         except PublishError as error:
-            self._keys.attempts.refuse(admission.key_id, error.result, applicant.address, self._clock.now())
-            return Refusal(error, error.result, fields={"key_id": admission.key_id})
+            self._keys.note_refusal(admission, error.result, error.description, applicant.address)
+            fields: dict[str, object] = {"key_id": admission.key_id, "user": admission.user}
+            if error.limit:
+                fields["limit"] = error.limit
+            return Refusal(error, error.result, fields=fields)
         attempt = self._keys.attempts.accept(admission.key_id, applicant.address, self._clock.now())
         return Broadcast(stream, admission, attempt, self._clock.monotonic(), applicant, self._registry)

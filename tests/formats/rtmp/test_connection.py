@@ -235,7 +235,7 @@ class TestLogin:
         sent = SIMPLE_HANDSHAKE + command("connect", 1, {"app": app}) + command("publish", 5, None, name)
         requested = receive(sent)[-1]
         assert isinstance(requested, PublishRequested)
-        assert requested.stream_key == key
+        assert requested.find_key(lambda _: False) == key
         assert requested.publishing_type == "live"
 
 
