@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ssl
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streamd.clock import SystemClock
 from tests.integration.test_tls import write
-from tests.support import certificates, rtmp_wire
+from tests.support import certificates
 from tests.support.flv_media import h264_aac
-from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server
 from tests.support.socket_publisher import SocketPublisher
 
@@ -56,28 +53,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield House(server)
 
 
-@contextmanager
-def sending(publisher: SocketPublisher, bytes_at_once: int = 2000) -> Iterator[None]:
-    """Send sound on and on, until the server ends the connection."""
-    is_over = threading.Event()
-    sound = rtmp_wire.message(8, b"\xaf\x01" + bytes(bytes_at_once))
-
-    def send() -> None:
-        try:
-            while not is_over.wait(0.02):
-                publisher._socket.sendall(sound)
-        except OSError:
-            return
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join(PATIENCE_S)
-
-
 both_ways = pytest.mark.parametrize("over_tls", [False, True], ids=["rtmp", "rtmps"])
 
 
@@ -102,7 +77,7 @@ class TestTheSameKeyAgain:
         key = house.server.issue_key(f"sender{over_tls:d}")
         with house.connect(over_tls=over_tls) as first, house.connect(over_tls=over_tls) as second:
             first.go_live(key)
-            with sending(first):
+            with first.sending():
                 assert second.publish(key) == BUSY
                 refused = house.server.wait_for_log("publish.refused", reason="busy", user=f"sender{over_tls:d}")
                 assert refused["key_id"] == key.split("_")[1]
@@ -146,7 +121,7 @@ class TestLastWords:
         key = house.server.issue_key(user)
         with house.connect(over_tls=over_tls) as publisher:
             publisher.go_live(key)
-            with sending(publisher, 50_000):
+            with publisher.sending(50_000):
                 began_at = LOOP_TIME()
                 house.server.admin("POST", f"/api/v1/keys/{key.split('_')[1]}/revoke", {"reason": "test"})
                 assert LOOP_TIME() - began_at < 1 + SLACK_S
@@ -156,7 +131,7 @@ class TestLastWords:
     def test_say_that_the_bit_rate_was_too_high(self, tmp_path: Path) -> None:
         with run_server(tmp_path, limits__bitrate_kbps_max=100) as server, SocketPublisher(server.rtmp_port) as fast:
             fast.go_live(server.issue_key("fast"))
-            with sending(fast, 20_000):
+            with fast.sending(20_000):
                 code, description = fast.whole_answer()
         assert code == REJECTED
         assert "kb/s, 100 are allowed" in description

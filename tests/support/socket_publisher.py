@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections import deque
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.support import rtmp_wire
@@ -12,7 +14,7 @@ from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -90,6 +92,25 @@ class SocketPublisher:
         """Publish so many seconds of media at once, and then nothing."""
         assert self.publish(stream_key) == "NetStream.Publish.Start"
         self.send(h264_aac(seconds=seconds))
+
+    @contextmanager
+    def sending(self, bytes_at_once: int = 2000) -> Iterator[None]:
+        """Send sound on and on, 50 times a second, until the server ends the connection."""
+        is_over = threading.Event()
+        sound = rtmp_wire.message(8, b"\xaf\x01" + bytes(bytes_at_once))
+
+        def send() -> None:
+            with suppress(OSError):
+                while not is_over.wait(0.02):
+                    self._socket.sendall(sound)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join(PATIENCE_S)
 
     def say_goodbye(self) -> None:
         """End the broadcast as an encoder's stop button does."""
