@@ -20,7 +20,7 @@ from streamd.doors.web.port import PortLimits
 from streamd.doors.web.public.media import MediaTimeouts
 from streamd.doors.web.public.studio import StudioOptions
 from streamd.formats.amf.values import Limits as AmfLimits
-from streamd.formats.rtmp.connection import ConnectionOptions
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.media.demux import DemuxerKind
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions

@@ -48,7 +48,8 @@ from streamd.formats.flv.video import parse_video
 from streamd.formats.hls.directives import parse_directives
 from streamd.formats.proxy_protocol import HEADER_BYTES_MAX, read_header
 from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.formats.rtmp.handshake import ServerHandshake
 from streamd.formats.rtmp.state import State
 from streamd.formats.rtmp.stream_name import find_stream_key

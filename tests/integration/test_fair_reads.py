@@ -19,7 +19,7 @@ from streamd.clock import SystemClock
 from streamd.doors.ingest.read_turns import READ_BYTES_MAX, LoopShares, ReadTurns
 from streamd.doors.tls.certificate import TlsCertificate
 from streamd.doors.tls.handshakes import HandshakeLimits, TlsEntry, TlsHandshakes
-from streamd.formats.rtmp.connection import LOGIN_READ_BYTES_MAX
+from streamd.formats.rtmp.connection_options import LOGIN_READ_BYTES_MAX
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS
 from tests.support.patience import PATIENCE_S

@@ -14,7 +14,8 @@ from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
 from streamd.doors.ingest.verdict import PublishJudge
 from streamd.doors.ingest.wake_threshold import WakeClock
 from streamd.errors import KeyRejectedError
-from streamd.formats.rtmp.connection import DEFAULT_OPTIONS, ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import DEFAULT_OPTIONS, ConnectionOptions
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.services.keys.admission import Admission

@@ -14,7 +14,8 @@ from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
 from streamd.doors.ingest.verdict import PublishJudge
 from streamd.doors.ingest.wake_threshold import WakeClock
 from streamd.formats.address import source_of
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from streamd.formats.flv.tag import FlvTag
-from streamd.formats.rtmp.connection import DEFAULT_OPTIONS, LOGIN_READ_BYTES_MAX, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import DEFAULT_OPTIONS, LOGIN_READ_BYTES_MAX
 from streamd.formats.rtmp.events import (
     Connected,
     ConnectionEvent,

@@ -6,7 +6,8 @@ from streamd.errors import KeyRejectedError, ProtocolError
 from streamd.formats.amf.values import Limits
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.chunk import ChunkLimits
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.formats.rtmp.events import Connected, ConnectionEvent, MessageDropped, PublishRequested
 from streamd.formats.rtmp.state import State
 from streamd.services.keys.stream_key import StreamKey
