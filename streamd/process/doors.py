@@ -60,7 +60,9 @@ class Doors:
     def __init__(self, config: Config, services: Services, not_ready_because: Callable[[], str | None]) -> None:
         self._config = config
         self._services = services
-        self._guards = Guards(config, services.machine.descriptors, services.metrics.count_limit)
+        self._guards = Guards(
+            config, services.machine.descriptors, services.metrics.count_limit, services.machine.accounts
+        )
         self._sessions = SessionFile(config.data_dir / SESSIONS_NAME, services.clock)
         self._public = PublicDoor(config, services, self._sessions)
         self._admin = AdminDoor(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamd.doors.tls.handshakes import Accept, MakeProtocol, TlsGuard
     from streamd.process.config import Config, HttpConfig, RtmpConfig
     from streamd.process.resources import Descriptors
+    from streamd.services.bounds.memory_accounts import MemoryAccounts
 
 
 class Guards:
@@ -29,11 +30,15 @@ class Guards:
         config: All of the configuration.
         descriptors: What there are file descriptors for.
         count_limit: Told the name of a limit when it acts.
+        accounts: Count in what handshakes make us hold.
     """
 
-    def __init__(self, config: Config, descriptors: Descriptors, count_limit: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: Config, descriptors: Descriptors, count_limit: Callable[[str], None], accounts: MemoryAccounts
+    ) -> None:
         self._count_limit = count_limit
         self._handshakes = TlsHandshakes(handshake_limits(config, descriptors.handshakes), count_limit)
+        accounts.add(self._handshakes)
         self._proxy_header_timeout_s = config.limits.proxy_header_timeout_s
         self._certificates: list[TlsCertificate] = []
         self._proxy_headers: list[ProxyHeaders] = []

@@ -114,6 +114,10 @@ class Services:
         self.history = History(metrics, clock)
         pictures = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock)
         self.posters = Posters(pictures, clock, metrics) if config.http.posters else None
+        self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
+        if self.posters is not None:
+            posters = self.posters
+            self.machine.accounts.add_store(lambda: posters.held_bytes)
 
     async def open(self, resources: AsyncExitStack) -> None:
         """Open the key store, go on with the streams of the server before this one, and begin to tell.

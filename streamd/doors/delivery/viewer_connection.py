@@ -40,7 +40,7 @@ REQUESTS_PER_TURN = 4
 # and the viewer could lose the answer that tells it why (RFC 9112 9.6).
 LINGER_S = 2.0
 # What a connection at rest costs: our objects and the transport's, and with TLS OpenSSL's state. Measured.
-CONNECTION_BYTES = 3 * 1024
+CONNECTION_BYTES = 2 * 1024
 TLS_CONNECTION_BYTES = 18 * 1024
 # An answer that takes longer than this is of media that has left most playlists: the viewer alone keeps it.
 PINNED_AFTER_S = 20.0
