@@ -376,7 +376,7 @@ class KeyStore:
         return Page([_user_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     async def suspend_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> tuple[UserRecord, set[str]]:
-        """Suspend a user. One who is suspended already stays unchanged.
+        """Suspend a user. A suspended one stays unchanged.
 
         Returns:
             The user, and the ids of all of the user's keys that are not revoked.
@@ -395,7 +395,7 @@ class KeyStore:
             return user, set((await connection.execute(ids)).scalars())
 
     async def restore_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> UserRecord:
-        """End a user's suspension. One who is not suspended stays unchanged.
+        """End a user's suspension. A user without one stays unchanged.
 
         Raises:
             UserNotFoundError: There is none of this name.

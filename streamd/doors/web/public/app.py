@@ -35,10 +35,10 @@ API_CACHE_CONTROL = "max-age=1"
 # Two hundred streams are 100 KB, of which the fast level leaves an eighth in a millisecond; a few are one packet.
 LIST_GZIP_LEVEL = 1
 GZIP_FROM_BYTES = 1024
-# What OBS posts is some 3 KB, most of it the names of its encoders and graphics cards.
+# OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
-# Whoever plays learns from the playlist how things stand; what is waited for is a stream that is to begin.
+# A player learns from the playlist how things stand; this waits for a stream that is to begin.
 _AWAITABLE = {ChannelState.OFFLINE.value, ChannelState.STARTING.value}
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
 
