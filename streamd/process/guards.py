@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamd.doors.tls.handshakes import Accept, MakeProtocol, TlsGuard
     from streamd.process.config import Config, HttpConfig, RtmpConfig
     from streamd.process.resources import Descriptors
+    from streamd.services.bounds.memory_accounts import MemoryAccounts
     from streamd.services.metrics import Metrics
 
 
@@ -30,9 +31,10 @@ class Guards:
         config: All of the configuration.
         descriptors: What there are file descriptors for.
         metrics: Told the name of a limit when it acts, and why a handshake has failed.
+        accounts: Count in what handshakes make us hold.
     """
 
-    def __init__(self, config: Config, descriptors: Descriptors, metrics: Metrics) -> None:
+    def __init__(self, config: Config, descriptors: Descriptors, metrics: Metrics, accounts: MemoryAccounts) -> None:
         self._count_limit = metrics.count_limit
 
         def count_failure(port: str, reason: str) -> None:
@@ -40,6 +42,7 @@ class Guards:
 
         limits = handshake_limits(config, descriptors.handshakes)
         self._handshakes = TlsHandshakes(limits, metrics.count_limit, count_failure)
+        accounts.add(self._handshakes)
         self._proxy_header_timeout_s = config.limits.proxy_header_timeout_s
         self._certificates: list[TlsCertificate] = []
         self._proxy_headers: list[ProxyHeaders] = []

@@ -126,6 +126,10 @@ class Services:
         )
         if config.metrics.per_channel:
             metrics.registry.register(self._channel_metrics)
+        self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
+        if self.posters is not None:
+            posters = self.posters
+            self.machine.accounts.add_store(lambda: posters.held_bytes)
 
     async def open(self, resources: AsyncExitStack) -> None:
         """Open the key store, go on with the streams of the server before this one, and begin to tell.

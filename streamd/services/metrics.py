@@ -198,7 +198,8 @@ class Metrics:
         )
         self.held_bytes = Gauge(
             "streamd_held_bytes",
-            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream.",
+            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream; "
+            "and shared, what services keep for all: webhooks that wait, posters.",
             ["standing"],
             registry=r,
         )

@@ -13,6 +13,7 @@ from streamd.doors.ingest.protocol import RtmpProtocol
 from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
 from streamd.doors.ingest.verdict import PublishJudge
 from streamd.doors.ingest.wake_threshold import WakeClock
+from streamd.doors.tls.sliced import SlicedTls
 from streamd.formats.address import source_of
 from streamd.formats.rtmp.connection import ServerConnection
 from streamd.formats.rtmp.connection_options import ConnectionOptions
@@ -105,7 +106,10 @@ class RtmpListener:
         """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            self.new_protocol if tls is None else tls(self.new_protocol), host, port, backlog=ACCEPT_BACKLOG
+            self.new_protocol if tls is None else tls(self.new_protocol, SlicedTls().accept),
+            host,
+            port,
+            backlog=ACCEPT_BACKLOG,
         )
         self._servers.append(server)
         address: tuple[str, int] = server.sockets[0].getsockname()[:2]
