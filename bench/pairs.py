@@ -13,10 +13,9 @@ noise.
 ``ingest``   Publishers by the generator that is named with ``--rtmpload`` (as for ``ingest.py``) and no viewers, per
              publisher.
 
-Viewers' figures include the one stream. Its cost without a viewer is measured before they come, in both, and the
-ratio without it is reported too (``net``). Trees are compiled by their ``packaging/compile_modules.py`` first.
-``--setting`` is for one that only the second tree knows, such as ``ingest__demuxer=native`` where the first has no
-other reading.
+Viewers' figures include the one stream. Its cost without a viewer is measured before they come, in both, and the ratio
+without it is reported too (``net``). Trees are compiled by their ``packaging/compile_modules.py`` first. ``--setting``
+is for one that only the second tree knows, such as ``ingest__demuxer=native`` where the first has no other reading.
 
 Left out: memory, latency; what the two do to each other's caches.
 

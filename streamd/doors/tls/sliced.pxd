@@ -9,10 +9,11 @@ cdef class SlicedTls:
     cdef readonly object incoming
     cdef readonly object outgoing
     cdef readonly object read_buffer
+    cdef object _usual_buffer
     cdef object _short_buffer
     cdef Py_ssize_t _silent_reads
 
-    cpdef object get_buffer(self)
+    cpdef object get_buffer(self, bint is_large=*)
 
 
 @cython.final
@@ -39,6 +40,9 @@ cdef class SlicedTransport:
     cdef Py_ssize_t _low_bytes
     cdef bytes _unheard
     cdef bint _is_reading_paused
+    cdef bint _is_at_end
+    cdef bint _is_buffered
+    cdef bint _is_read_large
     cdef Py_ssize_t _silent_bytes
     cdef bint _is_closing
     cdef bint _is_goodbye_said
@@ -53,10 +57,12 @@ cdef class SlicedTransport:
 
     cpdef object writelines(self, list_of_data)
 
+    cpdef object _get_buffer(self)
+
     @cython.locals(shared=SlicedTls, pieces=list, is_end=bint)
     cpdef object _received(self, Py_ssize_t count)
 
-    cdef object _hear(self, bytes data, Py_ssize_t count, bint is_end)
+    cdef object _hear(self, bytes data, Py_ssize_t count, object place, bint is_end)
 
     cpdef object _resume_writing(self)
 
