@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
-from streamd.doors.tls.certificate import TlsCertificate
+from streamd.doors.tls.certificate import TlsCertificate, why_not_loaded
 from streamd.doors.tls.handshakes import TlsEntry, TlsHandshakes
 from streamd.doors.tls.proxy_headers import ProxyHeaders
 from streamd.process.binding import StartError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamd.doors.tls.handshakes import Accept, MakeProtocol, TlsGuard
     from streamd.process.config import Config, HttpConfig, RtmpConfig
     from streamd.process.resources import Descriptors
+    from streamd.services.bounds.memory_accounts import MemoryAccounts
     from streamd.services.metrics import Metrics
 
 
@@ -30,9 +31,10 @@ class Guards:
         config: All of the configuration.
         descriptors: What there are file descriptors for.
         metrics: Told the name of a limit when it acts, and why a handshake has failed.
+        accounts: Count in what handshakes make us hold.
     """
 
-    def __init__(self, config: Config, descriptors: Descriptors, metrics: Metrics) -> None:
+    def __init__(self, config: Config, descriptors: Descriptors, metrics: Metrics, accounts: MemoryAccounts) -> None:
         self._count_limit = metrics.count_limit
 
         def count_failure(port: str, reason: str) -> None:
@@ -40,6 +42,7 @@ class Guards:
 
         limits = handshake_limits(config, descriptors.handshakes)
         self._handshakes = TlsHandshakes(limits, metrics.count_limit, count_failure)
+        accounts.add(self._handshakes)
         self._proxy_header_timeout_s = config.limits.proxy_header_timeout_s
         self._certificates: list[TlsCertificate] = []
         self._proxy_headers: list[ProxyHeaders] = []
@@ -87,11 +90,26 @@ class Guards:
         return partial(self._handshakes.guard, entry) if entry is not None else None
 
     def _tls_entry(self, section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsEntry:
-        try:
-            certificate = TlsCertificate(Path(pair.tls_cert), Path(pair.tls_key), alpn)
-        except OSError as exc:
-            why = exc.strerror or str(exc)
-            raise StartError(f"{section}.tls_cert and {section}.tls_key: the certificate does not load: {why}") from exc
+        certificate = load_certificate(section, pair, alpn)
         self._certificates.append(certificate)
         level = logging.INFO if section == "rtmp" else logging.DEBUG
         return TlsEntry(certificate.context, f"{section}s", level)
+
+
+def load_certificate(section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence[str]) -> TlsCertificate:
+    """Load the certificate of a section.
+
+    Args:
+        section: Of the configuration.
+        pair: The section, with the files of its certificate.
+        alpn: What TLS offers.
+
+    Raises:
+        StartError: It does not load.
+    """
+    cert, key = Path(pair.tls_cert), Path(pair.tls_key)
+    try:
+        return TlsCertificate(cert, key, alpn)
+    except OSError as exc:
+        why = f"the certificate does not load: {why_not_loaded(exc, cert, key)}"
+        raise StartError(f"{section}.tls_cert and {section}.tls_key: {why}", why) from exc

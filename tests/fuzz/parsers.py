@@ -34,6 +34,7 @@ from streamd.formats.amf.values import DEFAULT_LIMITS, Budget
 from streamd.formats.codecs.codec import (
     AUDIO_CODECS,
     AV1,
+    HEVC,
     VIDEO_CODECS,
     VP9,
     canonical_record,
@@ -335,6 +336,8 @@ def _all() -> Iterator[Parser]:
             f"record_{codec.strip('.').replace('-', '')}",
             functools.partial(_config, codec),
             functools.partial(_records, codec),
+            # Sets of reference pictures in an hvcC were 16 lines a byte, which is 1 us and more on a busy machine.
+            lines_per_byte_max=12.0 if codec == HEVC else Parser.lines_per_byte_max,
         )
     yield Parser("sps", lambda: read_sps, _spses)
     yield Parser(

@@ -9,6 +9,7 @@ import pytest
 from streamd.process.binding import StartError
 from streamd.process.guards import Guards
 from streamd.process.resources import Descriptors
+from streamd.services.bounds.memory_accounts import MemoryAccounts
 from streamd.services.metrics import Metrics
 from tests.support.built_server import config_of
 from tests.support.certificates import ONE, TWO, Pem
@@ -41,7 +42,7 @@ class House:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.metrics = Metrics()
-        self.guards = Guards(config, DESCRIPTORS, self.metrics)
+        self.guards = Guards(config, DESCRIPTORS, self.metrics, MemoryAccounts())
 
     async def greeting(self, first: bytes = b"", tls: ssl.SSLContext | None = None) -> str:
         """What a peer hears that sends ``first``, and then asks for TLS where it is given."""

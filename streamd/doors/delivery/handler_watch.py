@@ -35,6 +35,9 @@ BODY_GRACE_S = 5.0
 # the request that is answered; with TLS OpenSSL's state. Measured (``bench/silent.py``, ``page``).
 HANDLER_BYTES = 11 * 1024
 TLS_HANDLER_BYTES = 27 * 1024
+# A request that waits, for its body or for media: the coroutines of the application's steps, their
+# timers, the stream of the body. Measured (``bench/accounts.py``).
+REQUEST_BYTES = 7680
 # A request that waits, parsed: its message, its header fields twice, and a stream for its body. Measured.
 PARSED_REQUEST_BYTES = 1280
 
@@ -198,7 +201,10 @@ class WatchedHandler(asyncio.Protocol):
         """What the peer has not taken, what it has sent of requests that are under way, and what it costs itself."""
         if self._transport is None:
             return 0
-        held = self._held_bytes_min + self._transport.get_write_buffer_size()
+        unsent_bytes = self._transport.get_write_buffer_size()
+        held = self._held_bytes_min + unsent_bytes
+        if not unsent_bytes and self._handler._current_request is not None:
+            held += REQUEST_BYTES
         if self._tls is not None:
             held += self._tls.own_bytes() - self._tls.unsent_bytes
         if self._head_since is not None or not self._is_idle:

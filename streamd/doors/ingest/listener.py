@@ -13,6 +13,7 @@ from streamd.doors.ingest.protocol import RtmpProtocol
 from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
 from streamd.doors.ingest.verdict import PublishJudge
 from streamd.doors.ingest.wake_threshold import WakeClock
+from streamd.doors.tls.sliced import SlicedTls
 from streamd.formats.address import source_of
 from streamd.formats.rtmp.connection import ServerConnection
 from streamd.formats.rtmp.connection_options import ConnectionOptions
@@ -105,7 +106,10 @@ class RtmpListener:
         """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            self.new_protocol if tls is None else tls(self.new_protocol), host, port, backlog=ACCEPT_BACKLOG
+            self.new_protocol if tls is None else tls(self.new_protocol, SlicedTls().accept),
+            host,
+            port,
+            backlog=ACCEPT_BACKLOG,
         )
         self._servers.append(server)
         address: tuple[str, int] = server.sockets[0].getsockname()[:2]
@@ -165,6 +169,16 @@ class RtmpListener:
                 # A fault in one connection must not take the others' time limits away.
                 log.exception("connection.failed", extra={"peer": protocol.address})
                 protocol.abort()
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether every address that was asked for is listened on."""
+        return bool(self._servers) and all(server.is_serving() for server in self._servers)
+
+    @property
+    def is_full_of_publishers(self) -> bool:
+        """Whether one more connection would be closed, whatever address it comes from."""
+        return self._connections.is_full_of_publishers
 
     def stop_accepting(self) -> None:
         """Take no new connection; open ones go on."""

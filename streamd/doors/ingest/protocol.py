@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from streamd.doors.ingest.read_turns import Reading, ReadTurns
     from streamd.doors.ingest.verdict import PublishJudge
     from streamd.doors.ingest.wake_threshold import WakeClock
+    from streamd.doors.tls.sliced import SlicedTransport
     from streamd.formats.rtmp.events import ConnectionEvent
     from streamd.services.metrics import Metrics
 
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 
 # The cost of a connection that is logged in: our objects and the transport's. Measured (``bench/accounts.py``).
 CONNECTION_BYTES = 6 * 1024
+# For RTMPS, OpenSSL's state and the transport in between.
+TLS_BYTES = 15 * 1024
 
 
 class ConnectionBook(Protocol):
@@ -347,9 +350,13 @@ class RtmpProtocol(asyncio.BufferedProtocol):
     @property
     def held_bytes(self) -> int:
         """Bytes that wait: of its messages, of our answers and, while it publishes, for its viewers."""
-        held = CONNECTION_BYTES + self._connection.held_bytes
+        held = CONNECTION_BYTES + self._connection.held_bytes + self._connection.overhead_bytes
         if self._transport is not None:
             held += self._transport.get_write_buffer_size()
+            if hasattr(self._transport, "own_bytes"):
+                # Not by its type: a proxy's connection has another around it.
+                tls = cast("SlicedTransport", self._transport)
+                held += TLS_BYTES + tls.own_bytes() - tls.unsent_bytes
         if self._reading is not None:
             held += self._reading.kept_bytes
         if self._broadcast is not None:

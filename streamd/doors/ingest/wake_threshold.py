@@ -2,10 +2,10 @@
 
 A wake-up costs more than the work for a frame, and a publisher sends 77 messages a second. A frame in the middle of a
 part is seen by no viewer before the part is complete. So it waits in the kernel until shortly before the part's last
-frame is due, by the pace at which frames have come so far, or until there is a good deal of it. From then on the next picture
-wakes, and all is read together; sound waits for the picture behind it, and a message that came in part for its rest.
-Where pictures are as small as sound, or there are none, every byte wakes then: the last one of a part must not wait for
-what comes next.
+frame is due, by the pace at which frames have come so far, or until there is a good deal of it. From then on the next
+picture wakes, and all is read together; sound waits for the picture behind it, and a message that came in part for its
+rest. Where pictures are as small as sound, or there are none, every byte wakes then: the last one of a part must not
+wait for what comes next.
 
 Linux socket(7), SO_RCVLOWAT; the end of a connection wakes in any case, and so does a receive buffer that gets full.
 Elsewhere, and under TLS, where the bytes on the socket are not those of the messages, every byte wakes.

@@ -21,9 +21,13 @@ from streamd.doors.tls.failures import failure_of
 from streamd.formats.address import source_of
 from streamd.limits import DEFAULT
 from streamd.services.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
+from streamd.services.bounds.memory_accounts import Standing
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Collection
+
+    from streamd.services.bounds.memory_accounts import Holder
 
 MakeProtocol: TypeAlias = Callable[[], asyncio.BaseProtocol]
 Accept: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
@@ -41,6 +45,11 @@ HANDSHAKE_S = 0.0015
 ADDRESS_SHARE = LoopTimeLimit(seconds_per_second=0.1, burst_s=0.5, overdue_s=math.inf)
 # The same for all: 266 a second. The rest of the time is for open connections.
 SHARE_OF_ALL = LoopTimeLimit(seconds_per_second=0.4, burst_s=2.0, overdue_s=math.inf)
+
+
+# What a handshake makes us hold: OpenSSL's state with its buffers, which it frees at the end, the transport, and a task
+# that waits. Measured (``bench/accounts.py``).
+HANDSHAKE_BYTES = 48 * 1024
 
 
 class TlsGuard(Protocol):
@@ -75,6 +84,28 @@ class HandshakeLimits:
     """Processor time of all handshakes."""
 
 
+class _Handshake:
+    """One in progress, as the account of the process sees it (``Holder``).
+
+    Args:
+        task: Shakes hands.
+        opened_at: Loop time, seconds.
+    """
+
+    __slots__ = ("opened_at", "task")
+
+    standing = Standing.STRANGER
+    held_bytes = HANDSHAKE_BYTES
+
+    def __init__(self, task: asyncio.Task[None], opened_at: float) -> None:
+        self.task = task
+        self.opened_at = opened_at
+
+    def shed(self) -> None:
+        """Close at once: memory is short."""
+        self.task.cancel()
+
+
 class TlsHandshakes:
     """The TLS handshakes in progress, of all listeners together.
 
@@ -94,8 +125,8 @@ class TlsHandshakes:
         self._count_limit = count_limit
         self._count_failure = count_failure
         self._by_source: Counter[str] = Counter()
-        # In the order in which they began: a dictionary without values.
-        self._in_progress: dict[asyncio.Task[None], None] = {}
+        # In the order in which they began.
+        self._in_progress: dict[asyncio.Task[None], _Handshake] = {}
         self._time_by_source = AddressBudgets(limits.address_share)
         self._time = LoopTimeBudget(limits.share_of_all, 0.0)
 
@@ -103,6 +134,10 @@ class TlsHandshakes:
     def in_progress(self) -> int:
         """Their number now."""
         return len(self._in_progress)
+
+    def holders(self) -> Collection[Holder]:
+        """All in progress (``HolderSource``)."""
+        return self._in_progress.values()
 
     def guard(self, entry: TlsEntry, make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
         """Put TLS before the protocols that a listener makes.
@@ -144,7 +179,7 @@ class TlsHandshakes:
             oldest.cancel()
         begun: list[bool] = []
         task = asyncio.create_task(self._shake_hands(sock, address, entry, make_protocol, accept, begun))
-        self._in_progress[task] = None
+        self._in_progress[task] = _Handshake(task, asyncio.get_running_loop().time())
         self._by_source[source] += 1
 
         def end(_: object) -> None:

@@ -98,6 +98,11 @@ class ServerConnection:
             + self._session.held_bytes
         )
 
+    @property
+    def overhead_bytes(self) -> int:
+        """Bytes that keep its unfinished messages apart."""
+        return self._decoder.overhead_bytes
+
     def receive_data(self, data: bytes) -> list[ConnectionEvent]:
         """Take the peer's next bytes, any number of them, cut anywhere; like ``receive_buffer``, in all its steps."""
         events = self.receive_buffer(bytearray(data), len(data))
@@ -252,7 +257,8 @@ class ServerConnection:
             if not self._handshake.is_done:
                 return
             self._session.step(Input.HANDSHAKE)
-            data = self._handshake.trailing_data
+            # Taken, and not kept beside what is made of it for as long as the connection lasts.
+            data, self._handshake.trailing_data = self._handshake.trailing_data, b""
         if self._messages.is_stranger:
             self._login_bytes += len(data)
             if self._login_bytes > self._options.pending_bytes_max:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from streamd.clock import EPOCH_2020
 from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PlaceTakenError, PublishError
 from streamd.media.packager.numbering import Numbering
+from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX
 from streamd.services.events.event import Event, EventType, rfc3339, unheard
 from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import ChannelNumbers
@@ -22,10 +23,11 @@ from streamd.services.live.live_stream import LiveStream
 from streamd.services.live.outputs import OutputContext, Outputs
 from streamd.services.live.packaging import Continuation
 from streamd.services.live.publisher import Broadcaster, EndReason
-from streamd.services.live.restart_record import RestartRecord
+from streamd.services.live.restart_record import SIGN_OF_LIFE_INTERVAL, RestartRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+    from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink, Value
@@ -206,7 +208,7 @@ class LiveRegistry:
             previous.resume(admission, publisher, claim, place)
             self._say(EventType.STREAM_RESUMED, previous)
             return previous
-        if sum(1 for _ in self.live()) >= self._streams_max:
+        if self.is_full:
             self._metrics.limit_hits_total.labels("streams_max").inc()
             raise PublishError(SERVER_FULL, limit="streams_max")
         if self._numbers.is_exhausted(name, self._now_s()):
@@ -238,6 +240,7 @@ class LiveRegistry:
         publisher: Publisher | None,
         numbering: Numbering,
         record: StreamRecord | None = None,
+        continuation: Continuation | None = None,
         claim: Place | None = None,
         place: Place | None = None,
     ) -> LiveStream:
@@ -275,8 +278,8 @@ class LiveRegistry:
             on_failed=self.end,
             on_health=self._tell_health,
             on_playable=self._note_started,
-            # With audio renditions, audio is apart.
-            continuation=Continuation(record.timing, bool(record.audio)) if record is not None else None,
+            continuation=continuation,
+            timeline_from=record.timeline_from if record is not None else None,
             probing=self._probing,
             claim=claim,
             place=place,
@@ -306,19 +309,34 @@ class LiveRegistry:
         records = (stream.record for stream in self.live())
         return RestartRecord(tuple(record for record in records if record is not None), used_until_s, ahead)
 
-    def restore(self, record: RestartRecord) -> None:
+    def restore(self, record: RestartRecord, alive_at: datetime | None = None) -> None:
         """Go on where another server ended without having ended its streams.
 
         Each waits for its publisher as if the connection had just been lost: its key keeps its place, and requests for
         its playlists wait. Where that server stopped longer ago than a publisher may be away, they have ended. How long
         ago one was killed is not known.
+
+        Args:
+            record: Of that server.
+            alive_at: When it was alive at the latest, good to ``SIGN_OF_LIFE_INTERVAL``; None where that is not known.
         """
-        self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s())
+        alive_until_s = 0
+        if alive_at is not None:
+            alive_until_s = (alive_at + SIGN_OF_LIFE_INTERVAL - EPOCH_2020) // timedelta(seconds=1)
+        self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s(), alive_until_s)
         stopped_at, window = record.stopped_at, timedelta(seconds=self._reconnect_window_s)
         is_over = stopped_at is not None and self._clock.now() - stopped_at > window
+        # The clock may be behind. Their media went no farther than up to then.
+        left_at = self._clock.now()
+        if stopped_at is not None:
+            left_at = max(left_at, stopped_at)
+        elif alive_at is not None:
+            left_at = max(left_at, alive_at + SIGN_OF_LIFE_INTERVAL)
         for left in record.streams:
             numbering = self._next_numbering(left.name)
-            stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left)
+            # With audio renditions, audio is apart.
+            continuation = Continuation(left.timing, bool(left.audio), _starts_ms(left, left_at))
+            stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left, continuation)
             if is_over:
                 self.end(stream, EndReason.CONNECTION_LOST)
             else:
@@ -391,6 +409,11 @@ class LiveRegistry:
     def live(self) -> Iterable[LiveStream]:
         """The streams that are live now, in the order in which they began."""
         return (stream for stream in self._by_name.values() if stream.is_live)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many streams are live as there may be."""
+        return sum(1 for _ in self.live()) >= self._streams_max
 
     @property
     def held_bytes(self) -> int:
@@ -494,3 +517,9 @@ class LiveRegistry:
 
     def _count(self) -> None:
         self._metrics.streams_live.set(sum(1 for _ in self.live()))
+
+
+def _starts_ms(left: StreamRecord, left_at: datetime) -> int:
+    """Where a stream's next media begins on its timeline, milliseconds: behind all that came up to a moment."""
+    began = left.timeline_from or left.live_since - timedelta(milliseconds=START_MS)
+    return max(START_MS, (left_at - began) // timedelta(milliseconds=1)) + TRACKS_APART_MS_MAX

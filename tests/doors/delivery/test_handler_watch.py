@@ -16,6 +16,7 @@ from streamd.doors.delivery.handler_watch import (
     DROPPED_BYTES_MAX,
     HANDLER_BYTES,
     PARSED_REQUEST_BYTES,
+    REQUEST_BYTES,
     TLS_HANDLER_BYTES,
     HandlerLimits,
     HandlerWatch,
@@ -258,7 +259,7 @@ async def test_what_waits_for_a_peer_is_in_its_account(house: House) -> None:
     watched, transport = house.connect()
     assert (watched.standing, watched.held_bytes) == (Standing.STRANGER, HANDLER_BYTES)
     await house.say(watched, POST + bytes(4))
-    assert watched.held_bytes == HANDLER_BYTES + len(POST) + 4
+    assert watched.held_bytes == HANDLER_BYTES + REQUEST_BYTES + len(POST) + 4
     transport.room = 0
     await house.say(watched, bytes(6))
     assert watched.held_bytes == HANDLER_BYTES + len(transport.waiting) > HANDLER_BYTES + 1000

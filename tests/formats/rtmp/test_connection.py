@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
 
@@ -485,6 +486,22 @@ class TestHeldBytes:
         assert before < 500
         session.send(chunk(0, 6, bytes(128), length=60_000) + chunk(3, 6, bytes(128)) * 100)
         assert session.connection.held_bytes == before + 101 * 128
+
+    def test_nothing_else_is_held_of_a_first_read_that_says_more_than_a_handshake(self) -> None:
+        """The read was kept a second time, for as long as the connection lasted."""
+        login = SIMPLE_HANDSHAKE + CONNECT + control(1, (65_536).to_bytes(4, "big"))
+        said = login + chunk(0, 6, bytes(50_000), length=60_000)
+        tracemalloc.start()
+        try:
+            sessions = [Session() for _ in range(4)]
+            before = tracemalloc.get_traced_memory()[0]
+            for session in sessions:
+                session.connection.receive_data(said)
+                session.connection.data_to_send()
+            held = sum(session.connection.held_bytes for session in sessions)
+            assert tracemalloc.get_traced_memory()[0] - before < 1.2 * held
+        finally:
+            tracemalloc.stop()
 
     def test_of_what_waits_for_a_publish(self, pending: Session) -> None:
         before = pending.connection.held_bytes
