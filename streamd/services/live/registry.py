@@ -436,6 +436,7 @@ class LiveRegistry:
         """
         step_since = self._clock.monotonic()
         lost_before = step_since - self._reconnect_window_s
+        now_s = self._now_s()
         for name in tuple(self._by_name):
             if self._clock.monotonic() - step_since >= SWEEP_STEP_S:
                 await asyncio.sleep(0)
@@ -448,7 +449,7 @@ class LiveRegistry:
                 continue
             try:
                 stream.look()
-                if self._numbers.is_too_far(stream.next_numbering.seconds, self._now_s()):
+                if self._numbers.is_too_far(stream.next_numbering.seconds, now_s):
                     stream.fail(MediaError("media comes much faster than time passes"))
             except Exception as exc:  # noqa: BLE001  # logged by the stream
                 # One stream's fault must not keep the others from being looked at.
