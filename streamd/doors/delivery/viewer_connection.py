@@ -44,7 +44,7 @@ CONNECTION_BYTES = 2 * 1024
 TLS_CONNECTION_BYTES = 18 * 1024
 # What the pieces of an answer cost that the kernel has not taken, which are shared: a transport keeps a reference to
 # each, and room for many. Measured, without TLS.
-ANSWER_BYTES = 2560
+ANSWER_BYTES = 2048
 # An answer that takes longer than this is of media that has left most playlists: the viewer alone keeps it.
 PINNED_AFTER_S = 20.0
 
@@ -247,7 +247,7 @@ class ViewerConnection(asyncio.Protocol):
         if tls is not None:
             own_bytes = TLS_CONNECTION_BYTES + tls.own_bytes()
         else:
-            own_bytes = CONNECTION_BYTES + (ANSWER_BYTES if self._phase is _Phase.SENDING else 0)
+            own_bytes = CONNECTION_BYTES + (ANSWER_BYTES if self._transport.get_write_buffer_size() else 0)
         if self._viewer is not None:
             own_bytes += self._viewer.held_bytes
         return own_bytes + len(self._unanswered) + self._pinned_bytes
