@@ -115,7 +115,8 @@ class PublicDoor:
         assert self._runner is not None, "opened"
         server, port = self._runner.server, self._port
         assert server is not None, "set up"
-        return WebProtocol(server, port.refusals, port.budget, self._config.limits.viewer_idle_timeout_s)
+        idle_s = self._config.limits.viewer_idle_timeout_s
+        return WebProtocol(server, port.refusals, port.budget, idle_s, port.turns)
 
     def _app(self) -> web.Application:
         config, services = self._config, self._services
