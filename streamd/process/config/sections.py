@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 from streamd.limits import DEFAULT
 from streamd.process.config.values import (
     DatabaseUrl,
+    Hosts,
     Ladder,
     Listen,
     ListenAddress,
@@ -30,6 +31,8 @@ from streamd.services.keys.records import PublishLimits
 from streamd.services.obs.ladder import ObsOptions, Rung
 
 RTMP_PORT = 1935
+# In the data directory.
+DATABASE_NAME = "streamd.db"
 
 
 class Section(BaseModel):
@@ -105,7 +108,7 @@ class AdminConfig(Section):
     """Address for the admin API. Keep it off the internet. Empty: off."""
     token: Token = SecretStr("")
     """Bearer token of the admin API. Empty: made at first start and kept in `data_dir/admin-token`, mode 0600."""
-    hosts: list[str] = []
+    hosts: Hosts = []
     """Host names by which browsers may reach the admin API, beside `localhost` and IP addresses (a
     guard against DNS rebinding)."""
 
@@ -215,6 +218,14 @@ class LogConfig(Section):
     """Least severity that is written."""
     format: Literal["auto", "console", "json"] = "auto"
     """`console` for people, `json` for machines (one object a line), `auto`: console on a terminal, else json."""
+
+
+class MetricsConfig(Section):
+    """What Prometheus is told at `/metrics` of the admin API."""
+
+    per_channel: bool = False
+    """Show figures of single channels too, named by the channel: bit rate, viewers, findings. A database keeps each
+    series that it has ever seen, and the names are those of users. On: `limits.channel_metrics_max` bounds them."""
 
 
 class LimitsConfig(Section):
@@ -374,6 +385,9 @@ class LimitsConfig(Section):
     playlist stays in memory while it is being sent."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = DEFAULT.drain_timeout_s
     """Seconds for viewers to fetch the last segments when the server stops."""
+    channel_metrics_max: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT.channel_metrics_max
+    """Channels in `/metrics` with `metrics.per_channel`, those that have been live for longest. Each has eleven series,
+    1.5 kB of every scrape; with 200 channels, as much as all other metrics have three times over."""
 
 
 class Config(Section):
@@ -391,6 +405,7 @@ class Config(Section):
     webhooks: WebhooksConfig = WebhooksConfig()
     publish_hook: PublishHookConfig = PublishHookConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
     limits: LimitsConfig = LimitsConfig()
 
     @property
@@ -401,7 +416,7 @@ class Config(Section):
     @property
     def database_url(self) -> str:
         """URL of the key store; holds a password if the operator's does."""
-        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / 'streamd.db'}"
+        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / DATABASE_NAME}"
 
     @property
     def public_url(self) -> str:

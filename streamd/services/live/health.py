@@ -81,6 +81,9 @@ class HealthCode(enum.Enum):
     OUTPUT_FAILED = "output_failed"
     """One of the ways to watch or keep the stream is broken off; the others go on."""
 
+    # Each is itself and no other. An enumeration's own way is to hash its name, in Python, for each check of each second.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -115,9 +118,12 @@ class Health:
         return tuple(finding.code for finding in self.findings)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Vitals:
-    """The measures of one publisher's stream, taken once a second."""
+    """The measures of one publisher's stream, taken once a second.
+
+    They are not changed; to freeze each of them would cost as much as the checks do.
+    """
 
     is_playable: bool
     """Viewers have something to play."""
@@ -191,6 +197,7 @@ class _Condition:
 
 
 _NO_DATA = Health(HealthStatus.NO_DATA)
+_GOOD = Health(HealthStatus.GOOD)
 _SEVERITIES = list(Severity)
 _STATUS = {Severity.ERROR: HealthStatus.BAD, Severity.WARNING: HealthStatus.OK, Severity.INFO: HealthStatus.GOOD}
 
@@ -235,6 +242,8 @@ class HealthMonitor:
         self.health = self._sum_up(is_playable=vitals.is_playable)
 
     def _sum_up(self, *, is_playable: bool) -> Health:
+        if not self._met:
+            return _GOOD if is_playable else _NO_DATA
         findings = [
             Finding(code, seen.observation.severity, seen.observation.message, seen.observation.advice, seen.since)
             for code, seen in self._met.items()

@@ -152,12 +152,14 @@ class HlsOutput(PartOutput, Numbered):
             MediaLimitError: The open segments of all renditions take more than those of one may.
         """
         self._count_viewers(self._viewers.count(now))
-        segments_lost = sum(rendition.segments_lost for rendition in self._renditions())
+        segments_lost = held_bytes = 0
+        for rendition in self._renditions():
+            segments_lost += rendition.segments_lost
+            held_bytes += rendition.held_bytes
         if segments_lost > self._segments_lost:
             self._metrics.limit_hits_total.labels("window_bytes_max").inc(segments_lost - self._segments_lost)
             self._segments_lost = segments_lost
         # Each rendition bounds its own open segment; together they have what one of a single rendition may.
-        held_bytes = self.held_bytes
         if held_bytes > self._options.window_bytes_max + OPEN_SEGMENT_BYTES_MAX:
             raise MediaLimitError(f"{held_bytes} bytes of open segments", limit="window_bytes_max")
 

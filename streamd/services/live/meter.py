@@ -62,7 +62,7 @@ class LineReading(NamedTuple):
     media_ms: int | None
     """How far the media has come on its timeline, leaps taken out, milliseconds; None before it began."""
     repairs: Counter[str]
-    """Timestamps repaired, by reason."""
+    """Timestamps repaired, by reason. It is not changed: with more of them there is another."""
     damages: int
     """Media messages that could not be read."""
 
@@ -149,7 +149,8 @@ class StreamMeter:
         first = readings[0]
         seconds = now - first.now
         self.bitrate_bps = (last.media_bytes - first.media_bytes) * 8 / seconds if seconds else 0.0
-        self.repairs = line.repairs - first.line.repairs
+        # Mostly there were none, and it is the same counter.
+        self.repairs = Counter() if line.repairs is first.line.repairs else line.repairs - first.line.repairs
         self.damages = line.damages - first.line.damages
         if line.media_ms is not None:
             self._read_media(last, line.media_ms)

@@ -205,6 +205,8 @@ class StreamMonitor(PartOutput):
     def _set_health(self, health: Health) -> bool:
         """Take the health of now, count it, and return whether it has turned."""
         was, self.health = self.health, health
+        if health is was:
+            return False
         self.tally.findings.update(health.codes)
         for codes, step in ((was.codes, -1), (health.codes, 1)):
             for code in codes if was.codes != health.codes else ():

@@ -67,7 +67,7 @@ class Packaging:
 
     Attributes:
         is_continuing: Viewers play media of this stream already.
-        repairs: Timestamp repairs up to the last ``count_repairs``, by reason.
+        repairs: Timestamp repairs up to the last ``count_repairs``, by reason. With more of them it is another counter.
         irregularities: Those of finished segmenters, by name.
     """
 
@@ -203,6 +203,9 @@ class Packaging:
         if self._timeline is None:
             return
         repairs = self._timeline.repairs
+        if not repairs:
+            return
+        self.repairs = Counter(self.repairs)
         for repair, count in repairs.items():
             self.repairs[repair.value] += count
             self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
@@ -288,7 +291,8 @@ class Packaging:
             self._breaks_met = timeline.breaks
             return ladder
         self._finish_ladder()
-        self._allowances.settle_parts(len(self._variants))
+        if self._allowances.parts_left < 0:
+            self._allowances.settle_parts(len(self._variants))
         # The media behind the leap is that which arrives now, however long the pause was.
         self._outputs.note_leap(self._clock.now() - timedelta(milliseconds=timeline.newest_ms))
         return self._start_ladder(timeline)

@@ -11,12 +11,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from streamd.clock import EPOCH_2020
-from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PublishError
+from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PlaceTakenError, PublishError
 from streamd.media.packager.numbering import Numbering
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX
 from streamd.services.events.event import Event, EventType, rfc3339, unheard
 from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import ChannelNumbers
+from streamd.services.live.life import Life
 from streamd.services.live.live_channel import LiveChannel
 from streamd.services.live.live_stream import LiveStream
 from streamd.services.live.outputs import OutputContext, Outputs
@@ -48,6 +49,11 @@ TOO_FAST = "Media came much faster than time passes. Send it at its own pace, an
 # begins. Probing takes 2 ms as a rule: a hundred publishers that come in one second are through within it. A second one
 # is there for when the first takes long, over a picture that is very large.
 PROBES_AT_ONCE_MAX = 2
+# The same key takes over a connection that has sent nothing for so long: encoders send sound or pictures many times a
+# second, and one that comes back is given up by its owner when it is not let in within seconds.
+TAKE_OVER_S = 2.0
+# Until then it is looked whether the connection sends after all: encoders with sound send each 43 ms at least.
+LOOK_AGAIN_S = 0.1
 # A look at a hundred streams takes 4 ms, in which their frames and their viewers wait for the loop.
 SWEEP_STEP_S = 0.001
 
@@ -120,6 +126,32 @@ class LiveRegistry:
         self._streams_max = streams_max
         self._reconnect_window_s = reconnect_window_s
 
+    async def wait_for_silence(self, admission: Admission) -> None:
+        """Wait while it is not known whether the connection that feeds a key's stream is still there.
+
+        A publisher that has come back on another connection is let in once the first has been silent for
+        ``TAKE_OVER_S``, and an encoder that is told "already live" may give up. So the answer waits for what the first
+        connection does: it sends something, and the second is refused, or it does not.
+
+        Args:
+            admission: Of the key that wants to publish.
+        """
+        asked_at = self._clock.monotonic()
+        quiet_s = self._quiet_s(admission)
+        while 0.0 < quiet_s < TAKE_OVER_S and self._clock.monotonic() - asked_at <= quiet_s:
+            await asyncio.sleep(min(LOOK_AGAIN_S, TAKE_OVER_S - quiet_s))
+            quiet_s = self._quiet_s(admission)
+
+    def _quiet_s(self, admission: Admission) -> float:
+        """For how long the connection has been silent whose place a key may take, seconds; 0 where there is none."""
+        stream = self._by_name.get(admission.user)
+        if stream is None or stream.life is not Life.LIVE:
+            return 0.0
+        broadcaster = stream.broadcaster
+        if broadcaster.publisher is None or broadcaster.admission.key_id != admission.key_id:
+            return 0.0
+        return broadcaster.publisher.quiet_s()
+
     async def claim(self, name: str, admission: Admission) -> Place:
         """Ask for the name of a channel, before a stream begins under it.
 
@@ -149,7 +181,7 @@ class LiveRegistry:
             The stream; a new one has no media yet.
 
         Raises:
-            AlreadyPublishingError: The channel is live, or waits for the publisher of another key.
+            AlreadyPublishingError: The channel is live from a connection that sends, or the stream is another key's.
             KeyRejectedError: The key died since it was verified.
             PublishError: The server is full.
         """
@@ -164,6 +196,8 @@ class LiveRegistry:
             raise KeyRejectedError("died_while_verified", admission.key_id)
         name = admission.user
         previous = self._by_name.get(name)
+        if previous is not None and self._quiet_s(admission) >= TAKE_OVER_S:
+            self._take_over(previous)
         if previous is not None and previous.is_live:
             # Only the key that opened a stream may go on with it: another key takes no place.
             broadcaster = previous.broadcaster
@@ -174,19 +208,30 @@ class LiveRegistry:
             previous.resume(admission, publisher, claim, place)
             self._say(EventType.STREAM_RESUMED, previous)
             return previous
-        if sum(1 for _ in self.live()) >= self._streams_max:
+        if self.is_full:
             self._metrics.limit_hits_total.labels("streams_max").inc()
-            raise PublishError(SERVER_FULL)
+            raise PublishError(SERVER_FULL, limit="streams_max")
         if self._numbers.is_exhausted(name, self._now_s()):
             raise PublishError(TOO_FAST)
         place = self._take_place()
         if place is None:
             self._metrics.limit_hits_total.labels("memory_bytes_max").inc()
-            raise PublishError(SERVER_FULL)
+            raise PublishError(SERVER_FULL, limit="memory_bytes_max")
         numbering = self._next_numbering(name)
         if previous is not None:
             numbering = numbering.no_earlier_than(previous.next_numbering)
         return self._add(name, admission, publisher, numbering, claim=claim, place=place)
+
+    def _take_over(self, stream: LiveStream) -> None:
+        """Part a stream from a connection that is silent; it goes on, or ends where it has shown nothing yet."""
+        silent = stream.broadcaster.publisher
+        assert silent is not None, "it feeds the stream"
+        log.info(
+            "stream.taken_over",
+            extra={"stream": stream.name, "key_id": stream.broadcaster.admission.key_id, "peer": silent.address},
+        )
+        silent.kick(PlaceTakenError())
+        self.leave(stream, silent, EndReason.CONNECTION_LOST)
 
     def _add(
         self,
@@ -366,6 +411,11 @@ class LiveRegistry:
         return (stream for stream in self._by_name.values() if stream.is_live)
 
     @property
+    def is_full(self) -> bool:
+        """Whether as many streams are live as there may be."""
+        return sum(1 for _ in self.live()) >= self._streams_max
+
+    @property
     def held_bytes(self) -> int:
         """Media that is in memory for the playlists of all of them, bytes."""
         return sum(stream.held_bytes for stream in self._by_name.values())
@@ -386,6 +436,7 @@ class LiveRegistry:
         """
         step_since = self._clock.monotonic()
         lost_before = step_since - self._reconnect_window_s
+        now_s = self._now_s()
         for name in tuple(self._by_name):
             if self._clock.monotonic() - step_since >= SWEEP_STEP_S:
                 await asyncio.sleep(0)
@@ -398,7 +449,7 @@ class LiveRegistry:
                 continue
             try:
                 stream.look()
-                if self._numbers.is_too_far(stream.next_numbering.seconds, self._now_s()):
+                if self._numbers.is_too_far(stream.next_numbering.seconds, now_s):
                     stream.fail(MediaError("media comes much faster than time passes"))
             except Exception as exc:  # noqa: BLE001  # logged by the stream
                 # One stream's fault must not keep the others from being looked at.

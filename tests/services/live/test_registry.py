@@ -43,6 +43,9 @@ class IdlePublisher:
     def charge(self, step_s: float) -> None:
         raise AssertionError("nothing is done")
 
+    def quiet_s(self) -> float:
+        return 0.0
+
     def kick(self, error: PublishError) -> None:
         raise AssertionError("nobody is kicked")
 
