@@ -72,6 +72,7 @@ class Limits:
     viewer_write_timeout_s: float = 15.0
     viewer_answer_timeout_s: float = 120.0
     drain_timeout_s: float = 10.0
+    channel_metrics_max: int = 200
 
 
 DEFAULT: Final = Limits()

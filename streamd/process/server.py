@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from streamd import __version__
 from streamd.clock import SystemClock
 from streamd.errors import DataDirError, PublishError, ServerRestartsError, StoreUnavailableError
+from streamd.process import compiled
 from streamd.process.binding import StartError
 from streamd.process.config import secrets_of
 from streamd.process.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
@@ -90,7 +91,7 @@ class Server:
         lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
         self._tasks = [asyncio.create_task(self.services.key_sweeper.run()), asyncio.create_task(self._sweep())]
         self._watch.start()
-        log.info("server.started", extra={"version": __version__, **asdict(self.addresses), "pid": os.getpid()})
+        self._tell_start()
         self.services.machine.tell(self.config)
         loop = asyncio.get_running_loop()
         self.services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
@@ -169,6 +170,16 @@ class Server:
             raise StartError(str(exc)) from exc
         await self._doors.open(token)
         return lock
+
+    def _tell_start(self) -> None:
+        found = compiled.look()
+        told = {"version": __version__, **asdict(self.addresses), "pid": os.getpid(), "compiled": found.is_compiled}
+        if found.why:
+            told["compiled_why"] = found.why
+        log.info("server.started", extra=told)
+        if found.is_fault:
+            # pip shows nobody the warnings of a build: this is where the operator learns of them.
+            log.warning("compilation.failed", extra={"why": found.why, "python_modules": len(found.python_modules)})
 
     async def _sweep(self) -> None:
         while True:

@@ -31,6 +31,7 @@ from streamd.services.keys.publish_hook import PublishHook
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.live.channel_metrics import ChannelMetrics
 from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
@@ -120,6 +121,11 @@ class Services:
         self.history = History(metrics, clock)
         pictures = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock)
         self.posters = Posters(pictures, clock, metrics) if config.http.posters else None
+        self._channel_metrics = ChannelMetrics(
+            self.registry.summaries, channels_max=limits.channel_metrics_max, count_limit=metrics.count_limit
+        )
+        if config.metrics.per_channel:
+            metrics.registry.register(self._channel_metrics)
 
     async def open(self, resources: AsyncExitStack) -> None:
         """Open the key store, go on with the streams of the server before this one, and begin to tell.
@@ -152,6 +158,7 @@ class Services:
         self.machine.configure(config)
         self._budget.waiting_requests_max = limits.waiting_requests_max
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
+        self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
         self.registry.configure(
             stream_options(config),

@@ -1,8 +1,8 @@
 """The server's metrics, for Prometheus.
 
 One object, built in ``server.py`` and handed down; no module-level registry. No label grows with users, keys or
-addresses. The way of a frame counts into plain numbers, which the client library reads at a scrape: its own counters
-take a lock and five calls each time.
+addresses (``live.channel_metrics`` has what operators may switch on). The way of a frame counts into plain numbers,
+which the client library reads at a scrape: its own counters take a lock and five calls each time.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ LIMITS = (
     "request_line_bytes_max",
     "request_fields_max",
     "unanswered_bytes_max",
+    "channel_metrics_max",
 )
 """Keys of ``[limits]`` that are counted when they act; each is shown from the start, at 0."""
 

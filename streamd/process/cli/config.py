@@ -1,4 +1,4 @@
-"""``streamd config``: the configuration, checked and shown."""
+"""``streamd config``: the configuration, written to begin with, checked and shown."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from pathlib import Path
 import click
 
 from streamd.process.cli.arguments import config_options, load
+from streamd.process.cli.config_files import init_config
 from streamd.process.config import config_text, find_config, load_config
 
 
 @click.group("config")
 def config_group() -> None:
-    """Check and show the configuration."""
+    """Begin, check and show the configuration."""
+
+
+config_group.add_command(init_config)
 
 
 @config_group.command("check")

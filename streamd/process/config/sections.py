@@ -220,6 +220,14 @@ class LogConfig(Section):
     """`console` for people, `json` for machines (one object a line), `auto`: console on a terminal, else json."""
 
 
+class MetricsConfig(Section):
+    """What Prometheus is told at `/metrics` of the admin API."""
+
+    per_channel: bool = False
+    """Show figures of single channels too, named by the channel: bit rate, viewers, findings. A database keeps each
+    series that it has ever seen, and the names are those of users. On: `limits.channel_metrics_max` bounds them."""
+
+
 class LimitsConfig(Section):
     """Every bound that protects the server."""
 
@@ -377,6 +385,9 @@ class LimitsConfig(Section):
     playlist stays in memory while it is being sent."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = DEFAULT.drain_timeout_s
     """Seconds for viewers to fetch the last segments when the server stops."""
+    channel_metrics_max: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT.channel_metrics_max
+    """Channels in `/metrics` with `metrics.per_channel`, those that have been live for longest. Each has eleven series,
+    1.5 kB of every scrape; with 200 channels, as much as all other metrics have three times over."""
 
 
 class Config(Section):
@@ -394,6 +405,7 @@ class Config(Section):
     webhooks: WebhooksConfig = WebhooksConfig()
     publish_hook: PublishHookConfig = PublishHookConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
     limits: LimitsConfig = LimitsConfig()
 
     @property

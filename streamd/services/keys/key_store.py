@@ -401,7 +401,7 @@ class KeyStore:
     async def suspend_user(
         self, name: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
     ) -> tuple[UserRecord, set[str]]:
-        """Suspend a user. One who is suspended already stays unchanged.
+        """Suspend a user. A suspended one stays unchanged.
 
         Args:
             name: The user.
@@ -430,7 +430,7 @@ class KeyStore:
             return user, set((await connection.execute(ids)).scalars())
 
     async def restore_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> UserRecord:
-        """End a user's suspension. One who is not suspended stays unchanged.
+        """End a user's suspension. A user without one stays unchanged.
 
         Raises:
             UserNotFoundError: There is none of this name.

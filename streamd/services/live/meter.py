@@ -97,7 +97,7 @@ class StreamMeter:
         self.restart()
 
     def restart(self) -> None:
-        """Measure anew: a publisher follows whose clock is its own. What was counted stays counted."""
+        """Measure anew: a publisher follows whose clock is its own. The counts so far stay."""
         self.keyframe_intervals_ms: deque[int] = deque(maxlen=KEYFRAME_INTERVALS_MAX)
         self.bitrate_bps = 0.0
         self.media_bitrate_bps: float | None = None
