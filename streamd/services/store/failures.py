@@ -19,7 +19,7 @@ _EXPLANATIONS = {
 
 
 FILE_FAULTS = frozenset(_EXPLANATIONS[said] for said in ("unable to open database file", "readonly", "disk I/O error"))
-"""What SQLite says where a file or its directory cannot be used."""
+"""The explanations of a file or directory that cannot be used."""
 
 
 def explain(exc: Exception) -> str:
