@@ -61,7 +61,8 @@ class Doors:
     def __init__(self, config: Config, services: Services, not_ready_because: Callable[[], str | None]) -> None:
         self._config = config
         self._services = services
-        self._guards = Guards(config, services.machine.descriptors, services.metrics.count_limit)
+        machine = services.machine
+        self._guards = Guards(config, machine.descriptors, services.metrics, machine.accounts)
         self._sessions = SessionFile(config.data_dir / SESSIONS_NAME, services.clock)
         self._public = PublicDoor(config, services, self._sessions)
         self._rtmp = RtmpListener(

@@ -51,6 +51,7 @@ class Machine:
         metrics.memory_ceiling_bytes.set_function(lambda: self.memory.ceiling_bytes)
         for standing in Standing:
             metrics.held_bytes.labels(standing.name.lower()).set_function(partial(self.accounts.held_bytes, standing))
+        metrics.held_bytes.labels("shared").set_function(lambda: self.accounts.stored_bytes)
 
     def configure(self, config: Config) -> None:
         """Take other limits."""

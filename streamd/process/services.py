@@ -126,6 +126,10 @@ class Services:
         )
         if config.metrics.per_channel:
             metrics.registry.register(self._channel_metrics)
+        self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
+        if self.posters is not None:
+            posters = self.posters
+            self.machine.accounts.add_store(lambda: posters.held_bytes)
 
     async def open(self, resources: AsyncExitStack) -> None:
         """Open the key store, go on with the streams of the server before this one, and begin to tell.
@@ -146,7 +150,7 @@ class Services:
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
-        self.registry.restore(self._restart_record.load())
+        self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)

@@ -32,7 +32,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from streamd.clock import Clock
-from streamd.errors import KeyRejectedError, KeyUsedTooOftenError
+from streamd.errors import KeyRejectedError, KeyUsedTooOftenError, NoStreamKeyError
 from streamd.formats.address import source_of
 from streamd.limits import DEFAULT
 from streamd.services.audit.denial_log import PUBLISH_DENIED, STUDIO_DENIED, DenialLog
@@ -116,7 +116,7 @@ class KeyVerifier:
         failures (guessing.py).
 
         Args:
-            stream_key: The publisher's stream name, without a query.
+            stream_key: What the publisher showed; empty where it was nothing.
             peer_address: IP address it came from.
 
         Returns:
@@ -135,6 +135,21 @@ class KeyVerifier:
             raise
         self.uses.note(admission.key_id, KeyUse(self._clock.now(), peer_address))
         return admission
+
+    def note_refusal(self, admission: Admission, result: str, detail: str, peer_address: str) -> None:
+        """Note that a publish was refused though its key is good, for the key's holder and the audit log.
+
+        Args:
+            admission: Of the key.
+            result: The reason, in one word (``PublishError.result``, or that of a key that has died meanwhile).
+            detail: The same as its holder is told.
+            peer_address: IP address it came from.
+        """
+        now = self._clock.now()
+        self.attempts.refuse(admission.key_id, result, peer_address, now, detail)
+        self.denials.note(
+            result, peer_address, admission.key_id, user=admission.user, at=now, now=self._clock.monotonic()
+        )
 
     async def recognise(self, stream_key: str, peer_address: str) -> Admission:
         """Decide over a key that is shown to see its channel's state, without a publish.
@@ -178,7 +193,7 @@ class KeyVerifier:
     async def _admit(self, stream_key: str, peer_address: str, action: str, budget: Budgets) -> Admission:
         shown = StreamKey.parse(stream_key)
         if shown is None:
-            raise self._failed(Denial.MALFORMED, None, peer_address, action)
+            raise self._failed(Denial.MALFORMED if stream_key else Denial.MISSING, None, peer_address, action)
         now = self._clock.monotonic()
         if not self._guard.lets_through(shown, peer_address, now):
             is_known = self._guard.knows(shown.key_id)
@@ -224,7 +239,8 @@ class KeyVerifier:
         """Count a refused key, and return the error to raise."""
         self._guard.note_failure(key_id, address, self._clock.monotonic())
         self._note_denial(denial, key_id if is_known else None, address, action)
-        return KeyRejectedError(denial, key_id, is_known=is_known)
+        error_type = NoStreamKeyError if denial is Denial.MISSING else KeyRejectedError
+        return error_type(denial, key_id, is_known=is_known)
 
     def _note_denial(self, denial: Denial, key_id: str | None, address: str, action: str) -> None:
         self.denials.note(denial, address, key_id, at=self._clock.now(), now=self._clock.monotonic(), action=action)
