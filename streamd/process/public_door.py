@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 
 class PublicDoor:
-    """What viewers and broadcasters reach over HTTP.
+    """The port that viewers and broadcasters reach over HTTP.
 
     Args:
         config: All of the configuration.
-        services: What it asks.
+        services: Asked by its routes.
         sessions: Keeps those of the studio for the next server.
     """
 
