@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 from streamd.doors.delivery.door import DoorOptions
 from streamd.doors.delivery.handler_watch import HandlerLimits
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.ingest.deadlines import IngestOptions
 from streamd.doors.ingest.open_connections import ListenerLimits
-from streamd.doors.ingest.protocol import IngestOptions
 from streamd.doors.ingest.read_turns import LoopShares
 from streamd.doors.tls.handshakes import HandshakeLimits
 from streamd.doors.web.port import PortLimits
 from streamd.doors.web.public.media import MediaTimeouts
 from streamd.doors.web.public.studio import StudioOptions
 from streamd.formats.amf.values import Limits as AmfLimits
-from streamd.formats.rtmp.connection import ConnectionOptions
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.media.demux import DemuxerKind
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions

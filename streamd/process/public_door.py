@@ -19,7 +19,7 @@ from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.studio import Studio
-from streamd.process.binding import bound, cannot_bind
+from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class PublicDoor:
         guard = guards.make("http", http, http.trusted_proxies if http.proxy_protocol else (), alpn=("http/1.1",))
         listen = http.listen
         try:
+            try_address(listen)
             return bound(listen, await listen_for_viewers(self._door, listen.host or None, listen.port, guard))
         except OSError as exc:
             raise cannot_bind("http.listen", listen, exc) from exc

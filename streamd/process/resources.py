@@ -5,6 +5,7 @@ Linux: proc(5), getrlimit(2), cgroup v2 ("memory.max").
 
 from __future__ import annotations
 
+import bisect
 import os
 import resource
 from collections.abc import Callable
@@ -80,6 +81,17 @@ def share_descriptors(
     handshakes = min(handshakes_max, int(room * HANDSHAKES_SHARE_MAX))
     encoders = max(1, min(encoders_max, int(room * ENCODERS_SHARE_MAX)))
     return Descriptors(encoders, max(1, min(viewers_max, room - files - handshakes - encoders)), files, handshakes)
+
+
+def descriptors_needed(encoders_max: int, viewers_max: int, files_max: int, handshakes_max: int) -> int:
+    """The fewest descriptors that leave encoders and viewers all that is wanted (``share_descriptors``)."""
+
+    def suffices(descriptors: int) -> bool:
+        shared = share_descriptors(encoders_max, viewers_max, files_max, handshakes_max, descriptors)
+        return (shared.encoders, shared.viewers) == (encoders_max, viewers_max)
+
+    enough = DESCRIPTORS_RESERVED + 2 * encoders_max + viewers_max + files_max + handshakes_max
+    return bisect.bisect_left(range(enough), True, key=suffices)
 
 
 def memory_total_bytes() -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from streamd.errors import ConfigError
+from streamd.errors import ConfigError, StoreUnavailableError
 from streamd.process.allocator import use_one_heap
 from streamd.process.binding import StartError
 from streamd.process.config import secrets_of
@@ -80,7 +80,7 @@ def run_until_stopped(
     use_one_heap()
     try:
         return uvloop.run(_run(Server(config, is_final=is_final), job, read_again))
-    except StartError as exc:
+    except (StartError, StoreUnavailableError) as exc:
         sys.stderr.write(f"streamd: {exc}\n")
         return EXIT_UNUSABLE
 

@@ -25,6 +25,7 @@ from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
 from streamd.services.events.webhooks import Webhooks
 from streamd.services.history import History
+from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.publish_hook import PublishHook
 from streamd.services.keys.service import KeyService
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 WEBHOOK_DRAIN_S = 3.0
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
+ACTS_NAME = "unwritten-acts.jsonl"
 
 
 class Services:
@@ -87,8 +89,12 @@ class Services:
         self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics) if hook is not None else None
         self._store = KeyStore(config.database_url)
         self.verifier = KeyVerifier(self._store, clock, verifier_options(config))
-        self.keys = KeyService(self._store, clock, self.verifier, tell=tell)
-        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell)
+        self.keys = KeyService(
+            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / ACTS_NAME)
+        )
+        takedowns = self.keys.takedowns
+        metrics.acts_waiting.set_function(lambda: len(takedowns))
+        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell, write_acts=takedowns.write_waiting)
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
@@ -120,6 +126,10 @@ class Services:
         )
         if config.metrics.per_channel:
             metrics.registry.register(self._channel_metrics)
+        self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
+        if self.posters is not None:
+            posters = self.posters
+            self.machine.accounts.add_store(lambda: posters.held_bytes)
 
     async def open(self, resources: AsyncExitStack) -> None:
         """Open the key store, go on with the streams of the server before this one, and begin to tell.
@@ -140,7 +150,11 @@ class Services:
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
-        self.registry.restore(self._restart_record.load())
+        self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
+        for stream in self.registry.live():
+            # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
+            self.verifier.admissions.add(stream.broadcaster.admission)
+        await self.keys.takedowns.start()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""

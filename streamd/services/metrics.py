@@ -160,6 +160,12 @@ class Metrics:
         self.process = ProcessCollector(namespace="streamd", registry=r)
         """CPU time, memory and open files, where the operating system tells (``/proc``)."""
         self.rtmp_connections = Gauge("streamd_rtmp_connections", "Open RTMP connections.", registry=r)
+        self.tls_handshakes_failed_total = Counter(
+            "streamd_tls_handshakes_failed_total",
+            "TLS handshakes that failed, by port (rtmps, https) and reason.",
+            ["port", "reason"],
+            registry=r,
+        )
         self.rtmp_connections_refused_total = Counter(
             "streamd_rtmp_connections_refused_total", "RTMP connections closed at once: too many are open.", registry=r
         )
@@ -192,7 +198,8 @@ class Metrics:
         )
         self.held_bytes = Gauge(
             "streamd_held_bytes",
-            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream.",
+            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream; "
+            "and shared, what services keep for all: webhooks that wait, posters.",
             ["standing"],
             registry=r,
         )
@@ -312,6 +319,11 @@ class Metrics:
             "How long webhook endpoints took to answer, or not to.",
             buckets=_LATENCY_BUCKETS,
             registry=r,
+        )
+        self.acts_waiting = Gauge(
+            "streamd_acts_waiting",
+            "Revocations and suspensions that hold in this process and are not written to the key store yet.",
+            registry=self.registry,
         )
         self.publish_hook_answers_total = Counter(
             "streamd_publish_hook_answers_total",

@@ -95,7 +95,7 @@ class TestContainerfile:
         ]
 
     @pytest.mark.integration
-    def test_the_health_check_tells_a_server_that_is_ready_from_one_that_is_gone(self, live_server: LiveServer) -> None:
+    def test_the_health_check_tells_a_server_that_is_alive_from_one_that_is_gone(self, live_server: LiveServer) -> None:
         (check,) = instructions("HEALTHCHECK")
         python, *arguments = json.loads(check.partition("CMD")[2])
         assert python == "python"

@@ -35,8 +35,15 @@ BODY_GRACE_S = 5.0
 # the request that is answered; with TLS OpenSSL's state. Measured (``bench/silent.py``, ``page``).
 HANDLER_BYTES = 11 * 1024
 TLS_HANDLER_BYTES = 27 * 1024
+# A request that waits, for its body or for media: the coroutines of the application's steps, their
+# timers, the stream of the body. Measured (``bench/accounts.py``).
+REQUEST_BYTES = 7680
 # A request that waits, parsed: its message, its header fields twice, and a stream for its body. Measured.
 PARSED_REQUEST_BYTES = 1280
+
+# Of a body that nobody reads, behind its request's answer: what is dropped so that the answer is not lost to a reset
+# (RFC 9112 section 9.6), at the most. The handler ends it in time (``LINGER_S`` of ``web/protocol.py``).
+DROPPED_BYTES_MAX = 8 * 1024 * 1024
 
 _NEXT_SWEEP = 0.0
 
@@ -78,6 +85,7 @@ class WatchedHandler(asyncio.Protocol):
     __slots__ = (
         "_answering_since",
         "_asked_bytes",
+        "_dropped_bytes",
         "_handler",
         "_head_since",
         "_held_bytes_min",
@@ -106,6 +114,8 @@ class WatchedHandler(asyncio.Protocol):
         self.deadline = _NEXT_SWEEP
         # Since there was no request to answer: all that came, and what of it is no body.
         self._received_bytes = self._asked_bytes = 0
+        # Behind the last answer.
+        self._dropped_bytes = 0
         self._head_since: float | None = None
         self._request: object = None
         self._request_since = 0.0
@@ -128,6 +138,11 @@ class WatchedHandler(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hear what the peer says."""
         handler, limits = self._handler, self._watch.limits
+        if getattr(handler, "is_dropping", False):
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > DROPPED_BYTES_MAX:
+                self._end("unanswered_bytes_max")
+            return
         if self._head_since is None and self._is_idle:
             self._received_bytes = self._asked_bytes = 0
         self._received_bytes += len(data)
@@ -186,7 +201,10 @@ class WatchedHandler(asyncio.Protocol):
         """What the peer has not taken, what it has sent of requests that are under way, and what it costs itself."""
         if self._transport is None:
             return 0
-        held = self._held_bytes_min + self._transport.get_write_buffer_size()
+        unsent_bytes = self._transport.get_write_buffer_size()
+        held = self._held_bytes_min + unsent_bytes
+        if not unsent_bytes and self._handler._current_request is not None:
+            held += REQUEST_BYTES
         if self._tls is not None:
             held += self._tls.own_bytes() - self._tls.unsent_bytes
         if self._head_since is not None or not self._is_idle:

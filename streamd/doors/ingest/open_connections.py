@@ -65,6 +65,11 @@ class OpenConnections:
         """In the order in which they came."""
         return iter(self._open)
 
+    @property
+    def is_full_of_publishers(self) -> bool:
+        """Whether one more would be closed, whatever address it comes from."""
+        return len(self._open) >= self.limits.connections_max and not self._strangers
+
     def passed_limit(self, address: str) -> str | None:
         """The limit that one more connection from an address would pass; None where there is a place for it."""
         limits = self.limits

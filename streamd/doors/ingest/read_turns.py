@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from streamd.formats.rtmp.connection import LOGIN_READ_BYTES_MAX
+from streamd.formats.rtmp.connection_options import LOGIN_READ_BYTES_MAX
 from streamd.limits import DEFAULT
 from streamd.services.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
 

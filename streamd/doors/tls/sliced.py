@@ -36,6 +36,8 @@ RECORDS_PER_TURN = 64
 # Bytes that are read at once, and from one connection in a turn. Requests have about 1 kB. Key updates cost 9 us for 27
 # bytes, so this much of them takes 1.4 ms.
 READ_BYTES = 4 * 1024
+# The same of a peer that is trusted with much of the loop's time, a publisher: half of a large picture.
+LARGE_READ_BYTES = 64 * 1024
 # Bytes that a peer may send without content: key updates, empty records, alerts. A peer renews its keys after some
 # gigabytes. The largest record alone has 16,645 bytes, and its content appears with the last of them.
 SILENT_BYTES_MAX = 20 * 1024
@@ -61,13 +63,20 @@ class SlicedTls:
     def __init__(self) -> None:
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
-        self.read_buffer = memoryview(bytearray(READ_BYTES))
+        self.read_buffer = memoryview(bytearray(LARGE_READ_BYTES))
+        self._usual_buffer = self.read_buffer[:READ_BYTES]
         self._short_buffer = self.read_buffer[:SHORT_READ_BYTES]
         self._silent_reads = 0
 
-    def get_buffer(self) -> memoryview:
-        """The place of the next bytes of any connection: the one buffer, or the beginning of it."""
-        return self.read_buffer if self._silent_reads < SILENT_READS_MAX else self._short_buffer
+    def get_buffer(self, *, is_large: bool = False) -> memoryview:
+        """The place of the next bytes of any connection: the one buffer, or the beginning of it.
+
+        Args:
+            is_large: For a peer that is trusted.
+        """
+        if is_large:
+            return self.read_buffer
+        return self._usual_buffer if self._silent_reads < SILENT_READS_MAX else self._short_buffer
 
     @staticmethod
     def room_bytes(sock: socket.socket) -> int:
@@ -151,10 +160,13 @@ class SlicedTransport(asyncio.Transport):
         "_context",
         "_high_bytes",
         "_is_app_paused",
+        "_is_at_end",
+        "_is_buffered",
         "_is_closing",
         "_is_goodbye_said",
         "_is_plain_paused",
         "_is_pump_due",
+        "_is_read_large",
         "_is_reading_paused",
         "_low_bytes",
         "_make_protocol",
@@ -191,6 +203,7 @@ class SlicedTransport(asyncio.Transport):
         self._ssl = context.wrap_bio(shared.incoming, shared.outgoing, server_side=True)
         self._plain: asyncio.Transport
         self._protocol: asyncio.Protocol | None = None
+        self._is_buffered = self._is_read_large = False
         self.plain_side = _PlainSide(self)
         # The bytes to be sent that are not encrypted yet: shared, never changed.
         self._backlog: deque[bytes | memoryview] = deque()
@@ -201,7 +214,7 @@ class SlicedTransport(asyncio.Transport):
         self._high_bytes, self._low_bytes = 64 * 1024, 16 * 1024
         # The bytes that were decrypted after the protocol paused reading.
         self._unheard = b""
-        self._is_reading_paused = False
+        self._is_reading_paused = self._is_at_end = False
         self._silent_bytes = 0
         self._is_closing = self._is_goodbye_said = False
         self._shutdown_timer: asyncio.TimerHandle | None = None
@@ -219,6 +232,7 @@ class SlicedTransport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Have another protocol from here on."""
         self._protocol = cast("asyncio.Protocol", protocol)
+        self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol."""
@@ -246,6 +260,10 @@ class SlicedTransport(asyncio.Transport):
             self._plain.resume_reading()
             if self._unheard:
                 asyncio.get_running_loop().call_soon(self._tell_unheard)
+
+    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Read much at a time where nothing is said, as the loop's TLS reads ahead then; else little."""
+        self._is_read_large = high is None and low is None
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Call ``pause_writing`` when more than ``high`` bytes wait, ``resume_writing`` at ``low``."""
@@ -335,6 +353,10 @@ class SlicedTransport(asyncio.Transport):
         shared = self._shared
         pieces: list[bytes] = []
         is_end = False
+        place: memoryview | None = None
+        if self._is_buffered and not self._is_reading_paused and not self._unheard:
+            # Before its bytes are deciphered, which is part of what its protocol makes us do.
+            place = self._place()
         try:
             shared.incoming.write(shared.read_buffer[:count])
             if self._protocol is None and not self._shake_hands():
@@ -356,9 +378,9 @@ class SlicedTransport(asyncio.Transport):
                 shared.incoming.read()
             if shared.outgoing.pending:
                 self._send_outgoing()
-        self._hear(b"".join(pieces), count, is_end=is_end)
+        self._hear(b"".join(pieces), count, place, is_end=is_end)
 
-    def _hear(self, data: bytes, count: int, *, is_end: bool) -> None:
+    def _hear(self, data: bytes, count: int, place: memoryview | None, *, is_end: bool) -> None:
         self._silent_bytes = max(0, self._silent_bytes + count - BYTES_SPOKEN_FOR * len(data))
         if self._silent_bytes > SILENT_BYTES_MAX or (not data and self.unsent_bytes > UNASKED_BYTES_MAX):
             self.abort()
@@ -366,17 +388,18 @@ class SlicedTransport(asyncio.Transport):
         if data:
             if self._is_closing:
                 return
-            if self._is_reading_paused:
-                self._unheard += data
-            else:
-                self.get_protocol().data_received(data)  # type: ignore[attr-defined]
+            self._tell(data, place)
         if is_end and not self.is_closing():
-            self._eof_received()
-            self.close()
+            self._is_at_end = True
+            self._end_if_heard()
             return
         if not data and count >= SHORT_READ_BYTES:
             self._shared.note_silent_read()
-        if count in (READ_BYTES, SHORT_READ_BYTES) and not self._is_reading_paused and not self._plain.is_closing():
+        if (
+            count in (READ_BYTES, SHORT_READ_BYTES, LARGE_READ_BYTES)
+            and not self._is_reading_paused
+            and not self._plain.is_closing()
+        ):
             # There is more. The loop would read on; the others have their turn first.
             self._plain.pause_reading()
             asyncio.get_running_loop().call_soon(self._read_on)
@@ -388,7 +411,45 @@ class SlicedTransport(asyncio.Transport):
     def _tell_unheard(self) -> None:
         if self._unheard and not self._is_reading_paused and not self.is_closing():
             data, self._unheard = self._unheard, b""
+            self._tell(data, None)
+            self._end_if_heard()
+
+    def _end_if_heard(self) -> None:
+        """Close after the peer's close_notify, when all before it was heard."""
+        if self._is_at_end and not self._unheard and not self.is_closing():
+            self._eof_received()
+            self.close()
+
+    def _place(self) -> memoryview:
+        """Where a buffered protocol wants its next bytes."""
+        return cast("memoryview", cast("asyncio.BufferedProtocol", self._protocol).get_buffer(-1))
+
+    def _tell(self, data: bytes, place: memoryview | None) -> None:
+        """Tell the protocol what the peer says; what it pauses for waits.
+
+        Args:
+            data: The content.
+            place: Where a buffered protocol wants it, if it was asked.
+        """
+        if self._unheard:
+            # It was told to read on, and hears first what came first.
+            self._unheard += data
+            return
+        if not self._is_buffered and not self._is_reading_paused:
             self.get_protocol().data_received(data)  # type: ignore[attr-defined]
+            return
+        start = 0
+        while start < len(data) and not self.is_closing():
+            if self._is_reading_paused:
+                self._unheard += data[start:]
+                return
+            if place is None:
+                place = self._place()
+            end = min(len(data), start + len(place))
+            place[: end - start] = data[start:end]
+            place = None
+            cast("asyncio.BufferedProtocol", self._protocol).buffer_updated(end - start)
+            start = end
 
     def _eof_received(self) -> None:
         if self._protocol is not None and not self.is_closing():
@@ -412,10 +473,10 @@ class SlicedTransport(asyncio.Transport):
         assert self._make_protocol is not None
         # The last of the handshake is on its way before the protocol speaks.
         self._send_outgoing()
-        self._protocol = cast("asyncio.Protocol", self._make_protocol())
+        self.set_protocol(self._make_protocol())
         self._make_protocol = None
         self._end_handshake(None)
-        self._protocol.connection_made(self)
+        self.get_protocol().connection_made(self)
         return True
 
     def _end_handshake(self, exc: Exception | None) -> None:
@@ -569,7 +630,7 @@ class _PlainSide(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The one buffer."""
-        return self._tls._shared.get_buffer()
+        return self._tls._shared.get_buffer(is_large=self._tls._is_read_large)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""

@@ -70,9 +70,12 @@ class WebProtocol(RequestHandler):
         refusals: Counts the requests that are not served.
         budget: Of requests, by address; None where a later step checks it.
         keepalive_timeout_s: From one answer to the next request.
+
+    Attributes:
+        is_dropping: The last answer is given; the rest of its request is dropped, and not parsed.
     """
 
-    __slots__ = ("_budget", "_is_dropping", "_is_turn_due", "_refusals", "_unheard")
+    __slots__ = ("_budget", "_is_turn_due", "_refusals", "_unheard", "is_dropping")
 
     def __init__(
         self, server: web.Server, refusals: Refusals, budget: RequestBudget | None, keepalive_timeout_s: float
@@ -103,8 +106,7 @@ class WebProtocol(RequestHandler):
         # The bytes read and not parsed yet; while there are some, the transport reads no more.
         self._unheard = b""
         self._is_turn_due = False
-        # The last answer is given: the rest of its request is dropped, and not parsed.
-        self._is_dropping = False
+        self.is_dropping = False
         make_request = self._request_factory
         assert make_request is not None, "aiohttp's server has one"
         # aiohttp would ask for the body of every request with Expect, before its path, its token and its length are
@@ -131,7 +133,7 @@ class WebProtocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take the peer's bytes; aiohttp calls this without any, to go on with those it has."""
-        if self._is_dropping:
+        if self.is_dropping:
             return
         if data and self._unheard:
             self._unheard += data
@@ -163,7 +165,7 @@ class WebProtocol(RequestHandler):
     def _take_turn(self) -> None:
         """Parse some of the bytes read, and come back for the rest when the others have had their turn."""
         self._is_turn_due = False
-        if self.transport is None or self._is_dropping or not self._unheard:
+        if self.transport is None or self.is_dropping or not self._unheard:
             self._unheard = b""
             return
         if self._is_held:
@@ -207,7 +209,7 @@ class WebProtocol(RequestHandler):
             # RFC 9112 9.6: the peer may still be sending, and reads the answer while its bytes are dropped. They are
             # not parsed for their end: an unwanted body would cost as much as its smallest chunks.
             resp.force_close()
-            self._is_dropping = True
+            self.is_dropping = True
             self._unheard = b""
             super()._resume_transport_reading()
         try:

@@ -57,6 +57,9 @@ _TYPE_0_DELTA_MS_MAX = 10_000
 # Pieces of a message that are shorter are put together as they come, so that a peer that sends two bytes at a
 # time makes us hold little more than two bytes each time.
 _SMALL_PIECE_BYTES = 512
+# What a piece costs beside its bytes, and a chunk stream beside its pieces: the objects, and the allocator's share.
+_PIECE_BYTES = 56
+_CHUNK_STREAM_BYTES = 320
 # Chunks up to this size are taken many at a time: that is what librtmp and GStreamer send (128 for ever), and
 # what an attacker sends (1). Larger ones are as quick one by one.
 _RUN_CHUNK_SIZE_MAX = 512
@@ -169,6 +172,12 @@ class ChunkDecoder:
         """What we hold of messages that are not whole yet, bytes."""
         streams = self._streams.values()
         return len(self._held) + sum(each.length - each.missing_bytes for each in streams if each.missing_bytes)
+
+    @property
+    def overhead_bytes(self) -> int:
+        """What we hold beside that to keep messages apart, bytes."""
+        streams = self._streams.values()
+        return len(self._streams) * _CHUNK_STREAM_BYTES + sum(len(each.pieces) for each in streams) * _PIECE_BYTES
 
     @property
     def missing_bytes(self) -> int:

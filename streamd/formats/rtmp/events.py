@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from streamd.formats.amf.values import Value
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.capabilities import ClientCapabilities
 from streamd.formats.rtmp.stream_name import find_stream_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class MessageDropReason(enum.Enum):
@@ -62,10 +65,13 @@ class PublishRequested:
     publishing_type: str
     """``live``, or ``record`` or ``append``, which are served as ``live``."""
 
-    @property
-    def stream_key(self) -> str:
-        """The stream key, wherever the encoder put it; empty where it sent none."""
-        return find_stream_key(self.app, self.stream_name, self.tc_url)
+    def find_key(self, has_form: Callable[[str], bool]) -> str:
+        """The stream key, wherever the encoder put it; empty where it sent none.
+
+        Args:
+            has_form: Whether a text has the form of a stream key.
+        """
+        return find_stream_key(self.app, self.stream_name, self.tc_url, has_form)
 
 
 @dataclass(frozen=True, slots=True)

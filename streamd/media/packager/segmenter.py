@@ -266,8 +266,11 @@ class Segmenter:
             cadence.start_with(sample.pts_ticks)
             if is_opening_over:
                 cadence.end_opening()
-        elif queues.lead.samples and cadence.ends_before(dts):
-            chunks.append(self._close(dts))
+        elif queues.lead.samples and (
+            cadence.ends_before(dts)
+            or (sample.is_sync and queues.lead.samples[0].is_sync and cadence.ends_before_keyframe(dts))
+        ):
+            chunks.append(self._close(max(dts, cadence.position + 1)))
 
         queues.add_lead(sample)
         end = cadence.end_with(dts, len(queues.lead.samples))
@@ -328,7 +331,8 @@ class Segmenter:
         if lead.samples:
             sample = lead.samples[0]
             starts_with_keyframe = sample.is_keyframe
-            is_independent = lead.has_keyframe()
+            # Not where a keyframe follows within it: a player that begins there would show nothing up to that.
+            is_independent = sample.is_sync
             self._take_lead(end)
         elif not queues.has_samples_before(end):
             # No track has media here, and a chunk must have some: the media behind the gap begins in it.

@@ -23,9 +23,15 @@ config_group.add_command(init_config)
 @config_group.command("check")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 def check_config(file: Path | None) -> None:
-    """Find every fault of FILE and of the environment at once, with line and key."""
+    """Find every fault of FILE and of the environment at once, with line and key.
+
+    Certificates are loaded and addresses tried as at a start; nothing is started, made or written. Run it as the user
+    who runs the server.
+    """
+    from streamd.process.building import refusals
+
     path = file or find_config(os.environ)
-    load_config(path, environ=os.environ)
+    load_config(path, environ=os.environ, more=refusals)
     click.echo(f"{path}: no faults" if path else "no configuration file; the defaults and the environment: no faults")
 
 

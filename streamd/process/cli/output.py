@@ -52,6 +52,12 @@ def print_table(columns: Iterable[str], rows: Sequence[Sequence[str]], *, nothin
     console.print(table)
 
 
+def print_closed(names: Iterable[str]) -> None:
+    """Print which streams an act has closed."""
+    for name in names:
+        click.echo(f"Stream {name} was closed.")
+
+
 def format_time(at: datetime | None, *, none: str = "") -> str:
     """A time as the commands print it: UTC, to the second; ``none`` where there is none."""
     return none if at is None else at.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 from streamd.limits import DEFAULT
 from streamd.process.config.values import (
     DatabaseUrl,
+    Hosts,
     Ladder,
     Listen,
     ListenAddress,
@@ -30,6 +31,8 @@ from streamd.services.keys.records import PublishLimits
 from streamd.services.obs.ladder import ObsOptions, Rung
 
 RTMP_PORT = 1935
+# In the data directory.
+DATABASE_NAME = "streamd.db"
 
 
 class Section(BaseModel):
@@ -105,7 +108,7 @@ class AdminConfig(Section):
     """Address for the admin API. Keep it off the internet. Empty: off."""
     token: Token = SecretStr("")
     """Bearer token of the admin API. Empty: made at first start and kept in `data_dir/admin-token`, mode 0600."""
-    hosts: list[str] = []
+    hosts: Hosts = []
     """Host names by which browsers may reach the admin API, beside `localhost` and IP addresses (a
     guard against DNS rebinding)."""
 
@@ -413,7 +416,7 @@ class Config(Section):
     @property
     def database_url(self) -> str:
         """URL of the key store; holds a password if the operator's does."""
-        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / 'streamd.db'}"
+        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / DATABASE_NAME}"
 
     @property
     def public_url(self) -> str:

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +62,11 @@ class HolderSource(Protocol):
 
 
 class MemoryAccounts:
-    """The account of the process: the sum of its connections' accounts."""
+    """The account of the process: the sum of its connections' accounts, and what services keep for all of them."""
 
     def __init__(self) -> None:
         self._sources: list[HolderSource] = []
+        self._stores: list[Callable[[], int]] = []
         # The sums of the last round of looks, and the round that is under way.
         self._held = dict.fromkeys(Standing, 0)
         self._sum = dict.fromkeys(Standing, 0)
@@ -74,6 +75,19 @@ class MemoryAccounts:
     def add(self, source: HolderSource) -> None:
         """Ask one door more."""
         self._sources.append(source)
+
+    def add_store(self, held_bytes: Callable[[], int]) -> None:
+        """Count in what a service keeps: with no connection it goes, and its own bounds hold it.
+
+        Args:
+            held_bytes: Tells how many bytes these are now.
+        """
+        self._stores.append(held_bytes)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that services keep, now."""
+        return sum(held_bytes() for held_bytes in self._stores)
 
     def look(self) -> None:
         """Ask the next connections for their bytes; called about once a second."""

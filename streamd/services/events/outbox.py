@@ -25,6 +25,8 @@ from streamd.services.events.event import EventType
 from streamd.services.events.signature import signed_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streamd.clock import Clock
     from streamd.services.events.sender import Sender
     from streamd.services.metrics import Metrics
@@ -37,6 +39,8 @@ BACKOFF_MAX_S = 300.0
 # Log lines about refused messages of one endpoint. The first lines tell of an endpoint that refuses all, and metrics
 # count the rest.
 LINES_PER_MINUTE_MAX = 60
+# What a message costs beside its body: its id, its object and its place. Measured (``bench/accounts.py``).
+MESSAGE_BYTES = 352
 # Request Timeout, Too Early, Too Many Requests: the receiver wants it later (RFC 9110, 8470, 6585).
 _LATER = frozenset({408, 425, 429})
 
@@ -117,6 +121,10 @@ class Outbox:
         self._lines = LineBudget(LINES_PER_MINUTE_MAX, LINES_PER_MINUTE_MAX)
         self.unsettled = 0
         """Messages that wait or are being sent."""
+
+    def messages(self) -> Iterable[Message]:
+        """Those that wait."""
+        return self._waiting
 
     def put(self, message: Message) -> None:
         """Take a message, at once; in a full queue, the oldest of the user with the most messages makes room."""

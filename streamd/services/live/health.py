@@ -63,6 +63,8 @@ class HealthCode(enum.Enum):
     """Not every browser decodes the sound."""
     KEYFRAME_INTERVAL_LONG = "keyframe_interval_long"
     KEYFRAME_INTERVAL_IRREGULAR = "keyframe_interval_irregular"
+    KEYFRAMES_UNFIT = "keyframes_unfit"
+    """No decoder can begin with what the encoder calls keyframes: intra refresh, most often."""
     FRAMES_MISSING = "frames_missing"
     """Fewer frames a second than this stream had before."""
     FRAME_RATE_LOW = "frame_rate_low"
@@ -143,6 +145,8 @@ class Vitals:
     """The last ones, oldest first."""
     open_gop_ms: int = 0
     """How much media has come since the last keyframe, milliseconds."""
+    keyframes_unfit: int = 0
+    """How many of the last keyframes, in a row, are such by the encoder's word alone."""
     repairs: Mapping[str, int] = field(default_factory=dict)
     """Timestamps repaired in the last seconds, by reason."""
     damages: int = 0

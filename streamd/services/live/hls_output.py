@@ -55,6 +55,7 @@ class HlsOutput(PartOutput, Numbered):
         self._epoch = context.live_since
         self._has_parts = False
         self._segments_lost = 0
+        self._captions: frozenset[str] = frozenset()
         self._viewers = HlsViewers()
         self._viewers_counted = 0
         # None where it has to be made anew: it is asked for every second, and changes with a discontinuity.
@@ -82,6 +83,12 @@ class HlsOutput(PartOutput, Numbered):
     def note_leap(self, epoch: datetime) -> None:
         """Date what follows anew."""
         self._epoch = epoch
+
+    def note_captions(self, channels: frozenset[str]) -> None:
+        """List the captions, for whoever reads the multivariant playlist from now on."""
+        self._captions = channels
+        if self.presentation is not None:
+            self.presentation.set_captions(channels)
 
     def take_part(self, rendition: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
         """List the next part, and wake the requests for it."""
@@ -239,7 +246,9 @@ class HlsOutput(PartOutput, Numbered):
             # numbers are never used again, should it come back.
             if all(variant.name != name for variant in self._variants):
                 self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
-        return Presentation(variants, audio)
+        presentation = Presentation(variants, audio)
+        presentation.set_captions(self._captions)
+        return presentation
 
     def _rendition_options(self, renditions: int) -> RenditionOptions:
         # A stream holds no more, however many renditions it has.

@@ -245,6 +245,11 @@ class MediaLine:
         return self._packaging.continuation
 
     @property
+    def newest_ms(self) -> int:
+        """How far the media has come on the stream's timeline, milliseconds."""
+        return self._packaging.newest_ms
+
+    @property
     def closes_in_ms(self) -> int:
         """How much later than the newest frame the last one of a part is; 0 where that is not known."""
         return self._packaging.closes_in_ms

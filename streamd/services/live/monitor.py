@@ -195,6 +195,7 @@ class StreamMonitor(PartOutput):
             media_lead_s=meter.media_lead_s,
             keyframe_intervals_ms=tuple(meter.keyframe_intervals_ms),
             open_gop_ms=meter.open_gop_ms,
+            keyframes_unfit=meter.keyframes_unfit,
             repairs=meter.repairs,
             damages=meter.damages,
             refusals=line.refusals,

@@ -93,6 +93,13 @@ class Output:
             epoch: Wall time of tick 0 of the timeline, as it is from here on.
         """
 
+    def note_captions(self, channels: frozenset[str], /) -> None:
+        """Note that there is text in channels of captions in the pictures.
+
+        Args:
+            channels: All that there have been, by their INSTREAM-ID (rfc8216bis-22 4.4.6.1).
+        """
+
     def look(self, now: float, /) -> None:
         """Do what is to be done about once a second.
 
@@ -250,6 +257,10 @@ class Outputs:
     def note_leap(self, epoch: datetime) -> None:
         """Tell all of a leap of the publisher's timestamps."""
         self._tell(lambda output: output.note_leap(epoch))
+
+    def note_captions(self, channels: frozenset[str]) -> None:
+        """Tell all of the channels of captions."""
+        self._tell(lambda output: output.note_captions(channels))
 
     def take_tags(self, tags: Sequence[FlvTag]) -> None:
         """Feed frames as the publisher sent them."""

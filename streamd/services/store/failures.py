@@ -18,6 +18,10 @@ _EXPLANATIONS = {
 }
 
 
+FILE_FAULTS = frozenset(_EXPLANATIONS[said] for said in ("unable to open database file", "readonly", "disk I/O error"))
+"""What SQLite says where a file or its directory cannot be used."""
+
+
 def explain(exc: Exception) -> str:
     """One line behind the store's name: the fault, and the remedy."""
     cause = exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc

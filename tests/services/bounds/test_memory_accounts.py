@@ -91,3 +91,12 @@ class TestMemoryAccounts:
     def test_a_look_lets_go_of_so_many_at_most(self) -> None:
         peers = [Peer(Standing.VIEWER, at, 1) for at in range(2 * SHED_AT_ONCE_MAX)]
         assert accounts(*peers).shed(1000) == SHED_AT_ONCE_MAX
+
+    def test_what_services_keep_is_told_and_goes_with_no_connection(self) -> None:
+        made = accounts(Peer(Standing.STRANGER, 0, 1))
+        made.add_store(lambda: 100)
+        made.add_store(lambda: 20)
+        made.look()
+        assert made.stored_bytes == 120
+        assert [made.held_bytes(standing) for standing in Standing] == [1, 0, 0]
+        assert made.shed(120) == 0

@@ -18,6 +18,7 @@ from streamd.doors.web.models.channels import ChannelList, ChannelProblem, Chann
 from streamd.doors.web.models.users import UserPath
 from streamd.doors.web.openapi import PUBLIC_GUARDS, Operation, openapi_document
 from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
+from streamd.doors.web.public import slashes
 from streamd.doors.web.public.arrivals import Arrivals, ChannelState, state_of
 from streamd.doors.web.public.forwarded import as_forwarded
 from streamd.doors.web.request_id import name_requests
@@ -42,10 +43,10 @@ API_CACHE_CONTROL = "max-age=1"
 # Two hundred streams are 100 KB, of which the fast level leaves an eighth in a millisecond; a few are one packet.
 LIST_GZIP_LEVEL = 1
 GZIP_FROM_BYTES = 1024
-# What OBS posts is some 3 KB, most of it the names of its encoders and graphics cards.
+# OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
-# Whoever plays learns from the playlist how things stand; what is waited for is a stream that is to begin.
+# A player learns from the playlist how things stand; this waits for a stream that is to begin.
 _AWAITABLE = {ChannelState.OFFLINE.value, ChannelState.STARTING.value}
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
 
@@ -102,6 +103,7 @@ def public_app(
         posters.add_to(app)
     media.add_to(app)
     pages.add_to(app)
+    slashes.add_to(app)
     if studio is not None:
         studio.add_to(app)
     api = PublicApi(channels, clock, has_posters=posters is not None)

@@ -18,6 +18,7 @@ from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.formats.address import source_of
 from streamd.formats.rtmp.stream_name import find_stream_key
 from streamd.services.keys.admission import Denial
+from streamd.services.keys.stream_key import StreamKey
 from streamd.services.obs.ladder import GoLiveConfig, NoRungFitsError, PostData, go_live_config, refusal
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class ObsDesk:
         except ValidationError as exc:
             # The body is not repeated: a stream key is in it.
             raise web.HTTPUnprocessableEntity(text="The body is not what OBS posts.") from exc
-        stream_key = find_stream_key("", posted.authentication.get_secret_value())
+        stream_key = find_stream_key("", posted.authentication.get_secret_value(), "", StreamKey.has_form)
         peer = request.remote or ""
         try:
             async with asyncio.timeout(self._verify_timeout_s):
