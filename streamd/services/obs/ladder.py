@@ -182,7 +182,7 @@ class VideoEncoder(_Answered):
     type: str
     width: int
     height: int
-    framerate: FrameRate | None
+    framerate: FrameRate | None = None
     settings: dict[str, str | int]
     canvas_index: int = 0
 
@@ -200,7 +200,7 @@ class AudioEncoders(_Answered):
     """The audio tracks: one for viewers, and a second one for the recording."""
 
     live: list[AudioEncoder]
-    vod: list[AudioEncoder] | None
+    vod: list[AudioEncoder] | None = None
 
 
 class GoLiveConfig(_Answered):
