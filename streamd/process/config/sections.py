@@ -221,7 +221,7 @@ class LogConfig(Section):
 
 
 class MetricsConfig(Section):
-    """What Prometheus is told at `/metrics` of the admin API."""
+    """The content of `/metrics` of the admin API, for Prometheus."""
 
     per_channel: bool = False
     """Show figures of single channels too, named by the channel: bit rate, viewers, findings. A database keeps each
