@@ -74,9 +74,12 @@ class WebProtocol(RequestHandler):
         budget: Of requests, by address; None where a later step checks it.
         keepalive_timeout_s: From one answer to the next request.
         turns: Of the port's connections; by default it takes turns with none.
+
+    Attributes:
+        sends_shared: What waits to be sent is of a body that all peers share.
     """
 
-    __slots__ = ("_budget", "_is_dropping", "_is_turn_due", "_refusals", "_turns", "_unheard")
+    __slots__ = ("_budget", "_is_dropping", "_is_turn_due", "_refusals", "_turns", "_unheard", "sends_shared")
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class WebProtocol(RequestHandler):
         self._refusals = refusals
         self._budget = budget
         self._turns = turns or Turns()
+        self.sends_shared = False
         # The bytes read and not parsed yet; while there are some, the transport reads no more.
         self._unheard = b""
         self._is_turn_due = False
