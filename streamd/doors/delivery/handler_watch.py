@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # aiohttp's side knows a body from the moment in which it is read, and ends it; what we hear is for the rest.
 BODY_GRACE_S = 5.0
-# What a connection costs beside what waits: our objects and the transport's, aiohttp's handler, parser and task, and
+# Bytes of a connection beside those that wait: our objects and the transport's, aiohttp's handler, parser and task, and
 # the request that is answered; with TLS OpenSSL's state. Measured (``bench/silent.py``, ``page``).
 HANDLER_BYTES = 11 * 1024
 TLS_HANDLER_BYTES = 27 * 1024

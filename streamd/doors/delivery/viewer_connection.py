@@ -46,7 +46,7 @@ CONNECTION_BYTES = 3 * 1024
 TLS_CONNECTION_BYTES = 18 * 1024
 # The pieces of an answer that the kernel has not taken, which are shared: a transport keeps a reference to each, and
 # room for many. Measured, without TLS.
-ANSWER_BYTES = 2560
+ANSWER_BYTES = 2048
 
 _NEXT_SWEEP = 0.0
 # Bytes that the kernel does not take pause us: one answer at most is in our memory for a viewer. Not 0, which asyncio's
@@ -211,7 +211,7 @@ class ViewerConnection(asyncio.Protocol):
         if tls is not None:
             own_bytes = TLS_CONNECTION_BYTES + tls.own_bytes()
         else:
-            own_bytes = CONNECTION_BYTES + (ANSWER_BYTES if self._phase is _Phase.SENDING else 0)
+            own_bytes = CONNECTION_BYTES + (ANSWER_BYTES if self._transport.get_write_buffer_size() else 0)
         if self._following is not None:
             own_bytes += self._following.viewer.held_bytes
         if self._uptake is not None:

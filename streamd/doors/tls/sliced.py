@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import ssl
-import struct
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,12 +31,15 @@ RECORDS_PER_SLICE = 4
 # A kernel without room gets a record of so many bytes, for it to say when it has room again. A peer that takes nothing
 # makes us hold that one, in place of 16 kB.
 SHORT_RECORD_BYTES = 1024
-# The kernel's count for a record, at the most: the record with TLS's 22 bytes, and the descriptions of its packets.
-RECORD_ROOM_BYTES = 18 * 1024
-# Linux: a socket's share of the kernel's memory, nine words (sock_diag.h); Python has no name for the option.
-_SO_MEMINFO = 55
-_MEMORY_INFO = struct.Struct("=9I")
-_SNDBUF, _WMEM_QUEUED = 3, 5
+# The kernel takes no more of a connection while so many bytes wait there for the peer's window (TCP_NOTSENT_LOWAT,
+# tcp(7)); bytes under way to the peer are not among them. Without this bound a viewer on loopback that reads nothing
+# fills 2.6 MB there, and eight hundred of them all the memory that tcp_mem lets sockets have. It is a slice, with its
+# packets' heads.
+KERNEL_BYTES_MAX = 72 * 1024
+# TLS's own bytes of a record, at the most.
+_RECORD_HEAD_BYTES = 64
+# Linux: the count of the bytes that wait (sockios.h); Python has no name for it.
+_SIOCOUTQNSD = 0x894B
 # Records that one connection is sent before the others have their turn: 1 MB, about a millisecond.
 RECORDS_PER_TURN = 64
 # Bytes that are read at once, and from one connection in a turn. Requests have about 1 kB. Key updates cost 9 us for 27
@@ -58,8 +62,20 @@ SILENT_READS_S = 0.1
 # OpenSSL's own answers, of which a peer may take none.
 UNASKED_BYTES_MAX = 64 * 1024
 
+_COUNT = bytes(4)
 # A peer that takes less than this is one to wait for.
 _UNSENT_BYTES_MAX = 1
+
+
+def bound_kernel_bytes(sock: socket.socket) -> None:
+    """Have the kernel keep no more than ``KERNEL_BYTES_MAX`` that are not under way; connections inherit a listener's.
+
+    Where the system does not know the option, it keeps as much as it does for any connection.
+    """
+    option: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, KERNEL_BYTES_MAX)
 
 
 class SlicedTls:
@@ -87,11 +103,10 @@ class SlicedTls:
     def room_bytes(sock: socket.socket) -> int:
         """Bytes of a socket's data that the kernel takes now, 0 or less where it is full; one record's if not told."""
         try:
-            told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY_INFO.size)
-            words: tuple[int, ...] = _MEMORY_INFO.unpack(told)
-        except (OSError, struct.error):
-            return RECORD_ROOM_BYTES
-        return words[_SNDBUF] - words[_WMEM_QUEUED]
+            told: bytes = fcntl.ioctl(sock, _SIOCOUTQNSD, _COUNT)
+        except OSError:
+            return _RECORD_BYTES_MAX + _RECORD_HEAD_BYTES
+        return KERNEL_BYTES_MAX - int.from_bytes(told, sys.byteorder)
 
     def note_silent_read(self) -> None:
         """Count a read without content."""
@@ -127,6 +142,7 @@ class SlicedTls:
         """
         loop = asyncio.get_running_loop()
         through: asyncio.Future[None] = loop.create_future()
+        bound_kernel_bytes(sock)
         connection = SlicedTransport(self, sock, ssl, make_protocol, through, ssl_shutdown_timeout)
         try:
             await loop.connect_accepted_socket(lambda: connection.plain_side, sock)
@@ -562,11 +578,10 @@ class SlicedTransport:
         if self._backlog_bytes <= SHORT_RECORD_BYTES:
             return SHORT_RECORD_BYTES
         room_bytes = self._shared.room_bytes(self._socket)
-        records = min(RECORDS_PER_SLICE, room_bytes // RECORD_ROOM_BYTES)
+        records = min(RECORDS_PER_SLICE, room_bytes // (_RECORD_BYTES_MAX + _RECORD_HEAD_BYTES))
         if records > 0:
             return records * _RECORD_BYTES_MAX
-        # A part of a record, most likely all of it; the kernel counts more for its packets than their bytes.
-        return max(SHORT_RECORD_BYTES, room_bytes // 2)
+        return max(SHORT_RECORD_BYTES, room_bytes - _RECORD_HEAD_BYTES)
 
     def _pump_on(self) -> None:
         if self._is_pump_due:

@@ -23,9 +23,9 @@ WORTH_SHARE = 0.1
 # Connections asked at one look, at about 1 us each: a door full of viewers is asked in ten seconds, in steps of the
 # loop no longer than a frame's.
 ASKED_AT_ONCE = 2000
-# A round takes so many looks where there are more connections than a few. What they hold is told only; who has to go is
-# found by asking all of them anew. With cold caches a publisher's answer takes 15 us, and each second that was more than
-# a hundredth of all that its media costs.
+# A round takes so many looks where there are more connections than a few. Its sums are told, and decide nothing: to
+# find out who has to go, all are asked anew. A publisher's answer takes 15 us where its objects have left the caches,
+# and with each look that was more than a hundredth of all that its media costs.
 LOOKS_PER_ROUND = 4
 ASKED_AT_LEAST = 32
 

@@ -81,7 +81,7 @@ class HealthCode(enum.Enum):
     OUTPUT_FAILED = "output_failed"
     """One of the ways to watch or keep the stream is broken off; the others go on."""
 
-    # Each is itself and no other. An enumeration's own way is to hash its name, in Python, for each check of each second.
+    # Each is itself and no other. An enumeration hashes its name otherwise, in Python, for each check of each second.
     __hash__ = object.__hash__
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from streamd.doors.tls.certificate import TlsCertificate
 from streamd.doors.tls.sliced import (
+    KERNEL_BYTES_MAX,
     READ_BYTES,
     RECORD_BYTES_MAX,
     SHORT_READ_BYTES,
@@ -20,6 +21,7 @@ from streamd.doors.tls.sliced import (
     SILENT_READS_MAX,
     SlicedTls,
     SlicedTransport,
+    bound_kernel_bytes,
 )
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS, until
@@ -284,9 +286,27 @@ def test_whom_the_kernel_has_room_for_is_sent_several_records_at_once(run: Run) 
     run(test)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="Linux and macOS have it")
+def test_the_kernel_holds_little_for_a_peer_that_takes_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bound_kernel_bytes(listener)
+        with socket.create_connection(listener.getsockname()) as peer:
+            accepted, _ = listener.accept()
+            with accepted:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                accepted.setblocking(False)
+                taken = 0
+                with contextlib.suppress(BlockingIOError):
+                    while taken < 8_000_000:
+                        taken += accepted.send(bytes(RECORD_BYTES_MAX))
+                # What is under way, the peer's window, is as much again at the most.
+                assert KERNEL_BYTES_MAX <= taken < 4 * KERNEL_BYTES_MAX
+                assert SlicedTls.room_bytes(accepted) <= 0
+
+
 def test_where_the_kernel_says_nothing_a_record_is_sent_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # An option that no socket has.
-    monkeypatch.setattr("streamd.doors.tls.sliced._SO_MEMINFO", 10_000)
+    monkeypatch.setattr("streamd.doors.tls.sliced._SIOCOUTQNSD", 0x89FF)
 
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
