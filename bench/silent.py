@@ -184,10 +184,10 @@ def measure(directory: Path, name: str, viewers: int, clip: list[FlvTag], *, is_
             time.sleep(SETTLE_S)
             after = anonymous_bytes(server.process.pid)
             gone = len(closed_ones(silent[WARM:]))
+            name = f"{name}, {'TLS' if is_tls else 'plain'}"
+            report("silent", name, [(after - before) / viewers], "bytes a viewer", viewers=viewers, gone=gone)
             for connection in silent:
                 connection.close()
-    where = "TLS" if is_tls else "plain"
-    report("silent", f"{name}, {where}", [(after - before) / viewers], "bytes a viewer", viewers=viewers, gone=gone)
 
 
 def request_of(name: str, server: LiveServer) -> bytes:
