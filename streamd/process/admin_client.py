@@ -1,4 +1,4 @@
-"""What the command line does with keys, users and the audit log: over a running server, or on the store itself.
+"""Keys, users and the audit log for the command line: over a running server, or on the store itself.
 
 ``AdminClient`` and ``LocalKeys`` answer alike, in the admin API's own types. On the store nothing
 can be closed; servers that share it look every few seconds for what was changed there
@@ -40,7 +40,7 @@ _SUSPENSION: TypeAdapter[ChangedUser | UnwrittenSuspension] = TypeAdapter(Change
 
 
 class AdminUnreachableError(StreamdError):
-    """Nobody answers at the admin address; nothing was asked."""
+    """The admin address does not answer; nothing was asked."""
 
 
 class AdminApiError(StreamdError):
@@ -48,7 +48,7 @@ class AdminApiError(StreamdError):
 
     Args:
         status: HTTP status.
-        detail: What it says.
+        detail: Its words.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -95,7 +95,7 @@ class LocalKeys:
 
     Args:
         service: On a store that was started.
-        rtmp_urls: What broadcasters could type as server, RTMPS first.
+        rtmp_urls: The addresses that broadcasters could type as server, RTMPS first.
     """
 
     def __init__(self, service: KeyService, rtmp_urls: Sequence[str]) -> None:

@@ -30,11 +30,11 @@ ADMIN_BACKLOG = 128
 
 
 class AdminDoor:
-    """What operators reach over HTTP.
+    """The port that operators reach over HTTP.
 
     Args:
         config: All of the configuration.
-        services: What it asks.
+        services: Asked by its routes.
         public_origin: Where a browser that reached this port by a host name reaches the public one.
         readiness: Says whether broadcasters should be sent to this server.
         sessions: Keeps those of the console for the next server.
@@ -76,7 +76,7 @@ class AdminDoor:
         """Listen for operators.
 
         Args:
-            token: What opens it.
+            token: The admin token.
 
         Returns:
             The address that is bound; empty where it is switched off.

@@ -1,7 +1,6 @@
-"""What ``streamd serve`` would refuse at its start, found without starting: the steps themselves, one by one.
+"""The refusals of ``streamd serve`` at its start, found without starting: by its own steps, one by one.
 
-Nothing is bound to a port, made or written. What only the running machine can tell, such as a port that is in use, is
-``streamd doctor``'s.
+Nothing is bound to a port, made or written. ``streamd doctor`` looks at the rest, such as a port that is in use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What of us runs compiled, and why the rest does not.
+"""The modules of streamd that run compiled, and the reason why the others do not.
 
 A wheel's build leaves ``build.json`` beside this file: which modules it compiled, or why it could not. In a source
 tree, where no such file is, a module with a ``.pxd`` beside it is one that could be compiled.
@@ -15,7 +15,7 @@ from typing import Literal
 
 PACKAGE = Path(__file__).parents[1]
 BUILD_FILE = Path(__file__).with_name("build.json")
-"""What the build of the wheel tells: ``{"modules": [names], "fault": text, "chosen": bool}``."""
+"""The report of the wheel's build: ``{"modules": [names], "fault": text, "chosen": bool}``."""
 
 FROM_SOURCE = "it runs from a source tree"
 OTHER_PYTHON = "the compiled modules beside them are for another Python"
@@ -38,7 +38,7 @@ def look(build_file: Path = BUILD_FILE, package: Path = PACKAGE) -> Compiled:
     """See what is compiled; no module is imported but the packages that modules are in.
 
     Args:
-        build_file: What the build left; a missing one means a source tree.
+        build_file: The report of the build; a missing one means a source tree.
         package: The folder ``streamd``, whose ``.pxd`` files tell where there is no such file.
     """
     if build_file.is_file():

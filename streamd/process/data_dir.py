@@ -33,7 +33,7 @@ LOOK_S_MAX = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """What a running server says of itself to the command line on the same machine."""
+    """A running server's word to the command line on the same machine."""
 
     pid: int
     admin_host: str
@@ -70,7 +70,7 @@ def is_read_only(path: Path) -> bool:
 
 
 def advice_against_strangers(data_dir: Path) -> str | None:
-    """What to run so that no other user of the machine can replace the database or the admin token.
+    """Return the command after which no other user of the machine can replace the database or the admin token.
 
     sshd and PostgreSQL refuse such directories too. A group that may write is the operator's choice: Kubernetes makes
     volumes so (fsGroup). So is whose the directory is, for root, who keeps commands of a service's in order.
@@ -85,7 +85,7 @@ def advice_against_strangers(data_dir: Path) -> str | None:
         return f"chown {os.geteuid()} {data_dir}"
     for parent in data_dir.resolve().parents:
         mode = parent.stat().st_mode
-        # Who may write to it may put another directory in place of ours, but not where only owners rename (as in /tmp).
+        # A user who may write to it may put another directory in place of ours, unless only owners rename (as in /tmp).
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             return f"chmod o-w {parent}"
     return None
@@ -148,7 +148,7 @@ def find_server(data_dir: Path) -> RunningServer | None:
     """The server that runs on a data directory.
 
     Returns:
-        What it says of itself (no admin address while it is still starting), or None where no
+        Its word of itself (no admin address while it is still starting), or None where no
         server runs.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What floor 3 is: the listeners for encoders, viewers and operators, and who makes our own requests."""
+"""The parts of floor 3: the listeners for encoders, viewers and operators, and the sender of our own requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SESSIONS_NAME = "sessions.json"
 
 
 def outgoing(config: Config) -> HttpSender:
-    """Who makes the requests that are ours: to the internet, and to the networks that the operator allows."""
+    """The sender of requests that are ours: to the internet, and to the networks that the operator allows."""
     allowed = [ip_network(text) for text in config.webhooks.allow_networks]
     return HttpSender(AddressGuard(allowed), f"streamd/{__version__}")
 
@@ -51,7 +51,7 @@ class Doors:
 
     Args:
         config: All of the configuration.
-        services: What the doors ask.
+        services: Asked by the doors.
         not_ready_because: Why nobody should be let in any more; None while nothing speaks against it.
 
     Attributes:
@@ -141,7 +141,7 @@ class Doors:
         """Close every RTMP connection and wait until they are gone.
 
         Args:
-            error: What publishers are told.
+            error: The answer that publishers get.
         """
         await self._rtmp.close(error)
 

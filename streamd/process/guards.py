@@ -1,4 +1,4 @@
-"""What stands between a listener and its protocols: TLS, and the header of a proxy in front."""
+"""The steps between a listener and its protocols: TLS, and the header of a proxy in front."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Guards:
 
     Args:
         config: All of the configuration.
-        descriptors: What there are file descriptors for.
+        descriptors: How many of each there are file descriptors for.
         metrics: Told the name of a limit when it acts, and why a handshake has failed.
         accounts: Count in what handshakes make us hold.
     """
@@ -63,13 +63,13 @@ class Guards:
     def make(
         self, section: str, pair: RtmpConfig | HttpConfig, proxies: Sequence[str], alpn: Sequence[str] | None
     ) -> TlsGuard | None:
-        """What a listener has before its protocols.
+        """Return the steps before a listener's protocols.
 
         Args:
             section: Of the configuration.
             pair: The section, with the files of its certificate, which are watched from now on.
             proxies: Networks whose connections begin with a PROXY header.
-            alpn: What TLS offers; None for a listener without TLS.
+            alpn: The protocols that TLS offers; None for a listener without TLS.
 
         Returns:
             None for nothing.
@@ -102,7 +102,7 @@ def load_certificate(section: str, pair: RtmpConfig | HttpConfig, alpn: Sequence
     Args:
         section: Of the configuration.
         pair: The section, with the files of its certificate.
-        alpn: What TLS offers.
+        alpn: The protocols that TLS offers.
 
     Raises:
         StartError: It does not load.

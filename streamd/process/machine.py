@@ -1,4 +1,4 @@
-"""What of its machine the process may use: how many peers get a descriptor, and who goes when memory is short."""
+"""The process's share of its machine: how many peers get a descriptor, and which go when memory is short."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Machine:
     Attributes:
         descriptors: How many connections and files may be open.
         memory: How large the process is, and how large it may be.
-        accounts: Who of the peers holds how much of it; each door adds its own.
+        accounts: How much of it each peer holds; each door adds its own.
     """
 
     def __init__(self, config: Config, clock: Clock, metrics: Metrics) -> None:
@@ -89,7 +89,7 @@ def wanted_descriptors(config: Config) -> int:
 
 
 def advice_on_descriptors(wanted: int) -> str:
-    """What to do where there are fewer file descriptors than are wanted."""
+    """Return the remedy for fewer file descriptors than are wanted."""
     return (
         f"LimitNOFILE={wanted} in the systemd unit, --ulimit nofile={wanted} for a container, or ulimit -n {wanted} "
         "before a start by hand; or lower limits.connections_max and limits.viewer_connections_max"

@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 
 class PublicDoor:
-    """What viewers and broadcasters reach over HTTP.
+    """The port that viewers and broadcasters reach over HTTP.
 
     Args:
         config: All of the configuration.
-        services: What it asks.
+        services: Asked by its routes.
         sessions: Keeps those of the studio for the next server.
     """
 
@@ -115,7 +115,8 @@ class PublicDoor:
         assert self._runner is not None, "opened"
         server, port = self._runner.server, self._port
         assert server is not None, "set up"
-        return WebProtocol(server, port.refusals, port.budget, self._config.limits.viewer_idle_timeout_s)
+        idle_s = self._config.limits.viewer_idle_timeout_s
+        return WebProtocol(server, port.refusals, port.budget, idle_s, port.turns)
 
     def _app(self) -> web.Application:
         config, services = self._config, self._services

@@ -25,7 +25,7 @@ class Readiness:
     """Says why no broadcaster should be sent here.
 
     Args:
-        services: What decides over a publish.
+        services: They decide over a publish.
         rtmp: Where it would come in.
         data_dir: The disk that the server writes to.
         closing_because: Why the server lets nobody in any more; None while it does.
@@ -56,7 +56,7 @@ class Readiness:
         return None
 
     async def warnings(self) -> list[str]:
-        """What keeps no broadcaster out, and should not last."""
+        """The faults that keep no broadcaster out, and should not last."""
         found = []
         if len(self._services.keys.takedowns):
             found.append("revocations or suspensions hold here and are not in the key store yet")

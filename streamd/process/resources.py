@@ -1,4 +1,4 @@
-"""What the process may use of its machine: file descriptors and memory, and how much of it there is.
+"""The process's share of its machine: file descriptors and memory, and how much of them there is.
 
 Linux: proc(5), getrlimit(2), cgroup v2 ("memory.max").
 """
@@ -25,7 +25,7 @@ FILES_SHARE_MAX = 0.1
 # Of what the machine or the container has, where no ceiling is set: the rest is the kernel's, whose buffers of sockets
 # are not in our size.
 MEMORY_SHARE = 0.8
-# What a new stream will take once its window is full, and by when: 14 s of 6 Mb/s, and its demuxer.
+# A new stream takes so much once its window is full, and has by then: 14 s of 6 Mb/s, and its demuxer.
 STREAM_BYTES = 16 * 1024 * 1024
 STREAM_FILLS_S = 15.0
 
@@ -69,7 +69,7 @@ def share_descriptors(
         viewers_max: Viewers' connections, as configured.
         files_max: Files in memory that are of use.
         handshakes_max: TLS handshakes in progress, as configured; 0 without TLS.
-        descriptors: What the process may open; negative for no bound (``RLIM_INFINITY``).
+        descriptors: The number that the process may open; negative for no bound (``RLIM_INFINITY``).
 
     Returns:
         Of connections at least 1 each, and of everything at most what is wanted.
@@ -173,7 +173,7 @@ class MemoryCeiling:
         """Whether a new stream would have no room."""
         old = self._now() - STREAM_FILLS_S
         while self._young and (first := next(iter(self._young))).taken_at <= old:
-            # What it took is in the size of the process by now.
+            # Its memory is in the size of the process by now.
             del self._young[first]
         return self.used_bytes + (len(self._young) + 1) * STREAM_BYTES > self.ceiling_bytes
 

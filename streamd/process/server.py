@@ -1,7 +1,7 @@
 """A server's start, stop and reload: in which order, and what happens where one of them fails.
 
-What it is built of is said in ``services.py`` and ``doors.py``; below them nobody sees the whole configuration
-(``options.py`` has what each is told). What makes a process of it is ``run.py``.
+Its parts are in ``services.py`` and ``doors.py``; below them nothing sees the whole configuration (``options.py`` has
+the part of each). ``run.py`` makes a process of it.
 """
 
 from __future__ import annotations
@@ -101,12 +101,12 @@ class Server:
         """Take from a configuration that was read again what can be taken, and say of the rest that it cannot.
 
         Args:
-            config: Without a fault. What runs on what it began with goes on with it: streams and open connections.
+            config: Without a fault. Streams and open connections go on with the one that they began with.
         """
         changes = dict(changed_settings(self.config, config))
         taken = [name for name, is_reloadable in changes.items() if is_reloadable]
         left = [name for name, is_reloadable in changes.items() if not is_reloadable]
-        # What was left is still to be told of at the next time.
+        # A setting that was left is told of at the next time, too.
         self.config = config = self.config.model_copy(
             update={section: getattr(config, section) for section in RELOADABLE_SECTIONS}
         )
@@ -119,7 +119,7 @@ class Server:
             log.warning("config.restart_needed", extra={"not_changed": left})
 
     def insist(self) -> None:
-        """Stop sooner: the first time, broadcasts end and none waits for the next server; then nobody is waited for."""
+        """Stop sooner: the first time, broadcasts end and none waits for the next server; then viewers wait no more."""
         (self._hurries if self._ends.is_set() else self._ends).set()
 
     async def stop(self) -> None:
@@ -200,7 +200,7 @@ class Server:
             channels: Those that were live; viewers of none have nothing to wait for.
             enough: Set to end the waiting.
         """
-        # What is complete is fetched within a playlist reload, one target duration at most.
+        # Complete segments are fetched within a playlist reload, one target duration at most.
         presentations = [channel.presentation for channel in channels]
         longest_s = max((each.target_duration_s for each in presentations if each is not None), default=0)
         with contextlib.suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""What floor 2 is built of: the key store and what decides over keys, the live streams, and who is told what.
+"""The parts of floor 2: the key store and the deciders over keys, the live streams, and the receivers of events.
 
-Built once, in the order in which they know each other; opened and closed by the server. What stands above them,
-sockets and HTTP, is ``doors.py``.
+Built once, in the order in which they know each other; opened and closed by the server. The sockets and HTTP
+above them are in ``doors.py``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from streamd.process.config import Config
     from streamd.services.events.sender import Sender
 
-# What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
+# The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
@@ -64,11 +64,11 @@ class Services:
 
     Attributes:
         clock: As given.
-        metrics: What all of them count.
-        machine: What of the machine they may use.
+        metrics: The counts of all of them.
+        machine: Their share of the machine.
         lines: Bounds what the log says about peers.
         verifier: Decides over stream keys.
-        keys: What operators do with keys and users.
+        keys: The acts of operators on keys and users.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
         gate: Asked over each publish whose key is good; None where nobody is.

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # aiohttp's side knows a body from the moment in which it is read, and ends it; what we hear is for the rest.
 BODY_GRACE_S = 5.0
-# What a connection costs beside what waits: our objects and the transport's, aiohttp's handler, parser and task, and
+# Bytes of a connection beside those that wait: our objects and the transport's, aiohttp's handler, parser and task, and
 # the request that is answered; with TLS OpenSSL's state. Measured (``bench/silent.py``, ``page``).
 HANDLER_BYTES = 11 * 1024
 TLS_HANDLER_BYTES = 27 * 1024
@@ -69,12 +69,12 @@ class HandlerLimits:
 
 
 class WatchedHandler(asyncio.Protocol):
-    """One connection of aiohttp's: what is heard goes on to its handler, and the time is noted.
+    """One connection of aiohttp's: its bytes go on to the handler, and the time is noted.
 
     Args:
-        watch: Whose connection this is.
+        watch: The watch of its port.
         handler: aiohttp's.
-        source: Whom the connection counts for; empty where nobody asks.
+        source: The peer that the connection counts for; empty where no limit asks.
 
     Attributes:
         deadline: Loop time from which ``passed_limit`` has something to say.
@@ -136,7 +136,7 @@ class WatchedHandler(asyncio.Protocol):
         self._handler.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hear what the peer says."""
+        """Take bytes of the peer's requests."""
         handler, limits = self._handler, self._watch.limits
         if getattr(handler, "is_dropping", False):
             self._dropped_bytes += len(data)
@@ -164,7 +164,7 @@ class WatchedHandler(asyncio.Protocol):
             self._end("request_head_bytes_max")
 
     def _end(self, limit: str) -> None:
-        """Close at once what has passed a limit."""
+        """Close at once: a limit is passed."""
         self._watch.count_limit(limit)
         log.debug("handler.refused", extra={"limit": limit})
         self.abort()
@@ -193,17 +193,21 @@ class WatchedHandler(asyncio.Protocol):
 
     @property
     def standing(self) -> Standing:
-        """Nobody is sent media here."""
+        """A stranger's: no media is sent here."""
         return Standing.STRANGER
 
     @property
     def held_bytes(self) -> int:
-        """What the peer has not taken, what it has sent of requests that are under way, and what it costs itself."""
+        """Bytes that the peer has not taken, those of its requests under way, and those of the connection itself."""
         if self._transport is None:
             return 0
         unsent_bytes = self._transport.get_write_buffer_size()
-        held = self._held_bytes_min + unsent_bytes
-        if not unsent_bytes and self._handler._current_request is not None:
+        held = self._held_bytes_min
+        # Without TLS, the bytes of a body that all share wait as they are.
+        is_shared = self._tls is None and getattr(self._handler, "sends_shared", False)
+        if not is_shared:
+            held += unsent_bytes
+        if (is_shared or not unsent_bytes) and self._handler._current_request is not None:
             held += REQUEST_BYTES
         if self._tls is not None:
             held += self._tls.own_bytes() - self._tls.unsent_bytes
@@ -291,7 +295,7 @@ class WatchedHandler(asyncio.Protocol):
         self._handler.close()
 
     def abort(self) -> None:
-        """Close at once, whatever has not been sent."""
+        """Close at once, with all that has not been sent."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -307,7 +311,7 @@ class HandlerWatch:
         on_closed: Told of each connection that is closed.
 
     Attributes:
-        limits: May be replaced: what waits goes on by the new ones.
+        limits: May be replaced: connections that wait go on by the new ones.
     """
 
     def __init__(
@@ -338,7 +342,7 @@ class HandlerWatch:
         return self._open
 
     def check_deadlines(self) -> None:
-        """Close what has used up its time; called about once a second."""
+        """Close connections that have used up their time; called about once a second."""
         now = self.now()
         for watched in [each for each in self._open if each.deadline <= now]:
             limit = watched.passed_limit(now, self.limits)

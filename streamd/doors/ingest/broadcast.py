@@ -1,4 +1,4 @@
-"""What a connection broadcasts: one accepted publish, from its verdict to its end."""
+"""One accepted publish of a connection, from its verdict to its end."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Broadcast:
 
     stream: LiveStream
     admission: Admission
-    """Of the key; it lives as long as somebody holds it."""
+    """Of the key; it lives for as long as it is held."""
     attempt: Attempt
-    """The line of the holder's page, which says what became of it."""
+    """The line of the holder's page about it."""
     begun_at: float
     """Loop time of the verdict, seconds."""
     publisher: Publisher
     """The connection."""
     registry: LiveRegistry
-    """Where the stream is left."""
+    """The stream is left there."""
 
     @property
     def fields(self) -> dict[str, object]:

@@ -8,7 +8,7 @@ from streamd.formats.rtmp.state import State
 from streamd.limits import DEFAULT
 from streamd.services.live.publisher import EndReason
 
-# What a verdict takes beside the key store's answer, at the most: the publish hook has ten seconds at the most.
+# Seconds that a verdict may take beside the key store's answer: the publish hook has ten at the most.
 VERDICT_EXTRA_S = 15.0
 
 
@@ -26,7 +26,7 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """What a connection has failed to do in time."""
+    """A thing that a connection has failed to do in time."""
 
     limit: str
     """Key in ``[limits]``; empty where the fault is ours."""

@@ -20,7 +20,7 @@ CUT_WAIT_S = 0.5
 
 
 class Stage(enum.Enum):
-    """Where the end of a connection stands."""
+    """The stages of a connection's end."""
 
     OPEN = "open"
     """It has not begun."""
@@ -34,10 +34,10 @@ class Ending:
     """The end of one connection.
 
     Attributes:
-        stage: Where it stands.
+        stage: Its stage.
         reason: Why, for the log; the first that is given.
         level: Of the closing line in the log.
-        is_lost: The socket is gone. What came before may still be dealt with.
+        is_lost: The socket is gone. Bytes that came before may still be dealt with.
         is_aborted: The connection was ended by us without a word, and nothing more of it is dealt with.
     """
 

@@ -48,7 +48,7 @@ class RtmpListener:
         options: Time limits of each connection.
         connection_options: Limits of the protocol itself.
         limits: How many connections there may be.
-        shares: What they may take of the loop's time.
+        shares: Their share of the loop's time.
         gate: Asked over each publish whose key is good, if there is one.
 
     Attributes:
@@ -189,7 +189,7 @@ class RtmpListener:
         """Close every connection and wait until they are gone.
 
         Args:
-            error: What publishers are told.
+            error: Told to publishers.
         """
         self.stop_accepting()
         open_now = list(self._connections)

@@ -1,4 +1,4 @@
-"""Whether a publisher is still there: what the kernel knows of its connection.
+"""Whether a publisher is still there, as far as the kernel knows of its connection.
 
 A phone that changes its network leaves a connection behind that never ends: no FIN comes, no RST, and no media. Media
 that does come may lie in the kernel for a while (``wake_threshold.py``), so it is the kernel that is asked.
@@ -33,7 +33,7 @@ _ESTABLISHED = 1
 
 @dataclass(frozen=True, slots=True)
 class TcpSigns:
-    """What the kernel says of a connection."""
+    """A connection, as the kernel sees it."""
 
     is_established: bool
     """The peer has not closed its side."""
@@ -62,7 +62,7 @@ def quiet_s(signs: TcpSigns | None, read_s: float) -> float:
     """Say for how long nothing has come on a connection.
 
     Args:
-        signs: What the kernel says; None where it says nothing.
+        signs: From the kernel; None where it says nothing.
         read_s: Seconds since media was read last.
 
     Returns:

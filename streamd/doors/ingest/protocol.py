@@ -1,7 +1,7 @@
-"""One RTMP connection: bytes between socket and ``ServerConnection``, and what its events begin and end.
+"""One RTMP connection: bytes between socket and ``ServerConnection``, and the broadcasts that its events begin and end.
 
-What RTMP says is decided on the ground floor, what keys and streams may do in the services, the verdict in
-``verdict.py``. What is left for the door: feed, write out, dispatch, and the clock.
+RTMP is decided on the ground floor, keys and streams in the services, and the verdict in ``verdict.py``. The rest is
+the door's: feed, write out, dispatch, and the clock.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a connection that is logged in costs: our objects and the transport's. Measured (``bench/accounts.py``).
+# The cost of a connection that is logged in: our objects and the transport's. Measured (``bench/accounts.py``).
 CONNECTION_BYTES = 6 * 1024
-# The same of OpenSSL's state and the transport in between, for RTMPS.
+# For RTMPS, OpenSSL's state and the transport in between.
 TLS_BYTES = 15 * 1024
 
 
 class ConnectionBook(Protocol):
-    """What a connection asks of its listener."""
+    """The listener, as its connections see it."""
 
     def admit(self, protocol: RtmpProtocol) -> bool:
         """Count a new connection in, or say that it is one too many."""
@@ -276,7 +276,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         if self._transport is None or self._ending.has_begun or self._ending.is_lost:
             return math.inf
         if self._broadcast is None or self._reading is None or self._reading.has_had_its_share:
-            # What comes is not read now, and so the peer is made to wait.
+            # Nothing is read of it now, and so the peer is made to wait.
             return 0.0
         read_s = self._clock.monotonic() - self._broadcast.heard_at
         return quiet_s(signs_of(self._transport), read_s)
@@ -290,14 +290,14 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self.abort()
             await self._ending.wait()
 
-    # -- what the judge asks ------------------------------------------------------------------
+    # -- for the judge ------------------------------------------------------------------
 
     @property
     def is_waiting(self) -> bool:
         """Whether it waits for the verdict on a publish."""
         return self._connection.state is State.PUBLISH_PENDING and not self._ending.has_begun
 
-    # -- what the listener asks ---------------------------------------------------------------
+    # -- for the listener ---------------------------------------------------------------
 
     def check_deadline(self, now: float) -> None:
         """Close the connection if it has used up the time of its state.
@@ -340,7 +340,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             return False
         return now - max(broadcast.heard_at, self._reading.resumed_at) > self._options.media_timeout_s
 
-    # -- what it makes us hold ------------------------------------------------------------------
+    # -- the memory that it takes ------------------------------------------------------------------
 
     @property
     def standing(self) -> Standing:
@@ -349,7 +349,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
 
     @property
     def held_bytes(self) -> int:
-        """What waits of its messages, of our answers and, while it publishes, for its viewers; bytes."""
+        """Bytes that wait: of its messages, of our answers and, while it publishes, for its viewers."""
         held = CONNECTION_BYTES + self._connection.held_bytes + self._connection.overhead_bytes
         if self._transport is not None:
             held += self._transport.get_write_buffer_size()

@@ -1,4 +1,4 @@
-"""What a connection has sent, counted into the metrics, and into its closing line."""
+"""The bytes and messages of a connection, counted into the metrics and for its closing line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ConnectionTally:
     """The counts of one connection.
 
     Args:
-        connection: What counts bytes and messages.
+        connection: It counts bytes and messages.
         metrics: Counted into.
         now: Loop time, seconds.
 
@@ -35,7 +35,7 @@ class ConnectionTally:
         self.published: dict[str, object] = {}
 
     def count_bytes(self) -> None:
-        """Count what has come since the last time."""
+        """Count the bytes that have come since the last time."""
         received = self._connection.bytes_received
         self._metrics.ingest_bytes_total.inc(received - self._bytes_counted)
         self._bytes_counted = received
@@ -44,7 +44,7 @@ class ConnectionTally:
         """Whether more messages have come since the last time than in this time may come.
 
         Args:
-            now: Loop time, seconds; time in which nobody looked counts.
+            now: Loop time, seconds; time without a look counts.
             messages_per_second_max: How many may come in a second.
         """
         messages = self._connection.messages_received - self._messages_counted

@@ -46,9 +46,9 @@ class Refusal:
     """A publish that is refused."""
 
     error: PublishError
-    """What the peer is told."""
+    """For the peer."""
     reason: str
-    """What the log is told."""
+    """For the log."""
     level: int = logging.INFO
     """Level of the log's line."""
     fields: dict[str, object] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class PublishJudge:
         the publish in the same step, so that a revocation finds no stream between the two.
 
         Args:
-            request: What the peer asked for.
+            request: As the peer asked.
             applicant: The connection.
             verify_timeout_s: Seconds for the key store to answer.
 
@@ -108,7 +108,7 @@ class PublishJudge:
             level = logging.DEBUG if error.reason in _ROUTINE else logging.INFO
             decided = Refusal(error, error.reason, level, {"key_id": error.key_id})
         except StoreUnavailableError as error:
-            # Fail closed: what cannot be verified is not published.
+            # Fail closed: a key that cannot be verified opens no channel.
             result = "unavailable"
             decided = Refusal(PublishError(), f"key store unavailable: {error}", fields={"key_id": None})
         if isinstance(decided, Refusal) and result == "accepted":

@@ -1,4 +1,4 @@
-"""What a server has to say to its peer, until it is sent.
+"""The answers of a server to its peer, until they are sent.
 
 Spec: RTMP 1.0 (2012) sections 5.3 and 5.4.
 """
@@ -23,7 +23,7 @@ class Answers:
 
     @property
     def held_bytes(self) -> int:
-        """What waits to be sent, bytes."""
+        """Bytes that wait to be sent."""
         return sum(map(len, self._out))
 
     def take(self) -> bytes:

@@ -63,7 +63,7 @@ class ServerConnection:
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
+        """The state of the connection."""
         return self._session.state
 
     @property
@@ -88,7 +88,7 @@ class ServerConnection:
 
     @property
     def held_bytes(self) -> int:
-        """What waits because of this peer, bytes: unfinished messages, what a publish holds up, unsent answers."""
+        """Bytes that wait because of this peer: unfinished messages, reads that a publish holds up, unsent answers."""
         return (
             self._handshake.held_bytes
             + self._decoder.held_bytes
@@ -100,7 +100,7 @@ class ServerConnection:
 
     @property
     def overhead_bytes(self) -> int:
-        """What keeps its unfinished messages apart, bytes."""
+        """Bytes that keep its unfinished messages apart."""
         return self._decoder.overhead_bytes
 
     def receive_data(self, data: bytes) -> list[ConnectionEvent]:
@@ -185,7 +185,7 @@ class ServerConnection:
             raise fault
 
     def data_to_send(self) -> bytes:
-        """What the peer must be sent now, all of it; empty where that is nothing."""
+        """All that the peer must be sent now; empty where that is nothing."""
         return self._answers.take()
 
     def accept(self) -> list[ConnectionEvent]:
@@ -196,7 +196,7 @@ class ServerConnection:
 
         Raises:
             LocalStateError: None was asked for.
-            ProtocolError: What arrived is broken; see ``receive_data``.
+            ProtocolError: The bytes are broken; see ``receive_data``.
         """
         self._session.accept()
         if self._messages.is_stranger:
@@ -228,7 +228,7 @@ class ServerConnection:
         """End the connection from our side, at any time.
 
         Args:
-            status_code: What a publisher is told, for example ``NetStream.Publish.Denied``.
+            status_code: Told to a publisher, for example ``NetStream.Publish.Denied``.
             description: The same for a person.
         """
         self._session.close(status_code, description)
@@ -251,7 +251,7 @@ class ServerConnection:
         self._messages.forget()
 
     def _receive_otherwise(self, data: bytes, events: list[ConnectionEvent]) -> None:
-        """Act on a read of a peer that does not publish, or whose reads before are not done with."""
+        """Act on a read of a peer that does not publish, or that has reads that are not done with."""
         if self._session.state is State.HANDSHAKE:
             self._answers.send_raw(self._handshake.receive_data(data))
             if not self._handshake.is_done:
@@ -314,10 +314,10 @@ class ServerConnection:
         """Act on messages up to the end of a step, or to one that asks for a publish.
 
         Args:
-            data: What was read, or what is held of it.
+            data: The bytes of a read, or those that are held of it.
             start: Where it begins.
             size: Where it ends.
-            events: What the messages mean is appended.
+            events: The meaning of the messages is appended.
             goes_on: Whether it is the rest of a read.
 
         Returns:
@@ -344,8 +344,8 @@ class ServerConnection:
     def _hold(self, data: bytes | bytearray) -> None:
         """Keep what comes while a publish is decided.
 
-        A stranger's is counted already. Of a publisher who begins anew it is what one read brought, and an owner that
-        reads on all the same makes us hold no more than unfinished messages may.
+        Bytes of a stranger are counted already. Of a publisher that begins anew they are those of one read, and an
+        owner that reads on all the same makes us hold no more than unfinished messages may.
         """
         self._held_data += data
         held_bytes_max = self._options.chunk_limits.held_bytes_max

@@ -9,8 +9,8 @@ from streamd.formats.rtmp.chunk import DEFAULT_CHUNK_LIMITS, ChunkLimits
 from streamd.limits import DEFAULT
 
 LOGIN_READ_BYTES_MAX = 16 * 1024
-"""What to read at once of a peer whose publish is not accepted: more than any login. What an encoder sends behind its
-publish without waiting for the answer stays in the kernel."""
+"""Bytes to read at once of a peer whose publish is not accepted: more than any login. Media that an encoder sends
+behind its publish without waiting for the answer stays in the kernel."""
 # Of a peer whose publish is not accepted. Encoders name 2 to 4 chunk streams until then; each takes 0.3 kB.
 _LOGIN_CHUNK_STREAMS_MAX = 16
 # The same. Enhanced RTMP's ``connect`` has some 80 values and names, two levels deep.
@@ -20,18 +20,18 @@ _LOGIN_AMF_VALUES_MAX = 512
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """What a connection is told by its owner."""
+    """The options of one connection, set by its owner."""
 
     chunk_size: int = 65_536
     """Bytes in our chunks. Encoders that adopt it for theirs (FFmpeg) cost us less; MediaMTX says the same."""
     window_bytes: int = 2_500_000
     """Window Acknowledgement Size and Set Peer Bandwidth we announce, and how often we acknowledge while
-    the peer has not said how often it wants it. What SRS, MediaMTX, librtmp and GStreamer use."""
+    the peer has not said how often it wants it. SRS, MediaMTX, librtmp and GStreamer use the same."""
     command_bytes_max: int = DEFAULT.command_bytes_max
     """Longest command or data message. The longest in the field is FMLE's metadata with XMP, 20 KB."""
     pending_bytes_max: int = DEFAULT.pending_bytes_max
     """Bytes from the end of the handshake until a publish is accepted, and so all that we hold until then. Encoders
-    send 1 to 2 kB, and then wait. There is room for what one sends that does not wait: the owner reads
+    send 1 to 2 kB, and then wait. There is room for the media of one that does not wait: the owner reads
     ``LOGIN_READ_BYTES_MAX`` at most, and nothing more while a publish is decided."""
     pending_messages_max: int = DEFAULT.pending_messages_max
     """Messages in the same time. A login has fewer than 20."""
@@ -42,7 +42,7 @@ class ConnectionOptions:
 
     @property
     def login_chunk_limits(self) -> ChunkLimits:
-        """What the chunk stream of a peer whose publish is not accepted may make us hold."""
+        """The limits of the chunk stream of a peer whose publish is not accepted."""
         limits, bytes_max = self.chunk_limits, self.pending_bytes_max
         return ChunkLimits(
             message_bytes_max=min(limits.message_bytes_max, bytes_max),

@@ -1,4 +1,4 @@
-"""What a connection tells its owner.
+"""The events of a connection, for its owner.
 
 Stream names, apps and URLs hold the stream key, so no ``repr`` shows them.
 """
@@ -26,13 +26,13 @@ class MessageDropReason(enum.Enum):
     TOO_LARGE = "too_large"
     """A command or data message longer than any that means something."""
     UNKNOWN_TYPE = "unknown_type"
-    """A message type that is not RTMP's, or that nobody uses (shared objects)."""
+    """A message type that is not RTMP's, or that is in no use (shared objects)."""
     UNKNOWN_COMMAND = "unknown_command"
     """A command we do not know."""
     OUT_OF_TURN = "out_of_turn"
     """Media or data while nothing is being published."""
     TOO_MANY = "too_many"
-    """More at once than anybody means: commands and metadata, or questions that each want an answer."""
+    """More at once than any encoder means: commands and metadata, or questions that each want an answer."""
 
     # Each is itself and no other. An enumeration's own way is to hash its name, in Python, for each message.
     __hash__ = object.__hash__
@@ -47,11 +47,11 @@ class Connected:
     tc_url: str = field(repr=False)
     """The URL it says it connected to, without the stream name; empty where it said none."""
     flash_version: str
-    """What the encoder calls itself, cut to a length that can be logged."""
+    """The encoder's name for itself, cut to a length that can be logged."""
     object_encoding: int
     """0 for AMF0, 3 where it may use AMF3 too."""
     capabilities: ClientCapabilities
-    """What it said of Enhanced RTMP."""
+    """Its part of Enhanced RTMP."""
 
 
 @dataclass(frozen=True, slots=True)

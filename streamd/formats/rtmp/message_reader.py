@@ -1,4 +1,4 @@
-"""What the messages of one publisher's connection mean: media, metadata, commands, control.
+"""The messages of one publisher's connection, and their meaning: media, metadata, commands, control.
 
 A message that cannot be used is dropped; the connection goes on.
 
@@ -25,9 +25,9 @@ from streamd.formats.rtmp.state import State
 
 # Commands of one read, or of what was held while a publish was decided: a whole login has 6, a goodbye 3.
 _COMMANDS_MAX = 32
-# What a message takes beside its values, in values: to find its name, to answer it.
+# The cost of a message beside its values, in values: to find its name, to answer it.
 _MESSAGE_VALUES = 8
-# What a message of an aggregate takes in memory beside its payload.
+# The memory of a message of an aggregate beside its payload.
 _AGGREGATED_MESSAGE_BYTES = 128
 # Pings, and bandwidths that want an answer, of one read: encoders send one in many seconds, and an answer takes longer
 # than a frame.
@@ -68,7 +68,7 @@ class MessageReader:
         window_bytes: How often the peer wants an acknowledgement.
         is_stranger: No publish was accepted yet: the peer is held to the messages and values of a login.
         has_more: Messages of an aggregate are left: ``receive_aggregated`` acts on them.
-        aggregated_bytes: What these are in memory.
+        aggregated_bytes: Their size in memory.
     """
 
     def __init__(self, session: Session, answers: Answers, options: ConnectionOptions) -> None:
@@ -82,9 +82,9 @@ class MessageReader:
         # Of the read that is under way, by what they have in common.
         self._dropped: dict[tuple[MessageDropReason, int, str], MessageDropped] = {}
         self._amf_budget = Budget(options.login_amf_limits)
-        # What came since the budget was last asked.
+        # Bytes that came since the budget was last asked.
         self._unearned_bytes = 0
-        # What is left to the read that is under way.
+        # The rest of the bounds of the read that is under way.
         self._control_answers_left = _CONTROL_ANSWERS_MAX
         self._commands_left = _COMMANDS_MAX
         # How many more aggregated messages this read may have, its own counted with them.
@@ -115,7 +115,7 @@ class MessageReader:
         self._aggregated_left = messages_max
 
     def end_step(self) -> None:
-        """Have what is dropped from now on told anew: the events of a step are handed on."""
+        """Tell anew of messages that are dropped from now on: the events of a step are handed on."""
         self._dropped.clear()
 
     def forget(self) -> None:
@@ -128,7 +128,7 @@ class MessageReader:
 
         Args:
             messages: In order.
-            events: What they mean is appended.
+            events: Their meaning is appended.
 
         Raises:
             CommandError: A command is out of turn, or a stranger has sent too many messages.
@@ -190,7 +190,7 @@ class MessageReader:
         elif type_id in COMMAND_TYPES:
             self._receive_command(message, events)
         elif type_id in _WITHOUT_AN_ANSWER:
-            # The decoder obeyed two of them, and what we send is too little to wait for the third.
+            # The decoder obeyed two of them, and our answers are too short to wait for the third.
             pass
         elif type_id == MessageType.AGGREGATE:
             self._receive_aggregate(message, events)
@@ -276,7 +276,7 @@ class MessageReader:
         else:
             self._answers.send_control(answer)
 
-    # -- what is not used -----------------------------------------------------------------------
+    # -- messages that are not used -----------------------------------------------------------------------
 
     def _is_too_large(self, message: Message, events: list[ConnectionEvent]) -> bool:
         """Whether a message to be read as AMF is longer than any that means something; it is dropped."""

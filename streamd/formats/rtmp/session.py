@@ -1,4 +1,4 @@
-"""Where a publisher's connection stands, and what its commands change.
+"""The state of a publisher's connection, and the commands that change it.
 
 The states and the steps between them are a table in ``state.py``.
 
@@ -44,11 +44,11 @@ class Session:
     """The commands of one connection, and the state that they have led to.
 
     Args:
-        answers: Where they are answered.
-        options: What the peer is told of sizes.
+        answers: Sends their answers.
+        options: Sizes that the peer is told.
 
     Attributes:
-        state: Where the connection stands.
+        state: The state of the connection.
     """
 
     def __init__(self, answers: Answers, options: ConnectionOptions) -> None:
@@ -63,7 +63,7 @@ class Session:
 
     @property
     def held_bytes(self) -> int:
-        """What is kept of the peer's words, bytes."""
+        """Bytes that are kept of the peer's words."""
         return sys.getsizeof(self._app) + sys.getsizeof(self._tc_url)
 
     def step(self, step: Input) -> None:
@@ -74,7 +74,7 @@ class Session:
         """
         self.state = next_state(self.state, step)
 
-    # -- what our owner decides -----------------------------------------------------------------
+    # -- decisions of our owner -----------------------------------------------------------------
 
     def accept(self) -> None:
         """Let the publish that was asked for begin.
@@ -110,7 +110,7 @@ class Session:
         if self.state is not State.PUBLISH_PENDING:
             raise LocalStateError(f"{call} while {self.state.value}: no publish was asked for")
 
-    # -- what the peer says ---------------------------------------------------------------------
+    # -- words of the peer ---------------------------------------------------------------------
 
     def receive(self, command: Command, message: Message, events: list[ConnectionEvent]) -> bool:
         """Act on a command.
@@ -118,7 +118,7 @@ class Session:
         Args:
             command: As read.
             message: It came in.
-            events: What it means to our owner is appended.
+            events: Its meaning to our owner is appended.
 
         Returns:
             Whether it is one that we know.

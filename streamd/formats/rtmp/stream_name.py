@@ -1,4 +1,4 @@
-"""Where in a publisher's URL the stream key is.
+"""The place of the stream key in a publisher's URL.
 
 Not in any specification: this is how encoders cut the URL that people type.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What comes along when a key is copied from a page, a chat or a mail: blanks, quotes of several scripts, spaces that
-# are not broken, byte order marks, and signs without a width that say where a line may break or which way it runs.
-# U+FFFD stands for bytes that are no UTF-8: a space of Latin-1, for one.
+# Signs that come along when a key is copied from a page, a chat or a mail: blanks, quotes of several scripts, spaces
+# that are not broken, byte order marks, and signs without a width that say where a line may break or which way it
+# runs. U+FFFD stands for bytes that are no UTF-8: a space of Latin-1, for one.
 _AROUND_A_KEY = (
     " \t\n\v\f\r\x85\xa0\xad'\"`\xab\xbb\ufeff\ufffd"
     "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -27,7 +27,7 @@ _PARTS_MAX = 32
 
 
 def find_stream_key(app: str, stream_name: str, tc_url: str, has_form: Callable[[str], bool]) -> str:
-    """Find the stream key in what ``connect`` and ``publish`` said.
+    """Find the stream key in the words of ``connect`` and ``publish``.
 
     The key is taken wherever it stands alone: as the stream name, as the last part of the server's path or its only one
     (``rtmp://host/KEY``), before a query, behind one (``live?x=1/KEY``) or in one. Blanks and quotes around it are left
@@ -61,7 +61,7 @@ def find_stream_key(app: str, stream_name: str, tc_url: str, has_form: Callable[
 
 
 def path_of(url: str) -> str:
-    """What stands after the host: ``live/KEY`` of ``rtmp://host:1935/live/KEY``; empty where there is no host."""
+    """The path after the host: ``live/KEY`` of ``rtmp://host:1935/live/KEY``; empty where there is no host."""
     return url.partition("://")[2].partition("/")[2]
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from streamd.formats import memory
 from streamd.formats.cmaf.fragment import ChunkHead
+from streamd.limits import HLS
 from streamd.media.packager.cadence import Cadence
 from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.frame_interval import FrameInterval
@@ -36,9 +37,9 @@ from streamd.media.packet import Sample, Track, TrackKind
 class SegmenterOptions:
     """The operator's configuration of it: ``[hls]``."""
 
-    part_target_ms: int = 500
+    part_target_ms: int = HLS.part_target_ms
     """Wanted PART-TARGET, milliseconds; also the default latency's unit, 3 of them."""
-    segment_target_ms: int = 2000
+    segment_target_ms: int = HLS.segment_target_ms
     """A segment starts with the first keyframe from here on, milliseconds; at most ``TARGET_DURATION_S_MAX``."""
 
     def __post_init__(self) -> None:

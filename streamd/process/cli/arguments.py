@@ -1,4 +1,4 @@
-"""What the commands take: types of arguments, and the options that several of them share."""
+"""The input of the commands: types of arguments, and the options that several of them share."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class KeyId(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it."""
-        # Who has only the key itself means the key with its id.
+        # An operator who has only the key itself means the key with its id.
         if (stream_key := StreamKey.parse(value)) is not None:
             return stream_key.key_id
         if not is_key_id(value):

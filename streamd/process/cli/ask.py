@@ -24,14 +24,14 @@ from streamd.services.keys.verifier import KeyVerifier
 # How long a server may take from its lock to its listeners; then it is taken for one without an admin API.
 START_WAIT_S = 3.0
 START_POLL_S = 0.05
-# What is shown to a server whose token this command does not know; the answer says so.
+# It is shown to a server whose token this command does not know; the answer says so.
 NO_TOKEN = "unknown"  # noqa: S105  # a word in place of one
 
 _Result = TypeVar("_Result")
 
 
 class Need(enum.Enum):
-    """What a command does to the key store, where no server runs that it could ask."""
+    """The use that a command makes of the key store, where no server runs that it could ask."""
 
     READ = enum.auto()
     """Nothing is written or made: a mistyped directory stays as it is."""
@@ -48,7 +48,7 @@ def on_keys(
 
     Args:
         config: Where both are.
-        need: What the store is for.
+        need: The use that is made of the store.
         ask: Gets the one that answers.
         tell: Told who answers, where that is not the server.
     """

@@ -1,4 +1,4 @@
-"""What a command's failure is: one clear line on stderr and an exit code, never a traceback."""
+"""The failure of a command: one clear line on stderr and an exit code, never a traceback."""
 
 from __future__ import annotations
 

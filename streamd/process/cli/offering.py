@@ -1,4 +1,4 @@
-"""What a shell offers to complete: users, ids of keys and live streams, of the server or its store.
+"""The words that a shell offers to complete: users, ids of keys and live streams, of the server or its store.
 
 A completion must not make a person wait, and has nowhere to say why there is nothing to offer: it is silent then.
 """

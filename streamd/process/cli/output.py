@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for scripts, remarks on stderr."""
+"""The output of the commands: tables for people, JSON for scripts, remarks on stderr."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from streamd.process.log import Redactor, escape_controls
 
-# What is said may have several lines; all else in it is printed as it is read.
+# A remark may have several lines; all else in it is printed as it is read.
 LINE_END = "\n"
 
 
@@ -34,7 +34,7 @@ def print_table(columns: Iterable[str], rows: Sequence[Sequence[str]], *, nothin
     Args:
         columns: Their headings.
         rows: A text for each column.
-        nothing: What is said on stderr where there are no rows.
+        nothing: The remark on stderr where there are no rows.
     """
     if not rows:
         click.echo(nothing, err=True)

@@ -123,8 +123,8 @@ def limit_user(
 ) -> None:
     """Say what the user NAME may send, where it is not what [limits] of the configuration allows everybody.
 
-    What is not given stays. A stream that sends more ends and says why, also one that runs already; larger pictures
-    are noticed when an encoder starts.
+    A limit that is not given stays. A stream that sends more ends and says why, also one that runs already; larger
+    pictures are noticed when an encoder starts.
     """
     given = {"bitrate_kbps_max": bitrate_kbps_max, "picture_pixels_max": picture_pixels_max}
     change = {key: value or None for key, value in given.items() if value is not None}

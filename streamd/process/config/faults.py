@@ -1,4 +1,4 @@
-"""What is wrong with settings, and what to write instead."""
+"""The faults of settings, each with a text to write instead."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ADVICE = {
 
 
 def advice_on(error: ErrorDetails) -> str:
-    """What to write instead of what pydantic refused."""
+    """Return what to write in place of a value that pydantic refused."""
     template = _ADVICE.get(error["type"])
     advice = template.format(**error.get("ctx", {})) if template else error["msg"]
     # Of a list of tables: which one, counted as people do, and which of its keys.

@@ -36,7 +36,7 @@ def find_config(environ: Mapping[str, str]) -> Path | None:
 
 
 def _nothing_more(_: Config) -> Iterable[Fault]:
-    """What a command that starts nothing looks for beyond the configuration itself."""
+    """Look for nothing beyond the configuration itself: the command starts nothing."""
     return ()
 
 

@@ -1,4 +1,4 @@
-"""What a setting's text may be: addresses, URLs and tokens, each saying what to write instead."""
+"""The texts of settings, checked: addresses, URLs and tokens, each fault with what to write instead."""
 
 from __future__ import annotations
 

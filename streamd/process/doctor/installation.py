@@ -1,4 +1,4 @@
-"""What the build could make of us: the player, and the way of a frame."""
+"""The parts that a build may have had to leave out: the player, and the compiled way of a frame."""
 
 from __future__ import annotations
 

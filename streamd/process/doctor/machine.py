@@ -1,4 +1,4 @@
-"""What the operating system gives us: open files, and a clock that is right."""
+"""The operating system's part: open files, and a clock that is right."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_open_files(config: Config, server: RunningServer | None) -> CheckResul
 
     Args:
         config: How many connections.
-        server: Who runs on the data directory; its limit counts, and else ours.
+        server: The server that runs on the data directory; its limit counts, and else ours.
     """
     check = "open files"
     needed = wanted_descriptors(config)

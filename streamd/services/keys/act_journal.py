@@ -31,7 +31,7 @@ RESERVED_BYTES = 64 * 1024
 
 
 class ActKind(StrEnum):
-    """What was done."""
+    """The kind of an act."""
 
     REVOCATION = "revocation"
     """A key was revoked."""

@@ -125,7 +125,7 @@ class RevokeResult:
     reason: str = ""
     """Why, as it was said the first time."""
     unwritten: str = ""
-    """What the store does not have yet, why, and what that means; empty where it has all."""
+    """The facts that the store does not have yet, the reason, and the consequence; empty where it has all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The key service: operators' acts on keys and users, done wholly or not at all.
 
-What gives something (a key, a rotation, a restored user) is committed by the store first. What takes something away (a
-revocation, a suspension) holds at once, whatever becomes of the store (takedowns.py). An act that ends streams runs in
-a task of its own, so that it is completed even if its caller goes away.
+An act that gives something (a key, a rotation, a restored user) is committed by the store first. One that takes
+something away (a revocation, a suspension) holds at once, whatever becomes of the store (takedowns.py). An act that
+ends streams runs in a task of its own, so that it is completed even if its caller goes away.
 """
 
 from __future__ import annotations

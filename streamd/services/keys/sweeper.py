@@ -30,7 +30,7 @@ class SweepOptions:
 
 
 async def _nothing_to_write() -> None:
-    """What a process without operators has to write."""
+    """Write nothing: no operator acts in this process."""
 
 
 class KeySweeper:

@@ -267,7 +267,7 @@ class Takedowns:
             each.is_kept = is_kept
 
     def _told(self, act: Act) -> str:
-        """What an operator is told of an act that waits."""
+        """The words for an operator about an act that waits."""
         waiting = self._waiting.get(act.place)
         if waiting is None:
             # It was written while its journal was.

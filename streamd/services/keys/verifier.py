@@ -116,7 +116,7 @@ class KeyVerifier:
         failures (guessing.py).
 
         Args:
-            stream_key: What the publisher showed; empty where it was nothing.
+            stream_key: The publisher's key; empty where it showed none.
             peer_address: IP address it came from.
 
         Returns:

@@ -103,7 +103,7 @@ def admin_app(
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
         not_ready_because: The reason, beside the key store, to send no broadcaster here: the server drains; None
             without one.
-        warnings: What an operator should know of a server that is ready.
+        warnings: The troubles of a server that is ready, for operators.
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)

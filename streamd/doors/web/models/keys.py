@@ -162,7 +162,8 @@ class Revocation(ApiModel):
     closed: list[str]
     """Names of the streams that it closed."""
     unwritten: str = ""
-    """What the key store does not have yet, why, and what that means; the status is 202 then. Else empty."""
+    """The facts that the key store does not have yet, the reason, and the consequence, with the status 202. Else
+    empty."""
 
     @classmethod
     def of(cls, result: RevokeResult) -> Self:

@@ -86,7 +86,7 @@ class UnwrittenSuspension(ApiModel):
     closed: list[str]
     """Names of the streams that it closed."""
     unwritten: str
-    """What the key store does not have, why, and what that means."""
+    """The facts that the key store does not have, the reason, and the consequence."""
 
     @classmethod
     def of(cls, result: SuspendResult) -> Self:
