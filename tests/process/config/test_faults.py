@@ -132,6 +132,7 @@ class TestFaults:
             *("number 1, url", "number 2, url"),
         ]
         assert "10.0.0.2 is not on the internet" in told[-1]
+        assert "a port from 1 to 65535" in told[0]
 
     @pytest.mark.parametrize(
         "host", ["*", "*.example.org", "admin:8081", "https://admin.example.org", "", "a b", "é.fr"]
