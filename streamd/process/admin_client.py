@@ -8,7 +8,8 @@ can be closed; servers that share it look every few seconds for what was changed
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,10 +18,10 @@ from pydantic import ValidationError
 
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
-from streamd.doors.web.models.keys import Key, KeyPage, NewKey, Revocation
+from streamd.doors.web.models.keys import Import, Key, KeyPage, NewKey, Revocation
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
 from streamd.doors.web.models.users import User, UserPage
-from streamd.errors import StreamdError, UserNotFoundError
+from streamd.errors import ImportRefusedError, StreamdError, UserNotFoundError
 from streamd.services.audit.records import Actor
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import PAGE_LIMIT_MAX
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from streamd.services.keys.importer import ForeignKey
     from streamd.services.keys.service import KeyService
 
 ACTOR = Actor("cli")
@@ -47,11 +49,13 @@ class AdminApiError(StreamdError):
     Args:
         status: HTTP status.
         detail: What it says.
+        errors: Each fault, where it lists them.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, detail: str, errors: Sequence[str] = ()) -> None:
+        super().__init__("; ".join((detail, *errors)))
         self.status = status
+        self.errors = list(errors)
 
 
 class KeyDesk(Protocol):
@@ -59,6 +63,9 @@ class KeyDesk(Protocol):
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
+
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys, at most ``KEYS_MAX``; raises ``ImportRefusedError`` with their faults."""
 
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
@@ -101,6 +108,11 @@ class LocalKeys:
         """Make a key."""
         issued = await self._service.issue(user, label=label, expires_at=expires_at, by=ACTOR)
         return NewKey.of(issued, self._rtmp_url)
+
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys."""
+        results = await self._service.importer.take(given, by=ACTOR, allows_weak=allows_weak, only_checks=only_checks)
+        return Import.of(results)
 
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
@@ -188,6 +200,21 @@ class AdminClient:
         body = {"user": user, "label": label, "expires_at": expires_at and expires_at.isoformat()}
         return NewKey.model_validate_json(await self._call("POST", "/api/v1/keys", body))
 
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys."""
+        keys = [
+            {name: value for name, value in asdict(key).items() if value is not None}
+            | ({} if key.expires_at is None else {"expires_at": key.expires_at.isoformat()})
+            for key in given
+        ]
+        body = {"keys": keys, "allow_weak": allows_weak, "check_only": only_checks}
+        try:
+            return Import.model_validate_json(await self._call("POST", "/api/v1/keys/import", body))
+        except AdminApiError as exc:
+            if exc.status == 422 and exc.errors:
+                raise ImportRefusedError(exc.errors) from exc
+            raise
+
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
         keys: list[Key] = []
@@ -261,7 +288,7 @@ class AdminClient:
                 answer = await response.read()
                 if response.ok:
                     return answer
-                raise AdminApiError(response.status, _detail(response, answer))
+                raise _refusal(response, answer)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
             raise AdminUnreachableError(f"nobody answers at the admin address {self._address}") from exc
         except TimeoutError as exc:
@@ -270,11 +297,11 @@ class AdminClient:
             raise AdminApiError(502, f"what answers at {self._address} is not streamd's admin API") from exc
 
 
-def _detail(response: aiohttp.ClientResponse, answer: bytes) -> str:
+def _refusal(response: aiohttp.ClientResponse, answer: bytes) -> AdminApiError:
     try:
         problem = Problem.model_validate(json.loads(answer))
     except ValueError:
-        return f"HTTP {response.status} {response.reason}"
+        return AdminApiError(response.status, f"HTTP {response.status} {response.reason}")
     if response.status == 401:
-        return "the server does not accept this data directory's admin token"
-    return "; ".join((problem.detail, *problem.errors))
+        return AdminApiError(401, "the server does not accept this data directory's admin token")
+    return AdminApiError(response.status, problem.detail, problem.errors)

@@ -6,7 +6,15 @@ from typing import Any, NoReturn
 
 import click
 
-from streamd.errors import ConfigError, DataDirError, KeyNotFoundError, KeyRequestError, StreamdError, UserNotFoundError
+from streamd.errors import (
+    ConfigError,
+    DataDirError,
+    ImportRefusedError,
+    KeyNotFoundError,
+    KeyRequestError,
+    StreamdError,
+    UserNotFoundError,
+)
 from streamd.process.admin_client import AdminApiError
 from streamd.process.cli.output import say
 
@@ -35,6 +43,10 @@ class Commands(click.Group):
             for fault in exc.faults:
                 click.echo(f"streamd: {fault}", err=True)
             ctx.exit(EXIT_USAGE)
+        except ImportRefusedError as exc:
+            for fault in exc.faults:
+                say(fault)
+            _fail(exc, EXIT_USAGE)
         except (DataDirError, KeyRequestError) as exc:
             _fail(exc, EXIT_USAGE)
         except (KeyNotFoundError, UserNotFoundError) as exc:

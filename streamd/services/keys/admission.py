@@ -15,6 +15,7 @@ class Denial(enum.StrEnum):
     """The reason of a stream key's refusal, for the log and the metrics; the publisher never learns it."""
 
     MALFORMED = "malformed"
+    """Text without the form of a key, and no imported key."""
     UNKNOWN = "unknown"
     """An unknown id, or a wrong secret."""
     REVOKED = "revoked"

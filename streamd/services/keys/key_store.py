@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from streamd.errors import KeyNotFoundError, KeyStateError, UserNotFoundError
 from streamd.services.audit.audit_log import AuditLog, append_entries, entry_of
 from streamd.services.audit.records import Actor
+from streamd.services.keys.import_store import ImportStore
 from streamd.services.keys.records import (
     KeyRecord,
     KeyStanding,
@@ -55,11 +56,13 @@ class KeyStore:
     Attributes:
         database: Where all of it lies.
         audit: The log of acts, in the same database.
+        imports: Keys from elsewhere, in the same database.
     """
 
     def __init__(self, database_url: str) -> None:
         self.database = Database(database_url)
         self.audit = AuditLog(self.database)
+        self.imports = ImportStore(self.database)
 
     @property
     def writes(self) -> int:
@@ -73,6 +76,7 @@ class KeyStore:
             StoreUnavailableError: It cannot be reached, read or written, or is newer than we are.
         """
         await self.database.start()
+        await self.imports.start()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -18,12 +18,14 @@ from streamd.errors import KeyRequestError, StoreUnavailableError
 from streamd.services.audit.records import EVERYTHING, Actor, AuditEntry, AuditFilter, AuditRecord
 from streamd.services.events.event import EventSink, EventType, rfc3339, unheard
 from streamd.services.keys.admission import Denial
+from streamd.services.keys.importer import KeyImporter
 from streamd.services.keys.key_events import key_event, user_event
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.records import USER_NAME, IssuedKey, KeyRecord, KeyState, RevokeResult, UserRecord, UserState
 from streamd.services.keys.request import (
     OVERLAP_S_MAX,
     PAGE_LIMIT_MAX,
+    USER_NAME_RULE,
     checked_key_id,
     checked_label,
     checked_limits,
@@ -48,6 +50,9 @@ class KeyService:
         clock: Wall time decides over expiry.
         verifier: Ends what dead keys admitted.
         tell: Told what becomes of keys and users.
+
+    Attributes:
+        importer: Takes over keys from elsewhere.
     """
 
     def __init__(self, store: KeyStore, clock: Clock, verifier: KeyVerifier, *, tell: EventSink = unheard) -> None:
@@ -55,6 +60,7 @@ class KeyService:
         self._clock = clock
         self._verifier = verifier
         self._tell = tell
+        self.importer = KeyImporter(store.imports, clock, verifier)
         self._acts: set[asyncio.Task[Any]] = set()
         self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
 
@@ -93,9 +99,7 @@ class KeyService:
         """
         now = self._clock.now()
         if not USER_NAME.fullmatch(user):
-            raise KeyRequestError(
-                "a user name is 2 to 64 small letters, digits, '-' and '_', and begins with a letter or digit"
-            )
+            raise KeyRequestError(USER_NAME_RULE)
         if expires_at is not None and expires_at <= now:
             raise KeyRequestError("expires_at is in the past")
         stream_key = StreamKey.generate()

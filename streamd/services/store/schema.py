@@ -108,6 +108,14 @@ keys = Table(
     sqlite_autoincrement=True,
 )
 
+# Random numbers that belong to this store, drawn by a migration.
+salts = Table(
+    "salts",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", LargeBinary(32), nullable=False),
+)
+
 # Rows are only ever added: triggers made by the migration refuse UPDATE and DELETE.
 audit = Table(
     "audit",

@@ -20,10 +20,12 @@ from streamd import __version__
 from streamd.doors.web.admin.guards import ACTOR, TokenGate, host_guard
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
-from streamd.doors.web.json_api import NotFoundError, answer, problems, served
+from streamd.doors.web.json_api import InvalidRequestError, NotFoundError, answer, problems, served
 from streamd.doors.web.models.audit import AuditPage, AuditQuery
 from streamd.doors.web.models.common import Problem, ReasonRequest
 from streamd.doors.web.models.keys import (
+    Import,
+    ImportRequest,
     IssueRequest,
     Key,
     KeyPage,
@@ -39,7 +41,8 @@ from streamd.doors.web.models.users import User, UserChange, UserPage, UserPath,
 from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
 from streamd.doors.web.port import without_entity_tags
 from streamd.doors.web.request_id import name_requests
-from streamd.errors import StoreUnavailableError
+from streamd.errors import ImportRefusedError, StoreUnavailableError
+from streamd.services.keys.importer import ForeignKey
 from streamd.services.keys.records import USER_NAME, UserState
 
 if TYPE_CHECKING:
@@ -53,9 +56,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The largest request is a key with a label of 100 characters and a reason of 500, each of up to 12
-# bytes when escaped.
-BODY_BYTES_MAX = 16 * 1024
+# The largest request is an import of 200 keys, each with a secret of 200 characters and a label of 100, of up to 12
+# bytes each when escaped. A body without the token is not read.
+BODY_BYTES_MAX = 768 * 1024
 # A balancer asks for readiness every second or so, and takes a late answer for a no.
 READY_TIMEOUT_S = 2.0
 
@@ -146,6 +149,9 @@ class _AdminApi:
             Operation(
                 "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,)
             ),
+            Operation(
+                "POST", "/api/v1/keys/import", self.import_keys, Import, body=ImportRequest, problems=(503,)
+            ),
             Operation("GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,)),
             Operation("GET", "/api/v1/keys/{id}", self.get_key, Key, path_model=KeyPath, problems=(503,)),
             Operation(
@@ -221,6 +227,20 @@ class _AdminApi:
         """
         issued = await self._keys.issue(body.user, label=body.label, expires_at=body.expires_at, by=request[ACTOR])
         return self._new_key(NewKey.of(issued, self._rtmp_url))
+
+    async def import_keys(self, request: web.Request, body: ImportRequest) -> web.Response:
+        """Take over keys of another service, all or none; encoders keep the key they have.
+
+        Importing again changes nothing. No answer repeats a secret.
+        """
+        given = [ForeignKey(**key.model_dump()) for key in body.keys]
+        try:
+            results = await self._keys.importer.take(
+                given, by=request[ACTOR], allows_weak=body.allow_weak, only_checks=body.check_only
+            )
+        except ImportRefusedError as exc:
+            raise InvalidRequestError(422, str(exc), exc.faults) from exc
+        return answer(Import.of(results))
 
     async def list_keys(self, _: web.Request, query: KeyQuery) -> web.Response:
         """List stream keys, in the order they were issued, or from the last back."""
