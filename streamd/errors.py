@@ -213,6 +213,10 @@ class PublishUndecidedError(PublishError):
     result = "undecided"
 
 
+class HookAnswerError(StreamdError):
+    """The publish hook's answer decides nothing; the text has nothing of what a publisher showed."""
+
+
 class ReceiverUnreachableError(StreamdError):
     """A request of ours got no answer, or one that asks for a later attempt.
 

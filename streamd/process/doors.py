@@ -80,6 +80,7 @@ class Doors:
             limits=listener_limits(config, services.machine.descriptors.encoders),
             shares=loop_shares(config),
             gate=services.gate,
+            decider=services.decider,
         )
         services.machine.accounts.add(self._rtmp)
         self.addresses = Addresses("", "", "", "")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamd.clock import Clock
-    from streamd.doors.ingest.protocol import PublishGate
+    from streamd.doors.ingest.protocol import PublishDecider, PublishGate
     from streamd.doors.tls.handshakes import TlsGuard
     from streamd.errors import PublishError
     from streamd.services.keys.verifier import KeyVerifier
@@ -46,6 +46,7 @@ class RtmpListener:
         limits: How many connections there may be.
         shares: What they may take of the loop's time.
         gate: Asked over each publish whose key is good, if there is one.
+        decider: Decides over each publish in place of the keys, if there is one.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class RtmpListener:
         limits: ListenerLimits,
         shares: LoopShares | None = None,
         gate: PublishGate | None = None,
+        decider: PublishDecider | None = None,
     ) -> None:
         self._keys = keys
         self._registry = registry
@@ -69,6 +71,7 @@ class RtmpListener:
         self._connection_options = connection_options
         self._shares = shares or LoopShares()
         self._gate = gate
+        self._decider = decider
         self._connections = OpenConnections(limits)
         self._servers: list[asyncio.Server] = []
         self._wake_clock: WakeClock | None = None
@@ -210,6 +213,7 @@ class RtmpListener:
             metrics=self._metrics,
             listener=self,
             gate=self._gate,
+            decider=self._decider,
         )
 
     def forget(self, protocol: RtmpProtocol) -> None:

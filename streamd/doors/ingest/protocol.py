@@ -37,6 +37,7 @@ from streamd.formats.rtmp.events import (
 from streamd.limits import DEFAULT
 from streamd.services.bounds.memory_accounts import Standing
 from streamd.services.keys.admission import Denial
+from streamd.services.keys.shown_publish import ShownPublish
 from streamd.services.live.publisher import EndReason
 
 if TYPE_CHECKING:
@@ -91,6 +92,13 @@ class PublishGate(Protocol):
         """Raise ``PublishError`` to refuse it."""
 
 
+class PublishDecider(Protocol):
+    """Who decides over a publish in place of the keys; a publish hook that decides alone does."""
+
+    async def admit(self, shown: ShownPublish) -> Admission:
+        """Return the admission, or raise ``PublishError``; or ``StoreUnavailableError``."""
+
+
 class ConnectionBook(Protocol):
     """What a connection asks of its listener."""
 
@@ -133,6 +141,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         metrics: Counted into when the connection ends.
         listener: Counts the connection in and out, and may refuse it.
         gate: Asked over each publish whose key is good, if there is one.
+        decider: Decides over each publish in place of the keys, if there is one.
     """
 
     def __init__(
@@ -146,6 +155,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         metrics: Metrics,
         listener: ConnectionBook,
         gate: PublishGate | None = None,
+        decider: PublishDecider | None = None,
     ) -> None:
         self._connection = connection
         self._keys = keys
@@ -155,6 +165,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._metrics = metrics
         self._listener = listener
         self._gate = gate
+        self._decider = decider
         self._transport: asyncio.Transport | None = None
         self._phase = _Phase.HANDSHAKE
         self._opened_at = clock.monotonic()
@@ -466,7 +477,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
     async def _decide(self, request: PublishRequested) -> None:
         """Ask the key service, then answer the publish; runs as a task while the connection is PUBLISH_PENDING."""
         try:
-            admission = await self._verify(request.stream_key)
+            admission = await self._admit(request)
             try:
                 if self._gate is not None:
                     await self._gate.decide(admission, self.address, self.encoder)
@@ -526,6 +537,20 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         finally:
             if self._reading is not None:
                 self._reading.spend(self._clock.cpu() - since)
+
+    async def _admit(self, request: PublishRequested) -> Admission:
+        """Ask the hook that decides alone, or else the keys."""
+        if self._decider is None:
+            return await self._verify(request.stream_key)
+        shown = ShownPublish.of(
+            app=request.app,
+            stream_name=request.stream_name,
+            tc_url=request.tc_url,
+            publishing_type=request.publishing_type,
+            address=self.address,
+            encoder=self.encoder,
+        )
+        return await self._decider.admit(shown)
 
     async def _verify(self, stream_key: str) -> Admission:
         started_at = self._clock.monotonic()

@@ -196,7 +196,7 @@ class WebhooksConfig(Section):
 
 
 class PublishHookConfig(Section):
-    """A service of yours that may forbid a publish whose key is good: 2xx allows it, 4xx forbids it."""
+    """A service of yours that may forbid a publish with a good key, or decides alone: 2xx allows, 4xx forbids."""
 
     url: ReceiverUrl = ""
     """Its URL, which gets a POST request that is signed like a webhook. Empty: off."""
@@ -206,6 +206,13 @@ class PublishHookConfig(Section):
     """Seconds for its answer. Encoders wait about ten for theirs."""
     on_failure: Literal["deny", "allow"] = "deny"
     """The decision without such an answer: `deny` refuses the publish, and the encoder tries again."""
+    decides: bool = False
+    """The service decides alone over any name and key, and says in which channel it goes live; stream keys are not
+    asked. What the publisher shows goes to the service and nowhere else, so its URL begins with `https://`, or leads to
+    this machine."""
+    format: Literal["streamd", "nginx-rtmp", "mediamtx"] = "streamd"
+    """The words in which a service that decides is asked: `streamd`, signed JSON, answered with `{"channel": "NAME"}`;
+    `nginx-rtmp`, the form of its `on_publish`; `mediamtx`, the JSON of its `authHTTPAddress`."""
 
 
 class LogConfig(Section):
@@ -428,7 +435,8 @@ class Config(Section):
     def obs_options(self) -> ObsOptions:
         """The configuration of OBS's ladder."""
         return ObsOptions(
-            ladder=tuple(Rung.parse(rung) for rung in self.obs.ladder),
+            # OBS shows its key to get the ladder, and a hook that decides is asked over publishes alone.
+            ladder=() if self.publish_hook.decides else tuple(Rung.parse(rung) for rung in self.obs.ladder),
             encoders=tuple(self.obs.encoders),
             keyframe_interval_s=self.obs.keyframe_interval_s,
             audio_bitrate_kbps=self.obs.audio_bitrate_kbps,

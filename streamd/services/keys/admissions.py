@@ -160,7 +160,7 @@ class Admissions:
         Raises:
             StoreUnavailableError: The store cannot be asked; streams go on.
         """
-        asked = {a.key_id for a in self._held}
+        asked = {a.key_id for a in self._held if not a.is_by_hook}
         changes = self.changes
         suspended = await self._store.suspended_users()
         standings = await self._store.standings(asked)
@@ -172,6 +172,8 @@ class Admissions:
         self._suspended = suspended
         dead: dict[Denial, set[str]] = {}
         for admission in self._held:
+            if admission.is_by_hook and admission.user in suspended:
+                dead.setdefault(Denial.SUSPENDED, set()).add(admission.key_id)
             if admission.key_id not in asked:
                 continue
             standing = standings.get(admission.key_id)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import KeyNotFoundError, KeyStateError, UserNotFoundError
 from streamd.services.audit.audit_log import AuditLog, append_entries, entry_of
-from streamd.services.audit.records import Actor
+from streamd.services.audit.records import SERVER, Actor
 from streamd.services.keys.import_store import ImportStore
 from streamd.services.keys.records import (
     KeyRecord,
@@ -356,6 +356,10 @@ class KeyStore:
         async with self.database.reading() as connection:
             return await _get_user(connection, name)
 
+    async def ensure_user(self, name: str, *, now: datetime) -> UserRecord:
+        """One user, made if there is none of this name."""
+        return await self.database.abandonable(self._ensure_user(name, now))
+
     async def list_users(
         self, *, state: UserState | None, after: str, limit: int, search: str = ""
     ) -> Page[UserRecord]:
@@ -448,6 +452,15 @@ class KeyStore:
     async def _check(self) -> None:
         async with self.database.reading() as connection:
             await connection.execute(select(func.max(audit.c.sequence)))
+
+    async def _ensure_user(self, name: str, now: datetime) -> UserRecord:
+        try:
+            return await self.get_user(name)
+        except UserNotFoundError:
+            async with self.database.writing() as connection:
+                if await self._add_user(connection, name, now):
+                    await append_entries(connection, [entry_of(now, SERVER, "user.created", user=name)])
+                return await _get_user(connection, name)
 
     async def _add_user(self, connection: AsyncConnection, name: str, now: datetime) -> bool:
         statement = self.database.insert_new(users).values(name=name, created_at=now)
