@@ -111,6 +111,7 @@ def api_schema(api_url: str, document: Any) -> Any:
 
 CONTRACT_CALLS = {
     ("post", "/api/v1/keys"),
+    ("post", "/api/v1/keys/import"),
     ("get", "/api/v1/keys"),
     ("get", "/api/v1/keys/{id}"),
     ("post", "/api/v1/keys/{id}/rotate"),

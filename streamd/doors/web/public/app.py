@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -97,7 +98,7 @@ def public_app(
     pages.add_to(app)
     if studio is not None:
         studio.add_to(app)
-    api = PublicApi(channels, clock, has_posters=posters is not None)
+    api = PublicApi(channels, clock, has_posters=posters is not None, root=urlsplit(public_url).path)
     app.on_shutdown.append(api.wake_all)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)
@@ -112,14 +113,16 @@ class PublicApi:
         channels: The live channels.
         clock: Measures the age of a description.
         has_posters: There are poster pictures.
+        root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
     """
 
-    def __init__(self, channels: PublicChannels, clock: Clock, *, has_posters: bool) -> None:
+    def __init__(self, channels: PublicChannels, clock: Clock, *, has_posters: bool, root: str = "") -> None:
         self._channels = channels
         self._clock = clock
         self._list = Described(clock)
         self._packed = (b"", b"")
         self._has_posters = has_posters
+        self._root = root
         self._arrivals = Arrivals.of(channels, clock)
 
     async def wake_all(self, _: web.Application) -> None:
@@ -189,9 +192,9 @@ class PublicApi:
             "viewers": sum(channel.viewers.values()),
             "variants": variants,
             "push_codecs": ",".join(channel.push_codecs) or None,
-            "playlist": f"/live/{channel.name}/index.m3u8",
-            "watch": f"/watch/{channel.name}",
-            "poster": f"/live/{channel.name}/poster.jpg" if self._has_posters and has_picture else None,
+            "playlist": f"{self._root}/live/{channel.name}/index.m3u8",
+            "watch": f"{self._root}/watch/{channel.name}",
+            "poster": f"{self._root}/live/{channel.name}/poster.jpg" if self._has_posters and has_picture else None,
         }
 
 
