@@ -88,6 +88,9 @@ class KeyDesk(Protocol):
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send: fields of ``UserLimits``, None for the server's; the others stay."""
 
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
+
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
 
@@ -158,6 +161,10 @@ class LocalKeys:
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
         return User.model_validate(await self._service.limit(name, change, reason=reason, by=ACTOR))
+
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
+        return User.model_validate(await self._service.list_channel(name, listed=listed, reason=reason, by=ACTOR))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -264,6 +271,11 @@ class AdminClient:
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
         body = {"limits": dict(change), "reason": reason}
+        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
+        body = {"listed": listed, "reason": reason}
         return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:

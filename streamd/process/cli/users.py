@@ -9,12 +9,13 @@ import click
 from streamd.process.cli.arguments import User, config_options, json_option, load
 from streamd.process.cli.ask import on_keys
 from streamd.process.cli.output import format_time, print_json, print_table
+from streamd.process.config import Config
 from streamd.services.keys.records import UserState
 
 
 @click.group("users")
 def users_group() -> None:
-    """List, suspend, restore and limit users.
+    """List, suspend, restore and limit users, and hide their channels.
 
     Asks the server that runs on the data directory; where none runs, works on the key database.
     """
@@ -32,11 +33,12 @@ def list_users(state: str | None, as_json: bool, config_file: Path | None, data_
         print_json(found)
         return
     print_table(
-        ("name", "state", "created", "kb/s", "pixels", "suspended", "reason"),
+        ("name", "state", "listed", "created", "kb/s", "pixels", "suspended", "reason"),
         [
             (
                 user.name,
                 user.state,
+                "" if user.listed else "no",
                 format_time(user.created_at),
                 str(user.limits.bitrate_kbps_max or ""),
                 str(user.limits.picture_pixels_max or ""),
@@ -82,6 +84,41 @@ def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None
         print_json(user)
         return
     click.echo(f"User {name} may broadcast.")
+
+
+@users_group.command("unlist")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def unlist_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Take the channel NAME out of the public list, and keep search engines from its page.
+
+    Whoever knows its name watches it all the same. To undo: streamd users relist NAME
+    """
+    _list_channel(name, False, reason, as_json, load(config_file, data_dir))
+
+
+@users_group.command("relist")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def relist_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Put the channel NAME into the public list again."""
+    _list_channel(name, True, reason, as_json, load(config_file, data_dir))
+
+
+def _list_channel(name: str, listed: bool, reason: str, as_json: bool, config: Config) -> None:
+    user = on_keys(config, lambda desk: desk.list_channel(name, listed=listed, reason=reason))
+    if as_json:
+        print_json(user)
+    elif not listed:
+        click.echo(f"Channel {name} is in no list. Whoever knows its name watches it all the same.")
+    elif config.http.list:
+        click.echo(f"Channel {name} is listed while it is live.")
+    else:
+        click.echo(f"Channel {name} may be listed; this server has no list ([http] list = false).")
 
 
 @users_group.command("limit")

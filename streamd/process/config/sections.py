@@ -93,6 +93,9 @@ class HttpConfig(Section):
     hsts_max_age_s: Annotated[int, Field(ge=0)] = 2_592_000
     """Seconds for which a browser that came over HTTPS uses only HTTPS (`Strict-Transport-Security`; RFC 6797), with
     any port of that host name. Default: 30 days. 0: the field is left out."""
+    list: bool = True
+    """Tell everybody which channels are live, at `/` and `/api/v1/streams`. Off: both say nothing, and channels are
+    watched by those who know their names. A single channel: `streamd users unlist NAME`."""
     posters: bool = True
     """Draw pictures of live channels for the list of channels and for shared links: a request decodes one keyframe, in
     a process of its own."""

@@ -57,6 +57,7 @@ class Admissions:
         self._closer: StreamCloser | None = None
         self._held: weakref.WeakSet[Admission] = weakref.WeakSet()
         self._suspended: set[str] = set()
+        self._unlisted: set[str] = set()
         self.changes = 0
 
     def attach(self, closer: StreamCloser) -> None:
@@ -70,6 +71,7 @@ class Admissions:
             StoreUnavailableError: The store cannot be read.
         """
         self._suspended = await self._store.suspended_users()
+        self._unlisted = await self._store.unlisted_users()
 
     def add(self, admission: Admission) -> None:
         """Know of an admission, for as long as its owner keeps it."""
@@ -90,6 +92,10 @@ class Admissions:
         """
         return user in self._suspended
 
+    def is_listed(self, user: str) -> bool:
+        """Whether a user's channel is in the public list; known as ``is_suspended`` is."""
+        return user not in self._unlisted
+
     # -- what becomes of keys and users ---------------------------------------------------------
 
     def move_expiry(self, key: KeyRecord) -> None:
@@ -105,6 +111,14 @@ class Admissions:
         for admission in self._held:
             if admission.user == user.name:
                 admission.limits = user.limits
+
+    def set_listed(self, user: UserRecord) -> None:
+        """Take note whether a user's channel is in the public list."""
+        self.changes += 1
+        if user.listed:
+            self._unlisted.discard(user.name)
+        else:
+            self._unlisted.add(user.name)
 
     async def kill(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
         """End the admissions of keys that are dead in the store: R2 and R3. R2 is done before anything is awaited.
@@ -163,10 +177,12 @@ class Admissions:
         asked = {a.key_id for a in self._held if not a.is_by_hook}
         changes = self.changes
         suspended = await self._store.suspended_users()
+        unlisted = await self._store.unlisted_users()
         standings = await self._store.standings(asked)
         if changes != self.changes:
             return False
-        self.changes += suspended != self._suspended
+        self.changes += (suspended, unlisted) != (self._suspended, self._unlisted)
+        self._unlisted = unlisted
         for user in self._suspended - suspended:
             self._on_restored(user)
         self._suspended = suspended

@@ -112,6 +112,12 @@ class KeyStore:
             rows = await connection.execute(select(users.c.name).where(users.c.suspended_at.is_not(None)))
             return {row.name for row in rows}
 
+    async def unlisted_users(self) -> set[str]:
+        """Names of the users whose channels are in no list."""
+        async with self.database.reading() as connection:
+            rows = await connection.execute(select(users.c.name).where(users.c.listed.is_(False)))
+            return {row.name for row in rows}
+
     async def newest_key_sequence(self) -> int:
         """The number of the key that was issued last; 0 where there is none."""
         async with self.database.reading() as connection:
@@ -416,6 +422,20 @@ class KeyStore:
                 await append_entries(connection, [entry_of(now, by, "user.restored", user=name, reason=reason)])
                 user = await _get_user(connection, name)
             return user
+
+    async def list_user(self, name: str, *, listed: bool, reason: str, now: datetime, by: Actor) -> UserRecord:
+        """Put a user's channel into the public list, or take it out; one that is there or not already stays so.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+        """
+        async with self.database.writing() as connection:
+            user = await _get_user(connection, name, for_update=True)
+            if user.listed is not listed:
+                await connection.execute(update(users).where(users.c.name == name).values(listed=listed))
+                action = "user.listed" if listed else "user.unlisted"
+                await append_entries(connection, [entry_of(now, by, action, user=name, reason=reason)])
+            return replace(user, listed=listed)
 
     async def limit_user(
         self, name: str, change: Mapping[str, int | None], *, reason: str, now: datetime, by: Actor

@@ -59,6 +59,8 @@ class UserRecord:
     suspended_at: datetime | None = None
     suspend_reason: str = ""
     limits: PublishLimits = SERVER_LIMITS
+    listed: bool = True
+    """Whether the public list of channels has this one; an unlisted one is watched by whoever knows its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,6 +267,16 @@ class KeyService:
         """
         return await self._act(self._limit(checked_user_name(name), checked_limits(change), checked_reason(reason), by))
 
+    async def list_channel(self, name: str, *, listed: bool, by: Actor, reason: str = "") -> UserRecord:
+        """Put a user's channel into the public list, or take it out. Who knows its name watches it all the same.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+        """
+        return await self._act(self._list_channel(checked_user_name(name), listed, checked_reason(reason), by))
+
     # -- audit ----------------------------------------------------------------------------------
 
     async def list_audit(
@@ -375,6 +385,12 @@ class KeyService:
         user = await self._store.limit_user(name, change, reason=reason, now=self._clock.now(), by=by)
         self._verifier.admissions.set_limits(user)
         log.info("user.limited", extra={"user": name, "by": by.name, **asdict(user.limits)})
+        return user
+
+    async def _list_channel(self, name: str, listed: bool, reason: str, by: Actor) -> UserRecord:
+        user = await self._store.list_user(name, listed=listed, reason=reason, now=self._clock.now(), by=by)
+        self._verifier.admissions.set_listed(user)
+        log.info("user.listed" if listed else "user.unlisted", extra={"user": name, "by": by.name})
         return user
 
     def _begin(self, act: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:

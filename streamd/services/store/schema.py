@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     text,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -77,6 +79,8 @@ users = Table(
     # The user's own limits; the server's configuration stands for one that is not set.
     Column("bitrate_kbps_max", Integer),
     Column("picture_pixels_max", Integer),
+    # Whether the public list of channels has the user's.
+    Column("listed", Boolean, nullable=False, server_default=true()),
 )
 
 # Most keys never expire; the index of expiring keys leaves them out.

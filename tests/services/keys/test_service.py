@@ -209,3 +209,27 @@ async def test_no_secret_reaches_log_or_repr(house: KeyHouse, caplog: pytest.Log
     assert issued.record.key_id in written
     for secret in (issued.stream_key.secret, new.stream_key.secret, "b" * 32):
         assert secret not in written
+
+
+class TestListing:
+    async def test_a_channel_leaves_the_list_and_comes_back_and_each_is_told_once(self, house: KeyHouse) -> None:
+        await house.issue("alice")
+        for listed, action in ((False, "user.unlisted"), (True, "user.listed")):
+            for _ in range(2):
+                user = await house.keys.list_channel("alice", listed=listed, by=ADMIN, reason="asked for")
+                assert user.listed is listed
+                assert house.verifier.admissions.is_listed("alice") is listed
+            assert (await house.keys.get_user("alice")).listed is listed
+            assert (await house.audited()).count(action) == 1
+
+    async def test_nobody_is_no_user(self, house: KeyHouse) -> None:
+        with pytest.raises(UserNotFoundError):
+            await house.keys.list_channel("nobody", listed=False, by=ADMIN)
+
+    async def test_the_next_server_knows_it(self, house: KeyHouse) -> None:
+        await house.issue("alice")
+        await house.keys.list_channel("alice", listed=False, by=ADMIN)
+        again = KeyHouse(house.store)
+        await again.verifier.start()
+        assert not again.verifier.admissions.is_listed("alice")
+        await again.verifier.hashes.close()

@@ -291,7 +291,7 @@ class _AdminApi:
         return answer(User.model_validate(await self._keys.get_user(request.match_info["name"])))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user, or set the user's limits.
+        """Suspend or restore a user, set the user's limits, or take their channel out of the public list.
 
         A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
         viewers with 410.
@@ -300,6 +300,8 @@ class _AdminApi:
         # The limits first: a restored user goes on the air with the new limits.
         if body.limits is not None:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
+        if body.listed is not None:
+            await self._keys.list_channel(name, listed=body.listed, reason=body.reason, by=by)
         if body.state is not None:
             change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
             await change(name, reason=body.reason, by=by)

@@ -36,13 +36,15 @@ class UserChange(ApiModel):
     state: UserState | None = None
     limits: UserLimits | None = None
     """Limits that are left out stay; null is the server's own limit again."""
+    listed: bool | None = None
+    """Whether the public list has the channel. Whoever knows its name watches it all the same."""
     reason: Reason = ""
     """For the audit log, in your words."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.state is None and self.limits is None:
-            raise ValueError("state or limits, or both")
+        if self.state is None and self.limits is None and self.listed is None:
+            raise ValueError("state, limits or listed, or several of them")
         return self
 
 
@@ -66,6 +68,8 @@ class User(ApiModel):
     suspended_at: datetime | None
     suspend_reason: str
     limits: UserLimits
+    listed: bool
+    """Whether the public list has the channel."""
 
 
 class UserPage(ApiModel):

@@ -98,7 +98,13 @@ def public_app(
     pages.add_to(app)
     if studio is not None:
         studio.add_to(app)
-    api = PublicApi(channels, clock, has_posters=posters is not None, root=urlsplit(public_url).path)
+    api = PublicApi(
+        channels,
+        clock,
+        has_posters=posters is not None,
+        root=urlsplit(public_url).path,
+        has_list=pages.has_list,
+    )
     app.on_shutdown.append(api.wake_all)
     app.router.add_get("/api/v1/streams", api.list_streams)
     app.router.add_get("/api/v1/streams/{name}", api.get_stream)
@@ -114,15 +120,19 @@ class PublicApi:
         clock: Measures the age of a description.
         has_posters: There are poster pictures.
         root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
+        has_list: Everybody may know which channels are live.
     """
 
-    def __init__(self, channels: PublicChannels, clock: Clock, *, has_posters: bool, root: str = "") -> None:
+    def __init__(
+        self, channels: PublicChannels, clock: Clock, *, has_posters: bool, root: str = "", has_list: bool = True
+    ) -> None:
         self._channels = channels
         self._clock = clock
         self._list = Described(clock)
         self._packed = (b"", b"")
         self._has_posters = has_posters
         self._root = root
+        self._has_list = has_list
         self._arrivals = Arrivals.of(channels, clock)
 
     async def wake_all(self, _: web.Application) -> None:
@@ -130,8 +140,9 @@ class PublicApi:
         self._arrivals.close()
 
     async def list_streams(self, request: web.Request) -> web.Response:
-        """The streams that can be watched now, oldest first."""
-        channels = [channel for channel in self._channels.live() if channel.presentation is not None]
+        """The listed streams that can be watched now, oldest first; none where the server has no list."""
+        listed = self._channels.listed() if self._has_list else ()
+        channels = [channel for channel in listed if channel.presentation is not None]
         body = self._list.body(
             [channel.name for channel in channels],
             lambda: json.dumps({"streams": [self._describe(channel) for channel in channels]}).encode(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,9 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, UP, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
+
+# What nobody is to find who does not know it; search engines heed it.
+UNFOUND: Final = {"X-Robots-Tag": "noindex"}
 
 # A channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
@@ -63,17 +66,29 @@ class Pages:
     Args:
         public_url: The viewers' URL of this server, without a slash at the end; empty: the one of each request.
         has_posters: Channels have pictures, which networks show with a shared link.
+        has_list: The first page lists who is live; else it says that there is no list.
+        is_listed: Says whether a channel may be found by a search engine.
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
     """
 
-    def __init__(self, public_url: str = "", *, has_posters: bool = True, root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        public_url: str = "",
+        *,
+        has_posters: bool = True,
+        has_list: bool = True,
+        is_listed: Callable[[str], bool] = lambda _: True,
+        root: Path = ROOT,
+    ) -> None:
         self._public_url = public_url
         self._has_posters = has_posters
+        self.has_list = has_list
+        self._is_listed = is_listed
         self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
         """The files of the public port under ``/static``."""
-        self._index = self.files.page("index")
+        self._index = self.files.page("index" if has_list else "unlisted")
         name_rule = "A channel's name has 2 to 64 small letters, digits, “-” and “_”."
-        self._missing = self.files.page("missing", root=UP, title="No such channel", detail=name_rule)
+        self._missing = self._missing_page(UP, "No such channel", name_rule)
         self._nothing = lru_cache(DEPTH_MAX + 1)(self._make_nothing_page)
         self._watch_page = lru_cache(PAGES_REMEMBERED)(self._make_watch_page)
         self._embed_page = lru_cache(PAGES_REMEMBERED)(self._make_embed_page)
@@ -117,7 +132,8 @@ class Pages:
         name = request.match_info["name"]
         if not CHANNEL_NAME.fullmatch(name):
             return answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
-        return answer(request, self._watch_page(name, self._origin(request)), PAGE_HEADERS, CACHE_REVALIDATE)
+        headers = PAGE_HEADERS if self.has_list and self._is_listed(name) else PAGE_HEADERS | UNFOUND
+        return answer(request, self._watch_page(name, self._origin(request)), headers, CACHE_REVALIDATE)
 
     async def _get_embed(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -149,7 +165,11 @@ class Pages:
     def _make_nothing_page(self, root: str) -> Asset:
         # Further down the address says nothing about where the server is.
         root = root or f"{html.escape(urlsplit(self._public_url).path)}/"
-        return self.files.page("missing", root=root, title="There is no such page", detail="The address leads nowhere.")
+        return self._missing_page(root, "There is no such page", "The address leads nowhere.")
+
+    def _missing_page(self, root: str, title: str, detail: str) -> Asset:
+        more = f' <a href="{root}">See who is live</a>.' if self.has_list else ""
+        return self.files.page("missing", root=root, title=title, detail=detail, more=more)
 
     def _player_page(self, template: str, name: str, *, modules: Sequence[str], **values: str) -> Asset:
         """Fill a template that has the player in it.

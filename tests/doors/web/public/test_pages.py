@@ -336,3 +336,28 @@ def test_pages_of_the_last_channels_are_remembered_and_no_more() -> None:
         pages._embed_page(f"channel{number}")
     assert pages._watch_page.cache_info().currsize == PAGES_REMEMBERED
     assert pages._embed_page.cache_info().currsize == PAGES_REMEMBERED
+
+
+class TestWithoutAList:
+    def test_the_first_page_says_so_and_asks_nothing(self) -> None:
+        answer, body = get(Pages(has_list=False), "/")
+        assert answer.status == 200
+        assert b"not listed here" in body
+        assert b"index.js" not in body
+
+    def test_no_page_sends_anybody_to_it(self) -> None:
+        _, body = get(Pages(has_list=False), "/watch/Not-A-Name")
+        assert b"See who is live" not in body
+        assert b"See who is live" in get(Pages(), "/watch/Not-A-Name")[1]
+
+    @pytest.mark.parametrize(
+        ("pages", "is_found"),
+        [(Pages(), True), (Pages(has_list=False), False), (Pages(is_listed=lambda name: name != "demo"), False)],
+    )
+    def test_a_channel_is_watched_by_its_name_and_not_found_by_search_engines(
+        self, pages: Pages, is_found: bool
+    ) -> None:
+        answer, _ = get(pages, "/watch/demo")
+        assert answer.status == 200
+        assert answer.headers.get("X-Robots-Tag") == (None if is_found else "noindex")
+        assert get(pages, "/embed/demo")[0].status == 200

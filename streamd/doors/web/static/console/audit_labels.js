@@ -3,6 +3,7 @@
 /** @type {Readonly<Record<string, string>>} */
 export const ACTIONS = {
   "key.issued": "Key issued",
+  "key.imported": "Key imported",
   "key.rotated": "Key rotated",
   "key.revoked": "Key revoked",
   "key.expired": "Key expired",
@@ -10,6 +11,8 @@ export const ACTIONS = {
   "user.suspended": "User suspended",
   "user.restored": "User restored",
   "user.limited": "User limited",
+  "user.listed": "Channel listed",
+  "user.unlisted": "Channel unlisted",
   "stream.closed": "Stream closed",
   "stream.kicked": "Stream kicked",
   "publish.denied": "Publish refused",
