@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
-from streamd.doors.web.models.keys import Import, Key, KeyPage, NewKey, Revocation
+from streamd.doors.web.models.keys import Import, Key, KeyDeletion, KeyPage, NewKey, Revocation
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
-from streamd.doors.web.models.users import User, UserPage
+from streamd.doors.web.models.users import User, UserDeletion, UserPage
 from streamd.errors import ImportRefusedError, StreamdError, UserNotFoundError
 from streamd.services.audit.records import Actor
 from streamd.services.keys.records import UserState
@@ -75,6 +75,12 @@ class KeyDesk(Protocol):
 
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
+
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
 
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
@@ -135,6 +141,14 @@ class LocalKeys:
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
         return Revocation.of(await self._service.revoke(key_id, reason=reason, by=ACTOR))
+
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+        return KeyDeletion.of(await self._service.delete_key(key_id, reason=reason, by=ACTOR))
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
+        return UserDeletion.of(await self._service.delete_user(name, reason=reason, by=ACTOR))
 
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
@@ -242,6 +256,16 @@ class AdminClient:
         """Kill a key, and what runs on it."""
         answer = await self._call("POST", f"/api/v1/keys/{key_id}/revoke", {"reason": reason})
         return Revocation.model_validate_json(answer)
+
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+        query = {"reason": reason} if reason else {}
+        return KeyDeletion.model_validate_json(await self._call("DELETE", f"/api/v1/keys/{key_id}", query=query))
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
+        query = {"reason": reason} if reason else {}
+        return UserDeletion.model_validate_json(await self._call("DELETE", f"/api/v1/users/{name}", query=query))
 
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""

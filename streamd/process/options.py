@@ -42,7 +42,7 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 # Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
 # stream its segments, a connection the limits of its protocol.
-RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log"})
+RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "privacy"})
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:

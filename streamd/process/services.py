@@ -22,6 +22,7 @@ from streamd.process.options import (
     webhook_endpoints,
 )
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
+from streamd.services.audit.address_eraser import AddressEraser
 from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
 from streamd.services.events.webhooks import Webhooks
@@ -104,7 +105,8 @@ class Services:
         elif hook is not None:
             self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics)
         self.keys = KeyService(self._store, clock, self.verifier, tell=tell)
-        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell)
+        self._eraser = AddressEraser(self._store.database, clock, config.privacy.keep_addresses_days)
+        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell, eraser=self._eraser)
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
@@ -160,6 +162,7 @@ class Services:
         self._budget.waiting_requests_max = limits.waiting_requests_max
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
         self.verifier.configure(verifier_options(config))
+        self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
         self.registry.configure(

@@ -34,7 +34,7 @@ secret_sha256, or as sha256:HEX in the column of secrets.
 
 @click.group("keys")
 def keys_group() -> None:
-    """Issue, import, list, rotate and revoke stream keys.
+    """Issue, import, list, rotate, revoke and delete stream keys.
 
     Asks the server that runs on the data directory; where none runs, works on the key database.
     """
@@ -174,6 +174,26 @@ def revoke_key(key_id: str, reason: str, as_json: bool, config_file: Path | None
         return
     click.echo(f"Key {revocation.id} was revoked at {format_time(revocation.revoked_at)}.")
     for name in revocation.closed:
+        click.echo(f"Stream {name} was closed.")
+
+
+@keys_group.command("delete")
+@click.argument("key_id", type=KeyId())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@click.confirmation_option(prompt="Delete the key for good?", help="Do not ask.")
+@json_option
+@config_options
+def delete_key(key_id: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Revoke the key KEY_ID, and delete what is kept of it: hash, label, last use, the addresses that tried it.
+
+    The acts on it stay in the audit log, by its id.
+    """
+    deletion = on_keys(load(config_file, data_dir), lambda desk: desk.delete_key(key_id, reason=reason))
+    if as_json:
+        print_json(deletion)
+        return
+    click.echo(f"Key {deletion.id} is deleted.")
+    for name in deletion.closed:
         click.echo(f"Stream {name} was closed.")
 
 

@@ -15,7 +15,7 @@ from streamd.services.keys.records import UserState
 
 @click.group("users")
 def users_group() -> None:
-    """List, suspend, restore and limit users, and hide their channels.
+    """List, suspend, restore, limit and delete users, and hide their channels.
 
     Asks the server that runs on the data directory; where none runs, works on the key database.
     """
@@ -84,6 +84,27 @@ def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None
         print_json(user)
         return
     click.echo(f"User {name} may broadcast.")
+
+
+@users_group.command("delete")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@click.confirmation_option(prompt="Delete the user and all of their keys for good?", help="Do not ask.")
+@json_option
+@config_options
+def delete_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Close the streams of the user NAME, and delete the user with all of their keys.
+
+    The acts on them stay in the audit log, by name. The name is free from then on: who gets a key for it gets the
+    channel. To keep somebody off the air, suspend them.
+    """
+    deletion = on_keys(load(config_file, data_dir), lambda desk: desk.delete_user(name, reason=reason))
+    if as_json:
+        print_json(deletion)
+        return
+    click.echo(f"User {name} is deleted, with {deletion.keys} key{'' if deletion.keys == 1 else 's'}.")
+    for stream in deletion.closed:
+        click.echo(f"Stream {stream} was closed.")
 
 
 @users_group.command("unlist")

@@ -218,6 +218,14 @@ class PublishHookConfig(Section):
     `nginx-rtmp`, the form of its `on_publish`; `mediamtx`, the JSON of its `authHTTPAddress`."""
 
 
+class PrivacyConfig(Section):
+    """How long personal data is kept; `docs/privacy.md` says which there is."""
+
+    keep_addresses_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Days after which IP addresses are erased from the audit log and from keys' last uses; the rows stay. 0: they are
+    kept as long as the rows. Seven to thirty days are enough to look into an attack."""
+
+
 class LogConfig(Section):
     """The server's log on stderr."""
 
@@ -400,6 +408,7 @@ class Config(Section):
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     publish_hook: PublishHookConfig = PublishHookConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
 

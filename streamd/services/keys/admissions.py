@@ -58,6 +58,8 @@ class Admissions:
         self._held: weakref.WeakSet[Admission] = weakref.WeakSet()
         self._suspended: set[str] = set()
         self._unlisted: set[str] = set()
+        # By this process, and not seen again since: what is left of their streams is not to be shown.
+        self._deleted: set[str] = set()
         self.changes = 0
 
     def attach(self, closer: StreamCloser) -> None:
@@ -75,6 +77,7 @@ class Admissions:
 
     def add(self, admission: Admission) -> None:
         """Know of an admission, for as long as its owner keeps it."""
+        self._deleted.discard(admission.user)
         self._held.add(admission)
 
     def is_admissible(self, admission: Admission) -> bool:
@@ -90,7 +93,7 @@ class Admissions:
 
         Another process' suspension is known after ``recheck_interval_s`` at the latest.
         """
-        return user in self._suspended
+        return user in self._suspended or user in self._deleted
 
     def is_listed(self, user: str) -> bool:
         """Whether a user's channel is in the public list; known as ``is_suspended`` is."""
@@ -149,6 +152,17 @@ class Admissions:
         # A key that another process issued while this was committed is not among the store's answer.
         admitted = {a.key_id for a in self._held if a.user == user}
         return await self.kill(admitted.union(key_ids), Denial.SUSPENDED, by)
+
+    def delete(self, user: str) -> None:
+        """Take note that a user who was suspended is deleted: the channel is gone as if they still were."""
+        self.changes += 1
+        self._suspended.discard(user)
+        self._unlisted.discard(user)
+        self._deleted.add(user)
+
+    def note_user(self, user: str) -> None:
+        """Take note that there is a user of this name."""
+        self._deleted.discard(user)
 
     def restore(self, user: str) -> bool:
         """Take note of the end of a user's suspension; return whether the suspension was known."""

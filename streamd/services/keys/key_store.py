@@ -12,11 +12,12 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, delete, func, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import KeyNotFoundError, KeyStateError, UserNotFoundError
 from streamd.services.audit.audit_log import AuditLog, append_entries, entry_of
+from streamd.services.audit.denial_log import PUBLISH_DENIED, STUDIO_DENIED
 from streamd.services.audit.records import SERVER, Actor
 from streamd.services.keys.import_store import ImportStore
 from streamd.services.keys.records import (
@@ -339,6 +340,19 @@ class KeyStore:
             )
             return await _get_key(connection, key_id)
 
+    async def delete_key(self, key_id: str, *, reason: str, now: datetime, by: Actor) -> None:
+        """Delete a key, and the addresses from which it was tried.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+        """
+        async with self.database.writing() as connection:
+            record = await _get_key(connection, key_id, for_update=True)
+            await connection.execute(delete(keys).where(keys.c.key_id == key_id))
+            await _erase_addresses(connection, [key_id])
+            entry = entry_of(now, by, "key.deleted", user=record.user, key_id=key_id, reason=reason)
+            await append_entries(connection, [entry])
+
     async def record_closed(self, key_id: str, streams: Collection[str]) -> None:
         """Note at a revoked key which streams its revocation closed.
 
@@ -407,6 +421,25 @@ class KeyStore:
                 user = await _get_user(connection, name)
             ids = select(keys.c.key_id).where(keys.c.user == name, keys.c.revoked_at.is_(None))
             return user, set((await connection.execute(ids)).scalars())
+
+    async def delete_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> set[str]:
+        """Delete a user with all of their keys, and the addresses from which these were tried.
+
+        Returns:
+            The ids of the keys.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+        """
+        async with self.database.writing() as connection:
+            await _get_user(connection, name, for_update=True)
+            found = await connection.execute(select(keys.c.key_id).where(keys.c.user == name))
+            key_ids = set(found.scalars())
+            await connection.execute(delete(keys).where(keys.c.user == name))
+            await connection.execute(delete(users).where(users.c.name == name))
+            await _erase_addresses(connection, key_ids)
+            await append_entries(connection, [entry_of(now, by, "user.deleted", user=name, reason=reason)])
+        return key_ids
 
     async def restore_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> UserRecord:
         """End a user's suspension. One who is not suspended stays unchanged.
@@ -542,6 +575,21 @@ async def _get_user(connection: AsyncConnection, name: str, *, for_update: bool 
     if row is None:
         raise UserNotFoundError(name)
     return _user_record(row)
+
+
+async def _erase_addresses(connection: AsyncConnection, key_ids: Collection[str]) -> None:
+    """Erase the addresses in the rows about refusals of these keys: those of their holders."""
+    ids = list(key_ids)
+    for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+        await connection.execute(
+            update(audit)
+            .where(
+                audit.c.key_id.in_(ids[start : start + IDS_PER_QUERY_MAX]),
+                audit.c.action.in_((PUBLISH_DENIED, STUDIO_DENIED)),
+                audit.c.address != "",
+            )
+            .values(address="")
+        )
 
 
 def _key_record(row: Row[Any]) -> KeyRecord:

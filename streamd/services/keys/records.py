@@ -115,6 +115,18 @@ class RevokeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteResult:
+    """A completed deletion."""
+
+    name: str
+    """Id of the key, or name of the user."""
+    keys: tuple[str, ...]
+    """Ids of the keys that are gone, in their order."""
+    closed: tuple[str, ...]
+    """Names of the streams that it closed."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeyStanding:
     """The row of a key and the state of its user, read together, which decide over a publish."""
 

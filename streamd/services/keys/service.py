@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -21,7 +21,16 @@ from streamd.services.keys.admission import Denial
 from streamd.services.keys.importer import KeyImporter
 from streamd.services.keys.key_events import key_event, user_event
 from streamd.services.keys.key_store import KeyStore
-from streamd.services.keys.records import USER_NAME, IssuedKey, KeyRecord, KeyState, RevokeResult, UserRecord, UserState
+from streamd.services.keys.records import (
+    USER_NAME,
+    DeleteResult,
+    IssuedKey,
+    KeyRecord,
+    KeyState,
+    RevokeResult,
+    UserRecord,
+    UserState,
+)
 from streamd.services.keys.request import (
     OVERLAP_S_MAX,
     PAGE_LIMIT_MAX,
@@ -114,6 +123,7 @@ class KeyService:
             by=by,
         )
         self._verifier.remember(record.key_id, secret_hash)
+        self._verifier.admissions.note_user(user)
         log.info("key.issued", extra={"key_id": record.key_id, "user": user, "by": by.name})
         self._tell(key_event(EventType.KEY_ISSUED, record, self._clock.now(), by=by.name))
         return IssuedKey(record, stream_key)
@@ -207,6 +217,21 @@ class KeyService:
             task.add_done_callback(lambda _: self._revocations.pop(key_id))
         return await asyncio.shield(task)
 
+    async def delete_key(self, key_id: str, *, by: Actor, reason: str = "") -> DeleteResult:
+        """Revoke a key, and delete all that is kept of it but the acts on it.
+
+        Args:
+            key_id: The key.
+            by: The actor.
+            reason: Why, in the operator's words.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            KeyNotFoundError: There is no such key.
+            StoreUnavailableError: It could not be written; the key may be revoked already. Ask again.
+        """
+        return await self._act(self._delete_key(checked_key_id(key_id), checked_reason(reason), by))
+
     # -- users ----------------------------------------------------------------------------------
 
     async def get_user(self, name: str) -> UserRecord:
@@ -250,6 +275,18 @@ class KeyService:
             StoreUnavailableError: It could not be written.
         """
         return await self._act(self._restore(checked_user_name(name), checked_reason(reason), by))
+
+    async def delete_user(self, name: str, *, by: Actor, reason: str = "") -> DeleteResult:
+        """Close a user's streams, and delete the user with all keys; the acts on them stay in the audit log.
+
+        The name is free from then on: who gets a key for it gets the channel.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written; the user may be suspended already. Ask again.
+        """
+        return await self._act(self._delete_user(checked_user_name(name), checked_reason(reason), by))
 
     async def limit(self, name: str, change: Mapping[str, int | None], *, by: Actor, reason: str = "") -> UserRecord:
         """Change a user's limits: for streams from then on, and the bit rate of running ones.
@@ -380,6 +417,30 @@ class KeyService:
             at = self._clock.now()
             self._tell(user_event(EventType.USER_RESTORED, user, at, by=by.name, reason=reason))
         return user
+
+    async def _delete_key(self, key_id: str, reason: str, by: Actor) -> DeleteResult:
+        revoked = await self.revoke(key_id, by=by, reason=reason)
+        await self._store.delete_key(key_id, reason=reason, now=self._clock.now(), by=by)
+        self._forget([key_id])
+        log.info("key.deleted", extra={"key_id": key_id, "by": by.name})
+        return DeleteResult(key_id, (key_id,), revoked.closed)
+
+    async def _delete_user(self, name: str, reason: str, by: Actor) -> DeleteResult:
+        now = self._clock.now()
+        user, key_ids = await self._store.suspend_user(name, reason=reason, now=now, by=by)
+        closed = await self._verifier.admissions.suspend(name, key_ids, by)
+        if user.suspended_at == now:
+            self._tell(user_event(EventType.USER_SUSPENDED, user, now, by=by.name, reason=reason, closed=closed))
+        deleted = await self._store.delete_user(name, reason=reason, now=self._clock.now(), by=by)
+        self._verifier.admissions.delete(name)
+        self._forget(deleted)
+        log.info("user.deleted", extra={"user": name, "keys": len(deleted), "by": by.name})
+        return DeleteResult(name, tuple(sorted(deleted)), tuple(closed))
+
+    def _forget(self, key_ids: Iterable[str]) -> None:
+        for key_id in key_ids:
+            self._verifier.attempts.forget(key_id)
+            self._verifier.denials.forget(key_id)
 
     async def _limit(self, name: str, change: Mapping[str, int | None], reason: str, by: Actor) -> UserRecord:
         user = await self._store.limit_user(name, change, reason=reason, now=self._clock.now(), by=by)

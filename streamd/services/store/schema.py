@@ -120,7 +120,7 @@ salts = Table(
     Column("value", LargeBinary(32), nullable=False),
 )
 
-# Rows are only ever added: triggers made by the migration refuse UPDATE and DELETE.
+# Rows are only ever added: triggers made by the migrations refuse DELETE, and UPDATE but of an address to an empty one.
 audit = Table(
     "audit",
     metadata,

@@ -116,6 +116,8 @@ CONTRACT_CALLS = {
     ("get", "/api/v1/keys/{id}"),
     ("post", "/api/v1/keys/{id}/rotate"),
     ("post", "/api/v1/keys/{id}/revoke"),
+    ("delete", "/api/v1/keys/{id}"),
+    ("delete", "/api/v1/users/{name}"),
     ("get", "/api/v1/users"),
     ("get", "/api/v1/users/{name}"),
     ("patch", "/api/v1/users/{name}"),

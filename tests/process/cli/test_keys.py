@@ -56,6 +56,15 @@ class TestKeysOnTheStore:
             assert f"Key {key['id']} was revoked" in result.stdout
             assert key["stream_key"] not in result.output
 
+    def test_deleting_asks_first_and_leaves_no_key(self, data_dir: Path) -> None:
+        key = issue(data_dir)
+        assert run("keys", "delete", key["id"], data_dir=data_dir, stdin="n\n").exit_code != 0
+        assert json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout)
+        result = run("keys", "delete", key["id"], "--yes", "--reason", "asked", data_dir=data_dir)
+        assert (result.exit_code, result.stdout) == (0, f"Key {key['id']} is deleted.\n")
+        assert json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout) == []
+        assert run("keys", "delete", key["id"], "--yes", data_dir=data_dir).exit_code == EXIT_NOT_FOUND
+
     def test_rotating_prints_the_new_key(self, data_dir: Path) -> None:
         key = issue(data_dir)
         result = run("keys", "rotate", key["id"], "--overlap", "10m", "--json", data_dir=data_dir)

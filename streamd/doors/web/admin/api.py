@@ -22,12 +22,13 @@ from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
 from streamd.doors.web.json_api import InvalidRequestError, NotFoundError, answer, problems, served
 from streamd.doors.web.models.audit import AuditPage, AuditQuery
-from streamd.doors.web.models.common import Problem, ReasonRequest
+from streamd.doors.web.models.common import Problem, ReasonQuery, ReasonRequest
 from streamd.doors.web.models.keys import (
     Import,
     ImportRequest,
     IssueRequest,
     Key,
+    KeyDeletion,
     KeyPage,
     KeyPath,
     KeyQuery,
@@ -37,7 +38,7 @@ from streamd.doors.web.models.keys import (
 )
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
-from streamd.doors.web.models.users import User, UserChange, UserPage, UserPath, UserQuery
+from streamd.doors.web.models.users import User, UserChange, UserDeletion, UserPage, UserPath, UserQuery
 from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
 from streamd.doors.web.port import without_entity_tags
 from streamd.doors.web.request_id import name_requests
@@ -111,7 +112,7 @@ def admin_app(
     )
     harden(app)
     name_requests(app)
-    add = {"GET": web.get, "POST": web.post, "PATCH": web.patch}  # web.get answers HEAD as well
+    add = {"GET": web.get, "POST": web.post, "PATCH": web.patch, "DELETE": web.delete}  # web.get answers HEAD as well
     app.add_routes([add[operation.method](operation.path, served(operation)) for operation in operations])
     console.add_to(app)
     return app
@@ -161,6 +162,14 @@ class _AdminApi:
             Operation(
                 "POST", "/api/v1/keys/{id}/revoke", self.revoke_key, Revocation,
                 path_model=KeyPath, body=ReasonRequest, problems=(503,),
+            ),
+            Operation(
+                "DELETE", "/api/v1/keys/{id}", self.delete_key, KeyDeletion,
+                path_model=KeyPath, query=ReasonQuery, problems=(503,),
+            ),
+            Operation(
+                "DELETE", "/api/v1/users/{name}", self.delete_user, UserDeletion,
+                path_model=UserPath, query=ReasonQuery, problems=(503,),
             ),
             Operation("GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,)),
             Operation("GET", "/api/v1/users/{name}", self.get_user, User, path_model=UserPath, problems=(503,)),
@@ -276,6 +285,15 @@ class _AdminApi:
         result = await self._keys.revoke(request.match_info["id"], reason=body.reason, by=request[ACTOR])
         return answer(Revocation.of(result))
 
+    async def delete_key(self, request: web.Request, query: ReasonQuery) -> web.Response:
+        """Revoke a stream key, and delete what is kept of it.
+
+        Its hash, label, last use and the addresses from which it was tried are gone; the acts on it stay in the audit
+        log, by its id.
+        """
+        result = await self._keys.delete_key(request.match_info["id"], reason=query.reason, by=request[ACTOR])
+        return answer(KeyDeletion.of(result))
+
     def _new_key(self, key: NewKey) -> web.Response:
         return answer(key, status=201, headers={hdrs.LOCATION: f"/api/v1/keys/{key.id}"})
 
@@ -306,6 +324,15 @@ class _AdminApi:
             change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
             await change(name, reason=body.reason, by=by)
         return answer(User.model_validate(await self._keys.get_user(name)))
+
+    async def delete_user(self, request: web.Request, query: ReasonQuery) -> web.Response:
+        """Close a user's streams, and delete the user with all keys.
+
+        The acts on them stay in the audit log, by the user's name. The name is free from then on: who gets a key for
+        it gets the channel.
+        """
+        result = await self._keys.delete_user(request.match_info["name"], reason=query.reason, by=request[ACTOR])
+        return answer(UserDeletion.of(result))
 
     # -- streams --------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from streamd.doors.web.models.common import (
     UserName,
 )
 from streamd.services.keys.importer import KEYS_MAX, ImportedAs, ImportOutcome
-from streamd.services.keys.records import IssuedKey, KeyRecord, KeyState, RevokeResult
+from streamd.services.keys.records import DeleteResult, IssuedKey, KeyRecord, KeyState, RevokeResult
 from streamd.services.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX
 from streamd.services.store.page import Page
 
@@ -203,6 +203,19 @@ class KeyPage(ApiModel):
             keys=[Key.of(record, state_of(record)) for record in page.items],
             next_after=page.items[-1].sequence if page.has_more else None,
         )
+
+
+class KeyDeletion(ApiModel):
+    """A completed deletion of a key."""
+
+    id: str
+    closed: list[str]
+    """Names of the streams that it closed."""
+
+    @classmethod
+    def of(cls, result: DeleteResult) -> Self:
+        """The answer to deleting a key."""
+        return cls(id=result.name, closed=list(result.closed))
 
 
 class Revocation(ApiModel):

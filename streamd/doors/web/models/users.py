@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
-from streamd.services.keys.records import UserRecord, UserState
+from streamd.services.keys.records import DeleteResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
 from streamd.services.store.page import Page
 
@@ -70,6 +70,21 @@ class User(ApiModel):
     limits: UserLimits
     listed: bool
     """Whether the public list has the channel."""
+
+
+class UserDeletion(ApiModel):
+    """A completed deletion of a user."""
+
+    name: str
+    keys: int
+    """Keys that are gone with them."""
+    closed: list[str]
+    """Names of the streams that it closed."""
+
+    @classmethod
+    def of(cls, result: DeleteResult) -> Self:
+        """The answer to deleting a user."""
+        return cls(name=result.name, keys=len(result.keys), closed=list(result.closed))
 
 
 class UserPage(ApiModel):

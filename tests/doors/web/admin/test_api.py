@@ -270,6 +270,21 @@ class TestAudit:
         assert rest["next_after"] is None
 
 
+class TestDeletion:
+    async def test_a_key_and_a_user_are_gone_and_the_log_says_who_did_it(self, api: Api) -> None:
+        first, second = [await api.call("POST", "/api/v1/keys", {"user": "alice"}, status=201) for _ in range(2)]
+        api.streams.live["alice"] = summary("alice", first["id"])
+        answer = await api.call("DELETE", f"/api/v1/keys/{first['id']}?reason=asked")
+        assert answer == {"id": first["id"], "closed": ["alice"]}
+        await api.call("DELETE", f"/api/v1/keys/{first['id']}", status=404)
+        assert await api.call("DELETE", "/api/v1/users/alice") == {"name": "alice", "keys": 1, "closed": []}
+        await api.call("DELETE", "/api/v1/users/alice", status=404)
+        await api.call("GET", f"/api/v1/keys/{second['id']}", status=404)
+        entries = (await api.call("GET", "/api/v1/audit?newest_first=true"))["entries"]
+        deleted = [(row["action"], row["actor"], row["reason"]) for row in entries if "deleted" in row["action"]]
+        assert deleted == [("user.deleted", "admin", ""), ("key.deleted", "admin", "asked")]
+
+
 class TestImport:
     SECRET = "Xk29sQm4Tz81LdRw"
 
