@@ -35,7 +35,7 @@ class Page(Protocol):
 
     @property
     def sessions(self) -> Sessions[Any]:
-        """Who is signed in."""
+        """The people who are signed in."""
 
     def restore(self, records: Iterable[SessionRecord]) -> None:
         """Go on with the sessions that a server before this one had."""
@@ -64,7 +64,7 @@ class SessionFile:
         """Give a page the sessions that it had before, and keep those it has from now on.
 
         Args:
-            name: What they are kept under.
+            name: The key that they are kept under.
             page: Without a session yet.
         """
         page.restore(self._others.pop(name, []))

@@ -37,10 +37,10 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """A session as it is kept over a restart. Nobody signs in with what stands here."""
+    """A session as it is kept over a restart. Its fields do not suffice to sign in."""
 
     mark: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    """What its token is known by, in hexadecimal digits."""
+    """The hash of its token, in hexadecimal digits."""
     name: str
     ends_at: datetime
     used_at: datetime
@@ -55,14 +55,14 @@ class _Session(Generic[_Holder]):
 
 
 class Sessions(Generic[_Holder]):
-    """Who is signed in.
+    """The people who are signed in.
 
     Args:
         clock: For their time limits.
         limits: Of time and number.
 
     Attributes:
-        secret: What sessions that are kept over a restart hang on: with another one none of them is known. Set before
+        secret: Sessions that are kept over a restart hang on it: with another one none of them is known. Set before
             one begins.
     """
 
@@ -141,7 +141,7 @@ class Sessions(Generic[_Holder]):
         """Go on with the sessions of a server before this one; their time has run on meanwhile.
 
         Args:
-            records: What it had kept; the least lately used first.
+            records: The kept sessions; the least lately used first.
             holder_of: Given a name, says what ``find`` returns for its sessions.
         """
         now, wall_now = self._clock.monotonic(), self._clock.now()
@@ -154,5 +154,5 @@ class Sessions(Generic[_Holder]):
                 self._add(bytes.fromhex(record.mark), session)
 
     def _mark(self, token: str) -> bytes:
-        # What is looked up is a hash: the time that it takes says nothing of a token that was nearly guessed.
+        # A hash is looked up: the time that it takes says nothing of a token that was nearly guessed.
         return hmac.digest(self.secret.encode(), token.encode(errors="surrogateescape"), hashlib.sha256)

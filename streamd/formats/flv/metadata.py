@@ -27,8 +27,8 @@ class StreamMetadata:
     frame_rate: float = 0.0
     """Frames a second; 0 where none is claimed."""
     encoder: str = ""
-    """What the publisher's software calls itself: printable, and short. OBS says it here alone: its ``flashVer``
-    is that of Adobe's Flash Media Live Encoder."""
+    """The name that the software of the publisher gives itself: printable, and short. OBS says it here alone: its
+    ``flashVer`` is that of Adobe's Flash Media Live Encoder."""
 
 
 def read_metadata(properties: Mapping[str, object]) -> StreamMetadata:

@@ -46,7 +46,7 @@ class TagType(enum.IntEnum):
 
 
 class Findings:
-    """What the gate has found in a tag, once, for all who come behind.
+    """The finding of the gate in a tag, once, for every later reader.
 
     Two tags are equal whatever was found; a copy is to be looked at anew.
 

@@ -1,4 +1,4 @@
-"""What the gate answers to a tag: the frame itself, or what its owner is to do in its place."""
+"""The answers of the gate to a tag: the frame itself, or an act of its owner in its place."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Drop:
 
     reason: TagDropReason
     detail: str = ""
-    """What a log line should add: the codec, or what is malformed."""
+    """The words for a log line: the codec, or the malformed part."""
     limit: str = field(default="", compare=False)
     """Name of the bound that was passed; empty where none was."""
 

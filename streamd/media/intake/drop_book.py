@@ -1,4 +1,4 @@
-"""What the gate has dropped, and which tracks it does not carry."""
+"""The tags that the gate has dropped, and the tracks that it does not carry."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class HeaderReader:
         self._left = HEADERS_AT_ONCE_MAX
         # How many tags have been reckoned with in that.
         self._tags = 0
-        # What was wrong with those that were refused, by codec and digest.
+        # The faults of refused headers, by codec and digest.
         self._refused: OrderedDict[tuple[str, bytes], tuple[type[CodecConfigError | UnsupportedCodecError], str]] = (
             OrderedDict()
         )
@@ -113,5 +113,5 @@ def check_size(size: int) -> None:
 
 
 def digest(record: bytes) -> bytes:
-    """What a record is known again by, when it is not kept."""
+    """The digest that a record is known again by, when it is not kept."""
     return hashlib.blake2b(record, digest_size=_DIGEST_BYTES).digest()

@@ -26,7 +26,7 @@ _CODECS = {TagType.VIDEO: VIDEO_CODECS, TagType.AUDIO: AUDIO_CODECS}
 
 
 class HeaderAnswer(NamedTuple):
-    """What has become of a sequence header, or of a frame that may stand for one."""
+    """The outcome for a sequence header, or for a frame that may stand for one."""
 
     drop: Drop | None
     """Why it is not taken; None where it is."""
@@ -56,7 +56,7 @@ class TrackHeaders:
         self._reader = HeaderReader()
         # Codec and record of those that came when no more of them were to be read: an encoder sends its own once.
         self._late: dict[TrackKey, tuple[str, bytes]] = {}
-        # What the demuxer would not take: a codec, and what its header is known again by.
+        # Headers that the demuxer refused: the codec, and the digest that a header is known again by.
         self._unfit: dict[TrackKey, tuple[str, bytes | CodecConfig]] = {}
 
     def receive(self, share: Share, tags: int) -> HeaderAnswer:
@@ -121,7 +121,7 @@ class TrackHeaders:
 
     @property
     def late_bytes(self) -> int:
-        """What is kept of headers that are to be read later."""
+        """Bytes of the headers that are to be read later."""
         return sum(len(record) for _, record in self._late.values())
 
     def _read(self, key: TrackKey, codec: str, record: bytes, tags: int) -> HeaderAnswer:
@@ -203,7 +203,7 @@ class TrackHeaders:
 
 
 def _known_by(header: TrackHeader) -> tuple[str, bytes | CodecConfig]:
-    """What a header is known again by: one that the demuxer would not take, and that is not kept."""
+    """The digest that a header is known again by: one that the demuxer refused, and that is not kept."""
     if header.codec in CODECS_WITHOUT_HEADER:
         return header.codec, header.config
     return header.codec, digest(header.record)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streamd.media.intake.limits import IntakeLimits
     from streamd.media.intake.track import TrackKey
 
-# What a frame that is held costs beside its payload: the tag, its place in the queue, and what names it there.
+# Bytes of a held frame beside its payload: the tag, its place in the queue, and its name there.
 _HELD_TAG_BYTES = 256
 # Keyframes of several video tracks belong together if they are this close: a frame at 10 a second.
 _KEYFRAMES_TOGETHER_MS = 100
@@ -42,7 +42,7 @@ class HeldFrames:
 
     @property
     def held_bytes(self) -> int:
-        """What they cost, with what names them."""
+        """Their bytes, names included."""
         return self._payload_bytes + len(self._frames) * _HELD_TAG_BYTES
 
     @property
@@ -105,7 +105,7 @@ class HeldFrames:
         """Drop what is from before a time, as far as it stands in front: each frame is looked at once.
 
         Args:
-            timestamp_ms: What is older is not needed.
+            timestamp_ms: Older frames are not needed.
             started: The tracks that have begun.
 
         Returns:

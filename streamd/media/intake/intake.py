@@ -50,7 +50,7 @@ class Intake:
     at once, and the owner queues those until the demuxer is open.
 
     Attributes:
-        metadata: What the publisher's last onMetaData claims; the owner sets it.
+        metadata: The claims of the publisher's last onMetaData; the owner sets it.
         may_reopen: Whether the owner can take another ``Open``; while not, tracks that have changed are dropped.
     """
 
@@ -66,7 +66,7 @@ class Intake:
         self._frames = FrameTable()
         self._roll = RollCall()
         self._silences = Silences(self._limits)
-        # What is to go before the next tag.
+        # The actions that go before the next tag.
         self._silent_tags: list[FlvTag] = []
         self._held = HeldFrames(self._limits)
         self._wait = Wait(self._limits.opening_tags_max)
@@ -85,7 +85,7 @@ class Intake:
 
     @property
     def held_bytes(self) -> int:
-        """What it keeps of what the publisher sent, bytes: frames that are held, and sequence headers."""
+        """Bytes of the publisher's media that it keeps: frames that are held, and sequence headers."""
         headers = {
             id(header): len(header.record)
             for tracks in (self._headers.known, self._tracks.opened)
@@ -96,7 +96,7 @@ class Intake:
     @property
     def is_silent(self) -> bool:
         """Whether the publisher's sound has stopped, and all that there is of it is ours."""
-        if not self._silences:
+        if not self._silences.made:
             return False
         return all(key in self._silences for key in self._tracks.opened if key[0] is TagType.AUDIO)
 
@@ -183,7 +183,7 @@ class Intake:
         self._close()
         self._wait.start()
 
-    # What a tag is.
+    # The kind of a tag.
 
     @property
     def _tags(self) -> int:
@@ -203,7 +203,7 @@ class Intake:
             self._take_step(Kind.HEADER, key, None)
         return answer.drop
 
-    # What becomes of a frame.
+    # The way of a frame.
 
     def _receive_frame(self, share: Share) -> Action:
         key = share.key
@@ -246,7 +246,7 @@ class Intake:
         """Do with a tag what the table says.
 
         Args:
-            kind: What it is.
+            kind: Its kind.
             key: Its track.
             tag: The frame in its canonical framing; None of a header.
         """
@@ -302,7 +302,7 @@ class Intake:
         if self._may_open(tag):
             return self._open(self._held.take_all())
         if lead not in tracks.started:
-            # Audio waits for video. What is shown before the keyframe is dropped then, so that a little is enough.
+            # Audio waits for video. Frames shown before the keyframe are dropped then, so that a little is enough.
             since_ms = tag.timestamp_ms - self._limits.track_wait_ms
             self._note_dropped(*self._held.trim(since_ms, tracks.started))
         return HOLD
@@ -365,10 +365,10 @@ class Intake:
     def _call_roll(self, tag: FlvTag) -> None:
         """Find out which of the open tracks have stopped while others go on, up to a tag."""
         roll, silences, tracks = self._roll, self._silences, self._tracks
-        if silences and silences.has_made(tag):
+        if silences.made and silences.has_made(tag):
             return  # It is ours, of a time that has been looked at.
         timestamp_ms = tag.timestamp_ms
-        if roll.has_leapt(timestamp_ms) and silences:
+        if roll.has_leapt(timestamp_ms) and silences.made:
             silences.end_all()
             self._compare_tracks()
         expected = [key for key in tracks.opened if key in tracks.started]
@@ -380,7 +380,7 @@ class Intake:
             elif missing_ms >= (self._limits.audio_gone_ms if is_sound else self._limits.video_gone_ms):
                 tracks.stop(key)
                 self._compare_tracks()
-        if silences:
+        if silences.made:
             silent_tags, ended = silences.make(timestamp_ms)
             self._silent_tags += silent_tags
             for key in ended:

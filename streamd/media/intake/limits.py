@@ -1,4 +1,4 @@
-"""What a stream that is not complete yet may cost, in waiting and in memory."""
+"""The cost that a stream may have before it is complete, in waiting and in memory."""
 
 from __future__ import annotations
 

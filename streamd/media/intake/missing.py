@@ -1,4 +1,4 @@
-"""Who is missing: which of the open tracks have had no frame for a while, by the clock of the others."""
+"""Missing tracks: those of the open ones that have had no frame for a while, by the clock of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tag is: the share of each track in it, read from its header in full."""
+"""The content of a tag: the share of each track in it, read from its header in full."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamd.media.intake.track import TrackKey
 
 
 class ShareKind(enum.Enum):
-    """What a tag brings of a track."""
+    """The share of a track in a tag."""
 
     FRAME = enum.auto()
     HEADER = enum.auto()
@@ -63,7 +63,7 @@ class Share(NamedTuple):
     payload: bytes
     """The tag's."""
     packet: VideoPacket | AudioPacket
-    """What its header says of this share."""
+    """Its header's word on this share."""
 
     def body(self) -> bytes:
         """Copy the frame, or the configuration record."""
@@ -89,7 +89,7 @@ def read_shares(tag: FlvTag, tracks_read_max: int) -> list[Share]:
 
     Args:
         tag: Not empty.
-        tracks_read_max: What a multitrack message has behind so many tracks is not looked at.
+        tracks_read_max: Tracks of a multitrack message that are read; those behind them are not looked at.
 
     Returns:
         One share, or one for each track of a multitrack message. A command frame has none.

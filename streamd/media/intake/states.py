@@ -6,7 +6,7 @@ import enum
 
 
 class State(enum.IntEnum):
-    """What the gate is doing."""
+    """The state of the gate."""
 
     CLOSED = enum.auto()
     """No demuxer is open, and nothing is held for one."""
@@ -19,7 +19,7 @@ class State(enum.IntEnum):
 
 
 class Kind(enum.IntEnum):
-    """What a tag is, to the tracks as they are."""
+    """The kind of a tag, to the tracks as they are."""
 
     HEADER = enum.auto()
     """A track begins anew with another sequence header, or ends with a broken one."""
@@ -37,7 +37,7 @@ class Kind(enum.IntEnum):
 
 
 class Step(enum.Enum):
-    """What is done with a tag."""
+    """The act that a tag brings about."""
 
     BEGIN_ANEW = enum.auto()
     """Let go of what is held of the track, and compare the tracks with those that are open."""
@@ -77,4 +77,4 @@ TABLE: dict[tuple[State, Kind], tuple[Step, frozenset[State]]] = {
     (State.DIFFERING, Kind.OTHER_SOUND): (Step.WAIT_FOR_PICTURE, frozenset({State.DIFFERING, State.OPEN})),
     (State.DIFFERING, Kind.OTHER_PICTURE): (Step.DROP, frozenset({State.DIFFERING})),
 }
-"""What is done, and the states that the gate is in behind it. What has no row cannot be."""
+"""The act, and the states of the gate behind it. A pair without a row cannot be."""

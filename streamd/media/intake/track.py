@@ -33,7 +33,7 @@ class TrackHeader:
 
     @property
     def key(self) -> TrackKey:
-        """What names the track."""
+        """The key that names the track."""
         return self.kind, self.track_id
 
 

@@ -56,7 +56,7 @@ class AuditLog:
         query = select(audit).order_by(sequence.desc() if is_newest_first else sequence).limit(limit + 1)
         if found.search:
             texts = [audit.c[name] for name in ("action", "actor", "address", "user", "key_id", "stream", "reason")]
-            # What the server has written as a reason, "rate_limited", people read in words.
+            # People read in words the reasons that the server writes as names, "rate_limited".
             in_words = func.replace(audit.c.reason, "_", " ")
             matches = [text.icontains(found.search, autoescape=True) for text in (*texts, in_words)]
             query = query.where(or_(*matches, audit.c.action.in_(found.or_actions)))

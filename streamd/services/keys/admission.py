@@ -17,6 +17,8 @@ HOOK_PREFIX = "hook_"
 class Denial(enum.StrEnum):
     """The reason of a stream key's refusal, for the log and the metrics; the publisher never learns it."""
 
+    MISSING = "missing"
+    """No key was shown."""
     MALFORMED = "malformed"
     """Text without the form of a key, and no imported key."""
     UNKNOWN = "unknown"

@@ -21,7 +21,7 @@ Whom it must not lock out
   the hash is there.
 - *A studio behind one address*, with one encoder that is set up wrongly or with a guest who guesses. Keys
   that live get in as above: their hashes are read when the process starts, those lately used first, and every few
-  seconds those that another process has issued (living_hashes.py). What remains: a key past ``HASHES_MAX`` of them, or
+  seconds those that another process has issued (living_hashes.py). The rest: a key past ``HASHES_MAX`` of them, or
   one in the seconds before its hash is read, shown for the first time from an address over its budget, is refused until
   a token is back, a second at the default. Otherwise every guess would have to be looked up, which the limit exists to
   avoid. The budget is wide enough for dozens of encoders with wrong keys, retrying as OBS does (2 s, 3 s, 4.5 s …).

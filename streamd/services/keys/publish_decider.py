@@ -139,12 +139,15 @@ class PublishDecider:
             raise self._failed(Denial.FORBIDDEN, proof, shown)
         user = await self._read_user(channel)
         # From here on nothing is awaited (verifier.py, V2).
-        if user.state is UserState.SUSPENDED:
+        admissions = self._verifier.admissions
+        admissions.note_user(channel)
+        # An operator's suspension holds before the store has it.
+        if user.state is UserState.SUSPENDED or admissions.is_suspended(channel):
             raise self._failed(Denial.SUSPENDED, proof, shown)
         self._guard.remember(proof.key_id, hash_secret(proof.key_id, proof.secret))
         self._publishes.spend(proof.key_id, self._clock.monotonic())
         admission = Admission.by_hook(ImportedKey.of_text(channel, salt).key_id, channel, user.limits)
-        self._verifier.admissions.add(admission)
+        admissions.add(admission)
         return admission
 
     # -- inside ---------------------------------------------------------------------------------

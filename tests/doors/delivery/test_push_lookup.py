@@ -16,6 +16,7 @@ from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac, is_sequence_header
 from tests.support.ingest import IngestRoom, hls_of, settle
 from tests.support.samples import boxes
+from tests.support.taking_viewer import TakingViewer
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,30 +24,6 @@ SECONDS = 3
 MEDIA = h264_aac(seconds=SECONDS)
 FLV = PushPath("alice", PushFormat.FLV)
 MP4 = PushPath("alice", PushFormat.MP4)
-
-
-class RecordingViewer:
-    """A socket that takes everything."""
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.is_closed = False
-
-    def write(self, data: bytes, /) -> None:
-        self.received += data
-
-    def offer(self, data: bytes, _: int, /) -> int:
-        self.write(data)
-        return 0
-
-    def buffered_bytes(self) -> int:
-        return 0
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def drop(self) -> None:
-        raise AssertionError("it takes everything")
 
 
 async def live_room() -> IngestRoom:
@@ -110,7 +87,7 @@ class TestStream:
         room = await live_room()
         found = lookup(room).ask("GET", FLV)
         assert isinstance(found, Push)
-        viewer = RecordingViewer()
+        viewer = TakingViewer()
         found.fanout.attach(viewer)
         tags = FlvReader().receive_data(viewer.received)
         assert [tag.tag_type for tag in tags[:3]] == [TagType.SCRIPT, TagType.VIDEO, TagType.AUDIO]
@@ -121,7 +98,7 @@ class TestStream:
         room = await live_room()
         found = lookup(room).ask("GET", MP4)
         assert isinstance(found, Push)
-        viewer = RecordingViewer()
+        viewer = TakingViewer()
         found.fanout.attach(viewer)
         assert [name for name, _ in boxes(viewer.received)] == ["ftyp", "moov", "moof", "mdat"]
         samples = dict(boxes(viewer.received))["mdat"]
@@ -135,7 +112,7 @@ class TestStream:
         for path in (FLV, MP4):
             found = lookup(room).ask("GET", path)
             assert isinstance(found, Push)
-            viewers.append(RecordingViewer())
+            viewers.append(TakingViewer())
             found.fanout.attach(viewers[-1])
         stream = room.registry.find("alice")
         assert stream is not None

@@ -26,6 +26,7 @@ from streamd.services.live.push_outputs import FlvOutput
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import IngestRoom, Peer, RecordingTransport, eventually, settle
+from tests.support.taking_viewer import TakingViewer
 from tests.support.timers import ManualTimers
 
 PICTURE = FlvTag(TagType.VIDEO, 0, bytes(BETWEEN_MESSAGES_BYTES))
@@ -361,26 +362,6 @@ class TestOrdinaryPublisher:
         assert len(kernel.thresholds) / counted_s <= asks_max
 
 
-class SilentViewer:
-    """Takes what it is sent."""
-
-    def write(self, data: bytes, /) -> None:
-        pass
-
-    def offer(self, data: bytes, _: int, /) -> int:
-        self.write(data)
-        return 0
-
-    def buffered_bytes(self) -> int:
-        return 0
-
-    def close(self) -> None:
-        pass
-
-    def drop(self) -> None:
-        pass
-
-
 @pytest.mark.asyncio
 class TestConnection:
     """The thresholds that one connection asks for."""
@@ -437,7 +418,7 @@ class TestConnection:
         assert transport.socket.thresholds[-1] == WAKE_BYTES_MAX
         flv = stream.outputs.find(FlvOutput)
         assert flv is not None
-        flv.fanout.attach(SilentViewer())
+        flv.fanout.attach(TakingViewer())
         assert transport.socket.thresholds[-1] == 1
         peer.send(self.message(tags[-len(tags) // 4]))
         transport.socket.thresholds.clear()

@@ -7,41 +7,18 @@ from streamd.media.packet import Sample
 from streamd.services.live.push_outputs import FlvOutput, Mp4Output
 from tests.support.flv_media import h264_aac
 from tests.support.output_context import EPOCH, output_context, tracks_of
+from tests.support.taking_viewer import TakingViewer
 
 MEDIA = h264_aac(2)
 
 
-class Viewer:
-    """A socket that takes everything."""
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.is_closed = False
-
-    def write(self, data: bytes, /) -> None:
-        self.received += data
-
-    def offer(self, data: bytes, buffered_bytes_max: int, /) -> int:
-        self.write(data)
-        return 0
-
-    def buffered_bytes(self) -> int:
-        return 0
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def drop(self) -> None:
-        self.is_closed = True
-
-
 def sample(number: int) -> Sample:
-    return Sample(1, number * 3000, number * 3000, number == 0, b"frame", 0, 0)
+    return Sample(1, number * 3000, number * 3000, number == 0, b"frame", 0, 0, number == 0)
 
 
 class TestFlv:
     def test_viewers_are_sent_the_publishers_own_tags(self) -> None:
-        output, viewer = FlvOutput(output_context()), Viewer()
+        output, viewer = FlvOutput(output_context()), TakingViewer()
         output.start(tracks_of("main"))
         output.fanout.attach(viewer)
         output.take_tags(MEDIA[3:])
@@ -50,7 +27,7 @@ class TestFlv:
         assert isinstance(tags[0], FlvTag)
 
     def test_a_leap_ends_their_streams_and_not_the_output(self) -> None:
-        output, viewer = FlvOutput(output_context()), Viewer()
+        output, viewer = FlvOutput(output_context()), TakingViewer()
         output.start(tracks_of("main"))
         output.fanout.attach(viewer)
         output.note_leap(EPOCH)
@@ -67,7 +44,7 @@ class TestFlv:
 
 class TestMp4:
     def test_a_frame_goes_out_when_it_is_known_how_long_it_lasts(self) -> None:
-        output, viewer = Mp4Output(output_context()), Viewer()
+        output, viewer = Mp4Output(output_context()), TakingViewer()
         codecs = [output.codecs]
         output.start(tracks_of("main"))
         codecs.append(output.codecs)
@@ -80,7 +57,7 @@ class TestMp4:
         assert viewer.received[head:].count(b"frame") == 1
 
     def test_a_leap_is_none_of_its_affair(self) -> None:
-        output, viewer = Mp4Output(output_context()), Viewer()
+        output, viewer = Mp4Output(output_context()), TakingViewer()
         output.start(tracks_of("main"))
         output.fanout.attach(viewer)
         output.note_leap(EPOCH)
@@ -92,7 +69,7 @@ class TestBoth:
     def test_a_publisher_that_is_back_ends_viewers_streams_and_those_who_ask_again_follow(
         self, kind: type[FlvOutput | Mp4Output]
     ) -> None:
-        output, viewer, again = kind(output_context()), Viewer(), Viewer()
+        output, viewer, again = kind(output_context()), TakingViewer(), TakingViewer()
         output.start(tracks_of("main"))
         output.fanout.attach(viewer)
         output.start(tracks_of("main", begins_anew=True))
@@ -103,7 +80,7 @@ class TestBoth:
 
     def test_whoever_follows_has_every_frame_hurried(self, kind: type[FlvOutput | Mp4Output]) -> None:
         hurried: list[None] = []
-        output, viewer = kind(output_context(hurry=lambda: hurried.append(None))), Viewer()
+        output, viewer = kind(output_context(hurry=lambda: hurried.append(None))), TakingViewer()
         output.start(tracks_of("main"))
         follows = [output.follows_frames]
         output.fanout.attach(viewer)
@@ -115,7 +92,7 @@ class TestBoth:
 
     @pytest.mark.parametrize("how", ["end", "dismiss_viewers"])
     def test_the_end_closes_viewers(self, kind: type[FlvOutput | Mp4Output], how: str) -> None:
-        output, viewer = kind(output_context()), Viewer()
+        output, viewer = kind(output_context()), TakingViewer()
         output.start(tracks_of("main"))
         output.fanout.attach(viewer)
         getattr(output, how)()

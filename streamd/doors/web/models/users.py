@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
-from streamd.services.keys.records import DeleteResult, UserRecord, UserState
+from streamd.services.keys.records import DeleteResult, SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
 from streamd.services.store.page import Page
 
@@ -85,6 +86,37 @@ class UserDeletion(ApiModel):
     def of(cls, result: DeleteResult) -> Self:
         """The answer to deleting a user."""
         return cls(name=result.name, keys=len(result.keys), closed=list(result.closed))
+
+
+class ChangedUser(User):
+    """A user who was changed."""
+
+    closed: Sequence[str] = ()
+    """Names of the streams that a suspension closed."""
+
+
+class UnwrittenSuspension(ApiModel):
+    """A suspension that holds on this server, and that the key store does not have yet."""
+
+    name: str
+    state: UserState = UserState.SUSPENDED
+    suspended_at: datetime
+    suspend_reason: str
+    closed: list[str]
+    """Names of the streams that it closed."""
+    unwritten: str
+    """The facts that the key store does not have, the reason, and the consequence."""
+
+    @classmethod
+    def of(cls, result: SuspendResult) -> Self:
+        """The answer to suspending."""
+        return cls(
+            name=result.name,
+            suspended_at=result.suspended_at,
+            suspend_reason=result.reason,
+            closed=list(result.closed),
+            unwritten=result.unwritten,
+        )
 
 
 class UserPage(ApiModel):

@@ -1,8 +1,8 @@
 """How a channel is for its viewers, and those who wait until it is another way: pages that are open before a stream is.
 
 A page that asked every other second would be a thousand requests a second with two thousand who wait; one that asks
-less often is late. So it asks once, and is answered when there is something to say. What is waited for is looked at
-twice a second, for all who wait for it, and they are woken a slice at a time: a crowd is answered within a second or
+less often is late. So it asks once, and is answered when there is something to say. The server looks at the channels
+twice a second, for all that wait, and wakes them a slice at a time: a crowd is answered within a second or
 two, and the loop has its turn between.
 """
 
@@ -55,7 +55,7 @@ def state_of(channels: PublicChannels, name: str, now: float) -> ChannelState:
     """How a channel is.
 
     Args:
-        channels: Who is live.
+        channels: The live channels.
         name: Of the channel.
         now: Loop time, seconds.
     """
@@ -100,7 +100,7 @@ class Arrivals:
         Args:
             name: Of the channel.
             known: How it is, as the asker knows it.
-            source: Who is counted as one (``address.source_of``).
+            source: The viewer's address, as it is counted (``address.source_of``).
         """
         if self._is_closed or self._look_at(name) is not known or not self._budget.may_wait(source):
             return

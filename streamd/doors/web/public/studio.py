@@ -64,7 +64,7 @@ _DEAD = {
 
 @dataclass(slots=True)
 class _Visit:
-    """What a session stands for."""
+    """The subject of a session."""
 
     key_id: str
     admission: Admission | None = None
