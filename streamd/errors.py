@@ -7,6 +7,8 @@ code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class StreamdError(Exception):
     """Base of every error raised on purpose."""
@@ -139,14 +141,16 @@ class PublishError(StreamdError):
         status_code: ``code`` of the ``onStatus`` information object.
         description: Text for the person at the encoder; it never names the reason a key was refused.
         result: One word for metrics.
+        limit: Key in ``[limits]`` of the bound that was reached; empty where none was.
     """
 
     result = "rejected"
     status_code = "NetStream.Publish.Rejected"
     description = "The server cannot take this stream now. Try again later."
 
-    def __init__(self, description: str | None = None) -> None:
+    def __init__(self, description: str | None = None, *, limit: str = "") -> None:
         super().__init__(description or self.description)
+        self.limit = limit
         if description is not None:
             self.description = description
 
@@ -171,6 +175,13 @@ class AlreadyPublishingError(PublishError):
     description = "This channel is already live from another encoder."
 
 
+class PlaceTakenError(PublishError):
+    """A connection that was silent, and whose key has come back on another one."""
+
+    result = "taken_over"
+    description = "This connection was silent, and the same stream key has come back on another one."
+
+
 class KeyRejectedError(PublishError):
     """The stream key does not open a channel.
 
@@ -188,6 +199,12 @@ class KeyRejectedError(PublishError):
         self.key_id = key_id
         self.is_known = is_known
         """A key with this id exists; a guesser's id is made up."""
+
+
+class NoStreamKeyError(KeyRejectedError):
+    """A publish without a stream key; its answer says so, which tells nobody anything about a key."""
+
+    description = "No stream key was given. Enter the stream key in your encoder's settings."
 
 
 class KeyUsedTooOftenError(KeyRejectedError):
@@ -209,6 +226,10 @@ class PublishUndecidedError(PublishError):
     """The operator's publish hook does not answer, and its consent is required."""
 
     result = "undecided"
+
+
+class HookAnswerError(StreamdError):
+    """The publish hook's answer decides nothing; the text has nothing of what a publisher showed."""
 
 
 class ReceiverUnreachableError(StreamdError):
@@ -248,6 +269,18 @@ class UserNotFoundError(KeyServiceError):
 
 class KeyRequestError(KeyServiceError):
     """A request to the key service breaks a rule: a name, a label, a date, a duration."""
+
+
+class ImportRefusedError(KeyRequestError):
+    """Keys that cannot be imported; none of them was.
+
+    Attributes:
+        faults: One line for each fault, with its place and without the secret.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("nothing was imported")
+        self.faults = list(faults)
 
 
 class KeyStateError(KeyServiceError):

@@ -1,4 +1,4 @@
-"""What the command line does with keys, users and the audit log: over a running server, or on the store itself.
+"""Keys, users and the audit log for the command line: over a running server, or on the store itself.
 
 ``AdminClient`` and ``LocalKeys`` answer alike, in the admin API's own types. On the store nothing
 can be closed; servers that share it look every few seconds for what was changed there
@@ -8,19 +8,20 @@ can be closed; servers that share it look every few seconds for what was changed
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
-from streamd.doors.web.models.keys import Key, KeyPage, NewKey, Revocation
+from streamd.doors.web.models.keys import Import, Key, KeyDeletion, KeyPage, NewKey, Revocation
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
-from streamd.doors.web.models.users import User, UserPage
-from streamd.errors import StreamdError, UserNotFoundError
+from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserDeletion, UserPage
+from streamd.errors import ImportRefusedError, StreamdError, UserNotFoundError
 from streamd.services.audit.records import Actor
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import PAGE_LIMIT_MAX
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from streamd.services.keys.importer import ForeignKey
     from streamd.services.keys.service import KeyService
 
 ACTOR = Actor("cli")
@@ -36,9 +38,11 @@ ACTOR = Actor("cli")
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 3.0
 
+_SUSPENSION: TypeAdapter[ChangedUser | UnwrittenSuspension] = TypeAdapter(ChangedUser | UnwrittenSuspension)
+
 
 class AdminUnreachableError(StreamdError):
-    """Nobody answers at the admin address; nothing was asked."""
+    """The admin address does not answer; nothing was asked."""
 
 
 class AdminApiError(StreamdError):
@@ -46,12 +50,14 @@ class AdminApiError(StreamdError):
 
     Args:
         status: HTTP status.
-        detail: What it says.
+        detail: Its words.
+        errors: Each fault, where it lists them.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, detail: str, errors: Sequence[str] = ()) -> None:
+        super().__init__("; ".join((detail, *errors)))
         self.status = status
+        self.errors = list(errors)
 
 
 class KeyDesk(Protocol):
@@ -59,6 +65,9 @@ class KeyDesk(Protocol):
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
+
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys, at most ``KEYS_MAX``; raises ``ImportRefusedError`` with their faults."""
 
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
@@ -69,17 +78,29 @@ class KeyDesk(Protocol):
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
 
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
+
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
 
     async def find_user(self, name: str) -> User | None:
         """One user; None where there is none of this name."""
 
-    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
-        """Suspend or restore a user."""
+    async def suspend_user(self, name: str, *, reason: str) -> ChangedUser | UnwrittenSuspension:
+        """Suspend a user."""
+
+    async def restore_user(self, name: str, *, reason: str) -> User:
+        """End a user's suspension."""
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send: fields of ``UserLimits``, None for the server's; the others stay."""
+
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -90,17 +111,22 @@ class LocalKeys:
 
     Args:
         service: On a store that was started.
-        rtmp_url: What broadcasters type as server.
+        rtmp_urls: The addresses that broadcasters could type as server, RTMPS first.
     """
 
-    def __init__(self, service: KeyService, rtmp_url: str) -> None:
+    def __init__(self, service: KeyService, rtmp_urls: Sequence[str]) -> None:
         self._service = service
-        self._rtmp_url = rtmp_url
+        self._rtmp_urls = rtmp_urls
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
         issued = await self._service.issue(user, label=label, expires_at=expires_at, by=ACTOR)
-        return NewKey.of(issued, self._rtmp_url)
+        return NewKey.of(issued, self._rtmp_urls)
+
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys."""
+        results = await self._service.importer.take(given, by=ACTOR, allows_weak=allows_weak, only_checks=only_checks)
+        return Import.of(results)
 
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
@@ -115,11 +141,19 @@ class LocalKeys:
 
     async def rotate(self, key_id: str, *, overlap_s: float) -> NewKey:
         """Replace a key."""
-        return NewKey.of(await self._service.rotate(key_id, overlap_s=overlap_s, by=ACTOR), self._rtmp_url)
+        return NewKey.of(await self._service.rotate(key_id, overlap_s=overlap_s, by=ACTOR), self._rtmp_urls)
 
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
         return Revocation.of(await self._service.revoke(key_id, reason=reason, by=ACTOR))
+
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+        return KeyDeletion.of(await self._service.delete_key(key_id, reason=reason, by=ACTOR))
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
+        return UserDeletion.of(await self._service.delete_user(name, reason=reason, by=ACTOR))
 
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
@@ -138,14 +172,23 @@ class LocalKeys:
         except UserNotFoundError:
             return None
 
-    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
-        """Suspend or restore a user."""
-        change = self._service.suspend if state is UserState.SUSPENDED else self._service.restore
-        return User.model_validate(await change(name, reason=reason, by=ACTOR))
+    async def suspend_user(self, name: str, *, reason: str) -> ChangedUser | UnwrittenSuspension:
+        """Suspend a user; on the store itself it is written, or an error."""
+        result = await self._service.suspend(name, reason=reason, by=ACTOR)
+        user = User.model_validate(result.user)
+        return ChangedUser(**dict(user), closed=list(result.closed))
+
+    async def restore_user(self, name: str, *, reason: str) -> User:
+        """End a user's suspension."""
+        return User.model_validate(await self._service.restore(name, reason=reason, by=ACTOR))
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
         return User.model_validate(await self._service.limit(name, change, reason=reason, by=ACTOR))
+
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
+        return User.model_validate(await self._service.list_channel(name, listed=listed, reason=reason, by=ACTOR))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -188,6 +231,21 @@ class AdminClient:
         body = {"user": user, "label": label, "expires_at": expires_at and expires_at.isoformat()}
         return NewKey.model_validate_json(await self._call("POST", "/api/v1/keys", body))
 
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys."""
+        keys = [
+            {name: value for name, value in asdict(key).items() if value is not None}
+            | ({} if key.expires_at is None else {"expires_at": key.expires_at.isoformat()})
+            for key in given
+        ]
+        body = {"keys": keys, "allow_weak": allows_weak, "check_only": only_checks}
+        try:
+            return Import.model_validate_json(await self._call("POST", "/api/v1/keys/import", body))
+        except AdminApiError as exc:
+            if exc.status == 422 and exc.errors:
+                raise ImportRefusedError(exc.errors) from exc
+            raise
+
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
         keys: list[Key] = []
@@ -209,6 +267,16 @@ class AdminClient:
         answer = await self._call("POST", f"/api/v1/keys/{key_id}/revoke", {"reason": reason})
         return Revocation.model_validate_json(answer)
 
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+        query = {"reason": reason} if reason else {}
+        return KeyDeletion.model_validate_json(await self._call("DELETE", f"/api/v1/keys/{key_id}", query=query))
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
+        query = {"reason": reason} if reason else {}
+        return UserDeletion.model_validate_json(await self._call("DELETE", f"/api/v1/users/{name}", query=query))
+
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
         users: list[User] = []
@@ -229,14 +297,24 @@ class AdminClient:
                 return None
             raise
 
-    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
-        """Suspend or restore a user."""
-        body = {"state": state.value, "reason": reason}
-        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+    async def suspend_user(self, name: str, *, reason: str) -> ChangedUser | UnwrittenSuspension:
+        """Suspend a user, and close what runs."""
+        body = {"state": UserState.SUSPENDED.value, "reason": reason}
+        return _SUSPENSION.validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def restore_user(self, name: str, *, reason: str) -> User:
+        """End a user's suspension."""
+        body = {"state": UserState.ACTIVE.value, "reason": reason}
+        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
         body = {"limits": dict(change), "reason": reason}
+        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
+        body = {"listed": listed, "reason": reason}
         return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
@@ -261,7 +339,7 @@ class AdminClient:
                 answer = await response.read()
                 if response.ok:
                     return answer
-                raise AdminApiError(response.status, _detail(response, answer))
+                raise _refusal(response, answer)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
             raise AdminUnreachableError(f"nobody answers at the admin address {self._address}") from exc
         except TimeoutError as exc:
@@ -270,11 +348,15 @@ class AdminClient:
             raise AdminApiError(502, f"what answers at {self._address} is not streamd's admin API") from exc
 
 
-def _detail(response: aiohttp.ClientResponse, answer: bytes) -> str:
+def _refusal(response: aiohttp.ClientResponse, answer: bytes) -> AdminApiError:
     try:
         problem = Problem.model_validate(json.loads(answer))
     except ValueError:
-        return f"HTTP {response.status} {response.reason}"
+        return AdminApiError(response.status, f"HTTP {response.status} {response.reason}")
     if response.status == 401:
-        return "the server does not accept this data directory's admin token"
-    return "; ".join((problem.detail, *problem.errors))
+        return AdminApiError(
+            401,
+            "the server does not accept this data directory's admin token; "
+            "give the command the configuration and the environment of the server",
+        )
+    return AdminApiError(response.status, problem.detail, problem.errors)

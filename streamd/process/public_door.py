@@ -19,7 +19,7 @@ from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.studio import Studio
-from streamd.process.binding import bound, cannot_bind
+from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 
 class PublicDoor:
-    """What viewers and broadcasters reach over HTTP.
+    """The port that viewers and broadcasters reach over HTTP.
 
     Args:
         config: All of the configuration.
-        services: What it asks.
+        services: Asked by its routes.
         sessions: Keeps those of the studio for the next server.
     """
 
@@ -44,7 +44,8 @@ class PublicDoor:
         self._config = config
         self._services = services
         self._sessions = sessions
-        self._channels = PublicChannels(services.registry, services.verifier.admissions.is_suspended)
+        admissions = services.verifier.admissions
+        self._channels = PublicChannels(services.registry, admissions.is_suspended, admissions.is_listed)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
         self._media = MediaRoutes(
@@ -84,6 +85,7 @@ class PublicDoor:
         guard = guards.make("http", http, http.trusted_proxies if http.proxy_protocol else (), alpn=("http/1.1",))
         listen = http.listen
         try:
+            try_address(listen)
             return bound(listen, await listen_for_viewers(self._door, listen.host or None, listen.port, guard))
         except OSError as exc:
             raise cannot_bind("http.listen", listen, exc) from exc
@@ -119,7 +121,12 @@ class PublicDoor:
 
     def _app(self) -> web.Application:
         config, services = self._config, self._services
-        pages = Pages(config.http.public_url, has_posters=config.http.posters)
+        pages = Pages(
+            config.http.public_url,
+            has_posters=config.http.posters,
+            has_list=config.http.list,
+            is_listed=self._channels.is_listed,
+        )
         if not pages.has_player:
             log.warning(
                 "player.missing",

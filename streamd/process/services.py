@@ -1,7 +1,7 @@
-"""What floor 2 is built of: the key store and what decides over keys, the live streams, and who is told what.
+"""The parts of floor 2: the key store and the deciders over keys, the live streams, and the receivers of events.
 
-Built once, in the order in which they know each other; opened and closed by the server. What stands above them,
-sockets and HTTP, is ``doors.py``.
+Built once, in the order in which they know each other; opened and closed by the server. The sockets and HTTP
+above them are in ``doors.py``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
@@ -21,15 +22,19 @@ from streamd.process.options import (
     webhook_endpoints,
 )
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
+from streamd.services.audit.address_eraser import AddressEraser
 from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
 from streamd.services.events.webhooks import Webhooks
 from streamd.services.history import History
+from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.publish_decider import PublishDecider
 from streamd.services.keys.publish_hook import PublishHook
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.live.channel_metrics import ChannelMetrics
 from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
@@ -45,10 +50,11 @@ if TYPE_CHECKING:
     from streamd.process.config import Config
     from streamd.services.events.sender import Sender
 
-# What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
+# The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
+ACTS_NAME = "unwritten-acts.jsonl"
 
 
 class Services:
@@ -61,14 +67,15 @@ class Services:
 
     Attributes:
         clock: As given.
-        metrics: What all of them count.
-        machine: What of the machine they may use.
+        metrics: The counts of all of them.
+        machine: Their share of the machine.
         lines: Bounds what the log says about peers.
         verifier: Decides over stream keys.
-        keys: What operators do with keys and users.
+        keys: The acts of operators on keys and users.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
         gate: Asked over each publish whose key is good; None where nobody is.
+        decider: Decides over each publish in place of the keys; None where the keys do.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """
@@ -83,11 +90,37 @@ class Services:
         )
         tell = self._webhooks.tell if config.webhooks.endpoints else unheard
         hook = hook_options(config)
-        self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics) if hook is not None else None
         self._store = KeyStore(config.database_url)
         self.verifier = KeyVerifier(self._store, clock, verifier_options(config))
-        self.keys = KeyService(self._store, clock, self.verifier, tell=tell)
-        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell)
+        self.gate: PublishHook | None = None
+        self.decider: PublishDecider | None = None
+        if hook is not None and hook.decides:
+            self.decider = PublishDecider(
+                hook,
+                HookWords(hook.format),
+                verifier_options(config),
+                sender=sender,
+                store=self._store,
+                verifier=self.verifier,
+                clock=clock,
+                metrics=metrics,
+            )
+        elif hook is not None:
+            self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics)
+        self.keys = KeyService(
+            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / ACTS_NAME)
+        )
+        takedowns = self.keys.takedowns
+        metrics.acts_waiting.set_function(lambda: len(takedowns))
+        self._eraser = AddressEraser(self._store.database, clock, config.privacy.keep_addresses_days)
+        self.key_sweeper = KeySweeper(
+            self._store,
+            clock,
+            self.verifier,
+            tell=tell,
+            write_acts=takedowns.write_waiting,
+            eraser=self._eraser,
+        )
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
@@ -114,6 +147,11 @@ class Services:
         self.history = History(metrics, clock)
         pictures = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock)
         self.posters = Posters(pictures, clock, metrics) if config.http.posters else None
+        self._channel_metrics = ChannelMetrics(
+            self.registry.summaries, channels_max=limits.channel_metrics_max, count_limit=metrics.count_limit
+        )
+        if config.metrics.per_channel:
+            metrics.registry.register(self._channel_metrics)
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
         if self.posters is not None:
             posters = self.posters
@@ -138,7 +176,11 @@ class Services:
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
-        self.registry.restore(self._restart_record.load())
+        self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
+        for stream in self.registry.live():
+            # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
+            self.verifier.admissions.add(stream.broadcaster.admission)
+        await self.keys.takedowns.start()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
@@ -146,7 +188,11 @@ class Services:
         self.machine.configure(config)
         self._budget.waiting_requests_max = limits.waiting_requests_max
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
+        self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
+        self._eraser.configure(config.privacy.keep_addresses_days)
+        if self.decider is not None:
+            self.decider.configure(verifier_options(config))
         self.registry.configure(
             stream_options(config),
             streams_max=limits.streams_max,

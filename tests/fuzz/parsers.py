@@ -49,7 +49,8 @@ from streamd.formats.flv.video import parse_video
 from streamd.formats.hls.directives import parse_directives
 from streamd.formats.proxy_protocol import HEADER_BYTES_MAX, read_header
 from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.formats.rtmp.handshake import ServerHandshake
 from streamd.formats.rtmp.state import State
 from streamd.formats.rtmp.stream_name import find_stream_key
@@ -203,7 +204,7 @@ def _forwarded(text: str) -> str:
 
 
 def _stream_key(text: str) -> object:
-    return StreamKey.parse(find_stream_key(text, text, text))
+    return StreamKey.parse(find_stream_key(text, text, text, StreamKey.has_form))
 
 
 def _sequence_headers(codec: str) -> Callable[[bytes], object]:

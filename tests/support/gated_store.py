@@ -10,6 +10,7 @@ from datetime import datetime
 
 from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import Actor
+from streamd.services.keys.import_store import ImportStore
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.records import KeyRecord, KeyStanding, UserRecord, UserState
 from streamd.services.keys.secret import hash_secret
@@ -59,12 +60,20 @@ class UnwrittenLog(AuditLog):
         pass
 
 
+class NoImports(ImportStore):
+    """Nothing is imported."""
+
+    def __init__(self) -> None:
+        pass
+
+
 class GatedStore(KeyStore):
     """One key and its user in memory; a gate before and after every read and every commit."""
 
     def __init__(self, gates: Gates, now: datetime) -> None:
         self._gates = gates
         self.audit = UnwrittenLog()
+        self.imports = NoImports()
         self.key = KeyRecord(1, KEY.key_id, "alice", "", now, "admin", None)
         self.user = UserRecord("alice", UserState.ACTIVE, now)
 
@@ -81,10 +90,14 @@ class GatedStore(KeyStore):
         await self._gates.wait("verify")
         return seen
 
-    async def revoke_key(self, key_id: str, *, reason: str, now: datetime, by: Actor) -> KeyRecord:
+    async def revoke_key(
+        self, key_id: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
+    ) -> KeyRecord:
         await self._gates.wait("kill")
         if self.key.revoked_at is None:
             self.key = replace(self.key, revoked_at=now)
+        if closed:
+            self.key = replace(self.key, closed_streams=tuple(closed))
         record = self.key
         await self._gates.wait("kill")
         return record
@@ -102,9 +115,11 @@ class GatedStore(KeyStore):
         old = await self.revoke_key(key_id, reason="rotated", now=now, by=by)
         return old, replace(old, key_id=new_key_id, revoked_at=None)
 
-    async def suspend_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> tuple[UserRecord, set[str]]:
+    async def suspend_user(
+        self, name: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
+    ) -> tuple[UserRecord, set[str]]:
         await self._gates.wait("kill")
-        self.user = replace(self.user, state=UserState.SUSPENDED)
+        self.user = replace(self.user, state=UserState.SUSPENDED, suspended_at=now)
         await self._gates.wait("kill")
         return self.user, {KEY.key_id}
 

@@ -76,10 +76,11 @@ class WebProtocol(RequestHandler):
         turns: Of the port's connections; by default it takes turns with none.
 
     Attributes:
-        sends_shared: What waits to be sent is of a body that all peers share.
+        is_dropping: The last answer is given; the rest of its request is dropped, and not parsed.
+        sends_shared: The bytes that wait to be sent are of a body that all peers share.
     """
 
-    __slots__ = ("_budget", "_is_dropping", "_is_turn_due", "_refusals", "_turns", "_unheard", "sends_shared")
+    __slots__ = ("_budget", "_is_turn_due", "_refusals", "_turns", "_unheard", "is_dropping", "sends_shared")
 
     def __init__(
         self,
@@ -117,8 +118,7 @@ class WebProtocol(RequestHandler):
         # The bytes read and not parsed yet; while there are some, the transport reads no more.
         self._unheard = b""
         self._is_turn_due = False
-        # The last answer is given: the rest of its request is dropped, and not parsed.
-        self._is_dropping = False
+        self.is_dropping = False
         make_request = self._request_factory
         assert make_request is not None, "aiohttp's server has one"
         # aiohttp would ask for the body of every request with Expect, before its path, its token and its length are
@@ -145,7 +145,7 @@ class WebProtocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take the peer's bytes; aiohttp calls this without any, to go on with those it has."""
-        if self._is_dropping:
+        if self.is_dropping:
             return
         if data and self._unheard:
             self._unheard += data
@@ -182,7 +182,7 @@ class WebProtocol(RequestHandler):
     def _take_turn(self) -> None:
         """Parse some of the bytes read, and come back for the rest when the others have had their turn."""
         self._is_turn_due = False
-        if self.transport is None or self._is_dropping or not self._unheard:
+        if self.transport is None or self.is_dropping or not self._unheard:
             self._unheard = b""
             return
         if self._is_held:
@@ -234,7 +234,7 @@ class WebProtocol(RequestHandler):
             # RFC 9112 9.6: the peer may still be sending, and reads the answer while its bytes are dropped. They are
             # not parsed for their end: an unwanted body would cost as much as its smallest chunks.
             resp.force_close()
-            self._is_dropping = True
+            self.is_dropping = True
             self._unheard = b""
             super()._resume_transport_reading()
         try:

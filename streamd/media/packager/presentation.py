@@ -15,6 +15,8 @@ from streamd.media.packager.named_bytes import NamedBytes
 from streamd.media.packager.playlist_text import playlist_bytes
 from streamd.media.packager.rendition import Rendition
 
+CAPTIONS_GROUP = "captions"
+
 
 class Presentation:
     """The choice of a viewer of one stream; only its bit rates change.
@@ -38,6 +40,13 @@ class Presentation:
         self._audio = tuple(audio)
         self._streams: tuple[hls.VariantStream | None, ...] = ()
         self._text: NamedBytes | None = None
+        self._captions: frozenset[str] = frozenset()
+
+    def set_captions(self, channels: frozenset[str]) -> None:
+        """Name the channels of captions in the pictures (INSTREAM-ID); none where there are no captions."""
+        if channels != self._captions:
+            self._captions = channels
+            self._streams = ()
 
     @property
     def target_duration_s(self) -> int:
@@ -119,6 +128,14 @@ class Presentation:
         ]
         if not any(map(decodes_everywhere, groups)):
             listed += variants
+        if self._captions:
+            media += [
+                hls.MediaRendition(
+                    hls.MediaType.CLOSED_CAPTIONS, CAPTIONS_GROUP, f"Captions {channel}", instream_id=channel
+                )
+                for channel in sorted(self._captions)
+            ]
+            listed = [replace(variant, captions_group_id=CAPTIONS_GROUP) for variant in listed]
         return hls.render(tuple(listed), tuple(media))
 
 

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import click
 
+from streamd.doors.web.models.users import UnwrittenSuspension
 from streamd.process.cli.arguments import User, config_options, json_option, load
-from streamd.process.cli.ask import on_keys
-from streamd.process.cli.output import format_time, print_json, print_table
+from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
+from streamd.process.config import Config
 from streamd.services.keys.records import UserState
+from streamd.services.keys.request import checked_reason
 
 
 @click.group("users")
 def users_group() -> None:
-    """List, suspend, restore and limit users.
+    """List, suspend, restore, limit and delete users, and hide their channels.
 
     Asks the server that runs on the data directory; where none runs, works on the key database.
     """
@@ -27,16 +30,17 @@ def users_group() -> None:
 def list_users(state: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """List users. Each has the channel of that name; issuing a key makes a user."""
     wanted = None if state is None else UserState(state)
-    found = on_keys(load(config_file, data_dir), lambda desk: desk.list_users(wanted))
+    found = on_keys(load(config_file, data_dir), Need.READ, lambda desk: desk.list_users(wanted))
     if as_json:
         print_json(found)
         return
     print_table(
-        ("name", "state", "created", "kb/s", "pixels", "suspended", "reason"),
+        ("name", "state", "listed", "created", "kb/s", "pixels", "suspended", "reason"),
         [
             (
                 user.name,
                 user.state,
+                "" if user.listed else "no",
                 format_time(user.created_at),
                 str(user.limits.bitrate_kbps_max or ""),
                 str(user.limits.picture_pixels_max or ""),
@@ -60,13 +64,20 @@ def suspend_user(name: str, reason: str, as_json: bool, config_file: Path | None
     When the command returns, their stream is closed and their channel is gone. Suspending again changes nothing.
     """
     config = load(config_file, data_dir)
-    user = on_keys(config, lambda desk: desk.change_user(name, UserState.SUSPENDED, reason=reason))
+    reason = checked_reason(reason)
+    user = on_keys(config, Need.CHANGE, lambda desk: desk.suspend_user(name, reason=reason))
+    if isinstance(user, UnwrittenSuspension):
+        say(user.unwritten)
     if as_json:
         print_json(user)
         return
     click.echo(
         f"User {name} is suspended since {format_time(user.suspended_at)}. To undo: streamd users restore {name}"
     )
+    if user.suspend_reason != reason:
+        said = f'"{user.suspend_reason}"' if user.suspend_reason else "none"
+        click.echo(f"They were suspended before; the reason that was given then stays: {said}.")
+    print_closed(user.closed)
 
 
 @users_group.command("restore")
@@ -77,11 +88,68 @@ def suspend_user(name: str, reason: str, as_json: bool, config_file: Path | None
 def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """End the suspension of the user NAME. Their keys work again, but for those that were revoked or expired."""
     config = load(config_file, data_dir)
-    user = on_keys(config, lambda desk: desk.change_user(name, UserState.ACTIVE, reason=reason))
+    reason = checked_reason(reason)
+    user = on_keys(config, Need.CHANGE, lambda desk: desk.restore_user(name, reason=reason))
     if as_json:
         print_json(user)
         return
     click.echo(f"User {name} may broadcast.")
+
+
+@users_group.command("delete")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@click.confirmation_option(prompt="Delete the user and all of their keys for good?", help="Do not ask.")
+@json_option
+@config_options
+def delete_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Close the streams of the user NAME, and delete the user with all of their keys.
+
+    The acts on them stay in the audit log, by name. The name is free from then on: who gets a key for it gets the
+    channel. To keep somebody off the air, suspend them.
+    """
+    deletion = on_keys(load(config_file, data_dir), Need.CHANGE, lambda desk: desk.delete_user(name, reason=reason))
+    if as_json:
+        print_json(deletion)
+        return
+    click.echo(f"User {name} is deleted, with {deletion.keys} key{'' if deletion.keys == 1 else 's'}.")
+    for stream in deletion.closed:
+        click.echo(f"Stream {stream} was closed.")
+
+
+@users_group.command("unlist")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def unlist_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Take the channel NAME out of the public list, and keep search engines from its page.
+
+    Whoever knows its name watches it all the same. To undo: streamd users relist NAME
+    """
+    _list_channel(name, False, reason, as_json, load(config_file, data_dir))
+
+
+@users_group.command("relist")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def relist_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Put the channel NAME into the public list again."""
+    _list_channel(name, True, reason, as_json, load(config_file, data_dir))
+
+
+def _list_channel(name: str, listed: bool, reason: str, as_json: bool, config: Config) -> None:
+    user = on_keys(config, Need.CHANGE, lambda desk: desk.list_channel(name, listed=listed, reason=reason))
+    if as_json:
+        print_json(user)
+    elif not listed:
+        click.echo(f"Channel {name} is in no list. Whoever knows its name watches it all the same.")
+    elif config.http.list:
+        click.echo(f"Channel {name} is listed while it is live.")
+    else:
+        click.echo(f"Channel {name} may be listed; this server has no list ([http] list = false).")
 
 
 @users_group.command("limit")
@@ -113,14 +181,15 @@ def limit_user(
 ) -> None:
     """Say what the user NAME may send, where it is not what [limits] of the configuration allows everybody.
 
-    What is not given stays. A stream that sends more ends and says why, also one that runs already; larger pictures
-    are noticed when an encoder starts.
+    A limit that is not given stays. A stream that sends more ends and says why, also one that runs already; larger
+    pictures are noticed when an encoder starts.
     """
     given = {"bitrate_kbps_max": bitrate_kbps_max, "picture_pixels_max": picture_pixels_max}
     change = {key: value or None for key, value in given.items() if value is not None}
     if not change:
         raise click.UsageError("say --bitrate-kbps-max, --picture-pixels-max, or both")
-    user = on_keys(load(config_file, data_dir), lambda desk: desk.limit_user(name, change, reason=reason))
+    reason = checked_reason(reason)
+    user = on_keys(load(config_file, data_dir), Need.CHANGE, lambda desk: desk.limit_user(name, change, reason=reason))
     if as_json:
         print_json(user)
         return

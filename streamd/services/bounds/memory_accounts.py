@@ -23,6 +23,11 @@ WORTH_SHARE = 0.1
 # Connections asked at one look, at about 1 us each: a door full of viewers is asked in ten seconds, in steps of the
 # loop no longer than a frame's.
 ASKED_AT_ONCE = 2000
+# A round takes so many looks where there are more connections than a few. Its sums are told, and decide nothing: to
+# find out who has to go, all are asked anew. A publisher's answer takes 15 us where its objects have left the caches,
+# and with each look that was more than a hundredth of all that its media costs.
+LOOKS_PER_ROUND = 4
+ASKED_AT_LEAST = 32
 
 
 class Standing(enum.IntEnum):
@@ -71,6 +76,7 @@ class MemoryAccounts:
         self._held = dict.fromkeys(Standing, 0)
         self._sum = dict.fromkeys(Standing, 0)
         self._to_ask: list[Holder] = []
+        self._asked_at_once = 0
 
     def add(self, source: HolderSource) -> None:
         """Ask one door more."""
@@ -93,9 +99,11 @@ class MemoryAccounts:
         """Ask the next connections for their bytes; called about once a second."""
         if not self._to_ask:
             self._to_ask = list(self._holders())
-        for holder in self._to_ask[-ASKED_AT_ONCE:]:
+            share = -(-len(self._to_ask) // LOOKS_PER_ROUND)
+            self._asked_at_once = min(max(share, ASKED_AT_LEAST), ASKED_AT_ONCE)
+        for holder in self._to_ask[-self._asked_at_once :]:
             self._sum[holder.standing] += holder.held_bytes
-        del self._to_ask[-ASKED_AT_ONCE:]
+        del self._to_ask[-self._asked_at_once :]
         if not self._to_ask:
             self._held, self._sum = self._sum, dict.fromkeys(Standing, 0)
 

@@ -14,11 +14,11 @@ from streamd.doors.delivery.door import DEFERRED_SLICE_S, DoorOptions, MediaDoor
 from streamd.doors.delivery.http_request import HeadLimits
 from streamd.doors.delivery.transport_viewer import BATCH_BYTES, PIECE_BYTES
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.delivery.uptake import PINNED_AFTER_S
 from streamd.doors.delivery.viewer_connection import (
     ANSWER_BYTES,
     CONNECTION_BYTES,
     LINGER_S,
-    PINNED_AFTER_S,
     REQUESTS_PER_TURN,
     TLS_CONNECTION_BYTES,
     ViewerConnection,

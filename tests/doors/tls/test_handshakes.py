@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from streamd.doors.tls.certificate import TlsCertificate
-from streamd.doors.tls.handshakes import HANDSHAKE_BYTES, HANDSHAKE_S, HandshakeLimits, TlsHandshakes
+from streamd.doors.tls.handshakes import HANDSHAKE_BYTES, HANDSHAKE_S, HandshakeLimits, TlsEntry, TlsHandshakes
 from streamd.services.bounds.loop_time import LoopTimeLimit
 from streamd.services.bounds.memory_accounts import Standing
 from tests.support.certificates import ONE
@@ -78,7 +78,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
         acted: Counter[str] = Counter()
         handshakes = TlsHandshakes(limits, lambda limit: acted.update([limit]))
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(partial(handshakes.guard, context)(Echo), "127.0.0.1", 0)
+        server = await loop.create_server(partial(handshakes.guard, TlsEntry(context))(Echo), "127.0.0.1", 0)
         yield Entrance(handshakes, acted, server.sockets[0].getsockname()[1])
         server.close()
 

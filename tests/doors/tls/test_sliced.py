@@ -12,13 +12,16 @@ import pytest
 
 from streamd.doors.tls.certificate import TlsCertificate
 from streamd.doors.tls.sliced import (
+    KERNEL_BYTES_MAX,
     READ_BYTES,
     RECORD_BYTES_MAX,
     SHORT_READ_BYTES,
+    SHORT_RECORD_BYTES,
     SILENT_BYTES_MAX,
     SILENT_READS_MAX,
     SlicedTls,
     SlicedTransport,
+    bound_kernel_bytes,
 )
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS, until
@@ -200,7 +203,7 @@ def test_pieces_arrive_as_one(run: Run, cuts: tuple[int, ...]) -> None:
     run(test)
 
 
-def test_a_peer_that_takes_nothing_has_a_record_of_its_own_and_what_is_shared(run: Run) -> None:
+def test_a_peer_that_takes_nothing_has_a_short_record_of_its_own_and_what_is_shared(run: Run) -> None:
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
         stop(writer)
@@ -211,8 +214,8 @@ def test_a_peer_that_takes_nothing_has_a_record_of_its_own_and_what_is_shared(ru
         await until(lambda: peer.transport.unsent_bytes > 0)
         for _ in range(100):
             await asyncio.sleep(0)
-        assert 0 < peer.transport.unsent_bytes <= RECORD_BYTES_MAX + RECORD_OVERHEAD
-        assert peer.transport.unsent_bytes <= peer.transport.own_bytes() <= RECORD_BYTES_MAX + RECORD_OVERHEAD
+        assert 0 < peer.transport.unsent_bytes <= SHORT_RECORD_BYTES + RECORD_OVERHEAD
+        assert peer.transport.unsent_bytes <= peer.transport.own_bytes() <= SHORT_RECORD_BYTES + RECORD_OVERHEAD
         assert peer.transport.get_write_buffer_size() > 60_000_000
         assert {id(piece.obj if isinstance(piece, memoryview) else piece) for piece in peer.transport._backlog} == {
             id(shared)
@@ -223,6 +226,30 @@ def test_a_peer_that_takes_nothing_has_a_record_of_its_own_and_what_is_shared(ru
         await until(lambda: peer.events == ["pause", "resume"])
         assert peer.transport.get_write_buffer_size() == peer.transport.own_bytes() == 0
         writer.close()
+
+    run(test)
+
+
+def test_small_writes_stay_behind_a_large_one(run: Run) -> None:
+    """A write of one record goes out at once, unless something waits before it."""
+
+    async def test(entrance: Entrance) -> None:
+        peer, reader, writer = await entrance.connect()
+        peer.transport.write(b"first")
+        assert await reader.readexactly(5) == b"first"
+        stop(writer)
+        large = bytes(8_000_000)
+        peer.transport.write(large)
+        assert peer.transport.get_write_buffer_size() > 0
+        for piece in (b"a", b"", b"bc"):
+            peer.transport.write(piece)
+        cast("asyncio.Transport", writer.transport).resume_reading()
+        assert await reader.readexactly(len(large) + 3) == large + b"abc"
+        peer.transport.write(b"last")
+        assert await reader.readexactly(4) == b"last"
+        peer.transport.close()
+        peer.transport.write(b"dropped")
+        assert await reader.read() == b""
 
     run(test)
 
@@ -259,9 +286,27 @@ def test_whom_the_kernel_has_room_for_is_sent_several_records_at_once(run: Run) 
     run(test)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="Linux and macOS have it")
+def test_the_kernel_holds_little_for_a_peer_that_takes_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bound_kernel_bytes(listener)
+        with socket.create_connection(listener.getsockname()) as peer:
+            accepted, _ = listener.accept()
+            with accepted:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                accepted.setblocking(False)
+                taken = 0
+                with contextlib.suppress(BlockingIOError):
+                    while taken < 8_000_000:
+                        taken += accepted.send(bytes(RECORD_BYTES_MAX))
+                # What is under way, the peer's window, is as much again at the most.
+                assert KERNEL_BYTES_MAX <= taken < 4 * KERNEL_BYTES_MAX
+                assert SlicedTls.room_bytes(accepted) <= 0
+
+
 def test_where_the_kernel_says_nothing_a_record_is_sent_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # An option that no socket has.
-    monkeypatch.setattr("streamd.doors.tls.sliced._SO_MEMINFO", 10_000)
+    monkeypatch.setattr("streamd.doors.tls.sliced._SIOCOUTQNSD", 0x89FF)
 
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()

@@ -111,10 +111,13 @@ def api_schema(api_url: str, document: Any) -> Any:
 
 CONTRACT_CALLS = {
     ("post", "/api/v1/keys"),
+    ("post", "/api/v1/keys/import"),
     ("get", "/api/v1/keys"),
     ("get", "/api/v1/keys/{id}"),
     ("post", "/api/v1/keys/{id}/rotate"),
     ("post", "/api/v1/keys/{id}/revoke"),
+    ("delete", "/api/v1/keys/{id}"),
+    ("delete", "/api/v1/users/{name}"),
     ("get", "/api/v1/users"),
     ("get", "/api/v1/users/{name}"),
     ("patch", "/api/v1/users/{name}"),
@@ -225,7 +228,7 @@ class TestTheDocument:
         assert revocation["requestBody"]["required"] is False
         assert revocation["parameters"][0]["in"] == "path"
         assert set(revocation["responses"]) == {
-            *("200", "400", "401", "403", "404", "412", "413", "415", "421", "422", "429", "500", "503")
+            *("200", "202", "400", "401", "403", "404", "412", "413", "415", "421", "422", "429", "500", "503")
         }
 
     def test_the_secret_is_in_one_schema_alone(self, document: Any) -> None:

@@ -22,7 +22,8 @@ from streamd.formats.amf.values import UNDEFINED, EcmaArray, Limits, Value
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.capabilities import AUDIO_FOUR_CCS, VIDEO_FOUR_CCS, ClientCapabilities
 from streamd.formats.rtmp.chunk import CHUNKS_PER_STEP, MESSAGES_PER_STEP, ChunkLimits
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.formats.rtmp.events import (
     Connected,
     ConnectionEvent,
@@ -236,7 +237,7 @@ class TestLogin:
         sent = SIMPLE_HANDSHAKE + command("connect", 1, {"app": app}) + command("publish", 5, None, name)
         requested = receive(sent)[-1]
         assert isinstance(requested, PublishRequested)
-        assert requested.stream_key == key
+        assert requested.find_key(lambda _: False) == key
         assert requested.publishing_type == "live"
 
 

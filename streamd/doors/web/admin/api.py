@@ -10,7 +10,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -20,12 +20,15 @@ from streamd import __version__
 from streamd.doors.web.admin.guards import ACTOR, TokenGate, host_guard
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
-from streamd.doors.web.json_api import NotFoundError, answer, problems, served
+from streamd.doors.web.json_api import InvalidRequestError, NotFoundError, answer, problems, served
 from streamd.doors.web.models.audit import AuditPage, AuditQuery
-from streamd.doors.web.models.common import Problem, ReasonRequest
+from streamd.doors.web.models.common import Problem, ReasonQuery, ReasonRequest
 from streamd.doors.web.models.keys import (
+    Import,
+    ImportRequest,
     IssueRequest,
     Key,
+    KeyDeletion,
     KeyPage,
     KeyPath,
     KeyQuery,
@@ -35,12 +38,23 @@ from streamd.doors.web.models.keys import (
 )
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
-from streamd.doors.web.models.users import User, UserChange, UserPage, UserPath, UserQuery
+from streamd.doors.web.models.users import (
+    ChangedUser,
+    UnwrittenSuspension,
+    User,
+    UserChange,
+    UserDeletion,
+    UserPage,
+    UserPath,
+    UserQuery,
+)
 from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
 from streamd.doors.web.port import without_entity_tags
 from streamd.doors.web.request_id import name_requests
-from streamd.errors import StoreUnavailableError
+from streamd.errors import ImportRefusedError, StoreUnavailableError
+from streamd.services.keys.importer import ForeignKey
 from streamd.services.keys.records import USER_NAME, UserState
+from streamd.services.keys.request import checked_reason
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -53,11 +67,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The largest request is a key with a label of 100 characters and a reason of 500, each of up to 12
-# bytes when escaped.
-BODY_BYTES_MAX = 16 * 1024
+# The largest request is an import of 200 keys, each with a secret of 200 characters and a label of 100, of up to 12
+# bytes each when escaped. A body without the token is not read.
+BODY_BYTES_MAX = 768 * 1024
 # A balancer asks for readiness every second or so, and takes a late answer for a no.
 READY_TIMEOUT_S = 2.0
+
+
+async def _no_warnings() -> Sequence[str]:
+    return ()
 
 
 def admin_app(
@@ -66,12 +84,13 @@ def admin_app(
     streams: LiveStreams,
     metrics: CollectorRegistry,
     token: str,
-    rtmp_url: str,
+    rtmp_urls: Sequence[str],
     console: Console,
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
     not_ready_because: Callable[[], str | None] = lambda: None,
+    warnings: Callable[[], Awaitable[Sequence[str]]] = _no_warnings,
     on_wrong_token: Callable[[str], None] = lambda _: None,
 ) -> web.Application:
     """The admin API as an aiohttp application.
@@ -81,17 +100,19 @@ def admin_app(
         streams: The live streams.
         metrics: Shown at ``/metrics``.
         token: Bearer token that every request must carry.
-        rtmp_url: The server address for broadcasters, shown with a new key.
+        rtmp_urls: The server addresses for broadcasters, shown with a new key: RTMPS first, and what works with every
+            encoder last.
         console: The operator's console.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
         not_ready_because: The reason, beside the key store, to send no broadcaster here: the server drains; None
             without one.
+        warnings: The troubles of a server that is ready, for operators.
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
-    api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because, console.operations(gate), clock)
+    api = _AdminApi(keys, streams, metrics, rtmp_urls, not_ready_because, warnings, console.operations(gate), clock)
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(
@@ -108,7 +129,7 @@ def admin_app(
     )
     harden(app)
     name_requests(app)
-    add = {"GET": web.get, "POST": web.post, "PATCH": web.patch}  # web.get answers HEAD as well
+    add = {"GET": web.get, "POST": web.post, "PATCH": web.patch, "DELETE": web.delete}  # web.get answers HEAD as well
     app.add_routes([add[operation.method](operation.path, served(operation)) for operation in operations])
     console.add_to(app)
     return app
@@ -122,16 +143,18 @@ class _AdminApi:
         keys: KeyService,
         streams: LiveStreams,
         metrics: CollectorRegistry,
-        rtmp_url: str,
+        rtmp_urls: Sequence[str],
         not_ready_because: Callable[[], str | None],
+        warnings: Callable[[], Awaitable[Sequence[str]]],
         others: Iterable[Operation],
         clock: Clock,
     ) -> None:
         self._keys = keys
         self._streams = streams
         self._metrics = metrics
-        self._rtmp_url = rtmp_url
+        self._rtmp_urls = rtmp_urls
         self._not_ready_because = not_ready_because
+        self._warnings = warnings
         self._others = others
         self._list = Described(clock)
         self._document = functools.cache(self._describe)
@@ -146,6 +169,9 @@ class _AdminApi:
             Operation(
                 "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,)
             ),
+            Operation(
+                "POST", "/api/v1/keys/import", self.import_keys, Import, body=ImportRequest, problems=(503,)
+            ),
             Operation("GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,)),
             Operation("GET", "/api/v1/keys/{id}", self.get_key, Key, path_model=KeyPath, problems=(503,)),
             Operation(
@@ -154,19 +180,27 @@ class _AdminApi:
             ),
             Operation(
                 "POST", "/api/v1/keys/{id}/revoke", self.revoke_key, Revocation,
-                path_model=KeyPath, body=ReasonRequest, problems=(503,),
+                path_model=KeyPath, body=ReasonRequest, other_answers={202: Revocation}, problems=(503,),
+            ),
+            Operation(
+                "DELETE", "/api/v1/keys/{id}", self.delete_key, KeyDeletion,
+                path_model=KeyPath, query=ReasonQuery, problems=(503,),
+            ),
+            Operation(
+                "DELETE", "/api/v1/users/{name}", self.delete_user, UserDeletion,
+                path_model=UserPath, query=ReasonQuery, problems=(503,),
             ),
             Operation("GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,)),
             Operation("GET", "/api/v1/users/{name}", self.get_user, User, path_model=UserPath, problems=(503,)),
             Operation(
-                "PATCH", "/api/v1/users/{name}", self.change_user, User,
-                path_model=UserPath, body=UserChange, problems=(503,),
+                "PATCH", "/api/v1/users/{name}", self.change_user, ChangedUser,
+                path_model=UserPath, body=UserChange, other_answers={202: UnwrittenSuspension}, problems=(503,),
             ),
             Operation("GET", "/api/v1/streams", self.list_streams, StreamList),
             Operation("GET", "/api/v1/streams/{name}", self.get_stream, Stream, path_model=UserPath),
             Operation(
                 "POST", "/api/v1/streams/{name}/kick", self.kick_stream, Kick,
-                path_model=UserPath, body=ReasonRequest, problems=(503,),
+                path_model=UserPath, body=ReasonRequest, other_answers={202: Kick}, problems=(503,),
             ),
             Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
             *self._others,
@@ -176,10 +210,14 @@ class _AdminApi:
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Tell that the process works: it answers."""
-        return answer(Health(status="ok"))
+        return answer(Health(status="ok"), with_defaults=False)
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Tell whether a broadcaster would be let in now."""
+        """Tell whether a broadcaster with a good key would be let in now.
+
+        503 names the reason: the server stops, its listeners are not open, it is full, or the key store does not
+        answer the question that a publish asks.
+        """
         reason = self._not_ready_because()
         if reason is None:
             try:
@@ -191,7 +229,10 @@ class _AdminApi:
                 reason = "the key store is unavailable"
             except TimeoutError:
                 reason = "the key store does not answer"
-        return answer(Health(status=reason or "ok"), status=503 if reason else 200)
+        health = Health(status=reason or "ok")
+        if warnings := await self._warnings():
+            health = Health(status=health.status, warnings=warnings)
+        return answer(health, status=503 if reason else 200, with_defaults=False)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Metrics in Prometheus's text format."""
@@ -220,7 +261,21 @@ class _AdminApi:
         The answer is the only one that ever holds the key itself. An unknown user is created.
         """
         issued = await self._keys.issue(body.user, label=body.label, expires_at=body.expires_at, by=request[ACTOR])
-        return self._new_key(NewKey.of(issued, self._rtmp_url))
+        return self._new_key(NewKey.of(issued, self._rtmp_urls))
+
+    async def import_keys(self, request: web.Request, body: ImportRequest) -> web.Response:
+        """Take over keys of another service, all or none; encoders keep the key they have.
+
+        Importing again changes nothing. No answer repeats a secret.
+        """
+        given = [ForeignKey(**key.model_dump()) for key in body.keys]
+        try:
+            results = await self._keys.importer.take(
+                given, by=request[ACTOR], allows_weak=body.allow_weak, only_checks=body.check_only
+            )
+        except ImportRefusedError as exc:
+            raise InvalidRequestError(422, str(exc), exc.faults) from exc
+        return answer(Import.of(results))
 
     async def list_keys(self, _: web.Request, query: KeyQuery) -> web.Response:
         """List stream keys, in the order they were issued, or from the last back."""
@@ -245,16 +300,26 @@ class _AdminApi:
         The old key dies at once, or when the overlap is over; a stream that still runs on it then is closed.
         """
         issued = await self._keys.rotate(request.match_info["id"], overlap_s=body.overlap_s, by=request[ACTOR])
-        return self._new_key(NewKey.of(issued, self._rtmp_url))
+        return self._new_key(NewKey.of(issued, self._rtmp_urls))
 
     async def revoke_key(self, request: web.Request, body: ReasonRequest) -> web.Response:
         """Kill a stream key for good, and close what runs on it.
 
         When this is answered, the publisher's socket is closed, the playlist has ended, and every waiting viewer has an
-        answer. A second revocation has the same answer.
+        answer. A second revocation has the same answer. A key store that cannot be written keeps nothing on the air:
+        then the status is 202, and `unwritten` says what is written later.
         """
         result = await self._keys.revoke(request.match_info["id"], reason=body.reason, by=request[ACTOR])
-        return answer(Revocation.of(result))
+        return answer(Revocation.of(result), status=202 if result.unwritten else 200)
+
+    async def delete_key(self, request: web.Request, query: ReasonQuery) -> web.Response:
+        """Revoke a stream key, and delete what is kept of it.
+
+        Its hash, label, last use and the addresses from which it was tried are gone; the acts on it stay in the audit
+        log, by its id.
+        """
+        result = await self._keys.delete_key(request.match_info["id"], reason=query.reason, by=request[ACTOR])
+        return answer(KeyDeletion.of(result))
 
     def _new_key(self, key: NewKey) -> web.Response:
         return answer(key, status=201, headers={hdrs.LOCATION: f"/api/v1/keys/{key.id}"})
@@ -271,19 +336,40 @@ class _AdminApi:
         return answer(User.model_validate(await self._keys.get_user(request.match_info["name"])))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user, or set the user's limits.
+        """Suspend or restore a user, set the user's limits, or take their channel out of the public list.
 
         A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
-        viewers with 410.
+        viewers with 410. A key store that cannot be written keeps nothing on the air: then the status of a suspension
+        is 202, and `unwritten` says what is written later.
         """
         name, by = request.match_info["name"], request[ACTOR]
+        closed: tuple[str, ...] = ()
+        if body.state is UserState.SUSPENDED:
+            # It comes first, for it can be done whatever the key store does.
+            suspension = await self._keys.suspend(name, reason=body.reason, by=by)
+            if suspension.unwritten:
+                left = "; the limits were left as they are" if body.limits is not None else ""
+                pending = UnwrittenSuspension.of(suspension)
+                return answer(pending.model_copy(update={"unwritten": pending.unwritten + left}), status=202)
+            closed = suspension.closed
         # The limits first: a restored user goes on the air with the new limits.
         if body.limits is not None:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
-        if body.state is not None:
-            change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
-            await change(name, reason=body.reason, by=by)
-        return answer(User.model_validate(await self._keys.get_user(name)))
+        if body.listed is not None:
+            await self._keys.list_channel(name, listed=body.listed, reason=body.reason, by=by)
+        if body.state is UserState.ACTIVE:
+            await self._keys.restore(name, reason=body.reason, by=by)
+        user = User.model_validate(await self._keys.get_user(name))
+        return answer(ChangedUser(**dict(user), closed=list(closed)))
+
+    async def delete_user(self, request: web.Request, query: ReasonQuery) -> web.Response:
+        """Close a user's streams, and delete the user with all keys.
+
+        The acts on them stay in the audit log, by the user's name. The name is free from then on: who gets a key for
+        it gets the channel.
+        """
+        result = await self._keys.delete_user(request.match_info["name"], reason=query.reason, by=request[ACTOR])
+        return answer(UserDeletion.of(result))
 
     # -- streams --------------------------------------------------------------------------------
 
@@ -312,9 +398,11 @@ class _AdminApi:
         name = request.match_info["name"]
         if self._streams.summary(name) is None:
             raise _StreamNotLiveError(name)
-        # The log comes first: every kick has a row in it.
-        await self._keys.record_kick(name, reason=body.reason, by=request[ACTOR])
-        return answer(Kick(name=name, kicked=await self._streams.kick(name)))
+        reason = checked_reason(body.reason)
+        # The kick does not wait for the log, which may not take its row before the disk has room again.
+        kicked = await self._streams.kick(name)
+        unwritten = await self._keys.record_kick(name, reason=reason, by=request[ACTOR])
+        return answer(Kick(name=name, kicked=kicked, unwritten=unwritten), status=202 if unwritten else 200)
 
     # -- audit ----------------------------------------------------------------------------------
 
