@@ -207,7 +207,8 @@ class WatchedHandler(asyncio.Protocol):
         is_shared = self._tls is None and getattr(self._handler, "sends_shared", False)
         if not is_shared:
             held += unsent_bytes
-        if (is_shared or not unsent_bytes) and self._handler._current_request is not None:
+        # aiohttp has no current request while it writes the answer.
+        if is_shared or (not unsent_bytes and self._handler._current_request is not None):
             held += REQUEST_BYTES
         if self._tls is not None:
             held += self._tls.own_bytes() - self._tls.unsent_bytes
