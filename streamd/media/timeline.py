@@ -79,14 +79,14 @@ class Timeline:
     Args:
         tracks: The publisher's tracks; packets carry their ids.
         starts_ms: The place of the first packet, milliseconds: ``START_MS``, or where a timeline before it ended.
-        offset_ms: What the timeline before it added to the same publisher's milliseconds; the first packet keeps to
+        offset_ms: Added by the timeline before it to the same publisher's milliseconds; the first packet keeps to
             that, if it lies near. None for another publisher.
 
     Attributes:
         repairs: How often each repair was made; its owner may take them out.
         breaks: How many times the publisher's time leapt: where this rises, a discontinuity is due.
         newest_ms: The newest time on the timeline, of any track, milliseconds; ``starts_ms`` before the first packet.
-        offset_ms: What is added to the publisher's milliseconds; None before the first packet.
+        offset_ms: Added to the publisher's milliseconds; None before the first packet.
     """
 
     def __init__(self, tracks: Sequence[Track], starts_ms: int = START_MS, offset_ms: int | None = None) -> None:

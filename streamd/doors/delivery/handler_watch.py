@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # aiohttp's side knows a body from the moment in which it is read, and ends it; what we hear is for the rest.
 BODY_GRACE_S = 5.0
-# What a connection costs beside what waits: our objects and the transport's, aiohttp's handler, parser and task, and
+# Bytes of a connection beside those that wait: our objects and the transport's, aiohttp's handler, parser and task, and
 # the request that is answered; with TLS OpenSSL's state. Measured (``bench/silent.py``, ``page``).
 HANDLER_BYTES = 11 * 1024
 TLS_HANDLER_BYTES = 27 * 1024
@@ -202,8 +202,12 @@ class WatchedHandler(asyncio.Protocol):
         if self._transport is None:
             return 0
         unsent_bytes = self._transport.get_write_buffer_size()
-        held = self._held_bytes_min + unsent_bytes
-        if not unsent_bytes and self._handler._current_request is not None:
+        held = self._held_bytes_min
+        # Without TLS, the bytes of a body that all share wait as they are.
+        is_shared = self._tls is None and getattr(self._handler, "sends_shared", False)
+        if not is_shared:
+            held += unsent_bytes
+        if (is_shared or not unsent_bytes) and self._handler._current_request is not None:
             held += REQUEST_BYTES
         if self._tls is not None:
             held += self._tls.own_bytes() - self._tls.unsent_bytes

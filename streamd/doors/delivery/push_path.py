@@ -75,7 +75,7 @@ def decide_push(method: str, path: PushPath, absence: Absence | None) -> Answer:
     """
     if absence is None and method in ("GET", "HEAD"):
         return _HEADS[path.format]
-    # What is absent, and what is asked otherwise, is answered alike under every path of media.
+    # A path without media, and another method, have the same answer under every path of media.
     elsewhere = MediaRequest(method, MediaPath(path.name, MediaKind.MULTIVARIANT))
     return decide_absent(elsewhere, absence or Absence.UNKNOWN)
 

@@ -37,7 +37,7 @@ class Ending:
         stage: Its stage.
         reason: Why, for the log; the first that is given.
         level: Of the closing line in the log.
-        is_lost: The socket is gone. What came before may still be dealt with.
+        is_lost: The socket is gone. Bytes that came before may still be dealt with.
         is_aborted: The connection was ended by us without a word, and nothing more of it is dealt with.
     """
 

@@ -88,7 +88,7 @@ class OpenConnections:
         ``connect``; else of those that have not published.
 
         Args:
-            limit: What one more would pass.
+            limit: The one that another connection would pass.
             now: Loop time, seconds.
 
         Returns:

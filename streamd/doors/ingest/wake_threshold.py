@@ -196,7 +196,7 @@ class WakeThreshold:
         """Have the kernel wait for what is worth waking for.
 
         Args:
-            events: What was read; its media tells how large this publisher's pictures are, and at what pace they come.
+            events: The events of a read; its media tells how large this publisher's pictures are, and their pace.
             missing_bytes: How much of a message that came in part is still to come; 0 between messages.
             awaited_ms: How much later than the newest picture, or sound where there are no pictures, the next one is
                 that a viewer waits for, by their timestamps; 0 where it is the very next.

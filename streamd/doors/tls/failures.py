@@ -29,7 +29,7 @@ class HandshakeFailure(enum.StrEnum):
 
     @property
     def advice(self) -> str:
-        """What the log says of it."""
+        """Its words in the log."""
         return _ADVICE[self]
 
 

@@ -47,8 +47,8 @@ ADDRESS_SHARE = LoopTimeLimit(seconds_per_second=0.1, burst_s=0.5, overdue_s=mat
 SHARE_OF_ALL = LoopTimeLimit(seconds_per_second=0.4, burst_s=2.0, overdue_s=math.inf)
 
 
-# What a handshake makes us hold: OpenSSL's state with its buffers, which it frees at the end, the transport, and a task
-# that waits. Measured (``bench/accounts.py``).
+# Bytes that a handshake makes us hold: OpenSSL's state with its buffers, which it frees at the end, the transport,
+# and a task that waits. Measured (``bench/accounts.py``).
 HANDSHAKE_BYTES = 48 * 1024
 
 

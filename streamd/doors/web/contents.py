@@ -91,7 +91,7 @@ class Contents:
                     # RFC 9110 10.1.1: now that its head has been found good.
                     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                     request.writer.output_size = 0
-                # What aiohttp's ``request.read`` leaves for the handler, which reads it as ever.
+                # As aiohttp's ``request.read`` leaves it for the handler, which reads it as ever.
                 request._read_bytes = await _read(content, request.client_max_size)
         except TimeoutError:
             # A slow peer that still sends is told why the request ends. A peer that was silent for half of the time, or

@@ -57,7 +57,7 @@ _TYPE_0_DELTA_MS_MAX = 10_000
 # Pieces of a message that are shorter are put together as they come, so that a peer that sends two bytes at a
 # time makes us hold little more than two bytes each time.
 _SMALL_PIECE_BYTES = 512
-# What a piece costs beside its bytes, and a chunk stream beside its pieces: the objects, and the allocator's share.
+# Memory of a piece beside its bytes, and of a chunk stream beside its pieces: the objects, and the allocator's share.
 _PIECE_BYTES = 56
 _CHUNK_STREAM_BYTES = 320
 # Chunks up to this size are taken many at a time: that is what librtmp and GStreamer send (128 for ever), and

@@ -24,7 +24,7 @@ _ON_METADATA = b"onMetaData"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the peer's. What it was called with may be or hold the stream key: never shown."""
+    """A command of the peer's. Its arguments may be or hold the stream key: never shown."""
 
     name: str
     transaction_id: float

@@ -196,7 +196,7 @@ class ServerConnection:
 
         Raises:
             LocalStateError: None was asked for.
-            ProtocolError: What arrived is broken; see ``receive_data``.
+            ProtocolError: The bytes are broken; see ``receive_data``.
         """
         self._session.accept()
         if self._messages.is_stranger:
@@ -228,7 +228,7 @@ class ServerConnection:
         """End the connection from our side, at any time.
 
         Args:
-            status_code: What a publisher is told, for example ``NetStream.Publish.Denied``.
+            status_code: Told to a publisher, for example ``NetStream.Publish.Denied``.
             description: The same for a person.
         """
         self._session.close(status_code, description)
@@ -314,10 +314,10 @@ class ServerConnection:
         """Act on messages up to the end of a step, or to one that asks for a publish.
 
         Args:
-            data: What was read, or what is held of it.
+            data: The bytes of a read, or those that are held of it.
             start: Where it begins.
             size: Where it ends.
-            events: What the messages mean is appended.
+            events: The meaning of the messages is appended.
             goes_on: Whether it is the rest of a read.
 
         Returns:

@@ -26,7 +26,7 @@ class ConnectionOptions:
     """Bytes in our chunks. Encoders that adopt it for theirs (FFmpeg) cost us less; MediaMTX says the same."""
     window_bytes: int = 2_500_000
     """Window Acknowledgement Size and Set Peer Bandwidth we announce, and how often we acknowledge while
-    the peer has not said how often it wants it. What SRS, MediaMTX, librtmp and GStreamer use."""
+    the peer has not said how often it wants it. SRS, MediaMTX, librtmp and GStreamer use the same."""
     command_bytes_max: int = DEFAULT.command_bytes_max
     """Longest command or data message. The longest in the field is FMLE's metadata with XMP, 20 KB."""
     pending_bytes_max: int = DEFAULT.pending_bytes_max

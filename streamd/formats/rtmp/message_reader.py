@@ -128,7 +128,7 @@ class MessageReader:
 
         Args:
             messages: In order.
-            events: What they mean is appended.
+            events: Their meaning is appended.
 
         Raises:
             CommandError: A command is out of turn, or a stranger has sent too many messages.

@@ -118,7 +118,7 @@ class Session:
         Args:
             command: As read.
             message: It came in.
-            events: What it means to our owner is appended.
+            events: Its meaning to our owner is appended.
 
         Returns:
             Whether it is one that we know.

@@ -27,7 +27,7 @@ FILES = {
     "streamd.rules.yml": "alerts for Prometheus",
     "grafana-dashboard.json": "a dashboard for Grafana",
 }
-"""What can be written. The container's files are for the source tree, which they build from."""
+"""The files that can be written. The container's files are for the source tree, which they build from."""
 
 # The wheel has configs/ beside the commands; in the source tree it is at the top.
 _INSTALLED = Path(__file__).parents[1] / "configs"
@@ -82,11 +82,11 @@ def init_config(names: tuple[str, ...], directory: Path, data_dir: str | None, i
 
 
 def text_of(name: str, data_dir: str | None = None) -> str:
-    """What is written of a file.
+    """The content of a file.
 
     Args:
         name: One of ``FILES``.
-        data_dir: What ``data_dir`` says in streamd.toml; None for the default.
+        data_dir: The value of ``data_dir`` in streamd.toml; None for the default.
 
     Raises:
         ConfigError: The installation is without its files.

@@ -40,7 +40,7 @@ BACKOFF_MAX_S = 300.0
 # Log lines about refused messages of one endpoint. The first lines tell of an endpoint that refuses all, and metrics
 # count the rest.
 LINES_PER_MINUTE_MAX = 60
-# What a message costs beside its body: its id, its object and its place. Measured (``bench/accounts.py``).
+# Bytes of a message beside its body: its id, its object and its place. Measured (``bench/accounts.py``).
 MESSAGE_BYTES = 352
 # Request Timeout, Too Early, Too Many Requests: the receiver wants it later (RFC 9110, 8470, 6585).
 _LATER = frozenset({408, 425, 429})

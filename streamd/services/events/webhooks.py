@@ -55,7 +55,7 @@ class Webhooks:
 
     @property
     def held_bytes(self) -> int:
-        """What the messages that wait take; endpoints share them."""
+        """Bytes of the messages that wait; endpoints share them."""
         waiting = {message.message_id: message for outbox in self._outboxes for message in outbox.messages()}
         return sum(MESSAGE_BYTES + len(message.body) for message in waiting.values())
 

@@ -46,7 +46,7 @@ _COUNTERS = (
 
 
 class ChannelMetrics(Collector):
-    """What a scrape sees of single channels.
+    """The figures of single channels for a scrape.
 
     Args:
         summaries: Asked for the streams that are live, at each scrape.

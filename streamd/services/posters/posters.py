@@ -31,7 +31,7 @@ RETRY_AFTER_S_MAX = 3600.0
 DRAWING_MAX = 64
 # A request waits no longer: hostile keyframes may stand before its own, each for five seconds.
 WAIT_S = 10.0
-# What a stream's entry costs beside its picture. Measured (``bench/accounts.py``).
+# Bytes of a stream's entry beside its picture. Measured (``bench/accounts.py``).
 ENTRY_BYTES = 512
 # Of several variants, the smallest with this many lines is as good as any at a poster's size.
 LINES_ENOUGH = 540
@@ -90,7 +90,7 @@ class Posters:
 
     @property
     def held_bytes(self) -> int:
-        """What the pictures take."""
+        """Bytes of the pictures."""
         entries = self._entries.values()
         return sum(ENTRY_BYTES + (len(entry.poster.jpeg) if entry.poster is not None else 0) for entry in entries)
 

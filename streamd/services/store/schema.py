@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     text,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -77,6 +79,8 @@ users = Table(
     # The user's own limits; the server's configuration stands for one that is not set.
     Column("bitrate_kbps_max", Integer),
     Column("picture_pixels_max", Integer),
+    # Whether the public list of channels has the user's.
+    Column("listed", Boolean, nullable=False, server_default=true()),
 )
 
 # Most keys never expire; the index of expiring keys leaves them out.
@@ -108,7 +112,15 @@ keys = Table(
     sqlite_autoincrement=True,
 )
 
-# Rows are only ever added: triggers made by the migration refuse UPDATE and DELETE.
+# Random numbers that belong to this store, drawn by a migration.
+salts = Table(
+    "salts",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", LargeBinary(32), nullable=False),
+)
+
+# Rows are only ever added: triggers made by the migrations refuse DELETE, and UPDATE but of an address to an empty one.
 audit = Table(
     "audit",
     metadata,

@@ -14,8 +14,8 @@ class Health(ApiModel):
     status: str
     """``ok``, or the fault."""
     warnings: Sequence[str] = ()
-    """What keeps no broadcaster out, and should not last: a disk that is full, acts that are not written yet. Left out
-    where there is nothing."""
+    """Troubles that keep no broadcaster out, and should not last: a disk that is full, acts that are not written yet.
+    Left out where there is none."""
 
 
 class HistorySample(ApiModel):

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
-from streamd.services.keys.records import SuspendResult, UserRecord, UserState
+from streamd.services.keys.records import DeleteResult, SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
 from streamd.services.store.page import Page
 
@@ -37,13 +37,15 @@ class UserChange(ApiModel):
     state: UserState | None = None
     limits: UserLimits | None = None
     """Limits that are left out stay; null is the server's own limit again."""
+    listed: bool | None = None
+    """Whether the public list has the channel. Whoever knows its name watches it all the same."""
     reason: Reason = ""
     """For the audit log, in your words."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.state is None and self.limits is None:
-            raise ValueError("state or limits, or both")
+        if self.state is None and self.limits is None and self.listed is None:
+            raise ValueError("state, limits or listed, or several of them")
         return self
 
 
@@ -67,6 +69,23 @@ class User(ApiModel):
     suspended_at: datetime | None
     suspend_reason: str
     limits: UserLimits
+    listed: bool
+    """Whether the public list has the channel."""
+
+
+class UserDeletion(ApiModel):
+    """A completed deletion of a user."""
+
+    name: str
+    keys: int
+    """Keys that are gone with them."""
+    closed: list[str]
+    """Names of the streams that it closed."""
+
+    @classmethod
+    def of(cls, result: DeleteResult) -> Self:
+        """The answer to deleting a user."""
+        return cls(name=result.name, keys=len(result.keys), closed=list(result.closed))
 
 
 class ChangedUser(User):
@@ -86,7 +105,7 @@ class UnwrittenSuspension(ApiModel):
     closed: list[str]
     """Names of the streams that it closed."""
     unwritten: str
-    """What the key store does not have, why, and what that means."""
+    """The facts that the key store does not have, the reason, and the consequence."""
 
     @classmethod
     def of(cls, result: SuspendResult) -> Self:
