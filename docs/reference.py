@@ -86,6 +86,7 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/keys/{key}"),
     Call("POST", "/api/v1/keys/{key}/rotate", {"overlap_s": 600}),
     Call("POST", "/api/v1/keys/{key}/revoke", {"reason": "seen on stream"}),
+    Call("POST", "/api/v1/keys/import", {"keys": [{"user": "carol", "secret": "Xk29sQm4Tz81LdRwPq7uYb"}]}),
     Call("GET", "/api/v1/users"),
     Call("PATCH", "/api/v1/users/alice", {"state": "suspended", "reason": "until Monday"}),
     Call("GET", "/api/v1/users/alice"),
@@ -135,6 +136,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "expired": "Its `expires_at` is past: it opens nothing.",
         "revoked": "It was killed, or replaced by another and its overlap is over: it opens nothing.",
     },
+    "ImportOutcome": {
+        "imported": "It is new.",
+        "known": "It was there before, and stays as it is.",
+    },
     "UserState": {
         "active": "The keys of the user open the channel.",
         "suspended": "No key does, and the channel answers viewers with 410, until the user is restored.",
@@ -180,6 +185,8 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
                 ids.append(answer["id"])
                 # Whoever revokes a key closes what runs on it.
                 streams.live["alice"] = replace(summary("alice"), key_id=ids[0])
+            if call.path.endswith("/import"):
+                ids.append(answer["keys"][0]["id"])
             text = _fixed(json.dumps(answer), ids)
             examples.append(Example(call.method, _fixed(path, ids), call.body, response.status, json.loads(text)))
         async with client.get(f"{origin}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}) as response:
@@ -208,7 +215,7 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
     )
     channels = cast(
         "PublicChannels",
-        SimpleNamespace(live=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN),
+        SimpleNamespace(listed=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN),
     )
     keys = cast("KeyVerifier", FakeKeys())
     app = public_app(

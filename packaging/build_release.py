@@ -149,10 +149,11 @@ def make_tools(python: Path, directory: Path) -> Path:
     return inside
 
 
-def build(pythons: Mapping[str, Path], arches: Sequence[str], work: Path, cache: Path) -> list[Path]:
+def build(commit: str, pythons: Mapping[str, Path], arches: Sequence[str], work: Path, cache: Path) -> list[Path]:
     """Build the sdist, and from it every wheel.
 
     Args:
+        commit: What is built; a branch may go on meanwhile.
         pythons: Interpreters of venvs with the tools, by version.
         arches: Processors.
         work: An empty directory.
@@ -164,7 +165,7 @@ def build(pythons: Mapping[str, Path], arches: Sequence[str], work: Path, cache:
     tree, output = work / "tree", work / "dist"
     tree.mkdir(parents=True)
     archive = work / "tree.tar"
-    run(["git", "archive", "--output", archive, "HEAD"], cwd=ROOT)
+    run(["git", "archive", "--output", archive, commit], cwd=ROOT)
     with tarfile.open(archive) as members:
         members.extractall(tree, filter="data")
     first = next(iter(pythons.values()))
@@ -216,10 +217,13 @@ def main(arguments: Sequence[str]) -> int:
         work = Path(directory)
         cache = work / "zig"
         try:
+            commit = run(["git", "rev-parse", "HEAD"], cwd=ROOT).strip()
             tools = {version: make_tools(python, work / f"tools{version}") for version, python in found.items()}
-            made = build(tools, arches, work / "once", cache)
+            made = build(commit, tools, arches, work / "once", cache)
             if options.twice:
-                differing = differences(made, build(tools, arches, work / "elsewhere" / "again", work / "zig-again"))
+                differing = differences(
+                    made, build(commit, tools, arches, work / "elsewhere" / "again", work / "zig-again")
+                )
                 if differing:
                     raise ReleaseError(f"two builds differ: {', '.join(differing)}")
                 print("a second build has the same bytes")

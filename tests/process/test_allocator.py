@@ -66,8 +66,11 @@ def heaps(**environment: str) -> int:
 
 
 def pieces_in_lists(**environment: str) -> int:
+    found = re.findall(r'<total type="fast" count="(\d+)"', malloc_info(FREED, **environment))
+    if not found:
+        pytest.skip("this glibc has no such lists")
     # The last one is of all heaps.
-    return int(re.findall(r'<total type="fast" count="(\d+)"', malloc_info(FREED, **environment))[-1])
+    return int(found[-1])
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="this C library is not glibc")
