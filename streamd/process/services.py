@@ -16,6 +16,7 @@ from streamd.process.options import (
     hook_options,
     outbox_options,
     peer_line_limits,
+    recorder_options,
     stream_options,
     verifier_options,
     webhook_endpoints,
@@ -36,6 +37,8 @@ from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
+from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.recorder import Recorder
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.process.config import Config
     from streamd.services.events.sender import Sender
+    from streamd.services.live.stream_options import StreamOptions
 
 # What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
@@ -68,6 +72,7 @@ class Services:
         keys: What operators do with keys and users.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
+        recorder: Keeps of them what is to be kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
@@ -96,8 +101,9 @@ class Services:
             on_source_refused=metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         metrics.requests_waiting.set_function(lambda: self._budget.waiting)
+        self.recorder = Recorder(recorder_options(config), RecordingIndex(self._store.database), clock, tell=tell)
         self.registry = LiveRegistry(
-            options=stream_options(config),
+            options=self._stream_options(config),
             clock=clock,
             metrics=metrics,
             budget=self._budget,
@@ -134,7 +140,10 @@ class Services:
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
+        await self.recorder.open()
+        resources.push_async_callback(self.recorder.close)
         self.registry.restore(self._restart_record.load())
+        self.recorder.complete_left()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
@@ -143,16 +152,23 @@ class Services:
         self._budget.waiting_requests_max = limits.waiting_requests_max
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
         self.verifier.configure(verifier_options(config))
+        self.recorder.configure(recorder_options(config))
         self.registry.configure(
-            stream_options(config),
+            self._stream_options(config),
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
         )
         self.lines.configure(peer_line_limits(config))
 
+    def _stream_options(self, config: Config) -> StreamOptions:
+        """The options of live streams, with what records them."""
+        options = stream_options(config)
+        return replace(options, outputs=(*options.outputs, self.recorder.output))
+
     async def sweep(self) -> None:
         """Do what is due once a second."""
         await self.registry.sweep()
+        self.recorder.look()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()
