@@ -41,6 +41,11 @@ class IndexKeeper:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the index has still to be told something."""
+        return bool(self._unsaved)
+
     async def close(self) -> None:
         """Tell it all that waits; a database that is away is not waited for: the folders know."""
         task = self._task

@@ -76,6 +76,7 @@ class Recorder:
         tell: Receives the events of recordings.
 
     Attributes:
+        options: As given, or as they were read again.
         index: As given.
         retention: Deletes recordings.
     """
@@ -84,7 +85,7 @@ class Recorder:
         self, options: RecorderOptions, index: RecordingIndex, clock: Clock, *, tell: EventSink = unheard
     ) -> None:
         self.index = index
-        self._options = options
+        self.options = options
         self._clock = clock
         self._tell = tell
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
@@ -101,7 +102,7 @@ class Recorder:
 
     def configure(self, options: RecorderOptions) -> None:
         """Take other options, for recordings that begin from now on; the directory stays."""
-        self._options = replace(options, directory=self._options.directory)
+        self.options = replace(options, directory=self.options.directory)
 
     # -- start and stop ----------------------------------------------------------------------------
 
@@ -150,7 +151,7 @@ class Recorder:
 
     async def _retain(self) -> None:
         try:
-            await self.retention.apply(self._options.retention)
+            await self.retention.apply(self.options.retention)
         except StoreUnavailableError as exc:
             log.warning("recording.retention_failed", extra={"reason": str(exc)})
         finally:
@@ -196,14 +197,19 @@ class Recorder:
         """The recordings that are written."""
         return self._going.values()
 
+    @property
+    def index_is_behind(self) -> bool:
+        """Whether the index has still to be told something."""
+        return self._keeper.is_behind
+
     def folder(self, record: RecordingRecord) -> RecordingFolder:
         """The files of a recording."""
-        return RecordingFolder(self._options.directory / record.path)
+        return RecordingFolder(self.options.directory / record.path)
 
     # -- inside -------------------------------------------------------------------------------------
 
     def _is_wanted(self, name: str) -> bool:
-        return self._wishes.get(name, self._options.mode is RecordingMode.ALL)
+        return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
 
     def _begin(self, name: str) -> Recording:
         now = self._clock.now()
@@ -222,7 +228,7 @@ class Recorder:
             recording_started_at=now,
             recording_status=RecordingStatus.STARTED,
         )
-        recording = self._add(record, RecordingWriter(self.folder(record), document, self._options.writer))
+        recording = self._add(record, RecordingWriter(self.folder(record), document, self.options.writer))
         log.info("recording.started", extra={"stream": name, "recording_id": recording_id})
         self._say(EventType.RECORDING_STARTED, record)
         return recording
@@ -238,7 +244,7 @@ class Recorder:
         folder = self.folder(record)
         loop = asyncio.get_running_loop()
         try:
-            writer = await loop.run_in_executor(self._pool, recover, folder, self._options.writer)
+            writer = await loop.run_in_executor(self._pool, recover, folder, self.options.writer)
         except OSError as exc:
             self._keeper.keep(
                 replace(record, state=RecordingState.FAILED, reason=exc.strerror or "the disk reports an error")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.errors import RecordingError
-from streamd.services.recording import recording_writer
 from streamd.services.recording.documents import RecordedRendition, RecordingStatus, read_document
 from streamd.services.recording.playlist_file import parse_playlist
 from streamd.services.recording.records import RecordingState
@@ -237,7 +237,7 @@ class TestDisk:
         class Usage:
             free = 1_000_010
 
-        monkeypatch.setattr(recording_writer.shutil, "disk_usage", lambda _: Usage)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
         with pytest.raises(RecordingError, match="min_free_bytes"):
             append(writer, b"more than ten bytes")
         writer.finish(ENDED_AT, "the disk is full")
