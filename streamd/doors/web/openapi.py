@@ -31,7 +31,7 @@ _TOKEN_SCHEME = "bearer"  # noqa: S105  # a name of the document's, no token
 class Operation:
     """One call of an API."""
 
-    method: Literal["GET", "POST", "PATCH"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     """With its parameters in braces, as aiohttp and OpenAPI both write them."""
     handler: Callable[..., Awaitable[web.StreamResponse]]

@@ -15,6 +15,7 @@ from streamd.process.cli.doctor import doctor
 from streamd.process.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE, Commands
 from streamd.process.cli.keys import keys_group
 from streamd.process.cli.obs import obs_config
+from streamd.process.cli.recordings import recordings_group
 from streamd.process.cli.serve import demo, serve
 from streamd.process.cli.streams import streams_group
 from streamd.process.cli.users import users_group
@@ -40,6 +41,7 @@ for _command in (
     users_group,
     list_audit,
     streams_group,
+    recordings_group,
     obs_config,
     config_group,
     doctor,

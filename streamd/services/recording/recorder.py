@@ -29,10 +29,11 @@ from streamd.services.recording.recovery import recover
 from streamd.services.recording.retention import Retention, RetentionOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from streamd.clock import Clock
+    from streamd.services.audit.records import AuditEntry
     from streamd.services.events.event import EventSink, Value
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.recording.index import RecordingIndex
@@ -180,8 +181,24 @@ class Recorder:
             raise RecordingError(f"{name} is not live")
         output.ask(is_wanted=is_wanted)
 
-    def note_wish(self, user: str, *, record: bool | None) -> None:
-        """Note whether a user's broadcasts are recorded; it holds for what begins from now on."""
+    @property
+    def wishes(self) -> Mapping[str, bool]:
+        """Users for whom it is decided whether they are recorded."""
+        return self._wishes
+
+    async def wish(self, user: str, *, record: bool | None, entry: AuditEntry) -> None:
+        """Decide whether a user's broadcasts are recorded, for recordings that begin from now on.
+
+        Args:
+            user: Name of the user.
+            record: None leaves it to the configuration.
+            entry: The row of the audit log that tells of it.
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            StoreUnavailableError: It could not be written.
+        """
+        await self.index.set_wish(user, record=record, entry=entry)
         if record is None:
             self._wishes.pop(user, None)
         else:

@@ -128,12 +128,8 @@ class RecordingWriter:
         Raises:
             RecordingError: The disk is nearly full.
         """
-        free_bytes = shutil.disk_usage(self._folder.path).free
-        if free_bytes - sum(map(len, parts)) < self._options.min_free_bytes:
-            raise RecordingError(
-                f"the disk has {free_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "
-                f"{self._options.min_free_bytes >> 20} MiB"
-            )
+        if self._options.min_free_bytes:
+            self._check_space(sum(map(len, parts)))
         self._variants[variant].append(
             parts,
             duration_us=duration_us,
@@ -189,6 +185,14 @@ class RecordingWriter:
         """Close every file as it is, for another server to go on with."""
         for variant in self._variants.values():
             variant.close()
+
+    def _check_space(self, size_bytes: int) -> None:
+        free_bytes = shutil.disk_usage(self._folder.path).free
+        if free_bytes - size_bytes < self._options.min_free_bytes:
+            raise RecordingError(
+                f"the disk has {free_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "
+                f"{self._options.min_free_bytes >> 20} MiB"
+            )
 
     def _variant(self, name: str, target_duration_s: int) -> VariantWriter:
         """The writer of a variant, behind what an earlier server has left of it."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import insert
 
 from streamd.clock import ManualClock
-from streamd.errors import RecordingError
+from streamd.errors import RecordingError, UserNotFoundError
 from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE
-from streamd.services.audit.records import Actor
+from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.events.event import EventType
 from streamd.services.live.restart_record import PlaylistRecord
 from streamd.services.recording.index import RecordingIndex
@@ -25,6 +26,7 @@ from streamd.services.recording.recording_output import RETRY_S, RecordingOutput
 from streamd.services.recording.records import RecordingFilter, RecordingState
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import verify
+from streamd.services.store.schema import users
 from tests.support.chunk_feeder import ChunkFeeder
 from tests.support.output_context import output_context, tracks_of
 from tests.support.recordings import OPTIONS, media_of
@@ -143,10 +145,15 @@ async def test_nothing_is_recorded_that_is_not_wanted(room: Room) -> None:
 
 
 async def test_a_user_may_differ(room: Room) -> None:
-    room.recorder.note_wish("alice", record=False)
+    entry = AuditEntry(room.clock.now(), "admin", "user.changed", user="alice")
+    with pytest.raises(UserNotFoundError):
+        await room.recorder.wish("alice", record=False, entry=entry)
+    async with room.store.database.writing() as connection:
+        await connection.execute(insert(users).values(name="alice", created_at=room.clock.now()))
+    await room.recorder.wish("alice", record=False, entry=entry)
     room.output.start(tracks_of("main"))
     room.feed(2)
-    room.recorder.note_wish("alice", record=None)
+    await room.recorder.wish("alice", record=None, entry=entry)
     room.feed(2)
     room.output.end()
     record, _ = await room.only()

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -35,7 +35,7 @@ from streamd.doors.web.models.keys import (
 )
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
-from streamd.doors.web.models.users import User, UserChange, UserPage, UserPath, UserQuery
+from streamd.doors.web.models.users import NO_WISHES, User, UserChange, UserPage, UserPath, UserQuery
 from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
 from streamd.doors.web.port import without_entity_tags
 from streamd.doors.web.request_id import name_requests
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.doors.web.admin.console import Console
+    from streamd.doors.web.admin.recordings import RecordingDesk
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.doors.web.port import Port
     from streamd.services.keys.service import KeyService
@@ -68,6 +69,7 @@ def admin_app(
     token: str,
     rtmp_url: str,
     console: Console,
+    recordings: RecordingDesk | None = None,
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -83,6 +85,7 @@ def admin_app(
         token: Bearer token that every request must carry.
         rtmp_url: The server address for broadcasters, shown with a new key.
         console: The operator's console.
+        recordings: The calls about recordings.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -91,7 +94,8 @@ def admin_app(
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
-    api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because, console.operations(gate), clock)
+    others = console.operations(gate)
+    api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because, others, clock, recordings)
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(
@@ -108,7 +112,7 @@ def admin_app(
     )
     harden(app)
     name_requests(app)
-    add = {"GET": web.get, "POST": web.post, "PATCH": web.patch}  # web.get answers HEAD as well
+    add = {"GET": web.get, "POST": web.post, "PATCH": web.patch, "DELETE": web.delete}  # web.get answers HEAD as well
     app.add_routes([add[operation.method](operation.path, served(operation)) for operation in operations])
     console.add_to(app)
     return app
@@ -126,7 +130,9 @@ class _AdminApi:
         not_ready_because: Callable[[], str | None],
         others: Iterable[Operation],
         clock: Clock,
+        recordings: RecordingDesk | None,
     ) -> None:
+        self._recordings = recordings
         self._keys = keys
         self._streams = streams
         self._metrics = metrics
@@ -169,6 +175,7 @@ class _AdminApi:
                 path_model=UserPath, body=ReasonRequest, problems=(503,),
             ),
             Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
+            *(self._recordings.operations() if self._recordings is not None else ()),
             *self._others,
         ]  # fmt: skip
 
@@ -264,14 +271,14 @@ class _AdminApi:
     async def list_users(self, _: web.Request, query: UserQuery) -> web.Response:
         """List users, by name."""
         page = await self._keys.list_users(state=query.state, search=query.search, after=query.after, limit=query.limit)
-        return answer(UserPage.of(page))
+        return answer(UserPage.of(page, self._wishes))
 
     async def get_user(self, request: web.Request) -> web.Response:
         """Show a user."""
-        return answer(User.model_validate(await self._keys.get_user(request.match_info["name"])))
+        return answer(User.of(await self._keys.get_user(request.match_info["name"]), self._wishes))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user, or set the user's limits.
+        """Suspend or restore a user, set the user's limits, or decide over their recordings.
 
         A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
         viewers with 410.
@@ -283,7 +290,14 @@ class _AdminApi:
         if body.state is not None:
             change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
             await change(name, reason=body.reason, by=by)
-        return answer(User.model_validate(await self._keys.get_user(name)))
+        if "record" in body.model_fields_set and self._recordings is not None:
+            await self._recordings.wish(name, record=body.record, reason=body.reason, by=by)
+        return answer(User.of(await self._keys.get_user(name), self._wishes))
+
+    @property
+    def _wishes(self) -> Mapping[str, bool]:
+        """Users for whom it is decided whether they are recorded."""
+        return self._recordings.wishes if self._recordings is not None else NO_WISHES
 
     # -- streams --------------------------------------------------------------------------------
 
