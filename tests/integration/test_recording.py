@@ -205,7 +205,7 @@ def test_a_server_that_stops_leaves_it_to_the_next(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_broadcast(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 20) as disk:
+    with small_disk(tmp_path / "disk", 40) as disk:
         settings = LITTLE | {"recording__dir": disk.path / "recordings"}
         with run_server(tmp_path, **settings) as server:
             key = server.issue_key(NAME)
@@ -214,11 +214,16 @@ def test_a_full_disk_ends_the_recording_and_not_the_broadcast(tmp_path: Path) ->
                 disk.fill()
                 failed = recorded(server, "failed")
                 assert failed["reason"] == "No space left on device"
-                codes = [each["code"] for each in server.admin("GET", f"/api/v1/streams/{NAME}")["health"]["findings"]]
-                assert "output_interrupted" in codes
+
+                def is_told() -> bool:
+                    findings = server.admin("GET", f"/api/v1/streams/{NAME}")["health"]["findings"]
+                    return "output_interrupted" in [each["code"] for each in findings]
+
+                wait_until(is_told, PATIENCE_S, "the finding")
                 assert b"ENDLIST" not in server.get(f"/live/{NAME}/main.m3u8")[2]
                 disk.clear()
                 # The next one begins when there is space again.
                 after = recorded(server, "recording", at_least_s=1)
                 assert after["id"] != failed["id"]
+                assert [each["state"] for each in recordings(server)] == ["recording", "failed"]
             assert "Traceback" not in server.log_text()

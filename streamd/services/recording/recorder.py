@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 THREADS = 2
 # Between two looks for recordings whose time is over, seconds.
 RETENTION_S = 60.0
+# Space for a recording that is tried again: a minute at a usual bit rate.
+SPACE_BYTES_MIN = 16 * 1024 * 1024
 # Recordings that are taken up at a start are looked for a page at a time.
 _PAGE = 200
 
@@ -166,7 +169,7 @@ class Recorder:
         left = self._left.pop(name, None) if context.record is not None else None
         self._outputs = {other: output for other, output in self._outputs.items() if not output.is_ended}
         output = self._outputs[name] = RecordingOutput(
-            context, partial(self._begin, name), partial(self._is_wanted, name), left
+            context, partial(self._begin, name), partial(self._is_wanted, name), self._has_space, left
         )
         return output
 
@@ -227,6 +230,14 @@ class Recorder:
 
     def _is_wanted(self, name: str) -> bool:
         return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
+
+    def _has_space(self) -> bool:
+        """Whether there is room beyond what stays free; one system call, asked after a failure alone."""
+        try:
+            free_bytes = shutil.disk_usage(self.options.directory).free
+        except OSError:
+            return False
+        return free_bytes > self.options.writer.min_free_bytes + SPACE_BYTES_MIN
 
     def _begin(self, name: str) -> Recording:
         now = self._clock.now()

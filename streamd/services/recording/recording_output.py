@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from streamd.services.recording.recording import Recording
 
 _US = 1_000_000
-# After a failure the next recording is tried this much later: a full disk is not asked with every segment.
+# After a failure the next recording is tried this much later, and twice as late after each one that came to nothing: a
+# disk that is read-only for a day makes a few failed recordings, and not thousands.
 RETRY_S = 10.0
+RETRY_S_MAX = 600.0
+# Media after which a recording has come to something, milliseconds.
+_LASTING_MS = 60_000
 
 
 @dataclass
@@ -59,6 +63,7 @@ class RecordingOutput(PartOutput):
         context: Its environment.
         begin: Makes a recording for the channel.
         is_wanted: Whether its broadcasts are recorded, where nobody has asked for this one.
+        has_space: Whether the disk has room for a recording; asked after a failure.
         continued: The recording that an earlier server left of this very broadcast; None where there is none.
 
     Attributes:
@@ -74,6 +79,7 @@ class RecordingOutput(PartOutput):
         context: OutputContext,
         begin: Callable[[], Recording],
         is_wanted: Callable[[], bool],
+        has_space: Callable[[], bool] = lambda: True,
         continued: Recording | None = None,
     ) -> None:
         self.recording = continued
@@ -81,6 +87,8 @@ class RecordingOutput(PartOutput):
         self.is_ended = False
         self._begin = begin
         self._is_wanted = is_wanted
+        self._has_space = has_space
+        self._retry_s = RETRY_S / 2
         self._clock = context.clock
         self._lines: dict[str, _Line] = {}
         self._epoch_ms = unix_ms(context.live_since)
@@ -129,9 +137,12 @@ class RecordingOutput(PartOutput):
     def look(self, now: float) -> None:
         """See whether the recording has failed."""
         if self.recording is not None and self.recording.is_over:
+            if self.recording.fault:
+                is_lasting = self.recording.totals.duration_ms >= _LASTING_MS
+                self._retry_s = RETRY_S if is_lasting else min(2 * self._retry_s, RETRY_S_MAX)
+                self._retry_at = now + self._retry_s
             self._fault = self.recording.fault
             self.recording = None
-            self._retry_at = now + RETRY_S if self._fault else now
 
     def dismiss_viewers(self) -> None:
         """Record what there is: the server stops."""
@@ -176,6 +187,9 @@ class RecordingOutput(PartOutput):
         if self.recording is None:
             is_wanted = self._is_wanted() if self.is_asked is None else self.is_asked
             if not is_wanted or self._clock.monotonic() < self._retry_at:
+                return False
+            if self._fault and not self._has_space():
+                self._retry_at = self._clock.monotonic() + RETRY_S
                 return False
             self.recording = self._begin()
             self._fault = ""

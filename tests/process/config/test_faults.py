@@ -15,7 +15,7 @@ from streamd.process.config import (
 from tests.support.config import faults
 from tests.support.receiver import SECRET
 
-SECTIONS = "server, rtmp, http, admin, ingest, hls, live, keys, obs, webhooks, publish_hook, log, limits"
+SECTIONS = "server, rtmp, http, admin, ingest, hls, live, recording, keys, obs, webhooks, publish_hook, log, limits"
 
 
 class TestFaults:

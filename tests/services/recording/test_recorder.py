@@ -62,7 +62,9 @@ class Room:
     def new_recorder(self) -> Recorder:
         """A recorder of another server on the same directory."""
         return Recorder(
-            RecorderOptions(self.mode, self.directory, OPTIONS, RetentionOptions(min_free_bytes=0)),
+            RecorderOptions(
+                self.mode, self.directory, replace(OPTIONS, min_free_bytes=1), RetentionOptions(min_free_bytes=0)
+            ),
             RecordingIndex(self.store.database),
             self.clock,
             tell=self.events.append,
@@ -265,9 +267,10 @@ class TestFaults:
         assert "min_free_bytes" in room.output.fault
         (record,) = await room.records()
         assert record.state is RecordingState.FAILED
+        room.clock.advance(10 * RETRY_S)
         room.feed(2)
+        assert len(await room.records()) == 1, "a full disk is no place for another one"
         monkeypatch.undo()
-        assert len(await room.records()) == 1
         room.clock.advance(RETRY_S)
         room.feed(2)
         assert room.output.fault == ""

@@ -1,10 +1,10 @@
-"""The viewer's pages: ``/``, ``/watch/{name}`` and ``/embed/{name}``."""
+"""The viewer's pages: ``/``, ``/watch/{name}``, ``/watch/vod/{id}`` and ``/embed/{name}``."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.doors.web.assets import CACHE_REVALIDATE, ROOT, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
+from streamd.services.recording.recording_id import is_recording_id
 
 # A channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
@@ -52,6 +53,10 @@ PLAYER_MODULES: Final = (
 )
 
 
+# The imports of a recording's page.
+VOD_MODULES: Final = ("dom.js",)
+
+
 class Pages:
     """The pages and their files, in memory.
 
@@ -87,6 +92,7 @@ class Pages:
         """Add the routes of the pages to the public application."""
         app.router.add_get("/", self._get_index)
         app.router.add_get("/watch/{name}", self._get_watch)
+        app.router.add_get("/watch/vod/{id}", self._get_vod)
         app.router.add_get("/embed/{name}", self._get_embed)
         self.files.add_to(app)
 
@@ -99,7 +105,7 @@ class Pages:
                 return await handler(request)
             except web.HTTPNotFound:
                 is_page = "text/html" in request.headers.get(hdrs.ACCEPT, "") and request.method in ("GET", "HEAD")
-                if not is_page or request.path.startswith(("/live/", "/api/", "/static/")):
+                if not is_page or request.path.startswith(("/live/", "/vod/", "/api/", "/static/")):
                     raise
                 return answer(request, self._nothing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
 
@@ -113,6 +119,19 @@ class Pages:
         if not CHANNEL_NAME.fullmatch(name):
             return answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
         return answer(request, self._watch_page(name, self._origin(request)), PAGE_HEADERS, CACHE_REVALIDATE)
+
+    async def _get_vod(self, request: web.Request) -> web.Response:
+        recording_id = request.match_info["id"]
+        if not is_recording_id(recording_id):
+            return answer(request, self._nothing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+        page = self.files.page(
+            "vod",
+            level=1,
+            id=recording_id,
+            hls=f"{self.static_path}/{HLS_MODULE}" if self.has_player else "",
+            preload="\n  ".join(self._preloads(VOD_MODULES)),
+        )
+        return answer(request, page, PAGE_HEADERS, CACHE_REVALIDATE)
 
     async def _get_embed(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -152,9 +171,12 @@ class Pages:
             name=name,
             hls=f"{self.static_path}/{HLS_MODULE}" if self.has_player else "",
             player=self.files.fill("player", name=name),
-            preload="\n  ".join(f'<link rel="modulepreload" href="{self.static_path}/{module}">' for module in modules),
+            preload="\n  ".join(self._preloads(modules)),
             **values,
         )
+
+    def _preloads(self, modules: Sequence[str]) -> Iterator[str]:
+        return (f'<link rel="modulepreload" href="{self.static_path}/{module}">' for module in modules)
 
 
 def _picture_tags(origin: str, name: str) -> str:
