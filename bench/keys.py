@@ -50,7 +50,7 @@ from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 from tests.support.postgresql import run_postgresql
 from tests.support.server import LiveServer, run_server
-from tests.support.socket_publisher import LOGIN
+from tests.support.socket_publisher import login
 
 STREAMS = 200
 VIEWERS = 1_000
@@ -107,7 +107,7 @@ class Publisher(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Log in and ask to publish, all in one write."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(LOGIN + self._publish)
+        self._transport.write(login("live") + self._publish)
 
     def data_received(self, data: bytes) -> None:
         """Look for the answer."""

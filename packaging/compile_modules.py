@@ -40,7 +40,7 @@ def compile_modules(root: Path, build_dir: Path) -> dict[Path, Path]:
 
     Args:
         root: Top of the source tree; nothing is written there.
-        build_dir: An empty directory.
+        build_dir: An empty directory; made where it is not there.
 
     Returns:
         The modules made, by path in the source tree, with their present places.
@@ -49,6 +49,7 @@ def compile_modules(root: Path, build_dir: Path) -> dict[Path, Path]:
         CompileError: There is no compiler, or it failed.
     """
     modules = modules_to_compile(root)
+    build_dir.mkdir(exist_ok=True)
     # An __init__.py tells the compiler that a folder is a package, and a .pxd without a module declares C alone.
     others = [path for name in ("__init__.py", "*.pxd") for path in (root / "streamd").rglob(name)]
     for name in {*modules, *(path.relative_to(root) for path in others)}:

@@ -150,14 +150,16 @@ class PublishError(StreamdError):
         status_code: ``code`` of the ``onStatus`` information object.
         description: Text for the person at the encoder; it never names the reason a key was refused.
         result: One word for metrics.
+        limit: Key in ``[limits]`` of the bound that was reached; empty where none was.
     """
 
     result = "rejected"
     status_code = "NetStream.Publish.Rejected"
     description = "The server cannot take this stream now. Try again later."
 
-    def __init__(self, description: str | None = None) -> None:
+    def __init__(self, description: str | None = None, *, limit: str = "") -> None:
         super().__init__(description or self.description)
+        self.limit = limit
         if description is not None:
             self.description = description
 
@@ -182,6 +184,13 @@ class AlreadyPublishingError(PublishError):
     description = "This channel is already live from another encoder."
 
 
+class PlaceTakenError(PublishError):
+    """A connection that was silent, and whose key has come back on another one."""
+
+    result = "taken_over"
+    description = "This connection was silent, and the same stream key has come back on another one."
+
+
 class KeyRejectedError(PublishError):
     """The stream key does not open a channel.
 
@@ -199,6 +208,12 @@ class KeyRejectedError(PublishError):
         self.key_id = key_id
         self.is_known = is_known
         """A key with this id exists; a guesser's id is made up."""
+
+
+class NoStreamKeyError(KeyRejectedError):
+    """A publish without a stream key; its answer says so, which tells nobody anything about a key."""
+
+    description = "No stream key was given. Enter the stream key in your encoder's settings."
 
 
 class KeyUsedTooOftenError(KeyRejectedError):

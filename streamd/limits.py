@@ -1,8 +1,8 @@
-"""The default of every limit that an operator may set, said once.
+"""The default of every limit that an operator may set, and of what else acts below the process, said once.
 
-The code in which a limit acts takes its default from here, and so does the configuration, which has the reason for each
-beside its key (``process/config/sections.py``). The name of a limit is that key everywhere: in options, in errors, in
-metrics.
+The code in which a setting acts takes its default from here, and so does the configuration, which has the reason for
+each beside its key (``process/config/sections.py``). The name of a setting is that key everywhere: in options, in
+errors, in metrics.
 """
 
 from __future__ import annotations
@@ -72,6 +72,50 @@ class Limits:
     viewer_write_timeout_s: float = 15.0
     viewer_answer_timeout_s: float = 120.0
     drain_timeout_s: float = 10.0
+    channel_metrics_max: int = 200
 
 
 DEFAULT: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Hls:
+    """The keys of ``[hls]``; times in milliseconds (``_ms``)."""
+
+    part_target_ms: int = 500
+    segment_target_ms: int = 2000
+    # Apple's authoring specification asks for six segments in a live playlist; one more is to spare.
+    window_segments: int = 7
+    low_latency: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Obs:
+    """The keys of ``[obs]``."""
+
+    ladder: tuple[str, ...] = ("1080p@6000", "720p@3000", "480p@1200")
+    encoders: tuple[str, ...] = ("obs_x264",)
+    keyframe_interval_s: int = 2
+    audio_bitrate_kbps: int = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """The keys of ``[webhooks]`` that are no addresses; times in seconds."""
+
+    timeout_s: float = 15.0
+    retry_for_s: float = 3600.0
+    queue_max: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PublishHook:
+    """The keys of ``[publish_hook]`` that are no addresses; times in seconds."""
+
+    timeout_s: float = 3.0
+
+
+HLS: Final = Hls()
+OBS: Final = Obs()
+WEBHOOKS: Final = Webhooks()
+PUBLISH_HOOK: Final = PublishHook()

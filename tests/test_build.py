@@ -30,6 +30,7 @@ def tree(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "streamd", root / "streamd", ignore=made)
     shutil.copytree(ROOT / "player", root / "player", ignore=shutil.ignore_patterns("node_modules"))
     shutil.copytree(ROOT / "packaging", root / "packaging", ignore=made)
+    shutil.copytree(ROOT / "configs", root / "configs")
     for name in ("pyproject.toml", "LICENSE", ".gitignore"):
         shutil.copyfile(ROOT / name, root / name)
     (root / "README.md").write_text("# streamd\n", "utf-8")
@@ -154,6 +155,13 @@ def files_of(wheel: Path) -> list[str]:
         return archive.namelist()
 
 
+def build_note(wheel: Path) -> dict[str, object]:
+    """What the build tells the server of itself."""
+    with zipfile.ZipFile(wheel) as archive:
+        note: dict[str, object] = json.loads(archive.read("streamd/process/build.json"))
+        return note
+
+
 def static_files(tree: Path) -> set[str]:
     prefix = "streamd/doors/web/static/"
     return {name.removeprefix(prefix) for name in files_of(wheel_of(tree)) if name.startswith(prefix)}
@@ -169,6 +177,8 @@ class TestWheel:
         assert "the web player (hls.js) was not fetched" in built.stdout
         files = static_files(tree)
         assert {"watch.js", "pages.css"} <= files
+        assert build_note(wheel_of(tree))["chosen"] is True
+        assert "streamd/process/configs/nginx.conf" in files_of(wheel_of(tree))
         assert not {name for name in files if name.startswith("vendor/")}
 
     def test_without_a_network_fails_where_the_player_is_required(self, tree: Path) -> None:
@@ -204,6 +214,27 @@ class TestCompiling:
         names = [name for name in files_of(wheel) if name.startswith("streamd/media/packet.")]
         assert sorted(Path(name).suffix for name in names) == [".py", ".so"]
         assert not list(small_tree.rglob("*.so"))
+        assert build_note(wheel) == {"modules": ["streamd.media.packet"], "fault": "", "chosen": False}
+
+    def test_two_wheels_of_one_source_are_the_same_bytes_wherever_they_are_built(
+        self, small_tree: Path, tmp_path: Path
+    ) -> None:
+        require("cc")
+        other = tmp_path / "elsewhere" / "and-deeper"
+        shutil.copytree(small_tree, other)
+        for path in other.rglob("*"):
+            os.utime(path, (0, 0))
+        # Names are hashed with another seed, and one runs alone at a time.
+        for tree, seed in ((small_tree, "1"), (other, "2")):
+            assert build_wheel(tree, STREAMD_COMPILE="1", PYTHONHASHSEED=seed).returncode == 0
+        assert wheel_of(small_tree).read_bytes() == wheel_of(other).read_bytes()
+
+    def test_the_platform_may_be_named_where_the_compiler_makes_modules_for_another(self, small_tree: Path) -> None:
+        require("cc")
+        built = build_wheel(small_tree, STREAMD_COMPILE="1", STREAMD_WHEEL_PLATFORM="manylinux_2_28_aarch64")
+        assert built.returncode == 0, built.stdout
+        python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+        assert wheel_of(small_tree).name.endswith(f"-{python}-{python}-manylinux_2_28_aarch64.whl")
 
     def test_it_compiles_where_python_does_not_look_in_the_working_directory(self, small_tree: Path) -> None:
         """As pipx runs it, or a user with ``PYTHONSAFEPATH`` set."""
@@ -217,6 +248,9 @@ class TestCompiling:
         assert "the way of a frame was not compiled" in built.stdout
         assert "Install a C compiler" in built.stdout
         assert wheel_of(small_tree).name.endswith("-none-any.whl")
+        note = build_note(wheel_of(small_tree))
+        assert "no-such-compiler" in str(note["fault"])
+        assert (note["modules"], note["chosen"]) == (["streamd.media.packet"], False)
 
     def test_without_a_compiler_it_fails_where_that_is_required(self, small_tree: Path) -> None:
         built = build_wheel(small_tree, STREAMD_COMPILE="1", CC="no-such-compiler")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.limits import Limits
+from streamd.limits import HLS, OBS, PUBLISH_HOOK, WEBHOOKS, Limits
+from streamd.process.config import Config
 from streamd.services.metrics import LIMITS
 
 if TYPE_CHECKING:
@@ -106,6 +107,25 @@ def test_nothing_is_there_that_nobody_counts(named: dict[str, set[str]]) -> None
     in_other_forms = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "streamd").rglob("*.py"))
     # Beside the list itself, the option and the setting.
     assert [limit for limit in LIMITS if limit not in named and in_other_forms.count(f'"{limit}"') < 2] == []
+
+
+@pytest.mark.parametrize(
+    ("section", "defaults"),
+    [("hls", HLS), ("obs", OBS), ("webhooks", WEBHOOKS), ("publish_hook", PUBLISH_HOOK), ("limits", Limits())],
+)
+def test_the_configuration_has_its_defaults_from_where_they_are_said(section: str, defaults: object) -> None:
+    assert dataclasses.is_dataclass(defaults)
+    tree = ast.parse((ROOT / "streamd/process/config/sections.py").read_text(encoding="utf-8"))
+    name = type(getattr(Config(), section)).__name__
+    (model,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    said = {
+        node.target.id: ast.unparse(node.value)
+        for node in model.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
+    }
+    for field in dataclasses.fields(defaults):
+        # No literal: a second one would say something else some day.
+        assert said[field.name].strip("[*]").endswith(f".{field.name}")
 
 
 @pytest.mark.parametrize(

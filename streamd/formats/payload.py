@@ -133,6 +133,16 @@ def first_bytes(payload: bytes | Payload) -> bytes:
     return payload.head() if isinstance(payload, Payload) else bytes(payload[:HEAD_BYTES])
 
 
+def read_bytes(payload: bytes | Payload, start: int, size: int) -> bytes:
+    """Return a copy of so many bytes of a payload of any kind from an offset on; fewer at its end."""
+    if not isinstance(payload, Payload):
+        return bytes(payload[start : start + size])
+    data = b""
+    while len(data) < size and start + len(data) < len(payload):
+        data += payload.piece(start + len(data), size - len(data))
+    return data
+
+
 class PayloadLog:
     """The slabs of one publisher."""
 

@@ -22,6 +22,7 @@ cdef class Sample:
     cdef readonly object payload
     cdef readonly Py_ssize_t body_at
     cdef public int64_t duration_ticks
+    cdef public bint is_sync
 
 
 @cython.locals(packet=MediaPacket)

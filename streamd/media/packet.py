@@ -106,10 +106,11 @@ def new_packet(
 class Sample:
     """One frame on the stream's timeline, in the timescale of its track.
 
-    Decode times of a track never decrease from one sample to the next. It is not changed, but for its duration.
+    Decode times of a track never decrease from one sample to the next. It is not changed, but for its duration and for
+    what its first bytes say.
     """
 
-    __slots__ = ("body_at", "dts_ticks", "duration_ticks", "is_keyframe", "payload", "pts_ticks", "track_id")
+    __slots__ = ("body_at", "dts_ticks", "duration_ticks", "is_keyframe", "is_sync", "payload", "pts_ticks", "track_id")
 
     track_id: int
     dts_ticks: int
@@ -120,6 +121,9 @@ class Sample:
     body_at: int
     duration_ticks: int
     """Its duration, known with the next sample of its track (``SampleTimer``); 0 before that."""
+    is_sync: bool
+    """A decoder can start here, and shows this frame and all that follow. A keyframe by its encoder's word alone, such
+    as a recovery point, is none."""
 
 
 def new_sample(
@@ -134,5 +138,6 @@ def new_sample(
     sample.payload = payload
     sample.body_at = body_at
     sample.duration_ticks = 0
+    sample.is_sync = is_keyframe
     memory.untrack(sample)
     return sample

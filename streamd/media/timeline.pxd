@@ -6,6 +6,7 @@ from streamd.media.packet cimport MediaPacket, Sample, new_sample
 
 @cython.final
 cdef class _TrackClock:
+    cdef public bint is_audio
     cdef public int64_t timescale
     cdef public int64_t frame_ticks
     cdef public int64_t drift_ticks_max
@@ -29,9 +30,12 @@ cdef class Timeline:
     cdef readonly int breaks
     cdef readonly int64_t newest_ms
     cdef dict _tracks
-    cdef object _offset_ms
+    cdef readonly object offset_ms
     cdef bint _offsets_differ
     cdef object _broke_ms
+    cdef int64_t _stepped_from_ms
+    cdef int64_t _stepped_to_ms
+    cdef int64_t _stepped_until_ms
 
     @cython.locals(
         clock=_TrackClock, time_ms=int64_t, counted=object, composition_ms=int64_t, dts_ticks=int64_t,
@@ -39,7 +43,7 @@ cdef class Timeline:
     )
     cpdef Sample place(self, MediaPacket packet)
 
-    @cython.locals(expected_ms=int64_t, nearest=int64_t, time_ms=int64_t)
+    @cython.locals(expected_ms=int64_t, nearest=int64_t, time_ms=int64_t, steps_back_alone=bint)
     cdef int64_t _map(self, _TrackClock clock, int64_t wire_ms) except? -1
 
     cdef int64_t _begin(self, _TrackClock clock, int64_t wire_ms) except? -1

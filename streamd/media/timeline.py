@@ -12,6 +12,12 @@ timestamps alternate between steps of 21 and 22. Hence:
   delivered, costs no sound.
 * A track whose time leaps, forward or back, is moved so that the timeline goes on; the other tracks
   follow to the same offset when they leap too, so that sound and picture keep their distance.
+* A track that steps back alone, to beside the others, has not leapt: its encoder's clock was set, or has come back from
+  where it had stepped to. Its stamps are right again, so sound and picture go by them: sound is dropped until it is
+  where they put it; pictures cannot be dropped, so sound follows them.
+* A stream has one timeline for its life, however many connections and servers it had: decode times go on forward, as
+  there are players that take no notice of EXT-X-DISCONTINUITY (GStreamer 1.22 shows nothing until time has passed where
+  it was). Each ``Timeline`` begins where the one before it ended.
 
 Every repair is counted by its reason. No packet is held back: each one comes out at once, or is dropped and counted.
 """
@@ -23,10 +29,11 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from streamd.media.packet import WIRE_TIMESCALE, MediaPacket, Sample, Track, new_sample
+from streamd.media.packet import WIRE_TIMESCALE, MediaPacket, Sample, Track, TrackKind, new_sample
 
-# The place of the first packet. Another track's first frame may lie earlier, by JUMP_MS_MAX at most, and a presentation
-# time before its decode time, by COMPOSITION_MS_MAX: this is more than both together, so no output is below zero.
+# The place of a stream's first packet. Another track's first frame may lie earlier, by JUMP_MS_MAX at most, and a
+# presentation time before its decode time, by COMPOSITION_MS_MAX: this is more than both together, so no output is
+# below zero.
 START_MS = 10_000
 # How far ahead of all tracks a packet may lie before it is a leap and not a pause. mediamtx restamps from the same 5 s
 # on; a viewer's buffer is of that order, so a longer hole would stall the player anyway.
@@ -71,22 +78,30 @@ class Timeline:
 
     Args:
         tracks: The publisher's tracks; packets carry their ids.
+        starts_ms: The place of the first packet, milliseconds: ``START_MS``, or where a timeline before it ended.
+        offset_ms: Added by the timeline before it to the same publisher's milliseconds; the first packet keeps to
+            that, if it lies near. None for another publisher.
 
     Attributes:
         repairs: How often each repair was made; its owner may take them out.
         breaks: How many times the publisher's time leapt: where this rises, a discontinuity is due.
-        newest_ms: The newest time on the timeline, of any track, milliseconds; ``START_MS`` before the first packet.
+        newest_ms: The newest time on the timeline, of any track, milliseconds; ``starts_ms`` before the first packet.
+        offset_ms: Added to the publisher's milliseconds; None before the first packet.
     """
 
-    def __init__(self, tracks: Sequence[Track]) -> None:
+    def __init__(self, tracks: Sequence[Track], starts_ms: int = START_MS, offset_ms: int | None = None) -> None:
         self.repairs: Counter[Repair] = Counter()
         self.breaks = 0
-        self.newest_ms = START_MS
+        self.newest_ms = starts_ms
         self._tracks = {track.track_id: _TrackClock(track) for track in tracks}
-        self._offset_ms: int | None = None
+        self.offset_ms = offset_ms
         self._offsets_differ = False
         # Where the last break was.
         self._broke_ms: int | None = None
+        # Where a track of pictures stepped back to beside the others: those whose offset is still the old one a while
+        # later have not leapt with it, and move to the new one.
+        self._stepped_from_ms = self._stepped_to_ms = 0
+        self._stepped_until_ms = _NEVER
 
     def place(self, packet: MediaPacket) -> Sample | None:
         """Map a packet to the timeline.
@@ -115,6 +130,9 @@ class Timeline:
             self.repairs[Repair.COMPOSITION_TIME] += 1
         # Exact for video, whose timescale is a multiple of 1000; else rounded down by less than a tick.
         dts_ticks = time_ms * clock.timescale // WIRE_TIMESCALE
+        if clock.is_audio and time_ms < clock.last_ms - STEP_BACK_MS_MAX:
+            self.repairs[Repair.AUDIO_OVERLAP] += 1
+            return None
         pts_ticks = (time_ms + composition_ms) * clock.timescale // WIRE_TIMESCALE
         if dts_ticks < clock.next_ticks:
             dts_ticks = clock.next_ticks
@@ -133,8 +151,14 @@ class Timeline:
             nearest = self._nearest_offset(expected_ms - wire_ms)
             if abs(wire_ms + nearest - expected_ms) < abs(wire_ms + clock.offset_ms - expected_ms):
                 self._move(clock, nearest)
+            elif clock.offset_ms == self._stepped_from_ms and self.newest_ms > self._stepped_until_ms:
+                self._move(clock, self._stepped_to_ms)
         time_ms = wire_ms + clock.offset_ms
         if clock.last_ms - STEP_BACK_MS_MAX <= time_ms <= self.newest_ms + JUMP_MS_MAX:
+            return time_ms
+        steps_back_alone = time_ms < clock.last_ms and self._is_beside_others(clock, time_ms)
+        if steps_back_alone and clock.is_audio:
+            # Should the others step back as well, it follows them then.
             return time_ms
         self.repairs[Repair.JUMP] += 1
         if self._broke_ms is None or self.newest_ms - self._broke_ms > TRACKS_APART_MS_MAX:
@@ -142,8 +166,19 @@ class Timeline:
             self.breaks += 1
             self._broke_ms = self.newest_ms
         time_ms = max(expected_ms, self.newest_ms)
+        if steps_back_alone:
+            self._stepped_from_ms, self._stepped_to_ms = clock.offset_ms, time_ms - wire_ms
+            self._stepped_until_ms = time_ms + TRACKS_APART_MS_MAX
         self._move(clock, time_ms - wire_ms)
         return time_ms
+
+    def _is_beside_others(self, clock: _TrackClock, time_ms: int) -> bool:
+        """Tell whether a place of a track lies as near to another on the same clock as interleaved tracks do."""
+        return any(
+            other.offset_ms == clock.offset_ms and abs(time_ms - other.last_ms) <= TRACKS_APART_MS_MAX
+            for other in self._tracks.values()
+            if other.has_begun and other is not clock
+        )
 
     def _nearest_offset(self, offset_ms: int) -> int:
         """Return the offset of a track that is nearest to another."""
@@ -155,9 +190,9 @@ class Timeline:
 
     def _begin(self, clock: _TrackClock, wire_ms: int) -> int:
         """Return where the first packet of a track lies: in step with the others where their clocks agree."""
-        if self._offset_ms is None:
-            self._offset_ms = START_MS - wire_ms
-        time_ms = wire_ms + self._offset_ms
+        if self.offset_ms is None:
+            self.offset_ms = self.newest_ms - wire_ms
+        time_ms = wire_ms + self.offset_ms
         if abs(time_ms - self.newest_ms) > JUMP_MS_MAX:
             self.repairs[Repair.BASE] += 1
             time_ms = self.newest_ms
@@ -165,7 +200,7 @@ class Timeline:
         return time_ms
 
     def _move(self, clock: _TrackClock, offset_ms: int) -> None:
-        clock.offset_ms = self._offset_ms = offset_ms
+        clock.offset_ms = self.offset_ms = offset_ms
         self._offsets_differ = any(
             other.offset_ms != offset_ms for other in self._tracks.values() if other.has_begun and other is not clock
         )
@@ -201,6 +236,7 @@ class _TrackClock:
         "frame_ticks",
         "has_begun",
         "interval_ms",
+        "is_audio",
         "is_counting",
         "last_ms",
         "next_ticks",
@@ -210,6 +246,7 @@ class _TrackClock:
     )
 
     def __init__(self, track: Track) -> None:
+        self.is_audio = track.kind is TrackKind.AUDIO
         self.timescale = track.timescale
         self.frame_ticks = track.frame_ticks
         self.drift_ticks_max = AUDIO_DRIFT_MS_MAX * track.timescale // WIRE_TIMESCALE

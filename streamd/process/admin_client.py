@@ -1,4 +1,4 @@
-"""What the command line does with keys, users and the audit log: over a running server, or on the store itself.
+"""Keys, users and the audit log for the command line: over a running server, or on the store itself.
 
 ``AdminClient`` and ``LocalKeys`` answer alike, in the admin API's own types. On the store nothing
 can be closed; servers that share it look every few seconds for what was changed there
@@ -8,19 +8,19 @@ can be closed; servers that share it look every few seconds for what was changed
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
 from streamd.doors.web.models.keys import Key, KeyPage, NewKey, Revocation
 from streamd.doors.web.models.recordings import Recording, RecordingPage
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
-from streamd.doors.web.models.users import User, UserPage
+from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserPage
 from streamd.errors import StreamdError, UserNotFoundError
 from streamd.services.audit.records import Actor
 from streamd.services.keys.records import UserState
@@ -37,9 +37,11 @@ ACTOR = Actor("cli")
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 3.0
 
+_SUSPENSION: TypeAdapter[ChangedUser | UnwrittenSuspension] = TypeAdapter(ChangedUser | UnwrittenSuspension)
+
 
 class AdminUnreachableError(StreamdError):
-    """Nobody answers at the admin address; nothing was asked."""
+    """The admin address does not answer; nothing was asked."""
 
 
 class AdminApiError(StreamdError):
@@ -47,7 +49,7 @@ class AdminApiError(StreamdError):
 
     Args:
         status: HTTP status.
-        detail: What it says.
+        detail: Its words.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -76,8 +78,11 @@ class KeyDesk(Protocol):
     async def find_user(self, name: str) -> User | None:
         """One user; None where there is none of this name."""
 
-    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
-        """Suspend or restore a user."""
+    async def suspend_user(self, name: str, *, reason: str) -> ChangedUser | UnwrittenSuspension:
+        """Suspend a user."""
+
+    async def restore_user(self, name: str, *, reason: str) -> User:
+        """End a user's suspension."""
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send: fields of ``UserLimits``, None for the server's; the others stay."""
@@ -91,17 +96,17 @@ class LocalKeys:
 
     Args:
         service: On a store that was started.
-        rtmp_url: What broadcasters type as server.
+        rtmp_urls: The addresses that broadcasters could type as server, RTMPS first.
     """
 
-    def __init__(self, service: KeyService, rtmp_url: str) -> None:
+    def __init__(self, service: KeyService, rtmp_urls: Sequence[str]) -> None:
         self._service = service
-        self._rtmp_url = rtmp_url
+        self._rtmp_urls = rtmp_urls
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
         issued = await self._service.issue(user, label=label, expires_at=expires_at, by=ACTOR)
-        return NewKey.of(issued, self._rtmp_url)
+        return NewKey.of(issued, self._rtmp_urls)
 
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
@@ -116,7 +121,7 @@ class LocalKeys:
 
     async def rotate(self, key_id: str, *, overlap_s: float) -> NewKey:
         """Replace a key."""
-        return NewKey.of(await self._service.rotate(key_id, overlap_s=overlap_s, by=ACTOR), self._rtmp_url)
+        return NewKey.of(await self._service.rotate(key_id, overlap_s=overlap_s, by=ACTOR), self._rtmp_urls)
 
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
@@ -139,10 +144,15 @@ class LocalKeys:
         except UserNotFoundError:
             return None
 
-    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
-        """Suspend or restore a user."""
-        change = self._service.suspend if state is UserState.SUSPENDED else self._service.restore
-        return User.model_validate(await change(name, reason=reason, by=ACTOR))
+    async def suspend_user(self, name: str, *, reason: str) -> ChangedUser | UnwrittenSuspension:
+        """Suspend a user; on the store itself it is written, or an error."""
+        result = await self._service.suspend(name, reason=reason, by=ACTOR)
+        user = User.model_validate(result.user)
+        return ChangedUser(**dict(user), closed=list(result.closed))
+
+    async def restore_user(self, name: str, *, reason: str) -> User:
+        """End a user's suspension."""
+        return User.model_validate(await self._service.restore(name, reason=reason, by=ACTOR))
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
@@ -230,15 +240,20 @@ class AdminClient:
                 return None
             raise
 
-    async def change_user(self, name: str, state: UserState, *, reason: str) -> User:
-        """Suspend or restore a user."""
-        body = {"state": state.value, "reason": reason}
-        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+    async def suspend_user(self, name: str, *, reason: str) -> ChangedUser | UnwrittenSuspension:
+        """Suspend a user, and close what runs."""
+        body = {"state": UserState.SUSPENDED.value, "reason": reason}
+        return _SUSPENSION.validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def restore_user(self, name: str, *, reason: str) -> User:
+        """End a user's suspension."""
+        body = {"state": UserState.ACTIVE.value, "reason": reason}
+        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
         body = {"limits": dict(change), "reason": reason}
-        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -298,5 +313,8 @@ def _detail(response: aiohttp.ClientResponse, answer: bytes) -> str:
     except ValueError:
         return f"HTTP {response.status} {response.reason}"
     if response.status == 401:
-        return "the server does not accept this data directory's admin token"
+        return (
+            "the server does not accept this data directory's admin token; "
+            "give the command the configuration and the environment of the server"
+        )
     return "; ".join((problem.detail, *problem.errors))

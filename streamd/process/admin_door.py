@@ -13,7 +13,7 @@ from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.port import Port
-from streamd.process.binding import bound, cannot_bind
+from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
 from streamd.services.audit.denial_log import ADMIN_DENIED
 from streamd.services.keys.admission import Denial
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
+    from streamd.process.readiness import Readiness
     from streamd.process.services import Services
 
 # Connections to the admin port that wait in the kernel.
@@ -30,13 +31,13 @@ ADMIN_BACKLOG = 128
 
 
 class AdminDoor:
-    """What operators reach over HTTP.
+    """The port that operators reach over HTTP.
 
     Args:
         config: All of the configuration.
-        services: What it asks.
+        services: Asked by its routes.
         public_origin: Where a browser that reached this port by a host name reaches the public one.
-        not_ready_because: Why nobody should be sent to this server; None where nothing speaks against it.
+        readiness: Says whether broadcasters should be sent to this server.
         sessions: Keeps those of the console for the next server.
     """
 
@@ -46,12 +47,12 @@ class AdminDoor:
         services: Services,
         *,
         public_origin: Callable[[str], str],
-        not_ready_because: Callable[[], str | None],
+        readiness: Readiness,
         sessions: SessionFile,
     ) -> None:
         self._config = config
         self._services = services
-        self._not_ready_because = not_ready_because
+        self._readiness = readiness
         self._port = Port("admin", services.clock, services.metrics, port_limits(config))
         self._places = AdminPlaces(self._port, services.clock)
         self._console = Console(
@@ -76,7 +77,7 @@ class AdminDoor:
         """Listen for operators.
 
         Args:
-            token: What opens it.
+            token: The admin token.
 
         Returns:
             The address that is bound; empty where it is switched off.
@@ -94,6 +95,7 @@ class AdminDoor:
         )
         await self._runner.setup()
         try:
+            try_address(listen)
             self._server = await asyncio.get_running_loop().create_server(
                 self._connections, listen.host or None, listen.port, backlog=ADMIN_BACKLOG
             )
@@ -136,13 +138,14 @@ class AdminDoor:
             streams=services.registry,
             metrics=services.metrics.registry,
             token=token,
-            rtmp_url=config.rtmp_url,
+            rtmp_urls=config.rtmp_urls,
             console=self._console,
             recordings=RecordingDesk(services.recorder, services.clock),
             hosts=config.admin.hosts,
             port=self._port,
             clock=services.clock,
-            not_ready_because=self._not_ready_because,
+            not_ready_because=self._readiness.why_not,
+            warnings=self._readiness.warnings,
             on_wrong_token=self._note_wrong_token,
         )
 

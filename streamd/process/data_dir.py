@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Self
 
 from streamd.errors import DataDirError
+from streamd.services.whole_file import hand_to_owner, make_file
 
 LOCK_NAME = "server.lock"
+# Longer than what a server says of itself; the rest is blanks, which JSON passes over.
+LOCK_BYTES = 512
 TOKEN_NAME = "admin-token"  # noqa: S105  # the name of the file
 # 256 bits: it is kept in a file, so nobody types it.
 TOKEN_BYTES = 32
@@ -30,7 +33,7 @@ LOOK_S_MAX = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """What a running server says of itself to the command line on the same machine."""
+    """A running server's word to the command line on the same machine."""
 
     pid: int
     admin_host: str
@@ -48,14 +51,26 @@ def prepare_data_dir(data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise DataDirError(f"data directory {data_dir} cannot be made: {exc.strerror}") from exc
+    if is_read_only(data_dir):
+        raise DataDirError(
+            f"data directory {data_dir} is on a disk that is mounted read-only; mount it for writing, or name another"
+        )
     if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         raise DataDirError(f"data directory {data_dir} cannot be written to; check its owner and permissions")
     if advice := advice_against_strangers(data_dir):
         raise DataDirError(f"others can change what is in data directory {data_dir}; run: {advice}")
 
 
+def is_read_only(path: Path) -> bool:
+    """Whether a file or directory is on a disk that nobody can write to."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def advice_against_strangers(data_dir: Path) -> str | None:
-    """What to run so that no other user of the machine can replace the database or the admin token.
+    """Return the command after which no other user of the machine can replace the database or the admin token.
 
     sshd and PostgreSQL refuse such directories too. A group that may write is the operator's choice: Kubernetes makes
     volumes so (fsGroup). So is whose the directory is, for root, who keeps commands of a service's in order.
@@ -70,7 +85,7 @@ def advice_against_strangers(data_dir: Path) -> str | None:
         return f"chown {os.geteuid()} {data_dir}"
     for parent in data_dir.resolve().parents:
         mode = parent.stat().st_mode
-        # Who may write to it may put another directory in place of ours, but not where only owners rename (as in /tmp).
+        # A user who may write to it may put another directory in place of ours, unless only owners rename (as in /tmp).
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             return f"chmod o-w {parent}"
     return None
@@ -89,13 +104,18 @@ class ServerLock:
     def __init__(self, data_dir: Path) -> None:
         path = data_dir / LOCK_NAME
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            make_file(path)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as exc:
             raise DataDirError(f"{path} cannot be opened: {exc.strerror}") from exc
         if not (self._try_lock() or self._try_lock(after_s=LOOK_S_MAX)):
             os.close(self._descriptor)
             raise DataDirError(f"another streamd server runs on data directory {data_dir}")
-        os.ftruncate(self._descriptor, 0)
+        try:
+            self._write(b"")
+        except OSError as exc:
+            os.close(self._descriptor)
+            raise DataDirError(f"{path} cannot be written: {exc.strerror}") from exc
 
     def _try_lock(self, after_s: float = 0) -> bool:
         time.sleep(after_s)
@@ -107,8 +127,11 @@ class ServerLock:
 
     def announce(self, server: RunningServer) -> None:
         """Say where the server is, once its listeners are bound."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(asdict(server)).encode(), 0)
+        self._write(json.dumps(asdict(server)).encode())
+
+    def _write(self, data: bytes) -> None:
+        # Over what is there, and never shorter: a server starts on a full disk, where it holds what it could not write.
+        os.pwrite(self._descriptor, data.ljust(LOCK_BYTES), 0)
 
     def release(self) -> None:
         """Give the directory free."""
@@ -125,7 +148,7 @@ def find_server(data_dir: Path) -> RunningServer | None:
     """The server that runs on a data directory.
 
     Returns:
-        What it says of itself (no admin address while it is still starting), or None where no
+        Its word of itself (no admin address while it is still starting), or None where no
         server runs.
 
     Raises:
@@ -148,17 +171,25 @@ def find_server(data_dir: Path) -> RunningServer | None:
     return None
 
 
-def admin_token(data_dir: Path) -> str:
-    """The admin token of a data directory; made, for its owner's eyes alone, where there is none.
+def admin_token(data_dir: Path, *, makes: bool = True) -> str:
+    """The admin token of a data directory.
+
+    Args:
+        data_dir: The directory.
+        makes: Make one, for the directory's owner alone, where there is none. A command makes none, for its server has
+            it or another one: then it is empty.
 
     Raises:
         DataDirError: It cannot be read or made, or others can read it.
     """
     path = data_dir / TOKEN_NAME
+    if not makes and not path.exists():
+        return ""
     try:
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(descriptor, "w", encoding="ascii") as file:
+                hand_to_owner(descriptor, data_dir)
                 file.write(secrets.token_urlsafe(TOKEN_BYTES) + "\n")
         with path.open(encoding="ascii") as file:
             if os.fstat(file.fileno()).st_mode & 0o077:

@@ -1,4 +1,4 @@
-"""What floor 3 is: the listeners for encoders, viewers and operators, and who makes our own requests."""
+"""The parts of floor 3: the listeners for encoders, viewers and operators, and the sender of our own requests."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.doors.web.session_file import SessionFile
 from streamd.process.admin_door import AdminDoor
-from streamd.process.binding import bound, cannot_bind
+from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.guards import Guards
 from streamd.process.options import connection_options, ingest_options, listener_limits, loop_shares
 from streamd.process.public_door import PublicDoor
+from streamd.process.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ SESSIONS_NAME = "sessions.json"
 
 
 def outgoing(config: Config) -> HttpSender:
-    """Who makes the requests that are ours: to the internet, and to the networks that the operator allows."""
+    """The sender of requests that are ours: to the internet, and to the networks that the operator allows."""
     allowed = [ip_network(text) for text in config.webhooks.allow_networks]
     return HttpSender(AddressGuard(allowed), f"streamd/{__version__}")
 
@@ -50,8 +51,8 @@ class Doors:
 
     Args:
         config: All of the configuration.
-        services: What the doors ask.
-        not_ready_because: Why nobody should be sent to this server; None where nothing speaks against it.
+        services: Asked by the doors.
+        not_ready_because: Why nobody should be let in any more; None while nothing speaks against it.
 
     Attributes:
         addresses: Where they are bound; empty before ``open``.
@@ -60,16 +61,10 @@ class Doors:
     def __init__(self, config: Config, services: Services, not_ready_because: Callable[[], str | None]) -> None:
         self._config = config
         self._services = services
-        self._guards = Guards(config, services.machine.descriptors, services.metrics.count_limit)
+        machine = services.machine
+        self._guards = Guards(config, machine.descriptors, services.metrics, machine.accounts)
         self._sessions = SessionFile(config.data_dir / SESSIONS_NAME, services.clock)
         self._public = PublicDoor(config, services, self._sessions)
-        self._admin = AdminDoor(
-            config,
-            services,
-            public_origin=self._public_origin,
-            not_ready_because=not_ready_because,
-            sessions=self._sessions,
-        )
         self._rtmp = RtmpListener(
             keys=services.verifier,
             registry=services.registry,
@@ -80,6 +75,14 @@ class Doors:
             limits=listener_limits(config, services.machine.descriptors.encoders),
             shares=loop_shares(config),
             gate=services.gate,
+        )
+        readiness = Readiness(services, self._rtmp, config.data_dir, not_ready_because)
+        self._admin = AdminDoor(
+            config,
+            services,
+            public_origin=self._public_origin,
+            readiness=readiness,
+            sessions=self._sessions,
         )
         services.machine.accounts.add(self._rtmp)
         self.addresses = Addresses("", "", "", "")
@@ -138,7 +141,7 @@ class Doors:
         """Close every RTMP connection and wait until they are gone.
 
         Args:
-            error: What publishers are told.
+            error: The answer that publishers get.
         """
         await self._rtmp.close(error)
 
@@ -159,6 +162,7 @@ class Doors:
         rtmp = self._config.rtmp
         guard = self._guards.make("rtmp", rtmp, rtmp.trusted_proxies, alpn)
         try:
+            try_address(listen)
             return bound(listen, await self._rtmp.start(listen.host or None, listen.port, guard))
         except OSError as exc:
             raise cannot_bind(name, listen, exc) from exc

@@ -19,13 +19,13 @@ import structlog
 
 REDACTED = "[redacted]"
 
-# What a secret looks like wherever it stands. Each pattern keeps what it names in group 1.
+# The looks of a secret, wherever it stands. Each pattern keeps what it names in group 1.
 _PATTERNS = [
     # A stream key: its id is public, the rest is not. Percent-encoded, as it may come in a URL, too.
     re.compile(r"(\bsk(?:_|%5[Ff])[0-9A-Za-z]{1,32}(?:_|%5[Ff]))[0-9A-Za-z_]+"),
     # Something that begins like one and is as long, as when an underscore was lost in copying.
     re.compile(r"(\bsk(?:_|%5[Ff]))[0-9A-Za-z]{20,}"),
-    # Whatever stands for a stream key in an RTMP address, also where it is not one of ours.
+    # The text in the place of a stream key in an RTMP address, also where it is not one of ours.
     re.compile(r"(rtmpt?s?://[^/\s\"']+/[^/?\s\"']+[/?])[^\s\"']+"),
     re.compile(r"(\b[Bb]earer\s+)[0-9A-Za-z._~+/=-]+"),
     # user:password@ in a URL.

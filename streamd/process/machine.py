@@ -1,4 +1,4 @@
-"""What of its machine the process may use: how many peers get a descriptor, and who goes when memory is short."""
+"""The process's share of its machine: how many peers get a descriptor, and which go when memory is short."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from streamd.doors.delivery.body_file import FILES_MAX
 from streamd.process.allocator import give_back_free_memory
 from streamd.process.memory_relief import MemoryRelief
-from streamd.process.resources import Descriptors, MemoryCeiling, raise_descriptor_limit, share_descriptors
+from streamd.process.resources import (
+    Descriptors,
+    MemoryCeiling,
+    descriptors_needed,
+    raise_descriptor_limit,
+    share_descriptors,
+)
 from streamd.services.bounds.memory_accounts import MemoryAccounts, Standing
 
 if TYPE_CHECKING:
@@ -31,12 +37,13 @@ class Machine:
     Attributes:
         descriptors: How many connections and files may be open.
         memory: How large the process is, and how large it may be.
-        accounts: Who of the peers holds how much of it; each door adds its own.
+        accounts: How much of it each peer holds; each door adds its own.
     """
 
     def __init__(self, config: Config, clock: Clock, metrics: Metrics) -> None:
         self._descriptors_max = raise_descriptor_limit()
         self.descriptors = self._share(config)
+        self._told: Descriptors | None = None
         self.memory = MemoryCeiling(config.limits.memory_bytes_max, now=clock.monotonic)
         self.accounts = MemoryAccounts()
         self._relief = MemoryRelief(self.memory, self.accounts, give_back=give_back_free_memory, now=clock.monotonic)
@@ -44,6 +51,7 @@ class Machine:
         metrics.memory_ceiling_bytes.set_function(lambda: self.memory.ceiling_bytes)
         for standing in Standing:
             metrics.held_bytes.labels(standing.name.lower()).set_function(partial(self.accounts.held_bytes, standing))
+        metrics.held_bytes.labels("shared").set_function(lambda: self.accounts.stored_bytes)
 
     def configure(self, config: Config) -> None:
         """Take other limits."""
@@ -55,25 +63,45 @@ class Machine:
         self._relief.look()
 
     def tell(self, config: Config) -> None:
-        """Warn where there are fewer descriptors than the limits of the configuration ask for."""
+        """Warn where there are fewer descriptors than the limits of the configuration ask for, once for what is so."""
         limits, shared = config.limits, self.descriptors
-        if (shared.encoders, shared.viewers) != (limits.connections_max, limits.viewer_connections_max):
+        if (shared.encoders, shared.viewers) == (limits.connections_max, limits.viewer_connections_max):
+            self._told = None
+        elif shared != self._told:
+            self._told = shared
             log.warning(
                 "descriptors.short",
                 extra={
                     "descriptors": self._descriptors_max,
                     "connections_max": shared.encoders,
                     "viewer_connections_max": shared.viewers,
+                    "advice": advice_on_descriptors(wanted_descriptors(config)),
                 },
             )
 
     def _share(self, config: Config) -> Descriptors:
-        limits = config.limits
-        has_tls = config.http.tls_cert or config.rtmp.tls_listen
-        return share_descriptors(
-            limits.connections_max,
-            limits.viewer_connections_max,
-            FILES_MAX,
-            limits.tls_handshakes_max if has_tls else 0,
-            self._descriptors_max,
-        )
+        return share_descriptors(*_wanted(config), self._descriptors_max)
+
+
+def wanted_descriptors(config: Config) -> int:
+    """How many file descriptors the limits of a configuration ask for."""
+    return descriptors_needed(*_wanted(config))
+
+
+def advice_on_descriptors(wanted: int) -> str:
+    """Return the remedy for fewer file descriptors than are wanted."""
+    return (
+        f"LimitNOFILE={wanted} in the systemd unit, --ulimit nofile={wanted} for a container, or ulimit -n {wanted} "
+        "before a start by hand; or lower limits.connections_max and limits.viewer_connections_max"
+    )
+
+
+def _wanted(config: Config) -> Descriptors:
+    limits = config.limits
+    has_tls = config.http.tls_cert or config.rtmp.tls_listen
+    return Descriptors(
+        limits.connections_max,
+        limits.viewer_connections_max,
+        FILES_MAX,
+        limits.tls_handshakes_max if has_tls else 0,
+    )

@@ -1,4 +1,4 @@
-"""What is done when memory is short: nothing new begins, and past the ceiling connections go.
+"""The relief when memory is short: nothing new begins, and past the ceiling connections go.
 
 Strangers first, then viewers, who come back; publishers only where that is not enough and the process is well past its
 ceiling (``services/bounds/memory_accounts.py``).
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What has been let go shows in the size of the process when the sockets are closed and the heap has been looked
+# Memory that was let go shows in the size of the process when the sockets are closed and the heap has been looked
 # through: until then nobody else goes.
 REST_S = 5.0
 # A broadcast is worth more than what a process is over its ceiling by for a moment; the ceiling leaves a fifth of the

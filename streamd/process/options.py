@@ -1,4 +1,4 @@
-"""What each service is told of the configuration: the same at the start and when it is read again.
+"""The part of the configuration that each service is told: the same at the start and when it is read again.
 
 A limit has one name: the field of an option bears the name of its key, and so the telling is a loop.
 """
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 from streamd.doors.delivery.door import DoorOptions
 from streamd.doors.delivery.handler_watch import HandlerLimits
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.ingest.deadlines import IngestOptions
 from streamd.doors.ingest.open_connections import ListenerLimits
-from streamd.doors.ingest.protocol import IngestOptions
 from streamd.doors.ingest.read_turns import LoopShares
 from streamd.doors.tls.handshakes import HandshakeLimits
 from streamd.doors.web.port import PortLimits
 from streamd.doors.web.public.media import MediaTimeouts
 from streamd.doors.web.public.studio import StudioOptions
 from streamd.formats.amf.values import Limits as AmfLimits
-from streamd.formats.rtmp.connection import ConnectionOptions
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.media.demux import DemuxerKind
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options", bound="DataclassInstance")
 
-# Sections of which every key is taken when the configuration is read again. What runs keeps what it began with: a
-# stream its segments, a connection the limits of its protocol.
+# Sections of which every key is taken when the configuration is read again. A running
+# stream keeps its segments, an open connection the limits of its protocol.
 RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "recording"})
 
 
@@ -97,7 +97,7 @@ def peer_line_limits(config: Config) -> PeerLineLimits:
 
 
 def loop_shares(config: Config) -> LoopShares:
-    """What RTMP connections may take of the loop's time."""
+    """The share of the loop's time that RTMP connections may take."""
     return told(LoopShares(), config.limits)
 
 
@@ -112,7 +112,7 @@ def handshake_limits(config: Config, handshakes_max: int) -> HandshakeLimits:
 
 
 def verifier_options(config: Config) -> VerifierOptions:
-    """What wrong keys may cost."""
+    """The bounds on the cost of wrong keys."""
     return told(VerifierOptions(), config.limits)
 
 
@@ -141,7 +141,7 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
 
     Args:
         config: All of the configuration.
-        descriptors: What there are file descriptors for.
+        descriptors: How many of each there are file descriptors for.
     """
     return told(
         DoorOptions(),
@@ -153,7 +153,7 @@ def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:
 
 
 def port_limits(config: Config) -> PortLimits:
-    """What peers of either port may ask of aiohttp."""
+    """The bounds on what peers of either port ask of aiohttp."""
     return told(PortLimits(), config.limits)
 
 
@@ -168,12 +168,12 @@ def media_timeouts(config: Config) -> MediaTimeouts:
 
 
 def studio_options(config: Config) -> StudioOptions:
-    """What the broadcaster's page tells."""
+    """The facts that the broadcaster's page tells."""
     return StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:"))
 
 
 def webhook_endpoints(config: Config) -> list[Endpoint]:
-    """Who is told what happens."""
+    """The receivers of events."""
     return [
         Endpoint(
             url=endpoint.url,
@@ -191,7 +191,7 @@ def outbox_options(config: Config) -> OutboxOptions:
 
 
 def hook_options(config: Config) -> HookOptions | None:
-    """Who is asked over every publish; None where nobody is."""
+    """The service that is asked over every publish; None where there is none."""
     hook = config.publish_hook
     if not hook.url:
         return None

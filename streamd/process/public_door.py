@@ -20,7 +20,7 @@ from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.studio import Studio
 from streamd.doors.web.public.vod import VodRoutes
-from streamd.process.binding import bound, cannot_bind
+from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ log = logging.getLogger(__name__)
 
 
 class PublicDoor:
-    """What viewers and broadcasters reach over HTTP.
+    """The port that viewers and broadcasters reach over HTTP.
 
     Args:
         config: All of the configuration.
-        services: What it asks.
+        services: Asked by its routes.
         sessions: Keeps those of the studio for the next server.
     """
 
@@ -85,6 +85,7 @@ class PublicDoor:
         guard = guards.make("http", http, http.trusted_proxies if http.proxy_protocol else (), alpn=("http/1.1",))
         listen = http.listen
         try:
+            try_address(listen)
             return bound(listen, await listen_for_viewers(self._door, listen.host or None, listen.port, guard))
         except OSError as exc:
             raise cannot_bind("http.listen", listen, exc) from exc
@@ -115,7 +116,8 @@ class PublicDoor:
         assert self._runner is not None, "opened"
         server, port = self._runner.server, self._port
         assert server is not None, "set up"
-        return WebProtocol(server, port.refusals, port.budget, self._config.limits.viewer_idle_timeout_s)
+        idle_s = self._config.limits.viewer_idle_timeout_s
+        return WebProtocol(server, port.refusals, port.budget, idle_s, port.turns)
 
     def _app(self) -> web.Application:
         config, services = self._config, self._services

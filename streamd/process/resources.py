@@ -1,10 +1,11 @@
-"""What the process may use of its machine: file descriptors and memory, and how much of it there is.
+"""The process's share of its machine: file descriptors and memory, and how much of them there is.
 
 Linux: proc(5), getrlimit(2), cgroup v2 ("memory.max").
 """
 
 from __future__ import annotations
 
+import bisect
 import os
 import resource
 from collections.abc import Callable
@@ -24,7 +25,7 @@ FILES_SHARE_MAX = 0.1
 # Of what the machine or the container has, where no ceiling is set: the rest is the kernel's, whose buffers of sockets
 # are not in our size.
 MEMORY_SHARE = 0.8
-# What a new stream will take once its window is full, and by when: 14 s of 6 Mb/s, and its demuxer.
+# A new stream takes so much once its window is full, and has by then: 14 s of 6 Mb/s, and its demuxer.
 STREAM_BYTES = 16 * 1024 * 1024
 STREAM_FILLS_S = 15.0
 
@@ -68,7 +69,7 @@ def share_descriptors(
         viewers_max: Viewers' connections, as configured.
         files_max: Files in memory that are of use.
         handshakes_max: TLS handshakes in progress, as configured; 0 without TLS.
-        descriptors: What the process may open; negative for no bound (``RLIM_INFINITY``).
+        descriptors: The number that the process may open; negative for no bound (``RLIM_INFINITY``).
 
     Returns:
         Of connections at least 1 each, and of everything at most what is wanted.
@@ -80,6 +81,17 @@ def share_descriptors(
     handshakes = min(handshakes_max, int(room * HANDSHAKES_SHARE_MAX))
     encoders = max(1, min(encoders_max, int(room * ENCODERS_SHARE_MAX)))
     return Descriptors(encoders, max(1, min(viewers_max, room - files - handshakes - encoders)), files, handshakes)
+
+
+def descriptors_needed(encoders_max: int, viewers_max: int, files_max: int, handshakes_max: int) -> int:
+    """The fewest descriptors that leave encoders and viewers all that is wanted (``share_descriptors``)."""
+
+    def suffices(descriptors: int) -> bool:
+        shared = share_descriptors(encoders_max, viewers_max, files_max, handshakes_max, descriptors)
+        return (shared.encoders, shared.viewers) == (encoders_max, viewers_max)
+
+    enough = DESCRIPTORS_RESERVED + 2 * encoders_max + viewers_max + files_max + handshakes_max
+    return bisect.bisect_left(range(enough), True, key=suffices)
 
 
 def memory_total_bytes() -> int:
@@ -161,7 +173,7 @@ class MemoryCeiling:
         """Whether a new stream would have no room."""
         old = self._now() - STREAM_FILLS_S
         while self._young and (first := next(iter(self._young))).taken_at <= old:
-            # What it took is in the size of the process by now.
+            # Its memory is in the size of the process by now.
             del self._young[first]
         return self.used_bytes + (len(self._young) + 1) * STREAM_BYTES > self.ceiling_bytes
 

@@ -1,7 +1,7 @@
 """A server's start, stop and reload: in which order, and what happens where one of them fails.
 
-What it is built of is said in ``services.py`` and ``doors.py``; below them nobody sees the whole configuration
-(``options.py`` has what each is told). What makes a process of it is ``run.py``.
+Its parts are in ``services.py`` and ``doors.py``; below them nothing sees the whole configuration (``options.py`` has
+the part of each). ``run.py`` makes a process of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from streamd import __version__
 from streamd.clock import SystemClock
 from streamd.errors import DataDirError, PublishError, ServerRestartsError, StoreUnavailableError
+from streamd.process import compiled
 from streamd.process.binding import StartError
 from streamd.process.config import secrets_of
 from streamd.process.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
@@ -90,7 +91,7 @@ class Server:
         lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
         self._tasks = [asyncio.create_task(self.services.key_sweeper.run()), asyncio.create_task(self._sweep())]
         self._watch.start()
-        log.info("server.started", extra={"version": __version__, **asdict(self.addresses), "pid": os.getpid()})
+        self._tell_start()
         self.services.machine.tell(self.config)
         loop = asyncio.get_running_loop()
         self.services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
@@ -100,12 +101,12 @@ class Server:
         """Take from a configuration that was read again what can be taken, and say of the rest that it cannot.
 
         Args:
-            config: Without a fault. What runs on what it began with goes on with it: streams and open connections.
+            config: Without a fault. Streams and open connections go on with the one that they began with.
         """
         changes = dict(changed_settings(self.config, config))
         taken = [name for name, is_reloadable in changes.items() if is_reloadable]
         left = [name for name, is_reloadable in changes.items() if not is_reloadable]
-        # What was left is still to be told of at the next time.
+        # A setting that was left is told of at the next time, too.
         self.config = config = self.config.model_copy(
             update={section: getattr(config, section) for section in RELOADABLE_SECTIONS}
         )
@@ -118,7 +119,7 @@ class Server:
             log.warning("config.restart_needed", extra={"not_changed": left})
 
     def insist(self) -> None:
-        """Stop sooner: the first time, broadcasts end and none waits for the next server; then nobody is waited for."""
+        """Stop sooner: the first time, broadcasts end and none waits for the next server; then viewers wait no more."""
         (self._hurries if self._ends.is_set() else self._ends).set()
 
     async def stop(self) -> None:
@@ -170,6 +171,16 @@ class Server:
         await self._doors.open(token)
         return lock
 
+    def _tell_start(self) -> None:
+        found = compiled.look()
+        told = {"version": __version__, **asdict(self.addresses), "pid": os.getpid(), "compiled": found.is_compiled}
+        if found.why:
+            told["compiled_why"] = found.why
+        log.info("server.started", extra=told)
+        if found.is_fault:
+            # pip shows nobody the warnings of a build: this is where the operator learns of them.
+            log.warning("compilation.failed", extra={"why": found.why, "python_modules": len(found.python_modules)})
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
@@ -189,7 +200,7 @@ class Server:
             channels: Those that were live; viewers of none have nothing to wait for.
             enough: Set to end the waiting.
         """
-        # What is complete is fetched within a playlist reload, one target duration at most.
+        # Complete segments are fetched within a playlist reload, one target duration at most.
         presentations = [channel.presentation for channel in channels]
         longest_s = max((each.target_duration_s for each in presentations if each is not None), default=0)
         with contextlib.suppress(TimeoutError):

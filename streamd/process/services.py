@@ -1,7 +1,7 @@
-"""What floor 2 is built of: the key store and what decides over keys, the live streams, and who is told what.
+"""The parts of floor 2: the key store and the deciders over keys, the live streams, and the receivers of events.
 
-Built once, in the order in which they know each other; opened and closed by the server. What stands above them,
-sockets and HTTP, is ``doors.py``.
+Built once, in the order in which they know each other; opened and closed by the server. The sockets and HTTP
+above them are in ``doors.py``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
 from streamd.services.events.webhooks import Webhooks
 from streamd.services.history import History
+from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.publish_hook import PublishHook
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.live.channel_metrics import ChannelMetrics
 from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
@@ -49,10 +51,11 @@ if TYPE_CHECKING:
     from streamd.services.events.sender import Sender
     from streamd.services.live.stream_options import StreamOptions
 
-# What happened last, the end of every stream, is told in this time or not at all: a moment for endpoints that answer.
+# The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
+ACTS_NAME = "unwritten-acts.jsonl"
 
 
 class Services:
@@ -65,11 +68,11 @@ class Services:
 
     Attributes:
         clock: As given.
-        metrics: What all of them count.
-        machine: What of the machine they may use.
+        metrics: The counts of all of them.
+        machine: Their share of the machine.
         lines: Bounds what the log says about peers.
         verifier: Decides over stream keys.
-        keys: What operators do with keys and users.
+        keys: The acts of operators on keys and users.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
         recorder: Keeps of them what is to be kept.
@@ -91,8 +94,12 @@ class Services:
         self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics) if hook is not None else None
         self._store = KeyStore(config.database_url)
         self.verifier = KeyVerifier(self._store, clock, verifier_options(config))
-        self.keys = KeyService(self._store, clock, self.verifier, tell=tell)
-        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell)
+        self.keys = KeyService(
+            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / ACTS_NAME)
+        )
+        takedowns = self.keys.takedowns
+        metrics.acts_waiting.set_function(lambda: len(takedowns))
+        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell, write_acts=takedowns.write_waiting)
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
@@ -120,6 +127,15 @@ class Services:
         self.history = History(metrics, clock)
         pictures = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock)
         self.posters = Posters(pictures, clock, metrics) if config.http.posters else None
+        self._channel_metrics = ChannelMetrics(
+            self.registry.summaries, channels_max=limits.channel_metrics_max, count_limit=metrics.count_limit
+        )
+        if config.metrics.per_channel:
+            metrics.registry.register(self._channel_metrics)
+        self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
+        if self.posters is not None:
+            posters = self.posters
+            self.machine.accounts.add_store(lambda: posters.held_bytes)
 
     async def open(self, resources: AsyncExitStack) -> None:
         """Open the key store, go on with the streams of the server before this one, and begin to tell.
@@ -142,8 +158,12 @@ class Services:
             resources.push_async_callback(self.posters.close)
         await self.recorder.open()
         resources.push_async_callback(self.recorder.close)
-        self.registry.restore(self._restart_record.load())
+        self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
+        for stream in self.registry.live():
+            # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
+            self.verifier.admissions.add(stream.broadcaster.admission)
         self.recorder.complete_left()
+        await self.keys.takedowns.start()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
@@ -151,6 +171,7 @@ class Services:
         self.machine.configure(config)
         self._budget.waiting_requests_max = limits.waiting_requests_max
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
+        self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
         self.registry.configure(

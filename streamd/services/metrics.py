@@ -1,8 +1,8 @@
 """The server's metrics, for Prometheus.
 
 One object, built in ``server.py`` and handed down; no module-level registry. No label grows with users, keys or
-addresses. The way of a frame counts into plain numbers, which the client library reads at a scrape: its own counters
-take a lock and five calls each time.
+addresses (``live.channel_metrics`` has what operators may switch on). The way of a frame counts into plain numbers,
+which the client library reads at a scrape: its own counters take a lock and five calls each time.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ LIMITS = (
     "request_line_bytes_max",
     "request_fields_max",
     "unanswered_bytes_max",
+    "channel_metrics_max",
 )
 """Keys of ``[limits]`` that are counted when they act; each is shown from the start, at 0."""
 
@@ -159,6 +160,12 @@ class Metrics:
         self.process = ProcessCollector(namespace="streamd", registry=r)
         """CPU time, memory and open files, where the operating system tells (``/proc``)."""
         self.rtmp_connections = Gauge("streamd_rtmp_connections", "Open RTMP connections.", registry=r)
+        self.tls_handshakes_failed_total = Counter(
+            "streamd_tls_handshakes_failed_total",
+            "TLS handshakes that failed, by port (rtmps, https) and reason.",
+            ["port", "reason"],
+            registry=r,
+        )
         self.rtmp_connections_refused_total = Counter(
             "streamd_rtmp_connections_refused_total", "RTMP connections closed at once: too many are open.", registry=r
         )
@@ -191,7 +198,8 @@ class Metrics:
         )
         self.held_bytes = Gauge(
             "streamd_held_bytes",
-            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream.",
+            "What connections make the process hold, by standing: stranger, viewer, publisher with their stream; "
+            "and shared, what services keep for all: webhooks that wait, posters.",
             ["standing"],
             registry=r,
         )
@@ -311,6 +319,11 @@ class Metrics:
             "How long webhook endpoints took to answer, or not to.",
             buckets=_LATENCY_BUCKETS,
             registry=r,
+        )
+        self.acts_waiting = Gauge(
+            "streamd_acts_waiting",
+            "Revocations and suspensions that hold in this process and are not written to the key store yet.",
+            registry=self.registry,
         )
         self.publish_hook_answers_total = Counter(
             "streamd_publish_hook_answers_total",

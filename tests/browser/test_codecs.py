@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.async_api import expect
 
 from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.flv.tag import FlvTag, TagType
+from tests.support.captions import with_lines
 from tests.support.chromium import Playback, viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.tag_publisher import TagPublisher, publishing, repeated
@@ -69,6 +71,26 @@ async def test_plays(live_server: LiveServer, browser: Browser, name: str, track
         return is_seen and (got.audio_bytes > 0) is (name not in SILENT) and got.played_s > WATCH_S - 1
 
     await watch(live_server, browser, name, tags, WATCH_S, is_good)
+
+
+async def test_captions_in_the_pictures_are_offered_and_shown(live_server: LiveServer, browser: Browser) -> None:
+    tags = with_lines(repeated(encoded((H264,), (AAC,), MEDIA_S), 1000 * MEDIA_S))
+    with (
+        TagPublisher(live_server.rtmp_port, live_server.issue_key("captions")) as publisher,
+        publishing(publisher, tags),
+    ):
+        live_server.wait_until_playable("captions")
+        async with viewer(browser) as watching:
+            await watching.open(f"{live_server.http_url}/watch/captions")
+            await watching.wait_for_state("playing")
+            button = watching.page.get_by_role("button", name="Captions")
+            await button.click(timeout=20_000)
+            await expect(button).to_have_attribute("aria-pressed", "true")
+            shown = "[...document.querySelector('video').textTracks].some(({ mode, activeCues }) => " + (
+                "mode === 'showing' && [...activeCues].some(({ text }) => text === 'HELLO AGAIN'))"
+            )
+            await watching.page.wait_for_function(shown, timeout=20_000)
+            assert watching.errors == []
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,15 @@ class TestContainerfile:
         with zipfile.ZipFile(wheel) as archive:
             assert {"streamd/__main__.py", "streamd/doors/web/templates/watch.html"} <= set(archive.namelist())
 
+    def test_everything_that_is_installed_is_pinned_by_hash(self) -> None:
+        (steps,) = (text for text in instructions("RUN") if "pip install" in text)
+        installs = [step for step in steps.split("&&") if "pip install" in step]
+        for step in installs:
+            assert "--require-hashes" in step or "--no-deps /tmp/wheel/*.whl" in step
+        for file in re.findall(r"--requirement (\S+)", steps):
+            assert (ROOT / file).is_file()
+            assert file in " ".join(instructions("COPY")) or file.startswith("packaging/")
+
     def test_the_environment_is_a_configuration(self) -> None:
         pairs = dict(pair.split("=", 1) for line in instructions("ENV") for pair in shlex.split(line))
         config = load_config(None, environ=settings(pairs))
@@ -86,7 +95,7 @@ class TestContainerfile:
         ]
 
     @pytest.mark.integration
-    def test_the_health_check_tells_a_server_that_is_ready_from_one_that_is_gone(self, live_server: LiveServer) -> None:
+    def test_the_health_check_tells_a_server_that_is_alive_from_one_that_is_gone(self, live_server: LiveServer) -> None:
         (check,) = instructions("HEALTHCHECK")
         python, *arguments = json.loads(check.partition("CMD")[2])
         assert python == "python"

@@ -34,6 +34,7 @@ from streamd.formats.amf.values import DEFAULT_LIMITS, Budget
 from streamd.formats.codecs.codec import (
     AUDIO_CODECS,
     AV1,
+    HEVC,
     VIDEO_CODECS,
     VP9,
     canonical_record,
@@ -48,7 +49,8 @@ from streamd.formats.flv.video import parse_video
 from streamd.formats.hls.directives import parse_directives
 from streamd.formats.proxy_protocol import HEADER_BYTES_MAX, read_header
 from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.formats.rtmp.handshake import ServerHandshake
 from streamd.formats.rtmp.state import State
 from streamd.formats.rtmp.stream_name import find_stream_key
@@ -202,7 +204,7 @@ def _forwarded(text: str) -> str:
 
 
 def _stream_key(text: str) -> object:
-    return StreamKey.parse(find_stream_key(text, text, text))
+    return StreamKey.parse(find_stream_key(text, text, text, StreamKey.has_form))
 
 
 def _sequence_headers(codec: str) -> Callable[[bytes], object]:
@@ -334,6 +336,8 @@ def _all() -> Iterator[Parser]:
             f"record_{codec.strip('.').replace('-', '')}",
             functools.partial(_config, codec),
             functools.partial(_records, codec),
+            # Sets of reference pictures in an hvcC were 16 lines a byte, which is 1 us and more on a busy machine.
+            lines_per_byte_max=12.0 if codec == HEVC else Parser.lines_per_byte_max,
         )
     yield Parser("sps", lambda: read_sps, _spses)
     yield Parser(

@@ -12,7 +12,7 @@ import pytest
 from tests.support import certificates, rtmp_wire
 from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server
-from tests.support.socket_publisher import LOGIN
+from tests.support.socket_publisher import login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ def connected(tmp_path: Path, *, is_tls: bool) -> Iterator[tuple[LiveServer, soc
         if is_tls:
             context = ssl.create_default_context(cafile=str(cert))
             peer = stack.enter_context(context.wrap_socket(peer, server_hostname="localhost"))
-        peer.sendall(LOGIN)
+        peer.sendall(login("live"))
         yield server, peer
 
 

@@ -18,8 +18,8 @@ import pytest
 from streamd.clock import SystemClock
 from streamd.doors.ingest.read_turns import READ_BYTES_MAX, LoopShares, ReadTurns
 from streamd.doors.tls.certificate import TlsCertificate
-from streamd.doors.tls.handshakes import HandshakeLimits, TlsHandshakes
-from streamd.formats.rtmp.connection import LOGIN_READ_BYTES_MAX
+from streamd.doors.tls.handshakes import HandshakeLimits, TlsEntry, TlsHandshakes
+from streamd.formats.rtmp.connection_options import LOGIN_READ_BYTES_MAX
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS
 from tests.support.patience import PATIENCE_S
@@ -95,7 +95,7 @@ def test_a_flood_has_one_read_a_turn(tmp_path: Path, loop: str, *, is_tls: bool,
         handshakes = TlsHandshakes(HandshakeLimits(), lambda _: None)
         context = TlsCertificate(cert, key, ()).context
         server = await running.create_server(
-            partial(handshakes.guard, context)(make) if is_tls else make, "127.0.0.1", 0
+            partial(handshakes.guard, TlsEntry(context))(make) if is_tls else make, "127.0.0.1", 0
         )
         port = server.sockets[0].getsockname()[1]
         taken = threading.Event()

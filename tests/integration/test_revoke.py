@@ -206,9 +206,9 @@ class TestWhatDiesByItself:
             publisher.go_live(old)
             new = live_server.admin("POST", f"/api/v1/keys/{id_of(old)}/rotate", {"overlap_s": 1.5})["stream_key"]
             # The channel is live, which only a key that works is told.
-            assert {answer_to_publish(live_server.rtmp_port, key) for key in (old, new)} == {
-                "NetStream.Publish.BadName"
-            }
+            with publisher.sending():
+                answers = {answer_to_publish(live_server.rtmp_port, key) for key in (old, new)}
+            assert answers == {"NetStream.Publish.BadName"}
             assert not publisher.is_closed()
             publisher.wait_closed()
         assert live_server.log_events("stream.closed")[0]["reason"] == "expired"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-STARTED, REJECTED = "NetStream.Publish.Start", "NetStream.Publish.Rejected"
+STARTED, REJECTED, DENIED = "NetStream.Publish.Start", "NetStream.Publish.Rejected", "NetStream.Publish.Denied"
 # Long enough for the test's own store to answer on a loaded machine, short enough to wait for in a test.
 VERIFY_TIMEOUT_S = 2
 # wal.html, WAL-index: "The locking is done on bytes 120 through 127" of the -shm file; every read takes one of them.
@@ -167,6 +167,91 @@ def check_that_a_full_disk_is_survived(server: LiveServer, disk: SmallDisk) -> N
         wait_until(lambda: last_part(server) > part + 2, PATIENCE_S, "parts while the disk is full")
         disk.clear()
         assert server.issue_key("carol")
+
+
+def is_full(server: LiveServer) -> bool:
+    """Whether no key can be stored; what room there is in pages that are begun is used up by asking."""
+    try:
+        server.issue_key("carol")
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code == 503
+    return False
+
+
+def check_that_takedowns_hold(server: LiveServer, fail: Callable[[], object]) -> tuple[str, str]:
+    """Revoke a key and suspend a user while the store fails; returns the keys of both."""
+    alice, bob, carol = server.issue_key("alice"), server.issue_key("bob"), server.issue_key("carol")
+    with (
+        publish(server.rtmp_url, alice) as revoked,
+        publish(server.rtmp_url, bob) as suspended,
+        publish(server.rtmp_url, carol) as kicked,
+    ):
+        for name in ("alice", "bob", "carol"):
+            server.wait_until_playable(name)
+        fail()
+        wait_until(lambda: is_full(server), PATIENCE_S, "a store that takes nothing")
+        answer = server.revoke(alice.split("_")[1])
+        assert (answer["closed"], "not in the key store yet" in answer["unwritten"]) == (["alice"], True)
+        answer = server.admin("PATCH", "/api/v1/users/bob", {"state": "suspended", "reason": "test"})
+        assert (answer["closed"], "not in the key store yet" in answer["unwritten"]) == (["bob"], True)
+        answer = server.admin("POST", "/api/v1/streams/carol/kick", {"reason": "test"})
+        assert (answer["kicked"], "the audit log" in answer["unwritten"]) == (True, True)
+        assert [publisher.wait() != 0 for publisher in (revoked, suspended, kicked)] == [True] * 3
+    assert "#EXT-X-ENDLIST" in server.get("/live/alice/main.m3u8")[2].decode()
+    assert server.get("/live/bob/index.m3u8")[0] == 410
+    return alice, bob
+
+
+def check_that_they_are_written(server: LiveServer, alice: str, bob: str) -> None:
+    assert server.wait_for_log("key.revoked", key_id=alice.split("_")[1], closed=["alice"])
+    assert server.wait_for_log("user.suspended", user="bob")
+    wait_until(lambda: "streamd_acts_waiting 0.0" in server.admin_get("/metrics"), PATIENCE_S, "nothing that waits")
+    for key in (alice, bob):
+        assert answer_to_publish(server.rtmp_port, key) == DENIED
+    rows = server.admin("GET", "/api/v1/audit?newest_first=true")["entries"]
+    assert {"key.revoked", "user.suspended", "stream.closed"} <= {row["action"] for row in rows}
+
+
+def test_takedowns_with_a_full_disk_hold_over_a_restart_and_are_written_later(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        data = disk.path / "data"
+        data.mkdir(mode=0o700)
+        (tmp_path / "data").symlink_to(data)
+        with run_server(tmp_path, live__reconnect_window_s=0) as server:
+            alice, bob = check_that_takedowns_hold(server, disk.fill)
+            assert server.is_ready()
+            assert "the disk of the data directory is full" in server.readiness()["warnings"]
+            # It can be read, so it is known that the keys were good.
+            for key in (alice, bob):
+                assert answer_to_publish(server.rtmp_port, key) == DENIED
+            server.kill()
+        with run_server(tmp_path, live__reconnect_window_s=0) as after:
+            for key in (alice, bob):
+                assert answer_to_publish(after.rtmp_port, key) == DENIED
+            assert after.get("/live/bob/index.m3u8")[0] == 410
+            disk.clear()
+            check_that_they_are_written(after, alice, bob)
+
+
+def test_takedowns_without_their_postgresql_hold_and_are_written_later(tmp_path: Path) -> None:
+    with server_on_postgresql(tmp_path) as (server, database):
+        alice, bob = check_that_takedowns_hold(server, database.stop)
+        database.start()
+        check_that_they_are_written(server, alice, bob)
+
+
+def test_takedowns_beside_a_postgresql_that_hangs_are_done_at_once(tmp_path: Path) -> None:
+    with server_on_postgresql(tmp_path) as (server, database):
+        alice = server.issue_key("alice")
+        with publish(server.rtmp_url, alice) as publisher:
+            server.wait_until_playable("alice")
+            with database.paused():
+                answer = server.revoke(alice.split("_")[1])
+                assert (answer["closed"], "does not answer" in answer["unwritten"]) == (["alice"], True)
+                assert publisher.wait() != 0
+        assert server.wait_for_log("key.revoked", key_id=alice.split("_")[1])
+        assert answer_to_publish(server.rtmp_port, alice) == DENIED
 
 
 def test_postgresql_that_stops_and_starts(tmp_path: Path) -> None:

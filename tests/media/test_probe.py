@@ -103,7 +103,7 @@ class TestNoDecoder:
         assert [(track.width, track.height) for track in tracks_of(opening)] == [(320, 192)]
 
     def test_layout_of_many_channels_is_that_of_its_record(self) -> None:
-        (audio,) = tracks_of(opening_of(aac_only(2, 48_000, "6.0"), StreamMetadata(lacks_video=True)))
+        (audio,) = tracks_of(opening_of(aac_only(2, 48_000, "5.1"), StreamMetadata(lacks_video=True)))
         assert audio.channels == 6
 
 

@@ -296,3 +296,67 @@ def test_whatever_the_wire_says_the_timeline_rises_and_stays_continuous(
             time_ms = sample.dts_ticks / (90 if track_id == VIDEO.track_id else 48)
             assert time_ms <= newest_ms + JUMP_MS_MAX + 1000
             newest_ms = max(newest_ms, time_ms)
+
+
+class TestBehindAnother:
+    def test_another_publisher_begins_where_it_is_told_to(self) -> None:
+        samples = place(Timeline([VIDEO, AUDIO], 3_600_000), interleave(video_packets(), audio_packets()))
+        assert times_ms(samples, VIDEO)[0] == 3_600_000
+        assert abs(times_ms(samples, AUDIO)[0] - 3_600_000) < 50
+
+    def test_the_same_publisher_goes_on_as_if_nothing_were(self) -> None:
+        before = Timeline([VIDEO])
+        place(before, [video(70_000), video(70_033)])
+        timeline = Timeline([AUDIO, VIDEO], before.newest_ms, before.offset_ms)
+        samples = place(timeline, [video(70_133), audio(70_140)])
+        assert times_ms(samples, VIDEO) == [START_MS + 133]
+        assert times_ms(samples, AUDIO) == [START_MS + 140]
+        assert not timeline.repairs
+
+    @pytest.mark.parametrize("leap_ms", [-3_600_000, 3_600_000, 1 - 2**32])
+    def test_the_same_publisher_with_another_clock_begins_where_it_was(self, leap_ms: int) -> None:
+        before = Timeline([VIDEO])
+        place(before, [video(70_000), video(75_000)])
+        samples = place(Timeline([VIDEO], before.newest_ms, before.offset_ms), [video(75_000 + leap_ms)])
+        assert times_ms(samples, VIDEO) == [START_MS + 5_000]
+
+
+OPUS = replace(AUDIO, codec="opus", frame_ticks=0)
+
+
+class TestATrackThatStepsAwayAndComesBack:
+    """Sound and picture are where the stamps put them, when those are right again at the latest."""
+
+    @pytest.mark.parametrize("away", [VIDEO, AUDIO, OPUS], ids=["video", "aac", "opus"])
+    @pytest.mark.parametrize("step_ms", [-2000, -700, -300, -150, 150, 250, 300, 900, 2000, 4900, 6000, 3_600_000])
+    @pytest.mark.parametrize("lead_ms", [-200, 0, 200])
+    def test_once_it_is_back_tracks_lie_as_their_stamps_do(self, away: Track, step_ms: int, lead_ms: int) -> None:
+        sound = OPUS if away is OPUS else AUDIO
+        timeline = Timeline([VIDEO, sound])
+        # Sound is sent ahead of the picture, or behind it.
+        packets = sorted(
+            [*video_packets(duration_s=40), *audio_packets(duration_s=40)],
+            key=lambda packet: packet.dts_ms - (lead_ms if packet.track_id == AUDIO.track_id else 0),
+        )
+        sent = [
+            replace(packet, dts_ms=packet.dts_ms + step_ms, pts_ms=packet.pts_ms + step_ms)
+            if packet.track_id == away.track_id and 8_000 < packet.dts_ms < 16_000
+            else packet
+            for packet in packets
+        ]
+        apart_ms: dict[int, float] = {}
+        for packet in sent:
+            for sample in place(timeline, [packet]):
+                track = VIDEO if sample.track_id == VIDEO.track_id else sound
+                if packet.dts_ms >= 30_000:
+                    apart_ms[track.track_id] = sample.dts_ticks * 1000 / track.timescale - packet.dts_ms
+        assert abs(apart_ms[AUDIO.track_id] - apart_ms[VIDEO.track_id]) <= AUDIO_DRIFT_MS_MAX + 1
+
+    @pytest.mark.parametrize("step_ms", [250, 300, 900, 2000])
+    def test_sound_that_comes_back_is_no_leap(self, step_ms: int) -> None:
+        timeline = Timeline([VIDEO, AUDIO])
+        for packet in interleave(video_packets(), audio_packets()):
+            is_away = packet.track_id == AUDIO.track_id and 3_000 < packet.dts_ms < 6_000
+            timeline.place(replace(packet, dts_ms=packet.dts_ms + step_ms) if is_away else packet)
+        assert timeline.breaks == 0
+        assert timeline.repairs.keys() == {Repair.AUDIO_GAP, Repair.AUDIO_OVERLAP}

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import ClientSession
@@ -72,6 +74,25 @@ async def test_every_listener_says_where_it_is_bound(tmp_path: Path) -> None:
     assert not any(map(is_open, bound))
 
 
+@pytest.mark.parametrize("section", ["rtmp", "http", "admin"])
+async def test_ipv6_on_a_machine_without_it_is_said(
+    tmp_path: Path, section: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = socket.socket
+
+    def without_ipv6(family: int = socket.AF_INET, *arguments: Any, **options: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return real(family, *arguments, **options)
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    said = rf"{section}.listen = '\[::\]:0': the address is IPv6, which this machine does not have; write :0 for all"
+    with pytest.raises(StartError, match=said):
+        async with opened(config_of(tmp_path, **{section: {"listen": "[::]:0"}})):
+            pass
+
+
 async def test_what_is_switched_off_is_bound_nowhere(tmp_path: Path) -> None:
     async with opened(config_of(tmp_path, admin={"listen": ""})) as house:
         assert (house.doors.addresses.admin, house.doors.addresses.rtmps) == ("", "")
@@ -115,6 +136,13 @@ async def test_who_asks_whether_it_is_ready_hears_why_not(tmp_path: Path) -> Non
         house.not_ready = "it is being tested"
         status, text = await house.get(url)
         assert (status, "it is being tested" in text) == (503, True)
+
+
+async def test_it_is_not_ready_where_no_encoder_can_connect(tmp_path: Path) -> None:
+    async with opened(config_of(tmp_path)) as house:
+        house.doors.stop_accepting_encoders()
+        status, text = await house.get(f"http://{house.doors.addresses.admin}/readyz")
+        assert (status, "no listener for broadcasters is open" in text) == (503, True)
 
 
 async def test_encoders_are_shut_out_while_viewers_go_on(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 from streamd.process.binding import StartError
 from streamd.process.guards import Guards
 from streamd.process.resources import Descriptors
+from streamd.services.bounds.memory_accounts import MemoryAccounts
+from streamd.services.metrics import Metrics
 from tests.support.built_server import config_of
 from tests.support.certificates import ONE, TWO, Pem
 from tests.support.patience import PATIENCE_S
@@ -39,8 +41,8 @@ class House:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.limits_hit: list[str] = []
-        self.guards = Guards(config, DESCRIPTORS, self.limits_hit.append)
+        self.metrics = Metrics()
+        self.guards = Guards(config, DESCRIPTORS, self.metrics, MemoryAccounts())
 
     async def greeting(self, first: bytes = b"", tls: ssl.SSLContext | None = None) -> str:
         """What a peer hears that sends ``first``, and then asks for TLS where it is given."""
@@ -114,4 +116,5 @@ async def test_the_time_for_a_proxys_header_is_taken_from_the_configuration(tmp_
     sooner = config_of(tmp_path, http=http, limits={"proxy_header_timeout_s": 0.01})
     house.guards.configure(sooner, DESCRIPTORS)
     assert await house.greeting() == ""
-    assert house.limits_hit == ["proxy_header_timeout_s"]
+    hits = house.metrics.registry.get_sample_value("streamd_limit_hits_total", {"limit": "proxy_header_timeout_s"})
+    assert hits == 1

@@ -8,7 +8,7 @@ from streamd.clock import ManualClock
 from streamd.process import machine as machine_module
 from streamd.process.config import Config
 from streamd.process.config.sections import LimitsConfig
-from streamd.process.machine import Machine
+from streamd.process.machine import Machine, wanted_descriptors
 from streamd.services.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -58,6 +58,26 @@ def test_a_machine_with_few_descriptors_is_warned_of(
     assert record.getMessage() == "descriptors.short"
     assert record.__dict__["descriptors"] == 1024
     assert record.__dict__["viewer_connections_max"] == small.descriptors.viewers < config.limits.viewer_connections_max
+    wanted = wanted_descriptors(config)
+    assert f"LimitNOFILE={wanted}" in record.__dict__["advice"]
+    enough = with_descriptors(wanted, config).descriptors
+    assert (enough.encoders, enough.viewers) == (config.limits.connections_max, config.limits.viewer_connections_max)
+    one_less = with_descriptors(wanted - 1, config).descriptors
+    assert one_less.viewers < config.limits.viewer_connections_max
+
+
+def test_it_is_warned_of_once_for_what_is_so(
+    with_descriptors: Callable[[int, Config], Machine], caplog: pytest.LogCaptureFixture
+) -> None:
+    machine, config = with_descriptors(1024, Config()), Config()
+    for _ in range(3):
+        machine.configure(config)
+        machine.tell(config)
+    assert len(caplog.records) == 1
+    fewer = limited(viewer_connections_max=10_000, connections_max=10)
+    machine.configure(fewer)
+    machine.tell(fewer)
+    assert len(caplog.records) == 2
 
 
 def test_limits_that_fit_are_no_reason_to_warn(

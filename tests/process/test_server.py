@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.clock import SystemClock
+from streamd.process import compiled
 from streamd.process.binding import StartError
 from streamd.process.data_dir import find_server
 from streamd.process.server import Server
@@ -50,7 +51,22 @@ async def test_its_beginning_and_its_end_are_logged(tmp_path: Path, caplog: pyte
     async with started(config_of(tmp_path)) as server:
         (record,) = (each for each in caplog.records if each.getMessage() == "server.started")
         assert record.__dict__["http"] == server.addresses.http
+        assert record.__dict__["compiled"] in (True, False, "partly")
     assert events(caplog)[-1] == "server.stopped"
+
+
+@pytest.mark.parametrize("is_fault", [True, False])
+async def test_a_compilation_that_failed_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, is_fault: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    found = compiled.Compiled("partly", ("streamd.media.packet",), "no compiler", is_fault)
+    monkeypatch.setattr(compiled, "look", lambda: found)
+    async with started(config_of(tmp_path)):
+        records = {each.getMessage(): each.__dict__ for each in caplog.records}
+    assert records["server.started"]["compiled"] == "partly"
+    assert records["server.started"]["compiled_why"] == "no compiler"
+    assert ("compilation.failed" in records) == is_fault
 
 
 async def test_a_second_one_on_the_same_directory_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:

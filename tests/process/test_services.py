@@ -4,6 +4,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import generate_latest
 
 from streamd.clock import ManualClock
 from streamd.errors import KeyUsedTooOftenError, StoreUnavailableError
@@ -102,3 +103,9 @@ async def test_what_waits_for_webhooks_is_told_before_they_close(tmp_path: Path)
     async with opened(config_of(tmp_path, webhooks={"endpoints": [endpoint]}), receiver) as services:
         await services.keys.issue("alice", by=ADMIN)
     assert set(receiver.urls) == {"https://events.example/"}
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_single_channels_are_in_the_metrics_where_they_are_asked_for(tmp_path: Path, is_on: bool) -> None:
+    async with opened(config_of(tmp_path, metrics={"per_channel": is_on})) as services:
+        assert (b"streamd_channel_viewers" in generate_latest(services.metrics.registry)) is is_on

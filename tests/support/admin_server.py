@@ -60,7 +60,7 @@ def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp
                 streams=streams,
                 metrics=CollectorRegistry(),
                 token=token,
-                rtmp_url=rtmp_url,
+                rtmp_urls=(rtmp_url,),
                 console=console_of(keys, streams),
                 port=port_of("admin"),
                 clock=clock,

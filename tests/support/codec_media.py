@@ -47,6 +47,8 @@ class VideoTrack:
     keyframe_interval: int = FRAME_RATE
     """Frames."""
     bit_rate: int = 200_000
+    has_intra_refresh: bool = False
+    """Of x264: it flags recovery points as keyframes, and only the first picture is one."""
     aspect: SampleAspect = NO_ASPECT
     colours: Colours = NO_COLOURS
 
@@ -100,6 +102,8 @@ def _add_video(container: OutputContainer, track: VideoTrack) -> VideoStream:
         context.sample_aspect_ratio = Fraction(track.aspect.width, track.aspect.height)
     interval = str(track.keyframe_interval)
     stream.options = {**_VIDEO_OPTIONS[track.encoder], "g": interval, "keyint_min": interval, "threads": "1"}
+    if track.has_intra_refresh:
+        stream.options |= {"x264-params": "scenecut=0:intra-refresh=1"}
     return stream
 
 

@@ -81,10 +81,14 @@ class GatedStore(KeyStore):
         await self._gates.wait("verify")
         return seen
 
-    async def revoke_key(self, key_id: str, *, reason: str, now: datetime, by: Actor) -> KeyRecord:
+    async def revoke_key(
+        self, key_id: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
+    ) -> KeyRecord:
         await self._gates.wait("kill")
         if self.key.revoked_at is None:
             self.key = replace(self.key, revoked_at=now)
+        if closed:
+            self.key = replace(self.key, closed_streams=tuple(closed))
         record = self.key
         await self._gates.wait("kill")
         return record
@@ -102,9 +106,11 @@ class GatedStore(KeyStore):
         old = await self.revoke_key(key_id, reason="rotated", now=now, by=by)
         return old, replace(old, key_id=new_key_id, revoked_at=None)
 
-    async def suspend_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> tuple[UserRecord, set[str]]:
+    async def suspend_user(
+        self, name: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
+    ) -> tuple[UserRecord, set[str]]:
         await self._gates.wait("kill")
-        self.user = replace(self.user, state=UserState.SUSPENDED)
+        self.user = replace(self.user, state=UserState.SUSPENDED, suspended_at=now)
         await self._gates.wait("kill")
         return self.user, {KEY.key_id}
 

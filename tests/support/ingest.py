@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 from streamd.clock import ManualClock
-from streamd.doors.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.doors.ingest.deadlines import IngestOptions
+from streamd.doors.ingest.protocol import RtmpProtocol
 from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
+from streamd.doors.ingest.verdict import PublishJudge
 from streamd.doors.ingest.wake_threshold import WakeClock
 from streamd.errors import KeyRejectedError
-from streamd.formats.rtmp.connection import DEFAULT_OPTIONS, ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import DEFAULT_OPTIONS, ConnectionOptions
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.services.keys.admission import Admission
@@ -28,16 +32,16 @@ from tests.support.timers import ManualTimers, TurnTimers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from datetime import datetime
 
     from streamd.clock import Clock
-    from streamd.doors.ingest.protocol import PublishGate
+    from streamd.doors.ingest.verdict import PublishGate
     from streamd.media.packager.presentation import Presentation
     from streamd.services.events.event import Event
     from streamd.services.live.live_stream import LiveStream, Place
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.live.publisher import Publisher
 
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GOOD_KEY = "sk_good_key"
 OTHER_KEY = "sk_other_key"
 
@@ -98,6 +102,7 @@ class FakeKeys:
         self.dead: set[str] = set()
         self.limits = SERVER_LIMITS
         self.attempts = AttemptLog()
+        self.refusals: list[tuple[str, str, str, str]] = []
 
     async def verify(self, stream_key: str, peer_address: str) -> Admission:
         self.asked.append((stream_key, peer_address))
@@ -109,6 +114,10 @@ class FakeKeys:
             raise KeyRejectedError("unknown")
         return Admission(stream_key.split("_")[1], "alice", limits=self.limits)
 
+    def note_refusal(self, admission: Admission, result: str, detail: str, peer_address: str) -> None:
+        self.refusals.append((admission.key_id, result, detail, peer_address))
+        self.attempts.refuse(admission.key_id, result, peer_address, NOON, detail)
+
     def is_admissible(self, admission: Admission) -> bool:
         return admission.key_id not in self.dead
 
@@ -117,10 +126,12 @@ class FakeListener:
     """Lets everyone in, or nobody.
 
     Args:
+        judge: Decides over publishes.
         clock: By which connections take their shares of the loop's time.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, judge: PublishJudge, clock: Clock | None = None) -> None:
+        self.judge = judge
         self.turns = ReadTurns(LoopShares(), clock=clock or ManualClock(), timers=TurnTimers())
         self.is_full = False
         self.connected: list[RtmpProtocol] = []
@@ -166,6 +177,7 @@ class IngestRoom:
         take_place: Memory for streams.
         outputs: Who takes what streams make.
         ask_for_name: Gives out the names of channels.
+        gate: Asked over publishes whose key is good.
     """
 
     def __init__(
@@ -181,12 +193,11 @@ class IngestRoom:
         take_place: Callable[[], Place | None] = Mock,
         outputs: Sequence[Callable[[OutputContext], Output]] = OUTPUTS,
         ask_for_name: Callable[[str, Admission], Awaitable[Place]] = give_name,
+        gate: PublishGate | None = None,
     ) -> None:
         self.clock = ManualClock() if start is None else ManualClock(start)
         self.metrics = Metrics()
         self.keys = FakeKeys()
-        self.listener = FakeListener(self.clock)
-        self.gate: PublishGate | None = None
         self.events: list[Event] = []
         self.registry = LiveRegistry(
             options=StreamOptions(
@@ -205,6 +216,14 @@ class IngestRoom:
             take_place=take_place,
             ask_for_name=ask_for_name,
         )
+        self.judge = PublishJudge(
+            keys=self.keys,  # type: ignore[arg-type]  # what a publish asks of them
+            registry=self.registry,
+            clock=self.clock,
+            metrics=self.metrics,
+            gate=gate,
+        )
+        self.listener = FakeListener(self.judge, self.clock)
         self._options = options or IngestOptions()
         self._connection_options = connection_options
 
@@ -225,13 +244,10 @@ class IngestRoom:
     def connect(self, address: str = "192.0.2.7", transport: RecordingTransport | None = None) -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16), options=self._connection_options),
-            keys=self.keys,  # type: ignore[arg-type]  # the two calls that a connection makes
-            registry=self.registry,
             options=self._options,
             clock=self.clock,
             metrics=self.metrics,
             listener=self.listener,
-            gate=self.gate,
         )
         return Peer(protocol, transport or RecordingTransport(address))
 

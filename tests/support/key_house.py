@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,11 @@ from streamd.clock import ManualClock
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import Actor, AuditEntry
+from streamd.services.events.event import Event
+from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.admission import Admission
 from streamd.services.keys.key_store import KeyStore
-from streamd.services.keys.records import IssuedKey, KeyStanding, KeyUse
+from streamd.services.keys.records import IssuedKey, KeyRecord, KeyStanding, KeyUse, UserRecord
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier
@@ -78,18 +81,27 @@ class FragileStore(KeyStore):
         self.check_up()
         await super().record_closed(key_id, streams)
 
+    async def revoke_key(self, key_id: str, **act: Any) -> KeyRecord:
+        self.check_up()
+        return await super().revoke_key(key_id, **act)
+
+    async def suspend_user(self, name: str, **act: Any) -> tuple[UserRecord, set[str]]:
+        self.check_up()
+        return await super().suspend_user(name, **act)
+
 
 class KeyHouse:
     """The key service, the verifier and the sweeper on a store that a test may break, with streams to close."""
 
-    def __init__(self, store: KeyStore) -> None:
+    def __init__(self, store: KeyStore, journal: ActJournal | None = None) -> None:
         self.store = store
         self.clock = ManualClock()
+        self.told: list[Event] = []
         self.streams = Streams()
         self.verifier = KeyVerifier(store, self.clock)
         self.verifier.admissions.attach(self.streams)
-        self.keys = KeyService(store, self.clock, self.verifier)
-        self.sweeper = KeySweeper(store, self.clock, self.verifier)
+        self.keys = KeyService(store, self.clock, self.verifier, tell=self.told.append, journal=journal)
+        self.sweeper = KeySweeper(store, self.clock, self.verifier, write_acts=self.keys.takedowns.write_waiting)
 
     async def issue(self, user: str = "alice", seconds: float | None = None) -> IssuedKey:
         expires_at = None if seconds is None else self.clock.now() + timedelta(seconds=seconds)

@@ -51,7 +51,7 @@ async def listening(app: web.Application, port: Port, places: AdminPlaces | None
     def protocol() -> WebProtocol:
         if places is not None:
             return AdminConnection(places, web_server, port)
-        return WebProtocol(web_server, port.refusals, port.budget, IDLE_S)
+        return WebProtocol(web_server, port.refusals, port.budget, IDLE_S, port.turns)
 
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     try:

@@ -47,6 +47,7 @@ class RecordingOutput(TagOutput, SampleOutput, PartOutput):
         self.calls = []
         self.starts: list[StreamTracks] = []
         self.epochs: list[datetime] = []
+        self.captions: list[frozenset[str]] = []
         self.tags: list[FlvTag] = []
         self.batches: list[int] = []
         self.samples: list[Sample] = []
@@ -71,6 +72,10 @@ class RecordingOutput(TagOutput, SampleOutput, PartOutput):
     def note_leap(self, epoch: datetime) -> None:
         self._note("note_leap")
         self.epochs.append(epoch)
+
+    def note_captions(self, channels: frozenset[str]) -> None:
+        self._note("note_captions")
+        self.captions.append(channels)
 
     def take_tags(self, tags: Sequence[FlvTag]) -> None:
         self._note("take_tags")

@@ -66,13 +66,15 @@ def video_sample(
 ) -> Sample:
     """One video sample of ``VIDEO``."""
     dts_ticks = int(dts_ms * 90)
-    return Sample(VIDEO.track_id, dts_ticks, dts_ticks + int(composition_ms * 90), is_keyframe, payload, 0, 0)
+    return Sample(
+        VIDEO.track_id, dts_ticks, dts_ticks + int(composition_ms * 90), is_keyframe, payload, 0, 0, is_keyframe
+    )
 
 
 def audio_sample(index: int, start_ms: int = 0, track: Track = AUDIO, payload: bytes = b"a") -> Sample:
     """The audio frame ``index`` frames after ``start_ms``."""
     dts_ticks = start_ms * track.timescale // 1000 + index * track.frame_ticks
-    return Sample(track.track_id, dts_ticks, dts_ticks, True, payload, 0, 0)
+    return Sample(track.track_id, dts_ticks, dts_ticks, True, payload, 0, 0, is_sync=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +217,8 @@ def assert_playable(
     for chunk, content in zip(chunks, read, strict=True):
         assert chunk.timescale == lead.timescale
         assert 0 < chunk.duration_ticks <= part_ticks, "no part is longer than PART-TARGET"
-        has_keyframe = any(sample.is_sync for sample in content.tracks.get(lead.track_id, ()))
-        assert chunk.is_independent is has_keyframe
+        first = next(iter(content.tracks.get(lead.track_id, ())), None)
+        assert chunk.is_independent is (first is not None and first.is_sync), "it begins with its keyframe"
         assert chunk.starts_segment or not chunk.is_discontinuous
     for chunk, following in pairwise(chunks):
         if not following.is_discontinuous:

@@ -126,22 +126,29 @@ class LiveServer:
         return text
 
     def is_ready(self) -> bool:
+        return bool(self.readiness()["status"] == "ok")
+
+    def readiness(self) -> dict[str, Any]:
+        """What ``/readyz`` tells."""
         try:
             with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=PATIENCE_S) as response:
-                return bool(response.status == 200)
+                text = response.read()
         except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 503:
-                return False
-            raise
+            with error:
+                if error.code != 503:
+                    raise
+                text = error.read()
+        told: dict[str, Any] = json.loads(text)
+        return told
 
     def issue_key(self, user: str, **options: object) -> str:
         return str(self.admin("POST", "/api/v1/keys", {"user": user, **options})["stream_key"])
 
     def assert_no_secret_is_seen(self) -> None:
         """Look for secrets where a running server shows itself: its metrics, API, pages and process title."""
-        for path in ("/metrics", "/openapi.json", "/api/v1/keys?limit=1000", "/api/v1/audit?limit=1000", "/readyz"):
+        for path in ("/metrics", "/openapi.json", "/api/v1/keys?limit=1000", "/api/v1/audit?limit=1000"):
             self.admin_get(path)
+        self._assert_no_secret_in(json.dumps(self.readiness()), "/readyz")
         for path in ("/", "/api/v1/streams"):
             self._assert_no_secret_in(self.get(path)[2].decode(), path)
         title = Path(f"/proc/{self.process.pid}/cmdline")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections import deque
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.support import rtmp_wire
@@ -11,17 +13,21 @@ from tests.support.flv_media import h264_aac
 from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import ssl
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
     from streamd.formats.flv.tag import FlvTag
 
-LOGIN = (
-    rtmp_wire.SIMPLE_HANDSHAKE
-    + rtmp_wire.command("connect", 1, {"app": "live", "tcUrl": "rtmp://host/live", "flashVer": "FMLE/3.0"})
-    + rtmp_wire.command("createStream", 2, None)
-)
+
+def login(app: str) -> bytes:
+    """What an encoder sends before it asks to publish."""
+    return (
+        rtmp_wire.SIMPLE_HANDSHAKE
+        + rtmp_wire.command("connect", 1, {"app": app, "tcUrl": f"rtmp://host/{app}", "flashVer": "FMLE/3.0"})
+        + rtmp_wire.command("createStream", 2, None)
+    )
 
 
 class SocketPublisher:
@@ -30,14 +36,20 @@ class SocketPublisher:
     Args:
         port: The server's RTMP port on the loopback interface.
         address: Loopback address to come from.
+        app: The path of the URL that is typed as the server.
+        tls: For RTMPS.
     """
 
-    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int, address: str = "127.0.0.1", *, app: str = "live", tls: ssl.SSLContext | None = None
+    ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S, source_address=(address, 0))
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname="localhost")
         self._reader = rtmp_wire.ServerReader()
         # What came and was not asked for yet: one read may bring several.
         self._answers: deque[rtmp_wire.Answer] = deque()
-        self._socket.sendall(LOGIN)
+        self._socket.sendall(login(app))
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +92,25 @@ class SocketPublisher:
         """Publish so many seconds of media at once, and then nothing."""
         assert self.publish(stream_key) == "NetStream.Publish.Start"
         self.send(h264_aac(seconds=seconds))
+
+    @contextmanager
+    def sending(self, bytes_at_once: int = 2000) -> Iterator[None]:
+        """Send sound on and on, 50 times a second, until the server ends the connection."""
+        is_over = threading.Event()
+        sound = rtmp_wire.message(8, b"\xaf\x01" + bytes(bytes_at_once))
+
+        def send() -> None:
+            with suppress(OSError):
+                while not is_over.wait(0.02):
+                    self._socket.sendall(sound)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join(PATIENCE_S)
 
     def say_goodbye(self) -> None:
         """End the broadcast as an encoder's stop button does."""

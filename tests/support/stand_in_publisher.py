@@ -14,12 +14,16 @@ class StandInPublisher:
         self.hurried = 0
         self.charged_s = 0.0
         self.kicks: list[str] = []
+        self.quiet_for_s = 0.0
 
     def hurry(self) -> None:
         self.hurried += 1
 
     def charge(self, step_s: float) -> None:
         self.charged_s += step_s
+
+    def quiet_s(self) -> float:
+        return self.quiet_for_s
 
     def kick(self, error: PublishError) -> None:
         self.kicks.append(error.description)

@@ -21,4 +21,5 @@ def key_id(number: int) -> str:
 
 async def add(store: KeyStore, number: int, user: str = "alice", **changes: Any) -> KeyRecord:
     values: dict[str, Any] = {"label": "", "expires_at": None, "now": NOW, "by": ADMIN} | changes
-    return await store.add_key(key_id=key_id(number), secret_hash=HASH, user=user, **values)
+    record, _ = await store.add_key(key_id=key_id(number), secret_hash=HASH, user=user, **values)
+    return record

@@ -1,4 +1,4 @@
-"""What is asked of a door for media and what it answers, as values.
+"""Requests for media and their answers, as values.
 
 An answer's head and body are built once and shared by all requests, so it is written by handing the same bytes to
 another socket.
@@ -9,7 +9,7 @@ Spec: RFC 9110 sections 9.3 and 15; RFC 9111; rfc8216bis-22 appendix B (caching)
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -21,7 +21,7 @@ PREFLIGHT_MAX_AGE_S = 86_400
 NO_STORE = -1
 
 METHODS = ("GET", "HEAD", "OPTIONS")
-"""What may be done with media; a door answers the rest with 405."""
+"""The methods of media; a door answers all others with 405."""
 _ALLOW = ", ".join(METHODS)
 
 Headers = tuple[tuple[str, str], ...]
@@ -42,20 +42,38 @@ class Absence(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MediaRequest:
-    """What of an HTTP request decides its answer; a repeated header arrives joined by commas, a missing one empty."""
+    """The facts of a request that decide its answer; a repeated header is joined by commas, a missing one empty."""
 
     method: str
     path: MediaPath
     query: str = ""
-    """What follows ``?``, not decoded."""
+    """The text after ``?``, not decoded."""
     accept_encoding: str = ""
     if_none_match: str = ""
     if_range: str = ""
     range: str = ""
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Of all the above. Each viewer of a crowd looks the same request up, and none has to count it again."""
+
+    def __post_init__(self) -> None:
+        facts = (
+            self.method,
+            self.path,
+            self.query,
+            self.accept_encoding,
+            self.if_none_match,
+            self.if_range,
+            self.range,
+        )
+        object.__setattr__(self, "_hash", hash(facts))
+
+    def __hash__(self) -> int:
+        """The hash of what decides the answer."""
+        return self._hash
 
 
 class Answer:
-    """A complete HTTP answer, never changed and shared by all who get it.
+    """A complete HTTP answer, never changed and shared by all viewers that get it.
 
     Attributes:
         status: Status code.
@@ -64,7 +82,7 @@ class Answer:
         body_bytes: Length of all of them.
         head: Status line and header fields as HTTP/1.1 writes them, without the empty line that ends them, so that a
             door can add its own.
-        encoded: What a door's encoder has made of it last; nobody else looks inside.
+        encoded: The last form that a door's encoder gave it, for that encoder alone.
         body_file: File descriptor of a file with the body, where a door has made one.
         times_sent: How often a door has looked for that file in vain.
     """

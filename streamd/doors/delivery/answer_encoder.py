@@ -1,4 +1,4 @@
-"""Prepared answers as HTTP/1.1 writes them: what is the door's is put between head and body.
+"""Prepared answers as HTTP/1.1 writes them: the door's own fields are put between head and body.
 
 Spec: RFC 9112 sections 2.1, 4 and 9.6; RFC 9110 sections 6.6.1 (Date) and 10.2.4 (Server).
 """
@@ -19,7 +19,7 @@ JOINED_BODY_BYTES_MAX = 8 * 1024
 
 
 class Persistence(enum.Enum):
-    """What an answer says of the connection; the value is the header field that says it (RFC 9112 9.3)."""
+    """The future of the connection after an answer; the value is the header field that tells it (RFC 9112 9.3)."""
 
     IMPLIED = b""
     """HTTP/1.1: the connection stays."""
@@ -45,7 +45,7 @@ class AnswerEncoder:
 
         Args:
             answer: The answer.
-            persistence: What it says of the connection.
+            persistence: The future of the connection after it.
             now: Loop time.
         """
         if now >= self._tails_until:

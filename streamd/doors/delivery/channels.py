@@ -1,4 +1,4 @@
-"""What the public may see of the channels; every door asks here who is to be found under a name."""
+"""The channels that the public may see; every door looks names up here."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PublicChannels:
     """The channels, without those whose user is suspended.
 
     Args:
-        registry: Who is live.
-        is_taken_down: Says whether a channel's user is suspended.
+        registry: The live streams.
+        is_taken_down: Tells whether a channel's user is suspended.
     """
 
     def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:

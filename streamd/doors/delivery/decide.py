@@ -1,4 +1,4 @@
-"""What to answer to a request for media: one pure function that every door asks.
+"""The answer to a request for media: one pure function that every door asks.
 
 A door parses the path, looks the stream up, and calls ``decide``. It writes the ``Answer``, or waits until
 the rendition has reached what a ``Wait`` names and asks again.
@@ -8,8 +8,9 @@ Spec: rfc8216bis-22 sections 6.2.2, 6.2.5 and appendix B (caching); RFC 9110 sec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 
 from streamd.doors.delivery.answer import METHOD_NOT_ALLOWED, NO_STORE, PREFLIGHT, Absence, Answer, MediaRequest, error
 from streamd.doors.delivery.media_path import MediaKind, MediaPath
@@ -33,9 +34,8 @@ MEDIA_MAX_AGE_S = 3600
 ABSENT_MAX_AGE_S = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The answer depends on what comes next: ask again when it is there, or when the time is over."""
+class Wait(NamedTuple):
+    """The answer depends on media to come: ask again when that is there, or when the time is over."""
 
     variant: str
     """The rendition whose ``has_reached(until)`` says when to ask again."""
@@ -44,19 +44,29 @@ class Wait:
     """Seconds from the first ``Wait`` of a request; after it, ask with ``timed_out``."""
 
 
+# A crowd's queries are the same few; a query that is longer than any of ours is read each time.
+_QUERIES_REMEMBERED = 256
+_QUERY_CHARS_MAX = 128
+_read_directives_once = lru_cache(_QUERIES_REMEMBERED)(parse_directives)
+
+
+def _read_directives(query: str) -> Directives:
+    return _read_directives_once(query) if len(query) <= _QUERY_CHARS_MAX else parse_directives(query)
+
+
 def decide(
     request: MediaRequest, presentation: Presentation, representations: Representations, *, timed_out: bool = False
 ) -> Answer | Wait:
-    """Decide what to answer to a request for media.
+    """Decide the answer to a request for media.
 
     Args:
         request: The request.
-        presentation: What is live, or was a moment ago, under ``request.path.name``.
-        representations: What the door has made ready to send.
-        timed_out: The request has waited ``Wait.timeout_s``; what would have to wait on is refused with 503.
+        presentation: The media that is live, or was a moment ago, under ``request.path.name``.
+        representations: The bytes that the door has made ready to send.
+        timed_out: The request has waited ``Wait.timeout_s``; a request that would have to wait on is refused with 503.
 
     Returns:
-        The answer, or what it waits for. With ``timed_out`` always an answer.
+        The answer, or the place that it waits for. With ``timed_out`` always an answer.
     """
     if request.method == "GET":
         return _decide_get(request, presentation, representations, timed_out)
@@ -140,7 +150,7 @@ def _decide_multivariant(presentation: Presentation) -> tuple[NamedBytes, int] |
 def _decide_playlist(request: MediaRequest, rendition: Rendition) -> tuple[NamedBytes, int] | Answer | Wait:
     target_s = rendition.timing.target_duration_s
     try:
-        directives = parse_directives(request.query) if rendition.low_latency else NO_DIRECTIVES
+        directives = _read_directives(request.query) if rendition.low_latency else NO_DIRECTIVES
     except DirectiveError:
         return error(HTTPStatus.BAD_REQUEST, target_s)
     edge = rendition.edge()
@@ -157,7 +167,7 @@ def _decide_playlist(request: MediaRequest, rendition: Rendition) -> tuple[Named
     snapshot = rendition.playlist()
     text = snapshot.delta() if directives.skip else snapshot.full
     is_blocking = directives.msn is not None and not edge.is_ended
-    # Appendix B: half a target duration where nobody waited; rounded down, since a cached playlist is a late one.
+    # Appendix B: half a target duration where the request did not wait; rounded down, since a cached playlist is late.
     return text, BLOCKING_PLAYLIST_TARGETS * target_s if is_blocking else target_s // 2
 
 

@@ -13,17 +13,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from streamd.doors.delivery.answer import METHODS, Answer, MediaRequest
+from streamd.doors.delivery.answer import Answer
 from streamd.doors.delivery.answer_encoder import AnswerEncoder
+from streamd.doors.delivery.asked_heads import AskedHeads
 from streamd.doors.delivery.body_file import FILES_MAX, BodyFiles
 from streamd.doors.delivery.handler_watch import HandlerLimits, HandlerWatch
-from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser
+from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits
 from streamd.doors.delivery.lookup import MediaLookup
-from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_lookup import PushLookup
-from streamd.doors.delivery.push_path import parse_push_path
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.limits import DEFAULT
 from streamd.services.bounds.memory_accounts import Holder
@@ -35,18 +34,12 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.doors.delivery.channels import PublicChannels
-    from streamd.doors.delivery.http_request import RequestHead
-    from streamd.doors.delivery.push_path import PushPath
     from streamd.services.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# Viewers ask for the same few names at a time, the edge of every stream, and those with the same browser in the same
-# bytes: a crowd's request is read once. With the limit below, 2 MB at the most.
-HEADS_REMEMBERED = 1024
-# A browser's head without cookies has about 600 bytes.
-REMEMBERED_HEAD_BYTES_MAX = 1024
-# What those who ask for much at once are answered before everybody has their turn: a part is late by no more.
+# Connections that ask for much at once are answered for so long before all others have their turn: a part is late by no
+# more.
 DEFERRED_SLICE_S = 0.005
 # Kind of a request that could not be read, in metrics.
 UNREADABLE = "unreadable"
@@ -62,14 +55,14 @@ class DoorOptions:
     viewer_connections_per_address_max: int = DEFAULT.viewer_connections_per_address_max
     """The same from one IP address (IPv6: from one /64), unless that is a trusted proxy's."""
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
-    """Who is believed when he says for whom he asks."""
+    """The proxies that are believed when they name the viewer that they ask for."""
     files_max: int = FILES_MAX
     """Popular bodies as files in memory, each a file descriptor."""
     head: HeadLimits = DEFAULT_HEAD_LIMITS
     """How much a request may say."""
     unanswered_bytes_max: int = DEFAULT.unanswered_bytes_max
-    """What one connection may have asked before it is answered. Whoever pipelines sends a few requests of less than
-    1 kB; 64 kB of them is an attack, and reading on tells us when a viewer leaves."""
+    """Bytes of requests that one connection may have sent before it is answered. A client that pipelines sends a few
+    of less than 1 kB; 64 kB of them is an attack, and reading on tells us when a viewer leaves."""
     viewer_head_timeout_s: float = DEFAULT.viewer_head_timeout_s
     """From the first byte of a request to the end of its head. A head is a packet or two."""
     viewer_idle_timeout_s: float = DEFAULT.viewer_idle_timeout_s
@@ -79,25 +72,17 @@ class DoorOptions:
     viewer_body_timeout_s: float = DEFAULT.viewer_body_timeout_s
     """From the end of a request's head to the end of its body. Ours take 32 kB at the most."""
     viewer_answer_timeout_s: float = DEFAULT.viewer_answer_timeout_s
-    """For how long a viewer may take something of one answer. Media that is older than any playlist is watched by
-    nobody, but stays in memory for as long as somebody is being sent it."""
-
-
-class ReadRequest(NamedTuple):
-    """A request's head, and what it asks of the door; neither where it is somebody else's."""
-
-    head: RequestHead
-    media: MediaRequest | None
-    push: PushPath | None
+    """For how long a viewer may take something of one answer. Media that is older than any playlist has
+    no other viewers, but stays in memory for as long as one is being sent it."""
 
 
 class OpenConnection(Holder, Protocol):
-    """What the door asks of a viewer's connection."""
+    """A viewer's connection, as the door sees it."""
 
     address: str
     """IP address of the peer."""
     source: str
-    """What of it is counted as one."""
+    """The address, or the network of it, that limits count as one."""
     deadline: float
     """Loop time at which ``check_deadline`` is to be called, seconds."""
 
@@ -105,17 +90,17 @@ class OpenConnection(Holder, Protocol):
         """Act on a time limit."""
 
     def go_on(self) -> None:
-        """Answer more of what has been asked."""
+        """Answer more of the requests that wait."""
 
     def finish(self) -> None:
-        """Answer what is asked, and close."""
+        """Answer the requests that are there, and close."""
 
     def abort(self) -> None:
         """Close at once."""
 
 
 class MediaDoor:
-    """What the viewers' connections share: it reads their requests, looks up, counts, and keeps the time.
+    """All that the viewers' connections share: it reads their requests, looks up, counts, and keeps the time.
 
     Args:
         channels: Finds the stream of a name.
@@ -125,6 +110,7 @@ class MediaDoor:
         options: Bounds.
 
     Attributes:
+        heads: Reads requests.
         lookup: Answers requests for HLS.
         push_lookup: Answers requests for pushed streams.
         encoder: Adds to answers what is the door's.
@@ -147,6 +133,7 @@ class MediaDoor:
             count_limit=self.count_limit,
             on_closed=lambda watched: self._count_out(watched.source),
         )
+        self.heads = AskedHeads()
         self.configure(options or DoorOptions())
         self.lookup = MediaLookup(channels)
         self.push_lookup = PushLookup(channels)
@@ -170,7 +157,7 @@ class MediaDoor:
     # -- the listener -----------------------------------------------------------------------
 
     def configure(self, options: DoorOptions) -> None:
-        """Take bounds, other ones where there were some; what is being waited for goes on by the old."""
+        """Take bounds, other ones where there were some; time limits that run already keep the old."""
         self.options = options
         self._handed_over.limits = HandlerLimits(
             viewer_head_timeout_s=options.viewer_head_timeout_s,
@@ -181,15 +168,14 @@ class MediaDoor:
             request_head_bytes_max=options.head.request_head_bytes_max,
             unanswered_bytes_max=options.unanswered_bytes_max,
         )
-        self._parse = HeadParser(options.head).parse
-        self._read_once = lru_cache(HEADS_REMEMBERED)(self._read)
+        self.heads.configure(options.head)
 
     def listens(self, server: asyncio.Server) -> None:
-        """Know where viewers come from, so that the door can be shut."""
+        """Keep the listener, so that the door can be shut."""
         self._server = server
 
     def check_deadlines(self) -> None:
-        """Act on what has used up its time, and do what else is due; called about once a second."""
+        """Act on connections that have used up their time, and do all else that is due; called about once a second."""
         now = self.now()
         self._pinned.clear()
         for connection in [each for each in self._open if each.deadline <= now]:
@@ -208,7 +194,7 @@ class MediaDoor:
             self._server.close()
 
     async def close(self, timeout_s: float) -> None:
-        """Answer what is asked, close, and wait until every connection is gone; aiohttp closes its own.
+        """Answer the requests that are there, close, and wait until every connection is gone; aiohttp closes its own.
 
         Args:
             timeout_s: Seconds for viewers to take their answers.
@@ -269,7 +255,7 @@ class MediaDoor:
             self._serve_deferred_soon()
 
     def pin(self, answer: Answer) -> int:
-        """What of an answer's body a viewer who takes long alone keeps, bytes: of several, the first that asks."""
+        """Bytes of a body that a slow viewer alone keeps in memory: of several viewers, the first that asks."""
         if id(answer) in self._pinned:
             return 0
         self._pinned.add(id(answer))
@@ -310,9 +296,9 @@ class MediaDoor:
         """Let aiohttp have a connection for good.
 
         Args:
-            connection: Whose it was.
+            connection: The connection, as it was until now.
             transport: Its transport, with nothing left to send.
-            data: What has been received and not answered, from the beginning of a request.
+            data: Bytes that have been received and not answered, from the beginning of a request.
             is_half_closed: The viewer has sent FIN: aiohttp answers, and closes.
         """
         self.forget(connection)
@@ -326,31 +312,8 @@ class MediaDoor:
         if is_half_closed:
             watched.finish()
 
-    def read(self, head: bytes) -> ReadRequest:
-        """Read the head of a request.
-
-        Args:
-            head: From the request line to the empty line.
-
-        Raises:
-            BadRequestError: It cannot be read.
-        """
-        return self._read_once(head) if len(head) <= REMEMBERED_HEAD_BYTES_MAX else self._read(head)
-
-    def _read(self, data: bytes) -> ReadRequest:
-        head = self._parse(data)
-        if not head.is_plain or head.method not in METHODS:
-            return ReadRequest(head, None, None)
-        path = parse_media_path(head.path)
-        if path is None:
-            return ReadRequest(head, None, parse_push_path(head.path))
-        request = MediaRequest(
-            head.method, path, head.query, head.accept_encoding, head.if_none_match, head.if_range, head.range
-        )
-        return ReadRequest(head, request, None)
-
     def refuse(self, status: HTTPStatus) -> Answer:
-        """The answer to what cannot be read, counted."""
+        """The answer to a request that cannot be read, counted."""
         self._answers[UNREADABLE, status] += 1
         return _refusal(status)
 

@@ -31,12 +31,19 @@ log = logging.getLogger(__name__)
 
 # aiohttp's side knows a body from the moment in which it is read, and ends it; what we hear is for the rest.
 BODY_GRACE_S = 5.0
-# What a connection costs beside what waits: our objects and the transport's, aiohttp's handler, parser and task, and
+# Bytes of a connection beside those that wait: our objects and the transport's, aiohttp's handler, parser and task, and
 # the request that is answered; with TLS OpenSSL's state. Measured (``bench/silent.py``, ``page``).
 HANDLER_BYTES = 11 * 1024
 TLS_HANDLER_BYTES = 27 * 1024
+# A request that waits, for its body or for media: the coroutines of the application's steps, their
+# timers, the stream of the body. Measured (``bench/accounts.py``).
+REQUEST_BYTES = 7680
 # A request that waits, parsed: its message, its header fields twice, and a stream for its body. Measured.
 PARSED_REQUEST_BYTES = 1280
+
+# Of a body that nobody reads, behind its request's answer: what is dropped so that the answer is not lost to a reset
+# (RFC 9112 section 9.6), at the most. The handler ends it in time (``LINGER_S`` of ``web/protocol.py``).
+DROPPED_BYTES_MAX = 8 * 1024 * 1024
 
 _NEXT_SWEEP = 0.0
 
@@ -62,12 +69,12 @@ class HandlerLimits:
 
 
 class WatchedHandler(asyncio.Protocol):
-    """One connection of aiohttp's: what is heard goes on to its handler, and the time is noted.
+    """One connection of aiohttp's: its bytes go on to the handler, and the time is noted.
 
     Args:
-        watch: Whose connection this is.
+        watch: The watch of its port.
         handler: aiohttp's.
-        source: Whom the connection counts for; empty where nobody asks.
+        source: The peer that the connection counts for; empty where no limit asks.
 
     Attributes:
         deadline: Loop time from which ``passed_limit`` has something to say.
@@ -78,6 +85,7 @@ class WatchedHandler(asyncio.Protocol):
     __slots__ = (
         "_answering_since",
         "_asked_bytes",
+        "_dropped_bytes",
         "_handler",
         "_head_since",
         "_held_bytes_min",
@@ -106,6 +114,8 @@ class WatchedHandler(asyncio.Protocol):
         self.deadline = _NEXT_SWEEP
         # Since there was no request to answer: all that came, and what of it is no body.
         self._received_bytes = self._asked_bytes = 0
+        # Behind the last answer.
+        self._dropped_bytes = 0
         self._head_since: float | None = None
         self._request: object = None
         self._request_since = 0.0
@@ -126,8 +136,13 @@ class WatchedHandler(asyncio.Protocol):
         self._handler.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hear what the peer says."""
+        """Take bytes of the peer's requests."""
         handler, limits = self._handler, self._watch.limits
+        if getattr(handler, "is_dropping", False):
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > DROPPED_BYTES_MAX:
+                self._end("unanswered_bytes_max")
+            return
         if self._head_since is None and self._is_idle:
             self._received_bytes = self._asked_bytes = 0
         self._received_bytes += len(data)
@@ -149,7 +164,7 @@ class WatchedHandler(asyncio.Protocol):
             self._end("request_head_bytes_max")
 
     def _end(self, limit: str) -> None:
-        """Close at once what has passed a limit."""
+        """Close at once: a limit is passed."""
         self._watch.count_limit(limit)
         log.debug("handler.refused", extra={"limit": limit})
         self.abort()
@@ -178,15 +193,18 @@ class WatchedHandler(asyncio.Protocol):
 
     @property
     def standing(self) -> Standing:
-        """Nobody is sent media here."""
+        """A stranger's: no media is sent here."""
         return Standing.STRANGER
 
     @property
     def held_bytes(self) -> int:
-        """What the peer has not taken, what it has sent of requests that are under way, and what it costs itself."""
+        """Bytes that the peer has not taken, those of its requests under way, and those of the connection itself."""
         if self._transport is None:
             return 0
-        held = self._held_bytes_min + self._transport.get_write_buffer_size()
+        unsent_bytes = self._transport.get_write_buffer_size()
+        held = self._held_bytes_min + unsent_bytes
+        if not unsent_bytes and self._handler._current_request is not None:
+            held += REQUEST_BYTES
         if self._tls is not None:
             held += self._tls.own_bytes() - self._tls.unsent_bytes
         if self._head_since is not None or not self._is_idle:
@@ -273,7 +291,7 @@ class WatchedHandler(asyncio.Protocol):
         self._handler.close()
 
     def abort(self) -> None:
-        """Close at once, whatever has not been sent."""
+        """Close at once, with all that has not been sent."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -289,7 +307,7 @@ class HandlerWatch:
         on_closed: Told of each connection that is closed.
 
     Attributes:
-        limits: May be replaced: what waits goes on by the new ones.
+        limits: May be replaced: connections that wait go on by the new ones.
     """
 
     def __init__(
@@ -320,7 +338,7 @@ class HandlerWatch:
         return self._open
 
     def check_deadlines(self) -> None:
-        """Close what has used up its time; called about once a second."""
+        """Close connections that have used up their time; called about once a second."""
         now = self.now()
         for watched in [each for each in self._open if each.deadline <= now]:
             limit = watched.passed_limit(now, self.limits)

@@ -1,8 +1,8 @@
 """The head of an HTTP/1 request: framed here, parsed by httptools, read no further than media needs.
 
 Sans-I/O. A connection keeps the bytes it has not answered; ``find_head`` says where the first head in them ends, and
-``HeadParser.parse`` reads that head. Nothing after a head is looked at, so the bytes of whoever takes the connection
-over are still all there.
+``HeadParser.parse`` reads that head. Nothing after a head is looked at, so aiohttp finds all bytes of a connection
+that it takes over.
 
 Spec: RFC 9112 sections 2.2, 3, 5.1, 6.3 and 11.2; RFC 9110 section 5.4.
 """
@@ -43,7 +43,7 @@ class MalformedRequestError(ProtocolError):
     """A request that is answered with an error, after which the connection closes: its end is not to be known.
 
     Attributes:
-        status: What it is answered with.
+        status: Status of its answer.
     """
 
     def __init__(self, detail: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST, *, limit: str = "") -> None:
@@ -52,13 +52,13 @@ class MalformedRequestError(ProtocolError):
 
 
 class RequestHead(NamedTuple):
-    """What of a request's head decides who answers, and what; a repeated field is joined by commas."""
+    """The facts of a request's head that decide its answer; a repeated field is joined by commas."""
 
     method: str
     path: str
     """As sent: what is percent-encoded is not decoded."""
     query: str
-    """What follows ``?``, not decoded."""
+    """The text after ``?``, not decoded."""
     is_plain: bool
     """It has no content, and asks for no other protocol and no 100 (Continue)."""
     keep_alive: bool
@@ -70,14 +70,14 @@ class RequestHead(NamedTuple):
     range: str
     user_agent: str
     forwarded_for: str
-    """``X-Forwarded-For``, which anybody can write."""
+    """``X-Forwarded-For``, which any peer can write."""
 
 
 def find_head(data: bytes, start: int = 0, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> int:
     """Find the end of the request head that begins at ``start``.
 
     Args:
-        data: What has been received and not answered.
+        data: Bytes that have been received and not answered.
         start: Where the head begins.
         limits: How long it may be.
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from streamd.doors.delivery.viewer_connection import ViewerConnection
-from streamd.doors.tls.sliced import SlicedTls
+from streamd.doors.tls.sliced import SlicedTls, bound_kernel_bytes
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.door import MediaDoor
@@ -41,6 +41,8 @@ async def listen(door: MediaDoor, host: str | None, port: int, tls: TlsGuard | N
         port,
         backlog=ACCEPT_BACKLOG,
     )
+    for listener in server.sockets:
+        bound_kernel_bytes(listener)
     door.listens(server)
     address: tuple[str, int] = server.sockets[0].getsockname()[:2]
     return address

@@ -1,12 +1,12 @@
-"""From a request for media to its answer, or to what it waits for; every door asks here.
+"""From a request for media to its answer, or to the media that it waits for; every door asks here.
 
-``decide`` is pure; this is where it is told what is live now.
+``decide`` is pure; here it is given the channel as it is now.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
 from streamd.doors.delivery.decide import decide, decide_absent
@@ -20,16 +20,13 @@ if TYPE_CHECKING:
     from streamd.services.live.waiters import Waiters
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(NamedTuple):
     """There is no answer yet: ask again when the waiters wake, or when the time is over."""
 
     waiters: Waiters
     awaited: Awaited
     timeout_s: int
     """Seconds from the first time that a request was blocked; after them, ask with ``timed_out``."""
-    source: str
-    """Whom it counts for while it waits."""
 
 
 class MediaLookup:
@@ -49,7 +46,7 @@ class MediaLookup:
         Args:
             request: The request.
             timed_out: It has waited as long as it may.
-            source: Whom the request counts for (``source_of``); empty for somebody who asks for many others.
+            source: The peer that the request counts for (``source_of``); empty for a proxy, which asks for many.
 
         Returns:
             The answer, or what it waits for, where there is room for one more to wait. With ``timed_out`` always
@@ -72,14 +69,14 @@ class MediaLookup:
                 decision = decide(request, presentation, self._representations, timed_out=True)
         if isinstance(decision, Answer):
             return decision
-        return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s, source)
+        return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s)
 
     def note_viewer(self, path: MediaPath, source: str, user_agent: str) -> None:
-        """Count whoever asks for a media playlist as a viewer of its stream.
+        """Count a peer that asks for a media playlist as a viewer of its stream.
 
         Args:
-            path: What is asked for, whatever it is.
-            source: The peer's address, or what of it is counted as one (``source_of``).
+            path: The path of the request, of a playlist or not.
+            source: The address that the peer is counted as (``source_of``).
             user_agent: The header, empty if there was none.
         """
         if path.kind is MediaKind.PLAYLIST:

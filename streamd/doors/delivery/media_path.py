@@ -21,14 +21,14 @@ _PATH = re.compile(
     rf"(?:\.m3u8|/(?P<file>init|seg|part)(?P<number>{_NUMBER})\.(?P<suffix>mp4|m4s))"
 )
 
-# Longer than the longest path that matches: what is longer is not searched.
+# Longer than the longest path that matches: a longer one is not searched.
 PATH_CHARS_MAX = 192
 
 MULTIVARIANT_NAME = "index"
 
 
 class MediaKind(enum.Enum):
-    """What a media path names."""
+    """The kinds of media that a path names."""
 
     MULTIVARIANT = "index.m3u8"
     PLAYLIST = "m3u8"
@@ -64,7 +64,7 @@ def parse_media_path(path: str) -> MediaPath | None:
         path: The path of the request target as sent: not decoded, without the query.
 
     Returns:
-        What it names, or ``None`` if it is not a path of media.
+        The media that it names, or ``None`` if it is not a path of media.
     """
     if len(path) > PATH_CHARS_MAX:
         return None

@@ -41,7 +41,7 @@ class PushLookup:
 
         Args:
             method: Of the request.
-            path: What it asks for.
+            path: The stream and format that it asks for.
 
         Returns:
             A whole answer, or the head of a stream that follows.

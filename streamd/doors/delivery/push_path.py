@@ -29,7 +29,7 @@ PATH_CHARS_MAX = 128
 
 
 class PushFormat(enum.Enum):
-    """What a push path ends in."""
+    """The end of a push path."""
 
     FLV = "flv"
     MP4 = "mp4"
@@ -54,7 +54,7 @@ def parse_push_path(path: str) -> PushPath | None:
         path: The path of the request target as sent: not decoded, without the query.
 
     Returns:
-        What it names, or ``None`` if it is not a path of a pushed stream.
+        The stream that it names, or ``None`` if it is not a path of a pushed stream.
     """
     if len(path) > PATH_CHARS_MAX:
         return None
@@ -67,7 +67,7 @@ def decide_push(method: str, path: PushPath, absence: Absence | None) -> Answer:
 
     Args:
         method: Of the request.
-        path: What it asks for.
+        path: The stream and format that it asks for.
         absence: Why there is nothing to follow, or None where there is.
 
     Returns:
@@ -75,7 +75,7 @@ def decide_push(method: str, path: PushPath, absence: Absence | None) -> Answer:
     """
     if absence is None and method in ("GET", "HEAD"):
         return _HEADS[path.format]
-    # What is absent, and what is asked otherwise, is answered alike under every path of media.
+    # A path without media, and another method, have the same answer under every path of media.
     elsewhere = MediaRequest(method, MediaPath(path.name, MediaKind.MULTIVARIANT))
     return decide_absent(elsewhere, absence or Absence.UNKNOWN)
 

@@ -1,4 +1,4 @@
-"""A viewer of a pushed stream behind a transport: what the kernel has no room for waits here, shared with others.
+"""A viewer of a pushed stream behind a transport: bytes that the kernel has no room for wait here, shared with others.
 
 A transport has an object of some 600 bytes for each piece that waits in it, as large as the piece of a small stream; a
 list has a reference.
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-# What a transport is given at once of what has waited. asyncio's own copies it.
+# Bytes that a transport is given at once of those that have waited. asyncio's own copies them.
 BATCH_BYTES = 64 * 1024
 # A reference in a list, with its room to grow.
 PIECE_BYTES = 9
@@ -22,11 +22,11 @@ class TransportViewer:
     """A ``PushViewer`` of a fan-out.
 
     Args:
-        transport: Whatever waits in it is taken before anything more is written; ``flush`` is called then.
+        transport: All that waits in it is taken before anything more is written; ``flush`` is called then.
         on_end: Called when the stream ends.
 
     Attributes:
-        written_bytes: What the viewer was sent, with what waits.
+        written_bytes: Bytes that the viewer was sent, those that wait included.
     """
 
     __slots__ = ("_on_end", "_pieces", "_transport", "_waiting_bytes", "written_bytes")
@@ -41,11 +41,11 @@ class TransportViewer:
 
     @property
     def held_bytes(self) -> int:
-        """What it makes us hold and shares with nobody, bytes."""
+        """Memory that it makes us hold and does not share, bytes."""
         return len(self._pieces) * PIECE_BYTES
 
     def write(self, data: bytes, /) -> None:
-        """Send more of the stream, behind what waits."""
+        """Send more of the stream, behind the bytes that wait."""
         size = len(data)
         self.written_bytes += size
         if self._pieces or self._transport.get_write_buffer_size():
@@ -69,25 +69,25 @@ class TransportViewer:
         return buffered_bytes
 
     def buffered_bytes(self) -> int:
-        """How much of it the kernel has not taken."""
+        """Bytes of it that the kernel has not taken."""
         return self._transport.get_write_buffer_size() + self._waiting_bytes
 
     def close(self) -> None:
-        """End; what waits is sent."""
+        """End; the bytes that wait are sent."""
         self._on_end()
 
     def drop(self) -> None:
-        """End; what waits is not sent, but for what has been begun."""
+        """End; the bytes that wait are dropped, except a piece that has been begun."""
         self.forget()
         self._on_end()
 
     def forget(self) -> None:
-        """Let go of what waits."""
+        """Drop the bytes that wait."""
         self._pieces = []
         self._waiting_bytes = 0
 
     def flush(self) -> None:
-        """Go on with what waits, while the kernel takes it."""
+        """Send the bytes that wait, while the kernel takes them."""
         pieces, transport = self._pieces, self._transport
         start = 0
         while start < len(pieces) and not transport.get_write_buffer_size():

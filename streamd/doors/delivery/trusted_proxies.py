@@ -1,7 +1,7 @@
-"""Proxies in front of us: who is believed when he says for whom he asks.
+"""Proxies in front of us: which are believed when they name the viewer that they ask for.
 
-Anybody can write ``X-Forwarded-For`` and ``X-Forwarded-Proto``. They are read from connections of networks that the
-operator names, and from no others: otherwise every viewer could choose the address that limits count him by.
+Any peer can write ``X-Forwarded-For`` and ``X-Forwarded-Proto``. They are read from connections of networks that the
+operator names, and from no others: otherwise each viewer could choose the address that limits count them by.
 
 The fields have no specification; RFC 7239 section 5.2 describes the same chain of addresses for ``Forwarded``.
 """
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Addresses of which it is remembered whether they are trusted: proxies are few, and viewers come back.
+# Addresses whose trust is remembered: proxies are few, and viewers come back.
 ADDRESSES_REMEMBERED = 1024
 # Proxies of ours that a request has come through: a network's edge, a balancer, a cache and the web server, twice over.
-# What says that there were more is not looked at: the cost of a field does not grow with its length.
+# Addresses beyond them are not looked at: the cost of a field does not grow with its length.
 PROXIES_MAX = 16
 # An IPv6 address with its brackets and a port, and room for blanks.
 _ADDRESS_CHARS_MAX = 64
-# RFC 4291 2.5.5.2: what an IPv4 address is mapped to IPv6 with.
+# RFC 4291 2.5.5.2: the prefix that maps an IPv4 address to IPv6.
 _MAPPED = bytes(10) + b"\xff\xff"
 _SCHEMES = ("http", "https")
 
@@ -32,7 +32,7 @@ class TrustedProxies:
     """The networks of the proxies in front of us.
 
     Args:
-        networks: In CIDR notation; none where nobody is believed.
+        networks: In CIDR notation; none where no proxy is believed.
     """
 
     def __init__(self, networks: Sequence[str] = ()) -> None:
@@ -49,10 +49,10 @@ class TrustedProxies:
         return self._has_any and self._is_trusted(address)
 
     def client(self, peer: str, forwarded_for: str) -> str:
-        """Find for whom a request is made.
+        """Find the viewer that a request is made for.
 
         Each proxy appends the address that it has been asked from, so the last that is no proxy of ours is the first
-        that nobody of ours vouches for: what stands before it may be invented.
+        that none of ours vouches for: the addresses before it may be invented.
 
         Args:
             peer: IP address of the connection.
@@ -60,7 +60,7 @@ class TrustedProxies:
 
         Returns:
             An IP address; that of the last proxy where it names none, and where it names more than ``PROXIES_MAX``, of
-            the first that is looked at. ``peer``, whatever is said, where that is not trusted.
+            the first that is looked at. ``peer``, whatever the field has, where that is not trusted.
         """
         if not forwarded_for or not self.trusts(peer):
             return peer
@@ -75,7 +75,7 @@ class TrustedProxies:
         return peer if client is None else str(ip_address(client))
 
     def scheme(self, peer: str, forwarded_proto: str) -> str | None:
-        """What a viewer's address begins with, as a trusted proxy says; None where none says so.
+        """The scheme of a viewer's address, as a trusted proxy tells it; None where none does.
 
         Args:
             peer: IP address of the connection.

@@ -7,18 +7,22 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
+from streamd.doors.ingest.deadlines import IngestOptions
 from streamd.doors.ingest.open_connections import ListenerLimits, OpenConnections
-from streamd.doors.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.doors.ingest.protocol import RtmpProtocol
 from streamd.doors.ingest.read_turns import LoopShares, ReadTurns
+from streamd.doors.ingest.verdict import PublishJudge
 from streamd.doors.ingest.wake_threshold import WakeClock
+from streamd.doors.tls.sliced import SlicedTls
 from streamd.formats.address import source_of
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamd.clock import Clock
-    from streamd.doors.ingest.protocol import PublishGate
+    from streamd.doors.ingest.verdict import PublishGate
     from streamd.doors.tls.handshakes import TlsGuard
     from streamd.errors import PublishError
     from streamd.services.keys.verifier import KeyVerifier
@@ -44,8 +48,11 @@ class RtmpListener:
         options: Time limits of each connection.
         connection_options: Limits of the protocol itself.
         limits: How many connections there may be.
-        shares: What they may take of the loop's time.
+        shares: Their share of the loop's time.
         gate: Asked over each publish whose key is good, if there is one.
+
+    Attributes:
+        judge: Decides over publishes.
     """
 
     def __init__(
@@ -61,14 +68,12 @@ class RtmpListener:
         shares: LoopShares | None = None,
         gate: PublishGate | None = None,
     ) -> None:
-        self._keys = keys
-        self._registry = registry
+        self.judge = PublishJudge(keys=keys, registry=registry, clock=clock, metrics=metrics, gate=gate)
         self._clock = clock
         self._metrics = metrics
         self._options = options
         self._connection_options = connection_options
         self._shares = shares or LoopShares()
-        self._gate = gate
         self._connections = OpenConnections(limits)
         self._servers: list[asyncio.Server] = []
         self._wake_clock: WakeClock | None = None
@@ -101,7 +106,10 @@ class RtmpListener:
         """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            self.new_protocol if tls is None else tls(self.new_protocol), host, port, backlog=ACCEPT_BACKLOG
+            self.new_protocol if tls is None else tls(self.new_protocol, SlicedTls().accept),
+            host,
+            port,
+            backlog=ACCEPT_BACKLOG,
         )
         self._servers.append(server)
         address: tuple[str, int] = server.sockets[0].getsockname()[:2]
@@ -162,6 +170,16 @@ class RtmpListener:
                 log.exception("connection.failed", extra={"peer": protocol.address})
                 protocol.abort()
 
+    @property
+    def is_accepting(self) -> bool:
+        """Whether every address that was asked for is listened on."""
+        return bool(self._servers) and all(server.is_serving() for server in self._servers)
+
+    @property
+    def is_full_of_publishers(self) -> bool:
+        """Whether one more connection would be closed, whatever address it comes from."""
+        return self._connections.is_full_of_publishers
+
     def stop_accepting(self) -> None:
         """Take no new connection; open ones go on."""
         for server in self._servers:
@@ -171,7 +189,7 @@ class RtmpListener:
         """Close every connection and wait until they are gone.
 
         Args:
-            error: What publishers are told.
+            error: Told to publishers.
         """
         self.stop_accepting()
         open_now = list(self._connections)
@@ -203,13 +221,10 @@ class RtmpListener:
         """One for the next connection."""
         return RtmpProtocol(
             ServerConnection(nonce=secrets.token_bytes(NONCE_BYTES), options=self._connection_options),
-            keys=self._keys,
-            registry=self._registry,
             options=self._options,
             clock=self._clock,
             metrics=self._metrics,
             listener=self,
-            gate=self._gate,
         )
 
     def forget(self, protocol: RtmpProtocol) -> None:

@@ -1,6 +1,6 @@
-"""Which RTMP connections are open, how many there may be, and who goes for one more.
+"""The open RTMP connections, how many there may be, and which one goes for one more.
 
-A place is not kept by whoever only holds it: where all are taken, one goes that has not spoken, or has got least far.
+Holding a place does not keep it: where all are taken, one goes that has not spoken, or has got least far.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from streamd.doors.ingest.protocol import RtmpProtocol
 
-# A peer that has sent nothing for so long is none that is about to: its first packet follows the connection at once, a
+# A peer that has sent nothing for so long is not about to: its first packet follows the connection at once, a
 # round trip later at the most.
 SILENT_S = 1.0
 
@@ -27,7 +27,7 @@ class ListenerLimits:
     """How many connections there may be at once. The reasons stand in ``[limits]``."""
 
     connections_max: int = DEFAULT.connections_max
-    """One more is closed at once where all are publishers; else the stranger who has got least far goes for it."""
+    """One more is closed at once where all are publishers; else the stranger that has got least far goes for it."""
     connections_per_address_max: int = DEFAULT.connections_per_address_max
     """From one IPv4 address, or from one /64 of IPv6; one more is closed at once."""
     handshakes_max: int = DEFAULT.handshakes_max
@@ -46,7 +46,7 @@ class OpenConnections:
 
     def __init__(self, limits: ListenerLimits) -> None:
         self.limits = limits
-        # Each in the order in which they came: dictionaries without values. Who is in one is in all before it.
+        # Each in the order in which they came: dictionaries without values. A connection in one is in all before it.
         self._open: dict[RtmpProtocol, None] = {}
         self._strangers: dict[RtmpProtocol, None] = {}
         self._in_handshake: dict[RtmpProtocol, None] = {}
@@ -65,6 +65,11 @@ class OpenConnections:
         """In the order in which they came."""
         return iter(self._open)
 
+    @property
+    def is_full_of_publishers(self) -> bool:
+        """Whether one more would be closed, whatever address it comes from."""
+        return len(self._open) >= self.limits.connections_max and not self._strangers
+
     def passed_limit(self, address: str) -> str | None:
         """The limit that one more connection from an address would pass; None where there is a place for it."""
         limits = self.limits
@@ -77,17 +82,17 @@ class OpenConnections:
         return None
 
     def dispensable(self, limit: str, now: float) -> RtmpProtocol | None:
-        """Whose place one more may have.
+        """The connection whose place one more may have.
 
-        The one that has not spoken, and could have; else the one that came first of those who have not said
-        ``connect``; else of those who have not published.
+        It is the one that has not spoken, and could have; else the first that came of those that have not said
+        ``connect``; else of those that have not published.
 
         Args:
-            limit: What one more would pass.
+            limit: The one that another connection would pass.
             now: Loop time, seconds.
 
         Returns:
-            None where nobody has to go for it.
+            None where none has to go for it.
         """
         if limit == "connections_per_address_max":
             return None

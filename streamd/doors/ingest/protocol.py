@@ -1,28 +1,25 @@
-"""One RTMP connection: bytes between socket and ``ServerConnection``, time limits, and the verdict on the key.
+"""One RTMP connection: bytes between socket and ``ServerConnection``, and the broadcasts that its events begin and end.
 
-Everything that RTMP says is decided on the ground floor; everything about keys and streams in the
-services. What is left for the door: feed, write out, dispatch, and the clock.
+RTMP is decided on the ground floor, keys and streams in the services, and the verdict in ``verdict.py``. The rest is
+the door's: feed, write out, dispatch, and the clock.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import enum
 import logging
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING, Protocol, cast
 
+from streamd.doors.ingest.broadcast import Broadcast
+from streamd.doors.ingest.deadlines import IngestOptions, no_media, overdue
+from streamd.doors.ingest.ending import CUT_WAIT_S, Ending, Stage
+from streamd.doors.ingest.liveness import quiet_s, signs_of
 from streamd.doors.ingest.read_turns import Hold
+from streamd.doors.ingest.tally import ConnectionTally
+from streamd.doors.ingest.verdict import Refusal
 from streamd.doors.ingest.wake_threshold import WakeThreshold
-from streamd.errors import (
-    KeyRejectedError,
-    LocalStateError,
-    MediaError,
-    ProtocolError,
-    PublishError,
-    StoreUnavailableError,
-)
+from streamd.errors import MediaError, ProtocolError, PublishError
 from streamd.formats.address import source_of
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.connection import ServerConnection
@@ -34,65 +31,29 @@ from streamd.formats.rtmp.events import (
     Unpublished,
     is_media,
 )
-from streamd.limits import DEFAULT
+from streamd.formats.rtmp.state import State
 from streamd.services.bounds.memory_accounts import Standing
-from streamd.services.keys.admission import Denial
 from streamd.services.live.publisher import EndReason
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.ingest.read_turns import Reading, ReadTurns
+    from streamd.doors.ingest.verdict import PublishJudge
     from streamd.doors.ingest.wake_threshold import WakeClock
+    from streamd.doors.tls.sliced import SlicedTransport
     from streamd.formats.rtmp.events import ConnectionEvent
-    from streamd.services.keys.admission import Admission
-    from streamd.services.keys.attempts import Attempt
-    from streamd.services.keys.verifier import KeyVerifier
-    from streamd.services.live.live_stream import LiveStream
-    from streamd.services.live.registry import LiveRegistry
     from streamd.services.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# What a connection that is logged in costs: our objects and the transport's. Measured (``bench/accounts.py``).
+# The cost of a connection that is logged in: our objects and the transport's. Measured (``bench/accounts.py``).
 CONNECTION_BYTES = 6 * 1024
-
-# After a refusal or a fault we send FIN and read on for a moment: closing with unread input would make the
-# kernel send RST, and the peer could lose the answer that tells it why (RFC 9293 section 3.6, RFC 2525 2.17).
-LINGER_S = 2.0
-# What a verdict takes beside the key store's answer, at the most: the publish hook has ten seconds at the most.
-VERDICT_EXTRA_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class IngestOptions:
-    """Limits of one RTMP connection, times in seconds. The reasons stand in the configuration's ``[limits]``."""
-
-    handshake_timeout_s: float = DEFAULT.handshake_timeout_s
-    publish_timeout_s: float = DEFAULT.publish_timeout_s
-    media_timeout_s: float = DEFAULT.media_timeout_s
-    verify_timeout_s: float = DEFAULT.verify_timeout_s
-    messages_per_second_max: int = DEFAULT.messages_per_second_max
-    unsent_answers_bytes_max: int = DEFAULT.unsent_answers_bytes_max
-
-
-class _Phase(enum.Enum):
-    HANDSHAKE = "handshake"
-    LOGIN = "login"
-    VERIFYING = "verifying"
-    PUBLISHING = "publishing"
-    CLOSING = "closing"
-    CLOSED = "closed"
-
-
-class PublishGate(Protocol):
-    """Who may forbid a publish whose key is good; the publish hook does."""
-
-    async def decide(self, admission: Admission, address: str, encoder: str) -> None:
-        """Raise ``PublishError`` to refuse it."""
+# For RTMPS, OpenSSL's state and the transport in between.
+TLS_BYTES = 15 * 1024
 
 
 class ConnectionBook(Protocol):
-    """What a connection asks of its listener."""
+    """The listener, as its connections see it."""
 
     def admit(self, protocol: RtmpProtocol) -> bool:
         """Count a new connection in, or say that it is one too many."""
@@ -113,6 +74,10 @@ class ConnectionBook(Protocol):
         """Count a closed connection out."""
 
     @property
+    def judge(self) -> PublishJudge:
+        """Decides over publishes."""
+
+    @property
     def wake_clock(self) -> WakeClock:
         """For the wake thresholds of all connections."""
 
@@ -124,61 +89,48 @@ class ConnectionBook(Protocol):
 class RtmpProtocol(asyncio.BufferedProtocol):
     """The asyncio side of one publisher's connection.
 
+    Where it stands is said by ``ServerConnection.state`` until it publishes, by ``_broadcast`` while it does, and by
+    ``_ending`` from then on.
+
     Args:
         connection: The pure connection, fresh.
-        keys: Says whom a stream key belongs to.
-        registry: Where an accepted publish becomes a live stream.
         options: Time limits.
         clock: For the time limits; ``check_deadline`` compares.
-        metrics: Counted into when the connection ends.
-        listener: Counts the connection in and out, and may refuse it.
-        gate: Asked over each publish whose key is good, if there is one.
+        metrics: Counted into.
+        listener: Counts the connection in and out, may refuse it, and has the judge of its publishes.
+
+    Attributes:
+        address: Of the peer, without the port.
+        encoder: Name that the peer's software gives itself.
+        opened_at: Loop time at which it came, seconds.
     """
 
     def __init__(
         self,
         connection: ServerConnection,
         *,
-        keys: KeyVerifier,
-        registry: LiveRegistry,
         options: IngestOptions,
         clock: Clock,
         metrics: Metrics,
         listener: ConnectionBook,
-        gate: PublishGate | None = None,
     ) -> None:
         self._connection = connection
-        self._keys = keys
-        self._registry = registry
         self._options = options
         self._clock = clock
-        self._metrics = metrics
         self._listener = listener
-        self._gate = gate
-        self._transport: asyncio.Transport | None = None
-        self._phase = _Phase.HANDSHAKE
-        self._opened_at = clock.monotonic()
-        self._phase_since = self._opened_at
-        self._verifying: asyncio.Task[None] | None = None
-        self._stream: LiveStream | None = None
-        # Whose stream it feeds or fed, for the log.
-        self._published: dict[str, object] = {}
-        self._attempt: Attempt | None = None
+        self.address = ""
         self.encoder = ""
-        self._reason = ""
-        self._log_level = logging.INFO
-        self._bytes_counted = 0
-        self._messages_counted = 0
-        self._counted_at = self._opened_at
-        self._closed = asyncio.Event()
-        # The socket is gone; what came before is still being dealt with, unless the connection was ended by us.
-        self._is_lost = False
-        self._lost_by: Exception | None = None
-        self._is_aborted = False
+        self.opened_at = clock.monotonic()
+        # Loop time at which it logged in, asked for a publish, had one accepted or ended one; whichever was last.
+        self._since = self.opened_at
+        self._tally = ConnectionTally(connection, metrics, self.opened_at)
+        self._ending = Ending()
+        self._verdict: asyncio.Task[None] | None = None
+        self._broadcast: Broadcast | None = None
         # Of its socket; None before there is one.
+        self._transport: asyncio.Transport | None = None
         self._threshold: WakeThreshold | None = None
         self._reading: Reading | None = None
-        self.address = ""
 
     # -- asyncio.BufferedProtocol -----------------------------------------------------------
 
@@ -189,7 +141,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self.address = peername[0] if peername else "unknown"
         self._reading = self._listener.turns.open(self._transport, source_of(self.address), self._receive)
         if not self._listener.admit(self):
-            self._reason = "too many connections"
+            self._ending.explain("too many connections")
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=self._options.unsent_answers_bytes_max)
@@ -215,7 +167,9 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             Whether something of what was read is left to do.
         """
         connection = self._connection
-        if self._phase in (_Phase.CLOSING, _Phase.CLOSED):
+        if self._ending.has_begun:
+            if self._ending.discard(nbytes):
+                self.abort()
             return False
         if not connection.bytes_received:
             self._listener.note_spoken(self)
@@ -237,8 +191,8 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             # A fault of ours in one stream's line ends that stream and nothing else.
             log.exception("connection.failed", extra=self._context())
             self._fail("internal error", EndReason.INTERNAL_ERROR)
-        has_more = connection.has_more and self._phase not in (_Phase.CLOSING, _Phase.CLOSED)
-        if self._is_lost and not has_more:
+        has_more = connection.has_more and not self._ending.has_begun
+        if self._ending.is_lost and not has_more:
             self._end()
         return has_more
 
@@ -248,52 +202,47 @@ class RtmpProtocol(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Close a peer that asks without ever reading the answers."""
-        self._reason = "peer does not read its answers"
-        self._count_limit("unsent_answers_bytes_max")
+        self._ending.explain("peer does not read its answers")
+        self._tally.count_limit("unsent_answers_bytes_max")
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what hung on this socket, behind what the peer sent before it left."""
-        self._is_lost, self._lost_by = True, exc
+        self._ending.lose(exc)
         if self._threshold is not None:
             # Another connection may have the descriptor next.
             self._threshold.close()
-        if self._phase is not _Phase.PUBLISHING or self._is_aborted or not self._connection.has_more:
+        if self._broadcast is None or self._ending.is_aborted or not self._connection.has_more:
             self._end()
 
     def _end(self) -> None:
-        if self._closed.is_set():
+        """End all that hung on the socket, which is gone."""
+        was_lingering = self._ending.stage is Stage.LINGERING
+        if not self._ending.finish():
             return
-        was_closing = self._phase is _Phase.CLOSING
-        self._enter(_Phase.CLOSED)
         if self._reading is not None:
             self._reading.close()
-        if self._verifying is not None:
-            self._verifying.cancel()
-        if not self._reason:
-            self._reason = "connection lost" if self._lost_by is not None else "peer closed"
+        if self._verdict is not None:
+            self._verdict.cancel()
         self._leave_stream(EndReason.CONNECTION_LOST)
-        self._count()
-        extra = self._context() | {"reason": self._reason}
-        if self.encoder or self._published or was_closing:
-            log.log(self._log_level, "connection.closed", extra=extra)
-        else:
-            # Port scanners and health checks: worth a line to someone who looks for it.
-            log.log(self._log_level, "connection.closed_early", extra=extra)
-        self._closed.set()
+        self._tally.count_bytes()
+        extra = self._context() | {"reason": self._ending.reason}
+        # Port scanners and health checks get a name of their own: a line for the operator who looks for it.
+        is_worth_a_line = self.encoder or self._tally.published or was_lingering
+        log.log(self._ending.level, "connection.closed" if is_worth_a_line else "connection.closed_early", extra=extra)
         self._listener.forget(self)
 
     def make_way(self) -> None:
         """Close at once: another connection is to have the place."""
-        self._reason = self._reason or "another connection was given its place"
+        self._ending.explain("another connection was given its place")
         self.abort()
 
     def abort(self) -> None:
         """Close at once, without a word, whatever of it is left to do."""
-        self._is_aborted = True
+        self._ending.is_aborted = True
         if self._transport is not None:
             self._transport.abort()
-        if self._is_lost:
+        if self._ending.is_lost:
             self._end()
 
     # -- the live stream's publisher ----------------------------------------------------------
@@ -309,111 +258,125 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._reading.spend(step_s)
 
     def kick(self, error: PublishError) -> None:
-        """Close the publisher's socket at once, with a last word that says why.
+        """Use nothing more of what the publisher sends, and close its socket behind a last word that says why.
 
         Encoders notice the closed socket, not the word (OBS reconnects, ffmpeg exits),
         so a kick that is to last must refuse the next publish as well.
         """
-        if self._transport is None or self._phase is _Phase.CLOSED:
+        if self._transport is None or self._ending.stage is Stage.CLOSED:
             return
-        self._reason = self._reason or error.description
-        if self._phase is _Phase.PUBLISHING:
+        self._ending.explain(error.description)
+        if self._broadcast is not None or self.is_waiting:
             self._connection.close(error.status_code, error.description)
             self._flush()
-        self._enter(_Phase.CLOSING)
-        self._transport.close()
-        if self._is_lost:
-            self._end()
+        self._linger()
+
+    def quiet_s(self) -> float:
+        """Seconds since anything came from it; infinite where its connection is seen to be dead."""
+        if self._transport is None or self._ending.has_begun or self._ending.is_lost:
+            return math.inf
+        if self._broadcast is None or self._reading is None or self._reading.has_had_its_share:
+            # Nothing is read of it now, and so the peer is made to wait.
+            return 0.0
+        read_s = self._clock.monotonic() - self._broadcast.heard_at
+        return quiet_s(signs_of(self._transport), read_s)
 
     async def wait_closed(self) -> None:
-        """Return when the socket is closed."""
-        await self._closed.wait()
+        """Return when the socket is closed; a peer that goes on sending has ``CUT_WAIT_S`` to read the last word."""
+        try:
+            async with asyncio.timeout(CUT_WAIT_S):
+                await self._ending.wait()
+        except TimeoutError:
+            self.abort()
+            await self._ending.wait()
 
-    # -- what the listener asks ---------------------------------------------------------------
+    # -- for the judge ------------------------------------------------------------------
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for the verdict on a publish."""
+        return self._connection.state is State.PUBLISH_PENDING and not self._ending.has_begun
+
+    # -- for the listener ---------------------------------------------------------------
 
     def check_deadline(self, now: float) -> None:
-        """Close the connection if it has used up the time of its phase.
+        """Close the connection if it has used up the time of its state.
 
         Args:
             now: Loop time, seconds.
         """
         options = self._options
-        messages = self._connection.messages_received - self._messages_counted
-        if messages > options.messages_per_second_max * max(now - self._counted_at, 1.0):
-            self._count_limit("messages_per_second_max")
+        if self._ending.has_begun:
+            if self._ending.is_overdue(now):
+                self.abort()
+            return
+        if self._tally.is_flood(now, options.messages_per_second_max):
+            self._tally.count_limit("messages_per_second_max")
             self._fail(f"more than {options.messages_per_second_max} messages a second", EndReason.PROTOCOL_ERROR)
-        self._messages_counted += messages
-        self._counted_at = now
-        self._check_share(now)
-        match self._phase:
-            case _Phase.HANDSHAKE if now - self._opened_at > options.handshake_timeout_s:
-                self._count_limit("handshake_timeout_s")
-                self._fail(f"no handshake within {options.handshake_timeout_s:g} s", EndReason.CONNECTION_LOST)
-            case _Phase.LOGIN if now - self._phase_since > options.publish_timeout_s:
-                self._count_limit("publish_timeout_s")
-                self._fail(f"no publish within {options.publish_timeout_s:g} s", EndReason.CONNECTION_LOST)
-            case _Phase.VERIFYING if now - self._phase_since > options.verify_timeout_s + VERDICT_EXTRA_S:
-                # The store and the hook have their own time limits, so this is a fault of ours.
-                self._fail("the publish was not decided", EndReason.INTERNAL_ERROR)
-            case _Phase.PUBLISHING if self._is_silent(now):
-                self._count_limit("media_timeout_s")
-                self._fail(f"no media for {options.media_timeout_s:g} s", EndReason.MEDIA_TIMEOUT)
-            case _Phase.CLOSING if now - self._phase_since > LINGER_S and self._transport is not None:
-                self._transport.abort()
-        self._count()
+        elif self._reading is not None and self._reading.is_overdue(now):
+            limit = "loop_ms_per_stranger_max" if self._reading.is_stranger else "loop_ms_per_publisher_max"
+            self._tally.count_limit(limit)
+            self._fail("what it sends takes too much of the server's time", EndReason.OVER_LIMIT)
+        else:
+            self._check_time(now)
+        self._tally.count_bytes()
 
-    # -- what it makes us hold ------------------------------------------------------------------
+    def _check_time(self, now: float) -> None:
+        options = self._options
+        if self._broadcast is not None:
+            failed = no_media(options) if self._is_silent(self._broadcast, now) else None
+        else:
+            state = self._connection.state
+            failed = overdue(state, open_s=now - self.opened_at, stay_s=now - self._since, options=options)
+        if failed is None:
+            return
+        if failed.limit:
+            self._tally.count_limit(failed.limit)
+        self._fail(failed.reason, failed.end_reason)
+
+    def _is_silent(self, broadcast: Broadcast, now: float) -> bool:
+        """Whether no media has come for too long from a publisher that is being read."""
+        if self._reading is None or self._reading.has_had_its_share:
+            return False
+        return now - max(broadcast.heard_at, self._reading.resumed_at) > self._options.media_timeout_s
+
+    # -- the memory that it takes ------------------------------------------------------------------
 
     @property
     def standing(self) -> Standing:
         """A stranger until its first publish is accepted (``Holder``)."""
-        return Standing.PUBLISHER if self._published else Standing.STRANGER
-
-    @property
-    def opened_at(self) -> float:
-        """Loop time at which it came, seconds."""
-        return self._opened_at
+        return Standing.PUBLISHER if self._tally.published else Standing.STRANGER
 
     @property
     def held_bytes(self) -> int:
-        """What waits of its messages, of our answers and, while it publishes, for its viewers; bytes."""
-        held = CONNECTION_BYTES + self._connection.held_bytes
+        """Bytes that wait: of its messages, of our answers and, while it publishes, for its viewers."""
+        held = CONNECTION_BYTES + self._connection.held_bytes + self._connection.overhead_bytes
         if self._transport is not None:
             held += self._transport.get_write_buffer_size()
+            if hasattr(self._transport, "own_bytes"):
+                # Not by its type: a proxy's connection has another around it.
+                tls = cast("SlicedTransport", self._transport)
+                held += TLS_BYTES + tls.own_bytes() - tls.unsent_bytes
         if self._reading is not None:
             held += self._reading.kept_bytes
-        if self._stream is not None:
-            held += self._stream.held_bytes
+        if self._broadcast is not None:
+            held += self._broadcast.stream.held_bytes
         return held
 
     def shed(self) -> None:
         """Close at once: memory is short."""
-        self._reason = self._reason or "memory is short"
+        self._ending.explain("memory is short")
         self._leave_stream(EndReason.OVER_LIMIT)
         self.abort()
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _check_share(self, now: float) -> None:
-        """Close a connection that has taken more of the loop's time than its share, and goes on doing so."""
-        if self._reading is None or self._phase in (_Phase.CLOSING, _Phase.CLOSED):
-            return
-        if self._reading.is_overdue(now):
-            self._count_limit("loop_ms_per_stranger_max" if self._reading.is_stranger else "loop_ms_per_publisher_max")
-            self._fail("what it sends takes too much of the server's time", EndReason.OVER_LIMIT)
-
-    def _is_silent(self, now: float) -> bool:
-        """Whether no media has come for too long from a publisher that is being read."""
-        if self._stream is None or self._reading is None or self._reading.has_had_its_share:
-            return False
-        heard_at = max(self._stream.last_media_at, self._phase_since, self._reading.resumed_at)
-        return now - heard_at > self._options.media_timeout_s
-
     def _choose_threshold(self, events: list[ConnectionEvent]) -> None:
         if self._threshold is None:
             return
-        if self._phase is _Phase.PUBLISHING and self._stream is not None:
-            self._threshold.wait_for_media(events, self._connection.missing_bytes, self._stream.awaited_ms)
+        if self._broadcast is not None and not self._ending.has_begun:
+            awaited_ms = self._broadcast.stream.awaited_ms
+            self._threshold.wait_for_media(events, self._connection.missing_bytes, awaited_ms)
         else:
             self._threshold.wait_for_anything()
 
@@ -428,80 +391,54 @@ class RtmpProtocol(asyncio.BufferedProtocol):
                 case FlvTag():
                     tags.append(event)
                 case MetadataReceived():
-                    if self._stream is not None:
-                        self._stream.receive_metadata(event.values)
+                    if self._broadcast is not None:
+                        self._broadcast.stream.receive_metadata(event.values)
                 case Connected():
                     self.encoder = event.flash_version
-                    self._enter(_Phase.LOGIN)
+                    self._since = self._clock.monotonic()
                     self._listener.note_connected(self)
                 case PublishRequested():
-                    self._enter(_Phase.VERIFYING)
-                    if self._reading is not None:
-                        # Encoders wait for the answer; what one sends all the same stays in the kernel.
-                        self._reading.hold(Hold.VERDICT)
-                    self._verifying = asyncio.create_task(self._decide(event))
+                    self._ask_for_verdict(event)
                 case Unpublished():
                     self._receive_tags(tags)
                     tags = []
-                    self._reason = "encoder said goodbye"
-                    self._leave_stream(EndReason.GOODBYE)
-                    self._enter(_Phase.LOGIN)
-                    self._listener.note_unpublished(self)
+                    self._unpublish()
                 case MessageDropped():
                     dropped.append(event)
+            if self._ending.has_begun:
+                # The stream has failed at what came before.
+                break
         if dropped:
-            self._count_dropped(dropped)
+            self._tally.count_dropped(dropped)
         self._receive_tags(tags)
 
-    def _count_dropped(self, dropped: list[MessageDropped]) -> None:
-        for event in dropped:
-            self._metrics.messages_dropped_total.labels(event.reason.value).inc(event.count)
-            if event.limit:
-                self._metrics.limit_hits_total.labels(event.limit).inc(event.count)
-
     def _receive_tags(self, tags: list[FlvTag]) -> None:
-        if tags and self._stream is not None:
-            self._stream.receive_tags(tags)
+        if tags and self._broadcast is not None and not self._ending.has_begun:
+            self._broadcast.stream.receive_tags(tags)
 
-    async def _decide(self, request: PublishRequested) -> None:
-        """Ask the key service, then answer the publish; runs as a task while the connection is PUBLISH_PENDING."""
+    def _unpublish(self) -> None:
+        self._ending.explain("encoder said goodbye")
+        self._leave_stream(EndReason.GOODBYE)
+        self._since = self._clock.monotonic()
+        self._listener.note_unpublished(self)
+
+    def _ask_for_verdict(self, request: PublishRequested) -> None:
+        self._since = self._clock.monotonic()
+        if self._reading is not None:
+            # Encoders wait for the answer; what one sends all the same stays in the kernel.
+            self._reading.hold(Hold.VERDICT)
+        self._verdict = asyncio.create_task(self._await_verdict(request))
+
+    async def _await_verdict(self, request: PublishRequested) -> None:
+        """Answer a publish; a task while the connection is PUBLISH_PENDING."""
         try:
-            admission = await self._verify(request.stream_key)
-            try:
-                if self._gate is not None:
-                    await self._gate.decide(admission, self.address, self.encoder)
-                claim = await self._registry.claim(admission.user, admission)
-                # From here to accept() nothing is awaited: a key that dies in between is seen by begin().
-                if self._phase is not _Phase.VERIFYING:
-                    claim.release()
-                    return
-                self._stream = self._registry.begin(admission, self, claim)
-            except PublishError as error:
-                result = error.reason if isinstance(error, KeyRejectedError) else error.result
-                self._keys.attempts.refuse(admission.key_id, result, self.address, self._clock.now())
-                raise
-            self._attempt = self._keys.attempts.accept(admission.key_id, self.address, self._clock.now())
-            self._metrics.publishes_total.labels("accepted").inc()
-            self._enter(_Phase.PUBLISHING)
-            self._published = {"key_id": admission.key_id, "stream": self._stream.name}
-            log.info("publish.accepted", extra=self._context())
-            self._listener.note_publishing(self)
-            self._go_live()
-        except KeyRejectedError as error:
-            self._metrics.publish_denied_total.labels(error.reason).inc()
-            if error.reason in (Denial.RATE_LIMITED, Denial.TOO_OFTEN):
-                # Somebody guesses, thousands of times a minute if he likes: the audit log counts them, a line
-                # for each would be his to fill our disk with.
-                self._log_level = logging.DEBUG
-            self._refuse(error, "denied", reason=error.reason, key_id=error.key_id)
-        except PublishError as error:
-            self._refuse(error, error.result)
-        except (StoreUnavailableError, TimeoutError) as error:
-            # Fail closed: who cannot be verified does not publish.
-            if isinstance(error, TimeoutError):
-                self._count_limit("verify_timeout_s")
-            detail = str(error) or f"no answer within {self._options.verify_timeout_s:g} s"
-            self._refuse(PublishError(), "unavailable", reason=f"key store unavailable: {detail}")
+            judge, timeout_s = self._listener.judge, self._options.verify_timeout_s
+            verdict = await judge.decide(request, self, verify_timeout_s=timeout_s)
+            # Nothing is awaited between the begin of the stream and its acceptance (``PublishJudge.decide``).
+            if isinstance(verdict, Broadcast):
+                self._go_live(verdict)
+            elif verdict is not None and self.is_waiting:
+                self._refuse(verdict)
         except ProtocolError as exc:
             self._fail_protocol(exc)
         except Exception:
@@ -511,9 +448,16 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             if self._reading is not None:
                 self._reading.release(Hold.VERDICT)
 
-    def _go_live(self) -> None:
+    def _go_live(self, broadcast: Broadcast) -> None:
         """Accept the publish, and act on what was sent ahead of the answer."""
         since = self._clock.cpu()
+        self._broadcast = broadcast
+        self._since = broadcast.begun_at
+        self._tally.published = broadcast.fields
+        # That of the broadcast before it on this connection, which is no reason for the end of this one.
+        self._ending.reason = ""
+        log.info("publish.accepted", extra=self._context())
+        self._listener.note_publishing(self)
         if self._reading is not None:
             self._reading.admit()
         try:
@@ -527,92 +471,61 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             if self._reading is not None:
                 self._reading.spend(self._clock.cpu() - since)
 
-    async def _verify(self, stream_key: str) -> Admission:
-        started_at = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(self._options.verify_timeout_s):
-                return await self._keys.verify(stream_key, self.address)
-        finally:
-            # Refusals and time-outs, too: they are the slow ones when the store is.
-            self._metrics.verify_seconds.observe(self._clock.monotonic() - started_at)
-
-    def _refuse(
-        self, error: PublishError, result: str, *, reason: str | None = None, key_id: str | None = None
-    ) -> None:
-        self._metrics.publishes_total.labels(result).inc()
-        if self._phase is not _Phase.VERIFYING:
-            return
-        self._reason = f"publish refused: {reason or error.description}"
-        log.log(
-            self._log_level,
-            "publish.refused",
-            extra=self._context() | {"code": error.status_code, "reason": reason or result, "key_id": key_id},
-        )
-        with contextlib.suppress(LocalStateError):
-            self._connection.reject(error)
+    def _refuse(self, refusal: Refusal) -> None:
+        error = refusal.error
+        self._ending.explain(f"publish refused: {refusal.reason}")
+        self._ending.level = refusal.level
+        extra = self._context() | {"code": error.status_code, "reason": refusal.reason, **refusal.fields}
+        log.log(refusal.level, "publish.refused", extra=extra)
+        self._connection.reject(error)
         self._flush()
         self._linger()
 
     def _fail(self, reason: str, end_reason: EndReason) -> None:
-        self._reason = self._reason or reason
+        self._ending.explain(reason)
+        was_publishing = self._broadcast is not None
         self._leave_stream(end_reason)
-        if self._phase is _Phase.PUBLISHING:
+        if was_publishing:
             self._connection.close(PublishError.status_code, f"The stream has ended: {reason}.")
             self._flush()
         self._linger()
 
     def _fail_protocol(self, error: ProtocolError) -> None:
         if error.limit:
-            self._count_limit(error.limit)
+            self._tally.count_limit(error.limit)
         self._fail(f"protocol error: {error}", EndReason.PROTOCOL_ERROR)
 
-    def _count_limit(self, limit: str) -> None:
-        self._metrics.limit_hits_total.labels(limit).inc()
-
     def _leave_stream(self, reason: EndReason) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            self._registry.leave(stream, self, reason)
-        attempt, self._attempt = self._attempt, None
-        if attempt is not None:
-            # Where the operator or a fault ended the stream, the connection is lost only because of that.
-            why = stream.end_reason or reason if stream is not None else reason
-            attempt.end(why.value, self._reason, self._clock.now())
+        broadcast, self._broadcast = self._broadcast, None
+        if broadcast is not None:
+            broadcast.end(reason, self._ending.reason, self._clock.now())
 
     def _linger(self) -> None:
-        if self._transport is None or self._phase in (_Phase.CLOSING, _Phase.CLOSED):
+        """Close the socket behind what was written, when the peer has had time to read it."""
+        if self._transport is None or self._ending.has_begun:
             return
-        self._enter(_Phase.CLOSING)
-        if self._is_lost:
+        self._ending.linger(self._clock.monotonic())
+        if self._ending.is_lost:
             self._end()
-        elif self._transport.can_write_eof():
+            return
+        if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
-        else:
-            # TLS has no half-close; what it has to say is gone before the time is over.
-            if self._reading is not None:
-                self._reading.stop_tls()
-            self._transport.close()
+        if self._threshold is not None:
+            self._threshold.wait_for_anything()
+        if self._reading is not None:
+            # Its verdict is not waited for any more.
+            self._reading.release(Hold.VERDICT)
 
     def _flush(self) -> None:
         # One write for all answers: librtmp sets no TCP_NODELAY, so each small write of ours costs its login 40 ms.
-        if self._transport is not None and (data := self._connection.data_to_send()) and not self._is_lost:
+        if self._transport is not None and (data := self._connection.data_to_send()) and not self._ending.is_lost:
             self._transport.write(data)
-
-    def _enter(self, phase: _Phase) -> None:
-        self._phase = phase
-        self._phase_since = self._clock.monotonic()
-
-    def _count(self) -> None:
-        received = self._connection.bytes_received
-        self._metrics.ingest_bytes_total.inc(received - self._bytes_counted)
-        self._bytes_counted = received
 
     def _context(self) -> dict[str, object]:
         return {
             "peer": self.address,
             "encoder": self.encoder,
-            "phase": self._phase.value,
-            "duration_s": round(self._clock.monotonic() - self._opened_at, 3),
+            "duration_s": round(self._clock.monotonic() - self.opened_at, 3),
             "bytes_received": self._connection.bytes_received,
-            **self._published,
+            **self._tally.published,
         }

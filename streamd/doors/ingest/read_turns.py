@@ -1,4 +1,4 @@
-"""Who is read next, and who waits: turns of the loop, and shares of its time.
+"""The order of reading: turns of the loop, and shares of its time.
 
 A step is what one read of a connection costs: taking it from the kernel, TLS, and all that its bytes make us do, in
 processor time. Each connection, each address and all strangers together have a share of the loop's time
@@ -7,8 +7,8 @@ is read twice while others have not been read once: uvloop would read one socket
 a lot of work is done in steps: between two of them the others have their turn, and nothing more is read meanwhile.
 
 Strangers, who have shown no good key, are read in small pieces, and in one turn of the loop so much time is theirs and
-no more. What has been read past it is kept until a later turn, in which those come first whose address has taken least:
-the login of an encoder passes before a flood.
+no more. Bytes that were read past it are kept until a later turn, in which those come first whose address has taken
+least: the login of an encoder passes before a flood.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from streamd.formats.rtmp.connection import LOGIN_READ_BYTES_MAX
+from streamd.formats.rtmp.connection_options import LOGIN_READ_BYTES_MAX
 from streamd.limits import DEFAULT
 from streamd.services.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
 
@@ -40,9 +40,9 @@ READ_BYTES_MAX = 256 * 1024
 # Under TLS the loop reads ahead of us what is not deciphered yet: 64 kB at once, and of a stranger no more than this
 # waits for it to be.
 STRANGERS_TLS_BYTES_MAX = 32 * 1024
-# What a read costs that is not measured: the loop's way to the socket and back.
+# Seconds of a read that are not measured: the loop's way to the socket and back.
 READ_S = 20e-6
-# What a connection costs that is opened and closed without a word: 180 us, uncompiled. An address has 250 of them a
+# Seconds of a connection that is opened and closed without a word: 180 us, uncompiled. An address has 250 of them a
 # second at the default share, and five times as many after a rest.
 OPENING_S = 200e-6
 # A publisher's steps are added up to so much before its share is asked: most take some hundred microseconds.
@@ -103,7 +103,7 @@ def _limit(ms_per_second: int, overdue_s: float) -> LoopTimeLimit:
 
 
 class Timers(Protocol):
-    """What is needed of an ``asyncio.AbstractEventLoop``."""
+    """The part of an ``asyncio.AbstractEventLoop`` that is needed."""
 
     def call_at(self, when: float, callback: Callable[[], None], /) -> Timer:
         """Call back at a loop time."""
@@ -122,7 +122,7 @@ class Hold(enum.IntFlag):
     SHARE = 4
     """It, its address or all strangers had their share."""
     REST = 8
-    """What was read is not done with."""
+    """The bytes of a read are not done with."""
 
 
 class Reading:
@@ -179,7 +179,7 @@ class Reading:
         # Whether what was read is not done with, and whether its listener has it among those of whom that is so.
         self._has_rest = False
         self._is_in_line = False
-        # What was read past the strangers' part of a turn.
+        # Reads past the strangers' part of a turn.
         self._kept = b""
         self._offered = LOGIN_READ_BYTES_MAX
         self._since = 0.0
@@ -349,12 +349,12 @@ class Reading:
 
     @property
     def claim_s(self) -> float:
-        """What its address has left, seconds: who has most comes first."""
+        """The time that its address has left, seconds: the most comes first."""
         return self._address.left_s
 
     @property
     def kept_bytes(self) -> int:
-        """What was read and waits for its turn."""
+        """Bytes that were read and wait for their turn."""
         return len(self._kept)
 
     def is_overdue(self, now: float) -> bool:
@@ -372,11 +372,11 @@ class ReadTurns:
 
     Attributes:
         shares: For connections that come from now on.
-        buffer: What the loop reads into. All connections share it: what is read is taken out of it at once, and so it
+        buffer: The loop reads into it. All connections share it: bytes are taken out of it at once, and so it
             stays in the processor's cache.
         cpu: Processor time that was used, seconds.
         view: All of it.
-        small_view: What is offered to strangers.
+        small_view: Offered to strangers.
     """
 
     def __init__(self, shares: LoopShares, *, clock: Clock, timers: Timers) -> None:
@@ -532,7 +532,7 @@ class ReadTurns:
             if reading.is_closed:
                 continue
             if reading.is_stranger:
-                # What it will take is not known yet; that so many are let on in one turn is bounded so.
+                # Its cost is not known yet; the number that is let on in one turn is bounded so.
                 self._turn_s += READ_S
                 self._end_turn_soon()
             try:

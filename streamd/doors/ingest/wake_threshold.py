@@ -1,11 +1,11 @@
 """How much must have come from a publisher before the kernel wakes us for it.
 
-A wake-up costs more than what is done for a frame, and a publisher sends 77 messages a second. What comes in the middle
-of a part, nobody sees before the part is complete. So it waits in the kernel until shortly before the part's last frame
-is due, by the pace at which frames have come so far, or until there is a good deal of it. From then on the next picture
-wakes, and all is read together; sound waits for the picture behind it, and a message that came in part for its rest.
-Where pictures are as small as sound, or there are none, every byte wakes then: the last one of a part must not wait for
-what comes next.
+A wake-up costs more than the work for a frame, and a publisher sends 77 messages a second. A frame in the middle of a
+part is seen by no viewer before the part is complete. So it waits in the kernel until shortly before the part's last
+frame is due, by the pace at which frames have come so far, or until there is a good deal of it. From then on the next
+picture wakes, and all is read together; sound waits for the picture behind it, and a message that came in part for its
+rest. Where pictures are as small as sound, or there are none, every byte wakes then: the last one of a part must not
+wait for what comes next.
 
 Linux socket(7), SO_RCVLOWAT; the end of a connection wakes in any case, and so does a receive buffer that gets full.
 Elsewhere, and under TLS, where the bytes on the socket are not those of the messages, every byte wakes.
@@ -75,14 +75,14 @@ def unread_bytes(connection: socket.socket) -> int:
 
 
 class Timer(Protocol):
-    """What is needed of an ``asyncio.TimerHandle``."""
+    """An ``asyncio.TimerHandle``, as far as it is needed."""
 
     def cancel(self) -> None:
         """Do not call back."""
 
 
 class Timers(Protocol):
-    """What is needed of an ``asyncio.AbstractEventLoop``."""
+    """An ``asyncio.AbstractEventLoop``, as far as it is needed."""
 
     def time(self) -> float:
         """Loop time, seconds."""
@@ -196,10 +196,10 @@ class WakeThreshold:
         """Have the kernel wait for what is worth waking for.
 
         Args:
-            events: What was read; its media tells how large this publisher's pictures are, and at what pace they come.
+            events: The events of a read; its media tells how large this publisher's pictures are, and their pace.
             missing_bytes: How much of a message that came in part is still to come; 0 between messages.
             awaited_ms: How much later than the newest picture, or sound where there are no pictures, the next one is
-                that somebody waits for, by their timestamps; 0 where it is the very next.
+                that a viewer waits for, by their timestamps; 0 where it is the very next.
         """
         if self._socket is None:
             return

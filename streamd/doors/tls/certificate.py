@@ -39,7 +39,7 @@ class TlsCertificate:
         self.context.options |= ssl.OP_NO_RENEGOTIATION
         if alpn:
             self.context.set_alpn_protocols(alpn)
-        self.context.load_cert_chain(cert_path, key_path)
+        self.context.load_cert_chain(cert_path, key_path, _no_password)
 
     def reload_if_changed(self) -> bool:
         """Load files that have changed since they were looked at last; called about once a second.
@@ -55,10 +55,11 @@ class TlsCertificate:
         self._version = version
         try:
             # Tried elsewhere first: a chain whose key does not load would replace ours and leave it without one.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._cert_path, self._key_path)
-            self.context.load_cert_chain(self._cert_path, self._key_path)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._cert_path, self._key_path, _no_password)
+            self.context.load_cert_chain(self._cert_path, self._key_path, _no_password)
         except OSError as exc:
-            log.warning("tls.reload_failed", extra={"cert": str(self._cert_path), "reason": str(exc)})
+            reason = why_not_loaded(exc, self._cert_path, self._key_path)
+            log.warning("tls.reload_failed", extra={"cert": str(self._cert_path), "reason": reason})
             return False
         log.info("tls.reloaded", extra={"cert": str(self._cert_path)})
         return True
@@ -66,6 +67,37 @@ class TlsCertificate:
     def _look(self) -> tuple[object, ...]:
         """The marks of one version of the files: modification time, size and inode, or absence."""
         return tuple(_version(path) for path in (self._cert_path, self._key_path))
+
+
+def why_not_loaded(exc: OSError, cert_path: Path, key_path: Path) -> str:
+    """Say for an operator why a certificate and its key do not load: which file, and what is to be in it.
+
+    Args:
+        exc: From ``TlsCertificate``.
+        cert_path: The chain.
+        key_path: Its key.
+    """
+    if not isinstance(exc, ssl.SSLError):
+        for path in (cert_path, key_path):
+            try:
+                path.open("rb").close()
+            except OSError as unreadable:
+                return f"{unreadable.strerror}: {path}"
+        return exc.strerror or str(exc)
+    if exc.reason == "KEY_VALUES_MISMATCH":
+        return f"{key_path} is not the key of {cert_path}, whose first certificate is to be the server's own"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cert_path)
+    except OSError:
+        return f"{cert_path} is not a certificate in PEM ({exc.reason or exc})"
+    if b"ENCRYPTED" in key_path.read_bytes():
+        return f"{key_path} is encrypted; write it without a password: openssl pkey -in {key_path} -out NEW"
+    return f"{key_path} is not a private key in PEM ({exc.reason or exc})"
+
+
+def _no_password() -> bytes:
+    """The password of a key that is to have none: else OpenSSL would ask for it at the terminal."""
+    return b""
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

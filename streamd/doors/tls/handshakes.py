@@ -17,12 +17,17 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
+from streamd.doors.tls.failures import failure_of
 from streamd.formats.address import source_of
 from streamd.limits import DEFAULT
 from streamd.services.bounds.loop_time import AddressBudgets, LoopTimeBudget, LoopTimeLimit
+from streamd.services.bounds.memory_accounts import Standing
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Collection
+
+    from streamd.services.bounds.memory_accounts import Holder
 
 MakeProtocol: TypeAlias = Callable[[], asyncio.BaseProtocol]
 Accept: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
@@ -42,11 +47,28 @@ ADDRESS_SHARE = LoopTimeLimit(seconds_per_second=0.1, burst_s=0.5, overdue_s=mat
 SHARE_OF_ALL = LoopTimeLimit(seconds_per_second=0.4, burst_s=2.0, overdue_s=math.inf)
 
 
+# Bytes that a handshake makes us hold: OpenSSL's state with its buffers, which it frees at the end, the transport,
+# and a task that waits. Measured (``bench/accounts.py``).
+HANDSHAKE_BYTES = 48 * 1024
+
+
 class TlsGuard(Protocol):
     """A guard that a listener puts before its protocols: ``TlsHandshakes.guard`` with a certificate."""
 
     def __call__(self, make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
         """As ``TlsHandshakes.guard``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsEntry:
+    """One port that speaks TLS."""
+
+    context: ssl.SSLContext
+    """Its certificate."""
+    port: str = ""
+    """Its name in the log and the metrics: ``rtmps`` or ``https``."""
+    failure_level: int = logging.DEBUG
+    """Level of the lines about handshakes that fail: an encoder's is worth one, and browsers leave many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +84,49 @@ class HandshakeLimits:
     """Processor time of all handshakes."""
 
 
+class _Handshake:
+    """One in progress, as the account of the process sees it (``Holder``).
+
+    Args:
+        task: Shakes hands.
+        opened_at: Loop time, seconds.
+    """
+
+    __slots__ = ("opened_at", "task")
+
+    standing = Standing.STRANGER
+    held_bytes = HANDSHAKE_BYTES
+
+    def __init__(self, task: asyncio.Task[None], opened_at: float) -> None:
+        self.task = task
+        self.opened_at = opened_at
+
+    def shed(self) -> None:
+        """Close at once: memory is short."""
+        self.task.cancel()
+
+
 class TlsHandshakes:
     """The TLS handshakes in progress, of all listeners together.
 
     Args:
         limits: Their number, and the time for each.
         count_limit: Gets the name of a limit when it acts.
+        count_failure: Gets the name of the port and the reason of a handshake that fails.
     """
 
-    def __init__(self, limits: HandshakeLimits, count_limit: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        limits: HandshakeLimits,
+        count_limit: Callable[[str], None],
+        count_failure: Callable[[str, str], None] = lambda _, __: None,
+    ) -> None:
         self.limits = limits
         self._count_limit = count_limit
+        self._count_failure = count_failure
         self._by_source: Counter[str] = Counter()
-        # In the order in which they began: a dictionary without values.
-        self._in_progress: dict[asyncio.Task[None], None] = {}
+        # In the order in which they began.
+        self._in_progress: dict[asyncio.Task[None], _Handshake] = {}
         self._time_by_source = AddressBudgets(limits.address_share)
         self._time = LoopTimeBudget(limits.share_of_all, 0.0)
 
@@ -84,24 +135,26 @@ class TlsHandshakes:
         """Their number now."""
         return len(self._in_progress)
 
-    def guard(
-        self, context: ssl.SSLContext, make_protocol: MakeProtocol, accept: Accept | None = None, /
-    ) -> MakeProtocol:
+    def holders(self) -> Collection[Holder]:
+        """All in progress (``HolderSource``)."""
+        return self._in_progress.values()
+
+    def guard(self, entry: TlsEntry, make_protocol: MakeProtocol, accept: Accept | None = None, /) -> MakeProtocol:
         """Put TLS before the protocols that a listener makes.
 
         Args:
-            context: The certificate.
+            entry: The port's certificate.
             make_protocol: Makes the protocol of a connection after its handshake.
             accept: Shakes hands; None for the loop's own TLS.
 
         Returns:
             The factory for a listener of plain connections, in place of ``make_protocol``.
         """
-        return lambda: _Accepted(self, context, make_protocol, accept)
+        return lambda: _Accepted(self, entry, make_protocol, accept)
 
     def begin(
         self,
-        context: ssl.SSLContext,
+        entry: TlsEntry,
         sock: socket.socket,
         address: str,
         make_protocol: MakeProtocol,
@@ -125,8 +178,8 @@ class TlsHandshakes:
             del self._in_progress[oldest]
             oldest.cancel()
         begun: list[bool] = []
-        task = asyncio.create_task(self._shake_hands(sock, address, context, make_protocol, accept, begun))
-        self._in_progress[task] = None
+        task = asyncio.create_task(self._shake_hands(sock, address, entry, make_protocol, accept, begun))
+        self._in_progress[task] = _Handshake(task, asyncio.get_running_loop().time())
         self._by_source[source] += 1
 
         def end(_: object) -> None:
@@ -143,7 +196,7 @@ class TlsHandshakes:
         self,
         sock: socket.socket,
         address: str,
-        context: ssl.SSLContext,
+        entry: TlsEntry,
         make_protocol: MakeProtocol,
         accept: Accept | None,
         begun: list[bool],
@@ -155,14 +208,26 @@ class TlsHandshakes:
             await (accept or asyncio.get_running_loop().connect_accepted_socket)(
                 make_protocol,
                 sock,
-                ssl=context,
+                ssl=entry.context,
                 ssl_handshake_timeout=self.limits.tls_handshake_timeout_s,
                 ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
             )
         except OSError as exc:  # ``ssl.SSLError`` and everything of ``ConnectionError`` among them
             if isinstance(exc, ConnectionAbortedError):
                 self._count_limit("tls_handshake_timeout_s")
-            log.debug("tls.handshake_failed", extra={"peer": address, "reason": str(exc)})
+            failure = failure_of(exc)
+            self._count_failure(entry.port, failure)
+            log.log(
+                entry.failure_level,
+                "tls.handshake_failed",
+                extra={
+                    "peer": address,
+                    "port": entry.port,
+                    "reason": failure.value,
+                    "advice": failure.advice,
+                    "detail": str(exc),
+                },
+            )
 
     async def _take_time(self, source: str) -> None:
         """Wait until there is time for one handshake more, and take it."""
@@ -181,10 +246,10 @@ class _Accepted(asyncio.Protocol):
     """
 
     def __init__(
-        self, handshakes: TlsHandshakes, context: ssl.SSLContext, make_protocol: MakeProtocol, accept: Accept | None
+        self, handshakes: TlsHandshakes, entry: TlsEntry, make_protocol: MakeProtocol, accept: Accept | None
     ) -> None:
         self._handshakes = handshakes
-        self._context = context
+        self._entry = entry
         self._make_protocol = make_protocol
         self._accept = accept
 
@@ -200,5 +265,5 @@ class _Accepted(asyncio.Protocol):
             log.warning("tls.failed", extra={"peer": address, "reason": str(exc)})
         else:
             sock.setblocking(False)
-            self._handshakes.begin(self._context, sock, address, self._make_protocol, self._accept)
+            self._handshakes.begin(self._entry, sock, address, self._make_protocol, self._accept)
         plain.abort()

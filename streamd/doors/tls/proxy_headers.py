@@ -258,7 +258,8 @@ class ProxiedTransport:
         return tuple(self._client) if name == "peername" else self._transport.get_extra_info(name, default)
 
     def __getattr__(self, name: str) -> Any:
-        """Any attribute of the transport; looked up once."""
+        """Any attribute of the transport; a method is looked up once."""
         value = getattr(self._transport, name)
-        self.__dict__[name] = value
+        if callable(value):
+            self.__dict__[name] = value
         return value

@@ -1,4 +1,4 @@
-"""TLS for many viewers: a waiting viewer holds a reference to shared bytes and one encrypted record.
+"""TLS for many viewers: a waiting viewer holds a reference to shared bytes and one short encrypted record.
 
 asyncio's TLS encrypts all that it is given and holds it until the peer takes it: a copy of a segment for each viewer.
 Here a record is encrypted when the last one is with the kernel. Between two steps of the loop OpenSSL's buffers are
@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import ssl
-import struct
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,20 +23,30 @@ if TYPE_CHECKING:
 
 # RFC 8446 5.1: "The length MUST NOT exceed 2^14 bytes." It is encrypted, and copied, in one go.
 RECORD_BYTES_MAX = 16 * 1024
+# The same as a number of C, where this module is compiled.
+_RECORD_BYTES_MAX = RECORD_BYTES_MAX
 # Records that the kernel gets at once, while it has room for them: one at a time costs half as much again, eight no
-# less. A kernel without room gets one, and a peer that takes nothing makes us hold that one.
+# less.
 RECORDS_PER_SLICE = 4
-# The kernel's count for a record, at the most: the record with TLS's 22 bytes, and the descriptions of its packets.
-RECORD_ROOM_BYTES = 18 * 1024
-# Linux: a socket's share of the kernel's memory, nine words (sock_diag.h); Python has no name for the option.
-_SO_MEMINFO = 55
-_MEMORY_INFO = struct.Struct("=9I")
-_SNDBUF, _WMEM_QUEUED = 3, 5
+# A kernel without room gets a record of so many bytes, for it to say when it has room again. A peer that takes nothing
+# makes us hold that one, in place of 16 kB.
+SHORT_RECORD_BYTES = 1024
+# The kernel takes no more of a connection while so many bytes wait there for the peer's window (TCP_NOTSENT_LOWAT,
+# tcp(7)); bytes under way to the peer are not among them. Without this bound a viewer on loopback that reads nothing
+# fills 2.6 MB there, and eight hundred of them all the memory that tcp_mem lets sockets have. It is a slice, with its
+# packets' heads.
+KERNEL_BYTES_MAX = 72 * 1024
+# TLS's own bytes of a record, at the most.
+_RECORD_HEAD_BYTES = 64
+# Linux: the count of the bytes that wait (sockios.h); Python has no name for it.
+_SIOCOUTQNSD = 0x894B
 # Records that one connection is sent before the others have their turn: 1 MB, about a millisecond.
 RECORDS_PER_TURN = 64
 # Bytes that are read at once, and from one connection in a turn. Requests have about 1 kB. Key updates cost 9 us for 27
 # bytes, so this much of them takes 1.4 ms.
 READ_BYTES = 4 * 1024
+# The same of a peer that is trusted with much of the loop's time, a publisher: half of a large picture.
+LARGE_READ_BYTES = 64 * 1024
 # Bytes that a peer may send without content: key updates, empty records, alerts. A peer renews its keys after some
 # gigabytes. The largest record alone has 16,645 bytes, and its content appears with the last of them.
 SILENT_BYTES_MAX = 20 * 1024
@@ -51,8 +62,20 @@ SILENT_READS_S = 0.1
 # OpenSSL's own answers, of which a peer may take none.
 UNASKED_BYTES_MAX = 64 * 1024
 
+_COUNT = bytes(4)
 # A peer that takes less than this is one to wait for.
 _UNSENT_BYTES_MAX = 1
+
+
+def bound_kernel_bytes(sock: socket.socket) -> None:
+    """Have the kernel keep no more than ``KERNEL_BYTES_MAX`` that are not under way; connections inherit a listener's.
+
+    Where the system does not know the option, it keeps as much as it does for any connection.
+    """
+    option: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, KERNEL_BYTES_MAX)
 
 
 class SlicedTls:
@@ -61,23 +84,29 @@ class SlicedTls:
     def __init__(self) -> None:
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
-        self.read_buffer = memoryview(bytearray(READ_BYTES))
+        self.read_buffer = memoryview(bytearray(LARGE_READ_BYTES))
+        self._usual_buffer = self.read_buffer[:READ_BYTES]
         self._short_buffer = self.read_buffer[:SHORT_READ_BYTES]
         self._silent_reads = 0
 
-    def get_buffer(self) -> memoryview:
-        """The place of the next bytes of any connection: the one buffer, or the beginning of it."""
-        return self.read_buffer if self._silent_reads < SILENT_READS_MAX else self._short_buffer
+    def get_buffer(self, is_large: bool = False) -> memoryview:
+        """The place of the next bytes of any connection: the one buffer, or the beginning of it.
+
+        Args:
+            is_large: For a peer that is trusted.
+        """
+        if is_large:
+            return self.read_buffer
+        return self._usual_buffer if self._silent_reads < SILENT_READS_MAX else self._short_buffer
 
     @staticmethod
     def room_bytes(sock: socket.socket) -> int:
-        """Bytes of a socket's data that the kernel takes now; 0 or less where it is full, or does not say."""
+        """Bytes of a socket's data that the kernel takes now, 0 or less where it is full; one record's if not told."""
         try:
-            told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY_INFO.size)
-            words: tuple[int, ...] = _MEMORY_INFO.unpack(told)
-        except (OSError, struct.error):
-            return 0
-        return words[_SNDBUF] - words[_WMEM_QUEUED]
+            told: bytes = fcntl.ioctl(sock, _SIOCOUTQNSD, _COUNT)
+        except OSError:
+            return _RECORD_BYTES_MAX + _RECORD_HEAD_BYTES
+        return KERNEL_BYTES_MAX - int.from_bytes(told, sys.byteorder)
 
     def note_silent_read(self) -> None:
         """Count a read without content."""
@@ -97,14 +126,14 @@ class SlicedTls:
         ssl_handshake_timeout: float,
         ssl_shutdown_timeout: float,
     ) -> None:
-        """Shake hands on an accepted socket; what ``loop.connect_accepted_socket`` does.
+        """Shake hands on an accepted socket, as ``loop.connect_accepted_socket`` does.
 
         Args:
             make_protocol: Makes the protocol of a connection after its handshake.
             sock: The socket, ours from here on.
             ssl: The certificate.
             ssl_handshake_timeout: Seconds for the handshake.
-            ssl_shutdown_timeout: Seconds for which the peer may take nothing of what is left when we close, and for
+            ssl_shutdown_timeout: Seconds for which the peer may take nothing of the bytes left when we close, and for
                 which it may leave its side open then.
 
         Raises:
@@ -113,6 +142,7 @@ class SlicedTls:
         """
         loop = asyncio.get_running_loop()
         through: asyncio.Future[None] = loop.create_future()
+        bound_kernel_bytes(sock)
         connection = SlicedTransport(self, sock, ssl, make_protocol, through, ssl_shutdown_timeout)
         try:
             await loop.connect_accepted_socket(lambda: connection.plain_side, sock)
@@ -130,8 +160,10 @@ class SlicedTls:
             raise
 
 
-class SlicedTransport(asyncio.Transport):
-    """The transport of one connection, as its protocol sees it.
+class SlicedTransport:
+    """The ``asyncio.Transport`` of one connection, as its protocol sees it.
+
+    It inherits nothing: the compiler makes a type of C of it.
 
     Args:
         shared: The buffers, empty between two steps.
@@ -151,10 +183,13 @@ class SlicedTransport(asyncio.Transport):
         "_context",
         "_high_bytes",
         "_is_app_paused",
+        "_is_at_end",
+        "_is_buffered",
         "_is_closing",
         "_is_goodbye_said",
         "_is_plain_paused",
         "_is_pump_due",
+        "_is_read_large",
         "_is_reading_paused",
         "_low_bytes",
         "_make_protocol",
@@ -181,7 +216,6 @@ class SlicedTransport(asyncio.Transport):
         through: asyncio.Future[None],
         shutdown_timeout_s: float,
     ) -> None:
-        super().__init__()
         self._shared = shared
         self._socket = sock
         self._context = context
@@ -191,6 +225,7 @@ class SlicedTransport(asyncio.Transport):
         self._ssl = context.wrap_bio(shared.incoming, shared.outgoing, server_side=True)
         self._plain: asyncio.Transport
         self._protocol: asyncio.Protocol | None = None
+        self._is_buffered = self._is_read_large = False
         self.plain_side = _PlainSide(self)
         # The bytes to be sent that are not encrypted yet: shared, never changed.
         self._backlog: deque[bytes | memoryview] = deque()
@@ -201,12 +236,12 @@ class SlicedTransport(asyncio.Transport):
         self._high_bytes, self._low_bytes = 64 * 1024, 16 * 1024
         # The bytes that were decrypted after the protocol paused reading.
         self._unheard = b""
-        self._is_reading_paused = False
+        self._is_reading_paused = self._is_at_end = False
         self._silent_bytes = 0
         self._is_closing = self._is_goodbye_said = False
         self._shutdown_timer: asyncio.TimerHandle | None = None
 
-    # -- asyncio.Transport: what the protocol asks ----------------------------------------------
+    # -- asyncio.Transport: calls of the protocol ------------------------------------------------
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Facts about the connection."""
@@ -219,6 +254,7 @@ class SlicedTransport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Have another protocol from here on."""
         self._protocol = cast("asyncio.Protocol", protocol)
+        self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol."""
@@ -247,6 +283,10 @@ class SlicedTransport(asyncio.Transport):
             if self._unheard:
                 asyncio.get_running_loop().call_soon(self._tell_unheard)
 
+    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Read much at a time where nothing is said, as the loop's TLS reads ahead then; else little."""
+        self._is_read_large = high is None and low is None
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Call ``pause_writing`` when more than ``high`` bytes wait, ``resume_writing`` at ``low``."""
         if high is None:
@@ -259,6 +299,9 @@ class SlicedTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Bytes that the kernel has not taken; most of them are shared with other connections."""
+        if not self._is_plain_paused:
+            # The plain side pauses us for a second byte that waits there.
+            return self._backlog_bytes
         return self._backlog_bytes + self._plain.get_write_buffer_size()
 
     @property
@@ -273,7 +316,12 @@ class SlicedTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, now or when the peer has taken the bytes before."""
-        self.writelines((data,))
+        size = len(data)
+        if self._backlog_bytes or self._is_plain_paused or self._is_app_paused or not 0 < size <= _RECORD_BYTES_MAX:
+            self.writelines((data,))
+        elif not self.is_closing():
+            # The usual write by far is a frame for a viewer that keeps up: one record, and no backlog.
+            self._send_record(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Send several pieces, as one."""
@@ -305,7 +353,7 @@ class SlicedTransport(asyncio.Transport):
         self._forget_backlog()
         self._plain.abort()
 
-    # -- the plain side: what the peer does -------------------------------------------------------
+    # -- the plain side: acts of the peer ----------------------------------------------------------
 
     def _connection_made(self, plain: asyncio.Transport) -> None:
         self._plain = plain
@@ -324,6 +372,10 @@ class SlicedTransport(asyncio.Transport):
             self._protocol = None
             protocol.connection_lost(exc)
 
+    def _get_buffer(self) -> memoryview:
+        """The one buffer, or as much of it as is read at once."""
+        return self._shared.get_buffer(self._is_read_large)
+
     def _received(self, count: int) -> None:
         """Decrypt the read buffer, and pass on its content."""
         if self._is_goodbye_said or self._is_closing:
@@ -335,6 +387,10 @@ class SlicedTransport(asyncio.Transport):
         shared = self._shared
         pieces: list[bytes] = []
         is_end = False
+        place: memoryview | None = None
+        if self._is_buffered and not self._is_reading_paused and not self._unheard:
+            # Before its bytes are deciphered, which is part of what its protocol makes us do.
+            place = self._place()
         try:
             shared.incoming.write(shared.read_buffer[:count])
             if self._protocol is None and not self._shake_hands():
@@ -356,9 +412,9 @@ class SlicedTransport(asyncio.Transport):
                 shared.incoming.read()
             if shared.outgoing.pending:
                 self._send_outgoing()
-        self._hear(b"".join(pieces), count, is_end=is_end)
+        self._hear(b"".join(pieces), count, place, is_end)
 
-    def _hear(self, data: bytes, count: int, *, is_end: bool) -> None:
+    def _hear(self, data: bytes, count: int, place: memoryview | None, is_end: bool) -> None:
         self._silent_bytes = max(0, self._silent_bytes + count - BYTES_SPOKEN_FOR * len(data))
         if self._silent_bytes > SILENT_BYTES_MAX or (not data and self.unsent_bytes > UNASKED_BYTES_MAX):
             self.abort()
@@ -366,17 +422,18 @@ class SlicedTransport(asyncio.Transport):
         if data:
             if self._is_closing:
                 return
-            if self._is_reading_paused:
-                self._unheard += data
-            else:
-                self.get_protocol().data_received(data)  # type: ignore[attr-defined]
+            self._tell(data, place)
         if is_end and not self.is_closing():
-            self._eof_received()
-            self.close()
+            self._is_at_end = True
+            self._end_if_heard()
             return
         if not data and count >= SHORT_READ_BYTES:
             self._shared.note_silent_read()
-        if count in (READ_BYTES, SHORT_READ_BYTES) and not self._is_reading_paused and not self._plain.is_closing():
+        if (
+            count in (READ_BYTES, SHORT_READ_BYTES, LARGE_READ_BYTES)
+            and not self._is_reading_paused
+            and not self._plain.is_closing()
+        ):
             # There is more. The loop would read on; the others have their turn first.
             self._plain.pause_reading()
             asyncio.get_running_loop().call_soon(self._read_on)
@@ -388,7 +445,45 @@ class SlicedTransport(asyncio.Transport):
     def _tell_unheard(self) -> None:
         if self._unheard and not self._is_reading_paused and not self.is_closing():
             data, self._unheard = self._unheard, b""
+            self._tell(data, None)
+            self._end_if_heard()
+
+    def _end_if_heard(self) -> None:
+        """Close after the peer's close_notify, when all before it was heard."""
+        if self._is_at_end and not self._unheard and not self.is_closing():
+            self._eof_received()
+            self.close()
+
+    def _place(self) -> memoryview:
+        """Where a buffered protocol wants its next bytes."""
+        return cast("memoryview", cast("asyncio.BufferedProtocol", self._protocol).get_buffer(-1))
+
+    def _tell(self, data: bytes, place: memoryview | None) -> None:
+        """Tell the protocol what the peer says; what it pauses for waits.
+
+        Args:
+            data: The content.
+            place: Where a buffered protocol wants it, if it was asked.
+        """
+        if self._unheard:
+            # It was told to read on, and hears first what came first.
+            self._unheard += data
+            return
+        if not self._is_buffered and not self._is_reading_paused:
             self.get_protocol().data_received(data)  # type: ignore[attr-defined]
+            return
+        start = 0
+        while start < len(data) and not self.is_closing():
+            if self._is_reading_paused:
+                self._unheard += data[start:]
+                return
+            if place is None:
+                place = self._place()
+            end = min(len(data), start + len(place))
+            place[: end - start] = data[start:end]
+            place = None
+            cast("asyncio.BufferedProtocol", self._protocol).buffer_updated(end - start)
+            start = end
 
     def _eof_received(self) -> None:
         if self._protocol is not None and not self.is_closing():
@@ -412,10 +507,10 @@ class SlicedTransport(asyncio.Transport):
         assert self._make_protocol is not None
         # The last of the handshake is on its way before the protocol speaks.
         self._send_outgoing()
-        self._protocol = cast("asyncio.Protocol", self._make_protocol())
+        self.set_protocol(self._make_protocol())
         self._make_protocol = None
         self._end_handshake(None)
-        self._protocol.connection_made(self)
+        self.get_protocol().connection_made(cast("asyncio.Transport", self))
         return True
 
     def _end_handshake(self, exc: Exception | None) -> None:
@@ -438,21 +533,22 @@ class SlicedTransport(asyncio.Transport):
     # -- sending --------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Encrypt a record at a time, while the kernel takes them."""
+        """Encrypt a few records at a time, while the kernel takes them."""
         self._is_pump_due = False
         records = 0
         encrypt, take = self._ssl.write, self._shared.outgoing.read
         try:
-            while self._backlog and not self._is_plain_paused and not self._plain.is_closing():
+            while self._backlog_bytes and not self._is_plain_paused and not self._plain.is_closing():
                 if records >= RECORDS_PER_TURN:
                     if not self._is_pump_due:
                         self._is_pump_due = True
                         asyncio.get_running_loop().call_soon(self._pump_on)
                     break
-                in_slice = self._slice_records()
-                while self._backlog and in_slice:
-                    encrypt(self._next_record())
-                    in_slice -= 1
+                left_bytes = self._next_slice_bytes()
+                while self._backlog_bytes and left_bytes > 0:
+                    record = self._next_record(min(left_bytes, _RECORD_BYTES_MAX))
+                    encrypt(record)
+                    left_bytes -= len(record)
                     records += 1
                 encrypted = take()
                 self._slice_bytes = len(encrypted)
@@ -461,32 +557,48 @@ class SlicedTransport(asyncio.Transport):
             self._fail(exc)
             return
         self._control_flow()
-        if self._is_closing and not self._backlog:
+        if self._is_closing and not self._backlog_bytes:
             self._say_goodbye()
 
-    def _slice_records(self) -> int:
-        """How many records the kernel is given at once: as many as it has room for, and one where it has none."""
-        if self._backlog_bytes <= RECORD_BYTES_MAX:
-            return 1
+    def _send_record(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send one record's content, behind which nothing waits."""
+        try:
+            self._ssl.write(data)
+            encrypted = self._shared.outgoing.read()
+            self._slice_bytes = len(encrypted)
+            self._plain.write(encrypted)
+        except (ssl.SSLError, ValueError) as exc:
+            self._fail(exc)
+            return
+        if self._is_plain_paused:
+            self._control_flow()
+
+    def _next_slice_bytes(self) -> int:
+        """Content that is encrypted and given to the kernel at once: as much as it has room for."""
+        if self._backlog_bytes <= SHORT_RECORD_BYTES:
+            return SHORT_RECORD_BYTES
         room_bytes = self._shared.room_bytes(self._socket)
-        return max(1, min(RECORDS_PER_SLICE, room_bytes // RECORD_ROOM_BYTES))
+        records = min(RECORDS_PER_SLICE, room_bytes // (_RECORD_BYTES_MAX + _RECORD_HEAD_BYTES))
+        if records > 0:
+            return records * _RECORD_BYTES_MAX
+        return max(SHORT_RECORD_BYTES, room_bytes - _RECORD_HEAD_BYTES)
 
     def _pump_on(self) -> None:
         if self._is_pump_due:
             self._pump()
 
-    def _next_record(self) -> bytes | memoryview:
+    def _next_record(self, size_max: int) -> bytes | memoryview:
         """Take the content of the next record off the backlog."""
         backlog = self._backlog
         first = backlog.popleft()
-        if len(first) >= RECORD_BYTES_MAX or not backlog:
-            if len(first) > RECORD_BYTES_MAX:
+        if len(first) >= size_max or not backlog:
+            if len(first) > size_max:
                 view = memoryview(first)
-                backlog.appendleft(view[RECORD_BYTES_MAX:])
-                first = view[:RECORD_BYTES_MAX]
+                backlog.appendleft(view[size_max:])
+                first = view[:size_max]
             self._backlog_bytes -= len(first)
             return first
-        pieces, room = [first], RECORD_BYTES_MAX - len(first)
+        pieces, room = [first], size_max - len(first)
         while backlog and room:
             piece = backlog.popleft()
             if len(piece) > room:
@@ -528,8 +640,8 @@ class SlicedTransport(asyncio.Transport):
     def _say_goodbye(self) -> None:
         """Send close_notify, and read on until the peer closes.
 
-        With unread input the kernel would send RST; and a FIN right behind takes what it has not read from uvloop's TLS
-        at the other end.
+        With unread input the kernel would send RST; and a FIN right behind takes unread bytes from uvloop's TLS at the
+        other end.
         """
         if self._is_goodbye_said or self._plain.is_closing():
             return
@@ -556,7 +668,7 @@ class SlicedTransport(asyncio.Transport):
 
 
 class _PlainSide(asyncio.BufferedProtocol):
-    """The protocol of the plain connection: what the loop calls."""
+    """The protocol of the plain connection, which the loop calls. asyncio wants it to inherit."""
 
     __slots__ = ("_tls",)
 
@@ -569,10 +681,10 @@ class _PlainSide(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The one buffer."""
-        return self._tls._shared.get_buffer()
+        return self._tls._get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read."""
+        """Take the bytes that were read."""
         self._tls._received(nbytes)
 
     def eof_received(self) -> bool:

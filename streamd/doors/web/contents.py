@@ -22,6 +22,7 @@ from streamd.formats.address import source_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiohttp.streams import StreamReader
     from aiohttp.typedefs import Handler
 
     from streamd.doors.web.refusals import Refusals
@@ -90,7 +91,8 @@ class Contents:
                     # RFC 9110 10.1.1: now that its head has been found good.
                     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                     request.writer.output_size = 0
-                await request.read()
+                # As aiohttp's ``request.read`` leaves it for the handler, which reads it as ever.
+                request._read_bytes = await _read(content, request.client_max_size)
         except TimeoutError:
             # A slow peer that still sends is told why the request ends. A peer that was silent for half of the time, or
             # has not taken earlier bytes, is gone or pretends to be: an answer would wait in vain.
@@ -130,3 +132,22 @@ def _takes_body(request: web.Request) -> bool:
     """
     found = request.match_info
     return found.http_exception is None and found.route.method != hdrs.METH_ANY
+
+
+async def _read(content: StreamReader, bytes_max: int) -> bytes:
+    """Read a body to its end.
+
+    aiohttp's own loop holds the last piece beside the body until the next one comes: a body that comes half, and no
+    further, is held twice.
+
+    Raises:
+        HTTPRequestEntityTooLarge: It is longer than may be.
+    """
+    content.set_read_chunk_size(bytes_max)
+    body = bytearray()
+    while piece := await content.readany():
+        body += piece
+        del piece
+        if len(body) > bytes_max:
+            raise web.HTTPRequestEntityTooLarge(bytes_max)
+    return bytes(body)

@@ -150,10 +150,12 @@ def _shown(name: object) -> str:
     return text if re.fullmatch(r"[a-z0-9_]{1,24}", text) else "an unknown field"
 
 
-def answer(model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Answer with a model as JSON."""
+def answer(
+    model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None, with_defaults: bool = True
+) -> web.Response:
+    """Answer with a model as JSON; without defaults, fields that were not set are left out."""
     return web.Response(
-        body=model.model_dump_json().encode(),
+        body=model.model_dump_json(exclude_unset=not with_defaults).encode(),
         status=status,
         content_type=JSON_TYPE,
         # These answers are secret, or true for a moment only.

@@ -48,11 +48,27 @@ class Operation:
     """Successful answers with another status."""
     problems: Sequence[int] = ()
     """Its own error statuses, beside those of its inputs and its guards."""
+    plain_problems: Sequence[int] = ()
+    """Its own error statuses whose body is a line of text."""
     needs_token: bool = True
+    refuses_misfits: bool = True
+    """A query or body that does not fit its model is 422, with problem details; else it is the handler's affair."""
+
+
+# An invalid Host, a page of another site, an If-Match, a compressed body, too many requests, a fault of ours.
+PUBLIC_GUARDS = (400, 403, 412, 415, 429, 500)
+# And a Host that is not ours.
+ADMIN_GUARDS = (*PUBLIC_GUARDS, 421)
 
 
 def openapi_document(
-    operations: Iterable[Operation], *, title: str, version: str, description: str, problem: type[BaseModel]
+    operations: Iterable[Operation],
+    *,
+    title: str,
+    version: str,
+    description: str,
+    problem: type[BaseModel],
+    guards: Sequence[int] = ADMIN_GUARDS,
 ) -> dict[str, Any]:
     """Describe an API.
 
@@ -62,6 +78,7 @@ def openapi_document(
         version: Of the program that serves it.
         description: Its purpose, CommonMark.
         problem: Model of the problem details that every error is.
+        guards: Statuses of the errors that every call of this port may have.
 
     Returns:
         The document, as JSON's types.
@@ -70,23 +87,23 @@ def openapi_document(
     schemas = _Schemas([*_models(operations), (problem, "serialization")])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, problem)
-    return {
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, problem, guards)
+    document: dict[str, Any] = {
         "openapi": OPENAPI_VERSION,
         "info": {"title": title, "version": version, "description": description},
         "paths": paths,
-        "components": {
-            "schemas": schemas.definitions,
-            "securitySchemes": {
-                _TOKEN_SCHEME: {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "The admin token: `admin.token` of the configuration, or `data_dir/admin-token`.",
-                }
-            },
-        },
-        "security": [{_TOKEN_SCHEME: []}],
+        "components": {"schemas": schemas.definitions},
     }
+    if any(operation.needs_token for operation in operations):
+        document["components"]["securitySchemes"] = {
+            _TOKEN_SCHEME: {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "The admin token: `admin.token` of the configuration, or `data_dir/admin-token`.",
+            }
+        }
+        document["security"] = [{_TOKEN_SCHEME: []}]
+    return document
 
 
 class _Schemas:
@@ -142,7 +159,9 @@ def _models(operations: Iterable[Operation]) -> Iterable[tuple[type[BaseModel], 
                 yield answer, "serialization"
 
 
-def _operation(operation: Operation, schemas: _Schemas, problem: type[BaseModel]) -> dict[str, Any]:
+def _operation(
+    operation: Operation, schemas: _Schemas, problem: type[BaseModel], guards: Sequence[int]
+) -> dict[str, Any]:
     summary, _, rest = inspect.cleandoc(operation.handler.__doc__ or "").partition("\n\n")
     described: dict[str, Any] = {
         # aiohttp's handlers are bound methods: __name__ is theirs.
@@ -167,8 +186,11 @@ def _operation(operation: Operation, schemas: _Schemas, problem: type[BaseModel]
     responses: dict[int, dict[str, Any]] = {operation.status: _response(operation, schemas)}
     for status, model in (operation.other_answers or {}).items():
         responses[status] = _content(_phrase(status), JSON_TYPE, schemas.reference(model, "serialization"))
-    for status in _problem_statuses(operation):
+    for status in _problem_statuses(operation, guards):
         responses[status] = _content(_phrase(status), PROBLEM_TYPE, schemas.reference(problem, "serialization"))
+    for status in operation.plain_problems:
+        plain = _content(_phrase(status), "text/plain", {"type": "string"})
+        responses.setdefault(status, plain)["content"].update(plain["content"])
     described["responses"] = {str(status): responses[status] for status in sorted(responses)}
     return described
 
@@ -184,19 +206,17 @@ def _response(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
             return _content(phrase, JSON_TYPE, schemas.reference(model, "serialization"))
 
 
-def _problem_statuses(operation: Operation) -> Iterable[int]:
+def _problem_statuses(operation: Operation, guards: Sequence[int]) -> Iterable[int]:
     yield from operation.problems
-    # An invalid Host, a page of another site, an If-Match, a compressed body, a Host that is not ours, too many without
-    # the token, a fault of ours.
-    yield from (400, 403, 412, 415, 421, 429, 500)
+    yield from guards
     if operation.needs_token:
         yield 401
     if operation.path_model is not None:
         yield 404
-    if operation.query is not None:
+    if operation.refuses_misfits and (operation.query is not None or operation.body is not None):
         yield 422
     if operation.body is not None:
-        yield from (413, 422, 503)
+        yield from (413, 503)
 
 
 def _content(description: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:

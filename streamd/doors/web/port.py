@@ -15,6 +15,7 @@ from streamd.doors.web.host import SAFE_METHODS, authority, host_name, is_addres
 from streamd.doors.web.json_api import problem
 from streamd.doors.web.refusals import PEERS_FAULTS, REFUSALS, Refusal, Refusals, forget_traceback, route_of
 from streamd.doors.web.request_budget import DETAIL, MEDIA_COST, RETRY_AFTER_S, RequestBudget
+from streamd.doors.web.turns import Turns
 from streamd.limits import DEFAULT
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Port:
     Attributes:
         refusals: Counts and logs the requests that are not served.
         budget: Requests by address.
+        turns: Of connections whose bodies come in many pieces.
         contents: Reads bodies.
     """
 
@@ -56,6 +58,7 @@ class Port:
         self.name = name
         self.refusals = Refusals(name, clock, metrics)
         self.budget = RequestBudget(limits.requests_per_second_max, clock)
+        self.turns = Turns()
         self.contents = Contents(self.refusals, limits.viewer_body_timeout_s)
 
     def configure(self, limits: PortLimits) -> None:

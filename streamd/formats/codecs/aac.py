@@ -30,6 +30,8 @@ _SYNC_EXTENSION_PS = 0x548
 
 # Table 1.19, channelConfiguration; 0 says that a program_config_element tells.
 _CHANNELS = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
+# Chromium (156) takes no initialization section with another one, nor with a program_config_element.
+_CHANNEL_CONFIGURATION_MAX = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class AudioSpecificConfig:
     """Channels of the core."""
     core_frame_samples: int
     """Samples in an access unit at ``core_rate``: 1024, or 960."""
+    browsers_refuse: str = ""
+    """The form of it for which browsers refuse the whole stream, pictures included, in words; empty for most."""
 
     @property
     def codec_string(self) -> str:
@@ -95,7 +99,12 @@ def parse(record: bytes) -> AudioSpecificConfig:
             object_type, output_rate = extended_type, extended_rate
     if output_rate not in (core_rate, 2 * core_rate):
         raise CodecConfigError(f"SBR from {core_rate} to {output_rate} Hz")
-    return AudioSpecificConfig(object_type, core_rate, output_rate, channels, core_frame_samples)
+    refused = ""
+    if not channel_configuration:
+        refused = f"{channels} channels told by a program config element"
+    elif channel_configuration > _CHANNEL_CONFIGURATION_MAX:
+        refused = f"{channels} channels as channelConfiguration {channel_configuration} has them"
+    return AudioSpecificConfig(object_type, core_rate, output_rate, channels, core_frame_samples, refused)
 
 
 def _read_object_type(reader: BitReader) -> int:

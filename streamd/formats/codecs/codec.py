@@ -80,6 +80,9 @@ def _vp9(record: bytes) -> CodecConfig:
 
 def _aac(record: bytes) -> CodecConfig:
     config = audio_specific_config.parse(record)
+    if config.browsers_refuse:
+        # Pictures without sound are better than nothing.
+        raise UnsupportedCodecError(f"{config.codec_string} with {config.browsers_refuse}, which no browser plays")
     return CodecConfig(
         config.codec_string,
         sample_rate=config.output_rate,

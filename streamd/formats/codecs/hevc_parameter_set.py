@@ -8,10 +8,13 @@ colours: a decoder may take it even so.
 from __future__ import annotations
 
 import math
+import re
+from bisect import bisect
 from dataclasses import dataclass
+from itertools import accumulate
 
 from streamd.errors import CodecConfigError
-from streamd.formats.codecs.bits import BitReader
+from streamd.formats.codecs.bits import BitReader, code_of, row_of
 from streamd.formats.codecs.picture_format import (
     NO_ASPECT,
     NO_COLOURS,
@@ -48,6 +51,19 @@ _PICTURES_READ_MAX = 128
 # Min( 64, 1 << ( 4 + ( sizeId << 1 ) ) ) differences.
 _SCALING_LISTS = ((16, 6), (64, 6), (64, 6), (64, 2))
 _SIZE_WITH_DC = 2
+# 7.4.8: delta_poc_s0_minus1, delta_poc_s1_minus1 and abs_delta_rps_minus1 "shall be in the range of 0 to 2^15 - 1". The
+# code of a number, read as a number without its zeros, is one more.
+_DISTANCE = f"({code_of(15)})"
+# delta_poc_s0_minus1 and used_by_curr_pic_s0_flag; the same of s1.
+_PICTURE = f"{_DISTANCE}[01]"
+_PICTURES = re.compile(_PICTURE)
+# used_by_curr_pic_flag; where it is 0, use_delta_flag.
+_FLAGS_OF_PICTURE = "1|0[01]"
+_FLAGS_OF_PICTURES = re.compile(_FLAGS_OF_PICTURE)
+# Of as many pictures as a set has, and of one more.
+_ROWS_OF_FLAGS = tuple(row_of(_FLAGS_OF_PICTURE, pictures) for pictures in range(_SET_PICTURES_MAX + 2))
+# delta_rps_sign and abs_delta_rps_minus1.
+_SHIFT = re.compile(f"([01]){_DISTANCE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +103,7 @@ def read_sequence_parameter_set(sps: bytes) -> HevcParameterSet:
     separate_colour_planes = reader.read(1) if chroma_format_idc == _CHROMA_444 else 0
     coded_width, coded_height = reader.read_ue(), reader.read_ue()
     crop_left = crop_right = crop_top = crop_bottom = 0
-    if reader.read(1):  # conformance_window_flag
+    if reader.read_flag():  # conformance_window_flag
         crop_left, crop_right, crop_top, crop_bottom = (reader.read_ue() for _ in range(4))
     if coded_width * coded_height > _LUMA_SAMPLES_MAX or max(coded_width, coded_height) > _SIDE_SAMPLES_MAX:
         raise CodecConfigError(f"an SPS with a picture of {coded_width} by {coded_height}")
@@ -124,38 +140,34 @@ def _read_to_usability(reader: BitReader, sub_layers: int) -> tuple[SampleAspect
     if order_count_bits > _ORDER_COUNT_BITS_MAX:
         raise CodecConfigError(f"an SPS with picture order counts of {order_count_bits} bits")
     # sps_sub_layer_ordering_info_present_flag: three codes for each sub-layer, or for the highest alone.
-    reader.skip_codes(3 * (sub_layers + 1) if reader.read(1) else 3)
+    reader.skip_codes(3 * (sub_layers + 1) if reader.read_flag() else 3)
     # Four sizes of blocks, max_transform_hierarchy_depth_inter and _intra.
     reader.skip_codes(6)
     # scaling_list_enabled_flag, sps_scaling_list_data_present_flag
-    if reader.read(1) and reader.read(1):
+    if reader.read_flag() and reader.read_flag():
         _skip_scaling_lists(reader)
     reader.skip(2)  # amp_enabled_flag, sample_adaptive_offset_enabled_flag
-    if reader.read(1):  # pcm_enabled_flag
+    if reader.read_flag():  # pcm_enabled_flag
         reader.skip(8)  # two bit depths
         reader.skip_codes(2)  # two sizes of blocks
         reader.skip(1)  # pcm_loop_filter_disabled_flag
     _skip_short_term_sets(reader)
-    if reader.read(1):  # long_term_ref_pics_present_flag
+    if reader.read_flag():  # long_term_ref_pics_present_flag
         pictures = reader.read_ue()  # num_long_term_ref_pics_sps
         if pictures > _LONG_TERM_PICTURES_MAX:
             raise CodecConfigError(f"an SPS with {pictures} long-term reference pictures")
         reader.skip(pictures * (order_count_bits + 1))  # lt_ref_pic_poc_lsb_sps, used_by_curr_pic_lt_sps_flag
     reader.skip(2)  # sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag
-    return read_usability(reader) if reader.read(1) else (NO_ASPECT, NO_COLOURS)  # vui_parameters_present_flag
+    return read_usability(reader) if reader.read_flag() else (NO_ASPECT, NO_COLOURS)  # vui_parameters_present_flag
 
 
 def _skip_scaling_lists(reader: BitReader) -> None:
     """Skip scaling_list_data (7.3.4)."""
     for size, (differences, lists) in enumerate(_SCALING_LISTS):
         for _ in range(lists):
-            # scaling_list_pred_mode_flag; without it, scaling_list_pred_matrix_id_delta stands there alone.
-            codes = differences + (size >= _SIZE_WITH_DC) if reader.read(1) else 1
-            # A difference is -128 to 127: codes of up to 17 bits. Those of one bit may come as a row of ones.
-            short = reader.peek_short_codes(codes)
-            if sum(len(code) if code[0] == "1" else 1 for code in short) < codes:
-                raise CodecConfigError("an SPS with a scaling list that is cut off or out of range")
-            reader.skip(sum(map(len, short)))
+            # scaling_list_pred_mode_flag; without it, scaling_list_pred_matrix_id_delta stands there alone. A
+            # difference is -128 to 127: a code of up to 17 bits.
+            reader.skip_short_codes(differences + (size >= _SIZE_WITH_DC) if reader.read_flag() else 1)
 
 
 def _skip_short_term_sets(reader: BitReader) -> None:
@@ -167,7 +179,7 @@ def _skip_short_term_sets(reader: BitReader) -> None:
     pictures_left = _PICTURES_READ_MAX
     for index in range(sets):
         # inter_ref_pic_set_prediction_flag
-        distances = _read_predicted_set(reader, distances) if index and reader.read(1) else _read_set(reader)
+        distances = _read_predicted_set(reader, distances) if index and reader.read_flag() else _read_set(reader)
         pictures_left -= len(distances)
         if len(distances) > _SET_PICTURES_MAX or pictures_left < 0:
             raise CodecConfigError("an SPS with more reference pictures than are read")
@@ -178,26 +190,28 @@ def _read_set(reader: BitReader) -> list[int]:
     before, behind = reader.read_ue(), reader.read_ue()  # num_negative_pics, num_positive_pics
     if before + behind > _SET_PICTURES_MAX:
         raise CodecConfigError(f"an SPS with a set of {before + behind} reference pictures")
-    distances: list[int] = []
-    for pictures, sign in ((before, -1), (behind, 1)):
-        distance = 0
-        for _ in range(pictures):
-            distance += sign * (reader.read_ue() + 1)  # delta_poc_s0_minus1, delta_poc_s1_minus1
-            reader.skip(1)  # used_by_curr_pic_s0_flag, used_by_curr_pic_s1_flag
-            distances.append(distance)
-    return distances
+    if not before + behind:
+        return []
+    pictures = reader.match(row_of(_PICTURE, before + behind))[0]
+    steps = [int(code, 2) for code in _PICTURES.findall(pictures)]
+    return [-distance for distance in accumulate(steps[:before])] + list(accumulate(steps[before:]))
 
 
 def _read_predicted_set(reader: BitReader, reference: list[int]) -> list[int]:
     """Read a set that says which pictures of the one before it to take, and how far away they are now (7-61, 7-62)."""
-    is_negative = reader.read(1)  # delta_rps_sign
-    shift = reader.read_ue() + 1  # abs_delta_rps_minus1
-    if is_negative:
-        shift = -shift
-    # used_by_curr_pic_flag; without it, use_delta_flag. The last pair of flags is for the reference set's own picture.
-    taken = [distance + shift for distance in (*reference, 0) if reader.read(1) or reader.read(1)]
+    sign, code = reader.match(_SHIFT).groups()
+    shift = -int(code, 2) if sign == "1" else int(code, 2)
+    flags = reader.match(_ROWS_OF_FLAGS[len(reference) + 1])[0]
+    # The last one's are for the reference set's own picture.
+    taken = [
+        distance + shift
+        for distance, used in zip((*reference, 0), _FLAGS_OF_PICTURES.findall(flags), strict=True)
+        if used != "00"
+    ]
     if 0 in taken:
         # It is the picture itself: the specification leaves it out of the set, decoders count it.
         raise CodecConfigError("an SPS with a picture that refers to itself")
-    before = sorted((distance for distance in taken if distance < 0), reverse=True)
-    return before + sorted(distance for distance in taken if distance > 0)
+    taken.sort()
+    behind = bisect(taken, 0)
+    # Those before stand with the nearest first.
+    return taken[:behind][::-1] + taken[behind:]

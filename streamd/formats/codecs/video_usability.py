@@ -33,19 +33,19 @@ def read_usability(reader: BitReader) -> tuple[SampleAspect, Colours]:
         CodecConfigError: It ends too early.
     """
     aspect, colours = NO_ASPECT, NO_COLOURS
-    if reader.read(1):  # aspect_ratio_info_present_flag
+    if reader.read_flag():  # aspect_ratio_info_present_flag
         aspect_ratio_idc = reader.read(8)
         if aspect_ratio_idc == _EXTENDED_SAR:
             aspect = SampleAspect(reader.read(16), reader.read(16))  # sar_width, sar_height
         elif 0 < aspect_ratio_idc <= len(_ASPECTS):
             aspect = _ASPECTS[aspect_ratio_idc - 1]
-    if reader.read(1):  # overscan_info_present_flag
+    if reader.read_flag():  # overscan_info_present_flag
         reader.skip(1)  # overscan_appropriate_flag
-    if reader.read(1):  # video_signal_type_present_flag
+    if reader.read_flag():  # video_signal_type_present_flag
         reader.skip(3)  # video_format
-        is_full_range = bool(reader.read(1))
+        is_full_range = reader.read_flag()
         points = (UNSPECIFIED, UNSPECIFIED, UNSPECIFIED)
-        if reader.read(1):  # colour_description_present_flag
+        if reader.read_flag():  # colour_description_present_flag
             points = (reader.read(8), reader.read(8), reader.read(8))
         colours = known_colours(*points, is_full_range=is_full_range)
     return aspect, colours

@@ -20,6 +20,7 @@ class MediaType(enum.Enum):
     AUDIO = "AUDIO"
     VIDEO = "VIDEO"
     SUBTITLES = "SUBTITLES"
+    CLOSED_CAPTIONS = "CLOSED-CAPTIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,16 @@ class MediaRendition:
     group_id: str
     name: str
     """The name in a player's menu; unique in its group."""
-    uri: str
+    uri: str = ""
+    """Empty for captions, which are in the pictures."""
     language: str | None = None
     """RFC 5646 tag, for example ``de``."""
     is_default: bool = False
     """DEFAULT=YES, which implies AUTOSELECT=YES; at most one of a group."""
     channels: int = 0
     """CHANNELS of audio; 0 leaves it out."""
+    instream_id: str = ""
+    """INSTREAM-ID of captions: ``CC1`` to ``CC4``, or ``SERVICE`` and a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class VariantStream:
     """FRAME-RATE in thousandths of a frame a second; 0 where it is not known."""
     audio_group_id: str | None = None
     """AUDIO: GROUP-ID of the audio renditions to play it with."""
+    captions_group_id: str | None = None
+    """CLOSED-CAPTIONS: GROUP-ID of the captions in its pictures."""
 
 
 def render(variants: tuple[VariantStream, ...], renditions: tuple[MediaRendition, ...] = ()) -> bytes:
@@ -95,7 +101,10 @@ def _render_rendition(rendition: MediaRendition) -> str:
     attributes.append("AUTOSELECT=YES")
     if rendition.channels:
         attributes.append(f"CHANNELS={quoted_string(str(rendition.channels))}")
-    attributes.append(f"URI={quoted_string(rendition.uri)}")
+    if rendition.instream_id:
+        attributes.append(f"INSTREAM-ID={quoted_string(rendition.instream_id)}")
+    if rendition.uri:
+        attributes.append(f"URI={quoted_string(rendition.uri)}")
     return "#EXT-X-MEDIA:" + ",".join(attributes)
 
 
@@ -112,4 +121,6 @@ def _render_variant(variant: VariantStream) -> str:
         attributes.append(f"FRAME-RATE={rate // 1000}.{rate % 1000:03d}")
     if variant.audio_group_id is not None:
         attributes.append(f"AUDIO={quoted_string(variant.audio_group_id)}")
+    if variant.captions_group_id is not None:
+        attributes.append(f"CLOSED-CAPTIONS={quoted_string(variant.captions_group_id)}")
     return "#EXT-X-STREAM-INF:" + ",".join(attributes)

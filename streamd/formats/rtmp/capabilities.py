@@ -1,4 +1,4 @@
-"""What Enhanced RTMP lets client and server tell each other in ``connect`` and its answer.
+"""Enhanced RTMP's words of client and server about each other, in ``connect`` and its answer.
 
 Spec: Enhanced RTMP v2 (2026-01-31), "Enhancing NetConnection connect Command".
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from streamd.formats.amf.values import Value
 
-# What a peer may list: more than the codecs that exist, few enough to log.
+# Codecs that a peer may list: more than exist, few enough to log.
 _FOUR_CCS_MAX = 32
 
 
 class FourCcInfoMask(enum.IntFlag):
-    """What can be done with a codec."""
+    """The things that can be done with a codec."""
 
     CAN_DECODE = 0x01
     CAN_ENCODE = 0x02
@@ -31,7 +31,8 @@ class CapsExMask(enum.IntFlag):
     TIMESTAMP_NANO_OFFSET = 0x08
 
 
-# What the media line takes in Enhanced RTMP's form, and what of its extensions we read. It is passed on, not decoded.
+# The codecs that the media line takes in Enhanced RTMP's form, and the extensions that we read. Media is passed on, not
+# decoded.
 # Nanosecond offsets are read past and not kept, so that flag is not set.
 _FORWARDED = FourCcInfoMask.CAN_FORWARD
 VIDEO_FOUR_CCS = {"avc1": _FORWARDED, "hvc1": _FORWARDED, "av01": _FORWARDED, "vp09": _FORWARDED}
@@ -56,7 +57,7 @@ _NO_CAPS_EX = CapsExMask(0)
 
 @dataclass(frozen=True, slots=True)
 class ClientCapabilities:
-    """What a client said in ``connect``. OBS says nothing, and sends Enhanced RTMP all the same."""
+    """The words of a client in ``connect``. OBS says nothing, and sends Enhanced RTMP all the same."""
 
     is_enhanced: bool = False
     """It said anything at all of Enhanced RTMP, so it is answered."""

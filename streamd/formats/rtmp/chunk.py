@@ -41,13 +41,13 @@ _TYPE_1_BYTES = 8
 MESSAGES_PER_STEP = 256
 CHUNKS_PER_STEP = 4096
 
-# What changes how the next byte is read. Plain integers: every message's type is looked up here.
+# Messages that change how the next byte is read. Plain integers: every message's type is looked up here.
 _OBEYED_TYPES = frozenset((int(MessageType.SET_CHUNK_SIZE), int(MessageType.ABORT)))
 COMMAND_TYPES = frozenset((int(MessageType.COMMAND_AMF0), int(MessageType.COMMAND_AMF3)))
-"""What changes how the owner of a decoder reads on."""
+"""Messages that change how the owner of a decoder reads on."""
 # Behind these nothing is taken in the same step: an aggregate is as many messages as a step has, or more.
 _LAST_TYPES = COMMAND_TYPES | {int(MessageType.AGGREGATE)}
-# What is kept, for viewers.
+# Messages that are kept, for viewers.
 _AUDIO = int(MessageType.AUDIO)
 _VIDEO = int(MessageType.VIDEO)
 
@@ -57,6 +57,9 @@ _TYPE_0_DELTA_MS_MAX = 10_000
 # Pieces of a message that are shorter are put together as they come, so that a peer that sends two bytes at a
 # time makes us hold little more than two bytes each time.
 _SMALL_PIECE_BYTES = 512
+# Memory of a piece beside its bytes, and of a chunk stream beside its pieces: the objects, and the allocator's share.
+_PIECE_BYTES = 56
+_CHUNK_STREAM_BYTES = 320
 # Chunks up to this size are taken many at a time: that is what librtmp and GStreamer send (128 for ever), and
 # what an attacker sends (1). Larger ones are as quick one by one.
 _RUN_CHUNK_SIZE_MAX = 512
@@ -81,7 +84,7 @@ class ChunkLimits:
     """Messages in one piece of data, which may be one byte each: about 10 ms of work. The 256 kB that are read at once
     hold half a second of 50 Mb/s, and three minutes of the thinnest audio in a thousand messages."""
     keeps_media: bool = True
-    """Whether audio and video are put where they stay. Those of a peer who may not publish are dropped, and a slab
+    """Whether audio and video are put where they stay. Those of a peer that may not publish are dropped, and a slab
     would be more than all else that we hold for that peer."""
     message_limit: str = "message_bytes_max"
     """Key in ``[limits]`` that ``message_bytes_max`` follows from."""
@@ -95,7 +98,7 @@ DEFAULT_CHUNK_LIMITS = ChunkLimits()
 
 
 class _ChunkStream:
-    """What later chunk headers of one chunk stream leave out, and the message under way."""
+    """The fields that later chunk headers of one chunk stream leave out, and the message under way."""
 
     __slots__ = (
         "continuation",
@@ -112,7 +115,7 @@ class _ChunkStream:
 
     def __init__(self, chunk_stream_id: int, timestamp_ms: int) -> None:
         self.timestamp_ms = timestamp_ms
-        # What a type 3 chunk that starts a message adds.
+        # The delta that a type 3 chunk adds that starts a message.
         self.delta_ms = 0
         self.length = 0
         self.type_id = 0
@@ -151,7 +154,7 @@ class ChunkDecoder:
         self.chunk_size = DEFAULT_CHUNK_SIZE
         """Bytes in a chunk of the peer's, but for the last of a message."""
         self.position = 0
-        """Where in the data of the last ``receive_buffer`` the next byte stands that is not read yet."""
+        """The place of the next byte that is not read yet, in the data of the last ``receive_buffer``."""
         self.chunks_read = 0
         """Chunks that were read, of messages that are not the usual form of audio and video; a run of them is one."""
         self.limit(limits)
@@ -166,9 +169,15 @@ class ChunkDecoder:
 
     @property
     def held_bytes(self) -> int:
-        """What we hold of messages that are not whole yet, bytes."""
+        """Bytes that we hold of messages that are not whole yet."""
         streams = self._streams.values()
         return len(self._held) + sum(each.length - each.missing_bytes for each in streams if each.missing_bytes)
+
+    @property
+    def overhead_bytes(self) -> int:
+        """Bytes that we hold beside that to keep messages apart."""
+        streams = self._streams.values()
+        return len(self._streams) * _CHUNK_STREAM_BYTES + sum(len(each.pieces) for each in streams) * _PIECE_BYTES
 
     @property
     def missing_bytes(self) -> int:

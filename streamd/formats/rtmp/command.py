@@ -16,7 +16,7 @@ from streamd.formats.rtmp.message import Message, MessageType
 _AMF3_TYPES = frozenset((int(MessageType.COMMAND_AMF3), int(MessageType.DATA_AMF3)))
 
 # Of the values behind a command's name and transaction id, how many say what it means; the first of them is its command
-# object. The others of these commands, and all of any other command, are not read: nobody would look at them.
+# object. The others of these commands, and all of any other command, are not read: they have no use.
 _VALUES_READ = {"connect": 1, "publish": 3, "deleteStream": 2}
 
 _ON_METADATA = b"onMetaData"
@@ -24,7 +24,7 @@ _ON_METADATA = b"onMetaData"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the peer's. What it was called with may be or hold the stream key: never shown."""
+    """A command of the peer's. Its arguments may be or hold the stream key: never shown."""
 
     name: str
     transaction_id: float

@@ -1,4 +1,4 @@
-"""What a connection tells its owner.
+"""The events of a connection, for its owner.
 
 Stream names, apps and URLs hold the stream key, so no ``repr`` shows them.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from streamd.formats.amf.values import Value
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.capabilities import ClientCapabilities
 from streamd.formats.rtmp.stream_name import find_stream_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class MessageDropReason(enum.Enum):
@@ -23,13 +26,13 @@ class MessageDropReason(enum.Enum):
     TOO_LARGE = "too_large"
     """A command or data message longer than any that means something."""
     UNKNOWN_TYPE = "unknown_type"
-    """A message type that is not RTMP's, or that nobody uses (shared objects)."""
+    """A message type that is not RTMP's, or that is in no use (shared objects)."""
     UNKNOWN_COMMAND = "unknown_command"
     """A command we do not know."""
     OUT_OF_TURN = "out_of_turn"
     """Media or data while nothing is being published."""
     TOO_MANY = "too_many"
-    """More at once than anybody means: commands and metadata, or questions that each want an answer."""
+    """More at once than any encoder means: commands and metadata, or questions that each want an answer."""
 
     # Each is itself and no other. An enumeration's own way is to hash its name, in Python, for each message.
     __hash__ = object.__hash__
@@ -44,11 +47,11 @@ class Connected:
     tc_url: str = field(repr=False)
     """The URL it says it connected to, without the stream name; empty where it said none."""
     flash_version: str
-    """What the encoder calls itself, cut to a length that can be logged."""
+    """The encoder's name for itself, cut to a length that can be logged."""
     object_encoding: int
     """0 for AMF0, 3 where it may use AMF3 too."""
     capabilities: ClientCapabilities
-    """What it said of Enhanced RTMP."""
+    """Its part of Enhanced RTMP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,13 @@ class PublishRequested:
     publishing_type: str
     """``live``, or ``record`` or ``append``, which are served as ``live``."""
 
-    @property
-    def stream_key(self) -> str:
-        """The stream key, wherever the encoder put it; empty where it sent none."""
-        return find_stream_key(self.app, self.stream_name, self.tc_url)
+    def find_key(self, has_form: Callable[[str], bool]) -> str:
+        """The stream key, wherever the encoder put it; empty where it sent none.
+
+        Args:
+            has_form: Whether a text has the form of a stream key.
+        """
+        return find_stream_key(self.app, self.stream_name, self.tc_url, has_form)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _KEY_TAIL = bytes.fromhex("f0eec24a8068bee82e00d0d1029e7e576eec5d2d29806fab93b8e
 # Any version but 0 says that S1 has a digest; from 3.0 on FFmpeg looks for one. This one is FMS's.
 _SERVER_VERSION = bytes((4, 5, 0, 1))
 
-# What else people's software says to port 1935. None of it is RTMP: the first byte would be 3.
+# Other protocols that come to port 1935. None of them is RTMP: the first byte would be 3.
 _FOREIGN_OPENINGS = (
     (b"\x16\x03", "a TLS handshake on the port for plain RTMP; use rtmp:// here, or the port for rtmps://"),
     (b"GET ", "an HTTP request on the RTMP port"),
@@ -45,13 +45,13 @@ _FOREIGN_OPENINGS = (
 
 
 class Schema(enum.Enum):
-    """Where C1 and S1 keep their digest: the offset of the four bytes whose sum places it."""
+    """The place of the digest in C1 and S1: the offset of the four bytes whose sum gives it."""
 
     DIGEST_FIRST = 8
     KEY_FIRST = 772
 
     def digest_offset(self, packet: bytes) -> int:
-        """Where in the 1536-byte ``packet`` its 32-byte digest is."""
+        """The place of the 32-byte digest in the 1536-byte ``packet``."""
         pointer = self.value
         # The digest lies in the 764-byte block that its pointer opens: 764 - 4 - 32 = 728 places for it.
         return pointer + 4 + sum(packet[pointer : pointer + 4]) % 728
@@ -83,7 +83,7 @@ class ServerHandshake:
 
     @property
     def held_bytes(self) -> int:
-        """What we hold of a packet that is not whole yet, bytes."""
+        """Bytes that we hold of a packet that is not whole yet."""
         return len(self._received)
 
     def receive_data(self, data: bytes) -> bytes:
@@ -107,7 +107,7 @@ class ServerHandshake:
             self._received = self._received[1 + PACKET_BYTES :]
             self._has_answered = True
         if len(self._received) >= PACKET_BYTES:
-            # 5.2.4: C2 echoes S1, which would show that the peer is who got S1. Encoders exist that
+            # 5.2.4: C2 echoes S1, which would show that the peer has got S1. Encoders exist that
             # send anything here, and TCP has shown it already.
             self.is_done = True
             self.trailing_data = self._received[PACKET_BYTES:]

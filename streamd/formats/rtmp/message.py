@@ -135,7 +135,7 @@ def split_aggregate(message: Message, messages_max: int) -> list[Message]:
     while offset < len(payload):
         start = offset + _TAG_HEADER_BYTES
         end = start + int.from_bytes(payload[offset + 1 : offset + 4], "big")
-        # The last back pointer is missing from some peers' aggregates, and nobody reads any of them.
+        # The last back pointer is missing from some peers' aggregates, and none is read.
         if end > len(payload):
             raise MessageError(f"tag up to byte {end} in an aggregate of {len(payload)} bytes")
         # An FLV tag has bits 24 to 31 of its timestamp after the other 24.

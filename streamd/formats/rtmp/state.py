@@ -11,7 +11,7 @@ from streamd.errors import CommandError
 
 
 class State(enum.Enum):
-    """Where a connection stands."""
+    """The states of a connection."""
 
     HANDSHAKE = "handshake"
     """Nothing is whole yet but maybe C0 and C1."""
@@ -28,7 +28,7 @@ class State(enum.Enum):
 
 
 class Input(enum.Enum):
-    """What takes a connection from state to state; the value is what it is called in errors."""
+    """The steps from state to state; the value is the name of a step in errors."""
 
     HANDSHAKE = "the handshake"
     CONNECT = "connect"
@@ -55,7 +55,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 
 
 def next_state(state: State, step: Input) -> State:
-    """Where ``step`` leads from ``state``.
+    """The state to which ``step`` leads from ``state``.
 
     Raises:
         CommandError: Nowhere: the peer said something out of turn.

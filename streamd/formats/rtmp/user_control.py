@@ -33,7 +33,7 @@ def stream_begin(message_stream_id: int) -> Message:
 
 
 def answer(payload: bytes) -> Message | None:
-    """What the peer's user control message asks for: a ping is answered, the rest is for players.
+    """The answer to a user control message of the peer's: a ping has one, the rest is for players.
 
     Args:
         payload: Of a user control message, of any length.

@@ -96,7 +96,7 @@ class Intake:
     @property
     def is_silent(self) -> bool:
         """Whether the publisher's sound has stopped, and all that there is of it is ours."""
-        if not self._silences:
+        if not self._silences.made:
             return False
         return all(key in self._silences for key in self._tracks.opened if key[0] is TagType.AUDIO)
 
@@ -365,10 +365,10 @@ class Intake:
     def _call_roll(self, tag: FlvTag) -> None:
         """Find out which of the open tracks have stopped while others go on, up to a tag."""
         roll, silences, tracks = self._roll, self._silences, self._tracks
-        if silences and silences.has_made(tag):
+        if silences.made and silences.has_made(tag):
             return  # It is ours, of a time that has been looked at.
         timestamp_ms = tag.timestamp_ms
-        if roll.has_leapt(timestamp_ms) and silences:
+        if roll.has_leapt(timestamp_ms) and silences.made:
             silences.end_all()
             self._compare_tracks()
         expected = [key for key in tracks.opened if key in tracks.started]
@@ -380,7 +380,7 @@ class Intake:
             elif missing_ms >= (self._limits.audio_gone_ms if is_sound else self._limits.video_gone_ms):
                 tracks.stop(key)
                 self._compare_tracks()
-        if silences:
+        if silences.made:
             silent_tags, ended = silences.make(timestamp_ms)
             self._silent_tags += silent_tags
             for key in ended:

@@ -23,18 +23,18 @@ class Silences:
 
     Args:
         limits: After how long there is silence, and how much of it.
+
+    Attributes:
+        made: The silence that is made now, by track.
     """
 
     def __init__(self, limits: IntakeLimits) -> None:
         self._limits = limits
-        self._silences: dict[TrackKey, _Silence] = {}
+        self.made: dict[TrackKey, _Silence] = {}
         self._frames_left = limits.silent_frames_max
 
     def __contains__(self, key: TrackKey) -> bool:
-        return key in self._silences
-
-    def __len__(self) -> int:
-        return len(self._silences)
+        return key in self.made
 
     def allow(self, frames: int) -> None:
         """Let more silence be made: as much of it as the time that has passed, and not the publisher's, has room for.
@@ -46,7 +46,7 @@ class Silences:
 
     def has_made(self, tag: FlvTag) -> bool:
         """Whether a tag is ours."""
-        return any(tag.payload is silence.payload for silence in self._silences.values())
+        return any(tag.payload is silence.payload for silence in self.made.values())
 
     def begin(self, header: TrackHeader, heard_ms: int | None, timestamp_ms: int, missing_ms: int) -> bool:
         """Let silence take the place of an audio track, if it is time to, and there is silence of its codec.
@@ -57,7 +57,7 @@ class Silences:
             timestamp_ms: Of another track.
             missing_ms: For how long it has been missing by the others' clock, short of the time between two roll calls.
         """
-        if heard_ms is None or header.key in self._silences:
+        if heard_ms is None or header.key in self.made:
             return False
         after_ms = self._limits.audio_silent_ms
         # Where the two times are far apart, the tracks have clocks of their own.
@@ -66,7 +66,7 @@ class Silences:
         silence = _silence(header, heard_ms)
         if silence is None:
             return False
-        self._silences[header.key] = silence
+        self.made[header.key] = silence
         return True
 
     def make(self, timestamp_ms: int) -> tuple[list[FlvTag], list[TrackKey]]:
@@ -78,7 +78,7 @@ class Silences:
         """
         tags: list[FlvTag] = []
         ended: list[TrackKey] = []
-        for key, silence in self._silences.items():
+        for key, silence in self.made.items():
             made = self._make(silence, timestamp_ms)
             if made is None:
                 ended.append(key)
@@ -97,20 +97,20 @@ class Silences:
         Returns:
             The silence that goes before the sound; None where the track's silence, if it has any, goes on.
         """
-        silence = self._silences.get(key)
+        silence = self.made.get(key)
         if silence is None or tag.payload is silence.payload:
             return None
-        del self._silences[key]
+        del self.made[key]
         return self._make(silence, tag.timestamp_ms) or []
 
     def end(self, keys: Iterable[TrackKey]) -> None:
         """Make no more silence for some tracks."""
         for key in keys:
-            self._silences.pop(key, None)
+            self.made.pop(key, None)
 
     def end_all(self) -> None:
         """Make no more silence."""
-        self._silences.clear()
+        self.made.clear()
 
     def _make(self, silence: _Silence, timestamp_ms: int) -> list[FlvTag] | None:
         """Return the silence that is due up to a time; None where it is more than may be made now."""

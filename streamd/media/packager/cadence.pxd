@@ -27,6 +27,7 @@ cdef class Cadence:
     cdef int64_t _gop_ticks
     cdef int64_t _gop_before_ticks
     cdef int64_t _part_ticks_min
+    cdef int64_t _keyframe_part_ticks_min
     cdef int64_t _segment_ticks_limit
     cdef int64_t _segment_ticks_min
     cdef bint _may_cut_short
@@ -56,6 +57,8 @@ cdef class Cadence:
     cdef bint _is_long_enough(self, int64_t duration) except -1
 
     cpdef bint ends_before(self, int64_t dts) except -1
+
+    cpdef bint ends_before_keyframe(self, int64_t dts) except -1
 
     @cython.locals(end=int64_t)
     cpdef int64_t end_with(self, int64_t dts, Py_ssize_t frames) except? -1

@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 
 from streamd.media.packager.frame_interval import FrameInterval
+from streamd.media.packager.numbering import PARTS_PER_SECOND_MAX
 from streamd.media.packager.segment_starts import SEGMENT_TOLERANCE_MS, SegmentStarts
 from streamd.media.packager.timing import PART_FILL_MIN, WIRE_ROUNDING_MS, PlaylistTiming
 from streamd.media.packet import Track, TrackKind
@@ -70,6 +71,8 @@ class Cadence:
         self._gop_ticks = 0
         self._gop_before_ticks = 0
         self._part_ticks_min = 0
+        # Parts are numbered ten times as fast as seconds (numbering.py).
+        self._keyframe_part_ticks_min = self._ticks(1000 // PARTS_PER_SECOND_MAX)
         self._segment_ticks_limit = 0
         self._segment_ticks_min = self._ticks(segment_target_ms - SEGMENT_TOLERANCE_MS)
         self._may_cut_short = True
@@ -168,6 +171,17 @@ class Cadence:
             and dts - self.position >= self._part_ticks_min
             and dts + self._interval.ticks > self.position + self.part_ticks + self._rounding_ticks
         )
+
+    def ends_before_keyframe(self, dts: int) -> bool:
+        """Tell whether the open part, which begins with a keyframe, ends before the one at ``dts``, noted already.
+
+        So the next part begins with a keyframe, too, where the next keyframe but one does not fit into this part. It is
+        longer than half of PART-TARGET, as it has a whole number of GOPs.
+        """
+        # 4.4.4.9: a part with INDEPENDENT=YES may be under 85 % of the Part Target Duration.
+        if not self._gop_ticks or dts - self.position < self._keyframe_part_ticks_min:
+            return False
+        return dts + self._gop_ticks > self.position + self.part_ticks + self._rounding_ticks
 
     def end_with(self, dts: int, frames: int) -> int:
         """Return the end of the open part if the frame at ``dts`` is its last one.

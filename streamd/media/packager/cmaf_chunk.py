@@ -83,7 +83,8 @@ class CmafChunk:
     timescale: int
     """Ticks a second of ``start_ticks`` and ``duration_ticks``."""
     is_independent: bool
-    """It contains a keyframe (INDEPENDENT=YES); audio alone is always independent."""
+    """A decoder can start with it (INDEPENDENT=YES): its first frame is independent by its own bytes, or it is audio
+    alone."""
     starts_segment: bool
     """It is the first chunk of a new segment."""
     is_discontinuous: bool

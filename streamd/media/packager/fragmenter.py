@@ -84,7 +84,7 @@ class Fragmenter:
                     head.add(
                         sample.duration_ticks,
                         sample.pts_ticks - dts,
-                        sample.is_keyframe,
+                        sample.is_sync,
                         sample.payload,
                         sample.body_at,
                     )

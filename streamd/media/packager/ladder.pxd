@@ -15,3 +15,6 @@ cdef class Ladder:
 
     @cython.locals(sample=Sample, track_id=int, segmenter=Segmenter, done=list)
     cpdef list push(self, samples)
+    # Without its type, Cython infers one from the assignments in an order of its own, and two builds differ.
+    @cython.locals(done=list)
+    cpdef list finish(self)

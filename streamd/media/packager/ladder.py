@@ -23,8 +23,8 @@ from streamd.media.packet import Sample, Track, TrackKind
 MAIN_VARIANT = "main"
 """The name of the first variant, which is the only one of most streams."""
 
-# Codecs that browsers decode in fragmented MP4, by the first element of the codecs parameter; ``mp4a.40`` is AAC.
-_BROWSER_AUDIO = ("mp4a.40", "Opus", "fLaC")
+# Codecs that browsers decode in fragmented MP4. AAC is ``mp4a.40`` and the audio object type: LC, HE-AAC, HE-AAC v2.
+_BROWSER_AUDIO = frozenset({"mp4a.40.2", "mp4a.40.5", "mp4a.40.29", "Opus", "fLaC"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def decodes_everywhere(codec: str) -> bool:
     Args:
         codec: RFC 6381 codecs parameter.
     """
-    return codec.startswith(_BROWSER_AUDIO)
+    return codec in _BROWSER_AUDIO
 
 
 def decide_split_audio(tracks: Sequence[Track], *, is_continuing: bool = False) -> bool | None:
@@ -79,7 +79,8 @@ def plan_variants(tracks: Sequence[Track], *, split_audio: bool | None) -> tuple
     """Group tracks into variants and audio renditions.
 
     Args:
-        tracks: Of the demuxer, video first, each kind in order of preference.
+        tracks: Of the demuxer, video first, each kind in order of preference. Sound that browsers decode goes before
+            other sound.
         split_audio: The answer of ``decide_split_audio``. If they are not apart, audio beyond the first track, or
             beside a picture audio that browsers do not decode, is in no variant.
 
@@ -88,6 +89,8 @@ def plan_variants(tracks: Sequence[Track], *, split_audio: bool | None) -> tuple
     """
     video = [track for track in tracks if track.kind is TrackKind.VIDEO]
     audio = [track for track in tracks if track.kind is TrackKind.AUDIO]
+    # Players that take what stands first are to hear it.
+    audio.sort(key=lambda track: not decodes_everywhere(track.codec))
     if not video:
         alternatives = audio[1:] if split_audio else []
         return (

@@ -5,7 +5,7 @@ Spec: rfc8216bis-22 section 4.4.6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from streamd.formats.hls import multivariant_playlist as hls
@@ -13,6 +13,7 @@ from streamd.media.packager.ladder import decodes_everywhere
 
 # Above the fastest camera on air: a claim beyond it is a mistake in the metadata.
 FRAME_RATE_MAX = 1000.0
+CAPTIONS_GROUP = "captions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,9 @@ class ListedAudio:
     channels: int
 
 
-def render_presentation(variants: Sequence[hls.VariantStream], audio: Sequence[ListedAudio]) -> bytes:
+def render_presentation(
+    variants: Sequence[hls.VariantStream], audio: Sequence[ListedAudio], captions: Collection[str] = ()
+) -> bytes:
     """Write each variant once for each audio codec.
 
     4.4.6.2: CODECS has every format of a variant and its groups, so a group is of one codec. If browsers decode
@@ -34,6 +37,7 @@ def render_presentation(variants: Sequence[hls.VariantStream], audio: Sequence[L
     Args:
         variants: In order of preference.
         audio: Audio renditions to play the variants with, in order of preference.
+        captions: Channels of captions in the pictures (INSTREAM-ID).
 
     Returns:
         The playlist, UTF-8.
@@ -67,6 +71,14 @@ def render_presentation(variants: Sequence[hls.VariantStream], audio: Sequence[L
     ]
     if not any(map(decodes_everywhere, groups)):
         listed += variants
+    if captions:
+        media += [
+            hls.MediaRendition(
+                hls.MediaType.CLOSED_CAPTIONS, CAPTIONS_GROUP, f"Captions {channel}", instream_id=channel
+            )
+            for channel in sorted(captions)
+        ]
+        listed = [replace(variant, captions_group_id=CAPTIONS_GROUP) for variant in listed]
     return hls.render(tuple(listed), tuple(media))
 
 

@@ -37,6 +37,13 @@ class Presentation:
         self._audio = tuple(audio)
         self._streams: tuple[VariantStream | None, ...] = ()
         self._text: NamedBytes | None = None
+        self._captions: frozenset[str] = frozenset()
+
+    def set_captions(self, channels: frozenset[str]) -> None:
+        """Name the channels of captions in the pictures (INSTREAM-ID); none where there are no captions."""
+        if channels != self._captions:
+            self._captions = channels
+            self._streams = ()
 
     @property
     def target_duration_s(self) -> int:
@@ -86,4 +93,4 @@ class Presentation:
             for number, each in enumerate(self._audio, 1)
             if (stream := each.variant_stream()) is not None
         ]
-        return render_presentation(variants, audio)
+        return render_presentation(variants, audio, self._captions)

@@ -14,7 +14,7 @@ from datetime import datetime
 from streamd.errors import LocalStateError
 from streamd.formats.hls import media_playlist as hls
 from streamd.formats.hls.multivariant_playlist import VariantStream
-from streamd.limits import DEFAULT
+from streamd.limits import DEFAULT, HLS
 from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.multivariant import frame_rate_millihertz
 from streamd.media.packager.named_bytes import NamedBytes
@@ -27,8 +27,6 @@ from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packager.window import LISTED_SEGMENTS_MAX, Window
 from streamd.media.packet import Track, TrackKind
 
-# Apple's authoring specification asks for six segments in a live playlist; the default keeps one to spare.
-WINDOW_SEGMENTS_DEFAULT = 7
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
 SEGMENTS_WITH_PARTS = 2
@@ -38,9 +36,9 @@ SEGMENTS_WITH_PARTS = 2
 class RenditionOptions:
     """Bounds of a rendition's list and memory."""
 
-    window_segments: int = WINDOW_SEGMENTS_DEFAULT
+    window_segments: int = HLS.window_segments
     """Segments in a live playlist; more where three target durations need more."""
-    low_latency: bool = True
+    low_latency: bool = HLS.low_latency
     """List parts and offer blocking reload; without it, a plain playlist of whole segments."""
     window_bytes_max: int = DEFAULT.window_bytes_max
     """Media held at most; above it, segments leave before the specification allows it."""

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from streamd.formats import memory
 from streamd.formats.cmaf.fragment import ChunkHead
+from streamd.limits import HLS
 from streamd.media.packager.cadence import Cadence
 from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.frame_interval import FrameInterval
@@ -36,9 +37,9 @@ from streamd.media.packet import Sample, Track, TrackKind
 class SegmenterOptions:
     """The operator's configuration of it: ``[hls]``."""
 
-    part_target_ms: int = 500
+    part_target_ms: int = HLS.part_target_ms
     """Wanted PART-TARGET, milliseconds; also the default latency's unit, 3 of them."""
-    segment_target_ms: int = 2000
+    segment_target_ms: int = HLS.segment_target_ms
     """A segment starts with the first keyframe from here on, milliseconds; at most ``TARGET_DURATION_S_MAX``."""
 
     def __post_init__(self) -> None:
@@ -266,8 +267,11 @@ class Segmenter:
             cadence.start_with(sample.pts_ticks)
             if is_opening_over:
                 cadence.end_opening()
-        elif queues.lead.samples and cadence.ends_before(dts):
-            chunks.append(self._close(dts))
+        elif queues.lead.samples and (
+            cadence.ends_before(dts)
+            or (sample.is_sync and queues.lead.samples[0].is_sync and cadence.ends_before_keyframe(dts))
+        ):
+            chunks.append(self._close(max(dts, cadence.position + 1)))
 
         queues.add_lead(sample)
         end = cadence.end_with(dts, len(queues.lead.samples))
@@ -328,7 +332,8 @@ class Segmenter:
         if lead.samples:
             sample = lead.samples[0]
             starts_with_keyframe = sample.is_keyframe
-            is_independent = lead.has_keyframe()
+            # Not where a keyframe follows within it: a player that begins there would show nothing up to that.
+            is_independent = sample.is_sync
             self._take_lead(end)
         elif not queues.has_samples_before(end):
             # No track has media here, and a chunk must have some: the media behind the gap begins in it.

@@ -1,7 +1,7 @@
 """The numbers of a playlist that never change in its life, decided once: TARGETDURATION and PART-TARGET.
 
-An encoder that states a short keyframe interval is not waited for. Its first segment is short, as players take no
-playlist without a segment and should have one within a second.
+An encoder that states its keyframe interval is not waited for, be it OBS's and x264's default of 250 frames. Its first
+segment is short, as players take no playlist without a segment and should have one within a second.
 
 Spec: rfc8216bis-22 sections 4.4.3.1 (TARGETDURATION), 4.4.3.7 (PART-INF), 4.4.4.9 (PART), 6.2.1.
 """
@@ -73,7 +73,7 @@ class TimingDecision:
         self._rounding_ticks = self._ticks(WIRE_ROUNDING_MS)
         # Decode time of the lead's first keyframe, with which it begins.
         self._begin: int | None = None
-        # The largest distance between keyframes, if the encoder states one; forgotten once it was considered.
+        # The largest distance between keyframes, if the encoder states one.
         self._gop_frames_max: int | None = None
 
     def begin(self, keyframe: Sample) -> None:
@@ -99,9 +99,7 @@ class TimingDecision:
             if sample.is_keyframe and elapsed > 0:
                 return self.decide(gop_ticks=elapsed)
             if self._gop_frames_max is not None and elapsed >= self._ticks(EARLY_DECISION_MS):
-                gop_ticks = int(self._gop_frames_max * self._frame_interval())
-                self._gop_frames_max = None
-                return self._decide_early(gop_ticks)
+                return self._decide_early(int(self._gop_frames_max * self._frame_interval()))
         else:
             # Audio is only a substitute for the clock of a video track that is late or has stopped.
             wait_ticks += self._ticks(LEAD_LAG_MS_MAX)
@@ -150,14 +148,9 @@ class TimingDecision:
         if self._begin is not None:
             self.opening_end = self._begin + self._ticks(OPENING_MS)
 
-    def _decide_early(self, gop_ticks: int) -> PlaylistTiming | None:
-        """Choose the numbers by the encoder's stated GOP, if the first GOP can only lead to the same.
-
-        The shortest target duration holds for every first GOP that is not longer than it.
-        """
+    def _decide_early(self, gop_ticks: int) -> PlaylistTiming:
+        """Choose the numbers by the longest GOP that the encoder states; one that is shorter fits, too."""
         timing = self.decide(gop_ticks)
-        if timing != self.decide(gop_ticks=0):
-            return None
         # Segments last 1 s on average (numbering.py), so that of 1 s none is cut short.
         if timing.target_duration_s > 1:
             self.begin_with_opening()

@@ -17,9 +17,6 @@ cdef class TrackQueue:
     @cython.locals(samples=list, sample=Sample, count=Py_ssize_t)
     cpdef Py_ssize_t count_before(self, int64_t end, int64_t scale) except -1
 
-    @cython.locals(sample=Sample)
-    cpdef bint has_keyframe(self) except -1
-
     @cython.locals(samples=list, first=int64_t, last=int64_t, sample=Sample)
     cpdef object take_counted(self, Py_ssize_t count, ChunkHead head)
 

@@ -46,13 +46,6 @@ class TrackQueue:
             count -= 1
         return count
 
-    def has_keyframe(self) -> bool:
-        """Tell whether a decoder can start at one of the waiting samples."""
-        for sample in self.samples:  # noqa: SIM110  # compiled, it is a loop of C
-            if sample.is_keyframe:
-                return True
-        return False
-
     def take_counted(self, count: int, head: ChunkHead) -> None:
         """Give the first ``count`` samples to a chunk at their own times, the last one as long as a frame.
 
@@ -93,7 +86,7 @@ class TrackQueue:
             # The first may be past the second now, and the end before the last: each then gets a tick.
             if next_time <= time:
                 next_time = time + 1
-            head.add(next_time - time, sample.pts_ticks - time, sample.is_keyframe, sample.payload, sample.body_at)
+            head.add(next_time - time, sample.pts_ticks - time, sample.is_sync, sample.payload, sample.body_at)
             time = next_time
         del samples[:count]
         self.next_ticks = time

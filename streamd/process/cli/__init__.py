@@ -1,30 +1,71 @@
 """The ``streamd`` command.
 
-Each group of commands has a file of its own; here they come together.
+Each group of commands has a file of its own, which is read when one of its commands is asked for: ``--version`` and a
+shell's completion do not wait for the libraries of a server.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from streamd import __version__
-from streamd.process.cli.audit import list_audit
-from streamd.process.cli.completion import completion
-from streamd.process.cli.config import config_group
-from streamd.process.cli.doctor import doctor
 from streamd.process.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE, Commands
-from streamd.process.cli.keys import keys_group
-from streamd.process.cli.obs import obs_config
-from streamd.process.cli.recordings import recordings_group
-from streamd.process.cli.serve import demo, serve
-from streamd.process.cli.streams import streams_group
-from streamd.process.cli.users import users_group
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_USAGE", "main"]
 
+# Module below this one, and the name of the command in it.
+_COMMANDS = {
+    "audit": ("audit", "list_audit"),
+    "completion": ("completion", "completion"),
+    "config": ("config", "config_group"),
+    "demo": ("serve", "demo"),
+    "doctor": ("doctor", "doctor"),
+    "keys": ("keys", "keys_group"),
+    "obs-config": ("obs", "obs_config"),
+    "recordings": ("recordings", "recordings_group"),
+    "serve": ("serve", "serve"),
+    "streams": ("streams", "streams_group"),
+    "users": ("users", "users_group"),
+}
+
+
+class _CommandsWhenAsked(Commands):
+    """Commands whose modules are imported when they are asked for.
+
+    Args:
+        places: Module and name of each.
+        options: As of ``click.Group``.
+    """
+
+    def __init__(self, *, places: Mapping[str, tuple[str, str]] = _COMMANDS, **options: Any) -> None:
+        super().__init__(**options)
+        self._places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        del ctx
+        return sorted(self._places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them; None for another name."""
+        del ctx
+        if (place := self._places.get(cmd_name)) is None:
+            return None
+        module, name = place
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+        return command
+
 
 @click.group(
-    cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_CommandsWhenAsked,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="streamd")
 def main() -> None:
@@ -32,19 +73,3 @@ def main() -> None:
 
     See it work: streamd demo. For real use: streamd serve, then streamd keys issue USER.
     """
-
-
-for _command in (
-    serve,
-    demo,
-    keys_group,
-    users_group,
-    list_audit,
-    streams_group,
-    recordings_group,
-    obs_config,
-    config_group,
-    doctor,
-    completion,
-):
-    main.add_command(_command)

@@ -1,4 +1,4 @@
-"""What the commands take: types of arguments, and the options that several of them share."""
+"""The input of the commands: types of arguments, and the options that several of them share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from streamd.process.cli.offering import offer_keys, offer_streams, offer_users
 from streamd.process.config import Config, find_config, load_config
 from streamd.services.keys.records import USER_NAME
 from streamd.services.keys.stream_key import StreamKey, is_key_id
@@ -46,6 +48,20 @@ class User(click.ParamType[str]):
             self.fail("2 to 64 small letters, digits, '-' and '_', beginning with a letter or digit", param, ctx)
         return str(value)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the users that there are."""
+        del param
+        return offer_users(ctx, incomplete)
+
+
+class StreamName(User):
+    """The name of a live stream, which is its user's."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the streams that are live."""
+        del param
+        return offer_streams(ctx, incomplete)
+
 
 class KeyId(click.ParamType[str]):
     """The id of a stream key."""
@@ -54,12 +70,17 @@ class KeyId(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it."""
-        # Who has only the key itself means the key with its id.
+        # An operator who has only the key itself means the key with its id.
         if (stream_key := StreamKey.parse(value)) is not None:
             return stream_key.key_id
         if not is_key_id(value):
             self.fail("not a key id; 'streamd keys list' shows them", param, ctx)
         return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the keys that work."""
+        del param
+        return offer_keys(ctx, incomplete)
 
 
 def config_options(command: _Command) -> _Command:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from streamd.clock import SystemClock
-from streamd.errors import StreamdError
+from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
 from streamd.process.admin_client import AdminClient, AdminUnreachableError, KeyDesk, LocalKeys
 from streamd.process.cli.output import say
 from streamd.process.config import Config, secrets_of
+from streamd.process.config.sections import DATABASE_NAME
 from streamd.process.data_dir import RunningServer, admin_token, find_server, prepare_data_dir
 from streamd.process.log import configure_logging
 from streamd.services.keys.key_store import KeyStore
@@ -22,12 +24,34 @@ from streamd.services.keys.verifier import KeyVerifier
 # How long a server may take from its lock to its listeners; then it is taken for one without an admin API.
 START_WAIT_S = 3.0
 START_POLL_S = 0.05
+# It is shown to a server whose token this command does not know; the answer says so.
+NO_TOKEN = "unknown"  # noqa: S105  # a word in place of one
 
 _Result = TypeVar("_Result")
 
 
-def on_keys(config: Config, ask: Callable[[KeyDesk], Awaitable[_Result]]) -> _Result:
-    """Ask the keeper of the keys: the running server, else the store."""
+class Need(enum.Enum):
+    """The use that a command makes of the key store, where no server runs that it could ask."""
+
+    READ = enum.auto()
+    """Nothing is written or made: a mistyped directory stays as it is."""
+    CHANGE = enum.auto()
+    """Something that is in it is changed, so it has to be there."""
+    MAKE = enum.auto()
+    """It may be the first to use it."""
+
+
+def on_keys(
+    config: Config, need: Need, ask: Callable[[KeyDesk], Awaitable[_Result]], *, tell: Callable[[str], None] = say
+) -> _Result:
+    """Ask the keeper of the keys: the running server, else the store.
+
+    Args:
+        config: Where both are.
+        need: The use that is made of the store.
+        ask: Gets the one that answers.
+        tell: Told who answers, where that is not the server.
+    """
 
     async def run() -> _Result:
         server = await _running_server(config)
@@ -36,13 +60,13 @@ def on_keys(config: Config, ask: Callable[[KeyDesk], Awaitable[_Result]]) -> _Re
                 async with _client(config, server) as client:
                     return await ask(client)
             except AdminUnreachableError as exc:
-                say(f"{exc}, though a server runs")
+                tell(f"{exc}, though a server runs")
         # A stream that runs is closed by its server's next look at the store.
-        say(
+        tell(
             f"no server to ask on data directory {config.data_dir}: working on the key store itself; a server that "
             f"uses it follows within {SweepOptions().recheck_interval_s:g} s"
         )
-        async with _local_keys(config) as desk:
+        async with _local_keys(config, need) as desk:
             return await ask(desk)
 
     return asyncio.run(run())
@@ -75,17 +99,30 @@ async def _running_server(config: Config) -> RunningServer | None:
 
 
 def _client(config: Config, server: RunningServer) -> AdminClient:
-    token = config.admin.token.get_secret_value() or admin_token(config.data_dir)
+    token = config.admin.token.get_secret_value() or admin_token(config.data_dir, makes=False) or NO_TOKEN
     return AdminClient(server.admin_host, server.admin_port, token)
 
 
 @contextlib.asynccontextmanager
-async def _local_keys(config: Config) -> AsyncIterator[LocalKeys]:
+async def _local_keys(config: Config, need: Need) -> AsyncIterator[LocalKeys]:
     configure_logging("error", "console", secrets=secrets_of(config))
-    prepare_data_dir(config.data_dir)
-    store, clock = KeyStore(config.database_url), SystemClock()
+    if need is not Need.READ and (need is Need.MAKE or config.data_dir.exists()):
+        prepare_data_dir(config.data_dir)
+    store, clock = KeyStore(config.database_url, is_reading=need is Need.READ), SystemClock()
     try:
-        await store.start()
-        yield LocalKeys(KeyService(store, clock, KeyVerifier(store, clock)), config.rtmp_url)
+        try:
+            await store.start(makes=need is Need.MAKE)
+        except StoreUnavailableError as exc:
+            if need is not Need.MAKE and not _has_store(config):
+                raise DataDirError(
+                    f"{exc}: is {config.data_dir} the server's data directory? 'streamd keys issue USER' makes one"
+                ) from exc
+            raise
+        yield LocalKeys(KeyService(store, clock, KeyVerifier(store, clock)), config.rtmp_urls)
     finally:
         await store.close()
+
+
+def _has_store(config: Config) -> bool:
+    """Whether there is a file in which the keys could be; a database elsewhere is not looked for."""
+    return bool(config.keys.database_url.get_secret_value()) or (config.data_dir / DATABASE_NAME).exists()

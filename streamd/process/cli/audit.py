@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from streamd.process.cli.arguments import config_options, json_option, load
-from streamd.process.cli.ask import on_keys
+from streamd.process.cli.ask import Need, on_keys
 from streamd.process.cli.output import format_time, print_json, print_table, say
 from streamd.services.keys.request import PAGE_LIMIT_MAX
 
@@ -22,7 +22,7 @@ def list_audit(limit: int, after: int, as_json: bool, config_file: Path | None, 
 
     Refused publishes that are alike are one row with a count, written a minute after the first.
     """
-    page = on_keys(load(config_file, data_dir), lambda desk: desk.list_audit(after=after, limit=limit))
+    page = on_keys(load(config_file, data_dir), Need.READ, lambda desk: desk.list_audit(after=after, limit=limit))
     if as_json:
         print_json(page)
         return

@@ -1,14 +1,14 @@
-"""What a command's failure is: one clear line on stderr and an exit code, never a traceback."""
+"""The failure of a command: one clear line on stderr and an exit code, never a traceback."""
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any, NoReturn
 
 import click
 
 from streamd.errors import ConfigError, DataDirError, KeyNotFoundError, KeyRequestError, StreamdError, UserNotFoundError
-from streamd.process.admin_client import AdminApiError
-from streamd.process.cli.output import say
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -27,6 +27,13 @@ Exit codes:
 class Commands(click.Group):
     """Turns our errors into one line and an exit code."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run it for the shell: a terminal that lacks a letter, in ASCII or Latin-1, is shown the letter's number."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
@@ -39,12 +46,16 @@ class Commands(click.Group):
             _fail(exc, EXIT_USAGE)
         except (KeyNotFoundError, UserNotFoundError) as exc:
             _fail(exc, EXIT_NOT_FOUND)
-        except AdminApiError as exc:
-            _fail(exc, {404: EXIT_NOT_FOUND, 422: EXIT_USAGE}.get(exc.status, EXIT_FAILED))
         except StreamdError as exc:
-            _fail(exc, EXIT_FAILED)
+            from streamd.process.admin_client import AdminApiError
+
+            status = exc.status if isinstance(exc, AdminApiError) else 0
+            _fail(exc, {404: EXIT_NOT_FOUND, 422: EXIT_USAGE}.get(status, EXIT_FAILED))
 
 
 def _fail(exc: StreamdError, exit_code: int) -> NoReturn:
+    # Not before there is something to say: it brings the log's libraries.
+    from streamd.process.cli.output import say
+
     say(str(exc))
     click.get_current_context().exit(exit_code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -10,8 +10,13 @@ import click
 from streamd.clock import SystemClock
 from streamd.doors.web.models.keys import NewKey
 from streamd.process.cli.arguments import Duration, KeyId, User, config_options, json_option, load
-from streamd.process.cli.ask import on_keys
-from streamd.process.cli.output import format_time, print_json, print_table
+from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
+from streamd.services.keys.records import UserState
+from streamd.services.keys.request import OVERLAP_S_MAX, checked_label, checked_reason
+
+# The clocks of the server and of the command line may differ by as much as a machine's that keeps its time badly.
+CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 @click.group("keys")
@@ -35,9 +40,12 @@ def issue_key(
 
     An unknown user is created, with the channel of that name.
     """
-    expires_at = None if expires is None else SystemClock().now() + expires
+    expires_at = None if expires is None else _end_of(expires)
+    label = checked_label(label)
     config = load(config_file, data_dir)
-    _print_new_key(on_keys(config, lambda desk: desk.issue(user, label=label, expires_at=expires_at)), as_json)
+    _print_new_key(
+        on_keys(config, Need.MAKE, lambda desk: desk.issue(user, label=label, expires_at=expires_at)), as_json
+    )
 
 
 @keys_group.command("list")
@@ -46,7 +54,7 @@ def issue_key(
 @config_options
 def list_keys(user: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """List stream keys; their secrets are not kept anywhere."""
-    found = on_keys(load(config_file, data_dir), lambda desk: desk.list_keys(user))
+    found = on_keys(load(config_file, data_dir), Need.READ, lambda desk: desk.list_keys(user))
     if as_json:
         print_json(found)
         return
@@ -79,13 +87,23 @@ def revoke_key(key_id: str, reason: str, as_json: bool, config_file: Path | None
 
     When the command returns, the stream is off the air. Revoking again changes nothing.
     """
-    revocation = on_keys(load(config_file, data_dir), lambda desk: desk.revoke(key_id, reason=reason))
+    reason = checked_reason(reason)
+    began_at = SystemClock().now()
+    revocation = on_keys(load(config_file, data_dir), Need.CHANGE, lambda desk: desk.revoke(key_id, reason=reason))
+    if revocation.unwritten:
+        say(revocation.unwritten)
     if as_json:
         print_json(revocation)
         return
-    click.echo(f"Key {revocation.id} was revoked at {format_time(revocation.revoked_at)}.")
-    for name in revocation.closed:
-        click.echo(f"Stream {name} was closed.")
+    # The server's clock may not be this one's.
+    is_again = revocation.revoked_at < began_at - CLOCKS_DIFFER or revocation.reason != reason
+    click.echo(
+        f"Key {revocation.id} was revoked {'before, ' if is_again else ''}at {format_time(revocation.revoked_at)}."
+    )
+    if revocation.reason != reason:
+        said = f'"{revocation.reason}"' if revocation.reason else "none"
+        click.echo(f"The reason that was given then stays in the audit log: {said}.")
+    print_closed(revocation.closed)
 
 
 @keys_group.command("rotate")
@@ -101,25 +119,47 @@ def rotate_key(
     Without --overlap the old key dies at once, and the stream that runs on it is closed.
     """
     overlap_s = 0.0 if overlap is None else overlap.total_seconds()
+    if overlap_s > OVERLAP_S_MAX:
+        raise click.BadParameter(f"at most {OVERLAP_S_MAX // 86_400}d", param_hint="--overlap")
     config = load(config_file, data_dir)
-    _print_new_key(on_keys(config, lambda desk: desk.rotate(key_id, overlap_s=overlap_s)), as_json)
+    _print_new_key(on_keys(config, Need.CHANGE, lambda desk: desk.rotate(key_id, overlap_s=overlap_s)), as_json)
+
+
+def _end_of(lifetime: timedelta) -> datetime:
+    """The end of a key's life that begins now."""
+    if not lifetime:
+        raise click.BadParameter("a key that lives for no time is of no use; write 1h or more", param_hint="--expires")
+    try:
+        return SystemClock().now() + lifetime
+    except OverflowError:
+        raise click.BadParameter(
+            "that is beyond the calendar; leave --expires out for a key that does not end", param_hint="--expires"
+        ) from None
 
 
 def _print_new_key(key: NewKey, as_json: bool) -> None:
     if as_json:
         print_json(key)
         return
-    # What a server calls itself to which nobody has told its name.
-    is_nameless = "//localhost" in key.rtmp_url
-    elsewhere = "              (elsewhere: this machine's name for localhost; [http] public_url says it)\n"
     expiry = "" if key.expires_at is None else f", until {format_time(key.expires_at)}"
-    click.echo(
-        f"A stream key for {key.user}{expiry}. It is shown this once.\n"
-        "\n"
-        f"  Server      {key.rtmp_url}\n"
-        f"{elsewhere if is_nameless else ''}"
-        f"  Stream key  {key.stream_key}\n"
-        "\n"
-        "In OBS: Settings, Stream, Service: Custom. To take it back: "
-        f"streamd keys revoke {key.id}"
-    )
+    lines = [f"A stream key for {key.user}{expiry}. It is shown this once.", ""]
+    for index, url in enumerate(key.rtmp_urls):
+        lines.append(f"  {'or' if index else 'Server':<12}{url}")
+    # The name that a server without a public_url gives itself.
+    if "//localhost" in key.rtmp_url:
+        lines.append("              (elsewhere: this machine's name for localhost; [http] public_url says it)")
+    lines += [
+        f"  Stream key  {key.stream_key}",
+        "",
+        f"In OBS: Settings, Stream, Service: Custom. To take it back: streamd keys revoke {key.id}",
+    ]
+    click.echo("\n".join(lines))
+    if key.replaces is not None:
+        end, now = key.replaced_works_until, SystemClock().now()
+        if end is None or end > now:
+            click.echo(f"The old key {key.replaces} works until {format_time(end, none='it is revoked')}.")
+        else:
+            click.echo(f"The old key {key.replaces} is dead.")
+    print_closed(key.closed)
+    if key.user_state is UserState.SUSPENDED:
+        say(f"{key.user} is suspended: the key opens no stream until 'streamd users restore {key.user}'")

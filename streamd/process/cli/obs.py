@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamd.errors import StreamdError
+from streamd.errors import DataDirError, StreamdError
 from streamd.process.cli.arguments import User, config_options, load
-from streamd.process.cli.ask import on_keys
+from streamd.process.cli.ask import Need, on_keys
 from streamd.process.cli.output import say
 from streamd.services.keys.records import SERVER_LIMITS, KeyState, PublishLimits
 from streamd.services.obs.ladder import Canvas, NoRungFitsError, Preferences, go_live_config
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _INSTRUCTIONS = """\
 In OBS 31 or later, Settings, Stream:
   Service                 Custom...
-  Server                  {rtmp_url}
+  Server                  {servers}
   Stream Key              the key of {user}, as 'streamd keys issue' printed it
   Enable Multitrack Video on
   Enable Config Override  on
@@ -66,7 +66,12 @@ def obs_config(user: str, canvas: Canvas, config_file: Path | None, data_dir: Pa
     options = config.obs_options
     if not options.ladder:
         raise StreamdError("obs.ladder is empty: nothing is offered to OBS")
-    has_key, limits = on_keys(config, lambda desk: _ask(desk, user))
+    try:
+        has_key, limits = on_keys(config, Need.READ, lambda desk: _ask(desk, user))
+    except DataDirError as exc:
+        # The ladder is the configuration's, and can be shown before there is a key.
+        say(str(exc))
+        has_key, limits = False, SERVER_LIMITS
     preferences = Preferences(canvases=(canvas,))
     try:
         answer = go_live_config(options, preferences, frozenset(), limits)
@@ -76,7 +81,7 @@ def obs_config(user: str, canvas: Canvas, config_file: Path | None, data_dir: Pa
             f"streamd users limit {user}"
         ) from exc
     click.echo(json.dumps(answer.as_json(), indent=2))
-    click.echo(_INSTRUCTIONS.format(rtmp_url=config.rtmp_url, user=user), err=True)
+    click.echo(_INSTRUCTIONS.format(servers=", or ".join(config.rtmp_urls), user=user), err=True)
     unlimited = go_live_config(replace(options, limits=SERVER_LIMITS), preferences, frozenset())
     if left_out := [
         f"{track.width}x{track.height} at {track.settings['bitrate']} kb/s"

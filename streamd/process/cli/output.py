@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for scripts, remarks on stderr."""
+"""The output of the commands: tables for people, JSON for scripts, remarks on stderr."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from streamd.process.log import Redactor, escape_controls
 
-# What is said may have several lines; all else in it is printed as it is read.
+# A remark may have several lines; all else in it is printed as it is read.
 LINE_END = "\n"
 
 
@@ -34,7 +34,7 @@ def print_table(columns: Iterable[str], rows: Sequence[Sequence[str]], *, nothin
     Args:
         columns: Their headings.
         rows: A text for each column.
-        nothing: What is said on stderr where there are no rows.
+        nothing: The remark on stderr where there are no rows.
     """
     if not rows:
         click.echo(nothing, err=True)
@@ -50,6 +50,12 @@ def print_table(columns: Iterable[str], rows: Sequence[Sequence[str]], *, nothin
         # Text: a label is what its author wrote, not rich's markup.
         table.add_row(*(Text(escape_controls(cell)) for cell in row))
     console.print(table)
+
+
+def print_closed(names: Iterable[str]) -> None:
+    """Print which streams an act has closed."""
+    for name in names:
+        click.echo(f"Stream {name} was closed.")
 
 
 def format_time(at: datetime | None, *, none: str = "") -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from streamd.process.cli.arguments import User, config_options, json_option, load
+from streamd.process.cli.arguments import StreamName, config_options, json_option, load
 from streamd.process.cli.ask import on_server
-from streamd.process.cli.output import format_time, print_json, print_table
+from streamd.process.cli.output import format_time, print_json, print_table, say
+from streamd.services.keys.request import checked_reason
 
 
 @click.group("streams")
@@ -47,10 +48,13 @@ def list_streams(as_json: bool, config_file: Path | None, data_dir: Path | None)
 
 
 @streams_group.command("kick")
-@click.argument("name", type=User())
+@click.argument("name", type=StreamName())
 @click.option("--reason", default="", help="Why, for the audit log.")
 @config_options
 def kick_stream(name: str, reason: str, config_file: Path | None, data_dir: Path | None) -> None:
     """Close the live stream NAME. Its key stays good: the encoder may come back."""
-    on_server(load(config_file, data_dir), lambda client: client.kick(name, reason=reason))
+    reason = checked_reason(reason)
+    kick = on_server(load(config_file, data_dir), lambda client: client.kick(name, reason=reason))
+    if kick.unwritten:
+        say(kick.unwritten)
     click.echo(f"Stream {name} was closed. To keep it off, revoke its key: streamd keys revoke KEY_ID")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from streamd.doors.web.models.users import UnwrittenSuspension
 from streamd.process.cli.arguments import User, config_options, json_option, load
-from streamd.process.cli.ask import on_keys
-from streamd.process.cli.output import format_time, print_json, print_table
+from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
 from streamd.services.keys.records import UserState
+from streamd.services.keys.request import checked_reason
 
 
 @click.group("users")
@@ -27,7 +29,7 @@ def users_group() -> None:
 def list_users(state: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """List users. Each has the channel of that name; issuing a key makes a user."""
     wanted = None if state is None else UserState(state)
-    found = on_keys(load(config_file, data_dir), lambda desk: desk.list_users(wanted))
+    found = on_keys(load(config_file, data_dir), Need.READ, lambda desk: desk.list_users(wanted))
     if as_json:
         print_json(found)
         return
@@ -60,13 +62,20 @@ def suspend_user(name: str, reason: str, as_json: bool, config_file: Path | None
     When the command returns, their stream is closed and their channel is gone. Suspending again changes nothing.
     """
     config = load(config_file, data_dir)
-    user = on_keys(config, lambda desk: desk.change_user(name, UserState.SUSPENDED, reason=reason))
+    reason = checked_reason(reason)
+    user = on_keys(config, Need.CHANGE, lambda desk: desk.suspend_user(name, reason=reason))
+    if isinstance(user, UnwrittenSuspension):
+        say(user.unwritten)
     if as_json:
         print_json(user)
         return
     click.echo(
         f"User {name} is suspended since {format_time(user.suspended_at)}. To undo: streamd users restore {name}"
     )
+    if user.suspend_reason != reason:
+        said = f'"{user.suspend_reason}"' if user.suspend_reason else "none"
+        click.echo(f"They were suspended before; the reason that was given then stays: {said}.")
+    print_closed(user.closed)
 
 
 @users_group.command("restore")
@@ -77,7 +86,8 @@ def suspend_user(name: str, reason: str, as_json: bool, config_file: Path | None
 def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """End the suspension of the user NAME. Their keys work again, but for those that were revoked or expired."""
     config = load(config_file, data_dir)
-    user = on_keys(config, lambda desk: desk.change_user(name, UserState.ACTIVE, reason=reason))
+    reason = checked_reason(reason)
+    user = on_keys(config, Need.CHANGE, lambda desk: desk.restore_user(name, reason=reason))
     if as_json:
         print_json(user)
         return
@@ -113,14 +123,15 @@ def limit_user(
 ) -> None:
     """Say what the user NAME may send, where it is not what [limits] of the configuration allows everybody.
 
-    What is not given stays. A stream that sends more ends and says why, also one that runs already; larger pictures
-    are noticed when an encoder starts.
+    A limit that is not given stays. A stream that sends more ends and says why, also one that runs already; larger
+    pictures are noticed when an encoder starts.
     """
     given = {"bitrate_kbps_max": bitrate_kbps_max, "picture_pixels_max": picture_pixels_max}
     change = {key: value or None for key, value in given.items() if value is not None}
     if not change:
         raise click.UsageError("say --bitrate-kbps-max, --picture-pixels-max, or both")
-    user = on_keys(load(config_file, data_dir), lambda desk: desk.limit_user(name, change, reason=reason))
+    reason = checked_reason(reason)
+    user = on_keys(load(config_file, data_dir), Need.CHANGE, lambda desk: desk.limit_user(name, change, reason=reason))
     if as_json:
         print_json(user)
         return

@@ -1,8 +1,8 @@
-"""What is wrong with settings, and what to write instead."""
+"""The faults of settings, each with a text to write instead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,7 +39,7 @@ _ADVICE = {
 
 
 def advice_on(error: ErrorDetails) -> str:
-    """What to write instead of what pydantic refused."""
+    """Return what to write in place of a value that pydantic refused."""
     template = _ADVICE.get(error["type"])
     advice = template.format(**error.get("ctx", {})) if template else error["msg"]
     # Of a list of tables: which one, counted as people do, and which of its keys.
@@ -47,14 +47,19 @@ def advice_on(error: ErrorDetails) -> str:
     return ": ".join((", ".join(inner), advice)) if inner else advice
 
 
-def contradictions(config: Config) -> Iterator[Fault]:
-    """Settings that are fine alone and not together."""
+def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fault]:
+    """Settings that are fine alone and not together.
+
+    Args:
+        config: With the defaults in place of what is faulty by itself.
+        endpoint_urls: Of all webhooks, those with another fault included.
+    """
     rtmp, http, hls, limits = config.rtmp, config.http, config.hls, config.limits
     if rtmp.listen is None and rtmp.tls_listen is None:
         yield ("rtmp", "listen"), "write an address here or in rtmp.tls_listen; else nobody can broadcast"
     for section, pair, is_needed in (("rtmp", rtmp, rtmp.tls_listen is not None), ("http", http, bool(http.tls_cert))):
         for key, path in (("tls_cert", pair.tls_cert), ("tls_key", pair.tls_key)):
-            if path and not Path(path).is_file():
+            if path and _is_missing(path):
                 yield (section, key), "there is no such file"
             elif not path and (is_needed or pair.tls_cert or pair.tls_key):
                 yield (section, key), "write the path of a PEM file; TLS needs both tls_cert and tls_key"
@@ -69,12 +74,14 @@ def contradictions(config: Config) -> Iterator[Fault]:
         yield ("limits", "held_bytes_max"), f"write at least message_bytes_max, {limits.message_bytes_max}"
     if config.publish_hook.url and not config.publish_hook.secret.get_secret_value():
         yield ("publish_hook", "secret"), "write the secret that the hook knows; what it is asked is signed with it"
-    receivers = [("webhooks", "endpoints", endpoint.url) for endpoint in config.webhooks.endpoints]
+    receivers = [
+        ("webhooks", "endpoints", f"number {number}, url: ", url) for number, url in enumerate(endpoint_urls, start=1)
+    ]
     guard = AddressGuard([ip_network(text) for text in config.webhooks.allow_networks])
-    for section, key, url in (*receivers, ("publish_hook", "url", config.publish_hook.url)):
-        host = urlsplit(url).hostname or ""
+    for section, key, which, url in (*receivers, ("publish_hook", "url", "", config.publish_hook.url)):
+        host = _host_of(url)
         if _is_address(host) and not guard.allows(host):
-            yield (section, key), f"{host} is not on the internet; name its network in webhooks.allow_networks"
+            yield (section, key), f"{which}{host} is not on the internet; name its network in webhooks.allow_networks"
     listeners: list[tuple[Name, ListenAddress | None]] = [
         (("rtmp", "listen"), rtmp.listen),
         (("rtmp", "tls_listen"), rtmp.tls_listen),
@@ -89,6 +96,21 @@ def contradictions(config: Config) -> Iterator[Fault]:
             if address.host == host or not address.host or not host:
                 yield name, f"port {address.port} is taken by {'.'.join(other)}; write another"
         taken.setdefault(address.port, []).append((name, address.host))
+
+
+def _is_missing(path: str) -> bool:
+    """Whether there is no such file, as far as this user may know: a certificate's key may be the server's alone."""
+    try:
+        return not Path(path).is_file()
+    except PermissionError:
+        return False
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_address(host: str) -> bool:

@@ -8,18 +8,23 @@ import json
 import os.path
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from streamd.errors import ConfigError
-from streamd.process.config.faults import advice_on, contradictions
+from streamd.process.config.faults import Fault, advice_on, contradictions
 from streamd.process.config.report import MASK
 from streamd.process.config.sections import PATHS, SECTIONS, Config, Name, ServerConfig, WebhookEndpoint, is_secret
 
 ENV_PREFIX = "STREAMD_"
 # Where a configuration is looked for when none is named, in this order; without any, the defaults hold.
+# A name like a key's: a letter or two are wrong, as in STREAMD_HTTP_PUBLICURL.
+ENV_KEY_CUTOFF = 0.85
+# Section and key; what is deeper has its place within the value.
+NESTED_PARTS = 2
+ENDPOINTS = ("webhooks", "endpoints")
 CONFIG_PATHS = (Path("streamd.toml"), Path("/etc/streamd/streamd.toml"))
 
 
@@ -30,13 +35,25 @@ def find_config(environ: Mapping[str, str]) -> Path | None:
     return next((path for path in CONFIG_PATHS if path.is_file()), None)
 
 
-def load_config(path: Path | None, *, environ: Mapping[str, str], data_dir: Path | None = None) -> Config:
+def _nothing_more(_: Config) -> Iterable[Fault]:
+    """Look for nothing beyond the configuration itself: the command starts nothing."""
+    return ()
+
+
+def load_config(
+    path: Path | None,
+    *,
+    environ: Mapping[str, str],
+    data_dir: Path | None = None,
+    more: Callable[[Config], Iterable[Fault]] = _nothing_more,
+) -> Config:
     """Read the configuration.
 
     Args:
         path: The file; None for the defaults.
         environ: Environment: ``STREAMD_<SECTION>__<KEY>`` beats the file.
         data_dir: Beats both; from the command line.
+        more: Finds further faults, which are told with the others; ``config check`` has it try what a start does.
 
     Raises:
         ConfigError: Every fault, each with its place and what to write instead.
@@ -47,7 +64,7 @@ def load_config(path: Path | None, *, environ: Mapping[str, str], data_dir: Path
     reading.read_environment(environ)
     if data_dir is not None:
         reading.set(("server", "data_dir"), str(data_dir), "--data-dir", Path.cwd())
-    config = reading.validate()
+    config = reading.validate(more)
     if reading.faults:
         raise ConfigError(reading.faults)
     return config
@@ -61,6 +78,7 @@ class _Reading:
         self._values: dict[str, dict[str, object]] = {}
         self._places: dict[Name, str] = {}
         self._default_place = "default"
+        self._endpoints: object = None
         self.set(("server", "data_dir"), ServerConfig().data_dir, self._default_place, Path.cwd())
 
     def set(self, name: Name, value: object, place: str, directory: Path) -> None:
@@ -115,7 +133,10 @@ class _Reading:
         """Take what variables say that are named ``STREAMD_<SECTION>__<KEY>``."""
         for variable, text in sorted(environ.items()):
             section, separator, key = variable.removeprefix(ENV_PREFIX).lower().partition("__")
-            if not variable.startswith(ENV_PREFIX) or not separator:
+            if not variable.startswith(ENV_PREFIX):
+                continue
+            if not separator:
+                self._check_underscores(variable)
                 continue
             if section not in SECTIONS:
                 self._unknown(variable, f"section {section} is unknown", section, list(SECTIONS))
@@ -124,28 +145,55 @@ class _Reading:
                 value = text if field is None else _from_text(text, field.annotation)
                 self._set_if_known((section, key), value, variable, Path.cwd())
 
-    def validate(self) -> Config:
+    def _check_underscores(self, variable: str) -> None:
+        """Tell of a variable that means a setting and lacks an underscore.
+
+        Others of our prefix are left alone: the build's, and what Kubernetes makes of a service's name.
+        """
+        rest = variable.removeprefix(ENV_PREFIX).lower()
+        for section, model in SECTIONS.items():
+            if not rest.startswith(f"{section}_"):
+                continue
+            key = rest.removeprefix(f"{section}_")
+            if near := difflib.get_close_matches(key, list(model.model_fields), n=1, cutoff=ENV_KEY_CUTOFF):
+                meant = f"{ENV_PREFIX}{section.upper()}__{near[0].upper()}"
+                self.faults.append(f"{variable}: has no effect: did you mean {meant}, with two underscores?")
+                return
+
+    def validate(self, more: Callable[[Config], Iterable[Fault]]) -> Config:
         """Check every setting, then how they go together.
+
+        Args:
+            more: Finds further faults of a configuration whose settings go together.
 
         Returns:
             The configuration, with defaults for what is faulty.
         """
         faulty: set[Name] = set()
+        section, key = ENDPOINTS
+        self._endpoints = self._values.get(section, {}).get(key)
         try:
             config = Config.model_validate(self._values)
         except ValidationError as exc:
             for error in exc.errors(include_url=False):
                 section, key = str(error["loc"][0]), str(error["loc"][1])
-                if (section, key) not in faulty:
+                # Of a list of tables every fault is told, each with its place in the list.
+                if (section, key) not in faulty or len(error["loc"]) > NESTED_PARTS:
                     self._fault((section, key), advice_on(error))
                     faulty.add((section, key))
             for section, key in faulty:
                 del self._values[section][key]
             config = Config.model_validate(self._values)
-        for name, advice in contradictions(config):
-            if name not in faulty:
+        for name, advice in (*contradictions(config, self._endpoint_urls()), *more(config)):
+            if name not in faulty or name == ENDPOINTS:
                 self._fault(name, advice)
         return config
+
+    def _endpoint_urls(self) -> list[str]:
+        """The URLs of all webhooks, in whatever state the rest of each is."""
+        endpoints = self._endpoints
+        tables = endpoints if isinstance(endpoints, list) else []
+        return [str(table.get("url", "")) if isinstance(table, dict) else "" for table in tables]
 
     def _set_if_known(self, name: Name, value: object, place: str, directory: Path) -> None:
         section, key = name

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 
-from streamd.limits import DEFAULT
+from streamd.limits import DEFAULT, HLS, OBS, PUBLISH_HOOK, WEBHOOKS
 from streamd.process.config.values import (
     DatabaseUrl,
+    Hosts,
     Ladder,
     Listen,
     ListenAddress,
@@ -30,6 +31,8 @@ from streamd.services.keys.records import PublishLimits
 from streamd.services.obs.ladder import ObsOptions, Rung
 
 RTMP_PORT = 1935
+# In the data directory.
+DATABASE_NAME = "streamd.db"
 
 
 class Section(BaseModel):
@@ -105,7 +108,7 @@ class AdminConfig(Section):
     """Address for the admin API. Keep it off the internet. Empty: off."""
     token: Token = SecretStr("")
     """Bearer token of the admin API. Empty: made at first start and kept in `data_dir/admin-token`, mode 0600."""
-    hosts: list[str] = []
+    hosts: Hosts = []
     """Host names by which browsers may reach the admin API, beside `localhost` and IP addresses (a
     guard against DNS rebinding)."""
 
@@ -121,13 +124,13 @@ class IngestConfig(Section):
 class HlsConfig(Section):
     """How a live stream is cut."""
 
-    part_target_ms: Annotated[int, Field(ge=100, le=2000)] = 500
+    part_target_ms: Annotated[int, Field(ge=100, le=2000)] = HLS.part_target_ms
     """Longest part of a segment (PART-TARGET), milliseconds. Players stay about three of them behind."""
-    segment_target_ms: Annotated[int, Field(ge=1000, le=10_000)] = 2000
+    segment_target_ms: Annotated[int, Field(ge=1000, le=10_000)] = HLS.segment_target_ms
     """Length of a segment, milliseconds; it ends at the first keyframe from there on."""
-    window_segments: Annotated[int, Field(ge=4, le=100)] = 7
+    window_segments: Annotated[int, Field(ge=4, le=100)] = HLS.window_segments
     """Segments in the playlist, and so the media that stays in memory."""
-    low_latency: bool = True
+    low_latency: bool = HLS.low_latency
     """Offer parts and blocking playlist reload (Low-Latency HLS). Off: plain HLS, a few segments behind."""
 
 
@@ -168,16 +171,16 @@ class KeysConfig(Section):
 class ObsConfig(Section):
     """The ladder that OBS encodes when its user switches on multitrack video: several tracks, one for each variant."""
 
-    ladder: Ladder = ["1080p@6000", "720p@3000", "480p@1200"]
+    ladder: Ladder = [*OBS.ladder]
     """Video tracks, each as the lines of its picture and its kb/s; at most 8. Rungs larger than a broadcaster's
     picture, or beyond the user's limits, are left out. Empty: OBS gets no ladder."""
-    encoders: Annotated[list[str], Field(min_length=1)] = ["obs_x264"]
+    encoders: Annotated[list[str], Field(min_length=1)] = [*OBS.encoders]
     """OBS's names of encoders, the best first; the first that a broadcaster's OBS has is used, and the last if it names
     none. `obs_x264` is in every OBS and runs on its processor. On graphics cards: `obs_nvenc_h264_tex`,
     `h264_texture_amf`, `obs_qsv11_v2`, `com.apple.videotoolbox.videoencoder.ave.avc`."""
-    keyframe_interval_s: Annotated[int, Field(ge=1, le=10)] = 2
+    keyframe_interval_s: Annotated[int, Field(ge=1, le=10)] = OBS.keyframe_interval_s
     """Seconds between keyframes, in all tracks at the same times; 2 fits `hls.segment_target_ms`."""
-    audio_bitrate_kbps: Annotated[int, Field(ge=32, le=512)] = 160
+    audio_bitrate_kbps: Annotated[int, Field(ge=32, le=512)] = OBS.audio_bitrate_kbps
     """Bit rate of the sound, kb/s."""
 
 
@@ -205,13 +208,13 @@ class WebhooksConfig(Section):
     allow_networks: Networks = []
     """Networks beside the internet that webhooks and the publish hook may reach, for example `["127.0.0.0/8"]`. A name
     that leads elsewhere is not asked, even if it led to the internet when you wrote it."""
-    timeout_s: Annotated[float, Field(gt=0, le=60)] = 15
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = WEBHOOKS.timeout_s
     """Seconds for one attempt."""
-    retry_for_s: Annotated[float, Field(ge=0)] = 3600
+    retry_for_s: Annotated[float, Field(ge=0)] = WEBHOOKS.retry_for_s
     """Seconds for which a message is tried again, after 1, 2, 4 up to 300 s, after no answer, a 5xx, or a 408, 425 or
     429. A message answered with a 3xx or another 4xx is not sent again. Messages arrive in order; they do not outlive
     the server."""
-    queue_max: Annotated[int, Field(ge=1)] = 1000
+    queue_max: Annotated[int, Field(ge=1)] = WEBHOOKS.queue_max
     """Messages that wait for one endpoint; then the oldest is dropped. Each is about 0.5 kB."""
 
 
@@ -222,7 +225,7 @@ class PublishHookConfig(Section):
     """Its URL, which gets a POST request that is signed like a webhook. Empty: off."""
     secret: WebhookSecret = SecretStr("")
     """`whsec_` and 24 to 64 random bytes in base64, known to the service."""
-    timeout_s: Annotated[float, Field(gt=0, le=10)] = 3
+    timeout_s: Annotated[float, Field(gt=0, le=10)] = PUBLISH_HOOK.timeout_s
     """Seconds for its answer. Encoders wait about ten for theirs."""
     on_failure: Literal["deny", "allow"] = "deny"
     """The decision without such an answer: `deny` refuses the publish, and the encoder tries again."""
@@ -235,6 +238,14 @@ class LogConfig(Section):
     """Least severity that is written."""
     format: Literal["auto", "console", "json"] = "auto"
     """`console` for people, `json` for machines (one object a line), `auto`: console on a terminal, else json."""
+
+
+class MetricsConfig(Section):
+    """The content of `/metrics` of the admin API, for Prometheus."""
+
+    per_channel: bool = False
+    """Show figures of single channels too, named by the channel: bit rate, viewers, findings. A database keeps each
+    series that it has ever seen, and the names are those of users. On: `limits.channel_metrics_max` bounds them."""
 
 
 class LimitsConfig(Section):
@@ -394,6 +405,9 @@ class LimitsConfig(Section):
     playlist stays in memory while it is being sent."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = DEFAULT.drain_timeout_s
     """Seconds for viewers to fetch the last segments when the server stops."""
+    channel_metrics_max: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT.channel_metrics_max
+    """Channels in `/metrics` with `metrics.per_channel`, those that have been live for longest. Each has eleven series,
+    1.5 kB of every scrape; with 200 channels, as much as all other metrics have three times over."""
 
 
 class Config(Section):
@@ -412,6 +426,7 @@ class Config(Section):
     webhooks: WebhooksConfig = WebhooksConfig()
     publish_hook: PublishHookConfig = PublishHookConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
     limits: LimitsConfig = LimitsConfig()
 
     @property
@@ -422,7 +437,7 @@ class Config(Section):
     @property
     def database_url(self) -> str:
         """URL of the key store; holds a password if the operator's does."""
-        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / 'streamd.db'}"
+        return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / DATABASE_NAME}"
 
     @property
     def recordings_dir(self) -> Path:

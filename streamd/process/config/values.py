@@ -1,4 +1,4 @@
-"""What a setting's text may be: addresses, URLs and tokens, each saying what to write instead."""
+"""The texts of settings, checked: addresses, URLs and tokens, each fault with what to write instead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
 from sqlalchemy.engine import make_url
@@ -56,7 +56,8 @@ def _parse_optional_listen(value: object) -> ListenAddress | None:
 
 def _check_public_url(value: str) -> str:
     url = urlsplit(value)
-    if value and (url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or "@" in value):
+    is_whole = url.scheme in ("http", "https") and url.hostname and _check_port(url) and not re.search(r"\s", value)
+    if value and (not is_whole or url.query or url.fragment or "@" in value):
         raise ValueError('write the address that viewers use, for example "https://live.example.org"')
     return value.rstrip("/")
 
@@ -89,7 +90,8 @@ def _check_ladder(value: list[str]) -> list[str]:
 
 def _check_receiver_url(value: str) -> str:
     url = urlsplit(value)
-    if value and (url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc or url.fragment):
+    is_whole = url.scheme in ("http", "https") and url.hostname and _check_port(url) and not re.search(r"\s", value)
+    if value and (not is_whole or "@" in url.netloc or url.fragment):
         raise ValueError('write a URL without user and password, for example "https://example.org/streamd"')
     return value
 
@@ -103,6 +105,25 @@ def _check_webhook_secret(value: SecretStr) -> SecretStr:
     if value.get_secret_value() and (prefix != "whsec" or length not in WEBHOOK_SECRET_BYTES):
         raise ValueError("write whsec_ and 24 to 64 random bytes in base64: echo whsec_$(openssl rand -base64 32)")
     return value
+
+
+def _check_hosts(value: list[str]) -> list[str]:
+    for text in value:
+        # RFC 1123 2.1; names are compared whole, with the Host field that a browser sends.
+        if not re.fullmatch(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+", text) or len(text) > 253:
+            raise ValueError(
+                f'"{text}" is no host name: write whole names without port, such as "admin.example.org" '
+                "(in punycode where it has other letters); there are no wildcards"
+            )
+    return value
+
+
+def _check_port(url: SplitResult) -> bool:
+    """Whether a URL's port is one."""
+    try:
+        return url.port != 0
+    except ValueError:
+        return False
 
 
 def _check_networks(value: list[str]) -> list[str]:
@@ -126,4 +147,5 @@ Token = Annotated[SecretStr, AfterValidator(_check_token)]
 Ladder = Annotated[list[str], AfterValidator(_check_ladder)]
 ReceiverUrl = Annotated[str, AfterValidator(_check_receiver_url)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_check_webhook_secret)]
+Hosts = Annotated[list[str], AfterValidator(_check_hosts)]
 Networks = Annotated[list[str], AfterValidator(_check_networks)]

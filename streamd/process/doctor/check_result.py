@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class CheckResult(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     check: str
-    """What was looked at: a setting, or a part of the machine."""
+    """The thing that was looked at: a setting, or a part of the machine."""
     verdict: Verdict
     message: str
-    """What is there."""
+    """The finding."""
     advice: str = ""
-    """What to do about it; empty where all is well."""
+    """The remedy; empty where all is well."""
 
 
 def ok(check: str, message: str) -> CheckResult:

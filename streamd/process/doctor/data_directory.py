@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamd.process.data_dir import TOKEN_NAME, advice_against_strangers
+from streamd.process.data_dir import TOKEN_NAME, advice_against_strangers, is_read_only
 from streamd.process.doctor.check_result import CheckResult, failed, ok, warning
 
 # Without it a revocation cannot be written. The database of 10,000 keys and a million audit rows is about 150 MB.
@@ -21,6 +21,9 @@ def check_data_directory(data_dir: Path) -> Iterator[CheckResult]:
     check = "server.data_dir"
     if not data_dir.exists():
         parent = next(path for path in data_dir.parents if path.exists())
+        if is_read_only(parent):
+            yield _read_only(check, parent)
+            return
         if not os.access(parent, os.W_OK | os.X_OK):
             yield failed(
                 check,
@@ -30,6 +33,9 @@ def check_data_directory(data_dir: Path) -> Iterator[CheckResult]:
             return
         yield ok(check, f"{data_dir} will be made at the first start")
         yield _room(parent)
+        return
+    if is_read_only(data_dir):
+        yield _read_only(check, data_dir)
         return
     if not data_dir.is_dir() or not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         yield failed(check, f"{data_dir} is not a directory that you may write to", f"chown USER {data_dir}")
@@ -44,6 +50,14 @@ def check_data_directory(data_dir: Path) -> Iterator[CheckResult]:
     if token.exists() and token.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         yield failed("admin token", f"{token} can be read by others, and the server refuses it", f"chmod 600 {token}")
     yield _room(data_dir)
+
+
+def _read_only(check: str, path: Path) -> CheckResult:
+    return failed(
+        check,
+        f"{path} is on a disk that is mounted read-only",
+        "mount it for writing (a container: a volume without :ro), or name another directory in server.data_dir",
+    )
 
 
 def _room(path: Path) -> CheckResult:

@@ -1,4 +1,4 @@
-"""What the operating system gives us: open files, and a clock that is right."""
+"""The operating system's part: open files, and a clock that is right."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import resource
 from typing import TYPE_CHECKING
 
 from streamd.process.doctor.check_result import CheckResult, ok, warning
+from streamd.process.machine import advice_on_descriptors, wanted_descriptors
 
 if TYPE_CHECKING:
     from streamd.process.config import Config
     from streamd.process.data_dir import RunningServer
 
-# The database, listeners, the loop, libraries' files, and requests of ours.
-OTHER_FILES = 256
 # <sys/timex.h>: what adjtimex returns where nothing keeps the clock right, and more than its structure is long.
 TIME_ERROR = 5
 TIMEX_BYTES = 512
@@ -24,10 +23,10 @@ def check_open_files(config: Config, server: RunningServer | None) -> CheckResul
 
     Args:
         config: How many connections.
-        server: Who runs on the data directory; its limit counts, and else ours.
+        server: The server that runs on the data directory; its limit counts, and else ours.
     """
     check = "open files"
-    needed = config.limits.connections_max + config.limits.viewer_connections_max + OTHER_FILES
+    needed = wanted_descriptors(config)
     try:
         limit, _ = resource.prlimit(server.pid if server is not None else 0, resource.RLIMIT_NOFILE)
     except (PermissionError, ProcessLookupError):
@@ -36,7 +35,7 @@ def check_open_files(config: Config, server: RunningServer | None) -> CheckResul
         return warning(
             check,
             f"{limit} are allowed, and limits.connections_max and viewer_connections_max may need {needed}",
-            f"LimitNOFILE={needed} in the systemd unit, or ulimit -n {needed}; or lower these limits",
+            advice_on_descriptors(needed),
         )
     return ok(check, f"{limit} are allowed, {needed} may be needed")
 

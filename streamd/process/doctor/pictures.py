@@ -1,4 +1,4 @@
-"""What the picture worker, which decodes what publishers send, is held by on this machine: it is started, and asked."""
+"""The walls around the picture worker on this machine: it decodes publishers' frames, and is started here and asked."""
 
 from __future__ import annotations
 

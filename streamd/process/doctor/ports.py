@@ -28,7 +28,7 @@ def check_ports(config: Config, server: RunningServer | None) -> Iterator[CheckR
 
     Args:
         config: Where they are.
-        server: Who runs on the data directory; its ports have to answer instead of being free.
+        server: The server that runs on the data directory; its ports have to answer instead of being free.
     """
     listeners = {
         "rtmp.listen": config.rtmp.listen,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_receivers(config: Config) -> Iterator[CheckResult]:
-    """Look up every name; nobody is sent anything."""
+    """Look up every name; nothing is sent to any."""
     guard = AddressGuard([ip_network(network) for network in config.webhooks.allow_networks])
     urls = {f"webhooks.endpoints {n}": e.url for n, e in enumerate(config.webhooks.endpoints, start=1)}
     for check, url in (urls | {"publish_hook.url": config.publish_hook.url}).items():

@@ -23,10 +23,10 @@ from streamd.services.sandbox import Layer, Sandbox
 
 # -P: a directory that we were started in, and that others may write to, is no place to find modules.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.process.workers.picture_worker")
-# What a Python process needs of our environment to start. The rest may hold secrets, ours and other programs'.
+# A Python process needs these of our environment to start. The rest may hold secrets, ours and other programs'.
 WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 
-# What decoding a picture of the largest size takes: 8K in 10 bits is 200 MB a frame, of which a decoder holds two or
+# Decoding a picture of the largest size takes: 8K in 10 bits is 200 MB a frame, of which a decoder holds two or
 # three; Python and libav are 150 MB of addresses.
 ADDRESS_SPACE_BYTES_MAX = 1024 * 1024 * 1024
 # Processor time of one picture; 8K takes under one second. Less than what is waited for it (PictureProcess), so that a
@@ -39,7 +39,7 @@ NICENESS = 10
 # Where memory runs out, the kernel ends what has the highest score: a picture, and not the server (man 5 proc).
 OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
 OOM_SCORE_ADJ_MAX = "1000"
-# What a pipe holds, as Linux makes them.
+# A pipe holds so much, as Linux makes them.
 READ_BYTES = 64 * 1024
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -77,7 +77,7 @@ def _draw_in_a_copy(cmaf_header: bytes, fragment: bytes) -> tuple[Layer, bytes]:
     """Have a copy of this process draw a picture, and end.
 
     Returns:
-        What held the copy while it drew, and a JPEG file, empty where there is none.
+        The layers that held the copy while it drew, and a JPEG file, empty where there is none.
     """
     answers, answer = os.pipe()
     parent = os.getpid()
@@ -116,7 +116,7 @@ def _limit() -> Layer:
     """Take from this process all that drawing a picture does not need, for good.
 
     Returns:
-        What holds it from now on.
+        The layers that hold it from now on.
     """
     return Sandbox(memory_bytes=ADDRESS_SPACE_BYTES_MAX, cpu_s=CPU_SECONDS_MAX).lock()
 

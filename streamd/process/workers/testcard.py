@@ -44,7 +44,7 @@ _GREY = 128  # chroma of no colour
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to broadcast, and where to."""
+    """The broadcast to send, and its server."""
 
     url: str
     """``rtmp://host:port/app``."""
@@ -221,7 +221,7 @@ def broadcast(order: Order) -> None:
     """Broadcast until the order's duration is reached.
 
     Args:
-        order: What to send where.
+        order: The broadcast, and its server.
 
     Raises:
         av.error.FFmpegError: The server refused or ended the broadcast. Its text may hold the URL: do not print it.

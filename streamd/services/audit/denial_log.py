@@ -28,7 +28,7 @@ class DenialLog:
 
     Args:
         actor: The refusing side, as the audit log names it.
-        rows_max: Rows of one window that name an address.
+        rows_max: Rows of one window that name an address; as many again name a key alone.
     """
 
     def __init__(self, actor: str, rows_max: int) -> None:
@@ -46,6 +46,7 @@ class DenialLog:
         at: datetime,
         now: float,
         action: str = PUBLISH_DENIED,
+        user: str | None = None,
     ) -> None:
         """Count a refusal.
 
@@ -56,10 +57,12 @@ class DenialLog:
             at: Wall time.
             now: Loop time, seconds.
             action: The refused act.
+            user: The key's, where the key is good.
         """
         if not self._rows:
             self._window_ends_at = now + WINDOW_S
-        self._add(AuditEntry(at, self._actor, action, address=source_of(address), key_id=key_id, reason=reason))
+        source = source_of(address)
+        self._add(AuditEntry(at, self._actor, action, address=source, user=user, key_id=key_id, reason=reason))
 
     def take(self, now: float = float("inf")) -> list[AuditEntry]:
         """The rows of a window that is over by ``now``; they are forgotten here.
@@ -82,8 +85,11 @@ class DenialLog:
     def _add(self, entry: AuditEntry) -> None:
         place = (entry.action, entry.address, entry.key_id, entry.reason)
         if place not in self._rows and len(self._rows) >= self.rows_max:
-            entry = replace(entry, address="", key_id=None)
-            place = (entry.action, "", None, entry.reason)
+            # A flood from many addresses hides no refusal of a key that exists: its row loses the address alone, up to
+            # as many rows again.
+            key_id, user = (entry.key_id, entry.user) if len(self._rows) < 2 * self.rows_max else (None, None)
+            entry = replace(entry, address="", key_id=key_id, user=user)
+            place = (entry.action, "", key_id, entry.reason)
         if (known := self._rows.get(place)) is not None:
             entry = replace(entry, at=max(known.at, entry.at), count=known.count + entry.count)
         self._rows[place] = entry

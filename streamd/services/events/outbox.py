@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from streamd.errors import ReceiverUnreachableError
+from streamd.limits import WEBHOOKS
 from streamd.services.bounds.log_lines import LineBudget
 from streamd.services.events.event import EventType
 from streamd.services.events.signature import signed_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streamd.clock import Clock
     from streamd.services.events.sender import Sender
     from streamd.services.metrics import Metrics
@@ -37,6 +40,8 @@ BACKOFF_MAX_S = 300.0
 # Log lines about refused messages of one endpoint. The first lines tell of an endpoint that refuses all, and metrics
 # count the rest.
 LINES_PER_MINUTE_MAX = 60
+# Bytes of a message beside its body: its id, its object and its place. Measured (``bench/accounts.py``).
+MESSAGE_BYTES = 352
 # Request Timeout, Too Early, Too Many Requests: the receiver wants it later (RFC 9110, 8470, 6585).
 _LATER = frozenset({408, 425, 429})
 
@@ -58,11 +63,11 @@ class Endpoint:
 class OutboxOptions:
     """Limits of one endpoint's queue."""
 
-    queue_max: int = 1000
+    queue_max: int = WEBHOOKS.queue_max
     """Messages that wait. An event is about 0.5 kB."""
-    timeout_s: float = 15.0
+    timeout_s: float = WEBHOOKS.timeout_s
     """For one attempt: "between 15 and 30 s", says the spec."""
-    retry_for_s: float = 3600.0
+    retry_for_s: float = WEBHOOKS.retry_for_s
     """Age at which a message is given up."""
 
 
@@ -117,6 +122,10 @@ class Outbox:
         self._lines = LineBudget(LINES_PER_MINUTE_MAX, LINES_PER_MINUTE_MAX)
         self.unsettled = 0
         """Messages that wait or are being sent."""
+
+    def messages(self) -> Iterable[Message]:
+        """Those that wait."""
+        return self._waiting
 
     def put(self, message: Message) -> None:
         """Take a message, at once; in a full queue, the oldest of the user with the most messages makes room."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from streamd.services.events.outbox import Endpoint, Message, Outbox, OutboxOptions
+from streamd.services.events.outbox import MESSAGE_BYTES, Endpoint, Message, Outbox, OutboxOptions
 from streamd.services.events.signature import new_message_id
 
 if TYPE_CHECKING:
@@ -52,6 +52,12 @@ class Webhooks:
         message = Message(new_message_id(), event.type, event.body(), self._clock.monotonic(), event.about)
         for outbox in self._outboxes:
             outbox.put(message)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the messages that wait; endpoints share them."""
+        waiting = {message.message_id: message for outbox in self._outboxes for message in outbox.messages()}
+        return sum(MESSAGE_BYTES + len(message.body) for message in waiting.values())
 
     def start(self) -> None:
         """Begin to send."""

@@ -14,6 +14,8 @@ from streamd.services.keys.records import SERVER_LIMITS, KeyStanding, PublishLim
 class Denial(enum.StrEnum):
     """The reason of a stream key's refusal, for the log and the metrics; the publisher never learns it."""
 
+    MISSING = "missing"
+    """No key was shown."""
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
     """An unknown id, or a wrong secret."""

@@ -4,6 +4,9 @@ A publish is admitted by an ``Admission``, which lives as long as its stream. Wh
 expired, its user suspended) every admission of it is ended here and the streams are closed, before the call that killed
 it returns. ``verifier.py`` describes the race of that with a verification under way.
 
+An operator's revocation or suspension is known here before the store has it (takedowns.py): until then, the key or the
+user is *condemned*, and refused whatever the store says.
+
 Deaths that happen outside of this process (the command line on the store itself, another server on the same PostgreSQL)
 are found by ``recheck``.
 """
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.records import SERVER, Actor, AuditEntry
+from streamd.services.audit.waiting_rows import WaitingRows
 from streamd.services.keys.admission import Admission, Denial, denial_of
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.services.keys.admission import StreamCloser
     from streamd.services.keys.key_store import KeyStore
-    from streamd.services.keys.records import KeyRecord, UserRecord
+    from streamd.services.keys.records import KeyRecord, KeyStanding, UserRecord
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class Admissions:
 
     Attributes:
         changes: Changes of any key's standing so far: a reader of the store that sees it move reads again.
+        rows: Audit rows of streams that were closed while the store could not be written.
     """
 
     def __init__(
@@ -57,7 +62,10 @@ class Admissions:
         self._closer: StreamCloser | None = None
         self._held: weakref.WeakSet[Admission] = weakref.WeakSet()
         self._suspended: set[str] = set()
+        self._condemned_keys: set[str] = set()
+        self._condemned_users: set[str] = set()
         self.changes = 0
+        self.rows = WaitingRows()
 
     def attach(self, closer: StreamCloser) -> None:
         """Set the closer of streams. Without one (the command line on the store) there are none to close."""
@@ -88,7 +96,21 @@ class Admissions:
 
         Another process' suspension is known after ``recheck_interval_s`` at the latest.
         """
-        return user in self._suspended
+        return user in self._suspended or user in self._condemned_users
+
+    def denial_of(self, standing: KeyStanding | None) -> Denial | None:
+        """The reason for which a key opens no channel now; None if it opens its channel.
+
+        Args:
+            standing: The store's row of it, which may be from before an act that the store does not have yet; None for
+                an unknown key.
+        """
+        if standing is not None and standing.key_id in self._condemned_keys:
+            return Denial.REVOKED
+        denial = denial_of(standing, self._clock.now())
+        if denial is None and standing is not None and standing.user in self._condemned_users:
+            return Denial.SUSPENDED
+        return denial
 
     # -- what becomes of keys and users ---------------------------------------------------------
 
@@ -106,8 +128,34 @@ class Admissions:
             if admission.user == user.name:
                 admission.limits = user.limits
 
+    async def condemn_key(self, key_id: str) -> list[str]:
+        """Refuse a key from this step on, whatever the store says, and close its streams.
+
+        Returns:
+            Names of the streams that were closed.
+        """
+        self.changes += 1
+        self._condemned_keys.add(key_id)
+        return await self._end({key_id}, Denial.REVOKED)
+
+    async def condemn_user(self, user: str) -> list[str]:
+        """As ``condemn_key``, for every key of a user."""
+        self.changes += 1
+        self._condemned_users.add(user)
+        return await self._end({a.key_id for a in self._held if a.user == user}, Denial.SUSPENDED)
+
+    def release_key(self, key_id: str) -> None:
+        """Let the store decide over a key again: it has the revocation, or there is no such key."""
+        self.changes += 1
+        self._condemned_keys.discard(key_id)
+
+    def release_user(self, user: str) -> None:
+        """Let the store decide over a user again: it has the suspension, or its end, or there is no such user."""
+        self.changes += 1
+        self._condemned_users.discard(user)
+
     async def kill(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
-        """End the admissions of keys that are dead in the store: R2 and R3. R2 is done before anything is awaited.
+        """End the admissions of keys that are dead in the store, before anything is awaited, and close their streams.
 
         Args:
             key_ids: Ids of the keys.
@@ -118,7 +166,9 @@ class Admissions:
             Names of the streams that were closed.
         """
         self.changes += 1
-        return await self._end(key_ids, denial, by)
+        closed = await self._end(key_ids, denial)
+        await self._note_closed(closed, key_ids, denial, by)
+        return closed
 
     async def suspend(self, user: str, key_ids: Collection[str], by: Actor) -> list[str]:
         """As ``kill``, for a user who is suspended in the store.
@@ -149,7 +199,7 @@ class Admissions:
     async def end_expired(self) -> None:
         """Close the streams of keys that have expired."""
         expired = {a.key_id for a in self._held if a.ended_by is None and self._has_expired(a)}
-        await self._end(expired, Denial.EXPIRED, SERVER)
+        await self._note_closed(await self._end(expired, Denial.EXPIRED), expired, Denial.EXPIRED, SERVER)
 
     async def recheck(self) -> bool:
         """Look in the store for what another process has changed, and close the streams of keys that it killed.
@@ -186,8 +236,8 @@ class Admissions:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    async def _end(self, key_ids: Collection[str], denial: Denial, by: Actor) -> list[str]:
-        """End the admissions of dead keys, then close their streams."""
+    async def _end(self, key_ids: Collection[str], denial: Denial) -> list[str]:
+        """End the admissions of dead keys, then close their streams; return the names of these."""
         for dead_id in key_ids:
             self._on_dead(dead_id)
         for admission in self._held:
@@ -195,18 +245,23 @@ class Admissions:
                 admission.ended_by = denial
         if self._closer is None or not key_ids:
             return []
-        closed = await self._closer.close_streams(key_ids, denial)
-        if closed:
-            now = self._clock.now()
-            key_id = next(iter(key_ids)) if len(key_ids) == 1 else None
-            try:
-                await self._store.audit.append(
-                    AuditEntry(now, by.name, "stream.closed", by.address, key_id=key_id, stream=name, reason=denial)
-                    for name in closed
-                )
-            except StoreUnavailableError as exc:
-                log.warning("audit.lost", extra={"closed": closed, "reason": str(exc)})
-        return closed
+        return await self._closer.close_streams(key_ids, denial)
+
+    async def _note_closed(self, closed: list[str], key_ids: Collection[str], denial: Denial, by: Actor) -> None:
+        """Write which streams were closed, now or as soon as the store can be written."""
+        if not closed:
+            return
+        now = self._clock.now()
+        key_id = next(iter(key_ids)) if len(key_ids) == 1 else None
+        rows = [
+            AuditEntry(now, by.name, "stream.closed", by.address, key_id=key_id, stream=name, reason=denial)
+            for name in closed
+        ]
+        try:
+            await self._store.audit.append(rows)
+        except StoreUnavailableError as exc:
+            log.warning("audit.waiting", extra={"closed": closed, "reason": str(exc)})
+            self.rows.keep(rows)
 
     def _has_expired(self, admission: Admission) -> bool:
         return admission.expires_at is not None and admission.expires_at <= self._clock.now()

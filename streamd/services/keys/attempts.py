@@ -63,7 +63,7 @@ class AttemptLog:
         """Keys whose attempts are remembered."""
         return len(self._by_key)
 
-    def refuse(self, key_id: str, result: str, address: str, at: datetime) -> None:
+    def refuse(self, key_id: str, result: str, address: str, at: datetime, detail: str = "") -> None:
         """Note a refusal.
 
         Args:
@@ -71,15 +71,16 @@ class AttemptLog:
             result: Why.
             address: IP address it came from.
             at: Wall time.
+            detail: The fault, in words.
         """
         attempts = self._attempts_of(key_id)
         attempt = next((known for known in _refused_lately(attempts) if known.result == result), None)
         if attempt is None:
-            attempts.append(Attempt(at, address, result))
+            attempts.append(Attempt(at, address, result, detail[:DETAIL_LENGTH_MAX]))
             return
         attempts.remove(attempt)
         attempts.append(attempt)
-        attempt.at, attempt.address = at, address
+        attempt.at, attempt.address, attempt.detail = at, address, detail[:DETAIL_LENGTH_MAX]
         attempt.count += 1
 
     def accept(self, key_id: str, address: str, at: datetime) -> Attempt:

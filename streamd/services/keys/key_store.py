@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import KeyNotFoundError, KeyStateError, UserNotFoundError
 from streamd.services.audit.audit_log import AuditLog, append_entries, entry_of
-from streamd.services.audit.records import Actor
+from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.keys.records import (
     KeyRecord,
     KeyStanding,
@@ -30,10 +30,12 @@ from streamd.services.keys.records import (
 )
 from streamd.services.store.database import Database
 from streamd.services.store.page import Page
-from streamd.services.store.schema import audit, keys, users
+from streamd.services.store.schema import keys, users
 
 # Ids in one IN (…): far under SQLite's 32766 and PostgreSQL's 32767 bound values.
 IDS_PER_QUERY_MAX = 1_000
+# The id of no key: it does not have the form of one.
+NO_KEY_ID = ""
 
 _Result = TypeVar("_Result")
 
@@ -47,6 +49,7 @@ class KeyStore:
 
     Args:
         database_url: ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://…``.
+        is_reading: Nothing is written or made.
 
     Raises:
         StoreUnavailableError: The URL names a database that this store does not know, or whose
@@ -57,8 +60,8 @@ class KeyStore:
         audit: The log of acts, in the same database.
     """
 
-    def __init__(self, database_url: str) -> None:
-        self.database = Database(database_url)
+    def __init__(self, database_url: str, *, is_reading: bool = False) -> None:
+        self.database = Database(database_url, is_reading=is_reading)
         self.audit = AuditLog(self.database)
 
     @property
@@ -66,25 +69,28 @@ class KeyStore:
         """Transactions of this process that have written, so far."""
         return self.database.writes
 
-    async def start(self) -> None:
-        """Make the database if it is new, and bring its schema to this version's.
+    async def start(self, *, makes: bool = True) -> None:
+        """Make the database if it is new, and bring its schema to this version's; to read, only look at that.
+
+        Args:
+            makes: A database that is not there is made; without, it is an error.
 
         Raises:
             StoreUnavailableError: It cannot be reached, read or written, or is newer than we are.
         """
-        await self.database.start()
+        await self.database.start(makes=makes)
 
     async def close(self) -> None:
         """Close every connection."""
         await self.database.close()
 
     async def check(self) -> None:
-        """Read one row, to see whether the store can be asked.
+        """Ask what a publish asks, to see whether there would be an answer.
 
         Raises:
             StoreUnavailableError: It cannot.
         """
-        await self.database.abandonable(self._check())
+        await self.standing(NO_KEY_ID)
 
     # -- verification ---------------------------------------------------------------------------
 
@@ -176,8 +182,12 @@ class KeyStore:
         expires_at: datetime | None,
         now: datetime,
         by: Actor,
-    ) -> KeyRecord:
-        """Add a key, and its user where that is a new one."""
+    ) -> tuple[KeyRecord, UserState]:
+        """Add a key, and its user where that is a new one.
+
+        Returns:
+            The key, and the state of its user.
+        """
         async with self.database.writing() as connection:
             if await self._add_user(connection, user, now):
                 await append_entries(connection, [entry_of(now, by, "user.created", user=user)])
@@ -192,7 +202,7 @@ class KeyStore:
                 created_by=by.name,
             )
             await append_entries(connection, [entry_of(now, by, "key.issued", user=user, key_id=key_id)])
-        return record
+            return record, (await _get_user(connection, user)).state
 
     async def get_key(self, key_id: str) -> KeyRecord:
         """One key.
@@ -309,8 +319,17 @@ class KeyStore:
             )
             return await _get_key(connection, key_id), new
 
-    async def revoke_key(self, key_id: str, *, reason: str, now: datetime, by: Actor) -> KeyRecord:
-        """Revoke a key. One that is revoked already stays as it is.
+    async def revoke_key(
+        self, key_id: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
+    ) -> KeyRecord:
+        """Revoke a key. One that is revoked already stays so, with its time and its reason.
+
+        Args:
+            key_id: The key.
+            reason: Why, in the operator's words.
+            now: Time of the revocation.
+            by: The actor.
+            closed: Names of the streams that it closed; those that an earlier call closed stay noted.
 
         Returns:
             The key as it is now.
@@ -320,13 +339,17 @@ class KeyStore:
         """
         async with self.database.writing() as connection:
             record = await _get_key(connection, key_id, for_update=True)
-            if record.revoked_at is not None:
+            rows = _closed_rows(now, by, closed, "revoked", key_id=key_id, user=record.user)
+            change: dict[str, Any] = {}
+            if record.revoked_at is None:
+                change |= {"revoked_at": now, "revoke_reason": reason, "revoked_by": by.name}
+                rows.insert(0, entry_of(now, by, "key.revoked", user=record.user, key_id=key_id, reason=reason))
+            if closed:
+                change["closed_streams"] = " ".join(dict.fromkeys((*record.closed_streams, *closed)))
+            if not change:
                 return record
-            change = {"revoked_at": now, "revoke_reason": reason, "revoked_by": by.name}
             await connection.execute(update(keys).where(keys.c.key_id == key_id).values(change))
-            await append_entries(
-                connection, [entry_of(now, by, "key.revoked", user=record.user, key_id=key_id, reason=reason)]
-            )
+            await append_entries(connection, rows)
             return await _get_key(connection, key_id)
 
     async def record_closed(self, key_id: str, streams: Collection[str]) -> None:
@@ -375,8 +398,17 @@ class KeyStore:
             rows = (await connection.execute(query)).all()
         return Page([_user_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
-    async def suspend_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> tuple[UserRecord, set[str]]:
+    async def suspend_user(
+        self, name: str, *, reason: str, now: datetime, by: Actor, closed: Collection[str] = ()
+    ) -> tuple[UserRecord, set[str]]:
         """Suspend a user. A suspended one stays unchanged.
+
+        Args:
+            name: The user.
+            reason: Why, in the operator's words.
+            now: Time of the suspension.
+            by: The actor.
+            closed: Names of the streams that it closed.
 
         Returns:
             The user, and the ids of all of the user's keys that are not revoked.
@@ -386,11 +418,14 @@ class KeyStore:
         """
         async with self.database.writing() as connection:
             user = await _get_user(connection, name, for_update=True)
+            rows = _closed_rows(now, by, closed, "suspended", user=name)
             if user.state is UserState.ACTIVE:
                 change = {"suspended_at": now, "suspend_reason": reason}
                 await connection.execute(update(users).where(users.c.name == name).values(change))
-                await append_entries(connection, [entry_of(now, by, "user.suspended", user=name, reason=reason)])
+                rows.insert(0, entry_of(now, by, "user.suspended", user=name, reason=reason))
                 user = await _get_user(connection, name)
+            if rows:
+                await append_entries(connection, rows)
             ids = select(keys.c.key_id).where(keys.c.user == name, keys.c.revoked_at.is_(None))
             return user, set((await connection.execute(ids)).scalars())
 
@@ -440,10 +475,6 @@ class KeyStore:
             return await _get_user(connection, name)
 
     # -- inside ---------------------------------------------------------------------------------
-
-    async def _check(self) -> None:
-        async with self.database.reading() as connection:
-            await connection.execute(select(func.max(audit.c.sequence)))
 
     async def _add_user(self, connection: AsyncConnection, name: str, now: datetime) -> bool:
         statement = self.database.insert_new(users).values(name=name, created_at=now)
@@ -505,6 +536,11 @@ async def _get_user(connection: AsyncConnection, name: str, *, for_update: bool 
     if row is None:
         raise UserNotFoundError(name)
     return _user_record(row)
+
+
+def _closed_rows(now: datetime, by: Actor, closed: Collection[str], reason: str, **whose: str) -> list[AuditEntry]:
+    """The audit rows of streams that an act closed."""
+    return [entry_of(now, by, "stream.closed", stream=name, reason=reason, **whose) for name in closed]
 
 
 def _key_record(row: Row[Any]) -> KeyRecord:

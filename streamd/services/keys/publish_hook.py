@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.errors import PublishForbiddenError, PublishUndecidedError, ReceiverUnreachableError
+from streamd.limits import PUBLISH_HOOK
 from streamd.services.events.event import payload
 from streamd.services.events.signature import new_message_id, signed_headers
 
@@ -32,7 +33,7 @@ class HookOptions:
     url: str
     secret: str
     """``whsec_`` and base64; the question is signed with it."""
-    timeout_s: float = 3.0
+    timeout_s: float = PUBLISH_HOOK.timeout_s
     """For the answer. Encoders wait about ten seconds for theirs."""
     allows_on_failure: bool = False
     """Fail open: no answer lets the publish through. Otherwise it is refused, and the encoder tries again."""

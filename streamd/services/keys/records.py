@@ -100,16 +100,48 @@ class IssuedKey:
 
     record: KeyRecord
     stream_key: StreamKey
+    user_state: UserState = UserState.ACTIVE
+    """The state of its user: no key of a suspended user opens a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedKey(IssuedKey):
+    """A key in place of another."""
+
+    replaced: KeyRecord | None = None
+    """The other, as it is now."""
+    closed: tuple[str, ...] = ()
+    """Names of the streams that ran on it and were closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RevokeResult:
-    """A completed revocation."""
+    """A revocation: the key is refused, and what ran on it is closed."""
 
     key_id: str
     revoked_at: datetime
     closed: tuple[str, ...]
     """Names of the streams that it closed; the same when asked again."""
+    reason: str = ""
+    """Why, as it was said the first time."""
+    unwritten: str = ""
+    """The facts that the store does not have yet, the reason, and the consequence; empty where it has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendResult:
+    """A suspension: the user's keys are refused, and what ran on them is closed."""
+
+    name: str
+    suspended_at: datetime
+    reason: str
+    """Why, as it was said the first time."""
+    closed: tuple[str, ...]
+    """Names of the streams that this call closed."""
+    user: UserRecord | None = None
+    """The user as the store has them; None where it could not be written."""
+    unwritten: str = ""
+    """As of ``RevokeResult``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The key service: operators' acts on keys and users, done wholly or not at all.
 
-The store commits first. Then the admissions (admissions.py) end the running streams, and the act returns when that is
-done. An act that ends streams runs in a task of its own, so that it is completed even if its caller goes away.
+An act that gives something (a key, a rotation, a restored user) is committed by the store first. One that takes
+something away (a revocation, a suspension) holds at once, whatever becomes of the store (takedowns.py). An act that
+ends streams runs in a task of its own, so that it is completed even if its caller goes away.
 """
 
 from __future__ import annotations
@@ -17,10 +18,21 @@ from streamd.clock import Clock
 from streamd.errors import KeyRequestError, StoreUnavailableError
 from streamd.services.audit.records import EVERYTHING, Actor, AuditEntry, AuditFilter, AuditRecord
 from streamd.services.events.event import EventSink, EventType, rfc3339, unheard
+from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.admission import Denial
 from streamd.services.keys.key_events import key_event, user_event
 from streamd.services.keys.key_store import KeyStore
-from streamd.services.keys.records import USER_NAME, IssuedKey, KeyRecord, KeyState, RevokeResult, UserRecord, UserState
+from streamd.services.keys.records import (
+    USER_NAME,
+    IssuedKey,
+    KeyRecord,
+    KeyState,
+    RevokeResult,
+    RotatedKey,
+    SuspendResult,
+    UserRecord,
+    UserState,
+)
 from streamd.services.keys.request import (
     OVERLAP_S_MAX,
     PAGE_LIMIT_MAX,
@@ -32,6 +44,7 @@ from streamd.services.keys.request import (
 )
 from streamd.services.keys.secret import hash_secret
 from streamd.services.keys.stream_key import StreamKey
+from streamd.services.keys.takedowns import Takedowns
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.store.page import Page
 
@@ -48,13 +61,24 @@ class KeyService:
         clock: Wall time decides over expiry.
         verifier: Ends what dead keys admitted.
         tell: Told what becomes of keys and users.
+        journal: Keeps over a restart what the store could not take; None for a process that ends with the act.
     """
 
-    def __init__(self, store: KeyStore, clock: Clock, verifier: KeyVerifier, *, tell: EventSink = unheard) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        clock: Clock,
+        verifier: KeyVerifier,
+        *,
+        tell: EventSink = unheard,
+        journal: ActJournal | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._verifier = verifier
         self._tell = tell
+        self.takedowns = Takedowns(store, clock, verifier.admissions, tell=tell, journal=journal)
+        """The revocations and suspensions, and those that wait to be written."""
         self._acts: set[asyncio.Task[Any]] = set()
         self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
 
@@ -62,6 +86,7 @@ class KeyService:
         """Finish the acts that were begun; the store stays open."""
         while self._acts:
             await asyncio.wait(self._acts)
+        await self.takedowns.close()
 
     async def check(self) -> None:
         """Check that a publish could be verified now.
@@ -100,7 +125,7 @@ class KeyService:
             raise KeyRequestError("expires_at is in the past")
         stream_key = StreamKey.generate()
         secret_hash = hash_secret(stream_key.key_id, stream_key.secret)
-        record = await self._store.add_key(
+        record, user_state = await self._store.add_key(
             key_id=stream_key.key_id,
             secret_hash=secret_hash,
             user=user,
@@ -112,7 +137,9 @@ class KeyService:
         self._verifier.remember(record.key_id, secret_hash)
         log.info("key.issued", extra={"key_id": record.key_id, "user": user, "by": by.name})
         self._tell(key_event(EventType.KEY_ISSUED, record, self._clock.now(), by=by.name))
-        return IssuedKey(record, stream_key)
+        if self._verifier.admissions.is_suspended(user):
+            user_state = UserState.SUSPENDED
+        return IssuedKey(record, stream_key, user_state)
 
     async def get_key(self, key_id: str) -> KeyRecord:
         """One key.
@@ -121,7 +148,7 @@ class KeyService:
             KeyNotFoundError: There is none with this id.
             StoreUnavailableError: The store cannot be read.
         """
-        return self._verifier.uses.within(await self._store.get_key(checked_key_id(key_id)))
+        return self._within(await self._store.get_key(checked_key_id(key_id)))
 
     def state_of(self, record: KeyRecord) -> KeyState:
         """The state of a key now."""
@@ -156,9 +183,9 @@ class KeyService:
             limit=min(limit, PAGE_LIMIT_MAX),
             is_newest_first=is_newest_first,
         )
-        return Page([self._verifier.uses.within(record) for record in page.items], page.has_more)
+        return Page([self._within(record) for record in page.items], page.has_more)
 
-    async def rotate(self, key_id: str, *, by: Actor, overlap_s: float = 0) -> IssuedKey:
+    async def rotate(self, key_id: str, *, by: Actor, overlap_s: float = 0) -> RotatedKey:
         """Replace a key by a new one for the same user, with the same label and expiry.
 
         A rotation gives a new secret, not more time: a key that was to end on a day is replaced by one
@@ -183,7 +210,8 @@ class KeyService:
     async def revoke(self, key_id: str, *, by: Actor, reason: str = "") -> RevokeResult:
         """Kill a key, and close its streams; both is done when it returns.
 
-        Revoking again answers the same. Two at the same time are one.
+        Revoking again answers the same. Two at the same time are one. Where the store could not be written, the result
+        says so.
 
         Args:
             key_id: The key.
@@ -193,12 +221,12 @@ class KeyService:
         Raises:
             KeyRequestError: A reason that cannot be.
             KeyNotFoundError: There is no such key.
-            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+            StoreUnavailableError: It could not be written, and this process has no journal.
         """
         reason = checked_reason(reason)
         task = self._revocations.get(checked_key_id(key_id))
         if task is None:
-            task = self._begin(self._revoke(key_id, reason, by))
+            task = self._begin(self.takedowns.revoke(key_id, reason=reason, by=by))
             self._revocations[key_id] = task
             task.add_done_callback(lambda _: self._revocations.pop(key_id))
         return await asyncio.shield(task)
@@ -212,7 +240,7 @@ class KeyService:
             UserNotFoundError: There is none of this name.
             StoreUnavailableError: The store cannot be read.
         """
-        return await self._store.get_user(checked_user_name(name))
+        return self.takedowns.user_within(await self._store.get_user(checked_user_name(name)))
 
     async def list_users(
         self, *, state: UserState | None = None, search: str = "", after: str = "", limit: int = 100
@@ -225,17 +253,20 @@ class KeyService:
             after: Name of the last user of the page before; empty for the first page.
             limit: How many at most, up to ``PAGE_LIMIT_MAX``.
         """
-        return await self._store.list_users(state=state, search=search, after=after, limit=min(limit, PAGE_LIMIT_MAX))
+        page = await self._store.list_users(state=state, search=search, after=after, limit=min(limit, PAGE_LIMIT_MAX))
+        return Page([self.takedowns.user_within(user) for user in page.items], page.has_more)
 
-    async def suspend(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
+    async def suspend(self, name: str, *, by: Actor, reason: str = "") -> SuspendResult:
         """Suspend a user: none of the user's keys opens a stream, and their streams are closed when it returns.
+
+        Where the store could not be written, the result says so.
 
         Raises:
             KeyRequestError: A reason that cannot be.
             UserNotFoundError: There is none of this name.
-            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+            StoreUnavailableError: It could not be written, and this process has no journal.
         """
-        return await self._act(self._suspend(checked_user_name(name), checked_reason(reason), by))
+        return await self._act(self.takedowns.suspend(checked_user_name(name), reason=checked_reason(reason), by=by))
 
     async def restore(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
         """End a user's suspension; the user's keys work again, so far as they are active.
@@ -280,21 +311,32 @@ class KeyService:
             after=after, limit=min(limit, PAGE_LIMIT_MAX), is_newest_first=is_newest_first, found=found
         )
 
-    async def record_kick(self, stream: str, *, by: Actor, reason: str = "") -> None:
-        """Write into the audit log that a stream was kicked.
+    async def record_kick(self, stream: str, *, by: Actor, reason: str = "") -> str:
+        """Write into the audit log that a stream was kicked, now or as soon as the store can.
+
+        Args:
+            stream: Its name.
+            by: The actor.
+            reason: Why, in the operator's words; checked before the kick (``checked_reason``).
+
+        Returns:
+            Why it could not be written; empty where it is.
 
         Raises:
             KeyRequestError: A reason that cannot be.
-            StoreUnavailableError: It could not be written.
         """
         reason = checked_reason(reason)
-        await self._store.audit.append(
+        return await self.takedowns.note(
             [AuditEntry(self._clock.now(), by.name, "stream.kicked", address=by.address, stream=stream, reason=reason)]
         )
 
     # -- inside ---------------------------------------------------------------------------------
 
-    async def _rotate(self, key_id: str, overlap_s: float, by: Actor) -> IssuedKey:
+    def _within(self, record: KeyRecord) -> KeyRecord:
+        """The record of a key, with all that waits to be written."""
+        return self.takedowns.key_within(self._verifier.uses.within(record))
+
+    async def _rotate(self, key_id: str, overlap_s: float, by: Actor) -> RotatedKey:
         now = self._clock.now()
         stream_key = StreamKey.generate()
         secret_hash = hash_secret(stream_key.key_id, stream_key.secret)
@@ -308,8 +350,7 @@ class KeyService:
         )
         self._verifier.admissions.move_expiry(old)
         self._verifier.remember(new.key_id, secret_hash)
-        if old.revoked_at is not None:
-            await self._end_revoked(old, by)
+        closed = await self._end_revoked(old, by) if old.revoked_at is not None else ()
         log.info("key.rotated", extra={"key_id": key_id, "new_key_id": new.key_id, "by": by.name})
         works_until = old.revoked_at or old.expires_at
         self._tell(
@@ -322,25 +363,12 @@ class KeyService:
                 replaced_works_until=None if works_until is None else rfc3339(works_until),
             )
         )
-        return IssuedKey(new, stream_key)
-
-    async def _revoke(self, key_id: str, reason: str, by: Actor) -> RevokeResult:
-        now = self._clock.now()
-        record = await self._store.revoke_key(key_id, reason=reason, now=now, by=by)
-        closed = await self._end_revoked(record, by)
-        log.info("key.revoked", extra={"key_id": key_id, "user": record.user, "by": by.name, "closed": closed})
-        if record.revoked_at == now:
-            # Not for one that was revoked before.
-            at = self._clock.now()
-            self._tell(key_event(EventType.KEY_REVOKED, record, at, by=by.name, reason=reason, closed=closed))
-        assert record.revoked_at is not None
-        return RevokeResult(key_id, record.revoked_at, closed)
+        return RotatedKey(new, stream_key, replaced=old, closed=closed)
 
     async def _end_revoked(self, record: KeyRecord, by: Actor) -> tuple[str, ...]:
-        """Close the streams of a revoked key; return all that its revocation has closed, now and before."""
-        closed_now = await self._verifier.admissions.kill({record.key_id}, Denial.REVOKED, by)
-        closed = tuple(dict.fromkeys((*record.closed_streams, *closed_now)))
-        if closed != record.closed_streams:
+        """Close the streams of a key that was rotated away; return their names."""
+        closed = tuple(await self._verifier.admissions.kill({record.key_id}, Denial.REVOKED, by))
+        if closed:
             try:
                 await self._store.record_closed(record.key_id, closed)
             except StoreUnavailableError as exc:
@@ -349,17 +377,10 @@ class KeyService:
                 log.warning("closed_streams.lost", extra={"key_id": record.key_id, "reason": str(exc)})
         return closed
 
-    async def _suspend(self, name: str, reason: str, by: Actor) -> UserRecord:
-        now = self._clock.now()
-        user, key_ids = await self._store.suspend_user(name, reason=reason, now=now, by=by)
-        closed = await self._verifier.admissions.suspend(name, key_ids, by)
-        log.info("user.suspended", extra={"user": name, "by": by.name, "closed": closed})
-        if user.suspended_at == now:
-            self._tell(user_event(EventType.USER_SUSPENDED, user, now, by=by.name, reason=reason, closed=closed))
-        return user
-
     async def _restore(self, name: str, reason: str, by: Actor) -> UserRecord:
+        await self.takedowns.settle(name)
         user = await self._store.restore_user(name, reason=reason, now=self._clock.now(), by=by)
+        await self.takedowns.forget_suspension(name)
         was_suspended = self._verifier.admissions.restore(name)
         log.info("user.restored", extra={"user": name, "by": by.name})
         if was_suspended:

@@ -56,6 +56,11 @@ class StreamKey:
         return None if match is None else cls(key_id=match[1], secret=match[2])
 
     @staticmethod
+    def has_form(text: str) -> bool:
+        """Whether ``text`` has the form of a stream key."""
+        return _STREAM_KEY.fullmatch(text) is not None
+
+    @staticmethod
     def occurs_in(text: str) -> bool:
         """Whether a stream key stands anywhere in ``text``."""
         return _STREAM_KEY.search(text) is not None

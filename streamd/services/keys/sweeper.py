@@ -29,6 +29,10 @@ class SweepOptions:
     """Seconds between two looks in the store for deaths that another process wrote there."""
 
 
+async def _nothing_to_write() -> None:
+    """Write nothing: no operator acts in this process."""
+
+
 class KeySweeper:
     """Closes the streams of keys that died without a call, and writes the rows that publishes leave to be written.
 
@@ -39,6 +43,7 @@ class KeySweeper:
         options: Intervals.
         sleep: How ``run`` waits; tests pass their own.
         tell: Told of the keys that expire.
+        write_acts: Writes operators' acts that the store could not take; raises ``StoreUnavailableError``.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class KeySweeper:
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         tell: EventSink = unheard,
+        write_acts: Callable[[], Awaitable[None]] = _nothing_to_write,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -57,9 +63,15 @@ class KeySweeper:
         self._options = options or SweepOptions()
         self._sleep = sleep
         self._tell = tell
+        self._write_acts = write_acts
         self._recheck_at = clock.monotonic() + self._options.recheck_interval_s
         self._expiry_told_until = clock.now()
         self._store_failed = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the store did not take or tell something at the last look."""
+        return self._store_failed
 
     async def run(self) -> None:
         """Sweep for ever; cancel to stop."""
@@ -90,8 +102,8 @@ class KeySweeper:
             StoreUnavailableError: The store cannot be asked; streams of expired keys are closed all the same.
         """
         await self._verifier.admissions.end_expired()
-        await self._write_uses()
-        await self._write_denials(self._clock.monotonic())
+        # A store that can be read and not written, with a full disk, still tells of what others have changed.
+        failure = await self._write_waiting()
         if self._clock.monotonic() >= self._recheck_at:
             self._recheck_at = self._clock.monotonic() + self._options.recheck_interval_s
             if not await self._verifier.admissions.recheck():
@@ -99,13 +111,38 @@ class KeySweeper:
             await self._verifier.hashes.look()
             if self._tell is not unheard:
                 await self._tell_expired()
+        if failure is not None:
+            raise failure
 
     async def close(self) -> None:
         """Write the waiting rows, as far as possible, and read no more."""
         await self._verifier.hashes.close()
         with contextlib.suppress(StoreUnavailableError):
+            await self._write_acts()
+            await self._write_rows()
             await self._write_uses()
             await self._write_denials(float("inf"))
+
+    async def _write_waiting(self) -> StoreUnavailableError | None:
+        """Write what waits, up to what the store does not take; return why it did not."""
+        try:
+            await self._write_acts()
+            await self._write_rows()
+            await self._write_uses()
+            await self._write_denials(self._clock.monotonic())
+        except StoreUnavailableError as exc:
+            return exc
+        return None
+
+    async def _write_rows(self) -> None:
+        rows = self._verifier.admissions.rows.take()
+        if not rows:
+            return
+        try:
+            await self._store.audit.append(rows)
+        except StoreUnavailableError:
+            self._verifier.admissions.rows.give_back(rows)
+            raise
 
     async def _write_uses(self) -> None:
         uses = self._verifier.uses.take()

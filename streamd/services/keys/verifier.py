@@ -5,21 +5,26 @@ Its result is an ``Admission``; the admissions that hold, and the act that ends 
 The race between a verification and a death
 -------------------------------------------
 A verification reads the store, and the store is elsewhere: between its read and the moment its
-stream is registered, a revocation can commit. Everything here runs on one event loop, so a step
-without ``await`` is indivisible. Four steps in two tasks matter:
+stream is registered, a revocation can come. Everything here runs on one event loop, so a step
+without ``await`` is indivisible. Some steps in two tasks matter:
 
 - verify:  (V1) the store is read … (V2) the admission is made, and handed to the caller …
   (V3) the caller asks ``is_admissible`` and, in the same step, registers the stream.
-- revoke:  (R1) the store commits (service.py) … (R2) a change is counted, and all admissions of the
-  key are ended (admissions.py) … (R3) the registry closes the streams of the key.
+- revoke (takedowns.py):  (R1) a change is counted, the key is condemned and all admissions of it
+  are ended … (R2) the registry closes the streams of the key … (R3) the store commits, at once or
+  when it can again … (R4) a change is counted, and the key is condemned no more.
 
 In every order no stream is left running:
 
-- V1 after R1: the read sees the dead key and refuses.
-- V1 before R1, V2 after R2: V2 sees that a change was counted since V1 and reads again; the new
-  read is after R1.
-- V2 before R2, V3 after R2: R2 has ended the admission; ``is_admissible`` says no.
-- V3 before R2: the stream is registered when R3 looks for it, and is closed.
+- V1 after R3: the read sees the dead key and refuses.
+- V2 between R1 and R4: the key is condemned, and V2 refuses, whatever was read.
+- V1 before R3, V2 after R4: V2 sees that a change was counted since V1 and reads again; the new
+  read is after R3.
+- V2 before R1, V3 after R1: R1 has ended the admission; ``is_admissible`` says no.
+- V3 before R1: the stream is registered when R2 looks for it, and is closed.
+
+A death that is in the store first (a rotation, another process) has R3, then R1 without the
+condemning, then R2; V1 before R3 and V2 after R1 reads again.
 """
 
 from __future__ import annotations
@@ -27,12 +32,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from streamd.clock import Clock
-from streamd.errors import KeyRejectedError, KeyUsedTooOftenError
+from streamd.errors import KeyRejectedError, KeyUsedTooOftenError, NoStreamKeyError
 from streamd.formats.address import source_of
 from streamd.limits import DEFAULT
 from streamd.services.audit.denial_log import PUBLISH_DENIED, STUDIO_DENIED, DenialLog
 from streamd.services.audit.records import SERVER
-from streamd.services.keys.admission import Admission, Denial, denial_of
+from streamd.services.keys.admission import Admission, Denial
 from streamd.services.keys.admissions import Admissions
 from streamd.services.keys.attempts import AttemptLog
 from streamd.services.keys.guessing import Budgets, GuessGuard, GuessLimits
@@ -111,7 +116,7 @@ class KeyVerifier:
         failures (guessing.py).
 
         Args:
-            stream_key: The publisher's stream name, without a query.
+            stream_key: The publisher's key; empty where it showed none.
             peer_address: IP address it came from.
 
         Returns:
@@ -130,6 +135,21 @@ class KeyVerifier:
             raise
         self.uses.note(admission.key_id, KeyUse(self._clock.now(), peer_address))
         return admission
+
+    def note_refusal(self, admission: Admission, result: str, detail: str, peer_address: str) -> None:
+        """Note that a publish was refused though its key is good, for the key's holder and the audit log.
+
+        Args:
+            admission: Of the key.
+            result: The reason, in one word (``PublishError.result``, or that of a key that has died meanwhile).
+            detail: The same as its holder is told.
+            peer_address: IP address it came from.
+        """
+        now = self._clock.now()
+        self.attempts.refuse(admission.key_id, result, peer_address, now, detail)
+        self.denials.note(
+            result, peer_address, admission.key_id, user=admission.user, at=now, now=self._clock.monotonic()
+        )
 
     async def recognise(self, stream_key: str, peer_address: str) -> Admission:
         """Decide over a key that is shown to see its channel's state, without a publish.
@@ -159,7 +179,7 @@ class KeyVerifier:
         with self._look_ups.of_key(key_id):
             standing = await self._read_standing(key_id)
         # From here on nothing is awaited (see the module's docstring, V2).
-        denial = denial_of(standing, self._clock.now())
+        denial = self.admissions.denial_of(standing)
         if standing is None or denial is not None:
             raise KeyRejectedError(denial or Denial.UNKNOWN, key_id, is_known=standing is not None)
         return self._admitted(standing)
@@ -173,7 +193,7 @@ class KeyVerifier:
     async def _admit(self, stream_key: str, peer_address: str, action: str, budget: Budgets) -> Admission:
         shown = StreamKey.parse(stream_key)
         if shown is None:
-            raise self._failed(Denial.MALFORMED, None, peer_address, action)
+            raise self._failed(Denial.MALFORMED if stream_key else Denial.MISSING, None, peer_address, action)
         now = self._clock.monotonic()
         if not self._guard.lets_through(shown, peer_address, now):
             is_known = self._guard.knows(shown.key_id)
@@ -188,7 +208,7 @@ class KeyVerifier:
             standing = await self._read_standing(shown.key_id)
         # From here on nothing is awaited (see the module's docstring, V2).
         matches = secret_matches(shown.key_id, shown.secret, standing.secret_hash if standing else None)
-        denial = denial_of(standing, self._clock.now())
+        denial = self.admissions.denial_of(standing)
         if standing is not None and denial is None:
             self._guard.remember(standing.key_id, standing.secret_hash)
         else:
@@ -219,7 +239,8 @@ class KeyVerifier:
         """Count a refused key, and return the error to raise."""
         self._guard.note_failure(key_id, address, self._clock.monotonic())
         self._note_denial(denial, key_id if is_known else None, address, action)
-        return KeyRejectedError(denial, key_id, is_known=is_known)
+        error_type = NoStreamKeyError if denial is Denial.MISSING else KeyRejectedError
+        return error_type(denial, key_id, is_known=is_known)
 
     def _note_denial(self, denial: Denial, key_id: str | None, address: str, action: str) -> None:
         self.denials.note(denial, address, key_id, at=self._clock.now(), now=self._clock.monotonic(), action=action)

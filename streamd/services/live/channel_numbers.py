@@ -105,14 +105,18 @@ class ChannelNumbers:
             least = min(self._ahead, key=self._ahead.__getitem__)
             self._floor_s = max(self._floor_s, self._ahead.pop(least))
 
-    def restore(self, reserved_s: int, ahead: Iterable[ChannelAhead], now_s: int) -> None:
+    def restore(self, reserved_s: int, ahead: Iterable[ChannelAhead], now_s: int, alive_until_s: int = 0) -> None:
         """Begin behind another process' reservations, used or not.
 
         Args:
             reserved_s: For all channels.
             ahead: For single ones.
             now_s: The clock.
+            alive_until_s: Until when that process may have been alive; 0 where that is not known.
         """
+        if max(now_s, reserved_s) < alive_until_s <= SECONDS_MAX:
+            # The clock is behind, and the reservation is damaged, or a full disk has not taken it for too long.
+            reserved_s = alive_until_s + RESERVE_LEFT_S_MIN
         self._floor_s = self._reserved_s = reserved_s
         self._restored_at_s = now_s
         for channel in ahead:

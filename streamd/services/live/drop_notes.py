@@ -76,5 +76,7 @@ class DropNotes:
             of_intake: The intake's refusals now.
         """
         drops = (*of_intake, *self._left_out)
+        if not drops:
+            return []
         words = dict.fromkeys(f"{drop.reason.value.replace('_', ' ')} ({drop.detail})" for drop in drops)
         return list(words)[:REFUSALS_MAX]

@@ -63,6 +63,8 @@ class HealthCode(enum.Enum):
     """Not every browser decodes the sound."""
     KEYFRAME_INTERVAL_LONG = "keyframe_interval_long"
     KEYFRAME_INTERVAL_IRREGULAR = "keyframe_interval_irregular"
+    KEYFRAMES_UNFIT = "keyframes_unfit"
+    """No decoder can begin with what the encoder calls keyframes: intra refresh, most often."""
     FRAMES_MISSING = "frames_missing"
     """Fewer frames a second than this stream had before."""
     FRAME_RATE_LOW = "frame_rate_low"
@@ -80,6 +82,9 @@ class HealthCode(enum.Enum):
     """One of the ways to watch or keep the stream is broken off; the others go on."""
     OUTPUT_INTERRUPTED = "output_interrupted"
     """One of them has a gap, and is tried again."""
+
+    # Each is itself and no other. An enumeration hashes its name otherwise, in Python, for each check of each second.
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +120,12 @@ class Health:
         return tuple(finding.code for finding in self.findings)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Vitals:
-    """The measures of one publisher's stream, taken once a second."""
+    """The measures of one publisher's stream, taken once a second.
+
+    They are not changed; to freeze each of them would cost as much as the checks do.
+    """
 
     is_playable: bool
     """Viewers have something to play."""
@@ -145,6 +153,8 @@ class Vitals:
     """The last ones, oldest first."""
     open_gop_ms: int = 0
     """How much media has come since the last keyframe, milliseconds."""
+    keyframes_unfit: int = 0
+    """How many of the last keyframes, in a row, are such by the encoder's word alone."""
     repairs: Mapping[str, int] = field(default_factory=dict)
     """Timestamps repaired in the last seconds, by reason."""
     damages: int = 0
@@ -191,6 +201,7 @@ class _Condition:
 
 
 _NO_DATA = Health(HealthStatus.NO_DATA)
+_GOOD = Health(HealthStatus.GOOD)
 _SEVERITIES = list(Severity)
 _STATUS = {Severity.ERROR: HealthStatus.BAD, Severity.WARNING: HealthStatus.OK, Severity.INFO: HealthStatus.GOOD}
 
@@ -235,6 +246,8 @@ class HealthMonitor:
         self.health = self._sum_up(is_playable=vitals.is_playable)
 
     def _sum_up(self, *, is_playable: bool) -> Health:
+        if not self._met:
+            return _GOOD if is_playable else _NO_DATA
         findings = [
             Finding(code, seen.observation.severity, seen.observation.message, seen.observation.advice, seen.since)
             for code, seen in self._met.items()

@@ -27,6 +27,8 @@ FASTER_LEAD_S = 3.0
 KEYFRAME_INTERVAL_MS_MAX = 4_000
 # Intervals whose like is told: a minute and more of OBS's default, 16 s of what we advise.
 KEYFRAME_INTERVALS_MIN = 4
+# A single one may stand between good ones.
+KEYFRAMES_UNFIT_MIN = 2
 # One that is longer than the usual by this makes its segment as much longer. Keyframes that come early, at a scene's
 # cut, do no harm.
 IRREGULAR_FACTOR = 1.5
@@ -116,7 +118,8 @@ def _track_refused(vitals: Vitals, _: bool) -> Observation | None:
     return Observation(
         Severity.ERROR,
         f"Not carried: {'; '.join(vitals.refusals)}.",
-        f"In OBS: choose an H.264 encoder, {_ENCODER_FIELD}, and AAC under Audio Encoder beside it.",
+        f"In OBS: choose an H.264 encoder, {_ENCODER_FIELD}, AAC under Audio Encoder beside it, and Settings → Audio → "
+        "Channels: Stereo.",
     )
 
 
@@ -133,12 +136,14 @@ def _video_missing(vitals: Vitals, _: bool) -> Observation | None:
 def _audio_missing(vitals: Vitals, _: bool) -> Observation | None:
     if vitals.audios or not vitals.videos:
         return None
-    return Observation(
-        Severity.INFO if vitals.lacks_audio else Severity.WARNING,
-        "There is a picture and no sound.",
+    advice = (
         "In OBS: choose a device under Settings → Audio → Global Audio Devices, and the track that carries it under "
-        "Settings → Output → Streaming → Audio Track.",
+        "Settings → Output → Streaming → Audio Track."
     )
+    if vitals.refusals:
+        advice = "What is not carried may be the sound: that finding says why."
+    severity = Severity.INFO if vitals.lacks_audio else Severity.WARNING
+    return Observation(severity, "There is a picture and no sound.", advice)
 
 
 def _video_codec_unplayable(vitals: Vitals, _: bool) -> Observation | None:
@@ -197,6 +202,18 @@ def _keyframe_interval_irregular(vitals: Vitals, _: bool) -> Observation | None:
         f"Keyframes come irregularly, {min(intervals_ms) / 1000:.1f} to {longest_ms / 1000:.1f} s apart: so do "
         "segments, and players have to wait for the long ones.",
         _KEYFRAME_ADVICE,
+    )
+
+
+def _keyframes_unfit(vitals: Vitals, _: bool) -> Observation | None:
+    if vitals.keyframes_unfit < KEYFRAMES_UNFIT_MIN:
+        return None
+    return Observation(
+        Severity.ERROR,
+        "What the encoder calls keyframes are pictures at which no browser can begin (intra refresh, or open groups of "
+        "pictures): who watches sees them, and viewers who join see nothing.",
+        "Switch intra refresh off (also: periodic or gradual intra refresh, GDR, recovery points) and closed GOPs on, "
+        f"for an IDR picture every 2 s. {_KEYFRAME_ADVICE} With x264, take intra-refresh out of the options.",
     )
 
 
@@ -348,6 +365,7 @@ CHECKS = (
     Check(HealthCode.AUDIO_CODEC_UNPLAYABLE, _audio_codec_unplayable, withdraw_after_s=5),
     Check(HealthCode.KEYFRAME_INTERVAL_LONG, _keyframe_interval_long, withdraw_after_s=30),
     Check(HealthCode.KEYFRAME_INTERVAL_IRREGULAR, _keyframe_interval_irregular, withdraw_after_s=30),
+    Check(HealthCode.KEYFRAMES_UNFIT, _keyframes_unfit, withdraw_after_s=30),
     Check(HealthCode.FRAMES_MISSING, _frames_missing, raise_after_s=5, withdraw_after_s=15),
     Check(HealthCode.FRAME_RATE_LOW, _frame_rate_low, raise_after_s=5, withdraw_after_s=15),
     Check(HealthCode.FRAME_RATE_HIGH, _frame_rate_high, raise_after_s=5, withdraw_after_s=15),

@@ -55,6 +55,7 @@ class HlsOutput(PartOutput, Numbered):
         self._epoch = context.live_since
         self._has_parts = False
         self._segments_lost = 0
+        self._captions: frozenset[str] = frozenset()
         self._viewers = HlsViewers()
         self._viewers_counted = 0
         # None where it has to be made anew: it is asked for every second, and changes with a discontinuity.
@@ -82,6 +83,12 @@ class HlsOutput(PartOutput, Numbered):
     def note_leap(self, epoch: datetime) -> None:
         """Date what follows anew."""
         self._epoch = epoch
+
+    def note_captions(self, channels: frozenset[str]) -> None:
+        """List the captions, for whoever reads the multivariant playlist from now on."""
+        self._captions = channels
+        if self.presentation is not None:
+            self.presentation.set_captions(channels)
 
     def take_part(self, rendition: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
         """List the next part, and wake the requests for it."""
@@ -145,12 +152,14 @@ class HlsOutput(PartOutput, Numbered):
             MediaLimitError: The open segments of all renditions take more than those of one may.
         """
         self._count_viewers(self._viewers.count(now))
-        segments_lost = sum(rendition.segments_lost for rendition in self._renditions())
+        segments_lost = held_bytes = 0
+        for rendition in self._renditions():
+            segments_lost += rendition.segments_lost
+            held_bytes += rendition.held_bytes
         if segments_lost > self._segments_lost:
             self._metrics.limit_hits_total.labels("window_bytes_max").inc(segments_lost - self._segments_lost)
             self._segments_lost = segments_lost
         # Each rendition bounds its own open segment; together they have what one of a single rendition may.
-        held_bytes = self.held_bytes
         if held_bytes > self._options.window_bytes_max + OPEN_SEGMENT_BYTES_MAX:
             raise MediaLimitError(f"{held_bytes} bytes of open segments", limit="window_bytes_max")
 
@@ -239,7 +248,9 @@ class HlsOutput(PartOutput, Numbered):
             # numbers are never used again, should it come back.
             if all(variant.name != name for variant in self._variants):
                 self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
-        return Presentation(variants, audio)
+        presentation = Presentation(variants, audio)
+        presentation.set_captions(self._captions)
+        return presentation
 
     def _rendition_options(self, renditions: int) -> RenditionOptions:
         # A stream holds no more, however many renditions it has.

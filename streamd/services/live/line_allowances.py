@@ -35,6 +35,9 @@ class LineAllowances:
     Args:
         clock: Gives the allowances back.
         meter: Knows what was received.
+
+    Attributes:
+        parts_left: How many parts may be made before ``settle_parts`` is to be asked.
     """
 
     def __init__(self, clock: Clock, meter: StreamMeter) -> None:
@@ -44,7 +47,7 @@ class LineAllowances:
         self._silence = Allowance(SILENT_FRAMES_PER_S, SILENT_FRAMES_PER_S, now)
         self._leaps = Allowance(LEAPS_PER_S, LEAPS_AT_ONCE_MAX, now)
         self._shares = Allowance(SHARES_PER_S, SHARES_AT_ONCE_MAX, now)
-        self._parts_left = PARTS_AT_ONCE_MAX
+        self.parts_left = PARTS_AT_ONCE_MAX
         # Up to when time, and what was received, is in that.
         self._parts_settled = (now, meter.media_bytes)
 
@@ -67,7 +70,7 @@ class LineAllowances:
 
     def note_parts(self, count: int) -> None:
         """Note that parts were made."""
-        self._parts_left -= count
+        self.parts_left -= count
 
     def settle_parts(self, renditions: int) -> None:
         """Reckon the parts that were made with the time that has passed and the bytes that have come.
@@ -78,12 +81,10 @@ class LineAllowances:
         Raises:
             MediaLimitError: Media time runs so much faster than either that parts are made of nothing.
         """
-        if self._parts_left >= 0:
-            return
         (at, media_bytes), now = self._parts_settled, self._clock.monotonic()
         in_time = (now - at) * PARTS_PER_S * renditions
         of_bytes = (self._meter.media_bytes - media_bytes) // PART_BYTES_MIN
-        self._parts_left = min(PARTS_AT_ONCE_MAX, self._parts_left + int(in_time) + of_bytes)
+        self.parts_left = min(PARTS_AT_ONCE_MAX, self.parts_left + int(in_time) + of_bytes)
         self._parts_settled = (now, self._meter.media_bytes)
-        if self._parts_left < 0:
+        if self.parts_left < 0:
             raise MediaLimitError("its timestamps run on much faster than media comes", limit="parts_per_second_max")

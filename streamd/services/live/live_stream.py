@@ -7,9 +7,11 @@ Every taker of media is an output, and only as such known here; doors find the v
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from streamd.errors import MediaError, MediaLimitError, PublishError
+from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX
 from streamd.services.live.life import Life, Turn, after
 from streamd.services.live.media_line import MediaLine
 from streamd.services.live.monitor import StreamMonitor
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Media that runs ahead of the recorded beginning of its timeline moves it by this much of its lead.
+AHEAD_SLACK = 1.25
+# Media that is farther behind it moves it too: the clock was set, or the media comes slowly. It is the longest hole in
+# the decode times that a restart makes, beside the time that it took.
+BEHIND_MAX = timedelta(seconds=10)
+
 
 class Place(Protocol):
     """A reservation for a stream, memory or its name; the end of the stream gives it back."""
@@ -60,6 +68,7 @@ class LiveStream:
         on_health: Called when the stream turns unhealthy, or healthy again.
         on_playable: Called when media can be played.
         continuation: Of playlists that another server left; None where it begins its own.
+        timeline_from: When its timeline began, as that server left it; None likewise.
         probing: Held while new tracks are probed; shared by all streams. None for a single stream.
         claim: Its name; given back when it ends.
         place: The memory that is kept free for it; likewise.
@@ -86,6 +95,7 @@ class LiveStream:
         on_health: Callable[[LiveStream], None],
         on_playable: Callable[[LiveStream], None],
         continuation: Continuation | None = None,
+        timeline_from: datetime | None = None,
         probing: asyncio.Semaphore | None = None,
         claim: Place | None = None,
         place: Place | None = None,
@@ -107,6 +117,7 @@ class LiveStream:
         self._probing = probing
         self._claim = claim
         self._place = place
+        self._timeline_from = timeline_from or live_since - timedelta(milliseconds=START_MS)
         # A stream that goes on has been playable before.
         started = None if continuation is not None else lambda: on_playable(self)
         self._monitor = StreamMonitor(name, clock=clock, metrics=metrics, on_playable=started)
@@ -184,7 +195,12 @@ class LiveStream:
         self._claim = _in_place_of(self._claim, claim)
         self._place = _in_place_of(self._place, place)
         self._monitor.note_back()
-        self._line = self._new_line(self._line.continuation)
+        continuation = self._line.continuation
+        if continuation is not None:
+            # Decode times go on as far as time went.
+            starts_ms = self._line.newest_ms + round(away_s * 1000)
+            continuation = continuation._replace(starts_ms=max(continuation.starts_ms, starts_ms))
+        self._line = self._new_line(continuation)
         log.info("stream.resumed", extra={"stream": self.name, "away_s": round(away_s, 3)})
 
     def fail(self, error: Exception) -> None:
@@ -289,8 +305,19 @@ class LiveStream:
                 if self._monitor.read(self._line, self.outputs.failed, self.outputs.faults):
                     self._on_health(self)
                 self._check_bit_rate()
+                self._note_pace()
         except MediaLimitError as exc:
             self.fail(exc)
+
+    def _note_pace(self) -> None:
+        """Move the recorded beginning of the timeline where its media has run ahead of it, or is far behind."""
+        newest = timedelta(milliseconds=self._line.newest_ms)
+        elapsed = self._clock.now() - self._timeline_from
+        if newest > elapsed + timedelta(milliseconds=TRACKS_APART_MS_MAX):
+            # The further ahead, the more at once: each is a write to the disk.
+            self._timeline_from -= (newest - elapsed) * AHEAD_SLACK
+        elif elapsed > newest + BEHIND_MAX:
+            self._timeline_from += elapsed - newest
 
     def _check_bit_rate(self) -> None:
         bitrate_kbps = self._monitor.meter.sustained_bitrate_bps / 1000
@@ -356,6 +383,7 @@ class LiveStream:
             variants=playlists.variants,
             audio=playlists.audio,
             discontinuity_sequence=playlists.discontinuity_sequence,
+            timeline_from=self._timeline_from,
         )
 
 

@@ -9,7 +9,7 @@ about new tracks, and opening a demuxer for them, takes a thread for a few milli
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from streamd.services.live.opening import QUEUED_TAGS_AT_ONCE, Opener, TagQueue
 from streamd.services.live.packaging import Packaging
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
@@ -157,7 +158,8 @@ class MediaLine:
             self._demux(tags)
         else:
             unread = self._receive_others(tags, passed)
-        self._allowances.settle_parts(self._packaging.renditions)
+        if self._allowances.parts_left < 0:
+            self._allowances.settle_parts(self._packaging.renditions)
         return unread
 
     def _receive_others(self, tags: Sequence[FlvTag], passed: int) -> Collection[FlvTag] | None:
@@ -227,7 +229,7 @@ class MediaLine:
         """Its counts so far; taken about once a second."""
         packaging = self._packaging
         packaging.count_repairs()
-        return LineReading(packaging.media_ms, Counter(packaging.repairs), self._intake.drops[TagDropReason.MALFORMED])
+        return LineReading(packaging.media_ms, packaging.repairs, self._intake.drops.get(TagDropReason.MALFORMED, 0))
 
     @property
     def repairs(self) -> Counter[str]:
@@ -243,6 +245,11 @@ class MediaLine:
     def continuation(self) -> Continuation | None:
         """The facts with which another line would go on; None before there is a part."""
         return self._packaging.continuation
+
+    @property
+    def newest_ms(self) -> int:
+        """How far the media has come on the stream's timeline, milliseconds."""
+        return self._packaging.newest_ms
 
     @property
     def closes_in_ms(self) -> int:

@@ -2,13 +2,14 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from streamd.formats.flv.tag cimport FlvTag
-from streamd.media.packet cimport MediaPacket
+from streamd.media.packet cimport Sample
 
 
 cdef class StreamMeter:
     cdef public int64_t media_bytes
     cdef readonly int64_t video_frames
     cdef readonly object keyframe_intervals_ms
+    cdef readonly int64_t keyframes_unfit
     cdef readonly object bitrate_bps
     cdef readonly object media_bitrate_bps
     cdef readonly object frame_rate
@@ -28,4 +29,5 @@ cdef class StreamMeter:
     @cython.locals(tag=FlvTag)
     cpdef object note_media(self, tags)
 
-    cpdef object note_video(self, MediaPacket packet)
+    @cython.locals(keyframe_ms=int64_t)
+    cpdef object note_video(self, Sample sample)

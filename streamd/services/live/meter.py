@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from streamd.media.packet import VIDEO_TIMESCALE, WIRE_TIMESCALE
+
 if TYPE_CHECKING:
     from streamd.formats.flv.tag import FlvTag
-    from streamd.media.packet import MediaPacket
+    from streamd.media.packet import Sample
     from streamd.services.live.health import Health
 
 # Readings kept, one a second: rates are means over about this many seconds, so that one keyframe every two
@@ -60,7 +62,7 @@ class LineReading(NamedTuple):
     media_ms: int | None
     """How far the media has come on its timeline, leaps taken out, milliseconds; None before it began."""
     repairs: Counter[str]
-    """Timestamps repaired, by reason."""
+    """Timestamps repaired, by reason. It is not changed: with more of them there is another."""
     damages: int
     """Media messages that could not be read."""
 
@@ -78,7 +80,8 @@ class StreamMeter:
     Attributes:
         media_bytes: Payload bytes of audio and video so far.
         video_frames: Frames of the first video track so far.
-        keyframe_intervals_ms: Between the last keyframes, by their timestamps, milliseconds, oldest first.
+        keyframe_intervals_ms: Between the last keyframes, on the timeline, milliseconds, oldest first.
+        keyframes_unfit: How many of the last keyframes, in a row, are such by the encoder's word alone.
         bitrate_bps: Bits that arrive in a second, over the readings; 0 before there are two.
         media_bitrate_bps: Bits to a second of media, over the readings; None before they span ``SPAN_S_MIN`` of it.
         frame_rate: Frames to a second of media, likewise.
@@ -99,6 +102,7 @@ class StreamMeter:
     def restart(self) -> None:
         """Measure anew: a publisher follows whose clock is its own. The counts so far stay."""
         self.keyframe_intervals_ms: deque[int] = deque(maxlen=KEYFRAME_INTERVALS_MAX)
+        self.keyframes_unfit = 0
         self.bitrate_bps = 0.0
         self.media_bitrate_bps: float | None = None
         self.frame_rate: float | None = None
@@ -121,14 +125,16 @@ class StreamMeter:
         for tag in tags:
             self.media_bytes += len(tag.payload)
 
-    def note_video(self, packet: MediaPacket) -> None:
-        """Count one video frame."""
+    def note_video(self, sample: Sample) -> None:
+        """Count one video frame, at its place on the timeline: a leap of the publisher's clock is no interval."""
         self.video_frames += 1
-        if packet.is_keyframe:
+        if sample.is_keyframe:
             self._keyframes += 1
-            if self._keyframe_ms is not None and packet.dts_ms > self._keyframe_ms:
-                self.keyframe_intervals_ms.append(packet.dts_ms - self._keyframe_ms)
-            self._keyframe_ms = packet.dts_ms
+            self.keyframes_unfit = 0 if sample.is_sync else self.keyframes_unfit + 1
+            keyframe_ms = sample.dts_ticks * WIRE_TIMESCALE // VIDEO_TIMESCALE
+            if self._keyframe_ms is not None:
+                self.keyframe_intervals_ms.append(keyframe_ms - self._keyframe_ms)
+            self._keyframe_ms = keyframe_ms
 
     def read(self, now: float, line: LineReading) -> None:
         """Take a reading.
@@ -143,7 +149,8 @@ class StreamMeter:
         first = readings[0]
         seconds = now - first.now
         self.bitrate_bps = (last.media_bytes - first.media_bytes) * 8 / seconds if seconds else 0.0
-        self.repairs = line.repairs - first.line.repairs
+        # Mostly there were none, and it is the same counter.
+        self.repairs = Counter() if line.repairs is first.line.repairs else line.repairs - first.line.repairs
         self.damages = line.damages - first.line.damages
         if line.media_ms is not None:
             self._read_media(last, line.media_ms)

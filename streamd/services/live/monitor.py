@@ -198,6 +198,7 @@ class StreamMonitor(PartOutput):
             media_lead_s=meter.media_lead_s,
             keyframe_intervals_ms=tuple(meter.keyframe_intervals_ms),
             open_gop_ms=meter.open_gop_ms,
+            keyframes_unfit=meter.keyframes_unfit,
             repairs=meter.repairs,
             damages=meter.damages,
             refusals=line.refusals,
@@ -208,6 +209,8 @@ class StreamMonitor(PartOutput):
     def _set_health(self, health: Health) -> bool:
         """Take the health of now, count it, and return whether it has turned."""
         was, self.health = self.health, health
+        if health is was:
+            return False
         self.tally.findings.update(health.codes)
         for codes, step in ((was.codes, -1), (health.codes, 1)):
             for code in codes if was.codes != health.codes else ():

@@ -93,6 +93,13 @@ class Output:
             epoch: Wall time of tick 0 of the timeline, as it is from here on.
         """
 
+    def note_captions(self, channels: frozenset[str], /) -> None:
+        """Note that there is text in channels of captions in the pictures.
+
+        Args:
+            channels: All that there have been, by their INSTREAM-ID (rfc8216bis-22 4.4.6.1).
+        """
+
     def look(self, now: float, /) -> None:
         """Do what is to be done about once a second.
 
@@ -216,7 +223,9 @@ class Outputs:
         self._of_samples: tuple[SampleOutput, ...] = ()
         self._of_frames: tuple[Output, ...] = ()
         self._of_parts: tuple[PartOutput, ...] = ()
+        self._looking: tuple[Output, ...] = ()
         self._queueing: tuple[Output, ...] = ()
+        self._numbered: Numbered | None = None
         self._linger_s = 0.0
 
     def make(self, maker: Callable[[OutputContext], Output], context: OutputContext) -> None:
@@ -231,6 +240,8 @@ class Outputs:
     def add(self, output: Output) -> None:
         """Add an output, before anything is fed; it is fed after those that were added before."""
         self._all += (output,)
+        if self._numbered is None and isinstance(output, Numbered):
+            self._numbered = output
         self._feed((*self._fed, output))
 
     def find(self, kind: type[AnOutput]) -> AnOutput | None:
@@ -240,7 +251,7 @@ class Outputs:
     @property
     def numbered(self) -> Numbered | None:
         """The output whose players remember names, dropped or not; None where the stream has none."""
-        return next((output for output in self._all if isinstance(output, Numbered)), None)
+        return self._numbered
 
     # -- what the media line makes ------------------------------------------------------------
 
@@ -255,6 +266,10 @@ class Outputs:
     def note_leap(self, epoch: datetime) -> None:
         """Tell all of a leap of the publisher's timestamps."""
         self._tell(lambda output: output.note_leap(epoch))
+
+    def note_captions(self, channels: frozenset[str]) -> None:
+        """Tell all of the channels of captions."""
+        self._tell(lambda output: output.note_captions(channels))
 
     def take_tags(self, tags: Sequence[FlvTag]) -> None:
         """Feed frames as the publisher sent them."""
@@ -302,7 +317,11 @@ class Outputs:
         Raises:
             MediaLimitError: The publisher has gone past a limit.
         """
-        self._tell(lambda output: output.look(now))
+        for output in self._looking:
+            try:
+                output.look(now)
+            except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
+                self._drop(output, exc)
         if self._queueing:
             self._drop_slow()
 
@@ -403,4 +422,6 @@ class Outputs:
         self._of_samples = tuple(output for output in outputs if isinstance(output, SampleOutput))
         self._of_frames = tuple(output for output in outputs if isinstance(output, TagOutput | SampleOutput))
         self._of_parts = tuple(output for output in outputs if isinstance(output, PartOutput))
+        # Those that have anything to do then.
+        self._looking = tuple(output for output in outputs if type(output).look is not Output.look)
         self._queueing = tuple(output for output in outputs if output.queued_bytes_max)

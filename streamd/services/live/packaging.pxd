@@ -21,10 +21,16 @@ cdef class Packaging:
     cdef object _split_audio
     cdef bint _begins_anew
     cdef public object _timeline
+    cdef int64_t _starts_ms
+    cdef object _offset_ms
     cdef tuple _variants
     cdef public object _ladder
     cdef dict _direct_ids
     cdef int _video_track_id
+    cdef int _video_tracks
+    cdef tuple _pictures
+    cdef object _captions
+    cdef int64_t _frames_to_captions_look
     cdef int64_t _ladder_began_ms
     cdef int _breaks_met
     cdef object _next_sequence_number
@@ -40,6 +46,8 @@ cdef class Packaging:
 
     @cython.locals(chunks=list)
     cdef bint _cut(self, samples, Ladder ladder) except -1
+
+    cdef object _look_for_captions(self, MediaPacket packet)
 
     cdef bint _may_begin_anew(self, Timeline timeline, MediaPacket packet) except -1
 

@@ -10,9 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from streamd.formats.codecs.captions import find_captions
+from streamd.formats.codecs.random_access import can_start, unit_length_bytes
 from streamd.media.packager.ladder import Ladder, Variant
 from streamd.media.packet import TrackKind
-from streamd.media.timeline import START_MS, Timeline
+from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Timeline
 from streamd.services.live.outputs import StreamTracks
 
 if TYPE_CHECKING:
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
 # average (media/packager/numbering.py), and players to play something in between.
 LEAP_INTERVAL_MS = 1_000
+# Frames between two that are looked into for captions, which costs some microseconds: those of broadcasters are in
+# every frame, or every second one, those of OBS in one frame of each line.
+FRAMES_BEFORE_CAPTIONS = 14
+# The same once there are some.
+FRAMES_BESIDE_CAPTIONS = 100
 
 
 class Continuation(NamedTuple):
@@ -42,6 +49,8 @@ class Continuation(NamedTuple):
     timing: PlaylistTiming
     split_audio: bool | None
     """Whether audio and video are apart; None where there has been only one of them (``decide_split_audio``)."""
+    starts_ms: int = START_MS
+    """The earliest place on the stream's timeline that is free of media, for the next publisher's, milliseconds."""
 
 
 class Packaging:
@@ -58,7 +67,7 @@ class Packaging:
 
     Attributes:
         is_continuing: Viewers play media of this stream already.
-        repairs: Timestamp repairs up to the last ``count_repairs``, by reason.
+        repairs: Timestamp repairs up to the last ``count_repairs``, by reason. With more of them it is another counter.
         irregularities: Those of finished segmenters, by name.
     """
 
@@ -87,11 +96,20 @@ class Packaging:
         # The first tracks of a publisher that has come back have timestamps of their own.
         self._begins_anew = self.is_continuing
         self._timeline: Timeline | None = None
+        # Where the next timeline begins, and what the one before it added to this publisher's milliseconds.
+        self._starts_ms = continuation.starts_ms if continuation is not None else START_MS
+        self._offset_ms: int | None = None
         self._variants: tuple[Variant, ...] = ()
         self._ladder: Ladder | None = None
         self._direct_ids: dict[int, int] | None = None
         # 0 where there is none.
         self._video_track_id = 0
+        # How many tracks of pictures there are, which have the first numbers, and how each one's are read.
+        self._video_tracks = 0
+        self._pictures: tuple[tuple[str, int], ...] = ()
+        # The channels of captions that have been found, and how many frames have been looked for.
+        self._captions: frozenset[str] = frozenset()
+        self._frames_to_captions_look = 0
         # Where the timeline was when the ladder was made, and how often the publisher's time had leapt by then.
         self._ladder_began_ms = 0
         self._breaks_met = 0
@@ -104,12 +122,19 @@ class Packaging:
         """The facts with which another line would go on; None before there is a part."""
         if self._timing is None:
             return None
+        # Another publisher's tracks come interleaved in a way of their own.
+        starts_ms = self.newest_ms + TRACKS_APART_MS_MAX
         if not self._variants:
-            return Continuation(self._timing, self._split_audio)
+            return Continuation(self._timing, self._split_audio, starts_ms)
         if any(variant.is_alternative for variant in self._variants):
-            return Continuation(self._timing, True)
+            return Continuation(self._timing, True, starts_ms)
         kinds = {track.kind for variant in self._variants for track in variant.sources}
-        return Continuation(self._timing, None if len(kinds) == 1 else False)
+        return Continuation(self._timing, None if len(kinds) == 1 else False, starts_ms)
+
+    @property
+    def newest_ms(self) -> int:
+        """How far the media has come on the stream's timeline, milliseconds."""
+        return self._timeline.newest_ms if self._timeline is not None else self._starts_ms
 
     @property
     def renditions(self) -> int:
@@ -131,7 +156,7 @@ class Packaging:
         """How far the media has come on its timelines, leaps taken out, milliseconds; None before it began."""
         if self._timeline is None:
             return None
-        return self._finished_media_ms + self._timeline.newest_ms - START_MS
+        return self._finished_media_ms + self._timeline.newest_ms - self._starts_ms
 
     def start(self, opened: Opened, epoch: datetime) -> None:
         """Go on with other tracks.
@@ -150,13 +175,17 @@ class Packaging:
         self._direct_ids = None
         if direct.sources != tracks:
             self._direct_ids = {track.track_id: number for number, track in enumerate(direct.sources, 1)}
-        self._timeline = Timeline(tracks)
+        timeline = self._timeline = Timeline(tracks, self._starts_ms, self._offset_ms)
         self._variants = opened.variants
-        self._start_ladder(self._timeline)
-        videos = (track.track_id for track in tracks if track.kind is TrackKind.VIDEO)
-        self._video_track_id = next(videos, 0)
-        # The first packet lands on START_MS of the timeline.
-        starts_at = epoch - timedelta(milliseconds=START_MS)
+        self._start_ladder(timeline)
+        videos = [track for track in tracks if track.kind is TrackKind.VIDEO]
+        self._video_track_id = videos[0].track_id if videos else 0
+        self._video_tracks = len(videos)
+        codecs = (track.codec.partition(".")[0] for track in videos)
+        self._pictures = tuple(
+            (codec, unit_length_bytes(codec, track.codec_config)) for codec, track in zip(codecs, videos, strict=True)
+        )
+        starts_at = epoch - timedelta(milliseconds=timeline.newest_ms)
         begins_anew, self._begins_anew = self._begins_anew, False
         self._outputs.start(StreamTracks(self._variants, direct, starts_at, begins_anew))
 
@@ -174,6 +203,9 @@ class Packaging:
         if self._timeline is None:
             return
         repairs = self._timeline.repairs
+        if not repairs:
+            return
+        self.repairs = Counter(self.repairs)
         for repair, count in repairs.items():
             self.repairs[repair.value] += count
             self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
@@ -205,10 +237,16 @@ class Packaging:
         video_track_id = self._video_track_id
         meter = self._meter
         for packet in packets:
-            if packet.track_id == video_track_id:
-                meter.note_video(packet)
-                may_end_segment |= packet.is_keyframe
             sample = timeline.place(packet)
+            if sample is not None and packet.is_keyframe and packet.track_id <= self._video_tracks:
+                codec, length_bytes = self._pictures[packet.track_id - 1]
+                sample.is_sync = can_start(codec, packet.payload, packet.body_at, length_bytes)
+            if packet.track_id == video_track_id and sample is not None:
+                meter.note_video(sample)
+                may_end_segment |= packet.is_keyframe
+                self._frames_to_captions_look -= 1
+                if self._frames_to_captions_look < 0:
+                    self._look_for_captions(packet)
             if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
                 may_end_segment |= self._cut(samples[cut:], ladder)
                 cut = len(samples)
@@ -220,6 +258,15 @@ class Packaging:
             for name in ladder.complete_segments():
                 self._outputs.end_segment(name)
         self._outputs.take_samples(self._direct_samples(samples))
+
+    def _look_for_captions(self, packet: MediaPacket) -> None:
+        """Look into one frame of some; once there are captions, into fewer, for those of other languages."""
+        codec, length_bytes = self._pictures[packet.track_id - 1]
+        channels = find_captions(codec, packet.payload, packet.body_at, length_bytes) - self._captions
+        if channels:
+            self._captions |= channels
+            self._outputs.note_captions(self._captions)
+        self._frames_to_captions_look = FRAMES_BESIDE_CAPTIONS if self._captions else FRAMES_BEFORE_CAPTIONS
 
     def _cut(self, samples: Sequence[Sample], ladder: Ladder) -> bool:
         """Pass on the parts that samples complete; say whether there are any."""
@@ -244,7 +291,8 @@ class Packaging:
             self._breaks_met = timeline.breaks
             return ladder
         self._finish_ladder()
-        self._allowances.settle_parts(len(self._variants))
+        if self._allowances.parts_left < 0:
+            self._allowances.settle_parts(len(self._variants))
         # The media behind the leap is that which arrives now, however long the pause was.
         self._outputs.note_leap(self._clock.now() - timedelta(milliseconds=timeline.newest_ms))
         return self._start_ladder(timeline)
@@ -290,6 +338,7 @@ class Packaging:
 
     def _finish_timeline(self) -> None:
         self.count_repairs()
-        if self._timeline is not None:
-            self._finished_media_ms += self._timeline.newest_ms - START_MS
-            self._timeline = None
+        timeline, self._timeline = self._timeline, None
+        if timeline is not None:
+            self._finished_media_ms += timeline.newest_ms - self._starts_ms
+            self._starts_ms, self._offset_ms = timeline.newest_ms, timeline.offset_ms

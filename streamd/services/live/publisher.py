@@ -43,6 +43,9 @@ class Publisher(Protocol):
     def charge(self, step_s: float) -> None:
         """Take processor time that was used for the stream from the connection's share, seconds."""
 
+    def quiet_s(self) -> float:
+        """Seconds since anything came from the peer; infinite where its connection is seen to be dead."""
+
     def kick(self, error: PublishError) -> None:
         """Close the socket at once, with a last word that says why."""
 

@@ -11,20 +11,23 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from streamd.clock import EPOCH_2020
-from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PublishError
+from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PlaceTakenError, PublishError
 from streamd.media.packager.numbering import Numbering
+from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX
 from streamd.services.events.event import Event, EventType, rfc3339, unheard
 from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import ChannelNumbers
+from streamd.services.live.life import Life
 from streamd.services.live.live_channel import LiveChannel
 from streamd.services.live.live_stream import LiveStream
 from streamd.services.live.outputs import OutputContext, Outputs
 from streamd.services.live.packaging import Continuation
 from streamd.services.live.publisher import Broadcaster, EndReason
-from streamd.services.live.restart_record import RestartRecord
+from streamd.services.live.restart_record import SIGN_OF_LIFE_INTERVAL, RestartRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+    from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink, Value
@@ -46,6 +49,11 @@ TOO_FAST = "Media came much faster than time passes. Send it at its own pace, an
 # begins. Probing takes 2 ms as a rule: a hundred publishers that come in one second are through within it. A second one
 # is there for when the first takes long, over a picture that is very large.
 PROBES_AT_ONCE_MAX = 2
+# The same key takes over a connection that has sent nothing for so long: encoders send sound or pictures many times a
+# second, and one that comes back is given up by its owner when it is not let in within seconds.
+TAKE_OVER_S = 2.0
+# Until then it is looked whether the connection sends after all: encoders with sound send each 43 ms at least.
+LOOK_AGAIN_S = 0.1
 # A look at a hundred streams takes 4 ms, in which their frames and their viewers wait for the loop.
 SWEEP_STEP_S = 0.001
 
@@ -118,6 +126,32 @@ class LiveRegistry:
         self._streams_max = streams_max
         self._reconnect_window_s = reconnect_window_s
 
+    async def wait_for_silence(self, admission: Admission) -> None:
+        """Wait while it is not known whether the connection that feeds a key's stream is still there.
+
+        A publisher that has come back on another connection is let in once the first has been silent for
+        ``TAKE_OVER_S``, and an encoder that is told "already live" may give up. So the answer waits for what the first
+        connection does: it sends something, and the second is refused, or it does not.
+
+        Args:
+            admission: Of the key that wants to publish.
+        """
+        asked_at = self._clock.monotonic()
+        quiet_s = self._quiet_s(admission)
+        while 0.0 < quiet_s < TAKE_OVER_S and self._clock.monotonic() - asked_at <= quiet_s:
+            await asyncio.sleep(min(LOOK_AGAIN_S, TAKE_OVER_S - quiet_s))
+            quiet_s = self._quiet_s(admission)
+
+    def _quiet_s(self, admission: Admission) -> float:
+        """For how long the connection has been silent whose place a key may take, seconds; 0 where there is none."""
+        stream = self._by_name.get(admission.user)
+        if stream is None or stream.life is not Life.LIVE:
+            return 0.0
+        broadcaster = stream.broadcaster
+        if broadcaster.publisher is None or broadcaster.admission.key_id != admission.key_id:
+            return 0.0
+        return broadcaster.publisher.quiet_s()
+
     async def claim(self, name: str, admission: Admission) -> Place:
         """Ask for the name of a channel, before a stream begins under it.
 
@@ -147,7 +181,7 @@ class LiveRegistry:
             The stream; a new one has no media yet.
 
         Raises:
-            AlreadyPublishingError: The channel is live, or waits for the publisher of another key.
+            AlreadyPublishingError: The channel is live from a connection that sends, or the stream is another key's.
             KeyRejectedError: The key died since it was verified.
             PublishError: The server is full.
         """
@@ -162,6 +196,8 @@ class LiveRegistry:
             raise KeyRejectedError("died_while_verified", admission.key_id)
         name = admission.user
         previous = self._by_name.get(name)
+        if previous is not None and self._quiet_s(admission) >= TAKE_OVER_S:
+            self._take_over(previous)
         if previous is not None and previous.is_live:
             # Only the key that opened a stream may go on with it: another key takes no place.
             broadcaster = previous.broadcaster
@@ -172,19 +208,30 @@ class LiveRegistry:
             previous.resume(admission, publisher, claim, place)
             self._say(EventType.STREAM_RESUMED, previous)
             return previous
-        if sum(1 for _ in self.live()) >= self._streams_max:
+        if self.is_full:
             self._metrics.limit_hits_total.labels("streams_max").inc()
-            raise PublishError(SERVER_FULL)
+            raise PublishError(SERVER_FULL, limit="streams_max")
         if self._numbers.is_exhausted(name, self._now_s()):
             raise PublishError(TOO_FAST)
         place = self._take_place()
         if place is None:
             self._metrics.limit_hits_total.labels("memory_bytes_max").inc()
-            raise PublishError(SERVER_FULL)
+            raise PublishError(SERVER_FULL, limit="memory_bytes_max")
         numbering = self._next_numbering(name)
         if previous is not None:
             numbering = numbering.no_earlier_than(previous.next_numbering)
         return self._add(name, admission, publisher, numbering, claim=claim, place=place)
+
+    def _take_over(self, stream: LiveStream) -> None:
+        """Part a stream from a connection that is silent; it goes on, or ends where it has shown nothing yet."""
+        silent = stream.broadcaster.publisher
+        assert silent is not None, "it feeds the stream"
+        log.info(
+            "stream.taken_over",
+            extra={"stream": stream.name, "key_id": stream.broadcaster.admission.key_id, "peer": silent.address},
+        )
+        silent.kick(PlaceTakenError())
+        self.leave(stream, silent, EndReason.CONNECTION_LOST)
 
     def _add(
         self,
@@ -193,6 +240,7 @@ class LiveRegistry:
         publisher: Publisher | None,
         numbering: Numbering,
         record: StreamRecord | None = None,
+        continuation: Continuation | None = None,
         claim: Place | None = None,
         place: Place | None = None,
     ) -> LiveStream:
@@ -230,8 +278,8 @@ class LiveRegistry:
             on_failed=self.end,
             on_health=self._tell_health,
             on_playable=self._note_started,
-            # With audio renditions, audio is apart.
-            continuation=Continuation(record.timing, bool(record.audio)) if record is not None else None,
+            continuation=continuation,
+            timeline_from=record.timeline_from if record is not None else None,
             probing=self._probing,
             claim=claim,
             place=place,
@@ -261,19 +309,34 @@ class LiveRegistry:
         records = (stream.record for stream in self.live())
         return RestartRecord(tuple(record for record in records if record is not None), used_until_s, ahead)
 
-    def restore(self, record: RestartRecord) -> None:
+    def restore(self, record: RestartRecord, alive_at: datetime | None = None) -> None:
         """Go on where another server ended without having ended its streams.
 
         Each waits for its publisher as if the connection had just been lost: its key keeps its place, and requests for
         its playlists wait. Where that server stopped longer ago than a publisher may be away, they have ended. How long
         ago one was killed is not known.
+
+        Args:
+            record: Of that server.
+            alive_at: When it was alive at the latest, good to ``SIGN_OF_LIFE_INTERVAL``; None where that is not known.
         """
-        self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s())
+        alive_until_s = 0
+        if alive_at is not None:
+            alive_until_s = (alive_at + SIGN_OF_LIFE_INTERVAL - EPOCH_2020) // timedelta(seconds=1)
+        self._numbers.restore(record.numbers_used_until_s, record.channels_ahead, self._now_s(), alive_until_s)
         stopped_at, window = record.stopped_at, timedelta(seconds=self._reconnect_window_s)
         is_over = stopped_at is not None and self._clock.now() - stopped_at > window
+        # The clock may be behind. Their media went no farther than up to then.
+        left_at = self._clock.now()
+        if stopped_at is not None:
+            left_at = max(left_at, stopped_at)
+        elif alive_at is not None:
+            left_at = max(left_at, alive_at + SIGN_OF_LIFE_INTERVAL)
         for left in record.streams:
             numbering = self._next_numbering(left.name)
-            stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left)
+            # With audio renditions, audio is apart.
+            continuation = Continuation(left.timing, bool(left.audio), _starts_ms(left, left_at))
+            stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left, continuation)
             if is_over:
                 self.end(stream, EndReason.CONNECTION_LOST)
             else:
@@ -348,6 +411,11 @@ class LiveRegistry:
         return (stream for stream in self._by_name.values() if stream.is_live)
 
     @property
+    def is_full(self) -> bool:
+        """Whether as many streams are live as there may be."""
+        return sum(1 for _ in self.live()) >= self._streams_max
+
+    @property
     def held_bytes(self) -> int:
         """Media that is in memory for the playlists of all of them, bytes."""
         return sum(stream.held_bytes for stream in self._by_name.values())
@@ -368,6 +436,7 @@ class LiveRegistry:
         """
         step_since = self._clock.monotonic()
         lost_before = step_since - self._reconnect_window_s
+        now_s = self._now_s()
         for name in tuple(self._by_name):
             if self._clock.monotonic() - step_since >= SWEEP_STEP_S:
                 await asyncio.sleep(0)
@@ -380,7 +449,7 @@ class LiveRegistry:
                 continue
             try:
                 stream.look()
-                if self._numbers.is_too_far(stream.next_numbering.seconds, self._now_s()):
+                if self._numbers.is_too_far(stream.next_numbering.seconds, now_s):
                     stream.fail(MediaError("media comes much faster than time passes"))
             except Exception as exc:  # noqa: BLE001  # logged by the stream
                 # One stream's fault must not keep the others from being looked at.
@@ -449,3 +518,9 @@ class LiveRegistry:
 
     def _count(self) -> None:
         self._metrics.streams_live.set(sum(1 for _ in self.live()))
+
+
+def _starts_ms(left: StreamRecord, left_at: datetime) -> int:
+    """Where a stream's next media begins on its timeline, milliseconds: behind all that came up to a moment."""
+    began = left.timeline_from or left.live_since - timedelta(milliseconds=START_MS)
+    return max(START_MS, (left_at - began) // timedelta(milliseconds=1)) + TRACKS_APART_MS_MAX

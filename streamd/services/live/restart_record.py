@@ -4,16 +4,19 @@ A server that stops, or is killed, takes its media with it. Its publishers come 
 never left: for them the playlists must go on, under numbers that have not been used, with the discontinuities counted
 on (rfc8216bis-22 sections 6.2.1 and 6.2.2). The record is written when a stream begins, ends or has another
 discontinuity, so that writing costs little; the media sequence numbers come from the clock, and are reserved by the
-thousand (``channel_numbers``).
+thousand (``channel_numbers``). Between two writes the time of the file says how long that server was alive, should the
+clock be behind when the next one starts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import threading
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -57,6 +60,9 @@ class StreamRecord:
     """Names of the audio renditions to play them with."""
     discontinuity_sequence: int
     """EXT-X-DISCONTINUITY-SEQUENCE of a segment that follows all there are."""
+    timeline_from: datetime | None = None
+    """When the timeline of its decode times began: the time since is as far as its media has come, or somewhat farther.
+    None in a record of an earlier version."""
 
     @property
     def playlists(self) -> PlaylistRecord:
@@ -78,6 +84,11 @@ class RestartRecord:
     """When the server that left the streams was told to stop; None where it runs, or was killed."""
 
 
+# The record is saved once a second, and its file's time is set anew with so many: a write of an inode, which the disk
+# makes when it likes. After a crash, decode times go on at most so much later than they had to.
+SAVES_PER_SIGN_OF_LIFE = 10
+SIGN_OF_LIFE_INTERVAL = timedelta(seconds=SAVES_PER_SIGN_OF_LIFE)
+
 _RECORD = TypeAdapter(RestartRecord)
 
 
@@ -92,6 +103,7 @@ class RestartRecordFile:
         self._path = path
         self._saved: RestartRecord | None = None
         self._is_failing = False
+        self._saves = 0
         # A server that stops saves beside the sweep that may be saving.
         self._writing = threading.Lock()
 
@@ -107,8 +119,23 @@ class RestartRecordFile:
             log.warning("restart_record.unreadable", extra={"path": str(self._path), "reason": why})
             return RestartRecord()
 
+    def last_alive_at(self) -> datetime | None:
+        """When the server before this one was alive at the latest, good to ``SIGN_OF_LIFE_INTERVAL``; None without one.
+
+        It is asked for before this server saves anything.
+        """
+        try:
+            return datetime.fromtimestamp(self._path.stat().st_mtime, UTC)
+        except (OSError, ValueError, OverflowError):
+            return None
+
     async def save(self, record: RestartRecord) -> None:
         """Keep a record, if it differs from the last; a disk that refuses it is logged."""
+        self._saves += 1
+        if record.streams and self._saves % SAVES_PER_SIGN_OF_LIFE == 0:
+            # A full disk takes it, too.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(os.utime, self._path)
         if record == self._saved:
             return
         try:

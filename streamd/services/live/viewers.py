@@ -98,6 +98,8 @@ class HlsViewers:
             self._forget_hashes()
 
     def _forget_before(self, since: float) -> None:
+        if not self._seen:
+            return
         stale = [session for session, seen_at in self._seen.items() if seen_at < since]
         for session in stale:
             del self._seen[session]

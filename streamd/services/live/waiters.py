@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.errors import LocalStateError
 from streamd.media.packager.reload import PartNumber
@@ -32,8 +31,7 @@ Memo = dict[object, object]
 """Results that the requests of one slice share: no state changes between one of them and the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
+class Awaited(NamedTuple):
     """The position that a request waits for."""
 
     variant: str
@@ -97,20 +95,21 @@ class WaiterBudget:
 
 
 class Subscription:
-    """One request that waits; made by ``Waiters.subscribe``."""
+    """One request that waits; made by ``Waiters.subscribe``.
 
-    __slots__ = ("_awaited", "_on_wake", "_waiters", "source")
+    Attributes:
+        source: The peer that it counts for.
+        cost: Cost of waking it, in ``WAKE_SLICE_COST``.
+    """
+
+    __slots__ = ("_awaited", "_on_wake", "_waiters", "cost", "source")
 
     def __init__(self, waiters: Waiters, awaited: Awaited, on_wake: Callable[[Memo], None], source: str) -> None:
         self.source = source
         self._waiters = waiters
         self._awaited = awaited
         self._on_wake: Callable[[Memo], None] | None = on_wake
-
-    @property
-    def cost(self) -> int:
-        """Cost of waking it, in ``WAKE_SLICE_COST``."""
-        return PART_COST if isinstance(self._awaited.until, PartNumber) else PLAYLIST_COST
+        self.cost = PART_COST if isinstance(awaited.until, PartNumber) else PLAYLIST_COST
 
     def cancel(self) -> None:
         """Stop waiting; the callback is not called any more. Again, or after the wake, changes nothing."""
@@ -163,7 +162,10 @@ class Waiters:
         if self._is_closed or not self.has_room:
             raise LocalStateError("no request may wait here")
         subscription = Subscription(self, awaited, on_wake, source)
-        self._by_awaited.setdefault(awaited, {})[subscription] = None
+        waiting = self._by_awaited.get(awaited)
+        if waiting is None:
+            waiting = self._by_awaited[awaited] = {}
+        waiting[subscription] = None
         self.budget.count_in(source)
         return subscription
 
@@ -229,9 +231,11 @@ class Waiters:
             while waking and cost < WAKE_SLICE_COST:
                 source, last_to_first = next(iter(waking.items()))
                 subscription = last_to_first.pop()
-                del waking[source]
-                if last_to_first:
+                if not last_to_first:
+                    del waking[source]
+                elif len(waking) > 1:
                     # Behind the others.
+                    del waking[source]
                     waking[source] = last_to_first
                 cost += subscription.cost
                 if subscription._on_wake is not None:

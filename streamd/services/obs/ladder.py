@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from streamd.errors import StreamdError
+from streamd.limits import OBS
 from streamd.services.keys.records import SERVER_LIMITS, PublishLimits
 
 # The version of the answers' schema. OBS does not look at it.
@@ -64,12 +65,12 @@ class Rung(NamedTuple):
 class ObsOptions:
     """The operator's configuration of it: ``[obs]``."""
 
-    ladder: Sequence[Rung] = (Rung(1080, 6000), Rung(720, 3000), Rung(480, 1200))
+    ladder: Sequence[Rung] = tuple(map(Rung.parse, OBS.ladder))
     """Video tracks; at most ``RUNGS_MAX``, none where this is not offered."""
-    encoders: Sequence[str] = (SOFTWARE_ENCODER,)
+    encoders: Sequence[str] = OBS.encoders
     """OBS's names of encoders; the first that an OBS has is used, or the last if it names none."""
-    keyframe_interval_s: int = 2
-    audio_bitrate_kbps: int = 160
+    keyframe_interval_s: int = OBS.keyframe_interval_s
+    audio_bitrate_kbps: int = OBS.audio_bitrate_kbps
     rtmp_urls: Sequence[str] = ()
     """Where broadcasters connect, ``rtmp://`` or ``rtmps://``, the best first; without the stream key."""
     limits: PublishLimits = SERVER_LIMITS
@@ -181,7 +182,7 @@ class VideoEncoder(_Answered):
     type: str
     width: int
     height: int
-    framerate: FrameRate | None
+    framerate: FrameRate | None = None
     settings: dict[str, str | int]
     canvas_index: int = 0
 
@@ -199,7 +200,7 @@ class AudioEncoders(_Answered):
     """The audio tracks: one for viewers, and a second one for the recording."""
 
     live: list[AudioEncoder]
-    vod: list[AudioEncoder] | None
+    vod: list[AudioEncoder] | None = None
 
 
 class GoLiveConfig(_Answered):

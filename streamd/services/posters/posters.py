@@ -31,6 +31,8 @@ RETRY_AFTER_S_MAX = 3600.0
 DRAWING_MAX = 64
 # A request waits no longer: hostile keyframes may stand before its own, each for five seconds.
 WAIT_S = 10.0
+# Bytes of a stream's entry beside its picture. Measured (``bench/accounts.py``).
+ENTRY_BYTES = 512
 # Of several variants, the smallest with this many lines is as good as any at a poster's size.
 LINES_ENOUGH = 540
 
@@ -83,6 +85,14 @@ class Posters:
         # A poster goes with its channel.
         self._entries: WeakKeyDictionary[Channel, _Entry] = WeakKeyDictionary()
         self._drawing: set[asyncio.Task[None]] = set()
+        # A keyframe is copied when its turn has come: 64 copies that wait would be of megabytes each.
+        self._turn = asyncio.Lock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the pictures."""
+        entries = self._entries.values()
+        return sum(ENTRY_BYTES + (len(entry.poster.jpeg) if entry.poster is not None else 0) for entry in entries)
 
     async def find(self, channel: Channel) -> Poster | None:
         """The picture of a channel, at most ``RENEW_AFTER_S`` older than its newest keyframe.
@@ -100,7 +110,7 @@ class Posters:
             keyframe = _newest_keyframe(channel)
             if keyframe is not None and keyframe.msn != entry.msn:
                 if len(self._drawing) < DRAWING_MAX:
-                    entry.drawing = asyncio.create_task(self._draw(channel.name, entry, keyframe))
+                    entry.drawing = asyncio.create_task(self._draw(channel, entry))
                     self._drawing.add(entry.drawing)
                 elif entry.poster is None:
                     raise PostersBusyError
@@ -121,25 +131,37 @@ class Posters:
         await asyncio.gather(*self._drawing, return_exceptions=True)
         await self._process.close()
 
-    async def _draw(self, name: str, entry: _Entry, keyframe: Keyframe) -> None:
-        result, poster = "failed", None
+    async def _draw(self, channel: Channel, entry: _Entry) -> None:
+        result = "failed"
         try:
-            jpeg = await self._process.draw(keyframe.cmaf_header, keyframe.fragment)
-            result = "drawn" if jpeg is not None else "undecodable"
-            if jpeg is not None:
-                poster = Poster(jpeg, hashlib.blake2b(jpeg, digest_size=9).hexdigest())
-            entry.note(self._clock.monotonic(), keyframe.msn, poster)
+            async with self._turn:
+                keyframe = _newest_keyframe(channel)
+                # None where the stream has ended meanwhile.
+                if keyframe is not None:
+                    result = await self._draw_keyframe(entry, keyframe)
         except PictureWorkerRestsError as exc:
             # Another picture or the machine is to blame: this one is drawn when the worker runs again.
             entry.renew_at = self._clock.monotonic() + exc.rest_s
         except PictureError as exc:
-            log.warning("poster.failed", extra={"stream": name, "reason": str(exc)})
-            entry.note(self._clock.monotonic(), keyframe.msn, None)
+            log.warning("poster.failed", extra={"stream": channel.name, "reason": str(exc)})
         finally:
             if entry.drawing is not None:
                 self._drawing.discard(entry.drawing)
                 entry.drawing = None
             self._metrics.posters_total.labels(result).inc()
+
+    async def _draw_keyframe(self, entry: _Entry, keyframe: Keyframe) -> str:
+        """Draw a picture; return what has come of it, as metrics say it."""
+        try:
+            jpeg = await self._process.draw(keyframe.cmaf_header, keyframe.fragment)
+        except PictureWorkerRestsError:
+            raise
+        except PictureError:
+            entry.note(self._clock.monotonic(), keyframe.msn, None)
+            raise
+        poster = Poster(jpeg, hashlib.blake2b(jpeg, digest_size=9).hexdigest()) if jpeg is not None else None
+        entry.note(self._clock.monotonic(), keyframe.msn, poster)
+        return "drawn" if poster is not None else "undecodable"
 
 
 def _newest_keyframe(channel: Channel) -> Keyframe | None:

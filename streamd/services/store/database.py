@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Table
@@ -23,10 +25,10 @@ from sqlalchemy.sql.dml import Insert
 
 from streamd.errors import StoreUnavailableError
 from streamd.services.store import postgres, sqlite
-from streamd.services.store.failures import explain
-from streamd.services.store.migrations import migrate
+from streamd.services.store.failures import FILE_FAULTS, explain
+from streamd.services.store.migrations import SchemaStanding, migrate, schema_standing
 from streamd.services.store.postgres import connect_errors, create_postgres_engine
-from streamd.services.store.sqlite import WRITES, create_sqlite_engine, probe
+from streamd.services.store.sqlite import WRITES, blame, create_reading_engine, create_sqlite_engine, probe
 
 _Result = TypeVar("_Result")
 
@@ -40,12 +42,13 @@ class Database:
 
     Args:
         url: ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://…``.
+        is_reading: Nothing is written or made, and the schema is left as it is.
 
     Raises:
         StoreUnavailableError: The URL names a database that we do not know, or whose driver is missing.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_reading: bool = False) -> None:
         try:
             self._url = make_url(url)
         except ArgumentError:
@@ -53,11 +56,14 @@ class Database:
             raise StoreUnavailableError("the key store's database_url is not a URL") from None
         self._turn: contextlib.AbstractAsyncContextManager[object]
         self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, PoolTimeoutError, OSError, sqlite3.Error)
+        self._is_reading = is_reading
         engine: AsyncEngine
         writer: AsyncEngine
         match self._url.drivername:
             case "sqlite+aiosqlite":
-                engine = create_sqlite_engine(self._url, sqlite.READERS_MAX)
+                # A URL with a query opens the file in a way of its own.
+                reads = create_reading_engine if is_reading and not self._url.query else create_sqlite_engine
+                engine = reads(self._url, sqlite.READERS_MAX)
                 writer = create_sqlite_engine(self._url, sqlite.WRITERS_MAX)
                 self._reader = engine
                 # SQLite has one writer at a time. Waiting for our own turn here is fair and wakes at
@@ -89,18 +95,35 @@ class Database:
             return self._url.database or ":memory:"
         return self._url.set(query={}).render_as_string(hide_password=True)
 
-    async def start(self) -> None:
-        """Make the database if it is new, and bring its schema to this version's.
+    async def start(self, *, makes: bool = True) -> None:
+        """Make the database if it is new, and bring its schema to this version's; to read, only look at that.
+
+        Args:
+            makes: A database that is not there or empty is made; without, it is an error.
 
         Raises:
             StoreUnavailableError: It cannot be reached, read or written, or is newer than we are.
         """
+        if self._is_reading or not makes:
+            await self._check_standing()
+        if self._is_reading:
+            return
         # A URL with a query opens the file in a way of its own, which probe does not know.
         if self.is_sqlite and not self._url.query:
             with self._translated():
                 await asyncio.to_thread(probe, self._url)
         async with self.writing() as connection:
             await connection.run_sync(migrate)
+
+    async def look(self) -> SchemaStanding:
+        """Ask how its schema stands to this version's, and change nothing.
+
+        Raises:
+            StoreUnavailableError: It cannot be read, or is newer than we are.
+        """
+        with self._translated():
+            async with self._scanner.connect() as connection:
+                return await connection.run_sync(schema_standing)
 
     async def close(self) -> None:
         """Close every connection, after the reads under way."""
@@ -176,6 +199,19 @@ class Database:
 
     # -- inside ---------------------------------------------------------------------------------
 
+    async def _check_standing(self) -> None:
+        """See that there is a database of ours, and one that can be read by this version where no more is wanted."""
+        if self.is_sqlite and not self._url.query and not await asyncio.to_thread(os.path.exists, self.location):
+            raise StoreUnavailableError(f"there is no key store {self.location}")
+        standing = await self.look()
+        if standing is SchemaStanding.EMPTY:
+            raise StoreUnavailableError(f"the key store {self.location} is empty: no server has used it yet")
+        if standing is SchemaStanding.OLDER and self._is_reading:
+            raise StoreUnavailableError(
+                f"the key store {self.location} was made by an older streamd; the start of a server, or a command that "
+                "writes, brings it up to date: back it up first"
+            )
+
     def _end_read(self, read: asyncio.Task[Any]) -> None:
         self._reads.discard(read)
         if not read.cancelled():
@@ -188,4 +224,7 @@ class Database:
         try:
             yield
         except self._driver_errors as exc:
-            raise StoreUnavailableError(f"the key store {self.location} {explain(exc)}") from exc
+            why = explain(exc)
+            if self.is_sqlite and why in FILE_FAULTS and (blamed := blame(Path(self._url.database or ""))):
+                why = f"cannot be used: {blamed}"
+            raise StoreUnavailableError(f"the key store {self.location} {why}") from exc

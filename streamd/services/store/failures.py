@@ -18,6 +18,10 @@ _EXPLANATIONS = {
 }
 
 
+FILE_FAULTS = frozenset(_EXPLANATIONS[said] for said in ("unable to open database file", "readonly", "disk I/O error"))
+"""The explanations of a file or directory that cannot be used."""
+
+
 def explain(exc: Exception) -> str:
     """One line behind the store's name: the fault, and the remedy."""
     cause = exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
@@ -29,6 +33,9 @@ def explain(exc: Exception) -> str:
         return "is too busy to answer"
     if isinstance(exc, TimeoutError):
         return "does not answer"
+    if isinstance(cause, OSError) and cause.strerror:
+        # Of a socket: SQLite's errors are its own.
+        return f"cannot be reached: {cause.strerror}"
     # The driver's first line names the fault; the lines behind it quote statements and sometimes values.
     first_line = message.partition("\n")[0] or type(cause).__name__
     return f"cannot be used: {first_line}"

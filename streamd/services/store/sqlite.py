@@ -6,6 +6,8 @@ Spec: https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html.
 from __future__ import annotations
 
 import contextlib
+import os
+import pwd
 import sqlite3
 import threading
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from streamd.services.whole_file import make_file
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -53,6 +57,57 @@ def create_sqlite_engine(url: URL, connections_max: int) -> AsyncEngine:
     return engine
 
 
+def create_reading_engine(url: URL, connections_max: int) -> AsyncEngine:
+    """An engine on a database file that is there, through which nothing is written, made or left behind.
+
+    Args:
+        url: ``sqlite+aiosqlite:///path``.
+        connections_max: Statements at once.
+    """
+    engine = create_async_engine(
+        url.set(database=reading_uri(Path(url.database or "")), query={"uri": "true"}),
+        pool_size=connections_max,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+    )
+    event.listen(engine.sync_engine, "connect", _distrust)
+    return engine
+
+
+def reading_uri(path: Path) -> str:
+    """The file as SQLite's URI, for a connection that leaves it as it is.
+
+    A reader of a WAL database makes a -wal and a -shm file, and may not take them away. Where no other program has it
+    open there is no -wal file, and it can be read as one that does not change (uri.html, "immutable").
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    return f"{path.absolute().as_uri()}?mode=ro" + ("" if wal.exists() else "&immutable=1")
+
+
+def blame(path: Path) -> str | None:
+    """Which file of a database this user may not use, and what to do; None where that is not the fault."""
+    user = _user_name(os.geteuid())
+    for file in (path.parent, path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+        try:
+            if not file.exists() or os.access(file, os.R_OK | os.W_OK):
+                continue
+            if os.statvfs(file).f_flag & os.ST_RDONLY:
+                return f"{file} is on a disk that is mounted read-only: mount it for writing, or take another data_dir"
+            owner = _user_name(file.stat().st_uid)
+        except PermissionError:
+            return f"user {user} may not enter {path.parent}"
+        return f"{file} belongs to {owner}, and user {user} may not write to it: chown {user} {file}"
+    return None
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def probe(url: URL) -> None:
     """Make the file a WAL database if it is new, once, without the driver's thread; blocks as long as the disk does.
 
@@ -63,8 +118,8 @@ def probe(url: URL) -> None:
         sqlite3.Error: It cannot be opened, or is not a database.
     """
     with contextlib.suppress(OSError):  # sqlite3.connect says it better
-        # For nobody but us: addresses of publishers are in it. SQLite gives its -wal file the same mode.
-        Path(url.database or "").touch(mode=0o600)
+        # For nobody but us: addresses of publishers are in it. SQLite gives its -wal file the same mode and owner.
+        make_file(Path(url.database or ""))
     with contextlib.closing(sqlite3.connect(url.database or "", timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
         tries_left, pause = WAL_TRIES_MAX, threading.Event()
         while True:
@@ -96,6 +151,17 @@ def _prepare(connection: Any, _record: object) -> None:
         cursor.execute("PRAGMA trusted_schema = OFF")
     except BaseException:
         # This connection is in no pool yet, and its thread must end.
+        connection.close()
+        raise
+    cursor.close()
+
+
+def _distrust(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
         connection.close()
         raise
     cursor.close()

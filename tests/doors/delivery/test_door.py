@@ -14,10 +14,11 @@ from streamd.doors.delivery.door import DEFERRED_SLICE_S, DoorOptions, MediaDoor
 from streamd.doors.delivery.http_request import HeadLimits
 from streamd.doors.delivery.transport_viewer import BATCH_BYTES, PIECE_BYTES
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.delivery.uptake import PINNED_AFTER_S
 from streamd.doors.delivery.viewer_connection import (
+    ANSWER_BYTES,
     CONNECTION_BYTES,
     LINGER_S,
-    PINNED_AFTER_S,
     REQUESTS_PER_TURN,
     TLS_CONNECTION_BYTES,
     ViewerConnection,
@@ -659,7 +660,7 @@ class TestAccount:
         transport.room = 0
         connection.data_received(request(PART))
         assert len(transport.waiting) > 100_000
-        assert connection.held_bytes == CONNECTION_BYTES
+        assert connection.held_bytes == CONNECTION_BYTES + ANSWER_BYTES
 
     async def test_over_tls_what_is_encrypted_is_its_own(self) -> None:
         transport = MockTransport(is_tls=True)
@@ -687,9 +688,9 @@ class TestAccount:
             transport.room = 0
             connection.data_received(request(PART))
         house.pass_time(PINNED_AFTER_S - 1)
-        assert sum(each.held_bytes for each in house.door.holders()) == 3 * CONNECTION_BYTES
+        assert sum(each.held_bytes for each in house.door.holders()) == 3 * (CONNECTION_BYTES + ANSWER_BYTES)
         house.pass_time(2)
-        assert sum(each.held_bytes for each in house.door.holders()) == 3 * CONNECTION_BYTES + 100_000
+        assert sum(each.held_bytes for each in house.door.holders()) == 100_000 + 3 * (CONNECTION_BYTES + ANSWER_BYTES)
         for _, transport in slow:
             transport.take(10**6)
         assert sum(each.held_bytes for each in house.door.holders()) == 3 * CONNECTION_BYTES
@@ -846,7 +847,7 @@ class TestPushedStreams:
         assert fast.sent.endswith(b"".join(pieces))
         # The transport has one piece, and nothing of the others.
         assert slow.waiting == pieces[0]
-        assert alone_bytes < connection.held_bytes <= alone_bytes + len(pieces) * PIECE_BYTES
+        assert alone_bytes < connection.held_bytes <= alone_bytes + ANSWER_BYTES + len(pieces) * PIECE_BYTES
         while not slow.sent.endswith(pieces[-1]):
             slow.take(50_000)
             assert len(slow.waiting) <= BATCH_BYTES + len(pieces[0])
@@ -891,7 +892,7 @@ class TestPushedStreams:
             transport.take(1)
             house.pass_time(1)
             seconds += 1
-            assert connection.held_bytes <= held_bytes
+            assert connection.held_bytes <= held_bytes + ANSWER_BYTES
         assert transport.ends == ["abort"]
         assert seconds > OPTIONS.viewer_write_timeout_s
 
@@ -913,7 +914,7 @@ class TestPushedStreams:
         transport.room = 0
         asked = request(PART) * 100
         connection.data_received(asked)
-        assert connection.held_bytes <= CONNECTION_BYTES + len(asked)
+        assert connection.held_bytes <= CONNECTION_BYTES + ANSWER_BYTES + len(asked)
         assert len(transport.waiting) < 2 * 100_000
         transport.take(1 << 40)
         await until(lambda: len(transport.statuses) == 100)

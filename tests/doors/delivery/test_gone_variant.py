@@ -85,7 +85,7 @@ class Player:
             if answer.status == HTTPStatus.OK:
                 self._wait()
 
-        blocked.waiters.subscribe(blocked.awaited, wake, blocked.source)
+        blocked.waiters.subscribe(blocked.awaited, wake)
 
 
 @pytest.mark.parametrize("what", WAITS)

@@ -13,8 +13,10 @@ from aiohttp import web
 from streamd.clock import ManualClock
 from streamd.doors.delivery.handler_watch import (
     BODY_GRACE_S,
+    DROPPED_BYTES_MAX,
     HANDLER_BYTES,
     PARSED_REQUEST_BYTES,
+    REQUEST_BYTES,
     TLS_HANDLER_BYTES,
     HandlerLimits,
     HandlerWatch,
@@ -257,7 +259,7 @@ async def test_what_waits_for_a_peer_is_in_its_account(house: House) -> None:
     watched, transport = house.connect()
     assert (watched.standing, watched.held_bytes) == (Standing.STRANGER, HANDLER_BYTES)
     await house.say(watched, POST + bytes(4))
-    assert watched.held_bytes == HANDLER_BYTES + len(POST) + 4
+    assert watched.held_bytes == HANDLER_BYTES + REQUEST_BYTES + len(POST) + 4
     transport.room = 0
     await house.say(watched, bytes(6))
     assert watched.held_bytes == HANDLER_BYTES + len(transport.waiting) > HANDLER_BYTES + 1000
@@ -333,3 +335,31 @@ async def test_a_body_of_any_length_is_no_reason_to_close(house: House) -> None:
     sent = len(transport.sent)
     await house.say(watched, GET)
     assert len(transport.sent) > sent
+
+
+async def test_a_body_that_nobody_reads_is_dropped_behind_the_answer_up_to_a_bound(house: House) -> None:
+    class DroppingHandler:
+        """A handler that has given its last answer."""
+
+        is_dropping = True
+
+        def connection_made(self, transport: object) -> None:
+            pass
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            pass
+
+    watch = HandlerWatch(
+        DroppingHandler,  # type: ignore[arg-type]  # what is heard of it
+        now=house.clock.monotonic,
+        count_limit=lambda limit: house.acted.update([limit]),
+    )
+    watched, transport = watch("192.0.2.1"), Transport()
+    transport.protocol = watched
+    watched.connection_made(cast("asyncio.Transport", transport))
+    for _ in range(DROPPED_BYTES_MAX // 65_536):
+        watched.data_received(bytes(65_536))
+    assert not transport.was_aborted()
+    watched.data_received(b"\0")
+    assert transport.was_aborted()
+    assert house.acted == {"unanswered_bytes_max": 1}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from streamd.doors.ingest.protocol import IngestOptions
+from streamd.doors.ingest.deadlines import IngestOptions
 from streamd.services.live.live_stream import LiveStream
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac

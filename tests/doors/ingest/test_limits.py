@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.doors.ingest.deadlines import VERDICT_EXTRA_S, IngestOptions
 from streamd.doors.ingest.listener import RtmpListener
 from streamd.doors.ingest.open_connections import ListenerLimits
-from streamd.doors.ingest.protocol import VERDICT_EXTRA_S, IngestOptions
 from streamd.doors.ingest.read_turns import OPENING_S, LoopShares
 from streamd.formats.amf import amf0
 from streamd.formats.amf.values import Limits
 from streamd.formats.rtmp.chunk import ChunkLimits
-from streamd.formats.rtmp.connection import ConnectionOptions
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.media.intake.limits import IntakeLimits
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.services.bounds.memory_accounts import Standing

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streamd.doors.ingest.protocol import LINGER_S, IngestOptions
+from streamd.doors.ingest.deadlines import IngestOptions
+from streamd.doors.ingest.ending import LINGER_S
 from streamd.errors import (
     DemuxError,
     MediaLimitError,
@@ -181,7 +182,7 @@ class TestTheEnd:
         room = IngestRoom()
         peer = await publishing(room)
         kicking = asyncio.create_task(room.registry.kick("alice"))
-        await settle(lambda: peer.transport.is_closed)
+        await settle(lambda: peer.transport.is_eof_written)
         assert peer.status_codes() == [PublishError.status_code]
         assert not kicking.done()
         peer.protocol.connection_lost(None)
@@ -191,7 +192,7 @@ class TestTheEnd:
         room = IngestRoom()
         peer = await publishing(room)
         closing = asyncio.create_task(room.registry.close_streams({"good"}, "revoked"))
-        await settle(lambda: peer.transport.is_closed)
+        await settle(lambda: peer.transport.is_eof_written)
         assert room.registry.summary("alice") is None
         assert not closing.done()
         peer.protocol.connection_lost(None)
@@ -298,7 +299,7 @@ class TestSteps:
         if is_lost:
             peer.protocol.connection_lost(None)
         closing = asyncio.create_task(room.registry.close_streams({"good"}, "revoked"))
-        await settle(lambda: peer.transport.is_closed)
+        await settle(lambda: peer.transport.is_eof_written or closing.done())
         taken = len(slices)
         if not is_lost:
             peer.protocol.connection_lost(None)
@@ -394,7 +395,7 @@ class TestWhatTheHolderOfTheKeyIsTold:
         room = IngestRoom()
         peer = await publishing(room)
         kicking = asyncio.create_task(room.registry.kick("alice"))
-        await settle(lambda: peer.transport.is_closed)
+        await settle(lambda: peer.transport.is_eof_written)
         peer.protocol.connection_lost(None)
         await kicking
         assert [attempt.result for attempt in room.keys.attempts.of("good")] == ["kicked"]
@@ -518,7 +519,6 @@ class Gate:
 
 class TestPublishGate:
     async def ask(self, room: IngestRoom, gate: Gate) -> Peer:
-        room.gate = gate
         peer = room.ask_to_publish()
         await settle(lambda: gate.asked)
         assert gate.asked == [("alice", "192.0.2.7", "")]
@@ -526,8 +526,8 @@ class TestPublishGate:
         return peer
 
     async def test_nothing_starts_before_it_has_answered(self) -> None:
-        room = IngestRoom()
-        peer = await self.ask(room, gate := Gate())
+        room = IngestRoom(gate=(gate := Gate()))
+        peer = await self.ask(room, gate)
         gate.may_answer.set()
         await settle(lambda: room.registry.summary("alice"))
         assert peer.status_codes() == ["NetStream.Publish.Start"]
@@ -540,8 +540,8 @@ class TestPublishGate:
         ],
     )
     async def test_its_no_is_told_and_counted(self, error: PublishError, code: str, result: str) -> None:
-        room = IngestRoom()
-        peer = await self.ask(room, gate := Gate(error))
+        room = IngestRoom(gate=(gate := Gate(error)))
+        peer = await self.ask(room, gate)
         gate.may_answer.set()
         await settle(lambda: peer.transport.is_eof_written)
         assert peer.status_codes() == [code]
@@ -549,8 +549,8 @@ class TestPublishGate:
         assert room.registry.find("alice") is None
 
     async def test_a_key_that_dies_while_it_thinks_opens_nothing(self) -> None:
-        room = IngestRoom()
-        peer = await self.ask(room, gate := Gate())
+        room = IngestRoom(gate=(gate := Gate()))
+        peer = await self.ask(room, gate)
         room.keys.dead.add("good")
         gate.may_answer.set()
         await settle(lambda: peer.transport.is_eof_written)
@@ -558,16 +558,15 @@ class TestPublishGate:
         assert room.registry.find("alice") is None
 
     async def test_a_publisher_who_leaves_while_it_thinks_begins_nothing(self) -> None:
-        room = IngestRoom()
-        peer = await self.ask(room, gate := Gate())
+        room = IngestRoom(gate=(gate := Gate()))
+        peer = await self.ask(room, gate)
         peer.protocol.connection_lost(None)
         gate.may_answer.set()
-        await settle(lambda: not peer.protocol._verifying or peer.protocol._verifying.done())
+        await settle(lambda: not peer.protocol._verdict or peer.protocol._verdict.done())
         assert room.registry.find("alice") is None
 
     async def test_a_key_that_is_not_good_is_not_asked_about(self) -> None:
-        room = IngestRoom()
-        room.gate = gate = Gate()
+        room = IngestRoom(gate=(gate := Gate()))
         peer = room.ask_to_publish("sk_bad_key")
         await settle(lambda: peer.transport.is_eof_written)
         assert gate.asked == []

@@ -19,7 +19,7 @@ from streamd.doors.ingest.read_turns import (
     LoopShares,
     ReadTurns,
 )
-from streamd.formats.rtmp.connection import LOGIN_READ_BYTES_MAX
+from streamd.formats.rtmp.connection_options import LOGIN_READ_BYTES_MAX
 from tests.support.ingest import RecordingTransport
 from tests.support.timers import ManualTimer
 

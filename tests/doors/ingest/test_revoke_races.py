@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.clock import ManualClock
-from streamd.doors.ingest.protocol import IngestOptions, RtmpProtocol
+from streamd.doors.ingest.deadlines import IngestOptions
+from streamd.doors.ingest.protocol import RtmpProtocol
+from streamd.doors.ingest.verdict import PublishJudge
 from streamd.formats.rtmp.connection import ServerConnection
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions
@@ -52,7 +54,10 @@ KILLERS: dict[str, Callable[[KeyService], Awaitable[object]]] = {
 
 
 class ClosingTransport(RecordingTransport):
-    """A transport that tells its protocol that the connection is lost a turn after it is closed, as real ones do."""
+    """A transport that tells its protocol that the connection is lost a turn after it is closed, as real ones do.
+
+    Its peer closes when it has read the last word.
+    """
 
     protocol: RtmpProtocol
 
@@ -68,6 +73,10 @@ class ClosingTransport(RecordingTransport):
         if not self.is_closing():
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
         super().abort()
+
+    def write_eof(self) -> None:
+        super().write_eof()
+        asyncio.get_running_loop().call_soon(self.close)
 
 
 class Claim:
@@ -102,6 +111,7 @@ class Server:
             is_admissible=self.verifier.admissions.is_admissible,
             ask_for_name=self._give_name,
         )
+        self.judge = PublishJudge(keys=self.verifier, registry=self.registry, clock=self.clock, metrics=self.metrics)
         self.claimed: list[Claim] = []
         self.verifier.admissions.attach(self.registry)
 
@@ -114,12 +124,10 @@ class Server:
     def connect(self) -> Peer:
         protocol = RtmpProtocol(
             ServerConnection(nonce=bytes(16)),
-            keys=self.verifier,
-            registry=self.registry,
             options=IngestOptions(),
             clock=self.clock,
             metrics=self.metrics,
-            listener=FakeListener(),
+            listener=FakeListener(self.judge),
         )
         transport = ClosingTransport()
         transport.protocol = protocol

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.doors.tls.certificate import TlsCertificate
-from streamd.doors.tls.handshakes import HandshakeLimits, TlsHandshakes
+from streamd.doors.tls.handshakes import HandshakeLimits, TlsEntry, TlsHandshakes
 from tests.support.certificates import ONE, TWO
 from tests.support.doors import LOOPS, Client, StandInRegistry, StandInStream, open_doors, request, until
 
@@ -111,7 +111,7 @@ def test_the_door_speaks_it_and_hands_it_over(files: Files, loop: str) -> None:
     async def main() -> None:
         certificate = TlsCertificate(files.cert, files.key)
         stream = StandInStream(payload_bytes=400_000)
-        tls = partial(TlsHandshakes(HandshakeLimits(), lambda _: None).guard, certificate.context)
+        tls = partial(TlsHandshakes(HandshakeLimits(), lambda _: None).guard, TlsEntry(certificate.context))
         async with open_doors(StandInRegistry({"demo": stream}), tls=tls) as doors:
             trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             trust.check_hostname = False

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from streamd.doors.tls.certificate import TlsCertificate
-from streamd.doors.tls.handshakes import HANDSHAKE_S, HandshakeLimits, TlsHandshakes
+from streamd.doors.tls.handshakes import HANDSHAKE_BYTES, HANDSHAKE_S, HandshakeLimits, TlsEntry, TlsHandshakes
 from streamd.services.bounds.loop_time import LoopTimeLimit
+from streamd.services.bounds.memory_accounts import Standing
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS
 from tests.support.patience import PATIENCE_S
@@ -77,7 +78,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
         acted: Counter[str] = Counter()
         handshakes = TlsHandshakes(limits, lambda limit: acted.update([limit]))
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(partial(handshakes.guard, context)(Echo), "127.0.0.1", 0)
+        server = await loop.create_server(partial(handshakes.guard, TlsEntry(context))(Echo), "127.0.0.1", 0)
         yield Entrance(handshakes, acted, server.sockets[0].getsockname()[1])
         server.close()
 
@@ -235,3 +236,22 @@ def test_one_that_goes_before_its_turn_leaves_no_socket(run: Callable[..., None]
             tls_handshakes_max=1, share_of_all=LoopTimeLimit(HANDSHAKE_S / 1000, HANDSHAKE_S / 2, math.inf)
         ),
     )
+
+
+def test_each_is_in_the_account_and_closes_when_memory_is_short(run: Callable[..., None]) -> None:
+    async def test(entrance: Entrance) -> None:
+        silent = [await entrance.connect() for _ in range(3)]
+        await entrance.until(3)
+        holders = list(entrance.handshakes.holders())
+        assert [(each.standing, each.held_bytes) for each in holders] == [(Standing.STRANGER, HANDSHAKE_BYTES)] * 3
+        assert holders == sorted(holders, key=lambda each: each.opened_at)
+        holders[1].shed()
+        await entrance.until(2)
+        assert list(entrance.handshakes.holders()) == [holders[0], holders[2]]
+        with contextlib.suppress(ConnectionError):
+            assert await silent[1][0].read() == b""
+        for _, writer in silent:
+            writer.close()
+        await entrance.until(0)
+
+    run(test, HandshakeLimits())

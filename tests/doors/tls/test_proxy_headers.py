@@ -13,7 +13,7 @@ import pytest
 
 from streamd.doors.tls import proxy_headers
 from streamd.doors.tls.certificate import TlsCertificate
-from streamd.doors.tls.handshakes import HandshakeLimits, TlsHandshakes
+from streamd.doors.tls.handshakes import HandshakeLimits, TlsEntry, TlsHandshakes
 from streamd.doors.tls.proxy_headers import LINES_PER_PROXY_MAX, ProxyHeaders
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS
@@ -99,7 +99,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
         count = lambda limit: acted.update([limit])  # noqa: E731  # it is handed on twice
         headers = ProxyHeaders(lambda address: address == PROXY, timeout_s, count)
         handshakes = TlsHandshakes(HandshakeLimits(), count)
-        go_on = partial(handshakes.begin, context) if tls else None
+        go_on = partial(handshakes.begin, TlsEntry(context)) if tls else None
         server = await asyncio.get_running_loop().create_server(headers.guard(go_on, Echo), "127.0.0.1", 0)
         yield Entrance(headers, acted, server.sockets[0].getsockname()[1])
         server.close()

@@ -12,13 +12,16 @@ import pytest
 
 from streamd.doors.tls.certificate import TlsCertificate
 from streamd.doors.tls.sliced import (
+    KERNEL_BYTES_MAX,
     READ_BYTES,
     RECORD_BYTES_MAX,
     SHORT_READ_BYTES,
+    SHORT_RECORD_BYTES,
     SILENT_BYTES_MAX,
     SILENT_READS_MAX,
     SlicedTls,
     SlicedTransport,
+    bound_kernel_bytes,
 )
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS, until
@@ -101,6 +104,24 @@ class Entrance:
         self._writers.append(writer)
         return peer, reader, writer
 
+    async def connect_to(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The client's side of a connection with a protocol of another kind."""
+        sock_accept = asyncio.get_running_loop().sock_accept(self._listener)
+        connecting = asyncio.create_task(
+            asyncio.open_connection("127.0.0.1", self.port, ssl=CLIENT, server_hostname="localhost")
+        )
+        sock, _ = await sock_accept
+        await self.tls.accept(
+            lambda: protocol,
+            sock,
+            ssl=self._context,
+            ssl_handshake_timeout=PATIENCE_S,
+            ssl_shutdown_timeout=PATIENCE_S,
+        )
+        reader, writer = await connecting
+        self._writers.append(writer)
+        return reader, writer
+
     async def connect_plain(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         self._writers.append(writer)
@@ -182,7 +203,7 @@ def test_pieces_arrive_as_one(run: Run, cuts: tuple[int, ...]) -> None:
     run(test)
 
 
-def test_a_peer_that_takes_nothing_has_a_record_of_its_own_and_what_is_shared(run: Run) -> None:
+def test_a_peer_that_takes_nothing_has_a_short_record_of_its_own_and_what_is_shared(run: Run) -> None:
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
         stop(writer)
@@ -193,8 +214,8 @@ def test_a_peer_that_takes_nothing_has_a_record_of_its_own_and_what_is_shared(ru
         await until(lambda: peer.transport.unsent_bytes > 0)
         for _ in range(100):
             await asyncio.sleep(0)
-        assert 0 < peer.transport.unsent_bytes <= RECORD_BYTES_MAX + RECORD_OVERHEAD
-        assert peer.transport.unsent_bytes <= peer.transport.own_bytes() <= RECORD_BYTES_MAX + RECORD_OVERHEAD
+        assert 0 < peer.transport.unsent_bytes <= SHORT_RECORD_BYTES + RECORD_OVERHEAD
+        assert peer.transport.unsent_bytes <= peer.transport.own_bytes() <= SHORT_RECORD_BYTES + RECORD_OVERHEAD
         assert peer.transport.get_write_buffer_size() > 60_000_000
         assert {id(piece.obj if isinstance(piece, memoryview) else piece) for piece in peer.transport._backlog} == {
             id(shared)
@@ -205,6 +226,30 @@ def test_a_peer_that_takes_nothing_has_a_record_of_its_own_and_what_is_shared(ru
         await until(lambda: peer.events == ["pause", "resume"])
         assert peer.transport.get_write_buffer_size() == peer.transport.own_bytes() == 0
         writer.close()
+
+    run(test)
+
+
+def test_small_writes_stay_behind_a_large_one(run: Run) -> None:
+    """A write of one record goes out at once, unless something waits before it."""
+
+    async def test(entrance: Entrance) -> None:
+        peer, reader, writer = await entrance.connect()
+        peer.transport.write(b"first")
+        assert await reader.readexactly(5) == b"first"
+        stop(writer)
+        large = bytes(8_000_000)
+        peer.transport.write(large)
+        assert peer.transport.get_write_buffer_size() > 0
+        for piece in (b"a", b"", b"bc"):
+            peer.transport.write(piece)
+        cast("asyncio.Transport", writer.transport).resume_reading()
+        assert await reader.readexactly(len(large) + 3) == large + b"abc"
+        peer.transport.write(b"last")
+        assert await reader.readexactly(4) == b"last"
+        peer.transport.close()
+        peer.transport.write(b"dropped")
+        assert await reader.read() == b""
 
     run(test)
 
@@ -241,9 +286,27 @@ def test_whom_the_kernel_has_room_for_is_sent_several_records_at_once(run: Run) 
     run(test)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="Linux and macOS have it")
+def test_the_kernel_holds_little_for_a_peer_that_takes_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bound_kernel_bytes(listener)
+        with socket.create_connection(listener.getsockname()) as peer:
+            accepted, _ = listener.accept()
+            with accepted:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                accepted.setblocking(False)
+                taken = 0
+                with contextlib.suppress(BlockingIOError):
+                    while taken < 8_000_000:
+                        taken += accepted.send(bytes(RECORD_BYTES_MAX))
+                # What is under way, the peer's window, is as much again at the most.
+                assert KERNEL_BYTES_MAX <= taken < 4 * KERNEL_BYTES_MAX
+                assert SlicedTls.room_bytes(accepted) <= 0
+
+
 def test_where_the_kernel_says_nothing_a_record_is_sent_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # An option that no socket has.
-    monkeypatch.setattr("streamd.doors.tls.sliced._SO_MEMINFO", 10_000)
+    monkeypatch.setattr("streamd.doors.tls.sliced._SIOCOUTQNSD", 0x89FF)
 
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
@@ -456,5 +519,91 @@ def test_after_a_full_read_the_others_have_their_turn(run: Run) -> None:
         await until(lambda: len(ear.heard) == 1_000_000)
         assert longest <= READ_BYTES
         writer.close()
+
+    run(test)
+
+
+class Encoder(asyncio.BufferedProtocol):
+    """A protocol that says where it wants its bytes, as that of RTMP does."""
+
+    def __init__(self, size: int, reads_max: int, *, aborts: bool = False) -> None:
+        self.transport: SlicedTransport
+        self.heard = b""
+        self.reads: list[int] = []
+        self._aborts = aborts
+        self._buffer = bytearray(size)
+        self._reads_max = reads_max
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("SlicedTransport", transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        assert self.transport.is_reading()
+        return memoryview(self._buffer)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        assert self.transport.is_reading()
+        self.heard += self._buffer[:nbytes]
+        self.reads.append(nbytes)
+        if self._aborts:
+            self.transport.abort()
+        elif len(self.reads) % self._reads_max == 0:
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self.transport.resume_reading)
+
+
+@pytest.mark.parametrize(("size", "reads_max"), [(16_384, 1000), (1000, 1000), (1000, 1), (7, 3)])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_protocol_with_a_buffer_hears_the_same(run: Run, size: int, reads_max: int, is_large: bool) -> None:
+    async def test(entrance: Entrance) -> None:
+        encoder = Encoder(size, reads_max)
+        _, writer = await entrance.connect_to(encoder)
+        encoder.transport.set_read_buffer_limits(None if is_large else 32_768)
+        said = body(40_000)
+        writer.write(said)
+        await until(lambda: len(encoder.heard) == len(said))
+        assert encoder.heard == said
+        assert max(encoder.reads) <= size
+
+    run(test)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_much_is_read_at_once_of_a_peer_that_is_trusted_alone(run: Run, is_large: bool) -> None:
+    async def test(entrance: Entrance) -> None:
+        encoder = Encoder(256 * 1024, 1000)
+        _, writer = await entrance.connect_to(encoder)
+        encoder.transport.set_read_buffer_limits(None if is_large else 32_768)
+        encoder.transport.pause_reading()
+        writer.write(bytes(200_000))
+        # The client's side is through when the kernel has most of it.
+        await asyncio.sleep(0.05)
+        encoder.transport.resume_reading()
+        await until(lambda: len(encoder.heard) == 200_000)
+        # A record is heard when the last of it has come.
+        assert (max(encoder.reads) > RECORD_BYTES_MAX) == is_large
+
+    run(test)
+
+
+def test_the_last_that_a_peer_says_is_heard_although_it_waits(run: Run) -> None:
+    async def test(entrance: Entrance) -> None:
+        encoder = Encoder(100, 1)
+        _, writer = await entrance.connect_to(encoder)
+        writer.write(bytes(3000))
+        writer.close()
+        await until(lambda: encoder.transport.is_closing())
+        assert len(encoder.heard) == 3000
+
+    run(test)
+
+
+def test_nothing_is_told_to_a_protocol_with_a_buffer_that_has_closed(run: Run) -> None:
+    async def test(entrance: Entrance) -> None:
+        encoder = Encoder(100, 1000, aborts=True)
+        _, writer = await entrance.connect_to(encoder)
+        writer.write(bytes(2000))
+        await until(lambda: bool(encoder.reads))
+        assert encoder.reads == [100]
 
     run(test)

@@ -225,7 +225,7 @@ class TestTheDocument:
         assert revocation["requestBody"]["required"] is False
         assert revocation["parameters"][0]["in"] == "path"
         assert set(revocation["responses"]) == {
-            *("200", "400", "401", "403", "404", "412", "413", "415", "421", "422", "429", "500", "503")
+            *("200", "202", "400", "401", "403", "404", "412", "413", "415", "421", "422", "429", "500", "503")
         }
 
     def test_the_secret_is_in_one_schema_alone(self, document: Any) -> None:

@@ -387,6 +387,25 @@ class TestTurns:
         assert max(sizes[2:]) <= BODY_TURN_BYTES
         assert len({step for step, _ in taken}) == len(taken)
 
+    async def test_a_chunk_of_a_body_that_is_taken_asks_for_nothing(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """aiohttp has its parser look for more each time, though nothing is left: 10 us for a byte."""
+        looks = 0
+        hear = RequestHandler.data_received
+
+        def note(self: RequestHandler, data: bytes) -> None:
+            nonlocal looks
+            looks += not data
+            hear(self, data)
+
+        monkeypatch.setattr(RequestHandler, "data_received", note)
+        body = b'{"stream_key":"' + b"a" * 90 + b'"}' + b" " * 850
+        chunks = b"".join(b"1\r\n%c\r\n" % each for each in body)
+        data = request("POST", *JSON, "Transfer-Encoding: chunked", body=chunks + b"0\r\n\r\n")
+        assert await server.statuses(data) == [200]
+        assert looks < 50
+
     async def test_requests_in_a_row_are_answered_in_theirs(self, server: Server) -> None:
         data = request("GET", "X: " + "y" * 500) * 100 + request("GET", "Connection: close")
         assert await server.statuses(data) == [200] * 101

@@ -111,13 +111,20 @@ TABLE = [
         1024,
     ),
     (
+        "7.1 with speakers above",
+        bits((5, 2), (4, 3), (4, 14), *GA),
+        AudioSpecificConfig(2, 48000, 48000, 8, 1024, "8 channels as channelConfiguration 14 has them"),
+        "mp4a.40.2",
+        1024,
+    ),
+    (
         "channels in a program config element",
         # Two pairs of speakers in front, one at the back, one speaker beside each side, one for effects; mixdowns.
         bits(
             (5, 2), (4, 3), (4, 0), *GA, (4, 0), (2, 1), (4, 3), (4, 2), (4, 2), (4, 1), (2, 1), (3, 1), (4, 1),
             (1, 1), (4, 0), (1, 0), (1, 1), (3, 0), *((1, 1), (4, 0)) * 2, *((1, 0), (4, 1)) * 2, (1, 1), (4, 2),
         ),
-        AudioSpecificConfig(2, 48000, 48000, 9, 1024),
+        AudioSpecificConfig(2, 48000, 48000, 9, 1024, "9 channels told by a program config element"),
         "mp4a.40.2",
         1024,
     ),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import CodecConfigError
-from streamd.formats.codecs.bits import BitReader
+from streamd.formats.codecs.bits import BitReader, row_of
 from tests.support.work import count_calls
 
 
@@ -64,6 +64,28 @@ class TestBitReader:
         assert reader.peek_short_codes(64) == ["111", "010", "011"]
         assert reader.peek_short_codes(2) == ["11"]
         assert reader.bits_left == 32
+
+    def test_short_codes_are_passed_over(self) -> None:
+        reader = BitReader(b"\xe9\x80\x00\x40")
+        reader.skip_short_codes(5)
+        assert reader.bits_left == 32 - 9
+        with pytest.raises(CodecConfigError):
+            reader.skip_short_codes(1)
+        assert reader.bits_left == 32 - 9
+
+    def test_flags(self) -> None:
+        reader = BitReader(b"\xaa")
+        assert [reader.read_flag() for _ in range(8)] == [True, False] * 4
+        with pytest.raises(CodecConfigError):
+            reader.read_flag()
+
+    def test_a_pattern_is_passed_over_where_it_matches(self) -> None:
+        reader = BitReader(b"\xa6")
+        assert reader.match(row_of("10|0", 2))[0] == "1010"
+        assert reader.bits_left == 4
+        with pytest.raises(CodecConfigError):
+            reader.match(row_of("1", 1))
+        assert reader.read(4) == 6
 
     @pytest.mark.parametrize("data", [b"\xff", b"\xfe\x10"], ids=["too few", "one is cut off"])
     def test_codes_past_the_end_are_an_error(self, data: bytes) -> None:

@@ -18,6 +18,22 @@ class TestParseConfig:
             "mp4a.40.2", sample_rate=48_000, channels=2, frame_ticks=1024
         )
 
+    @pytest.mark.parametrize(
+        ("record", "channels"),
+        [
+            ("118004c844002000c40d4c61766335392e33372e31303056e500", "6 channels told by a program config element"),
+            ("11a0", None),
+            ("11f0", "8 channels"),
+        ],
+        ids=["ffmpeg's 5.1(side)", "4.0", "7.1 with speakers above"],
+    )
+    def test_aac_whose_channels_browsers_refuse_is_not_carried(self, record: str, channels: str | None) -> None:
+        if channels is None:
+            assert parse_config(AAC, bytes.fromhex(record)).channels == 4
+            return
+        with pytest.raises(UnsupportedCodecError, match=channels):
+            parse_config(AAC, bytes.fromhex(record))
+
     @pytest.mark.parametrize("codec", ["vvc1", "vp08", "flv-video-13", ""])
     def test_codec_outside_the_table_is_not_supported(self, codec: str) -> None:
         with pytest.raises(UnsupportedCodecError):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
 
@@ -21,7 +22,8 @@ from streamd.formats.amf.values import UNDEFINED, EcmaArray, Limits, Value
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.capabilities import AUDIO_FOUR_CCS, VIDEO_FOUR_CCS, ClientCapabilities
 from streamd.formats.rtmp.chunk import CHUNKS_PER_STEP, MESSAGES_PER_STEP, ChunkLimits
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.formats.rtmp.events import (
     Connected,
     ConnectionEvent,
@@ -235,7 +237,7 @@ class TestLogin:
         sent = SIMPLE_HANDSHAKE + command("connect", 1, {"app": app}) + command("publish", 5, None, name)
         requested = receive(sent)[-1]
         assert isinstance(requested, PublishRequested)
-        assert requested.stream_key == key
+        assert requested.find_key(lambda _: False) == key
         assert requested.publishing_type == "live"
 
 
@@ -484,6 +486,22 @@ class TestHeldBytes:
         assert before < 500
         session.send(chunk(0, 6, bytes(128), length=60_000) + chunk(3, 6, bytes(128)) * 100)
         assert session.connection.held_bytes == before + 101 * 128
+
+    def test_nothing_else_is_held_of_a_first_read_that_says_more_than_a_handshake(self) -> None:
+        """The read was kept a second time, for as long as the connection lasted."""
+        login = SIMPLE_HANDSHAKE + CONNECT + control(1, (65_536).to_bytes(4, "big"))
+        said = login + chunk(0, 6, bytes(50_000), length=60_000)
+        tracemalloc.start()
+        try:
+            sessions = [Session() for _ in range(4)]
+            before = tracemalloc.get_traced_memory()[0]
+            for session in sessions:
+                session.connection.receive_data(said)
+                session.connection.data_to_send()
+            held = sum(session.connection.held_bytes for session in sessions)
+            assert tracemalloc.get_traced_memory()[0] - before < 1.2 * held
+        finally:
+            tracemalloc.stop()
 
     def test_of_what_waits_for_a_publish(self, pending: Session) -> None:
         before = pending.connection.held_bytes

@@ -16,8 +16,12 @@ def test_no_repr_shows_the_key() -> None:
 
 
 def test_the_key_is_found_in_what_was_asked() -> None:
-    assert PublishRequested(f"{SECRET}?x=y", "live", "", "live").stream_key == SECRET
-    assert PublishRequested("", f"live/{SECRET}", "", "live").stream_key == SECRET
+    for requested in (
+        PublishRequested(f"{SECRET}?x=y", "live", "", "live"),
+        PublishRequested("", SECRET, "", "live"),
+        PublishRequested("", "", f"rtmp://host/{SECRET}", "live"),
+    ):
+        assert requested.find_key(SECRET.__eq__) == SECRET
 
 
 def test_the_repr_of_media_is_short() -> None:

@@ -6,9 +6,11 @@ from streamd.errors import KeyRejectedError, ProtocolError
 from streamd.formats.amf.values import Limits
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.chunk import ChunkLimits
-from streamd.formats.rtmp.connection import ConnectionOptions, ServerConnection
+from streamd.formats.rtmp.connection import ServerConnection
+from streamd.formats.rtmp.connection_options import ConnectionOptions
 from streamd.formats.rtmp.events import Connected, ConnectionEvent, MessageDropped, PublishRequested
 from streamd.formats.rtmp.state import State
+from streamd.services.keys.stream_key import StreamKey
 from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
 from tests.support.rtmp_wire import SIMPLE_HANDSHAKE, command, control, data, message
 
@@ -84,8 +86,8 @@ def _look_at(events: list[ConnectionEvent]) -> None:
             case Connected():
                 assert len(event.flash_version) <= 128
             case PublishRequested():
-                assert isinstance(event.stream_key, str)
-                assert not event.stream_key or event.stream_key not in repr(event) or len(event.stream_key) < 8
+                key = event.find_key(StreamKey.has_form)
+                assert not key or key not in repr(event) or len(key) < 8
             case FlvTag():
                 assert event.tag_type in (8, 9, 18)
             case MessageDropped():

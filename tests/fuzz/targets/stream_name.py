@@ -16,6 +16,9 @@ def seeds() -> list[bytes]:
         ("", "live", "rtmp://host:1935/live/KEY"),
         (" 'KEY'\r", "", "rtmp://"),
         ("../../x", "a/../b", "rtmp://[::1]:x/../.."),
+        ("", "KEY?user=", "rtmp://host/KEY"),
+        ("", "live?x=1/KEY", ""),
+        ("\u201cKEY\u201d\xa0", "live", "\ufeff"),
         ("\0", "?" * 300, "//" * 300),
     )
     return ["\n".join(each).replace("KEY", KEY).encode() for each in lines]
@@ -26,7 +29,7 @@ def run(data: bytes) -> None:
     lines = data.decode("utf-8", "replace").split("\n", 2)
     name, app, tc_url = lines + [""] * (3 - len(lines))
     request = PublishRequested(name, app, tc_url, "live")
-    found = request.stream_key
+    found = request.find_key(StreamKey.has_form)
     assert "/" not in found
     assert "?" not in found
     key = StreamKey.parse(found)

@@ -26,7 +26,7 @@ class TestBegin:
     def test_it_is_not_time_to(self, heard_ms: int | None, timestamp_ms: int, missing_ms: int) -> None:
         silences = Silences(IntakeLimits())
         assert not silences.begin(audio_header(), heard_ms, timestamp_ms, missing_ms)
-        assert len(silences) == 0
+        assert not silences.made
 
     def test_there_is_none_of_its_kind(self) -> None:
         assert not Silences(IntakeLimits()).begin(audio_header(SURROUND_ASC), 0, 1000, 800)
@@ -95,6 +95,6 @@ class TestEnd:
         silences = silent()
         silences.begin(audio_header(track_id=3), 0, 1000, 800)
         silences.end([SOUND])
-        assert len(silences) == 1
+        assert len(silences.made) == 1
         silences.end_all()
-        assert len(silences) == 0
+        assert not silences.made

@@ -48,6 +48,13 @@ class TestPlan:
             ((video(1), audio(2, "Opus")), {"main": (1, 2)}),
             ((audio(1, "ac-3"),), {"main": (1,)}),
             ((audio(1), audio(2)), {"main": (1,), "audio1": (2,)}),
+            ((audio(1, "ec-3"), audio(2)), {"main": (2,), "audio1": (1,)}),
+            (
+                (video(1), audio(2, "ac-3"), audio(3), audio(4, "Opus")),
+                {"main": (1,), "audio0": (3,), "audio1": (4,), "audio2": (2,)},
+            ),
+            ((video(1), audio(2, "mp4a.40.1")), {"main": (1,), "audio0": (2,)}),
+            ((video(1), audio(2, "mp4a.40.5")), {"main": (1, 2)}),
         ],
     )
     def test_tracks_are_grouped(self, tracks: tuple[Track, ...], variants: dict[str, tuple[int, ...]]) -> None:
@@ -84,6 +91,9 @@ class TestPlan:
     ) -> None:
         assert decide_split_audio(tracks, is_continuing=True) is is_split
 
+    def test_of_sound_that_joins_the_first_that_browsers_decode_is_heard(self) -> None:
+        assert named(plan_variants((video(1), audio(2, "ac-3"), audio(3)), split_audio=False)) == {"main": (1, 3)}
+
     def test_audio_that_is_left_alone_stays_apart(self) -> None:
         planned = plan_variants((video(1), audio(2)), split_audio=True)
         assert named(planned) == {"main": (1,), "audio0": (2,)}
@@ -92,7 +102,16 @@ class TestPlan:
 def pictures(track_id: int, seconds: int, *, gop: int = 30, delay: int = 0, begin: int = 0) -> list[Sample]:
     """Frames at 30 a second; ``delay`` is how much later each is shown than decoded, and decoding starts earlier."""
     return [
-        Sample(track_id, shown - delay, shown, (n - begin) % gop == 0, bytes(100), body_at=0, duration_ticks=0)
+        Sample(
+            track_id,
+            shown - delay,
+            shown,
+            (n - begin) % gop == 0,
+            bytes(100),
+            body_at=0,
+            duration_ticks=0,
+            is_sync=(n - begin) % gop == 0,
+        )
         for n in range(begin, seconds * 30)
         for shown in (SECOND + n * FRAME_TICKS,)
     ]
@@ -100,7 +119,7 @@ def pictures(track_id: int, seconds: int, *, gop: int = 30, delay: int = 0, begi
 
 def sounds(track_id: int, seconds: int) -> list[Sample]:
     return [
-        Sample(track_id, 48_000 + n * 1024, 48_000 + n * 1024, True, bytes(10), 0, 0)
+        Sample(track_id, 48_000 + n * 1024, 48_000 + n * 1024, True, bytes(10), 0, 0, is_sync=True)
         for n in range(seconds * 48_000 // 1024)
     ]
 

@@ -88,3 +88,27 @@ def test_whether_audio_is_apart_is_open_until_there_were_both(tracks: tuple[Trac
 
 def test_audio_renditions_are_apart() -> None:
     assert Presentation([start_rendition()], [start_rendition(name="audio0")]).split_audio is True
+
+
+def test_captions_are_listed_and_named_by_every_variant() -> None:
+    renditions = [start_rendition(name="high"), start_rendition(name="low")]
+    presentation = Presentation(renditions)
+    for rendition in renditions:
+        feed(rendition, ChunkFeeder(), [2, 2])
+    before = presentation.multivariant_playlist()
+    assert before is not None
+    assert b"CAPTIONS" not in before.buffers[0]
+    for _ in range(2):
+        presentation.set_captions(frozenset({"CC1", "SERVICE1"}))
+    text = presentation.multivariant_playlist()
+    assert text is not None
+    assert presentation.multivariant_playlist() is text
+    lines = text.buffers[0].decode().splitlines()
+    assert [line for line in lines if line.startswith("#EXT-X-MEDIA:")] == [
+        f'#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID="captions",NAME="Captions {channel}",DEFAULT=NO,AUTOSELECT=YES,'
+        f'INSTREAM-ID="{channel}"'
+        for channel in ("CC1", "SERVICE1")
+    ]
+    variants = [line for line in lines if line.startswith("#EXT-X-STREAM-INF:")]
+    assert len(variants) == 2
+    assert all(line.endswith('CLOSED-CAPTIONS="captions"') for line in variants)

@@ -169,11 +169,19 @@ class TestEncodersWord:
         assert segment_frame_counts(chunks)[:2] == frames[:2]
         assert not segmenter.irregularities
 
-    @pytest.mark.parametrize("said", [75, 120, 250])
-    def test_longer_ones_are_waited_for(self, said: int) -> None:
-        _, told = cut(saying(said, samples_of(video_packets(30, 8, 120))), tracks=[VIDEO])
-        assert told.timing == PlaylistTiming(4, 500)
-        assert not told.has_opening
+    def test_obs_with_its_defaults_is_listed_as_soon(self) -> None:
+        samples = saying(250, samples_of(video_packets(30, 30, 250)))
+        chunks, segmenter = cut(samples, tracks=[VIDEO])
+        assert segmenter.timing == PlaylistTiming(8, 500)
+        assert_playable(samples, chunks, PlaylistTiming(8, 500), [VIDEO])
+        assert segment_frame_counts(chunks) == [23, 227, 250, 250, 150]
+        assert [chunk.is_independent for chunk in chunks if chunk.starts_segment] == [True, False, True, True, True]
+        assert not segmenter.irregularities
+
+    def test_keyframes_that_come_sooner_than_told_have_segments_of_their_own(self) -> None:
+        chunks, told = cut(saying(250, samples_of(video_packets(30, 8, 60))), tracks=[VIDEO])
+        assert told.timing == PlaylistTiming(8, 500)
+        assert segment_frame_counts(chunks)[2:] == [60, 60]
 
     def test_segments_of_a_second_are_not_cut_shorter(self) -> None:
         options = SegmenterOptions(part_target_ms=500, segment_target_ms=1000)
@@ -256,11 +264,20 @@ class TestPart:
         assert counts == [10, 0, 1]
         assert read_track(chunks, AUDIO.track_id)[-1].dts_ticks == late.dts_ticks
 
-    def test_a_part_is_independent_if_it_has_a_keyframe_anywhere(self) -> None:
+    def test_a_part_is_independent_if_it_begins_with_a_keyframe(self) -> None:
         samples = [video_sample(index * 33, is_keyframe=index in (0, 20)) for index in range(60)]
         chunks, _ = cut(samples, tracks=[VIDEO], timing=TIMING)
-        assert [chunk.is_independent for chunk in chunks][:3] == [True, True, False]
+        assert [chunk.is_independent for chunk in chunks][:3] == [True, False, False]
         assert [chunk.starts_segment for chunk in chunks][:3] == [True, False, False]
+
+    @pytest.mark.parametrize(("frame_rate", "gop_frames"), [(30, 15), (25, 12), (60, 30), (50, 24), (24, 10)])
+    def test_keyframes_each_half_second_begin_a_part_each(self, frame_rate: int, gop_frames: int) -> None:
+        samples = samples_of(video_packets(frame_rate, 20, gop_frames))
+        chunks, segmenter = cut(samples, tracks=[VIDEO])
+        assert segmenter.timing is not None
+        assert_playable(samples, chunks, segmenter.timing, [VIDEO])
+        begun = sum(chunk.is_independent for chunk in chunks)
+        assert begun == sum(sample.is_keyframe for sample in samples)
 
     def test_b_frames_keep_their_presentation_times(self) -> None:
         samples = samples_of(video_packets(30, 8, 60, composition_ms=133))
@@ -380,7 +397,7 @@ class TestAudioAlone:
 
     def test_without_a_fixed_frame_it_is_cut_by_the_wire(self) -> None:
         track = Track(track_id=2, kind=TrackKind.AUDIO, codec="mp3", timescale=48_000)
-        samples = [Sample(2, index * 1152, index * 1152, True, b"a", 0, 0) for index in range(300)]
+        samples = [Sample(2, index * 1152, index * 1152, True, b"a", 0, 0, is_sync=True) for index in range(300)]
         chunks, segmenter = cut_audio(samples, track)
         assert segmenter.timing == TIMING
         assert len(chunks) > 10

@@ -116,11 +116,11 @@ class TestEncodersWord:
         assert hold(made, video_sample(400)) == PlaylistTiming(2, 500)
         assert made.opening_end == 90 * OPENING_MS
 
-    def test_it_is_asked_once_and_longer_gops_are_waited_for(self) -> None:
-        made = with_frames(40, 10, first=X264 % 100)
-        assert hold(made, video_sample(400)) is None
-        assert hold(made, video_sample(440)) is None
-        assert made.opening_end is None
+    @pytest.mark.parametrize(("frames", "target_duration_s"), [(75, 3), (100, 4), (240, 10), (250, 10), (99_999, 10)])
+    def test_longer_gops_are_not_waited_for_either(self, frames: int, target_duration_s: int) -> None:
+        made = with_frames(40, 10, first=X264 % frames)
+        assert hold(made, video_sample(400)) == PlaylistTiming(target_duration_s, 500)
+        assert made.opening_end == 90 * OPENING_MS
 
     def test_segments_of_a_second_have_no_opening(self) -> None:
         made = with_frames(40, 10, first=X264 % 25, made=decision(segment_target_ms=1000))

@@ -34,11 +34,6 @@ class TestCount:
         queue = waiting(VIDEO, [video_sample(time_ms) for time_ms in (0, 33, 67, 100, 133)])
         assert queue.count_before(end_ms, 1000) == count
 
-    def test_a_keyframe_among_them(self) -> None:
-        samples = [video_sample(0), video_sample(33), video_sample(67, is_keyframe=True)]
-        assert waiting(VIDEO, samples).has_keyframe()
-        assert not waiting(VIDEO, samples[:2]).has_keyframe()
-
 
 class TestRun:
     def test_its_first_sample_begins_where_it_is_told_and_the_second_at_its_own_time(self) -> None:

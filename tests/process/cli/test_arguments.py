@@ -14,9 +14,10 @@ class TestUsage:
         [
             (("keys", "issue", "A b"), "2 to 64 small letters"),
             (("keys", "issue", "alice", "--expires", "soon"), "write a number and a unit"),
-            (("keys", "issue", "alice", "--expires", "0s"), "in the past"),
+            (("keys", "issue", "alice", "--expires", "0s"), "lives for no time"),
+            (("keys", "issue", "alice", "--expires", "999999w"), "beyond the calendar"),
             (("keys", "issue", "alice", "--label", "x" * 101), "101 characters"),
-            (("keys", "rotate", "0000000000", "--overlap", "31d"), "30 days"),
+            (("keys", "rotate", "0000000000", "--overlap", "31d"), "at most 30d"),
             (("keys", "revoke", "nonsense"), "not a key id"),
             (("keys", "revoke"), "Missing argument"),
             (("streams", "kick", "../x"), "2 to 64 small letters"),

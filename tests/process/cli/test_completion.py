@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from streamd.process.cli import main
 from streamd.process.cli.completion import SHELLS
-from tests.support.cli import run
+from tests.support.cli import issue, run
+from tests.support.live_streams import Streams, summary
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -22,6 +25,40 @@ def test_each_shell_has_its_script(shell: str) -> None:
 
 def test_another_shell_is_not_known() -> None:
     assert "is not one of 'bash', 'zsh', 'fish'" in run("completion", "tcsh").stderr
+
+
+def offered(*arguments: str, typed: str = "", **env: str) -> list[str]:
+    """What fish would offer, a line each: value and remark."""
+    words = " ".join(("streamd", *arguments))
+    instruction = {"_STREAMD_COMPLETE": "fish_complete", "COMP_WORDS": words, "COMP_CWORD": typed}
+    result = CliRunner().invoke(main, [], env=instruction | env, prog_name="streamd", complete_var="_STREAMD_COMPLETE")
+    assert result.stderr == ""
+    return [line.partition(",")[2].partition("\t")[0] for line in result.stdout.splitlines() if line]
+
+
+class TestWhatThereIsIsOffered:
+    def test_keys_that_work_users_and_nothing_else(self, data_dir: Path) -> None:
+        good, dead = issue(data_dir, "alice", "--label", "studio"), issue(data_dir, "bob")
+        run("keys", "revoke", dead["id"], data_dir=data_dir)
+        env = {"STREAMD_SERVER__DATA_DIR": str(data_dir)}
+        assert offered("keys", "revoke", **env) == [good["id"]]
+        assert offered("keys", "rotate", typed=good["id"][:3], **env) == [good["id"]]
+        assert offered("keys", "rotate", typed="zz", **env) == []
+        assert offered("users", "suspend", **env) == ["alice", "bob"]
+        assert offered("users", "suspend", typed="b", **env) == ["bob"]
+        assert offered("keys", "list", "--user", typed="a", **env) == ["alice"]
+
+    def test_live_streams(self, server: Streams, data_dir: Path) -> None:
+        server.live = {name: summary(name) for name in ("alice", "bob")}
+        env = {"STREAMD_SERVER__DATA_DIR": str(data_dir)}
+        assert offered("streams", "kick", **env) == ["alice", "bob"]
+        assert offered("streams", "kick", typed="b", **env) == ["bob"]
+
+    def test_where_there_is_no_store_nothing_is_offered_said_or_made(self, data_dir: Path) -> None:
+        env = {"STREAMD_SERVER__DATA_DIR": str(data_dir)}
+        for words in (("keys", "revoke"), ("users", "suspend"), ("streams", "kick")):
+            assert offered(*words, **env) == []
+        assert not data_dir.exists()
 
 
 @pytest.mark.parametrize(

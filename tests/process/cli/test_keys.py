@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from streamd.process.cli import EXIT_FAILED, EXIT_NOT_FOUND
+from streamd.process.cli import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE
 from streamd.process.data_dir import TOKEN_NAME
 from streamd.services.keys.stream_key import StreamKey
+from tests.support.certificates import ONE
 from tests.support.cli import issue, run
 from tests.support.live_streams import Streams, summary
 
@@ -39,7 +40,10 @@ class TestKeysOnTheStore:
 
     def test_json_is_all_that_stdout_has(self, data_dir: Path) -> None:
         key = issue(data_dir, "alice", "--expires", "30d")
-        assert set(key) == {"id", "user", "label", "state", "stream_key", "rtmp_url", "created_at", "expires_at"}
+        assert set(key) == {
+            *("id", "user", "label", "state", "user_state", "stream_key", "rtmp_url", "rtmp_urls", "created_at"),
+            *("expires_at", "replaces", "replaced_works_until", "closed"),
+        }
         lifetime = datetime.fromisoformat(key["expires_at"]) - datetime.fromisoformat(key["created_at"])
         assert abs(lifetime.total_seconds() - 30 * 86_400) < 60
         (listed,) = json.loads(run("keys", "list", "--json", "--user", "alice", data_dir=data_dir).stdout)
@@ -62,8 +66,58 @@ class TestKeysOnTheStore:
         again = run("keys", "rotate", key["id"], data_dir=data_dir)
         assert (again.exit_code, f"already rotated, to {new['id']}" in again.stderr) == (EXIT_FAILED, True)
 
+    def test_revoking_again_with_another_reason_says_which_stays(self, data_dir: Path) -> None:
+        key = issue(data_dir)
+        once = run("keys", "revoke", key["id"], "--reason", "leaked", data_dir=data_dir)
+        assert re.match(rf"Key {key['id']} was revoked at \S+ \S+\.\n$", once.stdout)
+        again = run("keys", "revoke", key["id"], "--reason", "by mistake", data_dir=data_dir)
+        assert (again.exit_code, "was revoked before, at" in again.stdout) == (0, True)
+        assert 'given then stays in the audit log: "leaked".' in again.stdout
+
+    @pytest.mark.parametrize("has_server", [True, False])
+    def test_a_long_label_and_a_long_reason_are_said_in_words(
+        self, data_dir: Path, has_server: bool, request: pytest.FixtureRequest
+    ) -> None:
+        if has_server:
+            request.getfixturevalue("server")
+        key = issue(data_dir)
+        long = run("keys", "issue", "alice", "--label", "x" * 120, data_dir=data_dir)
+        assert (long.exit_code, "label has 120 characters, 100 are allowed" in long.stderr) == (EXIT_USAGE, True)
+        reason = run("keys", "revoke", key["id"], "--reason", "x" * 501, data_dir=data_dir)
+        assert (reason.exit_code, "reason has 501 characters, 500 are allowed" in reason.stderr) == (EXIT_USAGE, True)
+
+    def test_rotating_says_what_became_of_the_old_key(self, data_dir: Path) -> None:
+        key = issue(data_dir)
+        kept = run("keys", "rotate", key["id"], "--overlap", "10m", data_dir=data_dir)
+        assert re.search(rf"The old key {key['id']} works until \d{{4}}-\S+ \S+Z\.", kept.stdout)
+        other = issue(data_dir)
+        dead = run("keys", "rotate", other["id"], data_dir=data_dir)
+        assert f"The old key {other['id']} is dead." in dead.stdout
+
+    @pytest.mark.parametrize("has_server", [True, False])
+    def test_a_key_for_a_suspended_user_says_so(
+        self, data_dir: Path, has_server: bool, request: pytest.FixtureRequest
+    ) -> None:
+        if has_server:
+            request.getfixturevalue("server")
+        assert "alice is suspended" not in run("keys", "issue", "alice", data_dir=data_dir).output
+        run("users", "suspend", "alice", data_dir=data_dir)
+        result = run("keys", "issue", "alice", data_dir=data_dir)
+        assert (result.exit_code, "alice is suspended: the key opens no stream until" in result.stderr) == (0, True)
+
+    def test_every_way_in_is_shown(self, data_dir: Path, tmp_path: Path) -> None:
+        (tmp_path / "pem").write_text(ONE.cert + ONE.key)
+        tls = {"TLS_LISTEN": ":443", "TLS_CERT": str(tmp_path / "pem"), "TLS_KEY": str(tmp_path / "pem")}
+        env = {f"STREAMD_RTMP__{key}": value for key, value in tls.items()}
+        env["STREAMD_HTTP__PUBLIC_URL"] = "https://live.example.org"
+        shown = run("keys", "issue", "alice", data_dir=data_dir, env=env).stdout
+        assert "  Server      rtmps://live.example.org/live\n  or          rtmp://live.example.org/live\n" in shown
+        asked = run("obs-config", "alice", data_dir=data_dir, env=env).stderr
+        assert "rtmps://live.example.org/live, or rtmp://live.example.org/live" in asked
+
     def test_no_keys_is_said_and_not_a_failure(self, data_dir: Path) -> None:
-        result = run("keys", "list", data_dir=data_dir)
+        issue(data_dir)
+        result = run("keys", "list", "--user", "bob", data_dir=data_dir)
         assert (result.exit_code, result.stdout) == (0, "")
         assert "There are no keys" in result.stderr
 

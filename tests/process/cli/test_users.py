@@ -25,6 +25,9 @@ class TestUsers:
         assert (suspended.exit_code, "streamd users restore alice" in suspended.stdout) == (0, True)
         if streams is not None:
             assert streams.live == {}
+            assert "Stream alice was closed." in suspended.stdout
+        again = run("users", "suspend", "alice", "--reason", "spam", data_dir=data_dir)
+        assert 'suspended before; the reason that was given then stays: "abuse".' in again.stdout
         listed = run("users", "list", data_dir=data_dir)
         assert re.search(r"alice +suspended .* abuse\s", listed.stdout)
         assert re.search(r"bob +active", listed.stdout)
@@ -48,9 +51,11 @@ class TestUsers:
         assert user["limits"] == {"bitrate_kbps_max": None, "picture_pixels_max": 2_088_960}
 
     def test_who_is_not_there_is_said(self, data_dir: Path) -> None:
+        issue(data_dir)
         result = run("users", "suspend", "nobody", data_dir=data_dir)
         assert (result.exit_code, "no user is named nobody" in result.stderr) == (EXIT_NOT_FOUND, True)
-        assert "There are no such users" in run("users", "list", data_dir=data_dir).stderr
+        listed = run("users", "list", "--state", "suspended", data_dir=data_dir)
+        assert (listed.exit_code, "There are no such users" in listed.stderr) == (0, True)
 
     def test_long_lists_are_fetched_whole(
         self, server: Streams, data_dir: Path, monkeypatch: pytest.MonkeyPatch

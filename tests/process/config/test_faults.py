@@ -15,7 +15,9 @@ from streamd.process.config import (
 from tests.support.config import faults
 from tests.support.receiver import SECRET
 
-SECTIONS = "server, rtmp, http, admin, ingest, hls, live, recording, keys, obs, webhooks, publish_hook, log, limits"
+SECTIONS = (
+    "server, rtmp, http, admin, ingest, hls, live, recording, keys, obs, webhooks, publish_hook, log, metrics, limits"
+)
 
 
 class TestFaults:
@@ -100,22 +102,72 @@ class TestFaults:
         file.write_text(
             f'[[webhooks.endpoints]]\n{good}[[webhooks.endpoints]]\n{good}events = ["stream.begun"]\nsecrets = 1\n'
         )
-        (fault,) = faults(file)
-        assert fault.startswith(
+        first, second = faults(file)
+        assert first.startswith(
             f"{file}:1: webhooks.endpoints: number 2, events, number 1: write one of 'stream.started',"
         )
+        assert second == f"{file}:1: webhooks.endpoints: number 2, secrets: is unknown"
         file.write_text('[webhooks]\nendpoints = [{ url = "https://a.example/", secret = "hunter22" }]\n')
         (fault,) = faults(file)
         assert fault.startswith(f"{file}:2: webhooks.endpoints: number 1, secret: write whsec_")
         file.write_text('[[webhooks.endpoints]]\nurl = "https://a.example/"\n')
         assert faults(file) == [f"{file}:1: webhooks.endpoints: number 1, secret: is missing"]
 
+    def test_every_fault_of_every_webhook_is_told(self, file: Path) -> None:
+        file.write_text(
+            f"""\
+            [[webhooks.endpoints]]
+            url = "http://10.0.0.1:99999/"
+            secret = "x"
+            [[webhooks.endpoints]]
+            url = "http://10.0.0.2/"
+            secret = "{SECRET}"
+            [[webhooks.endpoints]]
+            secret = "{SECRET}"
+            events = ["stream.begun", "key.lost"]
+            """
+        )
+        told = [fault.partition("webhooks.endpoints: ")[2] for fault in faults(file)]
+        assert [fault.partition(": ")[0] for fault in told] == [
+            *("number 1, url", "number 1, secret"),
+            *("number 3, url", "number 3, events, number 1", "number 3, events, number 2"),
+            *("number 1, url", "number 2, url"),
+        ]
+        assert "10.0.0.2 is not on the internet" in told[-1]
+
+    @pytest.mark.parametrize(
+        "host", ["*", "*.example.org", "admin:8081", "https://admin.example.org", "", "a b", "é.fr"]
+    )
+    def test_what_is_no_host_name_is_said(self, file: Path, host: str) -> None:
+        file.write_text(f'[admin]\nhosts = ["admin.example.org", "{host}"]\n', encoding="utf-8")
+        (fault,) = faults(file)
+        assert f'"{host}" is no host name: write whole names without port' in fault
+
+    @pytest.mark.parametrize(
+        ("variable", "meant"),
+        [
+            ("STREAMD_RTMP_LISTEN", "STREAMD_RTMP__LISTEN"),
+            ("STREAMD_PUBLISH_HOOK_URL", "STREAMD_PUBLISH_HOOK__URL"),
+            ("STREAMD_HTTP_PUBLICURL", "STREAMD_HTTP__PUBLIC_URL"),
+            ("STREAMD_LIMITS_STREAMS_MAX", "STREAMD_LIMITS__STREAMS_MAX"),
+        ],
+    )
+    def test_an_underscore_too_few_is_said(self, variable: str, meant: str) -> None:
+        assert faults(None, **{variable: ":1"}) == [
+            f"{variable}: has no effect: did you mean {meant}, with two underscores?"
+        ]
+
+    def test_variables_of_the_build_and_of_kubernetes_are_left_alone(self) -> None:
+        names = ("COMPILE", "REQUIRE_PLAYER", "SERVICE_HOST", "PORT_1935_TCP", "RTMP_SERVICE_PORT", "HTTP_PORT_80_TCP")
+        load_config(None, environ={f"STREAMD_{name}": "1" for name in names})
+
     def test_a_private_address_is_named_twice_or_not_asked(self, file: Path) -> None:
         text = f'[publish_hook]\nurl = "http://[::1]:9000/"\nsecret = "{SECRET}"\n'
         text += f'[[webhooks.endpoints]]\nurl = "http://127.0.0.1/"\nsecret = "{SECRET}"\n'
         file.write_text(text)
         assert [fault.partition(": ")[2] for fault in faults(file)] == [
-            "webhooks.endpoints: 127.0.0.1 is not on the internet; name its network in webhooks.allow_networks",
+            "webhooks.endpoints: number 1, url: 127.0.0.1 is not on the internet; "
+            "name its network in webhooks.allow_networks",
             'publish_hook.url = "http://[::1]:9000/": ::1 is not on the internet; '
             "name its network in webhooks.allow_networks",
         ]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from typing import Literal
 
 import pytest
 
 from streamd.doors.web.public import pages
-from streamd.formats.rtmp import chunk
+from streamd.process import compiled
+from streamd.process.compiled import Compiled
 from streamd.process.config import Config
 from streamd.process.config.sections import IngestConfig
 from streamd.process.doctor.check_result import Verdict
@@ -20,17 +22,20 @@ def test_the_player(monkeypatch: pytest.MonkeyPatch, has_player: bool, verdict: 
 
 
 @pytest.mark.parametrize(
-    ("file", "said"),
+    ("found", "said", "verdict"),
     [
-        ("chunk.cpython-311-x86_64-linux-gnu.so", "the way of a frame is"),
-        ("chunk.py", "a publisher costs two thirds more CPU"),
+        (Compiled(True, (), "", False), "the way of a frame is", Verdict.OK),
+        (Compiled(False, ("streamd.a",), "it was chosen", False), "nothing is, .* CPU: it was chosen", Verdict.OK),
+        (Compiled(False, ("streamd.a",), "no gcc", True), "nothing is, .* CPU: no gcc", Verdict.WARNING),
+        (Compiled("partly", ("streamd.a",), "no gcc", True), "a part of the way", Verdict.WARNING),
     ],
 )
-def test_what_is_compiled(monkeypatch: pytest.MonkeyPatch, file: str, said: str) -> None:
-    monkeypatch.setattr(chunk, "__file__", file)
-    finding = check_compiled()
-    assert said in finding.message
-    assert finding.verdict is Verdict.OK
+def test_what_is_compiled(monkeypatch: pytest.MonkeyPatch, found: Compiled, said: str, verdict: Verdict) -> None:
+    monkeypatch.setattr(compiled, "look", lambda: found)
+    result = check_compiled()
+    assert re.match(said, result.message)
+    assert result.verdict is verdict
+    assert bool(result.advice) == found.is_fault
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import pytest
 from streamd.process.config import load_config
 from streamd.process.data_dir import RunningServer
 from streamd.process.doctor.check_result import Verdict
-from streamd.process.doctor.machine import OTHER_FILES, check_clock, check_open_files
+from streamd.process.doctor.machine import check_clock, check_open_files
+from streamd.process.machine import wanted_descriptors
 
 CONFIG = load_config(
     None, environ={"STREAMD_LIMITS__CONNECTIONS_MAX": "100", "STREAMD_LIMITS__VIEWER_CONNECTIONS_MAX": "1000"}
 )
-NEEDED = 1100 + OTHER_FILES
+NEEDED = wanted_descriptors(CONFIG)
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,36 @@ def test_each_window_begins_with_its_first_refusal() -> None:
 def test_past_so_many_rows_they_are_counted_together() -> None:
     log = DenialLog("streamd", ROWS_MAX)
     for number in range(10 * ROWS_MAX):
-        note(log, f"2001:db8:0:{number:x}::1", key_id="7k2m9xq4ct")
+        note(log, f"2001:db8:0:{number:x}::1")
     entries = log.take()
     assert len(entries) == ROWS_MAX + 1
     assert (entries[-1].address, entries[-1].key_id, entries[-1].count) == ("", None, 9 * ROWS_MAX)
+    assert sum(entry.count for entry in entries) == 10 * ROWS_MAX
+
+
+def test_a_flood_hides_no_key_that_exists() -> None:
+    log = DenialLog("streamd", ROWS_MAX)
+    for number in range(10 * ROWS_MAX):
+        note(log, f"2001:db8:0:{number:x}::1")
+    for _ in range(2):
+        log.note("busy", "192.0.2.9", "7k2m9xq4ct", user="alice", at=AT, now=1001)
+    (entry,) = (entry for entry in log.take() if entry.key_id)
+    assert (entry.address, entry.key_id, entry.user, entry.reason, entry.count) == (
+        "",
+        "7k2m9xq4ct",
+        "alice",
+        "busy",
+        2,
+    )
+
+
+def test_rows_that_name_a_key_alone_are_bounded_too() -> None:
+    log = DenialLog("streamd", ROWS_MAX)
+    for number in range(10 * ROWS_MAX):
+        note(log, f"2001:db8:0:{number:x}::1", key_id=f"{number:010}")
+    entries = log.take()
+    assert len(entries) == 2 * ROWS_MAX + 1
+    assert (entries[-1].address, entries[-1].key_id) == ("", None)
     assert sum(entry.count for entry in entries) == 10 * ROWS_MAX
 
 

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamd.services.bounds.memory_accounts import ASKED_AT_ONCE, SHED_AT_ONCE_MAX, MemoryAccounts, Standing
+import pytest
+
+from streamd.services.bounds.memory_accounts import (
+    ASKED_AT_LEAST,
+    ASKED_AT_ONCE,
+    LOOKS_PER_ROUND,
+    SHED_AT_ONCE_MAX,
+    MemoryAccounts,
+    Standing,
+)
 
 
 @dataclass
@@ -38,13 +47,23 @@ class TestMemoryAccounts:
         made.look()
         assert [made.held_bytes(standing) for standing in Standing] == [1, 50, 0]
 
-    def test_a_crowd_is_asked_in_several_looks(self) -> None:
-        made = accounts(*(Peer(Standing.VIEWER, 0, 1) for _ in range(2 * ASKED_AT_ONCE + 1)))
+    @pytest.mark.parametrize(
+        ("holders", "looks"),
+        [
+            (ASKED_AT_LEAST, 1),
+            (ASKED_AT_LEAST + 1, 2),
+            (LOOKS_PER_ROUND * ASKED_AT_LEAST + 1, LOOKS_PER_ROUND),
+            (LOOKS_PER_ROUND * ASKED_AT_ONCE, LOOKS_PER_ROUND),
+            (LOOKS_PER_ROUND * ASKED_AT_ONCE + 1, LOOKS_PER_ROUND + 1),
+        ],
+    )
+    def test_a_crowd_is_asked_in_several_looks(self, holders: int, looks: int) -> None:
+        made = accounts(*(Peer(Standing.VIEWER, 0, 1) for _ in range(holders)))
         told = []
-        for _ in range(4):
+        for _ in range(looks + 1):
             made.look()
             told.append(made.held_bytes(Standing.VIEWER))
-        assert told == [0, 0, 2 * ASKED_AT_ONCE + 1, 2 * ASKED_AT_ONCE + 1]
+        assert told == [0] * (looks - 1) + [holders] * 2
 
     def test_publishers_stay_where_they_are_not_asked_for(self) -> None:
         publisher, viewer = Peer(Standing.PUBLISHER, 0, 100), Peer(Standing.VIEWER, 0, 50)
@@ -91,3 +110,12 @@ class TestMemoryAccounts:
     def test_a_look_lets_go_of_so_many_at_most(self) -> None:
         peers = [Peer(Standing.VIEWER, at, 1) for at in range(2 * SHED_AT_ONCE_MAX)]
         assert accounts(*peers).shed(1000) == SHED_AT_ONCE_MAX
+
+    def test_what_services_keep_is_told_and_goes_with_no_connection(self) -> None:
+        made = accounts(Peer(Standing.STRANGER, 0, 1))
+        made.add_store(lambda: 100)
+        made.add_store(lambda: 20)
+        made.look()
+        assert made.stored_bytes == 120
+        assert [made.held_bytes(standing) for standing in Standing] == [1, 0, 0]
+        assert made.shed(120) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.services.events.event import Event, EventType
-from streamd.services.events.outbox import Endpoint, OutboxOptions
+from streamd.services.events.outbox import MESSAGE_BYTES, Endpoint, OutboxOptions
 from streamd.services.events.webhooks import Webhooks
 from streamd.services.metrics import Metrics
 from tests.support.receiver import OTHER_SECRET, SECRET, ScriptedPoster
@@ -74,3 +74,17 @@ async def test_without_endpoints_there_is_nothing_to_do() -> None:
     hooks.start()
     hooks.tell(Event(EventType.STREAM_ENDED, AT))
     await hooks.close(drain_s=0)
+
+
+async def test_messages_that_wait_are_held_once_for_all_endpoints() -> None:
+    sender = ScriptedPoster()
+    hooks = webhooks(sender, Endpoint("http://a/", SECRET, "http://a"), Endpoint("http://b/", OTHER_SECRET, "http://b"))
+    assert hooks.held_bytes == 0
+    hooks.tell(Event(EventType.STREAM_ENDED, AT, {"stream": "alice"}))
+    one = hooks.held_bytes
+    assert one > MESSAGE_BYTES
+    hooks.tell(Event(EventType.STREAM_ENDED, AT, {"stream": "alice"}))
+    assert hooks.held_bytes == 2 * one
+    hooks.start()
+    await hooks.close(drain_s=10)
+    assert hooks.held_bytes == 0

@@ -71,19 +71,6 @@ class TestRevoke:
         assert await house.keys.revoke(issued.record.key_id, by=ADMIN, reason="x") == once
         assert await KeyHouse(house.store).keys.revoke(issued.record.key_id, by=ADMIN) == once
 
-    async def test_a_store_that_fails_after_the_commit_does_not_take_back_what_is_done(
-        self, house: KeyHouse, fragile: FragileStore, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        issued = await house.issue()
-        await house.publish(issued)
-        fragile.is_down = True
-        assert (await house.keys.revoke(issued.record.key_id, by=ADMIN)).closed == ("alice",)
-        assert house.streams.live == {}
-        assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
-            "audit.lost",
-            "closed_streams.lost",
-        ]
-
     async def test_another_key_of_the_user_goes_on(self, house: KeyHouse) -> None:
         first, second = await house.issue(), await house.issue()
         admission = await house.publish(second)
@@ -129,6 +116,30 @@ class TestRotate:
         with pytest.raises(KeyStateError):
             await house.keys.rotate(old.record.key_id, by=ADMIN)
 
+    async def test_a_store_that_fails_after_the_commit_does_not_take_back_what_is_done(
+        self, house: KeyHouse, fragile: FragileStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        issued = await house.issue()
+        await house.publish(issued)
+        fragile.is_down = True
+        rotated = await house.keys.rotate(issued.record.key_id, by=ADMIN)
+        assert (rotated.closed, house.streams.live) == (("alice",), {})
+        assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
+            "audit.waiting",
+            "closed_streams.lost",
+        ]
+
+    async def test_it_says_what_became_of_the_old_key(self, house: KeyHouse) -> None:
+        old = await house.issue()
+        kept = await house.keys.rotate(old.record.key_id, by=ADMIN, overlap_s=600)
+        assert kept.replaced is not None
+        assert (kept.replaced.key_id, kept.replaced.expires_at) == (
+            old.record.key_id, house.clock.now() + timedelta(seconds=600),
+        )  # fmt: skip
+        dead = await house.keys.rotate(kept.record.key_id, by=ADMIN)
+        assert dead.replaced is not None
+        assert dead.replaced.revoked_at == house.clock.now()
+
 
 class TestSuspend:
     async def test_it_closes_what_runs_on_any_key_of_the_user(self, house: KeyHouse) -> None:
@@ -136,7 +147,8 @@ class TestSuspend:
         await house.publish(first)
         await house.publish(other)
         user = await house.keys.suspend("alice", by=ADMIN, reason="abuse")
-        assert (user.state, user.suspend_reason) == (UserState.SUSPENDED, "abuse")
+        assert user.user is not None
+        assert (user.user.state, user.reason, user.closed) == (UserState.SUSPENDED, "abuse", ("alice",))
         assert house.streams.closed == [("alice", "suspended")]
         assert house.streams.live == {other.record.key_id: "bob"}
         assert house.verifier.admissions.is_suspended("alice")

@@ -123,6 +123,23 @@ class TestOtherProcess:
         fragile.is_down = False
         await self.recheck(house)
 
+    async def test_a_store_that_can_only_be_read_still_tells_of_it(
+        self, house: KeyHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As with a full disk."""
+        issued = await house.issue()
+        await house.publish(issued)
+        await KeyHouse(house.store).keys.revoke(issued.record.key_id, by=ADMIN)
+
+        async def full(_: object) -> None:
+            raise StoreUnavailableError("the disk is full")
+
+        monkeypatch.setattr(house.store, "record_uses", full)
+        house.clock.advance(SweepOptions().recheck_interval_s)
+        with pytest.raises(StoreUnavailableError, match="the disk is full"):
+            await house.sweeper.sweep()
+        assert house.streams.closed == [("alice", "revoked")]
+
 
 class TestWriting:
     async def test_uses_that_cannot_be_written_wait_within_bounds(

@@ -184,3 +184,27 @@ class TestAServerThatDoesNotGetFar:
     def test_without_streams_nothing_is_reserved(self) -> None:
         numbers = ChannelNumbers()
         assert [numbers.reserve([], NOW + hours * 3600) for hours in range(3)] == [(0, ())] * 3
+
+
+class TestSignOfLife:
+    @pytest.mark.parametrize("reserved_s", [0, NOW - 5_000, NOW - 1])
+    def test_without_a_good_reservation_the_last_sign_of_life_is_gone_by(self, reserved_s: int) -> None:
+        numbers = ChannelNumbers()
+        numbers.restore(reserved_s, (), NOW - 30, NOW)
+        assert numbers.first_s("alice", NOW - 30) == NOW + RESERVE_LEFT_S_MIN
+        assert numbers.reserve([("alice", NOW + RESERVE_LEFT_S_MIN + 1, True)], NOW - 30)[0] >= NOW + RESERVE_LEFT_S_MIN
+
+    def test_a_good_reservation_is_gone_by_alone(self) -> None:
+        numbers = ChannelNumbers()
+        numbers.restore(NOW + 700, (), NOW - 30, NOW)
+        assert numbers.first_s("alice", NOW - 30) == NOW + 700
+
+    def test_a_clock_that_is_right_needs_neither(self) -> None:
+        numbers = ChannelNumbers()
+        numbers.restore(NOW - 5_000, (), NOW + 30, NOW)
+        assert numbers.first_s("alice", NOW + 30) == NOW + 30
+
+    def test_a_sign_of_life_from_beyond_the_calendar_is_none(self) -> None:
+        numbers = ChannelNumbers()
+        numbers.restore(0, (), NOW, 10**15)
+        assert numbers.first_s("alice", NOW) == NOW

@@ -115,6 +115,7 @@ class TestWhatIsWrong:
                 replace(WELL, keyframe_intervals_ms=(1000, 1000, 3900, 1000, 1000)),
                 HealthCode.KEYFRAME_INTERVAL_IRREGULAR, Severity.WARNING, "1.0 to 3.9 s",
             ),
+            (replace(WELL, keyframes_unfit=2), HealthCode.KEYFRAMES_UNFIT, Severity.ERROR, "intra refresh"),
             (
                 replace(WELL, frame_rate=45.0, media_bitrate_bps=8e6),
                 HealthCode.FRAMES_MISSING, Severity.WARNING, "45.0 a second of 60.2",

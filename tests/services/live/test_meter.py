@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from streamd.media.packet import MediaPacket
+from streamd.media.packet import new_sample
 from streamd.services.live.meter import READINGS_MAX, LineReading, StreamMeter
 
 BYTES_A_SECOND = 750_000
@@ -28,7 +28,7 @@ class Publisher:
             for frame in range(frame_rate):
                 dts_ms = self._base_ms + self.sent_s * 1000 + frame * 1000 // frame_rate
                 is_keyframe = frame == 0 and self.sent_s % self._gop_s == 0
-                self.meter.note_video(MediaPacket(1, dts_ms, dts_ms, is_keyframe, b"", 0))
+                self.meter.note_video(new_sample(1, dts_ms * 90, dts_ms * 90, is_keyframe, b"", 0))
             self.meter.media_bytes += BYTES_A_SECOND
             self.sent_s += 1
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.formats.flv.tag import FlvTag
-from streamd.media.timeline import START_MS, Repair
+from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Repair
 from streamd.services.live.packaging import LEAP_INTERVAL_MS
+from tests.support.captions import HI_608, h264_captions
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
-from tests.support.flv_media import aac_only, h264_aac, h264_only
+from tests.support.flv_media import aac_only, h264_aac, h264_only, is_sequence_header
 from tests.support.line_room import (
     HOUR_MS,
     LineRoom,
@@ -21,6 +22,7 @@ from tests.support.line_room import (
     later,
     video_only,
 )
+from tests.support.samples import read_chunk
 
 if TYPE_CHECKING:
     pass
@@ -83,8 +85,11 @@ class TestLeap:
 
     async def test_a_leap_before_anything_is_listed_is_none(self) -> None:
         room = LineRoom()
-        # Keyframes so far apart that the first of them is waited for.
-        media = h264_aac(seconds=6, gop=100)
+        # Keyframes so far apart that the first of them is waited for, as the encoder does not say how far.
+        media = [
+            replace(tag, payload=bytes(tag.payload).replace(b" keyint=", b" ------="))
+            for tag in h264_aac(seconds=6, gop=100)
+        ]
         await room.receive([*media[:8], *later(media[8:], HOUR_MS)])
         room.line.finish()
         assert discontinuities(room.chunks["main"]) == []
@@ -130,6 +135,58 @@ class TestSegmentEnd:
         starts = [index for index, chunk in enumerate(chunks) if chunk.starts_segment]
         # Each when it had all its chunks, and the next one had none.
         assert sorted(set(ended) - {0}) == starts[1:]
+
+
+class TestRandomAccess:
+    """A part is independent where a decoder can begin in it, whatever the encoder calls its pictures."""
+
+    async def test_recovery_points_begin_segments_and_are_no_keyframes(self) -> None:
+        room = LineRoom()
+        video_only(room)
+        await room.receive(encoded((VideoTrack(has_intra_refresh=True, keyframe_interval=60),), (), seconds=10))
+        room.line.finish()
+        chunks = room.chunks["main"]
+        assert [chunk.is_independent for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
+        starts = [chunk.start_ticks for chunk in chunks if chunk.starts_segment]
+        assert all(later - earlier < 4 * 90_000 for earlier, later in pairwise(starts))
+        synced = [sample.is_sync for chunk in chunks for sample in read_chunk(chunk.content.join()).tracks[1]]
+        assert [index for index, is_sync in enumerate(synced) if is_sync] == [0]
+        assert room.meter.keyframes_unfit >= 3
+
+    @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
+    async def test_keyframes_of_every_codec_are_what_they_are_called(self, encoder: str) -> None:
+        room = LineRoom()
+        video_only(room)
+        await room.receive(encoded((VideoTrack(encoder, keyframe_interval=60),), (), seconds=8))
+        room.line.finish()
+        chunks = room.chunks["main"]
+        starts = [chunk for chunk in chunks if chunk.starts_segment]
+        assert len(starts) >= 3
+        assert sum(chunk.is_independent for chunk in chunks) == 4
+        assert room.meter.keyframes_unfit == 0
+
+
+class TestCaptions:
+    @pytest.mark.parametrize("is_before", [True, False], ids=["before the slices", "behind them, as OBS has it"])
+    async def test_they_are_told_of_once(self, is_before: bool) -> None:
+        room = LineRoom()
+        video_only(room)
+        captions = h264_captions([HI_608])
+        media = [
+            tag
+            if is_sequence_header(tag)
+            else replace(tag, payload=bytes(tag.payload)[:5] + captions + bytes(tag.payload)[5:])
+            if is_before
+            else replace(tag, payload=bytes(tag.payload) + captions)
+            for tag in h264_only(seconds=4)
+        ]
+        await room.receive(media)
+        assert room.output.captions == [{"CC1"}]
+
+    async def test_where_there_are_none_nothing_is_told(self) -> None:
+        room = LineRoom()
+        await room.receive(h264_aac(seconds=4))
+        assert room.output.captions == []
 
 
 async def test_repairs_are_counted_while_the_stream_is_live() -> None:
@@ -187,6 +244,42 @@ class TestContinuation:
         room.line.receive(later(h264_only(4, width=320), 4_000))
         await room.settled()
         assert [start.begins_anew for start in room.output.starts] == [True, False]
+
+
+class TestTimeline:
+    """Players that take no notice of EXT-X-DISCONTINUITY show nothing while decode times lie behind where they were."""
+
+    async def test_decode_times_go_on_behind_the_line_before(self) -> None:
+        first = LineRoom()
+        await first.receive(h264_aac(4))
+        first.line.finish()
+        room = LineRoom(continuation=first.line.continuation)
+        await room.receive(later(h264_aac(4), 70_000))
+        before, after = first.chunks["main"][-1], room.chunks["main"][0]
+        gap_ticks = after.start_ticks - before.start_ticks - before.duration_ticks
+        assert 0 < gap_ticks <= (TRACKS_APART_MS_MAX + 100) * 90
+
+    async def test_other_tracks_of_the_same_publisher_go_on_as_their_timestamps_do(self) -> None:
+        room = LineRoom()
+        await room.receive(h264_aac(4))
+        await room.receive(later(h264_only(4, width=320), 4_000))
+        await room.receive(later(h264_aac(4), 8_000))
+        room.line.finish()
+        chunks = room.chunks["main"]
+        assert len(discontinuities(chunks)) == 2
+        assert_is_continuous(chunks)
+        # What follows is dated as it would have been without them.
+        assert {round((epoch - room.epochs[0]).total_seconds()) for epoch in room.epochs} <= {-4, 0, -8}
+
+    async def test_media_is_measured_without_what_was_left_out(self) -> None:
+        first = LineRoom()
+        await first.receive(h264_aac(4))
+        await first.receive(later(h264_only(4, width=320), 4_000))
+        assert first.line.read().media_ms == pytest.approx(8_000, abs=100)
+        first.line.finish()
+        room = LineRoom(continuation=first.line.continuation)
+        await room.receive(h264_aac(4))
+        assert room.line.read().media_ms == pytest.approx(4_000, abs=100)
 
 
 async def test_the_end_completes_the_segment_of_each_rendition() -> None:

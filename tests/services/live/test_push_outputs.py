@@ -13,7 +13,7 @@ MEDIA = h264_aac(2)
 
 
 def sample(number: int) -> Sample:
-    return Sample(1, number * 3000, number * 3000, number == 0, b"frame", 0, 0)
+    return Sample(1, number * 3000, number * 3000, number == 0, b"frame", 0, 0, number == 0)
 
 
 class TestFlv:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from streamd.errors import AlreadyPublishingError, KeyRejectedError, PublishError
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.timing import PlaylistTiming
+from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX
 from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import NUMBERS_AHEAD_S_MAX
 from streamd.services.live.live_stream import LiveStream
 from streamd.services.live.outputs import OutputContext
 from streamd.services.live.publisher import EndReason
 from streamd.services.live.registry import SWEEP_STEP_S
-from streamd.services.live.restart_record import RestartRecord, StreamRecord
+from streamd.services.live.restart_record import SIGN_OF_LIFE_INTERVAL, RestartRecord, StreamRecord
 from streamd.services.live.stream_options import OUTPUTS
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import IngestRoom, eventually, hls_of, presentation_of
@@ -22,6 +25,7 @@ from tests.support.stand_in_publisher import StandInPublisher
 
 pytestmark = pytest.mark.asyncio
 
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STREAMS = 10
 # A step's time, and so much more that rounding does not matter.
 LOOK_S = 1.1 * SWEEP_STEP_S
@@ -38,6 +42,9 @@ class IdlePublisher:
 
     def charge(self, step_s: float) -> None:
         raise AssertionError("nothing is done")
+
+    def quiet_s(self) -> float:
+        return 0.0
 
     def kick(self, error: PublishError) -> None:
         raise AssertionError("nobody is kicked")
@@ -177,6 +184,66 @@ class TestMediaFasterThanTime:
             await room.begin(Admission("key", "alice"), IdlePublisher())
         room.clock.advance(60)
         assert (await room.begin(Admission("key", "alice"), IdlePublisher())).next_numbering.msn == far.msn
+
+
+class TestTimesAfterARestart:
+    """They go on forward, whatever the clock says; the hole in decode times is no longer than it has to be."""
+
+    async def test_they_go_on_behind_what_was_sent(self) -> None:
+        left = await self._left_after(media_s=8, elapsed_s=8)
+        starts_ms = self._starts_ms(left, START + timedelta(seconds=12), alive_at=None)
+        assert starts_ms == START_MS + 12_000 + TRACKS_APART_MS_MAX
+
+    async def test_media_that_came_faster_than_time_is_behind_them_too(self) -> None:
+        left = await self._left_after(media_s=12, elapsed_s=1)
+        starts_ms = self._starts_ms(left, START + timedelta(seconds=1), alive_at=None)
+        assert START_MS + 12_000 < starts_ms < START_MS + 12_000 + 6_000
+
+    async def test_media_that_came_far_slower_leaves_no_hole_of_hours(self) -> None:
+        left = await self._left_after(media_s=8, elapsed_s=3600)
+        starts_ms = self._starts_ms(left, START + timedelta(seconds=3600), alive_at=None)
+        assert START_MS + 8_000 < starts_ms < START_MS + 8_000 + 12_000
+
+    @pytest.mark.parametrize("stopped", [False, True])
+    async def test_a_clock_that_is_behind_is_not_believed(self, stopped: bool) -> None:
+        left = await self._left_after(media_s=8, elapsed_s=8)
+        alive_at = START + timedelta(seconds=8)
+        if stopped:
+            left = replace(left, stopped_at=alive_at)
+        starts_ms = self._starts_ms(left, START - timedelta(days=300), alive_at)
+        hole_ms = starts_ms - START_MS - 8_000 - TRACKS_APART_MS_MAX
+        assert hole_ms == (0 if stopped else SIGN_OF_LIFE_INTERVAL / timedelta(milliseconds=1))
+
+    async def test_a_record_of_an_earlier_version_says_when_the_broadcast_began(self) -> None:
+        left = await self._left_after(media_s=8, elapsed_s=8)
+        (stream,) = left.streams
+        left = replace(left, streams=(replace(stream, timeline_from=None),))
+        starts_ms = self._starts_ms(left, START + timedelta(seconds=12), alive_at=None)
+        assert starts_ms == START_MS + 12_000 + TRACKS_APART_MS_MAX
+
+    async def test_numbers_are_behind_the_last_sign_of_life_where_the_record_is_damaged(self) -> None:
+        room = IngestRoom(start=START)
+        room.registry.restore(RestartRecord(), START + timedelta(seconds=30))
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
+        assert stream.next_numbering.msn > Numbering.at(START + timedelta(seconds=40)).msn
+
+    async def _left_after(self, *, media_s: int, elapsed_s: float) -> RestartRecord:
+        room = IngestRoom(start=START)
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
+        stream.receive_tags(h264_aac(media_s))
+        await eventually(lambda: not stream.when_open(lambda: None))
+        room.clock.advance(elapsed_s)
+        await room.registry.sweep()
+        return room.registry.record()
+
+    def _starts_ms(self, left: RestartRecord, now: datetime, alive_at: datetime | None) -> int:
+        room = IngestRoom(start=now)
+        room.registry.restore(left, alive_at)
+        (stream,) = room.registry.live()
+        continuation = stream._line.continuation
+        assert continuation is not None
+        # A line that has had no media leaves some room, too.
+        return continuation.starts_ms - TRACKS_APART_MS_MAX
 
 
 class Names:

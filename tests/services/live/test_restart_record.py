@@ -9,7 +9,12 @@ import pytest
 
 from streamd.media.packager.timing import PlaylistTiming
 from streamd.services.live.channel_numbers import ChannelAhead
-from streamd.services.live.restart_record import RestartRecord, RestartRecordFile, StreamRecord
+from streamd.services.live.restart_record import (
+    SAVES_PER_SIGN_OF_LIFE,
+    RestartRecord,
+    RestartRecordFile,
+    StreamRecord,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -21,6 +26,7 @@ STREAM = StreamRecord(
     variants=("main", "video1"),
     audio=("audio0",),
     discontinuity_sequence=3,
+    timeline_from=datetime(2026, 1, 2, 3, 3, 55, 678_000, tzinfo=UTC),
 )
 RECORD = RestartRecord(
     (STREAM,), numbers_used_until_s=200_000_000, channels_ahead=(ChannelAhead("alice", 200_040_000),)
@@ -89,3 +95,28 @@ async def test_what_a_server_before_wrote_is_read(tmp_path: Path) -> None:
     path = tmp_path / "live-streams.json"
     path.write_text('{"streams": [], "numbers_used_until_s": 200000000}')
     assert RestartRecordFile(path).load() == RestartRecord((), 200_000_000)
+
+
+class TestSignOfLife:
+    async def test_the_files_time_follows_while_streams_are_live(self, tmp_path: Path) -> None:
+        path = tmp_path / "live-streams.json"
+        file = RestartRecordFile(path)
+        for record, is_followed in ((RECORD, True), (RestartRecord((), 200_000_000), False)):
+            await file.save(record)
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+            for _ in range(SAVES_PER_SIGN_OF_LIFE):
+                await file.save(record)
+            alive_at = RestartRecordFile(path).last_alive_at()
+            assert (alive_at != datetime.fromtimestamp(1_700_000_000, UTC)) is is_followed
+
+    async def test_there_is_none_without_a_file(self, tmp_path: Path) -> None:
+        assert RestartRecordFile(tmp_path / "live-streams.json").last_alive_at() is None
+
+    async def test_a_file_that_is_gone_stops_nothing(self, tmp_path: Path) -> None:
+        path = tmp_path / "live-streams.json"
+        file = RestartRecordFile(path)
+        await file.save(RECORD)
+        path.unlink()
+        for _ in range(SAVES_PER_SIGN_OF_LIFE):
+            await file.save(RECORD)
+        assert not path.exists()

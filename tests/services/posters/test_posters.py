@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
@@ -301,5 +302,50 @@ class TestNoPicture:
             await studio.posters.close()
             with pytest.raises(asyncio.CancelledError):
                 await asking
+
+        run(use)
+
+
+class TestMemory:
+    def test_is_that_of_the_pictures(self) -> None:
+        async def use(studio: Studio) -> None:
+            assert studio.posters.held_bytes == 0
+            streams = [StandInStream.with_segments() for _ in range(2)]
+            pictures = [await studio.find(stream) for stream in streams]
+            sizes = [len(picture.jpeg) for picture in pictures if picture is not None]
+            assert studio.posters.held_bytes == 2 * posters.ENTRY_BYTES + sum(sizes)
+            streams.pop()
+            gc.collect()
+            assert studio.posters.held_bytes == posters.ENTRY_BYTES + sizes[0]
+
+        run(use)
+
+    def test_one_keyframe_is_copied_at_a_time(self) -> None:
+        """One that waits may be of megabytes, and 64 wait."""
+
+        async def use(studio: Studio) -> None:
+            studio.process.may_draw.clear()
+            streams = [StandInStream.with_segments() for _ in range(8)]
+            finding = [asyncio.create_task(studio.find(stream)) for stream in streams]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(studio.process.drawn) == 1
+            studio.process.may_draw.set()
+            assert None not in await asyncio.gather(*finding)
+            assert len(studio.process.drawn) == 8
+
+        run(use)
+
+    def test_nothing_is_drawn_of_a_stream_that_ended_before_its_turn(self) -> None:
+        async def use(studio: Studio) -> None:
+            studio.process.may_draw.clear()
+            first, second = StandInStream.with_segments(), StandInStream.with_segments()
+            finding = [asyncio.create_task(studio.find(stream)) for stream in (first, second)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            second.presentation = None
+            studio.process.may_draw.set()
+            assert [picture is None for picture in await asyncio.gather(*finding)] == [False, True]
+            assert (len(studio.process.drawn), studio.count("failed")) == (1, 1)
 
         run(use)

@@ -277,3 +277,10 @@ async def _pass(gate: asyncio.Event) -> None:
 async def test_where_it_is_is_told_without_password_and_query() -> None:
     database = Database("postgresql+asyncpg://ann:hunter22@db.example/streamd?password=hunter23&ssl=require")
     assert database.location == "postgresql+asyncpg://ann:***@db.example/streamd"
+
+
+async def test_a_database_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
+    database = Database(f"postgresql+asyncpg://ann@/streamd?host={tmp_path}")
+    with pytest.raises(StoreUnavailableError, match="cannot be reached: No such file or directory"):
+        await database.start()
+    await database.close()

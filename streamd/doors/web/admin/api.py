@@ -10,7 +10,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -35,12 +35,22 @@ from streamd.doors.web.models.keys import (
 )
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
-from streamd.doors.web.models.users import NO_WISHES, User, UserChange, UserPage, UserPath, UserQuery
+from streamd.doors.web.models.users import (
+    NO_WISHES,
+    ChangedUser,
+    UnwrittenSuspension,
+    User,
+    UserChange,
+    UserPage,
+    UserPath,
+    UserQuery,
+)
 from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
 from streamd.doors.web.port import without_entity_tags
 from streamd.doors.web.request_id import name_requests
 from streamd.errors import StoreUnavailableError
 from streamd.services.keys.records import USER_NAME, UserState
+from streamd.services.keys.request import checked_reason
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -61,19 +71,24 @@ BODY_BYTES_MAX = 16 * 1024
 READY_TIMEOUT_S = 2.0
 
 
+async def _no_warnings() -> Sequence[str]:
+    return ()
+
+
 def admin_app(
     *,
     keys: KeyService,
     streams: LiveStreams,
     metrics: CollectorRegistry,
     token: str,
-    rtmp_url: str,
+    rtmp_urls: Sequence[str],
     console: Console,
     recordings: RecordingDesk | None = None,
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
     not_ready_because: Callable[[], str | None] = lambda: None,
+    warnings: Callable[[], Awaitable[Sequence[str]]] = _no_warnings,
     on_wrong_token: Callable[[str], None] = lambda _: None,
 ) -> web.Application:
     """The admin API as an aiohttp application.
@@ -83,7 +98,8 @@ def admin_app(
         streams: The live streams.
         metrics: Shown at ``/metrics``.
         token: Bearer token that every request must carry.
-        rtmp_url: The server address for broadcasters, shown with a new key.
+        rtmp_urls: The server addresses for broadcasters, shown with a new key: RTMPS first, and what works with every
+            encoder last.
         console: The operator's console.
         recordings: The calls about recordings.
         port: The bounds of peers.
@@ -91,11 +107,13 @@ def admin_app(
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
         not_ready_because: The reason, beside the key store, to send no broadcaster here: the server drains; None
             without one.
+        warnings: The troubles of a server that is ready, for operators.
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
-    others = console.operations(gate)
-    api = _AdminApi(keys, streams, metrics, rtmp_url, not_ready_because, others, clock, recordings)
+    api = _AdminApi(
+        keys, streams, metrics, rtmp_urls, not_ready_because, warnings, console.operations(gate), clock, recordings
+    )
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(
@@ -126,8 +144,9 @@ class _AdminApi:
         keys: KeyService,
         streams: LiveStreams,
         metrics: CollectorRegistry,
-        rtmp_url: str,
+        rtmp_urls: Sequence[str],
         not_ready_because: Callable[[], str | None],
+        warnings: Callable[[], Awaitable[Sequence[str]]],
         others: Iterable[Operation],
         clock: Clock,
         recordings: RecordingDesk | None,
@@ -136,8 +155,9 @@ class _AdminApi:
         self._keys = keys
         self._streams = streams
         self._metrics = metrics
-        self._rtmp_url = rtmp_url
+        self._rtmp_urls = rtmp_urls
         self._not_ready_because = not_ready_because
+        self._warnings = warnings
         self._others = others
         self._list = Described(clock)
         self._document = functools.cache(self._describe)
@@ -160,19 +180,19 @@ class _AdminApi:
             ),
             Operation(
                 "POST", "/api/v1/keys/{id}/revoke", self.revoke_key, Revocation,
-                path_model=KeyPath, body=ReasonRequest, problems=(503,),
+                path_model=KeyPath, body=ReasonRequest, other_answers={202: Revocation}, problems=(503,),
             ),
             Operation("GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,)),
             Operation("GET", "/api/v1/users/{name}", self.get_user, User, path_model=UserPath, problems=(503,)),
             Operation(
-                "PATCH", "/api/v1/users/{name}", self.change_user, User,
-                path_model=UserPath, body=UserChange, problems=(503,),
+                "PATCH", "/api/v1/users/{name}", self.change_user, ChangedUser,
+                path_model=UserPath, body=UserChange, other_answers={202: UnwrittenSuspension}, problems=(503,),
             ),
             Operation("GET", "/api/v1/streams", self.list_streams, StreamList),
             Operation("GET", "/api/v1/streams/{name}", self.get_stream, Stream, path_model=UserPath),
             Operation(
                 "POST", "/api/v1/streams/{name}/kick", self.kick_stream, Kick,
-                path_model=UserPath, body=ReasonRequest, problems=(503,),
+                path_model=UserPath, body=ReasonRequest, other_answers={202: Kick}, problems=(503,),
             ),
             Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
             *(self._recordings.operations() if self._recordings is not None else ()),
@@ -183,10 +203,14 @@ class _AdminApi:
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Tell that the process works: it answers."""
-        return answer(Health(status="ok"))
+        return answer(Health(status="ok"), with_defaults=False)
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Tell whether a broadcaster would be let in now."""
+        """Tell whether a broadcaster with a good key would be let in now.
+
+        503 names the reason: the server stops, its listeners are not open, it is full, or the key store does not
+        answer the question that a publish asks.
+        """
         reason = self._not_ready_because()
         if reason is None:
             try:
@@ -198,7 +222,10 @@ class _AdminApi:
                 reason = "the key store is unavailable"
             except TimeoutError:
                 reason = "the key store does not answer"
-        return answer(Health(status=reason or "ok"), status=503 if reason else 200)
+        health = Health(status=reason or "ok")
+        if warnings := await self._warnings():
+            health = Health(status=health.status, warnings=warnings)
+        return answer(health, status=503 if reason else 200, with_defaults=False)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Metrics in Prometheus's text format."""
@@ -227,7 +254,7 @@ class _AdminApi:
         The answer is the only one that ever holds the key itself. An unknown user is created.
         """
         issued = await self._keys.issue(body.user, label=body.label, expires_at=body.expires_at, by=request[ACTOR])
-        return self._new_key(NewKey.of(issued, self._rtmp_url))
+        return self._new_key(NewKey.of(issued, self._rtmp_urls))
 
     async def list_keys(self, _: web.Request, query: KeyQuery) -> web.Response:
         """List stream keys, in the order they were issued, or from the last back."""
@@ -252,16 +279,17 @@ class _AdminApi:
         The old key dies at once, or when the overlap is over; a stream that still runs on it then is closed.
         """
         issued = await self._keys.rotate(request.match_info["id"], overlap_s=body.overlap_s, by=request[ACTOR])
-        return self._new_key(NewKey.of(issued, self._rtmp_url))
+        return self._new_key(NewKey.of(issued, self._rtmp_urls))
 
     async def revoke_key(self, request: web.Request, body: ReasonRequest) -> web.Response:
         """Kill a stream key for good, and close what runs on it.
 
         When this is answered, the publisher's socket is closed, the playlist has ended, and every waiting viewer has an
-        answer. A second revocation has the same answer.
+        answer. A second revocation has the same answer. A key store that cannot be written keeps nothing on the air:
+        then the status is 202, and `unwritten` says what is written later.
         """
         result = await self._keys.revoke(request.match_info["id"], reason=body.reason, by=request[ACTOR])
-        return answer(Revocation.of(result))
+        return answer(Revocation.of(result), status=202 if result.unwritten else 200)
 
     def _new_key(self, key: NewKey) -> web.Response:
         return answer(key, status=201, headers={hdrs.LOCATION: f"/api/v1/keys/{key.id}"})
@@ -281,18 +309,28 @@ class _AdminApi:
         """Suspend or restore a user, set the user's limits, or decide over their recordings.
 
         A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
-        viewers with 410.
+        viewers with 410. A key store that cannot be written keeps nothing on the air: then the status of a suspension
+        is 202, and `unwritten` says what is written later.
         """
         name, by = request.match_info["name"], request[ACTOR]
+        closed: tuple[str, ...] = ()
+        if body.state is UserState.SUSPENDED:
+            # It comes first, for it can be done whatever the key store does.
+            suspension = await self._keys.suspend(name, reason=body.reason, by=by)
+            if suspension.unwritten:
+                left = "; the limits were left as they are" if body.limits is not None else ""
+                pending = UnwrittenSuspension.of(suspension)
+                return answer(pending.model_copy(update={"unwritten": pending.unwritten + left}), status=202)
+            closed = suspension.closed
         # The limits first: a restored user goes on the air with the new limits.
         if body.limits is not None:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
-        if body.state is not None:
-            change = self._keys.suspend if body.state is UserState.SUSPENDED else self._keys.restore
-            await change(name, reason=body.reason, by=by)
         if "record" in body.model_fields_set and self._recordings is not None:
             await self._recordings.wish(name, record=body.record, reason=body.reason, by=by)
-        return answer(User.of(await self._keys.get_user(name), self._wishes))
+        if body.state is UserState.ACTIVE:
+            await self._keys.restore(name, reason=body.reason, by=by)
+        user = User.of(await self._keys.get_user(name), self._wishes)
+        return answer(ChangedUser(**dict(user), closed=list(closed)))
 
     @property
     def _wishes(self) -> Mapping[str, bool]:
@@ -326,9 +364,11 @@ class _AdminApi:
         name = request.match_info["name"]
         if self._streams.summary(name) is None:
             raise _StreamNotLiveError(name)
-        # The log comes first: every kick has a row in it.
-        await self._keys.record_kick(name, reason=body.reason, by=request[ACTOR])
-        return answer(Kick(name=name, kicked=await self._streams.kick(name)))
+        reason = checked_reason(body.reason)
+        # The kick does not wait for the log, which may not take its row before the disk has room again.
+        kicked = await self._streams.kick(name)
+        unwritten = await self._keys.record_kick(name, reason=reason, by=request[ACTOR])
+        return answer(Kick(name=name, kicked=kicked, unwritten=unwritten), status=202 if unwritten else 200)
 
     # -- audit ----------------------------------------------------------------------------------
 

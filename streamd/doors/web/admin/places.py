@@ -44,7 +44,7 @@ class AdminConnection(WebProtocol):
     __slots__ = ("_places", "has_shown_token", "source", "used_at")
 
     def __init__(self, places: AdminPlaces, server: web.Server, port: Port) -> None:
-        super().__init__(server, port.refusals, None, IDLE_S)
+        super().__init__(server, port.refusals, None, IDLE_S, port.turns)
         self._places = places
         self.source = ""
         self.used_at = 0.0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import Field
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Cursor, Instant, KeyId, Limit, UserName
-from streamd.services.keys.records import IssuedKey, KeyRecord, KeyState, RevokeResult
+from streamd.services.keys.records import IssuedKey, KeyRecord, KeyState, RevokeResult, RotatedKey, UserState
 from streamd.services.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX
 from streamd.services.store.page import Page
 
@@ -97,26 +97,42 @@ class NewKey(ApiModel):
     user: str
     label: str
     state: KeyState
+    user_state: UserState
+    """The state of its user: no key of a suspended user opens a stream."""
     stream_key: Annotated[str, Field(repr=False)]
     """The stream key that the broadcaster types; it cannot be shown again."""
     rtmp_url: str
-    """The server that the broadcaster types."""
+    """The server that the broadcaster types; plain RTMP where that is on, for it works with every encoder."""
+    rtmp_urls: list[str]
+    """All that the broadcaster could type, RTMPS first."""
     created_at: datetime
     expires_at: datetime | None
+    replaces: str | None = None
+    """Of a rotation: id of the old key."""
+    replaced_works_until: datetime | None = None
+    """Of a rotation: when the old key stops to work, or stopped."""
+    closed: Sequence[str] = ()
+    """Of a rotation: names of the streams that ran on the old key and were closed with it."""
 
     @classmethod
-    def of(cls, issued: IssuedKey, rtmp_url: str) -> Self:
+    def of(cls, issued: IssuedKey, rtmp_urls: Sequence[str]) -> Self:
         """The answer to issuing and rotating."""
         record = issued.record
+        replaced = issued.replaced if isinstance(issued, RotatedKey) else None
         return cls(
             id=record.key_id,
             user=record.user,
             label=record.label,
             state=KeyState.ACTIVE,
             stream_key=issued.stream_key.reveal(),
-            rtmp_url=rtmp_url,
+            user_state=issued.user_state,
+            rtmp_url=rtmp_urls[-1],
+            rtmp_urls=list(rtmp_urls),
             created_at=record.created_at,
             expires_at=record.expires_at,
+            replaces=replaced.key_id if replaced is not None else None,
+            replaced_works_until=(replaced.revoked_at or replaced.expires_at) if replaced is not None else None,
+            closed=issued.closed if isinstance(issued, RotatedKey) else (),
         )
 
 
@@ -137,14 +153,25 @@ class KeyPage(ApiModel):
 
 
 class Revocation(ApiModel):
-    """A completed revocation."""
+    """A revocation: the key is refused, and what ran on it is closed."""
 
     id: str
     revoked_at: datetime
+    reason: str
+    """Why; of a key that was revoked before, as it was said then."""
     closed: list[str]
     """Names of the streams that it closed."""
+    unwritten: str = ""
+    """The facts that the key store does not have yet, the reason, and the consequence, with the status 202. Else
+    empty."""
 
     @classmethod
     def of(cls, result: RevokeResult) -> Self:
         """The answer to revoking."""
-        return cls(id=result.key_id, revoked_at=result.revoked_at, closed=list(result.closed))
+        return cls(
+            id=result.key_id,
+            revoked_at=result.revoked_at,
+            reason=result.reason,
+            closed=list(result.closed),
+            unwritten=result.unwritten,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from streamd.doors.web.models.common import ApiModel
@@ -12,6 +13,9 @@ class Health(ApiModel):
 
     status: str
     """``ok``, or the fault."""
+    warnings: Sequence[str] = ()
+    """Troubles that keep no broadcaster out, and should not last: a disk that is full, acts that are not written yet.
+    Left out where there is none."""
 
 
 class HistorySample(ApiModel):

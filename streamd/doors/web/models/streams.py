@@ -90,3 +90,5 @@ class Kick(ApiModel):
     name: str
     kicked: bool
     """Whether it was live until then."""
+    unwritten: str = ""
+    """Why the audit log does not have it yet; the status is 202 then. Empty where it has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Final, Self
@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
-from streamd.services.keys.records import UserRecord, UserState
+from streamd.services.keys.records import SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
 from streamd.services.store.page import Page
 
@@ -85,6 +85,37 @@ class User(ApiModel):
             wishes: Users for whom it is decided whether they are recorded.
         """
         return cls.model_validate(user).model_copy(update={"record": wishes.get(user.name)})
+
+
+class ChangedUser(User):
+    """A user who was changed."""
+
+    closed: Sequence[str] = ()
+    """Names of the streams that a suspension closed."""
+
+
+class UnwrittenSuspension(ApiModel):
+    """A suspension that holds on this server, and that the key store does not have yet."""
+
+    name: str
+    state: UserState = UserState.SUSPENDED
+    suspended_at: datetime
+    suspend_reason: str
+    closed: list[str]
+    """Names of the streams that it closed."""
+    unwritten: str
+    """The facts that the key store does not have, the reason, and the consequence."""
+
+    @classmethod
+    def of(cls, result: SuspendResult) -> Self:
+        """The answer to suspending."""
+        return cls(
+            name=result.name,
+            suspended_at=result.suspended_at,
+            suspend_reason=result.reason,
+            closed=list(result.closed),
+            unwritten=result.unwritten,
+        )
 
 
 class UserPage(ApiModel):

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
+from streamd import __version__
 from streamd.doors.delivery.answer import Absence
 from streamd.doors.web.assets import accepts_gzip, gzipped
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
+from streamd.doors.web.models.channels import Channel as ShownChannel
+from streamd.doors.web.models.channels import ChannelList, ChannelProblem, ChannelQuery
+from streamd.doors.web.models.users import UserPath
+from streamd.doors.web.openapi import PUBLIC_GUARDS, Operation, openapi_document
 from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
+from streamd.doors.web.public import slashes
 from streamd.doors.web.public.arrivals import Arrivals, ChannelState, state_of
 from streamd.doors.web.public.forwarded import as_forwarded
 from streamd.doors.web.request_id import name_requests
 from streamd.formats.address import source_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streamd.clock import Clock
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.trusted_proxies import TrustedProxies
@@ -100,14 +108,37 @@ def public_app(
     if vod is not None:
         vod.add_to(app)
     pages.add_to(app)
+    slashes.add_to(app)
     if studio is not None:
         studio.add_to(app)
     api = PublicApi(channels, clock, has_posters=posters is not None)
     app.on_shutdown.append(api.wake_all)
-    app.router.add_get("/api/v1/streams", api.list_streams)
-    app.router.add_get("/api/v1/streams/{name}", api.get_stream)
+    described = api.operations()
+    app.add_routes([web.get(operation.path, operation.handler) for operation in described])
     obs.add_to(app)
+    document = json.dumps(public_document([*described, obs.operation()]))
+
+    async def openapi(_: web.Request) -> web.Response:
+        return web.json_response(text=document, headers=_CORS)
+
+    app.router.add_get("/api/v1/openapi.json", openapi)
     return app
+
+
+def public_document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The OpenAPI document of the public API.
+
+    Args:
+        operations: Its calls.
+    """
+    return openapi_document(
+        operations,
+        title="streamd public API",
+        version=__version__,
+        description="The channels that are live. Every web page may ask (CORS); no call needs a token.",
+        problem=ChannelProblem,
+        guards=PUBLIC_GUARDS,
+    )
 
 
 class PublicApi:
@@ -127,12 +158,22 @@ class PublicApi:
         self._has_posters = has_posters
         self._arrivals = Arrivals.of(channels, clock)
 
+    def operations(self) -> list[Operation]:
+        """Its calls, with input, answer and errors."""
+        return [
+            Operation("GET", "/api/v1/streams", self.list_streams, ChannelList, needs_token=False),
+            Operation(
+                "GET", "/api/v1/streams/{name}", self.get_stream, ShownChannel,
+                path_model=UserPath, query=ChannelQuery, problems=(410,), needs_token=False, refuses_misfits=False,
+            ),
+        ]  # fmt: skip
+
     async def wake_all(self, _: web.Application) -> None:
         """Answer those who wait for a channel; the server stops."""
         self._arrivals.close()
 
     async def list_streams(self, request: web.Request) -> web.Response:
-        """The streams that can be watched now, oldest first."""
+        """List the channels that can be watched now, the first that went live first."""
         channels = [channel for channel in self._channels.live() if channel.presentation is not None]
         body = self._list.body(
             [channel.name for channel in channels],
@@ -148,9 +189,10 @@ class PublicApi:
         return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
 
     async def get_stream(self, request: web.Request) -> web.Response:
-        """One stream, or why there is none: 404 not live, 410 taken down.
+        """Show a channel, or say why it cannot be watched: 404 not live, 410 taken down.
 
-        With ``?unless=STATE`` the answer waits until the channel is in another state, for ``WAIT_S`` at the most.
+        With ``unless`` the answer waits until the channel is in another state, for 20 s at the most. 64 such requests
+        of one address and 4,096 in all wait; others are answered at once, as is one with another word.
         """
         name = request.match_info["name"]
         known = request.query.get("unless", "")

@@ -12,20 +12,23 @@ from pydantic import ValidationError
 
 from streamd.doors.web.fields import media_type
 from streamd.doors.web.json_api import InvalidRequestError, parse_json
-from streamd.doors.web.openapi import JSON_TYPE
+from streamd.doors.web.openapi import JSON_TYPE, Operation
 from streamd.doors.web.refusals import may_tell
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.formats.address import source_of
 from streamd.formats.rtmp.stream_name import find_stream_key
 from streamd.services.keys.admission import Denial
-from streamd.services.obs.ladder import NoRungFitsError, PostData, go_live_config, refusal
+from streamd.services.keys.stream_key import StreamKey
+from streamd.services.obs.ladder import GoLiveConfig, NoRungFitsError, PostData, go_live_config, refusal
 
 if TYPE_CHECKING:
     from streamd.services.keys.verifier import KeyVerifier
     from streamd.services.metrics import Metrics
-    from streamd.services.obs.ladder import GoLiveConfig, ObsOptions
+    from streamd.services.obs.ladder import ObsOptions
 
 log = logging.getLogger(__name__)
+
+PATH = "/api/v1/obs/config"
 
 
 class ObsDesk:
@@ -54,12 +57,20 @@ class ObsDesk:
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
-        app.router.add_post("/api/v1/obs/config", self.answer)
+        app.router.add_post(PATH, self.get_obs_config)
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Read what OBS posts, and answer with what it reads.
+    def operation(self) -> Operation:
+        """The call, with its input, its answer and its errors."""
+        return Operation(
+            "POST", PATH, self.get_obs_config, GoLiveConfig,
+            body=PostData, plain_problems=(400, 404, 415, 422, 503), needs_token=False, refuses_misfits=False,
+        )  # fmt: skip
 
-        A refusal that OBS's user is to read has status 200, too: OBS looks into no other answer.
+    async def get_obs_config(self, request: web.Request) -> web.Response:
+        """Send OBS the settings of its encoders for several qualities.
+
+        It is what OBS posts and what it reads (GetClientConfiguration). A refusal that OBS's user is to read has status
+        200, too: OBS looks into no other answer.
         """
         if not self._options.ladder:
             raise web.HTTPNotFound(text="This server has no ladder for OBS.")
@@ -73,7 +84,7 @@ class ObsDesk:
         except ValidationError as exc:
             # The body is not repeated: a stream key is in it.
             raise web.HTTPUnprocessableEntity(text="The body is not what OBS posts.") from exc
-        stream_key = find_stream_key("", posted.authentication.get_secret_value())
+        stream_key = find_stream_key("", posted.authentication.get_secret_value(), "", StreamKey.has_form)
         peer = request.remote or ""
         try:
             async with asyncio.timeout(self._verify_timeout_s):

@@ -117,11 +117,33 @@ export function wireControls(player, video, hooks) {
     }
   }
 
+  // Captions are in the pictures, and there may be some at any time: their button comes with them.
+  let wantsCaptions = false;
+  const captionTracks = () => [...video.textTracks].filter(({ kind }) => kind === "captions" || kind === "subtitles");
+
+  function showCaptions() {
+    const tracks = captionTracks();
+    const isShown = tracks.some(({ mode }) => mode === "showing");
+    if (wantsCaptions && !isShown && tracks.length > 0) tracks[0].mode = "showing";
+    const button = byId("captions");
+    button.hidden = tracks.length === 0;
+    button.setAttribute("aria-pressed", String(wantsCaptions));
+  }
+
+  function toggleCaptions() {
+    if (captionTracks().length === 0) return;
+    wantsCaptions = !wantsCaptions;
+    // One that is hidden goes on to be filled.
+    for (const track of captionTracks()) if (track.mode === "showing") track.mode = "hidden";
+    showCaptions();
+  }
+
   const keys = {
     " ": toggle,
     k: toggle,
     m: () => setMuted(!video.muted),
     f: toggleFullscreen,
+    c: toggleCaptions,
     i: togglePip,
     l: hooks.goLive,
     ArrowLeft: () => seek(-SEEK_S),
@@ -158,6 +180,8 @@ export function wireControls(player, video, hooks) {
     if (video.paused) play();
   });
   byId("fullscreen").addEventListener("click", toggleFullscreen);
+  byId("captions").addEventListener("click", toggleCaptions);
+  for (const name of ["addtrack", "removetrack"]) video.textTracks.addEventListener(name, showCaptions);
   byId("pip").hidden = !document.pictureInPictureEnabled;
   byId("pip").addEventListener("click", togglePip);
 

@@ -9,11 +9,30 @@ const MEDIA_REPAIRS_WINDOW_MS = 30_000;
 const LOAD_RETRIES_MAX = 3;
 const LOAD_RETRY_MS = 1_000;
 
+// Lines of captions that are kept: some minutes of them, more than can be sought back to.
+const CUES_MAX = 200;
+
 const FORMAT_ERRORS = new Set([
   "manifestIncompatibleCodecsError",
   "bufferAddCodecError",
   "bufferIncompatibleCodecsError",
 ]);
+
+/**
+ * hls.js 1.7 forgets what of a caption has come with every part of a segment: it takes the next part for a jump. This
+ * one goes on where a part follows the one before it.
+ */
+function continuousCaptions(TimelineController) {
+  return class extends TimelineController {
+    onFragLoading(event, data) {
+      const { frag, part } = data;
+      const follows = frag.cc === this.lastCc && frag.sn === this.lastSn && part?.index === this.lastPartIndex + 1;
+      // What it compares with: the next segment follows, too.
+      if (follows && frag.type === "main") this.lastSn = frag.sn - 1;
+      super.onFragLoading(event, data);
+    }
+  };
+}
 
 /** hls.js on Media Source Extensions: with low latency where that is wanted and the playlist offers it. */
 export class HlsEngine {
@@ -46,6 +65,10 @@ export class HlsEngine {
       lowLatencyMode: this.#lowLatencyMode,
       backBufferLength: BACK_BUFFER_S,
       maxLiveSyncPlaybackRate: CATCH_UP_RATE_MAX,
+      // hls.js 1.7 gives captions to tracks of its own with a picture that has a buffer to itself alone; with sound
+      // and picture in one they never come.
+      renderTextTracksNatively: false,
+      timelineController: continuousCaptions(this.#Hls.DefaultConfig.timelineController),
     });
     this.#hls = hls;
     hls.on(Events.ERROR, (_, data) => this.#onError(data));
@@ -57,6 +80,7 @@ export class HlsEngine {
     hls.on(Events.FRAG_BUFFERED, () => {
       this.#loadFailures = 0;
     });
+    hls.on(Events.CUES_PARSED, (_, cues) => this.#addCaptions(cues));
     this.#video.addEventListener("ended", this.#onEnded);
     hls.loadSource(stream.playlist);
     hls.attachMedia(this.#video);
@@ -88,6 +112,17 @@ export class HlsEngine {
       },
       1000 * Math.max(leftS || 0, 0),
     );
+  }
+
+  /** Captions that were in the pictures, CEA-608. A track that a <video> was given stays with it. */
+  #addCaptions({ type, track: channel, cues }) {
+    if (type !== "captions") return;
+    const label = channel === "textTrack1" ? "Captions" : `Captions ${channel.replace(/\D/g, "")}`;
+    const track =
+      [...this.#video.textTracks].find((known) => known.label === label) ?? this.#video.addTextTrack("captions", label);
+    if (track.mode === "disabled") track.mode = "hidden";
+    for (const cue of cues) track.addCue(cue);
+    while (track.cues.length > CUES_MAX) track.removeCue(track.cues[0]);
   }
 
   #onError(data) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING
 
 from alembic import command
@@ -19,6 +20,27 @@ SCRIPT_LOCATION = "streamd.services.store:migrations"
 _POSTGRESQL_LOCK = 0x73_74_72_65_61_6D_64
 
 
+class SchemaStanding(enum.Enum):
+    """How a database's schema stands to this version's."""
+
+    EMPTY = enum.auto()
+    OLDER = enum.auto()
+    OURS = enum.auto()
+
+
+def schema_standing(connection: Connection) -> SchemaStanding:
+    """Look at the schema of a database, and change nothing.
+
+    Raises:
+        StoreUnavailableError: It is newer than this program.
+    """
+    scripts = ScriptDirectory.from_config(_config())
+    found = _found(connection, scripts)
+    if not found:
+        return SchemaStanding.EMPTY
+    return SchemaStanding.OURS if found == set(scripts.get_heads()) else SchemaStanding.OLDER
+
+
 def migrate(connection: Connection, revision: str = "head") -> None:
     """Bring the schema to this version's, within the caller's transaction.
 
@@ -34,13 +56,23 @@ def migrate(connection: Connection, revision: str = "head") -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
+    config = _config(connection)
+    _found(connection, ScriptDirectory.from_config(config))
+    command.upgrade(config, revision)
+
+
+def _config(connection: Connection | None = None) -> Config:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", SCRIPT_LOCATION)
-    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+    return config
+
+
+def _found(connection: Connection, scripts: ScriptDirectory) -> set[str]:
+    """The steps that a database has come to; raises for one that this version does not know."""
     found = set(MigrationContext.configure(connection).get_current_heads())
-    if unknown := found - known:
+    if unknown := found - {step.revision for step in scripts.walk_revisions()}:
         raise StoreUnavailableError(
             f"the key store was made by a newer streamd (schema {', '.join(sorted(unknown))}); "
             "run that version, or restore a backup made by this one"
         )
-    command.upgrade(config, revision)
+    return found

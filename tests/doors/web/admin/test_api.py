@@ -20,6 +20,7 @@ from streamd.doors.web.admin import guards
 from streamd.doors.web.admin.api import BODY_BYTES_MAX, admin_app
 from streamd.doors.web.refusals import REFUSALS_LOGGED_PER_SOURCE
 from streamd.errors import KeyRejectedError, StoreUnavailableError
+from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
@@ -48,35 +49,60 @@ class BreakableStore(KeyStore):
         await self.check()
         return await super().get_key(key_id)
 
+    is_full = False
+
+    def _check_room(self) -> None:
+        if self.is_full:
+            raise StoreUnavailableError("the key store cannot be written: the disk is full")
+
+    async def revoke_key(self, key_id: str, **act: Any) -> Any:
+        self._check_room()
+        return await super().revoke_key(key_id, **act)
+
+    async def suspend_user(self, name: str, **act: Any) -> Any:
+        self._check_room()
+        return await super().suspend_user(name, **act)
+
+    def audit_is_full(self) -> None:
+        async def append(entries: object) -> None:
+            raise StoreUnavailableError("the key store cannot be written: the disk is full")
+
+        self.audit.append = append  # type: ignore[method-assign]  # the log of this store alone
+
 
 class Api:
     """The admin API on a real listener, and what stands behind it."""
 
-    def __init__(self, store: BreakableStore) -> None:
+    def __init__(self, store: BreakableStore, directory: Path) -> None:
         self.clock = ManualClock()
         self.store = store
         self.verifier = KeyVerifier(store, self.clock)
-        self.keys = KeyService(store, self.clock, self.verifier)
+        self.keys = KeyService(store, self.clock, self.verifier, journal=ActJournal(directory / "acts"))
         self.streams = Streams()
         self.verifier.admissions.attach(self.streams)
         self.metrics = CollectorRegistry()
         self.port = port_of("admin", clock=self.clock)
         self.not_ready_because: str | None = None
+        self.warnings: list[str] = []
         self.wrong_tokens: list[str] = []
         app = admin_app(
             keys=self.keys,
             streams=self.streams,
             metrics=self.metrics,
             token=TOKEN,
-            rtmp_url=RTMP_URL,
+            rtmp_urls=(RTMP_URL,),
             console=console_of(self.keys, self.streams, clock=self.clock),
             port=self.port,
             clock=self.clock,
             hosts=["admin.example.org"],
             not_ready_because=lambda: self.not_ready_because,
+            warnings=self._warn,
             on_wrong_token=self.wrong_tokens.append,
         )
         self.client = TestClient(TestServer(app))
+
+    async def _warn(self) -> list[str]:
+        return self.warnings
 
     async def call(
         self, method: str, path: str, body: object = None, *, status: int = 200, **options: Any
@@ -104,7 +130,7 @@ class Api:
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     store = BreakableStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
     await store.start()
-    api = Api(store)
+    api = Api(store, tmp_path)
     async with api.client:
         yield api
     await store.close()
@@ -113,7 +139,10 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 class TestKeys:
     async def test_a_new_key_is_shown_whole_and_only_once(self, api: Api) -> None:
         key = await api.issue(label="main")
-        assert set(key) == {"id", "user", "label", "state", "stream_key", "rtmp_url", "created_at", "expires_at"}
+        assert set(key) == {
+            *("id", "user", "label", "state", "user_state", "stream_key", "rtmp_url", "rtmp_urls", "created_at"),
+            *("expires_at", "replaces", "replaced_works_until", "closed"),
+        }
         assert (key["user"], key["label"], key["state"], key["rtmp_url"]) == ("alice", "main", "active", RTMP_URL)
         assert (await api.verifier.verify(key["stream_key"], "192.0.2.9")).user == "alice"
         secret = key["stream_key"].rpartition("_")[2]
@@ -171,6 +200,7 @@ class TestUsers:
         api.streams.live["alice"] = summary("alice", key["id"])
         user = await api.call("PATCH", "/api/v1/users/alice", {"state": "suspended", "reason": "abuse"})
         assert (user["state"], user["suspend_reason"], api.streams.live) == ("suspended", "abuse", {})
+        assert user.pop("closed") == ["alice"]
         assert await api.call("GET", "/api/v1/users/alice") == user
         page = await api.call("GET", "/api/v1/users", params={"state": "suspended"})
         assert page == {"users": [user], "next_after": None}
@@ -187,7 +217,7 @@ class TestUsers:
             {"bitrate_kbps_max": None, "picture_pixels_max": 2_088_960},
             "suspended",
         )
-        assert await api.call("GET", path) == user
+        assert await api.call("GET", path) | {"closed": []} == user
 
     @pytest.mark.parametrize("body", [{}, {"reason": "x"}, {"limits": {"bitrate_kbps_max": 0}}, {"limits": {"x": 1}}])
     async def test_a_change_that_is_none_is_refused(self, api: Api, body: dict[str, Any]) -> None:
@@ -251,12 +281,53 @@ class TestStreams:
     async def test_a_kick_closes_and_is_audited(self, api: Api) -> None:
         api.streams.live["alice"] = summary("alice")
         answer = await api.call("POST", "/api/v1/streams/alice/kick", {"reason": "test"})
-        assert (answer, api.streams.live) == ({"name": "alice", "kicked": True}, {})
+        assert (answer, api.streams.live) == ({"name": "alice", "kicked": True, "unwritten": ""}, {})
         (entry,) = (await api.call("GET", "/api/v1/audit"))["entries"]
         assert (entry["action"], entry["stream"], entry["reason"], entry["actor"], entry["address"]) == (
             "stream.kicked", "alice", "test", "admin", "127.0.0.1",
         )  # fmt: skip
         await api.call("POST", "/api/v1/streams/alice/kick", status=404)
+
+
+class TestAStoreThatCannotBeWritten:
+    """With a full disk, or without its database."""
+
+    async def test_a_revocation_is_done_and_accepted(self, api: Api) -> None:
+        key = await api.issue()
+        api.streams.live["alice"] = summary("alice", key["id"])
+        api.store.is_full = True
+        path = f"/api/v1/keys/{key['id']}"
+        answer = await api.call("POST", f"{path}/revoke", {"reason": "leaked"}, status=202)
+        assert (answer["closed"], answer["reason"], api.streams.live) == (["alice"], "leaked", {})
+        assert "the disk is full" in answer["unwritten"]
+        assert (await api.call("GET", path))["state"] == "revoked"
+        api.store.is_full = False
+        again = await api.call("POST", f"{path}/revoke")
+        assert again == answer | {"unwritten": ""}
+
+    async def test_a_suspension_is_done_and_accepted(self, api: Api) -> None:
+        key = await api.issue()
+        admission = await api.verifier.verify(key["stream_key"], "192.0.2.9")
+        api.streams.live["alice"] = summary("alice", admission.key_id)
+        api.store.is_full = True
+        change = {"state": "suspended", "limits": {"bitrate_kbps_max": 6000}, "reason": "abuse"}
+        answer = await api.call("PATCH", "/api/v1/users/alice", change, status=202)
+        assert (answer["closed"], answer["state"], api.streams.live) == (["alice"], "suspended", {})
+        assert "the disk is full" in answer["unwritten"]
+        assert "limits" in answer["unwritten"]
+        assert (await api.call("GET", "/api/v1/users/alice"))["state"] == "suspended"
+
+    async def test_a_kick_is_done_and_accepted(self, api: Api) -> None:
+        api.streams.live["alice"] = summary("alice")
+        api.store.audit_is_full()
+        answer = await api.call("POST", "/api/v1/streams/alice/kick", {"reason": "test"}, status=202)
+        assert (answer["kicked"], api.streams.live) == (True, {})
+        assert "the disk is full" in answer["unwritten"]
+
+    async def test_a_kick_whose_reason_cannot_be_kicks_nobody(self, api: Api) -> None:
+        api.streams.live["alice"] = summary("alice")
+        await api.call("POST", "/api/v1/streams/alice/kick", {"reason": "a\nb"}, status=422)
+        assert "alice" in api.streams.live
 
 
 class TestAudit:
@@ -432,6 +503,11 @@ class TestHealth:
         api.not_ready_because = "the server is stopping"
         async with api.client.get("/readyz") as response:
             assert (response.status, await response.json()) == (503, {"status": "the server is stopping"})
+
+    async def test_what_should_not_last_is_told_of_a_server_that_is_ready(self, api: Api) -> None:
+        api.warnings = ["the disk of the data directory is full"]
+        async with api.client.get("/readyz") as response:
+            assert (response.status, await response.json()) == (200, {"status": "ok", "warnings": api.warnings})
 
     async def test_a_store_that_fails_is_503_and_does_not_tell_where_it_is(self, api: Api) -> None:
         api.store.is_down = True

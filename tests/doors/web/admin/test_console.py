@@ -82,7 +82,7 @@ class House:
             streams=self.streams,
             metrics=self.metrics.registry,
             token=TOKEN,
-            rtmp_url="rtmp://localhost/live",
+            rtmp_urls=("rtmp://localhost/live",),
             console=self.console,
             port=port_of("admin", clock=self.clock),
             clock=self.clock,

@@ -27,6 +27,12 @@ function goesDark(streams) {
   );
 }
 
+/** Tell what was taken down, and what of it the key store does not have yet. */
+function tellTakedown(text, { closed = [], unwritten = "" }) {
+  const dark = closed.length > 0 ? ` Dark now: ${closed.join(", ")}.` : "";
+  tell(`${text}${dark}${unwritten && ` Note: ${unwritten}.`}`);
+}
+
 export class Acts {
   #client;
   #live;
@@ -107,7 +113,7 @@ export class Acts {
       isDangerous: true,
       act: (reason) => this.#client.post(`/api/v1/keys/${key.id}/revoke`, { reason }),
     });
-    if (done) tell(done.closed.length > 0 ? `Revoked. Dark now: ${done.closed.join(", ")}` : "Revoked.");
+    if (done) tellTakedown("Revoked.", done);
   }
 
   async suspendUser(user) {
@@ -127,7 +133,7 @@ export class Acts {
       isDangerous: true,
       act: (reason) => this.#client.patch(`/api/v1/users/${user.name}`, { state: "suspended", reason }),
     });
-    if (done) tell(`${user.name} is suspended.`);
+    if (done) tellTakedown(`${user.name} is suspended.`, done);
   }
 
   async restoreUser(user) {
@@ -188,7 +194,7 @@ export class Acts {
       isDangerous: true,
       act: (reason) => this.#client.post(`/api/v1/streams/${stream.name}/kick`, { reason }),
     });
-    if (done) tell(done.kicked ? `${stream.name} is closed.` : `${stream.name} was not live any more.`);
+    if (done) tellTakedown(done.kicked ? `${stream.name} is closed.` : `${stream.name} was not live any more.`, done);
   }
 
   #streamsOf(keyId) {

@@ -32,11 +32,11 @@ const RESULTS = {
   busy: [
     "refused",
     "Refused: you are live already",
-    "Another encoder is live on your channel. Stop it first, or wait half a minute if it has just lost its connection.",
+    "Another encoder is live on your channel: stop it first. One that has lost its connection gives way to the same key within two seconds, and to another key of yours within half a minute.",
   ],
   forbidden: ["refused", "Refused: you may not go live now", `Whoever runs this server has decided so. ${ASK}`],
   undecided: ["refused", "Refused: the server could not find out whether you may go live", "Try again in a moment."],
-  rejected: ["refused", "Refused: the server is full", "Try again later."],
+  rejected: ["refused", "Refused: the server cannot take your stream now", ""],
   goodbye: ["over", "Ended: you stopped streaming", ""],
   connection_lost: [
     "warning",
@@ -85,7 +85,7 @@ function cells(attempt) {
   const often = attempt.count > 1 ? ` – ${count(attempt.count, "time")}` : "";
   // What the media was wrong with; of the others, the headline says all.
   const detail =
-    attempt.detail && ["media_error", "over_limit", "protocol_error"].includes(attempt.result)
+    attempt.detail && ["media_error", "over_limit", "protocol_error", "rejected"].includes(attempt.result)
       ? element("p", { class: "extra" }, attempt.detail)
       : null;
   return [

@@ -1,0 +1,435 @@
+"""Makes ``docs/api-reference.md``: every call of both APIs with its input, its answer, its errors and an example.
+
+    python -m docs.reference
+
+The calls, fields and bounds are those of the OpenAPI documents, and so of the types that requests are validated with.
+The examples are requests that were made of the apps, and what they answered; ids, secrets and times are written as
+fixed ones, so that the page changes only where the API does. A test makes the page anew and compares.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import tempfile
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from streamd.clock import ManualClock
+from streamd.doors.delivery.answer import Absence
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.media import MediaRoutes, MediaTimeouts
+from streamd.doors.web.public.obs import ObsDesk
+from streamd.doors.web.public.pages import Pages
+from streamd.services.live.health import HealthCode
+from streamd.services.metrics import Metrics
+from streamd.services.obs.ladder import ObsOptions, Rung
+from tests.support.admin_server import run_admin_server
+from tests.support.ingest import GOOD_KEY, FakeKeys
+from tests.support.live_streams import LIVE_SINCE, Streams, summary
+from tests.support.ports import port_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from streamd.doors.delivery.channels import PublicChannels
+    from streamd.services.keys.verifier import KeyVerifier
+
+PAGE = Path(__file__).with_name("api-reference.md")
+TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a moment, on loopback
+TIMEOUT_S = 30
+KEY_IDS = ("7k2m9xq4ct", "p3v8n5w2rz", "c6h4t9b2yd")
+# What follows is written as fixed: texts that differ from one run to the next.
+SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
+SESSION = re.compile(r'("token": ")[^"]+')
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(Z|\+00:00)")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of the examples."""
+
+    method: str
+    path: str
+    """With ``{key}`` for the id of the first key, ``{next}`` for that of the last one."""
+    body: Mapping[str, Any] | None = None
+    token: str = TOKEN
+    is_event: bool = False
+    """The answer is endless: its first event is read."""
+
+
+@dataclass(slots=True)
+class Example:
+    """A request and its answer."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None
+    status: int
+    answer: Any
+    """JSON's types; of an event stream, its first event."""
+
+
+ADMIN_CALLS = (
+    Call("POST", "/api/v1/keys", {"user": "alice", "label": "studio PC", "expires_at": "2100-01-01T00:00:00Z"}),
+    Call("GET", "/api/v1/keys?user=alice"),
+    Call("GET", "/api/v1/keys/{key}"),
+    Call("POST", "/api/v1/keys/{key}/rotate", {"overlap_s": 600}),
+    Call("POST", "/api/v1/keys/{key}/revoke", {"reason": "seen on stream"}),
+    Call("GET", "/api/v1/users"),
+    Call("PATCH", "/api/v1/users/alice", {"state": "suspended", "reason": "until Monday"}),
+    Call("GET", "/api/v1/users/alice"),
+    Call("GET", "/api/v1/streams"),
+    Call("GET", "/api/v1/streams/bob"),
+    Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
+    Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
+    Call("POST", "/api/v1/session"),
+    Call("POST", "/api/v1/session/end"),
+    Call("GET", "/api/v1/history"),
+    Call("GET", "/api/v1/events", is_event=True),
+    Call("GET", "/healthz"),
+    Call("GET", "/readyz"),
+)
+PUBLIC_CALLS = (
+    Call("GET", "/api/v1/streams"),
+    Call("GET", "/api/v1/streams/alice"),
+    Call("POST", "/api/v1/obs/config", {"authentication": GOOD_KEY, "preferences": {"maximum_video_tracks": 1}}),
+)
+FAILING_CALLS = (
+    Call("GET", "/api/v1/streams", token="a-wrong-one"),  # noqa: S106  # no token of anything
+    Call("GET", "/api/v1/keys/0000000000"),
+    Call("POST", "/api/v1/keys", {"user": "Alice Smith", "labels": "studio PC"}),
+)
+STATUSES = {
+    400: "It is not HTTP, `Host` names no host, or the body is no JSON or gives a name twice in one object.",
+    401: "The token is missing or wrong. `WWW-Authenticate` says how to show one.",
+    403: "A browser sent it for a page of another site, and it would change something.",
+    404: "There is no such key, user, live stream or channel.",
+    409: "The key is dead already, and cannot be rotated.",
+    410: "The channel was taken down, or its user is suspended.",
+    412: "`If-Match` asks for an entity tag, and JSON has none.",
+    413: "The body is too long: 32 kB on the public port, 16 kB on the admin port.",
+    415: "The body has a `Content-Encoding`, or another type than JSON.",
+    421: "`Host` is not one of this server's: guard against DNS rebinding (`[admin] hosts`).",
+    422: "A field or parameter does not fit; `errors` names each with its place.",
+    429: "The address asks for too much; `Retry-After` says when to ask again.",
+    500: "A fault of the server's: `request.failed` in its log has the `X-Request-Id` of the answer.",
+    503: "The key store cannot be asked, or too many bodies are being sent: try again in a few seconds.",
+}
+
+
+_HEALTH_PAGE = "[health of a stream](observing.md#health-of-a-stream)"
+MEANINGS: dict[str, dict[str, str]] = {
+    "KeyState": {
+        "active": "It opens its channel.",
+        "expired": "Its `expires_at` is past: it opens nothing.",
+        "revoked": "It was killed, or replaced by another and its overlap is over: it opens nothing.",
+    },
+    "UserState": {
+        "active": "The keys of the user open the channel.",
+        "suspended": "No key does, and the channel answers viewers with 410, until the user is restored.",
+    },
+    "HealthStatus": {
+        "good": "Nothing is wrong that viewers notice.",
+        "ok": "The worst finding is a warning.",
+        "bad": "There is an error.",
+        "no_data": "Nothing can be played yet, or the publisher is away.",
+    },
+    "Severity": {
+        "error": "Viewers do not see or hear it as it should be.",
+        "warning": "Some of them may not, or it is later than it could be.",
+        "info": "They do not notice.",
+    },
+    "HealthCode": {code.value: f"See {_HEALTH_PAGE}." for code in HealthCode},
+}
+"""What the values of an enumeration mean; one that is missing here is a fault of the build."""
+
+
+# -- asking ---------------------------------------------------------------------------------------
+
+
+async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tuple[list[Example], dict[str, Any]]:
+    """Make the calls of the admin API, in order.
+
+    Returns:
+        The examples, and the OpenAPI document.
+    """
+    examples: list[Example] = []
+    ids: list[str] = []
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as client:
+        for call in calls:
+            path = call.path.replace("{key}", ids[0] if ids else "")
+            headers = {"Authorization": f"Bearer {call.token}"}
+            async with client.request(call.method, origin + path, json=call.body, headers=headers) as response:
+                answer: Any
+                if call.is_event:
+                    answer = (await response.content.readuntil(b"\n\n")).decode().rstrip("\n")
+                else:
+                    answer = await response.json(content_type=None)
+            if "stream_key" in answer:
+                ids.append(answer["id"])
+                # Whoever revokes a key closes what runs on it.
+                streams.live["alice"] = replace(summary("alice"), key_id=ids[0])
+            text = _fixed(json.dumps(answer), ids)
+            examples.append(Example(call.method, _fixed(path, ids), call.body, response.status, json.loads(text)))
+        async with client.get(f"{origin}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}) as response:
+            return examples, await response.json()
+
+
+async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, Any]]:
+    """Make the calls of the public API, over one live channel.
+
+    Returns:
+        The examples, and the OpenAPI document.
+    """
+    clock, metrics = ManualClock(), Metrics()
+    variant = SimpleNamespace(
+        codecs=("avc1.64001f", "mp4a.40.2"), width=1280, height=720, frame_rate_millihertz=30_000, bandwidth=2_842_476
+    )
+    rendition = SimpleNamespace(name="main", variant_stream=lambda: variant)
+    channel = SimpleNamespace(
+        name="alice",
+        live_since=LIVE_SINCE,
+        is_live=True,
+        media_at=clock.monotonic(),
+        presentation=SimpleNamespace(renditions={"main": rendition}),
+        push_codecs=variant.codecs,
+        viewers={"hls": 11, "flv": 1, "mp4": 0},
+    )
+    channels = cast(
+        "PublicChannels",
+        SimpleNamespace(live=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN),
+    )
+    keys = cast("KeyVerifier", FakeKeys())
+    app = public_app(
+        channels=channels,
+        media=MediaRoutes(
+            channels=channels, clock=clock, metrics=metrics, timeouts=MediaTimeouts(viewer_write_timeout_s=TIMEOUT_S)
+        ),
+        pages=Pages(),
+        obs=ObsDesk(
+            keys, ObsOptions(ladder=[Rung.parse("720p@3000")], rtmp_urls=["rtmp://localhost/live"]), metrics, TIMEOUT_S
+        ),
+        proxies=TrustedProxies(),
+        port=port_of(clock=clock, metrics=metrics),
+        clock=clock,
+    )
+    examples: list[Example] = []
+    client: TestClient[web.Request, web.Application]
+    async with TestClient(TestServer(app)) as client:
+        for call in calls:
+            async with client.request(call.method, call.path, json=call.body) as response:
+                answer = json.loads(_fixed(await response.text(), []))
+                body = json.loads(_fixed(json.dumps(call.body), []))
+                examples.append(Example(call.method, call.path, body, response.status, answer))
+        async with client.get("/api/v1/openapi.json") as response:
+            return examples, await response.json()
+
+
+def _fixed(text: str, ids: list[str]) -> str:
+    for known, fixed in zip(ids, KEY_IDS, strict=False):
+        text = text.replace(known, fixed)
+    text = SECRET.sub(r"\1...", text)
+    text = SESSION.sub(r"\1...", text)
+    return TIME.sub(lambda found: found[0] if found[0].startswith("2100") else "2026-11-30T12:00:00Z", text)
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Page:
+    """One API as Markdown.
+
+    Args:
+        document: Its OpenAPI document.
+        examples: By method and path, as far as there are some.
+        origin: Where curl finds it.
+        has_token: Whether it wants one.
+    """
+
+    document: dict[str, Any]
+    examples: list[Example]
+    origin: str
+    has_token: bool
+    lines: list[str] = field(default_factory=list)
+
+    def write(self) -> list[str]:
+        """Write all calls, then the objects that they take and answer."""
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                self._call(method.upper(), path, operation)
+        self.lines += ["", f"### Objects of the {self.document['info']['title'].removeprefix('streamd ')}", ""]
+        for name, schema in sorted(self.document["components"]["schemas"].items()):
+            if "enum" in schema:
+                self.lines += ["", f"#### {name}", "", "| value | meaning |", "|---|---|"]
+                self.lines += [f"| `{value}` | {MEANINGS[name][value]} |" for value in schema["enum"]]
+            if "properties" in schema:
+                self.lines += ["", f"#### {name}", ""]
+                if "description" in schema:
+                    self.lines += [_text(schema["description"]), ""]
+                self._fields(schema)
+        return self.lines
+
+    def _call(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        self.lines += ["", f"### {method} {path}", "", f"{operation['summary']}.", ""]
+        if "description" in operation:
+            self.lines += [_text(operation["description"]), ""]
+        if operation.get("parameters"):
+            self.lines += ["| parameter | in | type | meaning |", "|---|---|---|---|"]
+            for each in operation["parameters"]:
+                meaning = _text(each.get("description", ""))
+                self.lines.append(f"| `{each['name']}` | {each['in']} | {self._type(each['schema'])} | {meaning} |")
+            self.lines.append("")
+        body = operation.get("requestBody")
+        if body:
+            content = next(iter(body["content"].values()))
+            needed = "" if body.get("required") else ", which may be left out"
+            self.lines += [f"Body: {self._type(content['schema'])}{needed}.", ""]
+        for status, response in operation["responses"].items():
+            media_type, content = next(iter(response["content"].items()))
+            if media_type == "application/json":
+                self.lines += [f"Answer {status}: {self._type(content['schema'])}.", ""]
+            elif status == "200":
+                self.lines += [f"Answer {status}: `{media_type}`.", ""]
+        errors = [status for status, each in operation["responses"].items() if not _is_success(each)]
+        self.lines += [f"Errors: {', '.join(errors)}.", ""]
+        for example in self.examples:
+            if example.method == method and _is_of(path, example.path):
+                self._example(example)
+
+    def _example(self, example: Example) -> None:
+        option = "" if example.method == "GET" else f"-X {example.method} "
+        token = '-H "Authorization: Bearer $TOKEN" ' if self.has_token else ""
+        body = f"-H 'Content-Type: application/json' -d '{json.dumps(example.body)}' " if example.body else ""
+        is_json = not isinstance(example.answer, str)
+        answer = json.dumps(example.answer, indent=2) if is_json else example.answer
+        self.lines += ["```sh", f"curl {option}{token}{body}'{self.origin}{example.path}'", "```", ""]
+        self.lines += [f"{example.status}:", "", "```json" if is_json else "```text", answer, "```", ""]
+
+    def _fields(self, schema: dict[str, Any]) -> None:
+        self.lines += ["| field | type | meaning |", "|---|---|---|"]
+        required = schema.get("required", [])
+        for name, each in schema["properties"].items():
+            default = ""
+            if name not in required and "default" in each:
+                default = f"; default `{json.dumps(each['default'])}`"
+            self.lines.append(f"| `{name}` | {self._type(each)}{default} | {_text(each.get('description', ''))} |")
+
+    def _type(self, schema: dict[str, Any]) -> str:
+        """A type with its bounds, for a table's cell."""
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            target = self.document["components"]["schemas"][name]
+            is_described = "enum" in target or "properties" in target
+            return f"[{name}](#{name.lower()})" if is_described else self._type(target)
+        if "enum" in schema:
+            return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+        if "const" in schema:
+            return f"`{schema['const']}`"
+        if "anyOf" in schema:
+            return " or ".join(self._type(choice) for choice in schema["anyOf"])
+        kind: str = schema.get("type", "any value")
+        match kind:
+            case "array":
+                return f"list of {self._type(schema.get('items', {}))}"
+            case "string" if schema.get("format") == "date-time":
+                return "time (RFC 3339)"
+            case "object" if "additionalProperties" in schema and schema["additionalProperties"] is not False:
+                values = schema["additionalProperties"]
+                return f"object of {self._type(values)}" if isinstance(values, dict) else "object"
+            case _:
+                return kind + _bounds(schema)
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    said = []
+    if "minimum" in schema or "maximum" in schema:
+        said.append(f"{schema.get('minimum', '')} to {schema.get('maximum', '')}".strip())
+    if "maxLength" in schema:
+        said.append(f"at most {schema['maxLength']} characters")
+    if "pattern" in schema:
+        said.append("`" + schema["pattern"].replace("|", "\\|") + "`")
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _text(description: str) -> str:
+    """A docstring's text in a line of Markdown."""
+    return " ".join(description.replace("``", "`").split()).replace("|", "\\|")
+
+
+def _is_success(response: dict[str, Any]) -> bool:
+    return not any(media_type in ("application/problem+json", "text/plain") for media_type in response["content"]) or (
+        response["description"] == "OK"
+    )
+
+
+def _is_of(template: str, path: str) -> bool:
+    pattern = re.sub(r"\\\{\w+\\\}", "[^/?]+", re.escape(template))
+    return re.fullmatch(pattern + r"(\?.*)?", path) is not None
+
+
+INTRODUCTION = """\
+# API reference
+
+Made from the programs' own OpenAPI documents by `python -m docs.reference`, which makes the requests below of the
+running APIs and writes what they answer; a test makes it anew. [APIs](api.md) says what both have in common. A server
+describes itself at `/openapi.json` on the admin port and at `/api/v1/openapi.json` on the public port.
+
+Times are RFC 3339 with a zone; answers are in UTC. A field that an object does not know is an error (422). A list has
+at most `limit` items: ask for the rest with `after`, set to the `next_after` of the page before; null is the last page.
+
+## Errors
+
+Every error is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem; those of `/api/v1/obs/config` for OBS's
+own request are a line of text.
+
+| status | when |
+|---|---|
+"""
+
+
+def page() -> str:
+    """Ask both APIs, and write the page."""
+    streams = Streams()
+    streams.live["bob"] = summary("bob", "x4m7q2d9ks")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        run_admin_server(Path(directory), streams, TOKEN, "rtmp://live.example.org/live") as (host, port),
+    ):
+        origin = f"http://{host}:{port}"
+        failing, _ = asyncio.run(ask_admin(FAILING_CALLS, origin, Streams()))
+        admin, admin_document = asyncio.run(ask_admin(ADMIN_CALLS, origin, streams))
+    public, public_document = asyncio.run(ask_public(PUBLIC_CALLS))
+    lines = [f"| {status} | {meaning} |" for status, meaning in STATUSES.items()]
+    for example in failing:
+        body = f" with `{json.dumps(example.body)}`" if example.body else ""
+        why = " with a wrong token" if example.status == HTTPStatus.UNAUTHORIZED else ""
+        lines += ["", f"`{example.method} {example.path}`{body}{why}:", ""]
+        lines += ["```json", json.dumps(example.answer, indent=2), "```"]
+    lines += ["", "## Public API", "", "On the viewers' port, 8080 unless configured otherwise. No token."]
+    lines += Page(public_document, public, "http://localhost:8080", has_token=False).write()
+    lines += [
+        "",
+        "## Admin API",
+        "",
+        "On `127.0.0.1:8081` unless configured otherwise, with the admin token as `TOKEN`.",
+    ]
+    lines += Page(admin_document, admin, "http://127.0.0.1:8081", has_token=True).write()
+    text = INTRODUCTION + "\n".join(lines) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
+    sys.exit(0)
