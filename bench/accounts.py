@@ -66,7 +66,7 @@ WARM = 20
 PER_ADDRESS = 50
 TIMEOUT_S = 30.0
 # Streams whose pictures are asked for.
-HALL = 60
+HALL = 30
 HALL_MS = 3000
 
 

@@ -7,6 +7,8 @@ code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class StreamdError(Exception):
     """Base of every error raised on purpose."""
@@ -237,6 +239,10 @@ class PublishUndecidedError(PublishError):
     result = "undecided"
 
 
+class HookAnswerError(StreamdError):
+    """The publish hook's answer decides nothing; the text has nothing of what a publisher showed."""
+
+
 class ReceiverUnreachableError(StreamdError):
     """A request of ours got no answer, or one that asks for a later attempt.
 
@@ -274,6 +280,18 @@ class UserNotFoundError(KeyServiceError):
 
 class KeyRequestError(KeyServiceError):
     """A request to the key service breaks a rule: a name, a label, a date, a duration."""
+
+
+class ImportRefusedError(KeyRequestError):
+    """Keys that cannot be imported; none of them was.
+
+    Attributes:
+        faults: One line for each fault, with its place and without the secret.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("nothing was imported")
+        self.faults = list(faults)
 
 
 class KeyStateError(KeyServiceError):

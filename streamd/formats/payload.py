@@ -137,7 +137,9 @@ def read_bytes(payload: bytes | Payload, start: int, size: int) -> bytes:
     """Return a copy of so many bytes of a payload of any kind from an offset on; fewer at its end."""
     if not isinstance(payload, Payload):
         return bytes(payload[start : start + size])
-    data = b""
+    if start >= len(payload):
+        return b""
+    data = payload.piece(start, size)
     while len(data) < size and start + len(data) < len(payload):
         data += payload.piece(start + len(data), size - len(data))
     return data

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,11 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
-from streamd.doors.web.models.keys import Key, KeyPage, NewKey, Revocation
+from streamd.doors.web.models.keys import Import, Key, KeyDeletion, KeyPage, NewKey, Revocation
 from streamd.doors.web.models.recordings import Recording, RecordingPage
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
-from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserPage
-from streamd.errors import StreamdError, UserNotFoundError
+from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserDeletion, UserPage
+from streamd.errors import ImportRefusedError, StreamdError, UserNotFoundError
 from streamd.services.audit.records import Actor
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import PAGE_LIMIT_MAX
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from streamd.services.keys.importer import ForeignKey
     from streamd.services.keys.service import KeyService
 
 ACTOR = Actor("cli")
@@ -50,11 +52,13 @@ class AdminApiError(StreamdError):
     Args:
         status: HTTP status.
         detail: Its words.
+        errors: Each fault, where it lists them.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, detail: str, errors: Sequence[str] = ()) -> None:
+        super().__init__("; ".join((detail, *errors)))
         self.status = status
+        self.errors = list(errors)
 
 
 class KeyDesk(Protocol):
@@ -62,6 +66,9 @@ class KeyDesk(Protocol):
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
+
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys, at most ``KEYS_MAX``; raises ``ImportRefusedError`` with their faults."""
 
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
@@ -71,6 +78,12 @@ class KeyDesk(Protocol):
 
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
+
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
 
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
@@ -86,6 +99,9 @@ class KeyDesk(Protocol):
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send: fields of ``UserLimits``, None for the server's; the others stay."""
+
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -108,6 +124,11 @@ class LocalKeys:
         issued = await self._service.issue(user, label=label, expires_at=expires_at, by=ACTOR)
         return NewKey.of(issued, self._rtmp_urls)
 
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys."""
+        results = await self._service.importer.take(given, by=ACTOR, allows_weak=allows_weak, only_checks=only_checks)
+        return Import.of(results)
+
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
         keys: list[Key] = []
@@ -126,6 +147,14 @@ class LocalKeys:
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
         return Revocation.of(await self._service.revoke(key_id, reason=reason, by=ACTOR))
+
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+        return KeyDeletion.of(await self._service.delete_key(key_id, reason=reason, by=ACTOR))
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
+        return UserDeletion.of(await self._service.delete_user(name, reason=reason, by=ACTOR))
 
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
@@ -157,6 +186,10 @@ class LocalKeys:
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
         return User.model_validate(await self._service.limit(name, change, reason=reason, by=ACTOR))
+
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
+        return User.model_validate(await self._service.list_channel(name, listed=listed, reason=reason, by=ACTOR))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -199,6 +232,21 @@ class AdminClient:
         body = {"user": user, "label": label, "expires_at": expires_at and expires_at.isoformat()}
         return NewKey.model_validate_json(await self._call("POST", "/api/v1/keys", body))
 
+    async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
+        """Take over keys."""
+        keys = [
+            {name: value for name, value in asdict(key).items() if value is not None}
+            | ({} if key.expires_at is None else {"expires_at": key.expires_at.isoformat()})
+            for key in given
+        ]
+        body = {"keys": keys, "allow_weak": allows_weak, "check_only": only_checks}
+        try:
+            return Import.model_validate_json(await self._call("POST", "/api/v1/keys/import", body))
+        except AdminApiError as exc:
+            if exc.status == 422 and exc.errors:
+                raise ImportRefusedError(exc.errors) from exc
+            raise
+
     async def list_keys(self, user: str | None) -> list[Key]:
         """All keys, or all of one user's, in the order they were issued."""
         keys: list[Key] = []
@@ -219,6 +267,16 @@ class AdminClient:
         """Kill a key, and what runs on it."""
         answer = await self._call("POST", f"/api/v1/keys/{key_id}/revoke", {"reason": reason})
         return Revocation.model_validate_json(answer)
+
+    async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
+        """Kill a key, and delete it."""
+        query = {"reason": reason} if reason else {}
+        return KeyDeletion.model_validate_json(await self._call("DELETE", f"/api/v1/keys/{key_id}", query=query))
+
+    async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
+        """Delete a user with all keys."""
+        query = {"reason": reason} if reason else {}
+        return UserDeletion.model_validate_json(await self._call("DELETE", f"/api/v1/users/{name}", query=query))
 
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""
@@ -254,6 +312,11 @@ class AdminClient:
         """Change what a user may send."""
         body = {"limits": dict(change), "reason": reason}
         return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+
+    async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
+        """Put a user's channel into the public list, or take it out."""
+        body = {"listed": listed, "reason": reason}
+        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -298,7 +361,7 @@ class AdminClient:
                 answer = await response.read()
                 if response.ok:
                     return answer
-                raise AdminApiError(response.status, _detail(response, answer))
+                raise _refusal(response, answer)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
             raise AdminUnreachableError(f"nobody answers at the admin address {self._address}") from exc
         except TimeoutError as exc:
@@ -307,14 +370,15 @@ class AdminClient:
             raise AdminApiError(502, f"what answers at {self._address} is not streamd's admin API") from exc
 
 
-def _detail(response: aiohttp.ClientResponse, answer: bytes) -> str:
+def _refusal(response: aiohttp.ClientResponse, answer: bytes) -> AdminApiError:
     try:
         problem = Problem.model_validate(json.loads(answer))
     except ValueError:
-        return f"HTTP {response.status} {response.reason}"
+        return AdminApiError(response.status, f"HTTP {response.status} {response.reason}")
     if response.status == 401:
-        return (
+        return AdminApiError(
+            401,
             "the server does not accept this data directory's admin token; "
-            "give the command the configuration and the environment of the server"
+            "give the command the configuration and the environment of the server",
         )
-    return "; ".join((problem.detail, *problem.errors))
+    return AdminApiError(response.status, problem.detail, problem.errors)

@@ -75,6 +75,7 @@ class Doors:
             limits=listener_limits(config, services.machine.descriptors.encoders),
             shares=loop_shares(config),
             gate=services.gate,
+            decider=services.decider,
         )
         readiness = Readiness(services, self._rtmp, config.data_dir, not_ready_because)
         self._admin = AdminDoor(

@@ -27,7 +27,7 @@ from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.services.bounds.peer_lines import PeerLineLimits
 from streamd.services.events.event import EventType
 from streamd.services.events.outbox import Endpoint, OutboxOptions
-from streamd.services.keys.publish_hook import HookOptions
+from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
 from streamd.services.recording.recorder import RecorderOptions, RecordingMode
@@ -45,7 +45,7 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 # Sections of which every key is taken when the configuration is read again. A running
 # stream keeps its segments, an open connection the limits of its protocol.
-RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "recording"})
+RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "privacy", "recording"})
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:
@@ -200,6 +200,8 @@ def hook_options(config: Config) -> HookOptions | None:
         secret=hook.secret.get_secret_value(),
         timeout_s=hook.timeout_s,
         allows_on_failure=hook.on_failure == "allow",
+        decides=hook.decides,
+        format=HookFormat(hook.format),
     )
 
 

@@ -45,7 +45,8 @@ class PublicDoor:
         self._config = config
         self._services = services
         self._sessions = sessions
-        self._channels = PublicChannels(services.registry, services.verifier.admissions.is_suspended)
+        admissions = services.verifier.admissions
+        self._channels = PublicChannels(services.registry, admissions.is_suspended, admissions.is_listed)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
         self._media = MediaRoutes(
@@ -121,7 +122,12 @@ class PublicDoor:
 
     def _app(self) -> web.Application:
         config, services = self._config, self._services
-        pages = Pages(config.http.public_url, has_posters=config.http.posters)
+        pages = Pages(
+            config.http.public_url,
+            has_posters=config.http.posters,
+            has_list=config.http.list,
+            is_listed=self._channels.is_listed,
+        )
         if not pages.has_player:
             log.warning(
                 "player.missing",

@@ -10,6 +10,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
@@ -22,12 +23,14 @@ from streamd.process.options import (
     webhook_endpoints,
 )
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
+from streamd.services.audit.address_eraser import AddressEraser
 from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
 from streamd.services.events.webhooks import Webhooks
 from streamd.services.history import History
 from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.key_store import KeyStore
+from streamd.services.keys.publish_decider import PublishDecider
 from streamd.services.keys.publish_hook import PublishHook
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper
@@ -77,6 +80,7 @@ class Services:
         registry: The live streams.
         recorder: Keeps of them what is to be kept.
         gate: Asked over each publish whose key is good; None where nobody is.
+        decider: Decides over each publish in place of the keys; None where the keys do.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """
@@ -91,15 +95,37 @@ class Services:
         )
         tell = self._webhooks.tell if config.webhooks.endpoints else unheard
         hook = hook_options(config)
-        self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics) if hook is not None else None
         self._store = KeyStore(config.database_url)
         self.verifier = KeyVerifier(self._store, clock, verifier_options(config))
+        self.gate: PublishHook | None = None
+        self.decider: PublishDecider | None = None
+        if hook is not None and hook.decides:
+            self.decider = PublishDecider(
+                hook,
+                HookWords(hook.format),
+                verifier_options(config),
+                sender=sender,
+                store=self._store,
+                verifier=self.verifier,
+                clock=clock,
+                metrics=metrics,
+            )
+        elif hook is not None:
+            self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics)
         self.keys = KeyService(
             self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / ACTS_NAME)
         )
         takedowns = self.keys.takedowns
         metrics.acts_waiting.set_function(lambda: len(takedowns))
-        self.key_sweeper = KeySweeper(self._store, clock, self.verifier, tell=tell, write_acts=takedowns.write_waiting)
+        self._eraser = AddressEraser(self._store.database, clock, config.privacy.keep_addresses_days)
+        self.key_sweeper = KeySweeper(
+            self._store,
+            clock,
+            self.verifier,
+            tell=tell,
+            write_acts=takedowns.write_waiting,
+            eraser=self._eraser,
+        )
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
@@ -174,6 +200,9 @@ class Services:
         self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
+        self._eraser.configure(config.privacy.keep_addresses_days)
+        if self.decider is not None:
+            self.decider.configure(verifier_options(config))
         self.registry.configure(
             self._stream_options(config),
             streams_max=limits.streams_max,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streamd.formats import memory
 from streamd.formats import payload as payload_module
-from streamd.formats.payload import HEAD_BYTES, SLAB_BYTES, Payload, PayloadLog, first_bytes, views
+from streamd.formats.payload import HEAD_BYTES, SLAB_BYTES, Payload, PayloadLog, first_bytes, read_bytes, views
 
 
 def chunked(payload: bytes, chunk_size: int) -> bytes:
@@ -136,3 +136,15 @@ class TestOctets:
 
     def test_a_slab_has_the_size_that_was_asked_for(self) -> None:
         assert len(memory.new_slab(SLAB_BYTES)) == SLAB_BYTES
+
+
+class TestReadBytes:
+    def test_of_both_kinds_and_over_slabs(self) -> None:
+        log = PayloadLog()
+        log.append(bytes(10), 0, 10, 10)
+        data = numbered(2 * SLAB_BYTES)
+        payload = log.append(data, 0, len(data), len(data))
+        for start in (0, SLAB_BYTES - 12, SLAB_BYTES - 10, 2 * SLAB_BYTES - 3, 2 * SLAB_BYTES, 3 * SLAB_BYTES):
+            for size in (0, 1, 5, SLAB_BYTES + 7):
+                assert read_bytes(payload, start, size) == data[start : start + size]
+                assert read_bytes(data, start, size) == data[start : start + size]

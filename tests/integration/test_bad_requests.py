@@ -102,7 +102,7 @@ PLACES = {
     "public": (
         "/",
         "/studio/session",
-        "/studio/session/end",
+        "/studio/end",
         "/studio/state",
         "/api/v1/obs/config",
         "/live/x/y",
@@ -313,7 +313,7 @@ def test_a_form_of_another_site_ends_no_session(server: LiveServer) -> None:
     assert "SameSite=Strict" in found[2]
     cookie = f"Cookie: {found[1]}"
     for fields in (("Sec-Fetch-Site: cross-site",), ("Origin: https://evil.example",), ("Origin: null",)):
-        foreign = request("/studio/session/end", cookie, "Content-Length: 3", *fields, method="POST", body="a=b")
+        foreign = request("/studio/end", cookie, "Content-Length: 3", *fields, method="POST", body="a=b")
         refusal = answered(server, "public", foreign)
         assert refusal.startswith(b"HTTP/1.1 403 ")
         assert b"Set-Cookie" not in refusal

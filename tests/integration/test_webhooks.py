@@ -164,3 +164,76 @@ class TestPublishHook:
                 server.revoke(stream_key.split("_")[1])
                 receiver.silence.set()
                 assert publisher.answer() == "NetStream.Publish.Denied"
+
+
+@pytest.mark.parametrize("hook_format", ["streamd", "nginx-rtmp", "mediamtx"])
+class TestHookThatDecides:
+    SECRET = "hunter2-of-alice"
+
+    def deciding(self, receiver: Receiver, hook_format: str, **more: object) -> dict[str, object]:
+        secret = {} if hook_format == "streamd" else {"publish_hook__secret": ""}
+        decides = {"publish_hook__decides": "true", "publish_hook__format": hook_format}
+        return {**hook(receiver), **secret, **decides, "log__level": "debug", **more}
+
+    def test_any_name_and_key_goes_live_by_its_word_alone_and_the_secret_is_nowhere(
+        self, tmp_path: Path, receiver: Receiver, hook_format: str
+    ) -> None:
+        with run_server(tmp_path, **self.deciding(receiver, hook_format)) as server:
+            shown = f"alice?user=alice&pass={self.SECRET}"
+            with SocketPublisher(server.rtmp_port) as publisher:
+                publisher.go_live(shown)
+                server.wait_until_playable("alice")
+                (stream,) = server.admin("GET", "/api/v1/streams")["streams"]
+                assert stream["key_id"].startswith("hook_")
+            # A connection that ended comes back to the same stream.
+            with SocketPublisher(server.rtmp_port) as publisher:
+                publisher.go_live(shown)
+                server.wait_for_log("stream.resumed", stream="alice")
+                server.admin("PATCH", "/api/v1/users/alice", {"state": "suspended"})
+            with SocketPublisher(server.rtmp_port) as publisher:
+                assert publisher.publish(shown) == "NetStream.Publish.Denied"
+            with SocketPublisher(server.rtmp_port) as publisher:
+                receiver.statuses = [403]
+                assert publisher.publish(f"bob?pass={self.SECRET}") == "NetStream.Publish.Denied"
+            assert len(receiver.requests) == 4
+            said = server.log_text() + server.admin_get("/metrics") + server.admin_get("/api/v1/audit")
+            assert self.SECRET not in said
+
+    def test_its_channel_goes_on_in_the_next_server(self, tmp_path: Path, receiver: Receiver, hook_format: str) -> None:
+        settings = self.deciding(receiver, hook_format)
+        with run_server(tmp_path, **settings) as server, SocketPublisher(server.rtmp_port) as publisher:
+            publisher.go_live(f"alice?pass={self.SECRET}")
+            server.wait_until_playable("alice")
+        with run_server(tmp_path, **settings) as server:
+            server.wait_for_log("stream.restored", stream="alice")
+            with SocketPublisher(server.rtmp_port) as publisher:
+                publisher.go_live(f"alice?pass={self.SECRET}")
+                server.wait_until_playable("alice")
+                assert not server.log_events("stream.ended")
+
+    def test_a_key_of_the_store_is_not_asked_for(self, tmp_path: Path, receiver: Receiver, hook_format: str) -> None:
+        with run_server(tmp_path, **self.deciding(receiver, hook_format)) as server:
+            key = server.issue_key("alice")
+            receiver.statuses = [403]
+            with SocketPublisher(server.rtmp_port) as publisher:
+                assert publisher.publish(key) == "NetStream.Publish.Denied"
+
+
+def test_a_redirect_of_a_hook_that_decides_names_the_channel(tmp_path: Path, receiver: Receiver) -> None:
+    decides = {"publish_hook__decides": "true", "publish_hook__format": "nginx-rtmp", "publish_hook__secret": ""}
+    receiver.statuses, receiver.headers = [302], {"Location": "rtmp://127.0.0.1/live/alice"}
+    with run_server(tmp_path, **{**hook(receiver), **decides}) as server:
+        with SocketPublisher(server.rtmp_port) as publisher:
+            publisher.go_live("a-secret-of-alice")
+            server.wait_until_playable("alice")
+        assert "a-secret-of-alice" not in server.log_text()
+
+
+def test_a_body_of_a_hook_that_decides_names_the_channel(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.statuses, receiver.bodies = [200], [b'{"channel": "alice"}']
+    with run_server(tmp_path, **hook(receiver, publish_hook__decides="true")) as server:
+        with SocketPublisher(server.rtmp_port) as publisher:
+            publisher.go_live("a-secret-of-alice")
+            server.wait_until_playable("alice")
+        (request,) = receiver.requests
+        assert request.verified(OTHER_SECRET)["data"]["name"] == "a-secret-of-alice"

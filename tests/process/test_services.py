@@ -31,7 +31,9 @@ class Receiver:
     def __init__(self) -> None:
         self.urls: list[str] = []
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> ReceiverAnswer:
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, answer_bytes_max: int = 0
+    ) -> ReceiverAnswer:
         self.urls.append(url)
         return ReceiverAnswer(200)
 

@@ -11,9 +11,11 @@ from click.testing import CliRunner, Result
 from streamd.process.cli import main
 
 
-def run(*arguments: str, data_dir: Path | None = None, env: dict[str, str] | None = None) -> Result:
+def run(
+    *arguments: str, data_dir: Path | None = None, env: dict[str, str] | None = None, stdin: str | None = None
+) -> Result:
     options = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    return CliRunner().invoke(main, [*arguments, *options], env=env, prog_name="streamd")
+    return CliRunner().invoke(main, [*arguments, *options], env=env, input=stdin, prog_name="streamd")
 
 
 def issue(data_dir: Path, user: str = "alice", *options: str) -> dict[str, Any]:

@@ -168,6 +168,7 @@ def media_routes(
     metrics: Metrics,
     proxies: TrustedProxies | None = None,
     timeouts: MediaTimeouts | None = None,
+    public_url: str = "",
 ) -> web.Application:
     channels = channels_of(registry)
     routes = MediaRoutes(
@@ -180,11 +181,12 @@ def media_routes(
     return public_app(
         channels=channels,
         media=routes,
-        pages=Pages(),
+        pages=Pages(public_url),
         obs=obs,
         proxies=proxies or TrustedProxies(),
         port=port_of(clock=clock, metrics=metrics),
         clock=clock,
+        public_url=public_url,
     )
 
 

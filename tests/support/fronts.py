@@ -103,6 +103,63 @@ def caddy(server: LiveServer) -> Iterator[Front]:
 
 
 @contextlib.contextmanager
+def nginx_under(paths: Mapping[str, int]) -> Iterator[Front]:
+    """nginx that publishes servers under paths of its site, as ``docs/operating.md`` says.
+
+    Args:
+        paths: Port on the loopback interface by path: ``{"/tv/": 8080}``.
+    """
+    require("nginx")
+    http_port = _free_port()
+    locations = "".join(
+        f"""
+        location {path} {{
+            proxy_pass http://127.0.0.1:{port}/;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_buffering off;
+            proxy_read_timeout 60s;
+        }}"""
+        for path, port in paths.items()
+    )
+    with _directory() as directory:
+        kept = "".join(
+            f"    {name}_temp_path {directory};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        config = directory / "nginx.conf"
+        config.write_text(
+            f"events {{}}\nhttp {{\n{kept}    access_log off;\n"
+            f"    server {{\n        listen 127.0.0.1:{http_port};{locations}\n    }}\n}}\n"
+        )
+        directives = f"daemon off; pid {directory}/pid;"
+        command = ["nginx", "-e", f"{directory}/error.log", "-g", directives, "-c", str(config)]
+        with _running(command, directory, http_port):
+            yield Front("nginx", http_port, None)
+
+
+@contextlib.contextmanager
+def caddy_under(paths: Mapping[str, int]) -> Iterator[Front]:
+    """Caddy likewise."""
+    require("caddy")
+    http_port = _free_port()
+    handlers = "".join(
+        f"\thandle_path {path}* {{\n\t\treverse_proxy 127.0.0.1:{port} {{\n\t\t\tflush_interval -1\n\t\t}}\n\t}}\n"
+        for path, port in paths.items()
+    )
+    with _directory() as directory:
+        config = directory / "Caddyfile"
+        config.write_text(
+            f"{{\n\tadmin off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n}}\nhttp://:{http_port} {{\n{handlers}}}\n"
+        )
+        command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
+        with _running(command, directory, http_port):
+            yield Front("caddy", http_port, None)
+
+
+@contextlib.contextmanager
 def varnish(server: LiveServer) -> Iterator[Front]:
     """Varnish with ``configs/streamd.vcl``."""
     require("varnishd", "cc")  # it compiles its configuration

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import Actor
+from streamd.services.keys.import_store import ImportStore
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.records import KeyRecord, KeyStanding, UserRecord, UserState
 from streamd.services.keys.secret import hash_secret
@@ -59,12 +60,20 @@ class UnwrittenLog(AuditLog):
         pass
 
 
+class NoImports(ImportStore):
+    """Nothing is imported."""
+
+    def __init__(self) -> None:
+        pass
+
+
 class GatedStore(KeyStore):
     """One key and its user in memory; a gate before and after every read and every commit."""
 
     def __init__(self, gates: Gates, now: datetime) -> None:
         self._gates = gates
         self.audit = UnwrittenLog()
+        self.imports = NoImports()
         self.key = KeyRecord(1, KEY.key_id, "alice", "", now, "admin", None)
         self.user = UserRecord("alice", UserState.ACTIVE, now)
 

@@ -47,6 +47,8 @@ class Receiver:
     """What it answers next, in turn; then 204."""
     headers: dict[str, str] = field(default_factory=dict)
     """Of every answer."""
+    bodies: list[bytes] = field(default_factory=list)
+    """Of the next answers, in turn; then empty ones."""
     silence: threading.Event = field(default_factory=threading.Event)
     """It answers while this is set."""
 
@@ -74,9 +76,11 @@ def run_receiver() -> Iterator[Receiver]:
             self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "0")
+            answer = receiver.bodies.pop(0) if receiver.bodies else b""
+            self.send_header("Content-Length", str(len(answer)))
             with contextlib.suppress(BrokenPipeError):
                 self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -105,7 +109,9 @@ class ScriptedPoster:
         self.timeouts: list[float] = []
         self.hold: asyncio.Event | None = None
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> ReceiverAnswer:
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, answer_bytes_max: int = 0
+    ) -> ReceiverAnswer:
         self.requests.append(Request(url, dict(headers), body))
         self.timeouts.append(timeout_s)
         if self.hold is not None:

@@ -19,10 +19,17 @@ class PublicChannels:
     Args:
         registry: The live streams.
         is_taken_down: Tells whether a channel's user is suspended.
+        is_listed: Tells whether a channel may be told to somebody who does not know its name.
     """
 
-    def __init__(self, registry: LiveRegistry, is_taken_down: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        registry: LiveRegistry,
+        is_taken_down: Callable[[str], bool],
+        is_listed: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._registry = registry
+        self._is_listed = is_listed
         self._is_taken_down = is_taken_down
 
     def find(self, name: str) -> Channel | Absence:
@@ -31,7 +38,15 @@ class PublicChannels:
             return Absence.TAKEN_DOWN
         return self._registry.find_channel(name) or Absence.UNKNOWN
 
+    def is_listed(self, name: str) -> bool:
+        """Whether a channel may be told to somebody, or to a search engine, that does not know its name."""
+        return self._is_listed(name)
+
+    def listed(self) -> Iterable[Channel]:
+        """The channels that are live now and listed, in the order in which they began."""
+        return (channel for channel in self.live() if self._is_listed(channel.name))
+
     def live(self) -> Iterable[Channel]:
-        """The channels that are live now, in the order in which they began."""
+        """The channels that are live now, in the order in which they began; for this server's own use."""
         # Suspending a user has ended the user's stream.
         return self._registry.channels()

@@ -202,8 +202,12 @@ class WatchedHandler(asyncio.Protocol):
         if self._transport is None:
             return 0
         unsent_bytes = self._transport.get_write_buffer_size()
-        held = self._held_bytes_min + unsent_bytes
-        if not unsent_bytes and self._handler._current_request is not None:
+        held = self._held_bytes_min
+        # Without TLS, the bytes of a body that all share wait as they are.
+        is_shared = self._tls is None and getattr(self._handler, "sends_shared", False)
+        if not is_shared:
+            held += unsent_bytes
+        if (is_shared or not unsent_bytes) and self._handler._current_request is not None:
             held += REQUEST_BYTES
         if self._tls is not None:
             held += self._tls.own_bytes() - self._tls.unsent_bytes

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamd.clock import Clock
-    from streamd.doors.ingest.verdict import PublishGate
+    from streamd.doors.ingest.verdict import PublishDecider, PublishGate
     from streamd.doors.tls.handshakes import TlsGuard
     from streamd.errors import PublishError
     from streamd.services.keys.verifier import KeyVerifier
@@ -50,6 +50,7 @@ class RtmpListener:
         limits: How many connections there may be.
         shares: Their share of the loop's time.
         gate: Asked over each publish whose key is good, if there is one.
+        decider: Decides over each publish in place of the keys, if there is one.
 
     Attributes:
         judge: Decides over publishes.
@@ -67,8 +68,11 @@ class RtmpListener:
         limits: ListenerLimits,
         shares: LoopShares | None = None,
         gate: PublishGate | None = None,
+        decider: PublishDecider | None = None,
     ) -> None:
-        self.judge = PublishJudge(keys=keys, registry=registry, clock=clock, metrics=metrics, gate=gate)
+        self.judge = PublishJudge(
+            keys=keys, registry=registry, clock=clock, metrics=metrics, gate=gate, decider=decider
+        )
         self._clock = clock
         self._metrics = metrics
         self._options = options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from streamd.doors.ingest.broadcast import Broadcast
 from streamd.errors import KeyRejectedError, PublishError, StoreUnavailableError
 from streamd.services.keys.admission import Denial
+from streamd.services.keys.shown_publish import ShownPublish
 from streamd.services.keys.stream_key import StreamKey
 from streamd.services.live.publisher import Publisher
 
@@ -31,6 +32,13 @@ class PublishGate(Protocol):
 
     async def decide(self, admission: Admission, address: str, encoder: str) -> None:
         """Raise ``PublishError`` to refuse it."""
+
+
+class PublishDecider(Protocol):
+    """Decides over a publish in place of the keys; a publish hook that decides alone does."""
+
+    async def admit(self, shown: ShownPublish) -> Admission:
+        """Return the admission, or raise ``PublishError`` or ``StoreUnavailableError``."""
 
 
 class Applicant(Publisher, Protocol):
@@ -64,6 +72,7 @@ class PublishJudge:
         clock: For durations and dates.
         metrics: Counted into.
         gate: Asked over each publish whose key is good, if there is one.
+        decider: Decides over each publish in place of the keys, if there is one.
     """
 
     def __init__(
@@ -74,12 +83,14 @@ class PublishJudge:
         clock: Clock,
         metrics: Metrics,
         gate: PublishGate | None = None,
+        decider: PublishDecider | None = None,
     ) -> None:
         self._keys = keys
         self._registry = registry
         self._clock = clock
         self._metrics = metrics
         self._gate = gate
+        self._decider = decider
 
     async def decide(
         self, request: PublishRequested, applicant: Applicant, *, verify_timeout_s: float
@@ -99,8 +110,7 @@ class PublishJudge:
         """
         result = "accepted"
         try:
-            stream_key = request.find_key(StreamKey.has_form)
-            admission = await self._verify(stream_key, applicant.address, verify_timeout_s)
+            admission = await self._admit(request, applicant, verify_timeout_s)
             decided = await self._decide_over_good_key(admission, applicant)
         except KeyRejectedError as error:
             result = error.result
@@ -111,11 +121,29 @@ class PublishJudge:
             # Fail closed: a key that cannot be verified opens no channel.
             result = "unavailable"
             decided = Refusal(PublishError(), f"key store unavailable: {error}", fields={"key_id": None})
+        except PublishError as error:
+            # A hook that decides alone does not answer.
+            result = error.result
+            decided = Refusal(error, error.result)
         if isinstance(decided, Refusal) and result == "accepted":
             result = decided.error.result
         if decided is not None:
             self._metrics.publishes_total.labels(result).inc()
         return decided
+
+    async def _admit(self, request: PublishRequested, applicant: Applicant, verify_timeout_s: float) -> Admission:
+        if self._decider is None:
+            stream_key = request.find_key(StreamKey.has_form)
+            return await self._verify(stream_key, applicant.address, verify_timeout_s)
+        shown = ShownPublish.of(
+            app=request.app,
+            stream_name=request.stream_name,
+            tc_url=request.tc_url,
+            publishing_type=request.publishing_type,
+            address=applicant.address,
+            encoder=applicant.encoder,
+        )
+        return await self._decider.admit(shown)
 
     async def _verify(self, stream_key: str, address: str, timeout_s: float) -> Admission:
         started_at = self._clock.monotonic()

@@ -2,7 +2,7 @@
 
 A name is looked up here, every address of it is checked, and the connection goes to those very addresses: a name that
 answers differently the second time (DNS rebinding) gains nothing. Redirects are not followed, cookies not kept,
-proxies of the environment not used, and bodies of answers not read.
+proxies of the environment not used, and bodies of answers read only as far as the caller wants.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class HttpSender:
         if self._session is not None:
             await self._session.close()
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> ReceiverAnswer:
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, answer_bytes_max: int = 0
+    ) -> ReceiverAnswer:
         """POST ``body`` (``Poster``)."""
         assert self._session is not None, "started"
         try:
@@ -114,13 +116,26 @@ class HttpSender:
             async with self._session.post(
                 url, data=body, headers=headers, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=timeout_s)
             ) as response:
-                return ReceiverAnswer(response.status, _retry_after_s(response.headers.get("Retry-After", "")))
+                return ReceiverAnswer(
+                    response.status,
+                    _retry_after_s(response.headers.get("Retry-After", "")),
+                    response.headers.get("Location", ""),
+                    await _read(response, answer_bytes_max),
+                )
         except TimeoutError as exc:
             raise ReceiverUnreachableError(f"no answer within {timeout_s:g} s") from exc
         except aiohttp.ClientConnectorError as exc:
             raise ReceiverUnreachableError(str(exc.os_error)) from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise ReceiverUnreachableError(str(exc) or type(exc).__name__) from exc
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """The body, or its beginning."""
+    body = b""
+    while len(body) < bytes_max and (more := await response.content.read(bytes_max - len(body))):
+        body += more
+    return body
 
 
 def _is_address(host: str) -> bool:

@@ -35,6 +35,11 @@ CONTENT_TYPES: Final = {
     ".txt": "text/plain; charset=utf-8",
 }
 
+HERE: Final = "./"
+"""The way to the root of the server from a page at the root."""
+UP: Final = "../"
+"""The same from a page in a folder."""
+
 # RFC 9111 5.2.2.4: stored, and revalidated each time; the ETag makes that cheap.
 CACHE_REVALIDATE: Final = "no-cache"
 # RFC 8246: a file that is named by its hash never changes.
@@ -81,8 +86,6 @@ class StaticFiles:
         everything = "".join(f"{name} {asset.etag}\n" for name, asset in self._assets.items())
         self._version = hashlib.sha256(everything.encode()).hexdigest()[:16]
         self._templates = {path.stem: Template(path.read_text("utf-8")) for path in (root / "templates").glob("*.html")}
-        # The start of every page's head.
-        self._head = self._templates["head"].substitute(static=self.path).rstrip()
 
     def __contains__(self, name: object) -> bool:
         """Tell whether a file of this name exists, relative to ``static``."""
@@ -97,19 +100,34 @@ class StaticFiles:
         """Add the route of the files to an application."""
         app.router.add_get("/static/{version}/{path:.+}", self._get_file)
 
-    def fill(self, template: str, **values: str) -> str:
-        """Fill a template that is a piece of others; ``page`` says how."""
-        return self._templates[template].substitute(values, static=self.path, head=self._head)
+    def address(self, root: str, name: str = "") -> str:
+        """The address of a file on a page, or of all of them.
 
-    def page(self, template: str, level: int = 9, **values: str) -> Asset:
+        Args:
+            root: As of ``page``.
+            name: Relative to ``static``; empty for all, without a slash at the end.
+        """
+        return f"{root}{self.path[1:]}" + (f"/{name}" if name else "")
+
+    def fill(self, template: str, root: str = HERE, **values: str) -> str:
+        """Fill a template that is a piece of others; ``page`` says how."""
+        static = self.address(root)
+        # The start of every page's head.
+        head = self._templates["head"].substitute(static=static).rstrip()
+        return self._templates[template].substitute(values, static=static, root=root, head=head)
+
+    def page(self, template: str, level: int = 9, root: str = HERE, **values: str) -> Asset:
         """Fill a template.
+
+        A page is asked for under whatever path a proxy has put the server at, so its addresses are relative.
 
         Args:
             template: Name of the file, without its suffix.
             level: Of compression.
+            root: The way from the page to the root of the server, with a slash at the end.
             values: Values of its placeholders, as HTML.
         """
-        return Asset.of(self.fill(template, **values).encode(), "text/html; charset=utf-8", level)
+        return Asset.of(self.fill(template, root, **values).encode(), "text/html; charset=utf-8", level)
 
     async def _get_file(self, request: web.Request) -> web.Response:
         asset = self._assets.get(request.match_info["path"])

@@ -77,9 +77,10 @@ class WebProtocol(RequestHandler):
 
     Attributes:
         is_dropping: The last answer is given; the rest of its request is dropped, and not parsed.
+        sends_shared: The bytes that wait to be sent are of a body that all peers share.
     """
 
-    __slots__ = ("_budget", "_is_turn_due", "_refusals", "_turns", "_unheard", "is_dropping")
+    __slots__ = ("_budget", "_is_turn_due", "_refusals", "_turns", "_unheard", "is_dropping", "sends_shared")
 
     def __init__(
         self,
@@ -113,6 +114,7 @@ class WebProtocol(RequestHandler):
         self._refusals = refusals
         self._budget = budget
         self._turns = turns or Turns()
+        self.sends_shared = False
         # The bytes read and not parsed yet; while there are some, the transport reads no more.
         self._unheard = b""
         self._is_turn_due = False

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import payload
 
+from streamd.doors.web.protocol import WebProtocol
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -57,6 +59,10 @@ class SharedBody(payload.Payload):
         transport: asyncio.Transport | None = getattr(writer, "transport", None)
         if transport is not None:
             transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        # Of aiohttp's writers; the account of memory asks it.
+        protocol = getattr(writer, "protocol", None)
+        if isinstance(protocol, WebProtocol):
+            protocol.sends_shared = True
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 for piece in slices(self._value):
@@ -66,3 +72,6 @@ class SharedBody(payload.Payload):
             if transport is not None:
                 transport.abort()
             raise ConnectionResetError("the answer was not taken in time") from error
+        finally:
+            if isinstance(protocol, WebProtocol):
+                protocol.sends_shared = False

@@ -8,7 +8,15 @@ from typing import Any, NoReturn
 
 import click
 
-from streamd.errors import ConfigError, DataDirError, KeyNotFoundError, KeyRequestError, StreamdError, UserNotFoundError
+from streamd.errors import (
+    ConfigError,
+    DataDirError,
+    ImportRefusedError,
+    KeyNotFoundError,
+    KeyRequestError,
+    StreamdError,
+    UserNotFoundError,
+)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -42,6 +50,8 @@ class Commands(click.Group):
             for fault in exc.faults:
                 click.echo(f"streamd: {fault}", err=True)
             ctx.exit(EXIT_USAGE)
+        except ImportRefusedError as exc:
+            _fail(exc, EXIT_USAGE, *exc.faults)
         except (DataDirError, KeyRequestError) as exc:
             _fail(exc, EXIT_USAGE)
         except (KeyNotFoundError, UserNotFoundError) as exc:
@@ -53,9 +63,10 @@ class Commands(click.Group):
             _fail(exc, {404: EXIT_NOT_FOUND, 422: EXIT_USAGE}.get(status, EXIT_FAILED))
 
 
-def _fail(exc: StreamdError, exit_code: int) -> NoReturn:
+def _fail(exc: StreamdError, exit_code: int, *faults: str) -> NoReturn:
     # Not before there is something to say: it brings the log's libraries.
     from streamd.process.cli.output import say
 
-    say(str(exc))
+    for line in (*faults, str(exc)):
+        say(line)
     click.get_current_context().exit(exit_code)

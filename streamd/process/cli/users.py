@@ -10,13 +10,14 @@ from streamd.doors.web.models.users import UnwrittenSuspension
 from streamd.process.cli.arguments import User, config_options, json_option, load
 from streamd.process.cli.ask import Need, on_keys
 from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
+from streamd.process.config import Config
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import checked_reason
 
 
 @click.group("users")
 def users_group() -> None:
-    """List, suspend, restore and limit users.
+    """List, suspend, restore, limit and delete users, and hide their channels.
 
     Asks the server that runs on the data directory; where none runs, works on the key database.
     """
@@ -34,11 +35,12 @@ def list_users(state: str | None, as_json: bool, config_file: Path | None, data_
         print_json(found)
         return
     print_table(
-        ("name", "state", "created", "kb/s", "pixels", "suspended", "reason"),
+        ("name", "state", "listed", "created", "kb/s", "pixels", "suspended", "reason"),
         [
             (
                 user.name,
                 user.state,
+                "" if user.listed else "no",
                 format_time(user.created_at),
                 str(user.limits.bitrate_kbps_max or ""),
                 str(user.limits.picture_pixels_max or ""),
@@ -92,6 +94,62 @@ def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None
         print_json(user)
         return
     click.echo(f"User {name} may broadcast.")
+
+
+@users_group.command("delete")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@click.confirmation_option(prompt="Delete the user and all of their keys for good?", help="Do not ask.")
+@json_option
+@config_options
+def delete_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Close the streams of the user NAME, and delete the user with all of their keys.
+
+    The acts on them stay in the audit log, by name. The name is free from then on: who gets a key for it gets the
+    channel. To keep somebody off the air, suspend them.
+    """
+    deletion = on_keys(load(config_file, data_dir), Need.CHANGE, lambda desk: desk.delete_user(name, reason=reason))
+    if as_json:
+        print_json(deletion)
+        return
+    click.echo(f"User {name} is deleted, with {deletion.keys} key{'' if deletion.keys == 1 else 's'}.")
+    for stream in deletion.closed:
+        click.echo(f"Stream {stream} was closed.")
+
+
+@users_group.command("unlist")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def unlist_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Take the channel NAME out of the public list, and keep search engines from its page.
+
+    Whoever knows its name watches it all the same. To undo: streamd users relist NAME
+    """
+    _list_channel(name, False, reason, as_json, load(config_file, data_dir))
+
+
+@users_group.command("relist")
+@click.argument("name", type=User())
+@click.option("--reason", default="", help="Why, for the audit log.")
+@json_option
+@config_options
+def relist_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+    """Put the channel NAME into the public list again."""
+    _list_channel(name, True, reason, as_json, load(config_file, data_dir))
+
+
+def _list_channel(name: str, listed: bool, reason: str, as_json: bool, config: Config) -> None:
+    user = on_keys(config, Need.CHANGE, lambda desk: desk.list_channel(name, listed=listed, reason=reason))
+    if as_json:
+        print_json(user)
+    elif not listed:
+        click.echo(f"Channel {name} is in no list. Whoever knows its name watches it all the same.")
+    elif config.http.list:
+        click.echo(f"Channel {name} is listed while it is live.")
+    else:
+        click.echo(f"Channel {name} may be listed; this server has no list ([http] list = false).")
 
 
 @users_group.command("limit")

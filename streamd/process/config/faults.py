@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic_core import ErrorDetails
 
 from streamd.doors.outgoing.address_guard import AddressGuard
-from streamd.process.config.sections import Config, Name
+from streamd.process.config.sections import Config, Name, PublishHookConfig
 from streamd.process.config.values import ListenAddress
 
 Fault = tuple[Name, str]
@@ -72,8 +72,7 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
         yield ("hls", "part_target_ms"), f"write at most segment_target_ms, {hls.segment_target_ms}"
     if limits.held_bytes_max < limits.message_bytes_max:
         yield ("limits", "held_bytes_max"), f"write at least message_bytes_max, {limits.message_bytes_max}"
-    if config.publish_hook.url and not config.publish_hook.secret.get_secret_value():
-        yield ("publish_hook", "secret"), "write the secret that the hook knows; what it is asked is signed with it"
+    yield from _faults_of_hook(config.publish_hook)
     receivers = [
         ("webhooks", "endpoints", f"number {number}, url: ", url) for number, url in enumerate(endpoint_urls, start=1)
     ]
@@ -96,6 +95,28 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
             if address.host == host or not address.host or not host:
                 yield name, f"port {address.port} is taken by {'.'.join(other)}; write another"
         taken.setdefault(address.port, []).append((name, address.host))
+
+
+def _faults_of_hook(hook: PublishHookConfig) -> Iterator[Fault]:
+    if hook.url and hook.format == "streamd" and not hook.secret.get_secret_value():
+        yield ("publish_hook", "secret"), "write the secret that the hook knows; what it is asked is signed with it"
+    if not hook.decides:
+        if hook.format != "streamd":
+            yield ("publish_hook", "format"), "is the form of a hook that decides alone; write decides = true as well"
+        return
+    if not hook.url:
+        yield ("publish_hook", "url"), "write the URL of the service that decides; else nobody can go live"
+    if hook.on_failure == "allow":
+        yield (
+            ("publish_hook", "on_failure"),
+            "write deny; where the hook decides alone, nothing else has checked the key",
+        )
+    if hook.url.startswith("http:") and not _is_this_machine(_host_of(hook.url)):
+        yield ("publish_hook", "url"), "write https://, or an address of this machine; stream keys go there"
+
+
+def _is_this_machine(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
 def _is_missing(path: str) -> bool:

@@ -96,6 +96,9 @@ class HttpConfig(Section):
     hsts_max_age_s: Annotated[int, Field(ge=0)] = 2_592_000
     """Seconds for which a browser that came over HTTPS uses only HTTPS (`Strict-Transport-Security`; RFC 6797), with
     any port of that host name. Default: 30 days. 0: the field is left out."""
+    list: bool = True
+    """Tell everybody which channels are live, at `/` and `/api/v1/streams`. Off: both say nothing, and channels are
+    watched by those who know their names. A single channel: `streamd users unlist NAME`."""
     posters: bool = True
     """Draw pictures of live channels for the list of channels and for shared links: a request decodes one keyframe, in
     a process of its own."""
@@ -219,7 +222,7 @@ class WebhooksConfig(Section):
 
 
 class PublishHookConfig(Section):
-    """A service of yours that may forbid a publish whose key is good: 2xx allows it, 4xx forbids it."""
+    """A service of yours that may forbid a publish with a good key, or decides alone: 2xx allows, 4xx forbids."""
 
     url: ReceiverUrl = ""
     """Its URL, which gets a POST request that is signed like a webhook. Empty: off."""
@@ -229,6 +232,21 @@ class PublishHookConfig(Section):
     """Seconds for its answer. Encoders wait about ten for theirs."""
     on_failure: Literal["deny", "allow"] = "deny"
     """The decision without such an answer: `deny` refuses the publish, and the encoder tries again."""
+    decides: bool = False
+    """The service decides alone over any name and key, and says in which channel it goes live; stream keys are not
+    asked. What the publisher shows goes to the service and nowhere else, so its URL begins with `https://`, or leads to
+    this machine."""
+    format: Literal["streamd", "nginx-rtmp", "mediamtx"] = "streamd"
+    """The words in which a service that decides is asked: `streamd`, signed JSON, answered with `{"channel": "NAME"}`;
+    `nginx-rtmp`, the form of its `on_publish`; `mediamtx`, the JSON of its `authHTTPAddress`."""
+
+
+class PrivacyConfig(Section):
+    """How long personal data is kept; `docs/privacy.md` says which there is."""
+
+    keep_addresses_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Days after which IP addresses are erased from the audit log and from keys' last uses; the rows stay. 0: they are
+    kept as long as the rows. Seven to thirty days are enough to look into an attack."""
 
 
 class LogConfig(Section):
@@ -425,6 +443,7 @@ class Config(Section):
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     publish_hook: PublishHookConfig = PublishHookConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -469,7 +488,8 @@ class Config(Section):
     def obs_options(self) -> ObsOptions:
         """The configuration of OBS's ladder."""
         return ObsOptions(
-            ladder=tuple(Rung.parse(rung) for rung in self.obs.ladder),
+            # OBS shows its key to get the ladder, and a hook that decides is asked over publishes alone.
+            ladder=() if self.publish_hook.decides else tuple(Rung.parse(rung) for rung in self.obs.ladder),
             encoders=tuple(self.obs.encoders),
             keyframe_interval_s=self.obs.keyframe_interval_s,
             audio_bitrate_kbps=self.obs.audio_bitrate_kbps,

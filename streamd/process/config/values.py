@@ -119,11 +119,18 @@ def _check_hosts(value: list[str]) -> list[str]:
 
 
 def _check_port(url: SplitResult) -> bool:
-    """Whether a URL's port is one."""
+    """Return True for a URL whose port is one.
+
+    Raises:
+        ValueError: It is none; the text says what to write.
+    """
     try:
-        return url.port != 0
+        is_port = url.port != 0
     except ValueError:
-        return False
+        is_port = False
+    if not is_port:
+        raise ValueError("write a port from 1 to 65535 in the URL, or none")
+    return True
 
 
 def _check_networks(value: list[str]) -> list[str]:

@@ -64,6 +64,11 @@ class DenialLog:
         source = source_of(address)
         self._add(AuditEntry(at, self._actor, action, address=source, user=user, key_id=key_id, reason=reason))
 
+    def forget(self, key_id: str) -> None:
+        """Erase the addresses in waiting rows about a key that was deleted."""
+        for place in [place for place in self._rows if place[2] == key_id]:
+            self._add(replace(self._rows.pop(place), address=""))
+
     def take(self, now: float = float("inf")) -> list[AuditEntry]:
         """The rows of a window that is over by ``now``; they are forgotten here.
 

@@ -15,6 +15,10 @@ class ReceiverAnswer:
     """HTTP status."""
     retry_after_s: float = 0.0
     """Its ``Retry-After``, seconds."""
+    location: str = ""
+    """Its ``Location``, which is not followed."""
+    body: bytes = b""
+    """As much of its body as was asked for."""
 
     @property
     def is_success(self) -> bool:
@@ -25,14 +29,17 @@ class ReceiverAnswer:
 class Sender(Protocol):
     """Makes POST requests; follows no redirect, and reaches no address that the operator did not allow."""
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> ReceiverAnswer:
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, answer_bytes_max: int = 0
+    ) -> ReceiverAnswer:
         """POST ``body``.
 
         Args:
             url: The receiver.
-            body: Sent as ``application/json``.
+            body: Sent as ``application/json``, unless the headers say otherwise.
             headers: Beside those of the request itself.
             timeout_s: For all of it, the look-up of the name too.
+            answer_bytes_max: How much of the answer's body is read.
 
         Raises:
             ReceiverUnreachableError: There was no answer.

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from streamd.services.keys.records import SERVER_LIMITS, KeyStanding, PublishLimits
 
+HOOK_PREFIX = "hook_"
+"""No key id begins like this: there is no ``_`` in one."""
+
 
 class Denial(enum.StrEnum):
     """The reason of a stream key's refusal, for the log and the metrics; the publisher never learns it."""
@@ -17,6 +20,7 @@ class Denial(enum.StrEnum):
     MISSING = "missing"
     """No key was shown."""
     MALFORMED = "malformed"
+    """Text without the form of a key, and no imported key."""
     UNKNOWN = "unknown"
     """An unknown id, or a wrong secret."""
     REVOKED = "revoked"
@@ -24,6 +28,8 @@ class Denial(enum.StrEnum):
     SUSPENDED = "suspended"
     RATE_LIMITED = "rate_limited"
     """Too many publishes failed before it, and it was not looked up."""
+    FORBIDDEN = "forbidden"
+    """The publish hook that decides alone says no."""
     TOO_OFTEN = "too_often"
     """The key is good, and has published too often in the last minute."""
 
@@ -37,6 +43,7 @@ class Admission:
     """
 
     key_id: str
+    """Of the key; for one that the publish hook let in, ``HOOK_PREFIX`` and an id of the channel."""
     user: str
     """The user, and so the channel."""
     expires_at: datetime | None = None
@@ -45,6 +52,16 @@ class Admission:
     """The user's limits; they move when the operator changes them."""
     ended_by: Denial | None = field(default=None, init=False)
     """The reason of its end; None while it holds."""
+
+    @classmethod
+    def by_hook(cls, channel_id: str, user: str, limits: PublishLimits) -> Admission:
+        """A publish that the hook let in: whoever it lets in again goes on with the stream."""
+        return cls(HOOK_PREFIX + channel_id, user, limits=limits)
+
+    @property
+    def is_by_hook(self) -> bool:
+        """Whether the hook let it in, so that there is no key."""
+        return self.key_id.startswith(HOOK_PREFIX)
 
 
 def denial_of(standing: KeyStanding | None, now: datetime) -> Denial | None:

@@ -62,6 +62,9 @@ class Admissions:
         self._closer: StreamCloser | None = None
         self._held: weakref.WeakSet[Admission] = weakref.WeakSet()
         self._suspended: set[str] = set()
+        self._unlisted: set[str] = set()
+        # By this process, and not seen again since: what is left of their streams is not to be shown.
+        self._deleted: set[str] = set()
         self._condemned_keys: set[str] = set()
         self._condemned_users: set[str] = set()
         self.changes = 0
@@ -78,9 +81,11 @@ class Admissions:
             StoreUnavailableError: The store cannot be read.
         """
         self._suspended = await self._store.suspended_users()
+        self._unlisted = await self._store.unlisted_users()
 
     def add(self, admission: Admission) -> None:
         """Know of an admission, for as long as its owner keeps it."""
+        self._deleted.discard(admission.user)
         self._held.add(admission)
 
     def is_admissible(self, admission: Admission) -> bool:
@@ -96,7 +101,11 @@ class Admissions:
 
         Another process' suspension is known after ``recheck_interval_s`` at the latest.
         """
-        return user in self._suspended or user in self._condemned_users
+        return user in self._suspended or user in self._condemned_users or user in self._deleted
+
+    def is_listed(self, user: str) -> bool:
+        """Whether a user's channel is in the public list; known as ``is_suspended`` is."""
+        return user not in self._unlisted
 
     def denial_of(self, standing: KeyStanding | None) -> Denial | None:
         """The reason for which a key opens no channel now; None if it opens its channel.
@@ -127,6 +136,14 @@ class Admissions:
         for admission in self._held:
             if admission.user == user.name:
                 admission.limits = user.limits
+
+    def set_listed(self, user: UserRecord) -> None:
+        """Take note whether a user's channel is in the public list."""
+        self.changes += 1
+        if user.listed:
+            self._unlisted.discard(user.name)
+        else:
+            self._unlisted.add(user.name)
 
     async def condemn_key(self, key_id: str) -> list[str]:
         """Refuse a key from this step on, whatever the store says, and close its streams.
@@ -186,6 +203,17 @@ class Admissions:
         admitted = {a.key_id for a in self._held if a.user == user}
         return await self.kill(admitted.union(key_ids), Denial.SUSPENDED, by)
 
+    def delete(self, user: str) -> None:
+        """Take note that a user who was suspended is deleted: the channel is gone as if they still were."""
+        self.changes += 1
+        self._suspended.discard(user)
+        self._unlisted.discard(user)
+        self._deleted.add(user)
+
+    def note_user(self, user: str) -> None:
+        """Take note that there is a user of this name."""
+        self._deleted.discard(user)
+
     def restore(self, user: str) -> bool:
         """Take note of the end of a user's suspension; return whether the suspension was known."""
         self.changes += 1
@@ -210,18 +238,22 @@ class Admissions:
         Raises:
             StoreUnavailableError: The store cannot be asked; streams go on.
         """
-        asked = {a.key_id for a in self._held}
+        asked = {a.key_id for a in self._held if not a.is_by_hook}
         changes = self.changes
         suspended = await self._store.suspended_users()
+        unlisted = await self._store.unlisted_users()
         standings = await self._store.standings(asked)
         if changes != self.changes:
             return False
-        self.changes += suspended != self._suspended
+        self.changes += (suspended, unlisted) != (self._suspended, self._unlisted)
+        self._unlisted = unlisted
         for user in self._suspended - suspended:
             self._on_restored(user)
         self._suspended = suspended
         dead: dict[Denial, set[str]] = {}
         for admission in self._held:
+            if admission.is_by_hook and admission.user in suspended:
+                dead.setdefault(Denial.SUSPENDED, set()).add(admission.key_id)
             if admission.key_id not in asked:
                 continue
             standing = standings.get(admission.key_id)

@@ -89,6 +89,10 @@ class AttemptLog:
         self._attempts_of(key_id).append(attempt)
         return attempt
 
+    def forget(self, key_id: str) -> None:
+        """Remember nothing of a key that was deleted."""
+        self._by_key.pop(key_id, None)
+
     def of(self, key_id: str) -> Sequence[Attempt]:
         """The last attempts with a key, oldest first."""
         return tuple(self._by_key.get(key_id, ()))

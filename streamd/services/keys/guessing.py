@@ -48,8 +48,8 @@ from dataclasses import dataclass
 
 from streamd.formats.address import source_of
 from streamd.limits import DEFAULT
+from streamd.services.keys.imported_key import ShownKey
 from streamd.services.keys.secret import secret_matches
-from streamd.services.keys.stream_key import StreamKey
 
 # Budgets that are not full, of addresses and of key ids each: about 150 bytes a piece, 10 MB together. An attacker
 # with more addresses than this is not stopped by counting them.
@@ -136,7 +136,7 @@ class GuessGuard:
         self._by_address.resize(limits.failed_publishes_per_address_max)
         self._by_key.resize(limits.failed_publishes_per_key_max)
 
-    def lets_through(self, shown: StreamKey, address: str, now: float) -> bool:
+    def lets_through(self, shown: ShownKey, address: str, now: float) -> bool:
         """Whether a publish is worth a look-up.
 
         Args:
@@ -148,7 +148,7 @@ class GuessGuard:
             return True
         return self.proves(shown)
 
-    def proves(self, shown: StreamKey) -> bool:
+    def proves(self, shown: ShownKey) -> bool:
         """Whether this is a living key, as far as is known without the store; the work is the same for both answers."""
         return secret_matches(shown.key_id, shown.secret, self._living.get(shown.key_id))
 
@@ -177,7 +177,7 @@ class GuessGuard:
         """Spend the tokens of a failed publish.
 
         Args:
-            key_id: Id of the key that was shown; None for text without the form of a key.
+            key_id: Id of the key that was shown; None for text that is no key here.
             address: IP address it came from.
             now: Loop time, seconds.
         """

@@ -12,12 +12,14 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, delete, func, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import KeyNotFoundError, KeyStateError, UserNotFoundError
 from streamd.services.audit.audit_log import AuditLog, append_entries, entry_of
-from streamd.services.audit.records import Actor, AuditEntry
+from streamd.services.audit.denial_log import PUBLISH_DENIED, STUDIO_DENIED
+from streamd.services.audit.records import SERVER, Actor, AuditEntry
+from streamd.services.keys.import_store import ImportStore
 from streamd.services.keys.records import (
     KeyRecord,
     KeyStanding,
@@ -30,7 +32,7 @@ from streamd.services.keys.records import (
 )
 from streamd.services.store.database import Database
 from streamd.services.store.page import Page
-from streamd.services.store.schema import keys, users
+from streamd.services.store.schema import audit, keys, users
 
 # Ids in one IN (…): far under SQLite's 32766 and PostgreSQL's 32767 bound values.
 IDS_PER_QUERY_MAX = 1_000
@@ -58,11 +60,13 @@ class KeyStore:
     Attributes:
         database: Where all of it lies.
         audit: The log of acts, in the same database.
+        imports: Keys from elsewhere, in the same database.
     """
 
     def __init__(self, database_url: str, *, is_reading: bool = False) -> None:
         self.database = Database(database_url, is_reading=is_reading)
         self.audit = AuditLog(self.database)
+        self.imports = ImportStore(self.database)
 
     @property
     def writes(self) -> int:
@@ -79,6 +83,7 @@ class KeyStore:
             StoreUnavailableError: It cannot be reached, read or written, or is newer than we are.
         """
         await self.database.start(makes=makes)
+        await self.imports.start()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -112,6 +117,12 @@ class KeyStore:
         """Names of the users that are suspended."""
         async with self.database.reading() as connection:
             rows = await connection.execute(select(users.c.name).where(users.c.suspended_at.is_not(None)))
+            return {row.name for row in rows}
+
+    async def unlisted_users(self) -> set[str]:
+        """Names of the users whose channels are in no list."""
+        async with self.database.reading() as connection:
+            rows = await connection.execute(select(users.c.name).where(users.c.listed.is_(False)))
             return {row.name for row in rows}
 
     async def newest_key_sequence(self) -> int:
@@ -352,6 +363,19 @@ class KeyStore:
             await append_entries(connection, rows)
             return await _get_key(connection, key_id)
 
+    async def delete_key(self, key_id: str, *, reason: str, now: datetime, by: Actor) -> None:
+        """Delete a key, and the addresses from which it was tried.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+        """
+        async with self.database.writing() as connection:
+            record = await _get_key(connection, key_id, for_update=True)
+            await connection.execute(delete(keys).where(keys.c.key_id == key_id))
+            await _erase_addresses(connection, [key_id])
+            entry = entry_of(now, by, "key.deleted", user=record.user, key_id=key_id, reason=reason)
+            await append_entries(connection, [entry])
+
     async def record_closed(self, key_id: str, streams: Collection[str]) -> None:
         """Note at a revoked key which streams its revocation closed.
 
@@ -374,6 +398,10 @@ class KeyStore:
         """
         async with self.database.reading() as connection:
             return await _get_user(connection, name)
+
+    async def ensure_user(self, name: str, *, now: datetime) -> UserRecord:
+        """One user, made if there is none of this name."""
+        return await self.database.abandonable(self._ensure_user(name, now))
 
     async def list_users(
         self, *, state: UserState | None, after: str, limit: int, search: str = ""
@@ -429,6 +457,25 @@ class KeyStore:
             ids = select(keys.c.key_id).where(keys.c.user == name, keys.c.revoked_at.is_(None))
             return user, set((await connection.execute(ids)).scalars())
 
+    async def delete_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> set[str]:
+        """Delete a user with all of their keys, and the addresses from which these were tried.
+
+        Returns:
+            The ids of the keys.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+        """
+        async with self.database.writing() as connection:
+            await _get_user(connection, name, for_update=True)
+            found = await connection.execute(select(keys.c.key_id).where(keys.c.user == name))
+            key_ids = set(found.scalars())
+            await connection.execute(delete(keys).where(keys.c.user == name))
+            await connection.execute(delete(users).where(users.c.name == name))
+            await _erase_addresses(connection, key_ids)
+            await append_entries(connection, [entry_of(now, by, "user.deleted", user=name, reason=reason)])
+        return key_ids
+
     async def restore_user(self, name: str, *, reason: str, now: datetime, by: Actor) -> UserRecord:
         """End a user's suspension. A user without one stays unchanged.
 
@@ -443,6 +490,20 @@ class KeyStore:
                 await append_entries(connection, [entry_of(now, by, "user.restored", user=name, reason=reason)])
                 user = await _get_user(connection, name)
             return user
+
+    async def list_user(self, name: str, *, listed: bool, reason: str, now: datetime, by: Actor) -> UserRecord:
+        """Put a user's channel into the public list, or take it out; one that is there or not already stays so.
+
+        Raises:
+            UserNotFoundError: There is none of this name.
+        """
+        async with self.database.writing() as connection:
+            user = await _get_user(connection, name, for_update=True)
+            if user.listed is not listed:
+                await connection.execute(update(users).where(users.c.name == name).values(listed=listed))
+                action = "user.listed" if listed else "user.unlisted"
+                await append_entries(connection, [entry_of(now, by, action, user=name, reason=reason)])
+            return replace(user, listed=listed)
 
     async def limit_user(
         self, name: str, change: Mapping[str, int | None], *, reason: str, now: datetime, by: Actor
@@ -475,6 +536,15 @@ class KeyStore:
             return await _get_user(connection, name)
 
     # -- inside ---------------------------------------------------------------------------------
+
+    async def _ensure_user(self, name: str, now: datetime) -> UserRecord:
+        try:
+            return await self.get_user(name)
+        except UserNotFoundError:
+            async with self.database.writing() as connection:
+                if await self._add_user(connection, name, now):
+                    await append_entries(connection, [entry_of(now, SERVER, "user.created", user=name)])
+                return await _get_user(connection, name)
 
     async def _add_user(self, connection: AsyncConnection, name: str, now: datetime) -> bool:
         statement = self.database.insert_new(users).values(name=name, created_at=now)
@@ -536,6 +606,21 @@ async def _get_user(connection: AsyncConnection, name: str, *, for_update: bool 
     if row is None:
         raise UserNotFoundError(name)
     return _user_record(row)
+
+
+async def _erase_addresses(connection: AsyncConnection, key_ids: Collection[str]) -> None:
+    """Erase the addresses in the rows about refusals of these keys: those of their holders."""
+    ids = list(key_ids)
+    for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+        await connection.execute(
+            update(audit)
+            .where(
+                audit.c.key_id.in_(ids[start : start + IDS_PER_QUERY_MAX]),
+                audit.c.action.in_((PUBLISH_DENIED, STUDIO_DENIED)),
+                audit.c.address != "",
+            )
+            .values(address="")
+        )
 
 
 def _closed_rows(now: datetime, by: Actor, closed: Collection[str], reason: str, **whose: str) -> list[AuditEntry]:

@@ -6,8 +6,9 @@ that dies meanwhile opens no channel, because the registry asks once more (``ser
 
 from __future__ import annotations
 
+import enum
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamd.errors import PublishForbiddenError, PublishUndecidedError, ReceiverUnreachableError
@@ -26,17 +27,37 @@ log = logging.getLogger(__name__)
 REQUEST_TYPE = "publish.requested"
 
 
+class HookFormat(enum.StrEnum):
+    """Whose words are spoken to a hook that decides alone."""
+
+    STREAMD = "streamd"
+    NGINX_RTMP = "nginx-rtmp"
+    MEDIAMTX = "mediamtx"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to a hook that decides alone; a publisher's secret is in it."""
+
+    body: bytes = field(repr=False)
+    content_type: str
+
+
 @dataclass(frozen=True, slots=True)
 class HookOptions:
     """The service, and the decision without an answer."""
 
     url: str
     secret: str
-    """``whsec_`` and base64; the question is signed with it."""
+    """``whsec_`` and base64; the question is signed with it. Empty: it is not."""
     timeout_s: float = PUBLISH_HOOK.timeout_s
     """For the answer. Encoders wait about ten seconds for theirs."""
     allows_on_failure: bool = False
     """Fail open: no answer lets the publish through. Otherwise it is refused, and the encoder tries again."""
+    decides: bool = False
+    """It decides alone (publish_decider.py): the keys of the store are not asked."""
+    format: HookFormat = HookFormat.STREAMD
+    """The form of the question to one that decides."""
 
 
 class PublishHook:

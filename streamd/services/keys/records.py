@@ -59,6 +59,8 @@ class UserRecord:
     suspended_at: datetime | None = None
     suspend_reason: str = ""
     limits: PublishLimits = SERVER_LIMITS
+    listed: bool = True
+    """Whether the public list of channels has this one; an unlisted one is watched by whoever knows its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,18 @@ class SuspendResult:
     """The user as the store has them; None where it could not be written."""
     unwritten: str = ""
     """As of ``RevokeResult``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult:
+    """A completed deletion."""
+
+    name: str
+    """Id of the key, or name of the user."""
+    keys: tuple[str, ...]
+    """Ids of the keys that are gone, in their order."""
+    closed: tuple[str, ...]
+    """Names of the streams that it closed."""
 
 
 @dataclass(frozen=True, slots=True)

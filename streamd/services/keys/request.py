@@ -20,6 +20,7 @@ PAGE_LIMIT_MAX = 1_000
 BITRATE_KBPS_RANGE = (100, 100_000_000)
 # As `[limits] picture_pixels_max`: from a thumbnail to 8K, the largest that H.264 and HEVC have a level for.
 PICTURE_PIXELS_RANGE = (16_384, 35_651_584)
+USER_NAME_RULE = "a user name is 2 to 64 small letters, digits, '-' and '_', and begins with a letter or digit"
 _LIMIT_RANGES = {"bitrate_kbps_max": BITRATE_KBPS_RANGE, "picture_pixels_max": PICTURE_PIXELS_RANGE}
 
 

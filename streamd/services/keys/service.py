@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -20,10 +20,12 @@ from streamd.services.audit.records import EVERYTHING, Actor, AuditEntry, AuditF
 from streamd.services.events.event import EventSink, EventType, rfc3339, unheard
 from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.admission import Denial
+from streamd.services.keys.importer import KeyImporter
 from streamd.services.keys.key_events import key_event, user_event
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.records import (
     USER_NAME,
+    DeleteResult,
     IssuedKey,
     KeyRecord,
     KeyState,
@@ -36,6 +38,7 @@ from streamd.services.keys.records import (
 from streamd.services.keys.request import (
     OVERLAP_S_MAX,
     PAGE_LIMIT_MAX,
+    USER_NAME_RULE,
     checked_key_id,
     checked_label,
     checked_limits,
@@ -62,6 +65,9 @@ class KeyService:
         verifier: Ends what dead keys admitted.
         tell: Told what becomes of keys and users.
         journal: Keeps over a restart what the store could not take; None for a process that ends with the act.
+
+    Attributes:
+        importer: Takes over keys from elsewhere.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class KeyService:
         self._clock = clock
         self._verifier = verifier
         self._tell = tell
+        self.importer = KeyImporter(store.imports, clock, verifier)
         self.takedowns = Takedowns(store, clock, verifier.admissions, tell=tell, journal=journal)
         """The revocations and suspensions, and those that wait to be written."""
         self._acts: set[asyncio.Task[Any]] = set()
@@ -118,9 +125,7 @@ class KeyService:
         """
         now = self._clock.now()
         if not USER_NAME.fullmatch(user):
-            raise KeyRequestError(
-                "a user name is 2 to 64 small letters, digits, '-' and '_', and begins with a letter or digit"
-            )
+            raise KeyRequestError(USER_NAME_RULE)
         if expires_at is not None and expires_at <= now:
             raise KeyRequestError("expires_at is in the past")
         stream_key = StreamKey.generate()
@@ -135,6 +140,7 @@ class KeyService:
             by=by,
         )
         self._verifier.remember(record.key_id, secret_hash)
+        self._verifier.admissions.note_user(user)
         log.info("key.issued", extra={"key_id": record.key_id, "user": user, "by": by.name})
         self._tell(key_event(EventType.KEY_ISSUED, record, self._clock.now(), by=by.name))
         if self._verifier.admissions.is_suspended(user):
@@ -231,6 +237,21 @@ class KeyService:
             task.add_done_callback(lambda _: self._revocations.pop(key_id))
         return await asyncio.shield(task)
 
+    async def delete_key(self, key_id: str, *, by: Actor, reason: str = "") -> DeleteResult:
+        """Revoke a key, and delete all that is kept of it but the acts on it.
+
+        Args:
+            key_id: The key.
+            by: The actor.
+            reason: Why, in the operator's words.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            KeyNotFoundError: There is no such key.
+            StoreUnavailableError: It could not be written; the key may be revoked already. Ask again.
+        """
+        return await self._act(self._delete_key(checked_key_id(key_id), checked_reason(reason), by))
+
     # -- users ----------------------------------------------------------------------------------
 
     async def get_user(self, name: str) -> UserRecord:
@@ -278,6 +299,18 @@ class KeyService:
         """
         return await self._act(self._restore(checked_user_name(name), checked_reason(reason), by))
 
+    async def delete_user(self, name: str, *, by: Actor, reason: str = "") -> DeleteResult:
+        """Close a user's streams, and delete the user with all keys; the acts on them stay in the audit log.
+
+        The name is free from then on: who gets a key for it gets the channel.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written; the user may be suspended already. Ask again.
+        """
+        return await self._act(self._delete_user(checked_user_name(name), checked_reason(reason), by))
+
     async def limit(self, name: str, change: Mapping[str, int | None], *, by: Actor, reason: str = "") -> UserRecord:
         """Change a user's limits: for streams from then on, and the bit rate of running ones.
 
@@ -293,6 +326,16 @@ class KeyService:
             StoreUnavailableError: It could not be written. It may yet have been: ask again.
         """
         return await self._act(self._limit(checked_user_name(name), checked_limits(change), checked_reason(reason), by))
+
+    async def list_channel(self, name: str, *, listed: bool, by: Actor, reason: str = "") -> UserRecord:
+        """Put a user's channel into the public list, or take it out. Who knows its name watches it all the same.
+
+        Raises:
+            KeyRequestError: A reason that cannot be.
+            UserNotFoundError: There is none of this name.
+            StoreUnavailableError: It could not be written. It may yet have been: ask again.
+        """
+        return await self._act(self._list_channel(checked_user_name(name), listed, checked_reason(reason), by))
 
     # -- audit ----------------------------------------------------------------------------------
 
@@ -388,10 +431,40 @@ class KeyService:
             self._tell(user_event(EventType.USER_RESTORED, user, at, by=by.name, reason=reason))
         return user
 
+    async def _delete_key(self, key_id: str, reason: str, by: Actor) -> DeleteResult:
+        revoked = await self.revoke(key_id, by=by, reason=reason)
+        if revoked.unwritten:
+            raise StoreUnavailableError(f"the key is not deleted, but it is dead: {revoked.unwritten}")
+        await self._store.delete_key(key_id, reason=reason, now=self._clock.now(), by=by)
+        self._forget([key_id])
+        log.info("key.deleted", extra={"key_id": key_id, "by": by.name})
+        return DeleteResult(key_id, (key_id,), revoked.closed)
+
+    async def _delete_user(self, name: str, reason: str, by: Actor) -> DeleteResult:
+        suspended = await self.takedowns.suspend(name, reason=reason, by=by)
+        if suspended.unwritten:
+            raise StoreUnavailableError(f"the user is not deleted, but suspended: {suspended.unwritten}")
+        deleted = await self._store.delete_user(name, reason=reason, now=self._clock.now(), by=by)
+        self._verifier.admissions.delete(name)
+        self._forget(deleted)
+        log.info("user.deleted", extra={"user": name, "keys": len(deleted), "by": by.name})
+        return DeleteResult(name, tuple(sorted(deleted)), tuple(suspended.closed))
+
+    def _forget(self, key_ids: Iterable[str]) -> None:
+        for key_id in key_ids:
+            self._verifier.attempts.forget(key_id)
+            self._verifier.denials.forget(key_id)
+
     async def _limit(self, name: str, change: Mapping[str, int | None], reason: str, by: Actor) -> UserRecord:
         user = await self._store.limit_user(name, change, reason=reason, now=self._clock.now(), by=by)
         self._verifier.admissions.set_limits(user)
         log.info("user.limited", extra={"user": name, "by": by.name, **asdict(user.limits)})
+        return user
+
+    async def _list_channel(self, name: str, listed: bool, reason: str, by: Actor) -> UserRecord:
+        user = await self._store.list_user(name, listed=listed, reason=reason, now=self._clock.now(), by=by)
+        self._verifier.admissions.set_listed(user)
+        log.info("user.listed" if listed else "user.unlisted", extra={"user": name, "by": by.name})
         return user
 
     def _begin(self, act: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from streamd.clock import Clock
 from streamd.errors import StoreUnavailableError
+from streamd.services.audit.address_eraser import AddressEraser
 from streamd.services.events.event import EventSink, EventType, unheard
 from streamd.services.keys.key_events import key_event
 from streamd.services.keys.key_store import KeyStore
@@ -43,6 +44,7 @@ class KeySweeper:
         options: Intervals.
         sleep: How ``run`` waits; tests pass their own.
         tell: Told of the keys that expire.
+        eraser: Erases addresses that were kept for long enough.
         write_acts: Writes operators' acts that the store could not take; raises ``StoreUnavailableError``.
     """
 
@@ -55,6 +57,7 @@ class KeySweeper:
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         tell: EventSink = unheard,
+        eraser: AddressEraser | None = None,
         write_acts: Callable[[], Awaitable[None]] = _nothing_to_write,
     ) -> None:
         self._store = store
@@ -63,6 +66,7 @@ class KeySweeper:
         self._options = options or SweepOptions()
         self._sleep = sleep
         self._tell = tell
+        self._eraser = eraser
         self._write_acts = write_acts
         self._recheck_at = clock.monotonic() + self._options.recheck_interval_s
         self._expiry_told_until = clock.now()
@@ -111,6 +115,9 @@ class KeySweeper:
             await self._verifier.hashes.look()
             if self._tell is not unheard:
                 await self._tell_expired()
+        # The last, as the others do not wait for it where it fails.
+        if self._eraser is not None and failure is None:
+            await self._eraser.look()
         if failure is not None:
             raise failure
 

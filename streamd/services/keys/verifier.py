@@ -41,6 +41,7 @@ from streamd.services.keys.admission import Admission, Denial
 from streamd.services.keys.admissions import Admissions
 from streamd.services.keys.attempts import AttemptLog
 from streamd.services.keys.guessing import Budgets, GuessGuard, GuessLimits
+from streamd.services.keys.imported_key import ImportedKey, ShownKey, fault_of_form
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.last_uses import LastUses
 from streamd.services.keys.living_hashes import LivingHashes
@@ -112,8 +113,8 @@ class KeyVerifier:
         """Decide over a publish.
 
         Unknown, wrong, expired, revoked and suspended keys take the same way: one look-up, one hash, one comparison.
-        Text without the form of a key is refused without them, as the form is no secret; so is a key after too many
-        failures (guessing.py).
+        Text without the form of a key may be one from elsewhere, and takes this way by the id that it would have
+        (imported_key.py). A key after too many failures is refused without (guessing.py).
 
         Args:
             stream_key: The publisher's key; empty where it showed none.
@@ -188,17 +189,22 @@ class KeyVerifier:
         """Take note of a key that was just made: it gets in whatever other keys come from its address (guessing.py)."""
         self._guard.remember(key_id, secret_hash)
 
+    def learn(self, key_id: str, secret_hash: bytes) -> None:
+        """Take note of a key that was imported; with many of them, those that have shown themselves come first."""
+        self._guard.learn(key_id, secret_hash)
+
     # -- inside ---------------------------------------------------------------------------------
 
     async def _admit(self, stream_key: str, peer_address: str, action: str, budget: Budgets) -> Admission:
-        shown = StreamKey.parse(stream_key)
+        shown = self._read_key(stream_key)
         if shown is None:
             raise self._failed(Denial.MALFORMED if stream_key else Denial.MISSING, None, peer_address, action)
         now = self._clock.monotonic()
         if not self._guard.lets_through(shown, peer_address, now):
             is_known = self._guard.knows(shown.key_id)
             self._note_denial(Denial.RATE_LIMITED, shown.key_id if is_known else None, peer_address, action)
-            raise KeyRejectedError(Denial.RATE_LIMITED, shown.key_id, is_known=is_known)
+            is_named = is_known or isinstance(shown, StreamKey)
+            raise KeyRejectedError(Denial.RATE_LIMITED, shown.key_id if is_named else None, is_known=is_known)
         is_good = self._guard.proves(shown)
         if is_good and not budget.has_token(shown.key_id, now):
             self._note_denial(Denial.TOO_OFTEN, shown.key_id, peer_address, action)
@@ -213,12 +219,21 @@ class KeyVerifier:
             self._guard.remember(standing.key_id, standing.secret_hash)
         else:
             self._guard.forget(shown.key_id)
+        if standing is None and isinstance(shown, ImportedKey):
+            # Its id is made of the text, and says nothing to anybody.
+            raise self._failed(Denial.MALFORMED, None, peer_address, action)
         if standing is None or not matches:
             raise self._failed(Denial.UNKNOWN, shown.key_id, peer_address, action, is_known=standing is not None)
         if denial is not None:
             raise self._failed(denial, shown.key_id, peer_address, action)
         budget.spend(standing.key_id, self._clock.monotonic())
         return self._admitted(standing)
+
+    def _read_key(self, text: str) -> ShownKey | None:
+        """The key that a peer shows; None for text that can be none."""
+        if (shown := StreamKey.parse(text)) is not None:
+            return shown
+        return None if fault_of_form(text) else ImportedKey.of_text(text, self._store.imports.salt)
 
     async def _read_standing(self, key_id: str) -> KeyStanding | None:
         """How the store has a key, read again where something has changed meanwhile."""

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
 # average (media/packager/numbering.py), and players to play something in between.
 LEAP_INTERVAL_MS = 1_000
-# Frames between two that are looked into for captions, which costs some microseconds: those of broadcasters are in
-# every frame, or every second one, those of OBS in one frame of each line.
-FRAMES_BEFORE_CAPTIONS = 14
+# Frames between two that are looked into for captions, which costs 5 µs, about a second of most streams: captions of
+# broadcasters are in every frame, or every second one, those of OBS in one frame of each line.
+FRAMES_BEFORE_CAPTIONS = 28
 # The same once there are some.
 FRAMES_BESIDE_CAPTIONS = 100
 

@@ -175,6 +175,15 @@ class RecordingIndex:
                 await connection.execute(insert(recording_wishes).values(user=user, record=record))
             await append_entries(connection, [entry])
 
+    async def forget_wish(self, user: str) -> None:
+        """Forget the decision over a user who is deleted.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        async with self._database.writing() as connection:
+            await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
+
 
 def _record(row: Row[Any]) -> RecordingRecord:
     values = row._asdict()

@@ -46,6 +46,14 @@ class IndexKeeper:
         """Whether the index has still to be told something."""
         return bool(self._unsaved)
 
+    async def flush(self) -> None:
+        """Tell it all that waits, now.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        await self._save_all()
+
     async def close(self) -> None:
         """Tell it all that waits; a database that is away is not waited for: the folders know."""
         task = self._task

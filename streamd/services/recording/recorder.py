@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamd.clock import Clock
-    from streamd.services.audit.records import AuditEntry
+    from streamd.services.audit.records import Actor, AuditEntry
     from streamd.services.events.event import EventSink, Value
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.recording.index import RecordingIndex
@@ -206,6 +206,26 @@ class Recorder:
             self._wishes.pop(user, None)
         else:
             self._wishes[user] = record
+
+    async def forget_user(self, user: str, actor: Actor, reason: str) -> None:
+        """Delete all recordings of a user who is deleted, whose streams are closed.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        for recording in tuple(self._going.values()):
+            if recording.name == user:
+                recording.finish()
+                await recording.wait()
+        await self._keeper.flush()
+        while True:
+            page = await self.index.page(RecordingFilter(user=user), limit=_PAGE)
+            for record in page.items:
+                await self.retention.delete(record, actor, reason)
+            if not page.items:
+                break
+        await self.index.forget_wish(user)
+        self._wishes.pop(user, None)
 
     def recording_of(self, name: str) -> str:
         """The id of the recording that a channel's broadcast goes into now; empty where it is not recorded."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     false,
     text,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -79,6 +80,8 @@ users = Table(
     # The user's own limits; the server's configuration stands for one that is not set.
     Column("bitrate_kbps_max", Integer),
     Column("picture_pixels_max", Integer),
+    # Whether the public list of channels has the user's.
+    Column("listed", Boolean, nullable=False, server_default=true()),
 )
 
 # Most keys never expire; the index of expiring keys leaves them out.
@@ -110,7 +113,15 @@ keys = Table(
     sqlite_autoincrement=True,
 )
 
-# Rows are only ever added: triggers made by the migration refuse UPDATE and DELETE.
+# Random numbers that belong to this store, drawn by a migration.
+salts = Table(
+    "salts",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", LargeBinary(32), nullable=False),
+)
+
+# Rows are only ever added: triggers made by the migrations refuse DELETE, and UPDATE but of an address to an empty one.
 audit = Table(
     "audit",
     metadata,
@@ -152,6 +163,6 @@ recordings = Table(
 recording_wishes = Table(
     "recording_wishes",
     metadata,
-    Column("user", String(64), ForeignKey("users.name"), primary_key=True),
+    Column("user", String(64), primary_key=True),
     Column("record", Boolean, nullable=False),
 )

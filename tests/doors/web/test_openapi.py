@@ -111,10 +111,13 @@ def api_schema(api_url: str, document: Any) -> Any:
 
 CONTRACT_CALLS = {
     ("post", "/api/v1/keys"),
+    ("post", "/api/v1/keys/import"),
     ("get", "/api/v1/keys"),
     ("get", "/api/v1/keys/{id}"),
     ("post", "/api/v1/keys/{id}/rotate"),
     ("post", "/api/v1/keys/{id}/revoke"),
+    ("delete", "/api/v1/keys/{id}"),
+    ("delete", "/api/v1/users/{name}"),
     ("get", "/api/v1/users"),
     ("get", "/api/v1/users/{name}"),
     ("patch", "/api/v1/users/{name}"),

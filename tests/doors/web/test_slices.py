@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from streamd.doors.web import slices as module
+from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.slices import SLICE_BYTES, UNSENT_BYTES_MAX, SharedBody, slices
 
 pytestmark = pytest.mark.asyncio
@@ -30,6 +31,7 @@ class Writer:
 
     def __init__(self, slices_taken: int = 1_000_000) -> None:
         self.transport = Transport()
+        self.protocol: WebProtocol | None = None
         self.written: list[bytes] = []
         self._taken = slices_taken
 
@@ -69,3 +71,16 @@ async def test_who_reads_nothing_holds_one_slice_and_is_let_go(monkeypatch: pyte
 
 async def test_it_is_text_where_somebody_asks() -> None:
     assert SharedBody("ü".encode(), "text/plain").decode() == "ü"
+
+
+async def test_its_connection_says_that_what_waits_is_shared_for_as_long_as_it_is_written() -> None:
+    writer = Writer(slices_taken=1)
+    # Not a whole one, which would need a server.
+    writer.protocol = WebProtocol.__new__(WebProtocol)
+    writing = asyncio.create_task(SharedBody(BODY, "text/plain").write(writer))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert len(writer.written) == 1
+    assert writer.protocol.sends_shared
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert not writer.protocol.sends_shared

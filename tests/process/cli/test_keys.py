@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import datetime
@@ -9,6 +10,7 @@ import pytest
 
 from streamd.process.cli import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE
 from streamd.process.data_dir import TOKEN_NAME
+from streamd.services.keys.importer import KEYS_MAX
 from streamd.services.keys.stream_key import StreamKey
 from tests.support.certificates import ONE
 from tests.support.cli import issue, run
@@ -57,6 +59,15 @@ class TestKeysOnTheStore:
             assert result.exit_code == 0
             assert f"Key {key['id']} was revoked" in result.stdout
             assert key["stream_key"] not in result.output
+
+    def test_deleting_asks_first_and_leaves_no_key(self, data_dir: Path) -> None:
+        key = issue(data_dir)
+        assert run("keys", "delete", key["id"], data_dir=data_dir, stdin="n\n").exit_code != 0
+        assert json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout)
+        result = run("keys", "delete", key["id"], "--yes", "--reason", "asked", data_dir=data_dir)
+        assert (result.exit_code, result.stdout) == (0, f"Key {key['id']} is deleted.\n")
+        assert json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout) == []
+        assert run("keys", "delete", key["id"], "--yes", data_dir=data_dir).exit_code == EXIT_NOT_FOUND
 
     def test_rotating_prints_the_new_key(self, data_dir: Path) -> None:
         key = issue(data_dir)
@@ -120,6 +131,76 @@ class TestKeysOnTheStore:
         result = run("keys", "list", "--user", "bob", data_dir=data_dir)
         assert (result.exit_code, result.stdout) == (0, "")
         assert "There are no keys" in result.stderr
+
+
+SECRET = "Xk29sQm4Tz81LdRw"
+OTHER = "Yk29sQm4Tz81LdRv"
+
+
+class TestImport:
+    """Keys from elsewhere, on the store and on a server alike."""
+
+    @pytest.fixture(params=["store", "server"], autouse=True)
+    def _desk(self, request: pytest.FixtureRequest) -> None:
+        if request.param == "server":
+            request.getfixturevalue("server")
+
+    def test_a_file_is_imported_and_importing_again_changes_nothing(self, data_dir: Path, tmp_path: Path) -> None:
+        file = tmp_path / "keys.csv"
+        file.write_text(f"user,secret,label,expires\nalice,{SECRET},studio,2099-01-31\nbob,{OTHER},,\n")
+        first, again = [run("keys", "import", str(file), data_dir=data_dir) for _ in range(2)]
+        assert first.stdout == "2 keys were imported, for 2 users in the file.\n"
+        assert "0 keys were imported" in again.stdout
+        assert "2 keys here before, and unchanged." in again.stdout
+        listed = json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout)
+        assert [(key["user"], key["label"], key["expires_at"]) for key in listed] == [
+            ("alice", "studio", "2099-01-31T00:00:00Z"),
+            ("bob", "", None),
+        ]
+        assert SECRET not in first.output + again.output
+
+    def test_standard_input_and_hashes(self, data_dir: Path) -> None:
+        digest = hashlib.sha256(SECRET.encode()).hexdigest()
+        line = json.dumps({"user": "alice", "secret_sha256": digest})
+        result = run("keys", "import", "-", "--json", data_dir=data_dir, stdin=line)
+        assert result.exit_code == 0, result.output
+        answer = json.loads(result.stdout)
+        assert (answer["imported"], answer["known"], answer["keys"][0]["outcome"]) == (1, 0, "imported")
+        known = json.loads(run("keys", "import", "-", "--json", data_dir=data_dir, stdin=f"alice,{SECRET}").stdout)
+        assert known["keys"] == [{"id": answer["keys"][0]["id"], "user": "alice", "outcome": "known"}]
+
+    def test_every_fault_names_its_line_and_nothing_is_imported(self, data_dir: Path) -> None:
+        text = f"alice,{SECRET}\nBob,{OTHER}\ncarol,hunter2\n"
+        result = run("keys", "import", "-", data_dir=data_dir, stdin=text)
+        assert result.exit_code == EXIT_USAGE
+        assert re.search(r"^streamd: line 2: a user name is", result.stderr, re.MULTILINE)
+        assert re.search(r"^streamd: line 3: the secret is too short", result.stderr, re.MULTILINE)
+        assert result.stderr.endswith("streamd: nothing was imported\n")
+        assert not re.search(rf"{SECRET}|{OTHER}|hunter2", result.output)
+        assert json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout) == []
+
+    def test_what_only_the_store_knows_is_found_before_anything_is_written(self, data_dir: Path) -> None:
+        """More keys than fit into one call, the last of which belongs to another user."""
+        run("keys", "import", "-", data_dir=data_dir, stdin=f"alice,{SECRET}")
+        lines = [f"user{number},{OTHER}{number}" for number in range(KEYS_MAX)] + [f"bob,{SECRET}"]
+        result = run("keys", "import", "-", data_dir=data_dir, stdin="\n".join(lines))
+        assert result.exit_code == EXIT_USAGE
+        assert f"line {KEYS_MAX + 1}: the secret is that of key" in result.stderr
+        assert len(json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout)) == 1
+
+    def test_a_file_of_many_keys_is_imported_whole(self, data_dir: Path) -> None:
+        lines = [f"user{number},{OTHER}{number}" for number in range(KEYS_MAX + 1)]
+        result = run("keys", "import", "-", data_dir=data_dir, stdin="\n".join(lines))
+        assert result.stdout == f"{KEYS_MAX + 1} keys were imported, for {KEYS_MAX + 1} users in the file.\n"
+
+    def test_a_weak_secret_is_taken_where_it_is_said(self, data_dir: Path) -> None:
+        result = run("keys", "import", "-", "--allow-weak", data_dir=data_dir, stdin="alice,hunter2")
+        assert (result.exit_code, "hunter2" in result.output) == (0, False)
+
+    def test_a_check_changes_nothing(self, data_dir: Path) -> None:
+        result = run("keys", "import", "-", "--check", data_dir=data_dir, stdin=f"alice,{SECRET}")
+        assert result.stdout == "1 key would be imported, for 1 user in the file.\n"
+        assert json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout) == []
 
 
 class TestKeysOnTheServer:

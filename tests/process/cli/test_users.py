@@ -65,3 +65,23 @@ class TestUsers:
         for name in names:
             issue(data_dir, name)
         assert [user["name"] for user in json.loads(run("users", "list", "--json", data_dir=data_dir).stdout)] == names
+
+
+def test_a_channel_is_unlisted_and_relisted(data_dir: Path) -> None:
+    issue(data_dir)
+    assert "in no list" in run("users", "unlist", "alice", data_dir=data_dir).stdout
+    assert json.loads(run("users", "list", "--json", data_dir=data_dir).stdout)[0]["listed"] is False
+    assert "is listed" in run("users", "relist", "alice", data_dir=data_dir).stdout
+    without = {"STREAMD_HTTP__LIST": "false"}
+    assert "this server has no list" in run("users", "relist", "alice", data_dir=data_dir, env=without).stdout
+    assert run("users", "unlist", "nobody", data_dir=data_dir).exit_code == EXIT_NOT_FOUND
+
+
+def test_a_user_is_deleted_with_all_keys(server: Streams, data_dir: Path) -> None:
+    key = issue(data_dir)
+    issue(data_dir)
+    server.live["alice"] = summary("alice", key["id"])
+    result = run("users", "delete", "alice", "--yes", data_dir=data_dir)
+    assert result.stdout == "User alice is deleted, with 2 keys.\nStream alice was closed.\n"
+    assert json.loads(run("users", "list", "--json", data_dir=data_dir).stdout) == []
+    assert run("users", "delete", "alice", "--yes", data_dir=data_dir).exit_code == EXIT_NOT_FOUND

@@ -16,7 +16,8 @@ from tests.support.config import faults
 from tests.support.receiver import SECRET
 
 SECTIONS = (
-    "server, rtmp, http, admin, ingest, hls, live, recording, keys, obs, webhooks, publish_hook, log, metrics, limits"
+    "server, rtmp, http, admin, ingest, hls, live, recording, keys, obs, webhooks, publish_hook, privacy, "
+    "log, metrics, limits"
 )
 
 
@@ -85,6 +86,20 @@ class TestFaults:
             ('[webhooks]\nallow_networks = ["10.0.0.1/8"]\n', r":2: webhooks.allow_networks = .*has host bits set"),
             ('[webhooks]\nendpoints = ["http://a/"]\n', r":2: webhooks.endpoints: number 1: write a table"),
             ('[publish_hook]\nurl = "https://a.example/"\n', r"publish_hook.secret: write the secret that the hook"),
+            (
+                '[publish_hook]\nformat = "mediamtx"\n',
+                r":2: publish_hook.format = .*: is the form of a hook",
+            ),
+            ("[publish_hook]\ndecides = true\n", r"publish_hook.url: write the URL of the service that decides"),
+            (
+                '[publish_hook]\ndecides = true\nformat = "nginx-rtmp"\nurl = "http://a.example/"\n',
+                r":4: publish_hook.url = .*: write https://, or an address of this machine; stream keys go there",
+            ),
+            (
+                f'[publish_hook]\ndecides = true\non_failure = "allow"\nurl = "https://a.example/"\n'
+                f'secret = "{SECRET}"\n',
+                r":3: publish_hook.on_failure = .*: write deny; where the hook decides alone",
+            ),
             ('[publish_hook]\nurl = "ftp://a.example/"\n', r":2: publish_hook.url = .*: write a URL without user"),
             (
                 '[publish_hook]\nurl = "https://a:b@a.example/"\n',
@@ -134,6 +149,7 @@ class TestFaults:
             *("number 1, url", "number 2, url"),
         ]
         assert "10.0.0.2 is not on the internet" in told[-1]
+        assert "a port from 1 to 65535" in told[0]
 
     @pytest.mark.parametrize(
         "host", ["*", "*.example.org", "admin:8081", "https://admin.example.org", "", "a b", "é.fr"]

@@ -28,6 +28,7 @@ class Store:
         self.audit = self
         self.standing: dict[str, KeyStanding] = {}
         self.suspended: set[str] = set()
+        self.unlisted: set[str] = set()
         self.told: list[AuditEntry] = []
         self.is_down = False
 
@@ -38,6 +39,9 @@ class Store:
 
     async def suspended_users(self) -> set[str]:
         return set(self.suspended)
+
+    async def unlisted_users(self) -> set[str]:
+        return set(self.unlisted)
 
     async def standings(self, key_ids: Collection[str]) -> dict[str, KeyStanding]:
         return {key_id: standing for key_id, standing in self.standing.items() if key_id in key_ids}
@@ -177,6 +181,17 @@ class TestRecheck:
         house.store.suspended = set()
         assert await house.admissions.recheck()
         assert house.restored == ["carol"]
+
+    async def test_a_channel_that_another_process_took_out_of_the_list_is_found_and_comes_back(self) -> None:
+        house = House()
+        house.store.unlisted = {"carol"}
+        await house.admissions.start()
+        assert not house.admissions.is_listed("carol")
+        house.store.unlisted = {"dave"}
+        changes = house.admissions.changes
+        assert await house.admissions.recheck()
+        assert house.admissions.changes > changes
+        assert [house.admissions.is_listed(name) for name in ("carol", "dave")] == [True, False]
 
     async def test_what_was_read_before_a_change_of_our_own_is_not_believed(
         self, monkeypatch: pytest.MonkeyPatch

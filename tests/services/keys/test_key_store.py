@@ -251,13 +251,30 @@ class TestUsers:
 
 
 class TestAudit:
-    @pytest.mark.parametrize("statement", ["UPDATE audit SET reason = 'x'", "DELETE FROM audit"])
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE audit SET reason = 'x'",
+            "UPDATE audit SET address = '192.0.2.9'",
+            "UPDATE audit SET address = '', actor = 'x'",
+            "UPDATE audit SET address = '', \"user\" = NULL",
+            "UPDATE audit SET count = 2",
+            "DELETE FROM audit",
+        ],
+    )
     async def test_rows_can_only_be_added(self, store: KeyStore, statement: str) -> None:
         await add(store, 1)
         with pytest.raises(StoreUnavailableError, match="append-only"):
             async with store.database.writing() as connection:
                 await connection.execute(text(statement))
         assert len(await actions(store)) == 2
+
+    async def test_an_address_may_be_erased(self, store: KeyStore) -> None:
+        await add(store, 1)
+        async with store.database.writing() as connection:
+            await connection.execute(text("UPDATE audit SET address = ''"))
+        rows = (await store.audit.page(after=0, limit=10)).items
+        assert [(row.entry.action, row.entry.address) for row in rows] == [("user.created", ""), ("key.issued", "")]
 
     async def test_rows_come_in_pages(self, store: KeyStore) -> None:
         await store.audit.append(AuditEntry(NOW, "admin", f"a.{number}") for number in range(3))

@@ -221,3 +221,103 @@ async def test_no_secret_reaches_log_or_repr(house: KeyHouse, caplog: pytest.Log
     assert issued.record.key_id in written
     for secret in (issued.stream_key.secret, new.stream_key.secret, "b" * 32):
         assert secret not in written
+
+
+class TestListing:
+    async def test_a_channel_leaves_the_list_and_comes_back_and_each_is_told_once(self, house: KeyHouse) -> None:
+        await house.issue("alice")
+        for listed, action in ((False, "user.unlisted"), (True, "user.listed")):
+            for _ in range(2):
+                user = await house.keys.list_channel("alice", listed=listed, by=ADMIN, reason="asked for")
+                assert user.listed is listed
+                assert house.verifier.admissions.is_listed("alice") is listed
+            assert (await house.keys.get_user("alice")).listed is listed
+            assert (await house.audited()).count(action) == 1
+
+    async def test_nobody_is_no_user(self, house: KeyHouse) -> None:
+        with pytest.raises(UserNotFoundError):
+            await house.keys.list_channel("nobody", listed=False, by=ADMIN)
+
+    async def test_the_next_server_knows_it(self, house: KeyHouse) -> None:
+        await house.issue("alice")
+        await house.keys.list_channel("alice", listed=False, by=ADMIN)
+        again = KeyHouse(house.store)
+        await again.verifier.start()
+        assert not again.verifier.admissions.is_listed("alice")
+        await again.verifier.hashes.close()
+
+
+class TestDeletion:
+    async def test_a_key_is_dead_and_gone_and_its_acts_stay(self, house: KeyHouse) -> None:
+        issued = await house.issue("alice")
+        await house.publish(issued)
+        key_id = issued.record.key_id
+        deleted = await house.keys.delete_key(key_id, by=ADMIN, reason="asked for")
+        assert (deleted.name, deleted.closed) == (key_id, ("alice",))
+        assert house.streams.closed == [("alice", "revoked")]
+        assert await house.denial(issued.stream_key.reveal()) == Denial.UNKNOWN
+        with pytest.raises(KeyNotFoundError):
+            await house.keys.get_key(key_id)
+        with pytest.raises(KeyNotFoundError):
+            await house.keys.delete_key(key_id, by=ADMIN)
+        assert await house.audited() == ["user.created", "key.issued", "key.revoked", "stream.closed", "key.deleted"]
+        assert (await house.keys.get_user("alice")).name == "alice"
+
+    async def test_the_addresses_that_tried_a_key_are_gone_with_it_written_or_waiting(self, house: KeyHouse) -> None:
+        issued = await house.issue("alice")
+        other = await house.issue("bob")
+        wrong = issued.stream_key.reveal()[:-1] + "!"
+        for key in (issued, other):
+            await house.keys.revoke(key.record.key_id, by=ADMIN)
+            await house.denial(key.stream_key.reveal())
+        await house.sweeper.close()
+        await house.denial(issued.stream_key.reveal())
+        await house.denial(wrong)
+        await house.keys.delete_key(issued.record.key_id, by=ADMIN)
+        await house.sweeper.close()
+        rows = [row.entry for row in (await house.keys.list_audit()).items if row.entry.action == "publish.denied"]
+        of_key = {row.key_id: row.address for row in rows}
+        assert of_key == {issued.record.key_id: "", other.record.key_id: PEER, None: PEER}
+        assert house.verifier.attempts.of(issued.record.key_id) == ()
+
+    async def test_a_user_is_gone_with_all_keys_and_the_channel_too(self, house: KeyHouse) -> None:
+        first, second = await house.issue("alice"), await house.issue("alice")
+        await house.publish(first)
+        deleted = await house.keys.delete_user("alice", by=ADMIN, reason="asked for")
+        assert (deleted.keys, deleted.closed) == (
+            tuple(sorted((first.record.key_id, second.record.key_id))),
+            ("alice",),
+        )
+        for key in (first, second):
+            assert await house.denial(key.stream_key.reveal()) == Denial.UNKNOWN
+        with pytest.raises(UserNotFoundError):
+            await house.keys.get_user("alice")
+        with pytest.raises(UserNotFoundError):
+            await house.keys.delete_user("alice", by=ADMIN)
+        assert (await house.keys.list_keys()).items == []
+        # What is left of the stream is not shown.
+        assert house.verifier.admissions.is_suspended("alice")
+
+    async def test_the_name_is_free_for_somebody_else(self, house: KeyHouse) -> None:
+        await house.issue("alice")
+        await house.keys.list_channel("alice", listed=False, by=ADMIN)
+        await house.keys.limit("alice", {"bitrate_kbps_max": 5000}, by=ADMIN)
+        await house.keys.delete_user("alice", by=ADMIN)
+        issued = await house.issue("alice")
+        admission = await house.publish(issued)
+        assert admission.limits.bitrate_kbps_max is None
+        assert house.verifier.admissions.is_listed("alice")
+        assert not house.verifier.admissions.is_suspended("alice")
+
+    async def test_one_who_was_made_again_by_another_process_is_not_taken_for_deleted(self, house: KeyHouse) -> None:
+        await house.issue("alice")
+        await house.keys.delete_user("alice", by=ADMIN)
+        issued = await KeyHouse(house.store).issue("alice")
+        await house.publish(issued)
+        assert not house.verifier.admissions.is_suspended("alice")
+
+    async def test_a_suspended_user_is_deleted_as_well(self, house: KeyHouse) -> None:
+        await house.issue("alice")
+        await house.keys.suspend("alice", by=ADMIN)
+        assert (await house.keys.delete_user("alice", by=ADMIN)).closed == ()
+        assert await house.store.suspended_users() == set()

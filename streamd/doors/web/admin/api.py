@@ -20,12 +20,15 @@ from streamd import __version__
 from streamd.doors.web.admin.guards import ACTOR, TokenGate, host_guard
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
-from streamd.doors.web.json_api import NotFoundError, answer, problems, served
+from streamd.doors.web.json_api import InvalidRequestError, NotFoundError, answer, problems, served
 from streamd.doors.web.models.audit import AuditPage, AuditQuery
-from streamd.doors.web.models.common import Problem, ReasonRequest
+from streamd.doors.web.models.common import Problem, ReasonQuery, ReasonRequest
 from streamd.doors.web.models.keys import (
+    Import,
+    ImportRequest,
     IssueRequest,
     Key,
+    KeyDeletion,
     KeyPage,
     KeyPath,
     KeyQuery,
@@ -41,6 +44,7 @@ from streamd.doors.web.models.users import (
     UnwrittenSuspension,
     User,
     UserChange,
+    UserDeletion,
     UserPage,
     UserPath,
     UserQuery,
@@ -48,7 +52,8 @@ from streamd.doors.web.models.users import (
 from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
 from streamd.doors.web.port import without_entity_tags
 from streamd.doors.web.request_id import name_requests
-from streamd.errors import StoreUnavailableError
+from streamd.errors import ImportRefusedError, StoreUnavailableError
+from streamd.services.keys.importer import ForeignKey
 from streamd.services.keys.records import USER_NAME, UserState
 from streamd.services.keys.request import checked_reason
 
@@ -64,9 +69,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The largest request is a key with a label of 100 characters and a reason of 500, each of up to 12
-# bytes when escaped.
-BODY_BYTES_MAX = 16 * 1024
+# The largest request is an import of 200 keys, each with a secret of 200 characters and a label of 100, of up to 12
+# bytes each when escaped. A body without the token is not read.
+BODY_BYTES_MAX = 768 * 1024
 # A balancer asks for readiness every second or so, and takes a late answer for a no.
 READY_TIMEOUT_S = 2.0
 
@@ -172,6 +177,9 @@ class _AdminApi:
             Operation(
                 "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,)
             ),
+            Operation(
+                "POST", "/api/v1/keys/import", self.import_keys, Import, body=ImportRequest, problems=(503,)
+            ),
             Operation("GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,)),
             Operation("GET", "/api/v1/keys/{id}", self.get_key, Key, path_model=KeyPath, problems=(503,)),
             Operation(
@@ -181,6 +189,14 @@ class _AdminApi:
             Operation(
                 "POST", "/api/v1/keys/{id}/revoke", self.revoke_key, Revocation,
                 path_model=KeyPath, body=ReasonRequest, other_answers={202: Revocation}, problems=(503,),
+            ),
+            Operation(
+                "DELETE", "/api/v1/keys/{id}", self.delete_key, KeyDeletion,
+                path_model=KeyPath, query=ReasonQuery, problems=(503,),
+            ),
+            Operation(
+                "DELETE", "/api/v1/users/{name}", self.delete_user, UserDeletion,
+                path_model=UserPath, query=ReasonQuery, problems=(503,),
             ),
             Operation("GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,)),
             Operation("GET", "/api/v1/users/{name}", self.get_user, User, path_model=UserPath, problems=(503,)),
@@ -256,6 +272,20 @@ class _AdminApi:
         issued = await self._keys.issue(body.user, label=body.label, expires_at=body.expires_at, by=request[ACTOR])
         return self._new_key(NewKey.of(issued, self._rtmp_urls))
 
+    async def import_keys(self, request: web.Request, body: ImportRequest) -> web.Response:
+        """Take over keys of another service, all or none; encoders keep the key they have.
+
+        Importing again changes nothing. No answer repeats a secret.
+        """
+        given = [ForeignKey(**key.model_dump()) for key in body.keys]
+        try:
+            results = await self._keys.importer.take(
+                given, by=request[ACTOR], allows_weak=body.allow_weak, only_checks=body.check_only
+            )
+        except ImportRefusedError as exc:
+            raise InvalidRequestError(422, str(exc), exc.faults) from exc
+        return answer(Import.of(results))
+
     async def list_keys(self, _: web.Request, query: KeyQuery) -> web.Response:
         """List stream keys, in the order they were issued, or from the last back."""
         page = await self._keys.list_keys(
@@ -291,6 +321,15 @@ class _AdminApi:
         result = await self._keys.revoke(request.match_info["id"], reason=body.reason, by=request[ACTOR])
         return answer(Revocation.of(result), status=202 if result.unwritten else 200)
 
+    async def delete_key(self, request: web.Request, query: ReasonQuery) -> web.Response:
+        """Revoke a stream key, and delete what is kept of it.
+
+        Its hash, label, last use and the addresses from which it was tried are gone; the acts on it stay in the audit
+        log, by its id.
+        """
+        result = await self._keys.delete_key(request.match_info["id"], reason=query.reason, by=request[ACTOR])
+        return answer(KeyDeletion.of(result))
+
     def _new_key(self, key: NewKey) -> web.Response:
         return answer(key, status=201, headers={hdrs.LOCATION: f"/api/v1/keys/{key.id}"})
 
@@ -306,7 +345,7 @@ class _AdminApi:
         return answer(User.of(await self._keys.get_user(request.match_info["name"]), self._wishes))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user, set the user's limits, or decide over their recordings.
+        """Suspend or restore a user, set the user's limits, or decide over their list entry and their recordings.
 
         A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
         viewers with 410. A key store that cannot be written keeps nothing on the air: then the status of a suspension
@@ -327,6 +366,8 @@ class _AdminApi:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
         if "record" in body.model_fields_set and self._recordings is not None:
             await self._recordings.wish(name, record=body.record, reason=body.reason, by=by)
+        if body.listed is not None:
+            await self._keys.list_channel(name, listed=body.listed, reason=body.reason, by=by)
         if body.state is UserState.ACTIVE:
             await self._keys.restore(name, reason=body.reason, by=by)
         user = User.of(await self._keys.get_user(name), self._wishes)
@@ -336,6 +377,18 @@ class _AdminApi:
     def _wishes(self) -> Mapping[str, bool]:
         """Users for whom it is decided whether they are recorded."""
         return self._recordings.wishes if self._recordings is not None else NO_WISHES
+
+    async def delete_user(self, request: web.Request, query: ReasonQuery) -> web.Response:
+        """Close a user's streams, and delete the user with all keys and recordings.
+
+        The acts on them stay in the audit log, by the user's name. The name is free from then on: who gets a key for
+        it gets the channel.
+        """
+        name, by = request.match_info["name"], request[ACTOR]
+        result = await self._keys.delete_user(name, reason=query.reason, by=by)
+        if self._recordings is not None:
+            await self._recordings.forget_user(name, reason=query.reason, by=by)
+        return answer(UserDeletion.of(result))
 
     # -- streams --------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from aiohttp import hdrs, web
 
 from streamd.doors.web.admin.events import EVENT_STREAM_TYPE, EventHub
 from streamd.doors.web.admin.guards import ACTOR, ADMIN_ACTOR, TokenGate, shown_token
-from streamd.doors.web.assets import CACHE_REVALIDATE, ROOT, StaticFiles, answer
+from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, StaticFiles, answer
 from streamd.doors.web.headers import console_headers
 from streamd.doors.web.json_api import ForbiddenError
 from streamd.doors.web.json_api import answer as json_answer
@@ -160,11 +160,18 @@ class Console:
         hostname = urlsplit(f"//{request.headers.get(hdrs.HOST, '')}").hostname or ""
         origin = self._public_origin(f"[{hostname}]" if ":" in hostname else hostname)
         has_charts = CHARTS_MODULE in self._files
+        style = self._files.address(HERE, CHARTS_STYLE)
         page = self._files.page(
             "console",
             level=1,
             public=html.escape(origin),
-            charts=f"{self._files.path}/{CHARTS_MODULE}" if has_charts else "",
-            charts_style=f'<link rel="stylesheet" href="{self._files.path}/{CHARTS_STYLE}">' if has_charts else "",
+            charts=self._files.address(HERE, CHARTS_MODULE) if has_charts else "",
+            charts_style=f'<link rel="stylesheet" href="{style}">' if has_charts else "",
         )
-        return answer(request, page, console_headers(media_src=origin), CACHE_REVALIDATE)
+        return answer(request, page, console_headers(media_src=_origin_of(origin)), CACHE_REVALIDATE)
+
+
+def _origin_of(url: str) -> str:
+    """Scheme, host and port: a source with a path would allow that path alone (CSP 3, 6.7.2.8)."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

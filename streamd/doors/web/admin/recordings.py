@@ -85,6 +85,14 @@ class RecordingDesk:
         )
         await self._recorder.wish(user, record=record, entry=entry)
 
+    async def forget_user(self, user: str, *, reason: str, by: Actor) -> None:
+        """Delete the recordings of a user who is deleted, and the decision over them.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        await self._recorder.forget_user(user, by, reason)
+
     async def list_recordings(self, _: web.Request, query: RecordingQuery) -> web.Response:
         """List recordings, the newest first."""
         found = RecordingFilter(user=query.user or "", state=query.state)

@@ -36,6 +36,13 @@ class ReasonRequest(ApiModel):
     """For the audit log, in your words."""
 
 
+class ReasonQuery(ApiModel):
+    """The reason of a deletion, which has no body."""
+
+    reason: Reason = ""
+    """For the audit log, in your words."""
+
+
 class Problem(ApiModel):
     """An error. Spec: RFC 9457."""
 

@@ -8,8 +8,26 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Cursor, Instant, KeyId, Limit, UserName
-from streamd.services.keys.records import IssuedKey, KeyRecord, KeyState, RevokeResult, RotatedKey, UserState
+from streamd.doors.web.models.common import (
+    PAGE_LIMIT_DEFAULT,
+    SEQUENCE_MAX,
+    ApiModel,
+    Cursor,
+    Instant,
+    KeyId,
+    Limit,
+    UserName,
+)
+from streamd.services.keys.importer import KEYS_MAX, ImportedAs, ImportOutcome
+from streamd.services.keys.records import (
+    DeleteResult,
+    IssuedKey,
+    KeyRecord,
+    KeyState,
+    RevokeResult,
+    RotatedKey,
+    UserState,
+)
 from streamd.services.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX
 from streamd.services.store.page import Page
 
@@ -29,6 +47,65 @@ class IssueRequest(ApiModel):
     """Its purpose, in your words."""
     expires_at: Instant | None = None
     """Time when it stops to work; null is never."""
+
+
+class ForeignKey(ApiModel):
+    """A key of another service, which its encoder keeps."""
+
+    user: str
+    """Its user; an unknown user is created."""
+    secret: Annotated[str | None, Field(repr=False)] = None
+    """What the encoder shows as its stream key, up to a `?`."""
+    secret_sha256: Annotated[str | None, Field(repr=False)] = None
+    """SHA-256 of it in 64 hexadecimal digits, in place of the secret. Whether such a secret is strong enough cannot be
+    seen."""
+    label: str = ""
+    """Its purpose, in your words."""
+    expires_at: Instant | None = None
+    """Time when it stops to work; null is never."""
+    line: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] = 0
+    """Its line in your file, for the words about its faults; 0 for its place in the list."""
+
+
+class ImportRequest(ApiModel):
+    """Keys that exist elsewhere; all are imported or none."""
+
+    keys: Annotated[list[ForeignKey], Field(min_length=1, max_length=KEYS_MAX)]
+    allow_weak: bool = False
+    """Take secrets, too, that are short enough to be guessed."""
+    check_only: bool = False
+    """Answer what would be, and write nothing."""
+
+
+class ImportedKey(ApiModel):
+    """A key after its import."""
+
+    id: str
+    user: str
+    outcome: ImportOutcome
+    """``imported``; or ``known``: it was there before, and stays as it is."""
+
+
+class Import(ApiModel):
+    """A completed import."""
+
+    imported: int
+    """Keys that are new."""
+    known: int
+    """Keys that were there before, and stay as they are; a revoked one stays revoked."""
+    keys: list[ImportedKey]
+    """In the order of the request."""
+
+    @classmethod
+    def of(cls, results: Sequence[ImportedAs]) -> Self:
+        """The answer to an import."""
+        new = len({result.key_id for result in results if result.outcome is ImportOutcome.IMPORTED})
+        every = len({result.key_id for result in results})
+        return cls(
+            imported=new,
+            known=every - new,
+            keys=[ImportedKey(id=result.key_id, user=result.user, outcome=result.outcome) for result in results],
+        )
 
 
 class RotateRequest(ApiModel):
@@ -150,6 +227,19 @@ class KeyPage(ApiModel):
             keys=[Key.of(record, state_of(record)) for record in page.items],
             next_after=page.items[-1].sequence if page.has_more else None,
         )
+
+
+class KeyDeletion(ApiModel):
+    """A completed deletion of a key."""
+
+    id: str
+    closed: list[str]
+    """Names of the streams that it closed."""
+
+    @classmethod
+    def of(cls, result: DeleteResult) -> Self:
+        """The answer to deleting a key."""
+        return cls(id=result.name, closed=list(result.closed))
 
 
 class Revocation(ApiModel):

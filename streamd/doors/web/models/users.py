@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
-from streamd.services.keys.records import SuspendResult, UserRecord, UserState
+from streamd.services.keys.records import DeleteResult, SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
 from streamd.services.store.page import Page
 
@@ -43,13 +43,15 @@ class UserChange(ApiModel):
     record: bool | None = None
     """Whether the user's broadcasts are recorded, from the next one on; null is the server's own rule again
     (`[recording] mode`)."""
+    listed: bool | None = None
+    """Whether the public list has the channel. Whoever knows its name watches it all the same."""
     reason: Reason = ""
     """For the audit log, in your words."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.state is None and self.limits is None and "record" not in self.model_fields_set:
-            raise ValueError("state, limits or record")
+        if self.state is None and self.limits is None and self.listed is None and "record" not in self.model_fields_set:
+            raise ValueError("state, limits, listed or record, or several of them")
         return self
 
 
@@ -73,6 +75,8 @@ class User(ApiModel):
     suspended_at: datetime | None
     suspend_reason: str
     limits: UserLimits
+    listed: bool
+    """Whether the public list has the channel."""
     record: bool | None = None
     """Whether the user's broadcasts are recorded; null: as the server's configuration says."""
 
@@ -85,6 +89,21 @@ class User(ApiModel):
             wishes: Users for whom it is decided whether they are recorded.
         """
         return cls.model_validate(user).model_copy(update={"record": wishes.get(user.name)})
+
+
+class UserDeletion(ApiModel):
+    """A completed deletion of a user."""
+
+    name: str
+    keys: int
+    """Keys that are gone with them."""
+    closed: list[str]
+    """Names of the streams that it closed."""
+
+    @classmethod
+    def of(cls, result: DeleteResult) -> Self:
+        """The answer to deleting a user."""
+        return cls(name=result.name, keys=len(result.keys), closed=list(result.closed))
 
 
 class ChangedUser(User):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -111,7 +112,13 @@ def public_app(
     slashes.add_to(app)
     if studio is not None:
         studio.add_to(app)
-    api = PublicApi(channels, clock, has_posters=posters is not None)
+    api = PublicApi(
+        channels,
+        clock,
+        has_posters=posters is not None,
+        root=urlsplit(public_url).path,
+        has_list=pages.has_list,
+    )
     app.on_shutdown.append(api.wake_all)
     described = api.operations()
     app.add_routes([web.get(operation.path, operation.handler) for operation in described])
@@ -148,14 +155,20 @@ class PublicApi:
         channels: The live channels.
         clock: Measures the age of a description.
         has_posters: There are poster pictures.
+        root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
+        has_list: Everybody may know which channels are live.
     """
 
-    def __init__(self, channels: PublicChannels, clock: Clock, *, has_posters: bool) -> None:
+    def __init__(
+        self, channels: PublicChannels, clock: Clock, *, has_posters: bool, root: str = "", has_list: bool = True
+    ) -> None:
         self._channels = channels
         self._clock = clock
         self._list = Described(clock)
         self._packed = (b"", b"")
         self._has_posters = has_posters
+        self._root = root
+        self._has_list = has_list
         self._arrivals = Arrivals.of(channels, clock)
 
     def operations(self) -> list[Operation]:
@@ -173,8 +186,12 @@ class PublicApi:
         self._arrivals.close()
 
     async def list_streams(self, request: web.Request) -> web.Response:
-        """List the channels that can be watched now, the first that went live first."""
-        channels = [channel for channel in self._channels.live() if channel.presentation is not None]
+        """List the listed channels that can be watched now, the first that went live first.
+
+        There are none where the server has no list (``[http] list = false``).
+        """
+        listed = self._channels.listed() if self._has_list else ()
+        channels = [channel for channel in listed if channel.presentation is not None]
         body = self._list.body(
             [channel.name for channel in channels],
             lambda: json.dumps({"streams": [self._describe(channel) for channel in channels]}).encode(),
@@ -236,9 +253,9 @@ class PublicApi:
             "viewers": sum(channel.viewers.values()),
             "variants": variants,
             "push_codecs": ",".join(channel.push_codecs) or None,
-            "playlist": f"/live/{channel.name}/index.m3u8",
-            "watch": f"/watch/{channel.name}",
-            "poster": f"/live/{channel.name}/poster.jpg" if self._has_posters and has_picture else None,
+            "playlist": f"{self._root}/live/{channel.name}/index.m3u8",
+            "watch": f"{self._root}/watch/{channel.name}",
+            "poster": f"{self._root}/live/{channel.name}/poster.jpg" if self._has_posters and has_picture else None,
         }
 
 

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from streamd.doors.web.assets import CACHE_REVALIDATE, ROOT, Asset, StaticFiles, answer
+from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, UP, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
 from streamd.services.recording.recording_id import is_recording_id
+
+# What nobody is to find who does not know it; search engines heed it.
+UNFOUND: Final = {"X-Robots-Tag": "noindex"}
 
 # A channel is named like its user.
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{1,63}")
 
 # Pages of the channels asked for last, 10 kB each with their compressed form: a crowd opens one or two.
 PAGES_REMEMBERED: Final = 128
+
+# Folders in the address of a page that is not there, up to which its links are relative.
+DEPTH_MAX: Final = 8
 
 # The player as packaging/fetch_player.py leaves it; a build without a network has none.
 HLS_MODULE: Final = "vendor/hls.min.mjs"
@@ -34,6 +41,7 @@ PLAYER_MODULES: Final = (
     "aftermath.js",
     "api.js",
     "backoff.js",
+    "base.js",
     "broadcast.js",
     "controls.js",
     "copying.js",
@@ -54,7 +62,7 @@ PLAYER_MODULES: Final = (
 
 
 # The imports of a recording's page.
-VOD_MODULES: Final = ("dom.js",)
+VOD_MODULES: Final = ("base.js", "dom.js")
 
 
 class Pages:
@@ -63,18 +71,30 @@ class Pages:
     Args:
         public_url: The viewers' URL of this server, without a slash at the end; empty: the one of each request.
         has_posters: Channels have pictures, which networks show with a shared link.
+        has_list: The first page lists who is live; else it says that there is no list.
+        is_listed: Says whether a channel may be found by a search engine.
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
     """
 
-    def __init__(self, public_url: str = "", *, has_posters: bool = True, root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        public_url: str = "",
+        *,
+        has_posters: bool = True,
+        has_list: bool = True,
+        is_listed: Callable[[str], bool] = lambda _: True,
+        root: Path = ROOT,
+    ) -> None:
         self._public_url = public_url
         self._has_posters = has_posters
+        self.has_list = has_list
+        self._is_listed = is_listed
         self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
         """The files of the public port under ``/static``."""
-        self._index = self.files.page("index")
+        self._index = self.files.page("index" if has_list else "unlisted")
         name_rule = "A channel's name has 2 to 64 small letters, digits, “-” and “_”."
-        self._missing = self.files.page("missing", title="No such channel", detail=name_rule)
-        self._nothing = self.files.page("missing", title="There is no such page", detail="The address leads nowhere.")
+        self._missing = self._missing_page(UP, "No such channel", name_rule)
+        self._nothing = lru_cache(DEPTH_MAX + 1)(self._make_nothing_page)
         self._watch_page = lru_cache(PAGES_REMEMBERED)(self._make_watch_page)
         self._embed_page = lru_cache(PAGES_REMEMBERED)(self._make_embed_page)
 
@@ -107,7 +127,7 @@ class Pages:
                 is_page = "text/html" in request.headers.get(hdrs.ACCEPT, "") and request.method in ("GET", "HEAD")
                 if not is_page or request.path.startswith(("/live/", "/vod/", "/api/", "/static/")):
                     raise
-                return answer(request, self._nothing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+                return answer(request, self._nothing(_way_up(request)), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
 
         return serve
 
@@ -118,20 +138,23 @@ class Pages:
         name = request.match_info["name"]
         if not CHANNEL_NAME.fullmatch(name):
             return answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
-        return answer(request, self._watch_page(name, self._origin(request)), PAGE_HEADERS, CACHE_REVALIDATE)
+        headers = PAGE_HEADERS if self.has_list and self._is_listed(name) else PAGE_HEADERS | UNFOUND
+        return answer(request, self._watch_page(name, self._origin(request)), headers, CACHE_REVALIDATE)
 
     async def _get_vod(self, request: web.Request) -> web.Response:
         recording_id = request.match_info["id"]
         if not is_recording_id(recording_id):
-            return answer(request, self._nothing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+            return answer(request, self._nothing(UP * 2), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+        root = UP * 2
         page = self.files.page(
             "vod",
             level=1,
             id=recording_id,
-            hls=f"{self.static_path}/{HLS_MODULE}" if self.has_player else "",
-            preload="\n  ".join(self._preloads(VOD_MODULES)),
+            root=root,
+            hls=self.files.address(root, HLS_MODULE) if self.has_player else "",
+            preload=self._preload(root, VOD_MODULES),
         )
-        return answer(request, page, PAGE_HEADERS, CACHE_REVALIDATE)
+        return answer(request, page, PAGE_HEADERS | UNFOUND, CACHE_REVALIDATE)
 
     async def _get_embed(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -151,6 +174,7 @@ class Pages:
             name,
             modules=(*PLAYER_MODULES, HLS_MODULE) if self.has_player else PLAYER_MODULES,
             origin=origin,
+            guessed="" if self._public_url else f' data-guessed="{origin}"',
             embed=html.escape(_embed_code(origin, name)),
             picture=_picture_tags(origin, name) if self._has_posters else "",
         )
@@ -159,24 +183,42 @@ class Pages:
         # hls.js is loaded when a viewer starts the player: a page of another site may have many players.
         return self._player_page("embed", name, modules=PLAYER_MODULES)
 
+    def _make_nothing_page(self, root: str) -> Asset:
+        # Further down the address says nothing about where the server is.
+        root = root or f"{html.escape(urlsplit(self._public_url).path)}/"
+        return self._missing_page(root, "There is no such page", "The address leads nowhere.")
+
+    def _missing_page(self, root: str, title: str, detail: str) -> Asset:
+        more = f' <a href="{root}">See who is live</a>.' if self.has_list else ""
+        return self.files.page("missing", root=root, title=title, detail=detail, more=more)
+
     def _player_page(self, template: str, name: str, *, modules: Sequence[str], **values: str) -> Asset:
         """Fill a template that has the player in it.
 
         The page itself asks whether the channel is live: the answer changes while the page is open.
         """
+        address = self.files.address
         return self.files.page(
             template,
             # A small page made for one request: the fast level is within a few bytes of the best.
             level=1,
             name=name,
-            hls=f"{self.static_path}/{HLS_MODULE}" if self.has_player else "",
-            player=self.files.fill("player", name=name),
-            preload="\n  ".join(self._preloads(modules)),
+            root=UP,
+            hls=address(UP, HLS_MODULE) if self.has_player else "",
+            player=self.files.fill("player", UP, name=name),
+            preload=self._preload(UP, modules),
             **values,
         )
 
-    def _preloads(self, modules: Sequence[str]) -> Iterator[str]:
-        return (f'<link rel="modulepreload" href="{self.static_path}/{module}">' for module in modules)
+    def _preload(self, root: str, modules: Sequence[str]) -> str:
+        address = self.files.address
+        return "\n  ".join(f'<link rel="modulepreload" href="{address(root, module)}">' for module in modules)
+
+
+def _way_up(request: web.Request) -> str:
+    """The way from a page that is not there to the root of the server; empty where it is too long."""
+    depth = request.rel_url.raw_path.count("/") - 1
+    return ("../" * depth or HERE) if depth <= DEPTH_MAX else ""
 
 
 def _picture_tags(origin: str, name: str) -> str:

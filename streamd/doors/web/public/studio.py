@@ -2,9 +2,11 @@
 
 The stream key itself opens it, and no other account is needed. The key is sent once, in the body of a POST and never in
 a URL, and exchanged for a session in a cookie that no script can read (``HttpOnly``), that no other site can send
-(``SameSite=Strict``) and that goes to this page alone (``Path``). As with a publisher's ``Admission``, the key service
-ends a session in the step in which the key dies, so the page of a revoked key says so within the second in which it
-asks. A session outlives a restart of the server (session_file.py), which asks the key service anew.
+(``SameSite=Strict``) and that goes to this page alone: without a ``Path`` it goes to where its answer came from
+(RFC 6265 section 5.1.4), which is ``/studio`` under whatever path a proxy has put the server at. As with a publisher's
+``Admission``, the key service ends a session in the step in which the key dies, so the page of a revoked key says so
+within the second in which it asks. A session outlives a restart of the server (session_file.py), which asks the key
+service anew.
 
 A session shows facts of its own channel: how the stream arrives, the number of viewers, and the outcome of attempts to
 publish with this very key. It holds no key, key id or label, no reason that an operator has written, and no fact of
@@ -107,7 +109,8 @@ class Studio:
         """Add the routes to the public application."""
         app.router.add_get(PATH, self._get_page)
         app.router.add_post(f"{PATH}/session", _with_problems(self._begin))
-        app.router.add_post(f"{PATH}/session/end", _with_problems(self._end))
+        # In the folder of the cookie, which its answer takes away.
+        app.router.add_post(f"{PATH}/end", _with_problems(self._end))
         app.router.add_get(f"{PATH}/state", _with_problems(self._get_state))
 
     async def _get_page(self, request: web.Request) -> web.Response:
@@ -124,7 +127,7 @@ class Studio:
         response.set_cookie(
             COOKIE,
             self.sessions.begin(admission.key_id, _Visit(admission.key_id, admission)),
-            path=PATH,
+            path="",
             httponly=True,
             samesite="Strict",
             secure=self._options.is_secure or request.secure,
@@ -138,7 +141,7 @@ class Studio:
             self.sessions.end(token)
         # A cookie that a browser has not shown (SameSite) is not taken away from it either.
         if tokens:
-            response.del_cookie(COOKIE, path=PATH)
+            response.del_cookie(COOKIE, path="")
         return response
 
     async def _get_state(self, request: web.Request) -> web.StreamResponse:

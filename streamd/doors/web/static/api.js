@@ -1,5 +1,7 @@
 // What the pages ask the server: the public JSON, gently.
 
+import { on } from "./base.js";
+
 const REQUEST_TIMEOUT_MS = 10_000;
 // The server holds the answer to a question about a change for 20 s.
 const HELD_TIMEOUT_MS = 30_000;
@@ -17,6 +19,17 @@ async function get(path, timeoutMs = REQUEST_TIMEOUT_MS) {
 }
 
 /**
+ * A channel with the addresses at which this page reaches it; the server's own may be those of another way to it.
+ *
+ * @param {LiveChannel} stream
+ * @returns {LiveChannel}
+ */
+function reached(stream) {
+  const media = on(`live/${encodeURIComponent(stream.name)}`);
+  return { ...stream, playlist: `${media}/index.m3u8`, poster: stream.poster && `${media}/poster.jpg` };
+}
+
+/**
  * How a channel is: live, offline, starting (its broadcaster is connected, and nothing can be played yet), gone (taken
  * down) or unreachable (no answer, or one that says nothing about it).
  *
@@ -31,10 +44,10 @@ async function get(path, timeoutMs = REQUEST_TIMEOUT_MS) {
  * @returns {Promise<Found>}
  */
 export async function lookUp(name, unless = "") {
-  const path = `/api/v1/streams/${encodeURIComponent(name)}`;
+  const path = on(`api/v1/streams/${encodeURIComponent(name)}`);
   try {
     const answer = await (unless ? get(`${path}?unless=${unless}`, HELD_TIMEOUT_MS) : get(path));
-    if (answer.ok) return { kind: "live", stream: await answer.json() };
+    if (answer.ok) return { kind: "live", stream: reached(await answer.json()) };
     if (answer.status === 404) return { kind: (await answer.json()).state === "starting" ? "starting" : "offline" };
     if (answer.status === 410) return { kind: "gone" };
   } catch {
@@ -50,8 +63,8 @@ export async function lookUp(name, unless = "") {
  */
 export async function listStreams() {
   try {
-    const answer = await get("/api/v1/streams");
-    if (answer.ok) return (await answer.json()).streams;
+    const answer = await get(on("api/v1/streams"));
+    if (answer.ok) return (await answer.json()).streams.map(reached);
   } catch {
     // As in lookUp.
   }

@@ -37,7 +37,7 @@ export async function findModes(video, hlsModule, wanted) {
 
 async function importHls(module) {
   try {
-    const { default: Hls } = await import(module);
+    const { default: Hls } = await import(new URL(module, document.baseURI).href);
     return Hls.isSupported() ? Hls : null;
   } catch (error) {
     console.warn("hls.js did not load", error);

@@ -2,6 +2,7 @@
 
 import { listStreams } from "./api.js";
 import { Backoff } from "./backoff.js";
+import { on } from "./base.js";
 import { byId, element, setText } from "./dom.js";
 import { elapsed, quality, watching } from "./viewer_format.js";
 
@@ -32,7 +33,7 @@ function newCard(stream) {
   poster.addEventListener("error", () => poster.toggleAttribute("data-loaded", false));
   const picture = element("span", { class: "card-picture" }, initial, poster, badge, best);
   const link = element("a", { class: "card" }, picture, name, facts);
-  link.href = `/watch/${encodeURIComponent(stream.name)}`;
+  link.href = on(`watch/${encodeURIComponent(stream.name)}`);
   // One of eight tints, always the same for one channel.
   link.dataset.tint = String([...stream.name].reduce((sum, letter) => sum + (letter.codePointAt(0) ?? 0), 0) % 8);
   return { item: element("li", {}, link), facts, best, poster };

@@ -1,11 +1,19 @@
 // What a viewer does to share the channel: a sheet over the player, and the phone's own where there is one.
 
+import { SERVER } from "./base.js";
+
 /** Wire the sheet, if the page has one. */
 export function wireSharing() {
   const sheet = document.querySelector("details.share");
   if (!(sheet instanceof HTMLDetailsElement)) return;
   const summary = sheet.querySelector("summary");
   const link = sheet.querySelector("input");
+  // A server to which nobody has told its address does not know of a path at which a proxy has put it.
+  if (sheet.dataset.guessed) {
+    for (const field of sheet.querySelectorAll("input")) {
+      field.value = field.value.replaceAll(`${sheet.dataset.guessed}/`, SERVER);
+    }
+  }
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !sheet.open) return;
     sheet.open = false;

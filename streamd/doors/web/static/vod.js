@@ -1,5 +1,6 @@
 // A recording: the browser's own player, and what there is to say of it.
 
+import { on } from "./base.js";
 import { byId, setText } from "./dom.js";
 
 const { body } = document;
@@ -26,7 +27,7 @@ const MESSAGES = {
  */
 async function lookUp(id) {
   try {
-    const answer = await fetch(`/api/v1/recordings/${encodeURIComponent(id)}`, {
+    const answer = await fetch(on(`api/v1/recordings/${encodeURIComponent(id)}`), {
       headers: { accept: "application/json" },
       cache: "no-store",
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
@@ -60,7 +61,7 @@ function show(recording) {
   setText(byId("length"), length(recording.duration_s));
   setText(byId("state"), recording.state === "recording" ? "Still being recorded" : "");
   const channel = byId("channel", HTMLAnchorElement);
-  channel.href = `/watch/${recording.user}`;
+  channel.href = on(`watch/${recording.user}`);
   channel.hidden = false;
   setText(channel, recording.user);
   byId("download", HTMLAnchorElement).hidden = false;
@@ -106,7 +107,7 @@ async function refresh() {
     show(found);
     if (!isPlaying) {
       isPlaying = true;
-      await play(byId("video", HTMLVideoElement), found.playlist);
+      await play(byId("video", HTMLVideoElement), on(`vod/${found.id}/index.m3u8`));
     }
     if (found.state !== "recording" && found.state !== "finalizing") return;
   }

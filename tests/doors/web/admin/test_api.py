@@ -21,6 +21,7 @@ from streamd.doors.web.admin.api import BODY_BYTES_MAX, admin_app
 from streamd.doors.web.refusals import REFUSALS_LOGGED_PER_SOURCE
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.services.keys.act_journal import ActJournal
+from streamd.services.keys.importer import KEYS_MAX
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
@@ -338,6 +339,58 @@ class TestAudit:
         rest = await api.call("GET", "/api/v1/audit", params={"after": str(first["next_after"])})
         assert [e["action"] for e in first["entries"] + rest["entries"]] == ["user.created", "key.issued", "key.issued"]
         assert rest["next_after"] is None
+
+
+class TestDeletion:
+    async def test_a_key_and_a_user_are_gone_and_the_log_says_who_did_it(self, api: Api) -> None:
+        first, second = [await api.call("POST", "/api/v1/keys", {"user": "alice"}, status=201) for _ in range(2)]
+        api.streams.live["alice"] = summary("alice", first["id"])
+        answer = await api.call("DELETE", f"/api/v1/keys/{first['id']}?reason=asked")
+        assert answer == {"id": first["id"], "closed": ["alice"]}
+        await api.call("DELETE", f"/api/v1/keys/{first['id']}", status=404)
+        assert await api.call("DELETE", "/api/v1/users/alice") == {"name": "alice", "keys": 1, "closed": []}
+        await api.call("DELETE", "/api/v1/users/alice", status=404)
+        await api.call("GET", f"/api/v1/keys/{second['id']}", status=404)
+        entries = (await api.call("GET", "/api/v1/audit?newest_first=true"))["entries"]
+        deleted = [(row["action"], row["actor"], row["reason"]) for row in entries if "deleted" in row["action"]]
+        assert deleted == [("user.deleted", "admin", ""), ("key.deleted", "admin", "asked")]
+
+
+class TestImport:
+    SECRET = "Xk29sQm4Tz81LdRw"
+
+    async def test_keys_are_imported_once_and_shown_without_their_secrets(self, api: Api) -> None:
+        body = {"keys": [{"user": "alice", "secret": self.SECRET, "label": "studio"}]}
+        for outcome in ("imported", "known"):
+            answer = await api.call("POST", "/api/v1/keys/import", body)
+            assert answer["keys"][0]["outcome"] == outcome
+            assert self.SECRET not in json.dumps(answer)
+        assert (await api.verifier.verify(self.SECRET, "192.0.2.7")).user == "alice"
+
+    async def test_the_largest_import_is_read(self, api: Api) -> None:
+        keys = [
+            {
+                "user": f"user{number}" + "x" * 50,
+                "secret": "\U0001f600" * 189 + f"abcdef{number:05}",
+                "label": "\U0001f600" * 100,
+            }
+            for number in range(KEYS_MAX)
+        ]
+        answer = await api.call("POST", "/api/v1/keys/import", {"keys": keys}, status=200)
+        assert answer["imported"] == KEYS_MAX
+
+    async def test_a_refusal_lists_every_fault_by_line_or_place_and_no_secret(self, api: Api) -> None:
+        body = {"keys": [{"user": "B", "secret": self.SECRET, "line": 7}, {"user": "bob", "secret": "hunter2"}]}
+        answer = await api.call("POST", "/api/v1/keys/import", body, status=422)
+        assert answer["detail"] == "nothing was imported"
+        assert [error.partition(":")[0] for error in answer["errors"]] == ["line 7", "key 2"]
+        assert not {self.SECRET, "hunter2"} & set(json.dumps(answer).split('"'))
+        lenient = {**body, "check_only": True, "allow_weak": True}
+        assert len((await api.call("POST", "/api/v1/keys/import", lenient, status=422))["errors"]) == 1
+
+    async def test_too_many_are_refused(self, api: Api) -> None:
+        keys = [{"user": "alice", "secret": self.SECRET}] * (KEYS_MAX + 1)
+        await api.call("POST", "/api/v1/keys/import", {"keys": keys}, status=422)
 
 
 class TestBadInput:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from types import SimpleNamespace
 from typing import cast
+from urllib.parse import urljoin
 
 import pytest
 from aiohttp import ClientError, web
@@ -63,6 +65,16 @@ class TestWhereThereIsNothing:
             async with client.get(path) as response:
                 assert (response.status, response.content_type) == (404, "text/plain")
 
+    @pytest.mark.parametrize("path", ["/nothing", "/a/b/c", "/a/b/", "/" + "a/" * 8, "/" + "a/" * 9])
+    async def test_its_links_lead_to_this_server_from_any_depth_under_any_path(self, path: str) -> None:
+        app = media_routes(StandInRegistry(), ManualClock(), Metrics(), public_url="https://site.example/tv")
+        async with TestClient(TestServer(app)) as client, client.get(path, headers={"Accept": "text/html"}) as response:
+            links = re.findall(r'href="([^"]+)"', await response.text())
+        assert len(links) > 3
+        for link in links:
+            assert urljoin(f"https://site.example/tv{path}", link).startswith("https://site.example/tv/"), link
+        assert "https://site.example/tv/studio" in {urljoin(f"https://site.example/tv{path}", link) for link in links}
+
     @pytest.mark.parametrize("path", ["/live/alice/nothing", "/api/v1/nothing", "/static/0/nothing.js"])
     async def test_what_is_no_page_has_none(self, path: str) -> None:
         server = TestServer(media_routes(StandInRegistry(), ManualClock(), Metrics()))
@@ -74,7 +86,7 @@ class TestWhereThereIsNothing:
 class TestTheListOfStreams:
     async def answer(self, streams: int, accept: str) -> tuple[web.Response, PublicApi]:
         named = [SimpleNamespace(name=f"channel-{number:03}", presentation=object()) for number in range(streams)]
-        channels = cast("PublicChannels", SimpleNamespace(live=lambda: named))
+        channels = cast("PublicChannels", SimpleNamespace(listed=lambda: named))
         api = PublicApi(channels, ManualClock(), has_posters=False)
         api._describe = lambda channel: {"name": channel.name, "more": "x" * 100}  # type: ignore[method-assign]
         request = make_mocked_request("GET", "/api/v1/streams", {"Accept-Encoding": accept})

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from aiohttp import ClientResponse, web
@@ -111,15 +112,18 @@ class TestEveryPage:
 
     def test_refers_to_files_that_are_there(self, pages: Pages, path: str) -> None:
         _, body = get(pages, path)
-        urls = [url for url in Markup(body.decode()).urls if url.startswith("/static/")]
+        urls = [url for each in Markup(body.decode()).urls if (url := urljoin(path, each)).startswith("/static/")]
         assert len(urls) >= 2
         for url in urls:
             answer, _ = get(pages, url)
             assert answer.status == 200, url
 
-    def test_refers_to_no_other_server(self, pages: Pages, path: str) -> None:
+    def test_refers_to_no_other_server_and_to_nothing_outside_the_path_that_a_proxy_has_put_it_at(
+        self, pages: Pages, path: str
+    ) -> None:
         _, body = get(pages, path)
-        assert all(url.startswith("/") and not url.startswith("//") for url in Markup(body.decode()).urls)
+        for url in Markup(body.decode()).urls:
+            assert urljoin(f"https://site.example/a/tv{path}", url).startswith("https://site.example/a/tv/"), url
 
 
 class TestWatch:
@@ -128,7 +132,7 @@ class TestWatch:
         assert answer.status == 200
         attributes = Markup(body.decode()).body
         assert attributes["data-channel"] == "night_owl-2"
-        assert attributes["data-hls"] == f"{pages.static_path}/{HLS_MODULE}"
+        assert attributes["data-hls"] == f"..{pages.static_path}/{HLS_MODULE}"
         assert b"<title>night_owl-2 " in body
 
     @pytest.mark.parametrize(
@@ -181,7 +185,7 @@ class TestEmbed:
         assert answer.status == 200
         markup = Markup(body.decode())
         assert markup.body["data-start"] == "asked"
-        assert markup.body["data-hls"] == f"{pages.static_path}/{HLS_MODULE}"
+        assert markup.body["data-hls"] == f"..{pages.static_path}/{HLS_MODULE}"
         assert not [url for url in markup.urls if "vendor" in url]
 
     def test_is_offered_by_the_watch_page_as_code_to_copy(self, pages: Pages) -> None:
@@ -332,3 +336,28 @@ def test_pages_of_the_last_channels_are_remembered_and_no_more() -> None:
         pages._embed_page(f"channel{number}")
     assert pages._watch_page.cache_info().currsize == PAGES_REMEMBERED
     assert pages._embed_page.cache_info().currsize == PAGES_REMEMBERED
+
+
+class TestWithoutAList:
+    def test_the_first_page_says_so_and_asks_nothing(self) -> None:
+        answer, body = get(Pages(has_list=False), "/")
+        assert answer.status == 200
+        assert b"not listed here" in body
+        assert b"index.js" not in body
+
+    def test_no_page_sends_anybody_to_it(self) -> None:
+        _, body = get(Pages(has_list=False), "/watch/Not-A-Name")
+        assert b"See who is live" not in body
+        assert b"See who is live" in get(Pages(), "/watch/Not-A-Name")[1]
+
+    @pytest.mark.parametrize(
+        ("pages", "is_found"),
+        [(Pages(), True), (Pages(has_list=False), False), (Pages(is_listed=lambda name: name != "demo"), False)],
+    )
+    def test_a_channel_is_watched_by_its_name_and_not_found_by_search_engines(
+        self, pages: Pages, is_found: bool
+    ) -> None:
+        answer, _ = get(pages, "/watch/demo")
+        assert answer.status == 200
+        assert answer.headers.get("X-Robots-Tag") == (None if is_found else "noindex")
+        assert get(pages, "/embed/demo")[0].status == 200

@@ -3,13 +3,18 @@
 /** @type {Readonly<Record<string, string>>} */
 export const ACTIONS = {
   "key.issued": "Key issued",
+  "key.imported": "Key imported",
   "key.rotated": "Key rotated",
   "key.revoked": "Key revoked",
   "key.expired": "Key expired",
+  "key.deleted": "Key deleted",
   "user.created": "User created",
   "user.suspended": "User suspended",
   "user.restored": "User restored",
+  "user.deleted": "User deleted",
   "user.limited": "User limited",
+  "user.listed": "Channel listed",
+  "user.unlisted": "Channel unlisted",
   "stream.closed": "Stream closed",
   "stream.kicked": "Stream kicked",
   "publish.denied": "Publish refused",

@@ -177,7 +177,7 @@ export class ServerView {
   }
 
   async #makeCharts() {
-    const { default: uPlot } = await import(this.#module);
+    const { default: uPlot } = await import(new URL(this.#module, document.baseURI).href);
     this.#charts = CHARTS.map((spec) => new Chart(uPlot, spec));
     byId("charts").replaceChildren(...this.#charts.map((chart) => chart.root));
   }

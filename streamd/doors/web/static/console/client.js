@@ -1,5 +1,6 @@
 // The admin API, as the operator who is signed in asks it.
 
+import { on } from "../base.js";
 import { keep, recall } from "../storage.js";
 
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -114,7 +115,7 @@ async function request(method, path, token, body) {
 
 async function send(method, path, token, body, signal) {
   try {
-    return await fetch(path, {
+    return await fetch(on(path.slice(1)), {
       method,
       headers: {
         authorization: `Bearer ${token}`,

@@ -3,6 +3,7 @@
 // <body data-state>: loading | signed-out | signed-in; data-live: offline | live | live_with_other_key; data-stale is
 // present while the server does not answer.
 
+import { on } from "../base.js";
 import { copyable } from "../copying.js";
 import { byId, setText } from "../dom.js";
 import { limits, when } from "../format.js";
@@ -30,7 +31,7 @@ let session = 0;
 /** Ask the server: `{status, answer}`, where status is 0 if it does not answer. */
 async function ask(method, path, content) {
   try {
-    const answer = await fetch(`/studio/${path}`, {
+    const answer = await fetch(on(`studio/${path}`), {
       method,
       headers: content ? { "content-type": "application/json" } : {},
       body: content && JSON.stringify(content),
@@ -95,7 +96,7 @@ function show(state) {
     : "";
   setText(byId("limits"), allowed && `You may send up to ${allowed}; a stream that is more ends.${spare}`);
   if (byId("share").childElementCount === 0) {
-    const watch = new URL(`/watch/${encodeURIComponent(state.channel)}`, location.href).href;
+    const watch = on(`watch/${encodeURIComponent(state.channel)}`);
     byId("share").replaceChildren(copyable("Your channel, to share", watch, { id: "watch-link" }));
     byId("server").replaceChildren(copyable("Server", reachable(state.rtmp_url), { id: "rtmp-url" }));
   }
@@ -178,7 +179,7 @@ byId("sign-in").addEventListener("submit", async (event) => {
 
 byId("sign-out").addEventListener("click", () => {
   signedOut();
-  ask("POST", "session/end");
+  ask("POST", "end");
 });
 
 document.addEventListener("visibilitychange", () => {

@@ -7,8 +7,8 @@ from alembic import op
 
 from streamd.services.store.schema import UtcDateTime
 
-revision = "0005"
-down_revision = "0004"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -37,6 +37,5 @@ def upgrade() -> None:
         "recording_wishes",
         sa.Column("user", sa.String(64), nullable=False),
         sa.Column("record", sa.Boolean, nullable=False),
-        sa.ForeignKeyConstraint(["user"], ["users.name"], name=op.f("fk_recording_wishes_user")),
         sa.PrimaryKeyConstraint("user", name=op.f("pk_recording_wishes")),
     )
