@@ -130,6 +130,17 @@ class OutputError(StreamdError):
     """An output of a stream cannot go on, for a reason outside of us: its disk, its receiver, a slow line."""
 
 
+class RecordingError(StreamdError):
+    """A recording cannot go on, and ends with this reason; the broadcast is not concerned."""
+
+
+class RecordingNotFoundError(StreamdError):
+    """There is no such recording."""
+
+    def __init__(self, recording_id: str) -> None:
+        super().__init__(f"there is no recording {recording_id}")
+
+
 class LocalStateError(StreamdError):
     """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
 

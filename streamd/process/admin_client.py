@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
 from streamd.doors.web.models.keys import Import, Key, KeyDeletion, KeyPage, NewKey, Revocation
+from streamd.doors.web.models.recordings import Recording, RecordingPage
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
 from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserDeletion, UserPage
 from streamd.errors import ImportRefusedError, StreamdError, UserNotFoundError
@@ -329,6 +330,27 @@ class AdminClient:
     async def kick(self, name: str, *, reason: str) -> Kick:
         """Close a stream's publisher."""
         return Kick.model_validate_json(await self._call("POST", f"/api/v1/streams/{name}/kick", {"reason": reason}))
+
+    async def list_recordings(self, *, user: str | None, state: str | None) -> list[Recording]:
+        """All recordings, or those of a user or in a state, the newest first."""
+        found: list[Recording] = []
+        chosen = ({"user": user} if user else {}) | ({"state": state} if state else {})
+        before: str | None = ""
+        while before is not None:
+            query = {"before": before, "limit": str(PAGE_LIMIT_MAX)} | chosen
+            page = RecordingPage.model_validate_json(await self._call("GET", "/api/v1/recordings", query=query))
+            found += page.recordings
+            before = page.next_before
+        return found
+
+    async def get_recording(self, recording_id: str) -> Recording:
+        """One recording."""
+        return Recording.model_validate_json(await self._call("GET", f"/api/v1/recordings/{recording_id}"))
+
+    async def delete_recording(self, recording_id: str, *, reason: str) -> Recording:
+        """Delete a recording and its files."""
+        answer = await self._call("DELETE", f"/api/v1/recordings/{recording_id}", query={"reason": reason})
+        return Recording.model_validate_json(answer)
 
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, query: dict[str, str] | None = None

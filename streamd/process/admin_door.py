@@ -11,6 +11,7 @@ from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
+from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -139,6 +140,7 @@ class AdminDoor:
             token=token,
             rtmp_urls=config.rtmp_urls,
             console=self._console,
+            recordings=RecordingDesk(services.recorder, services.clock),
             hosts=config.admin.hosts,
             port=self._port,
             clock=services.clock,

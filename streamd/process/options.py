@@ -30,6 +30,9 @@ from streamd.services.events.outbox import Endpoint, OutboxOptions
 from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
+from streamd.services.recording.recorder import RecorderOptions, RecordingMode
+from streamd.services.recording.recording_writer import WriterOptions
+from streamd.services.recording.retention import RetentionOptions
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,7 +45,7 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 # Sections of which every key is taken when the configuration is read again. A running
 # stream keeps its segments, an open connection the limits of its protocol.
-RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "privacy"})
+RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "privacy", "recording"})
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:
@@ -120,6 +123,16 @@ def stream_options(config: Config) -> StreamOptions:
         config.limits,
         config.hls,
         demuxer=DemuxerKind(config.ingest.demuxer),
+    )
+
+
+def recorder_options(config: Config) -> RecorderOptions:
+    """Which broadcasts are recorded, and where."""
+    return RecorderOptions(
+        mode=RecordingMode(config.recording.mode),
+        directory=config.recordings_dir,
+        writer=told(WriterOptions(), config.recording),
+        retention=told(RetentionOptions(), config.recording),
     )
 
 

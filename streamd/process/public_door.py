@@ -19,6 +19,7 @@ from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.studio import Studio
+from streamd.doors.web.public.vod import VodRoutes
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 
@@ -147,6 +148,13 @@ class PublicDoor:
             posters=PosterRoutes(channels=self._channels, posters=posters, metrics=services.metrics)
             if posters is not None
             else None,
+            vod=VodRoutes(
+                recorder=services.recorder,
+                is_taken_down=services.verifier.admissions.is_suspended,
+                clock=services.clock,
+                metrics=services.metrics,
+                timeouts=lambda: self._media.timeouts,
+            ),
             pages=pages,
             studio=studio,
             obs=self._obs,

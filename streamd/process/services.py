@@ -17,6 +17,7 @@ from streamd.process.options import (
     hook_options,
     outbox_options,
     peer_line_limits,
+    recorder_options,
     stream_options,
     verifier_options,
     webhook_endpoints,
@@ -41,6 +42,8 @@ from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
+from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.recorder import Recorder
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.process.config import Config
     from streamd.services.events.sender import Sender
+    from streamd.services.live.stream_options import StreamOptions
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
@@ -74,6 +78,7 @@ class Services:
         keys: The acts of operators on keys and users.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
+        recorder: Keeps of them what is to be kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
         history: The last minutes of the figures, for the console.
@@ -129,8 +134,9 @@ class Services:
             on_source_refused=metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         metrics.requests_waiting.set_function(lambda: self._budget.waiting)
+        self.recorder = Recorder(recorder_options(config), RecordingIndex(self._store.database), clock, tell=tell)
         self.registry = LiveRegistry(
-            options=stream_options(config),
+            options=self._stream_options(config),
             clock=clock,
             metrics=metrics,
             budget=self._budget,
@@ -176,10 +182,13 @@ class Services:
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
+        await self.recorder.open()
+        resources.push_async_callback(self.recorder.close)
         self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)
+        self.recorder.complete_left()
         await self.keys.takedowns.start()
 
     def configure(self, config: Config) -> None:
@@ -190,19 +199,26 @@ class Services:
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
         self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
+        self.recorder.configure(recorder_options(config))
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
         self.registry.configure(
-            stream_options(config),
+            self._stream_options(config),
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
         )
         self.lines.configure(peer_line_limits(config))
 
+    def _stream_options(self, config: Config) -> StreamOptions:
+        """The options of live streams, with what records them."""
+        options = stream_options(config)
+        return replace(options, outputs=(*options.outputs, self.recorder.output))
+
     async def sweep(self) -> None:
         """Do what is due once a second."""
         await self.registry.sweep()
+        self.recorder.look()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import re
 import weakref
 from http import HTTPStatus
 from typing import NamedTuple
 
 from streamd.doors.delivery.answer import CORS, Answer, Headers, MediaRequest, cut
+from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 
 # The highest level takes the most that gzip can save on two kilobytes, once for all viewers of a part.
 GZIP_LEVEL = 9
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
-
-# RFC 9110 14.1.2, one range; nineteen digits are more than any of our resources has bytes.
-_BYTE_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,19})-([0-9]{0,19})[ \t]*", re.ASCII | re.IGNORECASE)
 
 
 class Representation:
@@ -107,19 +104,14 @@ class Representation:
         # 13.1.5: If-Range compares strongly; a date never matches, since we send none.
         if request.if_range and request.if_range != self._entity_tag:
             return whole
-        match = _BYTE_RANGE.fullmatch(request.range)
-        if match is None or match.groups() == ("", ""):
-            return whole
         size = self._size_bytes
-        first, last = match.groups()
-        if first:
-            start, stop = int(first), min(int(last) + 1, size) if last else size
-            if last and int(last) < start:
-                return whole
-        else:
-            start, stop = max(0, size - int(last)), size
-        if start >= size:
+        try:
+            asked = byte_range(request.range, size)
+        except UnsatisfiableRangeError:
             return _unsatisfiable(size)
+        if asked is None:
+            return whole
+        start, stop = asked
         headers = (
             ("Content-Type", self._media_type),
             ("Content-Length", str(stop - start)),

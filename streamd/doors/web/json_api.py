@@ -55,6 +55,10 @@ class NotFoundError(Exception):
     """The thing that a path names does not exist; the text is for the asker."""
 
 
+class ConflictError(Exception):
+    """The state of the thing does not allow it; the text says why."""
+
+
 class ForbiddenError(Exception):
     """The asker may not do this; the text says why."""
 
@@ -211,7 +215,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(403, str(exc))
     except UnavailableError as exc:
         return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
-    except KeyStateError as exc:
+    except (KeyStateError, ConflictError) as exc:
         return problem(409, str(exc))
     except StoreUnavailableError as exc:
         if may_tell(request, "store"):

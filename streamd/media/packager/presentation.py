@@ -6,16 +6,13 @@ Spec: rfc8216bis-22 sections 4.4.6 and 6.2.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
-from streamd.formats.hls import multivariant_playlist as hls
-from streamd.media.packager.ladder import decodes_everywhere
+from streamd.formats.hls.multivariant_playlist import VariantStream
+from streamd.media.packager.multivariant import ListedAudio, render_presentation
 from streamd.media.packager.named_bytes import NamedBytes
 from streamd.media.packager.playlist_text import playlist_bytes
 from streamd.media.packager.rendition import Rendition
-
-CAPTIONS_GROUP = "captions"
 
 
 class Presentation:
@@ -38,7 +35,7 @@ class Presentation:
             rendition.set_siblings([other for other in renditions if other is not rendition])
         self._variants = tuple(variants)
         self._audio = tuple(audio)
-        self._streams: tuple[hls.VariantStream | None, ...] = ()
+        self._streams: tuple[VariantStream | None, ...] = ()
         self._text: NamedBytes | None = None
         self._captions: frozenset[str] = frozenset()
 
@@ -90,54 +87,10 @@ class Presentation:
             self._text = playlist_bytes("index", self._render(variants)) if variants else None
         return self._text
 
-    def _render(self, variants: Sequence[hls.VariantStream]) -> bytes:
-        """Write each variant once for each audio codec.
-
-        4.4.6.2: CODECS has every format of a variant and its groups, so a group is of one codec. If browsers decode
-        none of them, the variants stand there without sound too, so that viewers have a silent picture.
-        """
-        groups: dict[str, list[hls.VariantStream]] = {}
-        media: list[hls.MediaRendition] = []
-        for number, rendition in enumerate(self._audio, 1):
-            stream = rendition.variant_stream()
-            if stream is None:
-                continue
-            codec = stream.codecs[0]
-            group = groups.setdefault(codec, [])
-            media.append(
-                hls.MediaRendition(
-                    hls.MediaType.AUDIO,
-                    _group_id(codec),
-                    f"Track {number}",
-                    stream.uri,
-                    is_default=not group,
-                    channels=rendition.tracks[0].channels,
-                )
-            )
-            group.append(stream)
-        listed = [
-            replace(
-                variant,
-                bandwidth=variant.bandwidth + max(stream.bandwidth for stream in group),
-                average_bandwidth=variant.average_bandwidth + max(stream.average_bandwidth for stream in group),
-                codecs=tuple(dict.fromkeys((*variant.codecs, codec))),
-                audio_group_id=_group_id(codec),
-            )
-            for codec, group in groups.items()
-            for variant in variants
+    def _render(self, variants: Sequence[VariantStream]) -> bytes:
+        audio = [
+            ListedAudio(number, stream, each.tracks[0].channels)
+            for number, each in enumerate(self._audio, 1)
+            if (stream := each.variant_stream()) is not None
         ]
-        if not any(map(decodes_everywhere, groups)):
-            listed += variants
-        if self._captions:
-            media += [
-                hls.MediaRendition(
-                    hls.MediaType.CLOSED_CAPTIONS, CAPTIONS_GROUP, f"Captions {channel}", instream_id=channel
-                )
-                for channel in sorted(self._captions)
-            ]
-            listed = [replace(variant, captions_group_id=CAPTIONS_GROUP) for variant in listed]
-        return hls.render(tuple(listed), tuple(media))
-
-
-def _group_id(codec: str) -> str:
-    return f"audio-{codec}"
+        return render_presentation(variants, audio, self._captions)

@@ -16,6 +16,7 @@ from streamd.formats.hls import media_playlist as hls
 from streamd.formats.hls.multivariant_playlist import VariantStream
 from streamd.limits import DEFAULT, HLS
 from streamd.media.packager.cmaf_chunk import CmafChunk
+from streamd.media.packager.multivariant import frame_rate_millihertz
 from streamd.media.packager.named_bytes import NamedBytes
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.playlist_text import PlaylistSnapshot
@@ -29,8 +30,6 @@ from streamd.media.packet import Track, TrackKind
 # 4.4.4.9: parts "SHOULD be removed from the Playlist after they are greater than three Target Durations from the
 # end". The npm package hls-parser counts three segments instead, the open one included; both are kept.
 SEGMENTS_WITH_PARTS = 2
-# Above the fastest camera on air: a claim beyond it is a mistake in the metadata.
-FRAME_RATE_MAX = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +269,7 @@ class Rendition:
                 codecs=tuple(dict.fromkeys(track.codec for track in tracks)),
                 width=video.shown_width if video else 0,
                 height=video.height if video else 0,
-                frame_rate_millihertz=_frame_rate_millihertz(video.frame_rate_hint) if video else 0,
+                frame_rate_millihertz=frame_rate_millihertz(video.frame_rate_hint) if video else 0,
             )
         return self._variant_stream
 
@@ -342,9 +341,3 @@ class Rendition:
         if edge.open_parts:
             return hls.RenditionReport(uri, edge.last_msn + 1, edge.open_parts - 1)
         return hls.RenditionReport(uri, edge.last_msn, edge.last_segment_parts - 1 if edge.last_segment_parts else None)
-
-
-def _frame_rate_millihertz(hint: float) -> int:
-    """Thousandths of a frame a second from a publisher's claim; 0 for an absurd one."""
-    # Not a number compares false with everything.
-    return round(hint * 1000) if 0 < hint <= FRAME_RATE_MAX else 0

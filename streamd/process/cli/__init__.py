@@ -28,6 +28,7 @@ _COMMANDS = {
     "doctor": ("doctor", "doctor"),
     "keys": ("keys", "keys_group"),
     "obs-config": ("obs", "obs_config"),
+    "recordings": ("recordings", "recordings_group"),
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),
     "users": ("users", "users_group"),

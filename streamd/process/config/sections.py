@@ -144,6 +144,26 @@ class LiveConfig(Section):
     """Seconds for which a stream whose connection just ended may be taken up again with the same key."""
 
 
+class RecordingConfig(Section):
+    """What is kept of broadcasts."""
+
+    mode: Literal["off", "asked", "all"] = "off"
+    """Which broadcasts are recorded: `off`, `asked` (an operator asks for one that is live) or `all`. A user may differ
+    (`PATCH /api/v1/users/{name}`)."""
+    dir: str = ""
+    """Directory of the recordings; empty: `recordings` in `data_dir`. A relative path starts at this file."""
+    fsync_s: Annotated[float, Field(ge=0, le=60)] = 2
+    """Media that a power cut may cost, seconds."""
+    file_s: Annotated[int, Field(ge=10, le=600)] = 60
+    """Media in one file at most, seconds."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 2 * 1024**3
+    """Space that stays free on the disk: a recording that would take it fails, and the oldest recordings go."""
+    max_bytes: Annotated[int, Field(ge=0)] = 0
+    """All recordings together; the oldest go beyond it. 0: no bound but the disk's."""
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    """A recording is deleted after this many days. 0: never."""
+
+
 class KeysConfig(Section):
     """The key store."""
 
@@ -418,6 +438,7 @@ class Config(Section):
     ingest: IngestConfig = IngestConfig()
     hls: HlsConfig = HlsConfig()
     live: LiveConfig = LiveConfig()
+    recording: RecordingConfig = RecordingConfig()
     keys: KeysConfig = KeysConfig()
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
@@ -436,6 +457,11 @@ class Config(Section):
     def database_url(self) -> str:
         """URL of the key store; holds a password if the operator's does."""
         return self.keys.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / DATABASE_NAME}"
+
+    @property
+    def recordings_dir(self) -> Path:
+        """Directory of the recordings, absolute."""
+        return Path(self.recording.dir) if self.recording.dir else self.data_dir / "recordings"
 
     @property
     def public_url(self) -> str:
@@ -478,7 +504,11 @@ SECTIONS: dict[str, type[Section]] = {
     if isinstance(annotation := field.annotation, type) and issubclass(annotation, Section)
 }
 # Settings that are paths, and so start at the file that names them.
-PATHS = [("server", "data_dir"), *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key"))]
+PATHS = [
+    ("server", "data_dir"),
+    ("recording", "dir"),
+    *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key")),
+]
 
 Name = tuple[str, str]
 """Section and key of a setting."""

@@ -36,6 +36,12 @@ class EventType(enum.StrEnum):
     KEY_EXPIRED = "key.expired"
     USER_SUSPENDED = "user.suspended"
     USER_RESTORED = "user.restored"
+    RECORDING_STARTED = "recording.started"
+    RECORDING_READY = "recording.ready"
+    """A recording is complete, and its files are closed."""
+    RECORDING_FAILED = "recording.failed"
+    """A recording ended by a fault; what was written before can be played."""
+    RECORDING_DELETED = "recording.deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class HealthCode(enum.Enum):
     """Some media could not be read, and was dropped."""
     OUTPUT_FAILED = "output_failed"
     """One of the ways to watch or keep the stream is broken off; the others go on."""
+    OUTPUT_INTERRUPTED = "output_interrupted"
+    """One of them has a gap, and is tried again."""
 
     # Each is itself and no other. An enumeration hashes its name otherwise, in Python, for each check of each second.
     __hash__ = object.__hash__
@@ -161,6 +163,8 @@ class Vitals:
     """Media that is not carried, with the reason, in words; each once."""
     failed_outputs: Sequence[str] = ()
     """Names of the outputs that are dropped."""
+    output_faults: Mapping[str, str] = field(default_factory=dict)
+    """The trouble of outputs that go on, by name."""
 
 
 @dataclass(frozen=True, slots=True)

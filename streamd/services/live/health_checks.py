@@ -336,6 +336,17 @@ def _output_failed(vitals: Vitals, _: bool) -> Observation | None:
     )
 
 
+def _output_interrupted(vitals: Vitals, _: bool) -> Observation | None:
+    if not vitals.output_faults:
+        return None
+    faults = "; ".join(f"{name}: {reason}" for name, reason in vitals.output_faults.items())
+    return Observation(
+        Severity.ERROR,
+        f"Interrupted, while the broadcast goes on: {faults}.",
+        "The fault is the server's, and it tries again every few seconds. Tell its operator if it stays.",
+    )
+
+
 def _megabits(bits_per_second: float) -> str:
     return f"{bits_per_second / 1e6:.1f} Mb/s"
 
@@ -365,5 +376,6 @@ CHECKS = (
     Check(HealthCode.TIMESTAMPS_REPAIRED, _timestamps_repaired, withdraw_after_s=EVENT_KEPT_S),
     Check(HealthCode.MEDIA_DAMAGED, _media_damaged, withdraw_after_s=EVENT_KEPT_S),
     Check(HealthCode.OUTPUT_FAILED, _output_failed),
+    Check(HealthCode.OUTPUT_INTERRUPTED, _output_interrupted),
 )
 """All rules; the faults that viewers notice most stand first."""

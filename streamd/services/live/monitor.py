@@ -157,12 +157,13 @@ class StreamMonitor(PartOutput):
 
     # -- once a second ---------------------------------------------------------------------------
 
-    def read(self, line: MediaLine, failed_outputs: Collection[str]) -> bool:
+    def read(self, line: MediaLine, failed_outputs: Collection[str], output_faults: Mapping[str, str]) -> bool:
         """Take a reading of bit rate, frame rate and health of a stream that is fed.
 
         Args:
             line: The publisher's.
             failed_outputs: The outputs that are dropped.
+            output_faults: The trouble of outputs that go on, by name.
 
         Returns:
             Whether it has turned unhealthy, or healthy again.
@@ -171,7 +172,7 @@ class StreamMonitor(PartOutput):
         # Bytes in the kernel are not counted, so neither is their time.
         is_held = now - self.last_media_at <= HELD_S_MAX
         self.meter.read(self.last_media_at if is_held else now, line.read())
-        vitals = self._vitals(line, now, failed_outputs)
+        vitals = self._vitals(line, now, failed_outputs, output_faults)
         self._checks.assess(vitals, now=now, wall_now=self._clock.now())
         return self._set_health(self._checks.health)
 
@@ -179,7 +180,9 @@ class StreamMonitor(PartOutput):
         """Take note of the number of viewers now, over all protocols."""
         self.tally.viewers_max = max(self.tally.viewers_max, count)
 
-    def _vitals(self, line: MediaLine, now: float, failed_outputs: Collection[str]) -> Vitals:
+    def _vitals(
+        self, line: MediaLine, now: float, failed_outputs: Collection[str], output_faults: Mapping[str, str]
+    ) -> Vitals:
         meter = self.meter
         return Vitals(
             is_playable=line.continuation is not None,
@@ -200,6 +203,7 @@ class StreamMonitor(PartOutput):
             damages=meter.damages,
             refusals=line.refusals,
             failed_outputs=tuple(failed_outputs),
+            output_faults=output_faults,
         )
 
     def _set_health(self, health: Health) -> bool:

@@ -132,6 +132,11 @@ class Output:
         return 0
 
     @property
+    def fault(self) -> str:
+        """Its trouble of the moment, for operators, while it goes on; empty where there is none."""
+        return ""
+
+    @property
     def viewers(self) -> int | None:
         """Its number of viewers; None if it is not for viewers."""
         return None
@@ -342,6 +347,11 @@ class Outputs:
                 output.release()
             except Exception as exc:  # noqa: BLE001  # an output's fault is not the server's
                 self._note_failure(output.name, exc)
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """The trouble of those that go on in spite of it, by name."""
+        return {output.name: fault for output in self._fed if (fault := output.fault)}
 
     @property
     def held_bytes(self) -> int:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
     true,
 )
@@ -136,4 +137,32 @@ audit = Table(
     # Refused publishes that are alike share one row.
     Column("count", Integer, nullable=False, server_default="1"),
     sqlite_autoincrement=True,
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    # ``rec_`` and a ULID: the order of ids is that of their beginnings.
+    Column("id", String(32), primary_key=True),
+    Column("user", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("duration_ms", BigInteger, nullable=False, server_default="0"),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("path", Text, nullable=False),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("visibility", String(16), nullable=False, server_default="public"),
+    Column("is_kept", Boolean, nullable=False, server_default=false()),
+    Index(None, "user", "id"),
+    Index(None, "state", "id"),
+)
+
+# Users for whom it is decided whether their broadcasts are recorded; the server's configuration stands for the others.
+recording_wishes = Table(
+    "recording_wishes",
+    metadata,
+    Column("user", String(64), primary_key=True),
+    Column("record", Boolean, nullable=False),
 )

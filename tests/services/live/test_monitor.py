@@ -103,26 +103,26 @@ class TestReading:
         for _ in range(15):
             watch.monitor.note_media(h264_aac(1))
             watch.clock.advance(1)
-            assert not watch.monitor.read(watch.line, ())
+            assert not watch.monitor.read(watch.line, (), {})
         assert watch.monitor.health.status is HealthStatus.NO_DATA
         assert HealthCode.NOT_PLAYABLE in watch.monitor.health.codes
         assert watch.monitor.tally.findings == set(watch.monitor.health.codes)
 
     def test_what_is_wrong_is_counted_while_it_is(self) -> None:
         watch = Watch()
-        watch.monitor.read(watch.line, ["hls"])
+        watch.monitor.read(watch.line, ["hls"], {})
         assert watch.value("streamd_stream_findings", code="output_failed") == 1
-        watch.monitor.read(watch.line, ())
+        watch.monitor.read(watch.line, (), {})
         assert watch.value("streamd_stream_findings", code="output_failed") == 0
 
     def test_time_in_which_the_kernel_may_hold_media_is_not_counted(self) -> None:
         watch = Watch()
         watch.monitor.note_media(h264_aac(1))
-        watch.monitor.read(watch.line, ())
+        watch.monitor.read(watch.line, (), {})
         watch.clock.advance(2)
         watch.monitor.note_media(h264_aac(1))
         watch.clock.advance(0.9 * HELD_S_MAX)
-        watch.monitor.read(watch.line, ())
+        watch.monitor.read(watch.line, (), {})
         sent = sum(len(tag.payload) for tag in h264_aac(1))
         assert watch.monitor.meter.bitrate_bps == pytest.approx(sent * 8 / 2)
 
@@ -144,7 +144,7 @@ class TestLife:
         assert watch.monitor.last_media_at == watch.clock.monotonic()
         assert watch.monitor.tally.reconnects == 1
         # Not yet for as long that it should be playable.
-        watch.monitor.read(watch.line, ())
+        watch.monitor.read(watch.line, (), {})
         assert HealthCode.NOT_PLAYABLE not in watch.monitor.health.codes
 
     def test_what_has_ended_is_counted_no_more(self) -> None:

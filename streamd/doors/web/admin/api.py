@@ -10,7 +10,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -39,6 +39,7 @@ from streamd.doors.web.models.keys import (
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
 from streamd.doors.web.models.users import (
+    NO_WISHES,
     ChangedUser,
     UnwrittenSuspension,
     User,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.doors.web.admin.console import Console
+    from streamd.doors.web.admin.recordings import RecordingDesk
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.doors.web.port import Port
     from streamd.services.keys.service import KeyService
@@ -86,6 +88,7 @@ def admin_app(
     token: str,
     rtmp_urls: Sequence[str],
     console: Console,
+    recordings: RecordingDesk | None = None,
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -103,6 +106,7 @@ def admin_app(
         rtmp_urls: The server addresses for broadcasters, shown with a new key: RTMPS first, and what works with every
             encoder last.
         console: The operator's console.
+        recordings: The calls about recordings.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -112,7 +116,9 @@ def admin_app(
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
-    api = _AdminApi(keys, streams, metrics, rtmp_urls, not_ready_because, warnings, console.operations(gate), clock)
+    api = _AdminApi(
+        keys, streams, metrics, rtmp_urls, not_ready_because, warnings, console.operations(gate), clock, recordings
+    )
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(
@@ -148,7 +154,9 @@ class _AdminApi:
         warnings: Callable[[], Awaitable[Sequence[str]]],
         others: Iterable[Operation],
         clock: Clock,
+        recordings: RecordingDesk | None,
     ) -> None:
+        self._recordings = recordings
         self._keys = keys
         self._streams = streams
         self._metrics = metrics
@@ -203,6 +211,7 @@ class _AdminApi:
                 path_model=UserPath, body=ReasonRequest, other_answers={202: Kick}, problems=(503,),
             ),
             Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
+            *(self._recordings.operations() if self._recordings is not None else ()),
             *self._others,
         ]  # fmt: skip
 
@@ -329,14 +338,14 @@ class _AdminApi:
     async def list_users(self, _: web.Request, query: UserQuery) -> web.Response:
         """List users, by name."""
         page = await self._keys.list_users(state=query.state, search=query.search, after=query.after, limit=query.limit)
-        return answer(UserPage.of(page))
+        return answer(UserPage.of(page, self._wishes))
 
     async def get_user(self, request: web.Request) -> web.Response:
         """Show a user."""
-        return answer(User.model_validate(await self._keys.get_user(request.match_info["name"])))
+        return answer(User.of(await self._keys.get_user(request.match_info["name"]), self._wishes))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user, set the user's limits, or take their channel out of the public list.
+        """Suspend or restore a user, set the user's limits, or decide over their list entry and their recordings.
 
         A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
         viewers with 410. A key store that cannot be written keeps nothing on the air: then the status of a suspension
@@ -355,20 +364,30 @@ class _AdminApi:
         # The limits first: a restored user goes on the air with the new limits.
         if body.limits is not None:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
+        if "record" in body.model_fields_set and self._recordings is not None:
+            await self._recordings.wish(name, record=body.record, reason=body.reason, by=by)
         if body.listed is not None:
             await self._keys.list_channel(name, listed=body.listed, reason=body.reason, by=by)
         if body.state is UserState.ACTIVE:
             await self._keys.restore(name, reason=body.reason, by=by)
-        user = User.model_validate(await self._keys.get_user(name))
+        user = User.of(await self._keys.get_user(name), self._wishes)
         return answer(ChangedUser(**dict(user), closed=list(closed)))
 
+    @property
+    def _wishes(self) -> Mapping[str, bool]:
+        """Users for whom it is decided whether they are recorded."""
+        return self._recordings.wishes if self._recordings is not None else NO_WISHES
+
     async def delete_user(self, request: web.Request, query: ReasonQuery) -> web.Response:
-        """Close a user's streams, and delete the user with all keys.
+        """Close a user's streams, and delete the user with all keys and recordings.
 
         The acts on them stay in the audit log, by the user's name. The name is free from then on: who gets a key for
         it gets the channel.
         """
-        result = await self._keys.delete_user(request.match_info["name"], reason=query.reason, by=request[ACTOR])
+        name, by = request.match_info["name"], request[ACTOR]
+        result = await self._keys.delete_user(name, reason=query.reason, by=by)
+        if self._recordings is not None:
+            await self._recordings.forget_user(name, reason=query.reason, by=by)
         return answer(UserDeletion.of(result))
 
     # -- streams --------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from types import MappingProxyType
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +13,8 @@ from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit,
 from streamd.services.keys.records import DeleteResult, SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
 from streamd.services.store.page import Page
+
+NO_WISHES: Final[Mapping[str, bool]] = MappingProxyType({})
 
 
 class UserPath(ApiModel):
@@ -37,6 +40,9 @@ class UserChange(ApiModel):
     state: UserState | None = None
     limits: UserLimits | None = None
     """Limits that are left out stay; null is the server's own limit again."""
+    record: bool | None = None
+    """Whether the user's broadcasts are recorded, from the next one on; null is the server's own rule again
+    (`[recording] mode`)."""
     listed: bool | None = None
     """Whether the public list has the channel. Whoever knows its name watches it all the same."""
     reason: Reason = ""
@@ -44,8 +50,8 @@ class UserChange(ApiModel):
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.state is None and self.limits is None and self.listed is None:
-            raise ValueError("state, limits or listed, or several of them")
+        if self.state is None and self.limits is None and self.listed is None and "record" not in self.model_fields_set:
+            raise ValueError("state, limits, listed or record, or several of them")
         return self
 
 
@@ -71,6 +77,18 @@ class User(ApiModel):
     limits: UserLimits
     listed: bool
     """Whether the public list has the channel."""
+    record: bool | None = None
+    """Whether the user's broadcasts are recorded; null: as the server's configuration says."""
+
+    @classmethod
+    def of(cls, user: UserRecord, wishes: Mapping[str, bool] = NO_WISHES) -> Self:
+        """The answer about a user.
+
+        Args:
+            user: The user.
+            wishes: Users for whom it is decided whether they are recorded.
+        """
+        return cls.model_validate(user).model_copy(update={"record": wishes.get(user.name)})
 
 
 class UserDeletion(ApiModel):
@@ -127,9 +145,14 @@ class UserPage(ApiModel):
     """``after`` of the next page; null on the last."""
 
     @classmethod
-    def of(cls, page: Page[UserRecord]) -> Self:
-        """The answer to a list of users."""
+    def of(cls, page: Page[UserRecord], wishes: Mapping[str, bool] = NO_WISHES) -> Self:
+        """The answer to a list of users.
+
+        Args:
+            page: A piece of the list.
+            wishes: Users for whom it is decided whether they are recorded.
+        """
         return cls(
-            users=[User.model_validate(record) for record in page.items],
+            users=[User.of(record, wishes) for record in page.items],
             next_after=page.items[-1].name if page.has_more else None,
         )

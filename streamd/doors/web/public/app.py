@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.pages import Pages
     from streamd.doors.web.public.posters import PosterRoutes
     from streamd.doors.web.public.studio import Studio
+    from streamd.doors.web.public.vod import VodRoutes
     from streamd.services.live.channel import Channel
 
 # The list of live channels changes by the second; a cache in front may still take the crowd of pollers.
@@ -57,6 +58,7 @@ def public_app(
     channels: PublicChannels,
     media: MediaRoutes,
     posters: PosterRoutes | None = None,
+    vod: VodRoutes | None = None,
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
@@ -72,6 +74,7 @@ def public_app(
         channels: The live channels.
         media: Routes of media.
         posters: Route of poster pictures, where they are drawn.
+        vod: Routes of recordings.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
@@ -103,6 +106,8 @@ def public_app(
     if posters is not None:
         posters.add_to(app)
     media.add_to(app)
+    if vod is not None:
+        vod.add_to(app)
     pages.add_to(app)
     slashes.add_to(app)
     if studio is not None:

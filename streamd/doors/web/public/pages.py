@@ -1,4 +1,4 @@
-"""The viewer's pages: ``/``, ``/watch/{name}`` and ``/embed/{name}``."""
+"""The viewer's pages: ``/``, ``/watch/{name}``, ``/watch/vod/{id}`` and ``/embed/{name}``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, UP, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
+from streamd.services.recording.recording_id import is_recording_id
 
 # What nobody is to find who does not know it; search engines heed it.
 UNFOUND: Final = {"X-Robots-Tag": "noindex"}
@@ -58,6 +59,10 @@ PLAYER_MODULES: Final = (
     "viewer_format.js",
     "watch_page.js",
 )
+
+
+# The imports of a recording's page.
+VOD_MODULES: Final = ("base.js", "dom.js")
 
 
 class Pages:
@@ -107,6 +112,7 @@ class Pages:
         """Add the routes of the pages to the public application."""
         app.router.add_get("/", self._get_index)
         app.router.add_get("/watch/{name}", self._get_watch)
+        app.router.add_get("/watch/vod/{id}", self._get_vod)
         app.router.add_get("/embed/{name}", self._get_embed)
         self.files.add_to(app)
 
@@ -119,7 +125,7 @@ class Pages:
                 return await handler(request)
             except web.HTTPNotFound:
                 is_page = "text/html" in request.headers.get(hdrs.ACCEPT, "") and request.method in ("GET", "HEAD")
-                if not is_page or request.path.startswith(("/live/", "/api/", "/static/")):
+                if not is_page or request.path.startswith(("/live/", "/vod/", "/api/", "/static/")):
                     raise
                 return answer(request, self._nothing(_way_up(request)), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
 
@@ -134,6 +140,21 @@ class Pages:
             return answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
         headers = PAGE_HEADERS if self.has_list and self._is_listed(name) else PAGE_HEADERS | UNFOUND
         return answer(request, self._watch_page(name, self._origin(request)), headers, CACHE_REVALIDATE)
+
+    async def _get_vod(self, request: web.Request) -> web.Response:
+        recording_id = request.match_info["id"]
+        if not is_recording_id(recording_id):
+            return answer(request, self._nothing(UP * 2), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+        root = UP * 2
+        page = self.files.page(
+            "vod",
+            level=1,
+            id=recording_id,
+            root=root,
+            hls=self.files.address(root, HLS_MODULE) if self.has_player else "",
+            preload=self._preload(root, VOD_MODULES),
+        )
+        return answer(request, page, PAGE_HEADERS | UNFOUND, CACHE_REVALIDATE)
 
     async def _get_embed(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -185,9 +206,13 @@ class Pages:
             root=UP,
             hls=address(UP, HLS_MODULE) if self.has_player else "",
             player=self.files.fill("player", UP, name=name),
-            preload="\n  ".join(f'<link rel="modulepreload" href="{address(UP, module)}">' for module in modules),
+            preload=self._preload(UP, modules),
             **values,
         )
+
+    def _preload(self, root: str, modules: Sequence[str]) -> str:
+        address = self.files.address
+        return "\n  ".join(f'<link rel="modulepreload" href="{address(root, module)}">' for module in modules)
 
 
 def _way_up(request: web.Request) -> str:

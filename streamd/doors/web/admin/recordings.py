@@ -1,0 +1,149 @@
+"""The calls of the admin API about recordings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamd.doors.web.admin.guards import ACTOR
+from streamd.doors.web.json_api import ConflictError, NotFoundError, answer
+from streamd.doors.web.models.recordings import (
+    DeleteQuery,
+    RecordAnswer,
+    Recording,
+    RecordingChange,
+    RecordingPage,
+    RecordingPath,
+    RecordingQuery,
+    RecordRequest,
+)
+from streamd.doors.web.models.users import UserPath
+from streamd.doors.web.openapi import Operation
+from streamd.errors import RecordingError, RecordingNotFoundError
+from streamd.services.audit.records import AuditEntry
+from streamd.services.recording.records import RecordingFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from streamd.clock import Clock
+    from streamd.services.audit.records import Actor
+    from streamd.services.recording.recorder import Recorder
+    from streamd.services.recording.records import RecordingRecord
+
+
+class RecordingDesk:
+    """Lists, changes and deletes recordings, and begins and ends them.
+
+    Args:
+        recorder: The server's.
+        clock: For the audit log.
+    """
+
+    def __init__(self, recorder: Recorder, clock: Clock) -> None:
+        self._recorder = recorder
+        self._clock = clock
+
+    def operations(self) -> list[Operation]:
+        """Every call, with its input, its answer and its errors."""
+        one = "/api/v1/recordings/{id}"
+        return [
+            Operation(
+                "GET", "/api/v1/recordings", self.list_recordings, RecordingPage, query=RecordingQuery, problems=(503,)
+            ),
+            Operation("GET", one, self.get_recording, Recording, path_model=RecordingPath, problems=(503,)),
+            Operation(
+                "PATCH", one, self.change_recording, Recording,
+                path_model=RecordingPath, body=RecordingChange, problems=(503,),
+            ),
+            Operation(
+                "DELETE", one, self.delete_recording, Recording,
+                path_model=RecordingPath, query=DeleteQuery, problems=(409, 503),
+            ),
+            Operation(
+                "POST", "/api/v1/streams/{name}/record", self.record_stream, RecordAnswer,
+                path_model=UserPath, body=RecordRequest,
+            ),
+        ]  # fmt: skip
+
+    @property
+    def wishes(self) -> Mapping[str, bool]:
+        """Users for whom it is decided whether they are recorded."""
+        return self._recorder.wishes
+
+    async def wish(self, user: str, *, record: bool | None, reason: str, by: Actor) -> None:
+        """Decide whether a user's broadcasts are recorded; None leaves it to the configuration.
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            StoreUnavailableError: It could not be written.
+        """
+        said = {True: "recorded", False: "not recorded", None: "recorded as the configuration says"}[record]
+        entry = AuditEntry(
+            self._clock.now(), by.name, "user.recorded", by.address, user=user, reason=f"{said}. {reason}".rstrip(". ")
+        )
+        await self._recorder.wish(user, record=record, entry=entry)
+
+    async def forget_user(self, user: str, *, reason: str, by: Actor) -> None:
+        """Delete the recordings of a user who is deleted, and the decision over them.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        await self._recorder.forget_user(user, by, reason)
+
+    async def list_recordings(self, _: web.Request, query: RecordingQuery) -> web.Response:
+        """List recordings, the newest first."""
+        found = RecordingFilter(user=query.user or "", state=query.state)
+        page = await self._recorder.index.page(found, before=query.before, limit=query.limit)
+        return answer(RecordingPage.of(page))
+
+    async def get_recording(self, request: web.Request) -> web.Response:
+        """Show a recording."""
+        return answer(Recording.of(await self._find(request)))
+
+    async def change_recording(self, request: web.Request, body: RecordingChange) -> web.Response:
+        """Give a recording a title or a visibility, or pin it."""
+        record = await self._find(request)
+        by = request[ACTOR]
+        changes = ", ".join(
+            f"{name} {value}"
+            for name, value in body.model_dump(exclude_none=True, mode="json").items()
+            if name != "title"
+        )
+        entry = AuditEntry(
+            self._clock.now(), by.name, "recording.changed", by.address, user=record.user, stream=record.user,
+            reason=f"{record.id}: {changes or 'title'}",
+        )  # fmt: skip
+        changed = await self._recorder.index.change(
+            record.id, entry, title=body.title, visibility=body.visibility, is_kept=body.keep
+        )
+        return answer(Recording.of(changed))
+
+    async def delete_recording(self, request: web.Request, query: DeleteQuery) -> web.Response:
+        """Delete a recording: when this is answered, nobody finds it, and its files are gone."""
+        record = await self._find(request)
+        try:
+            await self._recorder.retention.delete(record, request[ACTOR], query.reason)
+        except RecordingError as exc:
+            raise ConflictError(str(exc)) from exc
+        deleted = await self._recorder.index.find(record.id)
+        assert deleted is not None
+        return answer(Recording.of(deleted))
+
+    async def record_stream(self, request: web.Request, body: RecordRequest) -> web.Response:
+        """Record a live stream, or complete its recording."""
+        name = request.match_info["name"]
+        try:
+            self._recorder.ask(name, is_wanted=body.action == "start")
+        except RecordingError as exc:
+            raise NotFoundError(str(exc)) from exc
+        return answer(RecordAnswer(name=name, recording_id=self._recorder.recording_of(name) or None))
+
+    async def _find(self, request: web.Request) -> RecordingRecord:
+        recording_id = request.match_info["id"]
+        record = await self._recorder.index.find(recording_id)
+        if record is None:
+            raise NotFoundError(str(RecordingNotFoundError(recording_id)))
+        return record

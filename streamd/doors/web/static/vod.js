@@ -1,0 +1,117 @@
+// A recording: the browser's own player, and what there is to say of it.
+
+import { on } from "./base.js";
+import { byId, setText } from "./dom.js";
+
+const { body } = document;
+const REQUEST_TIMEOUT_MS = 10_000;
+// A recording that goes on grows: how it stands is asked this often.
+const REFRESH_MS = 10_000;
+
+const MESSAGES = {
+  404: "There is no such recording.",
+  410: "This recording is gone.",
+  0: "The server does not answer. It is asked again.",
+};
+
+/**
+ * @typedef {{id: string, user: string, state: string, title: string, started_at: string, duration_s: number,
+ *   playlist: string, mp4: string}} Recording
+ */
+
+/**
+ * Ask for a recording.
+ *
+ * @param {string} id
+ * @returns {Promise<Recording | number>} the HTTP status where there is none; 0 where nobody answers
+ */
+async function lookUp(id) {
+  try {
+    const answer = await fetch(on(`api/v1/recordings/${encodeURIComponent(id)}`), {
+      headers: { accept: "application/json" },
+      cache: "no-store",
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    });
+    return answer.ok ? await answer.json() : answer.status;
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * "1:02:03" of seconds.
+ *
+ * @param {number} seconds
+ */
+function length(seconds) {
+  const whole = Math.round(seconds);
+  const minutes = String(Math.floor(whole / 60) % 60).padStart(2, "0");
+  return `${Math.floor(whole / 3600)}:${minutes}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** @param {Recording} recording */
+function show(recording) {
+  const title = recording.title || recording.user;
+  setText(byId("title"), title);
+  document.title = `${title} – streamd`;
+  setText(
+    byId("began"),
+    new Date(recording.started_at).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" }),
+  );
+  setText(byId("length"), length(recording.duration_s));
+  setText(byId("state"), recording.state === "recording" ? "Still being recorded" : "");
+  const channel = byId("channel", HTMLAnchorElement);
+  channel.href = on(`watch/${recording.user}`);
+  channel.hidden = false;
+  setText(channel, recording.user);
+  byId("download", HTMLAnchorElement).hidden = false;
+  setText(byId("message"), "");
+}
+
+/**
+ * Play by Media Source Extensions where the browser has them, by its own HLS elsewhere.
+ *
+ * @param {HTMLVideoElement} video
+ * @param {string} playlist
+ */
+async function play(video, playlist) {
+  const module = body.dataset.hls;
+  const Hls = module ? (await import(module)).default : null;
+  if (!Hls?.isSupported()) {
+    if (video.canPlayType("application/vnd.apple.mpegurl")) video.src = playlist;
+    else setText(byId("message"), "This browser cannot play it. It can be downloaded.");
+    return;
+  }
+  const hls = new Hls({ startPosition: 0 });
+  hls.on(
+    Hls.Events.ERROR,
+    (/** @type {string} */ _, /** @type {{fatal: boolean, type: string, response?: {code: number}}} */ data) => {
+      if (!data.fatal) return;
+      if (data.type === "mediaError") hls.recoverMediaError();
+      else setText(byId("message"), MESSAGES[/** @type {404} */ (data.response?.code ?? 0)] ?? MESSAGES[0]);
+    },
+  );
+  hls.loadSource(playlist);
+  hls.attachMedia(video);
+}
+
+let isPlaying = false;
+
+async function refresh() {
+  const found = await lookUp(body.dataset.recording ?? "");
+  if (typeof found === "number") {
+    setText(byId("message"), MESSAGES[/** @type {404} */ (found)] ?? MESSAGES[0]);
+    // A recording that is gone stays gone.
+    if (found === 404 || found === 410) return;
+  } else {
+    show(found);
+    if (!isPlaying) {
+      isPlaying = true;
+      await play(byId("video", HTMLVideoElement), on(`vod/${found.id}/index.m3u8`));
+    }
+    if (found.state !== "recording" && found.state !== "finalizing") return;
+  }
+  setTimeout(refresh, REFRESH_MS);
+}
+
+refresh();

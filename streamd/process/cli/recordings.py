@@ -1,0 +1,151 @@
+"""``streamd recordings``: what was kept of broadcasts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streamd.process.cli.arguments import User, config_options, json_option, load
+from streamd.process.cli.ask import on_server
+from streamd.process.cli.output import format_time, print_json, print_table
+from streamd.services.recording.folder import RecordingFolder
+from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.recording_id import is_recording_id
+from streamd.services.recording.records import RecordingState
+from streamd.services.recording.verify import find_recordings, verify
+from streamd.services.store.database import Database
+
+if TYPE_CHECKING:
+    from streamd.services.recording.records import RecordingRecord
+
+
+class RecordingIdType(click.ParamType[str]):
+    """The id of a recording."""
+
+    name = "recording_id"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take an id, or say what one looks like."""
+        if not is_recording_id(value):
+            self.fail("a recording's id begins with rec_ (see: streamd recordings list)", param, ctx)
+        return value
+
+
+recording_argument = click.argument("recording_id", type=RecordingIdType())
+
+
+@click.group("recordings")
+def recordings_group() -> None:
+    """List, show, verify and delete recordings."""
+
+
+@recordings_group.command("list")
+@click.option("--user", type=User(), help="Only recordings of this user.")
+@click.option("--state", type=click.Choice([state.value for state in RecordingState]), help="Only those in this state.")
+@json_option
+@config_options
+def list_recordings(
+    user: str | None, state: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None
+) -> None:
+    """List recordings, the newest first."""
+    found = on_server(load(config_file, data_dir), lambda client: client.list_recordings(user=user, state=state))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("id", "user", "state", "began", "length", "MB", "visibility", "kept", "title"),
+        [
+            (
+                each.id,
+                each.user,
+                each.state,
+                format_time(each.started_at),
+                _length(each.duration_s),
+                f"{each.bytes / 1e6:.1f}",
+                each.visibility,
+                "yes" if each.keep else "",
+                each.title,
+            )
+            for each in found
+        ],
+        nothing="There are no such recordings. [recording] mode says which broadcasts are recorded.",
+    )
+
+
+@recordings_group.command("show")
+@recording_argument
+@config_options
+def show_recording(recording_id: str, config_file: Path | None, data_dir: Path | None) -> None:
+    """Show all facts of a recording, as JSON."""
+    print_json(on_server(load(config_file, data_dir), lambda client: client.get_recording(recording_id)))
+
+
+@recordings_group.command("delete")
+@recording_argument
+@click.option("--reason", default="", help="Why, for the audit log.")
+@config_options
+def delete_recording(recording_id: str, reason: str, config_file: Path | None, data_dir: Path | None) -> None:
+    """Delete a recording and its files. When the command returns, nobody finds it."""
+    on_server(load(config_file, data_dir), lambda client: client.delete_recording(recording_id, reason=reason))
+    click.echo(f"Recording {recording_id} is deleted.")
+
+
+@recordings_group.command("verify")
+@click.argument("recording_id", type=RecordingIdType(), required=False)
+@click.option("--rebuild-index", is_flag=True, help="Enter what the folders say into the database, before the look.")
+@config_options
+@click.pass_context
+def verify_recordings(
+    context: click.Context,
+    recording_id: str | None,
+    rebuild_index: bool,
+    config_file: Path | None,
+    data_dir: Path | None,
+) -> None:
+    """Compare every file of a recording, or of all that have ended, with its hash.
+
+    Needs no server: it reads the directory of recordings. Exits with 1 where a file is not as it was written.
+    """
+    config = load(config_file, data_dir)
+    directory = config.recordings_dir
+    found = [record for record in find_recordings(directory) if recording_id in (None, record.id)]
+    if not found:
+        click.echo(f"There is no such recording in {directory}." if recording_id else f"No recordings in {directory}.")
+        context.exit(1 if recording_id else 0)
+    if rebuild_index:
+        asyncio.run(_enter(config.database_url, found))
+    is_whole = True
+    for record in found:
+        if record.state is RecordingState.RECORDING:
+            click.echo(f"{record.id}  has not ended")
+            continue
+        faults = verify(RecordingFolder(directory / record.path))
+        is_whole = is_whole and not faults
+        click.echo(f"{record.id}  {'whole' if not faults else f'{len(faults)} faults'}")
+        for fault in faults:
+            click.echo(f"  {fault.path} {fault.fault}")
+    context.exit(0 if is_whole else 1)
+
+
+async def _enter(database_url: str, records: list[RecordingRecord]) -> None:
+    """Have the index know recordings as their folders have them; titles, visibilities and pins that it knows stay."""
+    database = Database(database_url)
+    await database.start()
+    try:
+        index = RecordingIndex(database)
+        for record in records:
+            # One that has not ended is a running server's to speak of.
+            if record.state is not RecordingState.RECORDING:
+                await index.save(record)
+    finally:
+        await database.close()
+
+
+def _length(seconds: float) -> str:
+    """A length as people write it, such as 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

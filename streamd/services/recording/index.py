@@ -1,0 +1,192 @@
+"""The index of recordings, in the key store's database.
+
+The folder of a recording holds all that the index knows but its title, its visibility and its pin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from streamd.errors import RecordingNotFoundError, UserNotFoundError
+from streamd.services.audit.audit_log import append_entries
+from streamd.services.audit.records import AuditEntry
+from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
+from streamd.services.store.database import Database
+from streamd.services.store.page import Page
+from streamd.services.store.schema import recording_wishes, recordings, users
+
+# Facts of the recorder; a title, a visibility and a pin are people's.
+_RECORDED = ("state", "reason", "ended_at", "duration_ms", "size_bytes")
+
+
+class RecordingIndex:
+    """The recordings of a server, or of several on one database.
+
+    Args:
+        database: The key store's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save(self, record: RecordingRecord) -> None:
+        """Add a recording, or say what has become of it; people's facts about it stay.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        values = asdict(record)
+        async with self._database.writing() as connection:
+            changed = await connection.execute(
+                update(recordings)
+                .where(recordings.c.id == record.id)
+                .values({name: values[name] for name in _RECORDED})
+            )
+            if not changed.rowcount:
+                await connection.execute(insert(recordings).values(values))
+
+    async def change(
+        self,
+        recording_id: str,
+        entry: AuditEntry | None = None,
+        *,
+        title: str | None = None,
+        visibility: Visibility | None = None,
+        is_kept: bool | None = None,
+    ) -> RecordingRecord:
+        """Change people's facts about a recording.
+
+        Args:
+            recording_id: Its id.
+            entry: The row of the audit log that tells of it; None for none.
+            title: The new one; None leaves it, as with the others.
+            visibility: Likewise.
+            is_kept: Likewise.
+
+        Returns:
+            The recording as it is now.
+
+        Raises:
+            RecordingNotFoundError: There is none.
+            StoreUnavailableError: It could not be written.
+        """
+        asked = {"title": title, "visibility": visibility, "is_kept": is_kept}
+        values = {name: value for name, value in asked.items() if value is not None}
+        chosen = recordings.c.id == recording_id
+        async with self._database.writing() as connection:
+            if values:
+                await connection.execute(update(recordings).where(chosen).values(values))
+            row = (await connection.execute(select(recordings).where(chosen))).one_or_none()
+            if row is None:
+                raise RecordingNotFoundError(recording_id)
+            if entry is not None:
+                await append_entries(connection, [entry])
+        return _record(row)
+
+    async def note_deleted(self, recording_id: str, reason: str, entry: AuditEntry) -> None:
+        """Note that a recording is deleted, with its row in the audit log.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(recordings)
+                .where(recordings.c.id == recording_id)
+                .values(state=RecordingState.DELETED, reason=reason, size_bytes=0)
+            )
+            await append_entries(connection, [entry])
+
+    async def find(self, recording_id: str) -> RecordingRecord | None:
+        """Find a recording; None where there is none.
+
+        Raises:
+            StoreUnavailableError: It could not be read.
+        """
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(recordings).where(recordings.c.id == recording_id))).one_or_none()
+        return _record(row) if row is not None else None
+
+    async def page(
+        self, found: RecordingFilter, *, before: str = "", limit: int, is_oldest_first: bool = False
+    ) -> Page[RecordingRecord]:
+        """Recordings, the newest first.
+
+        Args:
+            found: Which.
+            before: Only those that come behind this id in that order; empty for all.
+            limit: How many at most.
+            is_oldest_first: The oldest first.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        by = recordings.c.id
+        query = select(recordings).order_by(by if is_oldest_first else by.desc()).limit(limit + 1)
+        if found.user:
+            query = query.where(recordings.c.user == found.user)
+        if found.state is not None:
+            query = query.where(recordings.c.state == found.state)
+        else:
+            query = query.where(recordings.c.state != RecordingState.DELETED)
+        if found.visibility is not None:
+            query = query.where(recordings.c.visibility == found.visibility)
+        if before:
+            query = query.where(by > before if is_oldest_first else by < before)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    async def size_bytes(self) -> int:
+        """Bytes of all recordings.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        async with self._database.reading() as connection:
+            return int((await connection.execute(select(func.sum(recordings.c.size_bytes)))).scalar_one() or 0)
+
+    # -- users' wishes ---------------------------------------------------------------------------
+
+    async def wishes(self) -> dict[str, bool]:
+        """The users for whom it is decided whether they are recorded.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        async with self._database.reading() as connection:
+            return {row.user: row.record for row in await connection.execute(select(recording_wishes))}
+
+    async def set_wish(self, user: str, *, record: bool | None, entry: AuditEntry) -> None:
+        """Decide whether a user's broadcasts are recorded; None leaves it to the configuration.
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            StoreUnavailableError: It could not be written.
+        """
+        async with self._database.writing() as connection:
+            if (await connection.execute(select(users.c.name).where(users.c.name == user))).one_or_none() is None:
+                raise UserNotFoundError(user)
+            await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
+            if record is not None:
+                await connection.execute(insert(recording_wishes).values(user=user, record=record))
+            await append_entries(connection, [entry])
+
+    async def forget_wish(self, user: str) -> None:
+        """Forget the decision over a user who is deleted.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        async with self._database.writing() as connection:
+            await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
+
+
+def _record(row: Row[Any]) -> RecordingRecord:
+    values = row._asdict()
+    return RecordingRecord(
+        **values | {"state": RecordingState(values["state"]), "visibility": Visibility(values["visibility"])}
+    )

@@ -1,0 +1,344 @@
+"""The recordings of a server: which broadcasts are recorded, and what becomes of a recording.
+
+Files are written by threads of its own; the index follows in the background, and catches up when the database was away.
+A recording that a server left unfinished is taken up by the next one: within the reconnect window its broadcast goes on
+in it, and after that it is completed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from streamd.errors import RecordingError, StoreUnavailableError
+from streamd.services.events.event import Event, EventType, unheard
+from streamd.services.recording.documents import RecordingDocument, RecordingStatus
+from streamd.services.recording.folder import RecordingFolder, folder_name
+from streamd.services.recording.index_keeper import IndexKeeper
+from streamd.services.recording.recording import Recording
+from streamd.services.recording.recording_id import new_recording_id
+from streamd.services.recording.recording_output import RecordingOutput
+from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
+from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
+from streamd.services.recording.recovery import recover
+from streamd.services.recording.retention import Retention, RetentionOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from streamd.clock import Clock
+    from streamd.services.audit.records import Actor, AuditEntry
+    from streamd.services.events.event import EventSink, Value
+    from streamd.services.live.outputs import Output, OutputContext
+    from streamd.services.recording.index import RecordingIndex
+
+log = logging.getLogger(__name__)
+
+# Threads that wait for the disk, so that a stream on a slow moment of it does not hold up all others.
+THREADS = 2
+# Between two looks for recordings whose time is over, seconds.
+RETENTION_S = 60.0
+# Space for a recording that is tried again: a minute at a usual bit rate.
+SPACE_BYTES_MIN = 16 * 1024 * 1024
+# Recordings that are taken up at a start are looked for a page at a time.
+_PAGE = 200
+
+
+class RecordingMode(enum.StrEnum):
+    """Which broadcasts are recorded."""
+
+    OFF = "off"
+    ASKED = "asked"
+    """Those for which somebody asks."""
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderOptions:
+    """What is recorded, and where."""
+
+    mode: RecordingMode
+    directory: Path
+    writer: WriterOptions = field(default_factory=WriterOptions)
+    retention: RetentionOptions = field(default_factory=RetentionOptions)
+
+
+class Recorder:
+    """Records the broadcasts of a server.
+
+    Args:
+        options: What is recorded, and where.
+        index: The index of all recordings.
+        clock: For dates and durations.
+        tell: Receives the events of recordings.
+
+    Attributes:
+        options: As given, or as they were read again.
+        index: As given.
+        retention: Deletes recordings.
+    """
+
+    def __init__(
+        self, options: RecorderOptions, index: RecordingIndex, clock: Clock, *, tell: EventSink = unheard
+    ) -> None:
+        self.index = index
+        self.options = options
+        self._clock = clock
+        self._tell = tell
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
+        self._outputs: dict[str, RecordingOutput] = {}
+        # Recordings that are written, by id, and those that an earlier server left, by channel.
+        self._going: dict[str, Recording] = {}
+        self._left: dict[str, Recording] = {}
+        self._records: dict[str, RecordingRecord] = {}
+        self._wishes: dict[str, bool] = {}
+        self.retention = Retention(index, self.folder, clock, tell)
+        self._retention_due_at = clock.monotonic()
+        self._retention_task: asyncio.Task[None] | None = None
+        self._keeper = IndexKeeper(index)
+
+    def configure(self, options: RecorderOptions) -> None:
+        """Take other options, for recordings that begin from now on; the directory stays."""
+        self.options = replace(options, directory=self.options.directory)
+
+    # -- start and stop ----------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take up what an earlier server left unfinished.
+
+        Raises:
+            StoreUnavailableError: The index cannot be read.
+        """
+        self._wishes = await self.index.wishes()
+        for state in (RecordingState.RECORDING, RecordingState.FINALIZING):
+            before = ""
+            while True:
+                page = await self.index.page(RecordingFilter(state=state), before=before, limit=_PAGE)
+                for record in page.items:
+                    await self._take_up(record)
+                if not page.has_more:
+                    break
+                before = page.items[-1].id
+
+    def complete_left(self) -> None:
+        """Complete the recordings that no broadcast goes on with; called once the live streams are restored."""
+        for recording in self._left.values():
+            recording.finish()
+        self._left.clear()
+
+    async def close(self) -> None:
+        """Write what waits, and leave the recordings that go on to the next server."""
+        if self._retention_task is not None:
+            self._retention_task.cancel()
+            await asyncio.gather(self._retention_task, return_exceptions=True)
+        for recording in self._going.values():
+            recording.leave()
+        for recording in tuple(self._going.values()):
+            await recording.wait()
+        await self._keeper.close()
+        self._pool.shutdown()
+
+    def look(self) -> None:
+        """Do what is due; called about once a second."""
+        now = self._clock.monotonic()
+        if now < self._retention_due_at or self._retention_task is not None:
+            return
+        self._retention_due_at = now + RETENTION_S
+        self._retention_task = asyncio.create_task(self._retain())
+
+    async def _retain(self) -> None:
+        try:
+            await self.retention.apply(self.options.retention)
+        except StoreUnavailableError as exc:
+            log.warning("recording.retention_failed", extra={"reason": str(exc)})
+        finally:
+            self._retention_task = None
+
+    # -- what is recorded --------------------------------------------------------------------------
+
+    def output(self, context: OutputContext) -> Output:
+        """Make the output of a broadcast; it costs a call a part while nothing is recorded."""
+        name = context.name
+        left = self._left.pop(name, None) if context.record is not None else None
+        self._outputs = {other: output for other, output in self._outputs.items() if not output.is_ended}
+        output = self._outputs[name] = RecordingOutput(
+            context, partial(self._begin, name), partial(self._is_wanted, name), self._has_space, left
+        )
+        return output
+
+    def ask(self, name: str, *, is_wanted: bool) -> None:
+        """Record a broadcast from its next segment on, or complete its recording and begin no other in it.
+
+        Raises:
+            RecordingError: It is not live.
+        """
+        output = self._outputs.get(name)
+        if output is None or output.is_ended:
+            raise RecordingError(f"{name} is not live")
+        output.ask(is_wanted=is_wanted)
+
+    @property
+    def wishes(self) -> Mapping[str, bool]:
+        """Users for whom it is decided whether they are recorded."""
+        return self._wishes
+
+    async def wish(self, user: str, *, record: bool | None, entry: AuditEntry) -> None:
+        """Decide whether a user's broadcasts are recorded, for recordings that begin from now on.
+
+        Args:
+            user: Name of the user.
+            record: None leaves it to the configuration.
+            entry: The row of the audit log that tells of it.
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            StoreUnavailableError: It could not be written.
+        """
+        await self.index.set_wish(user, record=record, entry=entry)
+        if record is None:
+            self._wishes.pop(user, None)
+        else:
+            self._wishes[user] = record
+
+    async def forget_user(self, user: str, actor: Actor, reason: str) -> None:
+        """Delete all recordings of a user who is deleted, whose streams are closed.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        for recording in tuple(self._going.values()):
+            if recording.name == user:
+                recording.finish()
+                await recording.wait()
+        await self._keeper.flush()
+        while True:
+            page = await self.index.page(RecordingFilter(user=user), limit=_PAGE)
+            for record in page.items:
+                await self.retention.delete(record, actor, reason)
+            if not page.items:
+                break
+        await self.index.forget_wish(user)
+        self._wishes.pop(user, None)
+
+    def recording_of(self, name: str) -> str:
+        """The id of the recording that a channel's broadcast goes into now; empty where it is not recorded."""
+        output = self._outputs.get(name)
+        return output.recording.id if output is not None and output.recording is not None else ""
+
+    @property
+    def going(self) -> Iterable[Recording]:
+        """The recordings that are written."""
+        return self._going.values()
+
+    @property
+    def index_is_behind(self) -> bool:
+        """Whether the index has still to be told something."""
+        return self._keeper.is_behind
+
+    def folder(self, record: RecordingRecord) -> RecordingFolder:
+        """The files of a recording."""
+        return RecordingFolder(self.options.directory / record.path)
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    def _is_wanted(self, name: str) -> bool:
+        return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
+
+    def _has_space(self) -> bool:
+        """Whether there is room beyond what stays free; one system call, asked after a failure alone."""
+        try:
+            free_bytes = shutil.disk_usage(self.options.directory).free
+        except OSError:
+            return False
+        return free_bytes > self.options.writer.min_free_bytes + SPACE_BYTES_MIN
+
+    def _begin(self, name: str) -> Recording:
+        now = self._clock.now()
+        recording_id = new_recording_id(now)
+        record = RecordingRecord(
+            id=recording_id,
+            user=name,
+            state=RecordingState.RECORDING,
+            started_at=now,
+            path=folder_name(name, recording_id, now),
+            visibility=Visibility.PUBLIC,
+        )
+        document = RecordingDocument(
+            recording_id=recording_id,
+            channel=name,
+            recording_started_at=now,
+            recording_status=RecordingStatus.STARTED,
+        )
+        recording = self._add(record, RecordingWriter(self.folder(record), document, self.options.writer))
+        log.info("recording.started", extra={"stream": name, "recording_id": recording_id})
+        self._say(EventType.RECORDING_STARTED, record)
+        return recording
+
+    def _add(self, record: RecordingRecord, writer: RecordingWriter) -> Recording:
+        recording = Recording(record.id, record.user, writer, self._pool, self._clock, self._note_change)
+        self._going[record.id] = recording
+        self._records[record.id] = record
+        self._keeper.keep(record)
+        return recording
+
+    async def _take_up(self, record: RecordingRecord) -> None:
+        folder = self.folder(record)
+        loop = asyncio.get_running_loop()
+        try:
+            writer = await loop.run_in_executor(self._pool, recover, folder, self.options.writer)
+        except OSError as exc:
+            self._keeper.keep(
+                replace(record, state=RecordingState.FAILED, reason=exc.strerror or "the disk reports an error")
+            )
+            return
+        if writer is None:
+            self._keeper.keep(replace(record, state=RecordingState.FAILED, reason="its files are gone"))
+            return
+        recording = self._add(record, writer)
+        log.info("recording.taken_up", extra={"stream": record.user, "recording_id": record.id})
+        older = self._left.pop(record.user, None)
+        if older is not None:
+            older.finish()
+        if record.state is RecordingState.RECORDING:
+            self._left[record.user] = recording
+        else:
+            recording.finish()
+
+    def _note_change(self, recording: Recording) -> None:
+        """Keep a recording's state in the index, and tell of its end."""
+        record = self._records.get(recording.id)
+        if record is None or (recording.is_over and not recording.is_complete and recording.fault):
+            # A failed one is told of when its files are closed.
+            return
+        record = self._records[recording.id] = replace(
+            record,
+            state=recording.state,
+            reason=recording.fault,
+            duration_ms=recording.totals.duration_ms,
+            size_bytes=recording.totals.size_bytes,
+        )
+        if recording.is_complete:
+            del self._records[recording.id], self._going[recording.id]
+        if recording.is_complete and recording.is_over:
+            record = replace(record, ended_at=self._clock.now())
+            self._tell_end(record)
+        self._keeper.keep(record)
+
+    def _tell_end(self, record: RecordingRecord) -> None:
+        is_ready = record.state is RecordingState.READY
+        facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
+        log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
+        self._say(EventType.RECORDING_READY if is_ready else EventType.RECORDING_FAILED, record)
+
+    def _say(self, event_type: EventType, record: RecordingRecord) -> None:
+        data: dict[str, Value] = {"user": record.user, "recording_id": record.id}
+        if event_type is not EventType.RECORDING_STARTED:
+            data |= {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes, "reason": record.reason}
+        self._tell(Event(event_type, self._clock.now(), data))

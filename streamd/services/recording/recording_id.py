@@ -1,0 +1,36 @@
+"""The id of a recording: ``rec_`` and a ULID, which sorts by time and cannot be guessed.
+
+Spec: https://github.com/ulid/spec (48 bits of milliseconds, 80 random bits, Crockford's base 32).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from streamd.formats.hls.attribute_list import unix_ms
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+PREFIX = "rec_"
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_LENGTH = 26
+_RANDOM_BITS = 80
+_FORM = re.compile(rf"{PREFIX}[0-7][{_DIGITS}]{{{_LENGTH - 1}}}")
+
+
+def new_recording_id(now: datetime) -> str:
+    """Make the id of a recording that begins now.
+
+    Args:
+        now: Aware; ids sort by it, to the millisecond.
+    """
+    value = unix_ms(now) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    return PREFIX + "".join(_DIGITS[value >> 5 * place & 31] for place in reversed(range(_LENGTH)))
+
+
+def is_recording_id(text: str) -> bool:
+    """Say whether a text has the form of an id; one that has it names no file outside of its folder."""
+    return _FORM.fullmatch(text) is not None

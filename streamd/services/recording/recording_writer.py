@@ -1,0 +1,264 @@
+"""The files of one recording: its variants' media, its playlists, and the documents of its beginning and its end.
+
+It runs in a thread that may wait for the disk, one call at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from streamd.errors import RecordingError
+from streamd.formats.hls.multivariant_playlist import VariantStream
+from streamd.media.packager.multivariant import ListedAudio, render_presentation
+from streamd.services.recording.documents import (
+    HlsFacts,
+    MediaFacts,
+    RecordedFile,
+    RecordedRendition,
+    RecordingDocument,
+    RecordingStatus,
+    file_line,
+    read_file_lines,
+    write_document,
+)
+from streamd.services.recording.folder import make_folder
+from streamd.services.recording.playlist_file import RecordedPlaylist
+from streamd.services.recording.variant_writer import VariantWriter
+from streamd.services.whole_file import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from streamd.services.recording.folder import RecordingFolder
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """Bounds of a recording's files."""
+
+    file_s: int = 60
+    """Media in one file at most, seconds."""
+    fsync_s: float = 2.0
+    """The media that a power cut may cost, seconds."""
+    min_free_bytes: int = 2 * 1024**3
+    """Space that stays free on the disk; a recording that would take it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingTotals:
+    """The size of a recording so far."""
+
+    duration_ms: int = 0
+    """Of the longest variant."""
+    size_bytes: int = 0
+    """Media of all variants."""
+
+
+class RecordingWriter:
+    """Writes one recording.
+
+    Args:
+        folder: Its folder; made with the first file.
+        document: What is known of it at its beginning.
+        options: Bounds of its files.
+        recovered: The playlists that an earlier server has left in the folder, by variant; None for a new recording.
+
+    Raises:
+        OSError: The disk does not take something; like every method.
+    """
+
+    def __init__(
+        self,
+        folder: RecordingFolder,
+        document: RecordingDocument,
+        options: WriterOptions,
+        recovered: Mapping[str, RecordedPlaylist] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._document = document
+        self._options = options
+        self._recovered = dict(recovered or {})
+        self._renditions = {each.path: each for each in document.media.hls.renditions}
+        self._variants: dict[str, VariantWriter] = {}
+        self._files: dict[str, RecordedFile] = {}
+        # The variants that index.m3u8 names.
+        self._indexed: frozenset[str] = frozenset()
+        self._is_begun = False
+        self._synced_at = float("-inf")
+
+    @property
+    def totals(self) -> RecordingTotals:
+        """Its size so far."""
+        playlists = [self._playlist(name) for name in self._renditions]
+        return RecordingTotals(
+            max((playlist.duration_us // 1000 for playlist in playlists), default=0),
+            sum(playlist.size_bytes for playlist in playlists),
+        )
+
+    def set_header(self, rendition: RecordedRendition, header: bytes, target_duration_s: int) -> None:
+        """Begin a variant, or go on with it under another CMAF header.
+
+        Args:
+            rendition: Its facts, as the header has them.
+            header: ``ftyp`` and ``moov``.
+            target_duration_s: EXT-X-TARGETDURATION, whole seconds.
+        """
+        self._begin()
+        if self._renditions.get(rendition.path) != rendition:
+            self._renditions[rendition.path] = rendition
+            self._write_started()
+        self._variant(rendition.path, target_duration_s).set_header(header)
+
+    def append(
+        self,
+        variant: str,
+        parts: Sequence[bytes],
+        *,
+        duration_us: int,
+        program_date_time_ms: int,
+        is_discontinuous: bool,
+    ) -> None:
+        """Append one whole segment to a variant (``VariantWriter.append``).
+
+        Raises:
+            RecordingError: The disk is nearly full.
+        """
+        if self._options.min_free_bytes:
+            self._check_space(sum(map(len, parts)))
+        self._variants[variant].append(
+            parts,
+            duration_us=duration_us,
+            program_date_time_ms=program_date_time_ms,
+            is_discontinuous=is_discontinuous,
+        )
+        if variant not in self._indexed:
+            self._write_index()
+
+    def sync(self, now: float) -> None:
+        """Have all of it on the disk, if the last time is long enough ago.
+
+        Args:
+            now: A monotonic clock, seconds.
+        """
+        if now - self._synced_at < self._options.fsync_s:
+            return
+        self._synced_at = now
+        for variant in self._variants.values():
+            variant.sync()
+
+    def finish(self, ended_at: datetime, failure: str = "") -> RecordingTotals:
+        """Complete every file, and write the document of the end.
+
+        Args:
+            ended_at: Aware.
+            failure: Why it failed; empty where it did not.
+
+        Returns:
+            Its size.
+        """
+        self._begin()
+        for name, playlist in self._recovered.items():
+            self._variant(name, playlist.target_duration_s)
+        for variant in self._variants.values():
+            variant.finish()
+            variant.close()
+        self._write_index()
+        totals = self.totals
+        document = replace(
+            self._document,
+            recording_status=RecordingStatus.FAILED if failure else RecordingStatus.ENDED,
+            recording_status_message=failure,
+            recording_ended_at=ended_at,
+            media=self._media_facts(totals),
+            files=tuple(self._files[path] for path in sorted(self._files)),
+        )
+        write_document(self._folder.failed if failure else self._folder.ended, document)
+        self._folder.files.unlink(missing_ok=True)
+        return totals
+
+    def close(self) -> None:
+        """Close every file as it is, for another server to go on with."""
+        for variant in self._variants.values():
+            variant.close()
+
+    def _check_space(self, size_bytes: int) -> None:
+        free_bytes = shutil.disk_usage(self._folder.path).free
+        if free_bytes - size_bytes < self._options.min_free_bytes:
+            raise RecordingError(
+                f"the disk has {free_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "
+                f"{self._options.min_free_bytes >> 20} MiB"
+            )
+
+    def _variant(self, name: str, target_duration_s: int) -> VariantWriter:
+        """The writer of a variant, behind what an earlier server has left of it."""
+        if name not in self._variants:
+            self._variants[name] = VariantWriter(
+                self._folder.variant(name),
+                target_duration_s=target_duration_s,
+                file_s=self._options.file_s,
+                note_file=lambda file: self._note_file(f"media/hls/{name}/{file.path}", file),
+                recovered=self._recovered.get(name),
+            )
+        return self._variants[name]
+
+    def _begin(self) -> None:
+        if self._is_begun:
+            return
+        make_folder(self._folder.events)
+        make_folder(self._folder.hls)
+        self._files = read_file_lines(self._folder.files)
+        self._write_started()
+        self._is_begun = True
+
+    def _write_started(self) -> None:
+        write_document(self._folder.started, replace(self._document, media=self._media_facts(RecordingTotals())))
+
+    def _media_facts(self, totals: RecordingTotals) -> MediaFacts:
+        return MediaFacts(HlsFacts(totals.duration_ms, renditions=tuple(self._renditions.values())))
+
+    def _note_file(self, path: str, file: RecordedFile) -> None:
+        noted = replace(file, path=path)
+        self._files[path] = noted
+        with open(os.open(self._folder.files, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as journal:
+            journal.write(file_line(noted))
+
+    def _playlist(self, name: str) -> RecordedPlaylist:
+        writer = self._variants.get(name)
+        if writer is not None:
+            return writer.playlist
+        return self._recovered.get(name, RecordedPlaylist(0))
+
+    def _write_index(self) -> None:
+        """Name the variants that have a segment; without one there is nothing to name."""
+        variants: list[VariantStream] = []
+        audio: list[ListedAudio] = []
+        alternatives = 0
+        for rendition in self._renditions.values():
+            alternatives += rendition.is_alternative
+            peak, average = self._playlist(rendition.path).bit_rates()
+            if not average:
+                continue
+            stream = VariantStream(
+                uri=f"{rendition.path}/{rendition.playlist}",
+                bandwidth=peak,
+                average_bandwidth=average,
+                codecs=rendition.codecs,
+                width=rendition.resolution_width,
+                height=rendition.resolution_height,
+                frame_rate_millihertz=rendition.frame_rate_millihertz,
+            )
+            if rendition.is_alternative:
+                audio.append(ListedAudio(alternatives, stream, rendition.channels))
+            else:
+                variants.append(stream)
+        if variants:
+            data = render_presentation(variants, audio)
+            replace_file(self._folder.index, data)
+            path = f"media/hls/{self._folder.index.name}"
+            self._files[path] = RecordedFile(path, len(data), hashlib.sha256(data).hexdigest())
+        self._indexed = frozenset(self._variants)

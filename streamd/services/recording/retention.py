@@ -1,0 +1,143 @@
+"""The end of recordings: by age, by their bytes together, by the space on the disk, and by hand.
+
+The oldest go first, and never one that is pinned or written. A deletion is noted in the index and the audit log before
+the files go, so that nobody is sent half of a recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from streamd.errors import RecordingError
+from streamd.services.audit.records import SERVER, Actor, AuditEntry
+from streamd.services.events.event import Event, EventType
+from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from streamd.clock import Clock
+    from streamd.services.events.event import EventSink
+    from streamd.services.recording.folder import RecordingFolder
+    from streamd.services.recording.index import RecordingIndex
+
+log = logging.getLogger(__name__)
+
+# Recordings are looked at a page at a time.
+_PAGE = 100
+# What is written is left alone.
+_OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionOptions:
+    """How long recordings stay."""
+
+    keep_days: int = 30
+    """0: until space is short."""
+    max_bytes: int = 0
+    """All of them together; 0: no bound."""
+    min_free_bytes: int = 2 * 1024**3
+    """Space that stays free on the disk."""
+
+
+class Retention:
+    """Deletes recordings.
+
+    Args:
+        index: The index of all recordings.
+        folder: The files of a recording.
+        clock: For dates.
+        tell: Receives the events of deletions.
+    """
+
+    def __init__(
+        self,
+        index: RecordingIndex,
+        folder: Callable[[RecordingRecord], RecordingFolder],
+        clock: Clock,
+        tell: EventSink,
+    ) -> None:
+        self._index = index
+        self._folder = folder
+        self._clock = clock
+        self._tell = tell
+
+    async def delete(self, record: RecordingRecord, actor: Actor, reason: str) -> None:
+        """Delete a recording: nobody finds it from here on, and its files go.
+
+        Args:
+            record: The recording.
+            actor: Who asks, for the audit log.
+            reason: Likewise.
+
+        Raises:
+            RecordingError: It is still written.
+            StoreUnavailableError: It could not be noted; the recording stays.
+        """
+        if record.state in _OPEN:
+            raise RecordingError("it is still being recorded: stop it first")
+        now = self._clock.now()
+        entry = AuditEntry(
+            now, actor.name, "recording.deleted", actor.address, user=record.user, stream=record.user, reason=reason
+        )
+        await self._index.note_deleted(record.id, reason, entry)
+        folder = self._folder(record)
+        try:
+            await asyncio.to_thread(shutil.rmtree, folder.path)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            log.warning("recording.files_left", extra={"recording_id": record.id, "reason": exc.strerror})
+        log.info("recording.deleted", extra={"recording_id": record.id, "stream": record.user, "reason": reason})
+        self._tell(
+            Event(EventType.RECORDING_DELETED, now, {"user": record.user, "recording_id": record.id, "reason": reason})
+        )
+
+    async def apply(self, options: RetentionOptions) -> None:
+        """Delete what its time or its space is over for; called about once a minute.
+
+        Raises:
+            StoreUnavailableError: The index cannot be asked.
+        """
+        if options.keep_days:
+            before = self._clock.now() - timedelta(days=options.keep_days)
+            async for record in self._oldest():
+                if record.started_at >= before:
+                    break
+                await self.delete(record, SERVER, "keep_days")
+        if options.max_bytes:
+            excess = await self._index.size_bytes() - options.max_bytes
+            async for record in self._oldest():
+                if excess <= 0:
+                    break
+                await self.delete(record, SERVER, "max_bytes")
+                excess -= record.size_bytes
+        async for record in self._oldest():
+            if await asyncio.to_thread(self._free_bytes, record) >= options.min_free_bytes:
+                break
+            await self.delete(record, SERVER, "min_free_bytes")
+
+    async def _oldest(self) -> AsyncIterator[RecordingRecord]:
+        """Recordings that may go, the oldest first."""
+        after = ""
+        while True:
+            page = await self._index.page(RecordingFilter(), before=after, limit=_PAGE, is_oldest_first=True)
+            for record in page.items:
+                if not record.is_kept and record.state not in _OPEN:
+                    yield record
+            if not page.has_more:
+                return
+            after = page.items[-1].id
+
+    def _free_bytes(self, record: RecordingRecord) -> int:
+        """Space on the disk of a recording; unlimited where its files are gone."""
+        try:
+            return shutil.disk_usage(self._folder(record).path).free
+        except OSError:
+            return 1 << 62

@@ -1,0 +1,220 @@
+"""The files of one recorded variant: CMAF headers, media files of at most a minute, and their playlist.
+
+It runs in a thread that may wait for the disk. A segment's bytes are written first and its lines behind them, so that
+a server which is killed in between leaves bytes without lines, and never lines without bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from streamd.services.recording.documents import RecordedFile
+from streamd.services.recording.folder import PLAYLIST_NAME, init_name, make_folder, media_name
+from streamd.services.recording.playlist_file import (
+    RecordedPlaylist,
+    RecordedSegment,
+    render_playlist,
+    render_segment,
+)
+from streamd.services.whole_file import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_US = 1_000_000
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+class _File:
+    """A file that is appended to, with the hash of what is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self.sha256 = hashlib.sha256()
+        self._fd = os.open(path, _APPEND | os.O_EXCL, 0o600)
+
+    def append(self, data: bytes) -> None:
+        """Append all of it.
+
+        Raises:
+            OSError: The disk does not take it; what it took of it stays.
+        """
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self.sha256.update(data)
+        self.size_bytes += len(data)
+
+    def sync(self) -> None:
+        """Have it on the disk."""
+        os.fdatasync(self._fd)
+
+    def cut(self, size_bytes: int) -> None:
+        """Take off all behind a number of bytes: a piece of which the disk took a part."""
+        os.ftruncate(self._fd, size_bytes)
+        self.size_bytes = size_bytes
+        with self.path.open("rb") as file:
+            self.sha256 = hashlib.file_digest(file, "sha256")
+
+    def close(self) -> None:
+        """Close it; again changes nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class VariantWriter:
+    """Appends the segments of one variant.
+
+    Args:
+        path: Its folder, which is made.
+        target_duration_s: EXT-X-TARGETDURATION, whole seconds.
+        file_s: Media in one file at most, seconds; a longer segment has a file of its own.
+        note_file: Called with each file that is complete, by its name in the folder.
+        recovered: What an earlier server has left there; it goes on behind it. None for a new one.
+
+    Attributes:
+        segments: All segments so far.
+
+    Raises:
+        OSError: The disk does not take it; like every method.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        target_duration_s: int,
+        file_s: int,
+        note_file: Callable[[RecordedFile], None],
+        recovered: RecordedPlaylist | None = None,
+    ) -> None:
+        self._path = path
+        self._target_duration_s = target_duration_s
+        self._file_us = file_s * _US
+        self._note_file = note_file
+        self.segments: list[RecordedSegment] = list(recovered.segments) if recovered is not None else []
+        last = self.segments[-1] if self.segments else None
+        self._file_number = last.file_number if last is not None else -1
+        self._init_number = last.init_number if last is not None else -1
+        # With the header of the server before, a broadcast that goes on stays one run of media.
+        self._header = (path / init_name(self._init_number)).read_bytes() if last is not None else None
+        self._media: _File | None = None
+        self._media_us = 0
+        make_folder(path)
+        replace_file(path / PLAYLIST_NAME, render_playlist(self.playlist).encode())
+        self._playlist_fd = os.open(path / PLAYLIST_NAME, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    @property
+    def playlist(self) -> RecordedPlaylist:
+        """All segments so far."""
+        return RecordedPlaylist(self._target_duration_s, tuple(self.segments))
+
+    def set_header(self, header: bytes) -> None:
+        """Write the CMAF header of the segments to come; the same as before changes nothing.
+
+        Args:
+            header: ``ftyp`` and ``moov``.
+        """
+        if header == self._header:
+            return
+        self._close_media()
+        self._init_number += 1
+        init = _File(self._path / init_name(self._init_number))
+        try:
+            init.append(header)
+            init.sync()
+        finally:
+            init.close()
+        self._note(init)
+        self._header = header
+
+    def append(
+        self, parts: Sequence[bytes], *, duration_us: int, program_date_time_ms: int, is_discontinuous: bool
+    ) -> RecordedSegment:
+        """Append one whole segment.
+
+        Args:
+            parts: Its CMAF chunks.
+            duration_us: Microseconds.
+            program_date_time_ms: Wall time of its first sample, milliseconds since 1970 in UTC.
+            is_discontinuous: It has nothing to do with the one before.
+        """
+        if self._media is None or self._media_us + duration_us > self._file_us:
+            self._close_media()
+            self._file_number += 1
+            self._media = _File(self._path / media_name(self._file_number))
+            self._media_us = 0
+        media = self._media
+        offset = media.size_bytes
+        try:
+            for part in parts:
+                media.append(part)
+            previous = self.segments[-1] if self.segments else None
+            segment = RecordedSegment(
+                self._file_number,
+                offset,
+                media.size_bytes - offset,
+                duration_us,
+                program_date_time_ms,
+                self._init_number,
+                is_discontinuous or (previous is not None and previous.init_number != self._init_number),
+            )
+            self._write_lines(render_segment(segment, previous).encode())
+        except OSError:
+            # The segment is given up, with the bytes that the disk took of it.
+            media.cut(offset)
+            raise
+        self._media_us += duration_us
+        self.segments.append(segment)
+        return segment
+
+    def sync(self) -> None:
+        """Have all of it on the disk: media first, and the lines that name it."""
+        if self._media is not None:
+            self._media.sync()
+        os.fdatasync(self._playlist_fd)
+
+    def finish(self) -> RecordedPlaylist:
+        """Complete the last media file, and the playlist with EXT-X-ENDLIST."""
+        self._close_media()
+        playlist = RecordedPlaylist(self._target_duration_s, tuple(self.segments), is_ended=True)
+        path = self._path / PLAYLIST_NAME
+        data = render_playlist(playlist).encode()
+        replace_file(path, data)
+        self._note_file(RecordedFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
+        return playlist
+
+    def close(self) -> None:
+        """Close the files as they are, for another server to go on with; again changes nothing."""
+        if self._media is not None:
+            self._media.close()
+        fd, self._playlist_fd = self._playlist_fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _write_lines(self, lines: bytes) -> None:
+        view = memoryview(lines)
+        while view:
+            view = view[os.write(self._playlist_fd, view) :]
+
+    def _close_media(self) -> None:
+        media, self._media = self._media, None
+        if media is None:
+            return
+        try:
+            media.sync()
+        finally:
+            media.close()
+        if media.size_bytes:
+            self._note(media)
+        else:
+            media.path.unlink()
+            self._file_number -= 1
+
+    def _note(self, file: _File) -> None:
+        self._note_file(RecordedFile(file.path.name, file.size_bytes, file.sha256.hexdigest()))

@@ -1,0 +1,333 @@
+"""Broadcasts that are recorded: parts in, files and an index out."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import insert
+
+from streamd.clock import ManualClock
+from streamd.errors import RecordingError, UserNotFoundError
+from streamd.media.packager.timing import PlaylistTiming
+from streamd.media.packet import VIDEO_TIMESCALE
+from streamd.services.audit.records import Actor, AuditEntry
+from streamd.services.events.event import EventType
+from streamd.services.live.restart_record import PlaylistRecord
+from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.playlist_file import parse_playlist
+from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recording_output import RETRY_S, RecordingOutput
+from streamd.services.recording.records import RecordingFilter, RecordingState
+from streamd.services.recording.retention import RetentionOptions
+from streamd.services.recording.verify import verify
+from streamd.services.store.schema import users
+from tests.support.chunk_feeder import ChunkFeeder
+from tests.support.output_context import output_context, tracks_of
+from tests.support.recordings import OPTIONS, media_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from streamd.services.events.event import Event
+    from streamd.services.keys.key_store import KeyStore
+    from streamd.services.recording.folder import RecordingFolder
+    from streamd.services.recording.records import RecordingRecord
+
+pytestmark = pytest.mark.asyncio
+
+TIMING = PlaylistTiming(2, 500)
+SECOND = VIDEO_TIMESCALE
+
+
+class Room:
+    """A recorder, and a broadcast of Alice's that feeds it."""
+
+    def __init__(self, store: KeyStore, directory: Path, mode: RecordingMode = RecordingMode.ALL) -> None:
+        self.store = store
+        self.directory = directory
+        self.mode = mode
+        self.clock = ManualClock(datetime(2026, 3, 1, 12, tzinfo=UTC))
+        self.events: list[Event] = []
+        self.feeder = ChunkFeeder()
+        self.recorder = self.new_recorder()
+        self.output = self.new_output()
+
+    def new_recorder(self) -> Recorder:
+        """A recorder of another server on the same directory."""
+        return Recorder(
+            RecorderOptions(
+                self.mode, self.directory, replace(OPTIONS, min_free_bytes=1), RetentionOptions(min_free_bytes=0)
+            ),
+            RecordingIndex(self.store.database),
+            self.clock,
+            tell=self.events.append,
+        )
+
+    def new_output(self, record: PlaylistRecord | None = None) -> RecordingOutput:
+        """The output of another broadcast."""
+        output = self.recorder.output(output_context(clock=self.clock, record=record))
+        assert isinstance(output, RecordingOutput)
+        return output
+
+    def feed(self, *seconds: float, is_discontinuous: bool = False) -> None:
+        """Give the parts of whole segments."""
+        for length in seconds:
+            for chunk in self.feeder.segment(round(length * SECOND), is_discontinuous=is_discontinuous):
+                self.output.take_part("main", chunk, TIMING)
+            self.output.end_segment("main")
+            self.clock.advance(length)
+
+    async def written(self) -> None:
+        """Wait until all is on the disk, and in the index."""
+        for recording in tuple(self.recorder.going):
+            await recording.wait()
+        while self.recorder.index_is_behind:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0)
+
+    async def records(self) -> list[RecordingRecord]:
+        """What the index has, the newest first."""
+        return list((await self.recorder.index.page(RecordingFilter(), limit=100)).items)
+
+    async def only(self) -> tuple[RecordingRecord, RecordingFolder]:
+        """The one recording that there is."""
+        await self.written()
+        (record,) = await self.records()
+        return record, self.recorder.folder(record)
+
+
+@pytest_asyncio.fixture
+async def room(store: KeyStore, tmp_path: Path) -> AsyncIterator[Room]:
+    room = Room(store, tmp_path / "recordings")
+    yield room
+    await room.recorder.close()
+
+
+async def test_a_broadcast_is_a_recording(room: Room) -> None:
+    room.output.start(tracks_of("main"))
+    room.feed(2, 2, 1)
+    record, folder = await room.only()
+    assert (record.user, record.state) == ("alice", RecordingState.RECORDING)
+    room.output.end()
+    record, folder = await room.only()
+    assert (record.state, record.duration_ms, record.size_bytes) == (RecordingState.READY, 5000, 1000)
+    assert record.ended_at == room.clock.now()
+    assert b"".join(media_of(folder)) == b"".join(chunk.content.join() for chunk in room.feeder.chunks)
+    assert verify(folder) == []
+    assert [event.type for event in room.events] == [EventType.RECORDING_STARTED, EventType.RECORDING_READY]
+    assert room.events[1].data["duration_s"] == 5
+
+
+async def test_a_segment_that_is_open_at_the_end_is_in_it(room: Room) -> None:
+    room.output.start(tracks_of("main"))
+    room.feed(2)
+    for chunk in room.feeder.segment(SECOND):
+        room.output.take_part("main", chunk, TIMING)
+    room.output.end()
+    record, folder = await room.only()
+    assert record.duration_ms == 3000
+    assert len(media_of(folder)) == 2
+
+
+async def test_nothing_is_recorded_that_is_not_wanted(room: Room) -> None:
+    room.recorder.configure(replace(room.recorder.options, mode=RecordingMode.ASKED))
+    room.output.start(tracks_of("main"))
+    room.feed(2, 2)
+    room.output.end()
+    await room.written()
+    assert await room.records() == []
+    assert not room.directory.exists()
+    assert room.output.held_bytes == 0
+
+
+async def test_a_user_may_differ(room: Room) -> None:
+    entry = AuditEntry(room.clock.now(), "admin", "user.changed", user="alice")
+    with pytest.raises(UserNotFoundError):
+        await room.recorder.wish("alice", record=False, entry=entry)
+    async with room.store.database.writing() as connection:
+        await connection.execute(insert(users).values(name="alice", created_at=room.clock.now()))
+    await room.recorder.wish("alice", record=False, entry=entry)
+    room.output.start(tracks_of("main"))
+    room.feed(2)
+    await room.recorder.wish("alice", record=None, entry=entry)
+    room.feed(2)
+    room.output.end()
+    record, _ = await room.only()
+    assert record.duration_ms == 2000
+
+
+async def test_one_that_is_asked_for_begins_with_the_next_segment(room: Room) -> None:
+    room.recorder.configure(replace(room.recorder.options, mode=RecordingMode.ASKED))
+    room.output.start(tracks_of("main"))
+    chunks = [*room.feeder.segment(2 * SECOND)]
+    room.output.take_part("main", chunks[0], TIMING)
+    room.recorder.ask("alice", is_wanted=True)
+    for chunk in chunks[1:]:
+        room.output.take_part("main", chunk, TIMING)
+    room.feed(2, 2)
+    room.recorder.ask("alice", is_wanted=False)
+    room.feed(2)
+    record, folder = await room.only()
+    assert (record.state, record.duration_ms) == (RecordingState.READY, 4000)
+    assert media_of(folder)[0].startswith(b"000000004")
+    with pytest.raises(RecordingError, match="bob is not live"):
+        room.recorder.ask("bob", is_wanted=True)
+
+
+async def test_a_publisher_that_comes_back_goes_on_in_the_same_recording(room: Room) -> None:
+    room.output.start(tracks_of("main"))
+    room.feed(2)
+    room.output.start(tracks_of("main", begins_anew=True))
+    room.feed(2)
+    room.output.end()
+    _, folder = await room.only()
+    found = parse_playlist(folder.playlist("main").read_text()).segments
+    assert [(each.is_discontinuous, each.init_number) for each in found] == [(False, 0), (True, 0)]
+
+
+async def test_a_change_of_tracks_is_another_header_in_the_same_recording(room: Room) -> None:
+    room.output.start(tracks_of("main"))
+    room.feed(2)
+    room.output.start(tracks_of("main", header=b"ftyp+other"))
+    room.feed(2, is_discontinuous=True)
+    room.output.end()
+    _, folder = await room.only()
+    found = parse_playlist(folder.playlist("main").read_text()).segments
+    assert [(each.is_discontinuous, each.init_number, each.file_number) for each in found] == [
+        (False, 0, 0),
+        (True, 1, 1),
+    ]
+
+
+class TestRestart:
+    """A server stops, or is killed, and the next one goes on."""
+
+    RECORD = PlaylistRecord(TIMING, ("main",), (), 0)
+
+    async def test_the_broadcast_goes_on_in_the_same_recording(self, room: Room) -> None:
+        room.output.start(tracks_of("main"))
+        room.feed(2)
+        room.output.dismiss_viewers()
+        await room.recorder.close()
+        room.recorder = room.new_recorder()
+        await room.recorder.open()
+        room.output = room.new_output(self.RECORD)
+        room.recorder.complete_left()
+        room.output.start(tracks_of("main"))
+        room.feed(2)
+        room.output.end()
+        record, folder = await room.only()
+        assert (record.state, record.duration_ms) == (RecordingState.READY, 4000)
+        found = parse_playlist(folder.playlist("main").read_text()).segments
+        assert [each.is_discontinuous for each in found] == [False, True]
+        assert verify(folder) == []
+
+    async def test_one_that_nobody_goes_on_with_is_completed(self, room: Room) -> None:
+        room.output.start(tracks_of("main"))
+        room.feed(2)
+        await room.recorder.close()
+        room.recorder = room.new_recorder()
+        await room.recorder.open()
+        room.recorder.complete_left()
+        record, folder = await room.only()
+        assert (record.state, record.duration_ms) == (RecordingState.READY, 2000)
+        assert verify(folder) == []
+
+    async def test_one_whose_files_are_gone_is_said_to_have_failed(self, room: Room) -> None:
+        room.output.start(tracks_of("main"))
+        room.feed(2)
+        await room.recorder.close()
+        shutil.rmtree(room.directory)
+        room.recorder = room.new_recorder()
+        await room.recorder.open()
+        room.recorder.complete_left()
+        record, _ = await room.only()
+        assert (record.state, record.reason) == (RecordingState.FAILED, "its files are gone")
+
+
+class TestFaults:
+    """The disk fails: the recording ends with the reason, and the broadcast is not concerned."""
+
+    async def test_the_next_one_begins_when_there_is_space_again(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        room.output.start(tracks_of("main"))
+        room.feed(2)
+        await room.written()
+        monkeypatch.setattr(shutil, "disk_usage", full)
+        room.feed(2)
+        await room.written()
+        room.output.look(room.clock.monotonic())
+        assert "min_free_bytes" in room.output.fault
+        (record,) = await room.records()
+        assert record.state is RecordingState.FAILED
+        room.clock.advance(10 * RETRY_S)
+        room.feed(2)
+        assert len(await room.records()) == 1, "a full disk is no place for another one"
+        monkeypatch.undo()
+        room.clock.advance(RETRY_S)
+        room.feed(2)
+        assert room.output.fault == ""
+        room.output.end()
+        await room.written()
+        assert [record.state for record in await room.records()] == [RecordingState.READY, RecordingState.FAILED]
+        assert room.events[1].type is EventType.RECORDING_FAILED
+
+
+def full(_: object) -> object:
+    class Usage:
+        free = 0
+
+    return Usage
+
+
+class TestRetention:
+    """Recordings go: the oldest first, and none that is pinned or written."""
+
+    async def recorded(self, room: Room, count: int) -> list[RecordingRecord]:
+        for _ in range(count):
+            room.output = room.new_output()
+            room.output.start(tracks_of("main"))
+            room.feed(2)
+            room.output.end()
+            await room.written()
+            room.clock.advance(86_400)
+        return list(reversed(await room.records()))
+
+    async def test_by_age(self, room: Room) -> None:
+        oldest, *others = await self.recorded(room, 3)
+        await room.recorder.retention.apply(RetentionOptions(keep_days=2, min_free_bytes=0))
+        assert list(reversed(await room.records())) == others[-1:]
+        assert not room.recorder.folder(oldest).path.exists()
+        assert room.recorder.folder(others[-1]).path.exists()
+
+    async def test_by_bytes_but_not_what_is_pinned(self, room: Room) -> None:
+        oldest, second, newest = await self.recorded(room, 3)
+        await room.recorder.index.change(oldest.id, is_kept=True)
+        await room.recorder.retention.apply(RetentionOptions(keep_days=0, max_bytes=800, min_free_bytes=0))
+        assert [record.id for record in await room.records()] == [newest.id, oldest.id]
+        entries = (await room.store.audit.page(after=0, limit=10)).items
+        assert [(each.entry.action, each.entry.reason) for each in entries] == [("recording.deleted", "max_bytes")]
+        del second
+
+    async def test_by_space(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        await self.recorded(room, 2)
+        monkeypatch.setattr(shutil, "disk_usage", full)
+        await room.recorder.retention.apply(RetentionOptions(keep_days=0, min_free_bytes=1))
+        assert await room.records() == []
+
+    async def test_what_is_written_stays(self, room: Room) -> None:
+        room.output.start(tracks_of("main"))
+        room.feed(2)
+        await room.written()
+        room.clock.advance(400 * 86_400)
+        await room.recorder.retention.apply(RetentionOptions(keep_days=1, max_bytes=1, min_free_bytes=0))
+        (record,) = await room.records()
+        with pytest.raises(RecordingError, match="still being recorded"):
+            await room.recorder.retention.delete(record, Actor("admin"), "")
