@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +35,7 @@ from streamd.doors.web.public.pages import Pages
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
 from streamd.services.obs.ladder import ObsOptions, Rung
+from streamd.services.recording.records import RecordingRecord, RecordingState
 from tests.support.admin_server import run_admin_server
 from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.support.live_streams import LIVE_SINCE, Streams, summary
@@ -49,6 +51,17 @@ PAGE = Path(__file__).with_name("api-reference.md")
 TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a moment, on loopback
 TIMEOUT_S = 30
 KEY_IDS = ("7k2m9xq4ct", "p3v8n5w2rz", "c6h4t9b2yd")
+RECORDING_ID = "rec_01kjmg3m00q8p4w6s2v0x9y7z5"
+RECORDING = RecordingRecord(
+    id=RECORDING_ID,
+    user="bob",
+    state=RecordingState.READY,
+    started_at=LIVE_SINCE,
+    path=f"bob/2026/01/01/{RECORDING_ID}",
+    ended_at=LIVE_SINCE + timedelta(minutes=90),
+    duration_ms=5_400_000,
+    size_bytes=1_687_500_000,
+)
 # What follows is written as fixed: texts that differ from one run to the next.
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
@@ -93,6 +106,10 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/bob"),
     Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
+    Call("GET", "/api/v1/recordings?user=bob"),
+    Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
+    Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
+    Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/session"),
     Call("POST", "/api/v1/session/end"),
@@ -139,6 +156,19 @@ MEANINGS: dict[str, dict[str, str]] = {
     "ImportOutcome": {
         "imported": "It is new.",
         "known": "It was there before, and stays as it is.",
+    },
+    "RecordingState": {
+        "recording": "Media is added to it.",
+        "finalizing": "Its broadcast is over, and its files are completed.",
+        "ready": "It is complete.",
+        "partial": "It is complete but for media that a crash has cost.",
+        "failed": "It ended by a fault, which `reason` names; what was written before can be played.",
+        "deleted": "Its files are gone.",
+    },
+    "Visibility": {
+        "public": "Everybody finds and sees it.",
+        "unlisted": "Everybody sees it who has its address.",
+        "private": "The public port does not have it.",
     },
     "UserState": {
         "active": "The keys of the user open the channel.",
@@ -412,7 +442,7 @@ def page() -> str:
     streams.live["bob"] = summary("bob", "x4m7q2d9ks")
     with (
         tempfile.TemporaryDirectory() as directory,
-        run_admin_server(Path(directory), streams, TOKEN, "rtmp://live.example.org/live") as (host, port),
+        run_admin_server(Path(directory), streams, TOKEN, "rtmp://live.example.org/live", [RECORDING]) as (host, port),
     ):
         origin = f"http://{host}:{port}"
         failing, _ = asyncio.run(ask_admin(FAILING_CALLS, origin, Streams()))

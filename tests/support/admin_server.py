@@ -12,18 +12,23 @@ from prometheus_client import CollectorRegistry
 
 from streamd.clock import SystemClock
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.live_streams import LiveStreams
 from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from tests.support.console import console_of
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from streamd.services.recording.records import RecordingRecord
 
 
 class ClosableStreams(LiveStreams, StreamCloser, Protocol):
@@ -31,7 +36,13 @@ class ClosableStreams(LiveStreams, StreamCloser, Protocol):
 
 
 @contextlib.contextmanager
-def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp_url: str) -> Iterator[tuple[str, int]]:
+def run_admin_server(
+    directory: Path,
+    streams: ClosableStreams,
+    token: str,
+    rtmp_url: str,
+    recordings: Sequence[RecordingRecord] = (),
+) -> Iterator[tuple[str, int]]:
     """Serve until the block is left.
 
     Args:
@@ -39,6 +50,7 @@ def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp
         streams: The live streams.
         token: The admin token.
         rtmp_url: What broadcasters type as server.
+        recordings: What the index of recordings has.
 
     Yields:
         Host and port.
@@ -54,6 +66,10 @@ def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp
         verifier = KeyVerifier(store, clock)
         verifier.admissions.attach(streams)
         keys = KeyService(store, clock, verifier)
+        index = RecordingIndex(store.database)
+        for recording in recordings:
+            await index.save(recording)
+        recorder = Recorder(RecorderOptions(RecordingMode.OFF, directory / "recordings"), index, clock)
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -62,6 +78,7 @@ def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp
                 token=token,
                 rtmp_urls=(rtmp_url,),
                 console=console_of(keys, streams),
+                recordings=RecordingDesk(recorder, clock),
                 port=port_of("admin"),
                 clock=clock,
             )
@@ -72,6 +89,7 @@ def run_admin_server(directory: Path, streams: ClosableStreams, token: str, rtmp
         started.set()
         await stopped.wait()
         await runner.cleanup()
+        await recorder.close()
         await store.close()
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))

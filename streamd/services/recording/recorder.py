@@ -332,10 +332,10 @@ class Recorder:
         self._keeper.keep(record)
 
     def _tell_end(self, record: RecordingRecord) -> None:
-        is_ready = record.state is RecordingState.READY
+        has_failed = record.state is RecordingState.FAILED
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
-        self._say(EventType.RECORDING_READY if is_ready else EventType.RECORDING_FAILED, record)
+        self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)
 
     def _say(self, event_type: EventType, record: RecordingRecord) -> None:
         data: dict[str, Value] = {"user": record.user, "recording_id": record.id}

@@ -144,7 +144,7 @@ class Recording:
             if self.state in (RecordingState.FINALIZING, RecordingState.FAILED):
                 await self._try(lambda: self._complete(self._clock.now()))
                 if self.state is RecordingState.FINALIZING:
-                    self.state = RecordingState.READY
+                    self.state = RecordingState.PARTIAL if self._writer.has_gap else RecordingState.READY
             if self.is_over or self._is_left:
                 await self._try(self._writer.close)
                 self.is_complete = True

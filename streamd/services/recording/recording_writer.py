@@ -67,6 +67,10 @@ class RecordingWriter:
         document: What is known of it at its beginning.
         options: Bounds of its files.
         recovered: The playlists that an earlier server has left in the folder, by variant; None for a new recording.
+        has_gap: A crash has cost media that was recorded.
+
+    Attributes:
+        has_gap: As given.
 
     Raises:
         OSError: The disk does not take something; like every method.
@@ -78,7 +82,10 @@ class RecordingWriter:
         document: RecordingDocument,
         options: WriterOptions,
         recovered: Mapping[str, RecordedPlaylist] | None = None,
+        *,
+        has_gap: bool = False,
     ) -> None:
+        self.has_gap = has_gap
         self._folder = folder
         self._document = document
         self._options = options

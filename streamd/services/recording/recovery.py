@@ -52,8 +52,10 @@ def recover(folder: RecordingFolder, options: WriterOptions) -> RecordingWriter 
     known = read_file_lines(folder.files)
     playlists: dict[str, RecordedPlaylist] = {}
     found: list[RecordedFile] = []
+    segments_lost = 0
     for rendition in document.media.hls.renditions:
-        playlist, files = _recover_variant(folder, rendition.path, known)
+        playlist, files, lost = _recover_variant(folder, rendition.path, known)
+        segments_lost += lost
         if playlist.segments:
             playlists[rendition.path] = playlist
         found += files
@@ -62,7 +64,7 @@ def recover(folder: RecordingFolder, options: WriterOptions) -> RecordingWriter 
             # The last line may be half of one.
             journal.write(b"\n" + b"".join(map(file_line, found)))
     began = replace(document, media=replace(document.media, hls=replace(document.media.hls, duration_ms=0)))
-    return RecordingWriter(folder, began, options, playlists)
+    return RecordingWriter(folder, began, options, playlists, has_gap=segments_lost > 0)
 
 
 def recorded_document(folder: RecordingFolder) -> RecordingDocument | None:
@@ -76,17 +78,17 @@ def recorded_document(folder: RecordingFolder) -> RecordingDocument | None:
 
 def _recover_variant(
     folder: RecordingFolder, name: str, known: dict[str, RecordedFile]
-) -> tuple[RecordedPlaylist, list[RecordedFile]]:
-    """Cut a variant down to what is whole.
+) -> tuple[RecordedPlaylist, list[RecordedFile], int]:
+    """Cut a variant down to its whole segments.
 
     Returns:
-        Its segments, and the files that are complete now and were not listed.
+        These, the files that are complete now and were not listed, and the number of segments that are lost.
     """
     path = folder.variant(name)
     try:
         text = folder.playlist(name).read_text(errors="replace")
     except FileNotFoundError:
-        return RecordedPlaylist(0), []
+        return RecordedPlaylist(0), [], 0
     playlist = parse_playlist(text)
     sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.suffix in {".m4s", ".mp4"}}
     whole = tuple(
@@ -94,8 +96,8 @@ def _recover_variant(
         for segment in playlist.segments
         if segment.end <= sizes.get(media_name(segment.file_number), 0) and sizes.get(init_name(segment.init_number), 0)
     )
-    if len(whole) < len(playlist.segments):
-        lost = len(playlist.segments) - len(whole)
+    lost = len(playlist.segments) - len(whole)
+    if lost:
         log.warning("recording.segments_lost", extra={"recording_id": folder.id, "variant": name, "segments": lost})
     ends: dict[str, int] = {}
     for segment in whole:
@@ -114,7 +116,7 @@ def _recover_variant(
         listed = known.get(relative)
         if listed is None or listed.bytes != ends[file_name]:
             complete.append(RecordedFile(relative, ends[file_name], _sha256(file)))
-    return RecordedPlaylist(playlist.target_duration_s, whole), complete
+    return RecordedPlaylist(playlist.target_duration_s, whole), complete, lost
 
 
 def _sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -237,6 +238,21 @@ class TestRestart:
         room.recorder.complete_left()
         record, folder = await room.only()
         assert (record.state, record.duration_ms) == (RecordingState.READY, 2000)
+        assert verify(folder) == []
+
+    async def test_one_that_has_lost_media_says_so(self, room: Room) -> None:
+        room.output.start(tracks_of("main"))
+        room.feed(2, 2)
+        await room.written()
+        _, folder = await room.only()
+        await room.recorder.close()
+        media = folder.variant("main") / "000000.m4s"
+        os.truncate(media, media.stat().st_size - 1)
+        room.recorder = room.new_recorder()
+        await room.recorder.open()
+        room.recorder.complete_left()
+        record, folder = await room.only()
+        assert (record.state, record.duration_ms) == (RecordingState.PARTIAL, 2000)
         assert verify(folder) == []
 
     async def test_one_whose_files_are_gone_is_said_to_have_failed(self, room: Room) -> None:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 PLAYLIST_TYPE: Final = "application/vnd.apple.mpegurl"
 MP4_TYPE: Final = "video/mp4"
-# A file is read and sent a piece at a time; the next piece is read when the viewer has taken this one.
-PIECE_BYTES: Final = 256 * 1024
+# A file is read and sent a piece at a time; the next piece is read when the viewer has taken this one. A viewer that
+# reads nothing makes us hold one.
+PIECE_BYTES: Final = 48 * 1024
 # What the index has said of a recording holds for a moment: a player asks for a segment every other second.
 KNOWN_S: Final = 1.0
 KNOWN_MAX: Final = 1024
