@@ -101,10 +101,10 @@ class RecordingWriter:
     @property
     def totals(self) -> RecordingTotals:
         """Its size so far."""
-        playlists = [self._playlist(name) for name in self._renditions]
+        variants = [self._written(name) for name in self._renditions]
         return RecordingTotals(
-            max((playlist.duration_us // 1000 for playlist in playlists), default=0),
-            sum(playlist.size_bytes for playlist in playlists),
+            max((variant.duration_us // 1000 for variant in variants), default=0),
+            sum(variant.size_bytes for variant in variants),
         )
 
     def set_header(self, rendition: RecordedRendition, header: bytes, target_duration_s: int) -> None:
@@ -169,7 +169,7 @@ class RecordingWriter:
             Its size.
         """
         self._begin()
-        for name, playlist in self._recovered.items():
+        for name, playlist in tuple(self._recovered.items()):
             self._variant(name, playlist.target_duration_s)
         for variant in self._variants.values():
             variant.finish()
@@ -211,6 +211,7 @@ class RecordingWriter:
                 note_file=lambda file: self._note_file(f"media/hls/{name}/{file.path}", file),
                 recovered=self._recovered.get(name),
             )
+            self._recovered.pop(name, None)
         return self._variants[name]
 
     def _begin(self) -> None:
@@ -234,22 +235,22 @@ class RecordingWriter:
         with open(os.open(self._folder.files, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as journal:
             journal.write(file_line(noted))
 
-    def _playlist(self, name: str) -> RecordedPlaylist:
-        writer = self._variants.get(name)
-        if writer is not None:
-            return writer.playlist
-        return self._recovered.get(name, RecordedPlaylist(0))
+    def _written(self, name: str) -> VariantWriter | RecordedPlaylist:
+        """What there is of a variant."""
+        return self._variants.get(name) or self._recovered.get(name) or RecordedPlaylist(0)
 
     def _write_index(self) -> None:
         """Name the variants that have a segment; without one there is nothing to name."""
         variants: list[VariantStream] = []
         audio: list[ListedAudio] = []
+        named: set[str] = set()
         alternatives = 0
         for rendition in self._renditions.values():
             alternatives += rendition.is_alternative
-            peak, average = self._playlist(rendition.path).bit_rates()
+            peak, average = self._written(rendition.path).bit_rates()
             if not average:
                 continue
+            named.add(rendition.path)
             stream = VariantStream(
                 uri=f"{rendition.path}/{rendition.playlist}",
                 bandwidth=peak,
@@ -268,4 +269,4 @@ class RecordingWriter:
             replace_file(self._folder.index, data)
             path = f"media/hls/{self._folder.index.name}"
             self._files[path] = RecordedFile(path, len(data), hashlib.sha256(data).hexdigest())
-        self._indexed = frozenset(self._variants)
+        self._indexed = frozenset(named)
