@@ -159,6 +159,7 @@ class Services:
         if config.metrics.per_channel:
             metrics.registry.register(self._channel_metrics)
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
+        self.machine.accounts.add_store(lambda: self.recorder.held_bytes)
         if self.posters is not None:
             posters = self.posters
             self.machine.accounts.add_store(lambda: posters.held_bytes)

@@ -12,6 +12,8 @@ read ours.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 PLAYLIST_NAME = "playlist.m3u8"
 INDEX_NAME = "index.m3u8"
+# The folders between the directory of recordings and a recording: user, year, month and day.
+_LEVELS = 4
 
 
 def folder_name(user: str, recording_id: str, started_at: datetime) -> str:
@@ -108,6 +112,36 @@ def make_folder(path: Path) -> None:
     Raises:
         OSError: The disk does not take it.
     """
-    missing = [each for each in (path, *path.parents) if not each.exists()]
-    for each in reversed(missing):
-        each.mkdir(mode=0o700, exist_ok=True)
+    for is_last in (False, True):
+        missing = [each for each in (path, *path.parents) if not each.exists()]
+        try:
+            for each in reversed(missing):
+                each.mkdir(mode=0o700, exist_ok=True)
+        except FileNotFoundError:
+            # The folder of a day went with the last recording in it (``remove_folder``).
+            if is_last:
+                raise
+        else:
+            return
+
+
+def remove_folder(path: Path) -> None:
+    """Remove the folder of a recording, and of those above it the ones that are empty: the day's up to the user's.
+
+    Raises:
+        OSError: Something of it is still there.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+    with contextlib.suppress(OSError):
+        for each in path.parents[:_LEVELS]:
+            each.rmdir()
+
+
+def free_bytes(path: Path) -> int:
+    """Space on the disk of a file or folder, which need not be there yet, or any more.
+
+    Raises:
+        OSError: The disk does not answer.
+    """
+    return shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists())).free

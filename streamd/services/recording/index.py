@@ -27,26 +27,34 @@ class RecordingIndex:
 
     Args:
         database: The key store's.
+
+    Attributes:
+        edits: Counts what people and rules of this process have changed: what was read before may be no more so.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.edits = 0
 
     async def save(self, record: RecordingRecord) -> None:
-        """Add a recording, or say what has become of it; people's facts about it stay.
+        """Add a recording, or say what has become of it; people's facts about it stay, and a deletion is for good.
 
         Raises:
             StoreUnavailableError: It could not be written.
         """
         values = asdict(record)
         async with self._database.writing() as connection:
-            changed = await connection.execute(
-                update(recordings)
-                .where(recordings.c.id == record.id)
-                .values({name: values[name] for name in _RECORDED})
-            )
-            if not changed.rowcount:
+            chosen = recordings.c.id == record.id
+            known = (await connection.execute(select(recordings.c.state).where(chosen))).scalar_one_or_none()
+            if known is None:
                 await connection.execute(insert(recordings).values(values))
+            else:
+                # A word that comes late does not bring it back, nor do files that could not be removed.
+                await connection.execute(
+                    update(recordings)
+                    .where(chosen, recordings.c.state != RecordingState.DELETED)
+                    .values({name: values[name] for name in _RECORDED})
+                )
 
     async def change(
         self,
@@ -84,10 +92,11 @@ class RecordingIndex:
                 raise RecordingNotFoundError(recording_id)
             if entry is not None:
                 await append_entries(connection, [entry])
+        self.edits += 1
         return _record(row)
 
     async def note_deleted(self, recording_id: str, reason: str, entry: AuditEntry) -> None:
-        """Note that a recording is deleted, with its row in the audit log.
+        """Note that a recording is deleted, with its row in the audit log; its bytes count until its files are gone.
 
         Raises:
             StoreUnavailableError: It could not be written.
@@ -96,9 +105,38 @@ class RecordingIndex:
             await connection.execute(
                 update(recordings)
                 .where(recordings.c.id == recording_id)
-                .values(state=RecordingState.DELETED, reason=reason, size_bytes=0)
+                .values(state=RecordingState.DELETED, reason=reason)
             )
             await append_entries(connection, [entry])
+        self.edits += 1
+
+    async def note_files_gone(self, recording_id: str) -> None:
+        """Note that the files of a recording that is deleted are removed.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(recordings)
+                .where(recordings.c.id == recording_id, recordings.c.state == RecordingState.DELETED)
+                .values(size_bytes=0)
+            )
+
+    async def with_files_left(self, limit: int) -> list[RecordingRecord]:
+        """Recordings that are deleted, and whose files were not removed: the server was stopped, or the disk failed.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        query = (
+            select(recordings)
+            .where(recordings.c.state == RecordingState.DELETED, recordings.c.size_bytes > 0)
+            .order_by(recordings.c.id.desc())
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return [_record(row) for row in (await connection.execute(query)).all()]
 
     async def find(self, recording_id: str) -> RecordingRecord | None:
         """Find a recording; None where there is none.
@@ -141,13 +179,14 @@ class RecordingIndex:
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     async def size_bytes(self) -> int:
-        """Bytes of all recordings.
+        """Bytes of all recordings but deleted ones.
 
         Raises:
             StoreUnavailableError: They could not be read.
         """
+        query = select(func.sum(recordings.c.size_bytes)).where(recordings.c.state != RecordingState.DELETED)
         async with self._database.reading() as connection:
-            return int((await connection.execute(select(func.sum(recordings.c.size_bytes)))).scalar_one() or 0)
+            return int((await connection.execute(query)).scalar_one() or 0)
 
     # -- users' wishes ---------------------------------------------------------------------------
 

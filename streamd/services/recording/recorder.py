@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,15 +18,16 @@ from typing import TYPE_CHECKING
 from streamd.errors import RecordingError, StoreUnavailableError
 from streamd.services.events.event import Event, EventType, unheard
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
-from streamd.services.recording.folder import RecordingFolder, folder_name
+from streamd.services.recording.folder import RecordingFolder, folder_name, free_bytes
 from streamd.services.recording.index_keeper import IndexKeeper
 from streamd.services.recording.recording import Recording
 from streamd.services.recording.recording_id import new_recording_id
 from streamd.services.recording.recording_output import RecordingOutput
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
-from streamd.services.recording.recovery import recover
+from streamd.services.recording.recovery import recorded_document, recover
 from streamd.services.recording.retention import Retention, RetentionOptions
+from streamd.services.recording.verify import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,6 +47,9 @@ THREADS = 2
 RETENTION_S = 60.0
 # Space for a recording that is tried again: a minute at a usual bit rate.
 SPACE_BYTES_MIN = 16 * 1024 * 1024
+# The look for space is taken by a thread, once a second after a failure; its answer holds this long, seconds. A disk
+# that hangs gives none.
+SPACE_KNOWN_S = 5.0
 # Recordings that are taken up at a start are looked for a page at a time.
 _PAGE = 200
 
@@ -103,6 +106,8 @@ class Recorder:
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._keeper = IndexKeeper(index)
+        self._space_known_at = float("-inf")
+        self._space_task: asyncio.Task[None] | None = None
 
     def configure(self, options: RecorderOptions) -> None:
         """Take other options, for recordings that begin from now on; the directory stays."""
@@ -117,15 +122,19 @@ class Recorder:
             StoreUnavailableError: The index cannot be read.
         """
         self._wishes = await self.index.wishes()
+        unfinished: list[RecordingRecord] = []
+        # All are found before one is taken up, for that changes their states.
         for state in (RecordingState.RECORDING, RecordingState.FINALIZING):
             before = ""
             while True:
                 page = await self.index.page(RecordingFilter(state=state), before=before, limit=_PAGE)
-                for record in page.items:
-                    await self._take_up(record)
+                unfinished += page.items
                 if not page.has_more:
                     break
                 before = page.items[-1].id
+        # Of two of a channel, the newer is the one of the broadcast that may go on.
+        for record in sorted(unfinished, key=lambda each: each.id):
+            await self._take_up(record)
 
     def complete_left(self) -> None:
         """Complete the recordings that no broadcast goes on with; called once the live streams are restored."""
@@ -138,6 +147,9 @@ class Recorder:
         if self._retention_task is not None:
             self._retention_task.cancel()
             await asyncio.gather(self._retention_task, return_exceptions=True)
+        if self._space_task is not None:
+            self._space_task.cancel()
+            await asyncio.gather(self._space_task, return_exceptions=True)
         for recording in self._going.values():
             recording.leave()
         for recording in tuple(self._going.values()):
@@ -148,6 +160,8 @@ class Recorder:
     def look(self) -> None:
         """Do what is due; called about once a second."""
         now = self._clock.monotonic()
+        if self._space_task is None and any(output.fault for output in self._outputs.values()):
+            self._space_task = asyncio.create_task(self._look_for_space())
         if now < self._retention_due_at or self._retention_task is not None:
             return
         self._retention_due_at = now + RETENTION_S
@@ -221,7 +235,8 @@ class Recorder:
         while True:
             page = await self.index.page(RecordingFilter(user=user), limit=_PAGE)
             for record in page.items:
-                await self.retention.delete(record, actor, reason)
+                # None of them is written here any more.
+                await self.retention.delete(record, actor, reason, is_abandoned=True)
             if not page.items:
                 break
         await self.index.forget_wish(user)
@@ -238,6 +253,11 @@ class Recorder:
         return self._going.values()
 
     @property
+    def held_bytes(self) -> int:
+        """Media that waits for the disk and that no broadcast has in its account any more, bytes."""
+        return sum(recording.queued_bytes for recording in self._going.values() if recording.is_over)
+
+    @property
     def index_is_behind(self) -> bool:
         """Whether the index has still to be told something."""
         return self._keeper.is_behind
@@ -252,12 +272,18 @@ class Recorder:
         return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
 
     def _has_space(self) -> bool:
-        """Whether there is room beyond what stays free; one system call, asked after a failure alone."""
+        """Whether there was room beyond what stays free, a moment ago; asked after a failure alone."""
+        return self._clock.monotonic() - self._space_known_at <= SPACE_KNOWN_S
+
+    async def _look_for_space(self) -> None:
+        wanted_bytes = self.options.writer.min_free_bytes + SPACE_BYTES_MIN
         try:
-            free_bytes = shutil.disk_usage(self.options.directory).free
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, free_bytes, self.options.directory)
         except OSError:
-            return False
-        return free_bytes > self.options.writer.min_free_bytes + SPACE_BYTES_MIN
+            found = 0
+        finally:
+            self._space_task = None
+        self._space_known_at = self._clock.monotonic() if found > wanted_bytes else float("-inf")
 
     def _begin(self, name: str) -> Recording:
         now = self._clock.now()
@@ -282,24 +308,34 @@ class Recorder:
         return recording
 
     def _add(self, record: RecordingRecord, writer: RecordingWriter) -> Recording:
-        recording = Recording(record.id, record.user, writer, self._pool, self._clock, self._note_change)
+        recording = Recording(
+            record.id, record.user, writer, self._pool, self._clock, self._note_change, self._all_queued_bytes
+        )
         self._going[record.id] = recording
         self._records[record.id] = record
         self._keeper.keep(record)
         return recording
 
+    def _all_queued_bytes(self) -> int:
+        return sum(recording.queued_bytes for recording in self._going.values())
+
     async def _take_up(self, record: RecordingRecord) -> None:
         folder = self.folder(record)
         loop = asyncio.get_running_loop()
         try:
+            document = await loop.run_in_executor(self._pool, recorded_document, folder)
+            if document is not None and document.recording_status is not RecordingStatus.STARTED:
+                # It was complete, and the database was away.
+                self._note_end(record_of(document, folder, self.options.directory))
+                return
             writer = await loop.run_in_executor(self._pool, recover, folder, self.options.writer)
         except OSError as exc:
-            self._keeper.keep(
-                replace(record, state=RecordingState.FAILED, reason=exc.strerror or "the disk reports an error")
-            )
+            reason = exc.strerror or "the disk reports an error"
+            self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
             return
         if writer is None:
-            self._keeper.keep(replace(record, state=RecordingState.FAILED, reason="its files are gone"))
+            reason = "its files are gone"
+            self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
             return
         recording = self._add(record, writer)
         log.info("recording.taken_up", extra={"stream": record.user, "recording_id": record.id})
@@ -327,11 +363,12 @@ class Recorder:
         if recording.is_complete:
             del self._records[recording.id], self._going[recording.id]
         if recording.is_complete and recording.is_over:
-            record = replace(record, ended_at=self._clock.now())
-            self._tell_end(record)
-        self._keeper.keep(record)
+            self._note_end(replace(record, ended_at=self._clock.now()))
+        else:
+            self._keeper.keep(record)
 
-    def _tell_end(self, record: RecordingRecord) -> None:
+    def _note_end(self, record: RecordingRecord) -> None:
+        self._keeper.keep(record)
         has_failed = record.state is RecordingState.FAILED
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})

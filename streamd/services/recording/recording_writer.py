@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from streamd.services.recording.documents import (
     read_file_lines,
     write_document,
 )
-from streamd.services.recording.folder import make_folder
+from streamd.services.recording.folder import free_bytes, make_folder
 from streamd.services.recording.playlist_file import RecordedPlaylist
 from streamd.services.recording.variant_writer import VariantWriter
 from streamd.services.whole_file import replace_file
@@ -35,6 +34,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.services.recording.folder import RecordingFolder
+
+
+# What the document of a recording says that is complete but for this.
+GAP = "a crash has cost media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class RecordingWriter:
         document = replace(
             self._document,
             recording_status=RecordingStatus.FAILED if failure else RecordingStatus.ENDED,
-            recording_status_message=failure,
+            recording_status_message=failure or (GAP if self.has_gap else ""),
             recording_ended_at=ended_at,
             media=self._media_facts(totals),
             files=tuple(self._files[path] for path in sorted(self._files)),
@@ -194,10 +197,12 @@ class RecordingWriter:
             variant.close()
 
     def _check_space(self, size_bytes: int) -> None:
-        free_bytes = shutil.disk_usage(self._folder.path).free
-        if free_bytes - size_bytes < self._options.min_free_bytes:
+        if not self._folder.path.exists():
+            raise RecordingError("its folder is gone")
+        left_bytes = free_bytes(self._folder.path)
+        if left_bytes - size_bytes < self._options.min_free_bytes:
             raise RecordingError(
-                f"the disk has {free_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "
+                f"the disk has {left_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "
                 f"{self._options.min_free_bytes >> 20} MiB"
             )
 

@@ -5,6 +5,7 @@ It runs in a thread that may wait for the disk.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -85,12 +86,17 @@ def _recover_variant(
         These, the files that are complete now and were not listed, and the number of segments that are lost.
     """
     path = folder.variant(name)
+    if not path.exists():
+        return RecordedPlaylist(0), [], 0
+    sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.suffix in {".m4s", ".mp4"}}
     try:
         text = folder.playlist(name).read_text(errors="replace")
     except FileNotFoundError:
-        return RecordedPlaylist(0), [], 0
+        if any(size_bytes for file_name, size_bytes in sizes.items() if file_name.endswith(".m4s")):
+            # Without it none of the media is known to be whole, and none is ours to delete.
+            raise OSError(errno.ENOENT, f"the playlist of {name} is gone") from None
+        text = ""
     playlist = parse_playlist(text)
-    sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.suffix in {".m4s", ".mp4"}}
     whole = tuple(
         segment
         for segment in playlist.segments

@@ -112,7 +112,7 @@ class VariantWriter:
         self._last: RecordedSegment | None = None
         for segment in recovered.segments:
             self._count(segment)
-        last = self._last
+        last = recovered.segments[-1] if recovered.segments else None
         self._file_number = last.file_number if last is not None else -1
         self._init_number = last.init_number if last is not None else -1
         # With the header of the server before, a broadcast that goes on stays one run of media.

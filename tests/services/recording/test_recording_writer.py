@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tracemalloc
@@ -244,6 +245,19 @@ class TestRecovery:
         writer.finish(ENDED_AT)
         assert media_of(folder) == segments(3)
 
+    def test_one_that_has_hardly_begun_goes_on(self, folder: RecordingFolder) -> None:
+        writer = new_writer(folder)
+        writer.set_header(MAIN, HEADER, 2)
+        writer.close()
+        folder.playlist("main").unlink()
+        recovered = recover(folder, OPTIONS)
+        assert recovered is not None
+        recovered.set_header(MAIN, HEADER, 2)
+        append(recovered, b"first")
+        recovered.finish(ENDED_AT)
+        assert media_of(folder) == [b"first"]
+        assert verify(folder) == []
+
     def test_again_and_again(self, folder: RecordingFolder) -> None:
         self.killed(folder)
         for turn in range(3):
@@ -361,6 +375,19 @@ class TestVerify:
             "is missing",
             "ends before byte 11, which the playlist names",
         ]
+
+    def test_a_file_that_cannot_be_read_is_one_fault(
+        self, folder: RecordingFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.recorded(folder)
+
+        def broken(*_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(hashlib, "file_digest", broken)
+        faults = verify(folder)
+        assert len(faults) == 4
+        assert {fault.fault for fault in faults} == {"cannot be read: Input/output error"}
 
     def test_one_that_goes_on_is_said_to(self, folder: RecordingFolder) -> None:
         writer = new_writer(folder)
