@@ -13,7 +13,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError, StoreUnavailableError
 from streamd.services.events.event import Event, EventType, unheard
@@ -30,7 +30,7 @@ from streamd.services.recording.retention import Retention, RetentionOptions
 from streamd.services.recording.verify import record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from streamd.clock import Clock
@@ -41,8 +41,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # Threads that wait for the disk, so that a stream on a slow moment of it does not hold up all others.
 THREADS = 2
+# Threads that read for viewers: a slow disk with many of them keeps neither recordings nor anything else waiting.
+READERS = 4
 # Between two looks for recordings whose time is over, seconds.
 RETENTION_S = 60.0
 # Space for a recording that is tried again: a minute at a usual bit rate.
@@ -96,6 +100,7 @@ class Recorder:
         self._clock = clock
         self._tell = tell
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
         self._outputs: dict[str, RecordingOutput] = {}
         # Recordings that are written, by id, and those that an earlier server left, by channel.
         self._going: dict[str, Recording] = {}
@@ -156,6 +161,7 @@ class Recorder:
             await recording.wait()
         await self._keeper.close()
         self._pool.shutdown()
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     def look(self) -> None:
         """Do what is due; called about once a second."""
@@ -265,6 +271,14 @@ class Recorder:
     def folder(self, record: RecordingRecord) -> RecordingFolder:
         """The files of a recording."""
         return RecordingFolder(self.options.directory / record.path)
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """Do work that reads files of recordings for a viewer, in a thread.
+
+        Raises:
+            OSError: As the work raises it.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     # -- inside -------------------------------------------------------------------------------------
 
