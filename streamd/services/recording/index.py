@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, case, delete, func, insert, select, update
 
 from streamd.errors import RecordingNotFoundError, UserNotFoundError
 from streamd.services.audit.audit_log import append_entries
@@ -20,6 +20,10 @@ from streamd.services.store.schema import recording_wishes, recordings, users
 
 # Facts of the recorder; a title, a visibility and a pin are people's.
 _RECORDED = ("state", "reason", "ended_at", "duration_ms", "size_bytes")
+
+
+# What a recording that is deleted counts until its files are removed; there are documents where there is no media.
+_LEFT_BYTES = case((recordings.c.size_bytes > 0, recordings.c.size_bytes), else_=1)
 
 
 class RecordingIndex:
@@ -105,7 +109,7 @@ class RecordingIndex:
             await connection.execute(
                 update(recordings)
                 .where(recordings.c.id == recording_id)
-                .values(state=RecordingState.DELETED, reason=reason)
+                .values(state=RecordingState.DELETED, reason=reason, size_bytes=_LEFT_BYTES)
             )
             await append_entries(connection, [entry])
         self.edits += 1
@@ -213,6 +217,33 @@ class RecordingIndex:
             if record is not None:
                 await connection.execute(insert(recording_wishes).values(user=user, record=record))
             await append_entries(connection, [entry])
+
+    async def forget_user(self, user: str, entry: AuditEntry) -> int:
+        """Delete the recordings of a user who is deleted, and the decision over them.
+
+        The files are the server's to remove (``with_files_left``).
+
+        Args:
+            user: Name of the user.
+            entry: The row of the audit log that tells of each.
+
+        Returns:
+            How many these are.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        found = (recordings.c.user == user) & (recordings.c.state != RecordingState.DELETED)
+        async with self._database.writing() as connection:
+            deleted = await connection.execute(
+                update(recordings)
+                .where(found)
+                .values(state=RecordingState.DELETED, reason=entry.reason, size_bytes=_LEFT_BYTES)
+            )
+            await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
+            await append_entries(connection, [entry] * deleted.rowcount)
+        self.edits += 1
+        return deleted.rowcount
 
     async def forget_wish(self, user: str) -> None:
         """Forget the decision over a user who is deleted.
