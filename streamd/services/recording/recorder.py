@@ -85,6 +85,7 @@ class Recorder:
         index: The index of all recordings.
         clock: For dates and durations.
         tell: Receives the events of recordings.
+        is_listed: Says whether a channel is in the public list.
 
     Attributes:
         options: As given, or as they were read again.
@@ -93,12 +94,19 @@ class Recorder:
     """
 
     def __init__(
-        self, options: RecorderOptions, index: RecordingIndex, clock: Clock, *, tell: EventSink = unheard
+        self,
+        options: RecorderOptions,
+        index: RecordingIndex,
+        clock: Clock,
+        *,
+        tell: EventSink = unheard,
+        is_listed: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.index = index
         self.options = options
         self._clock = clock
         self._tell = tell
+        self._is_listed = is_listed
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
         self._outputs: dict[str, RecordingOutput] = {}
@@ -308,7 +316,8 @@ class Recorder:
             state=RecordingState.RECORDING,
             started_at=now,
             path=folder_name(name, recording_id, now),
-            visibility=Visibility.PUBLIC,
+            # What an unlisted channel leaves is found as the channel is: by its address.
+            visibility=Visibility.PUBLIC if self._is_listed(name) else Visibility.UNLISTED,
         )
         document = RecordingDocument(
             recording_id=recording_id,

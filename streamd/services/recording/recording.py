@@ -150,7 +150,11 @@ class Recording:
                 await self._try(partial(self._do, steps))
                 self.queued_bytes -= sum(size_bytes for _, size_bytes in steps)
             if self.state in (RecordingState.FINALIZING, RecordingState.FAILED):
+                fault = self.fault
                 await self._try(lambda: self._complete(self._clock.now()))
+                if self.fault != fault:
+                    # It may be one file that the disk does not take: the document of the end says so.
+                    await self._try(lambda: self._complete(self._clock.now()))
                 if self.state is RecordingState.FINALIZING:
                     self.state = RecordingState.PARTIAL if self._writer.has_gap else RecordingState.READY
             if self.is_over or self._is_left:

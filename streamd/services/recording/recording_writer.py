@@ -5,6 +5,7 @@ It runs in a thread that may wait for the disk, one call at a time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass, replace
@@ -174,10 +175,14 @@ class RecordingWriter:
         self._begin()
         for name, playlist in tuple(self._recovered.items()):
             self._variant(name, playlist.target_duration_s)
+        # Of one that failed as much as can be is completed.
+        passed_over = (OSError, RecordingError) if failure else ()
         for variant in self._variants.values():
-            variant.finish()
+            with contextlib.suppress(*passed_over):
+                variant.finish()
             variant.close()
-        self._write_index()
+        with contextlib.suppress(*passed_over):
+            self._write_index()
         totals = self.totals
         document = replace(
             self._document,

@@ -119,6 +119,7 @@ class VariantWriter:
         self._header = (path / init_name(self._init_number)).read_bytes() if last is not None else None
         self._media: _File | None = None
         self._media_us = 0
+        self._is_finished = False
         make_folder(path)
         lines = render_playlist(replace(recovered, target_duration_s=target_duration_s, is_ended=False)).encode()
         replace_file(path / PLAYLIST_NAME, lines)
@@ -196,12 +197,14 @@ class VariantWriter:
         os.fdatasync(self._playlist_fd)
 
     def finish(self) -> None:
-        """Complete the last media file, and the playlist with EXT-X-ENDLIST.
+        """Complete the last media file, and the playlist with EXT-X-ENDLIST; again changes nothing.
 
         Raises:
             RecordingError: Somebody has changed the playlist.
         """
         self._close_media()
+        if self._is_finished:
+            return
         path = self._path / PLAYLIST_NAME
         head = render_head(self._target_duration_s).encode()
         lines = path.read_bytes()
@@ -209,6 +212,7 @@ class VariantWriter:
             raise RecordingError(f"{path.name} of {self._path.name} is not as it was written")
         data = render_head(self._target_duration_s, is_ended=True).encode() + lines[len(head) :] + render_end().encode()
         replace_file(path, data)
+        self._is_finished = True
         self._note_file(RecordedFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
 
     def close(self) -> None:

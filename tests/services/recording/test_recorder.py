@@ -21,11 +21,12 @@ from streamd.media.packet import VIDEO_TIMESCALE
 from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.events.event import EventType
 from streamd.services.live.restart_record import PlaylistRecord
+from streamd.services.recording.documents import read_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from streamd.services.recording.recording_output import RETRY_S, RecordingOutput
-from streamd.services.recording.records import RecordingFilter, RecordingState
+from streamd.services.recording.records import RecordingFilter, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings, verify
 from streamd.services.store.schema import users
@@ -34,7 +35,7 @@ from tests.support.output_context import output_context, tracks_of
 from tests.support.recordings import OPTIONS, media_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from streamd.services.events.event import Event
@@ -51,7 +52,14 @@ SECOND = VIDEO_TIMESCALE
 class Room:
     """A recorder, and a broadcast of Alice's that feeds it."""
 
-    def __init__(self, store: KeyStore, directory: Path, mode: RecordingMode = RecordingMode.ALL) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        directory: Path,
+        mode: RecordingMode = RecordingMode.ALL,
+        is_listed: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self.is_listed = is_listed
         self.store = store
         self.directory = directory
         self.mode = mode
@@ -70,6 +78,7 @@ class Room:
             RecordingIndex(self.store.database),
             self.clock,
             tell=self.events.append,
+            is_listed=self.is_listed,
         )
 
     def new_output(self, record: PlaylistRecord | None = None) -> RecordingOutput:
@@ -129,6 +138,23 @@ async def test_a_broadcast_is_a_recording(room: Room) -> None:
     assert verify(folder) == []
     assert [event.type for event in room.events] == [EventType.RECORDING_STARTED, EventType.RECORDING_READY]
     assert room.events[1].data["duration_s"] == 5
+
+
+async def test_an_unlisted_channel_leaves_unlisted_recordings(store: KeyStore, tmp_path: Path) -> None:
+    unlisted = {"alice"}
+    room = Room(store, tmp_path / "recordings", is_listed=lambda name: name not in unlisted)
+    room.output.start(tracks_of("main"))
+    room.feed(2)
+    room.output.end()
+    assert (await room.only())[0].visibility is Visibility.UNLISTED
+    unlisted.clear()
+    room.output = room.new_output()
+    room.output.start(tracks_of("main"))
+    room.feed(2)
+    room.output.end()
+    await room.written()
+    assert [each.visibility for each in await room.records()] == [Visibility.PUBLIC, Visibility.UNLISTED]
+    await room.recorder.close()
 
 
 async def test_a_segment_that_is_open_at_the_end_is_in_it(room: Room) -> None:
@@ -349,6 +375,36 @@ class TestFaults:
             room.clock.advance(10 * RETRY_S)
         assert asked_by
         assert threading.current_thread().name not in asked_by
+
+    @pytest.mark.parametrize("variant", ["main", "audio0"])
+    async def test_one_file_that_cannot_be_completed_leaves_a_document(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch, variant: str
+    ) -> None:
+        room.output.start(tracks_of("main", "audio0"))
+        for name in ("main", "audio0"):
+            for chunk in ChunkFeeder().segment(2 * SECOND):
+                room.output.take_part(name, chunk, TIMING)
+            room.output.end_segment(name)
+        _, folder = await room.only()
+        real = os.fdatasync
+        bad = (folder.variant(variant) / "000000.m4s").stat().st_ino
+
+        def sync(fd: int) -> None:
+            if os.fstat(fd).st_ino == bad:
+                raise OSError(5, "Input/output error")
+            real(fd)
+
+        monkeypatch.setattr(os, "fdatasync", sync)
+        room.output.end()
+        record, _ = await room.only()
+        assert (record.state, record.reason) == (RecordingState.FAILED, "Input/output error")
+        document = read_document(folder.failed)
+        assert document is not None
+        assert document.recording_status_message == "Input/output error"
+        assert f"media/hls/{variant}/000000.m4s" not in [file.path for file in document.files]
+        assert not folder.ended.exists()
+        assert verify(folder) == []
+        assert parse_playlist(folder.playlist("main").read_text()).is_ended
 
     async def test_a_directory_that_could_not_be_made_is_tried_again(self, room: Room) -> None:
         room.directory.write_text("in the way")
