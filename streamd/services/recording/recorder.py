@@ -246,15 +246,20 @@ class Recorder:
                 recording.finish()
                 await recording.wait()
         await self._keeper.flush()
-        while True:
-            page = await self.index.page(RecordingFilter(user=user), limit=_PAGE)
-            for record in page.items:
-                # None of them is written here any more.
-                await self.retention.delete(record, actor, reason, is_abandoned=True)
-            if not page.items:
-                break
         await self.index.forget_wish(user)
         self._wishes.pop(user, None)
+        # The name is free: what begins under it from here on is somebody else's.
+        ids: list[str] = []
+        while True:
+            page = await self.index.page(RecordingFilter(user=user), before=ids[-1] if ids else "", limit=_PAGE)
+            ids += [record.id for record in page.items]
+            if not page.has_more:
+                break
+        for recording_id in ids:
+            record = await self.index.find(recording_id)
+            if record is not None:
+                # None of them is written here any more.
+                await self.retention.delete(record, actor, reason, is_abandoned=True)
 
     def recording_of(self, name: str) -> str:
         """The id of the recording that a channel's broadcast goes into now; empty where it is not recorded."""

@@ -613,6 +613,28 @@ class TestRetention:
         assert await room.records() == []
         assert list(room.directory.iterdir()) == []
 
+    async def test_the_next_holder_of_a_name_keeps_theirs(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        await self.recorded(room, 2)
+        remove = shutil.rmtree
+        is_removing, goes_on = threading.Event(), threading.Event()
+
+        def slowly(path: Path) -> None:
+            is_removing.set()
+            goes_on.wait()
+            remove(path)
+
+        monkeypatch.setattr(shutil, "rmtree", slowly)
+        forgetting = asyncio.create_task(room.recorder.forget_user("alice", Actor("admin"), "asked for"))
+        await asyncio.to_thread(is_removing.wait)
+        room.output = room.new_output()
+        room.output.start(tracks_of("main"))
+        room.feed(2)
+        await room.written()
+        goes_on.set()
+        await forgetting
+        (record,) = await room.records()
+        assert (record.id, record.state) == (room.recorder.recording_of("alice"), RecordingState.RECORDING)
+
     async def test_by_space(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
         await self.recorded(room, 2)
         monkeypatch.setattr(shutil, "disk_usage", full)
