@@ -13,9 +13,13 @@ read ours.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from streamd.errors import RecordingError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,6 +49,10 @@ def init_name(number: int) -> str:
 def media_name(number: int) -> str:
     """The file name of a media file of a variant, counted from 0."""
     return f"{number:06d}.m4s"
+
+
+class FolderTakenError(RecordingError):
+    """Another server writes a recording."""
 
 
 class RecordingFolder:
@@ -123,6 +131,28 @@ def make_folder(path: Path) -> None:
                 raise
         else:
             return
+
+
+def claim_folder(path: Path) -> int:
+    """Take a folder for this process, until the descriptor is closed or the process ends.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        FolderTakenError: Another server writes there.
+        OSError: There is no such folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise FolderTakenError("another server writes it") from None
+    except OSError:
+        # A file system without locks: nothing is known of other servers.
+        pass
+    return descriptor
 
 
 def remove_folder(path: Path) -> None:

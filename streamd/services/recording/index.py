@@ -34,11 +34,13 @@ class RecordingIndex:
 
     Attributes:
         edits: Counts what people and rules of this process have changed: what was read before may be no more so.
+        is_shared: Other servers may have recordings in it, whose folders are not here.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.edits = 0
+        self.is_shared = not database.is_sqlite
 
     async def save(self, record: RecordingRecord) -> None:
         """Add a recording, or say what has become of it; people's facts about it stay, and a deletion is for good.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from streamd.errors import RecordingError, StoreUnavailableError
 from streamd.services.events.event import Event, EventType, unheard
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
-from streamd.services.recording.folder import RecordingFolder, folder_name, free_bytes
+from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name, free_bytes
 from streamd.services.recording.index_keeper import IndexKeeper
 from streamd.services.recording.recording import Recording
 from streamd.services.recording.recording_id import new_recording_id
@@ -357,9 +357,15 @@ class Recorder:
                 self._note_end(record_of(document, folder, self.options.directory))
                 return
             writer = await loop.run_in_executor(self._pool, recover, folder, self.options.writer)
+        except FolderTakenError:
+            log.warning("recording.taken", extra={"stream": record.user, "recording_id": record.id})
+            return
         except OSError as exc:
             reason = exc.strerror or "the disk reports an error"
             self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
+            return
+        if writer is None and self.index.is_shared:
+            # It is on the disk of another server.
             return
         if writer is None:
             reason = "its files are gone"

@@ -25,7 +25,7 @@ from streamd.services.recording.documents import (
     read_file_lines,
     write_document,
 )
-from streamd.services.recording.folder import free_bytes, make_folder
+from streamd.services.recording.folder import claim_folder, free_bytes, make_folder
 from streamd.services.recording.playlist_file import RecordedPlaylist
 from streamd.services.recording.variant_writer import VariantWriter
 from streamd.services.whole_file import replace_file
@@ -72,6 +72,8 @@ class RecordingWriter:
         options: Bounds of its files.
         recovered: The playlists that an earlier server has left in the folder, by variant; None for a new recording.
         has_gap: A crash has cost media that was recorded.
+        claim: The descriptor by which the folder is this process's (``claim_folder``), which it closes; None for a new
+            recording.
 
     Attributes:
         has_gap: As given.
@@ -88,6 +90,7 @@ class RecordingWriter:
         recovered: Mapping[str, RecordedPlaylist] | None = None,
         *,
         has_gap: bool = False,
+        claim: int | None = None,
     ) -> None:
         self.has_gap = has_gap
         self._folder = folder
@@ -100,6 +103,7 @@ class RecordingWriter:
         # The variants that index.m3u8 names.
         self._indexed: frozenset[str] = frozenset()
         self._is_begun = False
+        self._claim = claim
         self._synced_at = float("-inf")
 
     @property
@@ -197,9 +201,12 @@ class RecordingWriter:
         return totals
 
     def close(self) -> None:
-        """Close every file as it is, for another server to go on with."""
+        """Close every file as it is, for another server to go on with; again changes nothing."""
         for variant in self._variants.values():
             variant.close()
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            os.close(claim)
 
     def _check_space(self, size_bytes: int) -> None:
         if not self._folder.path.exists():
@@ -229,6 +236,8 @@ class RecordingWriter:
             return
         make_folder(self._folder.events)
         make_folder(self._folder.hls)
+        if self._claim is None:
+            self._claim = claim_folder(self._folder.path)
         self._files = read_file_lines(self._folder.files)
         self._write_started()
         self._is_begun = True

@@ -19,7 +19,7 @@ from streamd.services.recording.documents import (
     read_document,
     read_file_lines,
 )
-from streamd.services.recording.folder import init_name, media_name
+from streamd.services.recording.folder import claim_folder, init_name, media_name
 from streamd.services.recording.playlist_file import RecordedPlaylist, parse_playlist
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
 
@@ -45,11 +45,23 @@ def recover(folder: RecordingFolder, options: WriterOptions) -> RecordingWriter 
         A writer that goes on, or finishes it; None where the folder holds no recording that was begun.
 
     Raises:
+        FolderTakenError: Another server writes it.
         OSError: The disk cannot be read or written.
     """
     document = read_document(folder.started)
     if document is None:
         return None
+    claim = claim_folder(folder.path)
+    try:
+        return _recover(folder, document, options, claim)
+    except BaseException:
+        os.close(claim)
+        raise
+
+
+def _recover(
+    folder: RecordingFolder, document: RecordingDocument, options: WriterOptions, claim: int
+) -> RecordingWriter:
     known = read_file_lines(folder.files)
     playlists: dict[str, RecordedPlaylist] = {}
     found: list[RecordedFile] = []
@@ -65,7 +77,7 @@ def recover(folder: RecordingFolder, options: WriterOptions) -> RecordingWriter 
             # The last line may be half of one.
             journal.write(b"\n" + b"".join(map(file_line, found)))
     began = replace(document, media=replace(document.media, hls=replace(document.media.hls, duration_ms=0)))
-    return RecordingWriter(folder, began, options, playlists, has_gap=segments_lost > 0)
+    return RecordingWriter(folder, began, options, playlists, has_gap=segments_lost > 0, claim=claim)
 
 
 def recorded_document(folder: RecordingFolder) -> RecordingDocument | None:

@@ -129,14 +129,20 @@ class Retention:
         while True:
             page = await self._index.page(RecordingFilter(), before=after, limit=_PAGE, is_oldest_first=True)
             for record in page.items:
-                if not record.is_kept and record.state not in _OPEN:
+                if not record.is_kept and record.state not in _OPEN and await self._is_ours(record):
                     yield record
             if not page.has_more:
                 return
             after = page.items[-1].id
 
+    async def _is_ours(self, record: RecordingRecord) -> bool:
+        """Whether the files of a recording are here, and not on the disk of another server on the same database."""
+        return not self._index.is_shared or await asyncio.to_thread(self._folder(record).path.exists)
+
     async def _remove_files(self, record: RecordingRecord) -> None:
         """Remove the files of a recording that is noted as deleted; the next look removes what is left."""
+        if not await self._is_ours(record):
+            return
         try:
             await asyncio.to_thread(remove_folder, self._folder(record).path)
         except OSError as exc:
