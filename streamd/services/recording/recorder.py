@@ -49,6 +49,11 @@ THREADS = 2
 READERS = 4
 # Between two looks for recordings whose time is over, seconds.
 RETENTION_S = 60.0
+# A recording that was asked for is being watched for this long, seconds: a player that has its buffer full asks again
+# within it.
+WATCHED_S = 60.0
+# Recordings that are being watched; those that were asked for longest ago are left out.
+WATCHED_MAX = 4096
 # Space for a recording that is tried again: a minute at a usual bit rate.
 SPACE_BYTES_MIN = 16 * 1024 * 1024
 # The look for space is taken by a thread, once a second after a failure; its answer holds this long, seconds. A disk
@@ -115,7 +120,9 @@ class Recorder:
         self._left: dict[str, Recording] = {}
         self._records: dict[str, RecordingRecord] = {}
         self._wishes: dict[str, bool] = {}
-        self.retention = Retention(index, self.folder, clock, tell)
+        # When each was asked for last, the longest ago first.
+        self._watched: dict[str, float] = {}
+        self.retention = Retention(index, self.folder, clock, tell, self._is_watched)
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._keeper = IndexKeeper(index)
@@ -281,6 +288,13 @@ class Recorder:
         """Whether the index has still to be told something."""
         return self._keeper.is_behind
 
+    def note_watched(self, recording_id: str) -> None:
+        """Note that media of a recording is being sent: no rule deletes it for a moment."""
+        self._watched.pop(recording_id, None)
+        self._watched[recording_id] = self._clock.monotonic()
+        if len(self._watched) > WATCHED_MAX:
+            del self._watched[next(iter(self._watched))]
+
     def folder(self, record: RecordingRecord) -> RecordingFolder:
         """The files of a recording."""
         return RecordingFolder(self.options.directory / record.path)
@@ -294,6 +308,9 @@ class Recorder:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     # -- inside -------------------------------------------------------------------------------------
+
+    def _is_watched(self, recording_id: str) -> bool:
+        return self._clock.monotonic() - self._watched.get(recording_id, float("-inf")) <= WATCHED_S
 
     def _is_wanted(self, name: str) -> bool:
         return self._wishes.get(name, self.options.mode is RecordingMode.ALL)

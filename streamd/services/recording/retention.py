@@ -1,7 +1,7 @@
 """The end of recordings: by age, by their bytes together, by the space on the disk, and by hand.
 
-The oldest go first, and never one that is pinned or written. A deletion is noted in the index and the audit log before
-the files go, so that nobody is sent half of a recording.
+The oldest go first, and never one that is pinned, written or watched; by hand any goes that is not written. A deletion
+is noted in the index and the audit log before the files go, so that nobody is sent half of a recording.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Retention:
         folder: The files of a recording.
         clock: For dates.
         tell: Receives the events of deletions.
+        is_watched: Says of an id whether somebody is watching the recording.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Retention:
         folder: Callable[[RecordingRecord], RecordingFolder],
         clock: Clock,
         tell: EventSink,
+        is_watched: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._index = index
         self._folder = folder
         self._clock = clock
         self._tell = tell
+        self._is_watched = is_watched
 
     async def delete(self, record: RecordingRecord, actor: Actor, reason: str, *, is_abandoned: bool = False) -> None:
         """Delete a recording: nobody finds it from here on, and its files go.
@@ -129,7 +132,8 @@ class Retention:
         while True:
             page = await self._index.page(RecordingFilter(), before=after, limit=_PAGE, is_oldest_first=True)
             for record in page.items:
-                if not record.is_kept and record.state not in _OPEN and await self._is_ours(record):
+                is_spared = record.is_kept or record.state in _OPEN or self._is_watched(record.id)
+                if not is_spared and await self._is_ours(record):
                     yield record
             if not page.has_more:
                 return

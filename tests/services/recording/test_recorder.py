@@ -24,7 +24,7 @@ from streamd.services.live.restart_record import PlaylistRecord
 from streamd.services.recording.documents import read_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import WATCHED_S, Recorder, RecorderOptions, RecordingMode
 from streamd.services.recording.recording_output import RETRY_S, RecordingOutput
 from streamd.services.recording.records import RecordingFilter, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
@@ -571,6 +571,18 @@ class TestRetention:
         assert list(reversed(await room.records())) == others[-1:]
         assert not room.recorder.folder(oldest).path.exists()
         assert room.recorder.folder(others[-1]).path.exists()
+
+    async def test_one_that_is_watched_goes_when_nobody_does(self, room: Room) -> None:
+        oldest, second = await self.recorded(room, 2)
+        room.clock.advance(10 * 86_400)
+        room.recorder.note_watched(oldest.id)
+        rules = RetentionOptions(keep_days=1, max_bytes=1, min_free_bytes=0)
+        await room.recorder.retention.apply(rules)
+        assert await room.records() == [oldest]
+        assert not room.recorder.folder(second).path.exists()
+        room.clock.advance(WATCHED_S + 1)
+        await room.recorder.retention.apply(rules)
+        assert await room.records() == []
 
     async def test_by_bytes_but_not_what_is_pinned(self, room: Room) -> None:
         oldest, second, newest = await self.recorded(room, 3)

@@ -23,6 +23,7 @@ from streamd.services.metrics import Metrics
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from streamd.services.recording.records import RecordingRecord, RecordingState, Visibility
+from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings
 from tests.support.recordings import MAIN, STARTED_AT, append, folder_in, new_writer
 
@@ -220,6 +221,18 @@ async def test_viewers_wait_for_the_disk_in_threads_of_their_own(door: Door, mon
         assert (await door.get(door.url + path))[0] == 200
     readers = [each for each in threading.enumerate() if each.name.startswith("recording-reader")]
     assert 0 < len(readers) <= 4
+
+
+@pytest.mark.parametrize("path", [".mp4", "/main.m3u8", "/main/000000.m4s"])
+async def test_no_rule_deletes_what_is_watched(door: Door, path: str) -> None:
+    record = await door.finish()
+    rules = RetentionOptions(max_bytes=1, keep_days=0, min_free_bytes=0)
+    assert (await door.get(door.url + path))[0] == 200
+    await door.recorder.retention.apply(rules)
+    assert (await door.get(door.url + path))[0] == 200
+    # By hand it goes.
+    await door.recorder.retention.delete(record, Actor("admin"), "unwanted")
+    assert (await door.get(door.url + path))[0] == 410
 
 
 async def test_a_file_is_closed_when_its_viewer_leaves(door: Door) -> None:
