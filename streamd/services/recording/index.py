@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, case, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import RecordingNotFoundError, UserNotFoundError
 from streamd.services.audit.audit_log import append_entries
@@ -242,10 +243,20 @@ class RecordingIndex:
                 .where(found)
                 .values(state=RecordingState.DELETED, reason=entry.reason, size_bytes=_LEFT_BYTES)
             )
+            await _forget_titles(connection, user)
             await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
             await append_entries(connection, [entry] * deleted.rowcount)
         self.edits += 1
         return deleted.rowcount
+
+    async def forget_titles(self, user: str) -> None:
+        """Erase the titles of the deleted recordings of a user who is deleted.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        async with self._database.writing() as connection:
+            await _forget_titles(connection, user)
 
     async def forget_wish(self, user: str) -> None:
         """Forget the decision over a user who is deleted.
@@ -255,6 +266,12 @@ class RecordingIndex:
         """
         async with self._database.writing() as connection:
             await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
+
+
+async def _forget_titles(connection: AsyncConnection, user: str) -> None:
+    """Erase the words of a user who is deleted; when something was recorded, and why it was deleted, stays."""
+    chosen = (recordings.c.user == user) & (recordings.c.state == RecordingState.DELETED)
+    await connection.execute(update(recordings).where(chosen).values(title=""))
 
 
 def _record(row: Row[Any]) -> RecordingRecord:

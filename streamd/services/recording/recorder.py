@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from streamd.errors import RecordingError, StoreUnavailableError
 from streamd.services.events.event import Event, EventType, unheard
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
-from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name, free_bytes
+from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
 from streamd.services.recording.index_keeper import IndexKeeper
 from streamd.services.recording.recording import Recording
 from streamd.services.recording.recording_id import new_recording_id
@@ -27,7 +27,9 @@ from streamd.services.recording.recording_writer import RecordingWriter, WriterO
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
 from streamd.services.recording.recovery import recorded_document, recover
 from streamd.services.recording.retention import Retention, RetentionOptions
+from streamd.services.recording.space_look import SpaceLook
 from streamd.services.recording.verify import record_of
+from streamd.services.recording.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -49,16 +51,8 @@ THREADS = 2
 READERS = 4
 # Between two looks for recordings whose time is over, seconds.
 RETENTION_S = 60.0
-# A recording that was asked for is being watched for this long, seconds: a player that has its buffer full asks again
-# within it.
-WATCHED_S = 60.0
-# Recordings that are being watched; those that were asked for longest ago are left out.
-WATCHED_MAX = 4096
 # Space for a recording that is tried again: a minute at a usual bit rate.
 SPACE_BYTES_MIN = 16 * 1024 * 1024
-# The look for space is taken by a thread, once a second after a failure; its answer holds this long, seconds. A disk
-# that hangs gives none.
-SPACE_KNOWN_S = 5.0
 # Recordings that are taken up at a start are looked for a page at a time.
 _PAGE = 200
 
@@ -96,6 +90,7 @@ class Recorder:
         options: As given, or as they were read again.
         index: As given.
         retention: Deletes recordings.
+        watched: Those that somebody is watching: no rule deletes them.
     """
 
     def __init__(
@@ -120,14 +115,12 @@ class Recorder:
         self._left: dict[str, Recording] = {}
         self._records: dict[str, RecordingRecord] = {}
         self._wishes: dict[str, bool] = {}
-        # When each was asked for last, the longest ago first.
-        self._watched: dict[str, float] = {}
-        self.retention = Retention(index, self.folder, clock, tell, self._is_watched)
+        self.watched = Watched(clock)
+        self.retention = Retention(index, self.folder, clock, tell, self.watched.__contains__)
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._keeper = IndexKeeper(index)
-        self._space_known_at = float("-inf")
-        self._space_task: asyncio.Task[None] | None = None
+        self._space = SpaceLook(self._pool, clock)
 
     def configure(self, options: RecorderOptions) -> None:
         """Take other options, for recordings that begin from now on; the directory stays."""
@@ -167,9 +160,7 @@ class Recorder:
         if self._retention_task is not None:
             self._retention_task.cancel()
             await asyncio.gather(self._retention_task, return_exceptions=True)
-        if self._space_task is not None:
-            self._space_task.cancel()
-            await asyncio.gather(self._space_task, return_exceptions=True)
+        await self._space.close()
         for recording in self._going.values():
             recording.leave()
         for recording in tuple(self._going.values()):
@@ -181,8 +172,8 @@ class Recorder:
     def look(self) -> None:
         """Do what is due; called about once a second."""
         now = self._clock.monotonic()
-        if self._space_task is None and any(output.fault for output in self._outputs.values()):
-            self._space_task = asyncio.create_task(self._look_for_space())
+        if any(output.fault for output in self._outputs.values()):
+            self._space.look(self.options.directory, self.options.writer.min_free_bytes + SPACE_BYTES_MIN)
         if now < self._retention_due_at or self._retention_task is not None:
             return
         self._retention_due_at = now + RETENTION_S
@@ -204,7 +195,7 @@ class Recorder:
         left = self._left.pop(name, None) if context.record is not None else None
         self._outputs = {other: output for other, output in self._outputs.items() if not output.is_ended}
         output = self._outputs[name] = RecordingOutput(
-            context, partial(self._begin, name), partial(self._is_wanted, name), self._has_space, left
+            context, partial(self._begin, name), partial(self._is_wanted, name), lambda: self._space.has_found, left
         )
         return output
 
@@ -267,6 +258,7 @@ class Recorder:
             if record is not None:
                 # None of them is written here any more.
                 await self.retention.delete(record, actor, reason, is_abandoned=True)
+        await self.index.forget_titles(user)
 
     def recording_of(self, name: str) -> str:
         """The id of the recording that a channel's broadcast goes into now; empty where it is not recorded."""
@@ -288,13 +280,6 @@ class Recorder:
         """Whether the index has still to be told something."""
         return self._keeper.is_behind
 
-    def note_watched(self, recording_id: str) -> None:
-        """Note that media of a recording is being sent: no rule deletes it for a moment."""
-        self._watched.pop(recording_id, None)
-        self._watched[recording_id] = self._clock.monotonic()
-        if len(self._watched) > WATCHED_MAX:
-            del self._watched[next(iter(self._watched))]
-
     def folder(self, record: RecordingRecord) -> RecordingFolder:
         """The files of a recording."""
         return RecordingFolder(self.options.directory / record.path)
@@ -309,25 +294,8 @@ class Recorder:
 
     # -- inside -------------------------------------------------------------------------------------
 
-    def _is_watched(self, recording_id: str) -> bool:
-        return self._clock.monotonic() - self._watched.get(recording_id, float("-inf")) <= WATCHED_S
-
     def _is_wanted(self, name: str) -> bool:
         return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
-
-    def _has_space(self) -> bool:
-        """Whether there was room beyond what stays free, a moment ago; asked after a failure alone."""
-        return self._clock.monotonic() - self._space_known_at <= SPACE_KNOWN_S
-
-    async def _look_for_space(self) -> None:
-        wanted_bytes = self.options.writer.min_free_bytes + SPACE_BYTES_MIN
-        try:
-            found = await asyncio.get_running_loop().run_in_executor(self._pool, free_bytes, self.options.directory)
-        except OSError:
-            found = 0
-        finally:
-            self._space_task = None
-        self._space_known_at = self._clock.monotonic() if found > wanted_bytes else float("-inf")
 
     def _begin(self, name: str) -> Recording:
         now = self._clock.now()

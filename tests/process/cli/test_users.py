@@ -96,7 +96,7 @@ def test_without_a_server_their_recordings_are_gone_too(data_dir: Path) -> None:
             await index.save(
                 RecordingRecord(
                     recording_id, user, RecordingState.READY, STARTED_AT, f"{user}/{recording_id}",
-                    size_bytes=size_bytes,
+                    size_bytes=size_bytes, title="My own words",
                 )
             )  # fmt: skip
         await database.close()
@@ -105,6 +105,9 @@ def test_without_a_server_their_recordings_are_gone_too(data_dir: Path) -> None:
         database = Database(url)
         index = RecordingIndex(database)
         there = [record.id for record in (await index.page(RecordingFilter(), limit=10)).items]
+        deleted = await index.find(ids[0])
+        assert deleted is not None
+        assert deleted.title == ""
         left = [record.id for record in await index.with_files_left(10)]
         await database.close()
         return there, left

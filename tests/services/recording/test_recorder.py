@@ -24,11 +24,12 @@ from streamd.services.live.restart_record import PlaylistRecord
 from streamd.services.recording.documents import read_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
-from streamd.services.recording.recorder import WATCHED_S, Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from streamd.services.recording.recording_output import RETRY_S, RecordingOutput
 from streamd.services.recording.records import RecordingFilter, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings, verify
+from streamd.services.recording.watched import WATCHED_S
 from streamd.services.store.schema import users
 from tests.support.chunk_feeder import ChunkFeeder
 from tests.support.output_context import output_context, tracks_of
@@ -575,7 +576,7 @@ class TestRetention:
     async def test_one_that_is_watched_goes_when_nobody_does(self, room: Room) -> None:
         oldest, second = await self.recorded(room, 2)
         room.clock.advance(10 * 86_400)
-        room.recorder.note_watched(oldest.id)
+        room.recorder.watched.note(oldest.id)
         rules = RetentionOptions(keep_days=1, max_bytes=1, min_free_bytes=0)
         await room.recorder.retention.apply(rules)
         assert await room.records() == [oldest]
@@ -643,8 +644,13 @@ class TestRetention:
         await room.recorder.index.save(
             replace((await room.records())[0], id="rec_01aryz6s41tsv4rrffq69g5fav", path="alice/left")
         )
+        titled = (await room.records())[0]
+        await room.recorder.index.change(titled.id, title="My own words")
         await room.recorder.forget_user("alice", Actor("admin"), "asked for")
         assert await room.records() == []
+        deleted = await room.recorder.index.find(titled.id)
+        assert deleted is not None
+        assert (deleted.state, deleted.title) == (RecordingState.DELETED, "")
         assert list(room.directory.iterdir()) == []
 
     async def test_the_next_holder_of_a_name_keeps_theirs(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

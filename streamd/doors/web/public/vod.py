@@ -328,7 +328,7 @@ class VodRoutes:
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(write_timeout_s):
                         await response.write(piece)
-                    self._recorder.note_watched(record.id)
+                    self._recorder.watched.note(record.id)
                     self._metrics.http_egress_bytes_total.inc(len(piece))
             await response.write_eof()
         except (TimeoutError, OSError):
