@@ -327,7 +327,7 @@ class AdminClient:
     async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
         """Put a user's channel into the public list, or take it out."""
         body = {"listed": listed, "reason": reason}
-        return User.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
