@@ -23,7 +23,7 @@ from streamd.doors.web.models.recordings import Recording, RecordingPage
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
 from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserDeletion, UserPage
 from streamd.errors import ImportRefusedError, StreamdError, UserNotFoundError
-from streamd.services.audit.records import Actor
+from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import PAGE_LIMIT_MAX
 
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from streamd.clock import Clock
     from streamd.services.keys.importer import ForeignKey
     from streamd.services.keys.service import KeyService
+    from streamd.services.recording.index import RecordingIndex
 
 ACTOR = Actor("cli")
 # A revocation of many streams is done well within a second; a server that needs this long is stuck.
@@ -113,11 +115,15 @@ class LocalKeys:
     Args:
         service: On a store that was started.
         rtmp_urls: The addresses that broadcasters could type as server, RTMPS first.
+        recordings: The index of recordings in the same database.
+        clock: For the audit log.
     """
 
-    def __init__(self, service: KeyService, rtmp_urls: Sequence[str]) -> None:
+    def __init__(self, service: KeyService, rtmp_urls: Sequence[str], recordings: RecordingIndex, clock: Clock) -> None:
         self._service = service
         self._rtmp_urls = rtmp_urls
+        self._recordings = recordings
+        self._clock = clock
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
@@ -153,8 +159,13 @@ class LocalKeys:
         return KeyDeletion.of(await self._service.delete_key(key_id, reason=reason, by=ACTOR))
 
     async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
-        """Delete a user with all keys."""
-        return UserDeletion.of(await self._service.delete_user(name, reason=reason, by=ACTOR))
+        """Delete a user with all keys and recordings, whose files the next server removes."""
+        result = await self._service.delete_user(name, reason=reason, by=ACTOR)
+        entry = AuditEntry(
+            self._clock.now(), ACTOR.name, "recording.deleted", user=name, stream=name, reason=reason or "user deleted"
+        )
+        await self._recordings.forget_user(name, entry)
+        return UserDeletion.of(result)
 
     async def list_users(self, state: UserState | None) -> list[User]:
         """All users, or all in one state, by name."""

@@ -141,6 +141,14 @@ class PublicDoor:
             files=pages.files,
             options=studio_options(config),
         )
+        vod = VodRoutes(
+            recorder=services.recorder,
+            is_taken_down=services.verifier.admissions.is_suspended,
+            clock=services.clock,
+            metrics=services.metrics,
+            timeouts=lambda: self._media.timeouts,
+        )
+        services.machine.accounts.add_store(lambda: vod.held_bytes)
         self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,
@@ -148,13 +156,7 @@ class PublicDoor:
             posters=PosterRoutes(channels=self._channels, posters=posters, metrics=services.metrics)
             if posters is not None
             else None,
-            vod=VodRoutes(
-                recorder=services.recorder,
-                is_taken_down=services.verifier.admissions.is_suspended,
-                clock=services.clock,
-                metrics=services.metrics,
-                timeouts=lambda: self._media.timeouts,
-            ),
+            vod=vod,
             pages=pages,
             studio=studio,
             obs=self._obs,

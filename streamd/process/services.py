@@ -134,7 +134,13 @@ class Services:
             on_source_refused=metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         metrics.requests_waiting.set_function(lambda: self._budget.waiting)
-        self.recorder = Recorder(recorder_options(config), RecordingIndex(self._store.database), clock, tell=tell)
+        self.recorder = Recorder(
+            recorder_options(config),
+            RecordingIndex(self._store.database),
+            clock,
+            tell=tell,
+            is_listed=self.verifier.admissions.is_listed,
+        )
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,
@@ -159,6 +165,7 @@ class Services:
         if config.metrics.per_channel:
             metrics.registry.register(self._channel_metrics)
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
+        self.machine.accounts.add_store(lambda: self.recorder.held_bytes)
         if self.posters is not None:
             posters = self.posters
             self.machine.accounts.add_store(lambda: posters.held_bytes)

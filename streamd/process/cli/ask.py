@@ -20,6 +20,7 @@ from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import SweepOptions
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.recording.index import RecordingIndex
 
 # How long a server may take from its lock to its listeners; then it is taken for one without an admin API.
 START_WAIT_S = 3.0
@@ -118,7 +119,8 @@ async def _local_keys(config: Config, need: Need) -> AsyncIterator[LocalKeys]:
                     f"{exc}: is {config.data_dir} the server's data directory? 'streamd keys issue USER' makes one"
                 ) from exc
             raise
-        yield LocalKeys(KeyService(store, clock, KeyVerifier(store, clock)), config.rtmp_urls)
+        service = KeyService(store, clock, KeyVerifier(store, clock))
+        yield LocalKeys(service, config.rtmp_urls, RecordingIndex(store.database), clock)
     finally:
         await store.close()
 

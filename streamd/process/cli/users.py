@@ -103,7 +103,7 @@ def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None
 @json_option
 @config_options
 def delete_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
-    """Close the streams of the user NAME, and delete the user with all of their keys.
+    """Close the streams of the user NAME, and delete the user with all of their keys and recordings.
 
     The acts on them stay in the audit log, by name. The name is free from then on: who gets a key for it gets the
     channel. To keep somebody off the air, suspend them.

@@ -92,7 +92,7 @@ class RecordingDocument:
     version: Literal["v1"] = "v1"
     recording_ended_at: datetime | None = None
     recording_status_message: str = ""
-    """Why it failed; empty otherwise."""
+    """Why it failed, or what is missing; empty otherwise."""
     media: MediaFacts = field(default_factory=MediaFacts)
     files: tuple[RecordedFile, ...] = ()
     """Every file but the documents; empty while it records."""

@@ -12,14 +12,22 @@ read ours.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from streamd.errors import RecordingError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 PLAYLIST_NAME = "playlist.m3u8"
 INDEX_NAME = "index.m3u8"
+# The folders between the directory of recordings and a recording: user, year, month and day.
+_LEVELS = 4
 
 
 def folder_name(user: str, recording_id: str, started_at: datetime) -> str:
@@ -41,6 +49,10 @@ def init_name(number: int) -> str:
 def media_name(number: int) -> str:
     """The file name of a media file of a variant, counted from 0."""
     return f"{number:06d}.m4s"
+
+
+class FolderTakenError(RecordingError):
+    """Another server writes a recording."""
 
 
 class RecordingFolder:
@@ -108,6 +120,58 @@ def make_folder(path: Path) -> None:
     Raises:
         OSError: The disk does not take it.
     """
-    missing = [each for each in (path, *path.parents) if not each.exists()]
-    for each in reversed(missing):
-        each.mkdir(mode=0o700, exist_ok=True)
+    for is_last in (False, True):
+        missing = [each for each in (path, *path.parents) if not each.exists()]
+        try:
+            for each in reversed(missing):
+                each.mkdir(mode=0o700, exist_ok=True)
+        except FileNotFoundError:
+            # The folder of a day went with the last recording in it (``remove_folder``).
+            if is_last:
+                raise
+        else:
+            return
+
+
+def claim_folder(path: Path) -> int:
+    """Take a folder for this process, until the descriptor is closed or the process ends.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        FolderTakenError: Another server writes there.
+        OSError: There is no such folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise FolderTakenError("another server writes it") from None
+    except OSError:
+        # A file system without locks: nothing is known of other servers.
+        pass
+    return descriptor
+
+
+def remove_folder(path: Path) -> None:
+    """Remove the folder of a recording, and of those above it the ones that are empty: the day's up to the user's.
+
+    Raises:
+        OSError: Something of it is still there.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+    with contextlib.suppress(OSError):
+        for each in path.parents[:_LEVELS]:
+            each.rmdir()
+
+
+def free_bytes(path: Path) -> int:
+    """Space on the disk of a file or folder, which need not be there yet, or any more.
+
+    Raises:
+        OSError: The disk does not answer.
+    """
+    return shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists())).free

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, case, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import RecordingNotFoundError, UserNotFoundError
 from streamd.services.audit.audit_log import append_entries
@@ -22,31 +23,45 @@ from streamd.services.store.schema import recording_wishes, recordings, users
 _RECORDED = ("state", "reason", "ended_at", "duration_ms", "size_bytes")
 
 
+# What a recording that is deleted counts until its files are removed; there are documents where there is no media.
+_LEFT_BYTES = case((recordings.c.size_bytes > 0, recordings.c.size_bytes), else_=1)
+
+
 class RecordingIndex:
     """The recordings of a server, or of several on one database.
 
     Args:
         database: The key store's.
+
+    Attributes:
+        edits: Counts what people and rules of this process have changed: what was read before may be no more so.
+        is_shared: Other servers may have recordings in it, whose folders are not here.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.edits = 0
+        self.is_shared = not database.is_sqlite
 
     async def save(self, record: RecordingRecord) -> None:
-        """Add a recording, or say what has become of it; people's facts about it stay.
+        """Add a recording, or say what has become of it; people's facts about it stay, and a deletion is for good.
 
         Raises:
             StoreUnavailableError: It could not be written.
         """
         values = asdict(record)
         async with self._database.writing() as connection:
-            changed = await connection.execute(
-                update(recordings)
-                .where(recordings.c.id == record.id)
-                .values({name: values[name] for name in _RECORDED})
-            )
-            if not changed.rowcount:
+            chosen = recordings.c.id == record.id
+            known = (await connection.execute(select(recordings.c.state).where(chosen))).scalar_one_or_none()
+            if known is None:
                 await connection.execute(insert(recordings).values(values))
+            else:
+                # A word that comes late does not bring it back, nor do files that could not be removed.
+                await connection.execute(
+                    update(recordings)
+                    .where(chosen, recordings.c.state != RecordingState.DELETED)
+                    .values({name: values[name] for name in _RECORDED})
+                )
 
     async def change(
         self,
@@ -84,10 +99,11 @@ class RecordingIndex:
                 raise RecordingNotFoundError(recording_id)
             if entry is not None:
                 await append_entries(connection, [entry])
+        self.edits += 1
         return _record(row)
 
     async def note_deleted(self, recording_id: str, reason: str, entry: AuditEntry) -> None:
-        """Note that a recording is deleted, with its row in the audit log.
+        """Note that a recording is deleted, with its row in the audit log; its bytes count until its files are gone.
 
         Raises:
             StoreUnavailableError: It could not be written.
@@ -96,9 +112,38 @@ class RecordingIndex:
             await connection.execute(
                 update(recordings)
                 .where(recordings.c.id == recording_id)
-                .values(state=RecordingState.DELETED, reason=reason, size_bytes=0)
+                .values(state=RecordingState.DELETED, reason=reason, size_bytes=_LEFT_BYTES)
             )
             await append_entries(connection, [entry])
+        self.edits += 1
+
+    async def note_files_gone(self, recording_id: str) -> None:
+        """Note that the files of a recording that is deleted are removed.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(recordings)
+                .where(recordings.c.id == recording_id, recordings.c.state == RecordingState.DELETED)
+                .values(size_bytes=0)
+            )
+
+    async def with_files_left(self, limit: int) -> list[RecordingRecord]:
+        """Recordings that are deleted, and whose files were not removed: the server was stopped, or the disk failed.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        query = (
+            select(recordings)
+            .where(recordings.c.state == RecordingState.DELETED, recordings.c.size_bytes > 0)
+            .order_by(recordings.c.id.desc())
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return [_record(row) for row in (await connection.execute(query)).all()]
 
     async def find(self, recording_id: str) -> RecordingRecord | None:
         """Find a recording; None where there is none.
@@ -141,13 +186,14 @@ class RecordingIndex:
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     async def size_bytes(self) -> int:
-        """Bytes of all recordings.
+        """Bytes of all recordings but deleted ones.
 
         Raises:
             StoreUnavailableError: They could not be read.
         """
+        query = select(func.sum(recordings.c.size_bytes)).where(recordings.c.state != RecordingState.DELETED)
         async with self._database.reading() as connection:
-            return int((await connection.execute(select(func.sum(recordings.c.size_bytes)))).scalar_one() or 0)
+            return int((await connection.execute(query)).scalar_one() or 0)
 
     # -- users' wishes ---------------------------------------------------------------------------
 
@@ -175,6 +221,43 @@ class RecordingIndex:
                 await connection.execute(insert(recording_wishes).values(user=user, record=record))
             await append_entries(connection, [entry])
 
+    async def forget_user(self, user: str, entry: AuditEntry) -> int:
+        """Delete the recordings of a user who is deleted, and the decision over them.
+
+        The files are the server's to remove (``with_files_left``).
+
+        Args:
+            user: Name of the user.
+            entry: The row of the audit log that tells of each.
+
+        Returns:
+            How many these are.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        found = (recordings.c.user == user) & (recordings.c.state != RecordingState.DELETED)
+        async with self._database.writing() as connection:
+            deleted = await connection.execute(
+                update(recordings)
+                .where(found)
+                .values(state=RecordingState.DELETED, reason=entry.reason, size_bytes=_LEFT_BYTES)
+            )
+            await _forget_titles(connection, user)
+            await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
+            await append_entries(connection, [entry] * deleted.rowcount)
+        self.edits += 1
+        return deleted.rowcount
+
+    async def forget_titles(self, user: str) -> None:
+        """Erase the titles of the deleted recordings of a user who is deleted.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        async with self._database.writing() as connection:
+            await _forget_titles(connection, user)
+
     async def forget_wish(self, user: str) -> None:
         """Forget the decision over a user who is deleted.
 
@@ -183,6 +266,12 @@ class RecordingIndex:
         """
         async with self._database.writing() as connection:
             await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
+
+
+async def _forget_titles(connection: AsyncConnection, user: str) -> None:
+    """Erase the words of a user who is deleted; when something was recorded, and why it was deleted, stays."""
+    chosen = (recordings.c.user == user) & (recordings.c.state == RecordingState.DELETED)
+    await connection.execute(update(recordings).where(chosen).values(title=""))
 
 
 def _record(row: Row[Any]) -> RecordingRecord:

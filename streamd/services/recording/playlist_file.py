@@ -94,6 +94,11 @@ def render_head(target_duration_s: int, *, is_ended: bool = False) -> str:
     )
 
 
+def render_end() -> str:
+    """The line behind the last segment of a recording that is complete."""
+    return "#EXT-X-ENDLIST\n"
+
+
 def render_segment(segment: RecordedSegment, previous: RecordedSegment | None, prefix: str = "") -> str:
     """The lines of one segment.
 
@@ -130,7 +135,7 @@ def render_playlist(playlist: RecordedPlaylist, prefix: str = "") -> str:
         pieces.append(render_segment(segment, previous, prefix))
         previous = segment
     if playlist.is_ended:
-        pieces.append("#EXT-X-ENDLIST\n")
+        pieces.append(render_end())
     return "".join(pieces)
 
 

@@ -10,27 +10,29 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError, StoreUnavailableError
 from streamd.services.events.event import Event, EventType, unheard
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
-from streamd.services.recording.folder import RecordingFolder, folder_name
+from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
 from streamd.services.recording.index_keeper import IndexKeeper
 from streamd.services.recording.recording import Recording
 from streamd.services.recording.recording_id import new_recording_id
 from streamd.services.recording.recording_output import RecordingOutput
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
-from streamd.services.recording.recovery import recover
+from streamd.services.recording.recovery import recorded_document, recover
 from streamd.services.recording.retention import Retention, RetentionOptions
+from streamd.services.recording.space_look import SpaceLook
+from streamd.services.recording.verify import record_of
+from streamd.services.recording.watched import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from streamd.clock import Clock
@@ -41,8 +43,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # Threads that wait for the disk, so that a stream on a slow moment of it does not hold up all others.
 THREADS = 2
+# Threads that read for viewers: a slow disk with many of them keeps neither recordings nor anything else waiting.
+READERS = 4
 # Between two looks for recordings whose time is over, seconds.
 RETENTION_S = 60.0
 # Space for a recording that is tried again: a minute at a usual bit rate.
@@ -78,31 +84,43 @@ class Recorder:
         index: The index of all recordings.
         clock: For dates and durations.
         tell: Receives the events of recordings.
+        is_listed: Says whether a channel is in the public list.
 
     Attributes:
         options: As given, or as they were read again.
         index: As given.
         retention: Deletes recordings.
+        watched: Those that somebody is watching: no rule deletes them.
     """
 
     def __init__(
-        self, options: RecorderOptions, index: RecordingIndex, clock: Clock, *, tell: EventSink = unheard
+        self,
+        options: RecorderOptions,
+        index: RecordingIndex,
+        clock: Clock,
+        *,
+        tell: EventSink = unheard,
+        is_listed: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.index = index
         self.options = options
         self._clock = clock
         self._tell = tell
+        self._is_listed = is_listed
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
         self._outputs: dict[str, RecordingOutput] = {}
         # Recordings that are written, by id, and those that an earlier server left, by channel.
         self._going: dict[str, Recording] = {}
         self._left: dict[str, Recording] = {}
         self._records: dict[str, RecordingRecord] = {}
         self._wishes: dict[str, bool] = {}
-        self.retention = Retention(index, self.folder, clock, tell)
+        self.watched = Watched(clock)
+        self.retention = Retention(index, self.folder, clock, tell, self.watched.__contains__)
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._keeper = IndexKeeper(index)
+        self._space = SpaceLook(self._pool, clock)
 
     def configure(self, options: RecorderOptions) -> None:
         """Take other options, for recordings that begin from now on; the directory stays."""
@@ -117,15 +135,19 @@ class Recorder:
             StoreUnavailableError: The index cannot be read.
         """
         self._wishes = await self.index.wishes()
+        unfinished: list[RecordingRecord] = []
+        # All are found before one is taken up, for that changes their states.
         for state in (RecordingState.RECORDING, RecordingState.FINALIZING):
             before = ""
             while True:
                 page = await self.index.page(RecordingFilter(state=state), before=before, limit=_PAGE)
-                for record in page.items:
-                    await self._take_up(record)
+                unfinished += page.items
                 if not page.has_more:
                     break
                 before = page.items[-1].id
+        # Of two of a channel, the newer is the one of the broadcast that may go on.
+        for record in sorted(unfinished, key=lambda each: each.id):
+            await self._take_up(record)
 
     def complete_left(self) -> None:
         """Complete the recordings that no broadcast goes on with; called once the live streams are restored."""
@@ -138,16 +160,20 @@ class Recorder:
         if self._retention_task is not None:
             self._retention_task.cancel()
             await asyncio.gather(self._retention_task, return_exceptions=True)
+        await self._space.close()
         for recording in self._going.values():
             recording.leave()
         for recording in tuple(self._going.values()):
             await recording.wait()
         await self._keeper.close()
         self._pool.shutdown()
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     def look(self) -> None:
         """Do what is due; called about once a second."""
         now = self._clock.monotonic()
+        if any(output.fault for output in self._outputs.values()):
+            self._space.look(self.options.directory, self.options.writer.min_free_bytes + SPACE_BYTES_MIN)
         if now < self._retention_due_at or self._retention_task is not None:
             return
         self._retention_due_at = now + RETENTION_S
@@ -169,7 +195,7 @@ class Recorder:
         left = self._left.pop(name, None) if context.record is not None else None
         self._outputs = {other: output for other, output in self._outputs.items() if not output.is_ended}
         output = self._outputs[name] = RecordingOutput(
-            context, partial(self._begin, name), partial(self._is_wanted, name), self._has_space, left
+            context, partial(self._begin, name), partial(self._is_wanted, name), lambda: self._space.has_found, left
         )
         return output
 
@@ -218,14 +244,21 @@ class Recorder:
                 recording.finish()
                 await recording.wait()
         await self._keeper.flush()
-        while True:
-            page = await self.index.page(RecordingFilter(user=user), limit=_PAGE)
-            for record in page.items:
-                await self.retention.delete(record, actor, reason)
-            if not page.items:
-                break
         await self.index.forget_wish(user)
         self._wishes.pop(user, None)
+        # The name is free: what begins under it from here on is somebody else's.
+        ids: list[str] = []
+        while True:
+            page = await self.index.page(RecordingFilter(user=user), before=ids[-1] if ids else "", limit=_PAGE)
+            ids += [record.id for record in page.items]
+            if not page.has_more:
+                break
+        for recording_id in ids:
+            record = await self.index.find(recording_id)
+            if record is not None:
+                # None of them is written here any more.
+                await self.retention.delete(record, actor, reason, is_abandoned=True)
+        await self.index.forget_titles(user)
 
     def recording_of(self, name: str) -> str:
         """The id of the recording that a channel's broadcast goes into now; empty where it is not recorded."""
@@ -238,6 +271,11 @@ class Recorder:
         return self._going.values()
 
     @property
+    def held_bytes(self) -> int:
+        """Media that waits for the disk and that no broadcast has in its account any more, bytes."""
+        return sum(recording.queued_bytes for recording in self._going.values() if recording.is_over)
+
+    @property
     def index_is_behind(self) -> bool:
         """Whether the index has still to be told something."""
         return self._keeper.is_behind
@@ -246,18 +284,18 @@ class Recorder:
         """The files of a recording."""
         return RecordingFolder(self.options.directory / record.path)
 
+    async def read(self, work: Callable[[], T]) -> T:
+        """Do work that reads files of recordings for a viewer, in a thread.
+
+        Raises:
+            OSError: As the work raises it.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
     # -- inside -------------------------------------------------------------------------------------
 
     def _is_wanted(self, name: str) -> bool:
         return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
-
-    def _has_space(self) -> bool:
-        """Whether there is room beyond what stays free; one system call, asked after a failure alone."""
-        try:
-            free_bytes = shutil.disk_usage(self.options.directory).free
-        except OSError:
-            return False
-        return free_bytes > self.options.writer.min_free_bytes + SPACE_BYTES_MIN
 
     def _begin(self, name: str) -> Recording:
         now = self._clock.now()
@@ -268,7 +306,8 @@ class Recorder:
             state=RecordingState.RECORDING,
             started_at=now,
             path=folder_name(name, recording_id, now),
-            visibility=Visibility.PUBLIC,
+            # What an unlisted channel leaves is found as the channel is: by its address.
+            visibility=Visibility.PUBLIC if self._is_listed(name) else Visibility.UNLISTED,
         )
         document = RecordingDocument(
             recording_id=recording_id,
@@ -282,24 +321,40 @@ class Recorder:
         return recording
 
     def _add(self, record: RecordingRecord, writer: RecordingWriter) -> Recording:
-        recording = Recording(record.id, record.user, writer, self._pool, self._clock, self._note_change)
+        recording = Recording(
+            record.id, record.user, writer, self._pool, self._clock, self._note_change, self._all_queued_bytes
+        )
         self._going[record.id] = recording
         self._records[record.id] = record
         self._keeper.keep(record)
         return recording
 
+    def _all_queued_bytes(self) -> int:
+        return sum(recording.queued_bytes for recording in self._going.values())
+
     async def _take_up(self, record: RecordingRecord) -> None:
         folder = self.folder(record)
         loop = asyncio.get_running_loop()
         try:
+            document = await loop.run_in_executor(self._pool, recorded_document, folder)
+            if document is not None and document.recording_status is not RecordingStatus.STARTED:
+                # It was complete, and the database was away.
+                self._note_end(record_of(document, folder, self.options.directory))
+                return
             writer = await loop.run_in_executor(self._pool, recover, folder, self.options.writer)
+        except FolderTakenError:
+            log.warning("recording.taken", extra={"stream": record.user, "recording_id": record.id})
+            return
         except OSError as exc:
-            self._keeper.keep(
-                replace(record, state=RecordingState.FAILED, reason=exc.strerror or "the disk reports an error")
-            )
+            reason = exc.strerror or "the disk reports an error"
+            self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
+            return
+        if writer is None and self.index.is_shared:
+            # It is on the disk of another server.
             return
         if writer is None:
-            self._keeper.keep(replace(record, state=RecordingState.FAILED, reason="its files are gone"))
+            reason = "its files are gone"
+            self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
             return
         recording = self._add(record, writer)
         log.info("recording.taken_up", extra={"stream": record.user, "recording_id": record.id})
@@ -327,11 +382,12 @@ class Recorder:
         if recording.is_complete:
             del self._records[recording.id], self._going[recording.id]
         if recording.is_complete and recording.is_over:
-            record = replace(record, ended_at=self._clock.now())
-            self._tell_end(record)
-        self._keeper.keep(record)
+            self._note_end(replace(record, ended_at=self._clock.now()))
+        else:
+            self._keeper.keep(record)
 
-    def _tell_end(self, record: RecordingRecord) -> None:
+    def _note_end(self, record: RecordingRecord) -> None:
+        self._keeper.keep(record)
         has_failed = record.state is RecordingState.FAILED
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 # Media that waits for the disk: some segments of a stream at a usual bit rate, or one of the largest. A disk that is
 # further behind ends the recording, as memory is for the living.
 QUEUED_BYTES_MAX = 64 * 1024 * 1024
+# The same for all recordings of a server: a disk that hangs has them all.
+ALL_QUEUED_BYTES_MAX = 256 * 1024 * 1024
 # Bytes of a step beside its media.
 _STEP_BYTES = 512
 
@@ -39,6 +41,7 @@ class Recording:
         pool: Threads that may wait for the disk.
         clock: For dates and durations.
         on_change: Called when its state or its size has changed; a last time when it is complete.
+        all_queued_bytes: Media of all recordings that waits for the disk.
 
     Attributes:
         state: How far it has come.
@@ -56,6 +59,7 @@ class Recording:
         pool: Executor,
         clock: Clock,
         on_change: Callable[[Recording], None],
+        all_queued_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self.id = recording_id
         self.name = name
@@ -68,6 +72,7 @@ class Recording:
         self._pool = pool
         self._clock = clock
         self._on_change = on_change
+        self._all_queued_bytes = all_queued_bytes
         self._steps: deque[tuple[Callable[[], None], int]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._is_left = False
@@ -126,6 +131,9 @@ class Recording:
         if self.queued_bytes + size_bytes > QUEUED_BYTES_MAX:
             self._fail(f"the disk is too slow: {self.queued_bytes >> 20} MiB wait for it")
             return
+        if self._all_queued_bytes() + size_bytes > ALL_QUEUED_BYTES_MAX:
+            self._fail(f"the disk is too slow: {self._all_queued_bytes() >> 20} MiB of all recordings wait for it")
+            return
         self.queued_bytes += size_bytes
         self._steps.append((step, size_bytes))
         self._run()
@@ -142,7 +150,11 @@ class Recording:
                 await self._try(partial(self._do, steps))
                 self.queued_bytes -= sum(size_bytes for _, size_bytes in steps)
             if self.state in (RecordingState.FINALIZING, RecordingState.FAILED):
+                fault = self.fault
                 await self._try(lambda: self._complete(self._clock.now()))
+                if self.fault != fault:
+                    # It may be one file that the disk does not take: the document of the end says so.
+                    await self._try(lambda: self._complete(self._clock.now()))
                 if self.state is RecordingState.FINALIZING:
                     self.state = RecordingState.PARTIAL if self._writer.has_gap else RecordingState.READY
             if self.is_over or self._is_left:

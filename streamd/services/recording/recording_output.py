@@ -34,6 +34,8 @@ _LASTING_MS = 60_000
 class _OpenSegment:
     """The parts of a segment that is not complete."""
 
+    recording: Recording
+    """The recording that knows its CMAF header; another one has begun when this one has failed in the meantime."""
     start_ticks: int
     timescale: int
     is_discontinuous: bool
@@ -95,6 +97,9 @@ class RecordingOutput(PartOutput):
         self._is_continuing = continued is not None
         self._retry_at = float("-inf")
         self._fault = ""
+        # The one that failed last. Until its files are closed none begins: its media may still wait for a disk that
+        # hangs.
+        self._failed: Recording | None = None
 
     # -- what the media line makes ------------------------------------------------------------
 
@@ -115,13 +120,15 @@ class RecordingOutput(PartOutput):
         line = self._lines[rendition]
         if chunk.starts_segment:
             self._close(line)
-            if not self._has_recording():
+            recording = self._going_recording()
+            if recording is None:
                 return
             if chunk.is_discontinuous:
                 line.epoch_ms = self._epoch_ms
-            line.open = _OpenSegment(chunk.start_ticks, chunk.timescale, chunk.is_discontinuous or line.is_interrupted)
+            is_discontinuous = chunk.is_discontinuous or line.is_interrupted
+            line.open = _OpenSegment(recording, chunk.start_ticks, chunk.timescale, is_discontinuous)
             line.is_interrupted = False
-            self._tell_header(line, timing.target_duration_s)
+            self._tell_header(recording, line, timing.target_duration_s)
         segment = line.open
         if segment is None:
             # A recording that is asked for in the middle of a segment begins with the next one.
@@ -141,6 +148,7 @@ class RecordingOutput(PartOutput):
                 is_lasting = self.recording.totals.duration_ms >= _LASTING_MS
                 self._retry_s = RETRY_S if is_lasting else min(2 * self._retry_s, RETRY_S_MAX)
                 self._retry_at = now + self._retry_s
+                self._failed = self.recording
             self._fault = self.recording.fault
             self.recording = None
 
@@ -173,7 +181,9 @@ class RecordingOutput(PartOutput):
     def held_bytes(self) -> int:
         """Media of open segments, and media that waits for the disk, bytes."""
         open_bytes = sum(line.open.size_bytes for line in self._lines.values() if line.open is not None)
-        return open_bytes + (self.recording.queued_bytes if self.recording is not None else 0)
+        # What one that is over has queued is in the recorder's account, as is that of earlier ones.
+        is_going = self.recording is not None and not self.recording.is_over
+        return open_bytes + (self.recording.queued_bytes if is_going and self.recording is not None else 0)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -182,22 +192,22 @@ class RecordingOutput(PartOutput):
         if recording is not None:
             recording.finish()
 
-    def _has_recording(self) -> bool:
-        """Whether there is a recording to add to; one is begun where it is wanted."""
+    def _going_recording(self) -> Recording | None:
+        """The recording to add to; one is begun where it is wanted."""
         if self.recording is None:
             is_wanted = self._is_wanted() if self.is_asked is None else self.is_asked
             if not is_wanted or self._clock.monotonic() < self._retry_at:
-                return False
-            if self._fault and not self._has_space():
+                return None
+            if self._fault and not ((self._failed is None or self._failed.is_complete) and self._has_space()):
                 self._retry_at = self._clock.monotonic() + RETRY_S
-                return False
+                return None
             self.recording = self._begin()
             self._fault = ""
-        return not self.recording.is_over
+            self._failed = None
+        return None if self.recording.is_over else self.recording
 
-    def _tell_header(self, line: _Line, target_duration_s: int) -> None:
-        recording = self.recording
-        if recording is None or line.told is recording:
+    def _tell_header(self, recording: Recording, line: _Line, target_duration_s: int) -> None:
+        if line.told is recording:
             return
         line.told = recording
         variant = line.variant
@@ -223,9 +233,10 @@ class RecordingOutput(PartOutput):
     def _close(self, line: _Line) -> None:
         """Hand the open segment of a rendition on."""
         segment, line.open = line.open, None
-        if segment is None or not segment.parts or self.recording is None:
+        if segment is None or not segment.parts:
             return
-        self.recording.append(
+        # One that has failed takes nothing.
+        segment.recording.append(
             line.variant.name,
             segment.parts,
             duration_us=segment.duration_ticks * _US // segment.timescale,

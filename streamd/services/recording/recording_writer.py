@@ -5,9 +5,9 @@ It runs in a thread that may wait for the disk, one call at a time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from streamd.services.recording.documents import (
     read_file_lines,
     write_document,
 )
-from streamd.services.recording.folder import make_folder
+from streamd.services.recording.folder import claim_folder, free_bytes, make_folder
 from streamd.services.recording.playlist_file import RecordedPlaylist
 from streamd.services.recording.variant_writer import VariantWriter
 from streamd.services.whole_file import replace_file
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.services.recording.folder import RecordingFolder
+
+
+# What the document of a recording says that is complete but for this.
+GAP = "a crash has cost media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class RecordingWriter:
         options: Bounds of its files.
         recovered: The playlists that an earlier server has left in the folder, by variant; None for a new recording.
         has_gap: A crash has cost media that was recorded.
+        claim: The descriptor by which the folder is this process's (``claim_folder``), which it closes; None for a new
+            recording.
 
     Attributes:
         has_gap: As given.
@@ -84,6 +90,7 @@ class RecordingWriter:
         recovered: Mapping[str, RecordedPlaylist] | None = None,
         *,
         has_gap: bool = False,
+        claim: int | None = None,
     ) -> None:
         self.has_gap = has_gap
         self._folder = folder
@@ -96,15 +103,16 @@ class RecordingWriter:
         # The variants that index.m3u8 names.
         self._indexed: frozenset[str] = frozenset()
         self._is_begun = False
+        self._claim = claim
         self._synced_at = float("-inf")
 
     @property
     def totals(self) -> RecordingTotals:
         """Its size so far."""
-        playlists = [self._playlist(name) for name in self._renditions]
+        variants = [self._written(name) for name in self._renditions]
         return RecordingTotals(
-            max((playlist.duration_us // 1000 for playlist in playlists), default=0),
-            sum(playlist.size_bytes for playlist in playlists),
+            max((variant.duration_us // 1000 for variant in variants), default=0),
+            sum(variant.size_bytes for variant in variants),
         )
 
     def set_header(self, rendition: RecordedRendition, header: bytes, target_duration_s: int) -> None:
@@ -169,17 +177,21 @@ class RecordingWriter:
             Its size.
         """
         self._begin()
-        for name, playlist in self._recovered.items():
+        for name, playlist in tuple(self._recovered.items()):
             self._variant(name, playlist.target_duration_s)
+        # Of one that failed as much as can be is completed.
+        passed_over = (OSError, RecordingError) if failure else ()
         for variant in self._variants.values():
-            variant.finish()
+            with contextlib.suppress(*passed_over):
+                variant.finish()
             variant.close()
-        self._write_index()
+        with contextlib.suppress(*passed_over):
+            self._write_index()
         totals = self.totals
         document = replace(
             self._document,
             recording_status=RecordingStatus.FAILED if failure else RecordingStatus.ENDED,
-            recording_status_message=failure,
+            recording_status_message=failure or (GAP if self.has_gap else ""),
             recording_ended_at=ended_at,
             media=self._media_facts(totals),
             files=tuple(self._files[path] for path in sorted(self._files)),
@@ -189,15 +201,20 @@ class RecordingWriter:
         return totals
 
     def close(self) -> None:
-        """Close every file as it is, for another server to go on with."""
+        """Close every file as it is, for another server to go on with; again changes nothing."""
         for variant in self._variants.values():
             variant.close()
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            os.close(claim)
 
     def _check_space(self, size_bytes: int) -> None:
-        free_bytes = shutil.disk_usage(self._folder.path).free
-        if free_bytes - size_bytes < self._options.min_free_bytes:
+        if not self._folder.path.exists():
+            raise RecordingError("its folder is gone")
+        left_bytes = free_bytes(self._folder.path)
+        if left_bytes - size_bytes < self._options.min_free_bytes:
             raise RecordingError(
-                f"the disk has {free_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "
+                f"the disk has {left_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "
                 f"{self._options.min_free_bytes >> 20} MiB"
             )
 
@@ -211,6 +228,7 @@ class RecordingWriter:
                 note_file=lambda file: self._note_file(f"media/hls/{name}/{file.path}", file),
                 recovered=self._recovered.get(name),
             )
+            self._recovered.pop(name, None)
         return self._variants[name]
 
     def _begin(self) -> None:
@@ -218,6 +236,8 @@ class RecordingWriter:
             return
         make_folder(self._folder.events)
         make_folder(self._folder.hls)
+        if self._claim is None:
+            self._claim = claim_folder(self._folder.path)
         self._files = read_file_lines(self._folder.files)
         self._write_started()
         self._is_begun = True
@@ -234,22 +254,22 @@ class RecordingWriter:
         with open(os.open(self._folder.files, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as journal:
             journal.write(file_line(noted))
 
-    def _playlist(self, name: str) -> RecordedPlaylist:
-        writer = self._variants.get(name)
-        if writer is not None:
-            return writer.playlist
-        return self._recovered.get(name, RecordedPlaylist(0))
+    def _written(self, name: str) -> VariantWriter | RecordedPlaylist:
+        """What there is of a variant."""
+        return self._variants.get(name) or self._recovered.get(name) or RecordedPlaylist(0)
 
     def _write_index(self) -> None:
         """Name the variants that have a segment; without one there is nothing to name."""
         variants: list[VariantStream] = []
         audio: list[ListedAudio] = []
+        named: set[str] = set()
         alternatives = 0
         for rendition in self._renditions.values():
             alternatives += rendition.is_alternative
-            peak, average = self._playlist(rendition.path).bit_rates()
+            peak, average = self._written(rendition.path).bit_rates()
             if not average:
                 continue
+            named.add(rendition.path)
             stream = VariantStream(
                 uri=f"{rendition.path}/{rendition.playlist}",
                 bandwidth=peak,
@@ -268,4 +288,4 @@ class RecordingWriter:
             replace_file(self._folder.index, data)
             path = f"media/hls/{self._folder.index.name}"
             self._files[path] = RecordedFile(path, len(data), hashlib.sha256(data).hexdigest())
-        self._indexed = frozenset(self._variants)
+        self._indexed = frozenset(named)

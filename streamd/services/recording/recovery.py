@@ -5,6 +5,7 @@ It runs in a thread that may wait for the disk.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -18,7 +19,7 @@ from streamd.services.recording.documents import (
     read_document,
     read_file_lines,
 )
-from streamd.services.recording.folder import init_name, media_name
+from streamd.services.recording.folder import claim_folder, init_name, media_name
 from streamd.services.recording.playlist_file import RecordedPlaylist, parse_playlist
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
 
@@ -44,11 +45,23 @@ def recover(folder: RecordingFolder, options: WriterOptions) -> RecordingWriter 
         A writer that goes on, or finishes it; None where the folder holds no recording that was begun.
 
     Raises:
+        FolderTakenError: Another server writes it.
         OSError: The disk cannot be read or written.
     """
     document = read_document(folder.started)
     if document is None:
         return None
+    claim = claim_folder(folder.path)
+    try:
+        return _recover(folder, document, options, claim)
+    except BaseException:
+        os.close(claim)
+        raise
+
+
+def _recover(
+    folder: RecordingFolder, document: RecordingDocument, options: WriterOptions, claim: int
+) -> RecordingWriter:
     known = read_file_lines(folder.files)
     playlists: dict[str, RecordedPlaylist] = {}
     found: list[RecordedFile] = []
@@ -64,7 +77,7 @@ def recover(folder: RecordingFolder, options: WriterOptions) -> RecordingWriter 
             # The last line may be half of one.
             journal.write(b"\n" + b"".join(map(file_line, found)))
     began = replace(document, media=replace(document.media, hls=replace(document.media.hls, duration_ms=0)))
-    return RecordingWriter(folder, began, options, playlists, has_gap=segments_lost > 0)
+    return RecordingWriter(folder, began, options, playlists, has_gap=segments_lost > 0, claim=claim)
 
 
 def recorded_document(folder: RecordingFolder) -> RecordingDocument | None:
@@ -85,12 +98,17 @@ def _recover_variant(
         These, the files that are complete now and were not listed, and the number of segments that are lost.
     """
     path = folder.variant(name)
+    if not path.exists():
+        return RecordedPlaylist(0), [], 0
+    sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.suffix in {".m4s", ".mp4"}}
     try:
         text = folder.playlist(name).read_text(errors="replace")
     except FileNotFoundError:
-        return RecordedPlaylist(0), [], 0
+        if any(size_bytes for file_name, size_bytes in sizes.items() if file_name.endswith(".m4s")):
+            # Without it none of the media is known to be whole, and none is ours to delete.
+            raise OSError(errno.ENOENT, f"the playlist of {name} is gone") from None
+        text = ""
     playlist = parse_playlist(text)
-    sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.suffix in {".m4s", ".mp4"}}
     whole = tuple(
         segment
         for segment in playlist.segments

@@ -1,14 +1,13 @@
 """The end of recordings: by age, by their bytes together, by the space on the disk, and by hand.
 
-The oldest go first, and never one that is pinned or written. A deletion is noted in the index and the audit log before
-the files go, so that nobody is sent half of a recording.
+The oldest go first, and never one that is pinned, written or watched; by hand any goes that is not written. A deletion
+is noted in the index and the audit log before the files go, so that nobody is sent half of a recording.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from streamd.errors import RecordingError
 from streamd.services.audit.records import SERVER, Actor, AuditEntry
 from streamd.services.events.event import Event, EventType
+from streamd.services.recording.folder import free_bytes, remove_folder
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Retention:
         folder: The files of a recording.
         clock: For dates.
         tell: Receives the events of deletions.
+        is_watched: Says of an id whether somebody is watching the recording.
     """
 
     def __init__(
@@ -62,38 +63,38 @@ class Retention:
         folder: Callable[[RecordingRecord], RecordingFolder],
         clock: Clock,
         tell: EventSink,
+        is_watched: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._index = index
         self._folder = folder
         self._clock = clock
         self._tell = tell
+        self._is_watched = is_watched
 
-    async def delete(self, record: RecordingRecord, actor: Actor, reason: str) -> None:
+    async def delete(self, record: RecordingRecord, actor: Actor, reason: str, *, is_abandoned: bool = False) -> None:
         """Delete a recording: nobody finds it from here on, and its files go.
 
         Args:
-            record: The recording.
+            record: The recording. Of one that is deleted already, files that were left are removed.
             actor: Who asks, for the audit log.
             reason: Likewise.
+            is_abandoned: Nobody writes it, although the index says so.
 
         Raises:
             RecordingError: It is still written.
             StoreUnavailableError: It could not be noted; the recording stays.
         """
-        if record.state in _OPEN:
+        if record.state is RecordingState.DELETED:
+            await self._remove_files(record)
+            return
+        if record.state in _OPEN and not is_abandoned:
             raise RecordingError("it is still being recorded: stop it first")
         now = self._clock.now()
         entry = AuditEntry(
             now, actor.name, "recording.deleted", actor.address, user=record.user, stream=record.user, reason=reason
         )
         await self._index.note_deleted(record.id, reason, entry)
-        folder = self._folder(record)
-        try:
-            await asyncio.to_thread(shutil.rmtree, folder.path)
-        except FileNotFoundError:
-            pass
-        except OSError as exc:
-            log.warning("recording.files_left", extra={"recording_id": record.id, "reason": exc.strerror})
+        await self._remove_files(record)
         log.info("recording.deleted", extra={"recording_id": record.id, "stream": record.user, "reason": reason})
         self._tell(
             Event(EventType.RECORDING_DELETED, now, {"user": record.user, "recording_id": record.id, "reason": reason})
@@ -105,6 +106,8 @@ class Retention:
         Raises:
             StoreUnavailableError: The index cannot be asked.
         """
+        for record in await self._index.with_files_left(_PAGE):
+            await self._remove_files(record)
         if options.keep_days:
             before = self._clock.now() - timedelta(days=options.keep_days)
             async for record in self._oldest():
@@ -129,15 +132,32 @@ class Retention:
         while True:
             page = await self._index.page(RecordingFilter(), before=after, limit=_PAGE, is_oldest_first=True)
             for record in page.items:
-                if not record.is_kept and record.state not in _OPEN:
+                is_spared = record.is_kept or record.state in _OPEN or self._is_watched(record.id)
+                if not is_spared and await self._is_ours(record):
                     yield record
             if not page.has_more:
                 return
             after = page.items[-1].id
 
-    def _free_bytes(self, record: RecordingRecord) -> int:
-        """Space on the disk of a recording; unlimited where its files are gone."""
+    async def _is_ours(self, record: RecordingRecord) -> bool:
+        """Whether the files of a recording are here, and not on the disk of another server on the same database."""
+        return not self._index.is_shared or await asyncio.to_thread(self._folder(record).path.exists)
+
+    async def _remove_files(self, record: RecordingRecord) -> None:
+        """Remove the files of a recording that is noted as deleted; the next look removes what is left."""
+        if not await self._is_ours(record):
+            return
         try:
-            return shutil.disk_usage(self._folder(record).path).free
+            await asyncio.to_thread(remove_folder, self._folder(record).path)
+        except OSError as exc:
+            reason = exc.strerror or "the folder is a link"
+            log.warning("recording.files_left", extra={"recording_id": record.id, "reason": reason})
+            return
+        await self._index.note_files_gone(record.id)
+
+    def _free_bytes(self, record: RecordingRecord) -> int:
+        """Space on the disk of a recording; unlimited where the disk does not answer: then nothing is deleted."""
+        try:
+            return free_bytes(self._folder(record).path)
         except OSError:
             return 1 << 62

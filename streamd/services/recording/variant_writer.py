@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from streamd.errors import RecordingError
+from streamd.media.packager.segment_bit_rate import SegmentBitRate
+from streamd.media.packager.window import LISTED_SEGMENTS_MAX
 from streamd.services.recording.documents import RecordedFile
 from streamd.services.recording.folder import PLAYLIST_NAME, init_name, make_folder, media_name
 from streamd.services.recording.playlist_file import (
     RecordedPlaylist,
     RecordedSegment,
+    render_end,
+    render_head,
     render_playlist,
     render_segment,
 )
@@ -70,6 +76,8 @@ class _File:
 class VariantWriter:
     """Appends the segments of one variant.
 
+    It holds sums and the last segment: a broadcast of a day has 40,000 of them, and the playlist on the disk has all.
+
     Args:
         path: Its folder, which is made.
         target_duration_s: EXT-X-TARGETDURATION, whole seconds.
@@ -78,7 +86,8 @@ class VariantWriter:
         recovered: What an earlier server has left there; it goes on behind it. None for a new one.
 
     Attributes:
-        segments: All segments so far.
+        duration_us: Of all segments so far, microseconds.
+        size_bytes: Of all segments so far.
 
     Raises:
         OSError: The disk does not take it; like every method.
@@ -97,22 +106,29 @@ class VariantWriter:
         self._target_duration_s = target_duration_s
         self._file_us = file_s * _US
         self._note_file = note_file
-        self.segments: list[RecordedSegment] = list(recovered.segments) if recovered is not None else []
-        last = self.segments[-1] if self.segments else None
+        recovered = recovered or RecordedPlaylist(target_duration_s)
+        self.duration_us = self.size_bytes = 0
+        self._rates = SegmentBitRate(target_duration_s, LISTED_SEGMENTS_MAX)
+        self._last: RecordedSegment | None = None
+        for segment in recovered.segments:
+            self._count(segment)
+        last = recovered.segments[-1] if recovered.segments else None
         self._file_number = last.file_number if last is not None else -1
         self._init_number = last.init_number if last is not None else -1
         # With the header of the server before, a broadcast that goes on stays one run of media.
         self._header = (path / init_name(self._init_number)).read_bytes() if last is not None else None
         self._media: _File | None = None
         self._media_us = 0
+        self._is_finished = False
         make_folder(path)
-        replace_file(path / PLAYLIST_NAME, render_playlist(self.playlist).encode())
+        lines = render_playlist(replace(recovered, target_duration_s=target_duration_s, is_ended=False)).encode()
+        replace_file(path / PLAYLIST_NAME, lines)
+        self._playlist_bytes = len(lines)
         self._playlist_fd = os.open(path / PLAYLIST_NAME, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
-    @property
-    def playlist(self) -> RecordedPlaylist:
-        """All segments so far."""
-        return RecordedPlaylist(self._target_duration_s, tuple(self.segments))
+    def bit_rates(self) -> tuple[int, int]:
+        """The peak and the average segment bit rate, bits a second (4.4.6.2); 0 without a segment."""
+        return self._rates.peak, self._rates.average
 
     def set_header(self, header: bytes) -> None:
         """Write the CMAF header of the segments to come; the same as before changes nothing.
@@ -154,7 +170,7 @@ class VariantWriter:
         try:
             for part in parts:
                 media.append(part)
-            previous = self.segments[-1] if self.segments else None
+            previous = self._last
             segment = RecordedSegment(
                 self._file_number,
                 offset,
@@ -166,11 +182,12 @@ class VariantWriter:
             )
             self._write_lines(render_segment(segment, previous).encode())
         except OSError:
-            # The segment is given up, with the bytes that the disk took of it.
+            # The segment is given up, with the bytes and the lines that the disk took of it.
+            os.ftruncate(self._playlist_fd, self._playlist_bytes)
             media.cut(offset)
             raise
         self._media_us += duration_us
-        self.segments.append(segment)
+        self._count(segment)
         return segment
 
     def sync(self) -> None:
@@ -179,15 +196,24 @@ class VariantWriter:
             self._media.sync()
         os.fdatasync(self._playlist_fd)
 
-    def finish(self) -> RecordedPlaylist:
-        """Complete the last media file, and the playlist with EXT-X-ENDLIST."""
+    def finish(self) -> None:
+        """Complete the last media file, and the playlist with EXT-X-ENDLIST; again changes nothing.
+
+        Raises:
+            RecordingError: Somebody has changed the playlist.
+        """
         self._close_media()
-        playlist = RecordedPlaylist(self._target_duration_s, tuple(self.segments), is_ended=True)
+        if self._is_finished:
+            return
         path = self._path / PLAYLIST_NAME
-        data = render_playlist(playlist).encode()
+        head = render_head(self._target_duration_s).encode()
+        lines = path.read_bytes()
+        if len(lines) != self._playlist_bytes or not lines.startswith(head):
+            raise RecordingError(f"{path.name} of {self._path.name} is not as it was written")
+        data = render_head(self._target_duration_s, is_ended=True).encode() + lines[len(head) :] + render_end().encode()
         replace_file(path, data)
+        self._is_finished = True
         self._note_file(RecordedFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
-        return playlist
 
     def close(self) -> None:
         """Close the files as they are, for another server to go on with; again changes nothing."""
@@ -201,6 +227,13 @@ class VariantWriter:
         view = memoryview(lines)
         while view:
             view = view[os.write(self._playlist_fd, view) :]
+        self._playlist_bytes += len(lines)
+
+    def _count(self, segment: RecordedSegment) -> None:
+        self.duration_us += segment.duration_us
+        self.size_bytes += segment.size_bytes
+        self._rates.add(segment.size_bytes, segment.duration_us)
+        self._last = segment
 
     def _close_media(self) -> None:
         media, self._media = self._media, None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamd.services.recording.documents import RecordingDocument, RecordingStatus
+from streamd.services.recording.documents import RecordedFile, RecordingDocument, RecordingStatus
 from streamd.services.recording.folder import RecordingFolder, media_name
 from streamd.services.recording.playlist_file import parse_playlist
 from streamd.services.recording.records import RecordingRecord, RecordingState
@@ -52,12 +52,8 @@ def verify(folder: RecordingFolder) -> list[FileFault]:
         # A document that somebody has changed names no file elsewhere.
         if ".." in Path(listed.path).parts or listed.path.startswith("/"):
             faults.append(FileFault(listed.path, "is no place in a recording"))
-        elif not path.is_file():
-            faults.append(FileFault(listed.path, "is missing"))
-        elif (size_bytes := path.stat().st_size) != listed.bytes:
-            faults.append(FileFault(listed.path, f"has {size_bytes} bytes in place of {listed.bytes}"))
-        elif _sha256(path) != listed.sha256:
-            faults.append(FileFault(listed.path, "has other bytes than were written"))
+        else:
+            faults += _verify_file(path, listed)
     for rendition in document.media.hls.renditions:
         faults += _verify_playlist(folder, rendition.path)
     return faults
@@ -83,17 +79,33 @@ def record_of(document: RecordingDocument, folder: RecordingFolder, directory: P
         RecordingStatus.ENDED: RecordingState.READY,
         RecordingStatus.FAILED: RecordingState.FAILED,
     }[document.recording_status]
+    if state is RecordingState.READY and document.recording_status_message:
+        state = RecordingState.PARTIAL
     return RecordingRecord(
         id=document.recording_id,
         user=document.channel,
         state=state,
         started_at=document.recording_started_at,
         path=folder.path.relative_to(directory).as_posix(),
-        reason=document.recording_status_message,
+        reason=document.recording_status_message if state is RecordingState.FAILED else "",
         ended_at=document.recording_ended_at,
         duration_ms=document.media.hls.duration_ms,
         size_bytes=sum(file.bytes for file in document.files if file.path.endswith(".m4s")),
     )
+
+
+def _verify_file(path: Path, listed: RecordedFile) -> list[FileFault]:
+    try:
+        if not path.is_file():
+            return [FileFault(listed.path, "is missing")]
+        if (size_bytes := path.stat().st_size) != listed.bytes:
+            return [FileFault(listed.path, f"has {size_bytes} bytes in place of {listed.bytes}")]
+        if _sha256(path) != listed.sha256:
+            return [FileFault(listed.path, "has other bytes than were written")]
+    except OSError as exc:
+        # A bad block of one file is no reason to leave the others unread.
+        return [FileFault(listed.path, f"cannot be read: {exc.strerror}")]
+    return []
 
 
 def _verify_playlist(folder: RecordingFolder, variant: str) -> list[FileFault]:

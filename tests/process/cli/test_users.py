@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -7,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from streamd.process.cli import EXIT_NOT_FOUND
+from streamd.process.config.sections import DATABASE_NAME
+from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState
+from streamd.services.store.database import Database
 from tests.support.cli import issue, run
 from tests.support.live_streams import Streams, summary
+from tests.support.recordings import STARTED_AT
 
 
 class TestUsers:
@@ -75,6 +81,46 @@ def test_a_channel_is_unlisted_and_relisted(data_dir: Path) -> None:
     without = {"STREAMD_HTTP__LIST": "false"}
     assert "this server has no list" in run("users", "relist", "alice", data_dir=data_dir, env=without).stdout
     assert run("users", "unlist", "nobody", data_dir=data_dir).exit_code == EXIT_NOT_FOUND
+
+
+def test_without_a_server_their_recordings_are_gone_too(data_dir: Path) -> None:
+    """Whoever gets the name is not the one whose recordings are found under it."""
+    issue(data_dir)
+    url = f"sqlite+aiosqlite:///{data_dir / DATABASE_NAME}"
+    ids = [f"rec_01kjmg3m00{number:016d}" for number in range(3)]
+
+    async def enter() -> None:
+        database = Database(url)
+        index = RecordingIndex(database)
+        for recording_id, user, size_bytes in zip(ids, ("alice", "alice", "bob"), (1000, 0, 1000), strict=True):
+            await index.save(
+                RecordingRecord(
+                    recording_id, user, RecordingState.READY, STARTED_AT, f"{user}/{recording_id}",
+                    size_bytes=size_bytes, title="My own words",
+                )
+            )  # fmt: skip
+        await database.close()
+
+    async def found() -> tuple[list[str], list[str]]:
+        database = Database(url)
+        index = RecordingIndex(database)
+        there = [record.id for record in (await index.page(RecordingFilter(), limit=10)).items]
+        deleted = await index.find(ids[0])
+        assert deleted is not None
+        assert deleted.title == ""
+        left = [record.id for record in await index.with_files_left(10)]
+        await database.close()
+        return there, left
+
+    asyncio.run(enter())
+    assert run("users", "delete", "alice", "--yes", "--reason", "asked for", data_dir=data_dir).exit_code == 0
+    # The next server removes the files.
+    assert asyncio.run(found()) == ([ids[2]], [ids[1], ids[0]])
+    rows = json.loads(run("audit", "--json", data_dir=data_dir).stdout)["entries"]
+    assert [(row["action"], row["reason"]) for row in rows if row["action"] == "recording.deleted"] == [
+        ("recording.deleted", "asked for"),
+        ("recording.deleted", "asked for"),
+    ]
 
 
 def test_a_user_is_deleted_with_all_keys(server: Streams, data_dir: Path) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -136,6 +138,46 @@ def test_it_can_be_played_while_it_goes_on(folder: RecordingFolder) -> None:
     writer.close()
 
 
+def test_every_rendition_is_named_while_it_goes_on(folder: RecordingFolder) -> None:
+    writer = new_writer(folder)
+    sound = RecordedRendition("audio0", codecs=("mp4a.40.2",), channels=2, is_alternative=True)
+    # As a stream tells of them: all headers, and then the segments as they are complete.
+    writer.set_header(replace(MAIN, codecs=("avc1.640028",)), HEADER, 2)
+    writer.set_header(sound, HEADER, 2)
+    append(writer, b"picture" * 100)
+    append(writer, b"sound" * 10, variant="audio0")
+    assert "audio0/playlist.m3u8" in folder.index.read_text()
+    writer.close()
+
+
+def test_a_long_recording_holds_no_list_of_its_segments(folder: RecordingFolder) -> None:
+    writer = new_writer(folder)
+    writer.set_header(MAIN, HEADER, 2)
+    append(writer, b"first")
+    tracemalloc.start()
+    try:
+        for _ in range(2000):
+            append(writer, b"media")
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A segment would be 200 bytes.
+    assert held_bytes < 100_000
+    assert writer.finish(ENDED_AT).duration_ms == 4_002_000
+    assert len(media_of(folder)) == 2001
+    assert verify(folder) == []
+
+
+def test_a_playlist_that_somebody_has_changed_is_told(folder: RecordingFolder) -> None:
+    writer = new_writer(folder)
+    writer.set_header(MAIN, HEADER, 2)
+    append(writer, b"first")
+    os.truncate(folder.playlist("main"), 30)
+    with pytest.raises(RecordingError, match="not as it was written"):
+        writer.finish(ENDED_AT)
+    writer.close()
+
+
 class TestRecovery:
     """A server is killed, and another takes its recordings up."""
 
@@ -203,6 +245,19 @@ class TestRecovery:
         writer.finish(ENDED_AT)
         assert media_of(folder) == segments(3)
 
+    def test_one_that_has_hardly_begun_goes_on(self, folder: RecordingFolder) -> None:
+        writer = new_writer(folder)
+        writer.set_header(MAIN, HEADER, 2)
+        writer.close()
+        folder.playlist("main").unlink()
+        recovered = recover(folder, OPTIONS)
+        assert recovered is not None
+        recovered.set_header(MAIN, HEADER, 2)
+        append(recovered, b"first")
+        recovered.finish(ENDED_AT)
+        assert media_of(folder) == [b"first"]
+        assert verify(folder) == []
+
     def test_again_and_again(self, folder: RecordingFolder) -> None:
         self.killed(folder)
         for turn in range(3):
@@ -264,10 +319,35 @@ class TestDisk:
         with pytest.raises(OSError, match="No space left"):
             append(writer, b"second segment")
         monkeypatch.undo()
+        # Whoever looks at it in the meantime finds no half of a segment.
+        assert media_of(folder) == [b"first"]
         writer.finish(ENDED_AT, "No space left on device")
         assert media_of(folder) == [b"first"]
         assert (folder.variant("main") / "000000.m4s").read_bytes() == b"first"
         assert_hashed(folder, folder.failed)
+        assert verify(folder) == []
+
+    def test_half_a_line_is_taken_back(self, folder: RecordingFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        writer = new_writer(folder)
+        writer.set_header(MAIN, HEADER, 2)
+        append(writer, b"first")
+        before = folder.playlist("main").read_bytes()
+        real, room = os.write, [len(b"second segment") + 10]
+
+        def write(fd: int, data: memoryview) -> int:
+            if not room[0]:
+                raise OSError(28, "No space left on device")
+            taken = real(fd, data[: room[0]])
+            room[0] -= taken
+            return taken
+
+        monkeypatch.setattr(os, "write", write)
+        with pytest.raises(OSError, match="No space left"):
+            append(writer, b"second segment")
+        monkeypatch.undo()
+        assert folder.playlist("main").read_bytes() == before
+        writer.finish(ENDED_AT, "No space left on device")
+        assert media_of(folder) == [b"first"]
         assert verify(folder) == []
 
 
@@ -295,6 +375,19 @@ class TestVerify:
             "is missing",
             "ends before byte 11, which the playlist names",
         ]
+
+    def test_a_file_that_cannot_be_read_is_one_fault(
+        self, folder: RecordingFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.recorded(folder)
+
+        def broken(*_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(hashlib, "file_digest", broken)
+        faults = verify(folder)
+        assert len(faults) == 4
+        assert {fault.fault for fault in faults} == {"cannot be read: Input/output error"}
 
     def test_one_that_goes_on_is_said_to(self, folder: RecordingFolder) -> None:
         writer = new_writer(folder)

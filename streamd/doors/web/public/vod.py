@@ -1,35 +1,38 @@
 """Recordings for viewers: playlists and media files below ``/vod/{id}``, and all of it as one MP4.
 
-A recording lies on disk as it is sent, so that a request reads a file and computes no media. A private recording, one
-that is deleted and one of a user who is taken down are told from none by their status alone.
+A recording lies on disk as it is sent, so that a request reads a file and computes no media. A private recording
+answers as if there were none; one that is deleted, and one of a user who is suspended, answer with 410, and what is
+being sent of them ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from aiohttp import hdrs, web
 
 from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
-from streamd.doors.web.slices import UNSENT_BYTES_MAX
+from streamd.doors.web.assets import accepts_gzip
+from streamd.doors.web.public.recorded_playlists import RecordedPlaylists, Span
+from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.errors import StoreUnavailableError
-from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, init_name, media_name
-from streamd.services.recording.playlist_file import RecordedPlaylist, parse_playlist
+from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME
 from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState, Visibility
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
+    from pathlib import Path
 
     from streamd.clock import Clock
     from streamd.doors.web.public.media import MediaTimeouts
+    from streamd.doors.web.public.recorded_playlists import ServedPlaylist
     from streamd.services.metrics import Metrics
-    from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
 
@@ -41,6 +44,8 @@ PIECE_BYTES: Final = 48 * 1024
 # What the index has said of a recording holds for a moment: a player asks for a segment every other second.
 KNOWN_S: Final = 1.0
 KNOWN_MAX: Final = 1024
+# The index is asked for so many recordings at once: who tries thousands of ids keeps nobody's key from being looked up.
+LOOK_UPS_MAX: Final = 32
 
 _OPEN: Final = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 _HEADERS: Final = {
@@ -54,15 +59,6 @@ _OPEN_CACHE: Final = "max-age=1"
 _ENDED_CACHE: Final = "max-age=60"
 _MEDIA_NAME: Final = re.compile(r"\d{6,9}\.m4s|init\d{1,9}\.mp4")
 _VARIANT_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Bytes of a file."""
-
-    path: Path
-    start: int
-    stop: int
 
 
 class VodRoutes:
@@ -90,7 +86,16 @@ class VodRoutes:
         self._clock = clock
         self._metrics = metrics
         self._timeouts = timeouts
+        self._playlists = RecordedPlaylists(recorder.read)
         self._known: dict[str, tuple[float, RecordingRecord | None]] = {}
+        self._edits = recorder.index.edits
+        # Under way, by the id and by what had been edited when they began.
+        self._look_ups: dict[tuple[str, int], asyncio.Task[RecordingRecord | None]] = {}
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of what is kept for viewers to come, bytes."""
+        return self._playlists.held_bytes
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
@@ -105,21 +110,52 @@ class VodRoutes:
         """A recording that the public may see, or why there is none."""
         if not is_recording_id(recording_id):
             return HTTPStatus.NOT_FOUND
-        now = self._clock.monotonic()
+        if self._edits != self._recorder.index.edits:
+            # What somebody has deleted or made private is so at once.
+            self._edits = self._recorder.index.edits
+            self._known.clear()
         known_at, record = self._known.get(recording_id, (float("-inf"), None))
-        if now - known_at > KNOWN_S:
+        if self._clock.monotonic() - known_at > KNOWN_S:
             try:
-                record = await self._recorder.index.find(recording_id)
+                record = await self._look_up(recording_id)
             except StoreUnavailableError:
                 return HTTPStatus.SERVICE_UNAVAILABLE
-            while len(self._known) >= KNOWN_MAX:
-                del self._known[next(iter(self._known))]
-            self._known[recording_id] = now, record
         if record is None or record.visibility is Visibility.PRIVATE:
             return HTTPStatus.NOT_FOUND
         if record.state is RecordingState.DELETED or self._is_taken_down(record.user):
             return HTTPStatus.GONE
         return record
+
+    async def _look_up(self, recording_id: str) -> RecordingRecord | None:
+        """Ask the index, once for all who ask for the same.
+
+        Raises:
+            StoreUnavailableError: It could not be asked, or is asked too much.
+        """
+        key = recording_id, self._recorder.index.edits
+        task = self._look_ups.get(key)
+        if task is None:
+            if len(self._look_ups) >= LOOK_UPS_MAX:
+                raise StoreUnavailableError(f"{LOOK_UPS_MAX} recordings are being looked up already")
+            task = self._look_ups[key] = asyncio.create_task(self._ask(recording_id))
+            task.add_done_callback(lambda done: self._end_look_up(key, done))
+        return await asyncio.shield(task)
+
+    async def _ask(self, recording_id: str) -> RecordingRecord | None:
+        edits = self._recorder.index.edits
+        record = await self._recorder.index.find(recording_id)
+        if edits == self._recorder.index.edits:
+            self._known.pop(recording_id, None)
+            while len(self._known) >= KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+            self._known[recording_id] = self._clock.monotonic(), record
+        return record
+
+    def _end_look_up(self, key: tuple[str, int], task: asyncio.Task[RecordingRecord | None]) -> None:
+        del self._look_ups[key]
+        if not task.cancelled():
+            # It is read: all who asked may have left.
+            task.exception()
 
     # -- handlers ---------------------------------------------------------------------------------
 
@@ -147,7 +183,8 @@ class VodRoutes:
         if isinstance(record, HTTPStatus):
             return _absent(record)
         try:
-            text = await asyncio.to_thread(self._recorder.folder(record).index.read_text)
+            index = self._recorder.folder(record).index
+            text = await self._recorder.read(lambda: index.read_text(errors="replace"))
         except OSError:
             return _absent(HTTPStatus.NOT_FOUND)
         return _playlist(text.replace(f"/{PLAYLIST_NAME}", ".m3u8"), record)
@@ -162,10 +199,10 @@ class VodRoutes:
             return _absent(HTTPStatus.NOT_FOUND)
         path = self._recorder.folder(record).playlist(variant)
         try:
-            text = await asyncio.to_thread(_with_prefix, path, f"{variant}/")
+            playlist = await self._playlists.find(path, f"{variant}/", is_over=record.state not in _OPEN)
         except OSError:
             return _absent(HTTPStatus.NOT_FOUND)
-        return _playlist(text, record)
+        return await self._send_playlist(request, playlist, record)
 
     async def _get_file(self, request: web.Request) -> web.StreamResponse:
         """A media file, a CMAF header, or a playlist as it lies beside them."""
@@ -178,11 +215,11 @@ class VodRoutes:
             return _absent(HTTPStatus.NOT_FOUND)
         path = self._recorder.folder(record).variant(variant) / name
         try:
-            size_bytes = await asyncio.to_thread(lambda: path.stat().st_size)
+            size_bytes = await self._recorder.read(lambda: path.stat().st_size)
         except OSError:
             return _absent(HTTPStatus.NOT_FOUND)
         media_type = PLAYLIST_TYPE if is_playlist else MP4_TYPE
-        return await self._send(request, [_Span(path, 0, size_bytes)], media_type, record)
+        return await self._send(request, [Span(path, 0, size_bytes)], media_type, record)
 
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
         """The CMAF header and all media of a variant, one behind the other: a fragmented MP4."""
@@ -193,7 +230,7 @@ class VodRoutes:
         if not _VARIANT_NAME.fullmatch(variant):
             return _absent(HTTPStatus.NOT_FOUND)
         try:
-            runs = await asyncio.to_thread(_runs, self._recorder.folder(record), variant)
+            runs = await self._playlists.runs(self._recorder.folder(record).playlist(variant))
         except OSError:
             return _absent(HTTPStatus.NOT_FOUND)
         chosen = request.query.get("run", "0" if len(runs) == 1 else "")
@@ -210,7 +247,7 @@ class VodRoutes:
     async def _send(
         self,
         request: web.Request,
-        spans: Sequence[_Span],
+        spans: Sequence[Span],
         media_type: str,
         record: RecordingRecord,
         more: dict[str, str] | None = None,
@@ -241,7 +278,40 @@ class VodRoutes:
                 headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{size_bytes}"
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = stop - start
-        self._metrics.http_responses_total.labels("vod", str(status.value)).inc()
+        return await self._stream(request, response, self._pieces(spans, start, stop), record)
+
+    async def _send_playlist(
+        self, request: web.Request, playlist: ServedPlaylist, record: RecordingRecord
+    ) -> web.StreamResponse:
+        """Send a media playlist, compressed where that is accepted."""
+        headers = {
+            **_HEADERS,
+            hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
+            hdrs.CACHE_CONTROL: _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE,
+            hdrs.VARY: hdrs.ACCEPT_ENCODING,
+        }
+        is_packed = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        if is_packed:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+        response = web.StreamResponse(headers=headers)
+        response.content_length = len(playlist.gzipped) if is_packed else playlist.size_bytes
+
+        async def pieces() -> AsyncGenerator[bytes | memoryview]:
+            for piece in slices(playlist.gzipped) if is_packed else playlist.unpacked(PIECE_BYTES):
+                yield piece
+
+        return await self._stream(request, response, pieces(), record)
+
+    async def _stream(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        pieces: AsyncGenerator[bytes | memoryview],
+        record: RecordingRecord,
+    ) -> web.StreamResponse:
+        """Send an answer a piece at a time, for as long as its recording may be seen."""
+        edits = self._recorder.index.edits
+        self._metrics.http_responses_total.labels("vod", str(response.status)).inc()
         await response.prepare(request)
         if request.method == "HEAD":
             return response
@@ -249,11 +319,17 @@ class VodRoutes:
             request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
         write_timeout_s = self._timeouts().viewer_write_timeout_s
         try:
-            async for piece in _pieces(spans, start, stop):
-                # A viewer that takes no bytes is closed; a slow one is served at its pace.
-                async with asyncio.timeout(write_timeout_s):
-                    await response.write(piece)
-                self._metrics.http_egress_bytes_total.inc(len(piece))
+            async with contextlib.aclosing(pieces):
+                async for piece in pieces:
+                    if edits != self._recorder.index.edits or self._is_taken_down(record.user):
+                        edits = self._recorder.index.edits
+                        if await self._is_gone(record):
+                            raise OSError("the recording may not be seen any more")
+                    # A viewer that takes no bytes is closed; a slow one is served at its pace.
+                    async with asyncio.timeout(write_timeout_s):
+                        await response.write(piece)
+                    self._recorder.watched.note(record.id)
+                    self._metrics.http_egress_bytes_total.inc(len(piece))
             await response.write_eof()
         except (TimeoutError, OSError):
             # The viewer is gone, or the file: with a length that was promised, only the connection's end says so.
@@ -261,66 +337,40 @@ class VodRoutes:
                 request.transport.abort()
         return response
 
+    async def _is_gone(self, record: RecordingRecord) -> bool:
+        """Whether a recording that is being sent may be seen no more."""
+        if self._is_taken_down(record.user):
+            return True
+        found = await self.find(record.id)
+        # An index that does not answer takes nothing from anybody.
+        return isinstance(found, HTTPStatus) and found is not HTTPStatus.SERVICE_UNAVAILABLE
 
-async def _pieces(spans: Sequence[_Span], start: int, stop: int) -> AsyncIterator[bytes]:
-    """Read bytes of files that stand one behind the other.
+    async def _pieces(self, spans: Sequence[Span], start: int, stop: int) -> AsyncGenerator[bytes]:
+        """Read bytes of files that stand one behind the other.
 
-    Raises:
-        OSError: A file cannot be read, or is shorter than it was.
-    """
-    place = 0
-    for span in spans:
-        length = span.stop - span.start
-        first, last = max(start - place, 0), min(stop - place, length)
-        place += length
-        if first >= last:
-            continue
-        with await asyncio.to_thread(span.path.open, "rb") as file:
-            await asyncio.to_thread(file.seek, span.start + first)
-            left = last - first
-            while left:
-                piece = await asyncio.to_thread(file.read, min(left, PIECE_BYTES))
-                if not piece:
-                    raise OSError("the file is shorter than it was")
-                left -= len(piece)
-                yield piece
-
-
-def _runs(folder: RecordingFolder, variant: str) -> list[list[_Span]]:
-    """The spans of each run of media under one CMAF header.
-
-    Raises:
-        OSError: There is no such variant.
-    """
-    playlist = parse_playlist(folder.playlist(variant).read_text(errors="replace"))
-    path = folder.variant(variant)
-    runs: list[list[_Span]] = []
-    ends = _file_ends(playlist)
-    seen = -1
-    init = -1
-    for segment in playlist.segments:
-        if segment.init_number != init:
-            init = segment.init_number
-            header = path / init_name(init)
-            runs.append([_Span(header, 0, header.stat().st_size)])
-        if segment.file_number != seen:
-            seen = segment.file_number
-            runs[-1].append(_Span(path / media_name(seen), 0, ends[seen]))
-    return runs
+        Raises:
+            OSError: A file cannot be read, or is shorter than it was.
+        """
+        place = 0
+        for span in spans:
+            length = span.stop - span.start
+            first, last = max(start - place, 0), min(stop - place, length)
+            place += length
+            if first >= last:
+                continue
+            with await self._recorder.read(partial(_open, span.path)) as file:
+                file.seek(span.start + first)
+                left = last - first
+                while left:
+                    piece = await self._recorder.read(partial(file.read, min(left, PIECE_BYTES)))
+                    if not piece:
+                        raise OSError("the file is shorter than it was")
+                    left -= len(piece)
+                    yield piece
 
 
-def _file_ends(playlist: RecordedPlaylist) -> dict[int, int]:
-    ends: dict[int, int] = {}
-    for segment in playlist.segments:
-        ends[segment.file_number] = segment.end
-    return ends
-
-
-def _with_prefix(path: Path, prefix: str) -> str:
-    """A media playlist as it is read from the folder above: its lines are ours, so that a look at each is enough."""
-    text = path.read_text(errors="replace")
-    text = re.sub(r"^(\d{6,9}\.m4s)$", rf"{prefix}\1", text, flags=re.MULTILINE)
-    return text.replace('URI="init', f'URI="{prefix}init')
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _playlist(text: str, record: RecordingRecord) -> web.Response:

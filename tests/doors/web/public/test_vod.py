@@ -1,0 +1,247 @@
+"""Recordings as strangers ask for them, over a real index and real files."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from streamd.clock import ManualClock
+from streamd.doors.web.headers import harden
+from streamd.doors.web.public.media import MediaTimeouts
+from streamd.doors.web.public.vod import LOOK_UPS_MAX, VodRoutes
+from streamd.services.audit.records import Actor
+from streamd.services.metrics import Metrics
+from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.records import RecordingRecord, RecordingState, Visibility
+from streamd.services.recording.retention import RetentionOptions
+from streamd.services.recording.verify import find_recordings
+from tests.support.recordings import MAIN, STARTED_AT, append, folder_in, new_writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from streamd.services.keys.key_store import KeyStore
+    from streamd.services.recording.folder import RecordingFolder
+    from streamd.services.recording.recording_writer import RecordingWriter
+
+pytestmark = pytest.mark.asyncio
+
+SEGMENT = b"media" * 1000
+
+
+@dataclass
+class Door:
+    """The routes, a recording of Alice's, and a viewer."""
+
+    recorder: Recorder
+    client: TestClient[web.Request, web.Application]
+    folder: RecordingFolder
+    writer: RecordingWriter
+    taken_down: set[str] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        return f"/vod/{self.folder.id}"
+
+    async def finish(self, failure: str = "") -> RecordingRecord:
+        """Complete the recording, and tell the index."""
+        self.writer.finish(STARTED_AT, failure)
+        return await self.enter()
+
+    async def enter(self) -> RecordingRecord:
+        (record,) = find_recordings(self.recorder.options.directory)
+        await self.recorder.index.save(record)
+        self.recorder.index.edits += 1
+        return record
+
+    async def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        headers.setdefault("Accept_Encoding", "identity")
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.client.get(path, headers=fields) as answer:
+            return answer.status, await answer.read()
+
+    async def playlist(self, **headers: str) -> str:
+        status, body = await self.get(f"{self.url}/main.m3u8", **headers)
+        assert status == 200
+        return body.decode()
+
+
+@pytest_asyncio.fixture
+async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
+    clock = ManualClock()
+    directory = tmp_path / "recordings"
+    recorder = Recorder(RecorderOptions(RecordingMode.ALL, directory), RecordingIndex(store.database), clock)
+    folder = folder_in(directory)
+    writer = new_writer(folder)
+    writer.set_header(MAIN, b"ftyp+moov", 2)
+    append(writer, SEGMENT)
+    taken_down: set[str] = set()
+    routes = VodRoutes(
+        recorder=recorder,
+        is_taken_down=taken_down.__contains__,
+        clock=clock,
+        metrics=Metrics(),
+        timeouts=MediaTimeouts,
+    )
+    app = web.Application()
+    harden(app)
+    routes.add_to(app)
+    async with TestClient(TestServer(app), auto_decompress=False) as client:
+        door = Door(recorder, client, folder, writer, taken_down)
+        await door.enter()
+        yield door
+    await recorder.close()
+    writer.close()
+
+
+async def test_a_playlist_is_the_same_with_compression_and_without(door: Door) -> None:
+    for count in range(3):
+        plain = await door.playlist(Accept_Encoding="identity")
+        status, body = await door.get(f"{door.url}/main.m3u8", Accept_Encoding="gzip")
+        assert (status, gzip.decompress(body).decode()) == (200, plain)
+        on_disk = door.folder.playlist("main").read_text()
+        assert plain == on_disk.replace("\n0000", "\nmain/0000").replace('URI="', 'URI="main/')
+        assert plain.count("main/000000.m4s") == count + 1
+        append(door.writer, SEGMENT)
+    await door.finish()
+    ended = await door.playlist()
+    assert "#EXT-X-PLAYLIST-TYPE:VOD" in ended
+    assert ended.endswith("\n#EXT-X-ENDLIST\n")
+    async with door.client.head(f"{door.url}/main.m3u8", headers={"Accept-Encoding": "identity"}) as answer:
+        assert int(answer.headers["Content-Length"]) == len(ended)
+
+
+async def test_the_new_lines_alone_are_read(door: Door) -> None:
+    before = await door.playlist()
+    path = door.folder.playlist("main")
+    with path.open("r+b") as file:
+        file.write(b"read again")
+    append(door.writer, SEGMENT)
+    after = await door.playlist()
+    assert after.startswith(before)
+    assert after.count(".m4s") == 2
+
+
+async def test_half_a_segment_is_not_told(door: Door) -> None:
+    before = await door.playlist()
+    with door.folder.playlist("main").open("ab") as file:
+        file.write(b"#EXTINF:2.00000,\n#EXT-X-BYTERANGE:10@5000\n0000")
+    assert await door.playlist() == before
+
+
+async def test_one_whose_disk_took_no_end_has_ended_all_the_same(door: Door) -> None:
+    before = await door.playlist()
+    record = await door.enter()
+    await door.recorder.index.save(replace(record, state=RecordingState.FAILED, reason="No space left on device"))
+    door.recorder.index.edits += 1
+    for encoding in ("identity", "gzip"):
+        _, body = await door.get(f"{door.url}/main.m3u8", Accept_Encoding=encoding)
+        text = gzip.decompress(body) if encoding == "gzip" else body
+        assert text.decode() == before + "#EXT-X-ENDLIST\n"
+
+
+async def test_a_damaged_index_is_no_fault_of_the_server(door: Door) -> None:
+    door.folder.index.write_bytes(b"#EXTM3U\n\xff\xfe\n")
+    assert (await door.get(f"{door.url}/index.m3u8"))[0] == 200
+    door.folder.index.unlink()
+    assert (await door.get(f"{door.url}/index.m3u8"))[0] == 404
+
+
+async def test_what_is_deleted_or_private_is_so_at_once(door: Door) -> None:
+    record = await door.finish()
+    assert (await door.get(f"{door.url}.mp4"))[0] == 200
+    await door.recorder.index.change(record.id, visibility=Visibility.PRIVATE)
+    assert (await door.get(f"{door.url}.mp4"))[0] == 404
+    await door.recorder.index.change(record.id, visibility=Visibility.UNLISTED)
+    assert (await door.get(f"{door.url}.mp4"))[0] == 200
+    await door.recorder.retention.delete(record, Actor("admin"), "unwanted")
+    for path in (".mp4", "/index.m3u8", "/main.m3u8", "/main/000000.m4s", "/main/playlist.m3u8"):
+        assert (await door.get(door.url + path))[0] == 410
+    assert (await door.get(f"/api/v1/recordings/{record.id}"))[0] == 410
+
+
+@pytest.mark.parametrize("act", ["suspend", "delete", "hide"])
+async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
+    for _ in range(200):
+        append(door.writer, SEGMENT * 20)
+    record = await door.finish()
+    async with door.client.get(f"{door.url}.mp4") as answer:
+        await answer.content.read(1000)
+        if act == "suspend":
+            door.taken_down.add("alice")
+        elif act == "delete":
+            await door.recorder.retention.delete(record, Actor("admin"), "")
+        else:
+            await door.recorder.index.change(record.id, visibility=Visibility.PRIVATE)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+async def test_the_index_is_asked_for_so_many_at_once(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    is_back = asyncio.Event()
+
+    async def find(recording_id: str) -> RecordingRecord | None:
+        asked.append(recording_id)
+        await is_back.wait()
+        return None
+
+    monkeypatch.setattr(door.recorder.index, "find", find)
+    ids = [f"rec_01kjmg3m00{number:016d}" for number in range(LOOK_UPS_MAX + 20)]
+    answers = [asyncio.create_task(door.get(f"/vod/{each}/index.m3u8")) for each in [*ids, *ids[:5]]]
+    refused = 0
+    for done in asyncio.as_completed(answers):
+        refused += (await done)[0] == 503
+        if refused == 20:
+            break
+    is_back.set()
+    assert sorted({(await answer)[0] for answer in answers}) == [404, 503]
+    assert len(asked) == len(set(asked)) == LOOK_UPS_MAX
+
+
+async def test_viewers_wait_for_the_disk_in_threads_of_their_own(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    await door.finish()
+
+    async def to_thread(*_: object) -> None:
+        raise AssertionError("the threads that everything else waits for")
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    for path in (".mp4", "/index.m3u8", "/main.m3u8", "/main/000000.m4s", "/main/playlist.m3u8"):
+        assert (await door.get(door.url + path))[0] == 200
+    readers = [each for each in threading.enumerate() if each.name.startswith("recording-reader")]
+    assert 0 < len(readers) <= 4
+
+
+@pytest.mark.parametrize("path", [".mp4", "/main.m3u8", "/main/000000.m4s"])
+async def test_no_rule_deletes_what_is_watched(door: Door, path: str) -> None:
+    record = await door.finish()
+    rules = RetentionOptions(max_bytes=1, keep_days=0, min_free_bytes=0)
+    assert (await door.get(door.url + path))[0] == 200
+    await door.recorder.retention.apply(rules)
+    assert (await door.get(door.url + path))[0] == 200
+    # By hand it goes.
+    await door.recorder.retention.delete(record, Actor("admin"), "unwanted")
+    assert (await door.get(door.url + path))[0] == 410
+
+
+async def test_a_file_is_closed_when_its_viewer_leaves(door: Door) -> None:
+    for _ in range(200):
+        append(door.writer, SEGMENT * 20)
+    await door.finish()
+    async with door.client.get(f"{door.url}.mp4", headers={"Range": "bytes=100-"}) as answer:
+        await answer.content.read(1000)
+        assert answer.status == 206
+    # The body is the header and the media, one behind the other.
+    status, body = await door.get(f"{door.url}.mp4", Range="bytes=0-15")
+    assert (status, body) == (206, b"ftyp+moov" + SEGMENT[:7])
