@@ -86,7 +86,9 @@ def import_keys(
     config = load(config_file, data_dir)
     given = read_keys(file.read(FILE_BYTES_MAX + 1))
     done = on_keys(
-        config, Need.MAKE, lambda desk: _import(desk, given, allows_weak=allow_weak, only_checks=only_checks)
+        config,
+        Need.READ if only_checks else Need.MAKE,
+        lambda desk: _import(desk, given, allows_weak=allow_weak, only_checks=only_checks),
     )
     if as_json:
         print_json(done)
