@@ -196,6 +196,10 @@ class LiveServer:
         text: str = wait_until(playlist, timeout_s, f"a playlist of {name}")
         return text
 
+    def open_files(self) -> int:
+        """How many descriptors it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def kill(self) -> None:
         """SIGKILL: nothing is ended, nothing is written."""
         self.process.kill()
