@@ -394,7 +394,7 @@ class LimitsConfig(Section):
     """The same of viewers behind one IP address (IPv6: one /64). A quarter of all; a hall of 2,000 Low-Latency viewers
     behind one address has some 3,000."""
     viewer_connections_max: Annotated[int, Field(ge=1)] = DEFAULT.viewer_connections_max
-    """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
+    """Viewers' connections at once; one more is closed at once. An idle one costs about 3 kB."""
     viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.viewer_connections_per_address_max
     """Viewers' connections at once from one IP address (IPv6: from one /64). Half of all, so that no address takes all;
     the proxies of `http.trusted_proxies` are not held to it."""

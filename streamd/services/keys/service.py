@@ -302,7 +302,7 @@ class KeyService:
     async def delete_user(self, name: str, *, by: Actor, reason: str = "") -> DeleteResult:
         """Close a user's streams, and delete the user with all keys; the acts on them stay in the audit log.
 
-        The name is free from then on: who gets a key for it gets the channel.
+        The name is free from then on: a new key for it opens the same channel.
 
         Raises:
             KeyRequestError: A reason that cannot be.
