@@ -2,8 +2,8 @@
 
     python packaging/build_release.py [--output dist] [--python PYTHON]... [--arch ARCH]... [--twice] [--allow-missing]
 
-A build has what is committed, and nothing else that lies in the tree. The tools come from ``packaging/release-requirements.txt``,
-which pins them by hash. Zig compiles (``portable_cc.py``), against the C library of ``GLIBC``, for this processor and
+A build has what is committed, and nothing else that lies in the tree. The tools come from
+``packaging/release-requirements.txt``, which pins them by hash. Zig compiles (``portable_cc.py``), against the C library of ``GLIBC``, for this processor and
 for others; ``auditwheel`` then sees that each wheel is what its name says. ``--twice`` builds all of it again elsewhere
 and compares the bytes.
 
