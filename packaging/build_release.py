@@ -3,9 +3,9 @@
     python packaging/build_release.py [--output dist] [--python PYTHON]... [--arch ARCH]... [--twice] [--allow-missing]
 
 A build has what is committed, and nothing else that lies in the tree. The tools come from
-``packaging/release-requirements.txt``, which pins them by hash. Zig compiles (``portable_cc.py``), against the C library of ``GLIBC``, for this processor and
-for others; ``auditwheel`` then sees that each wheel is what its name says. ``--twice`` builds all of it again elsewhere
-and compares the bytes.
+``packaging/release-requirements.txt``, which pins them by hash. Zig compiles (``portable_cc.py``), against the C
+library of ``GLIBC``, for this processor and for others; ``auditwheel`` then sees that each wheel is what its name says.
+``--twice`` builds all of it again elsewhere and compares the bytes.
 
 A Python is needed for its headers, one of each version, and it may be this processor's: those of a version are the same
 on the processors that we build for, but for what they say of Python's own build.
