@@ -85,8 +85,9 @@ async def test_a_key_from_its_issue_to_its_end(live_server: LiveServer, browser:
             await page.wait_for_function("document.querySelector('.preview video').currentTime > 1")
             assert await page.evaluate("document.querySelector('.preview video').muted")
             # A rate takes two readings, and the console asks for the newest every other second.
-            row = "document.querySelector('[data-stream=alice]').innerText"
-            await page.wait_for_function(f"{row}.includes('Mb/s')")
+            await page.wait_for_function(
+                "() => document.querySelector('[data-stream=alice]').innerText.includes('Mb/s')"
+            )
             facts = await page.inner_text("[data-stream=alice]")
             for fact in ("H.264 + AAC", "360p", stream_key.split("_")[1]):
                 assert fact in facts

@@ -64,7 +64,8 @@ async def test_the_code_of_the_watch_page_plays_in_a_page_of_another_site(
             await watching.open(url)
             frame = page.frame_locator("iframe")
             await expect(frame.locator("body")).to_have_attribute("data-state", "ready")
-            await expect(frame.locator("video")).to_have_attribute("poster", "/live/demo/poster.jpg")
+            poster = f"{live_server.http_url}/live/demo/poster.jpg"
+            await expect(frame.locator("video")).to_have_attribute("poster", poster)
             assert not [each for each in watching.requests if "vendor" in each or each.endswith((".m3u8", ".mp4"))]
             await frame.locator("#start").click()
             await expect(frame.locator("body")).to_have_attribute("data-state", "playing")

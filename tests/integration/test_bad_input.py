@@ -189,7 +189,7 @@ def test_a_key_that_opens_nothing_is_denied_in_words_and_closed(bystander: Bysta
     wait_until(lambda: len(closing_lines(server)) > lines_before, PATIENCE_S, "a line about the closed connection")
 
     assert b"NetStream.Publish.Denied" in answer
-    assert b"The stream key is not valid." in answer
+    assert (b"The stream key is not valid." if stream_key else b"No stream key was given.") in answer
     assert b"NetStream.Publish.Start" not in answer
     assert len(closing_lines(server)) == lines_before + 1
     assert not stream_key or stream_key not in server.log_text()

@@ -254,7 +254,7 @@ class TestTime:
 
     def test_an_answer_that_is_not_read_is_given_up(self, server: LiveServer) -> None:
         page = server.get("/watch/somebody")[2].decode()
-        path = next(path for path in re.findall(r'"(/static/[^"]+\.mjs)"', page) if "hls" in path)
+        path = next(path for path in re.findall(r'"\.\.(/static/[^"]+\.mjs)"', page) if "hls" in path)
         before = server.open_files()
         with contextlib.ExitStack() as stack:
             for _ in range(20):

@@ -37,7 +37,8 @@ _ADVICE = {
     HandshakeFailure.UNTRUSTED_CERTIFICATE: "the client does not accept the certificate: does it bear the name that is "
     "connected to, is it in date, and does tls_cert have the whole chain?",
     HandshakeFailure.OLD_VERSION: "the client has no TLS 1.2 or later",
-    HandshakeFailure.NO_COMMON_CIPHER: "the client has no cipher in common with the server",
+    HandshakeFailure.NO_COMMON_CIPHER: "the client has no cipher in common with the server, as one "
+    "without TLS 1.2 or later has none",
     HandshakeFailure.NOT_TLS: "the client does not speak TLS: is it set to rtmp:// or http:// on this port?",
     HandshakeFailure.TIMEOUT: "the handshake took too long",
     HandshakeFailure.CLOSED: "the client closed the connection; some do where they do not accept the certificate",

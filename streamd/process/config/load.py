@@ -138,6 +138,10 @@ class _Reading:
             if not separator:
                 self._check_underscores(variable)
                 continue
+            if not text.isascii() and text != text.encode(errors="replace").decode():
+                # Bytes that are no UTF-8 come as halves of characters, which no other text can hold.
+                self.faults.append(f"{variable}: is not UTF-8 text")
+                continue
             if section not in SECTIONS:
                 self._unknown(variable, f"section {section} is unknown", section, list(SECTIONS))
             else:

@@ -129,7 +129,9 @@ class Entrance:
 
     async def close(self) -> None:
         for writer in self._writers:
-            writer.transport.abort()
+            # Python 3.11.2 aborts no transport that is closed already.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
         for peer in self._peers:

@@ -209,6 +209,10 @@ class TestFaults:
             "STREAMD_HLS__PART_TARGET: hls.part_target is unknown: did you mean part_target_ms?",
         ]
 
+    def test_a_variable_that_is_no_text_is_a_fault(self) -> None:
+        # As Python reads the byte 0x80 of an environment.
+        assert faults(STREAMD_ADMIN__HOSTS="a,\udc80") == ["STREAMD_ADMIN__HOSTS: is not UTF-8 text"]
+
     @given(st.text())
     def test_any_file_is_a_configuration_or_faults(self, tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
         path = tmp_path_factory.getbasetemp() / "any.toml"
