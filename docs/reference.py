@@ -62,7 +62,7 @@ RECORDING = RecordingRecord(
     duration_ms=5_400_000,
     size_bytes=1_687_500_000,
 )
-# What follows is written as fixed: texts that differ from one run to the next.
+# Texts that differ from one run to the next are written as fixed ones.
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(Z|\+00:00)")
@@ -213,7 +213,7 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
                     answer = await response.json(content_type=None)
             if "stream_key" in answer:
                 ids.append(answer["id"])
-                # Whoever revokes a key closes what runs on it.
+                # A revocation closes what runs on its key.
                 streams.live["alice"] = replace(summary("alice"), key_id=ids[0])
             if call.path.endswith("/import"):
                 ids.append(answer["keys"][0]["id"])

@@ -2,10 +2,10 @@
 
     python packaging/build_release.py [--output dist] [--python PYTHON]... [--arch ARCH]... [--twice] [--allow-missing]
 
-What is committed is built, whatever else lies in the tree. The tools come from ``packaging/release-requirements.txt``,
-which pins them by hash. Zig compiles (``portable_cc.py``), against the C library of ``GLIBC``, for this processor and
-for others; ``auditwheel`` then sees that each wheel is what its name says. ``--twice`` builds all of it again elsewhere
-and compares the bytes.
+A build has what is committed, and nothing else that lies in the tree. The tools come from
+``packaging/release-requirements.txt``, which pins them by hash. Zig compiles (``portable_cc.py``), against the C
+library of ``GLIBC``, for this processor and for others; ``auditwheel`` then sees that each wheel is what its name says.
+``--twice`` builds all of it again elsewhere and compares the bytes.
 
 A Python is needed for its headers, one of each version, and it may be this processor's: those of a version are the same
 on the processors that we build for, but for what they say of Python's own build.
@@ -44,7 +44,7 @@ def platform_of(arch: str) -> str:
 
 
 def environment_for(arch: str, python: Path, cache: Path) -> dict[str, str]:
-    """What a build is told by its environment.
+    """The environment that a build is told of.
 
     Args:
         arch: Processor, as wheels name it.

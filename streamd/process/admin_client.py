@@ -316,18 +316,15 @@ class AdminClient:
 
     async def restore_user(self, name: str, *, reason: str) -> User:
         """End a user's suspension."""
-        body = {"state": UserState.ACTIVE.value, "reason": reason}
-        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+        return await self._change_user(name, {"state": UserState.ACTIVE.value, "reason": reason})
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
-        body = {"limits": dict(change), "reason": reason}
-        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+        return await self._change_user(name, {"limits": dict(change), "reason": reason})
 
     async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
         """Put a user's channel into the public list, or take it out."""
-        body = {"listed": listed, "reason": reason}
-        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", body))
+        return await self._change_user(name, {"listed": listed, "reason": reason})
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -362,6 +359,9 @@ class AdminClient:
         """Delete a recording and its files."""
         answer = await self._call("DELETE", f"/api/v1/recordings/{recording_id}", query={"reason": reason})
         return Recording.model_validate_json(answer)
+
+    async def _change_user(self, name: str, change: dict[str, Any]) -> ChangedUser:
+        return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", change))
 
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, query: dict[str, str] | None = None

@@ -18,11 +18,11 @@ from multidict import CIMultiDict
 from pydantic import ValidationError
 from yarl import URL
 
+from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.delivery.http_request import HeadParser, MalformedRequestError, find_head, skip_empty_line
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_path import parse_push_path
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
-from streamd.doors.web.assets import accepts_gzip
 from streamd.doors.web.fields import cookies_named, media_type
 from streamd.doors.web.host import authority, host_name, is_host
 from streamd.doors.web.json_api import InvalidRequestError as BadBodyError

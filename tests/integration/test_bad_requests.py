@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 import ssl
@@ -256,28 +255,24 @@ class TestTime:
     def test_an_answer_that_is_not_read_is_given_up(self, server: LiveServer) -> None:
         page = server.get("/watch/somebody")[2].decode()
         path = next(path for path in re.findall(r'"\.\.(/static/[^"]+\.mjs)"', page) if "hls" in path)
-        before = open_files(server)
+        before = server.open_files()
         with contextlib.ExitStack() as stack:
             for _ in range(20):
                 connection = stack.enter_context(connected(server, receive_buffer_bytes=4096))
                 connection.sendall(kept(path) * 16)
-            wait_until(lambda: open_files(server) >= before + 15, PATIENCE_S, "the connections")
-            wait_until(lambda: open_files(server) <= before + 2, PATIENCE_S, "their end")
-
-
-def open_files(server: LiveServer) -> int:
-    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+            wait_until(lambda: server.open_files() >= before + 15, PATIENCE_S, "the connections")
+            wait_until(lambda: server.open_files() <= before + 2, PATIENCE_S, "their end")
 
 
 class TestTheAdminPort:
     def test_holds_a_few_strangers_for_a_moment_and_lets_the_operator_in(self, server: LiveServer) -> None:
-        before = open_files(server)
+        before = server.open_files()
         with contextlib.ExitStack() as stack:
             for _ in range(CONNECTIONS_PER_ADDRESS_MAX * 3):
                 stack.enter_context(connected(server, "admin"))
-            assert open_files(server) - before <= CONNECTIONS_PER_ADDRESS_MAX + 2
+            assert server.open_files() - before <= CONNECTIONS_PER_ADDRESS_MAX + 2
             assert server.admin("GET", "/api/v1/streams") == {"streams": []}
-            wait_until(lambda: open_files(server) <= before + 2, PATIENCE_S, "the strangers' end")
+            wait_until(lambda: server.open_files() <= before + 2, PATIENCE_S, "the strangers' end")
 
     def test_wrong_tokens_leave_a_trace_and_keep_nobody_out(self, server: LiveServer) -> None:
         before = len(server.log_text())

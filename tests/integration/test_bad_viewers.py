@@ -65,10 +65,6 @@ def resident_bytes(server: LiveServer) -> int:
     return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def open_files(server: LiveServer) -> int:
-    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
-
-
 def last_request(target: str, *fields: str, method: str = "GET") -> bytes:
     """One after which the server closes."""
     return request(target, "Connection: close", *fields, method=method)
@@ -225,8 +221,8 @@ class TestCrowds:
         with contextlib.ExitStack() as stack:
             for _ in range(1000):
                 stack.enter_context(connected(server)).sendall(request(f"{PLAYLIST}?_HLS_msn={msn}"))
-        files = open_files(server)
-        wait_until(lambda: open_files(server) <= max(files - 900, 100), PATIENCE_S, "closing of the connections")
+        files = server.open_files()
+        wait_until(lambda: server.open_files() <= max(files - 900, 100), PATIENCE_S, "closing of the connections")
 
 
 class TestSlowReaders:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.publisher import publish
-from tests.support.server import LiveServer, run_server
+from tests.support.server import run_server
 from tests.support.socket_publisher import SocketPublisher
 
 if TYPE_CHECKING:
@@ -20,20 +18,14 @@ pytestmark = pytest.mark.integration
 SECRET = "Xk29sQm4Tz81LdRw"
 
 
-def streamd(server: LiveServer, *arguments: str, stdin: str = "") -> str:
-    command = [sys.executable, "-m", "streamd", *arguments, "--data-dir", str(server.data_dir)]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=True, env=server.env)
-    return done.stdout + done.stderr
-
-
 def test_an_imported_key_goes_live_signs_in_and_is_revoked(tmp_path: Path) -> None:
     with run_server(tmp_path) as server:
-        said = streamd(server, "keys", "import", "-", stdin=f"user,secret\nalice,{SECRET}\n")
+        said = server.command("keys", "import", "-", stdin=f"user,secret\nalice,{SECRET}\n")
         (key,) = server.admin("GET", "/api/v1/keys")["keys"]
         with publish(server.rtmp_url, SECRET):
             server.wait_until_playable("alice")
             assert server.admin("GET", "/api/v1/streams")["streams"][0]["key_id"] == key["id"]
-            said += streamd(server, "keys", "revoke", key["id"])
+            said += server.command("keys", "revoke", key["id"])
             assert "Stream alice was closed." in said
         with SocketPublisher(server.rtmp_port) as publisher:
             assert publisher.publish(SECRET) == "NetStream.Publish.Denied"
@@ -44,6 +36,6 @@ def test_an_imported_key_goes_live_signs_in_and_is_revoked(tmp_path: Path) -> No
 
 def test_a_key_that_is_imported_into_the_store_works_in_the_next_server(tmp_path: Path) -> None:
     with run_server(tmp_path) as server:
-        streamd(server, "keys", "import", "-", stdin=f"alice,{SECRET}")
+        server.command("keys", "import", "-", stdin=f"alice,{SECRET}")
     with run_server(tmp_path) as server, SocketPublisher(server.rtmp_port) as publisher:
         assert publisher.publish(SECRET) == "NetStream.Publish.Start"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +32,6 @@ def assert_watchable(server: LiveServer, name: str) -> None:
         assert get(server, path)[0]
 
 
-def streamd(server: LiveServer, *arguments: str) -> str:
-    command = [sys.executable, "-m", "streamd", *arguments, "--data-dir", str(server.data_dir)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=server.env).stdout
-
-
 def test_a_channel_leaves_the_list_at_once_and_stays_out_after_a_restart(tmp_path: Path) -> None:
     with run_server(tmp_path) as server:
         key = server.issue_key("alice")
@@ -46,7 +39,7 @@ def test_a_channel_leaves_the_list_at_once_and_stays_out_after_a_restart(tmp_pat
         with publish(server.rtmp_url, key):
             server.wait_until_playable("alice")
             assert listed(server) == ["alice"]
-            assert "in no list" in streamd(server, "users", "unlist", "alice")
+            assert "in no list" in server.command("users", "unlist", "alice")
             assert listed(server) == []
             assert_watchable(server, "alice")
             assert get(server, "/watch/alice")[1]["X-Robots-Tag"] == "noindex"

@@ -152,16 +152,7 @@ def check_that_a_full_disk_is_survived(server: LiveServer, disk: SmallDisk) -> N
         server.wait_until_playable("alice")
         disk.fill()
 
-        def is_full() -> bool:
-            # What room there is in pages that are begun is still used.
-            try:
-                server.issue_key("carol")
-            except urllib.error.HTTPError as refused:
-                with refused:
-                    return refused.code == 503
-            return False
-
-        wait_until(is_full, PATIENCE_S, "a key that cannot be stored")
+        wait_until(lambda: is_full(server), PATIENCE_S, "a key that cannot be stored")
         part = last_part(server)
         assert answer_to_publish(server.rtmp_port, bob) == STARTED
         wait_until(lambda: last_part(server) > part + 2, PATIENCE_S, "parts while the disk is full")

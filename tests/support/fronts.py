@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from tests.support import certificates
 from tests.support.patience import PATIENCE_S
 from tests.support.server import wait_until
-from tests.support.tools import require
+from tests.support.tools import free_port, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ class Front:
 def nginx(server: LiveServer) -> Iterator[Front]:
     """nginx with ``configs/nginx.conf``."""
     require("nginx")
-    http_port, https_port = _free_port(), _free_port()
+    http_port, https_port = free_port(), free_port()
     with _directory() as directory:
         # Where it would keep what does not fit its buffers is compiled in, and root's.
         kept = "".join(
@@ -81,7 +81,7 @@ def nginx(server: LiveServer) -> Iterator[Front]:
 def caddy(server: LiveServer) -> Iterator[Front]:
     """Caddy with ``configs/Caddyfile``: HTTP/2, and HTTP/3 on the UDP port of the same number."""
     require("caddy")
-    https_port, redirecting_port = _free_port(), _free_port()
+    https_port, redirecting_port = free_port(), free_port()
     with _directory() as directory:
         config = _adapt(
             "Caddyfile",
@@ -110,7 +110,7 @@ def nginx_under(paths: Mapping[str, int]) -> Iterator[Front]:
         paths: Port on the loopback interface by path: ``{"/tv/": 8080}``.
     """
     require("nginx")
-    http_port = _free_port()
+    http_port = free_port()
     locations = "".join(
         f"""
         location {path} {{
@@ -144,7 +144,7 @@ def nginx_under(paths: Mapping[str, int]) -> Iterator[Front]:
 def caddy_under(paths: Mapping[str, int]) -> Iterator[Front]:
     """Caddy likewise."""
     require("caddy")
-    http_port = _free_port()
+    http_port = free_port()
     handlers = "".join(
         f"\thandle_path {path}* {{\n\t\treverse_proxy 127.0.0.1:{port} {{\n\t\t\tflush_interval -1\n\t\t}}\n\t}}\n"
         for path, port in paths.items()
@@ -163,7 +163,7 @@ def caddy_under(paths: Mapping[str, int]) -> Iterator[Front]:
 def varnish(server: LiveServer) -> Iterator[Front]:
     """Varnish with ``configs/streamd.vcl``."""
     require("varnishd", "cc")  # it compiles its configuration
-    http_port = _free_port()
+    http_port = free_port()
     with _directory() as directory:
         config = _adapt("streamd.vcl", directory, {'.port = "8080";': f'.port = "{server.http_port}";'})
         # No jail, which is for those who start it as root; no port for orders; a log of 8 MB instead of 80.
@@ -197,7 +197,7 @@ def haproxy(server: LiveServer, rtmps_port: int, send_proxy: str) -> Iterator[Ba
         send_proxy: HAProxy's word for the version of the PROXY protocol.
     """
     require("haproxy")
-    balancer = Balancer(_free_port(), _free_port(), _free_port())
+    balancer = Balancer(free_port(), free_port(), free_port())
     fronts = {1935: balancer.rtmp_port, 1936: balancer.rtmps_port, 8080: balancer.http_port}
     behind = {1935: server.rtmp_port, 1936: rtmps_port, 8080: server.http_port}
     with _directory() as directory:
@@ -281,10 +281,3 @@ def _running(command: list[str], directory: Path, port: int) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    """A TCP port that was free a moment ago: none of the three tells which one it took if it may choose."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

@@ -312,6 +312,13 @@ class Peer:
         return [str(answer.code) for answer in self.receive() if answer.name == "onStatus"]
 
 
+async def publish(room: IngestRoom, stream_key: str = GOOD_KEY) -> Peer:
+    """A connection whose publish is decided."""
+    peer = room.ask_to_publish(stream_key)
+    await settle(lambda: peer.transport.is_eof_written or peer.transport.reading == [False, True])
+    return peer
+
+
 def hls_of(stream: LiveStream) -> HlsOutput:
     """The playlists of a stream."""
     output = stream.outputs.find(HlsOutput)

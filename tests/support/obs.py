@@ -17,7 +17,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.patience import PATIENCE_S
-from tests.support.tools import require
+from tests.support.tools import free_port, require
 
 _NAME = "streamd"
 # Who has not gone by then is killed.
@@ -167,7 +166,7 @@ async def running(settings: Settings, clip: Path) -> AsyncIterator[Obs]:
     require("obs", "Xvfb", "dbus-run-session")
     with tempfile.TemporaryDirectory(prefix="streamd-obs-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        websocket_port, websocket_password = _free_port(), secrets.token_hex(16)
+        websocket_port, websocket_password = free_port(), secrets.token_hex(16)
         _write_configuration(home / "obs-studio", settings, clip, websocket_port, websocket_password)
         (home / "run").mkdir(mode=0o700)
         async with (
@@ -282,13 +281,6 @@ async def _connect_when_up(session: aiohttp.ClientSession, port: int) -> aiohttp
 
 def _sha256_base64(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _write_configuration(

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 FLOATS = {"double", "float"}
 INTEGERS = {"int64_t", "uint64_t", "uint32_t", "uint8_t", "int", "long", "long long", "unsigned long", "Py_ssize_t"}
-# What may hold an object of a class that has a name of its own in C.
-BUILT_IN = {"list", "dict", "set", "tuple", "bytes", "bytearray", "str"}
 
 
 @dataclass

@@ -196,6 +196,20 @@ class LiveServer:
         text: str = wait_until(playlist, timeout_s, f"a playlist of {name}")
         return text
 
+    def command(self, *arguments: str, stdin: str = "") -> str:
+        """What a command of streamd says that asks this server; it has to succeed."""
+        command = [sys.executable, "-m", "streamd", *arguments, "--data-dir", str(self.data_dir)]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=self.env
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        return said
+
+    def open_files(self) -> int:
+        """How many descriptors it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def kill(self) -> None:
         """SIGKILL: nothing is ended, nothing is written."""
         self.process.kill()

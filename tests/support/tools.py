@@ -1,9 +1,10 @@
-"""Programs that a test needs and pip does not bring."""
+"""Programs that a test needs and pip does not bring, and ports for them."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 
 import pytest
 
@@ -16,3 +17,10 @@ def require(*programs: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"not on PATH: {missing}; .ci/run installs them")
     pytest.skip(f"not on PATH: {missing}")
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago: for programs that do not tell which one they took if they may choose."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port

@@ -51,7 +51,7 @@ class DoorOptions:
 
     viewer_connections_max: int = DEFAULT.viewer_connections_max
     """Open connections, those that aiohttp has included; one more is closed at once. An idle one costs
-    about 2 kB here."""
+    about 3 kB here."""
     viewer_connections_per_address_max: int = DEFAULT.viewer_connections_per_address_max
     """The same from one IP address (IPv6: from one /64), unless that is a trusted proxy's."""
     proxies: TrustedProxies = field(default_factory=TrustedProxies)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamd.clock import Clock
-    from streamd.doors.ingest.verdict import PublishDecider, PublishGate
+    from streamd.doors.ingest.verdict import Admitter, PublishGate
     from streamd.doors.tls.handshakes import TlsGuard
     from streamd.errors import PublishError
     from streamd.services.keys.verifier import KeyVerifier
@@ -68,7 +68,7 @@ class RtmpListener:
         limits: ListenerLimits,
         shares: LoopShares | None = None,
         gate: PublishGate | None = None,
-        decider: PublishDecider | None = None,
+        decider: Admitter | None = None,
     ) -> None:
         self.judge = PublishJudge(
             keys=keys, registry=registry, clock=clock, metrics=metrics, gate=gate, decider=decider

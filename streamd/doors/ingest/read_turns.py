@@ -330,12 +330,6 @@ class Reading:
             self._transport.resume_reading()
             self._read_ahead()
 
-    def stop_tls(self) -> None:
-        """Have TLS take nothing more: while it closes it would decipher all that still comes, to throw it away."""
-        if self._set_read_ahead is not None:
-            self._set_read_ahead(high=0)
-            self._set_read_ahead = None
-
     def close(self) -> None:
         """Be read no more."""
         self.is_closed = True

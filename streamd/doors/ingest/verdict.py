@@ -34,8 +34,8 @@ class PublishGate(Protocol):
         """Raise ``PublishError`` to refuse it."""
 
 
-class PublishDecider(Protocol):
-    """Decides over a publish in place of the keys; a publish hook that decides alone does."""
+class Admitter(Protocol):
+    """Admits publishers in place of the keys; a publish hook that decides alone does."""
 
     async def admit(self, shown: ShownPublish) -> Admission:
         """Return the admission, or raise ``PublishError`` or ``StoreUnavailableError``."""
@@ -83,7 +83,7 @@ class PublishJudge:
         clock: Clock,
         metrics: Metrics,
         gate: PublishGate | None = None,
-        decider: PublishDecider | None = None,
+        decider: Admitter | None = None,
     ) -> None:
         self._keys = keys
         self._registry = registry

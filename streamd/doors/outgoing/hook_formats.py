@@ -59,7 +59,7 @@ class HookWords:
                     "name": shown.name,
                     "type": shown.publishing_type,
                 }
-                # nginx-rtmp puts the query behind its own fields as it is. What is no URL text is encoded on the way.
+                # nginx-rtmp puts the query behind its own fields as it is. Signs that no URL has are encoded.
                 body = urlencode(fields, errors="replace") + (f"&{_url_text(shown.query)}" if shown.query else "")
                 return Question(body.encode(), "application/x-www-form-urlencoded")
             case HookFormat.MEDIAMTX:

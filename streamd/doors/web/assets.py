@@ -18,6 +18,7 @@ from typing import Final
 
 from aiohttp import ETag, hdrs, web
 
+from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.web.headers import STATIC_HEADERS
 from streamd.doors.web.slices import SLICE_BYTES, SharedBody
 
@@ -178,13 +179,3 @@ def gzipped(body: bytes, level: int) -> bytes:
     # 16 + 15 bits: a gzip header around the largest window.
     compressor = zlib.compressobj(level, zlib.DEFLATED, 31)
     return compressor.compress(body) + compressor.flush()
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Tell whether an Accept-Encoding field names gzip with a weight above zero (RFC 9110 12.5.3)."""
-    for item in accept_encoding.split(","):
-        coding, _, parameters = item.partition(";")
-        if coding.strip().lower() == "gzip":
-            weight = parameters.replace(" ", "").lower().removeprefix("q=")
-            return weight.strip("0.") != "" or weight == ""
-    return False

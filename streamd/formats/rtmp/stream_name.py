@@ -49,7 +49,7 @@ def find_stream_key(app: str, stream_name: str, tc_url: str, has_form: Callable[
     places = (stream_name, app, path_of(tc_url))
     for place in places:
         for part in _BETWEEN_PARTS.split(place, _PARTS_MAX):
-            if has_form(key := _trim(part)):
+            if has_form(key := trim_slips(part)):
                 return key
     if name_parts := _path_parts(stream_name):
         return name_parts[-1]
@@ -67,8 +67,9 @@ def path_of(url: str) -> str:
 
 def _path_parts(path: str) -> list[str]:
     path = path.partition("?")[0]
-    return [part for part in map(_trim, path.split("/")) if part]
+    return [part for part in map(trim_slips, path.split("/")) if part]
 
 
-def _trim(text: str) -> str:
+def trim_slips(text: str) -> str:
+    """Take off what came along when a key was copied: blanks, quotes, signs without a width."""
     return text.strip(_AROUND_A_KEY)

@@ -15,7 +15,7 @@ from streamd.services.keys.importer import ForeignKey
 FILE_BYTES_MAX = 64 * 1024 * 1024
 COLUMNS = ("user", "secret", "label", "expires")
 """The columns of a CSV file without a line that names them."""
-# What other services call them.
+# The names that other services have for them.
 _NAMES = {
     "user": "user",
     "name": "user",

@@ -86,7 +86,9 @@ def import_keys(
     config = load(config_file, data_dir)
     given = read_keys(file.read(FILE_BYTES_MAX + 1))
     done = on_keys(
-        config, Need.MAKE, lambda desk: _import(desk, given, allows_weak=allow_weak, only_checks=only_checks)
+        config,
+        Need.READ if only_checks else Need.MAKE,
+        lambda desk: _import(desk, given, allows_weak=allow_weak, only_checks=only_checks),
     )
     if as_json:
         print_json(done)
@@ -105,7 +107,7 @@ async def _import(desk: KeyDesk, given: list[ForeignKey], *, allows_weak: bool, 
     faults = list(find_faults(given, SystemClock().now(), allows_weak=allows_weak))
     slices = [given[start : start + KEYS_MAX] for start in range(0, len(given), KEYS_MAX)]
     checked = []
-    # What only the store knows, before anything is written.
+    # The faults that only the store knows, before anything is written.
     for part in slices if not faults else []:
         try:
             checked.append(await desk.import_keys(part, allows_weak=allows_weak, only_checks=True))
@@ -211,8 +213,7 @@ def delete_key(key_id: str, reason: str, as_json: bool, config_file: Path | None
         print_json(deletion)
         return
     click.echo(f"Key {deletion.id} is deleted.")
-    for name in deletion.closed:
-        click.echo(f"Stream {name} was closed.")
+    print_closed(deletion.closed)
 
 
 @keys_group.command("rotate")

@@ -105,7 +105,7 @@ def restore_user(name: str, reason: str, as_json: bool, config_file: Path | None
 def delete_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """Close the streams of the user NAME, and delete the user with all of their keys and recordings.
 
-    The acts on them stay in the audit log, by name. The name is free from then on: who gets a key for it gets the
+    The acts on them stay in the audit log, by name. The name is free from then on: a new key for it opens the
     channel. To keep somebody off the air, suspend them.
     """
     deletion = on_keys(load(config_file, data_dir), Need.CHANGE, lambda desk: desk.delete_user(name, reason=reason))
@@ -113,8 +113,7 @@ def delete_user(name: str, reason: str, as_json: bool, config_file: Path | None,
         print_json(deletion)
         return
     click.echo(f"User {name} is deleted, with {deletion.keys} key{'' if deletion.keys == 1 else 's'}.")
-    for stream in deletion.closed:
-        click.echo(f"Stream {stream} was closed.")
+    print_closed(deletion.closed)
 
 
 @users_group.command("unlist")
@@ -125,7 +124,7 @@ def delete_user(name: str, reason: str, as_json: bool, config_file: Path | None,
 def unlist_user(name: str, reason: str, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """Take the channel NAME out of the public list, and keep search engines from its page.
 
-    Whoever knows its name watches it all the same. To undo: streamd users relist NAME
+    It still plays under its name. To undo: streamd users relist NAME
     """
     _list_channel(name, False, reason, as_json, load(config_file, data_dir))
 
@@ -145,7 +144,7 @@ def _list_channel(name: str, listed: bool, reason: str, as_json: bool, config: C
     if as_json:
         print_json(user)
     elif not listed:
-        click.echo(f"Channel {name} is in no list. Whoever knows its name watches it all the same.")
+        click.echo(f"Channel {name} is in no list. It still plays under its name.")
     elif config.http.list:
         click.echo(f"Channel {name} is listed while it is live.")
     else:

@@ -307,7 +307,7 @@ class LimitsConfig(Section):
     tls_handshake_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.tls_handshake_timeout_s
     """Seconds for a TLS handshake: two round trips, and a computation on either side."""
     streams_max: Annotated[int, Field(ge=1)] = DEFAULT.streams_max
-    """Live streams at once. A stream of 6 Mb/s keeps about 15 MB of media in memory with the default window."""
+    """Live streams at once. A stream of 6 Mb/s keeps about 25 MB of media in memory with the default window."""
     memory_bytes_max: Annotated[int, Field(ge=0)] = DEFAULT.memory_bytes_max
     """Size of the process, in bytes, past which no new stream begins; those that run, and their publishers that come
     back, go on. 0: four fifths of what the machine or the container has."""
@@ -384,7 +384,7 @@ class LimitsConfig(Section):
     """Video tracks, and audio tracks, of one publisher; further ones are dropped. OBS sends up to five and six."""
     window_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024)] = DEFAULT.window_bytes_max
     """Bytes of media that one stream keeps for its playlists; past it, old segments leave early. The default window of
-    a 50 Mb/s broadcast has about 150 MB."""
+    a 50 Mb/s broadcast has about 200 MB."""
     gop_bytes_max: Annotated[int, Field(ge=1024 * 1024)] = DEFAULT.gop_bytes_max
     """Bytes from one keyframe to the next that are kept for viewers who join over HTTP-FLV or MP4; with more, they
     start with the next keyframe. At most twice this waits unsent for one viewer, who is then set aside."""
@@ -394,7 +394,7 @@ class LimitsConfig(Section):
     """The same of viewers behind one IP address (IPv6: one /64). A quarter of all; a hall of 2,000 Low-Latency viewers
     behind one address has some 3,000."""
     viewer_connections_max: Annotated[int, Field(ge=1)] = DEFAULT.viewer_connections_max
-    """Viewers' connections at once; one more is closed at once. An idle one costs about 2 kB."""
+    """Viewers' connections at once; one more is closed at once. An idle one costs about 3 kB."""
     viewer_connections_per_address_max: Annotated[int, Field(ge=1)] = DEFAULT.viewer_connections_per_address_max
     """Viewers' connections at once from one IP address (IPv6: from one /64). Half of all, so that no address takes all;
     the proxies of `http.trusted_proxies` are not held to it."""
@@ -413,7 +413,8 @@ class LimitsConfig(Section):
     viewer_head_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_head_timeout_s
     """Seconds from the first byte of a viewer's request to the end of its head, which is a packet or two."""
     viewer_body_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_body_timeout_s
-    """Seconds from the end of a request's head to the end of its body. Bodies have 32 kB at the most."""
+    """Seconds from the end of a request's head to the end of its body. Bodies have 32 kB at the most,
+    those of the admin API 768 kB."""
     viewer_idle_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_idle_timeout_s
     """Seconds from one answer to the next request of a viewer's connection: longer than any segment."""
     viewer_write_timeout_s: Annotated[float, Field(gt=0)] = DEFAULT.viewer_write_timeout_s

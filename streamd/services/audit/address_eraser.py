@@ -50,7 +50,7 @@ class AddressEraser:
         """Take another time from now on."""
         if keep_days != self._keep_days:
             self._keep_days = keep_days
-            # What was too young for the time before may be old now.
+            # Addresses that were too young for the time before may be old now.
             self._has_begun = False
             self._next_at = self._clock.monotonic()
 

@@ -14,9 +14,9 @@ import re
 import string
 from dataclasses import dataclass, field
 
+from streamd.formats.rtmp.stream_name import trim_slips
 from streamd.services.keys.stream_key import KEY_ID_ALPHABET, KEY_ID_LENGTH, StreamKey
 
-SALT_BYTES = 32
 # Ties an id to its use, as the domain of secret.py does for a hash.
 _DOMAIN = b"streamd imported key 1\0"
 # Longer ones do not fit beside a host into the 1,024 bytes that ffmpeg has for a URL, and no service makes such keys.
@@ -98,7 +98,7 @@ def fault_of_form(text: str) -> str | None:
         return "there is no secret"
     if len(text) > LENGTH_MAX:
         return f"the secret has {len(text)} characters, {LENGTH_MAX} are allowed"
-    if text != text.strip() or text != text.strip("'\""):
+    if text != trim_slips(text):
         return "the secret begins or ends with a blank or a quote, which is taken for a slip of copying"
     if not text.isprintable():
         return "the secret holds a control character"

@@ -1,12 +1,12 @@
 """A publish hook that decides alone: any name and key, for platforms with accounts of their own.
 
 The keys of the store are not asked. The service gets what the publisher showed, and says whether they may go live and
-in which channel. What was shown goes nowhere else: no log, error, row or metric has it. A user of the channel's name is
+in which channel. That goes nowhere else: no log, error, row or metric has it. A user of the channel's name is
 made in the store, so that the operator's acts hold for the channel: suspended is suspended, whatever the service says.
 
 Guesses are bounded as guesses at keys are (guessing.py): a publish that the service forbids costs a token of its
 address and one of the text that was shown; without tokens the service is not asked, but for a text that it has let in.
-Names have no budget: names are public, and whoever guesses at one must not keep its owner out.
+Names have no budget: names are public, and a guesser must not keep a name's owner out.
 """
 
 from __future__ import annotations

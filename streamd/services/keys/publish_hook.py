@@ -28,7 +28,7 @@ REQUEST_TYPE = "publish.requested"
 
 
 class HookFormat(enum.StrEnum):
-    """Whose words are spoken to a hook that decides alone."""
+    """The words in which a hook that decides alone is asked."""
 
     STREAMD = "streamd"
     NGINX_RTMP = "nginx-rtmp"

@@ -302,7 +302,7 @@ class KeyService:
     async def delete_user(self, name: str, *, by: Actor, reason: str = "") -> DeleteResult:
         """Close a user's streams, and delete the user with all keys; the acts on them stay in the audit log.
 
-        The name is free from then on: who gets a key for it gets the channel.
+        The name is free from then on: a new key for it opens the same channel.
 
         Raises:
             KeyRequestError: A reason that cannot be.
@@ -328,7 +328,7 @@ class KeyService:
         return await self._act(self._limit(checked_user_name(name), checked_limits(change), checked_reason(reason), by))
 
     async def list_channel(self, name: str, *, listed: bool, by: Actor, reason: str = "") -> UserRecord:
-        """Put a user's channel into the public list, or take it out. Who knows its name watches it all the same.
+        """Put a user's channel into the public list, or take it out. Either way it plays under its name.
 
         Raises:
             KeyRequestError: A reason that cannot be.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# Slips of copying, as around a key (rtmp/stream_name.py).
-_SLIPS = " \t\r\n'\""
+from streamd.formats.rtmp.stream_name import trim_slips
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,8 @@ class ShownPublish:
             address: IP address it came from.
             encoder: Name that the encoder gives itself.
         """
-        app, _, app_query = app.strip(_SLIPS).partition("?")
-        name, _, name_query = stream_name.strip(_SLIPS).partition("?")
+        app, _, app_query = trim_slips(app).partition("?")
+        name, _, name_query = trim_slips(stream_name).partition("?")
         app, name = app.strip("/"), name.strip("/")
         if not name:
             # rtmp://host/live/alice typed as the server, or rtmp://host/alice.

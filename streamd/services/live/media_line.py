@@ -196,11 +196,6 @@ class MediaLine:
         self._intake.metadata = read_metadata(values)
 
     @property
-    def is_finished(self) -> bool:
-        """Whether it takes no more tags, and only sends out the rest."""
-        return self._is_finished
-
-    @property
     def held_bytes(self) -> int:
         """The publisher's media that is in no part yet, bytes."""
         return self._intake.held_bytes + self._queue.held_bytes + self._packaging.held_bytes

@@ -11,7 +11,7 @@ from streamd.doors.ingest.deadlines import IngestOptions
 from streamd.services.live.live_stream import LiveStream
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import IngestRoom, Peer, eventually, presentation_of, settle
+from tests.support.ingest import IngestRoom, Peer, eventually, presentation_of, publish
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.parametrize("step_s", [-3600, 3600])]
 
@@ -23,12 +23,6 @@ def send(peer: Peer, turn: int) -> None:
     for tag in h264_aac(seconds=SECONDS):
         time_ms = tag.timestamp_ms + turn * SECONDS * 1000
         peer.send(rtmp_wire.message(tag.tag_type, bytes(tag.payload), time_ms=time_ms))
-
-
-async def publish(room: IngestRoom) -> Peer:
-    peer = room.ask_to_publish()
-    await settle(lambda: peer.transport.reading == [False, True])
-    return peer
 
 
 async def go_live(room: IngestRoom) -> tuple[Peer, LiveStream]:

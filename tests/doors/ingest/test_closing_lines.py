@@ -11,7 +11,7 @@ from streamd.errors import StoreUnavailableError
 from streamd.services.live.publisher import EndReason
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, eventually, settle
+from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, eventually, publish
 
 if TYPE_CHECKING:
     from streamd.services.live.live_stream import LiveStream
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 SECONDS = 6
-
-
-async def publish(room: IngestRoom, stream_key: str = GOOD_KEY) -> Peer:
-    peer = room.ask_to_publish(stream_key)
-    await settle(lambda: peer.transport.is_eof_written or peer.transport.reading == [False, True])
-    return peer
 
 
 async def broadcast(room: IngestRoom) -> Peer:

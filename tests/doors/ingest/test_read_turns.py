@@ -503,14 +503,6 @@ class TestTls:
         reading.admit()
         assert transport.read_ahead == [STRANGERS_TLS_BYTES_MAX, 0, None]
 
-    def test_one_that_is_being_closed_is_deciphered_no_more(self) -> None:
-        transport, reading = self.open()
-        reading.stop_tls()
-        reading.hold(Hold.TURN)
-        reading.release(Hold.TURN)
-        reading.stop_tls()
-        assert transport.read_ahead == [STRANGERS_TLS_BYTES_MAX, 0]
-
 
 def test_a_closed_listener_lets_nobody_on() -> None:
     room = Room(LoopShares(loop_ms_per_publisher_max=100))

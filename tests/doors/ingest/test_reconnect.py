@@ -14,7 +14,16 @@ from streamd.services.live.publisher import EndReason
 from streamd.services.live.waiters import Awaited
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
-from tests.support.ingest import GOOD_KEY, OTHER_KEY, IngestRoom, Peer, eventually, hls_of, presentation_of, settle
+from tests.support.ingest import (
+    GOOD_KEY,
+    OTHER_KEY,
+    IngestRoom,
+    Peer,
+    eventually,
+    hls_of,
+    presentation_of,
+    publish,
+)
 from tests.support.llhls_checker import PlaylistFollower
 
 if TYPE_CHECKING:
@@ -23,12 +32,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 WINDOW_S = 30.0
-
-
-async def publish(room: IngestRoom, stream_key: str = GOOD_KEY) -> Peer:
-    peer = room.ask_to_publish(stream_key)
-    await settle(lambda: peer.transport.is_eof_written or peer.transport.reading == [False, True])
-    return peer
 
 
 def send_media(peer: Peer, seconds: int = 3, start_ms: int = 0) -> None:

@@ -17,8 +17,8 @@ from streamd.errors import ServerRestartsError
 from streamd.services.events.event import EventType
 from streamd.services.live.channel_numbers import RESERVE_S
 from streamd.services.live.publisher import EndReason
-from tests.doors.ingest.test_reconnect import live, playlist, publish, send_media
-from tests.support.ingest import OTHER_KEY, IngestRoom, eventually, hls_of, presentation_of
+from tests.doors.ingest.test_reconnect import live, playlist, send_media
+from tests.support.ingest import OTHER_KEY, IngestRoom, eventually, hls_of, presentation_of, publish
 from tests.support.llhls_checker import PlaylistFollower, parse_playlist
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import pytest
 
 from streamd.services.events.event import EventType
 from streamd.services.live.publisher import EndReason
-from tests.doors.ingest.test_reconnect import live, publish
-from tests.support.ingest import OTHER_KEY, IngestRoom
+from tests.doors.ingest.test_reconnect import live
+from tests.support.ingest import OTHER_KEY, IngestRoom, publish
 
 pytestmark = pytest.mark.asyncio
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.services.live.publisher import EndReason
-from tests.doors.ingest.test_reconnect import live, playlist, publish, send_media
+from tests.doors.ingest.test_reconnect import live, playlist, send_media
 from tests.support import rtmp_wire
-from tests.support.ingest import OTHER_KEY, IngestRoom, eventually, settle
+from tests.support.ingest import OTHER_KEY, IngestRoom, eventually, publish, settle
 
 if TYPE_CHECKING:
     from tests.support.ingest import Peer

@@ -301,7 +301,7 @@ def test_the_kernel_holds_little_for_a_peer_that_takes_nothing() -> None:
                 with contextlib.suppress(BlockingIOError):
                     while taken < 8_000_000:
                         taken += accepted.send(bytes(RECORD_BYTES_MAX))
-                # What is under way, the peer's window, is as much again at the most.
+                # The peer's window, under way, is as much again at the most.
                 assert KERNEL_BYTES_MAX <= taken < 4 * KERNEL_BYTES_MAX
                 assert SlicedTls.room_bytes(accepted) <= 0
 

@@ -10,8 +10,6 @@ from streamd.doors.delivery.http_request import (
     skip_empty_line,
 )
 
-CUT = b"|"
-
 
 def seeds() -> list[bytes]:
     fields = b"Host: x\r\nUser-Agent: p\r\nAccept-Encoding: gzip, br;q=0.1\r\nRange: bytes=0-99\r\n"

@@ -11,7 +11,7 @@ from streamd.process.config import default_config_text, load_config
 from tests.support.cli import run
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-# What builds from the source tree is no file for those who have a wheel.
+# Files that build from the source tree are of no use beside a wheel.
 OF_THE_SOURCE_TREE = {"Containerfile", "compose.yaml"}
 
 

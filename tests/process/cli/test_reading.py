@@ -46,6 +46,13 @@ def test_a_mistyped_directory_stays_as_it_is_and_is_said(
     assert state(tmp_path) == {}
 
 
+def test_a_check_of_an_import_makes_no_key_store(tmp_path: Path) -> None:
+    typo = tmp_path / "TYPO"
+    result = run("keys", "import", "-", "--check", data_dir=typo, stdin="alice,Xk29sQm4Tz81LdRw")
+    assert (result.exit_code, typo.exists()) == (EXIT_USAGE, False)
+    assert f"there is no key store {typo / 'streamd.db'}" in result.stderr
+
+
 @pytest.mark.parametrize("command", READING)
 def test_what_is_read_stays_as_it_is(data_dir: Path, command: tuple[str, ...]) -> None:
     issue(data_dir)

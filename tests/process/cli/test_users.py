@@ -73,7 +73,10 @@ class TestUsers:
         assert [user["name"] for user in json.loads(run("users", "list", "--json", data_dir=data_dir).stdout)] == names
 
 
-def test_a_channel_is_unlisted_and_relisted(data_dir: Path) -> None:
+@pytest.mark.parametrize("has_server", [True, False])
+def test_a_channel_is_unlisted_and_relisted(data_dir: Path, has_server: bool, request: pytest.FixtureRequest) -> None:
+    if has_server:
+        request.getfixturevalue("server")
     issue(data_dir)
     assert "in no list" in run("users", "unlist", "alice", data_dir=data_dir).stdout
     assert json.loads(run("users", "list", "--json", data_dir=data_dir).stdout)[0]["listed"] is False

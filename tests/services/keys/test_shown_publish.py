@@ -26,6 +26,8 @@ def shown(app: str, stream_name: str) -> ShownPublish:
         ("live/alice?key=s", "", "live/alice", "key=s"),
         ("alice", "", "alice", ""),
         ("live/", " /alice'", "live/alice", ""),
+        ("live", "\u201calice?key=s\u201d", "live/alice", "key=s"),
+        ("live", "\ufeffalice\u200b", "live/alice", ""),
         ("live", "a/b", "live/a/b", ""),
         ("", "alice", "alice", ""),
         ("", "", "", ""),

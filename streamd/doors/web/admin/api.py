@@ -357,8 +357,9 @@ class _AdminApi:
             # It comes first, for it can be done whatever the key store does.
             suspension = await self._keys.suspend(name, reason=body.reason, by=by)
             if suspension.unwritten:
-                left = "; the limits were left as they are" if body.limits is not None else ""
                 pending = UnwrittenSuspension.of(suspension)
+                others = sorted(body.model_fields_set & {"limits", "listed", "record"})
+                left = f"; not changed: {', '.join(others)}" if others else ""
                 return answer(pending.model_copy(update={"unwritten": pending.unwritten + left}), status=202)
             closed = suspension.closed
         # The limits first: a restored user goes on the air with the new limits.
@@ -381,8 +382,8 @@ class _AdminApi:
     async def delete_user(self, request: web.Request, query: ReasonQuery) -> web.Response:
         """Close a user's streams, and delete the user with all keys and recordings.
 
-        The acts on them stay in the audit log, by the user's name. The name is free from then on: who gets a key for
-        it gets the channel.
+        The acts on them stay in the audit log, by the user's name. The name is free from then on: a new key for it
+        opens the same channel.
         """
         name, by = request.match_info["name"], request[ACTOR]
         result = await self._keys.delete_user(name, reason=query.reason, by=by)

@@ -44,7 +44,7 @@ class UserChange(ApiModel):
     """Whether the user's broadcasts are recorded, from the next one on; null is the server's own rule again
     (`[recording] mode`)."""
     listed: bool | None = None
-    """Whether the public list has the channel. Whoever knows its name watches it all the same."""
+    """Whether the public list has the channel. It plays under its name all the same."""
     reason: Reason = ""
     """For the audit log, in your words."""
 

@@ -11,7 +11,8 @@ from aiohttp import hdrs, web
 
 from streamd import __version__
 from streamd.doors.delivery.answer import Absence
-from streamd.doors.web.assets import accepts_gzip, gzipped
+from streamd.doors.delivery.decide import accepts_gzip
+from streamd.doors.web.assets import gzipped
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
 from streamd.doors.web.models.channels import Channel as ShownChannel

@@ -18,7 +18,7 @@ from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
 from streamd.services.recording.recording_id import is_recording_id
 
-# What nobody is to find who does not know it; search engines heed it.
+# For pages that are only for people who have their link; search engines heed it.
 UNFOUND: Final = {"X-Robots-Tag": "noindex"}
 
 # A channel is named like its user.

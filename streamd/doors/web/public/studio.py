@@ -36,6 +36,7 @@ from streamd.doors.web.models.studio import KeyShown, LiveState, OwnAttempt, Stu
 from streamd.doors.web.models.users import UserLimits
 from streamd.doors.web.sessions import SessionLimits, Sessions
 from streamd.errors import KeyRejectedError
+from streamd.formats.rtmp.stream_name import trim_slips
 from streamd.services.keys.admission import Admission, Denial
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Studio:
         # A page of another site can send a form, but no JSON without a preflight, which is refused.
         shown = await read_body(request, KeyShown)
         try:
-            admission = await self._keys.recognise(shown.stream_key.strip(), request.remote or "")
+            admission = await self._keys.recognise(trim_slips(shown.stream_key), request.remote or "")
         except KeyRejectedError as error:
             return _refusal(error.reason)
         response = answer(self._state_of(admission), status=201)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from aiohttp import hdrs, web
 
 from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
-from streamd.doors.web.assets import accepts_gzip
+from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.web.public.recorded_playlists import RecordedPlaylists, Span
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.errors import StoreUnavailableError

@@ -311,11 +311,12 @@ class TestAStoreThatCannotBeWritten:
         admission = await api.verifier.verify(key["stream_key"], "192.0.2.9")
         api.streams.live["alice"] = summary("alice", admission.key_id)
         api.store.is_full = True
-        change = {"state": "suspended", "limits": {"bitrate_kbps_max": 6000}, "reason": "abuse"}
+        others = {"limits": {"bitrate_kbps_max": 6000}, "listed": False, "record": None}
+        change = {"state": "suspended", **others, "reason": "abuse"}
         answer = await api.call("PATCH", "/api/v1/users/alice", change, status=202)
         assert (answer["closed"], answer["state"], api.streams.live) == (["alice"], "suspended", {})
         assert "the disk is full" in answer["unwritten"]
-        assert "limits" in answer["unwritten"]
+        assert answer["unwritten"].endswith("; not changed: limits, listed, record")
         assert (await api.call("GET", "/api/v1/users/alice"))["state"] == "suspended"
 
     async def test_a_kick_is_done_and_accepted(self, api: Api) -> None:

@@ -139,6 +139,9 @@ class TestTheSession:
         house.client.session.cookie_jar.update_cookies({COOKIE: "made-up"}, URL(house.client.make_url(PATH)))
         await house.state(401)
 
+    async def test_signs_that_came_along_with_a_copied_key_do_no_harm(self, house: House) -> None:
+        assert (await house.sign_in(f" “{await house.issue()}”\n"))["channel"] == "alice"
+
     async def test_signing_out_ends_it(self, house: House) -> None:
         await house.sign_in(await house.issue())
         token = house.cookie.value
