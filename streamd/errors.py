@@ -134,6 +134,10 @@ class RecordingError(StreamdError):
     """A recording cannot go on, and ends with this reason; the broadcast is not concerned."""
 
 
+class RecordingOffError(RecordingError):
+    """Recording is switched off, for this user too: nobody can ask for it."""
+
+
 class RecordingNotFoundError(StreamdError):
     """There is no such recording."""
 

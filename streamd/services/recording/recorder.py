@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from streamd.errors import RecordingError, StoreUnavailableError
+from streamd.errors import RecordingError, RecordingOffError, StoreUnavailableError
 from streamd.services.events.event import Event, EventType, unheard
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
@@ -203,11 +203,14 @@ class Recorder:
         """Record a broadcast from its next segment on, or complete its recording and begin no other in it.
 
         Raises:
+            RecordingOffError: It is to be recorded, and recording is off.
             RecordingError: It is not live.
         """
         output = self._outputs.get(name)
         if output is None or output.is_ended:
             raise RecordingError(f"{name} is not live")
+        if is_wanted and self.options.mode is RecordingMode.OFF and not self._wishes.get(name):
+            raise RecordingOffError("recording is off: set [recording] mode to asked or all, or record for the user")
         output.ask(is_wanted=is_wanted)
 
     @property

@@ -15,7 +15,7 @@ import pytest_asyncio
 from sqlalchemy import insert
 
 from streamd.clock import ManualClock
-from streamd.errors import RecordingError, UserNotFoundError
+from streamd.errors import RecordingError, RecordingOffError, UserNotFoundError
 from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE
 from streamd.services.audit.records import Actor, AuditEntry
@@ -212,6 +212,16 @@ async def test_one_that_is_asked_for_begins_with_the_next_segment(room: Room) ->
     assert media_of(folder)[0].startswith(b"000000004")
     with pytest.raises(RecordingError, match="bob is not live"):
         room.recorder.ask("bob", is_wanted=True)
+
+
+async def test_where_recording_is_off_nobody_can_ask_for_it(room: Room) -> None:
+    room.recorder.configure(replace(room.recorder.options, mode=RecordingMode.OFF))
+    room.output.start(tracks_of("main"))
+    with pytest.raises(RecordingOffError, match="recording is off"):
+        room.recorder.ask("alice", is_wanted=True)
+    room.feed(2)
+    await room.written()
+    assert await room.records() == []
 
 
 async def test_a_publisher_that_comes_back_goes_on_in_the_same_recording(room: Room) -> None:

@@ -279,6 +279,20 @@ class TestRecovery:
         assert recover(folder, OPTIONS) is None
 
 
+def leave_room(monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
+    """Have the disk take so many bytes more."""
+    real, room = os.write, [size_bytes]
+
+    def write(fd: int, data: memoryview) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        taken = real(fd, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    monkeypatch.setattr(os, "write", write)
+
+
 class TestDisk:
     """The disk does not take it."""
 
@@ -306,16 +320,7 @@ class TestDisk:
         writer = new_writer(folder)
         writer.set_header(MAIN, HEADER, 2)
         append(writer, b"first")
-        real, room = os.write, [4]
-
-        def write(fd: int, data: memoryview) -> int:
-            if not room[0]:
-                raise OSError(28, "No space left on device")
-            taken = real(fd, data[: room[0]])
-            room[0] -= taken
-            return taken
-
-        monkeypatch.setattr(os, "write", write)
+        leave_room(monkeypatch, 4)
         with pytest.raises(OSError, match="No space left"):
             append(writer, b"second segment")
         monkeypatch.undo()
@@ -332,16 +337,7 @@ class TestDisk:
         writer.set_header(MAIN, HEADER, 2)
         append(writer, b"first")
         before = folder.playlist("main").read_bytes()
-        real, room = os.write, [len(b"second segment") + 10]
-
-        def write(fd: int, data: memoryview) -> int:
-            if not room[0]:
-                raise OSError(28, "No space left on device")
-            taken = real(fd, data[: room[0]])
-            room[0] -= taken
-            return taken
-
-        monkeypatch.setattr(os, "write", write)
+        leave_room(monkeypatch, len(b"second segment") + 10)
         with pytest.raises(OSError, match="No space left"):
             append(writer, b"second segment")
         monkeypatch.undo()

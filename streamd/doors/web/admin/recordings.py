@@ -18,7 +18,7 @@ from streamd.doors.web.models.recordings import (
 )
 from streamd.doors.web.models.users import UserPath
 from streamd.doors.web.openapi import Operation
-from streamd.errors import RecordingError, RecordingNotFoundError
+from streamd.errors import RecordingError, RecordingNotFoundError, RecordingOffError
 from streamd.services.audit.records import AuditEntry
 from streamd.services.recording.records import RecordingFilter
 
@@ -63,7 +63,7 @@ class RecordingDesk:
             ),
             Operation(
                 "POST", "/api/v1/streams/{name}/record", self.record_stream, RecordAnswer,
-                path_model=UserPath, body=RecordRequest,
+                path_model=UserPath, body=RecordRequest, problems=(409,),
             ),
         ]  # fmt: skip
 
@@ -137,6 +137,8 @@ class RecordingDesk:
         name = request.match_info["name"]
         try:
             self._recorder.ask(name, is_wanted=body.action == "start")
+        except RecordingOffError as exc:
+            raise ConflictError(str(exc)) from exc
         except RecordingError as exc:
             raise NotFoundError(str(exc)) from exc
         return answer(RecordAnswer(name=name, recording_id=self._recorder.recording_of(name) or None))
