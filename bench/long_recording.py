@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 FRAMES_PER_S = 30
 SAMPLES_PER_FRAME, SAMPLE_RATE = 1024, 48_000
-STARTED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 # Of the file's end, looked into for the last picture and the last sound.
 TAIL_S = 20
 SEEKS = 20
@@ -98,7 +97,7 @@ async def record(data_dir: Path, frames: Frames, seconds: int) -> RecordingRecor
     """Record the broadcast, and complete the recording."""
     store = KeyStore(f"sqlite+aiosqlite:///{data_dir / 'streamd.db'}")
     await store.start()
-    clock = ManualClock(STARTED_AT)
+    clock = ManualClock(datetime.now(UTC) - timedelta(seconds=seconds))
     recorder = Recorder(
         RecorderOptions(RecordingMode.ALL, data_dir / "recordings", retention=RetentionOptions(min_free_bytes=0)),
         RecordingIndex(store.database),
