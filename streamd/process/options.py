@@ -33,6 +33,7 @@ from streamd.services.live.stream_options import StreamOptions
 from streamd.services.recording.recorder import RecorderOptions, RecordingMode
 from streamd.services.recording.recording_writer import WriterOptions
 from streamd.services.recording.retention import RetentionOptions
+from streamd.services.recording.storyboarder import StoryboardOptions
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -134,6 +135,12 @@ def recorder_options(config: Config) -> RecorderOptions:
         writer=told(WriterOptions(), config.recording),
         retention=told(RetentionOptions(), config.recording),
     )
+
+
+def storyboard_options(config: Config) -> StoryboardOptions:
+    """Which pictures of recordings are drawn: none where nothing of publishers is decoded."""
+    options = told(StoryboardOptions(), config.recording)
+    return options if config.http.posters else replace(options, storyboard_interval_s=0)
 
 
 def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:

@@ -21,7 +21,7 @@ from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.web.public.recorded_playlists import RecordedPlaylists, Span
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.errors import StoreUnavailableError
-from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME
+from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, STORYBOARD_NAME, THUMBNAIL_NAME
 from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState, Visibility
 
@@ -163,7 +163,11 @@ class VodRoutes:
         """What viewers may know of a recording."""
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
+        thumbnails = self._recorder.folder(record).thumbnails
+        drawn = await self._recorder.read(
+            lambda: {name for name in (THUMBNAIL_NAME, STORYBOARD_NAME) if (thumbnails / name).exists()}
+        )
         facts = {
             "id": record.id,
             "user": record.user,
@@ -174,6 +178,9 @@ class VodRoutes:
             "playlist": f"/vod/{record.id}/{INDEX_NAME}",
             "mp4": f"/vod/{record.id}.mp4",
             "watch": f"/watch/vod/{record.id}",
+            # Of a recording that has ended, and whose pictures are drawn.
+            "poster": f"/vod/{record.id}/poster.jpg" if THUMBNAIL_NAME in drawn else None,
+            "storyboard": f"/vod/{record.id}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn else None,
         }
         return web.json_response(facts, headers={**_HEADERS, hdrs.CACHE_CONTROL: _OPEN_CACHE})
 
@@ -181,12 +188,12 @@ class VodRoutes:
         """The multivariant playlist; its media playlists are named as the contract has them."""
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         try:
             index = self._recorder.folder(record).index
             text = await self._recorder.read(lambda: index.read_text(errors="replace"))
         except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         return _playlist(text.replace(f"/{PLAYLIST_NAME}", ".m3u8"), record)
 
     async def _get_playlist(self, request: web.Request) -> web.StreamResponse:
@@ -194,14 +201,14 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         variant = request.match_info["variant"]
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         if not _VARIANT_NAME.fullmatch(variant):
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         path = self._recorder.folder(record).playlist(variant)
         try:
             playlist = await self._playlists.find(path, f"{variant}/", is_over=record.state not in _OPEN)
         except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         return await self._send_playlist(request, playlist, record)
 
     async def _get_file(self, request: web.Request) -> web.StreamResponse:
@@ -209,42 +216,42 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         variant, name = request.match_info["variant"], request.match_info["file"]
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         is_playlist = name == PLAYLIST_NAME
         if not _VARIANT_NAME.fullmatch(variant) or not (is_playlist or _MEDIA_NAME.fullmatch(name)):
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         path = self._recorder.folder(record).variant(variant) / name
         try:
             size_bytes = await self._recorder.read(lambda: path.stat().st_size)
         except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         media_type = PLAYLIST_TYPE if is_playlist else MP4_TYPE
-        return await self._send(request, [Span(path, 0, size_bytes)], media_type, record)
+        return await self.send(request, [Span(path, 0, size_bytes)], media_type, record)
 
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
         """The CMAF header and all media of a variant, one behind the other: a fragmented MP4."""
         record = await self.find(request.match_info["id"])
         variant = request.query.get("variant", "main")
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         if not _VARIANT_NAME.fullmatch(variant):
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         try:
             runs = await self._playlists.runs(self._recorder.folder(record).playlist(variant))
         except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         chosen = request.query.get("run", "0" if len(runs) == 1 else "")
         if not (chosen.isascii() and chosen.isdigit() and len(chosen) < 7 and int(chosen) < len(runs)):
             # One file has one CMAF header.
             detail = f"The encoder changed its tracks: ask for one of the {len(runs)} pieces with ?run=0 and up."
-            return _absent(HTTPStatus.NOT_FOUND if not runs else HTTPStatus.CONFLICT, detail if runs else "")
+            return absent(HTTPStatus.NOT_FOUND if not runs else HTTPStatus.CONFLICT, detail if runs else "")
         name = f"{record.user} {record.started_at:%Y-%m-%d %H.%M}.mp4"
         disposition: dict[str, str] = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"'}
-        return await self._send(request, runs[int(chosen)], MP4_TYPE, record, disposition)
+        return await self.send(request, runs[int(chosen)], MP4_TYPE, record, disposition)
 
     # -- inside -------------------------------------------------------------------------------------
 
-    async def _send(
+    async def send(
         self,
         request: web.Request,
         spans: Sequence[Span],
@@ -252,7 +259,15 @@ class VodRoutes:
         record: RecordingRecord,
         more: dict[str, str] | None = None,
     ) -> web.StreamResponse:
-        """Send bytes of files, or the range of them that is asked for."""
+        """Send bytes of files, or the range of them that is asked for.
+
+        Args:
+            request: The request.
+            spans: What there is, one behind the other.
+            media_type: Its content type.
+            record: The recording that it is of.
+            more: Header fields.
+        """
         size_bytes = sum(span.stop - span.start for span in spans)
         is_open = record.state in _OPEN
         headers = {
@@ -270,7 +285,7 @@ class VodRoutes:
             try:
                 asked = byte_range(request.headers.get(hdrs.RANGE, ""), size_bytes)
             except UnsatisfiableRangeError:
-                return _absent(
+                return absent(
                     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, more={hdrs.CONTENT_RANGE: f"bytes */{size_bytes}"}
                 )
             if asked is not None:
@@ -380,7 +395,14 @@ def _playlist(text: str, record: RecordingRecord) -> web.Response:
     return response
 
 
-def _absent(status: HTTPStatus, detail: str = "", more: dict[str, str] | None = None) -> web.Response:
+def absent(status: HTTPStatus, detail: str = "", more: dict[str, str] | None = None) -> web.Response:
+    """The answer where nothing of a recording can be sent.
+
+    Args:
+        status: Why.
+        detail: In words; empty for the usual ones.
+        more: Header fields.
+    """
     told = {
         HTTPStatus.NOT_FOUND: "There is no such recording.",
         HTTPStatus.GONE: "This recording has been taken down.",
