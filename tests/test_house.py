@@ -68,6 +68,7 @@ AV_FILES = {
     "media/demux_pyav.py",
     "media/cmaf_header.py",
     "media/picture.py",
+    "media/storyboard.py",
     "process/workers/testcard.py",
 }
 

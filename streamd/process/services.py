@@ -20,6 +20,7 @@ from streamd.process.options import (
     peer_line_limits,
     recorder_options,
     storage_options,
+    storyboard_options,
     stream_options,
     verifier_options,
     webhook_endpoints,
@@ -46,6 +47,7 @@ from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder
+from streamd.services.recording.storyboarder import Storyboarder
 from streamd.services.storage.object_storage import ObjectStorage
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class Services:
         registry: The live streams.
         recorder: Keeps of them what is to be kept.
         storage: The bucket for what is kept; None where it stays on the disk.
+        storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
         history: The last minutes of the figures, for the console.
@@ -144,6 +147,16 @@ class Services:
             clock,
             tell=tell,
             is_listed=self.verifier.admissions.is_listed,
+            on_ended=lambda record: self.storyboarder.note_ended(record),
+        )
+        self.storyboarder = Storyboarder(
+            storyboard_options(config),
+            index=self.recorder.index,
+            folder=self.recorder.folder,
+            read=self.recorder.read,
+            # Of its own: who watches a live channel's poster does not wait for a recording's pictures.
+            artist=PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock),
+            clock=clock,
         )
         self.storage: ObjectStorage | None = None
         if (bucket := storage_options(config)) is not None:
@@ -205,6 +218,8 @@ class Services:
         if self.storage is not None:
             await self.storage.open()
             resources.push_async_callback(self.storage.close)
+        self.storyboarder.start()
+        resources.push_async_callback(self.storyboarder.close)
         self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
@@ -221,6 +236,7 @@ class Services:
         self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
+        self.storyboarder.options = storyboard_options(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))

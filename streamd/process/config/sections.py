@@ -166,6 +166,9 @@ class RecordingConfig(Section):
     """All recordings together; the oldest go beyond it. 0: no bound but the disk's."""
     keep_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     """A recording is deleted after this many days. 0: never."""
+    storyboard_interval_s: Annotated[int, Field(ge=0, le=3600)] = 10
+    """Between two pictures of the storyboard that viewers see while they seek, drawn when a recording has ended,
+    seconds. 0, or `[http] posters = false`: no pictures."""
 
 
 class StorageConfig(Section):

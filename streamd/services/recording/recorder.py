@@ -88,6 +88,7 @@ class Recorder:
         clock: For dates and durations.
         tell: Receives the events of recordings.
         is_listed: Says whether a channel is in the public list.
+        on_ended: Called with each recording that has ended, and whose files are closed.
 
     Attributes:
         options: As given, or as they were read again.
@@ -104,12 +105,14 @@ class Recorder:
         *,
         tell: EventSink = unheard,
         is_listed: Callable[[str], bool] = lambda _: True,
+        on_ended: Callable[[RecordingRecord], None] = lambda _: None,
     ) -> None:
         self.index = index
         self.options = options
         self._clock = clock
         self._tell = tell
         self._is_listed = is_listed
+        self._on_ended = on_ended
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
         self._outputs: dict[str, RecordingOutput] = {}
@@ -430,6 +433,7 @@ class Recorder:
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
         self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)
+        self._on_ended(record)
 
     def _say(self, event_type: EventType, record: RecordingRecord) -> None:
         data: dict[str, Value] = {"user": record.user, "recording_id": record.id}

@@ -22,7 +22,7 @@ from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.web.public.recorded_playlists import RecordedPlaylists, Span
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.errors import StorageError, StoreUnavailableError
-from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME
+from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, STORYBOARD_NAME, THUMBNAIL_NAME
 from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState, Visibility
 from streamd.services.storage.faults import StorageFault
@@ -176,7 +176,11 @@ class VodRoutes:
         """What viewers may know of a recording."""
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
+        thumbnails = self._recorder.folder(record).thumbnails
+        drawn = await self._recorder.read(
+            lambda: {name for name in (THUMBNAIL_NAME, STORYBOARD_NAME) if (thumbnails / name).exists()}
+        )
         facts = {
             "id": record.id,
             "user": record.user,
@@ -187,6 +191,9 @@ class VodRoutes:
             "playlist": f"/vod/{record.id}/{INDEX_NAME}",
             "mp4": f"/vod/{record.id}.mp4",
             "watch": f"/watch/vod/{record.id}",
+            # Of a recording that has ended, and whose pictures are drawn.
+            "poster": f"/vod/{record.id}/poster.jpg" if THUMBNAIL_NAME in drawn else None,
+            "storyboard": f"/vod/{record.id}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn else None,
         }
         return web.json_response(facts, headers={**_HEADERS, hdrs.CACHE_CONTROL: _OPEN_CACHE})
 
@@ -194,7 +201,7 @@ class VodRoutes:
         """The multivariant playlist; its media playlists are named as the contract has them."""
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
 
         async def read(folder: RecordingFolder) -> str:
             return await self._recorder.read(lambda: folder.index.read_text(errors="replace"))
@@ -210,9 +217,9 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         variant = request.match_info["variant"]
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         if not _VARIANT_NAME.fullmatch(variant):
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
 
         async def find(folder: RecordingFolder) -> ServedPlaylist:
             is_over = record.state not in _OPEN
@@ -229,10 +236,10 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         variant, name = request.match_info["variant"], request.match_info["file"]
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         is_playlist = name == PLAYLIST_NAME
         if not _VARIANT_NAME.fullmatch(variant) or not (is_playlist or _MEDIA_NAME.fullmatch(name)):
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         path = self._recorder.folder(record).variant(variant) / name
         try:
             size_bytes = await self._recorder.read(lambda: path.stat().st_size)
@@ -242,24 +249,24 @@ class VodRoutes:
             except StorageError as exc:
                 return _unreadable(exc)
             if stored_bytes is None:
-                return _absent(HTTPStatus.NOT_FOUND)
+                return absent(HTTPStatus.NOT_FOUND)
             if address is not None:
                 self._recorder.watched.note(record.id)
                 return _elsewhere(address)
             size_bytes = stored_bytes
         except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         media_type = PLAYLIST_TYPE if is_playlist else MP4_TYPE
-        return await self._send(request, [Span(path, 0, size_bytes)], media_type, record)
+        return await self.send(request, [Span(path, 0, size_bytes)], media_type, record)
 
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
         """The CMAF header and all media of a variant, one behind the other: a fragmented MP4."""
         record = await self.find(request.match_info["id"])
         variant = request.query.get("variant", "main")
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         if not _VARIANT_NAME.fullmatch(variant):
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
 
         async def find(folder: RecordingFolder) -> tuple[tuple[Span, ...], ...]:
             return await self._playlists.runs(folder.playlist(variant))
@@ -272,10 +279,10 @@ class VodRoutes:
         if not (chosen.isascii() and chosen.isdigit() and len(chosen) < 7 and int(chosen) < len(runs)):
             # One file has one CMAF header.
             detail = f"The encoder changed its tracks: ask for one of the {len(runs)} pieces with ?run=0 and up."
-            return _absent(HTTPStatus.NOT_FOUND if not runs else HTTPStatus.CONFLICT, detail if runs else "")
+            return absent(HTTPStatus.NOT_FOUND if not runs else HTTPStatus.CONFLICT, detail if runs else "")
         name = f"{record.user} {record.started_at:%Y-%m-%d %H.%M}.mp4"
         disposition: dict[str, str] = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"'}
-        return await self._send(request, runs[int(chosen)], MP4_TYPE, record, disposition)
+        return await self.send(request, runs[int(chosen)], MP4_TYPE, record, disposition)
 
     # -- inside -------------------------------------------------------------------------------------
 
@@ -312,7 +319,7 @@ class VodRoutes:
         size_bytes = await self._stored.size_bytes(record, path)
         return size_bytes, await self._stored.address(record, path) if size_bytes is not None else None
 
-    async def _send(
+    async def send(
         self,
         request: web.Request,
         spans: Sequence[Span],
@@ -320,7 +327,15 @@ class VodRoutes:
         record: RecordingRecord,
         more: dict[str, str] | None = None,
     ) -> web.StreamResponse:
-        """Send bytes of files, or the range of them that is asked for."""
+        """Send bytes of files, or the range of them that is asked for.
+
+        Args:
+            request: The request.
+            spans: What there is, one behind the other.
+            media_type: Its content type.
+            record: The recording that it is of.
+            more: Header fields.
+        """
         size_bytes = sum(span.stop - span.start for span in spans)
         is_open = record.state in _OPEN
         headers = {
@@ -338,7 +353,7 @@ class VodRoutes:
             try:
                 asked = byte_range(request.headers.get(hdrs.RANGE, ""), size_bytes)
             except UnsatisfiableRangeError:
-                return _absent(
+                return absent(
                     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, more={hdrs.CONTENT_RANGE: f"bytes */{size_bytes}"}
                 )
             if asked is not None:
@@ -492,8 +507,8 @@ def _unreadable(exc: Exception) -> web.Response:
     """The answer where a recording's files are not to be had."""
     if isinstance(exc, StorageError) and exc.reason != StorageFault.MISSING:
         more: dict[str, str] = {hdrs.RETRY_AFTER: RETRY_AFTER_S}
-        return _absent(HTTPStatus.SERVICE_UNAVAILABLE, "This recording cannot be read at the moment.", more)
-    return _absent(HTTPStatus.NOT_FOUND)
+        return absent(HTTPStatus.SERVICE_UNAVAILABLE, "This recording cannot be read at the moment.", more)
+    return absent(HTTPStatus.NOT_FOUND)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -507,7 +522,14 @@ def _playlist(text: str, record: RecordingRecord) -> web.Response:
     return response
 
 
-def _absent(status: HTTPStatus, detail: str = "", more: dict[str, str] | None = None) -> web.Response:
+def absent(status: HTTPStatus, detail: str = "", more: dict[str, str] | None = None) -> web.Response:
+    """The answer where nothing of a recording can be sent.
+
+    Args:
+        status: Why.
+        detail: In words; empty for the usual ones.
+        more: Header fields.
+    """
     told = {
         HTTPStatus.NOT_FOUND: "There is no such recording.",
         HTTPStatus.GONE: "This recording has been taken down.",
