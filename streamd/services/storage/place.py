@@ -11,7 +11,7 @@ from pathlib import Path
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 # Amazon S3, "Safe characters" of object keys. What needs escaping is read differently by every service.
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9!_.*'()-]{1,255}")
-_KEEP_DAYS = re.compile(r"(\d{1,5}) days?")
+_KEEP_DAYS = re.compile(r"([0-9]{1,5}) days?")
 
 HOW = 'write "s3://bucket/prefix", "gs://bucket/prefix", "az://container/prefix" or "file:///directory"'
 KEEP_HOW = 'write "until_uploaded", "always" or a number of days, such as "7 days"'
