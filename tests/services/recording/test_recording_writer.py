@@ -380,7 +380,7 @@ class TestVerify:
         def broken(*_: object) -> None:
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(hashlib, "file_digest", broken)
+        monkeypatch.setattr(hashlib, "sha256", broken)
         faults = verify(folder)
         assert len(faults) == 4
         assert {fault.fault for fault in faults} == {"cannot be read: Input/output error"}
