@@ -54,14 +54,18 @@ class _File:
             OSError: The disk does not take it; what it took of it stays.
         """
         for start in range(0, len(pieces), _PIECES_MAX):
-            views = [memoryview(piece) for piece in pieces[start : start + _PIECES_MAX]]
-            while views:
-                written = os.writev(self._fd, views)
-                self.size_bytes += written
-                while views and written >= len(views[0]):
-                    written -= len(views.pop(0))
-                if written:
-                    views[0] = views[0][written:]
+            some = pieces[start : start + _PIECES_MAX]
+            written = os.writev(self._fd, some)
+            self.size_bytes += written
+            if written < sum(map(len, some)):
+                self._append_rest(memoryview(b"".join(some))[written:])
+
+    def _append_rest(self, view: memoryview) -> None:
+        """Append what the disk took in no first call: one that is full says so in the next."""
+        while view:
+            written = os.write(self._fd, view)
+            self.size_bytes += written
+            view = view[written:]
 
     def sync(self) -> None:
         """Have it on the disk."""
