@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamd.doors.web.admin.guards import ACTOR
@@ -97,7 +98,7 @@ class RecordingDesk:
         """List recordings, the newest first."""
         found = RecordingFilter(user=query.user or "", state=query.state)
         page = await self._recorder.index.page(found, before=query.before, limit=query.limit)
-        return answer(RecordingPage.of(page))
+        return answer(RecordingPage.of(replace(page, items=[self._recorder.books.newest(each) for each in page.items])))
 
     async def get_recording(self, request: web.Request) -> web.Response:
         """Show a recording."""
@@ -148,4 +149,4 @@ class RecordingDesk:
         record = await self._recorder.index.find(recording_id)
         if record is None:
             raise NotFoundError(str(RecordingNotFoundError(recording_id)))
-        return record
+        return self._recorder.books.newest(record)
