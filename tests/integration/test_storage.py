@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamd.errors import StorageError
+from streamd.process.config import load_config
+from streamd.process.doctor import Verdict
+from streamd.process.doctor.buckets import check_storage
 from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.verify import verify
 from streamd.services.storage.bucket import PART_BYTES, Bucket, BucketTimeouts
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from streamd.process.doctor import CheckResult
     from tests.support.server import LiveServer
 
 pytestmark = pytest.mark.integration
@@ -96,6 +100,15 @@ def ranged(url: str, text: str) -> tuple[int, Any, bytes]:
         return response.status, response.headers, response.read()
 
 
+def doctor(tmp_path: Path, settings: dict[str, object]) -> dict[str, CheckResult]:
+    """What the doctor finds of the bucket, by the setting."""
+    if secret := settings.pop("secret", None):
+        (tmp_path / "storage-secret").write_text(str(secret))
+    environ = {f"STREAMD_{name.upper()}": str(value) for name, value in settings.items()}
+    config = load_config(None, environ=environ, data_dir=tmp_path / "data")
+    return {found.check: found for found in check_storage(config)}
+
+
 def test_a_recording_goes_to_the_bucket_and_is_served_from_there(tmp_path: Path, seaweed: SeaweedServer) -> None:
     for name in (*(f"live/stranger/{number}" for number in range(100)), "other/x"):
         seaweed.put(name)
@@ -111,8 +124,8 @@ def test_a_recording_goes_to_the_bucket_and_is_served_from_there(tmp_path: Path,
         local_mp4 = server.get(f"/vod/{done['id']}.mp4")[2]
         playlist = server.get(f"/vod/{done['id']}/main.m3u8")[2]
         # The disk loses its media, and then all of it.
-        for path in media(folder):
-            path.unlink()
+        for file in media(folder):
+            file.unlink()
         for _ in range(2):
             assert server.get(f"/vod/{done['id']}.mp4")[2] == local_mp4
             status, headers, body = ranged(f"{url}.mp4", "bytes=1000-70000")
@@ -160,6 +173,71 @@ def test_viewers_are_sent_to_the_bucket(tmp_path: Path, seaweed: SeaweedServer, 
             assert (status, body) == (200, seaweed.content(f"live/{done['path']}/media/hls/main/000000.m4s"))
         # All of it as one file has no address of its own.
         assert server.get(f"/vod/{done['id']}.mp4")[0] == 200
+
+
+def test_the_bucket_is_compared_with_what_was_written(tmp_path: Path, seaweed: SeaweedServer) -> None:
+    with run_server(tmp_path, **RECORDED, **seaweed.settings(tmp_path)) as server:
+        record(server)
+        done = newest(server, "ready")
+        folder = folder_of(server, done)
+        wait_until(lambda: not media(folder), PATIENCE_S, "media that went from the disk")
+        assert "its media is in the bucket" in server.command("recordings", "verify", done["id"])
+        assert f"{done['id']}  whole" in server.command("recordings", "verify", "--bucket", done["id"])
+        # A disk that was lost with its index: the bucket knows.
+        shutil.rmtree(server.data_dir / "recordings")
+        assert f"{done['id']}  whole" in server.command(
+            "recordings", "verify", "--bucket", "--rebuild-index", done["id"]
+        )
+        name = f"live/{done['path']}/media/hls/main/000000.m4s"
+        whole = seaweed.content(name)
+        for damaged, fault in (
+            (whole[:-1] + b"x", "has other bytes in the bucket"),
+            (whole[:-1], "bytes in the bucket"),
+        ):
+            seaweed.put(name, damaged)
+            with pytest.raises(AssertionError, match=fault):
+                server.command("recordings", "verify", "--bucket", done["id"])
+
+
+@pytest.mark.parametrize(
+    ("change", "setting", "told"),
+    [
+        ({}, "storage.url", "takes, gives and deletes objects"),
+        ({"storage__access_key_id": "AKIDNOBODY"}, "storage.secret_access_key_file", "does not take the access key"),
+        ({"secret": "another-secret"}, "storage.secret_access_key_file", "does not take the access key"),
+        ({"storage__endpoint": "http://127.0.0.1:9"}, "storage.endpoint", "cannot be reached"),
+        ({"storage__endpoint": "http://bucket.invalid"}, "storage.endpoint", "cannot be reached"),
+    ],
+)
+def test_the_doctor_names_what_is_wrong(
+    tmp_path: Path, seaweed: SeaweedServer, change: dict[str, object], setting: str, told: str
+) -> None:
+    found = doctor(tmp_path, seaweed.settings(tmp_path) | change)
+    assert told in found[setting].message
+    assert (found[setting].verdict is Verdict.OK) is (not change)
+    assert SECRET not in repr(found)
+    assert not [name for name in seaweed.sizes("live/") if "doctor" in name]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "setting", "told"),
+    [
+        (404, "NoSuchBucket", "storage.url", "there is no such bucket"),
+        (301, "PermanentRedirect", "storage.region", "another region"),
+        (400, "AuthorizationHeaderMalformed", "storage.region", "another region"),
+        (403, "AccessDenied", "storage.access_key_id", "may not do this"),
+        (507, "", "storage.url", "is full"),
+        (200, "", "storage.endpoint", "says yes"),
+    ],
+)
+def test_the_doctor_understands_what_it_is_answered(
+    tmp_path: Path, status: int, code: str, setting: str, told: str
+) -> None:
+    with LyingS3(status, code) as lying:
+        seaweed = SeaweedServer(tmp_path, (0, 0, 0, 0))
+        found = doctor(tmp_path, seaweed.settings(tmp_path, lying.endpoint))
+    assert told in found[setting].message
+    assert found[setting].verdict is Verdict.FAILED
 
 
 def test_a_server_that_is_killed_is_followed_by_one_that_goes_on(tmp_path: Path, seaweed: SeaweedServer) -> None:
