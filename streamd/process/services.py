@@ -148,6 +148,7 @@ class Services:
             tell=tell,
             is_listed=self.verifier.admissions.is_listed,
             on_ended=lambda record: self.storyboarder.note_ended(record),
+            metrics=metrics,
         )
         self.storyboarder = Storyboarder(
             storyboard_options(config),

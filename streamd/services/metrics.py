@@ -320,6 +320,19 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.recordings_going = Gauge("streamd_recordings_going", "Recordings that are written now.", registry=r)
+        self.recording_waiting_bytes = Gauge(
+            "streamd_recording_waiting_bytes", "Bytes of recordings that wait for the disk.", registry=r
+        )
+        self.recorded_bytes_total = PlainCounter(
+            "streamd_recorded_bytes_total", "Bytes of media that recordings have on the disk.", r
+        )
+        self.recordings_ended_total = Counter(
+            "streamd_recordings_ended_total",
+            "Recordings whose files are closed, by result: ready, partial, failed.",
+            ["result"],
+            registry=r,
+        )
         self.storage_backlog_bytes = Gauge(
             "streamd_storage_backlog_bytes", "Bytes of recordings that wait for the bucket.", registry=r
         )

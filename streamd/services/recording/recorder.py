@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError, RecordingOffError, StoreUnavailableError
 from streamd.services.events.event import Event, EventType, unheard
+from streamd.services.metrics import Metrics
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
 from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
@@ -89,6 +90,7 @@ class Recorder:
         tell: Receives the events of recordings.
         is_listed: Says whether a channel is in the public list.
         on_ended: Called with each recording that has ended, and whose files are closed.
+        metrics: Counted into.
 
     Attributes:
         options: As given, or as they were read again.
@@ -106,6 +108,7 @@ class Recorder:
         tell: EventSink = unheard,
         is_listed: Callable[[str], bool] = lambda _: True,
         on_ended: Callable[[RecordingRecord], None] = lambda _: None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.index = index
         self.options = options
@@ -128,6 +131,9 @@ class Recorder:
         self._keeper = IndexKeeper(index)
         self._space = SpaceLook(self._pool, clock)
         self._elsewhere: Elsewhere = NowhereElse()
+        self._metrics = metrics if metrics is not None else Metrics()
+        self._metrics.recordings_going.set_function(lambda: len(self._going))
+        self._metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
 
     def attach(self, elsewhere: Elsewhere) -> None:
         """Have recordings kept elsewhere, too; called before it is opened."""
@@ -413,6 +419,7 @@ class Recorder:
         if record is None or (recording.is_over and not recording.is_complete and recording.fault):
             # A failed one is told of when its files are closed.
             return
+        self._metrics.recorded_bytes_total.inc(recording.totals.size_bytes - record.size_bytes)
         record = self._records[recording.id] = replace(
             record,
             state=recording.state,
@@ -430,6 +437,7 @@ class Recorder:
     def _note_end(self, record: RecordingRecord) -> None:
         self._keeper.keep(self._elsewhere.has_ended(record))
         has_failed = record.state is RecordingState.FAILED
+        self._metrics.recordings_ended_total.labels(record.state.value).inc()
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
         self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)
