@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from streamd.errors import CodeRefusedError, CodesSpentError, OperatorNotFoundError, OperatorStateError
 from streamd.services.keys.request import checked_reason
 from streamd.services.operators.code_tries import CodeTries
-from streamd.services.operators.records import OPERATOR_NAME, Enrolment
-from streamd.services.operators.totp import enrolment_uri, new_secret, shown_secret, step_of
+from streamd.services.operators.records import OPERATOR_NAME
+from streamd.services.operators.totp import new_secret, shown_secret, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,12 +62,11 @@ class Authenticators:
         if credentials is not None and credentials.totp_secret is not None:
             await self._take(credentials, credentials.totp_secret, code)
 
-    def begin(self, name: str, issuer: str) -> Enrolment:
+    def begin(self, name: str) -> str:
         """Draw a secret for an operator's authenticator, which counts once ``confirm`` has seen a code of it.
 
-        Args:
-            name: The operator.
-            issuer: The service, as an authenticator lists it.
+        Returns:
+            The secret in base 32, to be shown this once.
 
         Raises:
             OperatorStateError: They have one already; or they are nobody who can have one.
@@ -81,7 +80,7 @@ class Authenticators:
         self._enrolments = {each: place for each, place in self._enrolments.items() if place[1] > now}
         secret = new_secret()
         self._enrolments[name] = (secret, now + ENROLMENT_S)
-        return Enrolment(shown_secret(secret), enrolment_uri(secret, issuer=issuer, account=name))
+        return shown_secret(secret)
 
     async def confirm(self, code: str, *, by: Actor) -> None:
         """Ask an operator for codes from now on, as their authenticator has shown a right one.

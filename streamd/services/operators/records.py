@@ -81,11 +81,3 @@ class RevokedOperator:
     record: OperatorRecord
     unwritten: str = ""
     """What the store does not have yet, the reason, and the consequence; empty where it has all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolment:
-    """A secret for an authenticator, at the one moment when it is shown."""
-
-    secret: str = field(repr=False)
-    uri: str = field(repr=False)

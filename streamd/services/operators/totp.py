@@ -14,7 +14,6 @@ import hmac
 import re
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,15 +75,3 @@ def step_of(secret: bytes, code: str, now: datetime, *, after: int = 0) -> int |
 def shown_secret(secret: bytes) -> str:
     """The secret as people type it into an authenticator: base 32, without padding."""
     return base64.b32encode(secret).decode().rstrip("=")
-
-
-def enrolment_uri(secret: bytes, *, issuer: str, account: str) -> str:
-    """What an authenticator reads from a link or a picture: ``otpauth://totp/…``.
-
-    Args:
-        secret: What is shared.
-        issuer: The service, as the authenticator lists it.
-        account: Whose code it is.
-    """
-    query = urlencode({"secret": shown_secret(secret), "issuer": issuer, "digits": DIGITS, "period": STEP_S})
-    return f"otpauth://totp/{quote(issuer)}:{quote(account)}?{query}"

@@ -36,6 +36,7 @@ from aiohttp import hdrs, web
 
 from streamd.doors.web.admin.events import EVENT_STREAM_TYPE, EventHub
 from streamd.doors.web.admin.guards import ACTOR, ASKER, Asker, Holder, TokenGate, shown_token
+from streamd.doors.web.admin.otpauth import enrolment_uri
 from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, StaticFiles, answer
 from streamd.doors.web.headers import console_headers
 from streamd.doors.web.json_api import ConflictError, ForbiddenError
@@ -209,6 +210,7 @@ class Console:
     async def end_session(self, request: web.Request) -> web.StreamResponse:
         """End the session whose token is shown."""
         self.sessions.end(shown_token(request))
+        self.events.look()
         return json_answer(EndedSession(ended=request[ASKER].is_session))
 
     async def begin_totp(self, request: web.Request) -> web.StreamResponse:
@@ -219,8 +221,10 @@ class Console:
         """
         if self._operators is None:
             raise ConflictError("only an operator with a name has an authenticator")
-        enrolment = self._operators.authenticators.begin(request[ASKER].name, ISSUER)
-        return json_answer(NewAuthenticator(secret=enrolment.secret, uri=enrolment.uri), status=201)
+        name = request[ASKER].name
+        secret = self._operators.authenticators.begin(name)
+        uri = enrolment_uri(secret, issuer=ISSUER, account=name)
+        return json_answer(NewAuthenticator(secret=secret, uri=uri), status=201)
 
     async def confirm_totp(self, request: web.Request, body: CodeRequest) -> web.StreamResponse:
         """Show that your authenticator is set up: from now on you sign in with a code of it, too.
