@@ -96,6 +96,7 @@ interface User {
 }
 
 interface AuditRow {
+  subject: string | null;
   sequence: number;
   at: string;
   actor: string;

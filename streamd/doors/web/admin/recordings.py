@@ -21,6 +21,7 @@ from streamd.doors.web.models.users import UserPath
 from streamd.doors.web.openapi import Operation
 from streamd.errors import RecordingError, RecordingNotFoundError, RecordingOffError
 from streamd.services.audit.records import AuditEntry
+from streamd.services.operators.roles import Right
 from streamd.services.recording.records import RecordingFilter
 
 if TYPE_CHECKING:
@@ -51,20 +52,23 @@ class RecordingDesk:
         one = "/api/v1/recordings/{id}"
         return [
             Operation(
-                "GET", "/api/v1/recordings", self.list_recordings, RecordingPage, query=RecordingQuery, problems=(503,)
+                "GET", "/api/v1/recordings", self.list_recordings, RecordingPage,
+                query=RecordingQuery, problems=(503,), right=Right.READ,
             ),
-            Operation("GET", one, self.get_recording, Recording, path_model=RecordingPath, problems=(503,)),
+            Operation(
+                "GET", one, self.get_recording, Recording, path_model=RecordingPath, problems=(503,), right=Right.READ
+            ),
             Operation(
                 "PATCH", one, self.change_recording, Recording,
-                path_model=RecordingPath, body=RecordingChange, problems=(503,),
+                path_model=RecordingPath, body=RecordingChange, problems=(503,), right=Right.RECORDINGS,
             ),
             Operation(
                 "DELETE", one, self.delete_recording, Recording,
-                path_model=RecordingPath, query=DeleteQuery, problems=(409, 503),
+                path_model=RecordingPath, query=DeleteQuery, problems=(409, 503), right=Right.TAKEDOWN,
             ),
             Operation(
                 "POST", "/api/v1/streams/{name}/record", self.record_stream, RecordAnswer,
-                path_model=UserPath, body=RecordRequest, problems=(409,),
+                path_model=UserPath, body=RecordRequest, problems=(409,), right=Right.STREAMS,
             ),
         ]  # fmt: skip
 
