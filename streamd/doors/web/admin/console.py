@@ -69,7 +69,8 @@ class Console:
         clock: For the sessions.
         streams: The live streams.
         history: The charts' figures.
-        revision: A number that changes with every change of keys, users or the audit log.
+        revision: A number that changes with every change of keys, users, recordings or the audit log.
+        recording_of: Says which recording a channel's broadcast goes into; empty for none.
         public_origin: Where a browser that reached the admin port by a host name reaches the public port:
             ``https://live.example.org``. Previews come from there.
         root: Directory with ``static`` and ``templates``.
@@ -83,10 +84,11 @@ class Console:
         history: History,
         revision: Callable[[], int],
         public_origin: Callable[[str], str],
+        recording_of: Callable[[str], str] = lambda _: "",
         root: Path = ROOT,
     ) -> None:
         self.sessions: Sessions[Actor] = Sessions(clock, SESSION_LIMITS)
-        self.events = EventHub(streams=streams, history=history, revision=revision)
+        self.events = EventHub(streams=streams, history=history, revision=revision, recording_of=recording_of)
         self._clock = clock
         self._history = history
         self._public_origin = public_origin
@@ -121,8 +123,8 @@ class Console:
             """Follow what changes, as server-sent events.
 
             Once a second at the most: ``streams`` holds the live streams as ``GET /api/v1/streams`` does, ``sample``
-            the newest sample of ``GET /api/v1/history``, and ``records`` is another number when keys, users or the
-            audit log have changed.
+            the newest sample of ``GET /api/v1/history``, and ``records`` is another number when keys, users,
+            recordings or the audit log have changed.
             """
             return await self.events.serve(request, is_welcome=lambda: gate.actor_of(request) is not None)
 

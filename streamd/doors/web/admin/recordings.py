@@ -67,6 +67,10 @@ class RecordingDesk:
             ),
         ]  # fmt: skip
 
+    def recording_of(self, name: str) -> str:
+        """The id of the recording that a channel's broadcast goes into now; empty where it is not recorded."""
+        return self._recorder.recording_of(name)
+
     @property
     def wishes(self) -> Mapping[str, bool]:
         """Users for whom it is decided whether they are recorded."""
@@ -97,7 +101,7 @@ class RecordingDesk:
         """List recordings, the newest first."""
         found = RecordingFilter(user=query.user or "", state=query.state)
         page = await self._recorder.index.page(found, before=query.before, limit=query.limit)
-        return answer(RecordingPage.of(page))
+        return answer(RecordingPage.of(page, self._recorder.options.mode))
 
     async def get_recording(self, request: web.Request) -> web.Response:
         """Show a recording."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.obs import ObsDesk
     from streamd.doors.web.public.pages import Pages
     from streamd.doors.web.public.posters import PosterRoutes
+    from streamd.doors.web.public.recorded_lists import RecordedLists
     from streamd.doors.web.public.studio import Studio
     from streamd.doors.web.public.vod import VodRoutes
     from streamd.services.live.channel import Channel
@@ -60,6 +61,7 @@ def public_app(
     media: MediaRoutes,
     posters: PosterRoutes | None = None,
     vod: VodRoutes | None = None,
+    recorded: RecordedLists | None = None,
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
@@ -76,6 +78,7 @@ def public_app(
         media: Routes of media.
         posters: Route of poster pictures, where they are drawn.
         vod: Routes of recordings.
+        recorded: The call that lists a channel's recordings.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
@@ -121,7 +124,7 @@ def public_app(
         has_list=pages.has_list,
     )
     app.on_shutdown.append(api.wake_all)
-    described = api.operations()
+    described = [*api.operations(), *(recorded.operations() if recorded is not None else ())]
     app.add_routes([web.get(operation.path, operation.handler) for operation in described])
     obs.add_to(app)
     document = json.dumps(public_document([*described, obs.operation()]))
@@ -143,7 +146,8 @@ def public_document(operations: Iterable[Operation]) -> dict[str, Any]:
         operations,
         title="streamd public API",
         version=__version__,
-        description="The channels that are live. Every web page may ask (CORS); no call needs a token.",
+        description="The channels that are live, and what they have recorded. Every web page may ask "
+        "(CORS); no call needs a token.",
         problem=ChannelProblem,
         guards=PUBLIC_GUARDS,
     )

@@ -40,6 +40,8 @@ const SAME_BROADCAST_MS = 30_000;
 // Questions without an answer before the page says so.
 const UNANSWERED_MAX = 3;
 const FAILURE_WAIT_MS = 1_000;
+// What the channel has recorded is looked up behind the first frame.
+const RECORDINGS_MS = 2_000;
 const FAILURE_WAIT_MAX_MS = 8_000;
 
 const { dataset } = document.body;
@@ -160,3 +162,10 @@ async function run() {
 wireCopying();
 wireSharing();
 run();
+// The picture has the network first. In a page of somebody else's the player stands alone.
+if (document.getElementById("recordings-section")) {
+  setTimeout(async () => {
+    const { ChannelRecordings } = await import("./channel_recordings.js");
+    new ChannelRecordings(page.channel);
+  }, RECORDINGS_MS);
+}

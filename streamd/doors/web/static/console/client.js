@@ -16,15 +16,6 @@ export class ApiError extends Error {
   }
 }
 
-/**
- * What to tell the operator of something that was thrown.
- *
- * @param {unknown} thrown
- */
-export function messageOf(thrown) {
-  return thrown instanceof Error ? thrown.message : String(thrown);
-}
-
 /** Asks the server in the name of a session, which all tabs of the browser share; the server says when it ends. */
 export class Client {
   #token = recall("localStorage", SESSION) ?? "";
@@ -64,8 +55,7 @@ export class Client {
   }
 
   get(path, query = {}) {
-    const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
-    return this.#ask("GET", given.length ? `${path}?${new URLSearchParams(given)}` : path);
+    return this.#ask("GET", withQuery(path, query));
   }
 
   post(path, body = {}) {
@@ -74,6 +64,10 @@ export class Client {
 
   patch(path, body) {
     return this.#ask("PATCH", path, body);
+  }
+
+  delete(path, query = {}) {
+    return this.#ask("DELETE", withQuery(path, query));
   }
 
   /** The answer's bytes as they come, until `signal` aborts. */
@@ -106,6 +100,11 @@ export class Client {
     keep("localStorage", SESSION, null);
     return token;
   }
+}
+
+function withQuery(path, query) {
+  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
 async function request(method, path, token, body) {
