@@ -10,9 +10,15 @@ const SESSION = "streamd.session";
 
 /** An answer that is no success; `status` is 0 where there was none. */
 export class ApiError extends Error {
-  constructor(status, detail) {
+  /**
+   * @param {number} status
+   * @param {string} detail
+   * @param {string[]} errors each fault of what was sent
+   */
+  constructor(status, detail, errors = []) {
     super(detail);
     this.status = status;
+    this.errors = errors;
   }
 }
 
@@ -138,5 +144,6 @@ async function checked(answer, read) {
   throw new ApiError(
     answer.status,
     [problem.detail, ...(problem.errors ?? [])].filter(Boolean).join(": ") || `HTTP ${answer.status}`,
+    problem.errors,
   );
 }
