@@ -199,6 +199,10 @@ interface Engine {
   /** Milliseconds since media last arrived. */
   readonly quietMs: number;
   readonly hasEnd: boolean;
+  /** Names of the qualities that there are to choose from, the best first; without where there is no choice. */
+  readonly qualities?: string[];
+  readonly quality?: string;
+  chooseQuality?(name: string): void;
   load(stream: LiveChannel): void;
   goLive(): void;
   pauseLoading(): void;

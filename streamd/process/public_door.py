@@ -22,6 +22,7 @@ from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.doors.web.public.studio import Studio
 from streamd.doors.web.public.vod import VodRoutes
+from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 
@@ -150,6 +151,7 @@ class PublicDoor:
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
+            stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
         self._sessions.keep("studio", studio)
@@ -161,6 +163,7 @@ class PublicDoor:
             else None,
             vod=vod,
             recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
+            vod_pictures=VodPictures(vod, services.recorder),
             pages=pages,
             studio=studio,
             obs=self._obs,

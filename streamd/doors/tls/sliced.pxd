@@ -1,5 +1,7 @@
 cimport cython
 
+from streamd.doors.tls.backlog cimport Backlog
+
 
 cdef Py_ssize_t _RECORD_BYTES_MAX
 
@@ -20,17 +22,14 @@ cdef class SlicedTls:
 cdef class SlicedTransport:
     cdef SlicedTls _shared
     cdef object _socket
-    cdef object _context
-    cdef object _make_protocol
-    cdef object _through
+    cdef object _handshake
     cdef double _shutdown_timeout_s
     cdef object _ssl
     cdef object _plain
     cdef object _protocol
     cdef readonly object plain_side
     # Read by tests.
-    cdef readonly object _backlog
-    cdef Py_ssize_t _backlog_bytes
+    cdef readonly Backlog _backlog
     # Read by tests.
     cdef readonly Py_ssize_t _slice_bytes
     cdef bint _is_plain_paused
@@ -74,9 +73,6 @@ cdef class SlicedTransport:
 
     @cython.locals(room_bytes=Py_ssize_t, records=Py_ssize_t)
     cdef Py_ssize_t _next_slice_bytes(self) except -1
-
-    @cython.locals(room=Py_ssize_t)
-    cdef object _next_record(self, Py_ssize_t size_max)
 
     cdef object _send_outgoing(self)
 

@@ -15,8 +15,9 @@ import fcntl
 import socket
 import ssl
 import sys
-from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from streamd.doors.tls.backlog import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -160,6 +161,13 @@ class SlicedTls:
             raise
 
 
+class _Handshake(NamedTuple):
+    """What a connection has until its handshake is over."""
+
+    make_protocol: Callable[[], asyncio.BaseProtocol]
+    through: asyncio.Future[None]
+
+
 class SlicedTransport:
     """The ``asyncio.Transport`` of one connection, as its protocol sees it.
 
@@ -179,8 +187,7 @@ class SlicedTransport:
 
     __slots__ = (
         "_backlog",
-        "_backlog_bytes",
-        "_context",
+        "_handshake",
         "_high_bytes",
         "_is_app_paused",
         "_is_at_end",
@@ -192,7 +199,6 @@ class SlicedTransport:
         "_is_read_large",
         "_is_reading_paused",
         "_low_bytes",
-        "_make_protocol",
         "_plain",
         "_protocol",
         "_shared",
@@ -202,7 +208,6 @@ class SlicedTransport:
         "_slice_bytes",
         "_socket",
         "_ssl",
-        "_through",
         "_unheard",
         "plain_side",
     )
@@ -218,18 +223,15 @@ class SlicedTransport:
     ) -> None:
         self._shared = shared
         self._socket = sock
-        self._context = context
-        self._make_protocol: Callable[[], asyncio.BaseProtocol] | None = make_protocol
-        self._through: asyncio.Future[None] | None = through
+        # None when it is through, or has failed.
+        self._handshake: _Handshake | None = _Handshake(make_protocol, through)
         self._shutdown_timeout_s = shutdown_timeout_s
         self._ssl = context.wrap_bio(shared.incoming, shared.outgoing, server_side=True)
         self._plain: asyncio.Transport
         self._protocol: asyncio.Protocol | None = None
         self._is_buffered = self._is_read_large = False
         self.plain_side = _PlainSide(self)
-        # The bytes to be sent that are not encrypted yet: shared, never changed.
-        self._backlog: deque[bytes | memoryview] = deque()
-        self._backlog_bytes = 0
+        self._backlog = Backlog()
         # The bytes that the kernel was given last.
         self._slice_bytes = 0
         self._is_plain_paused = self._is_app_paused = self._is_pump_due = False
@@ -246,7 +248,7 @@ class SlicedTransport:
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Facts about the connection."""
         if name == "sslcontext":
-            return self._context
+            return self._ssl.context
         if name == "ssl_object":
             return self._ssl
         return self._plain.get_extra_info(name, default)
@@ -301,8 +303,8 @@ class SlicedTransport:
         """Bytes that the kernel has not taken; most of them are shared with other connections."""
         if not self._is_plain_paused:
             # The plain side pauses us for a second byte that waits there.
-            return self._backlog_bytes
-        return self._backlog_bytes + self._plain.get_write_buffer_size()
+            return self._backlog.size
+        return self._backlog.size + self._plain.get_write_buffer_size()
 
     @property
     def unsent_bytes(self) -> int:
@@ -317,7 +319,7 @@ class SlicedTransport:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, now or when the peer has taken the bytes before."""
         size = len(data)
-        if self._backlog_bytes or self._is_plain_paused or self._is_app_paused or not 0 < size <= _RECORD_BYTES_MAX:
+        if self._backlog.size or self._is_plain_paused or self._is_app_paused or not 0 < size <= _RECORD_BYTES_MAX:
             self.writelines((data,))
         elif not self.is_closing():
             # The usual write by far is a frame for a viewer that keeps up: one record, and no backlog.
@@ -328,10 +330,7 @@ class SlicedTransport:
         if self.is_closing():
             return
         for data in list_of_data:
-            if data:
-                # A mutable buffer is copied; bytes and views of them are shared.
-                self._backlog.append(bytes(data) if isinstance(data, bytearray) else data)
-                self._backlog_bytes += len(data)
+            self._backlog.append(data)
         self._pump()
 
     def can_write_eof(self) -> bool:
@@ -350,7 +349,7 @@ class SlicedTransport:
     def abort(self) -> None:
         """Close at once."""
         self._is_closing = True
-        self._forget_backlog()
+        self._backlog.clear()
         self._plain.abort()
 
     # -- the plain side: acts of the peer ----------------------------------------------------------
@@ -361,7 +360,7 @@ class SlicedTransport:
 
     def _connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
-        self._forget_backlog()
+        self._backlog.clear()
         self._unheard = b""
         if self._shutdown_timer is not None:
             self._shutdown_timer.cancel()
@@ -504,30 +503,29 @@ class SlicedTransport:
             self._ssl.do_handshake()
         except ssl.SSLWantReadError:
             return False
-        assert self._make_protocol is not None
+        assert self._handshake is not None
         # The last of the handshake is on its way before the protocol speaks.
         self._send_outgoing()
-        self.set_protocol(self._make_protocol())
-        self._make_protocol = None
+        self.set_protocol(self._handshake.make_protocol())
         self._end_handshake(None)
         self.get_protocol().connection_made(cast("asyncio.Transport", self))
         return True
 
     def _end_handshake(self, exc: Exception | None) -> None:
-        through, self._through = self._through, None
-        if through is None or through.done():
+        handshake, self._handshake = self._handshake, None
+        if handshake is None or handshake.through.done():
             return
         if exc is None:
-            through.set_result(None)
+            handshake.through.set_result(None)
         else:
-            through.set_exception(exc)
+            handshake.through.set_exception(exc)
 
     def _fail(self, exc: Exception) -> None:
         """Close a connection whose TLS is broken, with OpenSSL's alert where it could be sent."""
         self._send_outgoing()
         self._end_handshake(exc if isinstance(exc, OSError) else ConnectionError(str(exc)))
         self._is_closing = True
-        self._forget_backlog()
+        self._backlog.clear()
         self._plain.abort() if self.unsent_bytes else self._plain.close()
 
     # -- sending --------------------------------------------------------------------------------------
@@ -538,15 +536,15 @@ class SlicedTransport:
         records = 0
         encrypt, take = self._ssl.write, self._shared.outgoing.read
         try:
-            while self._backlog_bytes and not self._is_plain_paused and not self._plain.is_closing():
+            while self._backlog.size and not self._is_plain_paused and not self._plain.is_closing():
                 if records >= RECORDS_PER_TURN:
                     if not self._is_pump_due:
                         self._is_pump_due = True
                         asyncio.get_running_loop().call_soon(self._pump_on)
                     break
                 left_bytes = self._next_slice_bytes()
-                while self._backlog_bytes and left_bytes > 0:
-                    record = self._next_record(min(left_bytes, _RECORD_BYTES_MAX))
+                while self._backlog.size and left_bytes > 0:
+                    record = self._backlog.take(min(left_bytes, _RECORD_BYTES_MAX))
                     encrypt(record)
                     left_bytes -= len(record)
                     records += 1
@@ -557,7 +555,7 @@ class SlicedTransport:
             self._fail(exc)
             return
         self._control_flow()
-        if self._is_closing and not self._backlog_bytes:
+        if self._is_closing and not self._backlog.size:
             self._say_goodbye()
 
     def _send_record(self, data: bytes | bytearray | memoryview) -> None:
@@ -575,7 +573,7 @@ class SlicedTransport:
 
     def _next_slice_bytes(self) -> int:
         """Content that is encrypted and given to the kernel at once: as much as it has room for."""
-        if self._backlog_bytes <= SHORT_RECORD_BYTES:
+        if self._backlog.size <= SHORT_RECORD_BYTES:
             return SHORT_RECORD_BYTES
         room_bytes = self._shared.room_bytes(self._socket)
         records = min(RECORDS_PER_SLICE, room_bytes // (_RECORD_BYTES_MAX + _RECORD_HEAD_BYTES))
@@ -586,30 +584,6 @@ class SlicedTransport:
     def _pump_on(self) -> None:
         if self._is_pump_due:
             self._pump()
-
-    def _next_record(self, size_max: int) -> bytes | memoryview:
-        """Take the content of the next record off the backlog."""
-        backlog = self._backlog
-        first = backlog.popleft()
-        if len(first) >= size_max or not backlog:
-            if len(first) > size_max:
-                view = memoryview(first)
-                backlog.appendleft(view[size_max:])
-                first = view[:size_max]
-            self._backlog_bytes -= len(first)
-            return first
-        pieces, room = [first], size_max - len(first)
-        while backlog and room:
-            piece = backlog.popleft()
-            if len(piece) > room:
-                view = memoryview(piece)
-                backlog.appendleft(view[room:])
-                piece = view[:room]
-            pieces.append(piece)
-            room -= len(piece)
-        record = b"".join(pieces)
-        self._backlog_bytes -= len(record)
-        return record
 
     def _send_outgoing(self) -> None:
         """Send OpenSSL's own records."""
@@ -630,10 +604,6 @@ class SlicedTransport:
         elif size <= self._low_bytes and self._is_app_paused:
             self._is_app_paused = False
             protocol.resume_writing()
-
-    def _forget_backlog(self) -> None:
-        self._backlog.clear()
-        self._backlog_bytes = 0
 
     # -- the end ----------------------------------------------------------------------------------------
 

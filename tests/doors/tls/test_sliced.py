@@ -219,9 +219,9 @@ def test_a_peer_that_takes_nothing_has_a_short_record_of_its_own_and_what_is_sha
         assert 0 < peer.transport.unsent_bytes <= SHORT_RECORD_BYTES + RECORD_OVERHEAD
         assert peer.transport.unsent_bytes <= peer.transport.own_bytes() <= SHORT_RECORD_BYTES + RECORD_OVERHEAD
         assert peer.transport.get_write_buffer_size() > 60_000_000
-        assert {id(piece.obj if isinstance(piece, memoryview) else piece) for piece in peer.transport._backlog} == {
-            id(shared)
-        }
+        assert {
+            id(piece.obj if isinstance(piece, memoryview) else piece) for piece in peer.transport._backlog.pieces
+        } == {id(shared)}
         assert peer.events == ["pause"]
         cast("asyncio.Transport", writer.transport).resume_reading()
         assert await reader.readexactly(80_000_000) == bytes(80_000_000)

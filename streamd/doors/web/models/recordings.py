@@ -140,7 +140,7 @@ class ChannelRecording(ApiModel):
     """A recording, as everybody may see it."""
 
     id: str
-    state: Literal["recording", "finalizing", "ready", "partial", "failed"]
+    state: Literal["recording", "finalizing", "uploading", "ready", "partial", "failed"]
     """``recording``: it goes on, and can be watched from its beginning. ``partial``: a crash has cost some of it.
     ``failed``: it ended early."""
     title: str

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.recorded_lists import RecordedLists
     from streamd.doors.web.public.studio import Studio
     from streamd.doors.web.public.vod import VodRoutes
+    from streamd.doors.web.public.vod_pictures import VodPictures
     from streamd.services.live.channel import Channel
 
 # The list of live channels changes by the second; a cache in front may still take the crowd of pollers.
@@ -62,6 +63,7 @@ def public_app(
     posters: PosterRoutes | None = None,
     vod: VodRoutes | None = None,
     recorded: RecordedLists | None = None,
+    vod_pictures: VodPictures | None = None,
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
@@ -79,6 +81,7 @@ def public_app(
         posters: Route of poster pictures, where they are drawn.
         vod: Routes of recordings.
         recorded: The call that lists a channel's recordings.
+        vod_pictures: Routes of their pictures.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
@@ -112,6 +115,8 @@ def public_app(
     media.add_to(app)
     if vod is not None:
         vod.add_to(app)
+    if vod_pictures is not None:
+        vod_pictures.add_to(app)
     pages.add_to(app)
     slashes.add_to(app)
     if studio is not None:

@@ -3,7 +3,7 @@
 import { on } from "./base.js";
 import { byId, element, setText } from "./dom.js";
 import { KeyedList } from "./keyed_list.js";
-import { began, meaningOf, RECORDING_STATES, runningTime, titleOf } from "./recorded.js";
+import { began, isOpen, meaningOf, RECORDING_STATES, runningTime, titleOf } from "./recorded.js";
 
 const REQUEST_TIMEOUT_MS = 10_000;
 // A broadcast that ends leaves a recording behind; while one goes on, it grows.
@@ -21,7 +21,12 @@ function listOf(container) {
       const title = element("strong");
       const state = element("span", { class: "recording-state" });
       const facts = element("span", { class: "recording-facts" });
-      const link = element("a", { class: "recording" }, title, state, facts);
+      const picture = element("img", { class: "recording-picture", alt: "", loading: "lazy", decoding: "async" });
+      picture.hidden = true;
+      picture.addEventListener("load", () => {
+        picture.hidden = false;
+      });
+      const link = element("a", { class: "recording" }, picture, title, state, facts);
       link.href = on(`watch/vod/${recording.id}`);
       return {
         root: element("li", {}, link),
@@ -31,6 +36,9 @@ function listOf(container) {
           // A recording that is as it should be needs no word.
           setText(state, now.state === "ready" ? "" : (RECORDING_STATES[now.state]?.name ?? now.state));
           state.dataset.state = now.state;
+          // There is one when it is complete.
+          const isComplete = !isOpen(now);
+          if (isComplete && !picture.src) picture.src = on(`vod/${now.id}/poster.jpg`);
           const about = [now.title && began(now.started_at), runningTime(now.duration_s), meaningOf(now)];
           setText(facts, about.filter(Boolean).join(" · "));
         },

@@ -52,7 +52,10 @@ const page = new WatchPage(dataset.channel ?? "");
 /** @type {Broadcast | null} */
 let broadcast = null;
 
-const menu = new ModeMenu(() => broadcast?.change());
+const menu = new ModeMenu({
+  onMode: () => broadcast?.change(),
+  onQuality: (name) => broadcast?.chooseQuality(name),
+});
 
 const controls = wireControls(player, video, {
   goLive: () => broadcast?.goLive(),
