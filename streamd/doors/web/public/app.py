@@ -51,8 +51,9 @@ GZIP_FROM_BYTES = 1024
 # OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
-# A player learns from the playlist how things stand; this waits for a stream that is to begin.
-_AWAITABLE = {ChannelState.OFFLINE.value, ChannelState.STARTING.value}
+# This waits for a stream that is to begin, and beside a picture of one for its end. A player learns from the playlist
+# how things stand.
+_AWAITABLE = {state.value for state in ChannelState if state is not ChannelState.GONE}
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
 
 
