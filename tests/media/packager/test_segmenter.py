@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from streamd.formats.hls.attribute_list import decimal_seconds
 from streamd.media.packager.cadence import KEYFRAME_LATE_MS_MAX
 from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.queues import GAP_MS_MAX, HELD_BYTES_MAX, LEAD_LAG_MS_MAX
@@ -471,6 +472,38 @@ class TestPause:
         while not segmenter.push(audio_sample(index)):
             index += 1
         assert index * 1024 / 48 == pytest.approx(LEAD_LAG_MS_MAX, abs=22)
+
+
+class TestAnHour:
+    """Of frames whose times FLV rounds to milliseconds."""
+
+    @pytest.mark.parametrize("frame_rate", [Fraction(30_000, 1001), Fraction(24_000, 1001)], ids=["29.97", "23.976"])
+    def test_durations_add_up_to_the_medias_and_no_part_is_too_short(self, frame_rate: Fraction) -> None:
+        hour_s = 3600
+        gop_frames = round(2 * frame_rate)
+        samples = samples_of(video_packets(frame_rate, hour_s, gop_frames), tracks=[VIDEO])
+        segmenter = Segmenter([VIDEO], SegmenterOptions())
+        chunks = [chunk for sample in samples for chunk in segmenter.push(sample)] + segmenter.finish()
+        assert not segmenter.irregularities
+        timing = segmenter.timing
+        assert timing is not None
+
+        part_ticks = timing.part_target_ms * 90
+        for segment in segments(chunks)[:-1]:
+            for chunk in segment[:-1]:
+                assert part_ticks * 85 <= chunk.duration_ticks * 100 <= part_ticks * 100
+        # As the playlist writes them: five decimals.
+        listed_s = sum(
+            Fraction(decimal_seconds(sum(chunk.duration_ticks for chunk in segment), 90_000))
+            for segment in segments(chunks)
+        )
+        frames = len(samples)
+        assert abs(listed_s - frames / frame_rate) < Fraction(1, 50)
+        # At no time are they apart: each segment begins where its keyframe is decoded, good to what few of FLV's rounded
+        # intervals tell of the frame rate.
+        starts = [segment[0].start_ticks for segment in segments(chunks)]
+        keyframes = [sample.dts_ticks for sample in samples if sample.is_keyframe]
+        assert all(abs(start - at) <= 4 * 90 for start, at in zip(starts, keyframes, strict=True))
 
 
 class TestGap:
