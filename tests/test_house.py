@@ -48,6 +48,8 @@ NEIGHBOURS = {
     ("services/recording", "services/events"),
     ("services/recording", "services/live"),
     ("services/recording", "services/store"),
+    ("services/storage", "services/events"),
+    ("services/storage", "services/recording"),
     ("doors/delivery", "doors/tls"),
     ("doors/ingest", "doors/tls"),
     ("doors/web", "doors/delivery"),
@@ -66,6 +68,7 @@ AV_FILES = {
     "media/demux_pyav.py",
     "media/cmaf_header.py",
     "media/picture.py",
+    "media/storyboard.py",
     "process/workers/testcard.py",
 }
 

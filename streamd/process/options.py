@@ -33,6 +33,8 @@ from streamd.services.live.stream_options import StreamOptions
 from streamd.services.recording.recorder import RecorderOptions, RecordingMode
 from streamd.services.recording.recording_writer import WriterOptions
 from streamd.services.recording.retention import RetentionOptions
+from streamd.services.recording.storyboarder import StoryboardOptions
+from streamd.services.storage.place import Place, StorageOptions, keep_local_days
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -134,6 +136,22 @@ def recorder_options(config: Config) -> RecorderOptions:
         writer=told(WriterOptions(), config.recording),
         retention=told(RetentionOptions(), config.recording),
     )
+
+
+def storage_options(config: Config) -> StorageOptions | None:
+    """The bucket for recordings; None where they stay on the disk."""
+    if not config.storage.url:
+        return None
+    place = Place.parse(config.storage.url)
+    return told(
+        StorageOptions(place), config.storage, place=place, keep_local_days=keep_local_days(config.storage.keep_local)
+    )
+
+
+def storyboard_options(config: Config) -> StoryboardOptions:
+    """Which pictures of recordings are drawn: none where nothing of publishers is decoded."""
+    options = told(StoryboardOptions(), config.recording)
+    return options if config.http.posters else replace(options, storyboard_interval_s=0)
 
 
 def door_options(config: Config, descriptors: Descriptors) -> DoorOptions:

@@ -20,6 +20,7 @@ from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.studio import Studio
 from streamd.doors.web.public.vod import VodRoutes
+from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 
@@ -147,6 +148,7 @@ class PublicDoor:
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
+            stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
         self._sessions.keep("studio", studio)
@@ -157,6 +159,7 @@ class PublicDoor:
             if posters is not None
             else None,
             vod=vod,
+            vod_pictures=VodPictures(vod, services.recorder),
             pages=pages,
             studio=studio,
             obs=self._obs,

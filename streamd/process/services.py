@@ -7,6 +7,7 @@ above them are in ``doors.py``.
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from streamd.process.options import (
     outbox_options,
     peer_line_limits,
     recorder_options,
+    storage_options,
+    storyboard_options,
     stream_options,
     verifier_options,
     webhook_endpoints,
@@ -44,6 +47,8 @@ from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder
+from streamd.services.recording.storyboarder import Storyboarder
+from streamd.services.storage.object_storage import ObjectStorage
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -79,6 +84,8 @@ class Services:
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
         recorder: Keeps of them what is to be kept.
+        storage: The bucket for what is kept; None where it stays on the disk.
+        storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
         history: The last minutes of the figures, for the console.
@@ -140,7 +147,22 @@ class Services:
             clock,
             tell=tell,
             is_listed=self.verifier.admissions.is_listed,
+            on_ended=lambda record: self.storyboarder.note_ended(record),
+            metrics=metrics,
         )
+        self.storyboarder = Storyboarder(
+            storyboard_options(config),
+            index=self.recorder.index,
+            folder=self.recorder.folder,
+            read=self.recorder.read,
+            # Of its own: who watches a live channel's poster does not wait for a recording's pictures.
+            artist=PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock),
+            clock=clock,
+        )
+        self.storage: ObjectStorage | None = None
+        if (bucket := storage_options(config)) is not None:
+            self.storage = ObjectStorage(bucket, self.recorder, clock, metrics, tell=tell, draw=random.random)
+            self.recorder.attach(self.storage)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,
@@ -166,6 +188,9 @@ class Services:
             metrics.registry.register(self._channel_metrics)
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
         self.machine.accounts.add_store(lambda: self.recorder.held_bytes)
+        if self.storage is not None:
+            storage = self.storage
+            self.machine.accounts.add_store(lambda: storage.held_bytes)
         if self.posters is not None:
             posters = self.posters
             self.machine.accounts.add_store(lambda: posters.held_bytes)
@@ -191,6 +216,11 @@ class Services:
             resources.push_async_callback(self.posters.close)
         await self.recorder.open()
         resources.push_async_callback(self.recorder.close)
+        if self.storage is not None:
+            await self.storage.open()
+            resources.push_async_callback(self.storage.close)
+        self.storyboarder.start()
+        resources.push_async_callback(self.storyboarder.close)
         self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
@@ -207,6 +237,7 @@ class Services:
         self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
+        self.storyboarder.options = storyboard_options(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -226,6 +257,8 @@ class Services:
         """Do what is due once a second."""
         await self.registry.sweep()
         self.recorder.look()
+        if self.storage is not None:
+            self.storage.look()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamd.services.events.event import Event, EventType, unheard
+from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.index_keeper import IndexKeeper
 from streamd.services.recording.records import RecordingState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink, Value
+    from streamd.services.metrics import Metrics
+    from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.index import RecordingIndex
     from streamd.services.recording.recording import Recording
     from streamd.services.recording.records import RecordingRecord
@@ -31,6 +36,8 @@ class _Page:
     recording: Recording
     record: RecordingRecord
     kept_at: float
+    counted_bytes: int
+    """Of those on the disk, which a metric counts."""
 
     def newest(self) -> RecordingRecord:
         """What is known of it now."""
@@ -50,18 +57,33 @@ class Bookkeeper:
     Args:
         index: The index.
         clock: For dates and durations.
+        metrics: Counted into.
         tell: Receives the events of recordings.
+        on_ended: Called with each recording that has ended, and whose files are closed.
+
+    Attributes:
+        elsewhere: What else keeps recordings.
     """
 
-    def __init__(self, index: RecordingIndex, clock: Clock, tell: EventSink = unheard) -> None:
+    def __init__(
+        self,
+        index: RecordingIndex,
+        clock: Clock,
+        metrics: Metrics,
+        tell: EventSink = unheard,
+        on_ended: Callable[[RecordingRecord], None] = lambda _: None,
+    ) -> None:
+        self.elsewhere: Elsewhere = NowhereElse()
         self._clock = clock
+        self._metrics = metrics
         self._tell = tell
+        self._on_ended = on_ended
         self._keeper = IndexKeeper(index)
         self._pages: dict[str, _Page] = {}
 
     def open(self, recording: Recording, record: RecordingRecord) -> None:
         """Take up a recording that is written from here on."""
-        self._pages[record.id] = _Page(recording, record, self._clock.monotonic())
+        self._pages[record.id] = _Page(recording, record, self._clock.monotonic(), record.size_bytes)
         self._keeper.keep(record)
 
     def note_started(self, record: RecordingRecord) -> None:
@@ -76,6 +98,7 @@ class Bookkeeper:
             # A failed one is told of when its files are closed.
             return
         record = page.newest()
+        self._count(page)
         if recording.is_complete:
             del self._pages[recording.id]
         if recording.is_complete and recording.is_over:
@@ -84,20 +107,32 @@ class Bookkeeper:
             self._keeper.keep(record)
 
     def look(self) -> None:
-        """Tell the index of the sizes that it has not heard of for long; called about once a second."""
+        """Count what is on the disk, and tell the index of what it has not heard for long; called once a second."""
         now = self._clock.monotonic()
         for page in self._pages.values():
+            self._count(page)
             if now - page.kept_at >= INDEX_S and not page.recording.is_over:
                 page.kept_at = now
                 self._keeper.keep(page.newest())
 
     def note_end(self, record: RecordingRecord) -> None:
         """Note that a recording is over, and tell of it."""
-        self._keeper.keep(record)
+        self._keeper.keep(self.elsewhere.has_ended(record))
         has_failed = record.state is RecordingState.FAILED
+        self._metrics.recordings_ended_total.labels(record.state.value).inc()
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
         self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)
+        self._on_ended(record)
+
+    def keep(self, record: RecordingRecord) -> None:
+        """Have the index know of a recording that is complete, soon."""
+        self._keeper.keep(record)
+
+    @property
+    def going(self) -> list[RecordingRecord]:
+        """The recordings that are written."""
+        return [page.newest() for page in self._pages.values()]
 
     def newest(self, record: RecordingRecord) -> RecordingRecord:
         """What is known here of a recording beside what the index has: its size, while it goes on."""
@@ -123,6 +158,11 @@ class Bookkeeper:
     async def close(self) -> None:
         """Tell the index all that waits; a database that is away is not waited for: the folders know."""
         await self._keeper.close()
+
+    def _count(self, page: _Page) -> None:
+        size_bytes = page.recording.totals.size_bytes
+        self._metrics.recorded_bytes_total.inc(size_bytes - page.counted_bytes)
+        page.counted_bytes = size_bytes
 
     def _say(self, event_type: EventType, record: RecordingRecord) -> None:
         data: dict[str, Value] = {"user": record.user, "recording_id": record.id}

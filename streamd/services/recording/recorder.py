@@ -8,6 +8,7 @@ in it, and after that it is completed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError, RecordingOffError, StoreUnavailableError
 from streamd.services.events.event import unheard
+from streamd.services.metrics import Metrics
 from streamd.services.recording.bookkeeper import Bookkeeper
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import Actor, AuditEntry
     from streamd.services.events.event import EventSink
     from streamd.services.live.outputs import Output, OutputContext
+    from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.index import RecordingIndex
 
 log = logging.getLogger(__name__)
@@ -85,6 +88,8 @@ class Recorder:
         clock: For dates and durations.
         tell: Receives the events of recordings.
         is_listed: Says whether a channel is in the public list.
+        on_ended: Called with each recording that has ended, and whose files are closed.
+        metrics: Counted into.
 
     Attributes:
         options: As given, or as they were read again.
@@ -102,10 +107,13 @@ class Recorder:
         *,
         tell: EventSink = unheard,
         is_listed: Callable[[str], bool] = lambda _: True,
+        on_ended: Callable[[RecordingRecord], None] = lambda _: None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.index = index
         self.options = options
-        self.books = Bookkeeper(index, clock, tell)
+        metrics = metrics if metrics is not None else Metrics()
+        self.books = Bookkeeper(index, clock, metrics, tell, on_ended)
         self._clock = clock
         self._is_listed = is_listed
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
@@ -120,6 +128,12 @@ class Recorder:
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._space = SpaceLook(self._pool, clock)
+        metrics.recordings_going.set_function(lambda: len(self._going))
+        metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
+
+    def attach(self, elsewhere: Elsewhere) -> None:
+        """Have recordings kept elsewhere, too; called before it is opened."""
+        self.books.elsewhere = self.retention.elsewhere = elsewhere
 
     def configure(self, options: RecorderOptions) -> None:
         """Take other options, for recordings that begin from now on; the directory stays."""
@@ -144,9 +158,27 @@ class Recorder:
                 if not page.has_more:
                     break
                 before = page.items[-1].id
+        if not self.books.elsewhere.is_there:
+            await self._settle()
         # Of two of a channel, the newer is the one of the broadcast that may go on.
         for record in sorted(unfinished, key=lambda each: each.id):
             await self._take_up(record)
+
+    async def _settle(self) -> None:
+        """Have recordings on their way to a bucket be as their documents have them: there is no bucket any more."""
+        found = RecordingFilter(state=RecordingState.UPLOADING)
+        before = ""
+        while True:
+            page = await self.index.page(found, before=before, limit=_PAGE)
+            for record in page.items:
+                folder = self.folder(record)
+                with contextlib.suppress(OSError):
+                    document = await asyncio.get_running_loop().run_in_executor(self._pool, recorded_document, folder)
+                    if document is not None:
+                        self.books.keep(record_of(document, folder, self.options.directory))
+            if not page.has_more:
+                return
+            before = page.items[-1].id
 
     def complete_left(self) -> None:
         """Complete the recordings that no broadcast goes on with; called once the live streams are restored."""

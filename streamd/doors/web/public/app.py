@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.posters import PosterRoutes
     from streamd.doors.web.public.studio import Studio
     from streamd.doors.web.public.vod import VodRoutes
+    from streamd.doors.web.public.vod_pictures import VodPictures
     from streamd.services.live.channel import Channel
 
 # The list of live channels changes by the second; a cache in front may still take the crowd of pollers.
@@ -60,6 +61,7 @@ def public_app(
     media: MediaRoutes,
     posters: PosterRoutes | None = None,
     vod: VodRoutes | None = None,
+    vod_pictures: VodPictures | None = None,
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
@@ -76,6 +78,7 @@ def public_app(
         media: Routes of media.
         posters: Route of poster pictures, where they are drawn.
         vod: Routes of recordings.
+        vod_pictures: Routes of their pictures.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
@@ -109,6 +112,8 @@ def public_app(
     media.add_to(app)
     if vod is not None:
         vod.add_to(app)
+    if vod_pictures is not None:
+        vod_pictures.add_to(app)
     pages.add_to(app)
     slashes.add_to(app)
     if studio is not None:

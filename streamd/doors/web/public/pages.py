@@ -62,7 +62,7 @@ PLAYER_MODULES: Final = (
 
 
 # The imports of a recording's page.
-VOD_MODULES: Final = ("base.js", "dom.js")
+VOD_MODULES: Final = ("base.js", "dom.js", "recorded_controls.js", "storage.js", "storyboard.js")
 
 
 class Pages:
