@@ -14,6 +14,7 @@ from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.port import Port
 from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.dvr import DvrRoutes
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
@@ -159,6 +160,13 @@ class PublicDoor:
             if posters is not None
             else None,
             vod=vod,
+            dvr=DvrRoutes(
+                pasts=services.pasts,
+                recorder=services.recorder,
+                is_taken_down=services.verifier.admissions.is_suspended,
+                metrics=services.metrics,
+                timeouts=lambda: self._media.timeouts,
+            ),
             vod_pictures=VodPictures(vod, services.recorder),
             pages=pages,
             studio=studio,

@@ -16,7 +16,7 @@ from tests.support.config import faults
 from tests.support.receiver import SECRET
 
 SECTIONS = (
-    "server, rtmp, http, admin, ingest, hls, live, recording, storage, keys, obs, webhooks, publish_hook, privacy, "
+    "server, rtmp, http, admin, ingest, hls, live, recording, dvr, storage, keys, obs, webhooks, publish_hook, privacy, "
     "log, metrics, limits"
 )
 
