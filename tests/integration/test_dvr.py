@@ -96,7 +96,7 @@ def test_a_suspension_makes_the_past_dark(tmp_path: Path) -> None:
         key = server.issue_key(NAME)
         with ChangingBroadcast(server.rtmp_port, key, H264, 1000 * MEDIA_S):
             text = with_segments(server, 1)
-            server.admin("POST", f"/api/v1/users/{NAME}/suspend", {"reason": "a test"})
+            server.admin("PATCH", f"/api/v1/users/{NAME}", {"state": "suspended", "reason": "a test"})
             assert media(server, text, 0)[0] == 410
             for path in ("index.m3u8", "main.m3u8"):
                 assert fetched(f"{server.http_url}/live/{NAME}/dvr/{path}")[0] == 410
