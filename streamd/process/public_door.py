@@ -14,6 +14,7 @@ from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.port import Port
 from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.dvr import DvrRoutes
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
@@ -163,6 +164,13 @@ class PublicDoor:
             else None,
             vod=vod,
             recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
+            dvr=DvrRoutes(
+                pasts=services.pasts,
+                recorder=services.recorder,
+                is_taken_down=services.verifier.admissions.is_suspended,
+                metrics=services.metrics,
+                timeouts=lambda: self._media.timeouts,
+            ),
             vod_pictures=VodPictures(vod, services.recorder),
             pages=pages,
             studio=studio,

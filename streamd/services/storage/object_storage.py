@@ -66,7 +66,7 @@ class ObjectStorage:
             clock,
             metrics,
             tell=tell,
-            keep=recorder.keep,
+            keep=recorder.books.keep,
             draw=draw,
             on_stored=lambda record: self.copies.note_stored(record),
         )
@@ -95,7 +95,7 @@ class ObjectStorage:
     def look(self) -> None:
         """Do what is due; called about once a second."""
         self.copies.look()
-        self.uploads.look(lambda: self._recorder.going_records)
+        self.uploads.look(lambda: self._recorder.books.going)
 
     def has_ended(self, record: RecordingRecord) -> RecordingRecord:
         """Take a recording whose files are complete; it is uploading from here on, unless it has failed."""

@@ -44,7 +44,7 @@ class TestARecordingThatHasEnded:
         record = await room.record()
         waiting = room.storage.has_ended(record)
         assert waiting.state is RecordingState.UPLOADING
-        room.recorder.keep(waiting)
+        room.recorder.books.keep(waiting)
         await room.settle()
         wanted = named(folder)
         assert {name: room.bucket.content(name) for name in room.bucket.names()} == wanted
@@ -130,7 +130,7 @@ class TestARecordingThatGoesOn:
 class TestAfterACrash:
     async def test_the_next_server_goes_on_behind_what_was_noted(self, room: StorageRoom) -> None:
         folder = room.write()
-        room.recorder.keep(room.storage.has_ended(await room.record()))
+        room.recorder.books.keep(room.storage.has_ended(await room.record()))
         while len(room.bucket.put_paths) < 3:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
         await room.end()
@@ -146,7 +146,7 @@ class TestAfterACrash:
     async def test_without_a_bucket_it_is_as_its_document_has_it(self, room: StorageRoom) -> None:
         room.write()
         room.bucket.fault = StorageFault.UNREACHABLE
-        room.recorder.keep(room.storage.has_ended(await room.record()))
+        room.recorder.books.keep(room.storage.has_ended(await room.record()))
         await room.settle()
         assert (await room.record()).state is RecordingState.UPLOADING
         await room.end()
