@@ -68,6 +68,8 @@ class TestARecordingThatHasEnded:
         room.storage.uploads.add(await room.record())
         await room.settle()
         assert room.bucket.put_paths == [f"{(await room.record()).path}/media/thumbnails/latest/thumb.jpg"]
+        # It is told of once.
+        assert [event.type for event in room.events] == [EventType.RECORDING_UPLOADED]
 
     async def test_a_failed_one_stays_failed_and_is_put(self, room: StorageRoom) -> None:
         folder = room.write(is_over=False)
