@@ -5,12 +5,12 @@ It runs in a thread that may wait for the disk.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.services.recording.documents import RecordedFile, RecordingDocument, RecordingStatus
+from streamd.services.recording.file_hash import file_sha256
 from streamd.services.recording.folder import RecordingFolder, media_name
 from streamd.services.recording.playlist_file import parse_playlist
 from streamd.services.recording.records import RecordingRecord, RecordingState
@@ -106,7 +106,7 @@ def _verify_file(path: Path, listed: RecordedFile, elsewhere: Container[str]) ->
             return [FileFault(listed.path, "is missing")]
         if (size_bytes := path.stat().st_size) != listed.bytes:
             return [FileFault(listed.path, f"has {size_bytes} bytes in place of {listed.bytes}")]
-        if _sha256(path) != listed.sha256:
+        if file_sha256(path) != listed.sha256:
             return [FileFault(listed.path, "has other bytes than were written")]
     except OSError as exc:
         # A bad block of one file is no reason to leave the others unread.
@@ -129,8 +129,3 @@ def _verify_playlist(folder: RecordingFolder, variant: str, elsewhere: Container
             faults.append(FileFault(name, f"ends before byte {segment.end}, which the playlist names"))
             break
     return faults
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
