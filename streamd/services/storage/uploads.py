@@ -215,6 +215,8 @@ class Uploads:
             await asyncio.gather(waiting.task, return_exceptions=True)
             self._aftermath.append((self._clock.monotonic() + AFTERMATH_S, record))
         try:
+            if not record.path.endswith(f"/{record.id}"):
+                raise failure(StorageFault.OTHER, "the index names another folder")
             await self.bucket.delete_under(record.path)
             for path in _DOCUMENTS:
                 # A list that was cut short is no reason to forget what it left out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import obstore
@@ -295,3 +296,10 @@ class TestDeletion:
         await room.recorder.retention.apply(room.recorder.options.retention)
         assert room.bucket.names() == set()
         assert not folder.path.exists()
+
+    async def test_an_index_that_names_another_folder_deletes_nothing(self, room: StorageRoom) -> None:
+        obstore.put(room.bucket.memory, "prefix/alice/2026/03/01/other", b"foreign")
+        room.write()
+        record = replace(await room.record(), path="alice/2026/03/01")
+        assert not await room.storage.remove(record)
+        assert room.bucket.names() == {"prefix/alice/2026/03/01/other"}
