@@ -214,6 +214,9 @@ class Uploads:
             waiting.task.cancel()
             await asyncio.gather(waiting.task, return_exceptions=True)
             self._aftermath.append((self._clock.monotonic() + AFTERMATH_S, record))
+        if not self._backoff.is_due:
+            # Whoever deletes a thousand recordings does not wait a thousand times for a bucket that is away.
+            return False
         try:
             if not record.path.endswith(f"/{record.id}"):
                 raise failure(StorageFault.OTHER, "the index names another folder")
@@ -224,7 +227,10 @@ class Uploads:
                     raise failure(StorageFault.DAMAGED)
         except StorageError as exc:
             self._note_failure(exc, record, "storage.delete_failed")
+            self._backoff.note_failure()
+            self.bucket.reopen()
             return False
+        self._backoff.note_success()
         self._removed[record.id] = True
         return True
 

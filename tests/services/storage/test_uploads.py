@@ -293,6 +293,7 @@ class TestDeletion:
         await room.recorder.retention.delete(record, BY, "unwanted")
         assert not (folder.path / "media").exists()
         room.bucket.fault = None
+        room.clock.advance(60)
         await room.recorder.retention.apply(room.recorder.options.retention)
         assert room.bucket.names() == set()
         assert not folder.path.exists()
@@ -303,3 +304,17 @@ class TestDeletion:
         record = replace(await room.record(), path="alice/2026/03/01")
         assert not await room.storage.remove(record)
         assert room.bucket.names() == {"prefix/alice/2026/03/01/other"}
+
+    async def test_many_deletions_ask_a_bucket_that_is_away_once(self, room: StorageRoom) -> None:
+        for recording_id in OTHERS:
+            room.write(recording_id)
+            await room.record(recording_id)
+        await room.look()
+        room.bucket.fault = StorageFault.TIMEOUT
+        await room.recorder.forget_user("alice", BY, "asked for")
+        assert room.failures() == {"timeout": 1}
+        room.bucket.fault = None
+        room.clock.advance(60)
+        await room.recorder.retention.apply(room.recorder.options.retention)
+        assert room.bucket.names() == set()
+        assert not list(room.directory.glob("alice/**/*.m4s"))
