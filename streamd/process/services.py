@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from streamd.doors.outgoing.http_sender import HttpSender
     from streamd.process.config import Config
     from streamd.services.live.stream_options import StreamOptions
+    from streamd.services.recording.records import RecordingRecord
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
@@ -205,10 +206,19 @@ class Services:
             # Of its own: who watches a live channel's poster does not wait for a recording's pictures.
             artist=PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock),
             clock=clock,
+            on_done=self._note_drawn,
         )
         self.storage: ObjectStorage | None = None
         if (bucket := storage_options(config)) is not None:
-            self.storage = ObjectStorage(bucket, self.recorder, clock, metrics, tell=tell, draw=random.random)
+            self.storage = ObjectStorage(
+                bucket,
+                self.recorder,
+                clock,
+                metrics,
+                tell=tell,
+                draw=random.random,
+                is_needed=self.storyboarder.needs,
+            )
             self.recorder.attach(self.storage)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
@@ -314,6 +324,11 @@ class Services:
         """The options of live streams, with what records them."""
         options = stream_options(config)
         return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
+
+    def _note_drawn(self, record: RecordingRecord) -> None:
+        """Have the bucket get the pictures of a recording, whose media the disk need not keep for them any more."""
+        if self.storage is not None:
+            self.storage.uploads.add(record)
 
     async def sweep(self) -> None:
         """Do what is due once a second."""
