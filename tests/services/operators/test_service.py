@@ -121,7 +121,9 @@ class TestAdding:
         assert (action, actor, subject) == ("operator.added", "root", "carol")
         assert reason.startswith("operator, until 20")
 
-    @pytest.mark.parametrize("name", ["", "a", "Carol", "c rol", "-carol", "c" * 65, "carol\n", *sorted(RESERVED_NAMES)])
+    @pytest.mark.parametrize(
+        "name", ["", "a", "Carol", "c rol", "-carol", "c" * 65, "carol\n", *sorted(RESERVED_NAMES)]
+    )
     async def test_a_name_that_stands_for_somebody_else_or_cannot_be_is_refused(
         self, office: Office, name: str
     ) -> None:
@@ -348,7 +350,10 @@ class TestCodes:
         await office.add()
         await office.service.sign_in(Actor("carol"), "")
         await office.service.sign_in(BY, "")
-        assert [row[:2] for row in await office.audited()][1:] == [("session.begun", "carol"), ("session.begun", "root")]
+        assert [row[:2] for row in await office.audited()][1:] == [
+            ("session.begun", "carol"),
+            ("session.begun", "root"),
+        ]
 
     async def test_with_one_a_right_code_is_needed(self, office: Office) -> None:
         await office.add()
