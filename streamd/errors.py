@@ -158,6 +158,30 @@ class RecordingNotFoundError(StreamdError):
         super().__init__(f"there is no recording {recording_id}")
 
 
+class PlaybackRefusedError(StreamdError):
+    """A viewer who may not watch.
+
+    Args:
+        status: HTTP status of the answer: 401, 403, 410, 429, 451 or 503.
+        reason: One word for metrics and the log.
+        text: For the viewer; it has nothing of what they showed.
+        link: ``Link`` field of the answer (RFC 7725 section 4); empty for none.
+    """
+
+    def __init__(self, status: int, reason: str, text: str, *, link: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.reason = reason
+        self.link = link
+
+
+class PlaybackKeyNotFoundError(StreamdError):
+    """There is no such playback key."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no playback key with this id")
+
+
 class LocalStateError(StreamdError):
     """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
 

@@ -57,14 +57,16 @@ class AdminDoor:
         self._readiness = readiness
         self._port = Port("admin", services.clock, services.metrics, port_limits(config))
         self._places = AdminPlaces(self._port, services.clock)
+        index = services.recorder.index
         self._console = Console(
             clock=services.clock,
             streams=services.registry,
             history=services.history,
-            revision=lambda: services.keys.revision,
+            revision=lambda: services.keys.revision + index.edits + index.begun_or_ended,
             public_origin=public_origin,
             operators=services.operators,
             on_wrong_code=self._note_wrong_code,
+            recording_of=services.recorder.recording_of,
         )
         self._sessions = sessions
         self._connections = HandlerWatch(

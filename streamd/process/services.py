@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
+    gate_options,
     hook_options,
     outbox_options,
     peer_line_limits,
+    playback_hook_options,
     recorder_options,
     storage_options,
     storyboard_options,
@@ -45,6 +48,13 @@ from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.operators.service import OperatorService
+from streamd.services.playback.countries import Countries
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.hook import ViewerHook
+from streamd.services.playback.key_set import RemoteKeySet
+from streamd.services.playback.passwords import Passwords
+from streamd.services.playback.playback_store import PlaybackStore
+from streamd.services.playback.service import PlaybackService
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
 from streamd.services.recording.index import RecordingIndex
@@ -57,8 +67,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.doors.outgoing.http_sender import HttpSender
     from streamd.process.config import Config
-    from streamd.services.events.sender import Sender
     from streamd.services.live.stream_options import StreamOptions
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
@@ -74,7 +84,7 @@ class Services:
     Args:
         config: All of the configuration.
         clock: Where time comes from.
-        sender: Makes the requests of webhooks and of the publish hook.
+        sender: Makes the requests of webhooks and hooks, and for key sets.
 
     Attributes:
         clock: As given.
@@ -91,11 +101,14 @@ class Services:
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
+        playback: The acts on who may watch, and their gate.
+        viewer_hook: Asked over viewers with the policy ``hook``.
+        passwords: Checks those of channels.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, sender: Sender) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
         self.clock = clock
         self.metrics = metrics = Metrics()
         self.machine = Machine(config, clock, metrics)
@@ -138,6 +151,22 @@ class Services:
             eraser=self._eraser,
             anchor=AuditAnchor(self._store.database, clock, config.data_dir / ANCHOR_NAME),
         )
+        self._countries = Countries(Path(file) if (file := config.playback.geoip_file) else None)
+        gate = PlaybackGate(
+            clock,
+            gate_options(config),
+            self._countries,
+            lambda reason: metrics.playback_refusals_total.labels(reason).inc(),
+        )
+        self.passwords = Passwords()
+        self.playback = PlaybackService(
+            PlaybackStore(self._store.database),
+            gate,
+            clock,
+            self.passwords,
+            RemoteKeySet(config.playback.jwks_url, sender, clock, gate.keys),
+        )
+        self.viewer_hook = ViewerHook(playback_hook_options(config), sender, clock)
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
@@ -212,6 +241,10 @@ class Services:
         await self._store.start()
         resources.push_async_callback(self._store.close)
         await self.verifier.start()
+        self._countries.open()
+        resources.callback(self._countries.close)
+        resources.push_async_callback(self.playback.close)
+        await self.playback.start()
         resources.push_async_callback(self.key_sweeper.close)
         resources.push_async_callback(self.keys.close)
         await self.operators.start()
@@ -245,6 +278,8 @@ class Services:
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
         self.storyboarder.options = storyboard_options(config)
+        self.playback.configure(gate_options(config), config.playback.jwks_url)
+        self.viewer_hook.options = playback_hook_options(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -266,6 +301,7 @@ class Services:
         self.recorder.look()
         if self.storage is not None:
             self.storage.look()
+        self.playback.tick()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

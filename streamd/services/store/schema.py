@@ -206,3 +206,39 @@ recording_wishes = Table(
     Column("user", String(64), primary_key=True),
     Column("record", Boolean, nullable=False),
 )
+
+playback_keys = Table(
+    "playback_keys",
+    metadata,
+    Column("kid", String(32), primary_key=True),
+    Column("algorithm", String(8), nullable=False),
+    # DER of a public key; of HS256 the secret itself, which checks and signs alike.
+    Column("material", LargeBinary, nullable=False),
+    Column("label", Text, nullable=False, server_default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    # From then on it is good for no new token; set when it is rotated or withdrawn.
+    Column("ends_at", UtcDateTime),
+    Column("withdrawn_at", UtcDateTime),
+    Column("replaced_by", String(32)),
+)
+
+# What viewers had and have no more: tokens, viewers, keys and channels by name.
+playback_revocations = Table(
+    "playback_revocations",
+    metadata,
+    Column("sequence", Sequence, primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("value", String(128), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Channels and recordings for which it is decided who may watch; the server's configuration stands for the others.
+playback_rules = Table(
+    "playback_rules",
+    metadata,
+    Column("subject", String(64), primary_key=True),
+    Column("policy", String(16), nullable=False),
+    Column("password_hash", Text, nullable=False, server_default=""),
+)

@@ -426,7 +426,7 @@ class _AdminApi:
         return _json(
             self._list.body(
                 [(summary.name, summary.key_id) for summary in summaries],
-                lambda: StreamList.of(summaries).model_dump_json().encode(),
+                lambda: StreamList.of(summaries, self._recording_of).model_dump_json().encode(),
             )
         )
 
@@ -435,7 +435,10 @@ class _AdminApi:
         summary = self._streams.summary(request.match_info["name"])
         if summary is None:
             raise _StreamNotLiveError(request.match_info["name"])
-        return answer(Stream.model_validate(summary))
+        return answer(Stream.of(summary, self._recording_of))
+
+    def _recording_of(self, name: str) -> str:
+        return self._recordings.recording_of(name) if self._recordings is not None else ""
 
     async def kick_stream(self, request: web.Request, body: ReasonRequest) -> web.Response:
         """Close a stream's publisher.

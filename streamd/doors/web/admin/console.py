@@ -84,7 +84,8 @@ class Console:
         clock: For the sessions.
         streams: The live streams.
         history: The charts' figures.
-        revision: A number that changes with every change of keys, users or the audit log.
+        revision: A number that changes with every change of keys, users, recordings or the audit log.
+        recording_of: Says which recording a channel's broadcast goes into; empty for none.
         public_origin: Where a browser that reached the admin port by a host name reaches the public port:
             ``https://live.example.org``. Previews come from there.
         operators: The people with tokens of their own; None where there are none.
@@ -102,10 +103,11 @@ class Console:
         public_origin: Callable[[str], str],
         operators: OperatorService | None = None,
         on_wrong_code: Callable[[str, str], None] = lambda _, __: None,
+        recording_of: Callable[[str], str] = lambda _: "",
         root: Path = ROOT,
     ) -> None:
         self.sessions: Sessions[Holder] = Sessions(clock, SESSION_LIMITS)
-        self.events = EventHub(streams=streams, history=history, revision=revision)
+        self.events = EventHub(streams=streams, history=history, revision=revision, recording_of=recording_of)
         self._clock = clock
         self._history = history
         self._public_origin = public_origin
@@ -144,8 +146,9 @@ class Console:
             """Follow what changes, as server-sent events.
 
             Once a second at the most: ``streams`` holds the live streams as ``GET /api/v1/streams`` does, ``sample``
-            the newest sample of ``GET /api/v1/history``, and ``records`` is another number when keys, users or the
-            audit log have changed. The stream ends with the session or the token, and when the role is another.
+            the newest sample of ``GET /api/v1/history``, and ``records`` is another number when keys, users,
+            recordings or the audit log have changed. The stream ends with the session or the token, and when the role
+            is another.
             """
             asker = request[ASKER]
 

@@ -71,10 +71,19 @@ class EventHub:
     Args:
         streams: The live streams.
         history: Its new samples.
-        revision: A number that changes with every change of keys, users or the audit log.
+        revision: A number that changes with every change of keys, users, recordings or the audit log.
+        recording_of: Says which recording a channel's broadcast goes into; empty for none.
     """
 
-    def __init__(self, *, streams: LiveStreams, history: History, revision: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        streams: LiveStreams,
+        history: History,
+        revision: Callable[[], int],
+        recording_of: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        self._recording_of = recording_of
         self._streams = streams
         self._history = history
         self._revision = revision
@@ -166,4 +175,4 @@ class EventHub:
             listener.post(event, data)
 
     def _describe(self) -> bytes:
-        return StreamList.of(self._streams.summaries()).model_dump_json().encode()
+        return StreamList.of(self._streams.summaries(), self._recording_of).model_dump_json().encode()

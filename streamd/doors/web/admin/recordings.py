@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamd.doors.web.admin.guards import ACTOR
@@ -71,6 +72,10 @@ class RecordingDesk:
             ),
         ]  # fmt: skip
 
+    def recording_of(self, name: str) -> str:
+        """The id of the recording that a channel's broadcast goes into now; empty where it is not recorded."""
+        return self._recorder.recording_of(name)
+
     @property
     def wishes(self) -> Mapping[str, bool]:
         """Users for whom it is decided whether they are recorded."""
@@ -101,7 +106,8 @@ class RecordingDesk:
         """List recordings, the newest first."""
         found = RecordingFilter(user=query.user or "", state=query.state)
         page = await self._recorder.index.page(found, before=query.before, limit=query.limit)
-        return answer(RecordingPage.of(page))
+        items = [self._recorder.books.newest(each) for each in page.items]
+        return answer(RecordingPage.of(replace(page, items=items), self._recorder.options.mode))
 
     async def get_recording(self, request: web.Request) -> web.Response:
         """Show a recording."""
@@ -152,4 +158,4 @@ class RecordingDesk:
         record = await self._recorder.index.find(recording_id)
         if record is None:
             raise NotFoundError(str(RecordingNotFoundError(recording_id)))
-        return record
+        return self._recorder.books.newest(record)

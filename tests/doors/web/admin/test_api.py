@@ -245,6 +245,7 @@ class TestStreams:
             "key_id": "7k2m9xq4ct",
             "live_since": "2026-01-01T00:00:00Z",
             "publisher_address": "192.0.2.1",
+            "recording_id": None,
             "encoder": "obs",
             "codecs": ["avc1.640028", "mp4a.40.2"],
             "width": 1920,

@@ -1,9 +1,9 @@
 // Who did what to which key, user or stream, when and why; the newest first.
 
+import { messageOf } from "../asking.js";
 import { byId, element } from "../dom.js";
 import { count } from "../format.js";
 import { ACTIONS, auditQuery, csv } from "./audit_labels.js";
-import { messageOf } from "./client.js";
 import { tell } from "./dialogs.js";
 import { cell, PagedTable, time } from "./list.js";
 
