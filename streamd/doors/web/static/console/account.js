@@ -3,9 +3,10 @@
 // <body data-rights> has the rights of the role; console/rights.css shows nobody what they may not do. The server
 // refuses it all the same.
 
+import { ask, textField } from "../asking.js";
 import { copyable } from "../copying.js";
 import { byId, element, setText } from "../dom.js";
-import { ask, tell, textField } from "./dialogs.js";
+import { tell } from "./dialogs.js";
 
 const CODE = { inputmode: "numeric", autocomplete: "one-time-code", maxlength: 7, required: true, pattern: "[0-9 ]*" };
 
@@ -67,7 +68,11 @@ export class Account {
           {},
           "From then on you sign in with your token and a code of it, and the token alone opens nothing: neither the console nor the API.",
         ),
-        element("p", {}, "Enter this key in an authenticator app, or open the link on the device that has it. It is shown this once."),
+        element(
+          "p",
+          {},
+          "Enter this key in an authenticator app, or open the link on the device that has it. It is shown this once.",
+        ),
         copyable("Key", secret, { id: "totp-secret", isSecret: true }),
         element("p", {}, element("a", { href: uri, id: "totp-link" }, "Open in an authenticator")),
       ],
