@@ -23,8 +23,10 @@ from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
 from streamd.doors.web.public import slashes
 from streamd.doors.web.public.arrivals import Arrivals, ChannelState, state_of
 from streamd.doors.web.public.forwarded import as_forwarded
+from streamd.doors.web.public.web_entrance import TICKET_FIELD, refusals, visitor_of
 from streamd.doors.web.request_id import name_requests
 from streamd.formats.address import source_of
+from streamd.services.playback.claims import Audience
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +52,8 @@ GZIP_FROM_BYTES = 1024
 # OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
+# A channel that everybody may watch.
+OPEN = "public"
 # A player learns from the playlist how things stand; this waits for a stream that is to begin.
 _AWAITABLE = {ChannelState.OFFLINE.value, ChannelState.STARTING.value}
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
@@ -102,6 +106,7 @@ def public_app(
             port.own_pages_only(public_url),
             without_entity_tags,
             pages.found_by_people(),
+            refusals,
             port.whole(),
         ],
     )
@@ -183,13 +188,29 @@ class PublicApi:
             Operation("GET", "/api/v1/streams", self.list_streams, ChannelList, needs_token=False),
             Operation(
                 "GET", "/api/v1/streams/{name}", self.get_stream, ShownChannel,
-                path_model=UserPath, query=ChannelQuery, problems=(410,), needs_token=False, refuses_misfits=False,
+                path_model=UserPath, query=ChannelQuery, problems=(410,), plain_problems=(403,), needs_token=False,
+                refuses_misfits=False,
             ),
         ]  # fmt: skip
 
     async def wake_all(self, _: web.Application) -> None:
         """Answer those who wait for a channel; the server stops."""
         self._arrivals.close()
+
+    def _show(self, request: web.Request, channel: Channel) -> web.Response:
+        """Show a channel to a viewer of it, or to a stranger what they may know."""
+        gate, name = self._channels.gate, channel.name
+        if gate is None or not gate.is_locked(name):
+            return web.json_response(self._describe(channel), headers=_CORS)
+        # A cache in front must not give the one what the other was told.
+        headers = _CORS | {hdrs.VARY: TICKET_FIELD}
+        ticket = request.headers.get(TICKET_FIELD, "")
+        if not ticket:
+            return web.json_response(self._describe(channel), headers=headers)
+        visitor = visitor_of(request)
+        gate.enter(name, ticket, Audience.VIDEO, visitor.address, watches=False)
+        facts = self._describe(channel, ticket)
+        return web.json_response(facts, headers=headers | {hdrs.CACHE_CONTROL: "no-store"})
 
     async def list_streams(self, request: web.Request) -> web.Response:
         """List the listed channels that can be watched now, the first that went live first.
@@ -199,7 +220,7 @@ class PublicApi:
         listed = self._channels.listed() if self._has_list else ()
         channels = [channel for channel in listed if channel.presentation is not None]
         body = self._list.body(
-            [channel.name for channel in channels],
+            [(channel.name, self._channels.policy(channel.name)) for channel in channels],
             lambda: json.dumps({"streams": [self._describe(channel) for channel in channels]}).encode(),
         )
         headers = _CORS | {hdrs.VARY: hdrs.ACCEPT_ENCODING}
@@ -229,16 +250,21 @@ class PublicApi:
         if channel.presentation is None:
             detail = "This channel is about to go live: nothing of it can be played yet."
             return _problem(HTTPStatus.NOT_FOUND, detail, ChannelState.STARTING)
-        return web.json_response(self._describe(channel), headers=_CORS)
+        return self._show(request, channel)
 
-    def _describe(self, channel: Channel) -> dict[str, object]:
-        """The public facts about a live channel.
+    def _describe(self, channel: Channel, ticket: str = "") -> dict[str, object]:
+        """The public facts about a live channel; without a ticket, of a locked one what a stranger may know.
 
         ``variants`` are empty until the first segment is complete, and ``push_codecs`` null where a server that has
         started again waits for the publisher.
         """
+        policy = self._channels.policy(channel.name)
+        is_locked = policy != OPEN and not ticket
+        media = f"{self._root}/live/{channel.name}" + (f"/~{ticket}" if ticket else "")
         variants: list[dict[str, object]] = []
         renditions = channel.presentation.renditions.values() if channel.presentation is not None else ()
+        if is_locked:
+            renditions = ()
         for rendition in renditions:
             variant = rendition.variant_stream()
             if variant is not None:
@@ -257,11 +283,12 @@ class PublicApi:
             "state": state_of(self._channels, channel.name, self._clock.monotonic()),
             "live_since": channel.live_since.isoformat(timespec="milliseconds"),
             "viewers": sum(channel.viewers.values()),
+            "playback": policy,
             "variants": variants,
-            "push_codecs": ",".join(channel.push_codecs) or None,
-            "playlist": f"{self._root}/live/{channel.name}/index.m3u8",
+            "push_codecs": (",".join(channel.push_codecs) or None) if not is_locked else None,
+            "playlist": f"{media}/index.m3u8",
             "watch": f"{self._root}/watch/{channel.name}",
-            "poster": f"{self._root}/live/{channel.name}/poster.jpg" if self._has_posters and has_picture else None,
+            "poster": f"{media}/poster.jpg" if self._has_posters and has_picture else None,
         }
 
 
