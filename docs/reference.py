@@ -32,10 +32,12 @@ from streamd.doors.web.public.app import public_app
 from streamd.doors.web.public.media import MediaRoutes, MediaTimeouts
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
+from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
 from streamd.services.obs.ladder import ObsOptions, Rung
 from streamd.services.recording.records import RecordingRecord, RecordingState
+from streamd.services.store.page import Page
 from tests.support.admin_server import run_admin_server
 from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.support.live_streams import LIVE_SINCE, Streams, summary
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.services.keys.verifier import KeyVerifier
+    from streamd.services.recording.recorder import Recorder
 
 PAGE = Path(__file__).with_name("api-reference.md")
 TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a moment, on loopback
@@ -121,6 +124,7 @@ ADMIN_CALLS = (
 PUBLIC_CALLS = (
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/alice"),
+    Call("GET", "/api/v1/streams/bob/recordings"),
     Call("POST", "/api/v1/obs/config", {"authentication": GOOD_KEY, "preferences": {"maximum_video_tracks": 1}}),
 )
 FAILING_CALLS = (
@@ -170,6 +174,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "public": "Everybody finds and sees it.",
         "unlisted": "Everybody sees it who has its address.",
         "private": "The public port does not have it.",
+    },
+    "RecordingMode": {
+        "off": "No broadcast is recorded.",
+        "asked": "Those are for which an operator asks.",
+        "all": "Every broadcast is.",
     },
     "UserState": {
         "active": "The keys of the user open the channel.",
@@ -224,6 +233,16 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
             return examples, await response.json()
 
 
+class _OneRecording:
+    """An index of recordings with one in it."""
+
+    edits = 0
+
+    async def page(self, *_: object, **__: object) -> Page[RecordingRecord]:
+        """What it has."""
+        return Page([RECORDING], has_more=False)
+
+
 async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, Any]]:
     """Make the calls of the public API, over one live channel.
 
@@ -254,6 +273,7 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
         media=MediaRoutes(
             channels=channels, clock=clock, metrics=metrics, timeouts=MediaTimeouts(viewer_write_timeout_s=TIMEOUT_S)
         ),
+        recorded=RecordedLists(cast("Recorder", SimpleNamespace(index=_OneRecording())), lambda _: False, clock),
         pages=Pages(),
         obs=ObsDesk(
             keys, ObsOptions(ladder=[Rung.parse("720p@3000")], rtmp_urls=["rtmp://localhost/live"]), metrics, TIMEOUT_S
@@ -286,7 +306,7 @@ def _fixed(text: str, ids: list[str]) -> str:
 
 
 @dataclass(slots=True)
-class Page:
+class ReferencePage:
     """One API as Markdown.
 
     Args:
@@ -456,14 +476,14 @@ def page() -> str:
         lines += ["", f"`{example.method} {example.path}`{body}{why}:", ""]
         lines += ["```json", json.dumps(example.answer, indent=2), "```"]
     lines += ["", "## Public API", "", "On the viewers' port, 8080 unless configured otherwise. No token."]
-    lines += Page(public_document, public, "http://localhost:8080", has_token=False).write()
+    lines += ReferencePage(public_document, public, "http://localhost:8080", has_token=False).write()
     lines += [
         "",
         "## Admin API",
         "",
         "On `127.0.0.1:8081` unless configured otherwise, with the admin token as `TOKEN`.",
     ]
-    lines += Page(admin_document, admin, "http://127.0.0.1:8081", has_token=True).write()
+    lines += ReferencePage(admin_document, admin, "http://127.0.0.1:8081", has_token=True).write()
     text = INTRODUCTION + "\n".join(lines) + "\n"
     return re.sub(r"\n{3,}", "\n\n", text)
 

@@ -343,6 +343,42 @@ class StoreUnavailableError(KeyServiceError):
     """The key store cannot be reached, read or written."""
 
 
+class OperatorError(StreamdError):
+    """What was asked of the operators cannot be; the text is for the asker."""
+
+
+class OperatorNotFoundError(OperatorError):
+    """No operator has this name."""
+
+    def __init__(self, name: str | None = None) -> None:
+        # None: the text does not have the form of a name, and is not repeated.
+        super().__init__("that is not the name of an operator" if name is None else f"no operator is named {name}")
+
+
+class OperatorRequestError(OperatorError):
+    """A name, a date or a reason that cannot be."""
+
+
+class OperatorStateError(OperatorError):
+    """The operator is in a state that does not allow it."""
+
+
+class CodeRefusedError(OperatorError):
+    """The code of an authenticator is missing, is not right, or was used before."""
+
+
+class CodesSpentError(OperatorError):
+    """Too many wrong codes; the next is looked at later.
+
+    Args:
+        wait_s: Seconds until then.
+    """
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("too many wrong codes; wait before the next")
+        self.wait_s = wait_s
+
+
 class ConfigError(StreamdError):
     """Every fault of the configuration, together.
 

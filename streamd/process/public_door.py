@@ -16,8 +16,10 @@ from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
+from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
+from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.doors.web.public.studio import Studio
 from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
@@ -149,6 +151,7 @@ class PublicDoor:
             clock=services.clock,
             files=pages.files,
             options=studio_options(config),
+            recordings=OwnRecordingDesk(services.recorder, services.clock),
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -170,6 +173,7 @@ class PublicDoor:
             if posters is not None
             else None,
             vod=vod,
+            recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
             vod_pictures=VodPictures(vod, services.recorder),
             pages=pages,
             studio=studio,

@@ -30,6 +30,7 @@ from streamd.process.options import (
 )
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
+from streamd.services.audit.anchor import ANCHOR_NAME, AuditAnchor
 from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
 from streamd.services.events.webhooks import Webhooks
@@ -46,6 +47,7 @@ from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
+from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate
 from streamd.services.playback.hook import ViewerHook
@@ -91,6 +93,7 @@ class Services:
         lines: Bounds what the log says about peers.
         verifier: Decides over stream keys.
         keys: The acts of operators on keys and users.
+        operators: The people who act through the admin API; ``run`` it.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
         recorder: Keeps of them what is to be kept.
@@ -138,6 +141,7 @@ class Services:
         takedowns = self.keys.takedowns
         metrics.acts_waiting.set_function(lambda: len(takedowns))
         self._eraser = AddressEraser(self._store.database, clock, config.privacy.keep_addresses_days)
+        self.operators = OperatorService(self._store.database, clock)
         self.key_sweeper = KeySweeper(
             self._store,
             clock,
@@ -145,6 +149,7 @@ class Services:
             tell=tell,
             write_acts=takedowns.write_waiting,
             eraser=self._eraser,
+            anchor=AuditAnchor(self._store.database, clock, config.data_dir / ANCHOR_NAME),
         )
         self._countries = Countries(Path(file) if (file := config.playback.geoip_file) else None)
         gate = PlaybackGate(
@@ -242,6 +247,8 @@ class Services:
         await self.playback.start()
         resources.push_async_callback(self.key_sweeper.close)
         resources.push_async_callback(self.keys.close)
+        await self.operators.start()
+        resources.push_async_callback(self.operators.close)
         resources.callback(choose_lines(self.lines))
         self._webhooks.start()
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)

@@ -11,7 +11,7 @@ from streamd.doors.web.models.common import ApiModel
 class ChannelQuery(ApiModel):
     """How to ask for a channel."""
 
-    unless: Literal["offline", "starting"] | None = None
+    unless: Literal["offline", "starting", "live", "waiting"] | None = None
     """The state that you know: the answer waits until the channel is in another one, up to 20 s."""
 
 

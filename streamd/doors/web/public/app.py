@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.obs import ObsDesk
     from streamd.doors.web.public.pages import Pages
     from streamd.doors.web.public.posters import PosterRoutes
+    from streamd.doors.web.public.recorded_lists import RecordedLists
     from streamd.doors.web.public.studio import Studio
     from streamd.doors.web.public.vod import VodRoutes
     from streamd.doors.web.public.vod_pictures import VodPictures
@@ -54,8 +55,9 @@ REQUEST_BODY_BYTES_MAX = 32 * 1024
 
 # A channel that everybody may watch.
 OPEN = "public"
-# A player learns from the playlist how things stand; this waits for a stream that is to begin.
-_AWAITABLE = {ChannelState.OFFLINE.value, ChannelState.STARTING.value}
+# This waits for a stream that is to begin, and beside a picture of one for its end. A player learns from the playlist
+# how things stand.
+_AWAITABLE = {state.value for state in ChannelState if state is not ChannelState.GONE}
 _CORS = {"Access-Control-Allow-Origin": "*", "Cache-Control": API_CACHE_CONTROL, "X-Content-Type-Options": "nosniff"}
 
 
@@ -65,6 +67,7 @@ def public_app(
     media: MediaRoutes,
     posters: PosterRoutes | None = None,
     vod: VodRoutes | None = None,
+    recorded: RecordedLists | None = None,
     vod_pictures: VodPictures | None = None,
     pages: Pages,
     studio: Studio | None = None,
@@ -82,6 +85,7 @@ def public_app(
         media: Routes of media.
         posters: Route of poster pictures, where they are drawn.
         vod: Routes of recordings.
+        recorded: The call that lists a channel's recordings.
         vod_pictures: Routes of their pictures.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
@@ -131,7 +135,7 @@ def public_app(
         has_list=pages.has_list,
     )
     app.on_shutdown.append(api.wake_all)
-    described = api.operations()
+    described = [*api.operations(), *(recorded.operations() if recorded is not None else ())]
     app.add_routes([web.get(operation.path, operation.handler) for operation in described])
     obs.add_to(app)
     document = json.dumps(public_document([*described, obs.operation()]))
@@ -153,7 +157,8 @@ def public_document(operations: Iterable[Operation]) -> dict[str, Any]:
         operations,
         title="streamd public API",
         version=__version__,
-        description="The channels that are live. Every web page may ask (CORS); no call needs a token.",
+        description="The channels that are live, and what they have recorded. Every web page may ask "
+        "(CORS); no call needs a token.",
         problem=ChannelProblem,
         guards=PUBLIC_GUARDS,
     )

@@ -2,14 +2,16 @@
 //
 // <body data-state>: loading | signed-out | signed-in; data-connection: connecting | live | lost.
 
+import { messageOf } from "../asking.js";
 import { byId, setText } from "../dom.js";
 import { when } from "../format.js";
 import { Acts } from "./acts.js";
 import { AuditView } from "./audit.js";
 import { ServerView } from "./charts.js";
-import { ApiError, Client, messageOf } from "./client.js";
+import { ApiError, Client } from "./client.js";
 import { Events } from "./events.js";
 import { KeysView } from "./keys.js";
+import { RecordingsView } from "./recordings.js";
 import { StreamsView } from "./streams.js";
 import { UsersView } from "./users.js";
 
@@ -24,6 +26,7 @@ const views = {
   live: { refresh() {}, follow() {} },
   keys: new KeysView(client, acts, () => streams.streams),
   users: new UsersView(client, acts),
+  recordings: new RecordingsView(client, acts, body.dataset.public),
   audit: new AuditView(client),
   server: new ServerView(client, body.dataset.charts),
 };
@@ -44,7 +47,7 @@ function showView() {
   if (!client.isSignedIn) return;
   const current = currentView();
   const [, , user] = location.hash.split("/");
-  if ((current === "keys" || current === "users") && user) views[current].showUser(user);
+  if (["keys", "users", "recordings"].includes(current) && user) views[current].showUser(user);
   for (const name of Object.keys(views)) byId(name).hidden = name !== current;
   for (const link of byId("tabs").querySelectorAll("a")) {
     if (link.hash === `#/${current}`) link.setAttribute("aria-current", "page");
