@@ -183,4 +183,5 @@ class PublicDoor:
             clock=services.clock,
             public_url=config.http.public_url,
             hsts_max_age_s=config.http.hsts_max_age_s,
+            key_set=services.playback.published,
         )

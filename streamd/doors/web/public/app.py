@@ -29,7 +29,7 @@ from streamd.formats.address import source_of
 from streamd.services.playback.claims import Audience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from streamd.clock import Clock
     from streamd.doors.delivery.channels import PublicChannels
@@ -53,6 +53,8 @@ GZIP_FROM_BYTES = 1024
 # OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
+# A key that was withdrawn is checked with for a minute more by others; here it is dead at once.
+KEY_SET_CACHE_CONTROL = "max-age=60"
 # A channel that everybody may watch.
 OPEN = "public"
 # This waits for a stream that is to begin, and beside a picture of one for its end. A player learns from the playlist
@@ -77,6 +79,7 @@ def public_app(
     clock: Clock,
     public_url: str = "",
     hsts_max_age_s: int = 0,
+    key_set: Callable[[], Sequence[Mapping[str, object]]] | None = None,
 ) -> web.Application:
     """Put the public port together.
 
@@ -95,6 +98,7 @@ def public_app(
         clock: For descriptions that many requests share.
         public_url: How browsers reach this port, where a proxy in front rewrites Host; may be empty.
         hsts_max_age_s: Seconds for which a browser that came over HTTPS uses only HTTPS; 0 leaves the field out.
+        key_set: The public keys of viewers' tokens, as JWKs; None where there are no tokens.
 
     Returns:
         The aiohttp application.
@@ -144,6 +148,17 @@ def public_app(
         return web.json_response(text=document, headers=_CORS)
 
     app.router.add_get("/api/v1/openapi.json", openapi)
+    if key_set is not None:
+        listed = key_set
+
+        async def get_key_set(_: web.Request) -> web.Response:
+            """The keys that check tokens of this server (RFC 7517 section 5)."""
+            return web.json_response(
+                {"keys": [*listed()]}, headers=_CORS | {hdrs.CACHE_CONTROL: KEY_SET_CACHE_CONTROL},
+                content_type="application/jwk-set+json",
+            )  # fmt: skip
+
+        app.router.add_get("/.well-known/streamd/jwks.json", get_key_set)
     return app
 
 
