@@ -79,6 +79,10 @@ class Uploads:
         backoff: When the bucket may be asked, after it has failed.
         is_removed: Says of an id whether the recording was deleted a while ago.
         on_stored: Called with a recording when the bucket has all of it.
+
+    Attributes:
+        bucket: As given.
+        is_removed: As given.
     """
 
     def __init__(
