@@ -177,6 +177,27 @@ def test_viewers_are_sent_to_the_bucket(tmp_path: Path, seaweed: SeaweedServer, 
         assert server.get(f"/vod/{done['id']}.mp4")[0] == 200
 
 
+def test_a_bucket_that_hangs_holds_nobody(tmp_path: Path) -> None:
+    with (
+        run_seaweed(tmp_path / "seaweed") as seaweed,
+        run_server(tmp_path, **RECORDED, **seaweed.settings(tmp_path)) as server,
+    ):
+        record(server)
+        done = newest(server, "ready")
+        wait_until(lambda: not media(folder_of(server, done)), PATIENCE_S, "media that went from the disk")
+        key = server.issue_key("other")
+        with seaweed.paused():
+            status, headers, _ = server.get(f"/vod/{done['id']}.mp4")
+            assert (status, headers["retry-after"]) == (503, "5")
+            # Broadcasts begin, are recorded and are played meanwhile.
+            with ChangingBroadcast(server.rtmp_port, key, H264, 1000 * MEDIA_S):
+                server.wait_until_playable("other")
+                running = newest(server, "recording", 3)
+                assert server.get(running["playlist"])[0] == 200
+            assert server.get(f"/vod/{done['id']}/main.m3u8")[0] == 200
+        wait_until(lambda: server.get(f"/vod/{done['id']}.mp4")[0] == 200, PATIENCE_S, "the bucket's return")
+
+
 def test_the_bucket_is_compared_with_what_was_written(tmp_path: Path, seaweed: SeaweedServer) -> None:
     with run_server(tmp_path, **RECORDED, **seaweed.settings(tmp_path)) as server:
         record(server)
