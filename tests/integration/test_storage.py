@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -376,6 +377,37 @@ async def test_what_the_service_says_is_understood(
                 await asked
             # A redirect of what has no body is followed, and leads nowhere.
             assert caught.value.reason in (fault, StorageFault.UNREACHABLE)
+        bucket.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "code", "fault"),
+    [
+        (403, "AuthenticationFailed", StorageFault.WRONG_SECRET),
+        (404, "ContainerNotFound", StorageFault.WRONG_BUCKET),
+        (503, "ServerBusy", StorageFault.BUSY),
+        (200, "", StorageFault.DAMAGED),
+    ],
+)
+async def test_what_azure_says_is_understood(tmp_path: Path, status: int, code: str, fault: StorageFault) -> None:
+    small, secret = tmp_path / "small", tmp_path / "secret"
+    small.write_bytes(b"12345")
+    secret.write_text(base64.b64encode(bytes(64)).decode())
+    with LyingS3(status, code) as lying:
+        options = StorageOptions(
+            Place.parse("az://recordings/live"),
+            endpoint=lying.endpoint,
+            access_key_id="account",
+            secret_access_key_file=str(secret),
+        )
+        bucket = Bucket(options, BucketTimeouts(send_s=10, read_s=10))
+        for asked in (bucket.put_file("a/small", small), bucket.read("a/small", 0, 5)):
+            with pytest.raises(StorageError) as caught:
+                await asked
+            assert caught.value.reason == fault
+        assert (await bucket.signed_url("a/small")).startswith(f"{lying.endpoint}/recordings/live/a/small?")
+        assert "PUT /recordings/live/a/small" in lying.requests
         bucket.close()
 
 
