@@ -52,6 +52,8 @@ class _Slab:
 
     def __del__(self) -> None:
         self._held.size -= self.size
+        if self.size == _SLAB_BYTES:
+            memory.give_back(self.data)
 
 
 class Payload:
@@ -173,7 +175,7 @@ def read_bytes(payload: bytes | Payload, start: int, size: int) -> bytes:
     return data
 
 
-def read_unit(payload: bytes | Payload, at: int, length_bytes: int) -> tuple[int, int]:
+def read_unit(payload: bytes | Payload, at: int, length_bytes: int) -> int:
     """Read the length of a unit that stands before it, and its first byte.
 
     Args:
@@ -182,17 +184,15 @@ def read_unit(payload: bytes | Payload, at: int, length_bytes: int) -> tuple[int
         length_bytes: Of the length, 1 to 4.
 
     Returns:
-        The length, bytes, and the first byte; 0 and 0 where the unit is empty or its first byte is not there.
+        The first byte, with the length above its eight bits; 0 where the unit is empty or its first byte is not there.
     """
     head = read_bytes(payload, at, length_bytes + 1)
     if len(head) <= length_bytes:
-        return 0, 0
+        return 0
     size = 0
     for index in range(length_bytes):
         size = size << 8 | head[index]
-    if not size:
-        return 0, 0
-    return size, head[length_bytes]
+    return size << 8 | head[length_bytes] if size else 0
 
 
 class PayloadLog:
