@@ -93,6 +93,7 @@ class TestPlaylists:
         again = house.rendition("video1")
         assert again.first_msn >= first.msn
         assert house.hls.next_numbering.msn > first.msn
+        assert house.hls.used_until_s == house.hls.next_numbering.seconds
 
     async def test_all_of_them_hold_no_more_than_one_may(self) -> None:
         house = House("main", "video1", rendition=RenditionOptions(window_bytes_max=10_000))
