@@ -53,6 +53,10 @@ cpdef bytes read_bytes(payload, Py_ssize_t start, Py_ssize_t size)
 cpdef int64_t read_unit(payload, Py_ssize_t at, Py_ssize_t length_bytes) except -1
 
 
+@cython.locals(slab=_Slab)
+cdef _Slab _new_slab(Py_ssize_t size, _Held held)
+
+
 @cython.final
 cdef class PayloadLog:
     cdef _Held _held
