@@ -64,6 +64,8 @@ class StreamRow {
     this.#recordButton = act("Record", "Record", () =>
       this.#stream.recording_id ? acts.stopRecording(this.#stream.name) : acts.startRecording(this.#stream),
     );
+    // A line of many has room for what is urgent.
+    this.#recordButton.classList.add("when-open");
     this.#buttons = element(
       "div",
       { class: "buttons" },
