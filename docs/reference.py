@@ -109,6 +109,7 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/bob"),
     Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
+    Call("POST", "/api/v1/streams/bob/preview"),
     Call("GET", "/api/v1/recordings?user=bob"),
     Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),

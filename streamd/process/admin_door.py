@@ -142,6 +142,7 @@ class AdminDoor:
             token=token,
             rtmp_urls=config.rtmp_urls,
             console=self._console,
+            preview_ticket=services.previews.ticket,
             recordings=RecordingDesk(services.recorder, services.clock),
             hosts=config.admin.hosts,
             port=self._port,

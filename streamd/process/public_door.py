@@ -53,7 +53,11 @@ class PublicDoor:
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
         self._media = MediaRoutes(
-            channels=self._channels, clock=services.clock, metrics=services.metrics, timeouts=media_timeouts(config)
+            channels=self._channels,
+            clock=services.clock,
+            metrics=services.metrics,
+            timeouts=media_timeouts(config),
+            is_preview=services.previews.is_good,
         )
         self._door = MediaDoor(
             channels=self._channels,
@@ -61,6 +65,7 @@ class PublicDoor:
             metrics=services.metrics,
             web_handler=self._web_handler,
             options=door_options(config, services.machine.descriptors),
+            is_preview=services.previews.is_good,
         )
         services.machine.accounts.add(self._door)
         self._runner: web.AppRunner | None = None

@@ -39,6 +39,7 @@ from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.live.channel_metrics import ChannelMetrics
+from streamd.services.live.previews import Previews
 from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
@@ -88,6 +89,7 @@ class Services:
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
+        previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """
@@ -95,6 +97,7 @@ class Services:
     def __init__(self, config: Config, clock: Clock, sender: Sender) -> None:
         self.clock = clock
         self.metrics = metrics = Metrics()
+        self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
         self.lines = PeerLines(peer_line_limits(config), now=clock.monotonic, count_limit=metrics.count_limit)
         self._webhooks = Webhooks(

@@ -108,8 +108,10 @@ class MediaDoor:
         metrics: Counted into.
         web_handler: Makes aiohttp's request handler for one connection: an ``aiohttp.web.Server``.
         options: Bounds.
+        is_preview: Says whether a ticket for a look at a channel is good.
 
     Attributes:
+        is_preview: As given.
         heads: Reads requests.
         lookup: Answers requests for HLS.
         push_lookup: Answers requests for pushed streams.
@@ -126,7 +128,9 @@ class MediaDoor:
         metrics: Metrics,
         web_handler: Callable[[], RequestHandler],
         options: DoorOptions | None = None,
+        is_preview: Callable[[str, str], bool] = lambda _name, _ticket: False,
     ) -> None:
+        self.is_preview = is_preview
         self._handed_over = HandlerWatch(
             web_handler,
             now=clock.monotonic,

@@ -22,6 +22,7 @@ from streamd.doors.delivery.following import Following
 from streamd.doors.delivery.held_request import HeldRequest
 from streamd.doors.delivery.http_request import MalformedRequestError
 from streamd.doors.delivery.media_path import MediaKind
+from streamd.doors.delivery.push_path import preview_ticket
 from streamd.doors.delivery.uptake import Uptake
 from streamd.formats.address import source_of
 from streamd.services.bounds.memory_accounts import Standing
@@ -334,7 +335,7 @@ class ViewerConnection(asyncio.Protocol):
             else:
                 self._hold(media, found, waits_as)
         elif push is not None:
-            self._push(head.method, push)
+            self._push(head.method, push, preview_ticket(head.query))
         return True
 
     def _await_more(self) -> None:
@@ -392,7 +393,7 @@ class ViewerConnection(asyncio.Protocol):
         if not self._is_deferred:
             self._read()
 
-    def _push(self, method: str, path: PushPath) -> None:
+    def _push(self, method: str, path: PushPath, ticket: str) -> None:
         found = self._door.push_lookup.ask(method, path)
         if isinstance(found, Answer):
             self._door.count_answer(path.format.name, found)
@@ -404,7 +405,8 @@ class ViewerConnection(asyncio.Protocol):
         self._send(found.head)
         self._watch(_Phase.PUSHING)
         self._asked.clear()
-        self._following = Following(found.fanout, self._transport, self._end_push)
+        is_preview = bool(ticket) and self._door.is_preview(path.name, ticket)
+        self._following = Following(found.fanout, self._transport, self._end_push, is_preview=is_preview)
         self._following.begin()
 
     def _end_push(self) -> None:

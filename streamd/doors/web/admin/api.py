@@ -37,7 +37,7 @@ from streamd.doors.web.models.keys import (
     RotateRequest,
 )
 from streamd.doors.web.models.server import Health
-from streamd.doors.web.models.streams import Kick, Stream, StreamList
+from streamd.doors.web.models.streams import Kick, PreviewTicket, Stream, StreamList
 from streamd.doors.web.models.users import (
     NO_WISHES,
     ChangedUser,
@@ -89,6 +89,7 @@ def admin_app(
     rtmp_urls: Sequence[str],
     console: Console,
     recordings: RecordingDesk | None = None,
+    preview_ticket: Callable[[str], str] = lambda _: "",
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -107,6 +108,7 @@ def admin_app(
             encoder last.
         console: The operator's console.
         recordings: The calls about recordings.
+        preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -117,7 +119,16 @@ def admin_app(
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
     api = _AdminApi(
-        keys, streams, metrics, rtmp_urls, not_ready_because, warnings, console.operations(gate), clock, recordings
+        keys,
+        streams,
+        metrics,
+        rtmp_urls,
+        not_ready_because,
+        warnings,
+        console.operations(gate),
+        clock,
+        recordings,
+        preview_ticket,
     )
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
@@ -155,7 +166,9 @@ class _AdminApi:
         others: Iterable[Operation],
         clock: Clock,
         recordings: RecordingDesk | None,
+        preview_ticket: Callable[[str], str],
     ) -> None:
+        self._preview_ticket = preview_ticket
         self._recordings = recordings
         self._keys = keys
         self._streams = streams
@@ -209,6 +222,9 @@ class _AdminApi:
             Operation(
                 "POST", "/api/v1/streams/{name}/kick", self.kick_stream, Kick,
                 path_model=UserPath, body=ReasonRequest, other_answers={202: Kick}, problems=(503,),
+            ),
+            Operation(
+                "POST", "/api/v1/streams/{name}/preview", self.preview_stream, PreviewTicket, 201, path_model=UserPath
             ),
             Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
             *(self._recordings.operations() if self._recordings is not None else ()),
@@ -426,6 +442,16 @@ class _AdminApi:
         kicked = await self._streams.kick(name)
         unwritten = await self._keys.record_kick(name, reason=reason, by=request[ACTOR])
         return answer(Kick(name=name, kicked=kicked, unwritten=unwritten), status=202 if unwritten else 200)
+
+    async def preview_stream(self, request: web.Request) -> web.Response:
+        """Look at a live stream without being counted as a viewer.
+
+        The address is one of the public port, for one connection that begins within a minute.
+        """
+        name = request.match_info["name"]
+        if self._streams.summary(name) is None:
+            raise _StreamNotLiveError(name)
+        return answer(PreviewTicket(mp4=f"/live/{name}.mp4?preview={self._preview_ticket(name)}"), status=201)
 
     # -- audit ----------------------------------------------------------------------------------
 

@@ -18,13 +18,15 @@ from streamd.doors.delivery.http_request import split_target
 from streamd.doors.delivery.lookup import Blocked, MediaLookup
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_lookup import PushLookup
-from streamd.doors.delivery.push_path import parse_push_path
+from streamd.doors.delivery.push_path import parse_push_path, preview_ticket
 from streamd.doors.delivery.transport_viewer import TransportViewer
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.formats.address import source_of
 from streamd.limits import DEFAULT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamd.clock import Clock
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.push_path import PushPath
@@ -54,6 +56,7 @@ class MediaRoutes:
         clock: Measures waiting.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed.
+        is_preview: Says whether a ticket for a look at a channel is good.
     """
 
     def __init__(
@@ -63,7 +66,9 @@ class MediaRoutes:
         clock: Clock,
         metrics: Metrics,
         timeouts: MediaTimeouts,
+        is_preview: Callable[[str, str], bool] = lambda _name, _ticket: False,
     ) -> None:
+        self._is_preview = is_preview
         self._lookup = MediaLookup(channels)
         self._push_lookup = PushLookup(channels)
         self._clock = clock
@@ -80,7 +85,7 @@ class MediaRoutes:
         if media_path is None:
             push_path = parse_push_path(path)
             if push_path is not None:
-                return await self._push(request, push_path)
+                return await self._push(request, push_path, preview_ticket(query))
             raise web.HTTPNotFound(headers={"Access-Control-Allow-Origin": "*"})
         media_request = MediaRequest(
             method=request.method,
@@ -109,7 +114,7 @@ class MediaRoutes:
         self._metrics.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
         return found
 
-    async def _push(self, request: web.Request, path: PushPath) -> web.StreamResponse:
+    async def _push(self, request: web.Request, path: PushPath, ticket: str) -> web.StreamResponse:
         found = self._push_lookup.ask(request.method, path)
         if isinstance(found, Answer):
             self._count(path.format.name, found)
@@ -124,7 +129,7 @@ class MediaRoutes:
         if transport is not None and found.fanout.is_open:
             is_ended = asyncio.Event()
             viewer = _WatchedViewer(transport, is_ended.set)
-            found.fanout.attach(viewer)
+            found.fanout.attach(viewer, is_preview=bool(ticket) and self._is_preview(path.name, ticket))
             try:
                 await self._follow(viewer, transport, is_ended)
             finally:
