@@ -19,10 +19,12 @@ from streamd.doors.delivery.answer import Answer
 from streamd.doors.delivery.answer_encoder import AnswerEncoder
 from streamd.doors.delivery.asked_heads import AskedHeads
 from streamd.doors.delivery.body_file import FILES_MAX, BodyFiles
+from streamd.doors.delivery.entrance import Entrance
 from streamd.doors.delivery.handler_watch import HandlerLimits, HandlerWatch
 from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits
 from streamd.doors.delivery.lookup import MediaLookup
 from streamd.doors.delivery.push_lookup import PushLookup
+from streamd.doors.delivery.push_path import preview_ticket
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.limits import DEFAULT
 from streamd.services.bounds.memory_accounts import Holder
@@ -92,6 +94,9 @@ class OpenConnection(Holder, Protocol):
     def go_on(self) -> None:
         """Answer more of the requests that wait."""
 
+    def cut_stranger(self, name: str) -> None:
+        """End what goes on of a channel for a viewer who was let in by nothing; empty stands for every channel."""
+
     def finish(self) -> None:
         """Answer the requests that are there, and close."""
 
@@ -108,6 +113,7 @@ class MediaDoor:
         metrics: Counted into.
         web_handler: Makes aiohttp's request handler for one connection: an ``aiohttp.web.Server``.
         options: Bounds.
+        is_preview: Says whether a ticket for a look at a channel is good.
 
     Attributes:
         heads: Reads requests.
@@ -126,7 +132,9 @@ class MediaDoor:
         metrics: Metrics,
         web_handler: Callable[[], RequestHandler],
         options: DoorOptions | None = None,
+        is_preview: Callable[[str, str], bool] = lambda _name, _ticket: False,
     ) -> None:
+        self._is_preview = is_preview
         self._handed_over = HandlerWatch(
             web_handler,
             now=clock.monotonic,
@@ -137,6 +145,10 @@ class MediaDoor:
         self.configure(options or DoorOptions())
         self.lookup = MediaLookup(channels)
         self.push_lookup = PushLookup(channels)
+        self.entrance = None if channels.gate is None else Entrance(channels, channels.gate)
+        """Asks who may watch; None where everybody may."""
+        if channels.gate is not None:
+            channels.gate.on_locked(self._cut_strangers)
         self.encoder = AnswerEncoder(clock)
         self.body_files = BodyFiles(self.options.files_max)
         self.now = clock.monotonic
@@ -155,6 +167,16 @@ class MediaDoor:
         self._egress_bytes = 0
 
     # -- the listener -----------------------------------------------------------------------
+
+    def is_look(self, name: str, query: str) -> bool:
+        """Whether a request is an operator's look at a channel, which counts as no viewer.
+
+        Args:
+            name: The channel.
+            query: Of the request target, as sent.
+        """
+        ticket = preview_ticket(query)
+        return bool(ticket) and self._is_preview(name, ticket)
 
     def configure(self, options: DoorOptions) -> None:
         """Take bounds, other ones where there were some; time limits that run already keep the old."""
@@ -311,6 +333,11 @@ class MediaDoor:
         watched.data_received(data)
         if is_half_closed:
             watched.finish()
+
+    def _cut_strangers(self, name: str) -> None:
+        """A channel may not be watched by everybody any more: end what goes on of it by nothing."""
+        for connection in list(self._open):
+            connection.cut_stranger(name)
 
     def refuse(self, status: HTTPStatus) -> Answer:
         """The answer to a request that cannot be read, counted."""

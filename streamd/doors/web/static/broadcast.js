@@ -116,6 +116,11 @@ export class Broadcast {
     this.#end("changed");
   }
 
+  /** @param {string} name as of the engine's qualities */
+  chooseQuality(name) {
+    this.#engine.chooseQuality?.(name);
+  }
+
   goLive() {
     this.#wantsLive = true;
     this.#engine.goLive();
@@ -196,6 +201,8 @@ export class Broadcast {
   /** The sound plays, and there should be a picture. */
   get #isBlack() {
     if (!this.#hasPlayed || this.#video.videoWidth > 0 || !this.#hasPicture) return false;
+    // An engine that has begun anew has nothing to show yet.
+    if (this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return false;
     return (
       performance.now() - this.#playedSince > PICTURE_LATE_MS && this.#stall.stalledMs(performance.now()) < TICK_MS
     );
@@ -240,6 +247,7 @@ export class Broadcast {
     body.dataset.lowLatency = String(isLowLatency);
     this.#player.dataset.atLive = String(isAtLive && !this.#video.paused);
     this.#menu.showLatency(latency);
+    this.#menu.showQualities(this.#engine.qualities ?? [], this.#engine.quality ?? "");
   }
 
   #onPlaying() {

@@ -26,6 +26,7 @@ const FILTER_FROM = 6;
 class StreamRow {
   #stream;
   #origin;
+  #acts;
   /** @type {Preview | null} */
   #preview = null;
   #health = new HealthBadge();
@@ -35,12 +36,14 @@ class StreamRow {
   #figures = element("p", { class: "stream-facts when-dense" });
   #previewButton;
   #moreButton;
+  #recordButton;
   #buttons;
   #media = element("div", { class: "stream-media" });
 
   constructor(stream, acts, origin) {
     this.#stream = stream;
     this.#origin = origin;
+    this.#acts = acts;
     const act = (label, name, run, isDangerous = false) =>
       element(
         "button",
@@ -60,11 +63,17 @@ class StreamRow {
     });
     this.#moreButton.setAttribute("aria-expanded", "false");
     this.#moreButton.classList.add("when-dense");
+    this.#recordButton = act("Record", "Record", () =>
+      this.#stream.recording_id ? acts.stopRecording(this.#stream.name) : acts.startRecording(this.#stream),
+    );
+    // A line of many has room for what is urgent.
+    this.#recordButton.classList.add("when-open");
     this.#buttons = element(
       "div",
       { class: "buttons" },
       this.#previewButton,
       this.#moreButton,
+      this.#recordButton,
       act("Kick", "Kick", () => acts.kickStream(this.#stream)),
       act(
         "Revoke key",
@@ -122,7 +131,10 @@ class StreamRow {
     this.#health.update(stream.health);
     this.#findings.update(stream.health);
     const viewers = totalViewers(stream.viewers);
-    setText(this.#state, `live for ${elapsed(stream.live_since)}`);
+    const isRecorded = stream.recording_id !== null;
+    setText(this.#state, `live for ${elapsed(stream.live_since)}${isRecorded ? " · recorded" : ""}`);
+    setText(this.#recordButton, isRecorded ? "Stop recording" : "Record");
+    this.#recordButton.setAttribute("aria-label", `${isRecorded ? "Stop recording" : "Record"} ${stream.name}`);
     setText(
       this.#figures,
       [count(viewers, "viewer"), bitrate(stream.bitrate_bps), picture(stream)].filter(Boolean).join(" · "),
@@ -158,7 +170,7 @@ class StreamRow {
       this.#preview.remove();
       this.#preview = null;
     } else {
-      const preview = new Preview(this.#stream, this.#origin);
+      const preview = new Preview(this.#stream, this.#origin, () => this.#acts.previewTicket(this.#stream));
       this.#preview = preview;
       this.#media.append(preview.root);
     }
