@@ -1,5 +1,6 @@
 cimport cython
 
+from streamd.formats.flv.frame cimport FrameHead
 from streamd.formats.flv.tag cimport FlvTag
 from streamd.formats.payload cimport first_bytes
 
@@ -16,14 +17,18 @@ cdef class FlvWriter:
     cdef bint _is_mp3
     cdef bint _has_audio
     cdef bytes _headers
+    cdef str _codec
+    cdef int _length_bytes
+    cdef object _starts
 
     cpdef object head_after(self, FlvWriter previous)
 
     cpdef bint is_video(self, FlvTag tag) except -1
 
+    @cython.locals(head=FrameHead)
     cpdef bint is_keyframe(self, FlvTag tag) except -1
 
-    @cython.locals(index=Py_ssize_t)
+    @cython.locals(index=Py_ssize_t, last=Py_ssize_t)
     cpdef Py_ssize_t last_keyframe(self, tags) except? -1
 
     @cython.locals(tag=FlvTag, total=Py_ssize_t)
