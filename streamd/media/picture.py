@@ -9,6 +9,7 @@ Spec: ISO/IEC 14496-12 (CMAF header and fragment in), ITU-T T.81 (JPEG out).
 
 from __future__ import annotations
 
+import enum
 import io
 import struct
 from fractions import Fraction
@@ -27,9 +28,22 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
-# Heads of an order for a picture and of its answer in a pipe: the lengths of the pieces behind them, big-endian.
-ORDER = struct.Struct(">II")
-"""CMAF header, fragment."""
+
+class PictureKind(enum.IntEnum):
+    """What is drawn."""
+
+    POSTER = 0
+    """A keyframe as JPEG."""
+    CELL = 1
+    """A keyframe as the values of the pixels of a cell of a storyboard (``storyboard.draw_cell``)."""
+    SHEET = 2
+    """Cells as the JPEG of a storyboard (``storyboard.draw_sheet``)."""
+
+
+# Heads of an order for a picture and of its answer in a pipe, big-endian.
+ORDER = struct.Struct(">BHHII")
+"""What is drawn (``PictureKind``), width and height of a cell, and the lengths of the pieces behind it: CMAF header and
+fragment, or nothing and cells."""
 ANSWER = struct.Struct(">BI")
 """The layers that held the process (``sandbox.Layer``); JPEG file, empty where there is no picture."""
 
@@ -73,8 +87,8 @@ def draw_picture(cmaf_header: bytes, fragment: bytes) -> bytes:
         PictureError: There is no picture, it is too large, or it does not decode.
     """
     try:
-        frame, aspect = _decode(cmaf_header + fragment)
-        return _write_jpeg(frame, *_size(frame.width, frame.height, aspect))
+        frame, aspect = decode_keyframe(cmaf_header + fragment)
+        return encode_jpeg(as_full_range(frame, *fitted(frame, aspect, SIDE_PIXELS_MAX, SIDE_PIXELS_MAX)))
     except (FFmpegError, ValueError) as exc:
         raise PictureError(f"the keyframe does not decode: {exc}") from exc
 
@@ -87,11 +101,11 @@ def draw_own_picture() -> None:
         stream.width, stream.height, stream.pix_fmt = SIDE_PIXELS_MIN, SIDE_PIXELS_MIN, "yuvj420p"
         container.mux(stream.encode(av.VideoFrame(SIDE_PIXELS_MIN, SIDE_PIXELS_MIN, "yuvj420p")))
         container.mux(stream.encode(None))
-    frame, aspect = _decode(output.getvalue(), decoders=("mjpeg",))
-    _write_jpeg(frame, *_size(frame.width, frame.height, aspect))
+    frame, aspect = decode_keyframe(output.getvalue(), decoders=("mjpeg",))
+    encode_jpeg(as_full_range(frame, *fitted(frame, aspect, SIDE_PIXELS_MAX, SIDE_PIXELS_MAX)))
 
 
-def _decode(file: bytes, decoders: Sequence[str] = DECODERS) -> tuple[VideoFrame, Fraction]:
+def decode_keyframe(file: bytes, decoders: Sequence[str] = DECODERS) -> tuple[VideoFrame, Fraction]:
     """Decode one frame.
 
     Args:
@@ -128,21 +142,31 @@ def _aspect(decoder: VideoCodecContext) -> Fraction:
     return aspect if Fraction(1, PIXEL_ASPECT_MAX) <= aspect <= PIXEL_ASPECT_MAX else Fraction(1)
 
 
-def _size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """The size of the picture: square pixels, even for 4:2:0, nothing enlarged."""
-    shown_width = width * aspect
-    scale = min(Fraction(1), SIDE_PIXELS_MAX / max(shown_width, Fraction(height)))
-    return _even(shown_width * scale), _even(height * scale)
+def fitted(frame: VideoFrame, aspect: Fraction, width_max: int, height_max: int) -> tuple[int, int]:
+    """The size of a picture: square pixels, even for 4:2:0, nothing enlarged.
+
+    Args:
+        frame: The frame.
+        aspect: The width of a pixel over its height.
+        width_max: Pixels.
+        height_max: Pixels.
+    """
+    shown_width = frame.width * aspect
+    scale = min(Fraction(1), width_max / shown_width, Fraction(height_max, frame.height))
+    return _even(shown_width * scale), _even(frame.height * scale)
 
 
 def _even(pixels: Fraction) -> int:
     return max(SIDE_PIXELS_MIN, round(pixels / 2) * 2)
 
 
-def _write_jpeg(frame: VideoFrame, width: int, height: int) -> bytes:
+def as_full_range(frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    """A frame in the size, the colours and the values of JPEG.
+
+    JFIF: BT.601, and the full range of values where video mostly has 16 to 235.
+    """
     is_bt601 = frame.colorspace in _BT601 or (frame.colorspace == _UNSPECIFIED and frame.height < BT709_LINES_MIN)
-    # JFIF: BT.601, and the full range of values where video mostly has 16 to 235.
-    picture = frame.reformat(
+    return frame.reformat(
         width,
         height,
         format="yuvj420p",
@@ -151,9 +175,13 @@ def _write_jpeg(frame: VideoFrame, width: int, height: int) -> bytes:
         # As everywhere here: a sandbox refuses threads.
         threads=1,
     )
+
+
+def encode_jpeg(picture: VideoFrame) -> bytes:
+    """Write a frame of ``as_full_range`` as a JPEG file."""
     picture.pts, picture.time_base = 0, Fraction(1, 25)
     encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+    encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, "yuvj420p"
     encoder.time_base = Fraction(1, 25)
     encoder.thread_count = 1
     encoder.qmin = encoder.qmax = QUANTIZER

@@ -75,7 +75,8 @@ def assert_hashed(folder: RecordingFolder, path: Path) -> None:
     """Every file but the documents is in a document, with its hash."""
     document = read_document(path)
     assert document is not None
-    files = {file.relative_to(folder.path).as_posix(): file for file in folder.hls.rglob("*") if file.is_file()}
+    media = folder.hls.parent
+    files = {file.relative_to(folder.path).as_posix(): file for file in media.rglob("*") if file.is_file()}
     assert {file.path: (file.bytes, file.sha256) for file in document.files} == {
         name: (file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()) for name, file in files.items()
     }

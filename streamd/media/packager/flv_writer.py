@@ -83,10 +83,15 @@ class FlvWriter:
 
     def is_keyframe(self, tag: FlvTag) -> bool:
         """Tell whether it is a frame of the video track with which viewers begin."""
-        if tag.tag_type != _VIDEO or first_bytes(tag.payload)[0] & _FRAME_TYPE != _KEYFRAME:
+        if tag.tag_type != _VIDEO:
             return False
+        # The gate has looked.
         head = tag.head
-        is_sync = head is None or can_start(self._codec, tag.payload, head.body_at, self._length_bytes)
+        if head is None:
+            return first_bytes(tag.payload)[0] & _FRAME_TYPE == _KEYFRAME
+        if not head.is_keyframe:
+            return False
+        is_sync = can_start(self._codec, tag.payload, head.body_at, self._length_bytes)
         return self._starts.is_start(is_sync=is_sync, time_ms=tag.timestamp_ms)
 
     def last_keyframe(self, tags: Sequence[FlvTag]) -> int:

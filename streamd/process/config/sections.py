@@ -14,8 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 
 from streamd.limits import DEFAULT, HLS, OBS, PUBLISH_HOOK, WEBHOOKS
 from streamd.process.config.values import (
+    Countries,
     DatabaseUrl,
+    Endpoint,
+    HostPatterns,
     Hosts,
+    KeepLocal,
     Ladder,
     Listen,
     ListenAddress,
@@ -23,6 +27,8 @@ from streamd.process.config.values import (
     OptionalListen,
     PublicUrl,
     ReceiverUrl,
+    Serve,
+    StorageUrl,
     Token,
     WebhookSecret,
 )
@@ -162,6 +168,87 @@ class RecordingConfig(Section):
     """All recordings together; the oldest go beyond it. 0: no bound but the disk's."""
     keep_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     """A recording is deleted after this many days. 0: never."""
+    storyboard_interval_s: Annotated[int, Field(ge=0, le=3600)] = 10
+    """Between two pictures of the storyboard that viewers see while they seek, drawn when a recording has ended,
+    seconds. 0, or `[http] posters = false`: no pictures."""
+
+
+class DvrConfig(Section):
+    """The past of live streams."""
+
+    window_s: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """How far back viewers of a live stream can go, seconds. It is read from recordings; a broadcast that is not
+    recorded is written to the disk for it, and what has left the window is removed. 0: not at all."""
+
+
+class StorageConfig(Section):
+    """A bucket in which recordings are kept, in place of the disk or beside it."""
+
+    url: StorageUrl = ""
+    """`s3://bucket/prefix` (Amazon S3, and what speaks its protocol), `gs://bucket/prefix` (Google Cloud),
+    `az://container/prefix` (Azure) or `file:///directory`. Empty: recordings stay on the disk."""
+    endpoint: Endpoint = ""
+    """URL of a service other than Amazon's, Google's or Azure's own, for example `https://s3.example.org`."""
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,64}$")] = ""
+    """Region of an S3 bucket, for example `eu-central-1`."""
+    access_key_id: Annotated[str, Field(pattern=r"^[!-~]{0,256}$")] = ""
+    """Id of the access key; on Azure the name of the account. Empty: as the environment or the machine's role has
+    it."""
+    secret_access_key_file: str = ""
+    """File with the secret of the access key, with the account's key on Azure, or with a service account's JSON on
+    Google Cloud; the server alone should be able to read it. A relative path starts at this file."""
+    path_style: bool = True
+    """The bucket's name stands in the path of S3's URLs. Off: in front of the host, for services that want it there."""
+    storage_class: Annotated[str, Field(pattern=r"^[A-Z0-9_]{0,64}$")] = ""
+    """Storage class of new objects, for example `STANDARD_IA`. It must be one that is read at once. Empty: the
+    bucket's."""
+    keep_local: KeepLocal = "until_uploaded"
+    """How long media stays on the disk when the bucket has it: `until_uploaded`, `always` or a number of days, such as
+    `7 days`."""
+    serve: Serve = "proxy"
+    """How viewers get media that the bucket alone has: `proxy` (through this server), `redirect` (from the bucket, by
+    addresses that hold for ten minutes), or the URL at which `url` is public."""
+
+
+class PlaybackConfig(Section):
+    """Who may watch; `docs/playback.md` says how."""
+
+    policy: Literal["public", "signed", "password", "hook"] = "public"
+    """Of channels for which nothing else is decided (`PATCH /api/v1/users/{name}`): `public`, everybody; `signed`,
+    whoever shows a token; `password`, whoever types the channel's password; `hook`, whom your service lets in."""
+    issuer: str = ""
+    """`iss` that tokens have to have. Empty: any, or none."""
+    audience: str = ""
+    """What has to be among the `aud` of tokens, for keys that sign for others too. Empty: nothing."""
+    jwks_url: ReceiverUrl = ""
+    """URL of a JSON Web Key Set, whose keys are good beside those that are made here. While it cannot be read, the keys
+    that it had stay good. Empty: none."""
+    leeway_s: Annotated[int, Field(ge=0, le=300)] = 5
+    """Seconds by which the signer's clock may be wrong."""
+    ticket_s: Annotated[int, Field(ge=10, le=31_622_400)] = 43_200
+    """Seconds for which a viewer may watch at the most, before they show a token or a password again. A token that
+    expires sooner ends it sooner."""
+    viewers_per_session: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Players that may use one viewer's ticket at once: an address out of a playlist that is given on. It needs
+    `http.trusted_proxies` where a cache is in front."""
+    hook_url: ReceiverUrl = ""
+    """URL of your service that is asked with the policy `hook`; the POST request is signed like a webhook."""
+    hook_secret: WebhookSecret = SecretStr("")
+    """`whsec_` and 24 to 64 random bytes in base64, known to the service."""
+    on_failure: Literal["deny", "allow"] = "deny"
+    """The decision where the service does not answer."""
+    referrers: HostPatterns = []
+    """Hosts of the pages that may show locked channels, such as `["example.org", "*.example.org"]`. Empty: all. Players
+    that are no pages say nothing of a page, and are let in."""
+    geoip_file: str = ""
+    """Country database in MaxMind's format (`.mmdb`), DB-IP Lite or GeoLite2 Country; for `cc` of tokens and for
+    `blocked_countries`. Needs `pip install 'streamd[geoip]'`. A relative path starts at this file."""
+    unknown_country: Literal["allow", "deny"] = "allow"
+    """Viewers whose country is not known, where their country matters."""
+    blocked_countries: Countries = []
+    """Countries in which locked channels are not shown by an order, such as `["DE"]`: status 451 (RFC 7725)."""
+    blocked_by: ReceiverUrl = ""
+    """Whose order that is: the URL in the `Link` field of that answer."""
 
 
 class KeysConfig(Section):
@@ -440,6 +527,9 @@ class Config(Section):
     hls: HlsConfig = HlsConfig()
     live: LiveConfig = LiveConfig()
     recording: RecordingConfig = RecordingConfig()
+    dvr: DvrConfig = DvrConfig()
+    storage: StorageConfig = StorageConfig()
+    playback: PlaybackConfig = PlaybackConfig()
     keys: KeysConfig = KeysConfig()
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
@@ -508,6 +598,8 @@ SECTIONS: dict[str, type[Section]] = {
 PATHS = [
     ("server", "data_dir"),
     ("recording", "dir"),
+    ("storage", "secret_access_key_file"),
+    ("playback", "geoip_file"),
     *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key")),
 ]
 

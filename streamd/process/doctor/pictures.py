@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamd.media.picture import ANSWER, ORDER
+from streamd.media.picture import ANSWER, ORDER, PictureKind
 from streamd.process.doctor.check_result import CheckResult, ok, warning
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.sandbox import Layer
@@ -83,7 +83,7 @@ def check_pictures(config: Config) -> Iterator[CheckResult]:
         worker = subprocess.run(  # noqa: S603  # our own worker
             WORKER_COMMAND,
             # An order for an empty picture: the answer has no picture, and names the layers that held the copy.
-            input=ORDER.pack(0, 0),
+            input=ORDER.pack(PictureKind.POSTER, 0, 0, 0, 0),
             env=worker_environment(os.environ),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -13,12 +13,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from streamd.errors import PictureError
-from streamd.media.picture import ANSWER, ORDER, PICTURE_BYTES_MAX, draw_own_picture, draw_picture
+from streamd.media.picture import ANSWER, ORDER, PICTURE_BYTES_MAX, PictureKind, draw_own_picture, draw_picture
+from streamd.media.storyboard import CellSize, draw_cell, draw_own_storyboard, draw_sheet
 from streamd.services.sandbox import Layer, Sandbox
 
 # -P: a directory that we were started in, and that others may write to, is no place to find modules.
@@ -63,27 +65,46 @@ def main() -> None:
     with contextlib.suppress(OSError):
         OOM_SCORE_ADJ.write_text(OOM_SCORE_ADJ_MAX, encoding="ascii")
     draw_own_picture()
+    draw_own_storyboard()
     # Only now: a request waits for the first picture, and a start takes 0.3 s of a processor.
     os.nice(NICENESS)
     Sandbox(memory_bytes=ADDRESS_SPACE_BYTES_MAX, open_files=OPEN_FILES_MAX, may_fork=True).lock()
     while head := _read(_STDIN, ORDER.size):
-        header_bytes, fragment_bytes = ORDER.unpack(head)
+        kind, width, height, header_bytes, fragment_bytes = ORDER.unpack(head)
         cmaf_header, fragment = _read(_STDIN, header_bytes), _read(_STDIN, fragment_bytes)
-        layers, picture = _draw_in_a_copy(cmaf_header, fragment)
+        layers, picture = _draw_in_a_copy(partial(_draw, kind, CellSize(width, height), cmaf_header, fragment))
         _write(_STDOUT, ANSWER.pack(layers, len(picture)) + picture)
 
 
-def _draw_in_a_copy(cmaf_header: bytes, fragment: bytes) -> tuple[Layer, bytes]:
+def _draw(kind: int, size: CellSize, cmaf_header: bytes, fragment: bytes) -> bytes:
+    """Draw what an order asks for.
+
+    Raises:
+        PictureError: There is no picture.
+    """
+    match kind:
+        case PictureKind.CELL:
+            return draw_cell(cmaf_header, fragment, size)
+        case PictureKind.SHEET:
+            return draw_sheet(fragment, size)
+        case _:
+            return draw_picture(cmaf_header, fragment)
+
+
+def _draw_in_a_copy(draw: Callable[[], bytes]) -> tuple[Layer, bytes]:
     """Have a copy of this process draw a picture, and end.
 
+    Args:
+        draw: Draws, and raises ``PictureError`` where there is no picture.
+
     Returns:
-        The layers that held the copy while it drew, and a JPEG file, empty where there is none.
+        The layers that held the copy while it drew, and the picture, empty where there is none.
     """
     answers, answer = os.pipe()
     parent = os.getpid()
     if os.fork() == 0:
         os.close(answers)
-        _draw_and_end(cmaf_header, fragment, answer, parent)
+        _draw_and_end(draw, answer, parent)
     os.close(answer)
     # One byte before the picture, and one more than a picture has.
     said = _read(answers, 1 + PICTURE_BYTES_MAX + 1)
@@ -94,7 +115,7 @@ def _draw_in_a_copy(cmaf_header: bytes, fragment: bytes) -> tuple[Layer, bytes]:
     return Layer(said[0] if said else 0), picture if len(picture) <= PICTURE_BYTES_MAX else b""
 
 
-def _draw_and_end(cmaf_header: bytes, fragment: bytes, answer: int, parent: int) -> NoReturn:
+def _draw_and_end(draw: Callable[[], bytes], answer: int, parent: int) -> NoReturn:
     """The life of a copy: its pipe is its standard output, and all that it has."""
     try:
         os.dup2(answer, _STDOUT)
@@ -105,7 +126,7 @@ def _draw_and_end(cmaf_header: bytes, fragment: bytes, answer: int, parent: int)
         _write(_STDOUT, bytes([layers]))
         # A copy that lost its parent before it was tied to it has no reader for its picture.
         if os.getppid() == parent:
-            _write(_STDOUT, draw_picture(cmaf_header, fragment))
+            _write(_STDOUT, draw())
     except (PictureError, MemoryError, OSError):
         pass
     finally:

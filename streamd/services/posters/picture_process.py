@@ -15,7 +15,8 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from typing import TYPE_CHECKING
 
 from streamd.errors import PictureError, PictureWorkerRestsError
-from streamd.media.picture import ANSWER, ORDER, ORDER_BYTES_MAX, PICTURE_BYTES_MAX
+from streamd.media.picture import ANSWER, ORDER, ORDER_BYTES_MAX, PICTURE_BYTES_MAX, PictureKind
+from streamd.media.storyboard import CellSize
 from streamd.services.sandbox import Layer
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ IDLE_TIMEOUT_S = 60.0
 # rests, twice as long each time, until a picture succeeds: a start takes 0.2 s of a processor.
 REST_S = 1.0
 REST_S_MAX = 60.0
+# A poster is of no cell's size.
+NO_CELL = CellSize(0, 0)
 
 
 class PictureProcess:
@@ -79,8 +82,46 @@ class PictureProcess:
                 than any that is drawn.
             PictureWorkerRestsError: It failed several times in a row, and is not started yet.
         """
+        return await self._order(PictureKind.POSTER, NO_CELL, cmaf_header, fragment)
+
+    async def draw_cell(self, cmaf_header: bytes, fragment: bytes, size: CellSize) -> bytes | None:
+        """Draw a keyframe as a cell of a storyboard.
+
+        Args:
+            cmaf_header: ``ftyp`` and ``moov``.
+            fragment: ``moof`` and ``mdat`` with a keyframe in it.
+            size: Of the cell.
+
+        Returns:
+            Its pixels, ``size.bytes``; None where nothing decodes.
+
+        Raises:
+            PictureError: As of ``draw``.
+            PictureWorkerRestsError: Likewise.
+        """
+        cell = await self._order(PictureKind.CELL, size, cmaf_header, fragment)
+        return cell if cell is not None and len(cell) == size.bytes else None
+
+    async def draw_sheet(self, cells: bytes, size: CellSize) -> bytes | None:
+        """Draw cells side by side.
+
+        Args:
+            cells: One behind the other, at most ``storyboard.CELLS_MAX``.
+            size: Of each.
+
+        Returns:
+            A JPEG file; None where there is none.
+
+        Raises:
+            PictureError: As of ``draw``.
+            PictureWorkerRestsError: Likewise.
+        """
+        return await self._order(PictureKind.SHEET, size, b"", cells)
+
+    async def _order(self, kind: PictureKind, size: CellSize, cmaf_header: bytes, fragment: bytes) -> bytes | None:
         if len(cmaf_header) + len(fragment) > ORDER_BYTES_MAX:
             raise PictureError(f"a keyframe of {len(fragment)} bytes is too long to be drawn")
+        head = ORDER.pack(kind, size.width, size.height, len(cmaf_header), len(fragment))
         async with self._turn:
             if (rest_s := self._rests_until - self._clock.monotonic()) > 0:
                 raise PictureWorkerRestsError(rest_s)
@@ -88,7 +129,7 @@ class PictureProcess:
                 self._idle_timer.cancel()
             try:
                 async with asyncio.timeout(self._draw_timeout_s):
-                    picture = await self._ask(cmaf_header, fragment)
+                    picture = await self._ask(head, cmaf_header, fragment)
             except (OSError, EOFError, TimeoutError) as exc:
                 await self._stop()
                 self._note_failure()
@@ -105,7 +146,7 @@ class PictureProcess:
         async with self._turn:
             await self._stop()
 
-    async def _ask(self, cmaf_header: bytes, fragment: bytes) -> bytes | None:
+    async def _ask(self, *order: bytes) -> bytes | None:
         process = self._process
         if process is None or process.returncode is not None:
             process = self._process = await asyncio.create_subprocess_exec(
@@ -113,7 +154,7 @@ class PictureProcess:
             )
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.writelines((ORDER.pack(len(cmaf_header), len(fragment)), cmaf_header, fragment))
+        process.stdin.writelines(order)
         await process.stdin.drain()
         layers, picture_bytes = ANSWER.unpack(await process.stdout.readexactly(ANSWER.size))
         if picture_bytes > PICTURE_BYTES_MAX:

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME
+from streamd.services.recording.folder import (
+    INDEX_NAME,
+    PLAYLIST_NAME,
+    STORYBOARD_NAME,
+    THUMBNAIL_NAME,
+    THUMBNAILS_PATH,
+)
 from streamd.services.whole_file import replace_file
 
 if TYPE_CHECKING:
@@ -74,10 +80,26 @@ class HlsFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ThumbnailFacts:
+    """``media.thumbnails``: the way to the pictures of a recording that has ended."""
+
+    resolution_width: int = 0
+    """Of a picture of the storyboard, pixels."""
+    resolution_height: int = 0
+    pictures: int = 0
+    """How many the storyboard has; 0 where there was nothing to draw, or nothing that decodes."""
+    path: str = THUMBNAILS_PATH
+    thumbnail: str = THUMBNAIL_NAME
+    storyboard: str = STORYBOARD_NAME
+
+
+@dataclass(frozen=True, slots=True)
 class MediaFacts:
     """``media``."""
 
     hls: HlsFacts = HlsFacts()
+    thumbnails: ThumbnailFacts | None = None
+    """None before they are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +144,11 @@ def read_document(path: Path) -> RecordingDocument | None:
             data = file.read(DOCUMENT_BYTES_MAX + 1)
     except FileNotFoundError:
         return None
+    return parse_document(data)
+
+
+def parse_document(data: bytes) -> RecordingDocument | None:
+    """Read the bytes of a document; None where they are none that is ours."""
     try:
         return _DOCUMENT.validate_json(data) if len(data) <= DOCUMENT_BYTES_MAX else None
     except ValidationError:

@@ -4,6 +4,7 @@
 {user}/{yyyy}/{mm}/{dd}/{recording_id}/
   events/recording-started.json  recording-ended.json | recording-failed.json  files.jsonl
   media/hls/index.m3u8  media/hls/{variant}/playlist.m3u8  init0.mp4  000000.m4s …
+  media/thumbnails/latest/thumb.jpg  storyboard.vtt  storyboard-0.jpg …
 ```
 
 The folders and documents are named as Amazon IVS names them (Auto-Record to Amazon S3), so that tools that read those
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PLAYLIST_NAME = "playlist.m3u8"
 INDEX_NAME = "index.m3u8"
+THUMBNAILS_PATH = "media/thumbnails/latest"
+THUMBNAIL_NAME = "thumb.jpg"
+STORYBOARD_NAME = "storyboard.vtt"
 # The folders between the directory of recordings and a recording: user, year, month and day.
 _LEVELS = 4
 
@@ -51,6 +55,11 @@ def media_name(number: int) -> str:
     return f"{number:06d}.m4s"
 
 
+def sheet_name(number: int) -> str:
+    """The file name of a sheet of the storyboard, counted from 0."""
+    return f"storyboard-{number}.jpg"
+
+
 class FolderTakenError(RecordingError):
     """Another server writes a recording."""
 
@@ -74,6 +83,11 @@ class RecordingFolder:
     def hls(self) -> Path:
         """The folder of playlists and media."""
         return self.path / "media" / "hls"
+
+    @property
+    def thumbnails(self) -> Path:
+        """The folder of pictures."""
+        return self.path / THUMBNAILS_PATH
 
     @property
     def events(self) -> Path:
@@ -166,6 +180,16 @@ def remove_folder(path: Path) -> None:
     with contextlib.suppress(OSError):
         for each in path.parents[:_LEVELS]:
             each.rmdir()
+
+
+def remove_media(folder: RecordingFolder) -> None:
+    """Remove the media of a recording, and all that shows it; its documents stay.
+
+    Raises:
+        OSError: Something of it is still there.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder.path / "media")
 
 
 def free_bytes(path: Path) -> int:

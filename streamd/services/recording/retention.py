@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from streamd.errors import RecordingError
 from streamd.services.audit.records import SERVER, Actor, AuditEntry
 from streamd.services.events.event import Event, EventType
-from streamd.services.recording.folder import free_bytes, remove_folder
+from streamd.services.recording.elsewhere import NowhereElse
+from streamd.services.recording.folder import free_bytes, remove_folder, remove_media
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink
+    from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.index import RecordingIndex
 
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 _PAGE = 100
 # What is written is left alone.
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
+# The rules that delete, as the reason of a deletion names them.
+RETENTION_RULES = frozenset({"keep_days", "max_bytes", "min_free_bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,10 @@ class Retention:
         clock: For dates.
         tell: Receives the events of deletions.
         is_watched: Says of an id whether somebody is watching the recording.
+
+    Attributes:
+        elsewhere: What else keeps recordings.
+        on_deleted: Called with the id of each recording that is deleted, before its files go.
     """
 
     def __init__(
@@ -70,6 +78,8 @@ class Retention:
         self._clock = clock
         self._tell = tell
         self._is_watched = is_watched
+        self.elsewhere: Elsewhere = NowhereElse()
+        self.on_deleted: Callable[[str], None] = lambda _: None
 
     async def delete(self, record: RecordingRecord, actor: Actor, reason: str, *, is_abandoned: bool = False) -> None:
         """Delete a recording: nobody finds it from here on, and its files go.
@@ -94,6 +104,7 @@ class Retention:
             now, actor.name, "recording.deleted", actor.address, user=record.user, stream=record.user, reason=reason
         )
         await self._index.note_deleted(record.id, reason, entry)
+        self.on_deleted(record.id)
         await self._remove_files(record)
         log.info("recording.deleted", extra={"recording_id": record.id, "stream": record.user, "reason": reason})
         self._tell(
@@ -124,7 +135,8 @@ class Retention:
         async for record in self._oldest():
             if await asyncio.to_thread(self._free_bytes, record) >= options.min_free_bytes:
                 break
-            await self.delete(record, SERVER, "min_free_bytes")
+            if not await self.elsewhere.make_room(record):
+                await self.delete(record, SERVER, "min_free_bytes")
 
     async def _oldest(self) -> AsyncIterator[RecordingRecord]:
         """Recordings that may go, the oldest first."""
@@ -145,9 +157,14 @@ class Retention:
 
     async def _remove_files(self, record: RecordingRecord) -> None:
         """Remove the files of a recording that is noted as deleted; the next look removes what is left."""
+        is_gone_elsewhere = await self.elsewhere.remove(record)
         if not await self._is_ours(record):
             return
         try:
+            if not is_gone_elsewhere:
+                # The folder says whose it is to try again.
+                await asyncio.to_thread(remove_media, self._folder(record))
+                return
             await asyncio.to_thread(remove_folder, self._folder(record).path)
         except OSError as exc:
             reason = exc.strerror or "the folder is a link"

@@ -17,6 +17,7 @@ import pytest
 from streamd.clock import ManualClock
 from streamd.errors import PictureError, PictureWorkerRestsError
 from streamd.media.picture import ORDER_BYTES_MAX
+from streamd.media.storyboard import CellSize
 from streamd.process.workers import picture_worker
 from streamd.services.posters.picture_process import REST_S, REST_S_MAX, PictureProcess
 from streamd.services.sandbox import Layer, landlock
@@ -383,3 +384,47 @@ sys.stdout.buffer.write(ANSWER.pack(0, 1) + b"1")
             assert process._process is None
 
         with_process(process_of(), use)
+
+
+class TestAStoryboard:
+    """Cells of a recording's keyframes, and sheets of them."""
+
+    def test_is_drawn_with_all_that_this_kernel_can_hold_it_by(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def use(process: PictureProcess) -> None:
+            size = CellSize.of(320, 180)
+            cells = [await process.draw_cell(*clip.fragmented(), size) for clip in CLIPS.values()]
+            assert all(cell is not None and len(cell) == size.bytes for cell in cells)
+            jpeg = await process.draw_sheet(b"".join(filter(None, cells)), size)
+            assert jpeg is not None
+            assert read_jpeg(jpeg)[:2] == (160 * len(CLIPS), 90)
+
+        caplog.set_level(logging.INFO)
+        with_process(process_of(), use)
+        (record,) = [record for record in caplog.records if record.msg == "picture_worker.locked"]
+        assert record.__dict__["layers"] == layers_of_this_kernel().words
+
+    def test_goes_on_behind_a_keyframe_that_does_not_decode(self) -> None:
+        async def use(process: PictureProcess) -> None:
+            size = CellSize(160, 90)
+            header, fragment = Clip().fragmented()
+            assert await process.draw_cell(header, b"no fragment", size) is None
+            assert await process.draw_sheet(b"no cells", size) is None
+            assert await process.draw_cell(header, fragment, size) is not None
+            assert await process.draw(header, fragment) is not None
+
+        with_process(process_of(), use)
+
+    def test_is_not_made_of_what_is_no_cell(self) -> None:
+        """A decoder that a publisher has taken over answers with other bytes than were asked for."""
+        probe = """
+import os
+from streamd.media.picture import ANSWER, ORDER
+os.read(0, ORDER.size)
+os.write(1, ANSWER.pack(0, 5) + b"cells")
+os.read(0, 1 << 20)
+"""
+
+        async def use(process: PictureProcess) -> None:
+            assert await process.draw_cell(b"", b"", CellSize(160, 90)) is None
+
+        with_process(process_of(python(probe)), use)

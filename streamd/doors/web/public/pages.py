@@ -54,6 +54,7 @@ PLAYER_MODULES: Final = (
     "playback.js",
     "progress.js",
     "push_engine.js",
+    "quality.js",
     "sharing.js",
     "storage.js",
     "viewer_format.js",
@@ -62,7 +63,7 @@ PLAYER_MODULES: Final = (
 
 
 # The imports of a recording's page.
-VOD_MODULES: Final = ("base.js", "dom.js")
+VOD_MODULES: Final = ("base.js", "dom.js", "recorded_controls.js", "storage.js", "storyboard.js")
 
 
 class Pages:

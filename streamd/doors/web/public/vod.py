@@ -1,6 +1,7 @@
 """Recordings for viewers: playlists and media files below ``/vod/{id}``, and all of it as one MP4.
 
-A recording lies on disk as it is sent, so that a request reads a file and computes no media. A private recording
+A recording lies on disk as it is sent, so that a request reads a file and computes no media; what the disk does not
+have any more is read from the bucket, or fetched there by the viewer. A private recording
 answers as if there were none; one that is deleted, and one of a user who is suspended, answer with 410, and what is
 being sent of them ends.
 """
@@ -18,24 +19,36 @@ from aiohttp import hdrs, web
 
 from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
 from streamd.doors.delivery.decide import accepts_gzip
+from streamd.doors.delivery.entrance import ticketed
 from streamd.doors.web.public.recorded_playlists import RecordedPlaylists, Span
+from streamd.doors.web.public.web_entrance import TICKET_FIELD, visitor_of
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
-from streamd.errors import StoreUnavailableError
-from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME
+from streamd.errors import StorageError, StoreUnavailableError
+from streamd.services.playback.claims import Audience
+from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, STORYBOARD_NAME, THUMBNAIL_NAME
 from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState, Visibility
+from streamd.services.storage.faults import StorageFault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from pathlib import Path
+    from typing import TypeVar
 
     from streamd.clock import Clock
     from streamd.doors.web.public.media import MediaTimeouts
     from streamd.doors.web.public.recorded_playlists import ServedPlaylist
+    from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
+    from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
+    from streamd.services.storage.stored_recordings import StoredRecordings
 
+    T = TypeVar("T")
+
+VIEWING: Final = "viewing"
+"""In a request: by what its viewer was let in; None where everybody may see the recording."""
 PLAYLIST_TYPE: Final = "application/vnd.apple.mpegurl"
 MP4_TYPE: Final = "video/mp4"
 # A file is read and sent a piece at a time; the next piece is read when the viewer has taken this one. A viewer that
@@ -46,6 +59,9 @@ KNOWN_S: Final = 1.0
 KNOWN_MAX: Final = 1024
 # The index is asked for so many recordings at once: who tries thousands of ids keeps nobody's key from being looked up.
 LOOK_UPS_MAX: Final = 32
+
+# Players ask again after this where the bucket does not answer, seconds.
+RETRY_AFTER_S: Final = "5"
 
 _OPEN: Final = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 _HEADERS: Final = {
@@ -70,6 +86,8 @@ class VodRoutes:
         clock: Measures for how long an answer of the index holds.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
+        stored: Recordings in the bucket; None where there is none.
+        entrance: Asks who may watch; None: everybody.
     """
 
     def __init__(
@@ -80,8 +98,12 @@ class VodRoutes:
         clock: Clock,
         metrics: Metrics,
         timeouts: Callable[[], MediaTimeouts],
+        stored: StoredRecordings | None = None,
+        entrance: WebEntrance | None = None,
     ) -> None:
+        self._entrance = entrance
         self._recorder = recorder
+        self._stored = stored
         self._is_taken_down = is_taken_down
         self._clock = clock
         self._metrics = metrics
@@ -100,10 +122,13 @@ class VodRoutes:
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
         add = app.router.add_get
+        add("/vod/~{ticket}/{id}.mp4", self._get_mp4)
         add("/vod/{id}.mp4", self._get_mp4)
-        add(f"/vod/{{id}}/{INDEX_NAME}", self._get_index)
-        add("/vod/{id}/{variant}.m3u8", self._get_playlist)
-        add("/vod/{id}/{variant}/{file}", self._get_file)
+        # With a viewer's ticket, before names that could be taken for one.
+        for at in ("/vod/{id}/~{ticket}", "/vod/{id}"):
+            add(f"{at}/{INDEX_NAME}", self._get_index)
+            add(f"{at}/{{variant}}.m3u8", self._get_playlist)
+            add(f"{at}/{{variant}}/{{file}}", self._get_file)
         add("/api/v1/recordings/{id}", self._describe)
 
     async def find(self, recording_id: str) -> RecordingRecord | HTTPStatus:
@@ -124,6 +149,24 @@ class VodRoutes:
             return HTTPStatus.NOT_FOUND
         if record.state is RecordingState.DELETED or self._is_taken_down(record.user):
             return HTTPStatus.GONE
+        return record
+
+    async def seen(self, request: web.Request, wanted: Audience = Audience.VIDEO) -> RecordingRecord | HTTPStatus:
+        """The recording that a request is for, which its viewer may see, or why there is none.
+
+        Args:
+            request: The request, with the id in its path.
+            wanted: What of it is asked for.
+
+        Raises:
+            PlaybackRefusedError: There is one, and the viewer may not see it.
+        """
+        record = await self.find(request.match_info["id"])
+        if self._entrance is not None and not isinstance(record, HTTPStatus):
+            watches = request.path.endswith(".m3u8")
+            request[VIEWING] = await self._entrance.let_in(
+                request, record.id, wanted, owner=record.user, watches=watches
+            )
         return record
 
     async def _look_up(self, recording_id: str) -> RecordingRecord | None:
@@ -163,7 +206,17 @@ class VodRoutes:
         """What viewers may know of a recording."""
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
+        is_locked = self._entrance is not None and self._entrance.gate.is_locked(record.id, record.user)
+        at = f"/vod/{record.id}"
+        if is_locked and self._entrance is not None and (ticket := request.headers.get(TICKET_FIELD, "")):
+            visitor = visitor_of(request)
+            self._entrance.gate.enter(record.id, ticket, Audience.VIDEO, visitor.address, watches=False)
+            is_locked, at = False, f"{at}/~{ticket}"
+        thumbnails = self._recorder.folder(record).thumbnails
+        drawn = await self._recorder.read(
+            lambda: {name for name in (THUMBNAIL_NAME, STORYBOARD_NAME) if (thumbnails / name).exists()}
+        )
         facts = {
             "id": record.id,
             "user": record.user,
@@ -174,77 +227,140 @@ class VodRoutes:
             "playlist": f"/vod/{record.id}/{INDEX_NAME}",
             "mp4": f"/vod/{record.id}.mp4",
             "watch": f"/watch/vod/{record.id}",
+            # Of a recording that has ended, and whose pictures are drawn.
+            "poster": f"{at}/poster.jpg" if THUMBNAIL_NAME in drawn and not is_locked else None,
+            "storyboard": f"{at}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn and not is_locked else None,
         }
-        return web.json_response(facts, headers={**_HEADERS, hdrs.CACHE_CONTROL: _OPEN_CACHE})
+        caching: dict[str, str] = {hdrs.CACHE_CONTROL: _OPEN_CACHE, hdrs.VARY: TICKET_FIELD}
+        return web.json_response(facts, headers={**_HEADERS, **caching})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
         """The multivariant playlist; its media playlists are named as the contract has them."""
-        record = await self.find(request.match_info["id"])
+        record = await self.seen(request)
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
+
+        async def read(folder: RecordingFolder) -> str:
+            return await self._recorder.read(lambda: folder.index.read_text(errors="replace"))
+
         try:
-            index = self._recorder.folder(record).index
-            text = await self._recorder.read(lambda: index.read_text(errors="replace"))
-        except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
-        return _playlist(text.replace(f"/{PLAYLIST_NAME}", ".m3u8"), record)
+            text = await self._on_disk(record, read, _is_index)
+        except (OSError, StorageError) as exc:
+            return _unreadable(exc)
+        viewing = request.get(VIEWING)
+        text = text.replace(f"/{PLAYLIST_NAME}", ".m3u8")
+        if viewing is not None and "ticket" not in request.match_info:
+            text = ticketed(text.encode(), viewing).decode()
+        return _playlist(text, record, is_locked=viewing is not None)
 
     async def _get_playlist(self, request: web.Request) -> web.StreamResponse:
         """The media playlist of a variant."""
-        record = await self.find(request.match_info["id"])
+        record = await self.seen(request)
         variant = request.match_info["variant"]
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         if not _VARIANT_NAME.fullmatch(variant):
-            return _absent(HTTPStatus.NOT_FOUND)
-        path = self._recorder.folder(record).playlist(variant)
+            return absent(HTTPStatus.NOT_FOUND)
+
+        async def find(folder: RecordingFolder) -> ServedPlaylist:
+            is_over = record.state not in _OPEN
+            return await self._playlists.find(folder.playlist(variant), f"{variant}/", is_over=is_over)
+
         try:
-            playlist = await self._playlists.find(path, f"{variant}/", is_over=record.state not in _OPEN)
-        except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
+            playlist = await self._on_disk(record, find, partial(_is_small_file_of, variant))
+        except (OSError, StorageError) as exc:
+            return _unreadable(exc)
         return await self._send_playlist(request, playlist, record)
 
     async def _get_file(self, request: web.Request) -> web.StreamResponse:
         """A media file, a CMAF header, or a playlist as it lies beside them."""
-        record = await self.find(request.match_info["id"])
+        record = await self.seen(request)
         variant, name = request.match_info["variant"], request.match_info["file"]
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         is_playlist = name == PLAYLIST_NAME
         if not _VARIANT_NAME.fullmatch(variant) or not (is_playlist or _MEDIA_NAME.fullmatch(name)):
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         path = self._recorder.folder(record).variant(variant) / name
         try:
             size_bytes = await self._recorder.read(lambda: path.stat().st_size)
+        except FileNotFoundError:
+            try:
+                stored_bytes, address = await self._in_bucket(record, f"media/hls/{variant}/{name}")
+            except StorageError as exc:
+                return _unreadable(exc)
+            if stored_bytes is None:
+                return absent(HTTPStatus.NOT_FOUND)
+            if address is not None:
+                self._recorder.watched.note(record.id)
+                return _elsewhere(address)
+            size_bytes = stored_bytes
         except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
         media_type = PLAYLIST_TYPE if is_playlist else MP4_TYPE
-        return await self._send(request, [Span(path, 0, size_bytes)], media_type, record)
+        return await self.send(request, [Span(path, 0, size_bytes)], media_type, record)
 
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
         """The CMAF header and all media of a variant, one behind the other: a fragmented MP4."""
-        record = await self.find(request.match_info["id"])
+        record = await self.seen(request)
         variant = request.query.get("variant", "main")
         if isinstance(record, HTTPStatus):
-            return _absent(record)
+            return absent(record)
         if not _VARIANT_NAME.fullmatch(variant):
-            return _absent(HTTPStatus.NOT_FOUND)
+            return absent(HTTPStatus.NOT_FOUND)
+
+        async def find(folder: RecordingFolder) -> tuple[tuple[Span, ...], ...]:
+            return await self._playlists.runs(folder.playlist(variant))
+
         try:
-            runs = await self._playlists.runs(self._recorder.folder(record).playlist(variant))
-        except OSError:
-            return _absent(HTTPStatus.NOT_FOUND)
+            runs = await self._on_disk(record, find, partial(_is_small_file_of, variant))
+        except (OSError, StorageError) as exc:
+            return _unreadable(exc)
         chosen = request.query.get("run", "0" if len(runs) == 1 else "")
         if not (chosen.isascii() and chosen.isdigit() and len(chosen) < 7 and int(chosen) < len(runs)):
             # One file has one CMAF header.
             detail = f"The encoder changed its tracks: ask for one of the {len(runs)} pieces with ?run=0 and up."
-            return _absent(HTTPStatus.NOT_FOUND if not runs else HTTPStatus.CONFLICT, detail if runs else "")
+            return absent(HTTPStatus.NOT_FOUND if not runs else HTTPStatus.CONFLICT, detail if runs else "")
         name = f"{record.user} {record.started_at:%Y-%m-%d %H.%M}.mp4"
         disposition: dict[str, str] = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"'}
-        return await self._send(request, runs[int(chosen)], MP4_TYPE, record, disposition)
+        return await self.send(request, runs[int(chosen)], MP4_TYPE, record, disposition)
 
     # -- inside -------------------------------------------------------------------------------------
 
-    async def _send(
+    async def _on_disk(
+        self,
+        record: RecordingRecord,
+        ask: Callable[[RecordingFolder], Awaitable[T]],
+        is_needed: Callable[[str], bool],
+    ) -> T:
+        """Ask the small files of a recording, brought from the bucket where this machine's disk lacks them.
+
+        Raises:
+            OSError: They cannot be read, or there are none.
+            StorageError: The bucket does not give them.
+        """
+        try:
+            return await ask(self._recorder.folder(record))
+        except FileNotFoundError:
+            folder = None
+            if self._stored is not None and record.state not in _OPEN:
+                folder = await self._stored.bring(record, is_needed)
+            if folder is None:
+                raise
+        return await ask(folder)
+
+    async def _in_bucket(self, record: RecordingRecord, path: str) -> tuple[int | None, str | None]:
+        """The size of a file that the disk does not have, and where the viewer may fetch it; None for neither.
+
+        Raises:
+            StorageError: The bucket does not answer.
+        """
+        if self._stored is None or record.state in _OPEN:
+            return None, None
+        size_bytes = await self._stored.size_bytes(record, path)
+        return size_bytes, await self._stored.address(record, path) if size_bytes is not None else None
+
+    async def send(
         self,
         request: web.Request,
         spans: Sequence[Span],
@@ -252,7 +368,15 @@ class VodRoutes:
         record: RecordingRecord,
         more: dict[str, str] | None = None,
     ) -> web.StreamResponse:
-        """Send bytes of files, or the range of them that is asked for."""
+        """Send bytes of files, or the range of them that is asked for.
+
+        Args:
+            request: The request.
+            spans: What there is, one behind the other.
+            media_type: Its content type.
+            record: The recording that it is of.
+            more: Header fields.
+        """
         size_bytes = sum(span.stop - span.start for span in spans)
         is_open = record.state in _OPEN
         headers = {
@@ -260,7 +384,7 @@ class VodRoutes:
             **(more or {}),
             hdrs.CONTENT_TYPE: media_type,
             hdrs.ACCEPT_RANGES: "bytes",
-            hdrs.CACHE_CONTROL: _OPEN_CACHE if is_open else _ENDED_CACHE,
+            hdrs.CACHE_CONTROL: _caching(record, is_locked=request.get(VIEWING) is not None),
         }
         if not is_open:
             headers[hdrs.ETAG] = f'"{size_bytes:x}-{record.id[-8:]}"'
@@ -270,15 +394,24 @@ class VodRoutes:
             try:
                 asked = byte_range(request.headers.get(hdrs.RANGE, ""), size_bytes)
             except UnsatisfiableRangeError:
-                return _absent(
+                return absent(
                     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, more={hdrs.CONTENT_RANGE: f"bytes */{size_bytes}"}
                 )
             if asked is not None:
                 (start, stop), status = asked, HTTPStatus.PARTIAL_CONTENT
                 headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{size_bytes}"
-        response = web.StreamResponse(status=status, headers=headers)
-        response.content_length = stop - start
-        return await self._stream(request, response, self._pieces(spans, start, stop), record)
+        read: list[bytes | memoryview] = []
+        async with contextlib.aclosing(self._pieces(record, spans, start, stop)) as pieces:
+            if self._stored is not None and request.method == "GET":
+                # A bucket that does not answer is told of as long as something can be told; the first piece may be a
+                # header, which the disk has.
+                try:
+                    read = [piece async for piece in _first(2, pieces)]
+                except (OSError, StorageError) as exc:
+                    return _unreadable(exc)
+            response = web.StreamResponse(status=status, headers=headers)
+            response.content_length = stop - start
+            return await self._stream(request, response, _behind(read, pieces), record)
 
     async def _send_playlist(
         self, request: web.Request, playlist: ServedPlaylist, record: RecordingRecord
@@ -287,7 +420,7 @@ class VodRoutes:
         headers = {
             **_HEADERS,
             hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
-            hdrs.CACHE_CONTROL: _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE,
+            hdrs.CACHE_CONTROL: _caching(record, is_locked=request.get(VIEWING) is not None),
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
         }
         is_packed = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
@@ -311,6 +444,7 @@ class VodRoutes:
     ) -> web.StreamResponse:
         """Send an answer a piece at a time, for as long as its recording may be seen."""
         edits = self._recorder.index.edits
+        viewing = request.get(VIEWING)
         self._metrics.http_responses_total.labels("vod", str(response.status)).inc()
         await response.prepare(request)
         if request.method == "HEAD":
@@ -325,14 +459,17 @@ class VodRoutes:
                         edits = self._recorder.index.edits
                         if await self._is_gone(record):
                             raise OSError("the recording may not be seen any more")
+                    if viewing is not None and not viewing.lasts():
+                        raise OSError("the viewer may not watch any more")
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(write_timeout_s):
                         await response.write(piece)
                     self._recorder.watched.note(record.id)
                     self._metrics.http_egress_bytes_total.inc(len(piece))
             await response.write_eof()
-        except (TimeoutError, OSError):
-            # The viewer is gone, or the file: with a length that was promised, only the connection's end says so.
+        except (TimeoutError, OSError, StorageError):
+            # The viewer is gone, or the file, or the bucket: with a length that was promised, only the end of the
+            # connection says so.
             if request.transport is not None:
                 request.transport.abort()
         return response
@@ -345,11 +482,14 @@ class VodRoutes:
         # An index that does not answer takes nothing from anybody.
         return isinstance(found, HTTPStatus) and found is not HTTPStatus.SERVICE_UNAVAILABLE
 
-    async def _pieces(self, spans: Sequence[Span], start: int, stop: int) -> AsyncGenerator[bytes]:
+    async def _pieces(
+        self, record: RecordingRecord, spans: Sequence[Span], start: int, stop: int
+    ) -> AsyncGenerator[bytes | memoryview]:
         """Read bytes of files that stand one behind the other.
 
         Raises:
             OSError: A file cannot be read, or is shorter than it was.
+            StorageError: The bucket does not give what the disk does not have.
         """
         place = 0
         for span in spans:
@@ -358,29 +498,99 @@ class VodRoutes:
             place += length
             if first >= last:
                 continue
-            with await self._recorder.read(partial(_open, span.path)) as file:
+            try:
+                opened = await self._recorder.read(partial(_open, span.path))
+            except FileNotFoundError:
+                if self._stored is None:
+                    raise
+                # The folders of a variant and of its recording are named alike, here and in the bucket.
+                path = f"media/hls/{span.path.parent.name}/{span.path.name}"
+                stored = self._stored.read(record, path, span.start + first, span.start + last)
+                async with contextlib.aclosing(stored):
+                    async for read in stored:
+                        for piece in slices(read, PIECE_BYTES):
+                            yield piece
+                continue
+            with opened as file:
                 file.seek(span.start + first)
                 left = last - first
                 while left:
-                    piece = await self._recorder.read(partial(file.read, min(left, PIECE_BYTES)))
-                    if not piece:
+                    data = await self._recorder.read(partial(file.read, min(left, PIECE_BYTES)))
+                    if not data:
                         raise OSError("the file is shorter than it was")
-                    left -= len(piece)
-                    yield piece
+                    left -= len(data)
+                    yield data
+
+
+async def _first(count: int, pieces: AsyncGenerator[bytes | memoryview]) -> AsyncGenerator[bytes | memoryview]:
+    """So many pieces, if there are as many."""
+    for _ in range(count):
+        try:
+            yield await anext(pieces)
+        except StopAsyncIteration:
+            return
+
+
+async def _behind(
+    first: Sequence[bytes | memoryview], rest: AsyncGenerator[bytes | memoryview]
+) -> AsyncGenerator[bytes | memoryview]:
+    """All pieces, of which the first were read already."""
+    async with contextlib.aclosing(rest):
+        for piece in first:
+            yield piece
+        async for piece in rest:
+            yield piece
+
+
+def _is_index(path: str) -> bool:
+    return path == f"media/hls/{INDEX_NAME}"
+
+
+def _is_small_file_of(variant: str, path: str) -> bool:
+    """Whether a file of a recording is a variant's playlist, or one of its CMAF headers."""
+    return path.startswith(f"media/hls/{variant}/") and path.endswith((".m3u8", ".mp4"))
+
+
+def _elsewhere(address: str) -> web.Response:
+    """Where a viewer finds it; the address holds for minutes, and caches forget it before."""
+    return web.Response(
+        status=HTTPStatus.FOUND, headers={**_HEADERS, hdrs.LOCATION: address, hdrs.CACHE_CONTROL: _ENDED_CACHE}
+    )
+
+
+def _unreadable(exc: Exception) -> web.Response:
+    """The answer where a recording's files are not to be had."""
+    if isinstance(exc, StorageError) and exc.reason != StorageFault.MISSING:
+        more: dict[str, str] = {hdrs.RETRY_AFTER: RETRY_AFTER_S}
+        return absent(HTTPStatus.SERVICE_UNAVAILABLE, "This recording cannot be read at the moment.", more)
+    return absent(HTTPStatus.NOT_FOUND)
 
 
 def _open(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _playlist(text: str, record: RecordingRecord) -> web.Response:
-    caching = _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE
+def _caching(record: RecordingRecord, *, is_locked: bool) -> str:
+    """For how long an answer may be kept, and where: what not everybody may see is kept by its viewer alone."""
+    age = _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE
+    return f"private, {age}" if is_locked else age
+
+
+def _playlist(text: str, record: RecordingRecord, *, is_locked: bool) -> web.Response:
+    caching = _caching(record, is_locked=is_locked)
     response = web.Response(text=text, content_type=PLAYLIST_TYPE, headers={**_HEADERS, hdrs.CACHE_CONTROL: caching})
     response.enable_compression()
     return response
 
 
-def _absent(status: HTTPStatus, detail: str = "", more: dict[str, str] | None = None) -> web.Response:
+def absent(status: HTTPStatus, detail: str = "", more: dict[str, str] | None = None) -> web.Response:
+    """The answer where nothing of a recording can be sent.
+
+    Args:
+        status: Why.
+        detail: In words; empty for the usual ones.
+        more: Header fields.
+    """
     told = {
         HTTPStatus.NOT_FOUND: "There is no such recording.",
         HTTPStatus.GONE: "This recording has been taken down.",

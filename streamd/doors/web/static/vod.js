@@ -1,7 +1,9 @@
-// A recording: the browser's own player, and what there is to say of it.
+// A recording: what plays it, and what there is to say of it.
 
 import { on } from "./base.js";
 import { byId, setText } from "./dom.js";
+import { wireRecordedControls } from "./recorded_controls.js";
+import { clockTime } from "./storyboard.js";
 
 const { body } = document;
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -16,7 +18,7 @@ const MESSAGES = {
 
 /**
  * @typedef {{id: string, user: string, state: string, title: string, started_at: string, duration_s: number,
- *   playlist: string, mp4: string}} Recording
+ *   playlist: string, mp4: string, poster: string | null, storyboard: string | null}} Recording
  */
 
 /**
@@ -38,17 +40,6 @@ async function lookUp(id) {
   }
 }
 
-/**
- * "1:02:03" of seconds.
- *
- * @param {number} seconds
- */
-function length(seconds) {
-  const whole = Math.round(seconds);
-  const minutes = String(Math.floor(whole / 60) % 60).padStart(2, "0");
-  return `${Math.floor(whole / 3600)}:${minutes}:${String(whole % 60).padStart(2, "0")}`;
-}
-
 /** @param {Recording} recording */
 function show(recording) {
   const title = recording.title || recording.user;
@@ -58,7 +49,7 @@ function show(recording) {
     byId("began"),
     new Date(recording.started_at).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" }),
   );
-  setText(byId("length"), length(recording.duration_s));
+  setText(byId("length"), clockTime(recording.duration_s));
   setText(byId("state"), recording.state === "recording" ? "Still being recorded" : "");
   const channel = byId("channel", HTMLAnchorElement);
   channel.href = on(`watch/${recording.user}`);
@@ -95,7 +86,10 @@ async function play(video, playlist) {
   hls.attachMedia(video);
 }
 
+const video = byId("video", HTMLVideoElement);
+const { showStoryboard } = wireRecordedControls(byId("player"), video);
 let isPlaying = false;
+let hasStoryboard = false;
 
 async function refresh() {
   const found = await lookUp(body.dataset.recording ?? "");
@@ -107,7 +101,12 @@ async function refresh() {
     show(found);
     if (!isPlaying) {
       isPlaying = true;
-      await play(byId("video", HTMLVideoElement), on(`vod/${found.id}/index.m3u8`));
+      if (found.poster) video.poster = on(`vod/${found.id}/poster.jpg`);
+      await play(video, on(`vod/${found.id}/index.m3u8`));
+    }
+    if (found.storyboard && !hasStoryboard) {
+      hasStoryboard = true;
+      showStoryboard(on(`vod/${found.id}/storyboard.vtt`));
     }
     if (found.state !== "recording" && found.state !== "finalizing") return;
   }
