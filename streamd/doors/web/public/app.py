@@ -288,7 +288,7 @@ class PublicApi:
         is_locked = policy != OPEN and not ticket
         media = f"{self._root}/live/{channel.name}" + (f"/~{ticket}" if ticket else "")
         variants: list[dict[str, object]] = []
-        renditions = channel.presentation.renditions.values() if channel.presentation is not None else ()
+        renditions = channel.presentation.listed if channel.presentation is not None else ()
         if is_locked:
             renditions = ()
         for rendition in renditions:
