@@ -101,7 +101,8 @@ def test_a_suspension_makes_the_past_dark(tmp_path: Path) -> None:
             for path in ("index.m3u8", "main.m3u8"):
                 assert fetched(f"{server.http_url}/live/{NAME}/dvr/{path}")[0] == 410
             server.admin("DELETE", f"/api/v1/users/{NAME}")
-        past = tmp_path / "recordings" / ".past"
+        past = server.data_dir / "recordings" / ".past"
+        assert past.is_dir()
         wait_until(lambda: not any(past.glob("*/*/*/*/*")), PATIENCE_S, "the files to go")
 
 

@@ -102,6 +102,10 @@ class DvrRoutes:
         add("/live/{name}/dvr/{variant}.m3u8", self._get_playlist)
         add("/live/{name}/dvr/{id}/{variant}/{file}", self._get_file)
 
+    def past_of(self, name: str) -> Past | None:
+        """What viewers of a channel can go back to."""
+        return self._pasts.find(name)
+
     # -- handlers ---------------------------------------------------------------------------------
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:

@@ -51,11 +51,13 @@ PLAYER_MODULES: Final = (
     "modes.js",
     "native_engine.js",
     "page_state.js",
+    "past_bar.js",
     "playback.js",
     "progress.js",
     "push_engine.js",
     "sharing.js",
     "storage.js",
+    "storyboard.js",
     "viewer_format.js",
     "watch_page.js",
 )
