@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from streamd.clock import SystemClock
 from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.playlist_file import parse_playlist, render_playlist
 from tests.support.changing_broadcast import ChangingBroadcast
@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 MEDIA_S = 2
 H264 = encoded((VideoTrack(keyframe_interval=60),), (AudioTrack(),), MEDIA_S)
 HOUR_S = 3600
+CLOCK = SystemClock()
 SETTINGS = {"dvr__window_s": 12 * HOUR_S, "recording__min_free_bytes": 0, "live__reconnect_window_s": 120}
 # Segments in a file of the hours that are made up.
 SEGMENTS_A_FILE = 30
@@ -84,10 +85,10 @@ def make_up_hours(folder: RecordingFolder, hours: float) -> None:
 
 async def go_back(page: Page, behind_s: float) -> float:
     """Go back with the bar; seconds until there is a picture from there."""
-    begun = time.monotonic()
+    begun = CLOCK.monotonic()
     await page.evaluate(_GO_BACK, behind_s)
     await page.wait_for_function(_PLAYS_BEHIND, arg=behind_s)
-    return time.monotonic() - begun
+    return CLOCK.monotonic() - begun
 
 
 async def test_a_viewer_goes_back_eleven_hours_and_comes_back(tmp_path: Path, browser: Browser, axe: Axe) -> None:
@@ -111,9 +112,11 @@ async def test_a_viewer_goes_back_eleven_hours_and_comes_back(tmp_path: Path, br
             page = watching.page
             await watching.open(f"{server.http_url}/watch/demo")
             await page.wait_for_function(_PLAYS_LIVE)
-            assert await page.is_visible("#past-bar") or await page.hover("#player") is None
+            await page.hover("#player")
+            assert await page.is_visible("#past-bar")
             took_s = [await go_back(page, 11 * HOUR_S), await go_back(page, HOUR_S)]
-            print("a picture after", took_s)
+            # A page on a busy machine; on its own it takes one second, and half of one.
+            assert max(took_s) < PATIENCE_S / 3, took_s
             assert (await page.text_content("#past-time") or "").startswith("\N{MINUS SIGN}")
             assert await page.get_attribute("#player", "data-at-live") == "false"
             at = await page.evaluate("() => document.querySelector('video').currentTime")

@@ -10,12 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from streamd.formats.codecs.captions import find_captions
-from streamd.formats.codecs.random_access import can_start, unit_length_bytes
-from streamd.media.packager.ladder import Ladder, Variant
+from streamd.media.packager.ladder import Form, Ladder, Variant
 from streamd.media.packet import TrackKind
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Timeline
 from streamd.services.live.outputs import StreamTracks
+from streamd.services.live.picture_looks import PictureLooks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,19 +35,14 @@ if TYPE_CHECKING:
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
 # average (media/packager/numbering.py), and players to play something in between.
 LEAP_INTERVAL_MS = 1_000
-# Frames between two that are looked into for captions, which costs 5 µs, about a second of most streams: captions of
-# broadcasters are in every frame, or every second one, those of OBS in one frame of each line.
-FRAMES_BEFORE_CAPTIONS = 28
-# The same once there are some.
-FRAMES_BESIDE_CAPTIONS = 100
 
 
 class Continuation(NamedTuple):
     """The state of a stream's playlists with which the next publisher, or the next server, goes on."""
 
     timing: PlaylistTiming
-    split_audio: bool | None
-    """Whether audio and video are apart; None where there has been only one of them (``decide_split_audio``)."""
+    form: Form | None
+    """That of the stream's renditions; None where that is not known."""
     starts_ms: int = START_MS
     """The earliest place on the stream's timeline that is free of media, for the next publisher's, milliseconds."""
 
@@ -92,10 +86,13 @@ class Packaging:
         self._metrics = metrics
         self._meter = meter
         self._timing = continuation.timing if continuation is not None else None
-        self._split_audio = continuation.split_audio if continuation is not None else None
+        self._form = continuation.form if continuation is not None else None
         # The first tracks of a publisher that has come back have timestamps of their own.
         self._begins_anew = self.is_continuing
         self._timeline: Timeline | None = None
+        # The date of the timelines' beginning. It is the same for all tracks that this publisher opens: renditions that
+        # begin late have the dates of those that go on.
+        self._starts_at: datetime | None = None
         # Where the next timeline begins, and what the one before it added to this publisher's milliseconds.
         self._starts_ms = continuation.starts_ms if continuation is not None else START_MS
         self._offset_ms: int | None = None
@@ -104,12 +101,7 @@ class Packaging:
         self._direct_ids: dict[int, int] | None = None
         # 0 where there is none.
         self._video_track_id = 0
-        # How many tracks of pictures there are, which have the first numbers, and how each one's are read.
-        self._video_tracks = 0
-        self._pictures: tuple[tuple[str, int], ...] = ()
-        # The channels of captions that have been found, and how many frames have been looked for.
-        self._captions: frozenset[str] = frozenset()
-        self._frames_to_captions_look = 0
+        self._looks = PictureLooks()
         # Where the timeline was when the ladder was made, and how often the publisher's time had leapt by then.
         self._ladder_began_ms = 0
         self._breaks_met = 0
@@ -123,13 +115,7 @@ class Packaging:
         if self._timing is None:
             return None
         # Another publisher's tracks come interleaved in a way of their own.
-        starts_ms = self.newest_ms + TRACKS_APART_MS_MAX
-        if not self._variants:
-            return Continuation(self._timing, self._split_audio, starts_ms)
-        if any(variant.is_alternative for variant in self._variants):
-            return Continuation(self._timing, True, starts_ms)
-        kinds = {track.kind for variant in self._variants for track in variant.sources}
-        return Continuation(self._timing, None if len(kinds) == 1 else False, starts_ms)
+        return Continuation(self._timing, self._form, self.newest_ms + TRACKS_APART_MS_MAX)
 
     @property
     def newest_ms(self) -> int:
@@ -163,7 +149,7 @@ class Packaging:
 
         Args:
             opened: The tracks, and their renditions.
-            epoch: Wall time of their first packet.
+            epoch: Wall time of their first packet; looked at for the first tracks alone.
 
         Raises:
             MediaLimitError: The publisher has gone past a limit.
@@ -177,17 +163,15 @@ class Packaging:
             self._direct_ids = {track.track_id: number for number, track in enumerate(direct.sources, 1)}
         timeline = self._timeline = Timeline(tracks, self._starts_ms, self._offset_ms)
         self._variants = opened.variants
+        self._form = opened.form
         self._start_ladder(timeline)
         videos = [track for track in tracks if track.kind is TrackKind.VIDEO]
         self._video_track_id = videos[0].track_id if videos else 0
-        self._video_tracks = len(videos)
-        codecs = (track.codec.partition(".")[0] for track in videos)
-        self._pictures = tuple(
-            (codec, unit_length_bytes(codec, track.codec_config)) for codec, track in zip(codecs, videos, strict=True)
-        )
-        starts_at = epoch - timedelta(milliseconds=timeline.newest_ms)
+        self._looks.start(videos)
+        if self._starts_at is None:
+            self._starts_at = epoch - timedelta(milliseconds=timeline.newest_ms)
         begins_anew, self._begins_anew = self._begins_anew, False
-        self._outputs.start(StreamTracks(self._variants, direct, starts_at, begins_anew))
+        self._outputs.start(StreamTracks(self._variants, direct, self._starts_at, begins_anew))
 
     def finish(self) -> None:
         """End it: the segmenters' samples become the last parts, and the next part begins a segment."""
@@ -236,17 +220,16 @@ class Packaging:
         may_end_segment = False
         video_track_id = self._video_track_id
         meter = self._meter
+        looks = self._looks
         for packet in packets:
             sample = timeline.place(packet)
-            if sample is not None and packet.is_keyframe and packet.track_id <= self._video_tracks:
-                codec, length_bytes = self._pictures[packet.track_id - 1]
-                sample.is_sync = can_start(codec, packet.payload, packet.body_at, length_bytes)
+            if sample is not None and packet.is_keyframe and packet.track_id <= looks.tracks:
+                sample.is_sync = looks.can_start(packet)
             if packet.track_id == video_track_id and sample is not None:
                 meter.note_video(sample)
                 may_end_segment |= packet.is_keyframe
-                self._frames_to_captions_look -= 1
-                if self._frames_to_captions_look < 0:
-                    self._look_for_captions(packet)
+                if looks.finds_captions(packet):
+                    self._outputs.note_captions(looks.captions)
             if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
                 may_end_segment |= self._cut(samples[cut:], ladder)
                 cut = len(samples)
@@ -258,15 +241,6 @@ class Packaging:
             for name in ladder.complete_segments():
                 self._outputs.end_segment(name)
         self._outputs.take_samples(self._direct_samples(samples))
-
-    def _look_for_captions(self, packet: MediaPacket) -> None:
-        """Look into one frame of some; once there are captions, into fewer, for those of other languages."""
-        codec, length_bytes = self._pictures[packet.track_id - 1]
-        channels = find_captions(codec, packet.payload, packet.body_at, length_bytes) - self._captions
-        if channels:
-            self._captions |= channels
-            self._outputs.note_captions(self._captions)
-        self._frames_to_captions_look = FRAMES_BESIDE_CAPTIONS if self._captions else FRAMES_BEFORE_CAPTIONS
 
     def _cut(self, samples: Sequence[Sample], ladder: Ladder) -> bool:
         """Pass on the parts that samples complete; say whether there are any."""
@@ -294,7 +268,8 @@ class Packaging:
         if self._allowances.parts_left < 0:
             self._allowances.settle_parts(len(self._variants))
         # The media behind the leap is that which arrives now, however long the pause was.
-        self._outputs.note_leap(self._clock.now() - timedelta(milliseconds=timeline.newest_ms))
+        self._starts_at = self._clock.now() - timedelta(milliseconds=timeline.newest_ms)
+        self._outputs.note_leap(self._starts_at)
         return self._start_ladder(timeline)
 
     def _direct_samples(self, samples: Sequence[Sample]) -> Sequence[Sample]:

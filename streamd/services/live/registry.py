@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streamd.clock import EPOCH_2020
 from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PlaceTakenError, PublishError
+from streamd.media.packager.ladder import Form
 from streamd.media.packager.numbering import Numbering
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX
 from streamd.services.events.event import Event, EventType, rfc3339, unheard
@@ -304,10 +305,11 @@ class LiveRegistry:
 
     def record(self) -> RestartRecord:
         """The next server's record; equal to the last one as long as no fact has changed. Called once a second."""
-        used = ((stream.name, stream.next_numbering.seconds, stream.has_used_numbers) for stream in self.live())
+        live = [stream for stream in self._by_name.values() if stream.is_live]
+        used = [(stream.name, stream.used_until_s, stream.has_used_numbers) for stream in live]
         used_until_s, ahead = self._numbers.reserve(used, self._now_s())
-        records = (stream.record for stream in self.live())
-        return RestartRecord(tuple(record for record in records if record is not None), used_until_s, ahead)
+        records = [record for stream in live if (record := stream.record) is not None]
+        return RestartRecord(tuple(records), used_until_s, ahead)
 
     def restore(self, record: RestartRecord, alive_at: datetime | None = None) -> None:
         """Go on where another server ended without having ended its streams.
@@ -334,8 +336,9 @@ class LiveRegistry:
             left_at = max(left_at, alive_at + SIGN_OF_LIFE_INTERVAL)
         for left in record.streams:
             numbering = self._next_numbering(left.name)
-            # With audio renditions, audio is apart.
-            continuation = Continuation(left.timing, bool(left.audio), _starts_ms(left, left_at))
+            # In a record of an earlier version audio renditions say that audio is apart.
+            form = left.form or (Form.PICTURES if left.audio else Form.MUXED)
+            continuation = Continuation(left.timing, form, _starts_ms(left, left_at))
             stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left, continuation)
             if is_over:
                 self.end(stream, EndReason.CONNECTION_LOST)
@@ -347,7 +350,7 @@ class LiveRegistry:
         was_started = stream.is_live and stream.is_playable
         viewers = sum(stream.outputs.viewers.values())
         stream.end(reason)
-        self._numbers.note_used(stream.name, stream.next_numbering.seconds, self._now_s())
+        self._numbers.note_used(stream.name, stream.used_until_s, self._now_s())
         self._count()
         if was_started:
             duration_s = round((self._clock.now() - stream.live_since).total_seconds(), 3)
@@ -449,7 +452,7 @@ class LiveRegistry:
                 continue
             try:
                 stream.look()
-                if self._numbers.is_too_far(stream.next_numbering.seconds, now_s):
+                if self._numbers.is_too_far(stream.used_until_s, now_s):
                     stream.fail(MediaError("media comes much faster than time passes"))
             except Exception as exc:  # noqa: BLE001  # logged by the stream
                 # One stream's fault must not keep the others from being looked at.

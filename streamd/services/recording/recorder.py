@@ -257,9 +257,17 @@ class Recorder:
         output = self._outputs.get(name)
         if output is None or output.is_ended:
             raise RecordingError(f"{name} is not live")
-        if is_wanted and self.options.mode is RecordingMode.OFF and not self._wishes.get(name):
+        if is_wanted and not self.may_record(name):
             raise RecordingOffError("recording is off: set [recording] mode to asked or all, or record for the user")
         output.ask(is_wanted=is_wanted)
+
+    def is_recorded(self, name: str) -> bool:
+        """Whether a channel's broadcasts are recorded, where nobody asks for one."""
+        return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
+
+    def may_record(self, name: str) -> bool:
+        """Whether a broadcast of a channel may be recorded at all."""
+        return self.options.mode is not RecordingMode.OFF or self._wishes.get(name, False)
 
     @property
     def wishes(self) -> Mapping[str, bool]:
@@ -340,10 +348,6 @@ class Recorder:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     # -- inside -------------------------------------------------------------------------------------
-
-    def is_recorded(self, name: str) -> bool:
-        """Whether a channel's broadcasts are recorded, where nobody asks for one."""
-        return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
 
     def _begin(self, name: str, budget: WaiterBudget) -> Recording:
         now = self._clock.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import obstore
@@ -68,6 +69,8 @@ class TestARecordingThatHasEnded:
         room.storage.uploads.add(await room.record())
         await room.settle()
         assert room.bucket.put_paths == [f"{(await room.record()).path}/media/thumbnails/latest/thumb.jpg"]
+        # It is told of once.
+        assert [event.type for event in room.events] == [EventType.RECORDING_UPLOADED]
 
     async def test_a_failed_one_stays_failed_and_is_put(self, room: StorageRoom) -> None:
         folder = room.write(is_over=False)
@@ -290,6 +293,28 @@ class TestDeletion:
         await room.recorder.retention.delete(record, BY, "unwanted")
         assert not (folder.path / "media").exists()
         room.bucket.fault = None
+        room.clock.advance(60)
         await room.recorder.retention.apply(room.recorder.options.retention)
         assert room.bucket.names() == set()
         assert not folder.path.exists()
+
+    async def test_an_index_that_names_another_folder_deletes_nothing(self, room: StorageRoom) -> None:
+        obstore.put(room.bucket.memory, "prefix/alice/2026/03/01/other", b"foreign")
+        room.write()
+        record = replace(await room.record(), path="alice/2026/03/01")
+        assert not await room.storage.remove(record)
+        assert room.bucket.names() == {"prefix/alice/2026/03/01/other"}
+
+    async def test_many_deletions_ask_a_bucket_that_is_away_once(self, room: StorageRoom) -> None:
+        for recording_id in OTHERS:
+            room.write(recording_id)
+            await room.record(recording_id)
+        await room.look()
+        room.bucket.fault = StorageFault.TIMEOUT
+        await room.recorder.forget_user("alice", BY, "asked for")
+        assert room.failures() == {"timeout": 1}
+        room.bucket.fault = None
+        room.clock.advance(60)
+        await room.recorder.retention.apply(room.recorder.options.retention)
+        assert room.bucket.names() == set()
+        assert not list(room.directory.glob("alice/**/*.m4s"))

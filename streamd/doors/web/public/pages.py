@@ -55,6 +55,7 @@ PLAYER_MODULES: Final = (
     "playback.js",
     "progress.js",
     "push_engine.js",
+    "quality.js",
     "sharing.js",
     "storage.js",
     "storyboard.js",

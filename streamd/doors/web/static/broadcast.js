@@ -121,6 +121,11 @@ export class Broadcast {
     this.#end("changed");
   }
 
+  /** @param {string} name as of the engine's qualities */
+  chooseQuality(name) {
+    this.#engine.chooseQuality?.(name);
+  }
+
   goLive() {
     this.#wantsLive = true;
     this.#engine.goLive();
@@ -214,6 +219,8 @@ export class Broadcast {
   /** The sound plays, and there should be a picture. */
   get #isBlack() {
     if (!this.#hasPlayed || this.#video.videoWidth > 0 || !this.#hasPicture) return false;
+    // An engine that has begun anew has nothing to show yet.
+    if (this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return false;
     return (
       performance.now() - this.#playedSince > PICTURE_LATE_MS && this.#stall.stalledMs(performance.now()) < TICK_MS
     );
@@ -259,6 +266,7 @@ export class Broadcast {
     this.#player.dataset.atLive = String(isAtLive && !this.#engine.isPast && !this.#video.paused);
     if (this.#engine.isPast && !this.#video.seeking) this.#pastBar.follow(latency);
     this.#menu.showLatency(this.#engine.isPast ? NaN : latency);
+    this.#menu.showQualities(this.#engine.qualities ?? [], this.#engine.quality ?? "");
   }
 
   #onPlaying() {

@@ -1,6 +1,8 @@
 // HLS by hls.js, whose class is loaded when it is needed.
 
-import { BACK_BUFFER_S, CATCH_UP_RATE_MAX, endOf } from "./playback.js";
+import { BACK_BUFFER_S, CATCH_UP_RATE_MAX } from "./playback.js";
+import { chosenQuality } from "./quality.js";
+import { qualityNames } from "./viewer_format.js";
 
 // A decoder that needs more repairs than this in such a time will not be helped by another.
 const MEDIA_REPAIRS_MAX = 2;
@@ -48,8 +50,7 @@ export class HlsEngine {
   #mediaRepairs = [];
   #loadFailures = 0;
   #retryTimer = 0;
-  #restartTimer = 0;
-  #tracks = "";
+  #playlists;
   #advancedAt = performance.now();
   #hasEnd = false;
   #behind;
@@ -68,9 +69,9 @@ export class HlsEngine {
 
   load(stream) {
     const { Events } = this.#Hls;
-    this.#tracks = "";
     // Without it the newest segments would be loaded first.
     const startPosition = this.isPast ? Math.max(stream.past_s - this.#behind, 0) : -1;
+    this.#playlists = undefined;
     const hls = new this.#Hls({
       startPosition,
       lowLatencyMode: this.#lowLatencyMode,
@@ -83,14 +84,15 @@ export class HlsEngine {
     });
     this.#hls = hls;
     hls.on(Events.ERROR, (_, data) => this.#onError(data));
-    hls.on(Events.BUFFER_CODECS, (_, tracks) => this.#onTracks(stream, tracks));
     hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
       if (details.advanced) this.#advancedAt = performance.now();
       this.#hasEnd = !details.live;
+      this.#onReports(stream, details);
     });
     hls.on(Events.FRAG_BUFFERED, () => {
       this.#loadFailures = 0;
     });
+    hls.on(Events.MANIFEST_PARSED, () => this.chooseQuality(chosenQuality()));
     hls.on(Events.CUES_PARSED, (_, cues) => this.#addCaptions(cues));
     this.#video.addEventListener("ended", this.#onEnded);
     if (this.isPast) {
@@ -103,32 +105,29 @@ export class HlsEngine {
   }
 
   /**
-   * Sound or picture has come late, or stopped. Media Source Extensions make room for the tracks of the first
-   * initialization segment and for no others later, and hls.js 1.7 gives up: what follows needs a new player.
+   * Sound or picture has come late, or stopped: there are other playlists now than the multivariant playlist named when
+   * it was read, and hls.js reads that once. A playlist reports on all others (EXT-X-RENDITION-REPORT).
    */
-  #onTracks(stream, tracks) {
-    // An audio rendition comes and goes by itself.
-    const names = Object.keys(tracks).filter((name) => tracks[name]?.id === "main");
-    const known = this.#tracks;
-    this.#tracks = names.join() || known;
-    if (known === "" || known === this.#tracks) return;
-    this.#hls.stopLoad();
-    // What is buffered ends where the tracks change, and is played first.
-    const leftS = endOf(this.#video.buffered) - this.#video.currentTime;
-    clearTimeout(this.#restartTimer);
-    this.#restartTimer = setTimeout(
-      () => {
-        this.#restartTimer = 0;
-        const wasPlaying = !this.#video.paused;
-        this.#video.removeEventListener("ended", this.#onEnded);
-        if (this.isPast) this.#behind = this.latency || this.#behind;
-        this.#hls.destroy();
-        this.load(stream);
-        // The <video> gets a new source, and that pauses it.
-        if (wasPlaying) this.#video.play().catch(() => {});
-      },
-      1000 * Math.max(leftS || 0, 0),
-    );
+  #onReports(stream, { url, renditionReports = [] }) {
+    const name = new URL(url).pathname.split("/").pop();
+    const all = [name, ...renditionReports.map(({ URI }) => URI)].sort().join();
+    const known = this.#playlists ?? all;
+    this.#playlists = all;
+    if (known !== all) this.#restart(stream);
+  }
+
+  async #restart(stream) {
+    const hls = this.#hls;
+    // The server answers when there is something to play in all of them; what is there now plays on until then.
+    await fetch(this.isPast ? stream.past : stream.playlist).catch(() => {});
+    if (this.#hls !== hls) return;
+    const wasPlaying = !this.#video.paused;
+    this.#video.removeEventListener("ended", this.#onEnded);
+    if (this.isPast) this.#behind = this.latency || this.#behind;
+    hls.destroy();
+    this.load(stream);
+    // The <video> gets a new source, and that pauses it.
+    if (wasPlaying) this.#video.play().catch(() => {});
   }
 
   /** Captions that were in the pictures, CEA-608. A track that a <video> was given stays with it. */
@@ -146,7 +145,6 @@ export class HlsEngine {
     const status = data.response?.code ?? 0;
     // Taken down: what is in the buffer is not to be played either.
     if (!data.fatal && status !== 410) return;
-    if (this.#restartTimer) return;
     if (FORMAT_ERRORS.has(data.details)) {
       this.#report("failed", { reason: "format", status });
     } else if (data.type === "networkError") {
@@ -224,6 +222,37 @@ export class HlsEngine {
     return this.#hasEnd;
   }
 
+  /** The names of what there is to choose from, the best first. */
+  get qualities() {
+    const names = this.#names;
+    return names
+      .map((name, level) => ({ name, bitrate: this.#hls.levels[level].bitrate }))
+      .sort((one, other) => other.bitrate - one.bitrate)
+      .map(({ name }) => name);
+  }
+
+  /** The one that is loaded. */
+  get quality() {
+    return this.#names[this.#hls?.loadLevel ?? -1] ?? "";
+  }
+
+  /**
+   * Load one quality and no other from here on.
+   *
+   * @param {string} name whatever the line carries, where there is none of this name
+   */
+  chooseQuality(name) {
+    const level = this.#names.indexOf(name);
+    if (!this.#hls || this.#hls.levels.length < 2) return;
+    // What is in the buffer of another quality is replaced; before there is any, the first load is of this one.
+    if (this.#video.buffered.length > 0) this.#hls.nextLevel = level;
+    else this.#hls.loadLevel = level;
+  }
+
+  get #names() {
+    return qualityNames(this.#hls?.levels ?? []);
+  }
+
   goLive() {
     if (this.isPast) return;
     const position = this.#hls?.liveSyncPosition;
@@ -246,7 +275,6 @@ export class HlsEngine {
 
   destroy() {
     clearTimeout(this.#retryTimer);
-    clearTimeout(this.#restartTimer);
     this.#video.removeEventListener("ended", this.#onEnded);
     this.#hls?.destroy();
     this.#hls = undefined;
