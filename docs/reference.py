@@ -28,7 +28,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from streamd.clock import ManualClock
 from streamd.doors.delivery.answer import Absence
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
-from streamd.doors.web.public.app import OPEN, public_app
+from streamd.doors.web.public.app import public_app
 from streamd.doors.web.public.media import MediaRoutes, MediaTimeouts
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
@@ -110,6 +110,7 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/bob"),
     Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
+    Call("POST", "/api/v1/streams/bob/preview"),
     Call("GET", "/api/v1/recordings?user=bob"),
     Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
@@ -284,10 +285,7 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
     channels = cast(
         "PublicChannels",
         SimpleNamespace(
-            listed=lambda: [channel],
-            find=lambda name: channel if name == "alice" else Absence.UNKNOWN,
-            policy=lambda _: OPEN,
-            gate=None,
+            gate=None, listed=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN
         ),
     )
     keys = cast("KeyVerifier", FakeKeys())
