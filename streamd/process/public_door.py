@@ -183,6 +183,7 @@ class PublicDoor:
                 is_taken_down=services.verifier.admissions.is_suspended,
                 metrics=services.metrics,
                 timeouts=lambda: self._media.timeouts,
+                entrance=self._entrance,
             ),
             vod_pictures=VodPictures(vod, services.recorder),
             pages=pages,
