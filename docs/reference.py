@@ -10,6 +10,7 @@ fixed ones, so that the page changes only where the API does. A test makes the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
@@ -35,14 +36,16 @@ from streamd.doors.web.public.pages import Pages
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
 from streamd.services.obs.ladder import ObsOptions, Rung
+from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.records import RecordingRecord, RecordingState
 from tests.support.admin_server import run_admin_server
 from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.support.live_streams import LIVE_SINCE, Streams, summary
 from tests.support.ports import port_of
+from tests.support.recordings import MAIN, append, new_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.services.keys.verifier import KeyVerifier
@@ -52,6 +55,7 @@ TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a mom
 TIMEOUT_S = 30
 KEY_IDS = ("7k2m9xq4ct", "p3v8n5w2rz", "c6h4t9b2yd")
 RECORDING_ID = "rec_01kjmg3m00q8p4w6s2v0x9y7z5"
+CLIP_ID = "clip_01kjmg3m00q8p4w6s2v0x9y7z5"
 RECORDING = RecordingRecord(
     id=RECORDING_ID,
     user="bob",
@@ -65,6 +69,7 @@ RECORDING = RecordingRecord(
 # Texts that differ from one run to the next are written as fixed ones.
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
+CLIP = re.compile(r"clip_[0-9a-z]{26}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(Z|\+00:00)")
 
 
@@ -74,7 +79,7 @@ class Call:
 
     method: str
     path: str
-    """With ``{key}`` for the id of the first key, ``{next}`` for that of the last one."""
+    """With ``{key}`` for the id of the first key, ``{clip}`` for that of the clip."""
     body: Mapping[str, Any] | None = None
     token: str = TOKEN
     is_event: bool = False
@@ -108,6 +113,10 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
     Call("GET", "/api/v1/recordings?user=bob"),
     Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
+    Call("POST", "/api/v1/clips", {"recording": RECORDING_ID, "start": 61.5, "end": 75, "title": "The goal"}),
+    Call("GET", "/api/v1/clips?user=bob"),
+    Call("GET", "/api/v1/clips/{clip}"),
+    Call("DELETE", "/api/v1/clips/{clip}?reason=unwanted"),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
@@ -170,6 +179,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "unlisted": "Everybody sees it who has its address.",
         "private": "The public port does not have it.",
     },
+    "ClipState": {
+        "ready": "It can be watched, from the moment at which it is made.",
+        "deleted": "It is gone, by itself or with its recording.",
+    },
     "UserState": {
         "active": "The keys of the user open the channel.",
         "suspended": "No key does, and the channel answers viewers with 410, until the user is restored.",
@@ -201,9 +214,10 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
     """
     examples: list[Example] = []
     ids: list[str] = []
+    clip = ""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as client:
         for call in calls:
-            path = call.path.replace("{key}", ids[0] if ids else "")
+            path = call.path.replace("{key}", ids[0] if ids else "").replace("{clip}", clip)
             headers = {"Authorization": f"Bearer {call.token}"}
             async with client.request(call.method, origin + path, json=call.body, headers=headers) as response:
                 answer: Any
@@ -211,6 +225,8 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
                     answer = (await response.content.readuntil(b"\n\n")).decode().rstrip("\n")
                 else:
                     answer = await response.json(content_type=None)
+            if call.path == "/api/v1/clips":
+                clip = answer["id"]
             if "stream_key" in answer:
                 ids.append(answer["id"])
                 # A revocation closes what runs on its key.
@@ -273,11 +289,24 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
             return examples, await response.json()
 
 
+@contextlib.contextmanager
+def _recorded(path: Path) -> Iterator[None]:
+    """The files of the recording: two minutes of what clips are made of."""
+    writer = new_writer(RecordingFolder(path))
+    writer.set_header(MAIN, b"ftyp+moov", 2)
+    for number in range(60):
+        append(writer, b"media", at_ms=2000 * number)
+    writer.finish(LIVE_SINCE)
+    writer.close()
+    yield
+
+
 def _fixed(text: str, ids: list[str]) -> str:
     for known, fixed in zip(ids, KEY_IDS, strict=False):
         text = text.replace(known, fixed)
     text = SECRET.sub(r"\1...", text)
     text = SESSION.sub(r"\1...", text)
+    text = CLIP.sub(CLIP_ID, text)
     return TIME.sub(lambda found: found[0] if found[0].startswith("2100") else "2026-11-30T12:00:00Z", text)
 
 
@@ -442,6 +471,7 @@ def page() -> str:
     streams.live["bob"] = summary("bob", "x4m7q2d9ks")
     with (
         tempfile.TemporaryDirectory() as directory,
+        _recorded(Path(directory) / "recordings" / RECORDING.path),
         run_admin_server(Path(directory), streams, TOKEN, "rtmp://live.example.org/live", [RECORDING]) as (host, port),
     ):
         origin = f"http://{host}:{port}"

@@ -145,6 +145,25 @@ class RecordingNotFoundError(StreamdError):
         super().__init__(f"there is no recording {recording_id}")
 
 
+class ClipTimesError(StreamdError):
+    """The times that are asked for make no clip; the text is for the asker."""
+
+
+class ClipRefusedError(StreamdError):
+    """A clip cannot be made of this recording; the text is for the asker."""
+
+
+class ClipsBusyError(StreamdError):
+    """So many clips are being made that one more has to be asked for later."""
+
+
+class ClipNotFoundError(StreamdError):
+    """There is no such clip."""
+
+    def __init__(self, clip_id: str) -> None:
+        super().__init__(f"there is no clip {clip_id}")
+
+
 class LocalStateError(StreamdError):
     """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
 

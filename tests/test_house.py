@@ -45,6 +45,7 @@ NEIGHBOURS = {
     ("services/posters", "services/live"),
     ("services/posters", "services/sandbox"),
     ("services/recording", "services/audit"),
+    ("services/recording", "services/bounds"),
     ("services/recording", "services/events"),
     ("services/recording", "services/live"),
     ("services/recording", "services/store"),

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.recordings import RecordingDesk
@@ -141,6 +142,7 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             recordings=RecordingDesk(services.recorder, services.clock),
+            more=ClipDesk(services.clips, services.recorder).operations(),
             hosts=config.admin.hosts,
             port=self._port,
             clock=services.clock,

@@ -30,6 +30,8 @@ from streamd.services.events.outbox import Endpoint, OutboxOptions
 from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
+from streamd.services.recording.clip_records import ClipMaker
+from streamd.services.recording.clips import ClipOptions
 from streamd.services.recording.recorder import RecorderOptions, RecordingMode
 from streamd.services.recording.recording_writer import WriterOptions
 from streamd.services.recording.retention import RetentionOptions
@@ -46,7 +48,7 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 # Sections of which every key is taken when the configuration is read again. A running
 # stream keeps its segments, an open connection the limits of its protocol.
-RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "privacy", "recording"})
+RELOADABLE_SECTIONS = frozenset({"clips", "hls", "ingest", "live", "limits", "log", "privacy", "recording"})
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:
@@ -135,6 +137,11 @@ def recorder_options(config: Config) -> RecorderOptions:
         writer=told(WriterOptions(), config.recording),
         retention=told(RetentionOptions(), config.recording),
     )
+
+
+def clip_options(config: Config) -> ClipOptions:
+    """Who makes clips, and how long ones."""
+    return told(ClipOptions(), config.clips, who=ClipMaker(config.clips.who))
 
 
 def storyboard_options(config: Config) -> StoryboardOptions:

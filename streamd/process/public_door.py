@@ -14,6 +14,7 @@ from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.port import Port
 from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.clips import ClipRoutes
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
@@ -159,6 +160,7 @@ class PublicDoor:
             else None,
             vod=vod,
             vod_pictures=VodPictures(vod, services.recorder),
+            clips=ClipRoutes(services.clips, vod, services.recorder, services.clock),
             pages=pages,
             studio=studio,
             obs=self._obs,

@@ -14,6 +14,7 @@ from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
+    clip_options,
     hook_options,
     outbox_options,
     peer_line_limits,
@@ -43,6 +44,8 @@ from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
+from streamd.services.recording.clip_index import ClipIndex
+from streamd.services.recording.clips import Clips
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder
 from streamd.services.recording.storyboarder import Storyboarder
@@ -81,6 +84,7 @@ class Services:
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
         recorder: Keeps of them what is to be kept.
+        clips: Pieces of what was kept, under names of their own.
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
@@ -145,6 +149,13 @@ class Services:
             is_listed=self.verifier.admissions.is_listed,
             on_ended=lambda record: self.storyboarder.note_ended(record),
         )
+        self.clips = Clips(
+            clip_options(config),
+            recorder=self.recorder,
+            index=ClipIndex(self._store.database, self.recorder.index),
+            clock=clock,
+            tell=tell,
+        )
         self.storyboarder = Storyboarder(
             storyboard_options(config),
             index=self.recorder.index,
@@ -179,6 +190,7 @@ class Services:
             metrics.registry.register(self._channel_metrics)
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
         self.machine.accounts.add_store(lambda: self.recorder.held_bytes)
+        self.machine.accounts.add_store(lambda: self.clips.held_bytes)
         if self.posters is not None:
             posters = self.posters
             self.machine.accounts.add_store(lambda: posters.held_bytes)
@@ -222,6 +234,7 @@ class Services:
         self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
+        self.clips.options = clip_options(config)
         self.storyboarder.options = storyboard_options(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:

@@ -12,12 +12,16 @@ from prometheus_client import CollectorRegistry
 
 from streamd.clock import SystemClock
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.live_streams import LiveStreams
+from streamd.services.events.event import unheard
 from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.recording.clip_index import ClipIndex
+from streamd.services.recording.clips import ClipOptions, Clips
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from tests.support.console import console_of
@@ -70,6 +74,9 @@ def run_admin_server(
         for recording in recordings:
             await index.save(recording)
         recorder = Recorder(RecorderOptions(RecordingMode.OFF, directory / "recordings"), index, clock)
+        clips = Clips(
+            ClipOptions(), recorder=recorder, index=ClipIndex(store.database, index), clock=clock, tell=unheard
+        )
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -79,6 +86,7 @@ def run_admin_server(
                 rtmp_urls=(rtmp_url,),
                 console=console_of(keys, streams),
                 recordings=RecordingDesk(recorder, clock),
+                more=ClipDesk(clips, recorder).operations(),
                 port=port_of("admin"),
                 clock=clock,
             )

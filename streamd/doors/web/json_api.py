@@ -22,6 +22,10 @@ from streamd.doors.web.models.common import Problem
 from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
 from streamd.doors.web.refusals import forget_traceback, may_tell, route_of
 from streamd.errors import (
+    ClipNotFoundError,
+    ClipRefusedError,
+    ClipsBusyError,
+    ClipTimesError,
     KeyNotFoundError,
     KeyRequestError,
     KeyStateError,
@@ -207,16 +211,18 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
-    except KeyRequestError as exc:
+    except (ClipTimesError, KeyRequestError) as exc:
         return problem(422, str(exc))
-    except (KeyNotFoundError, UserNotFoundError, NotFoundError) as exc:
+    except (ClipNotFoundError, KeyNotFoundError, UserNotFoundError, NotFoundError) as exc:
         return problem(404, str(exc))
     except ForbiddenError as exc:
         return problem(403, str(exc))
     except UnavailableError as exc:
         return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
-    except (KeyStateError, ConflictError) as exc:
+    except (ClipRefusedError, KeyStateError, ConflictError) as exc:
         return problem(409, str(exc))
+    except ClipsBusyError:
+        return problem(429, "many clips are being made: ask again", headers={hdrs.RETRY_AFTER: "5"})
     except StoreUnavailableError as exc:
         if may_tell(request, "store"):
             log.warning("store.failed", extra={"path": route_of(request), "reason": str(exc)})

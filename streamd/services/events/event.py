@@ -42,6 +42,8 @@ class EventType(enum.StrEnum):
     RECORDING_FAILED = "recording.failed"
     """A recording ended by a fault; what was written before can be played."""
     RECORDING_DELETED = "recording.deleted"
+    CLIP_CREATED = "clip.created"
+    """A clip was made, and can be watched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ def admin_app(
     rtmp_urls: Sequence[str],
     console: Console,
     recordings: RecordingDesk | None = None,
+    more: Iterable[Operation] = (),
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -107,6 +108,7 @@ def admin_app(
             encoder last.
         console: The operator's console.
         recordings: The calls about recordings.
+        more: The calls of further desks.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -116,9 +118,8 @@ def admin_app(
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
-    api = _AdminApi(
-        keys, streams, metrics, rtmp_urls, not_ready_because, warnings, console.operations(gate), clock, recordings
-    )
+    others = (*more, *console.operations(gate))
+    api = _AdminApi(keys, streams, metrics, rtmp_urls, not_ready_because, warnings, others, clock, recordings)
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(

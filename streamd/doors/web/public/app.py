@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.trusted_proxies import TrustedProxies
     from streamd.doors.web.port import Port
+    from streamd.doors.web.public.clips import ClipRoutes
     from streamd.doors.web.public.media import MediaRoutes
     from streamd.doors.web.public.obs import ObsDesk
     from streamd.doors.web.public.pages import Pages
@@ -62,6 +63,7 @@ def public_app(
     posters: PosterRoutes | None = None,
     vod: VodRoutes | None = None,
     vod_pictures: VodPictures | None = None,
+    clips: ClipRoutes | None = None,
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
@@ -79,6 +81,7 @@ def public_app(
         posters: Route of poster pictures, where they are drawn.
         vod: Routes of recordings.
         vod_pictures: Routes of their pictures.
+        clips: Routes of clips.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
@@ -110,6 +113,8 @@ def public_app(
     if posters is not None:
         posters.add_to(app)
     media.add_to(app)
+    if clips is not None:
+        clips.add_to(app)
     if vod is not None:
         vod.add_to(app)
     if vod_pictures is not None:

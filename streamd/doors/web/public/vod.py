@@ -12,7 +12,7 @@ import contextlib
 import re
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from aiohttp import hdrs, web
 
@@ -26,7 +26,7 @@ from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState, Visibility
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from streamd.clock import Clock
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from streamd.services.metrics import Metrics
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
+
+    Editor: TypeAlias = Callable[[AsyncGenerator[bytes | memoryview], int], AsyncGenerator[bytes | memoryview]]
 
 PLAYLIST_TYPE: Final = "application/vnd.apple.mpegurl"
 MP4_TYPE: Final = "video/mp4"
@@ -48,14 +50,14 @@ KNOWN_MAX: Final = 1024
 LOOK_UPS_MAX: Final = 32
 
 _OPEN: Final = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
-_HEADERS: Final = {
+PUBLIC_HEADERS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "X-Content-Type-Options": "nosniff",
 }
 # A playlist of a recording that goes on changes with every segment. One that is complete may be deleted, so that
 # caches forget it soon.
-_OPEN_CACHE: Final = "max-age=1"
+OPEN_CACHE: Final = "max-age=1"
 _ENDED_CACHE: Final = "max-age=60"
 _MEDIA_NAME: Final = re.compile(r"\d{6,9}\.m4s|init\d{1,9}\.mp4")
 _VARIANT_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
@@ -182,7 +184,7 @@ class VodRoutes:
             "poster": f"/vod/{record.id}/poster.jpg" if THUMBNAIL_NAME in drawn else None,
             "storyboard": f"/vod/{record.id}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn else None,
         }
-        return web.json_response(facts, headers={**_HEADERS, hdrs.CACHE_CONTROL: _OPEN_CACHE})
+        return web.json_response(facts, headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
         """The multivariant playlist; its media playlists are named as the contract has them."""
@@ -258,6 +260,10 @@ class VodRoutes:
         media_type: str,
         record: RecordingRecord,
         more: dict[str, str] | None = None,
+        *,
+        tag: str = "",
+        is_gone: Callable[[], Awaitable[bool]] | None = None,
+        edit: Editor | None = None,
     ) -> web.StreamResponse:
         """Send bytes of files, or the range of them that is asked for.
 
@@ -267,18 +273,22 @@ class VodRoutes:
             media_type: Its content type.
             record: The recording that it is of.
             more: Header fields.
+            tag: Names what it is, where that is not all of the recording.
+            is_gone: Says whether it may be seen no more; None for what is asked of the recording.
+            edit: Changes the bytes, from a place on; None for none.
         """
         size_bytes = sum(span.stop - span.start for span in spans)
-        is_open = record.state in _OPEN
+        # A piece of a recording stays as it is, also where the recording goes on.
+        is_open = record.state in _OPEN and not tag
         headers = {
-            **_HEADERS,
+            **PUBLIC_HEADERS,
             **(more or {}),
             hdrs.CONTENT_TYPE: media_type,
             hdrs.ACCEPT_RANGES: "bytes",
-            hdrs.CACHE_CONTROL: _OPEN_CACHE if is_open else _ENDED_CACHE,
+            hdrs.CACHE_CONTROL: OPEN_CACHE if is_open else _ENDED_CACHE,
         }
         if not is_open:
-            headers[hdrs.ETAG] = f'"{size_bytes:x}-{record.id[-8:]}"'
+            headers[hdrs.ETAG] = f'"{size_bytes:x}-{(tag or record.id)[-8:]}{"-0" if edit is not None else ""}"'
         start, stop, status = 0, size_bytes, HTTPStatus.OK
         condition = request.headers.get(hdrs.IF_RANGE, "")
         if request.method == "GET" and (not condition or condition == headers.get(hdrs.ETAG)):
@@ -293,16 +303,19 @@ class VodRoutes:
                 headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{size_bytes}"
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = stop - start
-        return await self._stream(request, response, self._pieces(spans, start, stop), record)
+        pieces = self._pieces(spans, start, stop)
+        return await self._stream(
+            request, response, edit(pieces, start) if edit is not None else pieces, record, is_gone
+        )
 
     async def _send_playlist(
         self, request: web.Request, playlist: ServedPlaylist, record: RecordingRecord
     ) -> web.StreamResponse:
         """Send a media playlist, compressed where that is accepted."""
         headers = {
-            **_HEADERS,
+            **PUBLIC_HEADERS,
             hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
-            hdrs.CACHE_CONTROL: _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE,
+            hdrs.CACHE_CONTROL: OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE,
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
         }
         is_packed = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
@@ -323,6 +336,7 @@ class VodRoutes:
         response: web.StreamResponse,
         pieces: AsyncGenerator[bytes | memoryview],
         record: RecordingRecord,
+        is_gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> web.StreamResponse:
         """Send an answer a piece at a time, for as long as its recording may be seen."""
         edits = self._recorder.index.edits
@@ -338,7 +352,7 @@ class VodRoutes:
                 async for piece in pieces:
                     if edits != self._recorder.index.edits or self._is_taken_down(record.user):
                         edits = self._recorder.index.edits
-                        if await self._is_gone(record):
+                        if await (is_gone() if is_gone is not None else self._is_gone(record)):
                             raise OSError("the recording may not be seen any more")
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(write_timeout_s):
@@ -360,7 +374,7 @@ class VodRoutes:
         # An index that does not answer takes nothing from anybody.
         return isinstance(found, HTTPStatus) and found is not HTTPStatus.SERVICE_UNAVAILABLE
 
-    async def _pieces(self, spans: Sequence[Span], start: int, stop: int) -> AsyncGenerator[bytes]:
+    async def _pieces(self, spans: Sequence[Span], start: int, stop: int) -> AsyncGenerator[bytes | memoryview]:
         """Read bytes of files that stand one behind the other.
 
         Raises:
@@ -389,8 +403,10 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _playlist(text: str, record: RecordingRecord) -> web.Response:
-    caching = _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE
-    response = web.Response(text=text, content_type=PLAYLIST_TYPE, headers={**_HEADERS, hdrs.CACHE_CONTROL: caching})
+    caching = OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE
+    response = web.Response(
+        text=text, content_type=PLAYLIST_TYPE, headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: caching}
+    )
     response.enable_compression()
     return response
 
@@ -411,6 +427,6 @@ def absent(status: HTTPStatus, detail: str = "", more: dict[str, str] | None = N
     return web.json_response(
         {"title": status.phrase, "status": status.value, "detail": detail or told.get(status, status.phrase)},
         status=status,
-        headers={**_HEADERS, hdrs.CACHE_CONTROL: _OPEN_CACHE, **(more or {})},
+        headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE, **(more or {})},
         content_type="application/problem+json",
     )
