@@ -169,6 +169,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     "RecordingState": {
         "recording": "Media is added to it.",
         "finalizing": "Its broadcast is over, and its files are completed.",
+        "uploading": "Its files are complete, and on their way to the bucket; it can be played.",
         "ready": "It is complete.",
         "partial": "It is complete but for media that a crash has cost.",
         "failed": "It ended by a fault, which `reason` names; what was written before can be played.",

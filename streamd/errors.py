@@ -138,6 +138,19 @@ class RecordingOffError(RecordingError):
     """Recording is switched off, for this user too: nobody can ask for it."""
 
 
+class StorageError(StreamdError):
+    """The bucket does not do what it is asked.
+
+    Args:
+        reason: One word or two, for metrics (``storage.faults.StorageFault``).
+        message: What is wrong, for people; nothing of a secret.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class RecordingNotFoundError(StreamdError):
     """There is no such recording."""
 

@@ -49,6 +49,8 @@ NEIGHBOURS = {
     ("services/recording", "services/events"),
     ("services/recording", "services/live"),
     ("services/recording", "services/store"),
+    ("services/storage", "services/events"),
+    ("services/storage", "services/recording"),
     ("doors/delivery", "doors/tls"),
     ("doors/ingest", "doors/tls"),
     ("doors/web", "doors/delivery"),

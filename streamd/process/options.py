@@ -36,6 +36,7 @@ from streamd.services.recording.recorder import RecorderOptions, RecordingMode
 from streamd.services.recording.recording_writer import WriterOptions
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.storyboarder import StoryboardOptions
+from streamd.services.storage.place import Place, StorageOptions, keep_local_days
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -142,6 +143,16 @@ def recorder_options(config: Config) -> RecorderOptions:
 def clip_options(config: Config) -> ClipOptions:
     """Who makes clips, and how long ones."""
     return told(ClipOptions(), config.clips, who=ClipMaker(config.clips.who))
+
+
+def storage_options(config: Config) -> StorageOptions | None:
+    """The bucket for recordings; None where they stay on the disk."""
+    if not config.storage.url:
+        return None
+    place = Place.parse(config.storage.url)
+    return told(
+        StorageOptions(place), config.storage, place=place, keep_local_days=keep_local_days(config.storage.keep_local)
+    )
 
 
 def storyboard_options(config: Config) -> StoryboardOptions:

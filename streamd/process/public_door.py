@@ -149,6 +149,7 @@ class PublicDoor:
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
+            stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
         self._sessions.keep("studio", studio)

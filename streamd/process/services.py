@@ -7,6 +7,7 @@ above them are in ``doors.py``.
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from streamd.process.options import (
     outbox_options,
     peer_line_limits,
     recorder_options,
+    storage_options,
     storyboard_options,
     stream_options,
     verifier_options,
@@ -49,6 +51,7 @@ from streamd.services.recording.clips import Clips
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder
 from streamd.services.recording.storyboarder import Storyboarder
+from streamd.services.storage.object_storage import ObjectStorage
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from streamd.process.config import Config
     from streamd.services.events.sender import Sender
     from streamd.services.live.stream_options import StreamOptions
+    from streamd.services.recording.records import RecordingRecord
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
@@ -85,6 +89,7 @@ class Services:
         registry: The live streams.
         recorder: Keeps of them what is to be kept.
         clips: Pieces of what was kept, under names of their own.
+        storage: The bucket for what is kept; None where it stays on the disk.
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
@@ -148,6 +153,7 @@ class Services:
             tell=tell,
             is_listed=self.verifier.admissions.is_listed,
             on_ended=lambda record: self.storyboarder.note_ended(record),
+            metrics=metrics,
         )
         self.clips = Clips(
             clip_options(config),
@@ -164,7 +170,20 @@ class Services:
             # Of its own: who watches a live channel's poster does not wait for a recording's pictures.
             artist=PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock),
             clock=clock,
+            on_done=self._note_drawn,
         )
+        self.storage: ObjectStorage | None = None
+        if (bucket := storage_options(config)) is not None:
+            self.storage = ObjectStorage(
+                bucket,
+                self.recorder,
+                clock,
+                metrics,
+                tell=tell,
+                draw=random.random,
+                is_read=self.storyboarder.needs,
+            )
+            self.recorder.attach(self.storage)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,
@@ -191,6 +210,9 @@ class Services:
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
         self.machine.accounts.add_store(lambda: self.recorder.held_bytes)
         self.machine.accounts.add_store(lambda: self.clips.held_bytes)
+        if self.storage is not None:
+            storage = self.storage
+            self.machine.accounts.add_store(lambda: storage.held_bytes)
         if self.posters is not None:
             posters = self.posters
             self.machine.accounts.add_store(lambda: posters.held_bytes)
@@ -216,6 +238,9 @@ class Services:
             resources.push_async_callback(self.posters.close)
         await self.recorder.open()
         resources.push_async_callback(self.recorder.close)
+        if self.storage is not None:
+            await self.storage.open()
+            resources.push_async_callback(self.storage.close)
         self.storyboarder.start()
         resources.push_async_callback(self.storyboarder.close)
         self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
@@ -246,6 +271,11 @@ class Services:
         )
         self.lines.configure(peer_line_limits(config))
 
+    def _note_drawn(self, record: RecordingRecord) -> None:
+        """Send the pictures of a recording behind its media, which the disk need not have any more."""
+        if self.storage is not None:
+            self.storage.uploads.add(record)
+
     def _stream_options(self, config: Config) -> StreamOptions:
         """The options of live streams, with what records them."""
         options = stream_options(config)
@@ -255,6 +285,8 @@ class Services:
         """Do what is due once a second."""
         await self.registry.sweep()
         self.recorder.look()
+        if self.storage is not None:
+            self.storage.look()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

@@ -320,6 +320,42 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.recordings_going = Gauge("streamd_recordings_going", "Recordings that are written now.", registry=r)
+        self.recording_waiting_bytes = Gauge(
+            "streamd_recording_waiting_bytes", "Bytes of recordings that wait for the disk.", registry=r
+        )
+        self.recorded_bytes_total = PlainCounter(
+            "streamd_recorded_bytes_total", "Bytes of media that recordings have on the disk.", r
+        )
+        self.recordings_ended_total = Counter(
+            "streamd_recordings_ended_total",
+            "Recordings whose files are closed, by result: ready, partial, failed.",
+            ["result"],
+            registry=r,
+        )
+        self.storage_backlog_bytes = Gauge(
+            "streamd_storage_backlog_bytes", "Bytes of recordings that wait for the bucket.", registry=r
+        )
+        self.storage_oldest_waiting_seconds = Gauge(
+            "streamd_storage_oldest_waiting_seconds",
+            "For how long the recording that waits for the bucket longest has waited.",
+            registry=r,
+        )
+        self.storage_uploads_total = Counter(
+            "streamd_storage_uploads_total", "Files of recordings that the bucket has taken.", registry=r
+        )
+        self.storage_uploaded_bytes_total = Counter(
+            "streamd_storage_uploaded_bytes_total", "Bytes of recordings that the bucket has taken.", registry=r
+        )
+        self.storage_read_bytes_total = PlainCounter(
+            "streamd_storage_read_bytes_total", "Bytes that were read from the bucket for viewers.", r
+        )
+        self.storage_failures_total = Counter(
+            "streamd_storage_failures_total",
+            "Requests that the bucket did not do, by the reason.",
+            ["reason"],
+            registry=r,
+        )
         self.acts_waiting = Gauge(
             "streamd_acts_waiting",
             "Revocations and suspensions that hold in this process and are not written to the key store yet.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.chromium import DESKTOP, PHONE, Scheme, Viewer, viewer
+from tests.support.chromium import DESKTOP, PHONE, Playback, Scheme, Viewer, viewer
 from tests.support.live_viewer import live_viewer
 from tests.support.publisher import publish
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 PUSH_LATENCY_MS_MAX = 1000
+# Each stall teaches the player to keep more in hand: up to 1.2 s, and playback is let be within 0.25 s of that.
+PUSH_LATENCY_MS_LEARNED_MAX = 1500
 LOW_LATENCY_MS_MAX = 3000
 # Three target durations of 2 s behind the newest segment are the definition of stable; 1 s for rounding.
 STABLE_LATENCY_MS_MIN = 4000
@@ -52,11 +54,26 @@ async def assert_mode_plays(watching: Viewer, mode: str, engine: str) -> None:
     assert await watching.page.get_attribute(f"#mode-menu [data-mode={mode}]", "aria-checked") == "true"
 
 
+def is_close(got: Playback) -> bool:
+    """Whether the pushed stream played as close to live as its player means to."""
+    has_learned = got.stalls_before + got.stalls > 0
+    return got.buffered_s * 1000 < (PUSH_LATENCY_MS_LEARNED_MAX if has_learned else PUSH_LATENCY_MS_MAX)
+
+
+async def wait_until_close(watching: Viewer) -> None:
+    """Wait until the page says that the pushed stream plays as close to live as its player means to."""
+    await watching.page.wait_for_function(
+        "([max, learned]) => { const { latencyMs, stalls } = document.body.dataset;"
+        " return Number(latencyMs) < (Number(stalls) > 0 ? learned : max); }",
+        arg=[PUSH_LATENCY_MS_MAX, PUSH_LATENCY_MS_LEARNED_MAX],
+    )
+
+
 async def test_the_lowest_latency_is_under_a_second(live_server: LiveServer, browser: Browser) -> None:
     async with live_viewer(live_server, browser) as watching:
         await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
         await assert_mode_plays(watching, "lowest", "mp4")
-        await watching.watch_until(lambda got: got.is_smooth and got.buffered_s * 1000 < PUSH_LATENCY_MS_MAX, WATCH_S)
+        await watching.watch_until(lambda got: got.is_smooth and is_close(got), WATCH_S)
         assert watching.errors == []
         pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
         assert len(pushed) == 1
@@ -105,9 +122,7 @@ async def test_going_back_and_to_live_again_works_on_the_pushed_stream(
         await watching.wait_until_moving(4)
         assert int(await watching.data("latency-ms") or 0) > 4_000
         await watching.page.keyboard.press("l")
-        await watching.page.wait_for_function(
-            "max => Number(document.body.dataset.latencyMs) < max", arg=PUSH_LATENCY_MS_MAX
-        )
+        await wait_until_close(watching)
         assert await watching.data("engine") == "mp4"
 
 
@@ -248,9 +263,7 @@ async def test_a_broadcaster_who_comes_back_is_waited_for_in_the_lowest_mode(
         with publish(live_server.rtmp_url, key):
             await watching.page.wait_for_selector("body:not([data-buffering])", state="attached")
             await assert_mode_plays(watching, "lowest", "mp4")
-            await watching.page.wait_for_function(
-                "max => Number(document.body.dataset.latencyMs) < max", arg=PUSH_LATENCY_MS_MAX
-            )
+            await wait_until_close(watching)
         assert watching.errors == []
 
 
@@ -269,7 +282,7 @@ async def test_one_track_alone_plays_in_the_lowest_mode(
     async with live_viewer(live_server, browser, order=tracks) as watching:
         await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
         await assert_mode_plays(watching, "lowest", "mp4")
-        await watching.watch_until(lambda got: got.buffered_s * 1000 < PUSH_LATENCY_MS_MAX, 3)
+        await watching.watch_until(is_close, 3)
         assert watching.errors == []
 
 

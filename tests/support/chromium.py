@@ -85,6 +85,8 @@ class Playback:
     """How far ``currentTime`` came."""
     stalls: int
     """Times that playback waited for media."""
+    stalls_before: int
+    """The same, from the page's start until this."""
     stood_still_s: float
     """The longest time that ``currentTime`` did not move."""
     latencies_ms: list[int]
@@ -137,6 +139,7 @@ async (seconds) => {
     watched_s: (performance.now() - begin.at) / 1000,
     played_s: video.currentTime - begin.time,
     stalls: (number(body.dataset.stalls) ?? 0) - begin.stalls,
+    stalls_before: begin.stalls,
     stood_still_s: still / 1000,
     latencies_ms: latencies,
     buffered_s: ranges.length ? ranges.end(ranges.length - 1) - video.currentTime : 0,

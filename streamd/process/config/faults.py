@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.process.config.sections import Config, Name, PublishHookConfig
 from streamd.process.config.values import ListenAddress
+from streamd.services.storage.place import Place, Scheme
 
 Fault = tuple[Name, str]
 """A setting, and what to write instead."""
@@ -73,6 +75,7 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
     if limits.held_bytes_max < limits.message_bytes_max:
         yield ("limits", "held_bytes_max"), f"write at least message_bytes_max, {limits.message_bytes_max}"
     yield from _faults_of_hook(config.publish_hook)
+    yield from _faults_of_storage(config)
     receivers = [
         ("webhooks", "endpoints", f"number {number}, url: ", url) for number, url in enumerate(endpoint_urls, start=1)
     ]
@@ -113,6 +116,33 @@ def _faults_of_hook(hook: PublishHookConfig) -> Iterator[Fault]:
         )
     if hook.url.startswith("http:") and not _is_this_machine(_host_of(hook.url)):
         yield ("publish_hook", "url"), "write https://, or an address of this machine; stream keys go there"
+
+
+def _faults_of_storage(config: Config) -> Iterator[Fault]:
+    storage = config.storage
+    if not storage.url:
+        return
+    scheme, secret = Place.parse(storage.url).scheme, storage.secret_access_key_file
+    if importlib.util.find_spec("obstore") is None:
+        yield ("storage", "url"), "needs obstore, which is not installed: pip install 'streamd[storage]'"
+    if secret and _is_missing(secret):
+        yield ("storage", "secret_access_key_file"), "there is no such file"
+    if scheme in (Scheme.S3, Scheme.AZURE) and secret and not storage.access_key_id:
+        whose = "of the access key" if scheme is Scheme.S3 else "of the account"
+        yield ("storage", "access_key_id"), f"write the name {whose} whose secret is in secret_access_key_file"
+    elif scheme is Scheme.AZURE and not storage.access_key_id:
+        yield ("storage", "access_key_id"), "write the name of the account"
+    elif scheme is Scheme.S3 and storage.access_key_id and not secret:
+        yield ("storage", "secret_access_key_file"), "write the path of a file with the secret of the access key"
+    if scheme is Scheme.FILE:
+        directory, recordings = Path(Place.parse(storage.url).prefix), config.recordings_dir
+        if directory == recordings or directory in recordings.parents or recordings in directory.parents:
+            yield ("storage", "url"), "write a directory that has nothing to do with recording.dir"
+        if storage.serve == "redirect":
+            yield ("storage", "serve"), "write proxy, or a public URL; a directory gives no addresses away"
+        for key in ("endpoint", "access_key_id", "secret_access_key_file", "storage_class"):
+            if getattr(storage, key):
+                yield ("storage", key), "leave it out; a directory has none"
 
 
 def _is_this_machine(host: str) -> bool:

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 from streamd.limits import DEFAULT, HLS, OBS, PUBLISH_HOOK, WEBHOOKS
 from streamd.process.config.values import (
     DatabaseUrl,
+    Endpoint,
     Hosts,
+    KeepLocal,
     Ladder,
     Listen,
     ListenAddress,
@@ -23,6 +25,8 @@ from streamd.process.config.values import (
     OptionalListen,
     PublicUrl,
     ReceiverUrl,
+    Serve,
+    StorageUrl,
     Token,
     WebhookSecret,
 )
@@ -177,6 +181,35 @@ class ClipsConfig(Section):
     """The longest clip, seconds; it is whole segments, which may add some."""
     per_address_per_hour: Annotated[int, Field(ge=0, le=3600)] = 10
     """Clips that viewers at one address may make in an hour; an IPv6 /64 counts as one."""
+
+
+class StorageConfig(Section):
+    """A bucket in which recordings are kept, in place of the disk or beside it."""
+
+    url: StorageUrl = ""
+    """`s3://bucket/prefix` (Amazon S3, and what speaks its protocol), `gs://bucket/prefix` (Google Cloud),
+    `az://container/prefix` (Azure) or `file:///directory`. Empty: recordings stay on the disk."""
+    endpoint: Endpoint = ""
+    """URL of a service other than Amazon's, Google's or Azure's own, for example `https://s3.example.org`."""
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,64}$")] = ""
+    """Region of an S3 bucket, for example `eu-central-1`."""
+    access_key_id: Annotated[str, Field(pattern=r"^[!-~]{0,256}$")] = ""
+    """Id of the access key; on Azure the name of the account. Empty: as the environment or the machine's role has
+    it."""
+    secret_access_key_file: str = ""
+    """File with the secret of the access key, with the account's key on Azure, or with a service account's JSON on
+    Google Cloud; the server alone should be able to read it. A relative path starts at this file."""
+    path_style: bool = True
+    """The bucket's name stands in the path of S3's URLs. Off: in front of the host, for services that want it there."""
+    storage_class: Annotated[str, Field(pattern=r"^[A-Z0-9_]{0,64}$")] = ""
+    """Storage class of new objects, for example `STANDARD_IA`. It must be one that is read at once. Empty: the
+    bucket's."""
+    keep_local: KeepLocal = "until_uploaded"
+    """How long media stays on the disk when the bucket has it: `until_uploaded`, `always` or a number of days, such as
+    `7 days`."""
+    serve: Serve = "proxy"
+    """How viewers get media that the bucket alone has: `proxy` (through this server), `redirect` (from the bucket, by
+    addresses that hold for ten minutes), or the URL at which `url` is public."""
 
 
 class KeysConfig(Section):
@@ -456,6 +489,7 @@ class Config(Section):
     live: LiveConfig = LiveConfig()
     recording: RecordingConfig = RecordingConfig()
     clips: ClipsConfig = ClipsConfig()
+    storage: StorageConfig = StorageConfig()
     keys: KeysConfig = KeysConfig()
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
@@ -524,6 +558,7 @@ SECTIONS: dict[str, type[Section]] = {
 PATHS = [
     ("server", "data_dir"),
     ("recording", "dir"),
+    ("storage", "secret_access_key_file"),
     *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key")),
 ]
 

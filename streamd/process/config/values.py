@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from streamd.services.obs.ladder import RUNGS_MAX, Rung
+from streamd.services.storage.place import Place, keep_local_days
 
 # Standard Webhooks 1.0.0, "Signature scheme": at least 192 bits, at most 512.
 WEBHOOK_SECRET_BYTES = range(24, 65)
@@ -118,6 +119,34 @@ def _check_hosts(value: list[str]) -> list[str]:
     return value
 
 
+def _check_storage_url(value: str) -> str:
+    if value:
+        Place.parse(value)
+    return value
+
+
+def _check_endpoint(value: str) -> str:
+    url = urlsplit(value)
+    is_whole = url.scheme in ("http", "https") and url.hostname and _check_port(url) and not re.search(r"\s", value)
+    if value and (not is_whole or "@" in url.netloc or url.query or url.fragment):
+        raise ValueError('write the URL of the service, without user and password, such as "https://s3.example.org"')
+    return value.rstrip("/")
+
+
+def _check_keep_local(value: str) -> str:
+    keep_local_days(value)
+    return value
+
+
+def _check_serve(value: str) -> str:
+    if value not in ("proxy", "redirect"):
+        url = urlsplit(value)
+        is_whole = url.scheme in ("http", "https") and url.hostname and _check_port(url) and not re.search(r"\s", value)
+        if not is_whole or "@" in url.netloc or url.query or url.fragment:
+            raise ValueError('write "proxy", "redirect" or the URL at which the bucket is public')
+    return value.rstrip("/")
+
+
 def _check_port(url: SplitResult) -> bool:
     """Return True for a URL whose port is one.
 
@@ -154,5 +183,9 @@ Token = Annotated[SecretStr, AfterValidator(_check_token)]
 Ladder = Annotated[list[str], AfterValidator(_check_ladder)]
 ReceiverUrl = Annotated[str, AfterValidator(_check_receiver_url)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_check_webhook_secret)]
+StorageUrl = Annotated[str, AfterValidator(_check_storage_url)]
+Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
+KeepLocal = Annotated[str, AfterValidator(_check_keep_local)]
+Serve = Annotated[str, AfterValidator(_check_serve)]
 Hosts = Annotated[list[str], AfterValidator(_check_hosts)]
 Networks = Annotated[list[str], AfterValidator(_check_networks)]

@@ -14,6 +14,7 @@ from streamd.process.doctor.machine import check_clock, check_open_files
 from streamd.process.doctor.pictures import check_pictures
 from streamd.process.doctor.ports import check_ports
 from streamd.process.doctor.receivers import check_receivers
+from streamd.process.doctor.recordings import check_recordings
 from streamd.process.doctor.stores import check_database
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def examine(config: Config, now: datetime) -> Iterator[CheckResult]:
         server = None  # the check of the directory says why
     yield from check_data_directory(config.data_dir)
     yield check_database(config.database_url)
+    yield from check_recordings(config)
     yield from check_ports(config, server)
     yield from check_certificates(config, now)
     yield check_open_files(config, server)

@@ -41,6 +41,8 @@ class EventType(enum.StrEnum):
     """A recording is complete, and its files are closed."""
     RECORDING_FAILED = "recording.failed"
     """A recording ended by a fault; what was written before can be played."""
+    RECORDING_UPLOADED = "recording.uploaded"
+    """All files of a recording are in the bucket."""
     RECORDING_DELETED = "recording.deleted"
     CLIP_CREATED = "clip.created"
     """A clip was made, and can be watched."""

@@ -182,6 +182,16 @@ def remove_folder(path: Path) -> None:
             each.rmdir()
 
 
+def remove_media(folder: RecordingFolder) -> None:
+    """Remove the media of a recording, and all that shows it; its documents stay.
+
+    Raises:
+        OSError: Something of it is still there.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder.path / "media")
+
+
 def free_bytes(path: Path) -> int:
     """Space on the disk of a file or folder, which need not be there yet, or any more.
 

@@ -8,6 +8,7 @@ in it, and after that it is completed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError, RecordingOffError, StoreUnavailableError
 from streamd.services.events.event import Event, EventType, unheard
+from streamd.services.metrics import Metrics
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
+from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
 from streamd.services.recording.index_keeper import IndexKeeper
 from streamd.services.recording.recording import Recording
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import Actor, AuditEntry
     from streamd.services.events.event import EventSink, Value
     from streamd.services.live.outputs import Output, OutputContext
+    from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.index import RecordingIndex
 
 log = logging.getLogger(__name__)
@@ -86,6 +90,7 @@ class Recorder:
         tell: Receives the events of recordings.
         is_listed: Says whether a channel is in the public list.
         on_ended: Called with each recording that has ended, and whose files are closed.
+        metrics: Counted into.
 
     Attributes:
         options: As given, or as they were read again.
@@ -103,6 +108,7 @@ class Recorder:
         tell: EventSink = unheard,
         is_listed: Callable[[str], bool] = lambda _: True,
         on_ended: Callable[[RecordingRecord], None] = lambda _: None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.index = index
         self.options = options
@@ -124,6 +130,14 @@ class Recorder:
         self._retention_task: asyncio.Task[None] | None = None
         self._keeper = IndexKeeper(index)
         self._space = SpaceLook(self._pool, clock)
+        self._elsewhere: Elsewhere = NowhereElse()
+        self._metrics = metrics if metrics is not None else Metrics()
+        self._metrics.recordings_going.set_function(lambda: len(self._going))
+        self._metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
+
+    def attach(self, elsewhere: Elsewhere) -> None:
+        """Have recordings kept elsewhere, too; called before it is opened."""
+        self._elsewhere = self.retention.elsewhere = elsewhere
 
     def configure(self, options: RecorderOptions) -> None:
         """Take other options, for recordings that begin from now on; the directory stays."""
@@ -148,9 +162,27 @@ class Recorder:
                 if not page.has_more:
                     break
                 before = page.items[-1].id
+        if not self._elsewhere.is_there:
+            await self._settle()
         # Of two of a channel, the newer is the one of the broadcast that may go on.
         for record in sorted(unfinished, key=lambda each: each.id):
             await self._take_up(record)
+
+    async def _settle(self) -> None:
+        """Have recordings on their way to a bucket be as their documents have them: there is no bucket any more."""
+        found = RecordingFilter(state=RecordingState.UPLOADING)
+        before = ""
+        while True:
+            page = await self.index.page(found, before=before, limit=_PAGE)
+            for record in page.items:
+                folder = self.folder(record)
+                with contextlib.suppress(OSError):
+                    document = await asyncio.get_running_loop().run_in_executor(self._pool, recorded_document, folder)
+                    if document is not None:
+                        self._keeper.keep(record_of(document, folder, self.options.directory))
+            if not page.has_more:
+                return
+            before = page.items[-1].id
 
     def complete_left(self) -> None:
         """Complete the recordings that no broadcast goes on with; called once the live streams are restored."""
@@ -277,6 +309,15 @@ class Recorder:
         return self._going.values()
 
     @property
+    def going_records(self) -> list[RecordingRecord]:
+        """The recordings that are written, as the index has them."""
+        return list(self._records.values())
+
+    def keep(self, record: RecordingRecord) -> None:
+        """Have the index know of a recording that is complete, soon."""
+        self._keeper.keep(record)
+
+    @property
     def held_bytes(self) -> int:
         """Media that waits for the disk and that no broadcast has in its account any more, bytes."""
         return sum(recording.queued_bytes for recording in self._going.values() if recording.is_over)
@@ -378,6 +419,7 @@ class Recorder:
         if record is None or (recording.is_over and not recording.is_complete and recording.fault):
             # A failed one is told of when its files are closed.
             return
+        self._metrics.recorded_bytes_total.inc(recording.totals.size_bytes - record.size_bytes)
         record = self._records[recording.id] = replace(
             record,
             state=recording.state,
@@ -393,8 +435,9 @@ class Recorder:
             self._keeper.keep(record)
 
     def _note_end(self, record: RecordingRecord) -> None:
-        self._keeper.keep(record)
+        self._keeper.keep(self._elsewhere.has_ended(record))
         has_failed = record.state is RecordingState.FAILED
+        self._metrics.recordings_ended_total.labels(record.state.value).inc()
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
         self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)

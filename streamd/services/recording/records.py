@@ -14,6 +14,8 @@ class RecordingState(enum.StrEnum):
     """Media is added to it."""
     FINALIZING = "finalizing"
     """Its broadcast is over, and its files are completed."""
+    UPLOADING = "uploading"
+    """Its files are complete, and on their way to the bucket; it can be played."""
     READY = "ready"
     """It is complete."""
     PARTIAL = "partial"

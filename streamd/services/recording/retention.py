@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from streamd.errors import RecordingError
 from streamd.services.audit.records import SERVER, Actor, AuditEntry
 from streamd.services.events.event import Event, EventType
-from streamd.services.recording.folder import free_bytes, remove_folder
+from streamd.services.recording.elsewhere import NowhereElse
+from streamd.services.recording.folder import free_bytes, remove_folder, remove_media
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink
+    from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.index import RecordingIndex
 
@@ -56,6 +58,9 @@ class Retention:
         clock: For dates.
         tell: Receives the events of deletions.
         is_watched: Says of an id whether somebody is watching the recording.
+
+    Attributes:
+        elsewhere: What else keeps recordings.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Retention:
         self._clock = clock
         self._tell = tell
         self._is_watched = is_watched
+        self.elsewhere: Elsewhere = NowhereElse()
 
     async def delete(self, record: RecordingRecord, actor: Actor, reason: str, *, is_abandoned: bool = False) -> None:
         """Delete a recording: nobody finds it from here on, and its files go.
@@ -135,7 +141,8 @@ class Retention:
         async for record in self._oldest():
             if await asyncio.to_thread(self._free_bytes, record) >= options.min_free_bytes:
                 break
-            await self._delete_by_rule(record, "min_free_bytes")
+            if not await self.elsewhere.make_room(record):
+                await self._delete_by_rule(record, "min_free_bytes")
 
     async def _oldest(self) -> AsyncIterator[RecordingRecord]:
         """Recordings that may go, the oldest first."""
@@ -159,9 +166,14 @@ class Retention:
 
     async def _remove_files(self, record: RecordingRecord) -> None:
         """Remove the files of a recording that is noted as deleted; the next look removes what is left."""
+        is_gone_elsewhere = await self.elsewhere.remove(record)
         if not await self._is_ours(record):
             return
         try:
+            if not is_gone_elsewhere:
+                # The folder says whose it is to try again.
+                await asyncio.to_thread(remove_media, self._folder(record))
+                return
             await asyncio.to_thread(remove_folder, self._folder(record).path)
         except OSError as exc:
             reason = exc.strerror or "the folder is a link"

@@ -141,6 +141,7 @@ class Storyboarder:
         read: Does work that waits for the disk.
         artist: Draws; closed with this.
         clock: Measures how long it takes.
+        on_done: Called with each recording that has its pictures, or gets none.
         sleep: Waits.
     """
 
@@ -153,6 +154,7 @@ class Storyboarder:
         read: Callable[[Callable[[], object]], Awaitable[object]],
         artist: Artist,
         clock: Clock,
+        on_done: Callable[[RecordingRecord], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.options = options
@@ -161,7 +163,9 @@ class Storyboarder:
         self._read = read
         self._artist = artist
         self._clock = clock
+        self._on_done = on_done
         self._sleep = sleep
+        self._drawn = ""
         self._waiting: dict[str, RecordingRecord] = {}
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -189,6 +193,10 @@ class Storyboarder:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
+    def needs(self, recording_id: str) -> bool:
+        """Whether the media of a recording is still to be read here."""
+        return recording_id in self._waiting or recording_id == self._drawn
+
     async def wait(self) -> None:
         """Wait until all that waits is drawn."""
         while self._task is not None:
@@ -199,7 +207,11 @@ class Storyboarder:
             if is_start:
                 await self._find_undrawn()
             while self._waiting:
-                await self._draw(self._waiting.pop(next(iter(self._waiting))))
+                record = self._waiting.pop(next(iter(self._waiting)))
+                self._drawn = record.id
+                await self._draw(record)
+                self._drawn = ""
+                self._on_done(record)
         finally:
             self._task = None
 

@@ -16,7 +16,7 @@ from tests.support.config import faults
 from tests.support.receiver import SECRET
 
 SECTIONS = (
-    "server, rtmp, http, admin, ingest, hls, live, recording, keys, obs, webhooks, publish_hook, privacy, "
+    "server, rtmp, http, admin, ingest, hls, live, recording, clips, storage, keys, obs, webhooks, publish_hook, privacy, "
     "log, metrics, limits"
 )
 
@@ -25,7 +25,7 @@ class TestFaults:
     def test_all_are_told_at_once_each_with_its_line_and_what_to_write(self, file: Path) -> None:
         file.write_text(
             """\
-            stray = 1
+            lonely = 1
             [rtmp]
             lisen = ":1935"
             listen = "1935"
@@ -39,7 +39,7 @@ class TestFaults:
             """
         )
         assert [fault.replace(str(file), "F") for fault in faults(file, STREAMD_LOG__LEVEL="loud")] == [
-            f"F:1: stray is unknown: write one of {SECTIONS}",
+            f"F:1: lonely is unknown: write one of {SECTIONS}",
             "F:3: rtmp.lisen is unknown: did you mean listen?",
             f"F:10: [nope] is unknown: write one of {SECTIONS}",
             'F:4: rtmp.listen = "1935": write host:port, for example "127.0.0.1:8080", or ":8080" for all interfaces',

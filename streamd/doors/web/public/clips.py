@@ -8,6 +8,7 @@ request: a clip of one that is deleted or of a suspended user is gone with it, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -273,21 +274,22 @@ def _editor(
     async def edit(pieces: AsyncGenerator[bytes | memoryview], start: int) -> AsyncGenerator[bytes | memoryview]:
         at = start
         number = 0
-        async for piece in pieces:
-            end = at + len(piece)
-            while number < len(changes) and changes[number][0] + len(changes[number][1]) <= at:
-                number += 1
-            edited = None
-            upcoming = number
-            while upcoming < len(changes) and changes[upcoming][0] < end:
-                place, data = changes[upcoming]
-                edited = edited if edited is not None else bytearray(piece)
-                # A number may lie on the edge of two pieces.
-                first, last = max(place, at), min(place + len(data), end)
-                edited[first - at : last - at] = data[first - place : last - place]
-                upcoming += 1
-            yield piece if edited is None else bytes(edited)
-            at = end
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                end = at + len(piece)
+                while number < len(changes) and changes[number][0] + len(changes[number][1]) <= at:
+                    number += 1
+                edited = None
+                upcoming = number
+                while upcoming < len(changes) and changes[upcoming][0] < end:
+                    place, data = changes[upcoming]
+                    edited = edited if edited is not None else bytearray(piece)
+                    # A number may lie on the edge of two pieces.
+                    first, last = max(place, at), min(place + len(data), end)
+                    edited[first - at : last - at] = data[first - place : last - place]
+                    upcoming += 1
+                yield piece if edited is None else bytes(edited)
+                at = end
 
     return edit
 

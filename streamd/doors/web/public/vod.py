@@ -1,6 +1,7 @@
 """Recordings for viewers: playlists and media files below ``/vod/{id}``, and all of it as one MP4.
 
-A recording lies on disk as it is sent, so that a request reads a file and computes no media. A private recording
+A recording lies on disk as it is sent, so that a request reads a file and computes no media; what the disk does not
+have any more is read from the bucket, or fetched there by the viewer. A private recording
 answers as if there were none; one that is deleted, and one of a user who is suspended, answer with 410, and what is
 being sent of them ends.
 """
@@ -20,21 +21,27 @@ from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_rang
 from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.web.public.recorded_playlists import RecordedPlaylists, Span
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
-from streamd.errors import StoreUnavailableError
+from streamd.errors import StorageError, StoreUnavailableError
 from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, STORYBOARD_NAME, THUMBNAIL_NAME
 from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState, Visibility
+from streamd.services.storage.faults import StorageFault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from pathlib import Path
+    from typing import TypeVar
 
     from streamd.clock import Clock
     from streamd.doors.web.public.media import MediaTimeouts
     from streamd.doors.web.public.recorded_playlists import ServedPlaylist
     from streamd.services.metrics import Metrics
+    from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
+    from streamd.services.storage.stored_recordings import StoredRecordings
+
+    T = TypeVar("T")
 
     Editor: TypeAlias = Callable[[AsyncGenerator[bytes | memoryview], int], AsyncGenerator[bytes | memoryview]]
 
@@ -48,6 +55,9 @@ KNOWN_S: Final = 1.0
 KNOWN_MAX: Final = 1024
 # The index is asked for so many recordings at once: who tries thousands of ids keeps nobody's key from being looked up.
 LOOK_UPS_MAX: Final = 32
+
+# Players ask again after this where the bucket does not answer, seconds.
+RETRY_AFTER_S: Final = "5"
 
 _OPEN: Final = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 PUBLIC_HEADERS: Final = {
@@ -72,6 +82,7 @@ class VodRoutes:
         clock: Measures for how long an answer of the index holds.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
+        stored: Recordings in the bucket; None where there is none.
     """
 
     def __init__(
@@ -82,8 +93,10 @@ class VodRoutes:
         clock: Clock,
         metrics: Metrics,
         timeouts: Callable[[], MediaTimeouts],
+        stored: StoredRecordings | None = None,
     ) -> None:
         self._recorder = recorder
+        self._stored = stored
         self._is_taken_down = is_taken_down
         self._clock = clock
         self._metrics = metrics
@@ -191,11 +204,14 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
             return absent(record)
+
+        async def read(folder: RecordingFolder) -> str:
+            return await self._recorder.read(lambda: folder.index.read_text(errors="replace"))
+
         try:
-            index = self._recorder.folder(record).index
-            text = await self._recorder.read(lambda: index.read_text(errors="replace"))
-        except OSError:
-            return absent(HTTPStatus.NOT_FOUND)
+            text = await self._on_disk(record, read, _is_index)
+        except (OSError, StorageError) as exc:
+            return _unreadable(exc)
         return _playlist(text.replace(f"/{PLAYLIST_NAME}", ".m3u8"), record)
 
     async def _get_playlist(self, request: web.Request) -> web.StreamResponse:
@@ -206,11 +222,15 @@ class VodRoutes:
             return absent(record)
         if not _VARIANT_NAME.fullmatch(variant):
             return absent(HTTPStatus.NOT_FOUND)
-        path = self._recorder.folder(record).playlist(variant)
+
+        async def find(folder: RecordingFolder) -> ServedPlaylist:
+            is_over = record.state not in _OPEN
+            return await self._playlists.find(folder.playlist(variant), f"{variant}/", is_over=is_over)
+
         try:
-            playlist = await self._playlists.find(path, f"{variant}/", is_over=record.state not in _OPEN)
-        except OSError:
-            return absent(HTTPStatus.NOT_FOUND)
+            playlist = await self._on_disk(record, find, partial(_is_small_file_of, variant))
+        except (OSError, StorageError) as exc:
+            return _unreadable(exc)
         return await self._send_playlist(request, playlist, record)
 
     async def _get_file(self, request: web.Request) -> web.StreamResponse:
@@ -225,6 +245,17 @@ class VodRoutes:
         path = self._recorder.folder(record).variant(variant) / name
         try:
             size_bytes = await self._recorder.read(lambda: path.stat().st_size)
+        except FileNotFoundError:
+            try:
+                stored_bytes, address = await self._in_bucket(record, f"media/hls/{variant}/{name}")
+            except StorageError as exc:
+                return _unreadable(exc)
+            if stored_bytes is None:
+                return absent(HTTPStatus.NOT_FOUND)
+            if address is not None:
+                self._recorder.watched.note(record.id)
+                return _elsewhere(address)
+            size_bytes = stored_bytes
         except OSError:
             return absent(HTTPStatus.NOT_FOUND)
         media_type = PLAYLIST_TYPE if is_playlist else MP4_TYPE
@@ -238,10 +269,14 @@ class VodRoutes:
             return absent(record)
         if not _VARIANT_NAME.fullmatch(variant):
             return absent(HTTPStatus.NOT_FOUND)
+
+        async def find(folder: RecordingFolder) -> tuple[tuple[Span, ...], ...]:
+            return await self._playlists.runs(folder.playlist(variant))
+
         try:
-            runs = await self._playlists.runs(self._recorder.folder(record).playlist(variant))
-        except OSError:
-            return absent(HTTPStatus.NOT_FOUND)
+            runs = await self._on_disk(record, find, partial(_is_small_file_of, variant))
+        except (OSError, StorageError) as exc:
+            return _unreadable(exc)
         chosen = request.query.get("run", "0" if len(runs) == 1 else "")
         if not (chosen.isascii() and chosen.isdigit() and len(chosen) < 7 and int(chosen) < len(runs)):
             # One file has one CMAF header.
@@ -252,6 +287,39 @@ class VodRoutes:
         return await self.send(request, runs[int(chosen)], MP4_TYPE, record, disposition)
 
     # -- inside -------------------------------------------------------------------------------------
+
+    async def _on_disk(
+        self,
+        record: RecordingRecord,
+        ask: Callable[[RecordingFolder], Awaitable[T]],
+        is_needed: Callable[[str], bool],
+    ) -> T:
+        """Ask the small files of a recording, brought from the bucket where this machine's disk lacks them.
+
+        Raises:
+            OSError: They cannot be read, or there are none.
+            StorageError: The bucket does not give them.
+        """
+        try:
+            return await ask(self._recorder.folder(record))
+        except FileNotFoundError:
+            folder = None
+            if self._stored is not None and record.state not in _OPEN:
+                folder = await self._stored.bring(record, is_needed)
+            if folder is None:
+                raise
+        return await ask(folder)
+
+    async def _in_bucket(self, record: RecordingRecord, path: str) -> tuple[int | None, str | None]:
+        """The size of a file that the disk does not have, and where the viewer may fetch it; None for neither.
+
+        Raises:
+            StorageError: The bucket does not answer.
+        """
+        if self._stored is None or record.state in _OPEN:
+            return None, None
+        size_bytes = await self._stored.size_bytes(record, path)
+        return size_bytes, await self._stored.address(record, path) if size_bytes is not None else None
 
     async def send(
         self,
@@ -301,12 +369,18 @@ class VodRoutes:
             if asked is not None:
                 (start, stop), status = asked, HTTPStatus.PARTIAL_CONTENT
                 headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{size_bytes}"
+        pieces = self._pieces(record, spans, start, stop)
+        if self._stored is not None and request.method == "GET" and start < stop:
+            # A bucket that does not answer is told of as long as something can be told.
+            try:
+                pieces = _behind(await anext(pieces), pieces)
+            except (OSError, StorageError, StopAsyncIteration) as exc:
+                await pieces.aclose()
+                return _unreadable(exc)
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = stop - start
-        pieces = self._pieces(spans, start, stop)
-        return await self._stream(
-            request, response, edit(pieces, start) if edit is not None else pieces, record, is_gone
-        )
+        edited = edit(pieces, start) if edit is not None else pieces
+        return await self._stream(request, response, edited, record, is_gone)
 
     async def _send_playlist(
         self, request: web.Request, playlist: ServedPlaylist, record: RecordingRecord
@@ -360,8 +434,9 @@ class VodRoutes:
                     self._recorder.watched.note(record.id)
                     self._metrics.http_egress_bytes_total.inc(len(piece))
             await response.write_eof()
-        except (TimeoutError, OSError):
-            # The viewer is gone, or the file: with a length that was promised, only the connection's end says so.
+        except (TimeoutError, OSError, StorageError):
+            # The viewer is gone, or the file, or the bucket: with a length that was promised, only the end of the
+            # connection says so.
             if request.transport is not None:
                 request.transport.abort()
         return response
@@ -374,11 +449,14 @@ class VodRoutes:
         # An index that does not answer takes nothing from anybody.
         return isinstance(found, HTTPStatus) and found is not HTTPStatus.SERVICE_UNAVAILABLE
 
-    async def _pieces(self, spans: Sequence[Span], start: int, stop: int) -> AsyncGenerator[bytes | memoryview]:
+    async def _pieces(
+        self, record: RecordingRecord, spans: Sequence[Span], start: int, stop: int
+    ) -> AsyncGenerator[bytes | memoryview]:
         """Read bytes of files that stand one behind the other.
 
         Raises:
             OSError: A file cannot be read, or is shorter than it was.
+            StorageError: The bucket does not give what the disk does not have.
         """
         place = 0
         for span in spans:
@@ -387,15 +465,62 @@ class VodRoutes:
             place += length
             if first >= last:
                 continue
-            with await self._recorder.read(partial(_open, span.path)) as file:
+            try:
+                opened = await self._recorder.read(partial(_open, span.path))
+            except FileNotFoundError:
+                if self._stored is None:
+                    raise
+                # The folders of a variant and of its recording are named alike, here and in the bucket.
+                path = f"media/hls/{span.path.parent.name}/{span.path.name}"
+                stored = self._stored.read(record, path, span.start + first, span.start + last)
+                async with contextlib.aclosing(stored):
+                    async for read in stored:
+                        for piece in slices(read, PIECE_BYTES):
+                            yield piece
+                continue
+            with opened as file:
                 file.seek(span.start + first)
                 left = last - first
                 while left:
-                    piece = await self._recorder.read(partial(file.read, min(left, PIECE_BYTES)))
-                    if not piece:
+                    data = await self._recorder.read(partial(file.read, min(left, PIECE_BYTES)))
+                    if not data:
                         raise OSError("the file is shorter than it was")
-                    left -= len(piece)
-                    yield piece
+                    left -= len(data)
+                    yield data
+
+
+async def _behind(
+    first: bytes | memoryview, rest: AsyncGenerator[bytes | memoryview]
+) -> AsyncGenerator[bytes | memoryview]:
+    """All pieces, of which the first was read already."""
+    async with contextlib.aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece
+
+
+def _is_index(path: str) -> bool:
+    return path == f"media/hls/{INDEX_NAME}"
+
+
+def _is_small_file_of(variant: str, path: str) -> bool:
+    """Whether a file of a recording is a variant's playlist, or one of its CMAF headers."""
+    return path.startswith(f"media/hls/{variant}/") and path.endswith((".m3u8", ".mp4"))
+
+
+def _elsewhere(address: str) -> web.Response:
+    """Where a viewer finds it; the address holds for minutes, and caches forget it before."""
+    return web.Response(
+        status=HTTPStatus.FOUND, headers={**PUBLIC_HEADERS, hdrs.LOCATION: address, hdrs.CACHE_CONTROL: _ENDED_CACHE}
+    )
+
+
+def _unreadable(exc: Exception) -> web.Response:
+    """The answer where a recording's files are not to be had."""
+    if isinstance(exc, StorageError) and exc.reason != StorageFault.MISSING:
+        more: dict[str, str] = {hdrs.RETRY_AFTER: RETRY_AFTER_S}
+        return absent(HTTPStatus.SERVICE_UNAVAILABLE, "This recording cannot be read at the moment.", more)
+    return absent(HTTPStatus.NOT_FOUND)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -1,0 +1,113 @@
+"""Object storage of one server: the bucket, what goes there, and what is served from there."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from streamd.services.storage.bucket import Bucket
+from streamd.services.storage.local_copies import LocalCopies
+from streamd.services.storage.stored_recordings import StoredRecordings
+from streamd.services.storage.uploads import Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamd.clock import Clock
+    from streamd.services.events.event import EventSink
+    from streamd.services.metrics import Metrics
+    from streamd.services.recording.recorder import Recorder
+    from streamd.services.recording.records import RecordingRecord
+    from streamd.services.storage.place import StorageOptions
+
+# Threads that wait for the disk: what is read for the bucket keeps neither recordings nor viewers waiting.
+THREADS = 2
+# In the directory of recordings: small files of those that this machine's disk does not have. No user has a dot first.
+BROUGHT_NAME = ".brought"
+
+
+class ObjectStorage:
+    """Keeps recordings in a bucket (``recording.elsewhere.Elsewhere``).
+
+    Args:
+        options: Which bucket, and how it is used.
+        recorder: Makes the recordings.
+        clock: For dates and times.
+        metrics: Counted into.
+        tell: Receives events.
+        draw: Random numbers from 0 to 1.
+        is_read: Says of an id whether its media on the disk is still to be read.
+        bucket: In place of the one that the options name, for tests.
+
+    Attributes:
+        stored: Recordings in the bucket, for viewers.
+        uploads: Recordings on their way there.
+    """
+
+    is_there = True
+
+    def __init__(
+        self,
+        options: StorageOptions,
+        recorder: Recorder,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        tell: EventSink,
+        draw: Callable[[], float],
+        is_read: Callable[[str], bool] = lambda _: False,
+        bucket: Bucket | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._bucket = bucket or Bucket(options)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage-disk")
+        self.uploads = Uploads(
+            self._bucket,
+            recorder.folder,
+            self._threads,
+            clock,
+            metrics,
+            tell=tell,
+            keep=recorder.keep,
+            draw=draw,
+            on_stored=lambda record: self.copies.note_stored(record),
+        )
+        self.copies = LocalCopies(
+            self.uploads, recorder.folder, recorder.index, self._threads, clock, options.keep_local_days, is_read
+        )
+        brought = recorder.options.directory / BROUGHT_NAME
+        self.stored = StoredRecordings(self._bucket, recorder.folder, brought, self._threads, clock, metrics)
+
+    async def open(self) -> None:
+        """Begin: what an earlier server left is found by the first look."""
+        await self.stored.open()
+
+    async def close(self) -> None:
+        """End what is under way; the next server goes on with it."""
+        await self.copies.close()
+        await self.uploads.close()
+        self._bucket.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of media on its way from the bucket or to it, bytes."""
+        return self.stored.held_bytes + self.uploads.held_bytes
+
+    def look(self) -> None:
+        """Do what is due; called about once a second."""
+        self.copies.look()
+        self.uploads.look(lambda: self._recorder.going_records)
+
+    def has_ended(self, record: RecordingRecord) -> RecordingRecord:
+        """Take a recording whose files are complete; it is uploading from here on, unless it has failed."""
+        return self.uploads.has_ended(record)
+
+    async def remove(self, record: RecordingRecord) -> bool:
+        """Delete all objects of a recording; whether none is left."""
+        self.stored.forget(record.id)
+        return await self.uploads.remove(record)
+
+    async def make_room(self, record: RecordingRecord) -> bool:
+        """Delete media on the disk that the bucket has (``LocalCopies.make_room``)."""
+        return await self.copies.make_room(record)
