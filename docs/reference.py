@@ -117,6 +117,8 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/clips?user=bob"),
     Call("GET", "/api/v1/clips/{clip}"),
     Call("DELETE", "/api/v1/clips/{clip}?reason=unwanted"),
+    Call("POST", f"/api/v1/recordings/{RECORDING_ID}/export", {}),
+    Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}/export"),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
@@ -179,6 +181,12 @@ MEANINGS: dict[str, dict[str, str]] = {
         "public": "Everybody finds and sees it.",
         "unlisted": "Everybody sees it who has its address.",
         "private": "The public port does not have it.",
+    },
+    "ExportState": {
+        "waiting": "Another one is being made.",
+        "running": "It is being made.",
+        "ready": "The file can be fetched.",
+        "failed": "It could not be made; `reason` says why.",
     },
     "ClipState": {
         "ready": "It can be watched, from the moment at which it is made.",

@@ -177,6 +177,14 @@ class ClipNotFoundError(StreamdError):
         super().__init__(f"there is no clip {clip_id}")
 
 
+class ExportError(StreamdError):
+    """A recording cannot be made into one file; the text says why."""
+
+
+class ExportRefusedError(ExportError):
+    """Nothing is begun: it is recorded still, its files are elsewhere, or there is no room; this text says so."""
+
+
 class LocalStateError(StreamdError):
     """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
 

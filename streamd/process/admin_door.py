@@ -11,6 +11,7 @@ from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
+from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.port import Port
@@ -142,7 +143,10 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             recordings=RecordingDesk(services.recorder, services.clock),
-            more=ClipDesk(services.clips, services.recorder).operations(),
+            more=(
+                *ClipDesk(services.clips, services.recorder).operations(),
+                *ExportDesk(services.exports, services.recorder).operations(),
+            ),
             hosts=config.admin.hosts,
             port=self._port,
             clock=services.clock,

@@ -26,6 +26,7 @@ from streamd.process.options import (
     verifier_options,
     webhook_endpoints,
 )
+from streamd.process.workers.export_worker import WORKER_COMMAND as EXPORT_COMMAND
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
 from streamd.services.bounds.peer_lines import PeerLines
@@ -48,6 +49,7 @@ from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import Clips
+from streamd.services.recording.exports import Exports
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder
 from streamd.services.recording.storyboarder import Storyboarder
@@ -90,6 +92,7 @@ class Services:
         recorder: Keeps of them what is to be kept.
         clips: Pieces of what was kept, under names of their own.
         storage: The bucket for what is kept; None where it stays on the disk.
+        exports: Makes one file of what was kept.
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
@@ -162,6 +165,7 @@ class Services:
             clock=clock,
             tell=tell,
         )
+        self.exports = Exports(self.recorder, EXPORT_COMMAND, worker_environment(os.environ), clock)
         self.storyboarder = Storyboarder(
             storyboard_options(config),
             index=self.recorder.index,
@@ -241,6 +245,8 @@ class Services:
         if self.storage is not None:
             await self.storage.open()
             resources.push_async_callback(self.storage.close)
+        await self.exports.open()
+        resources.push_async_callback(self.exports.close)
         self.storyboarder.start()
         resources.push_async_callback(self.storyboarder.close)
         self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
@@ -285,6 +291,7 @@ class Services:
         """Do what is due once a second."""
         await self.registry.sweep()
         self.recorder.look()
+        self.exports.look()
         if self.storage is not None:
             self.storage.look()
         await self.save_restart_record()
