@@ -33,11 +33,14 @@ from streamd.doors.web.public.app import public_app
 from streamd.doors.web.public.media import MediaRoutes, MediaTimeouts
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
+from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
 from streamd.services.obs.ladder import ObsOptions, Rung
+from streamd.services.operators.roles import RIGHTS, Right, Role, roles_with
 from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.records import RecordingRecord, RecordingState
+from streamd.services.store.page import Page
 from tests.support.admin_server import run_admin_server
 from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.support.live_streams import LIVE_SINCE, Streams, summary
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.services.keys.verifier import KeyVerifier
+    from streamd.services.recording.recorder import Recorder
 
 PAGE = Path(__file__).with_name("api-reference.md")
 TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a moment, on loopback
@@ -122,7 +126,14 @@ ADMIN_CALLS = (
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
+    Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
+    Call("GET", "/api/v1/operators"),
+    Call("PATCH", "/api/v1/operators/carol", {"role": "operator"}),
+    Call("POST", "/api/v1/operators/carol/rotate"),
+    Call("POST", "/api/v1/operators/carol/revoke", {"reason": "left the team"}),
+    Call("DELETE", "/api/v1/operators/carol?reason=asked"),
     Call("POST", "/api/v1/session"),
+    Call("GET", "/api/v1/session"),
     Call("POST", "/api/v1/session/end"),
     Call("GET", "/api/v1/history"),
     Call("GET", "/api/v1/events", is_event=True),
@@ -132,6 +143,7 @@ ADMIN_CALLS = (
 PUBLIC_CALLS = (
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/alice"),
+    Call("GET", "/api/v1/streams/bob/recordings"),
     Call("POST", "/api/v1/obs/config", {"authentication": GOOD_KEY, "preferences": {"maximum_video_tracks": 1}}),
 )
 FAILING_CALLS = (
@@ -142,9 +154,10 @@ FAILING_CALLS = (
 STATUSES = {
     400: "It is not HTTP, `Host` names no host, or the body is no JSON or gives a name twice in one object.",
     401: "The token is missing or wrong. `WWW-Authenticate` says how to show one.",
-    403: "A browser sent it for a page of another site, and it would change something.",
-    404: "There is no such key, user, live stream or channel.",
-    409: "The key is dead already, and cannot be rotated.",
+    403: "The role may not; a code is needed, or not right; or a browser sent it for a page of another site, and it "
+    "would change something.",
+    404: "There is no such key, user, operator, live stream or channel.",
+    409: "The state of the thing does not allow it: a key that is dead cannot be rotated, a name is taken.",
     410: "The channel was taken down, or its user is suspended.",
     412: "`If-Match` asks for an entity tag, and JSON has none.",
     413: "The body is too long: 32 kB on the public port, 16 kB on the admin port.",
@@ -191,6 +204,20 @@ MEANINGS: dict[str, dict[str, str]] = {
     "ClipState": {
         "ready": "It can be watched, from the moment at which it is made.",
         "deleted": "It is gone, by itself or with its recording.",
+    },
+    "Role": {
+        role.value: f"Has the rights {', '.join(right for right in Right if right in RIGHTS[role])}." for role in Role
+    },
+    "Right": {right.value: f"The roles {', '.join(roles_with(right))} have it." for right in Right},
+    "OperatorState": {
+        "active": "The token works.",
+        "expired": "Its `expires_at` is past: it is refused, and works again with a later one.",
+        "revoked": "It was killed: it is refused.",
+    },
+    "RecordingMode": {
+        "off": "No broadcast is recorded.",
+        "asked": "Those are for which an operator asks.",
+        "all": "Every broadcast is.",
     },
     "UserState": {
         "active": "The keys of the user open the channel.",
@@ -248,6 +275,16 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
             return examples, await response.json()
 
 
+class _OneRecording:
+    """An index of recordings with one in it."""
+
+    edits = 0
+
+    async def page(self, *_: object, **__: object) -> Page[RecordingRecord]:
+        """What it has."""
+        return Page([RECORDING], has_more=False)
+
+
 async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, Any]]:
     """Make the calls of the public API, over one live channel.
 
@@ -278,6 +315,7 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
         media=MediaRoutes(
             channels=channels, clock=clock, metrics=metrics, timeouts=MediaTimeouts(viewer_write_timeout_s=TIMEOUT_S)
         ),
+        recorded=RecordedLists(cast("Recorder", SimpleNamespace(index=_OneRecording())), lambda _: False, clock),
         pages=Pages(),
         obs=ObsDesk(
             keys, ObsOptions(ladder=[Rung.parse("720p@3000")], rtmp_urls=["rtmp://localhost/live"]), metrics, TIMEOUT_S
@@ -323,7 +361,7 @@ def _fixed(text: str, ids: list[str]) -> str:
 
 
 @dataclass(slots=True)
-class Page:
+class ReferencePage:
     """One API as Markdown.
 
     Args:
@@ -494,14 +532,14 @@ def page() -> str:
         lines += ["", f"`{example.method} {example.path}`{body}{why}:", ""]
         lines += ["```json", json.dumps(example.answer, indent=2), "```"]
     lines += ["", "## Public API", "", "On the viewers' port, 8080 unless configured otherwise. No token."]
-    lines += Page(public_document, public, "http://localhost:8080", has_token=False).write()
+    lines += ReferencePage(public_document, public, "http://localhost:8080", has_token=False).write()
     lines += [
         "",
         "## Admin API",
         "",
         "On `127.0.0.1:8081` unless configured otherwise, with the admin token as `TOKEN`.",
     ]
-    lines += Page(admin_document, admin, "http://127.0.0.1:8081", has_token=True).write()
+    lines += ReferencePage(admin_document, admin, "http://127.0.0.1:8081", has_token=True).write()
     text = INTRODUCTION + "\n".join(lines) + "\n"
     return re.sub(r"\n{3,}", "\n\n", text)
 

@@ -56,6 +56,40 @@ interface LiveStream extends StreamFigures {
   name: string;
   key_id: string;
   publisher_address: string;
+  recording_id: string | null;
+}
+
+/** "uploading" where recordings are kept in an object storage. */
+type RecordedState = "recording" | "finalizing" | "uploading" | "ready" | "partial" | "failed" | "deleted";
+type Visibility = "public" | "unlisted" | "private";
+
+/** A recording, as everybody may see it. */
+interface ChannelRecording {
+  id: string;
+  state: RecordedState;
+  title: string;
+  started_at: string;
+  duration_s: number;
+}
+
+/** A recording, as its broadcaster sees it. */
+interface OwnRecording extends ChannelRecording {
+  reason: string;
+  visibility: Visibility;
+  keep: boolean;
+  bytes: number;
+}
+
+interface ChannelRecordingPage {
+  recordings: ChannelRecording[];
+  next_before: string | null;
+}
+
+interface OwnRecordingPage {
+  recordings: OwnRecording[];
+  next_before: string | null;
+  is_recorded: boolean;
+  is_off: boolean;
 }
 
 interface StreamKey {
@@ -93,9 +127,20 @@ interface User {
   suspended_at: string | null;
   suspend_reason: string;
   limits: UserLimits;
+  listed: boolean;
+  record: boolean | null;
+}
+
+/** Who has signed in, of `/api/v1/session`. */
+interface Session {
+  name: string;
+  role: string;
+  rights: string[];
+  totp: boolean;
 }
 
 interface AuditRow {
+  subject: string | null;
   sequence: number;
   at: string;
   actor: string;
@@ -163,6 +208,10 @@ interface Engine {
   /** Milliseconds since media last arrived. */
   readonly quietMs: number;
   readonly hasEnd: boolean;
+  /** Names of the qualities that there are to choose from, the best first; without where there is no choice. */
+  readonly qualities?: string[];
+  readonly quality?: string;
+  chooseQuality?(name: string): void;
   load(stream: LiveChannel): void;
   goLive(): void;
   pauseLoading(): void;

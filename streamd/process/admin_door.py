@@ -13,6 +13,7 @@ from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
+from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from streamd.process.readiness import Readiness
     from streamd.process.services import Services
 
+# Why a good token was refused, as the audit log says it.
+WRONG_CODE = "wrong_code"
 # Connections to the admin port that wait in the kernel.
 ADMIN_BACKLOG = 128
 
@@ -57,12 +60,16 @@ class AdminDoor:
         self._readiness = readiness
         self._port = Port("admin", services.clock, services.metrics, port_limits(config))
         self._places = AdminPlaces(self._port, services.clock)
+        index = services.recorder.index
         self._console = Console(
             clock=services.clock,
             streams=services.registry,
             history=services.history,
-            revision=lambda: services.keys.revision,
+            revision=lambda: services.keys.revision + index.edits + index.begun_or_ended,
             public_origin=public_origin,
+            operators=services.operators,
+            on_wrong_code=self._note_wrong_code,
+            recording_of=services.recorder.recording_of,
         )
         self._sessions = sessions
         self._connections = HandlerWatch(
@@ -147,12 +154,21 @@ class AdminDoor:
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
             ),
+            playback=PlaybackDesk(services.playback, services.clock),
+            operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,
             clock=services.clock,
             not_ready_because=self._readiness.why_not,
             warnings=self._readiness.warnings,
             on_wrong_token=self._note_wrong_token,
+        )
+
+    def _note_wrong_code(self, name: str, address: str) -> None:
+        """Have the audit log tell of a good token that was shown with a wrong code: somebody else may have it."""
+        clock = self._services.clock
+        self._services.verifier.denials.note(
+            WRONG_CODE, address, None, at=clock.now(), now=clock.monotonic(), action=ADMIN_DENIED, subject=name
         )
 
     def _note_wrong_token(self, address: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.doors.outgoing.hook_formats import HookWords
@@ -16,9 +17,11 @@ from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
     clip_options,
+    gate_options,
     hook_options,
     outbox_options,
     peer_line_limits,
+    playback_hook_options,
     recorder_options,
     storage_options,
     storyboard_options,
@@ -29,6 +32,7 @@ from streamd.process.options import (
 from streamd.process.workers.export_worker import WORKER_COMMAND as EXPORT_COMMAND
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
+from streamd.services.audit.anchor import ANCHOR_NAME, AuditAnchor
 from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
 from streamd.services.events.webhooks import Webhooks
@@ -45,12 +49,22 @@ from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
+from streamd.services.operators.service import OperatorService
+from streamd.services.playback.countries import Countries
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.hook import ViewerHook
+from streamd.services.playback.key_set import RemoteKeySet
+from streamd.services.playback.passwords import Passwords
+from streamd.services.playback.playback_store import PlaybackStore
+from streamd.services.playback.service import PlaybackService
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import Clips
 from streamd.services.recording.exports import Exports
 from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.past import Pasts
+from streamd.services.recording.past_recorder import PastRecorder
 from streamd.services.recording.recorder import Recorder
 from streamd.services.recording.storyboarder import Storyboarder
 from streamd.services.storage.object_storage import ObjectStorage
@@ -60,8 +74,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.doors.outgoing.http_sender import HttpSender
     from streamd.process.config import Config
-    from streamd.services.events.sender import Sender
     from streamd.services.live.stream_options import StreamOptions
     from streamd.services.recording.records import RecordingRecord
 
@@ -78,7 +92,7 @@ class Services:
     Args:
         config: All of the configuration.
         clock: Where time comes from.
-        sender: Makes the requests of webhooks and of the publish hook.
+        sender: Makes the requests of webhooks and hooks, and for key sets.
 
     Attributes:
         clock: As given.
@@ -87,20 +101,26 @@ class Services:
         lines: Bounds what the log says about peers.
         verifier: Decides over stream keys.
         keys: The acts of operators on keys and users.
+        operators: The people who act through the admin API; ``run`` it.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
+        pasts: What viewers can go back to.
         recorder: Keeps of them what is to be kept.
         clips: Pieces of what was kept, under names of their own.
+        past_recorder: Keeps of the others what is gone back to.
         storage: The bucket for what is kept; None where it stays on the disk.
         exports: Makes one file of what was kept.
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
+        playback: The acts on who may watch, and their gate.
+        viewer_hook: Asked over viewers with the policy ``hook``.
+        passwords: Checks those of channels.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, sender: Sender) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
         self.clock = clock
         self.metrics = metrics = Metrics()
         self.machine = Machine(config, clock, metrics)
@@ -133,6 +153,7 @@ class Services:
         takedowns = self.keys.takedowns
         metrics.acts_waiting.set_function(lambda: len(takedowns))
         self._eraser = AddressEraser(self._store.database, clock, config.privacy.keep_addresses_days)
+        self.operators = OperatorService(self._store.database, clock)
         self.key_sweeper = KeySweeper(
             self._store,
             clock,
@@ -140,7 +161,24 @@ class Services:
             tell=tell,
             write_acts=takedowns.write_waiting,
             eraser=self._eraser,
+            anchor=AuditAnchor(self._store.database, clock, config.data_dir / ANCHOR_NAME),
         )
+        self._countries = Countries(Path(file) if (file := config.playback.geoip_file) else None)
+        gate = PlaybackGate(
+            clock,
+            gate_options(config),
+            self._countries,
+            lambda reason: metrics.playback_refusals_total.labels(reason).inc(),
+        )
+        self.passwords = Passwords()
+        self.playback = PlaybackService(
+            PlaybackStore(self._store.database),
+            gate,
+            clock,
+            self.passwords,
+            RemoteKeySet(config.playback.jwks_url, sender, clock, gate.keys),
+        )
+        self.viewer_hook = ViewerHook(playback_hook_options(config), sender, clock)
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
@@ -149,6 +187,7 @@ class Services:
             on_source_refused=metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         metrics.requests_waiting.set_function(lambda: self._budget.waiting)
+        self.pasts = Pasts(config.dvr.window_s, clock)
         self.recorder = Recorder(
             recorder_options(config),
             RecordingIndex(self._store.database),
@@ -157,6 +196,14 @@ class Services:
             is_listed=self.verifier.admissions.is_listed,
             on_ended=lambda record: self.storyboarder.note_ended(record),
             metrics=metrics,
+            pasts=self.pasts,
+        )
+        self.past_recorder = PastRecorder(
+            config.recordings_dir,
+            recorder_options(config).writer,
+            self.pasts,
+            clock,
+            is_recorded=self.recorder.is_recorded,
         )
         self.clips = Clips(
             clip_options(config),
@@ -185,7 +232,7 @@ class Services:
                 metrics,
                 tell=tell,
                 draw=random.random,
-                is_read=self.storyboarder.needs,
+                is_needed=self.storyboarder.needs,
             )
             self.recorder.attach(self.storage)
         self.registry = LiveRegistry(
@@ -214,6 +261,8 @@ class Services:
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
         self.machine.accounts.add_store(lambda: self.recorder.held_bytes)
         self.machine.accounts.add_store(lambda: self.clips.held_bytes)
+        self.machine.accounts.add_store(lambda: self.past_recorder.held_bytes)
+        self.machine.accounts.add_store(lambda: self.pasts.held_bytes)
         if self.storage is not None:
             storage = self.storage
             self.machine.accounts.add_store(lambda: storage.held_bytes)
@@ -233,8 +282,14 @@ class Services:
         await self._store.start()
         resources.push_async_callback(self._store.close)
         await self.verifier.start()
+        self._countries.open()
+        resources.callback(self._countries.close)
+        resources.push_async_callback(self.playback.close)
+        await self.playback.start()
         resources.push_async_callback(self.key_sweeper.close)
         resources.push_async_callback(self.keys.close)
+        await self.operators.start()
+        resources.push_async_callback(self.operators.close)
         resources.callback(choose_lines(self.lines))
         self._webhooks.start()
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
@@ -242,6 +297,8 @@ class Services:
             resources.push_async_callback(self.posters.close)
         await self.recorder.open()
         resources.push_async_callback(self.recorder.close)
+        await self.past_recorder.open()
+        resources.push_async_callback(self.past_recorder.close)
         if self.storage is not None:
             await self.storage.open()
             resources.push_async_callback(self.storage.close)
@@ -254,6 +311,7 @@ class Services:
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)
         self.recorder.complete_left()
+        self.past_recorder.complete_left()
         await self.keys.takedowns.start()
 
     def configure(self, config: Config) -> None:
@@ -266,7 +324,11 @@ class Services:
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
         self.clips.options = clip_options(config)
+        self.past_recorder.configure(recorder_options(config).writer)
+        self.pasts.window_s = config.dvr.window_s
         self.storyboarder.options = storyboard_options(config)
+        self.playback.configure(gate_options(config), config.playback.jwks_url)
+        self.viewer_hook.options = playback_hook_options(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -277,23 +339,25 @@ class Services:
         )
         self.lines.configure(peer_line_limits(config))
 
-    def _note_drawn(self, record: RecordingRecord) -> None:
-        """Send the pictures of a recording behind its media, which the disk need not have any more."""
-        if self.storage is not None:
-            self.storage.uploads.add(record)
-
     def _stream_options(self, config: Config) -> StreamOptions:
         """The options of live streams, with what records them."""
         options = stream_options(config)
-        return replace(options, outputs=(*options.outputs, self.recorder.output))
+        return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
+
+    def _note_drawn(self, record: RecordingRecord) -> None:
+        """Have the bucket get the pictures of a recording, whose media the disk need not keep for them any more."""
+        if self.storage is not None:
+            self.storage.uploads.add(record)
 
     async def sweep(self) -> None:
         """Do what is due once a second."""
         await self.registry.sweep()
         self.recorder.look()
         self.exports.look()
+        self.past_recorder.look()
         if self.storage is not None:
             self.storage.look()
+        self.playback.tick()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

@@ -151,19 +151,19 @@ async def test_what_a_user_may_send_is_shown_and_changed(live_server: LiveServer
         page = operator.page
         await go_to(operator, "users")
         await page.wait_for_selector("#users-rows :text('as everybody')")
-        await page.get_by_role("button", name="Limits of alice").click()
+        await page.get_by_role("button", name="Settings of alice").click()
         await page.get_by_label("Bit rate, kb/s").fill("6500")
         await page.get_by_label("Largest picture").select_option(label="1080p")
-        await page.get_by_role("button", name="Set the limits").click()
+        await page.get_by_role("button", name="Save the settings").click()
         await page.wait_for_selector("#users-rows :text('6.5 Mb/s, 1080p')")
         limits = live_server.admin("GET", "/api/v1/users/alice")["limits"]
         assert limits == {"bitrate_kbps_max": 6500, "picture_pixels_max": 2_088_960}
 
         live_server.admin("PATCH", "/api/v1/users/alice", {"limits": {"picture_pixels_max": 1_000_000}})
         await page.wait_for_selector("#users-rows :text('6.5 Mb/s, 1,000,000 pixels')")
-        await page.get_by_role("button", name="Limits of alice").click()
+        await page.get_by_role("button", name="Settings of alice").click()
         await page.get_by_label("Bit rate, kb/s").fill("")
-        await page.get_by_role("button", name="Set the limits").click()
+        await page.get_by_role("button", name="Save the settings").click()
         # What was not touched stays.
         await page.wait_for_selector("#users-rows :text-is('1,000,000 pixels')")
         limits = live_server.admin("GET", "/api/v1/users/alice")["limits"]
@@ -356,7 +356,7 @@ class TestSigningIn:
             await operator.page.fill("#token", "wrong")
             await operator.page.keyboard.press("Enter")
             await operator.page.wait_for_selector("#sign-in-error:not(:empty)")
-            assert await operator.page.inner_text("#sign-in-error") == "That is not the admin token."
+            assert await operator.page.inner_text("#sign-in-error") == "That token is not known here."
 
     async def test_it_lasts_over_a_reload_and_ends_by_signing_out(
         self, live_server: LiveServer, browser: Browser

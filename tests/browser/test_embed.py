@@ -12,6 +12,7 @@ from playwright.async_api import expect
 
 from tests.support.chromium import viewer
 from tests.support.live_viewer import live_viewer
+from tests.support.publisher import publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,3 +107,29 @@ async def test_typing_into_a_field_is_no_command_to_the_player(live_server: Live
         await expect(watching.page.locator("details")).not_to_have_attribute("open", "")
         state = await watching.page.evaluate("(v => [v.muted, v.paused])(document.querySelector('video'))")
         assert state == [True, False]
+
+
+async def test_it_is_told_of_a_beginning_and_of_an_end_as_the_watch_page_is(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    key = live_server.issue_key("alice")
+    frames = "".join(
+        f'<iframe src="{live_server.http_url}/embed/{name}"></iframe>' for name in ("alice", "bob", "carol", "alice")
+    )
+    async with viewer(browser) as watching:
+        with other_site(frames) as url:
+            await watching.open(url)
+            players = [watching.page.frame_locator(f"iframe >> nth={at}").locator("body") for at in range(4)]
+            for player in players:
+                await expect(player).to_have_attribute("data-state", "offline")
+            with publish(live_server.rtmp_url, key) as broadcast:
+                for player in (players[0], players[3]):
+                    await expect(player).to_have_attribute("data-state", "ready")
+                broadcast.stop()
+                await expect(players[0]).to_have_attribute("data-state", "offline")
+            asked = [each.partition("/api/v1/streams/")[2] for each in watching.requests if "/api/v1/streams/" in each]
+            assert "alice?unless=offline" in asked
+            assert "alice?unless=live" in asked
+            # Three of a page wait for their answers; its other connections are for media, and for a fourth that asks.
+            assert {each for each in asked if each.startswith("bob")} <= {"bob", "bob?unless=offline"}
+            assert asked.count("alice") > asked.count("bob")

@@ -24,6 +24,7 @@ from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.operators.service import OperatorService
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import ClipOptions, Clips
 from streamd.services.recording.exports import Exports
@@ -75,6 +76,8 @@ def run_admin_server(
         verifier = KeyVerifier(store, clock)
         verifier.admissions.attach(streams)
         keys = KeyService(store, clock, verifier)
+        operators = OperatorService(store.database, clock)
+        await operators.start()
         index = RecordingIndex(store.database)
         for recording in recordings:
             await index.save(recording)
@@ -90,7 +93,8 @@ def run_admin_server(
                 metrics=CollectorRegistry(),
                 token=token,
                 rtmp_urls=(rtmp_url,),
-                console=console_of(keys, streams),
+                console=console_of(keys, streams, operators=operators),
+                operators=operators,
                 recordings=RecordingDesk(recorder, clock),
                 more=(*ClipDesk(clips, recorder).operations(), *ExportDesk(exports, recorder).operations()),
                 port=port_of("admin"),

@@ -105,8 +105,6 @@ class StorageRoom:
     store: KeyStore
     directory: Path
     keep_local_days: int | None = 0
-    read: set[str] = field(default_factory=set)
-    """Ids of recordings whose media is still to be read on this disk."""
     serve: str = "proxy"
     clock: ManualClock = field(default_factory=lambda: ManualClock(STARTED_AT))
     events: list[Event] = field(default_factory=list)
@@ -137,7 +135,6 @@ class StorageRoom:
             self.metrics,
             tell=self.events.append,
             draw=lambda: 1.0,
-            is_read=lambda recording_id: recording_id in self.read,
             bucket=self.bucket,
         )
         self.recorder.attach(self.storage)
@@ -174,9 +171,9 @@ class StorageRoom:
         for _ in range(50):
             await self.storage.copies.idle()
             await self.storage.uploads.idle()
-            if self.recorder.index_is_behind:
+            if self.recorder.books.is_behind:
                 await asyncio.sleep(0)
-        while self.recorder.index_is_behind:  # noqa: ASYNC110  # nothing else tells
+        while self.recorder.books.is_behind:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
 
     async def look(self, seconds: float = 0) -> None:

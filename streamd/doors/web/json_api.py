@@ -8,6 +8,7 @@ from __future__ import annotations
 import http
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -26,9 +27,14 @@ from streamd.errors import (
     ClipRefusedError,
     ClipsBusyError,
     ClipTimesError,
+    CodeRefusedError,
+    CodesSpentError,
     KeyNotFoundError,
     KeyRequestError,
     KeyStateError,
+    OperatorNotFoundError,
+    OperatorRequestError,
+    OperatorStateError,
     StoreUnavailableError,
     UserNotFoundError,
 )
@@ -211,15 +217,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
-    except (ClipTimesError, KeyRequestError) as exc:
+    except (ClipTimesError, KeyRequestError, OperatorRequestError) as exc:
         return problem(422, str(exc))
-    except (ClipNotFoundError, KeyNotFoundError, UserNotFoundError, NotFoundError) as exc:
+    except (ClipNotFoundError, KeyNotFoundError, UserNotFoundError, OperatorNotFoundError, NotFoundError) as exc:
         return problem(404, str(exc))
-    except ForbiddenError as exc:
+    except (ForbiddenError, CodeRefusedError) as exc:
         return problem(403, str(exc))
+    except CodesSpentError as exc:
+        return problem(429, str(exc), headers={hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))})
     except UnavailableError as exc:
         return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
-    except (ClipRefusedError, KeyStateError, ConflictError) as exc:
+    except (ClipRefusedError, KeyStateError, OperatorStateError, ConflictError) as exc:
         return problem(409, str(exc))
     except ClipsBusyError:
         return problem(429, "many clips are being made: ask again", headers={hdrs.RETRY_AFTER: "5"})

@@ -37,12 +37,14 @@ class RecordingIndex:
 
     Attributes:
         edits: Counts what people and rules of this process have changed: what was read before may be no more so.
+        begun_or_ended: Counts recordings of this process that are new, or in another state.
         is_shared: Other servers may have recordings in it, whose folders are not here.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.edits = 0
+        self.begun_or_ended = 0
         self.is_shared = not database.is_sqlite
 
     async def save(self, record: RecordingRecord) -> None:
@@ -64,6 +66,8 @@ class RecordingIndex:
                     .where(chosen, recordings.c.state != RecordingState.DELETED)
                     .values({name: values[name] for name in _RECORDED})
                 )
+        # Its size changes with each segment, and nobody looks at a list for that.
+        self.begun_or_ended += known != record.state
 
     async def change(
         self,

@@ -17,14 +17,14 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError, RecordingOffError, StoreUnavailableError
-from streamd.services.events.event import Event, EventType, unheard
+from streamd.services.events.event import unheard
 from streamd.services.metrics import Metrics
+from streamd.services.recording.bookkeeper import Bookkeeper
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
-from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
-from streamd.services.recording.index_keeper import IndexKeeper
+from streamd.services.recording.past import Pasts
 from streamd.services.recording.recording import Recording
-from streamd.services.recording.recording_id import new_recording_id
+from streamd.services.recording.recording_id import new_recording_id, started_at
 from streamd.services.recording.recording_output import RecordingOutput
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.services.audit.records import Actor, AuditEntry
-    from streamd.services.events.event import EventSink, Value
+    from streamd.services.events.event import EventSink
     from streamd.services.live.outputs import Output, OutputContext
+    from streamd.services.live.waiters import WaiterBudget
     from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.index import RecordingIndex
 
@@ -91,12 +92,15 @@ class Recorder:
         is_listed: Says whether a channel is in the public list.
         on_ended: Called with each recording that has ended, and whose files are closed.
         metrics: Counted into.
+        pasts: The past of live streams, which is read from recordings; None for none.
 
     Attributes:
         options: As given, or as they were read again.
         index: As given.
         retention: Deletes recordings.
+        books: What the index is told.
         watched: Those that somebody is watching: no rule deletes them.
+        pasts: As given.
     """
 
     def __init__(
@@ -109,35 +113,34 @@ class Recorder:
         is_listed: Callable[[str], bool] = lambda _: True,
         on_ended: Callable[[RecordingRecord], None] = lambda _: None,
         metrics: Metrics | None = None,
+        pasts: Pasts | None = None,
     ) -> None:
         self.index = index
         self.options = options
+        metrics = metrics if metrics is not None else Metrics()
+        self.books = Bookkeeper(index, clock, metrics, tell, on_ended)
         self._clock = clock
-        self._tell = tell
         self._is_listed = is_listed
-        self._on_ended = on_ended
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
         self._outputs: dict[str, RecordingOutput] = {}
         # Recordings that are written, by id, and those that an earlier server left, by channel.
         self._going: dict[str, Recording] = {}
         self._left: dict[str, Recording] = {}
-        self._records: dict[str, RecordingRecord] = {}
         self._wishes: dict[str, bool] = {}
         self.watched = Watched(clock)
         self.retention = Retention(index, self.folder, clock, tell, self.watched.__contains__)
+        self.pasts = pasts if pasts is not None else Pasts(0, clock)
+        self.retention.on_deleted = self.pasts.drop
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
-        self._keeper = IndexKeeper(index)
         self._space = SpaceLook(self._pool, clock)
-        self._elsewhere: Elsewhere = NowhereElse()
-        self._metrics = metrics if metrics is not None else Metrics()
-        self._metrics.recordings_going.set_function(lambda: len(self._going))
-        self._metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
+        metrics.recordings_going.set_function(lambda: len(self._going))
+        metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
 
     def attach(self, elsewhere: Elsewhere) -> None:
         """Have recordings kept elsewhere, too; called before it is opened."""
-        self._elsewhere = self.retention.elsewhere = elsewhere
+        self.books.elsewhere = self.retention.elsewhere = elsewhere
 
     def configure(self, options: RecorderOptions) -> None:
         """Take other options, for recordings that begin from now on; the directory stays."""
@@ -162,7 +165,7 @@ class Recorder:
                 if not page.has_more:
                     break
                 before = page.items[-1].id
-        if not self._elsewhere.is_there:
+        if not self.books.elsewhere.is_there:
             await self._settle()
         # Of two of a channel, the newer is the one of the broadcast that may go on.
         for record in sorted(unfinished, key=lambda each: each.id):
@@ -179,7 +182,7 @@ class Recorder:
                 with contextlib.suppress(OSError):
                     document = await asyncio.get_running_loop().run_in_executor(self._pool, recorded_document, folder)
                     if document is not None:
-                        self._keeper.keep(record_of(document, folder, self.options.directory))
+                        self.books.keep(record_of(document, folder, self.options.directory))
             if not page.has_more:
                 return
             before = page.items[-1].id
@@ -200,13 +203,15 @@ class Recorder:
             recording.leave()
         for recording in tuple(self._going.values()):
             await recording.wait()
-        await self._keeper.close()
+        await self.books.close()
         self._pool.shutdown()
         self._readers.shutdown(wait=False, cancel_futures=True)
 
     def look(self) -> None:
         """Do what is due; called about once a second."""
         now = self._clock.monotonic()
+        self.books.look()
+        self.pasts.look()
         if any(output.fault for output in self._outputs.values()):
             self._space.look(self.options.directory, self.options.writer.min_free_bytes + SPACE_BYTES_MIN)
         if now < self._retention_due_at or self._retention_task is not None:
@@ -228,9 +233,17 @@ class Recorder:
         """Make the output of a broadcast; it costs a call a part while nothing is recorded."""
         name = context.name
         left = self._left.pop(name, None) if context.record is not None else None
+        if left is not None:
+            # Players know the numbers of what is lost.
+            began = self._clock.now() if left.has_gap else started_at(left.id)
+            left.attach(self.pasts.begin(name, left.folder, began, context.budget))
         self._outputs = {other: output for other, output in self._outputs.items() if not output.is_ended}
         output = self._outputs[name] = RecordingOutput(
-            context, partial(self._begin, name), partial(self._is_wanted, name), lambda: self._space.has_found, left
+            context,
+            partial(self._begin, name, context.budget),
+            partial(self.is_recorded, name),
+            lambda: self._space.has_found,
+            left,
         )
         return output
 
@@ -244,9 +257,17 @@ class Recorder:
         output = self._outputs.get(name)
         if output is None or output.is_ended:
             raise RecordingError(f"{name} is not live")
-        if is_wanted and self.options.mode is RecordingMode.OFF and not self._wishes.get(name):
+        if is_wanted and not self.may_record(name):
             raise RecordingOffError("recording is off: set [recording] mode to asked or all, or record for the user")
         output.ask(is_wanted=is_wanted)
+
+    def is_recorded(self, name: str) -> bool:
+        """Whether a channel's broadcasts are recorded, where nobody asks for one."""
+        return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
+
+    def may_record(self, name: str) -> bool:
+        """Whether a broadcast of a channel may be recorded at all."""
+        return self.options.mode is not RecordingMode.OFF or self._wishes.get(name, False)
 
     @property
     def wishes(self) -> Mapping[str, bool]:
@@ -281,7 +302,8 @@ class Recorder:
             if recording.name == user:
                 recording.finish()
                 await recording.wait()
-        await self._keeper.flush()
+        self.pasts.drop_all_of(user)
+        await self.books.flush()
         await self.index.forget_wish(user)
         self._wishes.pop(user, None)
         # The name is free: what begins under it from here on is somebody else's.
@@ -309,23 +331,9 @@ class Recorder:
         return self._going.values()
 
     @property
-    def going_records(self) -> list[RecordingRecord]:
-        """The recordings that are written, as the index has them."""
-        return list(self._records.values())
-
-    def keep(self, record: RecordingRecord) -> None:
-        """Have the index know of a recording that is complete, soon."""
-        self._keeper.keep(record)
-
-    @property
     def held_bytes(self) -> int:
         """Media that waits for the disk and that no broadcast has in its account any more, bytes."""
         return sum(recording.queued_bytes for recording in self._going.values() if recording.is_over)
-
-    @property
-    def index_is_behind(self) -> bool:
-        """Whether the index has still to be told something."""
-        return self._keeper.is_behind
 
     def folder(self, record: RecordingRecord) -> RecordingFolder:
         """The files of a recording."""
@@ -341,10 +349,7 @@ class Recorder:
 
     # -- inside -------------------------------------------------------------------------------------
 
-    def _is_wanted(self, name: str) -> bool:
-        return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
-
-    def _begin(self, name: str) -> Recording:
+    def _begin(self, name: str, budget: WaiterBudget) -> Recording:
         now = self._clock.now()
         recording_id = new_recording_id(now)
         record = RecordingRecord(
@@ -363,8 +368,8 @@ class Recorder:
             recording_status=RecordingStatus.STARTED,
         )
         recording = self._add(record, RecordingWriter(self.folder(record), document, self.options.writer))
-        log.info("recording.started", extra={"stream": name, "recording_id": recording_id})
-        self._say(EventType.RECORDING_STARTED, record)
+        recording.attach(self.pasts.begin(name, recording.folder, now, budget))
+        self.books.note_started(record)
         return recording
 
     def _add(self, record: RecordingRecord, writer: RecordingWriter) -> Recording:
@@ -372,8 +377,7 @@ class Recorder:
             record.id, record.user, writer, self._pool, self._clock, self._note_change, self._all_queued_bytes
         )
         self._going[record.id] = recording
-        self._records[record.id] = record
-        self._keeper.keep(record)
+        self.books.open(recording, record)
         return recording
 
     def _all_queued_bytes(self) -> int:
@@ -386,7 +390,7 @@ class Recorder:
             document = await loop.run_in_executor(self._pool, recorded_document, folder)
             if document is not None and document.recording_status is not RecordingStatus.STARTED:
                 # It was complete, and the database was away.
-                self._note_end(record_of(document, folder, self.options.directory))
+                self.books.note_end(record_of(document, folder, self.options.directory))
                 return
             writer = await loop.run_in_executor(self._pool, recover, folder, self.options.writer)
         except FolderTakenError:
@@ -394,14 +398,14 @@ class Recorder:
             return
         except OSError as exc:
             reason = exc.strerror or "the disk reports an error"
-            self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
+            self.books.note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
             return
         if writer is None and self.index.is_shared:
             # It is on the disk of another server.
             return
         if writer is None:
             reason = "its files are gone"
-            self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
+            self.books.note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
             return
         recording = self._add(record, writer)
         log.info("recording.taken_up", extra={"stream": record.user, "recording_id": record.id})
@@ -414,37 +418,6 @@ class Recorder:
             recording.finish()
 
     def _note_change(self, recording: Recording) -> None:
-        """Keep a recording's state in the index, and tell of its end."""
-        record = self._records.get(recording.id)
-        if record is None or (recording.is_over and not recording.is_complete and recording.fault):
-            # A failed one is told of when its files are closed.
-            return
-        self._metrics.recorded_bytes_total.inc(recording.totals.size_bytes - record.size_bytes)
-        record = self._records[recording.id] = replace(
-            record,
-            state=recording.state,
-            reason=recording.fault,
-            duration_ms=recording.totals.duration_ms,
-            size_bytes=recording.totals.size_bytes,
-        )
         if recording.is_complete:
-            del self._records[recording.id], self._going[recording.id]
-        if recording.is_complete and recording.is_over:
-            self._note_end(replace(record, ended_at=self._clock.now()))
-        else:
-            self._keeper.keep(record)
-
-    def _note_end(self, record: RecordingRecord) -> None:
-        self._keeper.keep(self._elsewhere.has_ended(record))
-        has_failed = record.state is RecordingState.FAILED
-        self._metrics.recordings_ended_total.labels(record.state.value).inc()
-        facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
-        log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
-        self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)
-        self._on_ended(record)
-
-    def _say(self, event_type: EventType, record: RecordingRecord) -> None:
-        data: dict[str, Value] = {"user": record.user, "recording_id": record.id}
-        if event_type is not EventType.RECORDING_STARTED:
-            data |= {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes, "reason": record.reason}
-        self._tell(Event(event_type, self._clock.now(), data))
+            self._going.pop(recording.id, None)
+        self.books.note_change(recording)

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 from streamd.formats.hls.attribute_list import unix_ms
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 PREFIX = "rec_"
 CLIP_PREFIX = "clip_"
@@ -44,6 +41,14 @@ def new_clip_id(now: datetime) -> str:
 def is_clip_id(text: str) -> bool:
     """Say whether a text has the form of a clip's id."""
     return _CLIP_FORM.fullmatch(text) is not None
+
+
+def started_at(recording_id: str) -> datetime:
+    """When the recording with an id began, in UTC."""
+    value = 0
+    for digit in recording_id.removeprefix(PREFIX):
+        value = value << 5 | _DIGITS.index(digit)
+    return datetime.fromtimestamp((value >> _RANDOM_BITS) / 1000, UTC)
 
 
 def is_recording_id(text: str) -> bool:

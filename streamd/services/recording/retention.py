@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 _PAGE = 100
 # What is written is left alone.
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
+# The rules that delete, as the reason of a deletion names them.
+RETENTION_RULES = frozenset({"keep_days", "max_bytes", "min_free_bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Retention:
 
     Attributes:
         elsewhere: What else keeps recordings.
+        on_deleted: Called with the id of each recording that is deleted, before its files go.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Retention:
         self._tell = tell
         self._is_watched = is_watched
         self.elsewhere: Elsewhere = NowhereElse()
+        self.on_deleted: Callable[[str], None] = lambda _: None
 
     async def delete(self, record: RecordingRecord, actor: Actor, reason: str, *, is_abandoned: bool = False) -> None:
         """Delete a recording: nobody finds it from here on, and its files go.
@@ -111,6 +115,7 @@ class Retention:
         )
         if not await self._index.note_deleted(record.id, reason, entry, spares_clipped=spares_clipped):
             return
+        self.on_deleted(record.id)
         await self._remove_files(record)
         log.info("recording.deleted", extra={"recording_id": record.id, "stream": record.user, "reason": reason})
         self._tell(

@@ -141,8 +141,8 @@ class Storyboarder:
         read: Does work that waits for the disk.
         artist: Draws; closed with this.
         clock: Measures how long it takes.
-        on_done: Called with each recording that has its pictures, or gets none.
         sleep: Waits.
+        on_done: Called with each recording when its pictures are drawn, or are not to be had.
     """
 
     def __init__(
@@ -154,19 +154,19 @@ class Storyboarder:
         read: Callable[[Callable[[], object]], Awaitable[object]],
         artist: Artist,
         clock: Clock,
-        on_done: Callable[[RecordingRecord], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        on_done: Callable[[RecordingRecord], None] = lambda _: None,
     ) -> None:
         self.options = options
+        self._on_done = on_done
         self._index = index
         self._folder = folder
         self._read = read
         self._artist = artist
         self._clock = clock
-        self._on_done = on_done
         self._sleep = sleep
-        self._drawn = ""
         self._waiting: dict[str, RecordingRecord] = {}
+        self._drawn_id = ""
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -194,8 +194,8 @@ class Storyboarder:
             self._task = asyncio.create_task(self._run())
 
     def needs(self, recording_id: str) -> bool:
-        """Whether the media of a recording is still to be read here."""
-        return recording_id in self._waiting or recording_id == self._drawn
+        """Whether the media of a recording is still to be drawn from."""
+        return recording_id == self._drawn_id or recording_id in self._waiting
 
     async def wait(self) -> None:
         """Wait until all that waits is drawn."""
@@ -208,11 +208,12 @@ class Storyboarder:
                 await self._find_undrawn()
             while self._waiting:
                 record = self._waiting.pop(next(iter(self._waiting)))
-                self._drawn = record.id
+                self._drawn_id = record.id
                 await self._draw(record)
-                self._drawn = ""
+                self._drawn_id = ""
                 self._on_done(record)
         finally:
+            self._drawn_id = ""
             self._task = None
 
     async def _find_undrawn(self) -> None:

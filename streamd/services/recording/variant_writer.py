@@ -15,6 +15,7 @@ from streamd.errors import RecordingError
 from streamd.media.packager.segment_bit_rate import SegmentBitRate
 from streamd.media.packager.window import LISTED_SEGMENTS_MAX
 from streamd.services.recording.documents import RecordedFile
+from streamd.services.recording.file_hash import file_sha256
 from streamd.services.recording.folder import PLAYLIST_NAME, init_name, make_folder, media_name
 from streamd.services.recording.playlist_file import (
     RecordedPlaylist,
@@ -31,29 +32,40 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _US = 1_000_000
+# Pieces in one call of the system: Linux takes 1,024 (writev(2), IOV_MAX).
+_PIECES_MAX = 1024
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 class _File:
-    """A file that is appended to, with the hash of what is in it."""
+    """A file that is appended to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size_bytes = 0
-        self.sha256 = hashlib.sha256()
         self._fd = os.open(path, _APPEND | os.O_EXCL, 0o600)
 
-    def append(self, data: bytes) -> None:
-        """Append all of it.
+    def append(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Append all of them.
+
+        Each call of the system gives the interpreter up and has to win it back from the loop: all pieces go in one.
 
         Raises:
             OSError: The disk does not take it; what it took of it stays.
         """
-        view = memoryview(data)
+        for start in range(0, len(pieces), _PIECES_MAX):
+            some = pieces[start : start + _PIECES_MAX]
+            written = os.writev(self._fd, some)
+            self.size_bytes += written
+            if written < sum(map(len, some)):
+                self._append_rest(memoryview(b"".join(some))[written:])
+
+    def _append_rest(self, view: memoryview) -> None:
+        """Append what the disk took in no first call: one that is full says so in the next."""
         while view:
-            view = view[os.write(self._fd, view) :]
-        self.sha256.update(data)
-        self.size_bytes += len(data)
+            written = os.write(self._fd, view)
+            self.size_bytes += written
+            view = view[written:]
 
     def sync(self) -> None:
         """Have it on the disk."""
@@ -63,8 +75,6 @@ class _File:
         """Take off all behind a number of bytes: a piece of which the disk took a part."""
         os.ftruncate(self._fd, size_bytes)
         self.size_bytes = size_bytes
-        with self.path.open("rb") as file:
-            self.sha256 = hashlib.file_digest(file, "sha256")
 
     def close(self) -> None:
         """Close it; again changes nothing."""
@@ -84,6 +94,7 @@ class VariantWriter:
         file_s: Media in one file at most, seconds; a longer segment has a file of its own.
         note_file: Called with each file that is complete, by its name in the folder.
         recovered: What an earlier server has left there; it goes on behind it. None for a new one.
+        hashes_files: Whether the hash of each file is wanted; without, nobody is told of them.
 
     Attributes:
         duration_us: Of all segments so far, microseconds.
@@ -101,11 +112,13 @@ class VariantWriter:
         file_s: int,
         note_file: Callable[[RecordedFile], None],
         recovered: RecordedPlaylist | None = None,
+        hashes_files: bool = True,
     ) -> None:
         self._path = path
         self._target_duration_s = target_duration_s
         self._file_us = file_s * _US
         self._note_file = note_file
+        self._hashes_files = hashes_files
         recovered = recovered or RecordedPlaylist(target_duration_s)
         self.duration_us = self.size_bytes = 0
         self._rates = SegmentBitRate(target_duration_s, LISTED_SEGMENTS_MAX)
@@ -114,6 +127,7 @@ class VariantWriter:
             self._count(segment)
         last = recovered.segments[-1] if recovered.segments else None
         self._file_number = last.file_number if last is not None else -1
+        self._first_file = recovered.segments[0].file_number if last is not None else 0
         self._init_number = last.init_number if last is not None else -1
         # With the header of the server before, a broadcast that goes on stays one run of media.
         self._header = (path / init_name(self._init_number)).read_bytes() if last is not None else None
@@ -142,7 +156,7 @@ class VariantWriter:
         self._init_number += 1
         init = _File(self._path / init_name(self._init_number))
         try:
-            init.append(header)
+            init.append((header,))
             init.sync()
         finally:
             init.close()
@@ -150,12 +164,17 @@ class VariantWriter:
         self._header = header
 
     def append(
-        self, parts: Sequence[bytes], *, duration_us: int, program_date_time_ms: int, is_discontinuous: bool
+        self,
+        pieces: Sequence[bytes | memoryview],
+        *,
+        duration_us: int,
+        program_date_time_ms: int,
+        is_discontinuous: bool,
     ) -> RecordedSegment:
         """Append one whole segment.
 
         Args:
-            parts: Its CMAF chunks.
+            pieces: The bytes of its CMAF chunks, in order.
             duration_us: Microseconds.
             program_date_time_ms: Wall time of its first sample, milliseconds since 1970 in UTC.
             is_discontinuous: It has nothing to do with the one before.
@@ -168,8 +187,7 @@ class VariantWriter:
         media = self._media
         offset = media.size_bytes
         try:
-            for part in parts:
-                media.append(part)
+            media.append(pieces)
             previous = self._last
             segment = RecordedSegment(
                 self._file_number,
@@ -189,6 +207,12 @@ class VariantWriter:
         self._media_us += duration_us
         self._count(segment)
         return segment
+
+    def cut(self, first_file: int) -> None:
+        """Remove the media files before one, which is not the last."""
+        while self._first_file < min(first_file, self._file_number):
+            (self._path / media_name(self._first_file)).unlink(missing_ok=True)
+            self._first_file += 1
 
     def sync(self) -> None:
         """Have all of it on the disk: media first, and the lines that name it."""
@@ -250,4 +274,5 @@ class VariantWriter:
             self._file_number -= 1
 
     def _note(self, file: _File) -> None:
-        self._note_file(RecordedFile(file.path.name, file.size_bytes, file.sha256.hexdigest()))
+        if self._hashes_files:
+            self._note_file(RecordedFile(file.path.name, file.size_bytes, file_sha256(file.path)))

@@ -1,7 +1,7 @@
 """The admin API: keys, users, live streams, audit log, health and metrics, on a listener of its own.
 
-Every route needs the bearer token but ``/healthz``, ``/readyz`` and the console's
-page and files. Errors are problem details, RFC 9457.
+Every route needs a bearer token, and a role that has the right to it (guards.py), but ``/healthz``, ``/readyz`` and the
+console's page and files. Errors are problem details, RFC 9457.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streamd import __version__
 from streamd.doors.web.admin.guards import ACTOR, TokenGate, host_guard
+from streamd.doors.web.admin.operators import OperatorDesk
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
 from streamd.doors.web.json_api import InvalidRequestError, NotFoundError, answer, problems, served
@@ -39,6 +40,7 @@ from streamd.doors.web.models.keys import (
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
 from streamd.doors.web.models.users import (
+    NO_POLICIES,
     NO_WISHES,
     ChangedUser,
     UnwrittenSuspension,
@@ -56,16 +58,19 @@ from streamd.errors import ImportRefusedError, StoreUnavailableError
 from streamd.services.keys.importer import ForeignKey
 from streamd.services.keys.records import USER_NAME, UserState
 from streamd.services.keys.request import checked_reason
+from streamd.services.operators.roles import Right
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from streamd.clock import Clock
     from streamd.doors.web.admin.console import Console
+    from streamd.doors.web.admin.playback import PlaybackDesk
     from streamd.doors.web.admin.recordings import RecordingDesk
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.doors.web.port import Port
     from streamd.services.keys.service import KeyService
+    from streamd.services.operators.service import OperatorService
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +95,8 @@ def admin_app(
     console: Console,
     recordings: RecordingDesk | None = None,
     more: Iterable[Operation] = (),
+    playback: PlaybackDesk | None = None,
+    operators: OperatorService | None = None,
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -103,12 +110,14 @@ def admin_app(
         keys: The key service.
         streams: The live streams.
         metrics: Shown at ``/metrics``.
-        token: Bearer token that every request must carry.
+        token: Root's, for all that the API has.
         rtmp_urls: The server addresses for broadcasters, shown with a new key: RTMPS first, and what works with every
             encoder last.
         console: The operator's console.
         recordings: The calls about recordings.
         more: The calls of further desks.
+        playback: The calls about who may watch.
+        operators: The people with tokens of their own.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -117,9 +126,13 @@ def admin_app(
         warnings: The troubles of a server that is ready, for operators.
         on_wrong_token: Gets the address of a peer that shows one.
     """
-    gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
-    others = (*more, *console.operations(gate))
-    api = _AdminApi(keys, streams, metrics, rtmp_urls, not_ready_because, warnings, others, clock, recordings)
+    gate = TokenGate(token, console.sessions, operators, port, clock, on_wrong_token)
+    others = [
+        *more,
+        *console.operations(gate),
+        *(OperatorDesk(operators).operations() if operators is not None else ()),
+    ]
+    api = _AdminApi(keys, streams, metrics, rtmp_urls, not_ready_because, warnings, others, clock, recordings, playback)
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(
@@ -137,7 +150,11 @@ def admin_app(
     harden(app)
     name_requests(app)
     add = {"GET": web.get, "POST": web.post, "PATCH": web.patch, "DELETE": web.delete}  # web.get answers HEAD as well
-    app.add_routes([add[operation.method](operation.path, served(operation)) for operation in operations])
+    for operation in operations:
+        handler = served(operation)
+        if operation.needs_token:
+            handler = gate.allowing(operation, handler)
+        app.add_routes([add[operation.method](operation.path, handler)])
     console.add_to(app)
     return app
 
@@ -156,8 +173,10 @@ class _AdminApi:
         others: Iterable[Operation],
         clock: Clock,
         recordings: RecordingDesk | None,
+        playback: PlaybackDesk | None,
     ) -> None:
         self._recordings = recordings
+        self._playback = playback
         self._keys = keys
         self._streams = streams
         self._metrics = metrics
@@ -173,46 +192,66 @@ class _AdminApi:
         return [
             Operation("GET", "/healthz", self.healthz, Health, needs_token=False),
             Operation("GET", "/readyz", self.readyz, Health, other_answers={503: Health}, needs_token=False),
-            Operation("GET", "/metrics", self.metrics, "text/plain"),
-            Operation("GET", "/openapi.json", self.openapi, None),
+            Operation("GET", "/metrics", self.metrics, "text/plain", right=Right.READ),
+            Operation("GET", "/openapi.json", self.openapi, None, right=None),
             Operation(
-                "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,)
+                "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,),
+                right=Right.KEYS,
             ),
             Operation(
-                "POST", "/api/v1/keys/import", self.import_keys, Import, body=ImportRequest, problems=(503,)
+                "POST", "/api/v1/keys/import", self.import_keys, Import, body=ImportRequest, problems=(503,),
+                right=Right.KEYS,
             ),
-            Operation("GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,)),
-            Operation("GET", "/api/v1/keys/{id}", self.get_key, Key, path_model=KeyPath, problems=(503,)),
+            Operation(
+                "GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,), right=Right.READ_KEYS
+            ),
+            Operation(
+                "GET", "/api/v1/keys/{id}", self.get_key, Key,
+                path_model=KeyPath, problems=(503,), right=Right.READ_KEYS,
+            ),
             Operation(
                 "POST", "/api/v1/keys/{id}/rotate", self.rotate_key, NewKey, 201,
-                path_model=KeyPath, body=RotateRequest, problems=(409, 503),
+                path_model=KeyPath, body=RotateRequest, problems=(409, 503), right=Right.KEYS,
             ),
             Operation(
                 "POST", "/api/v1/keys/{id}/revoke", self.revoke_key, Revocation,
                 path_model=KeyPath, body=ReasonRequest, other_answers={202: Revocation}, problems=(503,),
+                right=Right.KEYS,
             ),
             Operation(
                 "DELETE", "/api/v1/keys/{id}", self.delete_key, KeyDeletion,
-                path_model=KeyPath, query=ReasonQuery, problems=(503,),
+                path_model=KeyPath, query=ReasonQuery, problems=(503,), right=Right.KEYS,
             ),
             Operation(
                 "DELETE", "/api/v1/users/{name}", self.delete_user, UserDeletion,
-                path_model=UserPath, query=ReasonQuery, problems=(503,),
+                path_model=UserPath, query=ReasonQuery, problems=(503,), right=Right.USERS,
             ),
-            Operation("GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,)),
-            Operation("GET", "/api/v1/users/{name}", self.get_user, User, path_model=UserPath, problems=(503,)),
+            Operation(
+                "GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,), right=Right.READ
+            ),
+            Operation(
+                "GET", "/api/v1/users/{name}", self.get_user, User,
+                path_model=UserPath, problems=(503,), right=Right.READ,
+            ),
             Operation(
                 "PATCH", "/api/v1/users/{name}", self.change_user, ChangedUser,
                 path_model=UserPath, body=UserChange, other_answers={202: UnwrittenSuspension}, problems=(503,),
+                right=Right.USERS,
             ),
-            Operation("GET", "/api/v1/streams", self.list_streams, StreamList),
-            Operation("GET", "/api/v1/streams/{name}", self.get_stream, Stream, path_model=UserPath),
+            Operation("GET", "/api/v1/streams", self.list_streams, StreamList, right=Right.READ),
+            Operation(
+                "GET", "/api/v1/streams/{name}", self.get_stream, Stream, path_model=UserPath, right=Right.READ
+            ),
             Operation(
                 "POST", "/api/v1/streams/{name}/kick", self.kick_stream, Kick,
                 path_model=UserPath, body=ReasonRequest, other_answers={202: Kick}, problems=(503,),
+                right=Right.KICK,
             ),
-            Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
+            Operation(
+                "GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,), right=Right.READ
+            ),
             *(self._recordings.operations() if self._recordings is not None else ()),
+            *(self._playback.operations() if self._playback is not None else ()),
             *self._others,
         ]  # fmt: skip
 
@@ -339,14 +378,14 @@ class _AdminApi:
     async def list_users(self, _: web.Request, query: UserQuery) -> web.Response:
         """List users, by name."""
         page = await self._keys.list_users(state=query.state, search=query.search, after=query.after, limit=query.limit)
-        return answer(UserPage.of(page, self._wishes))
+        return answer(UserPage.of(page, self._wishes, self._policies))
 
     async def get_user(self, request: web.Request) -> web.Response:
         """Show a user."""
-        return answer(User.of(await self._keys.get_user(request.match_info["name"]), self._wishes))
+        return answer(User.of(await self._keys.get_user(request.match_info["name"]), self._wishes, self._policies))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user, set the user's limits, or decide over their list entry and their recordings.
+        """Suspend or restore a user, set the user's limits, or decide over list entry, recordings and viewers.
 
         A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
         viewers with 410. A key store that cannot be written keeps nothing on the air: then the status of a suspension
@@ -359,7 +398,7 @@ class _AdminApi:
             suspension = await self._keys.suspend(name, reason=body.reason, by=by)
             if suspension.unwritten:
                 pending = UnwrittenSuspension.of(suspension)
-                others = sorted(body.model_fields_set & {"limits", "listed", "record"})
+                others = sorted(body.model_fields_set & {"limits", "listed", "playback", "record"})
                 left = f"; not changed: {', '.join(others)}" if others else ""
                 return answer(pending.model_copy(update={"unwritten": pending.unwritten + left}), status=202)
             closed = suspension.closed
@@ -368,12 +407,19 @@ class _AdminApi:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
         if "record" in body.model_fields_set and self._recordings is not None:
             await self._recordings.wish(name, record=body.record, reason=body.reason, by=by)
+        if "playback" in body.model_fields_set and self._playback is not None:
+            await self._playback.decide(name, body.playback, reason=body.reason, by=by)
         if body.listed is not None:
             await self._keys.list_channel(name, listed=body.listed, reason=body.reason, by=by)
         if body.state is UserState.ACTIVE:
             await self._keys.restore(name, reason=body.reason, by=by)
-        user = User.of(await self._keys.get_user(name), self._wishes)
+        user = User.of(await self._keys.get_user(name), self._wishes, self._policies)
         return answer(ChangedUser(**dict(user), closed=list(closed)))
+
+    @property
+    def _policies(self) -> Mapping[str, str]:
+        """Who may watch the channels for which that is decided."""
+        return self._playback.policies if self._playback is not None else NO_POLICIES
 
     @property
     def _wishes(self) -> Mapping[str, bool]:
@@ -390,6 +436,8 @@ class _AdminApi:
         result = await self._keys.delete_user(name, reason=query.reason, by=by)
         if self._recordings is not None:
             await self._recordings.forget_user(name, reason=query.reason, by=by)
+        if self._playback is not None:
+            await self._playback.forget_user(name)
         return answer(UserDeletion.of(result))
 
     # -- streams --------------------------------------------------------------------------------
@@ -400,7 +448,7 @@ class _AdminApi:
         return _json(
             self._list.body(
                 [(summary.name, summary.key_id) for summary in summaries],
-                lambda: StreamList.of(summaries).model_dump_json().encode(),
+                lambda: StreamList.of(summaries, self._recording_of).model_dump_json().encode(),
             )
         )
 
@@ -409,7 +457,10 @@ class _AdminApi:
         summary = self._streams.summary(request.match_info["name"])
         if summary is None:
             raise _StreamNotLiveError(request.match_info["name"])
-        return answer(Stream.model_validate(summary))
+        return answer(Stream.of(summary, self._recording_of))
+
+    def _recording_of(self, name: str) -> str:
+        return self._recordings.recording_of(name) if self._recordings is not None else ""
 
     async def kick_stream(self, request: web.Request, body: ReasonRequest) -> web.Response:
         """Close a stream's publisher.

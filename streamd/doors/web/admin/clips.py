@@ -12,6 +12,7 @@ from streamd.doors.web.models.clips import ClipPage, ClipPath, ClipQuery, ClipRe
 from streamd.doors.web.models.recordings import DeleteQuery
 from streamd.doors.web.openapi import Operation
 from streamd.errors import ClipNotFoundError, RecordingNotFoundError
+from streamd.services.operators.roles import Right
 from streamd.services.recording.clip_records import ClipFilter, ClipMaker
 
 if TYPE_CHECKING:
@@ -42,12 +43,16 @@ class ClipDesk:
         return [
             Operation(
                 "POST", "/api/v1/clips", self.make_clip, ClipShown, 201,
-                body=ClipRequest, problems=(404, 409, 503),
+                body=ClipRequest, problems=(404, 409, 503), right=Right.RECORDINGS,
             ),
-            Operation("GET", "/api/v1/clips", self.list_clips, ClipPage, query=ClipQuery, problems=(503,)),
-            Operation("GET", one, self.get_clip, ClipShown, path_model=ClipPath, problems=(503,)),
             Operation(
-                "DELETE", one, self.delete_clip, ClipShown, path_model=ClipPath, query=DeleteQuery, problems=(503,)
+                "GET", "/api/v1/clips", self.list_clips, ClipPage,
+                query=ClipQuery, problems=(503,), right=Right.READ,
+            ),
+            Operation("GET", one, self.get_clip, ClipShown, path_model=ClipPath, problems=(503,), right=Right.READ),
+            Operation(
+                "DELETE", one, self.delete_clip, ClipShown,
+                path_model=ClipPath, query=DeleteQuery, problems=(503,), right=Right.RECORDINGS,
             ),
         ]  # fmt: skip
 

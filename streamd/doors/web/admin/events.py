@@ -36,9 +36,14 @@ _KEEP_ALIVE = b":\n\n"
 
 
 class _Listener:
-    """The events that one console has not been sent yet: the newest of each kind."""
+    """The events that one console has not been sent yet: the newest of each kind.
 
-    def __init__(self) -> None:
+    Args:
+        is_welcome: Tells whether the console may still listen.
+    """
+
+    def __init__(self, is_welcome: Callable[[], bool]) -> None:
+        self.is_welcome = is_welcome
         self._unsent: dict[str, bytes] = {}
         self._has_news = asyncio.Event()
 
@@ -66,10 +71,19 @@ class EventHub:
     Args:
         streams: The live streams.
         history: Its new samples.
-        revision: A number that changes with every change of keys, users or the audit log.
+        revision: A number that changes with every change of keys, users, recordings or the audit log.
+        recording_of: Says which recording a channel's broadcast goes into; empty for none.
     """
 
-    def __init__(self, *, streams: LiveStreams, history: History, revision: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        streams: LiveStreams,
+        history: History,
+        revision: Callable[[], int],
+        recording_of: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        self._recording_of = recording_of
         self._streams = streams
         self._history = history
         self._revision = revision
@@ -79,10 +93,17 @@ class EventHub:
         self._revised = 0
         self._is_closed = False
 
+    def look(self) -> None:
+        """End the streams of consoles that may listen no more."""
+        for listener in self._listeners:
+            if not listener.is_welcome():
+                listener.close()
+
     def tick(self) -> None:
         """Look for changes; called about once a second."""
         if not self._listeners:
             return
+        self.look()
         if (described := self._describe()) != self._described:
             self._described = described
             self._post("streams", described)
@@ -105,7 +126,7 @@ class EventHub:
 
         Args:
             request: Of the console.
-            is_welcome: Tells whether the console may still listen; asked before each write.
+            is_welcome: Tells whether the console may still listen; asked before each write, and once a second.
 
         Raises:
             UnavailableError: Too many listen already.
@@ -120,7 +141,7 @@ class EventHub:
                 "X-Accel-Buffering": "no",
             }
         )
-        with self._listening() as listener:
+        with self._listening(is_welcome) as listener:
             self.tick()
             listener.post("streams", self._described)
             listener.post("records", b"%d" % self._revised)
@@ -141,8 +162,8 @@ class EventHub:
         return response
 
     @contextlib.contextmanager
-    def _listening(self) -> Iterator[_Listener]:
-        listener = _Listener()
+    def _listening(self, is_welcome: Callable[[], bool]) -> Iterator[_Listener]:
+        listener = _Listener(is_welcome)
         self._listeners.add(listener)
         try:
             yield listener
@@ -154,4 +175,4 @@ class EventHub:
             listener.post(event, data)
 
     def _describe(self) -> bytes:
-        return StreamList.of(self._streams.summaries()).model_dump_json().encode()
+        return StreamList.of(self._streams.summaries(), self._recording_of).model_dump_json().encode()

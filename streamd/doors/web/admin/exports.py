@@ -11,6 +11,7 @@ from streamd.doors.web.models.exports import ExportRequest, ExportShown
 from streamd.doors.web.models.recordings import RecordingPath
 from streamd.doors.web.openapi import Operation
 from streamd.errors import ExportRefusedError, RecordingNotFoundError
+from streamd.services.operators.roles import Right
 from streamd.services.recording.records import RecordingState
 
 if TYPE_CHECKING:
@@ -38,11 +39,18 @@ class ExportDesk:
             Operation(
                 "POST", one, self.export_recording, ExportShown, 202,
                 path_model=RecordingPath, body=ExportRequest, problems=(404, 409, 503),
+                right=Right.RECORDINGS,
             ),
-            Operation("GET", one, self.get_export, ExportShown, path_model=RecordingPath, problems=(503,)),
-            Operation("DELETE", one, self.delete_export, ExportShown, path_model=RecordingPath, problems=(503,)),
             Operation(
-                "GET", f"{one}.mp4", self.get_export_file, "video/mp4", path_model=RecordingPath, problems=(503,)
+                "GET", one, self.get_export, ExportShown, path_model=RecordingPath, problems=(503,), right=Right.READ
+            ),
+            Operation(
+                "DELETE", one, self.delete_export, ExportShown,
+                path_model=RecordingPath, problems=(503,), right=Right.RECORDINGS,
+            ),
+            Operation(
+                "GET", f"{one}.mp4", self.get_export_file, "video/mp4",
+                path_model=RecordingPath, problems=(503,), right=Right.RECORDINGS,
             ),
         ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from streamd.doors.web.models.common import ApiModel
 class ChannelQuery(ApiModel):
     """How to ask for a channel."""
 
-    unless: Literal["offline", "starting"] | None = None
+    unless: Literal["offline", "starting", "live", "waiting"] | None = None
     """The state that you know: the answer waits until the channel is in another one, up to 20 s."""
 
 
@@ -40,6 +40,9 @@ class Channel(ApiModel):
     live_since: datetime
     viewers: int
     """Connections of MP4 and HTTP-FLV, and an estimate for HLS."""
+    playback: Literal["public", "signed", "password", "hook"]
+    """Who may watch. Of a channel that not everybody may watch, a stranger is told no variants, no codecs and no
+    picture; the header field ``Streamd-Ticket`` with a viewer's ticket asks for them."""
     variants: list[Variant]
     """Empty until the first segment is there: about a second after ``live_since`` with x264 and a keyframe every 2 s,
     else longer."""

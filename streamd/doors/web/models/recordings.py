@@ -8,7 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
+from streamd.services.recording.recorder import RecordingMode
 from streamd.services.recording.records import RecordingRecord, RecordingState, Visibility
+from streamd.services.recording.retention import RETENTION_RULES
 from streamd.services.store.page import Page
 
 TITLE_LENGTH_MAX = 200
@@ -16,6 +18,7 @@ TITLE_LENGTH_MAX = 200
 RecordingId = Annotated[
     str, Field(pattern="^rec_[0-7][0-9a-hjkmnp-tv-z]{25}$", examples=["rec_01kjmg3m00q8p4w6s2v0x9y7z5"])
 ]
+Before = Annotated[str, Field(pattern="^(rec_[0-9a-z]{26})?$")]
 
 
 class RecordingPath(ApiModel):
@@ -30,7 +33,7 @@ class RecordingQuery(ApiModel):
     user: UserName | None = None
     state: RecordingState | None = None
     """All but deleted ones where it is left out."""
-    before: Annotated[str, Field(pattern="^(rec_[0-9a-z]{26})?$")] = ""
+    before: Before = ""
     """``next_before`` of the page before."""
     limit: Limit = PAGE_LIMIT_DEFAULT
 
@@ -113,14 +116,140 @@ class RecordingPage(ApiModel):
     recordings: list[Recording]
     next_before: str | None
     """``before`` of the next page; null on the last."""
+    mode: RecordingMode
+    """Which broadcasts are recorded, where nothing else is decided for a user."""
 
     @classmethod
-    def of(cls, page: Page[RecordingRecord]) -> Self:
+    def of(cls, page: Page[RecordingRecord], mode: RecordingMode) -> Self:
         """The answer to a list of recordings."""
         return cls(
             recordings=[Recording.of(record) for record in page.items],
             next_before=page.items[-1].id if page.has_more else None,
+            mode=mode,
         )
+
+
+class ChannelRecordingsQuery(ApiModel):
+    """Which recordings of a channel to list."""
+
+    before: Before = ""
+    """``next_before`` of the page before."""
+
+
+class ChannelRecording(ApiModel):
+    """A recording, as everybody may see it."""
+
+    id: str
+    state: Literal["recording", "finalizing", "uploading", "ready", "partial", "failed"]
+    """``recording``: it goes on, and can be watched from its beginning. ``partial``: a crash has cost some of it.
+    ``failed``: it ended early."""
+    title: str
+    """Empty where nobody has given it one."""
+    started_at: datetime
+    duration_s: float
+    playlist: str
+    """Address of the HLS multivariant playlist."""
+    mp4: str
+    """Address of all of it as one file."""
+    watch: str
+    """Address of its page."""
+
+
+class ChannelRecordings(ApiModel):
+    """The public recordings of a channel, the newest first."""
+
+    recordings: list[ChannelRecording]
+    next_before: str | None
+    """``before`` of the next page; null on the last."""
+
+    @classmethod
+    def of(cls, page: Page[RecordingRecord]) -> Self:
+        """The answer to a list of a channel's recordings; what failed before its first second is left out."""
+        seen = [record for record in page.items if record.state is not RecordingState.FAILED or record.duration_ms]
+        return cls(
+            recordings=[
+                ChannelRecording.model_validate(
+                    {
+                        "id": record.id,
+                        "state": record.state.value,
+                        "title": record.title,
+                        "started_at": record.started_at,
+                        "duration_s": record.duration_ms / 1000,
+                        "playlist": f"/vod/{record.id}/index.m3u8",
+                        "mp4": f"/vod/{record.id}.mp4",
+                        "watch": f"/watch/vod/{record.id}",
+                    }
+                )
+                for record in seen
+            ],
+            next_before=page.items[-1].id if page.has_more else None,
+        )
+
+
+class OwnRecordingsQuery(ApiModel):
+    """Which of a broadcaster's recordings to list."""
+
+    state: RecordingState | None = None
+    """All but deleted ones where it is left out."""
+    before: Before = ""
+    """``next_before`` of the page before."""
+
+
+class OwnRecordingChange(ApiModel):
+    """Changes of a recording by its broadcaster; fields that are left out stay."""
+
+    title: Annotated[str, Field(max_length=TITLE_LENGTH_MAX)] | None = None
+    visibility: Visibility | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.title is None and self.visibility is None:
+            raise ValueError("title or visibility")
+        return self
+
+
+class OwnRecording(ApiModel):
+    """A recording, as its broadcaster sees it."""
+
+    id: str
+    state: RecordingState
+    reason: str
+    """Why it failed, or by which rule of the server it was deleted; the words of an operator are not here."""
+    title: str
+    visibility: Visibility
+    keep: bool
+    """An operator has pinned it: no rule deletes it."""
+    started_at: datetime
+    duration_s: float
+    bytes: int
+
+    @classmethod
+    def of(cls, record: RecordingRecord) -> Self:
+        """The answer about a recording."""
+        is_told = record.state is not RecordingState.DELETED or record.reason in RETENTION_RULES
+        return cls(
+            id=record.id,
+            state=record.state,
+            reason=record.reason if is_told else "",
+            title=record.title,
+            visibility=record.visibility,
+            keep=record.is_kept,
+            started_at=record.started_at,
+            duration_s=record.duration_ms / 1000,
+            bytes=record.size_bytes if record.state is not RecordingState.DELETED else 0,
+        )
+
+
+class OwnRecordings(ApiModel):
+    """A broadcaster's recordings, the newest first."""
+
+    recordings: list[OwnRecording]
+    next_before: str | None
+    """``before`` of the next page; null on the last."""
+    is_recorded: bool
+    """Whether broadcasts of this channel are recorded by themselves."""
+    is_off: bool
+    """Recording is off for this channel: nobody can ask for it either."""
 
 
 class DeleteQuery(ApiModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -70,6 +70,18 @@ class Stream(StreamFigures):
     name: str
     key_id: str
     publisher_address: str
+    recording_id: str | None = None
+    """The recording that it goes into now; null where it is not recorded."""
+
+    @classmethod
+    def of(cls, summary: ListedStream, recording_of: Callable[[str], str] = lambda _: "") -> Self:
+        """The answer about a live stream.
+
+        Args:
+            summary: What is known of it.
+            recording_of: Says which recording a channel's broadcast goes into; empty for none.
+        """
+        return cls.model_validate(summary).model_copy(update={"recording_id": recording_of(summary.name) or None})
 
 
 class StreamList(ApiModel):
@@ -78,10 +90,10 @@ class StreamList(ApiModel):
     streams: list[Stream]
 
     @classmethod
-    def of(cls, summaries: Iterable[ListedStream]) -> Self:
-        """The answer to a list of streams."""
+    def of(cls, summaries: Iterable[ListedStream], recording_of: Callable[[str], str] = lambda _: "") -> Self:
+        """The answer to a list of streams; ``recording_of`` is as of ``Stream.of``."""
         ordered = sorted(summaries, key=lambda summary: summary.name)
-        return cls(streams=[Stream.model_validate(summary) for summary in ordered])
+        return cls(streams=[Stream.of(summary, recording_of) for summary in ordered])
 
 
 class Kick(ApiModel):

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import hdrs, web
 
 from streamd.doors.delivery.decide import accepts_gzip
+from streamd.doors.delivery.entrance import ticketed
 from streamd.doors.web.assets import gzipped
 from streamd.doors.web.json_api import ForbiddenError, NotFoundError, answer, problem, problems, read_body
 from streamd.doors.web.models.clips import ClipFacts, ClipRequest
 from streamd.doors.web.public.recorded_playlists import Span
-from streamd.doors.web.public.vod import MP4_TYPE, OPEN_CACHE, PLAYLIST_TYPE, PUBLIC_HEADERS, absent
+from streamd.doors.web.public.vod import MP4_TYPE, OPEN_CACHE, PLAYLIST_TYPE, PUBLIC_HEADERS, VIEWING, absent
 from streamd.doors.web.request_budget import RequestBudget
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.records import Actor
@@ -75,10 +76,13 @@ class ClipRoutes:
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application, before those of recordings."""
         add = app.router.add_get
+        add(f"/vod/~{{ticket}}/{_ID}.mp4", self._get_mp4)
         add(f"/vod/{_ID}.mp4", self._get_mp4)
-        add(f"/vod/{_ID}/{INDEX_NAME}", self._get_index)
-        add(f"/vod/{_ID}/{{variant}}.m3u8", self._get_playlist)
-        add(f"/vod/{_ID}/{{variant}}/{{file}}", self._get_file)
+        # With a viewer's ticket, before names that could be taken for one.
+        for at in (f"/vod/{_ID}/~{{ticket}}", f"/vod/{_ID}"):
+            add(f"{at}/{INDEX_NAME}", self._get_index)
+            add(f"{at}/{{variant}}.m3u8", self._get_playlist)
+            add(f"{at}/{{variant}}/{{file}}", self._get_file)
         add("/api/v1/clips/{id}", self._describe)
         app.router.add_post("/api/v1/clips", self._post)
 
@@ -97,6 +101,17 @@ class ClipRoutes:
         record = await self._vod.find(clip.recording_id)
         return record if isinstance(record, HTTPStatus) else (clip, record)
 
+    async def _seen(self, request: web.Request) -> tuple[Clip, RecordingRecord] | HTTPStatus:
+        """The clip that a request is for, which its viewer may see: whoever may watch the recording.
+
+        Raises:
+            PlaybackRefusedError: There is one, and the viewer may not see it.
+        """
+        found = await self.find(request.match_info["id"])
+        if not isinstance(found, HTTPStatus):
+            await self._vod.let_in(request, found[1])
+        return found
+
     # -- handlers -----------------------------------------------------------------------------------
 
     async def _describe(self, request: web.Request) -> web.StreamResponse:
@@ -108,14 +123,17 @@ class ClipRoutes:
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
         """The multivariant playlist."""
-        found = await self.find(request.match_info["id"])
+        found = await self._seen(request)
         if isinstance(found, HTTPStatus):
             return _absent(found)
-        return _playlist(request, render_index(found[0].media))
+        viewing, text = request.get(VIEWING), render_index(found[0].media)
+        if viewing is not None and "ticket" not in request.match_info:
+            text = ticketed(text, viewing)
+        return _playlist(request, text)
 
     async def _get_playlist(self, request: web.Request) -> web.StreamResponse:
         """The media playlist of a rendition."""
-        found = await self.find(request.match_info["id"])
+        found = await self._seen(request)
         if isinstance(found, HTTPStatus):
             return _absent(found)
         rendition = _rendition(found[0], request.match_info["variant"])
@@ -125,7 +143,7 @@ class ClipRoutes:
 
     async def _get_file(self, request: web.Request) -> web.StreamResponse:
         """The media of a rendition, as it was recorded."""
-        found = await self.find(request.match_info["id"])
+        found = await self._seen(request)
         if isinstance(found, HTTPStatus):
             return _absent(found)
         rendition = _rendition(found[0], request.match_info["variant"])
@@ -136,7 +154,7 @@ class ClipRoutes:
 
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
         """All of a rendition as one MP4 whose times begin at 0."""
-        found = await self.find(request.match_info["id"])
+        found = await self._seen(request)
         if isinstance(found, HTTPStatus):
             return _absent(found)
         clip, record = found
@@ -178,6 +196,7 @@ class ClipRoutes:
             raise StoreUnavailableError("recordings cannot be looked up")
         if isinstance(record, HTTPStatus):
             raise NotFoundError("There is no such recording.")
+        await self._vod.let_in(request, record)
         address = request.remote or ""
         if not self._spend(address):
             return problem(
@@ -295,7 +314,8 @@ def _editor(
 
 
 def _playlist(request: web.Request, data: bytes) -> web.Response:
-    headers = {**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+    caching = OPEN_CACHE if request.get(VIEWING) is None else f"private, {OPEN_CACHE}"
+    headers = {**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: caching, hdrs.VARY: hdrs.ACCEPT_ENCODING}
     if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
         data = gzipped(data, GZIP_LEVEL)
         headers[hdrs.CONTENT_ENCODING] = "gzip"

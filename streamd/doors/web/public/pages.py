@@ -54,6 +54,7 @@ PLAYER_MODULES: Final = (
     "playback.js",
     "progress.js",
     "push_engine.js",
+    "quality.js",
     "sharing.js",
     "storage.js",
     "viewer_format.js",

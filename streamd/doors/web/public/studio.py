@@ -30,10 +30,12 @@ from streamd.doors.web.assets import CACHE_REVALIDATE, StaticFiles
 from streamd.doors.web.assets import answer as page_answer
 from streamd.doors.web.fields import cookies_named
 from streamd.doors.web.headers import CONSOLE_HEADERS
-from streamd.doors.web.json_api import answer, problem, problems, read_body
+from streamd.doors.web.json_api import NotFoundError, answer, problem, problems, read_body, read_query
+from streamd.doors.web.models.recordings import OwnRecordingChange, OwnRecordingsQuery
 from streamd.doors.web.models.streams import StreamFigures
 from streamd.doors.web.models.studio import KeyShown, LiveState, OwnAttempt, StudioState
 from streamd.doors.web.models.users import UserLimits
+from streamd.doors.web.public.own_recordings import TooManyActsError
 from streamd.doors.web.sessions import SessionLimits, Sessions
 from streamd.errors import KeyRejectedError
 from streamd.formats.rtmp.stream_name import trim_slips
@@ -42,6 +44,7 @@ from streamd.services.keys.admission import Admission, Denial
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.web.live_streams import ListedStream, LiveStreams
+    from streamd.doors.web.public.own_recordings import OwnRecordingDesk
     from streamd.doors.web.sessions import SessionRecord
     from streamd.services.keys.verifier import KeyVerifier
 
@@ -91,11 +94,20 @@ class Studio:
         clock: For the sessions.
         files: The static files of the public port.
         options: Of the configuration.
+        recordings: The broadcasters' own recordings.
     """
 
     def __init__(
-        self, *, keys: KeyVerifier, streams: LiveStreams, clock: Clock, files: StaticFiles, options: StudioOptions
+        self,
+        *,
+        keys: KeyVerifier,
+        streams: LiveStreams,
+        clock: Clock,
+        files: StaticFiles,
+        options: StudioOptions,
+        recordings: OwnRecordingDesk | None = None,
     ) -> None:
+        self._recordings = recordings
         self._keys = keys
         self._streams = streams
         self._options = options
@@ -113,6 +125,10 @@ class Studio:
         # In the folder of the cookie, which its answer takes away.
         app.router.add_post(f"{PATH}/end", _with_problems(self._end))
         app.router.add_get(f"{PATH}/state", _with_problems(self._get_state))
+        if self._recordings is not None:
+            app.router.add_get(f"{PATH}/recordings", _with_problems(self._list_recordings))
+            app.router.add_patch(f"{PATH}/recordings/{{id}}", _with_problems(self._change_recording))
+            app.router.add_delete(f"{PATH}/recordings/{{id}}", _with_problems(self._delete_recording))
 
     async def _get_page(self, request: web.Request) -> web.Response:
         return page_answer(request, self._page, CONSOLE_HEADERS, CACHE_REVALIDATE)
@@ -146,22 +162,48 @@ class Studio:
         return response
 
     async def _get_state(self, request: web.Request) -> web.StreamResponse:
+        return answer(self._state_of(await self._admitted(request)))
+
+    async def _list_recordings(self, request: web.Request) -> web.StreamResponse:
+        admission, query = await self._admitted(request), read_query(request, OwnRecordingsQuery)
+        return answer(await self._desk.page(admission.user, query))
+
+    async def _change_recording(self, request: web.Request) -> web.StreamResponse:
+        admission, change = await self._admitted(request), await read_body(request, OwnRecordingChange)
+        return answer(await self._desk.change(admission, request.remote or "", request.match_info["id"], change))
+
+    async def _delete_recording(self, request: web.Request) -> web.StreamResponse:
+        admission = await self._admitted(request)
+        return answer(await self._desk.delete(admission, request.remote or "", request.match_info["id"]))
+
+    @property
+    def _desk(self) -> OwnRecordingDesk:
+        if self._recordings is None:
+            raise NotFoundError("nothing is recorded here")
+        return self._recordings
+
+    async def _admitted(self, request: web.Request) -> Admission:
+        """The broadcaster who asks.
+
+        Raises:
+            _RefusedError: The request is of no session, or of one whose key is dead.
+        """
         # Another host of the site can have a browser send its cookies beside ours, by the same name: none of those that
         # are no session's matters, and of two sessions nobody knows which is this broadcaster's.
         living = {token: visit for token in cookies_named(request, COOKIE) if (visit := self.sessions.find(token))}
         if len(living) != 1:
-            return problem(401, "Sign in with your stream key.")
+            raise _RefusedError(problem(401, "Sign in with your stream key."))
         ((token, visit),) = living.items()
         try:
             admission = visit.admission or await self._keys.readmit(visit.key_id)
         except KeyRejectedError as error:
             self.sessions.end(token)
-            return _refusal(error.reason)
+            raise _RefusedError(_refusal(error.reason)) from error
         visit.admission = admission
         if not self._keys.admissions.is_admissible(admission):
             self.sessions.end(token)
-            return _refusal(admission.ended_by or Denial.EXPIRED)
-        return answer(self._state_of(admission))
+            raise _RefusedError(_refusal(admission.ended_by or Denial.EXPIRED))
+        return admission
 
     def _state_of(self, admission: Admission) -> StudioState:
         summary = self._streams.summary(admission.user)
@@ -174,6 +216,18 @@ class Studio:
             stream=None if summary is None else StreamFigures.model_validate(summary),
             attempts=[OwnAttempt.model_validate(attempt) for attempt in attempts],
         )
+
+
+class _RefusedError(Exception):
+    """The asker is not let in.
+
+    Args:
+        response: What they are answered.
+    """
+
+    def __init__(self, response: web.Response) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
 def _live_state(summary: ListedStream | None, admission: Admission) -> LiveState:
@@ -190,7 +244,16 @@ def _refusal(reason: str) -> web.Response:
 
 
 def _with_problems(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answered(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except _RefusedError as refused:
+            return refused.response
+        except TooManyActsError:
+            detail = "That is more than anybody does by hand. Wait a little."
+            return problem(429, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await problems(request, handler)
+        return await problems(request, answered)
 
     return handle

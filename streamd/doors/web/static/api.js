@@ -9,12 +9,15 @@ const HELD_TIMEOUT_MS = 30_000;
 /**
  * @param {string} path
  * @param {number} timeoutMs
+ * @param {AbortSignal} [signal]
  */
-async function get(path, timeoutMs = REQUEST_TIMEOUT_MS) {
+async function get(path, timeoutMs = REQUEST_TIMEOUT_MS, signal = undefined) {
+  const inTime = AbortSignal.timeout(timeoutMs);
   return fetch(path, {
     headers: { accept: "application/json" },
     cache: "no-store",
-    signal: AbortSignal.timeout(timeoutMs),
+    // A browser that cannot listen to both waits for its time to be over.
+    signal: signal && "any" in AbortSignal ? AbortSignal.any([inTime, signal]) : inTime,
   });
 }
 
@@ -40,13 +43,15 @@ function reached(stream) {
  * Ask how a channel is.
  *
  * @param {string} name
- * @param {"offline" | "starting" | ""} unless what is known: the server answers as soon as it is another way
+ * @param {"offline" | "starting" | "live" | "waiting" | ""} unless what is known: the server answers as soon as it is
+ *   another way
+ * @param {AbortSignal} [signal] nobody wants to know any more
  * @returns {Promise<Found>}
  */
-export async function lookUp(name, unless = "") {
+export async function lookUp(name, unless = "", signal = undefined) {
   const path = on(`api/v1/streams/${encodeURIComponent(name)}`);
   try {
-    const answer = await (unless ? get(`${path}?unless=${unless}`, HELD_TIMEOUT_MS) : get(path));
+    const answer = await (unless ? get(`${path}?unless=${unless}`, HELD_TIMEOUT_MS, signal) : get(path));
     if (answer.ok) return { kind: "live", stream: reached(await answer.json()) };
     if (answer.status === 404) return { kind: (await answer.json()).state === "starting" ? "starting" : "offline" };
     if (answer.status === 410) return { kind: "gone" };

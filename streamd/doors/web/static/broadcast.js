@@ -116,6 +116,11 @@ export class Broadcast {
     this.#end("changed");
   }
 
+  /** @param {string} name as of the engine's qualities */
+  chooseQuality(name) {
+    this.#engine.chooseQuality?.(name);
+  }
+
   goLive() {
     this.#wantsLive = true;
     this.#engine.goLive();
@@ -242,6 +247,7 @@ export class Broadcast {
     body.dataset.lowLatency = String(isLowLatency);
     this.#player.dataset.atLive = String(isAtLive && !this.#video.paused);
     this.#menu.showLatency(latency);
+    this.#menu.showQualities(this.#engine.qualities ?? [], this.#engine.quality ?? "");
   }
 
   #onPlaying() {

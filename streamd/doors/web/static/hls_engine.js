@@ -1,6 +1,8 @@
 // HLS by hls.js, whose class is loaded when it is needed.
 
 import { BACK_BUFFER_S, CATCH_UP_RATE_MAX } from "./playback.js";
+import { chosenQuality } from "./quality.js";
+import { qualityNames } from "./viewer_format.js";
 
 // A decoder that needs more repairs than this in such a time will not be helped by another.
 const MEDIA_REPAIRS_MAX = 2;
@@ -79,6 +81,7 @@ export class HlsEngine {
     hls.on(Events.FRAG_BUFFERED, () => {
       this.#loadFailures = 0;
     });
+    hls.on(Events.MANIFEST_PARSED, () => this.chooseQuality(chosenQuality()));
     hls.on(Events.CUES_PARSED, (_, cues) => this.#addCaptions(cues));
     this.#video.addEventListener("ended", this.#onEnded);
     hls.loadSource(stream.playlist);
@@ -184,6 +187,37 @@ export class HlsEngine {
   /** The playlist has its end: nothing more will come. */
   get hasEnd() {
     return this.#hasEnd;
+  }
+
+  /** The names of what there is to choose from, the best first. */
+  get qualities() {
+    const names = this.#names;
+    return names
+      .map((name, level) => ({ name, bitrate: this.#hls.levels[level].bitrate }))
+      .sort((one, other) => other.bitrate - one.bitrate)
+      .map(({ name }) => name);
+  }
+
+  /** The one that is loaded. */
+  get quality() {
+    return this.#names[this.#hls?.loadLevel ?? -1] ?? "";
+  }
+
+  /**
+   * Load one quality and no other from here on.
+   *
+   * @param {string} name whatever the line carries, where there is none of this name
+   */
+  chooseQuality(name) {
+    const level = this.#names.indexOf(name);
+    if (!this.#hls || this.#hls.levels.length < 2) return;
+    // What is in the buffer of another quality is replaced; before there is any, the first load is of this one.
+    if (this.#video.buffered.length > 0) this.#hls.nextLevel = level;
+    else this.#hls.loadLevel = level;
+  }
+
+  get #names() {
+    return qualityNames(this.#hls?.levels ?? []);
   }
 
   goLive() {

@@ -10,11 +10,35 @@ const REFRESH_MS = 10_000;
 const REFRESH_MAX_MS = 60_000;
 // The same for all who look at a time, so that a cache in front can answer them.
 const POSTER_MS = 30_000;
-// More cards than anybody scrolls through; the rest is a number.
-const CARDS_MAX = 200;
+// As many cards as somebody scrolls through at once; a button shows as many more.
+const CARDS_PAGE = 60;
+// From so many channels on, a search field is more help than in the way.
+const SEARCH_FROM = 12;
 
 const cards = byId("cards");
+const search = byId("search", HTMLInputElement);
+const order = byId("order", HTMLSelectElement);
+const more = byId("more");
 const cardOf = new Map();
+/** @type {LiveChannel[]} */
+let live = [];
+let shownMax = CARDS_PAGE;
+
+/** @type {Readonly<Record<string, (one: LiveChannel, other: LiveChannel) => number>>} */
+const ORDERS = {
+  newest: (one, other) => Date.parse(other.live_since) - Date.parse(one.live_since),
+  watched: (one, other) => other.viewers - one.viewers,
+  name: () => 0,
+};
+
+/** The channels that are looked for, in the order that the viewer wants. */
+function wanted() {
+  const text = search.value.trim().toLowerCase();
+  const compare = ORDERS[order.value] ?? ORDERS.newest;
+  return live
+    .filter(({ name }) => name.includes(text))
+    .sort((one, other) => compare(one, other) || (one.name < other.name ? -1 : 1));
+}
 
 /** @param {LiveChannel} stream */
 function newCard(stream) {
@@ -51,8 +75,9 @@ function say(state, title = "", detail = "") {
   setText(byId("message-detail"), detail);
 }
 
-function show(streams) {
-  const shown = streams.slice(0, CARDS_MAX);
+function show() {
+  const found = wanted();
+  const shown = found.slice(0, shownMax);
   const names = new Set(shown.map((stream) => stream.name));
   for (const [name, card] of cardOf) {
     if (names.has(name)) continue;
@@ -69,14 +94,36 @@ function show(streams) {
     // Moving a card that stands right would take the focus from it.
     if (cards.children[position] !== card.item) cards.insertBefore(card.item, cards.children[position] ?? null);
   });
-  document.body.dataset.count = String(streams.length);
-  if (streams.length === 0) {
+  document.body.dataset.count = String(live.length);
+  byId("toolbar").hidden = live.length < SEARCH_FROM && !search.value;
+  const rest = found.length - shown.length;
+  more.hidden = rest === 0;
+  setText(more, `Show more (${rest.toLocaleString("en")})`);
+  if (live.length === 0) {
     say("empty", "Nobody is live right now", "Channels appear here by themselves as soon as they go live.");
+  } else if (found.length === 0) {
+    const others = live.length === 1 ? "One other channel is live." : `${live.length.toLocaleString("en")} others are.`;
+    say("empty", "No channel that is live is called so", others);
   } else {
-    const rest = streams.length - shown.length;
-    say("live", "", rest > 0 ? `and ${rest.toLocaleString("en")} more` : "");
+    say("live", "", "");
   }
 }
+
+/** What is looked for is another thing: from its first card on. */
+function showAnew() {
+  shownMax = CARDS_PAGE;
+  show();
+}
+
+search.addEventListener("input", showAnew);
+order.addEventListener("change", showAnew);
+more.addEventListener("click", () => {
+  const first = cards.children.length;
+  shownMax += CARDS_PAGE;
+  show();
+  // Whoever goes through them by the keyboard goes on with the first of those that came.
+  cards.children[first]?.querySelector("a")?.focus({ preventScroll: true });
+});
 
 const wait = new Backoff(REFRESH_MS, REFRESH_MAX_MS);
 let timer = 0;
@@ -87,7 +134,8 @@ async function refresh() {
   let pause = REFRESH_MS;
   if (streams) {
     wait.reset();
-    show(streams);
+    live = streams;
+    show();
   } else {
     pause = wait.next();
     if (cardOf.size === 0) say("error", "The server does not answer", "Trying again…");

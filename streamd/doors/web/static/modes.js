@@ -1,6 +1,7 @@
-// The latency menu: which of the ways to play the viewer wants, kept from visit to visit.
+// The player's menu: which of the ways to play the viewer wants, and which quality; kept from visit to visit.
 
 import { byId } from "./dom.js";
+import { QualityMenu } from "./quality.js";
 import { keep, recall } from "./storage.js";
 
 const MODE_SETTING = "streamd.mode";
@@ -26,8 +27,11 @@ const modeOf = (item) => /** @type {Mode} */ (item.dataset.mode);
 export class ModeMenu {
   #button = byId("mode");
   #menu = byId("mode-menu");
-  #items = [...this.#menu.querySelectorAll("button")];
-  #onChosen;
+  /** @type {HTMLButtonElement[]} */
+  #items = [...this.#menu.querySelectorAll("button[data-mode]")].filter((item) => item instanceof HTMLButtonElement);
+  #onMode;
+  #qualities;
+  #hasModes = false;
   /** @type {Mode} */
   #choice = readChoice();
   /** @type {Mode | ""} */
@@ -37,9 +41,17 @@ export class ModeMenu {
   #avoided = new Set();
   #toastTimer = 0;
 
-  /** @param {() => void} onChosen called when the viewer wants another mode than the one that plays */
-  constructor(onChosen) {
-    this.#onChosen = onChosen;
+  /**
+   * @param {object} hooks
+   * @param {() => void} hooks.onMode called when the viewer wants another mode than the one that plays
+   * @param {(name: string) => void} hooks.onQuality called with the quality that the viewer wants
+   */
+  constructor({ onMode, onQuality }) {
+    this.#onMode = onMode;
+    this.#qualities = new QualityMenu((name) => {
+      this.#close();
+      onQuality(name);
+    });
     this.#button.addEventListener("click", () => (this.#menu.hidden ? this.#open() : this.#close()));
     this.#button.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
@@ -90,7 +102,8 @@ export class ModeMenu {
   show(mode, available) {
     this.#playing = mode;
     byId("mode-name").textContent = NAMES[mode];
-    this.#button.hidden = available.size < 2;
+    this.#hasModes = available.size > 1;
+    this.#button.hidden = !this.#hasModes && !this.#qualities.isOffered;
     this.#button.setAttribute("aria-label", `Latency: ${NAMES[mode]}`);
     for (const item of this.#items) {
       item.hidden = !available.has(modeOf(item));
@@ -108,6 +121,17 @@ export class ModeMenu {
     const behind = Number.isFinite(latency) && latency >= 0 ? `${latency.toFixed(1)} s` : "";
     byId("latency").textContent = behind;
     byId("mode-now").textContent = behind && `${behind} behind live`;
+  }
+
+  /**
+   * Say which qualities there are, and which one is loaded.
+   *
+   * @param {readonly string[]} names the best first
+   * @param {string} loaded
+   */
+  showQualities(names, loaded) {
+    this.#qualities.show(names, loaded);
+    this.#button.hidden = !this.#hasModes && !this.#qualities.isOffered;
   }
 
   /**
@@ -140,7 +164,7 @@ export class ModeMenu {
     this.#choice = mode;
     this.#avoided.delete(mode);
     keep("localStorage", MODE_SETTING, mode);
-    if (mode !== this.#playing) this.#onChosen();
+    if (mode !== this.#playing) this.#onMode();
   }
 
   #open() {
@@ -159,8 +183,9 @@ export class ModeMenu {
   #onKey(event) {
     // The player's own keys rest while the menu has the focus.
     event.stopPropagation();
-    const items = this.#items.filter((item) => !item.hidden);
-    const at = items.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+    /** @type {HTMLElement[]} */
+    const items = [...this.#menu.querySelectorAll("button")].filter((item) => item.offsetParent !== null);
+    const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
     const to = {
       ArrowDown: (at + 1) % items.length,
       ArrowUp: (at - 1 + items.length) % items.length,

@@ -33,14 +33,35 @@ export function quality({ variants }, { videoWidth, videoHeight } = { videoWidth
     const [width, height] = (resolution ?? "0x0").split("x").map(Number);
     return { width, height, rate: rate ?? 0 };
   });
-  const best = sizes.reduce((one, other) => (other.height > one.height ? other : one), {
-    width: 0,
-    height: 0,
-    rate: 0,
-  });
-  if (!videoWidth || !videoHeight) return pictureName(best.width, best.height, best.rate);
+  if (!videoWidth || !videoHeight) {
+    const pixels = ({ width, height }) => width * height;
+    const best = sizes.reduce((one, other) => (pixels(other) > pixels(one) ? other : one), {
+      width: 0,
+      height: 0,
+      rate: 0,
+    });
+    return pictureName(best.width, best.height, best.rate);
+  }
   const playing = sizes.find(({ width, height }) => width === videoWidth && height === videoHeight);
-  return pictureName(videoWidth, videoHeight, (playing ?? best).rate);
+  // Of a size that no variant has, a browser that counts otherwise or a change that is under way, the rate is not known.
+  return pictureName(videoWidth, videoHeight, (playing ?? (sizes.length === 1 ? sizes[0] : { rate: 0 })).rate);
+}
+
+/**
+ * Names of qualities, by which a viewer tells them apart: "720p60", and "720p60, 3 Mb/s" where several have that size.
+ *
+ * @param {readonly {width: number, height: number, frameRate?: number, bitrate: number}[]} levels
+ * @returns {string[]} in their order
+ */
+export function qualityNames(levels) {
+  const names = levels.map(
+    ({ width, height, frameRate }) => pictureName(width, height, frameRate ?? 0) || "Sound only",
+  );
+  return names.map((name, at) => {
+    if (names.indexOf(name) === names.lastIndexOf(name)) return name;
+    const { bitrate } = levels[at];
+    return `${name}, ${bitrate < 1e6 ? `${Math.round(bitrate / 1e3)} kb/s` : `${(bitrate / 1e6).toFixed(1)} Mb/s`}`;
+  });
 }
 
 /**

@@ -25,21 +25,27 @@ import { MESSAGES, offline } from "./page_state.js";
 import { wireSharing } from "./sharing.js";
 import { WatchPage } from "./watch_page.js";
 
-// A page that is looked at asks once, and is answered when the channel goes live. One that is not, and a player in a
-// page of somebody else's, which may have many of them and six connections, asks every now and then.
+// A page that is looked at asks once, and is answered when the channel goes live; one that is not asks every now and then.
 const OFFLINE_POLL_MS = 2_000;
 const OFFLINE_POLL_MAX_MS = 15_000;
+// A page of somebody else's has six connections for all its players: so many of them wait for an answer, and the others
+// ask at least this often.
+const HOLDING_FRAMES_MAX = 3;
+const FRAME_POLL_MAX_MS = 5_000;
 // An answer that took this long was held by the server: it may be asked again at once.
 const HELD_MS = 2_000;
 // A takedown may be lifted, but not from one second to the next.
 const GONE_POLL_MS = 30_000;
-// A page that shows a picture of a broadcast, and waits to be asked for it.
+// A page that shows a picture of a broadcast, and waits to be asked for it, where it is not told of a change.
 const READY_POLL_MS = 15_000;
+const READY_POLL_SOON_MS = 2_000;
 // The API may call a broadcast live for a moment after its playlist has ended.
 const SAME_BROADCAST_MS = 30_000;
 // Questions without an answer before the page says so.
 const UNANSWERED_MAX = 3;
 const FAILURE_WAIT_MS = 1_000;
+// What the channel has recorded is looked up behind the first frame.
+const RECORDINGS_MS = 2_000;
 const FAILURE_WAIT_MAX_MS = 8_000;
 
 const { dataset } = document.body;
@@ -50,7 +56,10 @@ const page = new WatchPage(dataset.channel ?? "");
 /** @type {Broadcast | null} */
 let broadcast = null;
 
-const menu = new ModeMenu(() => broadcast?.change());
+const menu = new ModeMenu({
+  onMode: () => broadcast?.change(),
+  onQuality: (name) => broadcast?.chooseQuality(name),
+});
 
 const controls = wireControls(player, video, {
   goLive: () => broadcast?.goLive(),
@@ -96,13 +105,39 @@ async function untilLive(finished, hasWatched) {
       page.show(MESSAGES.unanswered);
     }
     if (wasHeld) wait.reset();
-    if (!known || !mayHold() || !(wasHeld || isFirst)) await page.sleep(wait.next());
+    if (!known || !mayHold() || !(wasHeld || isFirst)) await page.sleep(Math.min(wait.next(), pollMaxMs()));
   }
 }
 
 /** Whether the server may be asked to answer when there is something to say. */
 function mayHold() {
-  return dataset.start !== "asked" && !document.hidden;
+  return !document.hidden && placeInPage() < HOLDING_FRAMES_MAX;
+}
+
+function pollMaxMs() {
+  return document.hidden || window.parent === window ? OFFLINE_POLL_MAX_MS : FRAME_POLL_MAX_MS;
+}
+
+/** How many frames stand before this one in the page that it is in; a page of another site tells that much. */
+function placeInPage() {
+  if (window.parent === window) return 0;
+  let place = 0;
+  while (place < window.parent.length && window.parent[place] !== window) place += 1;
+  return place;
+}
+
+/**
+ * Wait until a channel that is live is another way, or a while.
+ *
+ * @param {LiveChannel} stream
+ * @param {AbortSignal} signal
+ */
+async function untilOtherwise(stream, signal) {
+  if (!mayHold()) return page.sleep(READY_POLL_MS);
+  const askedAt = performance.now();
+  await lookUp(page.channel, stream.state, signal);
+  // One that is not held is asked again, and not at once.
+  if (performance.now() - askedAt < HELD_MS) await page.sleep(READY_POLL_SOON_MS);
 }
 
 /** Wait until the viewer wants to watch a channel that is live, and show a picture of it meanwhile. */
@@ -114,7 +149,10 @@ async function untilAsked() {
     page.show(MESSAGES.ready);
     page.showFacts(stream);
     page.offerStart();
-    if (await Promise.race([asked, page.sleep(READY_POLL_MS)])) break;
+    const waiting = new AbortController();
+    const isAsked = await Promise.race([asked, untilOtherwise(stream, waiting.signal)]);
+    waiting.abort();
+    if (isAsked) break;
   }
   video.removeAttribute("poster");
   controls.wantSound();
@@ -160,3 +198,10 @@ async function run() {
 wireCopying();
 wireSharing();
 run();
+// The picture has the network first. In a page of somebody else's the player stands alone.
+if (document.getElementById("recordings-section")) {
+  setTimeout(async () => {
+    const { ChannelRecordings } = await import("./channel_recordings.js");
+    new ChannelRecordings(page.channel);
+  }, RECORDINGS_MS);
+}

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from streamd.clock import ManualClock
+from streamd.doors.web.public.own_recordings import ACTS_AT_ONCE_MAX, OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.studio import COOKIE, PATH, SESSION_LIMITS, Studio, StudioOptions
 from streamd.doors.web.sessions import Sessions
@@ -27,10 +28,16 @@ from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier, VerifierOptions
 from streamd.services.live.health import Health, HealthStatus
 from streamd.services.live.meter import StreamSummary
+from streamd.services.recording.recorder import RecordingMode
+from streamd.services.recording.records import RecordingState, Visibility
+from tests.support.recorded import record_of, recorder_of, recording_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from http.cookies import Morsel
+    from pathlib import Path
+
+    from streamd.services.recording.recorder import Recorder
 
 pytestmark = pytest.mark.asyncio
 
@@ -65,7 +72,7 @@ class Streams:
 class House:
     """The page, and what stands behind it."""
 
-    def __init__(self, store: KeyStore, *, is_secure: bool = False) -> None:
+    def __init__(self, store: KeyStore, *, is_secure: bool = False, recordings: OwnRecordingDesk | None = None) -> None:
         self.store = store
         self.clock = ManualClock()
         self.streams = Streams()
@@ -80,6 +87,7 @@ class House:
             clock=self.clock,
             files=Pages().files,
             options=StudioOptions(RTMP_URL, is_secure=is_secure),
+            recordings=recordings,
         )
         app = web.Application()
         studio.add_to(app)
@@ -348,3 +356,126 @@ class TestThePage:
             assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         for directive in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"):
             assert directive in policy
+
+
+class Library(House):
+    """The page of a broadcaster who has recordings."""
+
+    def __init__(self, store: KeyStore, recorder: Recorder, clock: ManualClock) -> None:
+        super().__init__(store, recordings=OwnRecordingDesk(recorder, clock))
+        self.recorder = recorder
+        self.pace = clock
+
+    async def have(self, number: int, user: str = "alice", **facts: Any) -> str:
+        record = record_of(number, user, **facts)
+        await self.recorder.index.save(record)
+        self.recorder.index.edits += 1
+        return record.id
+
+    async def ids(self, query: str = "") -> list[str]:
+        answer = await self.call("GET", f"recordings{query}", 200)
+        return [recording["id"] for recording in answer["recordings"]]
+
+    async def change(self, recording: str, status: int = 200, **changes: Any) -> dict[str, Any]:
+        return await self.call("PATCH", f"recordings/{recording}", status, json=changes)
+
+    async def delete(self, recording: str, status: int = 200) -> dict[str, Any]:
+        return await self.call("DELETE", f"recordings/{recording}", status)
+
+
+@pytest_asyncio.fixture
+async def library(store: KeyStore, tmp_path: Path) -> AsyncIterator[Library]:
+    clock = ManualClock()
+    library = Library(store, recorder_of(store, tmp_path, clock=clock), clock)
+    async with library.client:
+        await library.sign_in(await library.issue())
+        yield library
+    await library.recorder.close()
+
+
+class TestOwnRecordings:
+    async def test_a_broadcaster_sees_all_of_theirs_and_nobody_elses(self, library: Library) -> None:
+        mine = await library.have(0, visibility=Visibility.PRIVATE)
+        newer = await library.have(2, state=RecordingState.FAILED, reason="No space left on device")
+        await library.have(1, "bob")
+        assert await library.ids() == [newer, mine]
+        answer = await library.call("GET", "recordings", 200)
+        assert (answer["is_recorded"], answer["is_off"]) == (True, False)
+        assert answer["recordings"][0]["reason"] == "No space left on device"
+        assert "path" not in answer["recordings"][0]
+
+    async def test_an_operators_words_about_a_deletion_are_not_among_them(self, library: Library) -> None:
+        await library.have(0, state=RecordingState.DELETED, reason=REASON)
+        await library.have(1, state=RecordingState.DELETED, reason="keep_days")
+        assert await library.ids() == []
+        deleted = await library.call("GET", "recordings?state=deleted", 200)
+        assert [recording["reason"] for recording in deleted["recordings"]] == ["keep_days", ""]
+
+    async def test_title_and_visibility_are_changed_and_written_down(self, library: Library) -> None:
+        mine = await library.have(0)
+        changed = await library.change(mine, title="Evening", visibility="unlisted")
+        assert (changed["title"], changed["visibility"]) == ("Evening", "unlisted")
+        (row,) = (await library.keys.list_audit(found=AuditFilter(action="recording.changed"))).items
+        assert (row.entry.actor, row.entry.user) == ("studio", "alice")
+        assert row.entry.key_id is not None
+        await library.change(mine, 422)
+        await library.change(mine, 422, keep=True)
+        await library.change(mine, 422, title="x" * 201)
+        await library.change(mine, 422, visibility="secret")
+
+    async def test_another_users_is_as_none(self, library: Library) -> None:
+        others = await library.have(0, "bob")
+        refused = await library.change(others, 404, title="mine now")
+        assert await library.change(recording_id(9), 404, title="mine now") == refused
+        assert await library.delete(others, 404) == refused
+        for made_up in ("rec_", "..%2f..", "x" * 100, "%00"):
+            await library.change(made_up, 404, title="mine now")
+        record = await library.recorder.index.find(others)
+        assert record is not None
+        assert (record.title, record.state) == ("", RecordingState.READY)
+
+    async def test_one_is_deleted_unless_it_is_written_or_pinned(self, library: Library) -> None:
+        mine = await library.have(0)
+        going = await library.have(1, state=RecordingState.RECORDING)
+        pinned = await library.have(2)
+        await library.recorder.index.change(pinned, is_kept=True)
+        assert "still being recorded" in (await library.delete(going, 409))["detail"]
+        assert "pinned" in (await library.delete(pinned, 409))["detail"]
+        assert (await library.delete(mine))["state"] == "deleted"
+        assert await library.ids() == [pinned, going]
+        await library.delete(mine, 404)
+
+    async def test_nobody_without_a_session_gets_there(self, library: Library) -> None:
+        mine = await library.have(0)
+        await library.call("POST", "end", 204)
+        await library.call("GET", "recordings", 401)
+        await library.change(mine, 401, title="x")
+        await library.delete(mine, 401)
+
+    async def test_the_session_of_a_dead_key_does_nothing_more(self, library: Library) -> None:
+        mine = await library.have(0)
+        (key,) = (await library.keys.list_keys(user="alice")).items
+        await library.keys.revoke(key.key_id, reason=REASON, by=BY)
+        assert "revoked" in (await library.delete(mine, 403))["detail"]
+        assert (await library.recorder.index.find(mine)) is not None
+
+    async def test_the_pace_of_acts_is_bounded(self, library: Library) -> None:
+        mine = await library.have(0)
+        for number in range(ACTS_AT_ONCE_MAX):
+            await library.change(mine, title=str(number))
+        await library.change(mine, 429, title="one more")
+        # Another session of the same user is no way around it.
+        await library.sign_in(await library.issue())
+        await library.change(mine, 429, title="one more")
+        library.pace.advance(10)
+        await library.change(mine, title="one more")
+
+    async def test_where_recording_is_off_it_is_said(self, store: KeyStore, tmp_path: Path) -> None:
+        clock = ManualClock()
+        recorder = recorder_of(store, tmp_path, RecordingMode.OFF, clock)
+        library = Library(store, recorder, clock)
+        async with library.client:
+            await library.sign_in(await library.issue())
+            answer = await library.call("GET", "recordings", 200)
+            assert (answer["is_recorded"], answer["is_off"]) == (False, True)
+        await recorder.close()

@@ -1,12 +1,25 @@
 // What an operator can do to a key, a user or a stream. Every question names what will go dark.
 
+import { ask, choiceField, textField } from "../asking.js";
 import { element } from "../dom.js";
 import { count, PICTURE_SIZES, pictureSize, totalViewers } from "../format.js";
+import { titleOf, VISIBILITIES } from "../recorded.js";
 import { elapsed } from "../viewer_format.js";
-import { ask, choiceField, showKey, tell, textField } from "./dialogs.js";
+import { showKey, tell } from "./dialogs.js";
 
 const REASON = { maxlength: 500, hint: "For the audit log; the broadcaster does not see it." };
 const DAY_S = 86_400;
+/** @type {[string, string][]} */
+const LISTED = [
+  ["true", "Yes"],
+  ["false", "No: it plays for whoever has its link"],
+];
+/** @type {[string, string][]} */
+const RECORDED = [
+  ["null", "As the server’s configuration says"],
+  ["true", "Always, from the next one on"],
+  ["false", "Never, from the next one on"],
+];
 
 /** What the operator reads before a key or user stops to work: which streams end, and in front of how many. */
 function goesDark(streams) {
@@ -147,35 +160,43 @@ export class Acts {
     if (done) tell(`${user.name} may broadcast again.`);
   }
 
-  async limitUser(user) {
+  /** Set what a user may send, and whether the channel is listed and recorded. */
+  async setUser(user) {
     const { bitrate_kbps_max: kbps, picture_pixels_max: pixels } = user.limits;
     const isNamed = !pixels || PICTURE_SIZES.some(([named]) => named === pixels);
     /** @type {[string | number, string][]} */
     const sizes = [["", "As everybody"], ...PICTURE_SIZES];
     if (!isNamed) sizes.push([pixels, pictureSize(pixels)]);
     const done = await ask({
-      title: `What ${user.name} may send`,
-      body: [
-        element("p", {}, "A stream that sends more ends, and says why: for the bit rate also one that is live now."),
-      ],
+      title: `Settings of ${user.name}`,
       fields: [
         textField("Bit rate, kb/s", {
           value: kbps ?? "",
           type: "number",
           min: 100,
-          hint: "Picture and sound, over five seconds; empty: as everybody. Allow a third more than is set in OBS: an encoder catches up after a bad moment.",
+          hint: "Picture and sound, over five seconds; empty: as everybody. A stream that sends more ends, and says why, also one that is live now. Allow a third more than is set in OBS: an encoder catches up after a bad moment.",
         }),
         choiceField("Largest picture", sizes, pixels ?? ""),
+        choiceField("In the public list", LISTED, String(user.listed)),
+        choiceField("Broadcasts are recorded", RECORDED, String(user.record)),
         textField("Reason", REASON),
       ],
-      confirm: "Set the limits",
-      act: (bitrate, picture, reason) =>
-        this.#client.patch(`/api/v1/users/${user.name}`, {
-          limits: { bitrate_kbps_max: Number(bitrate) || null, picture_pixels_max: Number(picture) || null },
-          reason,
-        }),
+      confirm: "Save the settings",
+      act: async (bitrate, picture, listed, record, reason) => {
+        const limits = { bitrate_kbps_max: Number(bitrate) || null, picture_pixels_max: Number(picture) || null };
+        const changes = {
+          // What was not touched is not said: each is an act of its own in the audit log.
+          ...(limits.bitrate_kbps_max === kbps && limits.picture_pixels_max === pixels ? {} : { limits }),
+          ...(listed === String(user.listed) ? {} : { listed: listed === "true" }),
+          ...(record === String(user.record) ? {} : { record: JSON.parse(record) }),
+        };
+        if (Object.keys(changes).length > 0) {
+          await this.#client.patch(`/api/v1/users/${user.name}`, { ...changes, reason });
+        }
+        return changes;
+      },
     });
-    if (done) tell(`The limits of ${user.name} are set.`);
+    if (done) tell(Object.keys(done).length ? `The settings of ${user.name} are saved.` : "Nothing was changed.");
   }
 
   async kickStream(stream) {
@@ -195,6 +216,104 @@ export class Acts {
       act: (reason) => this.#client.post(`/api/v1/streams/${stream.name}/kick`, { reason }),
     });
     if (done) tellTakedown(done.kicked ? `${stream.name} is closed.` : `${stream.name} was not live any more.`, done);
+  }
+
+  async deleteUser(user) {
+    const streams = this.#live().filter((stream) => stream.name === user.name);
+    const done = await ask({
+      title: `Delete ${user.name}?`,
+      body: [
+        goesDark(streams),
+        element(
+          "p",
+          {},
+          "All keys and all recordings of the user go, for good. The name is free then: whoever gets a key for it broadcasts on the same channel. To keep a name from that, suspend the user instead.",
+        ),
+      ],
+      fields: [
+        textField("To confirm, the name of the user", {
+          required: true,
+          pattern: user.name,
+          title: `Type ${user.name}`,
+        }),
+        textField("Reason", REASON),
+      ],
+      confirm: "Delete the user",
+      isDangerous: true,
+      act: (_, reason) => this.#client.delete(`/api/v1/users/${user.name}`, { reason }),
+    });
+    if (done) tellTakedown(`${user.name} is deleted, with ${count(done.keys, "key")}.`, done);
+  }
+
+  // -- recordings -----------------------------------------------------------------------------------
+
+  async startRecording(stream) {
+    const done = await ask({
+      title: `Record ${stream.name}?`,
+      body: [
+        element(
+          "p",
+          {},
+          "It is recorded from now on, until the broadcast ends or you stop it, and can be watched at once. Whoever broadcasts sees it in their studio.",
+        ),
+      ],
+      confirm: "Record",
+      act: () => this.#client.post(`/api/v1/streams/${stream.name}/record`, { action: "start" }),
+    });
+    if (done) tell(`${stream.name} is recorded from its next segment on.`);
+  }
+
+  async stopRecording(name) {
+    const done = await ask({
+      title: `Stop recording ${name}?`,
+      body: [
+        element("p", {}, "What has been recorded stays. Nothing more of this broadcast is, unless you begin again."),
+      ],
+      confirm: "Stop recording",
+      act: () => this.#client.post(`/api/v1/streams/${name}/record`, { action: "stop" }),
+    });
+    if (done) tell(`The recording of ${name} is complete in a moment.`);
+  }
+
+  async changeRecording(recording) {
+    const { id, title, visibility, keep } = recording;
+    const done = await ask({
+      title: `The recording of ${recording.user}`,
+      fields: [
+        textField("Title", { value: title, maxlength: 200, hint: `Empty: “${titleOf({ ...recording, title: "" })}”.` }),
+        choiceField("Seen by", Object.entries(VISIBILITIES), visibility),
+        choiceField(
+          "Kept",
+          [
+            ["false", "As long as the server’s rules say"],
+            ["true", "Pinned: no rule deletes it"],
+          ],
+          String(keep),
+        ),
+      ],
+      confirm: "Save",
+      act: (named, seen, kept) =>
+        this.#client.patch(`/api/v1/recordings/${id}`, { title: named, visibility: seen, keep: kept === "true" }),
+    });
+    if (done) tell("Saved.");
+  }
+
+  async deleteRecording(recording) {
+    const done = await ask({
+      title: `Delete “${titleOf(recording)}”?`,
+      body: [
+        element(
+          "p",
+          { class: "callout danger" },
+          `The recording of ${recording.user} goes for good${recording.keep ? ", although it is pinned" : ""}. Whoever watches it now is cut off.`,
+        ),
+      ],
+      fields: [textField("Reason", { ...REASON, hint: "For the audit log; its broadcaster does not see it." })],
+      confirm: "Delete the recording",
+      isDangerous: true,
+      act: (reason) => this.#client.delete(`/api/v1/recordings/${recording.id}`, { reason }),
+    });
+    if (done) tell("The recording is deleted.");
   }
 
   #streamsOf(keyId) {

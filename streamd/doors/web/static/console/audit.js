@@ -1,9 +1,9 @@
 // Who did what to which key, user or stream, when and why; the newest first.
 
+import { messageOf } from "../asking.js";
 import { byId, element } from "../dom.js";
 import { count } from "../format.js";
 import { ACTIONS, auditQuery, csv } from "./audit_labels.js";
-import { messageOf } from "./client.js";
 import { tell } from "./dialogs.js";
 import { cell, PagedTable, time } from "./list.js";
 
@@ -92,7 +92,7 @@ function reason(text) {
 }
 
 function cells(row) {
-  const on = [row.user ?? row.stream, row.key_id].filter(Boolean);
+  const on = [row.user ?? row.stream ?? row.subject, row.key_id].filter(Boolean);
   return [
     cell("When", time(row.at)),
     cell(

@@ -1,8 +1,8 @@
 // The server's own figures of the last hour, drawn by uPlot.
 
+import { messageOf } from "../asking.js";
 import { byId, element, setText } from "../dom.js";
 import { bitrate, size } from "../format.js";
-import { messageOf } from "./client.js";
 
 const HOUR_S = 3600;
 // A server that has just started shows what it has, not an hour of nothing.

@@ -10,19 +10,16 @@ const SESSION = "streamd.session";
 
 /** An answer that is no success; `status` is 0 where there was none. */
 export class ApiError extends Error {
-  constructor(status, detail) {
+  /**
+   * @param {number} status
+   * @param {string} detail
+   * @param {string[]} errors each fault of what was sent
+   */
+  constructor(status, detail, errors = []) {
     super(detail);
     this.status = status;
+    this.errors = errors;
   }
-}
-
-/**
- * What to tell the operator of something that was thrown.
- *
- * @param {unknown} thrown
- */
-export function messageOf(thrown) {
-  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 /** Asks the server in the name of a session, which all tabs of the browser share; the server says when it ends. */
@@ -50,9 +47,14 @@ export class Client {
     return this.#token !== "";
   }
 
-  /** Exchange the admin token, which is not kept, for a session. */
-  async signIn(adminToken) {
-    const { token } = await request("POST", "/api/v1/session", adminToken, {});
+  /**
+   * Exchange a token, which is not kept, for a session.
+   *
+   * @param {string} shown the operator's, or the admin token
+   * @param {string} code of the operator's authenticator; empty for none
+   */
+  async signIn(shown, code) {
+    const { token } = await request("POST", "/api/v1/session", shown, { code });
     this.#token = token;
     keep("localStorage", SESSION, token);
   }
@@ -64,8 +66,7 @@ export class Client {
   }
 
   get(path, query = {}) {
-    const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
-    return this.#ask("GET", given.length ? `${path}?${new URLSearchParams(given)}` : path);
+    return this.#ask("GET", withQuery(path, query));
   }
 
   post(path, body = {}) {
@@ -74,6 +75,10 @@ export class Client {
 
   patch(path, body) {
     return this.#ask("PATCH", path, body);
+  }
+
+  delete(path, query = {}) {
+    return this.#ask("DELETE", withQuery(path, query));
   }
 
   /** The answer's bytes as they come, until `signal` aborts. */
@@ -108,6 +113,11 @@ export class Client {
   }
 }
 
+function withQuery(path, query) {
+  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}
+
 async function request(method, path, token, body) {
   const answer = await send(method, path, token, body, AbortSignal.timeout(REQUEST_TIMEOUT_MS));
   return checked(answer, () => answer.json());
@@ -139,5 +149,6 @@ async function checked(answer, read) {
   throw new ApiError(
     answer.status,
     [problem.detail, ...(problem.errors ?? [])].filter(Boolean).join(": ") || `HTTP ${answer.status}`,
+    problem.errors,
   );
 }

@@ -1,6 +1,7 @@
 // The stream keys: who has one, what it is worth, when it was used; issue, rotate, revoke.
 
 import { byId, element } from "../dom.js";
+import { importKeys } from "./importing.js";
 import { cell, PagedTable, time } from "./list.js";
 
 const STATES = { active: "Active", revoked: "Revoked", expired: "Expired" };
@@ -31,6 +32,7 @@ export class KeysView {
           : ["There is no stream key yet", "Whoever broadcasts needs one: issue the first."],
     });
     byId("issue").addEventListener("click", () => acts.issueKey());
+    byId("import").addEventListener("click", () => importKeys(client));
     let typing = 0;
     this.#user.addEventListener("input", () => {
       this.#only = "";

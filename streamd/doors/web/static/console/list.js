@@ -1,9 +1,9 @@
 // A table that is read from the API page by page, and says when it is loading, empty or broken.
 
+import { messageOf } from "../asking.js";
 import { byId, element, setText } from "../dom.js";
 import { count, when, whenWhole } from "../format.js";
 import { KeyedList } from "../keyed_list.js";
-import { messageOf } from "./client.js";
 import { merged } from "./merging.js";
 
 // As the server gives them out, and as many as it gives at once.
@@ -75,7 +75,9 @@ export class PagedTable {
    * where they are, change in place, and a button says how many are new.
    */
   follow() {
-    const isAtTop = this.#shown.length <= PAGE_ROWS && scrollY < this.#part("table").offsetTop;
+    // A list without rows has no place on the page, and nobody stands in it.
+    const isAtTop =
+      this.#shown.length === 0 || (this.#shown.length <= PAGE_ROWS && scrollY < this.#part("table").offsetTop);
     return isAtTop ? this.refresh() : this.#lookAgain();
   }
 

@@ -35,6 +35,7 @@ class StreamRow {
   #figures = element("p", { class: "stream-facts when-dense" });
   #previewButton;
   #moreButton;
+  #recordButton;
   #buttons;
   #media = element("div", { class: "stream-media" });
 
@@ -60,11 +61,15 @@ class StreamRow {
     });
     this.#moreButton.setAttribute("aria-expanded", "false");
     this.#moreButton.classList.add("when-dense");
+    this.#recordButton = act("Record", "Record", () =>
+      this.#stream.recording_id ? acts.stopRecording(this.#stream.name) : acts.startRecording(this.#stream),
+    );
     this.#buttons = element(
       "div",
       { class: "buttons" },
       this.#previewButton,
       this.#moreButton,
+      this.#recordButton,
       act("Kick", "Kick", () => acts.kickStream(this.#stream)),
       act(
         "Revoke key",
@@ -122,7 +127,10 @@ class StreamRow {
     this.#health.update(stream.health);
     this.#findings.update(stream.health);
     const viewers = totalViewers(stream.viewers);
-    setText(this.#state, `live for ${elapsed(stream.live_since)}`);
+    const isRecorded = stream.recording_id !== null;
+    setText(this.#state, `live for ${elapsed(stream.live_since)}${isRecorded ? " · recorded" : ""}`);
+    setText(this.#recordButton, isRecorded ? "Stop recording" : "Record");
+    this.#recordButton.setAttribute("aria-label", `${isRecorded ? "Stop recording" : "Record"} ${stream.name}`);
     setText(
       this.#figures,
       [count(viewers, "viewer"), bitrate(stream.bitrate_bps), picture(stream)].filter(Boolean).join(" · "),

@@ -1,4 +1,5 @@
-// The users, each of whom is a channel: what they may send; suspend and restore.
+// The users, each of whom is a channel: what they may send, whether they are listed and recorded; suspend, restore,
+// delete.
 
 import { byId, element } from "../dom.js";
 import { limits } from "../format.js";
@@ -71,18 +72,30 @@ export class UsersView {
           },
           "Suspend",
         );
-    const limit = element(
+    const settings = element(
       "button",
       {
         class: "button small",
         type: "button",
-        "aria-label": `Limits of ${user.name}`,
-        onclick: () => this.#acts.limitUser(user),
+        "aria-label": `Settings of ${user.name}`,
+        onclick: () => this.#acts.setUser(user),
       },
-      "Limits",
+      "Settings",
     );
+    const remove = element(
+      "button",
+      {
+        class: "button small danger-text",
+        type: "button",
+        "aria-label": `Delete ${user.name}`,
+        onclick: () => this.#acts.deleteUser(user),
+      },
+      "Delete",
+    );
+    const recorded = { true: "always recorded", false: "never recorded" }[String(user.record)];
+    const rules = [user.listed ? "" : "unlisted", recorded].filter(Boolean).join(", ");
     return [
-      cell("User", element("strong", {}, user.name)),
+      cell("User", element("strong", {}, user.name), rules ? element("span", { class: "extra" }, rules) : null),
       cell("State", element("span", { class: "pill", "data-level": user.state }, isSuspended ? "Suspended" : "Active")),
       cell("Since", time(isSuspended ? user.suspended_at : user.created_at)),
       cell("May send", limits(user.limits) || "as everybody"),
@@ -98,8 +111,14 @@ export class UsersView {
             { class: "button small", href: `#/keys/${user.name}`, "aria-label": `Keys of ${user.name}` },
             "Keys",
           ),
-          limit,
+          element(
+            "a",
+            { class: "button small", href: `#/recordings/${user.name}`, "aria-label": `Recordings of ${user.name}` },
+            "Recordings",
+          ),
+          settings,
           act,
+          remove,
         ),
       ),
     ];

@@ -11,38 +11,24 @@ import { Findings } from "../health.js";
 import { elapsed } from "../viewer_format.js";
 import { Attempts } from "./attempts.js";
 import { Figures } from "./figures.js";
+import { OwnRecordings } from "./recordings.js";
+import { ask } from "./server.js";
 
 const POLL_MS = 1_000;
 // A page in the background is kept signed in, and no more.
 const HIDDEN_POLL_MS = 15_000;
-const REQUEST_TIMEOUT_MS = 8_000;
 
 const body = document.body;
 const figures = new Figures();
 const attempts = new Attempts();
 const findings = new Findings();
+const recordings = new OwnRecordings();
 byId("findings").append(findings.root);
 
 let timer = 0;
 let heardAt = 0;
 // Answers that were asked for before signing in or out are of another session.
 let session = 0;
-
-/** Ask the server: `{status, answer}`, where status is 0 if it does not answer. */
-async function ask(method, path, content) {
-  try {
-    const answer = await fetch(on(`studio/${path}`), {
-      method,
-      headers: content ? { "content-type": "application/json" } : {},
-      body: content && JSON.stringify(content),
-      cache: "no-store",
-      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-    });
-    return { status: answer.status, answer: answer.status === 204 ? null : await answer.json() };
-  } catch {
-    return { status: 0, answer: null };
-  }
-}
 
 // -- what is shown ----------------------------------------------------------------------------------
 
@@ -72,6 +58,8 @@ function reachable(url) {
 
 function show(state) {
   const [level, badge, headline, detail] = headlineOf(state);
+  // A broadcast that begins or ends has a recording that does.
+  if (body.dataset.live !== state.state) recordings.refresh();
   body.dataset.live = state.state;
   byId("badge").dataset.level = level;
   setText(byId("badge"), badge);
@@ -132,6 +120,8 @@ function signedOut(why = "") {
   byId("share").replaceChildren();
   byId("server").replaceChildren();
   attempts.show([]);
+  recordings.clear();
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   setText(byId("channel"), "");
   setText(byId("gone"), why);
   byId("gone").hidden = !why;

@@ -1,0 +1,83 @@
+"""The public recordings of a channel, for its page: they are there also while the channel is off the air."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from streamd.doors.web.json_api import InvalidRequestError, problem, read_query
+from streamd.doors.web.models.recordings import ChannelRecordings, ChannelRecordingsQuery
+from streamd.doors.web.models.users import UserPath
+from streamd.doors.web.openapi import JSON_TYPE, Operation
+from streamd.doors.web.shared_reads import SharedReads
+from streamd.errors import StoreUnavailableError
+from streamd.services.keys.records import USER_NAME
+from streamd.services.recording.records import RecordingFilter, Visibility
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamd.clock import Clock
+    from streamd.services.recording.recorder import Recorder
+
+# A page of a channel shows some at once, and has a button for more.
+PAGE_RECORDINGS = 24
+_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    # As the list of live channels: a cache in front may take a crowd.
+    hdrs.CACHE_CONTROL: "max-age=1",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class RecordedLists:
+    """Lists what a channel has recorded, for everybody.
+
+    Args:
+        recorder: Knows the recordings.
+        is_taken_down: Says whether a channel's user is suspended.
+        clock: Measures for how long an answer of the index holds.
+    """
+
+    def __init__(self, recorder: Recorder, is_taken_down: Callable[[str], bool], clock: Clock) -> None:
+        self._recorder = recorder
+        self._is_taken_down = is_taken_down
+        self._bodies = SharedReads(self._describe, lambda: recorder.index.edits, clock)
+
+    def operations(self) -> list[Operation]:
+        """Its calls, with input, answer and errors."""
+        return [
+            Operation(
+                "GET", "/api/v1/streams/{name}/recordings", self.list_recordings, ChannelRecordings,
+                path_model=UserPath, query=ChannelRecordingsQuery, problems=(410, 503), needs_token=False,
+            )
+        ]  # fmt: skip
+
+    async def list_recordings(self, request: web.Request) -> web.Response:
+        """List the public recordings of a channel, the newest first, whether it is live or not.
+
+        One that goes on is among them, and one that failed once there is something of it to see. A channel without any
+        has an empty list.
+        """
+        name = request.match_info["name"]
+        if not USER_NAME.fullmatch(name):
+            return problem(HTTPStatus.NOT_FOUND, "There is no such channel.", headers=_HEADERS)
+        if self._is_taken_down(name):
+            return problem(HTTPStatus.GONE, "This channel has been taken down.", headers=_HEADERS)
+        try:
+            query = read_query(request, ChannelRecordingsQuery)
+            body = await self._bodies.get((name, query.before))
+        except InvalidRequestError as exc:
+            return problem(exc.status, str(exc), exc.errors, headers=_HEADERS)
+        except StoreUnavailableError:
+            detail = "Recordings cannot be looked up at the moment."
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={**_HEADERS, hdrs.CACHE_CONTROL: "no-store"})
+        return web.Response(body=body, content_type=JSON_TYPE, headers=_HEADERS)
+
+    async def _describe(self, asked: tuple[str, str]) -> bytes:
+        name, before = asked
+        found = RecordingFilter(user=name, visibility=Visibility.PUBLIC)
+        page = await self._recorder.index.page(found, before=before, limit=PAGE_RECORDINGS)
+        return ChannelRecordings.of(page).model_dump_json().encode()
