@@ -149,6 +149,7 @@ class AdminDoor:
             token=token,
             rtmp_urls=config.rtmp_urls,
             console=self._console,
+            preview_ticket=services.previews.ticket,
             recordings=RecordingDesk(services.recorder, services.clock),
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
