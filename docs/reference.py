@@ -123,7 +123,6 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/clips/{clip}"),
     Call("DELETE", "/api/v1/clips/{clip}?reason=unwanted"),
     Call("POST", f"/api/v1/recordings/{RECORDING_ID}/export", {}),
-    Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}/export"),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
@@ -214,6 +213,12 @@ MEANINGS: dict[str, dict[str, str]] = {
         "active": "The token works.",
         "expired": "Its `expires_at` is past: it is refused, and works again with a later one.",
         "revoked": "It was killed: it is refused.",
+    },
+    "Policy": {
+        "public": "Everybody.",
+        "signed": "Whoever shows a token.",
+        "password": "Whoever types the channel's password, or shows a token.",
+        "hook": "Whom the operator's service lets in.",
     },
     "RecordingMode": {
         "off": "No broadcast is recorded.",
