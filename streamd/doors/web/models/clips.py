@@ -164,6 +164,25 @@ class ClipShown(ClipFacts):
         )
 
 
+class OwnClipsQuery(ApiModel):
+    """Which of a broadcaster's clips to list."""
+
+    before: Annotated[str, Field(pattern="^(clip_[0-9a-z]{26})?$")] = ""
+    """``next_before`` of the page before."""
+
+
+class OwnClips(ApiModel):
+    """A broadcaster's clips, the newest first."""
+
+    clips: list[ClipFacts]
+    next_before: str | None
+    """``before`` of the next page; null on the last."""
+    may_make: bool
+    """Broadcasters may make some."""
+    max_s: int
+    """The longest, seconds."""
+
+
 class ClipPage(ApiModel):
     """Clips, the newest first."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import pytest_asyncio
@@ -14,9 +15,14 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from streamd.clock import ManualClock
 from streamd.doors.web.headers import harden
+from streamd.doors.web.json_api import ForbiddenError, NotFoundError
+from streamd.doors.web.models.clips import ClipRequest, OwnClipsQuery
 from streamd.doors.web.public.clips import HOUR_S, LOOK_UPS_MAX, ClipRoutes, _editor
 from streamd.doors.web.public.media import MediaTimeouts
+from streamd.doors.web.public.own_clips import OwnClipDesk
+from streamd.doors.web.public.own_recordings import ACTS_AT_ONCE_MAX, OwnRecordingDesk, TooManyActsError
 from streamd.doors.web.public.vod import VodRoutes
+from streamd.errors import ClipRefusedError
 from streamd.formats.cmaf.box import box
 from streamd.services.audit.records import Actor
 from streamd.services.events.event import unheard
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
+    from streamd.services.keys.admission import Admission
     from streamd.services.keys.key_store import KeyStore
     from streamd.services.recording.folder import RecordingFolder
 
@@ -171,6 +178,7 @@ async def test_as_one_mp4_it_begins_at_0(door: Door) -> None:
     async with door.client.get(f"/vod/{clip.id}.mp4") as answer:
         assert answer.headers["Content-Disposition"] == 'attachment; filename="alice 2026-03-01 12.00.02.mp4"'
         assert answer.headers["Accept-Ranges"] == "bytes"
+        assert await answer.read() == expected
     assert (await door.get(f"/vod/{clip.id}.mp4?variant=other"))[0] == 404
     assert (await door.get(f"/vod/{clip.id}.mp4?run=1"))[0] == 409
     assert (await door.get(f"/vod/{clip.id}.mp4?run=%C2%B2"))[0] == 409
@@ -271,6 +279,59 @@ async def test_strangers_who_try_ids_are_asked_for_together(door: Door) -> None:
     ids = [f"clip_01kjmg3m00aaaaaaaaaaaaaa{number:02d}" for number in range(3 * LOOK_UPS_MAX)]
     answers = await asyncio.gather(*(door.get(f"/api/v1/clips/{each}") for each in ids))
     assert {status for status, _ in answers} <= {404, 503}
+
+
+class TestBroadcasters:
+    """In the studio, which knows who they are."""
+
+    ALICE, BOB = (cast("Admission", SimpleNamespace(user=user, key_id=f"key of {user}")) for user in ("alice", "bob"))
+
+    def desk(self, door: Door, who: ClipMaker = ClipMaker.BROADCASTERS) -> OwnClipDesk:
+        door.clips.options = replace(door.clips.options, who=who)
+        return OwnClipDesk(door.clips, door.recorder, OwnRecordingDesk(door.recorder, door.clock))
+
+    def asked(self, **fields: object) -> ClipRequest:
+        return ClipRequest.model_validate({"last_s": 4, **fields})
+
+    async def test_make_list_and_delete_their_own(self, door: Door) -> None:
+        desk = self.desk(door)
+        made = await desk.make(self.ALICE, "192.0.2.1", self.asked(recording=door.folder.id, title="mine"))
+        assert (made.title, made.end_actual) == ("mine", 20)
+        clip = await door.clips.index.find(made.id)
+        assert clip is not None
+        assert clip.created_by == "studio"
+        assert await door.statuses(clip) == {200}
+        page = await desk.page("alice", OwnClipsQuery())
+        assert ([each.id for each in page.clips], page.next_before, page.may_make) == ([made.id], None, True)
+        assert (await desk.page("bob", OwnClipsQuery())).clips == []
+        with pytest.raises(NotFoundError):
+            await desk.delete(self.BOB, "192.0.2.2", made.id)
+        await desk.delete(self.ALICE, "192.0.2.1", made.id)
+        assert await door.statuses(clip) == {410}
+        for clip_id in (made.id, "clip_..", door.folder.id):
+            with pytest.raises(NotFoundError):
+                await desk.delete(self.ALICE, "192.0.2.1", clip_id)
+
+    async def test_make_none_of_others(self, door: Door) -> None:
+        desk = self.desk(door)
+        for fields in ({"recording": door.folder.id}, {"stream": "alice"}):
+            with pytest.raises(NotFoundError):
+                await desk.make(self.BOB, "192.0.2.2", self.asked(**fields))
+        with pytest.raises(ClipRefusedError, match="not being recorded"):
+            await desk.make(self.ALICE, "192.0.2.1", self.asked(stream="alice"))
+
+    async def test_make_none_where_operators_alone_may(self, door: Door) -> None:
+        desk = self.desk(door, ClipMaker.OPERATORS)
+        with pytest.raises(ForbiddenError):
+            await desk.make(self.ALICE, "192.0.2.1", self.asked(recording=door.folder.id))
+        assert not (await desk.page("alice", OwnClipsQuery())).may_make
+
+    async def test_do_not_do_more_than_by_hand(self, door: Door) -> None:
+        desk = self.desk(door)
+        for _ in range(ACTS_AT_ONCE_MAX):
+            await desk.make(self.ALICE, "192.0.2.1", self.asked(recording=door.folder.id))
+        with pytest.raises(TooManyActsError):
+            await desk.make(self.ALICE, "192.0.2.1", self.asked(recording=door.folder.id))
 
 
 class TestOtherBytesInAFile:
