@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.trusted_proxies import TrustedProxies
     from streamd.doors.web.port import Port
+    from streamd.doors.web.public.clips import ClipRoutes
     from streamd.doors.web.public.dvr import DvrRoutes
     from streamd.doors.web.public.media import MediaRoutes
     from streamd.doors.web.public.obs import ObsDesk
@@ -73,6 +74,7 @@ def public_app(
     vod: VodRoutes | None = None,
     recorded: RecordedLists | None = None,
     vod_pictures: VodPictures | None = None,
+    clips: ClipRoutes | None = None,
     dvr: DvrRoutes | None = None,
     pages: Pages,
     studio: Studio | None = None,
@@ -93,6 +95,7 @@ def public_app(
         vod: Routes of recordings.
         recorded: The call that lists a channel's recordings.
         vod_pictures: Routes of their pictures.
+        clips: Routes of clips.
         dvr: Routes of the past of live streams.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
@@ -130,6 +133,8 @@ def public_app(
         # Before those of media, which take all below /live/.
         dvr.add_to(app)
     media.add_to(app)
+    if clips is not None:
+        clips.add_to(app)
     if vod is not None:
         vod.add_to(app)
     if vod_pictures is not None:

@@ -1,4 +1,4 @@
-"""The viewer's pages: ``/``, ``/watch/{name}``, ``/watch/vod/{id}`` and ``/embed/{name}``."""
+"""The viewer's pages: ``/``, ``/watch/{name}``, ``/watch/vod/{id}``, ``/clip/{id}`` and ``/embed/{name}``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, UP, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
-from streamd.services.recording.recording_id import is_recording_id
+from streamd.services.recording.recording_id import is_clip_id, is_recording_id
 
 # For pages that are only for people who have their link; search engines heed it.
 UNFOUND: Final = {"X-Robots-Tag": "noindex"}
@@ -116,6 +116,7 @@ class Pages:
         app.router.add_get("/", self._get_index)
         app.router.add_get("/watch/{name}", self._get_watch)
         app.router.add_get("/watch/vod/{id}", self._get_vod)
+        app.router.add_get("/clip/{id}", self._get_clip)
         app.router.add_get("/embed/{name}", self._get_embed)
         self.files.add_to(app)
 
@@ -148,11 +149,21 @@ class Pages:
         recording_id = request.match_info["id"]
         if not is_recording_id(recording_id):
             return answer(request, self._nothing(UP * 2), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
-        root = UP * 2
+        return self._recorded_page(request, UP * 2, recording_id, "recordings")
+
+    async def _get_clip(self, request: web.Request) -> web.Response:
+        clip_id = request.match_info["id"]
+        if not is_clip_id(clip_id):
+            return answer(request, self._nothing(UP), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+        return self._recorded_page(request, UP, clip_id, "clips")
+
+    def _recorded_page(self, request: web.Request, root: str, recorded_id: str, kind: str) -> web.Response:
+        """The page of what was recorded, or of a piece of it; it asks for the rest by itself."""
         page = self.files.page(
             "vod",
             level=1,
-            id=recording_id,
+            id=recorded_id,
+            kind=kind,
             root=root,
             hls=self.files.address(root, HLS_MODULE) if self.has_player else "",
             preload=self._preload(root, VOD_MODULES),
