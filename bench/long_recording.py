@@ -131,7 +131,7 @@ async def record(data_dir: Path, frames: Frames, seconds: int) -> RecordingRecor
     outputs.end()
     for recording in tuple(recorder.going):
         await recording.wait()
-    while recorder.index_is_behind:  # noqa: ASYNC110  # nothing else tells
+    while recorder.books.is_behind:  # noqa: ASYNC110  # nothing else tells
         await asyncio.sleep(0.01)
     (found,) = (await recorder.index.page(RecordingFilter(), limit=2)).items
     await recorder.close()

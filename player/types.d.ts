@@ -132,6 +132,7 @@ interface User {
 }
 
 interface AuditRow {
+  subject: string | null;
   sequence: number;
   at: string;
   actor: string;

@@ -158,6 +158,30 @@ class RecordingNotFoundError(StreamdError):
         super().__init__(f"there is no recording {recording_id}")
 
 
+class PlaybackRefusedError(StreamdError):
+    """A viewer who may not watch.
+
+    Args:
+        status: HTTP status of the answer: 401, 403, 410, 429, 451 or 503.
+        reason: One word for metrics and the log.
+        text: For the viewer; it has nothing of what they showed.
+        link: ``Link`` field of the answer (RFC 7725 section 4); empty for none.
+    """
+
+    def __init__(self, status: int, reason: str, text: str, *, link: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.reason = reason
+        self.link = link
+
+
+class PlaybackKeyNotFoundError(StreamdError):
+    """There is no such playback key."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no playback key with this id")
+
+
 class LocalStateError(StreamdError):
     """Our own caller used an object out of turn (h11's ``LocalProtocolError``)."""
 
@@ -317,6 +341,42 @@ class KeyStateError(KeyServiceError):
 
 class StoreUnavailableError(KeyServiceError):
     """The key store cannot be reached, read or written."""
+
+
+class OperatorError(StreamdError):
+    """What was asked of the operators cannot be; the text is for the asker."""
+
+
+class OperatorNotFoundError(OperatorError):
+    """No operator has this name."""
+
+    def __init__(self, name: str | None = None) -> None:
+        # None: the text does not have the form of a name, and is not repeated.
+        super().__init__("that is not the name of an operator" if name is None else f"no operator is named {name}")
+
+
+class OperatorRequestError(OperatorError):
+    """A name, a date or a reason that cannot be."""
+
+
+class OperatorStateError(OperatorError):
+    """The operator is in a state that does not allow it."""
+
+
+class CodeRefusedError(OperatorError):
+    """The code of an authenticator is missing, is not right, or was used before."""
+
+
+class CodesSpentError(OperatorError):
+    """Too many wrong codes; the next is looked at later.
+
+    Args:
+        wait_s: Seconds until then.
+    """
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("too many wrong codes; wait before the next")
+        self.wait_s = wait_s
 
 
 class ConfigError(StreamdError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
 
+from streamd.doors.web.admin.guards import ACCOUNT_FIELD
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
 from streamd.doors.web.models.keys import Import, Key, KeyDeletion, KeyPage, NewKey, Revocation
@@ -23,7 +24,9 @@ from streamd.doors.web.models.recordings import Recording, RecordingPage
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
 from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserDeletion, UserPage
 from streamd.errors import ImportRefusedError, StreamdError, UserNotFoundError
-from streamd.services.audit.records import Actor, AuditEntry
+from streamd.process.account import TOKEN_VARIABLE
+from streamd.process.operator_desk import LocalOperators, RemoteOperators
+from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import PAGE_LIMIT_MAX
 
@@ -32,11 +35,13 @@ if TYPE_CHECKING:
     from typing import Self
 
     from streamd.clock import Clock
+    from streamd.process.operator_desk import OperatorDesk
+    from streamd.services.audit.records import Actor
     from streamd.services.keys.importer import ForeignKey
     from streamd.services.keys.service import KeyService
+    from streamd.services.operators.service import OperatorService
     from streamd.services.recording.index import RecordingIndex
 
-ACTOR = Actor("cli")
 # A revocation of many streams is done well within a second; a server that needs this long is stuck.
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 3.0
@@ -65,6 +70,8 @@ class AdminApiError(StreamdError):
 
 class KeyDesk(Protocol):
     """Where keys are issued, rotated and revoked, users suspended, and all of it can be read."""
+
+    operators: OperatorDesk
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
@@ -117,9 +124,24 @@ class LocalKeys:
         rtmp_urls: The addresses that broadcasters could type as server, RTMPS first.
         recordings: The index of recordings in the same database.
         clock: For the audit log.
+        operators: On the same database.
+        by: The actor.
+
+    Attributes:
+        operators: The people who act through the admin API.
     """
 
-    def __init__(self, service: KeyService, rtmp_urls: Sequence[str], recordings: RecordingIndex, clock: Clock) -> None:
+    def __init__(
+        self,
+        service: KeyService,
+        rtmp_urls: Sequence[str],
+        recordings: RecordingIndex,
+        clock: Clock,
+        operators: OperatorService,
+        by: Actor,
+    ) -> None:
+        self.operators: OperatorDesk = LocalOperators(operators, by)
+        self._by = by
         self._service = service
         self._rtmp_urls = rtmp_urls
         self._recordings = recordings
@@ -127,12 +149,14 @@ class LocalKeys:
 
     async def issue(self, user: str, *, label: str, expires_at: datetime | None) -> NewKey:
         """Make a key."""
-        issued = await self._service.issue(user, label=label, expires_at=expires_at, by=ACTOR)
+        issued = await self._service.issue(user, label=label, expires_at=expires_at, by=self._by)
         return NewKey.of(issued, self._rtmp_urls)
 
     async def import_keys(self, given: Sequence[ForeignKey], *, allows_weak: bool, only_checks: bool) -> Import:
         """Take over keys."""
-        results = await self._service.importer.take(given, by=ACTOR, allows_weak=allows_weak, only_checks=only_checks)
+        results = await self._service.importer.take(
+            given, by=self._by, allows_weak=allows_weak, only_checks=only_checks
+        )
         return Import.of(results)
 
     async def list_keys(self, user: str | None) -> list[Key]:
@@ -148,21 +172,26 @@ class LocalKeys:
 
     async def rotate(self, key_id: str, *, overlap_s: float) -> NewKey:
         """Replace a key."""
-        return NewKey.of(await self._service.rotate(key_id, overlap_s=overlap_s, by=ACTOR), self._rtmp_urls)
+        return NewKey.of(await self._service.rotate(key_id, overlap_s=overlap_s, by=self._by), self._rtmp_urls)
 
     async def revoke(self, key_id: str, *, reason: str) -> Revocation:
         """Kill a key."""
-        return Revocation.of(await self._service.revoke(key_id, reason=reason, by=ACTOR))
+        return Revocation.of(await self._service.revoke(key_id, reason=reason, by=self._by))
 
     async def delete_key(self, key_id: str, *, reason: str) -> KeyDeletion:
         """Kill a key, and delete it."""
-        return KeyDeletion.of(await self._service.delete_key(key_id, reason=reason, by=ACTOR))
+        return KeyDeletion.of(await self._service.delete_key(key_id, reason=reason, by=self._by))
 
     async def delete_user(self, name: str, *, reason: str) -> UserDeletion:
         """Delete a user with all keys and recordings, whose files the next server removes."""
-        result = await self._service.delete_user(name, reason=reason, by=ACTOR)
+        result = await self._service.delete_user(name, reason=reason, by=self._by)
         entry = AuditEntry(
-            self._clock.now(), ACTOR.name, "recording.deleted", user=name, stream=name, reason=reason or "user deleted"
+            self._clock.now(),
+            self._by.name,
+            "recording.deleted",
+            user=name,
+            stream=name,
+            reason=reason or "user deleted",
         )
         await self._recordings.forget_user(name, entry)
         return UserDeletion.of(result)
@@ -186,21 +215,21 @@ class LocalKeys:
 
     async def suspend_user(self, name: str, *, reason: str) -> ChangedUser | UnwrittenSuspension:
         """Suspend a user; on the store itself it is written, or an error."""
-        result = await self._service.suspend(name, reason=reason, by=ACTOR)
+        result = await self._service.suspend(name, reason=reason, by=self._by)
         user = User.model_validate(result.user)
         return ChangedUser(**dict(user), closed=list(result.closed))
 
     async def restore_user(self, name: str, *, reason: str) -> User:
         """End a user's suspension."""
-        return User.model_validate(await self._service.restore(name, reason=reason, by=ACTOR))
+        return User.model_validate(await self._service.restore(name, reason=reason, by=self._by))
 
     async def limit_user(self, name: str, change: Mapping[str, int | None], *, reason: str) -> User:
         """Change what a user may send."""
-        return User.model_validate(await self._service.limit(name, change, reason=reason, by=ACTOR))
+        return User.model_validate(await self._service.limit(name, change, reason=reason, by=self._by))
 
     async def list_channel(self, name: str, *, listed: bool, reason: str) -> User:
         """Put a user's channel into the public list, or take it out."""
-        return User.model_validate(await self._service.list_channel(name, listed=listed, reason=reason, by=ACTOR))
+        return User.model_validate(await self._service.list_channel(name, listed=listed, reason=reason, by=self._by))
 
     async def list_audit(self, *, after: int, limit: int) -> AuditPage:
         """Rows of the audit log, from the last back."""
@@ -213,21 +242,27 @@ class AdminClient:
     Args:
         host: Where the admin API is bound; brackets around IPv6 do not matter.
         port: Its port.
-        token: The admin token.
+        token: The admin token, or an operator's.
+        account: Whose account the command runs as, beside the admin token; empty beside an operator's, who has a name.
+
+    Attributes:
+        operators: The people who act through it.
     """
 
-    def __init__(self, host: str, port: int, token: str) -> None:
+    def __init__(self, host: str, port: int, token: str, account: str = "") -> None:
         host = host.strip("[]")
         # Bound to all interfaces is reached by the loopback one.
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._token = token
+        self._headers = {"Authorization": f"Bearer {token}"} | ({ACCOUNT_FIELD: account} if account else {})
+        self._is_named = not account
+        self.operators: OperatorDesk = RemoteOperators(self._call)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             base_url=f"http://{self._address}",
-            headers={"Authorization": f"Bearer {self._token}"},
+            headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         )
         return self
@@ -372,7 +407,7 @@ class AdminClient:
                 answer = await response.read()
                 if response.ok:
                     return answer
-                raise _refusal(response, answer)
+                raise _refusal(response, answer, is_named=self._is_named)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
             raise AdminUnreachableError(f"nobody answers at the admin address {self._address}") from exc
         except TimeoutError as exc:
@@ -381,11 +416,15 @@ class AdminClient:
             raise AdminApiError(502, f"what answers at {self._address} is not streamd's admin API") from exc
 
 
-def _refusal(response: aiohttp.ClientResponse, answer: bytes) -> AdminApiError:
+def _refusal(response: aiohttp.ClientResponse, answer: bytes, *, is_named: bool) -> AdminApiError:
     try:
         problem = Problem.model_validate(json.loads(answer))
     except ValueError:
         return AdminApiError(response.status, f"HTTP {response.status} {response.reason}")
+    if response.status == 401 and is_named:
+        return AdminApiError(
+            401, f"the server does not accept the token in {TOKEN_VARIABLE}: it was revoked, or expired"
+        )
     if response.status == 401:
         return AdminApiError(
             401,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from streamd.process.readiness import Readiness
     from streamd.process.services import Services
 
+# Why a good token was refused, as the audit log says it.
+WRONG_CODE = "wrong_code"
 # Connections to the admin port that wait in the kernel.
 ADMIN_BACKLOG = 128
 
@@ -62,6 +64,8 @@ class AdminDoor:
             history=services.history,
             revision=lambda: services.keys.revision + index.edits + index.begun_or_ended,
             public_origin=public_origin,
+            operators=services.operators,
+            on_wrong_code=self._note_wrong_code,
             recording_of=services.recorder.recording_of,
         )
         self._sessions = sessions
@@ -144,12 +148,20 @@ class AdminDoor:
             console=self._console,
             preview_ticket=services.previews.ticket,
             recordings=RecordingDesk(services.recorder, services.clock),
+            operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,
             clock=services.clock,
             not_ready_because=self._readiness.why_not,
             warnings=self._readiness.warnings,
             on_wrong_token=self._note_wrong_token,
+        )
+
+    def _note_wrong_code(self, name: str, address: str) -> None:
+        """Have the audit log tell of a good token that was shown with a wrong code: somebody else may have it."""
+        clock = self._services.clock
+        self._services.verifier.denials.note(
+            WRONG_CODE, address, None, at=clock.now(), now=clock.monotonic(), action=ADMIN_DENIED, subject=name
         )
 
     def _note_wrong_token(self, address: str) -> None:

@@ -21,10 +21,11 @@ REDACTED = "[redacted]"
 
 # The looks of a secret, wherever it stands. Each pattern keeps what it names in group 1.
 _PATTERNS = [
-    # A stream key: its id is public, the rest is not. Percent-encoded, as it may come in a URL, too.
-    re.compile(r"(\bsk(?:_|%5[Ff])[0-9A-Za-z]{1,32}(?:_|%5[Ff]))[0-9A-Za-z_]+"),
+    # A stream key or an operator's token: its id is public, the rest is not. Percent-encoded, as it may come in a URL,
+    # too.
+    re.compile(r"(\bs[ko](?:_|%5[Ff])[0-9A-Za-z]{1,32}(?:_|%5[Ff]))[0-9A-Za-z_]+"),
     # Something that begins like one and is as long, as when an underscore was lost in copying.
-    re.compile(r"(\bsk(?:_|%5[Ff]))[0-9A-Za-z]{20,}"),
+    re.compile(r"(\bs[ko](?:_|%5[Ff]))[0-9A-Za-z]{20,}"),
     # The text in the place of a stream key in an RTMP address, also where it is not one of ours.
     re.compile(r"(rtmpt?s?://[^/\s\"']+/[^/?\s\"']+[/?])[^\s\"']+"),
     re.compile(r"(\b[Bb]earer\s+)[0-9A-Za-z._~+/=-]+"),

@@ -30,6 +30,9 @@ from streamd.services.events.outbox import Endpoint, OutboxOptions
 from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
+from streamd.services.playback.gate import GateOptions
+from streamd.services.playback.hook import PlaybackHookOptions
+from streamd.services.playback.policy import Policy
 from streamd.services.recording.recorder import RecorderOptions, RecordingMode
 from streamd.services.recording.recording_writer import WriterOptions
 from streamd.services.recording.retention import RetentionOptions
@@ -47,7 +50,7 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 # Sections of which every key is taken when the configuration is read again. A running
 # stream keeps its segments, an open connection the limits of its protocol.
-RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "privacy", "recording"})
+RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "playback", "privacy", "recording"})
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:
@@ -220,6 +223,28 @@ def hook_options(config: Config) -> HookOptions | None:
         allows_on_failure=hook.on_failure == "allow",
         decides=hook.decides,
         format=HookFormat(hook.format),
+    )
+
+
+def gate_options(config: Config) -> GateOptions:
+    """Who may watch."""
+    playback = config.playback
+    return told(
+        GateOptions(),
+        playback,
+        policy=Policy(playback.policy),
+        referrers=tuple(playback.referrers),
+        blocked_countries=frozenset(playback.blocked_countries),
+    )
+
+
+def playback_hook_options(config: Config) -> PlaybackHookOptions:
+    """The service that says who may watch."""
+    playback = config.playback
+    return PlaybackHookOptions(
+        url=playback.hook_url,
+        secret=playback.hook_secret.get_secret_value(),
+        allows_on_failure=playback.on_failure == "allow",
     )
 
 

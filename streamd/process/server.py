@@ -89,7 +89,11 @@ class Server:
             raise
         host, _, port = self.addresses.admin.rpartition(":")
         lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
-        self._tasks = [asyncio.create_task(self.services.key_sweeper.run()), asyncio.create_task(self._sweep())]
+        self._tasks = [
+            asyncio.create_task(self.services.key_sweeper.run()),
+            asyncio.create_task(self.services.operators.run()),
+            asyncio.create_task(self._sweep()),
+        ]
         self._watch.start()
         self._tell_start()
         self.services.machine.tell(self.config)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
+    gate_options,
     hook_options,
     outbox_options,
     peer_line_limits,
+    playback_hook_options,
     recorder_options,
     storage_options,
     storyboard_options,
@@ -27,6 +30,7 @@ from streamd.process.options import (
 )
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
+from streamd.services.audit.anchor import ANCHOR_NAME, AuditAnchor
 from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
 from streamd.services.events.webhooks import Webhooks
@@ -44,6 +48,14 @@ from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
+from streamd.services.operators.service import OperatorService
+from streamd.services.playback.countries import Countries
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.hook import ViewerHook
+from streamd.services.playback.key_set import RemoteKeySet
+from streamd.services.playback.passwords import Passwords
+from streamd.services.playback.playback_store import PlaybackStore
+from streamd.services.playback.service import PlaybackService
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
 from streamd.services.recording.index import RecordingIndex
@@ -56,8 +68,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.doors.outgoing.http_sender import HttpSender
     from streamd.process.config import Config
-    from streamd.services.events.sender import Sender
     from streamd.services.live.stream_options import StreamOptions
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
@@ -73,7 +85,7 @@ class Services:
     Args:
         config: All of the configuration.
         clock: Where time comes from.
-        sender: Makes the requests of webhooks and of the publish hook.
+        sender: Makes the requests of webhooks and hooks, and for key sets.
 
     Attributes:
         clock: As given.
@@ -82,6 +94,7 @@ class Services:
         lines: Bounds what the log says about peers.
         verifier: Decides over stream keys.
         keys: The acts of operators on keys and users.
+        operators: The people who act through the admin API; ``run`` it.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
         recorder: Keeps of them what is to be kept.
@@ -90,11 +103,14 @@ class Services:
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
         previews: Lets operators look at streams without being counted.
+        playback: The acts on who may watch, and their gate.
+        viewer_hook: Asked over viewers with the policy ``hook``.
+        passwords: Checks those of channels.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, sender: Sender) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
         self.clock = clock
         self.metrics = metrics = Metrics()
         self.previews = Previews(clock)
@@ -128,6 +144,7 @@ class Services:
         takedowns = self.keys.takedowns
         metrics.acts_waiting.set_function(lambda: len(takedowns))
         self._eraser = AddressEraser(self._store.database, clock, config.privacy.keep_addresses_days)
+        self.operators = OperatorService(self._store.database, clock)
         self.key_sweeper = KeySweeper(
             self._store,
             clock,
@@ -135,7 +152,24 @@ class Services:
             tell=tell,
             write_acts=takedowns.write_waiting,
             eraser=self._eraser,
+            anchor=AuditAnchor(self._store.database, clock, config.data_dir / ANCHOR_NAME),
         )
+        self._countries = Countries(Path(file) if (file := config.playback.geoip_file) else None)
+        gate = PlaybackGate(
+            clock,
+            gate_options(config),
+            self._countries,
+            lambda reason: metrics.playback_refusals_total.labels(reason).inc(),
+        )
+        self.passwords = Passwords()
+        self.playback = PlaybackService(
+            PlaybackStore(self._store.database),
+            gate,
+            clock,
+            self.passwords,
+            RemoteKeySet(config.playback.jwks_url, sender, clock, gate.keys),
+        )
+        self.viewer_hook = ViewerHook(playback_hook_options(config), sender, clock)
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,
@@ -210,8 +244,14 @@ class Services:
         await self._store.start()
         resources.push_async_callback(self._store.close)
         await self.verifier.start()
+        self._countries.open()
+        resources.callback(self._countries.close)
+        resources.push_async_callback(self.playback.close)
+        await self.playback.start()
         resources.push_async_callback(self.key_sweeper.close)
         resources.push_async_callback(self.keys.close)
+        await self.operators.start()
+        resources.push_async_callback(self.operators.close)
         resources.callback(choose_lines(self.lines))
         self._webhooks.start()
         resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
@@ -241,6 +281,8 @@ class Services:
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
         self.storyboarder.options = storyboard_options(config)
+        self.playback.configure(gate_options(config), config.playback.jwks_url)
+        self.viewer_hook.options = playback_hook_options(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -262,6 +304,7 @@ class Services:
         self.recorder.look()
         if self.storage is not None:
             self.storage.look()
+        self.playback.tick()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

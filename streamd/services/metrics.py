@@ -178,6 +178,9 @@ class Metrics:
         self.publish_denied_total = Counter(
             "streamd_publish_denied_total", "Refused stream keys by reason.", ["reason"], registry=r
         )
+        self.playback_refusals_total = Counter(
+            "streamd_playback_refusals_total", "Viewers who may not watch, by reason.", ["reason"], registry=r
+        )
         self.verify_seconds = Histogram(
             "streamd_verify_seconds",
             "Time to verify a stream key.",

@@ -35,8 +35,8 @@ describe("the search of the audit log", () => {
       count: 1,
     };
     const [head, ...lines] = csv([row]).split("\r\n");
-    assert.equal(head, "at,action,user,key_id,stream,actor,address,reason,count");
-    assert.deepEqual(lines, [`2026-03-12T12:00:00Z,key.revoked,,,,,,"'=HYPERLINK(""x""), a\nb",1`, ""]);
+    assert.equal(head, "at,action,user,key_id,stream,subject,actor,address,reason,count");
+    assert.deepEqual(lines, [`2026-03-12T12:00:00Z,key.revoked,,,,,,,"'=HYPERLINK(""x""), a\nb",1`, ""]);
   });
 });
 

@@ -50,8 +50,12 @@ def output_context(
 
 def tracks_of(*names: str, begins_anew: bool = False, header: bytes = HEADER) -> StreamTracks:
     """Tracks that are made into renditions of these names; those of sound begin with ``audio``."""
+    names = names or ("main",)
+    has_pictures = not all(name.startswith("audio") for name in names)
     variants = tuple(
-        Variant(name, (AUDIO,) if name.startswith("audio") else (VIDEO,), name.startswith("audio"), header)
-        for name in names or ("main",)
+        Variant(name, (AUDIO,), has_pictures, header)
+        if name.startswith("audio")
+        else Variant(name, (VIDEO,), False, header)
+        for name in names
     )
     return StreamTracks(variants, Variant("direct", (VIDEO, AUDIO), cmaf_header=header), EPOCH, begins_anew)

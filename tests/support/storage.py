@@ -171,9 +171,9 @@ class StorageRoom:
         for _ in range(50):
             await self.storage.copies.idle()
             await self.storage.uploads.idle()
-            if self.recorder.index_is_behind:
+            if self.recorder.books.is_behind:
                 await asyncio.sleep(0)
-        while self.recorder.index_is_behind:  # noqa: ASYNC110  # nothing else tells
+        while self.recorder.books.is_behind:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
 
     async def look(self, seconds: float = 0) -> None:

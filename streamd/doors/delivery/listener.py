@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from streamd.doors.delivery.viewer_connection import ViewerConnection
-from streamd.doors.tls.sliced import SlicedTls, bound_kernel_bytes
+from streamd.doors.tls.sending import bound_kernel_bytes
+from streamd.doors.tls.sliced import SlicedTls
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.door import MediaDoor

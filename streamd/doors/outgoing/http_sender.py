@@ -1,4 +1,4 @@
-"""POST requests over aiohttp, to checked addresses alone.
+"""Requests over aiohttp, to checked addresses alone.
 
 A name is looked up here, every address of it is checked, and the connection goes to those very addresses: a name that
 answers differently the second time (DNS rebinding) gains nothing. Redirects are not followed, cookies not kept,
@@ -107,14 +107,30 @@ class HttpSender:
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, answer_bytes_max: int = 0
     ) -> ReceiverAnswer:
-        """POST ``body`` (``Poster``)."""
+        """POST ``body`` (``Sender``)."""
+        return await self._ask("POST", url, body, headers, timeout_s, answer_bytes_max)
+
+    async def get(self, url: str, *, timeout_s: float, answer_bytes_max: int) -> ReceiverAnswer:
+        """GET what is there (``Getter``)."""
+        return await self._ask("GET", url, None, {"Accept": "application/json"}, timeout_s, answer_bytes_max)
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        answer_bytes_max: int,
+    ) -> ReceiverAnswer:
         assert self._session is not None, "started"
         try:
             # A host that is an address is not looked up, and so not checked by the resolver.
             if (host := URL(url).host) is not None and _is_address(host):
                 check_address(self._guard, host, host)
-            async with self._session.post(
-                url, data=body, headers=headers, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=timeout_s)
+            timeout = aiohttp.ClientTimeout(total=timeout_s)
+            async with self._session.request(
+                method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout
             ) as response:
                 return ReceiverAnswer(
                     response.status,

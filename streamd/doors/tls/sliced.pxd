@@ -1,9 +1,6 @@
 cimport cython
 
-from streamd.doors.tls.backlog cimport Backlog
-
-
-cdef Py_ssize_t _RECORD_BYTES_MAX
+from streamd.doors.tls.sending cimport TlsSending
 
 
 @cython.final
@@ -21,22 +18,14 @@ cdef class SlicedTls:
 @cython.final
 cdef class SlicedTransport:
     cdef SlicedTls _shared
-    cdef object _socket
     cdef object _handshake
     cdef double _shutdown_timeout_s
     cdef object _ssl
     cdef object _plain
     cdef object _protocol
     cdef readonly object plain_side
-    # Read by tests.
-    cdef readonly Backlog _backlog
-    # Read by tests.
-    cdef readonly Py_ssize_t _slice_bytes
-    cdef bint _is_plain_paused
-    cdef bint _is_app_paused
-    cdef bint _is_pump_due
-    cdef Py_ssize_t _high_bytes
-    cdef Py_ssize_t _low_bytes
+    # Read by the plain side, and by tests.
+    cdef readonly TlsSending _sending
     cdef bytes _unheard
     cdef bint _is_reading_paused
     cdef bint _is_at_end
@@ -51,7 +40,6 @@ cdef class SlicedTransport:
 
     cpdef Py_ssize_t get_write_buffer_size(self) except -1
 
-    @cython.locals(size=Py_ssize_t)
     cpdef object write(self, data)
 
     cpdef object writelines(self, list_of_data)
@@ -62,19 +50,3 @@ cdef class SlicedTransport:
     cpdef object _received(self, Py_ssize_t count)
 
     cdef object _hear(self, bytes data, Py_ssize_t count, object place, bint is_end)
-
-    cpdef object _resume_writing(self)
-
-    @cython.locals(records=Py_ssize_t, left_bytes=Py_ssize_t, encrypted=bytes)
-    cdef object _pump(self)
-
-    @cython.locals(encrypted=bytes)
-    cdef object _send_record(self, data)
-
-    @cython.locals(room_bytes=Py_ssize_t, records=Py_ssize_t)
-    cdef Py_ssize_t _next_slice_bytes(self) except -1
-
-    cdef object _send_outgoing(self)
-
-    @cython.locals(size=Py_ssize_t)
-    cdef object _control_flow(self)

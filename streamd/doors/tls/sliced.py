@@ -11,38 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import socket
 import ssl
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from streamd.doors.tls.backlog import Backlog
+from streamd.doors.tls.sending import RECORD_BYTES_MAX, TlsSending, bound_kernel_bytes
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable
 
-# RFC 8446 5.1: "The length MUST NOT exceed 2^14 bytes." It is encrypted, and copied, in one go.
-RECORD_BYTES_MAX = 16 * 1024
-# The same as a number of C, where this module is compiled.
-_RECORD_BYTES_MAX = RECORD_BYTES_MAX
-# Records that the kernel gets at once, while it has room for them: one at a time costs half as much again, eight no
-# less.
-RECORDS_PER_SLICE = 4
-# A kernel without room gets a record of so many bytes, for it to say when it has room again. A peer that takes nothing
-# makes us hold that one, in place of 16 kB.
-SHORT_RECORD_BYTES = 1024
-# The kernel takes no more of a connection while so many bytes wait there for the peer's window (TCP_NOTSENT_LOWAT,
-# tcp(7)); bytes under way to the peer are not among them. Without this bound a viewer on loopback that reads nothing
-# fills 2.8 MB there, and 800 of them all that tcp_mem lets sockets have on a machine of 24 GB. It is a slice, with its
-# packets' heads.
-KERNEL_BYTES_MAX = 72 * 1024
-# TLS's own bytes of a record, at the most.
-_RECORD_HEAD_BYTES = 64
-# Linux: the count of the bytes that wait (sockios.h); Python has no name for it.
-_SIOCOUTQNSD = 0x894B
-# Records that one connection is sent before the others have their turn: 1 MB, about a millisecond.
-RECORDS_PER_TURN = 64
 # Bytes that are read at once, and from one connection in a turn. Requests have about 1 kB. Key updates cost 9 us for 27
 # bytes, so this much of them takes 1.4 ms.
 READ_BYTES = 4 * 1024
@@ -62,21 +39,6 @@ SILENT_READS_MAX = 16
 SILENT_READS_S = 0.1
 # OpenSSL's own answers, of which a peer may take none.
 UNASKED_BYTES_MAX = 64 * 1024
-
-_COUNT = bytes(4)
-# A peer that takes less than this is one to wait for.
-_UNSENT_BYTES_MAX = 1
-
-
-def bound_kernel_bytes(sock: socket.socket) -> None:
-    """Have the kernel keep no more than ``KERNEL_BYTES_MAX`` that are not under way; connections inherit a listener's.
-
-    Where the system does not know the option, it keeps as much as it does for any connection.
-    """
-    option: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    if option is not None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, option, KERNEL_BYTES_MAX)
 
 
 class SlicedTls:
@@ -99,15 +61,6 @@ class SlicedTls:
         if is_large:
             return self.read_buffer
         return self._usual_buffer if self._silent_reads < SILENT_READS_MAX else self._short_buffer
-
-    @staticmethod
-    def room_bytes(sock: socket.socket) -> int:
-        """Bytes of a socket's data that the kernel takes now, 0 or less where it is full; one record's if not told."""
-        try:
-            told: bytes = fcntl.ioctl(sock, _SIOCOUTQNSD, _COUNT)
-        except OSError:
-            return _RECORD_BYTES_MAX + _RECORD_HEAD_BYTES
-        return KERNEL_BYTES_MAX - int.from_bytes(told, sys.byteorder)
 
     def note_silent_read(self) -> None:
         """Count a read without content."""
@@ -186,27 +139,20 @@ class SlicedTransport:
     """
 
     __slots__ = (
-        "_backlog",
         "_handshake",
-        "_high_bytes",
-        "_is_app_paused",
         "_is_at_end",
         "_is_buffered",
         "_is_closing",
         "_is_goodbye_said",
-        "_is_plain_paused",
-        "_is_pump_due",
         "_is_read_large",
         "_is_reading_paused",
-        "_low_bytes",
         "_plain",
         "_protocol",
+        "_sending",
         "_shared",
         "_shutdown_timeout_s",
         "_shutdown_timer",
         "_silent_bytes",
-        "_slice_bytes",
-        "_socket",
         "_ssl",
         "_unheard",
         "plain_side",
@@ -222,7 +168,6 @@ class SlicedTransport:
         shutdown_timeout_s: float,
     ) -> None:
         self._shared = shared
-        self._socket = sock
         # None when it is through, or has failed.
         self._handshake: _Handshake | None = _Handshake(make_protocol, through)
         self._shutdown_timeout_s = shutdown_timeout_s
@@ -231,11 +176,7 @@ class SlicedTransport:
         self._protocol: asyncio.Protocol | None = None
         self._is_buffered = self._is_read_large = False
         self.plain_side = _PlainSide(self)
-        self._backlog = Backlog()
-        # The bytes that the kernel was given last.
-        self._slice_bytes = 0
-        self._is_plain_paused = self._is_app_paused = self._is_pump_due = False
-        self._high_bytes, self._low_bytes = 64 * 1024, 16 * 1024
+        self._sending = TlsSending(self._ssl, shared.outgoing, sock, self._fail, self._say_goodbye)
         # The bytes that were decrypted after the protocol paused reading.
         self._unheard = b""
         self._is_reading_paused = self._is_at_end = False
@@ -255,7 +196,7 @@ class SlicedTransport:
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Have another protocol from here on."""
-        self._protocol = cast("asyncio.Protocol", protocol)
+        self._protocol = self._sending.protocol = cast("asyncio.Protocol", protocol)
         self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
@@ -291,20 +232,15 @@ class SlicedTransport:
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Call ``pause_writing`` when more than ``high`` bytes wait, ``resume_writing`` at ``low``."""
-        if high is None:
-            high = 64 * 1024 if low is None else 4 * low
-        self._high_bytes, self._low_bytes = high, high // 4 if low is None else low
+        self._sending.set_limits(high, low)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Both of them, the lower one first."""
-        return self._low_bytes, self._high_bytes
+        return self._sending.limits()
 
     def get_write_buffer_size(self) -> int:
         """Bytes that the kernel has not taken; most of them are shared with other connections."""
-        if not self._is_plain_paused:
-            # The plain side pauses us for a second byte that waits there.
-            return self._backlog.size
-        return self._backlog.size + self._plain.get_write_buffer_size()
+        return self._sending.waiting_bytes()
 
     @property
     def unsent_bytes(self) -> int:
@@ -312,26 +248,18 @@ class SlicedTransport:
         return self._plain.get_write_buffer_size()
 
     def own_bytes(self) -> int:
-        """Bytes that the connection has for itself beside its state: a slice is kept until the last of it is sent."""
-        unsent_bytes = self._plain.get_write_buffer_size()
-        return len(self._unheard) + (max(unsent_bytes, self._slice_bytes) if unsent_bytes else 0)
+        """Bytes that the connection has for itself beside its state."""
+        return len(self._unheard) + self._sending.own_bytes()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, now or when the peer has taken the bytes before."""
-        size = len(data)
-        if self._backlog.size or self._is_plain_paused or self._is_app_paused or not 0 < size <= _RECORD_BYTES_MAX:
-            self.writelines((data,))
-        elif not self.is_closing():
-            # The usual write by far is a frame for a viewer that keeps up: one record, and no backlog.
-            self._send_record(data)
+        if not self.is_closing():
+            self._sending.write(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Send several pieces, as one."""
-        if self.is_closing():
-            return
-        for data in list_of_data:
-            self._backlog.append(data)
-        self._pump()
+        if not self.is_closing():
+            self._sending.writelines(list_of_data)
 
     def can_write_eof(self) -> bool:
         """TLS connections are closed on both sides at once."""
@@ -343,24 +271,23 @@ class SlicedTransport:
             return
         self._is_closing = True
         self._watch_shutdown(self.get_write_buffer_size())
-        if not self._is_pump_due:
-            self._pump()
+        self._sending.end_when_sent()
 
     def abort(self) -> None:
         """Close at once."""
         self._is_closing = True
-        self._backlog.clear()
+        self._sending.forget()
         self._plain.abort()
 
     # -- the plain side: acts of the peer ----------------------------------------------------------
 
     def _connection_made(self, plain: asyncio.Transport) -> None:
         self._plain = plain
-        plain.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
+        self._sending.begin(plain)
 
     def _connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
-        self._backlog.clear()
+        self._sending.forget()
         self._unheard = b""
         if self._shutdown_timer is not None:
             self._shutdown_timer.cancel()
@@ -368,7 +295,7 @@ class SlicedTransport:
         self._end_handshake(exc or ConnectionResetError("the peer left in the TLS handshake"))
         protocol = self._protocol
         if protocol is not None:
-            self._protocol = None
+            self._protocol = self._sending.protocol = None
             protocol.connection_lost(exc)
 
     def _get_buffer(self) -> memoryview:
@@ -410,7 +337,7 @@ class SlicedTransport:
             if shared.incoming.pending:
                 shared.incoming.read()
             if shared.outgoing.pending:
-                self._send_outgoing()
+                self._sending.send_own()
         self._hear(b"".join(pieces), count, place, is_end)
 
     def _hear(self, data: bytes, count: int, place: memoryview | None, is_end: bool) -> None:
@@ -488,13 +415,6 @@ class SlicedTransport:
         if self._protocol is not None and not self.is_closing():
             self._protocol.eof_received()
 
-    def _pause_writing(self) -> None:
-        self._is_plain_paused = True
-
-    def _resume_writing(self) -> None:
-        self._is_plain_paused = False
-        self._pump()
-
     # -- the handshake ------------------------------------------------------------------------------
 
     def _shake_hands(self) -> bool:
@@ -505,7 +425,7 @@ class SlicedTransport:
             return False
         assert self._handshake is not None
         # The last of the handshake is on its way before the protocol speaks.
-        self._send_outgoing()
+        self._sending.send_own()
         self.set_protocol(self._handshake.make_protocol())
         self._end_handshake(None)
         self.get_protocol().connection_made(cast("asyncio.Transport", self))
@@ -522,88 +442,11 @@ class SlicedTransport:
 
     def _fail(self, exc: Exception) -> None:
         """Close a connection whose TLS is broken, with OpenSSL's alert where it could be sent."""
-        self._send_outgoing()
+        self._sending.send_own()
         self._end_handshake(exc if isinstance(exc, OSError) else ConnectionError(str(exc)))
         self._is_closing = True
-        self._backlog.clear()
+        self._sending.forget()
         self._plain.abort() if self.unsent_bytes else self._plain.close()
-
-    # -- sending --------------------------------------------------------------------------------------
-
-    def _pump(self) -> None:
-        """Encrypt a few records at a time, while the kernel takes them."""
-        self._is_pump_due = False
-        records = 0
-        encrypt, take = self._ssl.write, self._shared.outgoing.read
-        try:
-            while self._backlog.size and not self._is_plain_paused and not self._plain.is_closing():
-                if records >= RECORDS_PER_TURN:
-                    if not self._is_pump_due:
-                        self._is_pump_due = True
-                        asyncio.get_running_loop().call_soon(self._pump_on)
-                    break
-                left_bytes = self._next_slice_bytes()
-                while self._backlog.size and left_bytes > 0:
-                    record = self._backlog.take(min(left_bytes, _RECORD_BYTES_MAX))
-                    encrypt(record)
-                    left_bytes -= len(record)
-                    records += 1
-                encrypted = take()
-                self._slice_bytes = len(encrypted)
-                self._plain.write(encrypted)
-        except (ssl.SSLError, ValueError) as exc:
-            self._fail(exc)
-            return
-        self._control_flow()
-        if self._is_closing and not self._backlog.size:
-            self._say_goodbye()
-
-    def _send_record(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send one record's content, behind which nothing waits."""
-        try:
-            self._ssl.write(data)
-            encrypted = self._shared.outgoing.read()
-            self._slice_bytes = len(encrypted)
-            self._plain.write(encrypted)
-        except (ssl.SSLError, ValueError) as exc:
-            self._fail(exc)
-            return
-        if self._is_plain_paused:
-            self._control_flow()
-
-    def _next_slice_bytes(self) -> int:
-        """Content that is encrypted and given to the kernel at once: as much as it has room for."""
-        if self._backlog.size <= SHORT_RECORD_BYTES:
-            return SHORT_RECORD_BYTES
-        room_bytes = self._shared.room_bytes(self._socket)
-        records = min(RECORDS_PER_SLICE, room_bytes // (_RECORD_BYTES_MAX + _RECORD_HEAD_BYTES))
-        if records > 0:
-            return records * _RECORD_BYTES_MAX
-        return max(SHORT_RECORD_BYTES, room_bytes - _RECORD_HEAD_BYTES)
-
-    def _pump_on(self) -> None:
-        if self._is_pump_due:
-            self._pump()
-
-    def _send_outgoing(self) -> None:
-        """Send OpenSSL's own records."""
-        outgoing = self._shared.outgoing
-        if outgoing.pending:
-            data = outgoing.read()
-            if not self._plain.is_closing() and not self._is_goodbye_said:
-                self._plain.write(data)
-
-    def _control_flow(self) -> None:
-        protocol = self._protocol
-        if protocol is None:
-            return
-        size = self.get_write_buffer_size()
-        if size > self._high_bytes and not self._is_app_paused:
-            self._is_app_paused = True
-            protocol.pause_writing()
-        elif size <= self._low_bytes and self._is_app_paused:
-            self._is_app_paused = False
-            protocol.resume_writing()
 
     # -- the end ----------------------------------------------------------------------------------------
 
@@ -618,7 +461,7 @@ class SlicedTransport:
         # RFC 8446 6.1: there is no need to wait for the peer's close_notify.
         with contextlib.suppress(ssl.SSLError, ValueError):
             self._ssl.unwrap()
-        self._send_outgoing()
+        self._sending.send_own()
         self._is_goodbye_said = True
         if self._is_reading_paused:
             self._is_reading_paused = False
@@ -664,11 +507,11 @@ class _PlainSide(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The kernel takes no more."""
-        self._tls._pause_writing()
+        self._tls._sending.pause()
 
     def resume_writing(self) -> None:
         """The kernel has taken all of it."""
-        self._tls._resume_writing()
+        self._tls._sending.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""

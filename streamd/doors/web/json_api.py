@@ -8,6 +8,7 @@ from __future__ import annotations
 import http
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -22,9 +23,14 @@ from streamd.doors.web.models.common import Problem
 from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
 from streamd.doors.web.refusals import forget_traceback, may_tell, route_of
 from streamd.errors import (
+    CodeRefusedError,
+    CodesSpentError,
     KeyNotFoundError,
     KeyRequestError,
     KeyStateError,
+    OperatorNotFoundError,
+    OperatorRequestError,
+    OperatorStateError,
     StoreUnavailableError,
     UserNotFoundError,
 )
@@ -207,15 +213,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
-    except KeyRequestError as exc:
+    except (KeyRequestError, OperatorRequestError) as exc:
         return problem(422, str(exc))
-    except (KeyNotFoundError, UserNotFoundError, NotFoundError) as exc:
+    except (KeyNotFoundError, UserNotFoundError, OperatorNotFoundError, NotFoundError) as exc:
         return problem(404, str(exc))
-    except ForbiddenError as exc:
+    except (ForbiddenError, CodeRefusedError) as exc:
         return problem(403, str(exc))
+    except CodesSpentError as exc:
+        return problem(429, str(exc), headers={hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))})
     except UnavailableError as exc:
         return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
-    except (KeyStateError, ConflictError) as exc:
+    except (KeyStateError, OperatorStateError, ConflictError) as exc:
         return problem(409, str(exc))
     except StoreUnavailableError as exc:
         if may_tell(request, "store"):

@@ -19,6 +19,8 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from streamd.services.operators.roles import Right, roles_with
+
 OPENAPI_VERSION = "3.1.1"
 JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
@@ -51,6 +53,10 @@ class Operation:
     plain_problems: Sequence[int] = ()
     """Its own error statuses whose body is a line of text."""
     needs_token: bool = True
+    right: Right | None = Right.OPERATORS
+    """What whoever shows a token needs to have beside it; None for nothing. A call that names none is for admins."""
+    begins_session: bool = False
+    """An operator who signs in with a code may call it by the token alone."""
     refuses_misfits: bool = True
     """A query or body that does not fit its model is 422, with problem details; else it is the handler's affair."""
 
@@ -99,7 +105,8 @@ def openapi_document(
             _TOKEN_SCHEME: {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "The admin token: `admin.token` of the configuration, or `data_dir/admin-token`.",
+                "description": "The token of an operator, of a session, or the admin token: `admin.token` of the "
+                "configuration, or `data_dir/admin-token`.",
             }
         }
         document["security"] = [{_TOKEN_SCHEME: []}]
@@ -169,8 +176,11 @@ def _operation(
         "summary": summary.replace("\n", " ").rstrip("."),
         "tags": [_tag(operation.path)],
     }
-    if rest:
-        described["description"] = re.sub(r"(?<!\n)\n(?!\n)", " ", rest).replace("``", "`")
+    description = re.sub(r"(?<!\n)\n(?!\n)", " ", rest).replace("``", "`")
+    if operation.needs_token and operation.right is not None:
+        description = f"{description}\n\nFor the roles {', '.join(roles_with(operation.right))}.".strip()
+    if description:
+        described["description"] = description
     if operation.path_model is not None:
         described["parameters"] = schemas.parameters(operation.path_model, "path")
     if operation.query is not None:

@@ -248,18 +248,29 @@ class ChunkHead:
             words[column : self._end : width] = words[rows + 3 : end : _ROW_WORDS]
 
 
-def join_chunk(head: bytes, payloads: Sequence[bytes | Payload], starts: Sequence[int]) -> bytes:
-    """Put samples behind their head.
+def chunk_pieces(head: bytes, payloads: Sequence[bytes | Payload], starts: Sequence[int]) -> list[bytes | memoryview]:
+    """Show the bytes of a chunk where they lie, in order.
 
     Args:
-        head: The head that ``ChunkHead`` wrote for them.
+        head: The head that ``ChunkHead`` wrote for the samples.
         payloads: As there.
         starts: As there.
-
-    Returns:
-        ``moof`` + ``mdat``; the samples are copied once, into it.
     """
     pieces: list[bytes | memoryview] = [head]
     for payload, start in zip(payloads, starts, strict=True):
         pieces += views(payload, start)
-    return b"".join(pieces)
+    return pieces
+
+
+def join_chunk(head: bytes, payloads: Sequence[bytes | Payload], starts: Sequence[int]) -> bytes:
+    """Put samples behind their head.
+
+    Args:
+        head: As ``chunk_pieces`` has it, like the others.
+        payloads: Likewise.
+        starts: Likewise.
+
+    Returns:
+        ``moof`` + ``mdat``; the samples are copied once, into it.
+    """
+    return b"".join(chunk_pieces(head, payloads, starts))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamd.formats import memory
-from streamd.formats.cmaf.fragment import join_chunk
+from streamd.formats.cmaf.fragment import chunk_pieces, join_chunk
 from streamd.formats.payload import Payload
 
 # Bytes of a sample beside its content until a chunk is put together: its payload object, and its offset there.
@@ -54,6 +54,12 @@ class ChunkBytes:
             self._joined = join_chunk(self._head, self._payloads, self._starts)
             self._head, self._payloads, self._starts = b"", (), ()
         return self._joined
+
+    def pieces(self) -> list[bytes | memoryview]:
+        """Show the bytes where they lie, in order; a thread may ask while the loop puts them together."""
+        head, payloads, starts = self._head, self._payloads, self._starts
+        # ``join`` sets it before it lets go of what was just read.
+        return chunk_pieces(head, payloads, starts) if self._joined is None else [self._joined]
 
 
 @dataclass

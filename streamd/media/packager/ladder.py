@@ -5,13 +5,20 @@ variants of their own, each muxed with the same audio: an adaptive ladder made b
 choice of sound, or with sound that browsers do not decode, audio and video are apart: variants without sound, and audio
 renditions to play them with. Players cannot leave muxed sound out, so a variant has one of the two forms.
 
+**A rendition has pictures, sound, or both, and the same for its life.** Browsers make room for the tracks of the first
+initialization section that they are given, and for no others later: hls.js 1.7.4 ends with a fatal error where a
+playlist of pictures gets sound, or the other way round, discontinuity or not. So the first tracks decide the ``Form``
+of a stream, and a track that comes late has a rendition of its own.
+
 Spec: rfc8216bis-22 sections 4.4.6 and 6.2.4.
 """
 
 from __future__ import annotations
 
+import enum
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from streamd.media.packager.cmaf_chunk import CmafChunk
@@ -55,34 +62,38 @@ def decodes_everywhere(codec: str) -> bool:
     return codec in _BROWSER_AUDIO
 
 
-def decide_split_audio(tracks: Sequence[Track], *, is_continuing: bool = False) -> bool | None:
-    """Say whether audio and video are to be apart; decided once in a stream, since its playlists depend on it.
+class Form(enum.Enum):
+    """What the rendition ``main`` has, for as long as the stream lives."""
+
+    MUXED = "muxed"
+    """Pictures and sound. Without one of them, the other is in renditions of other names."""
+    PICTURES = "pictures"
+    """Pictures; all sound is apart."""
+    SOUND = "sound"
+    """Sound; pictures, should they come, are variants that are played with it."""
+
+
+def decide_form(tracks: Sequence[Track]) -> Form:
+    """Decide the form of a stream from its first tracks.
 
     Args:
         tracks: Of the demuxer.
-        is_continuing: Viewers play a part of these tracks already, and have read the choice. Sound that they decode
-            then joins their rendition, and they hear it.
-
-    Returns:
-        Whether they are apart; None while it makes no difference: with only pictures, or with only one sound.
     """
     audio = [track for track in tracks if track.kind is TrackKind.AUDIO]
-    has_video = len(audio) < len(tracks)
-    if not audio or (not has_video and len(audio) == 1):
-        return None
-    if is_continuing:
-        return has_video and not decodes_everywhere(audio[0].codec)
-    return len(audio) > 1 or not all(decodes_everywhere(track.codec) for track in audio)
+    if len(audio) == len(tracks):
+        return Form.SOUND
+    is_muxed = len(audio) == 1 and decodes_everywhere(audio[0].codec)
+    return Form.MUXED if is_muxed else Form.PICTURES
 
 
-def plan_variants(tracks: Sequence[Track], *, split_audio: bool | None) -> tuple[Variant, ...]:
+def plan_variants(tracks: Sequence[Track], form: Form) -> tuple[Variant, ...]:
     """Group tracks into variants and audio renditions.
 
     Args:
         tracks: Of the demuxer, video first, each kind in order of preference. Sound that browsers decode goes before
             other sound.
-        split_audio: The answer of ``decide_split_audio``. If they are not apart, audio beyond the first track, or
-            beside a picture audio that browsers do not decode, is in no variant.
+        form: That of the stream. In a muxed one, audio beyond the first track, or beside a picture audio that browsers
+            do not decode, is in no variant.
 
     Returns:
         Variants, then audio renditions.
@@ -91,18 +102,26 @@ def plan_variants(tracks: Sequence[Track], *, split_audio: bool | None) -> tuple
     audio = [track for track in tracks if track.kind is TrackKind.AUDIO]
     # Players that take what stands first are to hear it.
     audio.sort(key=lambda track: not decodes_everywhere(track.codec))
-    if not video:
-        alternatives = audio[1:] if split_audio else []
-        return (
-            Variant(MAIN_VARIANT, (audio[0],)),
-            *(Variant(f"audio{number}", (track,), is_alternative=True) for number, track in enumerate(alternatives, 1)),
-        )
-    muxed = () if split_audio else tuple(track for track in audio[:1] if decodes_everywhere(track.codec))
-    alternatives = audio if split_audio else []
+    if form is Form.MUXED and video:
+        muxed = [track for track in audio[:1] if decodes_everywhere(track.codec)]
+        names = _names("video") if muxed else _names("picture", first="picture0")
+        return tuple(Variant(name, (track, *muxed)) for name, track in zip(names, video, strict=False))
+    names = _names("video", first=MAIN_VARIANT if form is Form.PICTURES else "video0")
+    sound_names = _names("audio", first=MAIN_VARIANT if form is Form.SOUND else "audio0")
     return (
-        *(Variant(f"video{n}" if n else MAIN_VARIANT, (track, *muxed)) for n, track in enumerate(video)),
-        *(Variant(f"audio{n}", (track,), is_alternative=True) for n, track in enumerate(alternatives)),
+        *(Variant(name, (track,)) for name, track in zip(names, video, strict=False)),
+        *(
+            Variant(name, (track,), is_alternative=bool(video) or number > 0)
+            for number, (name, track) in enumerate(zip(sound_names, audio, strict=False))
+        ),
     )
+
+
+def _names(kind: str, first: str = MAIN_VARIANT) -> Iterator[str]:
+    """Names of renditions of a kind, without end."""
+    yield first
+    for number in itertools.count(1):
+        yield f"{kind}{number}"
 
 
 class Ladder:

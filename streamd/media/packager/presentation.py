@@ -21,18 +21,22 @@ class Presentation:
     Args:
         variants: In order of preference. All renditions have the same timing (6.2.4).
         audio: Audio renditions to play the variants with, in order of preference.
+        resting: Renditions of which there is no media now, and may be again. Who has found them before may wait there.
 
     Attributes:
         renditions: All of them, by name.
+        listed: Those that have media now: the variants, and the audio renditions.
     """
 
-    def __init__(self, variants: Sequence[Rendition], audio: Sequence[Rendition] = ()) -> None:
-        renditions = (*variants, *audio)
+    def __init__(
+        self, variants: Sequence[Rendition], audio: Sequence[Rendition] = (), resting: Sequence[Rendition] = ()
+    ) -> None:
+        listed = self.listed = (*variants, *audio)
         assert variants
-        assert len({rendition.timing for rendition in renditions}) == 1
-        self.renditions = MappingProxyType({rendition.name: rendition for rendition in renditions})
-        for rendition in renditions:
-            rendition.set_siblings([other for other in renditions if other is not rendition])
+        assert len({rendition.timing for rendition in (*listed, *resting)}) == 1
+        self.renditions = MappingProxyType({rendition.name: rendition for rendition in (*listed, *resting)})
+        for rendition in self.renditions.values():
+            rendition.set_siblings([other for other in listed if other is not rendition])
         self._variants = tuple(variants)
         self._audio = tuple(audio)
         self._streams: tuple[VariantStream | None, ...] = ()
@@ -50,14 +54,6 @@ class Presentation:
         """EXT-X-TARGETDURATION of every rendition, whole seconds."""
         return self._variants[0].timing.target_duration_s
 
-    @property
-    def split_audio(self) -> bool | None:
-        """Whether audio and video are apart; None if there was only one of them (``decide_split_audio``)."""
-        if self._audio:
-            return True
-        kinds = {track.kind for each in self._variants for track in each.tracks}
-        return None if len(kinds) == 1 else False
-
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The names of the variants, and of the audio renditions."""
         return tuple(each.name for each in self._variants), tuple(each.name for each in self._audio)
@@ -71,8 +67,7 @@ class Presentation:
         first = self._variants[0]
         if first.variant_stream() is None:
             return first
-        renditions = self.renditions.values()
-        return next((each for each in renditions if each.variant_stream() is None and each.edge().open_parts), None)
+        return next((each for each in self.listed if each.variant_stream() is None and each.edge().open_parts), None)
 
     def multivariant_playlist(self) -> NamedBytes | None:
         """The multivariant playlist of the renditions that have begun; one object until a bit rate changes.
@@ -80,7 +75,7 @@ class Presentation:
         Returns:
             The playlist, or ``None`` where no variant has begun.
         """
-        streams = tuple(rendition.variant_stream() for rendition in self.renditions.values())
+        streams = tuple(rendition.variant_stream() for rendition in self.listed)
         if streams != self._streams:
             self._streams = streams
             variants = [stream for each in self._variants if (stream := each.variant_stream()) is not None]

@@ -21,13 +21,14 @@ __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_USAGE", "main"]
 
 # Module below this one, and the name of the command in it.
 _COMMANDS = {
-    "audit": ("audit", "list_audit"),
+    "audit": ("audit", "audit_group"),
     "completion": ("completion", "completion"),
     "config": ("config", "config_group"),
     "demo": ("serve", "demo"),
     "doctor": ("doctor", "doctor"),
     "keys": ("keys", "keys_group"),
     "obs-config": ("obs", "obs_config"),
+    "operators": ("operators", "operators_group"),
     "recordings": ("recordings", "recordings_group"),
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from streamd.clock import SystemClock
 from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
+from streamd.process.account import TOKEN_VARIABLE, account_name, cli_actor
 from streamd.process.admin_client import AdminClient, AdminUnreachableError, KeyDesk, LocalKeys
 from streamd.process.cli.output import say
 from streamd.process.config import Config, secrets_of
@@ -20,6 +22,7 @@ from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import SweepOptions
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.operators.service import OperatorService
 from streamd.services.recording.index import RecordingIndex
 
 # How long a server may take from its lock to its listeners; then it is taken for one without an admin API.
@@ -100,8 +103,10 @@ async def _running_server(config: Config) -> RunningServer | None:
 
 
 def _client(config: Config, server: RunningServer) -> AdminClient:
+    if named := os.environ.get(TOKEN_VARIABLE, ""):
+        return AdminClient(server.admin_host, server.admin_port, named)
     token = config.admin.token.get_secret_value() or admin_token(config.data_dir, makes=False) or NO_TOKEN
-    return AdminClient(server.admin_host, server.admin_port, token)
+    return AdminClient(server.admin_host, server.admin_port, token, account_name(os.environ))
 
 
 @contextlib.asynccontextmanager
@@ -120,7 +125,9 @@ async def _local_keys(config: Config, need: Need) -> AsyncIterator[LocalKeys]:
                 ) from exc
             raise
         service = KeyService(store, clock, KeyVerifier(store, clock))
-        yield LocalKeys(service, config.rtmp_urls, RecordingIndex(store.database), clock)
+        operators = OperatorService(store.database, clock)
+        recordings, by = RecordingIndex(store.database), cli_actor(os.environ)
+        yield LocalKeys(service, config.rtmp_urls, recordings, clock, operators, by)
     finally:
         await store.close()
 

@@ -1,33 +1,51 @@
-"""``streamd audit``: who did what."""
+"""``streamd audit``: who did what, and whether the log of it is whole."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import BaseModel
 
 from streamd.process.cli.arguments import config_options, json_option, load
 from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.exit_codes import EXIT_FAILED
 from streamd.process.cli.output import format_time, print_json, print_table, say
+from streamd.process.config import secrets_of
+from streamd.process.log import configure_logging
+from streamd.services.audit.anchor import ANCHOR_NAME, read_anchor
+from streamd.services.audit.verify import ChainEnd, Verdict, verify_log
 from streamd.services.keys.request import PAGE_LIMIT_MAX
+from streamd.services.store.database import Database
+
+if TYPE_CHECKING:
+    from streamd.process.config import Config
 
 
-@click.command("audit")
+@click.group("audit", invoke_without_command=True)
 @click.option("--limit", type=click.IntRange(1, PAGE_LIMIT_MAX), default=50, show_default=True, help="Rows at most.")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Go on after this number of the page before.")
 @json_option
 @config_options
-def list_audit(limit: int, after: int, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
+@click.pass_context
+def audit_group(
+    ctx: click.Context, limit: int, after: int, as_json: bool, config_file: Path | None, data_dir: Path | None
+) -> None:
     """Show who did what to which key, user or stream, and why; the latest first.
 
     Refused publishes that are alike are one row with a count, written a minute after the first.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     page = on_keys(load(config_file, data_dir), Need.READ, lambda desk: desk.list_audit(after=after, limit=limit))
     if as_json:
         print_json(page)
         return
     print_table(
-        ("number", "when", "who", "from", "what", "user", "key id", "stream", "times", "reason"),
+        ("number", "when", "who", "from", "what", "user", "key id", "stream", "on", "times", "reason"),
         [
             (
                 str(row.sequence),
@@ -38,6 +56,7 @@ def list_audit(limit: int, after: int, as_json: bool, config_file: Path | None, 
                 row.user or "",
                 row.key_id or "",
                 row.stream or "",
+                row.subject or "",
                 str(row.count),
                 row.reason,
             )
@@ -47,3 +66,97 @@ def list_audit(limit: int, after: int, as_json: bool, config_file: Path | None, 
     )
     if page.next_after is not None:
         say(f"there are older rows: streamd audit --after {page.next_after}")
+
+
+class Anchor(click.ParamType[ChainEnd]):
+    """A place in the log's chain, as ``audit verify`` and ``audit.anchored`` in the server's log say it."""
+
+    name = "number:hash"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ChainEnd:
+        """Read it."""
+        if isinstance(value, ChainEnd):
+            return value
+        match = re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", value)
+        if match is None:
+            self.fail("write the number of a row, a colon, and its hash in 64 hexadecimal digits", param, ctx)
+        return ChainEnd(int(match[1]), bytes.fromhex(match[2]))
+
+
+@audit_group.command("verify")
+@click.option(
+    "--anchor",
+    "anchors",
+    type=Anchor(),
+    multiple=True,
+    help="A row and its hash, as they were noted before: what was before it has to be as it was. May be repeated.",
+)
+@json_option
+@config_options
+@click.pass_context
+def verify_audit(
+    ctx: click.Context,
+    anchors: tuple[ChainEnd, ...],
+    as_json: bool,
+    config_file: Path | None,
+    data_dir: Path | None,
+) -> None:
+    """Read the whole audit log, and say whether a byte of it was changed, or a row removed or added.
+
+    Reads the database itself, also while a server runs. Rows that were cut off the end together with their trace in
+    the database are found by what was noted elsewhere: the server's file in its data directory, which is looked at
+    without being asked, its lines "audit.anchored" in the log, and what this command has printed. Exit code 1 where
+    something is wrong.
+    """
+    config = load(config_file, data_dir)
+    noted = read_anchor(config.data_dir / ANCHOR_NAME)
+    verdict = asyncio.run(_verify(config, [*anchors, *([] if noted is None else [noted])]))
+    if as_json:
+        print_json(VerdictModel.of(verdict))
+    else:
+        for fault in verdict.faults:
+            click.echo(fault)
+        if verdict.fault_count > len(verdict.faults):
+            click.echo(f"… and {verdict.fault_count - len(verdict.faults)} more")
+    if verdict.fault_count:
+        say(f"the audit log is not as it was written: {verdict.fault_count} faults in {verdict.rows} rows")
+        ctx.exit(EXIT_FAILED)
+    if not as_json:
+        old = f", {verdict.rows_before_chain} of them older than the chain" if verdict.rows_before_chain else ""
+        click.echo(f"The audit log is whole: {verdict.rows} rows{old}.")
+        click.echo(f"To prove it later: streamd audit verify --anchor {verdict.end.sequence}:{verdict.end.hash.hex()}")
+
+
+class VerdictModel(BaseModel):
+    """A verdict for scripts."""
+
+    ok: bool
+    rows: int
+    rows_before_chain: int
+    anchor: str
+    """The end of the log, for ``--anchor``."""
+    faults: list[str]
+    fault_count: int
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> VerdictModel:
+        """The verdict as it is printed."""
+        return cls(
+            ok=not verdict.fault_count,
+            rows=verdict.rows,
+            rows_before_chain=verdict.rows_before_chain,
+            anchor=f"{verdict.end.sequence}:{verdict.end.hash.hex()}",
+            faults=list(verdict.faults),
+            fault_count=verdict.fault_count,
+        )
+
+
+async def _verify(config: Config, anchors: list[ChainEnd]) -> Verdict:
+    # Quiet, as what is wrong is the command's to say.
+    configure_logging("error", "console", secrets=secrets_of(config))
+    database = Database(config.database_url, is_reading=True)
+    try:
+        await database.start()
+        return await verify_log(database, anchors)
+    finally:
+        await database.close()

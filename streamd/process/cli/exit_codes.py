@@ -14,6 +14,8 @@ from streamd.errors import (
     ImportRefusedError,
     KeyNotFoundError,
     KeyRequestError,
+    OperatorNotFoundError,
+    OperatorRequestError,
     StreamdError,
     UserNotFoundError,
 )
@@ -28,7 +30,7 @@ Exit codes:
   0  done
   1  could not be done: no server, no key store, refused
   2  wrong usage or configuration, a port in use, an unusable data directory
-  3  no such key, user or stream
+  3  no such key, user, stream or operator
 """
 
 
@@ -52,9 +54,9 @@ class Commands(click.Group):
             ctx.exit(EXIT_USAGE)
         except ImportRefusedError as exc:
             _fail(exc, EXIT_USAGE, *exc.faults)
-        except (DataDirError, KeyRequestError) as exc:
+        except (DataDirError, KeyRequestError, OperatorRequestError) as exc:
             _fail(exc, EXIT_USAGE)
-        except (KeyNotFoundError, UserNotFoundError) as exc:
+        except (KeyNotFoundError, UserNotFoundError, OperatorNotFoundError) as exc:
             _fail(exc, EXIT_NOT_FOUND)
         except StreamdError as exc:
             from streamd.process.admin_client import AdminApiError

@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamd.errors import StorageError
 from streamd.process.cli.arguments import User, config_options, json_option, load
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_json, print_table
+from streamd.process.options import storage_options
 from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState
 from streamd.services.recording.verify import find_recordings, verify
+from streamd.services.storage.bucket import Bucket
+from streamd.services.storage.upload_journal import UploadJournal, read_journal
+from streamd.services.storage.verify import find_stored, verify_stored
 from streamd.services.store.database import Database
 
 if TYPE_CHECKING:
+    from streamd.process.config import Config
     from streamd.services.recording.records import RecordingRecord
+    from streamd.services.recording.verify import FileFault
+    from streamd.services.storage.place import StorageOptions
 
 
 class RecordingIdType(click.ParamType[str]):
@@ -96,21 +104,29 @@ def delete_recording(recording_id: str, reason: str, config_file: Path | None, d
 @recordings_group.command("verify")
 @click.argument("recording_id", type=RecordingIdType(), required=False)
 @click.option("--rebuild-index", is_flag=True, help="Enter what the folders say into the database, before the look.")
+@click.option("--bucket", "in_bucket", is_flag=True, help="Read every object of the bucket, in place of the disk.")
 @config_options
 @click.pass_context
 def verify_recordings(
     context: click.Context,
     recording_id: str | None,
     rebuild_index: bool,
+    in_bucket: bool,
     config_file: Path | None,
     data_dir: Path | None,
 ) -> None:
     """Compare every file of a recording, or of all that have ended, with its hash.
 
-    Needs no server: it reads the directory of recordings. Exits with 1 where a file is not as it was written.
+    Needs no server: it reads the directory of recordings. Exits with 1 where a file is not as it was written. Media
+    that the bucket alone has is read with --bucket, which finds the recordings of a lost disk, too.
     """
     config = load(config_file, data_dir)
     directory = config.recordings_dir
+    storage = storage_options(config)
+    if in_bucket:
+        if storage is None:
+            raise click.UsageError("there is no bucket: [storage] url is empty")
+        context.exit(0 if asyncio.run(_verify_bucket(config, storage, recording_id, enters=rebuild_index)) else 1)
     found = [record for record in find_recordings(directory) if recording_id in (None, record.id)]
     if not found:
         click.echo(f"There is no such recording in {directory}." if recording_id else f"No recordings in {directory}.")
@@ -122,12 +138,43 @@ def verify_recordings(
         if record.state is RecordingState.RECORDING:
             click.echo(f"{record.id}  has not ended")
             continue
-        faults = verify(RecordingFolder(directory / record.path))
+        folder = RecordingFolder(directory / record.path)
+        journal = read_journal(folder, str(storage.place)) if storage is not None else UploadJournal()
+        elsewhere = journal.files if journal.is_media_deleted else {}
+        faults = verify(folder, elsewhere)
         is_whole = is_whole and not faults
-        click.echo(f"{record.id}  {'whole' if not faults else f'{len(faults)} faults'}")
-        for fault in faults:
-            click.echo(f"  {fault.path} {fault.fault}")
+        _tell(record, faults, "; its media is in the bucket (--bucket reads it)" if elsewhere else "")
     context.exit(0 if is_whole else 1)
+
+
+def _tell(record: RecordingRecord, faults: list[FileFault], more: str = "") -> None:
+    click.echo(f"{record.id}  {'whole' if not faults else f'{len(faults)} faults'}{more}")
+    for fault in faults:
+        click.echo(f"  {fault.path} {fault.fault}")
+
+
+async def _verify_bucket(config: Config, storage: StorageOptions, recording_id: str | None, *, enters: bool) -> bool:
+    """Read what the bucket has; whether all of it is as it was written."""
+    bucket = Bucket(storage)
+    is_whole, found = True, []
+    try:
+        async for record, document in find_stored(bucket, config.recordings_dir):
+            if recording_id not in (None, record.id):
+                continue
+            found.append(record)
+            faults = await verify_stored(bucket, record.path, document)
+            is_whole = is_whole and not faults
+            _tell(record, faults)
+    except StorageError as exc:
+        click.echo(f"{storage.place}: {exc}")
+        return False
+    finally:
+        bucket.close()
+    if enters:
+        await _enter(config.database_url, found)
+    if not found:
+        click.echo(f"There is no such recording in {storage.place}." if recording_id else "No recordings there.")
+    return is_whole and (bool(found) or recording_id is None)
 
 
 async def _enter(database_url: str, records: list[RecordingRecord]) -> None:

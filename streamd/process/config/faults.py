@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic_core import ErrorDetails
 
 from streamd.doors.outgoing.address_guard import AddressGuard
-from streamd.process.config.sections import Config, Name, PublishHookConfig
+from streamd.process.config.sections import Config, Name, PlaybackConfig, PublishHookConfig
 from streamd.process.config.values import ListenAddress
 from streamd.services.storage.place import Place, Scheme
 
@@ -76,11 +76,17 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
         yield ("limits", "held_bytes_max"), f"write at least message_bytes_max, {limits.message_bytes_max}"
     yield from _faults_of_hook(config.publish_hook)
     yield from _faults_of_storage(config)
+    yield from _faults_of_playback(config.playback)
     receivers = [
         ("webhooks", "endpoints", f"number {number}, url: ", url) for number, url in enumerate(endpoint_urls, start=1)
     ]
     guard = AddressGuard([ip_network(text) for text in config.webhooks.allow_networks])
-    for section, key, which, url in (*receivers, ("publish_hook", "url", "", config.publish_hook.url)):
+    receivers += [
+        ("publish_hook", "url", "", config.publish_hook.url),
+        ("playback", "hook_url", "", config.playback.hook_url),
+        ("playback", "jwks_url", "", config.playback.jwks_url),
+    ]
+    for section, key, which, url in receivers:
         host = _host_of(url)
         if _is_address(host) and not guard.allows(host):
             yield (section, key), f"{which}{host} is not on the internet; name its network in webhooks.allow_networks"
@@ -143,6 +149,19 @@ def _faults_of_storage(config: Config) -> Iterator[Fault]:
         for key in ("endpoint", "access_key_id", "secret_access_key_file", "storage_class"):
             if getattr(storage, key):
                 yield ("storage", key), "leave it out; a directory has none"
+
+
+def _faults_of_playback(playback: PlaybackConfig) -> Iterator[Fault]:
+    if playback.hook_url and not playback.hook_secret.get_secret_value():
+        yield ("playback", "hook_secret"), "write the secret that the hook knows; what it is asked is signed with it"
+    if playback.policy == "hook" and not playback.hook_url:
+        yield ("playback", "hook_url"), "write the URL of the service that decides; else nobody can watch"
+    if playback.policy == "password":
+        yield ("playback", "policy"), "a password belongs to a channel: streamd playback lock NAME --password"
+    if playback.blocked_countries and not playback.geoip_file:
+        yield ("playback", "geoip_file"), "write the path of a country database; without one no country is known"
+    if playback.geoip_file and _is_missing(playback.geoip_file):
+        yield ("playback", "geoip_file"), "there is no such file"
 
 
 def _is_this_machine(host: str) -> bool:

@@ -51,8 +51,10 @@ def secrets_of(config: Config) -> list[str]:
     """Texts that must not be seen in any log."""
     database_url = config.keys.database_url.get_secret_value()
     password = make_url(database_url).password if database_url else None
-    secrets = [config.admin.token, config.publish_hook.secret, *(e.secret for e in config.webhooks.endpoints)]
-    urls = [config.publish_hook.url, *(endpoint.url for endpoint in config.webhooks.endpoints), database_url]
+    hooks = [config.publish_hook.secret, config.playback.hook_secret]
+    secrets = [config.admin.token, *hooks, *(e.secret for e in config.webhooks.endpoints)]
+    asked = [config.publish_hook.url, config.playback.hook_url, config.playback.jwks_url]
+    urls = [*asked, *(endpoint.url for endpoint in config.webhooks.endpoints), database_url]
     texts = (*(secret.get_secret_value() for secret in secrets), password, *(t for url in urls for t in _said_in(url)))
     return [text for text in texts if text]
 

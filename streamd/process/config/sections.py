@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 
 from streamd.limits import DEFAULT, HLS, OBS, PUBLISH_HOOK, WEBHOOKS
 from streamd.process.config.values import (
+    Countries,
     DatabaseUrl,
     Endpoint,
+    HostPatterns,
     Hosts,
     KeepLocal,
     Ladder,
@@ -198,6 +200,47 @@ class StorageConfig(Section):
     serve: Serve = "proxy"
     """How viewers get media that the bucket alone has: `proxy` (through this server), `redirect` (from the bucket, by
     addresses that hold for ten minutes), or the URL at which `url` is public."""
+
+
+class PlaybackConfig(Section):
+    """Who may watch; `docs/playback.md` says how."""
+
+    policy: Literal["public", "signed", "password", "hook"] = "public"
+    """Of channels for which nothing else is decided (`PATCH /api/v1/users/{name}`): `public`, everybody; `signed`,
+    whoever shows a token; `password`, whoever types the channel's password; `hook`, whom your service lets in."""
+    issuer: str = ""
+    """`iss` that tokens have to have. Empty: any, or none."""
+    audience: str = ""
+    """What has to be among the `aud` of tokens, for keys that sign for others too. Empty: nothing."""
+    jwks_url: ReceiverUrl = ""
+    """URL of a JSON Web Key Set, whose keys are good beside those that are made here. While it cannot be read, the keys
+    that it had stay good. Empty: none."""
+    leeway_s: Annotated[int, Field(ge=0, le=300)] = 5
+    """Seconds by which the signer's clock may be wrong."""
+    ticket_s: Annotated[int, Field(ge=10, le=31_622_400)] = 43_200
+    """Seconds for which a viewer may watch at the most, before they show a token or a password again. A token that
+    expires sooner ends it sooner."""
+    viewers_per_session: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Players that may use one viewer's ticket at once: an address out of a playlist that is given on. It needs
+    `http.trusted_proxies` where a cache is in front."""
+    hook_url: ReceiverUrl = ""
+    """URL of your service that is asked with the policy `hook`; the POST request is signed like a webhook."""
+    hook_secret: WebhookSecret = SecretStr("")
+    """`whsec_` and 24 to 64 random bytes in base64, known to the service."""
+    on_failure: Literal["deny", "allow"] = "deny"
+    """The decision where the service does not answer."""
+    referrers: HostPatterns = []
+    """Hosts of the pages that may show locked channels, such as `["example.org", "*.example.org"]`. Empty: all. Players
+    that are no pages say nothing of a page, and are let in."""
+    geoip_file: str = ""
+    """Country database in MaxMind's format (`.mmdb`), DB-IP Lite or GeoLite2 Country; for `cc` of tokens and for
+    `blocked_countries`. Needs `pip install 'streamd[geoip]'`. A relative path starts at this file."""
+    unknown_country: Literal["allow", "deny"] = "allow"
+    """Viewers whose country is not known, where their country matters."""
+    blocked_countries: Countries = []
+    """Countries in which locked channels are not shown by an order, such as `["DE"]`: status 451 (RFC 7725)."""
+    blocked_by: ReceiverUrl = ""
+    """Whose order that is: the URL in the `Link` field of that answer."""
 
 
 class KeysConfig(Section):
@@ -477,6 +520,7 @@ class Config(Section):
     live: LiveConfig = LiveConfig()
     recording: RecordingConfig = RecordingConfig()
     storage: StorageConfig = StorageConfig()
+    playback: PlaybackConfig = PlaybackConfig()
     keys: KeysConfig = KeysConfig()
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
@@ -546,6 +590,7 @@ PATHS = [
     ("server", "data_dir"),
     ("recording", "dir"),
     ("storage", "secret_access_key_file"),
+    ("playback", "geoip_file"),
     *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key")),
 ]
 

@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from streamd.services.obs.ladder import RUNGS_MAX, Rung
+from streamd.services.playback.claims import is_host_pattern
 from streamd.services.storage.place import Place, keep_local_days
 
 # Standard Webhooks 1.0.0, "Signature scheme": at least 192 bits, at most 512.
@@ -147,6 +148,20 @@ def _check_serve(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_host_patterns(value: list[str]) -> list[str]:
+    for text in value:
+        if not is_host_pattern(text):
+            raise ValueError(f'"{text}" is no host: write names without port, such as "example.org" or "*.example.org"')
+    return value
+
+
+def _check_countries(value: list[str]) -> list[str]:
+    for text in value:
+        if not re.fullmatch(r"[A-Z]{2}", text):
+            raise ValueError(f'"{text}" is no country: write two capital letters (ISO 3166), such as "DE"')
+    return value
+
+
 def _check_port(url: SplitResult) -> bool:
     """Return True for a URL whose port is one.
 
@@ -189,3 +204,5 @@ KeepLocal = Annotated[str, AfterValidator(_check_keep_local)]
 Serve = Annotated[str, AfterValidator(_check_serve)]
 Hosts = Annotated[list[str], AfterValidator(_check_hosts)]
 Networks = Annotated[list[str], AfterValidator(_check_networks)]
+HostPatterns = Annotated[list[str], AfterValidator(_check_host_patterns)]
+Countries = Annotated[list[str], AfterValidator(_check_countries)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import DataDirError
 from streamd.process.data_dir import find_server
+from streamd.process.doctor.buckets import check_storage
 from streamd.process.doctor.certificates import check_certificates
 from streamd.process.doctor.data_directory import check_data_directory
 from streamd.process.doctor.installation import check_compiled, check_demuxer, check_player
@@ -47,3 +48,4 @@ def examine(config: Config, now: datetime) -> Iterator[CheckResult]:
     yield check_demuxer(config)
     yield from check_pictures(config)
     yield from check_receivers(config)
+    yield from check_storage(config)

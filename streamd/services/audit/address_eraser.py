@@ -96,7 +96,9 @@ class AddressEraser:
             old.append(row)
         if with_address := [row.sequence for row in old if row.address]:
             async with self._database.writing() as connection:
-                await connection.execute(update(audit).where(audit.c.sequence.in_(with_address)).values(address=""))
+                await connection.execute(
+                    update(audit).where(audit.c.sequence.in_(with_address)).values(address="", address_salt=None)
+                )
             log.info("addresses.erased", extra={"rows": len(with_address), "before": before.isoformat()})
         if old:
             self._sequence = old[-1].sequence

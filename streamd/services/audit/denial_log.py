@@ -20,7 +20,7 @@ PUBLISH_DENIED = "publish.denied"
 STUDIO_DENIED = "studio.denied"
 """A refused visit of the broadcaster's page."""
 ADMIN_DENIED = "admin.denied"
-"""A wrong admin token was shown."""
+"""A wrong admin token or code was shown."""
 
 
 class DenialLog:
@@ -34,7 +34,7 @@ class DenialLog:
     def __init__(self, actor: str, rows_max: int) -> None:
         self._actor = actor
         self.rows_max = rows_max
-        self._rows: dict[tuple[str, str, str | None, str], AuditEntry] = {}
+        self._rows: dict[tuple[str, str, str | None, str, str | None], AuditEntry] = {}
         self._window_ends_at = float("inf")
 
     def note(
@@ -47,6 +47,7 @@ class DenialLog:
         now: float,
         action: str = PUBLISH_DENIED,
         user: str | None = None,
+        subject: str | None = None,
     ) -> None:
         """Count a refusal.
 
@@ -58,11 +59,12 @@ class DenialLog:
             now: Loop time, seconds.
             action: The refused act.
             user: The key's, where the key is good.
+            subject: Whose token is good, and code is wrong.
         """
         if not self._rows:
             self._window_ends_at = now + WINDOW_S
         source = source_of(address)
-        self._add(AuditEntry(at, self._actor, action, address=source, user=user, key_id=key_id, reason=reason))
+        self._add(AuditEntry(at, self._actor, action, source, user, key_id, reason=reason, subject=subject))
 
     def forget(self, key_id: str) -> None:
         """Erase the addresses in waiting rows about a key that was deleted."""
@@ -88,13 +90,13 @@ class DenialLog:
             self._add(entry)
 
     def _add(self, entry: AuditEntry) -> None:
-        place = (entry.action, entry.address, entry.key_id, entry.reason)
+        place = (entry.action, entry.address, entry.key_id, entry.reason, entry.subject)
         if place not in self._rows and len(self._rows) >= self.rows_max:
             # A flood from many addresses hides no refusal of a key that exists: its row loses the address alone, up to
             # as many rows again.
             key_id, user = (entry.key_id, entry.user) if len(self._rows) < 2 * self.rows_max else (None, None)
             entry = replace(entry, address="", key_id=key_id, user=user)
-            place = (entry.action, "", key_id, entry.reason)
+            place = (entry.action, "", key_id, entry.reason, entry.subject)
         if (known := self._rows.get(place)) is not None:
             entry = replace(entry, at=max(known.at, entry.at), count=known.count + entry.count)
         self._rows[place] = entry

@@ -12,7 +12,8 @@ class Actor:
     """The actor of a change, as the audit log names them."""
 
     name: str
-    """Name of the token or tool: ``admin``, ``cli``, ``streamd`` for the server itself."""
+    """An operator's name; ``root`` for the holder of the configuration's token, ``cli/`` and the account's name for the
+    command line of the machine, ``streamd`` for the server itself."""
     address: str = ""
     """IP address the request came from; empty where it came over no network."""
 
@@ -37,6 +38,8 @@ class AuditEntry:
     reason: str = ""
     count: int = 1
     """Number of acts in this row; more than one for refused publishes that are alike. ``at`` is the last of them."""
+    subject: str | None = None
+    """What else the act was on: the name of an operator."""
 
 
 @dataclass(frozen=True, slots=True)

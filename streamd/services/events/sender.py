@@ -44,3 +44,19 @@ class Sender(Protocol):
         Raises:
             ReceiverUnreachableError: There was no answer.
         """
+
+
+class Getter(Protocol):
+    """Makes GET requests, as bounded as ``Sender``'s."""
+
+    async def get(self, url: str, *, timeout_s: float, answer_bytes_max: int) -> ReceiverAnswer:
+        """GET what is there.
+
+        Args:
+            url: Where.
+            timeout_s: For all of it, the look-up of the name too.
+            answer_bytes_max: How much of the answer's body is read.
+
+        Raises:
+            ReceiverUnreachableError: There was no answer.
+        """

@@ -619,7 +619,7 @@ async def _erase_addresses(connection: AsyncConnection, key_ids: Collection[str]
                 audit.c.action.in_((PUBLISH_DENIED, STUDIO_DENIED)),
                 audit.c.address != "",
             )
-            .values(address="")
+            .values(address="", address_salt=None)
         )
 
 

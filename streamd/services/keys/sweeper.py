@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from streamd.clock import Clock
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.address_eraser import AddressEraser
+from streamd.services.audit.anchor import AuditAnchor
 from streamd.services.events.event import EventSink, EventType, unheard
 from streamd.services.keys.key_events import key_event
 from streamd.services.keys.key_store import KeyStore
@@ -45,6 +46,7 @@ class KeySweeper:
         sleep: How ``run`` waits; tests pass their own.
         tell: Told of the keys that expire.
         eraser: Erases addresses that were kept for long enough.
+        anchor: Notes where the audit log ends.
         write_acts: Writes operators' acts that the store could not take; raises ``StoreUnavailableError``.
     """
 
@@ -58,6 +60,7 @@ class KeySweeper:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         tell: EventSink = unheard,
         eraser: AddressEraser | None = None,
+        anchor: AuditAnchor | None = None,
         write_acts: Callable[[], Awaitable[None]] = _nothing_to_write,
     ) -> None:
         self._store = store
@@ -67,6 +70,7 @@ class KeySweeper:
         self._sleep = sleep
         self._tell = tell
         self._eraser = eraser
+        self._anchor = anchor
         self._write_acts = write_acts
         self._recheck_at = clock.monotonic() + self._options.recheck_interval_s
         self._expiry_told_until = clock.now()
@@ -118,6 +122,8 @@ class KeySweeper:
         # The last, as the others do not wait for it where it fails.
         if self._eraser is not None and failure is None:
             await self._eraser.look()
+        if self._anchor is not None and failure is None:
+            await self._anchor.look()
         if failure is not None:
             raise failure
 
@@ -129,6 +135,8 @@ class KeySweeper:
             await self._write_rows()
             await self._write_uses()
             await self._write_denials(float("inf"))
+            if self._anchor is not None:
+                await self._anchor.look(is_last=True)
 
     async def _write_waiting(self) -> StoreUnavailableError | None:
         """Write what waits, up to what the store does not take; return why it did not."""

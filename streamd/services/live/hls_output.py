@@ -19,7 +19,7 @@ from streamd.services.live.viewers import WINDOW_TARGETS, HlsViewers
 from streamd.services.live.waiters import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     from streamd.media.packager.cmaf_chunk import CmafChunk
@@ -66,13 +66,19 @@ class HlsOutput(PartOutput, Numbered):
     # -- what the media line makes ------------------------------------------------------------
 
     def start(self, tracks: StreamTracks) -> None:
-        """Go on with the earlier renditions; a rendition that is gone answers its waiting requests so."""
+        """Go on with the earlier renditions; a rendition that is gone answers its waiting requests so.
+
+        One that has gone is not found any more, and sends its viewers to another variant that has what it had, pictures
+        or sound or both. Where no other has that, it rests: its viewers' requests wait, as players that are given other
+        tracks end (``ladder``), and those that wait go on when the tracks are back.
+        """
         self._variants, self._epoch = tracks.variants, tracks.epoch
         self._record = None
         presentation = self.presentation
         if presentation is None:
             return
-        if presentation.renditions.keys() == {variant.name for variant in tracks.variants}:
+        names = {variant.name for variant in tracks.variants}
+        if names == presentation.renditions.keys() == {rendition.name for rendition in presentation.listed}:
             for variant in tracks.variants:
                 presentation.renditions[variant.name].set_header(variant.cmaf_header, variant.tracks)
         else:
@@ -153,7 +159,7 @@ class HlsOutput(PartOutput, Numbered):
         """
         self._count_viewers(self._viewers.count(now))
         segments_lost = held_bytes = 0
-        for rendition in self._renditions():
+        for rendition in self.presentation.listed if self.presentation is not None else ():
             segments_lost += rendition.segments_lost
             held_bytes += rendition.held_bytes
         if segments_lost > self._segments_lost:
@@ -229,28 +235,46 @@ class HlsOutput(PartOutput, Numbered):
     def _present(self, timing: PlaylistTiming, previous: Presentation | None) -> Presentation:
         """Make the renditions of the present variants, going on with the earlier ones."""
         numbering = self._numbering
-        known: Mapping[str, Rendition] = {}
+        known: dict[str, Rendition] = {}
+        resting: list[Rendition] = []
         if previous is not None:
-            known = previous.renditions
+            known = {rendition.name: rendition for rendition in previous.listed}
             # Discontinuities are counted alike in all playlists of a stream (6.2.4), also by those that begin later.
-            numbering = next(iter(known.values())).next_numbering()
+            numbering = previous.listed[0].next_numbering()
+            resting = self._rest(previous)
+            for each in resting:
+                each.end_segment()
+            # No number is used again, should a rendition come back.
+            for earlier in previous.renditions.values():
+                if earlier.name not in known or all(variant.name != earlier.name for variant in self._variants):
+                    self._numbering = earlier.next_numbering().no_earlier_than(self._numbering)
         variants: list[Rendition] = []
         audio: list[Rendition] = []
         options = self._rendition_options(len(self._variants))
         for variant in self._variants:
             rendition = known.get(variant.name)
             if rendition is None:
-                rendition = Rendition(variant.name, timing, options, numbering, self._epoch)
+                first = numbering.no_earlier_than(self._numbering)
+                rendition = Rendition(variant.name, timing, options, first, self._epoch)
             rendition.set_header(variant.cmaf_header, variant.tracks)
             (audio if variant.is_alternative else variants).append(rendition)
-        for name, rendition in known.items():
-            # A playlist that ended would end its viewers' playback: one that is gone sends them to another variant. Its
-            # numbers are never used again, should it come back.
-            if all(variant.name != name for variant in self._variants):
-                self._numbering = rendition.next_numbering().no_earlier_than(self._numbering)
-        presentation = Presentation(variants, audio)
+        presentation = Presentation(variants, audio, resting)
         presentation.set_captions(self._captions)
         return presentation
+
+    def _rest(self, previous: Presentation) -> list[Rendition]:
+        """Return the earlier renditions that rest now."""
+        names = {variant.name for variant in self._variants}
+        kinds = {frozenset(track.kind for track in variant.sources) for variant in self._variants}
+        # Another server's renditions have no tracks yet.
+        are_known = any(rendition.name in names for rendition in previous.listed)
+        resting: list[Rendition] = []
+        for rendition in previous.renditions.values():
+            has = frozenset(track.kind for track in rendition.tracks)
+            is_replaced = has in kinds if has else are_known
+            if rendition.name not in names and not is_replaced:
+                resting.append(rendition)
+        return resting
 
     def _rendition_options(self, renditions: int) -> RenditionOptions:
         # A stream holds no more, however many renditions it has.

@@ -383,6 +383,7 @@ class LiveStream:
             variants=playlists.variants,
             audio=playlists.audio,
             discontinuity_sequence=playlists.discontinuity_sequence,
+            form=continuation.form if (continuation := self._line.continuation) is not None else None,
             timeline_from=self._timeline_from,
         )
 

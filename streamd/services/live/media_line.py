@@ -103,7 +103,7 @@ class MediaLine:
         )
         self._opener = Opener(
             demuxer,
-            split_audio=continuation.split_audio if continuation is not None else None,
+            form=continuation.form if continuation is not None else None,
             picture_pixels_max=picture_pixels_max,
             probing=probing or asyncio.Semaphore(),
             charge=charge,
@@ -291,7 +291,7 @@ class MediaLine:
 
     async def _try_to_open(self, opening: Open, epoch: datetime) -> None:
         try:
-            opened = await self._opener.open(opening, is_continuing=self._packaging.is_continuing)
+            opened = await self._opener.open(opening)
         except TrackRefusedError as exc:
             # The other tracks play on without it.
             self._drops.note([self._intake.refuse(opening.tracks[exc.index], str(exc))])

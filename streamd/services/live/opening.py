@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.errors import DemuxError, MediaLimitError
 from streamd.media.demux import open_demuxer
-from streamd.media.packager.ladder import Variant, decide_split_audio, plan_variants
+from streamd.media.packager.ladder import Variant, decide_form, plan_variants
 from streamd.media.probe import Probe
 from streamd.services.bounds.allowance import Allowance
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streamd.formats.flv.tag import FlvTag
     from streamd.media.demux import Demuxer, DemuxerKind
     from streamd.media.intake.actions import Open
+    from streamd.media.packager.ladder import Form
     from streamd.media.packet import Track
 
 # Tags that may queue while new tracks are probed (4–20 ms; 1 s on a loaded machine): one second at 50 Mb/s and a half.
@@ -41,6 +42,8 @@ class Opened(NamedTuple):
     variants: tuple[Variant, ...]
     direct: Variant
     demuxer: Demuxer
+    form: Form
+    """That of the stream's renditions."""
 
 
 class Opener:
@@ -48,8 +51,7 @@ class Opener:
 
     Args:
         kind: Which demuxer reads the frames.
-        split_audio: Whether the audio of the continued playlist is apart from its video; None while that is open. It is
-            decided once.
+        form: That of the stream which this goes on with; None where its first tracks decide it.
         picture_pixels_max: Says how large pictures may be now.
         probing: Held while new tracks are probed; shared by all streams.
         charge: Takes the cost of an opening, seconds of processor time.
@@ -60,14 +62,14 @@ class Opener:
         self,
         kind: DemuxerKind,
         *,
-        split_audio: bool | None,
+        form: Form | None,
         picture_pixels_max: Callable[[], int],
         probing: asyncio.Semaphore,
         charge: Callable[[float], None],
         clock: Clock,
     ) -> None:
         self._kind = kind
-        self._split_audio = split_audio
+        self._form = form
         self._picture_pixels_max = picture_pixels_max
         self._probing = probing
         self._charge = charge
@@ -89,12 +91,11 @@ class Opener:
         if not self._allowance.take(now):
             raise MediaLimitError("the tracks change all the time, or none of them is fit", limit="openings_max")
 
-    async def open(self, opening: Open, *, is_continuing: bool) -> Opened:
+    async def open(self, opening: Open) -> Opened:
         """Ask libavformat about tracks, and open a demuxer for them, in a thread.
 
         Args:
             opening: The tracks.
-            is_continuing: Viewers play media of this stream already.
 
         Raises:
             TrackRefusedError: One track is not fit; the others are.
@@ -103,7 +104,7 @@ class Opener:
         # libavformat takes some milliseconds, which would be every other stream's delay.
         async with self._probing:
             try:
-                opened = await asyncio.to_thread(self._open_in_thread, opening, is_continuing)
+                opened = await asyncio.to_thread(self._open_in_thread, opening)
             finally:
                 self._charge(self._probe_s)
         try:
@@ -113,19 +114,19 @@ class Opener:
             raise
         return opened
 
-    def _open_in_thread(self, opening: Open, is_continuing: bool) -> Opened:
+    def _open_in_thread(self, opening: Open) -> Opened:
         # The thread's own time: it is the loop's processor that it uses, or the interpreter's lock.
         since = self._clock.cpu()
         try:
-            return self._probe(opening, is_continuing)
+            return self._probe(opening)
         finally:
             self._probe_s = self._clock.cpu() - since
 
-    def _probe(self, opening: Open, is_continuing: bool) -> Opened:
+    def _probe(self, opening: Open) -> Opened:
         with Probe(opening) as probe:
-            if self._split_audio is None:
-                self._split_audio = decide_split_audio(probe.tracks, is_continuing=is_continuing)
-            planned = plan_variants(probe.tracks, split_audio=self._split_audio)
+            if self._form is None:
+                self._form = decide_form(probe.tracks)
+            planned = plan_variants(probe.tracks, self._form)
             headers = {variant.sources: probe.write_cmaf_header(variant.sources) for variant in planned}
             # Frame by frame go the tracks that players without multitrack play (Enhanced RTMP v2, "Multitrack").
             tracks = zip(opening.tracks, probe.tracks, strict=True)
@@ -134,7 +135,7 @@ class Opener:
                 headers[sources] = probe.write_cmaf_header(sources)
         variants = tuple(replace(variant, cmaf_header=headers[variant.sources]) for variant in planned)
         direct = Variant("direct", sources, cmaf_header=headers.get(sources, b""))
-        return Opened(probe.tracks, variants, direct, open_demuxer(self._kind, opening))
+        return Opened(probe.tracks, variants, direct, open_demuxer(self._kind, opening), self._form)
 
     def _check_pictures(self, opened: Opened) -> None:
         pixels_max = self._picture_pixels_max()

@@ -18,9 +18,10 @@ cdef class Packaging:
     cdef object _metrics
     cdef StreamMeter _meter
     cdef object _timing
-    cdef object _split_audio
+    cdef object _form
     cdef bint _begins_anew
     cdef public object _timeline
+    cdef object _starts_at
     cdef int64_t _starts_ms
     cdef object _offset_ms
     cdef tuple _variants

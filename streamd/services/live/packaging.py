@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from streamd.formats.codecs.captions import find_captions
 from streamd.formats.codecs.random_access import can_start, unit_length_bytes
-from streamd.media.packager.ladder import Ladder, Variant
+from streamd.media.packager.ladder import Form, Ladder, Variant
 from streamd.media.packet import TrackKind
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Timeline
 from streamd.services.live.outputs import StreamTracks
@@ -47,8 +47,8 @@ class Continuation(NamedTuple):
     """The state of a stream's playlists with which the next publisher, or the next server, goes on."""
 
     timing: PlaylistTiming
-    split_audio: bool | None
-    """Whether audio and video are apart; None where there has been only one of them (``decide_split_audio``)."""
+    form: Form | None
+    """That of the stream's renditions; None where that is not known."""
     starts_ms: int = START_MS
     """The earliest place on the stream's timeline that is free of media, for the next publisher's, milliseconds."""
 
@@ -92,10 +92,13 @@ class Packaging:
         self._metrics = metrics
         self._meter = meter
         self._timing = continuation.timing if continuation is not None else None
-        self._split_audio = continuation.split_audio if continuation is not None else None
+        self._form = continuation.form if continuation is not None else None
         # The first tracks of a publisher that has come back have timestamps of their own.
         self._begins_anew = self.is_continuing
         self._timeline: Timeline | None = None
+        # The date of the timelines' beginning. It is the same for all tracks that this publisher opens: renditions that
+        # begin late have the dates of those that go on.
+        self._starts_at: datetime | None = None
         # Where the next timeline begins, and what the one before it added to this publisher's milliseconds.
         self._starts_ms = continuation.starts_ms if continuation is not None else START_MS
         self._offset_ms: int | None = None
@@ -123,13 +126,7 @@ class Packaging:
         if self._timing is None:
             return None
         # Another publisher's tracks come interleaved in a way of their own.
-        starts_ms = self.newest_ms + TRACKS_APART_MS_MAX
-        if not self._variants:
-            return Continuation(self._timing, self._split_audio, starts_ms)
-        if any(variant.is_alternative for variant in self._variants):
-            return Continuation(self._timing, True, starts_ms)
-        kinds = {track.kind for variant in self._variants for track in variant.sources}
-        return Continuation(self._timing, None if len(kinds) == 1 else False, starts_ms)
+        return Continuation(self._timing, self._form, self.newest_ms + TRACKS_APART_MS_MAX)
 
     @property
     def newest_ms(self) -> int:
@@ -163,7 +160,7 @@ class Packaging:
 
         Args:
             opened: The tracks, and their renditions.
-            epoch: Wall time of their first packet.
+            epoch: Wall time of their first packet; looked at for the first tracks alone.
 
         Raises:
             MediaLimitError: The publisher has gone past a limit.
@@ -177,6 +174,7 @@ class Packaging:
             self._direct_ids = {track.track_id: number for number, track in enumerate(direct.sources, 1)}
         timeline = self._timeline = Timeline(tracks, self._starts_ms, self._offset_ms)
         self._variants = opened.variants
+        self._form = opened.form
         self._start_ladder(timeline)
         videos = [track for track in tracks if track.kind is TrackKind.VIDEO]
         self._video_track_id = videos[0].track_id if videos else 0
@@ -185,9 +183,10 @@ class Packaging:
         self._pictures = tuple(
             (codec, unit_length_bytes(codec, track.codec_config)) for codec, track in zip(codecs, videos, strict=True)
         )
-        starts_at = epoch - timedelta(milliseconds=timeline.newest_ms)
+        if self._starts_at is None:
+            self._starts_at = epoch - timedelta(milliseconds=timeline.newest_ms)
         begins_anew, self._begins_anew = self._begins_anew, False
-        self._outputs.start(StreamTracks(self._variants, direct, starts_at, begins_anew))
+        self._outputs.start(StreamTracks(self._variants, direct, self._starts_at, begins_anew))
 
     def finish(self) -> None:
         """End it: the segmenters' samples become the last parts, and the next part begins a segment."""
@@ -294,7 +293,8 @@ class Packaging:
         if self._allowances.parts_left < 0:
             self._allowances.settle_parts(len(self._variants))
         # The media behind the leap is that which arrives now, however long the pause was.
-        self._outputs.note_leap(self._clock.now() - timedelta(milliseconds=timeline.newest_ms))
+        self._starts_at = self._clock.now() - timedelta(milliseconds=timeline.newest_ms)
+        self._outputs.note_leap(self._starts_at)
         return self._start_ladder(timeline)
 
     def _direct_samples(self, samples: Sequence[Sample]) -> Sequence[Sample]:

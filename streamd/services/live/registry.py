@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streamd.clock import EPOCH_2020
 from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PlaceTakenError, PublishError
+from streamd.media.packager.ladder import Form
 from streamd.media.packager.numbering import Numbering
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX
 from streamd.services.events.event import Event, EventType, rfc3339, unheard
@@ -334,8 +335,9 @@ class LiveRegistry:
             left_at = max(left_at, alive_at + SIGN_OF_LIFE_INTERVAL)
         for left in record.streams:
             numbering = self._next_numbering(left.name)
-            # With audio renditions, audio is apart.
-            continuation = Continuation(left.timing, bool(left.audio), _starts_ms(left, left_at))
+            # In a record of an earlier version audio renditions say that audio is apart.
+            form = left.form or (Form.PICTURES if left.audio else Form.MUXED)
+            continuation = Continuation(left.timing, form, _starts_ms(left, left_at))
             stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left, continuation)
             if is_over:
                 self.end(stream, EndReason.CONNECTION_LOST)

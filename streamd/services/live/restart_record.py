@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from streamd.media.packager.ladder import Form
 from streamd.media.packager.timing import PlaylistTiming
 from streamd.services.live.channel_numbers import SECONDS_MAX, ChannelAhead
 from streamd.services.whole_file import replace_file
@@ -60,6 +61,8 @@ class StreamRecord:
     """Names of the audio renditions to play them with."""
     discontinuity_sequence: int
     """EXT-X-DISCONTINUITY-SEQUENCE of a segment that follows all there are."""
+    form: Form | None = None
+    """What its renditions have. None in a record of an earlier version."""
     timeline_from: datetime | None = None
     """When the timeline of its decode times began: the time since is as far as its media has come, or somewhat farther.
     None in a record of an earlier version."""

@@ -170,7 +170,7 @@ def _newest_keyframe(channel: Channel) -> Keyframe | None:
         return None
     by_lines = {
         track.height: rendition
-        for rendition in channel.presentation.renditions.values()
+        for rendition in channel.presentation.listed
         for track in rendition.tracks
         if track.kind is TrackKind.VIDEO
     }

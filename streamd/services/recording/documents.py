@@ -144,6 +144,11 @@ def read_document(path: Path) -> RecordingDocument | None:
             data = file.read(DOCUMENT_BYTES_MAX + 1)
     except FileNotFoundError:
         return None
+    return parse_document(data)
+
+
+def parse_document(data: bytes) -> RecordingDocument | None:
+    """Read the bytes of a document; None where they are none that is ours."""
     try:
         return _DOCUMENT.validate_json(data) if len(data) <= DOCUMENT_BYTES_MAX else None
     except ValidationError:

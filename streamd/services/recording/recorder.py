@@ -17,12 +17,12 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError, RecordingOffError, StoreUnavailableError
-from streamd.services.events.event import Event, EventType, unheard
+from streamd.services.events.event import unheard
 from streamd.services.metrics import Metrics
+from streamd.services.recording.bookkeeper import Bookkeeper
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
 from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
-from streamd.services.recording.index_keeper import IndexKeeper
 from streamd.services.recording.recording import Recording
 from streamd.services.recording.recording_id import new_recording_id
 from streamd.services.recording.recording_output import RecordingOutput
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.services.audit.records import Actor, AuditEntry
-    from streamd.services.events.event import EventSink, Value
+    from streamd.services.events.event import EventSink
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.index import RecordingIndex
@@ -96,6 +96,7 @@ class Recorder:
         options: As given, or as they were read again.
         index: As given.
         retention: Deletes recordings.
+        books: What the index is told.
         watched: Those that somebody is watching: no rule deletes them.
     """
 
@@ -112,26 +113,30 @@ class Recorder:
     ) -> None:
         self.index = index
         self.options = options
+        self._elsewhere: Elsewhere = NowhereElse()
+        self._metrics = metrics if metrics is not None else Metrics()
+        self.books = Bookkeeper(
+            index,
+            clock,
+            tell,
+            metrics=self._metrics,
+            before_end=lambda record: self._elsewhere.has_ended(record),
+            on_ended=on_ended,
+        )
         self._clock = clock
-        self._tell = tell
         self._is_listed = is_listed
-        self._on_ended = on_ended
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
         self._outputs: dict[str, RecordingOutput] = {}
         # Recordings that are written, by id, and those that an earlier server left, by channel.
         self._going: dict[str, Recording] = {}
         self._left: dict[str, Recording] = {}
-        self._records: dict[str, RecordingRecord] = {}
         self._wishes: dict[str, bool] = {}
         self.watched = Watched(clock)
         self.retention = Retention(index, self.folder, clock, tell, self.watched.__contains__)
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
-        self._keeper = IndexKeeper(index)
         self._space = SpaceLook(self._pool, clock)
-        self._elsewhere: Elsewhere = NowhereElse()
-        self._metrics = metrics if metrics is not None else Metrics()
         self._metrics.recordings_going.set_function(lambda: len(self._going))
         self._metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
 
@@ -179,7 +184,7 @@ class Recorder:
                 with contextlib.suppress(OSError):
                     document = await asyncio.get_running_loop().run_in_executor(self._pool, recorded_document, folder)
                     if document is not None:
-                        self._keeper.keep(record_of(document, folder, self.options.directory))
+                        self.books.keep(record_of(document, folder, self.options.directory))
             if not page.has_more:
                 return
             before = page.items[-1].id
@@ -200,13 +205,14 @@ class Recorder:
             recording.leave()
         for recording in tuple(self._going.values()):
             await recording.wait()
-        await self._keeper.close()
+        await self.books.close()
         self._pool.shutdown()
         self._readers.shutdown(wait=False, cancel_futures=True)
 
     def look(self) -> None:
         """Do what is due; called about once a second."""
         now = self._clock.monotonic()
+        self.books.look()
         if any(output.fault for output in self._outputs.values()):
             self._space.look(self.options.directory, self.options.writer.min_free_bytes + SPACE_BYTES_MIN)
         if now < self._retention_due_at or self._retention_task is not None:
@@ -289,7 +295,7 @@ class Recorder:
             if recording.name == user:
                 recording.finish()
                 await recording.wait()
-        await self._keeper.flush()
+        await self.books.flush()
         await self.index.forget_wish(user)
         self._wishes.pop(user, None)
         # The name is free: what begins under it from here on is somebody else's.
@@ -319,21 +325,16 @@ class Recorder:
     @property
     def going_records(self) -> list[RecordingRecord]:
         """The recordings that are written, as the index has them."""
-        return list(self._records.values())
+        return self.books.records
 
     def keep(self, record: RecordingRecord) -> None:
         """Have the index know of a recording that is complete, soon."""
-        self._keeper.keep(record)
+        self.books.keep(record)
 
     @property
     def held_bytes(self) -> int:
         """Media that waits for the disk and that no broadcast has in its account any more, bytes."""
         return sum(recording.queued_bytes for recording in self._going.values() if recording.is_over)
-
-    @property
-    def index_is_behind(self) -> bool:
-        """Whether the index has still to be told something."""
-        return self._keeper.is_behind
 
     def folder(self, record: RecordingRecord) -> RecordingFolder:
         """The files of a recording."""
@@ -371,8 +372,7 @@ class Recorder:
             recording_status=RecordingStatus.STARTED,
         )
         recording = self._add(record, RecordingWriter(self.folder(record), document, self.options.writer))
-        log.info("recording.started", extra={"stream": name, "recording_id": recording_id})
-        self._say(EventType.RECORDING_STARTED, record)
+        self.books.note_started(record)
         return recording
 
     def _add(self, record: RecordingRecord, writer: RecordingWriter) -> Recording:
@@ -380,8 +380,7 @@ class Recorder:
             record.id, record.user, writer, self._pool, self._clock, self._note_change, self._all_queued_bytes
         )
         self._going[record.id] = recording
-        self._records[record.id] = record
-        self._keeper.keep(record)
+        self.books.open(recording, record)
         return recording
 
     def _all_queued_bytes(self) -> int:
@@ -394,7 +393,7 @@ class Recorder:
             document = await loop.run_in_executor(self._pool, recorded_document, folder)
             if document is not None and document.recording_status is not RecordingStatus.STARTED:
                 # It was complete, and the database was away.
-                self._note_end(record_of(document, folder, self.options.directory))
+                self.books.note_end(record_of(document, folder, self.options.directory))
                 return
             writer = await loop.run_in_executor(self._pool, recover, folder, self.options.writer)
         except FolderTakenError:
@@ -402,14 +401,14 @@ class Recorder:
             return
         except OSError as exc:
             reason = exc.strerror or "the disk reports an error"
-            self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
+            self.books.note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
             return
         if writer is None and self.index.is_shared:
             # It is on the disk of another server.
             return
         if writer is None:
             reason = "its files are gone"
-            self._note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
+            self.books.note_end(replace(record, state=RecordingState.FAILED, reason=reason, ended_at=self._clock.now()))
             return
         recording = self._add(record, writer)
         log.info("recording.taken_up", extra={"stream": record.user, "recording_id": record.id})
@@ -422,37 +421,6 @@ class Recorder:
             recording.finish()
 
     def _note_change(self, recording: Recording) -> None:
-        """Keep a recording's state in the index, and tell of its end."""
-        record = self._records.get(recording.id)
-        if record is None or (recording.is_over and not recording.is_complete and recording.fault):
-            # A failed one is told of when its files are closed.
-            return
-        self._metrics.recorded_bytes_total.inc(recording.totals.size_bytes - record.size_bytes)
-        record = self._records[recording.id] = replace(
-            record,
-            state=recording.state,
-            reason=recording.fault,
-            duration_ms=recording.totals.duration_ms,
-            size_bytes=recording.totals.size_bytes,
-        )
         if recording.is_complete:
-            del self._records[recording.id], self._going[recording.id]
-        if recording.is_complete and recording.is_over:
-            self._note_end(replace(record, ended_at=self._clock.now()))
-        else:
-            self._keeper.keep(record)
-
-    def _note_end(self, record: RecordingRecord) -> None:
-        self._keeper.keep(self._elsewhere.has_ended(record))
-        has_failed = record.state is RecordingState.FAILED
-        self._metrics.recordings_ended_total.labels(record.state.value).inc()
-        facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
-        log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
-        self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)
-        self._on_ended(record)
-
-    def _say(self, event_type: EventType, record: RecordingRecord) -> None:
-        data: dict[str, Value] = {"user": record.user, "recording_id": record.id}
-        if event_type is not EventType.RECORDING_STARTED:
-            data |= {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes, "reason": record.reason}
-        self._tell(Event(event_type, self._clock.now(), data))
+            self._going.pop(recording.id, None)
+        self.books.note_change(recording)

@@ -1,14 +1,13 @@
-"""One recording while it is written: its steps wait in a queue, and a thread does them in order."""
+"""One recording while it is written: what it takes, how it ends, and why it fails."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
 from streamd.errors import RecordingError
+from streamd.services.recording.disk_queue import DiskQueue
 from streamd.services.recording.records import RecordingState
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.media.packager.cmaf_chunk import ChunkBytes
     from streamd.services.recording.documents import RecordedRendition
     from streamd.services.recording.recording_writer import RecordingTotals, RecordingWriter
 
@@ -40,14 +40,13 @@ class Recording:
         writer: Writes its files.
         pool: Threads that may wait for the disk.
         clock: For dates and durations.
-        on_change: Called when its state or its size has changed; a last time when it is complete.
+        on_change: Called when its state has changed; a last time when it is complete.
         all_queued_bytes: Media of all recordings that waits for the disk.
 
     Attributes:
         state: How far it has come.
         fault: Why it failed; empty where it did not.
         totals: Its size so far.
-        queued_bytes: Media that waits for the disk.
         is_complete: Its files are closed: ready, or failed, or left to another server.
     """
 
@@ -66,21 +65,24 @@ class Recording:
         self.state = RecordingState.RECORDING
         self.fault = ""
         self.totals: RecordingTotals = writer.totals
-        self.queued_bytes = 0
         self.is_complete = False
         self._writer = writer
         self._pool = pool
         self._clock = clock
         self._on_change = on_change
         self._all_queued_bytes = all_queued_bytes
-        self._steps: deque[tuple[Callable[[], None], int]] = deque()
-        self._task: asyncio.Task[None] | None = None
-        self._is_left = False
+        self._queue = DiskQueue(pool, self._write_down, self._note_failure)
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether it takes no more media."""
         return self.state is not RecordingState.RECORDING
+
+    @property
+    def queued_bytes(self) -> int:
+        """Media that waits for the disk."""
+        return self._queue.queued_bytes
 
     def set_header(self, rendition: RecordedRendition, header: bytes, target_duration_s: int) -> None:
         """Begin a variant, or go on with it under another CMAF header (``RecordingWriter.set_header``)."""
@@ -89,7 +91,7 @@ class Recording:
     def append(
         self,
         variant: str,
-        parts: Sequence[bytes],
+        parts: Sequence[ChunkBytes],
         *,
         duration_us: int,
         program_date_time_ms: int,
@@ -99,7 +101,8 @@ class Recording:
         self._put(
             lambda: self._writer.append(
                 variant,
-                parts,
+                # Their frames lie where the publisher's bytes were put, and are written from there.
+                [piece for part in parts for piece in part.pieces()],
                 duration_us=duration_us,
                 program_date_time_ms=program_date_time_ms,
                 is_discontinuous=is_discontinuous,
@@ -112,17 +115,17 @@ class Recording:
         if self.state is RecordingState.RECORDING:
             self.state = RecordingState.FINALIZING
             self._on_change(self)
-            self._run()
+            self._end()
 
     def leave(self) -> None:
         """Leave it unfinished, for another server to go on with; media that waits is written."""
-        self._is_left = True
-        self._run()
+        self._end()
 
     async def wait(self) -> None:
         """Wait until all that waits for the disk is done."""
-        while self._task is not None:
-            await asyncio.shield(self._task)
+        await self._queue.drained()
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
 
     def _put(self, step: Callable[[], None], size_bytes: int) -> None:
         if self.state is not RecordingState.RECORDING:
@@ -134,69 +137,60 @@ class Recording:
         if self._all_queued_bytes() + size_bytes > ALL_QUEUED_BYTES_MAX:
             self._fail(f"the disk is too slow: {self._all_queued_bytes() >> 20} MiB of all recordings wait for it")
             return
-        self.queued_bytes += size_bytes
-        self._steps.append((step, size_bytes))
-        self._run()
+        self._queue.put(step, size_bytes)
 
-    def _run(self) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain())
+    def _write_down(self) -> None:
+        """Have the disk keep what a step has written."""
+        self._writer.sync(self._clock.monotonic())
+        self.totals = self._writer.totals
 
-    async def _drain(self) -> None:
-        try:
-            while self._steps:
-                steps = tuple(self._steps)
-                self._steps.clear()
-                await self._try(partial(self._do, steps))
-                self.queued_bytes -= sum(size_bytes for _, size_bytes in steps)
-            if self.state in (RecordingState.FINALIZING, RecordingState.FAILED):
-                fault = self.fault
-                await self._try(lambda: self._complete(self._clock.now()))
-                if self.fault != fault:
-                    # It may be one file that the disk does not take: the document of the end says so.
-                    await self._try(lambda: self._complete(self._clock.now()))
-                if self.state is RecordingState.FINALIZING:
-                    self.state = RecordingState.PARTIAL if self._writer.has_gap else RecordingState.READY
-            if self.is_over or self._is_left:
-                await self._try(self._writer.close)
-                self.is_complete = True
-        finally:
-            self._task = None
+    def _end(self) -> None:
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._complete())
+
+    async def _complete(self) -> None:
+        await self._queue.drained()
+        if self.is_over:
+            fault = self.fault
+            await self._try(lambda: self._finish_files(self._clock.now()))
+            if self.fault != fault:
+                # It may be one file that the disk does not take: the document of the end says so.
+                await self._try(lambda: self._finish_files(self._clock.now()))
+            if self.state is RecordingState.FINALIZING:
+                self.state = RecordingState.PARTIAL if self._writer.has_gap else RecordingState.READY
+        await self._try(self._writer.close)
+        self.is_complete = True
         self._on_change(self)
 
     async def _try(self, work: Callable[[], None]) -> None:
         """Do work that waits for the disk; its failure ends the recording."""
         try:
             await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        except (OSError, RecordingError) as exc:
-            self._fail(_reason(exc))
-        except Exception:
-            # A fault of ours ends this recording, and nothing else.
-            log.exception("recording.broken", extra={"stream": self.name, "recording_id": self.id})
-            self._fail("internal error")
+        except Exception as exc:  # noqa: BLE001  # a fault of ours ends this recording, and nothing else
+            self._note_failure(exc)
 
-    def _do(self, steps: Sequence[tuple[Callable[[], None], int]]) -> None:
-        for step, _ in steps:
-            step()
-        self._writer.sync(self._clock.monotonic())
-        self.totals = self._writer.totals
-
-    def _complete(self, now: datetime) -> None:
+    def _finish_files(self, now: datetime) -> None:
         """Complete the files; of a failed recording as far as the disk lets us."""
         self.totals = self._writer.finish(now, self.fault)
+
+    def _note_failure(self, exc: BaseException) -> None:
+        if isinstance(exc, (OSError, RecordingError)):
+            self._fail(_reason(exc))
+        else:
+            log.error("recording.broken", extra={"stream": self.name, "recording_id": self.id}, exc_info=exc)
+            self._fail("internal error")
 
     def _fail(self, reason: str) -> None:
         if self.fault:
             return
         self.fault = reason
         self.state = RecordingState.FAILED
-        self.queued_bytes -= sum(size_bytes for _, size_bytes in self._steps)
-        self._steps.clear()
+        self._queue.drop()
         log.error("recording.failed", extra={"stream": self.name, "recording_id": self.id, "reason": reason})
         self._on_change(self)
-        self._run()
+        self._end()
 
 
-def _reason(exc: Exception) -> str:
+def _reason(exc: OSError | RecordingError) -> str:
     """A fault of the disk in its own words, without a path."""
     return (exc.strerror or "the disk reports an error") if isinstance(exc, OSError) else str(exc)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from streamd.media.packager.cmaf_chunk import CmafChunk
+    from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
     from streamd.media.packager.ladder import Variant
     from streamd.media.packager.timing import PlaylistTiming
     from streamd.services.live.outputs import OutputContext, StreamTracks
@@ -39,7 +39,7 @@ class _OpenSegment:
     start_ticks: int
     timescale: int
     is_discontinuous: bool
-    parts: list[bytes] = field(default_factory=list)
+    parts: list[ChunkBytes] = field(default_factory=list)
     duration_ticks: int = 0
     size_bytes: int = 0
 
@@ -133,7 +133,7 @@ class RecordingOutput(PartOutput):
         if segment is None:
             # A recording that is asked for in the middle of a segment begins with the next one.
             return
-        segment.parts.append(chunk.content.join())
+        segment.parts.append(chunk.content)
         segment.duration_ticks += chunk.duration_ticks
         segment.size_bytes += len(chunk.content)
 

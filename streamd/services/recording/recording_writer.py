@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from streamd.services.recording.documents import (
     read_file_lines,
     write_document,
 )
-from streamd.services.recording.folder import claim_folder, free_bytes, make_folder
+from streamd.services.recording.folder import claim_folder, make_folder
 from streamd.services.recording.playlist_file import RecordedPlaylist
 from streamd.services.recording.variant_writer import VariantWriter
 from streamd.services.whole_file import replace_file
@@ -132,7 +133,7 @@ class RecordingWriter:
     def append(
         self,
         variant: str,
-        parts: Sequence[bytes],
+        pieces: Sequence[bytes | memoryview],
         *,
         duration_us: int,
         program_date_time_ms: int,
@@ -144,9 +145,9 @@ class RecordingWriter:
             RecordingError: The disk is nearly full.
         """
         if self._options.min_free_bytes:
-            self._check_space(sum(map(len, parts)))
+            self._check_space(sum(map(len, pieces)))
         self._variants[variant].append(
-            parts,
+            pieces,
             duration_us=duration_us,
             program_date_time_ms=program_date_time_ms,
             is_discontinuous=is_discontinuous,
@@ -209,9 +210,10 @@ class RecordingWriter:
             os.close(claim)
 
     def _check_space(self, size_bytes: int) -> None:
-        if not self._folder.path.exists():
+        assert self._claim is not None
+        if not os.fstat(self._claim).st_nlink:
             raise RecordingError("its folder is gone")
-        left_bytes = free_bytes(self._folder.path)
+        left_bytes = shutil.disk_usage(self._claim).free
         if left_bytes - size_bytes < self._options.min_free_bytes:
             raise RecordingError(
                 f"the disk has {left_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "

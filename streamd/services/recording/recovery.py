@@ -6,7 +6,6 @@ It runs in a thread that may wait for the disk.
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 from dataclasses import replace
@@ -19,14 +18,14 @@ from streamd.services.recording.documents import (
     read_document,
     read_file_lines,
 )
+from streamd.services.recording.file_hash import file_sha256
 from streamd.services.recording.folder import claim_folder, init_name, media_name
 from streamd.services.recording.playlist_file import RecordedPlaylist, parse_playlist
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from streamd.services.recording.folder import RecordingFolder
+    from streamd.services.recording.file_hash import file_sha256
+from streamd.services.recording.folder import RecordingFolder
 
 log = logging.getLogger(__name__)
 
@@ -133,10 +132,5 @@ def _recover_variant(
         relative = f"media/hls/{name}/{file_name}"
         listed = known.get(relative)
         if listed is None or listed.bytes != ends[file_name]:
-            complete.append(RecordedFile(relative, ends[file_name], _sha256(file)))
+            complete.append(RecordedFile(relative, ends[file_name], file_sha256(file)))
     return RecordedPlaylist(playlist.target_duration_s, whole), complete, lost
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,19 +5,19 @@ It runs in a thread that may wait for the disk.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.services.recording.documents import RecordedFile, RecordingDocument, RecordingStatus
+from streamd.services.recording.file_hash import file_sha256
 from streamd.services.recording.folder import RecordingFolder, media_name
 from streamd.services.recording.playlist_file import parse_playlist
 from streamd.services.recording.records import RecordingRecord, RecordingState
 from streamd.services.recording.recovery import recorded_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 # events/ and below: the documents are found by their place.
 _DOCUMENTS = "events/recording-started.json"
@@ -32,8 +32,12 @@ class FileFault:
     fault: str
 
 
-def verify(folder: RecordingFolder) -> list[FileFault]:
+def verify(folder: RecordingFolder, elsewhere: Container[str] = ()) -> list[FileFault]:
     """Compare every file with the document, and every playlist with its media files.
+
+    Args:
+        folder: The recording's.
+        elsewhere: Paths of files that need not be here: a bucket has them.
 
     Returns:
         The faults; none for a recording that is whole.
@@ -53,9 +57,9 @@ def verify(folder: RecordingFolder) -> list[FileFault]:
         if ".." in Path(listed.path).parts or listed.path.startswith("/"):
             faults.append(FileFault(listed.path, "is no place in a recording"))
         else:
-            faults += _verify_file(path, listed)
+            faults += _verify_file(path, listed, elsewhere)
     for rendition in document.media.hls.renditions:
-        faults += _verify_playlist(folder, rendition.path)
+        faults += _verify_playlist(folder, rendition.path, elsewhere)
     return faults
 
 
@@ -94,13 +98,15 @@ def record_of(document: RecordingDocument, folder: RecordingFolder, directory: P
     )
 
 
-def _verify_file(path: Path, listed: RecordedFile) -> list[FileFault]:
+def _verify_file(path: Path, listed: RecordedFile, elsewhere: Container[str]) -> list[FileFault]:
     try:
+        if listed.path in elsewhere and not path.exists():
+            return []
         if not path.is_file():
             return [FileFault(listed.path, "is missing")]
         if (size_bytes := path.stat().st_size) != listed.bytes:
             return [FileFault(listed.path, f"has {size_bytes} bytes in place of {listed.bytes}")]
-        if _sha256(path) != listed.sha256:
+        if file_sha256(path) != listed.sha256:
             return [FileFault(listed.path, "has other bytes than were written")]
     except OSError as exc:
         # A bad block of one file is no reason to leave the others unread.
@@ -108,7 +114,7 @@ def _verify_file(path: Path, listed: RecordedFile) -> list[FileFault]:
     return []
 
 
-def _verify_playlist(folder: RecordingFolder, variant: str) -> list[FileFault]:
+def _verify_playlist(folder: RecordingFolder, variant: str, elsewhere: Container[str]) -> list[FileFault]:
     path = folder.playlist(variant)
     if not path.is_file():
         return []
@@ -116,13 +122,10 @@ def _verify_playlist(folder: RecordingFolder, variant: str) -> list[FileFault]:
     faults = []
     for segment in playlist.segments:
         media = folder.variant(variant) / media_name(segment.file_number)
+        name = f"media/hls/{variant}/{media.name}"
+        if name in elsewhere and not media.exists():
+            continue
         if not media.is_file() or media.stat().st_size < segment.end:
-            name = f"media/hls/{variant}/{media.name}"
             faults.append(FileFault(name, f"ends before byte {segment.end}, which the playlist names"))
             break
     return faults
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

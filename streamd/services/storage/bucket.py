@@ -203,15 +203,15 @@ class Bucket:
         """The paths of all objects under a folder, a page in memory at a time.
 
         Args:
-            under: Under the prefix, without a slash at its end.
+            under: Under the prefix, without a slash at its end; empty for all that is there.
         """
         store = await self._opened()
         import obstore
 
         place = self.options.place
-        inside = f"{place.name(under)}/"
+        inside = f"{place.name(under)}/" if under else place.name("")
         try:
-            pages = obstore.list(store, prefix=inside, chunk_size=LIST_PAGE)
+            pages = obstore.list(store, prefix=inside or None, chunk_size=LIST_PAGE)
             while True:
                 async with asyncio.timeout(self.timeouts.read_s):
                     page = await anext(pages, None)
@@ -220,7 +220,8 @@ class Bucket:
                 for found in page:
                     # What a service lists beside is not ours.
                     if found["path"].startswith(inside):
-                        yield under + found["path"][len(inside) - 1 :]
+                        rest = found["path"][len(inside) :]
+                        yield f"{under}/{rest}" if under else rest
         except Exception as exc:
             raise failure_of(exc) from exc
 

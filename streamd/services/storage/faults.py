@@ -27,7 +27,7 @@ class StorageFault(enum.StrEnum):
     MISSING = "missing"
     """There is no such object."""
     DAMAGED = "damaged"
-    """The service said yes, and has other bytes."""
+    """The service said yes, and has or sends something else."""
     LOCAL_FILE = "local_file"
     """A file on this machine's disk cannot be read."""
     OTHER = "other"
@@ -43,7 +43,7 @@ WORDS: Final = {
     StorageFault.UNREACHABLE: "the bucket's service cannot be reached",
     StorageFault.TIMEOUT: "the bucket's service does not answer in time",
     StorageFault.MISSING: "the bucket has no such object",
-    StorageFault.DAMAGED: "the bucket has other bytes than were sent",
+    StorageFault.DAMAGED: "the bucket's service says yes, and has or sends something else",
     StorageFault.LOCAL_FILE: "a file on the disk cannot be read",
     StorageFault.OTHER: "the bucket's service answers something unknown",
 }
@@ -87,6 +87,14 @@ _FAULT_OF_STATUS: Final = {
     429: StorageFault.BUSY,
     507: StorageFault.FULL,
 }
+# What obstore says of an answer that is none of the service's errors.
+_ODD_ANSWERS: Final = {
+    "Received redirect without LOCATION": StorageFault.WRONG_REGION,
+    "Unable to extract metadata from headers": StorageFault.DAMAGED,
+    "invalid multipart response": StorageFault.DAMAGED,
+    "non-partial response": StorageFault.DAMAGED,
+    "invalid list response": StorageFault.DAMAGED,
+}
 _TEXT_MAX: Final = 65_536
 
 
@@ -110,6 +118,9 @@ def fault_of(exc: Exception) -> StorageFault:
     text = str(exc)[:_TEXT_MAX]
     for code in _CODE.findall(text):
         if fault := _FAULT_OF_CODE.get(code):
+            return fault
+    for words, fault in _ODD_ANSWERS.items():
+        if words in text:
             return fault
     if isinstance(exc, FileNotFoundError):
         return StorageFault.MISSING

@@ -52,6 +52,7 @@ REMOVED_MAX = 10_000
 # A request that was cut off may be carried out by the bucket's service all the same, until then, seconds.
 AFTERMATH_S = 240.0
 
+_DOCUMENTS = ("events/recording-started.json", "events/recording-ended.json")
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 
 
@@ -215,6 +216,10 @@ class Uploads:
             self._aftermath.append((self._clock.monotonic() + AFTERMATH_S, record))
         try:
             await self.bucket.delete_under(record.path)
+            for path in _DOCUMENTS:
+                # A list that was cut short is no reason to forget what it left out.
+                if await self.bucket.size_bytes(f"{record.path}/{path}") is not None:
+                    raise failure(StorageFault.DAMAGED)
         except StorageError as exc:
             self._note_failure(exc, record, "storage.delete_failed")
             return False

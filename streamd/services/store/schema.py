@@ -122,6 +122,7 @@ salts = Table(
 )
 
 # Rows are only ever added: triggers made by the migrations refuse DELETE, and UPDATE but of an address to an empty one.
+# What the hashes are over is in audit/chain.py.
 audit = Table(
     "audit",
     metadata,
@@ -136,7 +137,46 @@ audit = Table(
     Column("reason", Text, nullable=False),
     # Refused publishes that are alike share one row.
     Column("count", Integer, nullable=False, server_default="1"),
+    Column("subject", Text),
+    Column("address_salt", LargeBinary(16)),
+    Column("address_digest", LargeBinary(32)),
+    # Rows that were there before the chain have none; its beginning has one over all of them.
+    Column("hash", LargeBinary(32)),
     sqlite_autoincrement=True,
+)
+
+# One row: the beginning and the end of the audit log's hash chain. Whoever adds rows locks it first.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # The last row that was there before the chain, and the hash over those rows.
+    Column("begin_sequence", BigInteger, nullable=False),
+    Column("begin_hash", LargeBinary(32), nullable=False),
+    Column("end_sequence", BigInteger, nullable=False),
+    Column("end_hash", LargeBinary(32), nullable=False),
+)
+
+# People who act through the admin API. Their tokens are kept as hashes; what TOTP shares is kept as it is, for codes
+# are computed of it: whoever reads the database has half of a sign-in with it.
+operators = Table(
+    "operators",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("token_id", String(32), nullable=False, unique=True),
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("token_made_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("revoke_reason", Text, nullable=False, server_default=""),
+    Column("revoked_by", Text, nullable=False, server_default=""),
+    Column("last_used_at", UtcDateTime),
+    Column("totp_secret", LargeBinary(20)),
+    # The number of the last code that was taken: none is taken twice.
+    Column("totp_step", BigInteger, nullable=False, server_default="0"),
 )
 
 recordings = Table(
@@ -165,4 +205,40 @@ recording_wishes = Table(
     metadata,
     Column("user", String(64), primary_key=True),
     Column("record", Boolean, nullable=False),
+)
+
+playback_keys = Table(
+    "playback_keys",
+    metadata,
+    Column("kid", String(32), primary_key=True),
+    Column("algorithm", String(8), nullable=False),
+    # DER of a public key; of HS256 the secret itself, which checks and signs alike.
+    Column("material", LargeBinary, nullable=False),
+    Column("label", Text, nullable=False, server_default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    # From then on it is good for no new token; set when it is rotated or withdrawn.
+    Column("ends_at", UtcDateTime),
+    Column("withdrawn_at", UtcDateTime),
+    Column("replaced_by", String(32)),
+)
+
+# What viewers had and have no more: tokens, viewers, keys and channels by name.
+playback_revocations = Table(
+    "playback_revocations",
+    metadata,
+    Column("sequence", Sequence, primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("value", String(128), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Channels and recordings for which it is decided who may watch; the server's configuration stands for the others.
+playback_rules = Table(
+    "playback_rules",
+    metadata,
+    Column("subject", String(64), primary_key=True),
+    Column("policy", String(16), nullable=False),
+    Column("password_hash", Text, nullable=False, server_default=""),
 )

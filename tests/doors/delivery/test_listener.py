@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from streamd.doors.delivery.listener import listen
-from streamd.doors.tls.sliced import KERNEL_BYTES_MAX
+from streamd.doors.tls.sending import KERNEL_BYTES_MAX
 from tests.support.doors import LOOPS
 
 if TYPE_CHECKING:

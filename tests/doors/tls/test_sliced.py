@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import pytest
 
 from streamd.doors.tls.certificate import TlsCertificate
-from streamd.doors.tls.sliced import (
+from streamd.doors.tls.sending import (
     KERNEL_BYTES_MAX,
-    READ_BYTES,
     RECORD_BYTES_MAX,
-    SHORT_READ_BYTES,
     SHORT_RECORD_BYTES,
+    bound_kernel_bytes,
+    room_bytes,
+)
+from streamd.doors.tls.sliced import (
+    READ_BYTES,
+    SHORT_READ_BYTES,
     SILENT_BYTES_MAX,
     SILENT_READS_MAX,
     SlicedTls,
     SlicedTransport,
-    bound_kernel_bytes,
 )
 from tests.support.certificates import ONE
 from tests.support.doors import LOOPS, until
@@ -220,7 +223,8 @@ def test_a_peer_that_takes_nothing_has_a_short_record_of_its_own_and_what_is_sha
         assert peer.transport.unsent_bytes <= peer.transport.own_bytes() <= SHORT_RECORD_BYTES + RECORD_OVERHEAD
         assert peer.transport.get_write_buffer_size() > 60_000_000
         assert {
-            id(piece.obj if isinstance(piece, memoryview) else piece) for piece in peer.transport._backlog.pieces
+            id(piece.obj if isinstance(piece, memoryview) else piece)
+            for piece in peer.transport._sending._backlog.pieces
         } == {id(shared)}
         assert peer.events == ["pause"]
         cast("asyncio.Transport", writer.transport).resume_reading()
@@ -281,7 +285,7 @@ def test_whom_the_kernel_has_room_for_is_sent_several_records_at_once(run: Run) 
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
         peer.transport.write(bytes(10 * RECORD_BYTES_MAX))
-        assert peer.transport._slice_bytes > RECORD_BYTES_MAX
+        assert peer.transport._sending._slice_bytes > RECORD_BYTES_MAX
         assert await reader.readexactly(10 * RECORD_BYTES_MAX) == bytes(10 * RECORD_BYTES_MAX)
         writer.close()
 
@@ -303,17 +307,17 @@ def test_the_kernel_holds_little_for_a_peer_that_takes_nothing() -> None:
                         taken += accepted.send(bytes(RECORD_BYTES_MAX))
                 # The peer's window, under way, is as much again at the most.
                 assert KERNEL_BYTES_MAX <= taken < 4 * KERNEL_BYTES_MAX
-                assert SlicedTls.room_bytes(accepted) <= 0
+                assert room_bytes(accepted) <= 0
 
 
 def test_where_the_kernel_says_nothing_a_record_is_sent_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # An option that no socket has.
-    monkeypatch.setattr("streamd.doors.tls.sliced._SIOCOUTQNSD", 0x89FF)
+    monkeypatch.setattr("streamd.doors.tls.sending._SIOCOUTQNSD", 0x89FF)
 
     async def test(entrance: Entrance) -> None:
         peer, reader, writer = await entrance.connect()
         peer.transport.write(bytes(10 * RECORD_BYTES_MAX))
-        assert peer.transport._slice_bytes <= RECORD_BYTES_MAX + RECORD_OVERHEAD
+        assert peer.transport._sending._slice_bytes <= RECORD_BYTES_MAX + RECORD_OVERHEAD
         assert await reader.readexactly(10 * RECORD_BYTES_MAX) == bytes(10 * RECORD_BYTES_MAX)
         writer.close()
 

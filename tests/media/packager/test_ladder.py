@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from streamd.media.packager.cmaf_chunk import CmafChunk
-from streamd.media.packager.ladder import Ladder, Variant, decide_split_audio, plan_variants
+from streamd.media.packager.ladder import Form, Ladder, Variant, decide_form, plan_variants
 from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE, Sample, Track, TrackKind
@@ -28,7 +28,7 @@ def named(variants: tuple[Variant, ...]) -> dict[str, tuple[int, ...]]:
 
 
 def plan(*tracks: Track) -> tuple[Variant, ...]:
-    return plan_variants(tracks, split_audio=decide_split_audio(tracks))
+    return plan_variants(tracks, decide_form(tracks))
 
 
 class TestPlan:
@@ -69,34 +69,58 @@ class TestPlan:
         assert [track.track_id for track in second.tracks] == [1, 2]
         assert [track.kind for track in second.tracks] == [TrackKind.VIDEO, TrackKind.AUDIO]
 
-    def test_audio_that_joins_a_muxed_stream_is_in_no_variant(self) -> None:
-        assert named(plan_variants((video(1), audio(2), audio(3)), split_audio=False)) == {"main": (1, 2)}
-
-    def test_audio_that_browsers_do_not_decode_joins_no_muxed_stream(self) -> None:
-        assert named(plan_variants((video(1), audio(2, "ac-3")), split_audio=False)) == {"main": (1,)}
-
     @pytest.mark.parametrize(
-        ("tracks", "is_split"),
+        ("form", "tracks", "variants"),
         [
-            ((video(1),), None),
-            ((audio(1, "ac-3"),), None),
-            ((video(1), audio(2)), False),
-            ((video(1), audio(2), audio(3)), False),
-            ((video(1), audio(2, "ac-3")), True),
-            ((audio(1), audio(2)), False),
+            # Audio beyond the first, and audio that browsers do not decode, joins no muxed stream.
+            (Form.MUXED, (video(1), audio(2), audio(3)), {"main": (1, 2)}),
+            (Form.MUXED, (video(1), audio(2, "ac-3"), audio(3)), {"main": (1, 3)}),
+            (Form.MUXED, (video(1), audio(2, "ac-3")), {"picture0": (1,)}),
+            (Form.MUXED, (video(1), video(2)), {"picture0": (1,), "picture1": (2,)}),
+            (Form.MUXED, (audio(1),), {"audio0": (1,)}),
+            (Form.PICTURES, (video(1), audio(2)), {"main": (1,), "audio0": (2,)}),
+            (Form.PICTURES, (audio(1), audio(2)), {"audio0": (1,), "audio1": (2,)}),
+            (Form.SOUND, (video(1), audio(2)), {"video0": (1,), "main": (2,)}),
+            (
+                Form.SOUND,
+                (video(1), video(2), audio(3), audio(4)),
+                {"video0": (1,), "video1": (2,), "main": (3,), "audio1": (4,)},
+            ),
+            (Form.SOUND, (video(1),), {"video0": (1,)}),
         ],
     )
-    def test_what_joins_a_stream_is_heard_where_it_can_be(
-        self, tracks: tuple[Track, ...], is_split: bool | None
+    def test_tracks_that_come_later_leave_each_rendition_the_kinds_it_began_with(
+        self, form: Form, tracks: tuple[Track, ...], variants: dict[str, tuple[int, ...]]
     ) -> None:
-        assert decide_split_audio(tracks, is_continuing=True) is is_split
+        assert named(plan_variants(tracks, form)) == variants
 
-    def test_of_sound_that_joins_the_first_that_browsers_decode_is_heard(self) -> None:
-        assert named(plan_variants((video(1), audio(2, "ac-3"), audio(3)), split_audio=False)) == {"main": (1, 3)}
+    @pytest.mark.parametrize(
+        ("form", "tracks", "alternatives"),
+        [
+            (Form.MUXED, (audio(1), audio(2)), ["audio1"]),
+            (Form.PICTURES, (video(1), audio(2)), ["audio0"]),
+            (Form.PICTURES, (audio(2),), []),
+            (Form.SOUND, (video(1), audio(2), audio(3)), ["main", "audio1"]),
+            (Form.SOUND, (audio(2), audio(3)), ["audio1"]),
+        ],
+    )
+    def test_sound_is_a_variant_where_there_are_no_pictures(
+        self, form: Form, tracks: tuple[Track, ...], alternatives: list[str]
+    ) -> None:
+        assert [each.name for each in plan_variants(tracks, form) if each.is_alternative] == alternatives
 
-    def test_audio_that_is_left_alone_stays_apart(self) -> None:
-        planned = plan_variants((video(1), audio(2)), split_audio=True)
-        assert named(planned) == {"main": (1,), "audio0": (2,)}
+    def test_no_name_has_other_kinds_under_the_same_form(self) -> None:
+        sets = [
+            (*(video(n) for n in range(1, videos + 1)), *(audio(n, codec) for n in range(11, 11 + sounds)))
+            for videos, sounds, codec in itertools.product(range(3), range(3), ("mp4a.40.2", "ac-3"))
+            if videos + sounds
+        ]
+        for form in Form:
+            kinds: dict[str, set[TrackKind]] = {}
+            for tracks in sets:
+                for variant in plan_variants(tracks, form):
+                    has = {track.kind for track in variant.sources}
+                    assert kinds.setdefault(variant.name, has) == has
 
 
 def pictures(track_id: int, seconds: int, *, gop: int = 30, delay: int = 0, begin: int = 0) -> list[Sample]:
@@ -200,5 +224,5 @@ class TestLadder:
         assert ladder.next_sequence_number == 1 + len(made["main"])
 
     def test_a_track_in_no_variant_is_passed_over(self) -> None:
-        ladder = Ladder(plan_variants((video(1), audio(2), audio(3)), split_audio=False), SegmenterOptions(), TIMING)
+        ladder = Ladder(plan_variants((video(1), audio(2), audio(3)), Form.MUXED), SegmenterOptions(), TIMING)
         assert cut(ladder, sounds(3, 4)) == {}

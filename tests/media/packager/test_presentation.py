@@ -4,8 +4,7 @@ import pytest
 
 from streamd.media.packager.presentation import Presentation
 from streamd.media.packager.rendition import RenditionOptions
-from streamd.media.packet import Track
-from tests.support.chunk_feeder import AUDIO, VIDEO, ChunkFeeder, feed, start_rendition
+from tests.support.chunk_feeder import ChunkFeeder, feed, start_rendition
 from tests.support.llhls_checker import check_playlist
 
 
@@ -73,21 +72,6 @@ def test_a_segment_just_complete_is_reported_with_its_last_part() -> None:
     feed(low, ChunkFeeder(), [2])
     low.end_segment()
     assert b"LAST-MSN=1000,LAST-PART=3\n" in high.playlist().full.buffers[0]
-
-
-@pytest.mark.parametrize(
-    ("tracks", "is_split"),
-    [((VIDEO,), None), ((AUDIO,), None), ((VIDEO, AUDIO), False), ((), False)],
-    ids=["pictures alone", "sound alone", "both", "not known"],
-)
-def test_whether_audio_is_apart_is_open_until_there_were_both(tracks: tuple[Track, ...], is_split: bool | None) -> None:
-    rendition = start_rendition()
-    rendition.set_header(b"other", tracks)
-    assert Presentation([rendition]).split_audio is is_split
-
-
-def test_audio_renditions_are_apart() -> None:
-    assert Presentation([start_rendition()], [start_rendition(name="audio0")]).split_audio is True
 
 
 def test_captions_are_listed_and_named_by_every_variant() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streamd.process.account import account_name
 from tests.support.cli import issue, run
 
 
@@ -19,7 +20,8 @@ class TestAudit:
         key = issue(data_dir)
         run("keys", "revoke", key["id"], "--reason", "leaked", data_dir=data_dir)
         first = run("audit", "--limit", "2", data_dir=data_dir)
-        actor = "admin" if has_server else "cli"
+        # The account, and not the token that every account of the machine has.
+        actor = re.escape(f"cli/{account_name({})}")
         assert re.search(rf"^3 .* {actor} .* key\.revoked +alice +{key['id']} .* 1 +leaked", first.stdout, re.MULTILINE)
         assert "user.created" not in first.stdout
         assert "streamd audit --after 2" in first.stderr

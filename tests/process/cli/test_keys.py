@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from streamd.process.account import account_name
 from streamd.process.cli import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE
 from streamd.process.data_dir import TOKEN_NAME
 from streamd.services.keys.importer import KEYS_MAX
@@ -49,7 +50,7 @@ class TestKeysOnTheStore:
         lifetime = datetime.fromisoformat(key["expires_at"]) - datetime.fromisoformat(key["created_at"])
         assert abs(lifetime.total_seconds() - 30 * 86_400) < 60
         (listed,) = json.loads(run("keys", "list", "--json", "--user", "alice", data_dir=data_dir).stdout)
-        assert (listed["id"], listed["state"], listed["created_by"]) == (key["id"], "active", "cli")
+        assert (listed["id"], listed["state"], listed["created_by"]) == (key["id"], "active", f"cli/{account_name({})}")
         assert json.loads(run("keys", "list", "--json", "--user", "bob", data_dir=data_dir).stdout) == []
 
     def test_revoking_by_id_or_by_the_whole_key(self, data_dir: Path) -> None:

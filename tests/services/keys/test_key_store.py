@@ -256,7 +256,11 @@ class TestAudit:
         [
             "UPDATE audit SET reason = 'x'",
             "UPDATE audit SET address = '192.0.2.9'",
-            "UPDATE audit SET address = '', actor = 'x'",
+            "UPDATE audit SET address = ''",
+            "UPDATE audit SET address = '', address_salt = NULL, actor = 'x'",
+            "UPDATE audit SET address = '', address_salt = NULL, address_digest = NULL",
+            "UPDATE audit SET address = '', address_salt = NULL, hash = NULL",
+            "UPDATE audit SET address = '', address_salt = NULL, subject = 'x'",
             "UPDATE audit SET address = '', \"user\" = NULL",
             "UPDATE audit SET count = 2",
             "DELETE FROM audit",
@@ -272,7 +276,7 @@ class TestAudit:
     async def test_an_address_may_be_erased(self, store: KeyStore) -> None:
         await add(store, 1)
         async with store.database.writing() as connection:
-            await connection.execute(text("UPDATE audit SET address = ''"))
+            await connection.execute(text("UPDATE audit SET address = '', address_salt = NULL"))
         rows = (await store.audit.page(after=0, limit=10)).items
         assert [(row.entry.action, row.entry.address) for row in rows] == [("user.created", ""), ("key.issued", "")]
 

@@ -94,6 +94,63 @@ class TestPlaylists:
         assert again.first_msn >= first.msn
         assert house.hls.next_numbering.msn > first.msn
 
+    async def test_a_rendition_whose_tracks_are_gone_rests_while_no_other_has_what_it_had(self) -> None:
+        house = House()
+        house.add_segment()
+        house.add_segment()
+        # Its pictures are gone.
+        woken = house.wait_for(Awaited("main", PartNumber(house.rendition().next_part_number)))
+        house.hls.start(tracks_of("audio0"))
+        house.add_segment("audio0")
+        await turn()
+        presentation = house.hls.presentation
+        assert presentation is not None
+        assert not woken
+        assert presentation.names() == (("audio0",), ())
+        assert list(presentation.renditions) == ["audio0", "main"]
+        resting = house.rendition()
+        text = resting.playlist().full.buffers[0]
+        assert b"ENDLIST" not in text
+        assert b'URI="audio0.m3u8"' in text
+        # All of what it had can be fetched, also by players of whole segments.
+        assert resting.edge().open_parts == 0
+        used = resting.next_numbering()
+
+        house.hls.start(tracks_of("main"))
+        house.add_segment("main")
+        await turn()
+        assert woken
+        again = house.rendition()
+        assert again is not resting
+        assert again.first_msn >= used.msn
+        assert again.next_part_number > used.part_number
+
+    async def test_a_rendition_that_rests_does_not_come_back_with_fewer_discontinuities_than_the_others(self) -> None:
+        house = House("main", "audio0")
+        house.add_segment()
+        house.hls.start(tracks_of("audio0"))
+        for _ in range(3):
+            house.add_segment("audio0", is_discontinuous=True)
+        house.hls.start(tracks_of("main", "audio0"))
+        for name in house.names:
+            house.add_segment(name, is_discontinuous=name == "audio0")
+            house.hls.end_segment(name)
+        counts = {house.rendition(name).next_numbering().discontinuity_sequence for name in house.names}
+        assert len(counts) == 1
+
+    async def test_another_servers_rendition_rests_where_none_of_its_names_go_on(self) -> None:
+        house = House(record=PlaylistRecord(TIMING, ("main",), (), 5))
+        house.hls.start(tracks_of("audio0", begins_anew=True))
+        house.add_segment("audio0")
+        assert house.hls.presentation is not None
+        assert list(house.hls.presentation.renditions) == ["audio0", "main"]
+
+        house = House(record=RECORD)
+        house.hls.start(tracks_of("main", "audio0", begins_anew=True))
+        house.add_segment("main", "audio0")
+        assert house.hls.presentation is not None
+        assert list(house.hls.presentation.renditions) == ["main", "audio0"]
+
     async def test_all_of_them_hold_no_more_than_one_may(self) -> None:
         house = House("main", "video1", rendition=RenditionOptions(window_bytes_max=10_000))
         house.add_segment()

@@ -100,7 +100,7 @@ class Room:
         """Wait until all is on the disk, and in the index."""
         for recording in tuple(self.recorder.going):
             await recording.wait()
-        while self.recorder.index_is_behind:  # noqa: ASYNC110  # nothing else tells
+        while self.recorder.books.is_behind:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
 
     async def looked(self) -> None:
@@ -557,9 +557,9 @@ class Full:
     free = 0
 
 
-def full(path: Path) -> object:
+def full(path: Path | int) -> object:
     # As the system call: a path that is not there has no disk.
-    path.stat()
+    os.stat(path)
     return Full
 
 

@@ -283,7 +283,7 @@ def leave_room(monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
     """Have the disk take so many bytes more."""
     real, room = os.write, [size_bytes]
 
-    def write(fd: int, data: memoryview) -> int:
+    def write(fd: int, data: bytes | memoryview) -> int:
         if not room[0]:
             raise OSError(28, "No space left on device")
         taken = real(fd, data[: room[0]])
@@ -291,6 +291,7 @@ def leave_room(monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
         return taken
 
     monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "writev", lambda fd, pieces: write(fd, b"".join(pieces)))
 
 
 class TestDisk:
@@ -380,7 +381,7 @@ class TestVerify:
         def broken(*_: object) -> None:
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(hashlib, "file_digest", broken)
+        monkeypatch.setattr(hashlib, "sha256", broken)
         faults = verify(folder)
         assert len(faults) == 4
         assert {fault.fault for fault in faults} == {"cannot be read: Input/output error"}

@@ -1,7 +1,7 @@
 """The admin API: keys, users, live streams, audit log, health and metrics, on a listener of its own.
 
-Every route needs the bearer token but ``/healthz``, ``/readyz`` and the console's
-page and files. Errors are problem details, RFC 9457.
+Every route needs a bearer token, and a role that has the right to it (guards.py), but ``/healthz``, ``/readyz`` and the
+console's page and files. Errors are problem details, RFC 9457.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streamd import __version__
 from streamd.doors.web.admin.guards import ACTOR, TokenGate, host_guard
+from streamd.doors.web.admin.operators import OperatorDesk
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
 from streamd.doors.web.json_api import InvalidRequestError, NotFoundError, answer, problems, served
@@ -56,6 +57,7 @@ from streamd.errors import ImportRefusedError, StoreUnavailableError
 from streamd.services.keys.importer import ForeignKey
 from streamd.services.keys.records import USER_NAME, UserState
 from streamd.services.keys.request import checked_reason
+from streamd.services.operators.roles import Right
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.doors.web.port import Port
     from streamd.services.keys.service import KeyService
+    from streamd.services.operators.service import OperatorService
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +93,7 @@ def admin_app(
     console: Console,
     recordings: RecordingDesk | None = None,
     preview_ticket: Callable[[str], str] = lambda _: "",
+    operators: OperatorService | None = None,
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -103,12 +107,13 @@ def admin_app(
         keys: The key service.
         streams: The live streams.
         metrics: Shown at ``/metrics``.
-        token: Bearer token that every request must carry.
+        token: Root's, for all that the API has.
         rtmp_urls: The server addresses for broadcasters, shown with a new key: RTMPS first, and what works with every
             encoder last.
         console: The operator's console.
         recordings: The calls about recordings.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
+        operators: The people with tokens of their own.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -117,18 +122,10 @@ def admin_app(
         warnings: The troubles of a server that is ready, for operators.
         on_wrong_token: Gets the address of a peer that shows one.
     """
-    gate = TokenGate(token, console.sessions, port, clock, on_wrong_token)
+    gate = TokenGate(token, console.sessions, operators, port, clock, on_wrong_token)
+    others = [*console.operations(gate), *(OperatorDesk(operators).operations() if operators is not None else ())]
     api = _AdminApi(
-        keys,
-        streams,
-        metrics,
-        rtmp_urls,
-        not_ready_because,
-        warnings,
-        console.operations(gate),
-        clock,
-        recordings,
-        preview_ticket,
+        keys, streams, metrics, rtmp_urls, not_ready_because, warnings, others, clock, recordings, preview_ticket
     )
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
@@ -147,7 +144,11 @@ def admin_app(
     harden(app)
     name_requests(app)
     add = {"GET": web.get, "POST": web.post, "PATCH": web.patch, "DELETE": web.delete}  # web.get answers HEAD as well
-    app.add_routes([add[operation.method](operation.path, served(operation)) for operation in operations])
+    for operation in operations:
+        handler = served(operation)
+        if operation.needs_token:
+            handler = gate.allowing(operation, handler)
+        app.add_routes([add[operation.method](operation.path, handler)])
     console.add_to(app)
     return app
 
@@ -185,48 +186,68 @@ class _AdminApi:
         return [
             Operation("GET", "/healthz", self.healthz, Health, needs_token=False),
             Operation("GET", "/readyz", self.readyz, Health, other_answers={503: Health}, needs_token=False),
-            Operation("GET", "/metrics", self.metrics, "text/plain"),
-            Operation("GET", "/openapi.json", self.openapi, None),
+            Operation("GET", "/metrics", self.metrics, "text/plain", right=Right.READ),
+            Operation("GET", "/openapi.json", self.openapi, None, right=None),
             Operation(
-                "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,)
+                "POST", "/api/v1/keys", self.issue_key, NewKey, 201, body=IssueRequest, problems=(503,),
+                right=Right.KEYS,
             ),
             Operation(
-                "POST", "/api/v1/keys/import", self.import_keys, Import, body=ImportRequest, problems=(503,)
+                "POST", "/api/v1/keys/import", self.import_keys, Import, body=ImportRequest, problems=(503,),
+                right=Right.KEYS,
             ),
-            Operation("GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,)),
-            Operation("GET", "/api/v1/keys/{id}", self.get_key, Key, path_model=KeyPath, problems=(503,)),
+            Operation(
+                "GET", "/api/v1/keys", self.list_keys, KeyPage, query=KeyQuery, problems=(503,), right=Right.READ_KEYS
+            ),
+            Operation(
+                "GET", "/api/v1/keys/{id}", self.get_key, Key,
+                path_model=KeyPath, problems=(503,), right=Right.READ_KEYS,
+            ),
             Operation(
                 "POST", "/api/v1/keys/{id}/rotate", self.rotate_key, NewKey, 201,
-                path_model=KeyPath, body=RotateRequest, problems=(409, 503),
+                path_model=KeyPath, body=RotateRequest, problems=(409, 503), right=Right.KEYS,
             ),
             Operation(
                 "POST", "/api/v1/keys/{id}/revoke", self.revoke_key, Revocation,
                 path_model=KeyPath, body=ReasonRequest, other_answers={202: Revocation}, problems=(503,),
+                right=Right.KEYS,
             ),
             Operation(
                 "DELETE", "/api/v1/keys/{id}", self.delete_key, KeyDeletion,
-                path_model=KeyPath, query=ReasonQuery, problems=(503,),
+                path_model=KeyPath, query=ReasonQuery, problems=(503,), right=Right.KEYS,
             ),
             Operation(
                 "DELETE", "/api/v1/users/{name}", self.delete_user, UserDeletion,
-                path_model=UserPath, query=ReasonQuery, problems=(503,),
+                path_model=UserPath, query=ReasonQuery, problems=(503,), right=Right.USERS,
             ),
-            Operation("GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,)),
-            Operation("GET", "/api/v1/users/{name}", self.get_user, User, path_model=UserPath, problems=(503,)),
+            Operation(
+                "GET", "/api/v1/users", self.list_users, UserPage, query=UserQuery, problems=(503,), right=Right.READ
+            ),
+            Operation(
+                "GET", "/api/v1/users/{name}", self.get_user, User,
+                path_model=UserPath, problems=(503,), right=Right.READ,
+            ),
             Operation(
                 "PATCH", "/api/v1/users/{name}", self.change_user, ChangedUser,
                 path_model=UserPath, body=UserChange, other_answers={202: UnwrittenSuspension}, problems=(503,),
+                right=Right.USERS,
             ),
-            Operation("GET", "/api/v1/streams", self.list_streams, StreamList),
-            Operation("GET", "/api/v1/streams/{name}", self.get_stream, Stream, path_model=UserPath),
+            Operation("GET", "/api/v1/streams", self.list_streams, StreamList, right=Right.READ),
+            Operation(
+                "GET", "/api/v1/streams/{name}", self.get_stream, Stream, path_model=UserPath, right=Right.READ
+            ),
             Operation(
                 "POST", "/api/v1/streams/{name}/kick", self.kick_stream, Kick,
                 path_model=UserPath, body=ReasonRequest, other_answers={202: Kick}, problems=(503,),
+                right=Right.KICK,
             ),
             Operation(
-                "POST", "/api/v1/streams/{name}/preview", self.preview_stream, PreviewTicket, 201, path_model=UserPath
+                "GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,), right=Right.READ
             ),
-            Operation("GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,)),
+            Operation(
+                "POST", "/api/v1/streams/{name}/preview", self.preview_stream, PreviewTicket, 201,
+                path_model=UserPath, right=Right.READ,
+            ),
             *(self._recordings.operations() if self._recordings is not None else ()),
             *self._others,
         ]  # fmt: skip

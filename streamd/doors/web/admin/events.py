@@ -36,9 +36,14 @@ _KEEP_ALIVE = b":\n\n"
 
 
 class _Listener:
-    """The events that one console has not been sent yet: the newest of each kind."""
+    """The events that one console has not been sent yet: the newest of each kind.
 
-    def __init__(self) -> None:
+    Args:
+        is_welcome: Tells whether the console may still listen.
+    """
+
+    def __init__(self, is_welcome: Callable[[], bool]) -> None:
+        self.is_welcome = is_welcome
         self._unsent: dict[str, bytes] = {}
         self._has_news = asyncio.Event()
 
@@ -88,10 +93,17 @@ class EventHub:
         self._revised = 0
         self._is_closed = False
 
+    def look(self) -> None:
+        """End the streams of consoles that may listen no more."""
+        for listener in self._listeners:
+            if not listener.is_welcome():
+                listener.close()
+
     def tick(self) -> None:
         """Look for changes; called about once a second."""
         if not self._listeners:
             return
+        self.look()
         if (described := self._describe()) != self._described:
             self._described = described
             self._post("streams", described)
@@ -114,7 +126,7 @@ class EventHub:
 
         Args:
             request: Of the console.
-            is_welcome: Tells whether the console may still listen; asked before each write.
+            is_welcome: Tells whether the console may still listen; asked before each write, and once a second.
 
         Raises:
             UnavailableError: Too many listen already.
@@ -129,7 +141,7 @@ class EventHub:
                 "X-Accel-Buffering": "no",
             }
         )
-        with self._listening() as listener:
+        with self._listening(is_welcome) as listener:
             self.tick()
             listener.post("streams", self._described)
             listener.post("records", b"%d" % self._revised)
@@ -150,8 +162,8 @@ class EventHub:
         return response
 
     @contextlib.contextmanager
-    def _listening(self) -> Iterator[_Listener]:
-        listener = _Listener()
+    def _listening(self, is_welcome: Callable[[], bool]) -> Iterator[_Listener]:
+        listener = _Listener(is_welcome)
         self._listeners.add(listener)
         try:
             yield listener

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamd.doors.web.admin.guards import ACTOR
@@ -20,6 +21,7 @@ from streamd.doors.web.models.users import UserPath
 from streamd.doors.web.openapi import Operation
 from streamd.errors import RecordingError, RecordingNotFoundError, RecordingOffError
 from streamd.services.audit.records import AuditEntry
+from streamd.services.operators.roles import Right
 from streamd.services.recording.records import RecordingFilter
 
 if TYPE_CHECKING:
@@ -50,20 +52,23 @@ class RecordingDesk:
         one = "/api/v1/recordings/{id}"
         return [
             Operation(
-                "GET", "/api/v1/recordings", self.list_recordings, RecordingPage, query=RecordingQuery, problems=(503,)
+                "GET", "/api/v1/recordings", self.list_recordings, RecordingPage,
+                query=RecordingQuery, problems=(503,), right=Right.READ,
             ),
-            Operation("GET", one, self.get_recording, Recording, path_model=RecordingPath, problems=(503,)),
+            Operation(
+                "GET", one, self.get_recording, Recording, path_model=RecordingPath, problems=(503,), right=Right.READ
+            ),
             Operation(
                 "PATCH", one, self.change_recording, Recording,
-                path_model=RecordingPath, body=RecordingChange, problems=(503,),
+                path_model=RecordingPath, body=RecordingChange, problems=(503,), right=Right.RECORDINGS,
             ),
             Operation(
                 "DELETE", one, self.delete_recording, Recording,
-                path_model=RecordingPath, query=DeleteQuery, problems=(409, 503),
+                path_model=RecordingPath, query=DeleteQuery, problems=(409, 503), right=Right.TAKEDOWN,
             ),
             Operation(
                 "POST", "/api/v1/streams/{name}/record", self.record_stream, RecordAnswer,
-                path_model=UserPath, body=RecordRequest, problems=(409,),
+                path_model=UserPath, body=RecordRequest, problems=(409,), right=Right.STREAMS,
             ),
         ]  # fmt: skip
 
@@ -101,7 +106,8 @@ class RecordingDesk:
         """List recordings, the newest first."""
         found = RecordingFilter(user=query.user or "", state=query.state)
         page = await self._recorder.index.page(found, before=query.before, limit=query.limit)
-        return answer(RecordingPage.of(page, self._recorder.options.mode))
+        items = [self._recorder.books.newest(each) for each in page.items]
+        return answer(RecordingPage.of(replace(page, items=items), self._recorder.options.mode))
 
     async def get_recording(self, request: web.Request) -> web.Response:
         """Show a recording."""
@@ -152,4 +158,4 @@ class RecordingDesk:
         record = await self._recorder.index.find(recording_id)
         if record is None:
             raise NotFoundError(str(RecordingNotFoundError(recording_id)))
-        return record
+        return self._recorder.books.newest(record)

@@ -51,6 +51,8 @@ class AuditRow(ApiModel):
     user: str | None
     key_id: str | None
     stream: str | None
+    subject: str | None
+    """What else it was on: an operator."""
     reason: str
     count: int
     """How often; refused publishes that are alike are one row, written a minute after the first."""
@@ -68,6 +70,7 @@ class AuditRow(ApiModel):
             user=entry.user,
             key_id=entry.key_id,
             stream=entry.stream,
+            subject=entry.subject,
             reason=entry.reason,
             count=entry.count,
         )

@@ -359,17 +359,18 @@ class VodRoutes:
             if asked is not None:
                 (start, stop), status = asked, HTTPStatus.PARTIAL_CONTENT
                 headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{size_bytes}"
-        pieces = self._pieces(record, spans, start, stop)
-        if self._stored is not None and request.method == "GET" and start < stop:
-            # A bucket that does not answer is told of as long as something can be told.
-            try:
-                pieces = _behind(await anext(pieces), pieces)
-            except (OSError, StorageError, StopAsyncIteration) as exc:
-                await pieces.aclose()
-                return _unreadable(exc)
-        response = web.StreamResponse(status=status, headers=headers)
-        response.content_length = stop - start
-        return await self._stream(request, response, pieces, record)
+        read: list[bytes | memoryview] = []
+        async with contextlib.aclosing(self._pieces(record, spans, start, stop)) as pieces:
+            if self._stored is not None and request.method == "GET":
+                # A bucket that does not answer is told of as long as something can be told; the first piece may be a
+                # header, which the disk has.
+                try:
+                    read = [piece async for piece in _first(2, pieces)]
+                except (OSError, StorageError) as exc:
+                    return _unreadable(exc)
+            response = web.StreamResponse(status=status, headers=headers)
+            response.content_length = stop - start
+            return await self._stream(request, response, _behind(read, pieces), record)
 
     async def _send_playlist(
         self, request: web.Request, playlist: ServedPlaylist, record: RecordingRecord
@@ -477,12 +478,22 @@ class VodRoutes:
                     yield data
 
 
+async def _first(count: int, pieces: AsyncGenerator[bytes | memoryview]) -> AsyncGenerator[bytes | memoryview]:
+    """So many pieces, if there are as many."""
+    for _ in range(count):
+        try:
+            yield await anext(pieces)
+        except StopAsyncIteration:
+            return
+
+
 async def _behind(
-    first: bytes | memoryview, rest: AsyncGenerator[bytes | memoryview]
+    first: Sequence[bytes | memoryview], rest: AsyncGenerator[bytes | memoryview]
 ) -> AsyncGenerator[bytes | memoryview]:
-    """All pieces, of which the first was read already."""
+    """All pieces, of which the first were read already."""
     async with contextlib.aclosing(rest):
-        yield first
+        for piece in first:
+            yield piece
         async for piece in rest:
             yield piece
 

@@ -201,6 +201,8 @@ export class Broadcast {
   /** The sound plays, and there should be a picture. */
   get #isBlack() {
     if (!this.#hasPlayed || this.#video.videoWidth > 0 || !this.#hasPicture) return false;
+    // An engine that has begun anew has nothing to show yet.
+    if (this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return false;
     return (
       performance.now() - this.#playedSince > PICTURE_LATE_MS && this.#stall.stalledMs(performance.now()) < TICK_MS
     );

@@ -1,6 +1,6 @@
 // HLS by hls.js, whose class is loaded when it is needed.
 
-import { BACK_BUFFER_S, CATCH_UP_RATE_MAX, endOf } from "./playback.js";
+import { BACK_BUFFER_S, CATCH_UP_RATE_MAX } from "./playback.js";
 import { chosenQuality } from "./quality.js";
 import { qualityNames } from "./viewer_format.js";
 
@@ -47,8 +47,7 @@ export class HlsEngine {
   #mediaRepairs = [];
   #loadFailures = 0;
   #retryTimer = 0;
-  #restartTimer = 0;
-  #tracks = "";
+  #playlists;
   #advancedAt = performance.now();
   #hasEnd = false;
   #onEnded = () => this.#report("ended");
@@ -62,7 +61,7 @@ export class HlsEngine {
 
   load(stream) {
     const { Events } = this.#Hls;
-    this.#tracks = "";
+    this.#playlists = undefined;
     const hls = new this.#Hls({
       lowLatencyMode: this.#lowLatencyMode,
       backBufferLength: BACK_BUFFER_S,
@@ -74,10 +73,10 @@ export class HlsEngine {
     });
     this.#hls = hls;
     hls.on(Events.ERROR, (_, data) => this.#onError(data));
-    hls.on(Events.BUFFER_CODECS, (_, tracks) => this.#onTracks(stream, tracks));
     hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
       if (details.advanced) this.#advancedAt = performance.now();
       this.#hasEnd = !details.live;
+      this.#onReports(stream, details);
     });
     hls.on(Events.FRAG_BUFFERED, () => {
       this.#loadFailures = 0;
@@ -90,31 +89,28 @@ export class HlsEngine {
   }
 
   /**
-   * Sound or picture has come late, or stopped. Media Source Extensions make room for the tracks of the first
-   * initialization segment and for no others later, and hls.js 1.7 gives up: what follows needs a new player.
+   * Sound or picture has come late, or stopped: there are other playlists now than the multivariant playlist named when
+   * it was read, and hls.js reads that once. A playlist reports on all others (EXT-X-RENDITION-REPORT).
    */
-  #onTracks(stream, tracks) {
-    // An audio rendition comes and goes by itself.
-    const names = Object.keys(tracks).filter((name) => tracks[name]?.id === "main");
-    const known = this.#tracks;
-    this.#tracks = names.join() || known;
-    if (known === "" || known === this.#tracks) return;
-    this.#hls.stopLoad();
-    // What is buffered ends where the tracks change, and is played first.
-    const leftS = endOf(this.#video.buffered) - this.#video.currentTime;
-    clearTimeout(this.#restartTimer);
-    this.#restartTimer = setTimeout(
-      () => {
-        this.#restartTimer = 0;
-        const wasPlaying = !this.#video.paused;
-        this.#video.removeEventListener("ended", this.#onEnded);
-        this.#hls.destroy();
-        this.load(stream);
-        // The <video> gets a new source, and that pauses it.
-        if (wasPlaying) this.#video.play().catch(() => {});
-      },
-      1000 * Math.max(leftS || 0, 0),
-    );
+  #onReports(stream, { url, renditionReports = [] }) {
+    const name = new URL(url).pathname.split("/").pop();
+    const all = [name, ...renditionReports.map(({ URI }) => URI)].sort().join();
+    const known = this.#playlists ?? all;
+    this.#playlists = all;
+    if (known !== all) this.#restart(stream);
+  }
+
+  async #restart(stream) {
+    const hls = this.#hls;
+    // The server answers when there is something to play in all of them; what is there now plays on until then.
+    await fetch(stream.playlist).catch(() => {});
+    if (this.#hls !== hls) return;
+    const wasPlaying = !this.#video.paused;
+    this.#video.removeEventListener("ended", this.#onEnded);
+    hls.destroy();
+    this.load(stream);
+    // The <video> gets a new source, and that pauses it.
+    if (wasPlaying) this.#video.play().catch(() => {});
   }
 
   /** Captions that were in the pictures, CEA-608. A track that a <video> was given stays with it. */
@@ -132,7 +128,6 @@ export class HlsEngine {
     const status = data.response?.code ?? 0;
     // Taken down: what is in the buffer is not to be played either.
     if (!data.fatal && status !== 410) return;
-    if (this.#restartTimer) return;
     if (FORMAT_ERRORS.has(data.details)) {
       this.#report("failed", { reason: "format", status });
     } else if (data.type === "networkError") {
@@ -242,7 +237,6 @@ export class HlsEngine {
 
   destroy() {
     clearTimeout(this.#retryTimer);
-    clearTimeout(this.#restartTimer);
     this.#video.removeEventListener("ended", this.#onEnded);
     this.#hls?.destroy();
     this.#hls = undefined;

@@ -154,7 +154,7 @@ class TestKeys:
         issued = await api.issue(expires_at=(api.clock.now() + timedelta(hours=1)).isoformat())
         await api.verifier.verify(issued["stream_key"], "192.0.2.9")
         key = await api.call("GET", f"/api/v1/keys/{issued['id']}")
-        assert (key["state"], key["last_used_address"], key["created_by"]) == ("active", "192.0.2.9", "admin")
+        assert (key["state"], key["last_used_address"], key["created_by"]) == ("active", "192.0.2.9", "root")
         assert "stream_key" not in key
         api.clock.advance(3600)
         assert (await api.call("GET", f"/api/v1/keys/{issued['id']}"))["state"] == "expired"
@@ -286,7 +286,7 @@ class TestStreams:
         assert (answer, api.streams.live) == ({"name": "alice", "kicked": True, "unwritten": ""}, {})
         (entry,) = (await api.call("GET", "/api/v1/audit"))["entries"]
         assert (entry["action"], entry["stream"], entry["reason"], entry["actor"], entry["address"]) == (
-            "stream.kicked", "alice", "test", "admin", "127.0.0.1",
+            "stream.kicked", "alice", "test", "root", "127.0.0.1",
         )  # fmt: skip
         await api.call("POST", "/api/v1/streams/alice/kick", status=404)
 
@@ -355,7 +355,7 @@ class TestDeletion:
         await api.call("GET", f"/api/v1/keys/{second['id']}", status=404)
         entries = (await api.call("GET", "/api/v1/audit?newest_first=true"))["entries"]
         deleted = [(row["action"], row["actor"], row["reason"]) for row in entries if "deleted" in row["action"]]
-        assert deleted == [("user.deleted", "admin", ""), ("key.deleted", "admin", "asked")]
+        assert deleted == [("user.deleted", "root", ""), ("key.deleted", "root", "asked")]
 
 
 class TestImport:

@@ -176,11 +176,11 @@ class TestSessions:
         assert token != TOKEN
         assert await house.call("GET", "/api/v1/streams", token) == {"streams": []}
 
-    async def test_what_a_console_does_stands_in_the_audit_log_as_its_own(self, house: House) -> None:
+    async def test_what_a_console_does_stands_in_the_audit_log_by_the_name_of_who_signed_in(self, house: House) -> None:
         key = await house.keys.issue("alice", by=Actor("test"))
         await house.call("POST", f"/api/v1/keys/{key.record.key_id}/revoke", await house.sign_in())
         (row, *_) = (await house.call("GET", "/api/v1/audit?newest_first=true"))["entries"]
-        assert (row["action"], row["actor"], row["address"]) == ("key.revoked", "console", "127.0.0.1")
+        assert (row["action"], row["actor"], row["address"]) == ("key.revoked", "root", "127.0.0.1")
 
     async def test_a_session_cannot_begin_another(self, house: House) -> None:
         await house.call("POST", "/api/v1/session", await house.sign_in(), status=403)

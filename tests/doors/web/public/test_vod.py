@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import shutil
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -25,7 +27,9 @@ from streamd.services.recording.recorder import Recorder, RecorderOptions, Recor
 from streamd.services.recording.records import RecordingRecord, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings
+from streamd.services.storage.faults import StorageFault
 from tests.support.recordings import MAIN, STARTED_AT, append, folder_in, new_writer
+from tests.support.storage import StorageRoom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -245,3 +249,132 @@ async def test_a_file_is_closed_when_its_viewer_leaves(door: Door) -> None:
     # The body is the header and the media, one behind the other.
     status, body = await door.get(f"{door.url}.mp4", Range="bytes=0-15")
     assert (status, body) == (206, b"ftyp+moov" + SEGMENT[:7])
+
+
+class TestABucket:
+    """What the disk does not have any more is read from the bucket."""
+
+    @pytest_asyncio.fixture
+    async def away(self, store: KeyStore, tmp_path: Path) -> AsyncIterator[Away]:
+        room = StorageRoom(store, tmp_path / "recordings")
+        async with Away.open(room) as away:
+            yield away
+        await room.end()
+
+    async def test_playlists_files_and_the_whole_are_as_before(self, away: Away) -> None:
+        before = await away.all_answers()
+        assert [status for status, _ in before.values()] == [200] * len(before)
+        await away.leave_disk()
+        assert not away.media()
+        assert await away.all_answers() == before
+        # So are they where the disk was lost.
+        shutil.rmtree(away.room.directory)
+        assert await away.all_answers() == before
+
+    async def test_ranges_go_over_the_objects(self, away: Away) -> None:
+        await away.leave_disk()
+        _, whole = await away.get(f"{away.url}.mp4")
+        for text, wanted in (
+            ("bytes=0-0", whole[:1]),
+            ("bytes=5-200000", whole[5:200001]),
+            ("bytes=-7", whole[-7:]),
+            (f"bytes={len(whole) - 1}-", whole[-1:]),
+        ):
+            assert await away.get(f"{away.url}.mp4", Range=text) == (206, wanted)
+        assert (await away.get(f"{away.url}.mp4", Range=f"bytes={len(whole)}-"))[0] == 416
+
+    async def test_a_bucket_that_is_away_is_told_of_and_comes_back(self, away: Away) -> None:
+        await away.leave_disk()
+        away.room.bucket.fault = StorageFault.UNREACHABLE
+        for path in (".mp4", "/main/000000.m4s"):
+            assert (await away.get(away.url + path))[0] == 503
+        # The small files are on the disk.
+        assert (await away.get(f"{away.url}/main.m3u8"))[0] == 200
+        away.room.bucket.fault = None
+        assert (await away.get(f"{away.url}.mp4"))[0] == 200
+
+    async def test_one_that_goes_away_in_the_middle_ends_the_connection(self, away: Away) -> None:
+        await away.leave_disk()
+        async with away.client.get(f"{away.url}.mp4") as answer:
+            await answer.content.readexactly(1000)
+            away.room.bucket.fault = StorageFault.TIMEOUT
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await answer.read()
+
+    async def test_made_up_names_cost_the_bucket_nothing(self, away: Away) -> None:
+        await away.leave_disk()
+        away.room.bucket.reads.clear()
+        away.room.bucket.fault = StorageFault.UNREACHABLE
+        for path in ("/main/000099.m4s", "/other/000000.m4s", "/main/init7.mp4"):
+            assert (await away.get(away.url + path))[0] == 404
+        assert away.room.bucket.reads == []
+
+    async def test_a_deleted_one_is_gone_and_what_is_sent_of_it_ends(self, away: Away) -> None:
+        await away.leave_disk()
+        record = await away.room.record()
+        async with away.client.get(f"{away.url}.mp4") as answer:
+            await answer.content.readexactly(1000)
+            await away.room.recorder.retention.delete(record, Actor("operator", ""), "unwanted")
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await answer.read()
+        assert (await away.get(f"{away.url}.mp4"))[0] == 410
+
+    async def test_viewers_may_be_sent_to_the_bucket(self, store: KeyStore, tmp_path: Path) -> None:
+        room = StorageRoom(store, tmp_path / "recordings", serve="https://cdn.example.org/live")
+        async with Away.open(room) as away:
+            await away.leave_disk()
+            path = f"{(await room.record()).path}/media/hls/main/000000.m4s"
+            async with away.client.get(f"{away.url}/main/000000.m4s", allow_redirects=False) as answer:
+                assert (answer.status, answer.headers["Location"]) == (302, f"https://cdn.example.org/live/{path}")
+                assert answer.headers["Access-Control-Allow-Origin"] == "*"
+            assert (await away.get(f"{away.url}.mp4"))[0] == 200
+        await room.end()
+
+
+@dataclass
+class Away:
+    """A recording of Alice's that goes to a bucket, and a viewer."""
+
+    room: StorageRoom
+    client: TestClient[web.Request, web.Application]
+    folder: RecordingFolder
+
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def open(room: StorageRoom) -> AsyncIterator[Away]:
+        folder = room.write(content=bytes(range(256)) * 8192)
+        await room.record()
+        routes = VodRoutes(
+            recorder=room.recorder,
+            is_taken_down=lambda _: False,
+            clock=room.clock,
+            metrics=room.metrics,
+            timeouts=MediaTimeouts,
+            stored=room.storage.stored,
+        )
+        app = web.Application()
+        harden(app)
+        routes.add_to(app)
+        async with TestClient(TestServer(app), auto_decompress=False) as client:
+            yield Away(room, client, folder)
+
+    @property
+    def url(self) -> str:
+        return f"/vod/{self.folder.id}"
+
+    def media(self) -> list[Path]:
+        return sorted(self.folder.path.rglob("*.m4s"))
+
+    async def leave_disk(self) -> None:
+        """Have its media in the bucket alone."""
+        self.room.storage.has_ended(await self.room.record())
+        await self.room.settle()
+
+    async def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        async with self.client.get(path, headers={"Accept-Encoding": "identity", **headers}) as answer:
+            return answer.status, await answer.read()
+
+    async def all_answers(self) -> dict[str, tuple[int, bytes]]:
+        """Every address of it, and what is there."""
+        files = ("/index.m3u8", "/main.m3u8", ".mp4", *(f"/main/{name}" for name in ("000000.m4s", "000002.m4s")))
+        return {path: await self.get(self.url + path) for path in (*files, "/main/init0.mp4", "/main/playlist.m3u8")}

@@ -92,7 +92,7 @@ function reason(text) {
 }
 
 function cells(row) {
-  const on = [row.user ?? row.stream, row.key_id].filter(Boolean);
+  const on = [row.user ?? row.stream ?? row.subject, row.key_id].filter(Boolean);
   return [
     cell("When", time(row.at)),
     cell(

@@ -1,0 +1,80 @@
+"""Which channels and recordings are locked, and how."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Policy(enum.StrEnum):
+    """Who may watch."""
+
+    PUBLIC = "public"
+    """Everybody."""
+    SIGNED = "signed"
+    """Whoever shows a token."""
+    PASSWORD = "password"  # noqa: S105  # its name
+    """Whoever types the channel's password, or shows a token."""
+    HOOK = "hook"
+    """Whom the operator's service lets in, and whoever shows a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackRule:
+    """What is decided for one channel or recording."""
+
+    policy: Policy
+    password_hash: str = ""
+    """As argon2 writes it; empty for none."""
+
+
+class Policies:
+    """The policy of every channel and recording.
+
+    Args:
+        default: Of those for which nothing is decided.
+    """
+
+    def __init__(self, default: Policy = Policy.PUBLIC) -> None:
+        self.default = default
+        self._rules: dict[str, PlaybackRule] = {}
+
+    @property
+    def rules(self) -> Mapping[str, PlaybackRule]:
+        """Those that are decided for one channel or recording."""
+        return self._rules
+
+    @property
+    def locks_any(self) -> bool:
+        """Whether anything is locked: else doors need not ask."""
+        return self.default is not Policy.PUBLIC or any(
+            rule.policy is not Policy.PUBLIC for rule in self._rules.values()
+        )
+
+    def replace(self, rules: Mapping[str, PlaybackRule]) -> set[str]:
+        """Take other rules; return the subjects whose policy is another one now."""
+        before, self._rules = self._rules, dict(rules)
+        return {name for name in {*before, *rules} if self._policy_in(before, name) is not self.of(name)}
+
+    def of(self, subject: str, owner: str = "") -> Policy:
+        """The policy of a channel, or of a recording.
+
+        Args:
+            subject: Its name or id.
+            owner: The channel that a recording is of.
+        """
+        rule = self._rules.get(subject) or (self._rules.get(owner) if owner else None)
+        return self.default if rule is None else rule.policy
+
+    def password_hash(self, subject: str, owner: str = "") -> str:
+        """The hash of the password of a channel or recording; empty for none."""
+        rule = self._rules.get(subject) or self._rules.get(owner)
+        return "" if rule is None else rule.password_hash
+
+    def _policy_in(self, rules: Mapping[str, PlaybackRule], name: str) -> Policy:
+        rule = rules.get(name)
+        return self.default if rule is None else rule.policy

@@ -1,0 +1,87 @@
+"""What was withdrawn: tokens, viewers, keys and channels, by the digests that tickets have.
+
+A token is withdrawn for good. Of a viewer, a key and a channel, what was issued until then is: a viewer may be given a
+new link, and a channel be watched again by whoever gets one.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Final
+
+from streamd.errors import KeyStateError
+from streamd.services.playback.ticket import digest, key_digest
+
+if TYPE_CHECKING:
+    from streamd.services.playback.ticket import Ticket
+
+# 150 bytes each. One act withdraws a key with all tokens that were signed with it, however many there are.
+REVOCATIONS_MAX: Final = 100_000
+
+
+class RevocationKind(enum.StrEnum):
+    """What is named."""
+
+    JTI = "jti"
+    UID = "uid"
+    KID = "kid"
+    CHANNEL = "channel"
+
+
+class Revocations:
+    """Those that hold, in memory."""
+
+    def __init__(self) -> None:
+        self._tokens: set[bytes] = set()
+        # Unix time, whole seconds, up to which what was issued is withdrawn.
+        self._viewers: dict[bytes, int] = {}
+        self._keys: dict[str, int] = {}
+        self._channels: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._tokens) + len(self._viewers) + len(self._keys) + len(self._channels)
+
+    def check_room(self) -> None:
+        """See that there is room for one more.
+
+        Raises:
+            KeyStateError: There is none.
+        """
+        if len(self) >= REVOCATIONS_MAX:
+            raise KeyStateError(
+                f"{REVOCATIONS_MAX} revocations are kept already: withdraw the key (kid), which ends all tokens of it"
+            )
+
+    def add(self, kind: RevocationKind, value: str, at: int) -> None:
+        """Withdraw something.
+
+        Args:
+            kind: What ``value`` names.
+            value: Its name.
+            at: Unix time of the act, whole seconds.
+        """
+        match kind:
+            case RevocationKind.JTI:
+                self._tokens.add(digest("jti", value))
+            case RevocationKind.UID:
+                known = digest("uid", value)
+                self._viewers[known] = max(at, self._viewers.get(known, 0))
+            case RevocationKind.KID:
+                kid = key_digest(value)
+                self._keys[kid] = max(at, self._keys.get(kid, 0))
+            case RevocationKind.CHANNEL:
+                self._channels[value] = max(at, self._channels.get(value, 0))
+
+    def channel_epoch(self, channel: str) -> int:
+        """Unix time at which the channel was withdrawn last; 0 for never."""
+        return self._channels.get(channel, 0)
+
+    def ends(self, ticket: Ticket, subject: str) -> bool:
+        """Whether a ticket is withdrawn."""
+        issued_at = ticket.issued_at
+        return (
+            ticket.token in self._tokens
+            or issued_at <= self._viewers.get(ticket.viewer, -1)
+            or issued_at <= self._keys.get(ticket.key, -1)
+            or issued_at <= self._channels.get(subject, -1)
+        )

@@ -1,0 +1,173 @@
+"""A viewing: a ticket that was read, what holds a connection by it, and its end.
+
+The doors look a ticket up here by one step in a dictionary. What a viewer waits for or follows is cut when the ticket
+expires or is withdrawn, at most a look later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from streamd.services.playback.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from streamd.services.playback.ticket import Ticket
+
+# Tickets that were read: 700 bytes each. One that is forgotten is read anew, in 5 µs.
+VIEWINGS_MAX: Final = 65_536
+# Looks at the viewings that hold a connection: what has expired is cut within half a second, and a look at 1,000 takes
+# 0.1 ms.
+LOOK_INTERVAL_S: Final = 0.25
+# A player that asks for playlists does so at least this often, so that two that use one ticket are seen to be two.
+SHARING_S: Final = 5.0
+# A viewer's own address changes: from Wi-Fi to the phone's network, and between IPv4 and IPv6.
+ADDRESSES_PER_VIEWER: Final = 3
+
+
+class Held(Protocol):
+    """Something that goes on without asking: a request that waits, a stream that is followed."""
+
+    def cut(self, refusal: Refusal) -> None:
+        """End: the viewer may not watch any more."""
+
+
+class Viewing:
+    """One ticket in use.
+
+    Args:
+        subject: The channel or recording.
+        ticket: What it says.
+        text: How it is written.
+        expires_at: Loop time, seconds.
+
+    Attributes:
+        refusal: Why it is over; None while it is not.
+    """
+
+    __slots__ = ("_holders", "_seen", "_table", "expires_at", "refusal", "subject", "text", "ticket")
+
+    def __init__(self, table: Viewings, subject: str, ticket: Ticket, text: str, expires_at: float) -> None:
+        self._table = table
+        self.subject = subject
+        self.ticket = ticket
+        self.text = text
+        self.expires_at = expires_at
+        self.refusal: Refusal | None = None
+        self._holders: set[Held] = set()
+        # When each was seen last that uses it; at most a handful.
+        self._seen: dict[tuple[str, str], float] = {}
+
+    @property
+    def is_held(self) -> bool:
+        """Something goes on by it."""
+        return bool(self._holders)
+
+    def hold(self, held: Held) -> None:
+        """Have something cut when this ends."""
+        self._holders.add(held)
+        self._table.watch(self)
+
+    def let_go(self, held: Held) -> None:
+        """Cut it no more; again is no error."""
+        self._holders.discard(held)
+        if not self._holders:
+            self._table.unwatch(self)
+
+    def end(self, refusal: Refusal) -> None:
+        """Refuse it from now on, and cut what goes on by it."""
+        self.refusal = refusal
+        holders, self._holders = self._holders, set()
+        for held in holders:
+            held.cut(refusal)
+
+    def is_shared(self, source: str, user_agent: str, viewers_max: int, now: float) -> bool:
+        """Whether more viewers use it than may, one of whom asks now.
+
+        Viewers differ in their players. One viewer may come from a few addresses at a time.
+
+        Args:
+            source: The peer that the viewer's address is counted as.
+            user_agent: What their player calls itself.
+            viewers_max: How many may.
+            now: Loop time, seconds.
+        """
+        seen, asker = self._seen, (source, user_agent)
+        if asker not in seen:
+            for each in [each for each, at in seen.items() if now - at > SHARING_S]:
+                del seen[each]
+            others = {name for _, name in seen} | {user_agent}
+            if len(others) > viewers_max or len(seen) >= viewers_max * ADDRESSES_PER_VIEWER:
+                return True
+        seen[asker] = now
+        return False
+
+
+class Viewings:
+    """The tickets that were read lately, and those by which something goes on.
+
+    Args:
+        now: Reads the loop time, seconds.
+        viewings_max: How many are remembered.
+    """
+
+    def __init__(self, now: Callable[[], float], viewings_max: int = VIEWINGS_MAX) -> None:
+        self._now = now
+        self._viewings_max = viewings_max
+        self._known: dict[tuple[str, str], Viewing] = {}
+        self._held: set[Viewing] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        # The doors' way to it is one look-up and no call.
+        self.find = self._known.get
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, subject: str, ticket: Ticket, text: str, expires_at: float) -> Viewing:
+        """Remember a ticket that was read."""
+        viewing = self._known[subject, text] = Viewing(self, subject, ticket, text, expires_at)
+        if len(self._known) > self._viewings_max:
+            # The one that was read first: it is read again, or was over.
+            del self._known[next(iter(self._known))]
+        return viewing
+
+    def all(self) -> Iterable[Viewing]:
+        """Every one that may be used, or is."""
+        return {*self._known.values(), *self._held}
+
+    def watch(self, viewing: Viewing) -> None:
+        """Cut what goes on by it when it expires."""
+        self._held.add(viewing)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL_S, self._on_time)
+
+    def unwatch(self, viewing: Viewing) -> None:
+        """Nothing goes on by it."""
+        self._held.discard(viewing)
+
+    def look(self) -> None:
+        """End what has expired and is in use."""
+        now = self._now()
+        for viewing in [each for each in self._held if each.expires_at <= now]:
+            self._held.discard(viewing)
+            viewing.end(Refusal.EXPIRED)
+
+    def forget_over(self) -> None:
+        """Forget those that have expired; called now and then."""
+        now = self._now()
+        for key in [key for key, viewing in self._known.items() if viewing.expires_at <= now]:
+            del self._known[key]
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.look()
+        if self._held:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL_S, self._on_time)

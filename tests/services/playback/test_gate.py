@@ -1,0 +1,379 @@
+"""The gate: who is let in, by what, from where, and until when."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
+
+from streamd.errors import PlaybackRefusedError
+from streamd.services.playback.claims import Audience
+from streamd.services.playback.countries import Countries
+from streamd.services.playback.gate import FAILURES_PER_SOURCE_MAX, HOOK_KEY, Visitor
+from streamd.services.playback.policy import Policy
+from streamd.services.playback.presence import VIEWING_S
+from streamd.services.playback.revocations import RevocationKind
+from streamd.services.playback.verifying_key import Algorithm
+from streamd.services.playback.viewing import Viewing
+from tests.support.playback_gate import HOME, KEYS, NOW, GateHouse, token
+
+VIDEO = Audience.VIDEO
+
+
+def admit(
+    house: GateHouse, text: str, visitor: Visitor = HOME, channel: str = "demo", wanted: Audience = VIDEO
+) -> Viewing:
+    return house.gate.admit(channel, text, wanted, visitor)
+
+
+def enter(house: GateHouse, viewing: Viewing, visitor: Visitor = HOME, **options: Any) -> Viewing:
+    wanted = options.pop("wanted", VIDEO)
+    watches = options.pop("watches", True)
+    channel = options.pop("channel", "demo")
+    return house.gate.enter(channel, viewing.text, wanted, visitor.address, visitor.user_agent, watches=watches)
+
+
+def refusal(call: Any, *args: Any, **options: Any) -> tuple[int, str]:
+    with pytest.raises(PlaybackRefusedError) as refused:
+        call(*args, **options)
+    return refused.value.status, refused.value.reason
+
+
+class TestPolicy:
+    def test_nothing_is_locked_at_first(self) -> None:
+        house = GateHouse(Policy.PUBLIC)
+        assert house.gate.is_open
+        assert not house.gate.is_locked("demo")
+
+    def test_one_channel(self) -> None:
+        house = GateHouse(Policy.PUBLIC)
+        house.rule("demo", Policy.SIGNED)
+        assert not house.gate.is_open
+        assert house.gate.is_locked("demo")
+        assert not house.gate.is_locked("other")
+
+    def test_all_but_one(self) -> None:
+        house = GateHouse(Policy.SIGNED)
+        house.rule("demo", Policy.PUBLIC)
+        assert not house.gate.is_locked("demo")
+        assert house.gate.is_locked("other")
+
+    def test_a_recording_is_as_its_channel_unless_it_is_decided(self) -> None:
+        house = GateHouse(Policy.PUBLIC)
+        house.rule("demo", Policy.SIGNED)
+        assert house.gate.is_locked("rec_1", "demo")
+        house.rule("rec_1", Policy.PUBLIC)
+        assert not house.gate.is_locked("rec_1", "demo")
+
+    def test_doors_hear_of_channels_that_change(self) -> None:
+        told: list[str] = []
+        house = GateHouse(Policy.PUBLIC)
+        house.gate.on_locked(told.append)
+        house.rule("demo", Policy.SIGNED)
+        house.rule("demo", Policy.SIGNED)
+        house.rule("other", Policy.PUBLIC)
+        assert told == ["demo"]
+
+
+class TestToken:
+    @pytest.mark.parametrize("algorithm", [*Algorithm])
+    def test_a_good_one_makes_a_ticket_that_is_good_as_long(self, algorithm: Algorithm) -> None:
+        house = GateHouse()
+        viewing = admit(house, token(algorithm))
+        assert viewing.ticket.expires_at == NOW + 60
+        assert enter(house, viewing) is viewing
+        house.clock.advance(59.9)
+        enter(house, viewing)
+        house.clock.advance(0.1)
+        assert refusal(enter, house, viewing) == (403, "expired")
+
+    def test_a_ticket_lasts_no_longer_than_the_operator_says(self) -> None:
+        house = GateHouse(ticket_s=10)
+        assert admit(house, token()).ticket.expires_at == NOW + 10
+
+    def test_none(self) -> None:
+        assert refusal(admit, GateHouse(), "") == (401, "no_token")
+        assert refusal(admit, GateHouse(Policy.PASSWORD), "") == (401, "password")
+
+    @pytest.mark.parametrize(
+        ("claims", "why"),
+        [
+            ({"exp": NOW - 5}, "expired"), ({"exp": NOW - 3600}, "expired"), ({"nbf": NOW + 6}, "not_yet"),
+            ({"sub": "other"}, "subject"), ({"sub": "dem"}, "subject"), ({"sub": "DEMO"}, "subject"),
+            ({"aud": "t"}, "audience"), ({"exp": "never"}, "malformed"), ({"exp": None}, "malformed"),
+            ({"ip": "198.51.100.0/24"}, "network"), ({"ref": "example.org"}, "referrer"),
+        ],
+    )  # fmt: skip
+    def test_a_claim_that_does_not_hold(self, claims: dict[str, Any], why: str) -> None:
+        house = GateHouse()
+        visitor = Visitor(HOME.address, referrer="https://evil.example")
+        assert refusal(admit, house, token(**claims), visitor) == (403, why)
+        assert house.counted == [why]
+
+    def test_a_clock_that_is_a_little_wrong(self) -> None:
+        house = GateHouse()
+        admit(house, token(nbf=NOW + 5))
+        assert admit(house, token(exp=NOW - 4)).ticket.expires_at == NOW + 1
+
+    def test_a_key_that_is_not_known_or_has_ended(self) -> None:
+        house = GateHouse()
+        assert refusal(admit, house, token(kid="other")) == (403, "unknown_key")
+        key, _ = KEYS[Algorithm.EDDSA]
+        house.gate.keys.set_own({key.kid: (key, house.clock.now())})
+        assert refusal(admit, house, token()) == (403, "unknown_key")
+
+    def test_a_picture_is_no_video(self) -> None:
+        house = GateHouse()
+        viewing = admit(house, token(aud="t"), wanted=Audience.THUMBNAIL)
+        assert refusal(enter, house, viewing) == (403, "audience")
+        enter(house, viewing, wanted=Audience.THUMBNAIL, watches=False)
+
+    def test_nothing_of_a_token_is_in_a_refusal(self) -> None:
+        text = token(sub="other")
+        with pytest.raises(PlaybackRefusedError) as refused:
+            admit(GateHouse(), text)
+        for part in text.split("."):
+            assert part not in str(refused.value)
+
+
+class TestTicket:
+    def test_of_another_channel(self) -> None:
+        house = GateHouse()
+        viewing = admit(house, token())
+        assert refusal(enter, house, viewing, channel="other") == (403, "ticket")
+
+    def test_the_next_process_reads_it(self) -> None:
+        text = admit(GateHouse(), token()).text
+        other = GateHouse()
+        found = other.gate.enter("demo", text, VIDEO, HOME.address, watches=True)
+        assert found.ticket.expires_at == NOW + 60
+
+    @pytest.mark.parametrize("text", ["", "x", "~", "a.b.c.d", "0" * 5000, "../..", "%7E"])
+    def test_none(self, text: str) -> None:
+        assert refusal(GateHouse().gate.enter, "demo", text, VIDEO, HOME.address, watches=True) == (403, "ticket")
+
+    def test_those_that_are_none_are_not_kept(self) -> None:
+        house = GateHouse()
+        for number in range(1000):
+            refusal(house.gate.enter, "demo", f"{number:08x}.1.A.B", VIDEO, HOME.address, watches=True)
+        assert len(house.gate.viewings) == 0
+
+    def test_its_network_holds_for_the_ticket_too(self) -> None:
+        house = GateHouse()
+        viewing = admit(house, token(ip="192.0.2.0/24"))
+        assert refusal(enter, house, viewing, Visitor("198.51.100.1")) == (403, "network")
+        enter(house, viewing, Visitor("::ffff:192.0.2.9", user_agent=HOME.user_agent))
+        assert refusal(enter, house, viewing, Visitor("unknown")) == (403, "network")
+
+    def test_given_on_to_another_player(self) -> None:
+        house = GateHouse()
+        viewing = admit(house, token())
+        enter(house, viewing)
+        assert refusal(enter, house, viewing, Visitor("198.51.100.1", user_agent="VLC")) == (403, "too_many")
+        enter(house, viewing, Visitor("198.51.100.1", user_agent="VLC"), watches=False)
+
+
+class TestViewersAtOnce:
+    def test_of_one_token(self) -> None:
+        house = GateHouse()
+        text = token(jti="j", max=2)
+        first, _ = admit(house, text), admit(house, text)
+        assert refusal(admit, house, text) == (403, "too_many")
+        house.clock.advance(VIEWING_S - 1)
+        enter(house, first)
+        house.clock.advance(2)
+        admit(house, text)
+        assert refusal(admit, house, text) == (403, "too_many")
+
+    def test_of_one_viewer_with_many_tokens(self) -> None:
+        house = GateHouse()
+        admit(house, token(uid="alice", jti="1", max=1))
+        assert refusal(admit, house, token(uid="alice", jti="2", max=1)) == (403, "too_many")
+        admit(house, token(uid="bob", jti="3", max=1))
+
+    def test_a_token_without_an_id_is_itself(self) -> None:
+        house = GateHouse()
+        admit(house, token(max=1))
+        assert refusal(admit, house, token(max=1)) == (403, "too_many")
+        admit(house, token(max=1, exp=NOW + 61))
+
+    def test_one_that_lost_its_place_is_refused(self) -> None:
+        house = GateHouse()
+        text = token(jti="j", max=1)
+        first = admit(house, text)
+        house.clock.advance(VIEWING_S + 1)
+        admit(house, text)
+        assert refusal(enter, house, first) == (403, "too_many")
+
+    def test_who_follows_a_stream_is_there_until_they_leave(self) -> None:
+        house = GateHouse()
+        text = token(jti="j", max=1, exp=NOW + 3600)
+        viewing = admit(house, text)
+        house.gate.follow(viewing)
+        house.clock.advance(1000)
+        assert refusal(admit, house, text) == (403, "too_many")
+        house.gate.unfollow(viewing)
+        admit(house, text)
+
+
+class TestRevocation:
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [
+            (RevocationKind.JTI, "j"), (RevocationKind.UID, "u"), (RevocationKind.KID, "key-EdDSA"),
+            (RevocationKind.CHANNEL, "demo"),
+        ],
+    )  # fmt: skip
+    def test_ends_tickets_and_tokens_alike(self, kind: RevocationKind, value: str) -> None:
+        house = GateHouse()
+        text = token(jti="j", uid="u", iat=NOW)
+        viewing, other = admit(house, text), admit(house, token(Algorithm.ES256, sub="other", jti="k"), channel="other")
+        house.gate.revocations.add(kind, value, NOW)
+        assert house.gate.end_withdrawn() == 1
+        assert refusal(enter, house, viewing) == (403, "revoked")
+        assert refusal(admit, house, text) == (403, "revoked")
+        enter(house, other, channel="other")
+        # Another process reads the ticket for the first time.
+        fresh = GateHouse()
+        fresh.gate.revocations.add(kind, value, NOW)
+        assert refusal(fresh.gate.enter, "demo", viewing.text, VIDEO, HOME.address, watches=True) == (403, "revoked")
+
+    def test_a_new_link_is_good(self) -> None:
+        house = GateHouse()
+        house.gate.revocations.add(RevocationKind.CHANNEL, "demo", NOW)
+        house.clock.advance(1)
+        admit(house, token(iat=NOW + 1))
+
+    def test_a_token_that_does_not_say_when_it_was_issued_is_older_than_any_act(self) -> None:
+        house = GateHouse()
+        house.gate.revocations.add(RevocationKind.CHANNEL, "demo", NOW - 1000)
+        assert refusal(admit, house, token()) == (403, "revoked")
+
+    def test_the_word_of_a_channel_changes(self) -> None:
+        house = GateHouse()
+        before = house.gate.word("demo", 1)
+        assert house.gate.word("demo", 1) == before
+        assert house.gate.word("demo", 2) != before
+        house.gate.revocations.add(RevocationKind.CHANNEL, "demo", NOW)
+        assert house.gate.word("demo", 1) != before
+
+
+class TestFloods:
+    def test_wrong_tokens_of_one_address(self) -> None:
+        house = GateHouse()
+        for number in range(FAILURES_PER_SOURCE_MAX):
+            refusal(admit, house, token(kid=f"k{number}"))
+        assert refusal(admit, house, token()) == (429, "too_often")
+        admit(house, token(), Visitor("198.51.100.1"))
+        house.clock.advance(2)
+        admit(house, token())
+
+    def test_one_line_a_second_and_flat_memory(self, caplog: pytest.LogCaptureFixture) -> None:
+        house = GateHouse()
+        with caplog.at_level(logging.INFO):
+            for number in range(5000):
+                visitor = Visitor(f"2001:db8:{number:x}::1")
+                refusal(admit, house, f"e30.e30.{number}", visitor)
+        assert len(caplog.records) == 1
+        assert len(house.gate.viewings) == 0
+        house.clock.advance(1)
+        house.gate.tell()
+        with caplog.at_level(logging.INFO):
+            house.gate.tell()
+        assert len(caplog.records) <= 2
+        assert "e30" not in caplog.text
+
+    def test_the_log_line_counts_all(self, caplog: pytest.LogCaptureFixture) -> None:
+        house = GateHouse()
+        refusal(admit, house, "x")
+        with caplog.at_level(logging.INFO):
+            refusal(admit, house, "y")
+            house.clock.advance(1)
+            house.gate.tell()
+        assert [record.__dict__["refused"] for record in caplog.records] == [{"malformed": 1}]
+
+
+class TestReferrers:
+    @pytest.mark.parametrize(
+        ("referrer", "is_let_in"),
+        [
+            ("", True), ("https://example.org/page?x", True), ("https://a.example.net", True),
+            ("https://example.org.evil.example/", False), ("null", False), ("https://[", False),
+            ("https://example.org@evil.example/", False), ("javascript:example.org", False),
+        ],
+    )  # fmt: skip
+    def test_the_embedding_site(self, referrer: str, is_let_in: bool) -> None:
+        house = GateHouse(referrers=("example.org", "*.example.net"))
+        visitor = Visitor(HOME.address, referrer=referrer)
+        if is_let_in:
+            admit(house, token(), visitor)
+        else:
+            assert refusal(admit, house, token(), visitor) == (403, "referrer")
+
+
+@pytest.fixture
+def countries(tmp_path: Path) -> Countries:
+    """Addresses in Germany and in Austria."""
+    writer = MMDBWriter(ip_version=6, ipv4_compatible=True, database_type="Test-Country", languages=["en"])
+    writer.insert_network(IPSet(["192.0.2.0/24"]), {"country": {"iso_code": "DE"}})
+    writer.insert_network(IPSet(["198.51.100.0/24", "2001:db8::/32"]), {"registered_country": {"iso_code": "AT"}})
+    writer.insert_network(IPSet(["203.0.113.0/24"]), {"country": "broken"})
+    path = tmp_path / "countries.mmdb"
+    writer.to_db_file(str(path))
+    found = Countries(path)
+    found.open()
+    return found
+
+
+class TestCountries:
+    def test_of_addresses(self, countries: Countries) -> None:
+        assert [countries.of(text) for text in ("192.0.2.1", "198.51.100.1", "2001:db8::1")] == ["DE", "AT", "AT"]
+        assert [countries.of(text) for text in ("203.0.113.1", "8.8.8.8", "unknown", "")] == [""] * 4
+        countries.close()
+        assert countries.of("192.0.2.1") == ""
+
+    @pytest.mark.parametrize("data", [None, b"", b"no database" * 100])
+    def test_a_file_that_is_none(self, tmp_path: Path, data: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
+        path = tmp_path / "countries.mmdb"
+        if data is not None:
+            path.write_bytes(data)
+        found = Countries(path)
+        found.open()
+        assert found.of("192.0.2.1") == ""
+        assert [record.msg for record in caplog.records] == ["countries.unknown"]
+
+    def test_where_a_token_is_good(self, countries: Countries) -> None:
+        house = GateHouse(countries=countries)
+        admit(house, token(cc="de"))
+        assert refusal(admit, house, token(cc="at")) == (403, "country")
+        admit(house, token(cc="at"), Visitor("8.8.8.8"))
+
+    def test_an_unknown_country_where_that_is_refused(self, countries: Countries) -> None:
+        house = GateHouse(countries=countries, unknown_country="deny")
+        assert refusal(admit, house, token(cc="at"), Visitor("8.8.8.8")) == (403, "country")
+
+    def test_by_an_order(self, countries: Countries) -> None:
+        house = GateHouse(countries=countries, blocked_countries=frozenset({"DE"}), blocked_by="https://court.example")
+        with pytest.raises(PlaybackRefusedError) as refused:
+            admit(house, token())
+        assert (refused.value.status, refused.value.link) == (451, '<https://court.example>; rel="blocked-by"')
+        admit(house, token(), Visitor("198.51.100.1"))
+        assert refusal(house.gate.admit_by, HOOK_KEY, "demo", HOME) == (451, "blocked")
+
+
+class TestOnAnothersWord:
+    def test_as_long_and_as_many_as_it_says(self) -> None:
+        house = GateHouse(Policy.HOOK)
+        viewing = house.gate.admit_by(HOOK_KEY, "demo", HOME, ttl_s=30, viewers_max=1)
+        assert viewing.ticket.expires_at == NOW + 30
+        enter(house, viewing)
+        enter(house, viewing, wanted=Audience.THUMBNAIL, watches=False)
+
+    def test_no_longer_than_a_ticket(self) -> None:
+        house = GateHouse(Policy.HOOK, ticket_s=100)
+        assert house.gate.admit_by(HOOK_KEY, "demo", HOME).ticket.expires_at == NOW + 100
+        assert house.gate.admit_by(HOOK_KEY, "demo", HOME, ttl_s=1e6).ticket.expires_at == NOW + 100
