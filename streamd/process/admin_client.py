@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +21,13 @@ from streamd.doors.web.admin.guards import ACCOUNT_FIELD
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
 from streamd.doors.web.models.keys import Import, Key, KeyDeletion, KeyPage, NewKey, Revocation
+from streamd.doors.web.models.playback import (
+    NewPlaybackKeyAnswer,
+    PlaybackKey,
+    PlaybackKeyList,
+    PlaybackToken,
+    RevocationAnswer,
+)
 from streamd.doors.web.models.recordings import Recording, RecordingPage
 from streamd.doors.web.models.streams import Kick, Stream, StreamList
 from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserDeletion, UserPage
@@ -394,6 +402,35 @@ class AdminClient:
         """Delete a recording and its files."""
         answer = await self._call("DELETE", f"/api/v1/recordings/{recording_id}", query={"reason": reason})
         return Recording.model_validate_json(answer)
+
+    async def list_playback_keys(self) -> list[PlaybackKey]:
+        """The keys of viewers' tokens."""
+        return [*PlaybackKeyList.model_validate_json(await self._call("GET", "/api/v1/playback-keys")).keys]
+
+    async def add_playback_key(self, body: dict[str, Any]) -> NewPlaybackKeyAnswer:
+        """Make one, or take the public half of one."""
+        return NewPlaybackKeyAnswer.model_validate_json(await self._call("POST", "/api/v1/playback-keys", body))
+
+    async def rotate_playback_key(self, kid: str, *, overlap_s: float) -> NewPlaybackKeyAnswer:
+        """Replace one."""
+        path = f"/api/v1/playback-keys/{quote(kid, safe='')}/rotate"
+        return NewPlaybackKeyAnswer.model_validate_json(await self._call("POST", path, {"overlap_s": overlap_s}))
+
+    async def delete_playback_key(self, kid: str, *, reason: str) -> None:
+        """Withdraw and delete one."""
+        await self._call("DELETE", f"/api/v1/playback-keys/{quote(kid, safe='')}", query={"reason": reason})
+
+    async def sign_playback_token(self, body: dict[str, Any]) -> PlaybackToken:
+        """A token of the server's."""
+        return PlaybackToken.model_validate_json(await self._call("POST", "/api/v1/playback-tokens", body))
+
+    async def revoke_playback(self, body: dict[str, Any]) -> RevocationAnswer:
+        """Withdraw a token, or what a viewer, a key or a channel was given."""
+        return RevocationAnswer.model_validate_json(await self._call("POST", "/api/v1/playback/revoke", body))
+
+    async def decide_playback(self, name: str, playback: object, *, reason: str) -> User:
+        """Decide who may watch a channel."""
+        return await self._change_user(name, {"playback": playback, "reason": reason})
 
     async def _change_user(self, name: str, change: dict[str, Any]) -> ChangedUser:
         return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", change))

@@ -11,6 +11,7 @@ from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
+from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
@@ -148,6 +149,7 @@ class AdminDoor:
             console=self._console,
             preview_ticket=services.previews.ticket,
             recordings=RecordingDesk(services.recorder, services.clock),
+            playback=PlaybackDesk(services.playback, services.clock),
             operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,

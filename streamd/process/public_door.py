@@ -14,6 +14,7 @@ from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.port import Port
 from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.dvr import DvrRoutes
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
@@ -23,6 +24,7 @@ from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.doors.web.public.studio import Studio
 from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
+from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 
@@ -49,7 +51,10 @@ class PublicDoor:
         self._services = services
         self._sessions = sessions
         admissions = services.verifier.admissions
-        self._channels = PublicChannels(services.registry, admissions.is_suspended, admissions.is_listed)
+        self._channels = PublicChannels(
+            services.registry, admissions.is_suspended, admissions.is_listed, services.playback.gate
+        )
+        self._entrance = WebEntrance(services.playback.gate, services.viewer_hook)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
         self._media = MediaRoutes(
@@ -58,6 +63,7 @@ class PublicDoor:
             metrics=services.metrics,
             timeouts=media_timeouts(config),
             is_preview=services.previews.is_good,
+            entrance=self._entrance,
         )
         self._door = MediaDoor(
             channels=self._channels,
@@ -156,6 +162,7 @@ class PublicDoor:
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
+            entrance=self._entrance,
             stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
@@ -163,11 +170,20 @@ class PublicDoor:
         return public_app(
             channels=self._channels,
             media=self._media,
-            posters=PosterRoutes(channels=self._channels, posters=posters, metrics=services.metrics)
+            posters=PosterRoutes(
+                channels=self._channels, posters=posters, metrics=services.metrics, entrance=self._entrance
+            )
             if posters is not None
             else None,
             vod=vod,
             recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
+            dvr=DvrRoutes(
+                pasts=services.pasts,
+                recorder=services.recorder,
+                is_taken_down=services.verifier.admissions.is_suspended,
+                metrics=services.metrics,
+                timeouts=lambda: self._media.timeouts,
+            ),
             vod_pictures=VodPictures(vod, services.recorder),
             pages=pages,
             studio=studio,
@@ -177,4 +193,5 @@ class PublicDoor:
             clock=services.clock,
             public_url=config.http.public_url,
             hsts_max_age_s=config.http.hsts_max_age_s,
+            key_set=services.playback.published,
         )

@@ -357,7 +357,7 @@ class TestSigningIn:
             await operator.page.fill("#token", "wrong")
             await operator.page.keyboard.press("Enter")
             await operator.page.wait_for_selector("#sign-in-error:not(:empty)")
-            assert await operator.page.inner_text("#sign-in-error") == "That is not the admin token."
+            assert await operator.page.inner_text("#sign-in-error") == "That token is not known here."
 
     async def test_it_lasts_over_a_reload_and_ends_by_signing_out(
         self, live_server: LiveServer, browser: Browser

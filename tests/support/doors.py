@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import uvloop
@@ -19,6 +20,7 @@ from streamd.doors.web.public.app import public_app
 from streamd.doors.web.public.media import MediaRoutes, MediaTimeouts
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
+from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.media.packager.presentation import Presentation
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.services.live.fanout import Fanout
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from streamd.doors.tls.handshakes import TlsGuard
     from streamd.services.keys.verifier import KeyVerifier
     from streamd.services.live.registry import LiveRegistry
+    from streamd.services.playback.gate import PlaybackGate
+    from streamd.services.playback.hook import ViewerHook
 
 LOOPS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 # Of the doors themselves.
@@ -81,6 +85,10 @@ class PlainWriter:
 
 class StandInStream:
     """What the doors see of a live stream: the last segment is open, 1003 with the parts 10012 and 10013."""
+
+    name = "demo"
+    live_since = datetime(2026, 3, 1, tzinfo=UTC)
+    is_live = True
 
     def __init__(
         self,
@@ -157,9 +165,9 @@ class Doors:
     aiohttp_port: int
 
 
-def channels_of(registry: StandInRegistry) -> PublicChannels:
+def channels_of(registry: StandInRegistry, gate: PlaybackGate | None = None) -> PublicChannels:
     """What the public sees of them; the user ``SUSPENDED`` is."""
-    return PublicChannels(cast("LiveRegistry", registry), SUSPENDED.__eq__)
+    return PublicChannels(cast("LiveRegistry", registry), SUSPENDED.__eq__, gate=gate)
 
 
 def media_routes(
@@ -169,13 +177,17 @@ def media_routes(
     proxies: TrustedProxies | None = None,
     timeouts: MediaTimeouts | None = None,
     public_url: str = "",
+    gate: PlaybackGate | None = None,
+    hook: ViewerHook | None = None,
 ) -> web.Application:
-    channels = channels_of(registry)
+    channels = channels_of(registry, gate)
+    entrance = None if gate is None else WebEntrance(gate, cast("ViewerHook", hook))
     routes = MediaRoutes(
         channels=channels,
         clock=clock,
         metrics=metrics,
         timeouts=timeouts or MediaTimeouts(viewer_write_timeout_s=TIMEOUT_S),
+        entrance=entrance,
     )
     obs = ObsDesk(cast("KeyVerifier", None), ObsOptions(ladder=()), metrics, TIMEOUT_S)
     return public_app(
@@ -197,18 +209,20 @@ async def open_doors(
     options: DoorOptions | None = None,
     clock: Clock | None = None,
     tls: TlsGuard | None = None,
+    gate: PlaybackGate | None = None,
+    hook: ViewerHook | None = None,
 ) -> AsyncIterator[Doors]:
     """Open both doors on free loopback ports until the block is left."""
     clock = clock or SystemClock()
     metrics = Metrics()
     options = options or DoorOptions()
-    app = media_routes(registry, clock, metrics, options.proxies)
+    app = media_routes(registry, clock, metrics, options.proxies, gate=gate, hook=hook)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
     assert runner.server is not None
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     door = MediaDoor(
-        channels=channels_of(registry),
+        channels=channels_of(registry, gate),
         clock=clock,
         metrics=metrics,
         web_handler=runner.server,

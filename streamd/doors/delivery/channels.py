@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from streamd.services.live.channel import Channel
     from streamd.services.live.registry import LiveRegistry
+    from streamd.services.playback.gate import PlaybackGate
 
 
 class PublicChannels:
@@ -20,6 +21,10 @@ class PublicChannels:
         registry: The live streams.
         is_taken_down: Tells whether a channel's user is suspended.
         is_listed: Tells whether a channel may be told to somebody who does not know its name.
+        gate: Says who may watch; None: everybody.
+
+    Attributes:
+        gate: As given.
     """
 
     def __init__(
@@ -27,7 +32,9 @@ class PublicChannels:
         registry: LiveRegistry,
         is_taken_down: Callable[[str], bool],
         is_listed: Callable[[str], bool] = lambda _: True,
+        gate: PlaybackGate | None = None,
     ) -> None:
+        self.gate = gate
         self._registry = registry
         self._is_listed = is_listed
         self._is_taken_down = is_taken_down
@@ -37,6 +44,21 @@ class PublicChannels:
         if self._is_taken_down(name):
             return Absence.TAKEN_DOWN
         return self._registry.find_channel(name) or Absence.UNKNOWN
+
+    def is_locked(self, name: str) -> bool:
+        """Whether somebody has to show something to watch a channel."""
+        return self.gate is not None and self.gate.is_locked(name)
+
+    def policy(self, name: str) -> str:
+        """Who may watch a channel, in a word: ``public`` for everybody."""
+        return "public" if self.gate is None else self.gate.policies.of(name).value
+
+    def word(self, channel: Channel) -> str:
+        """The word in the names of a channel's media, of this broadcast; empty where everybody may watch it."""
+        gate = self.gate
+        if gate is None or gate.is_open or not gate.is_locked(channel.name):
+            return ""
+        return gate.word(channel.name, channel.live_since)
 
     def is_listed(self, name: str) -> bool:
         """Whether a channel may be told to somebody, or to a search engine, that does not know its name."""

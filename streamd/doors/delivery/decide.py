@@ -55,7 +55,12 @@ def _read_directives(query: str) -> Directives:
 
 
 def decide(
-    request: MediaRequest, presentation: Presentation, representations: Representations, *, timed_out: bool = False
+    request: MediaRequest,
+    presentation: Presentation,
+    representations: Representations,
+    *,
+    timed_out: bool = False,
+    word: str = "",
 ) -> Answer | Wait:
     """Decide the answer to a request for media.
 
@@ -64,14 +69,16 @@ def decide(
         presentation: The media that is live, or was a moment ago, under ``request.path.name``.
         representations: The bytes that the door has made ready to send.
         timed_out: The request has waited ``Wait.timeout_s``; a request that would have to wait on is refused with 503.
+        word: In the names of a locked channel's media. Its playlists are for those who were let in, and no cache keeps
+            them.
 
     Returns:
         The answer, or the place that it waits for. With ``timed_out`` always an answer.
     """
     if request.method == "GET":
-        return _decide_get(request, presentation, representations, timed_out)
+        return _decide_get(request, presentation, representations, timed_out, word)
     if request.method == "HEAD":
-        answer = _decide_get(request, presentation, representations, timed_out)
+        answer = _decide_get(request, presentation, representations, timed_out, word)
         return answer.without_body() if isinstance(answer, Answer) else answer
     return _without_media(request)
 
@@ -89,7 +96,7 @@ def _without_media(request: MediaRequest) -> Answer:
 
 
 def _decide_get(
-    request: MediaRequest, presentation: Presentation, representations: Representations, timed_out: bool
+    request: MediaRequest, presentation: Presentation, representations: Representations, timed_out: bool, word: str
 ) -> Answer | Wait:
     decision = _find(request, presentation)
     if isinstance(decision, Wait):
@@ -97,7 +104,11 @@ def _decide_get(
     if isinstance(decision, Answer):
         return decision
     content, max_age_s = decision
-    gzipped = content.kind is BytesKind.PLAYLIST and accepts_gzip(request.accept_encoding)
+    if content.kind is not BytesKind.PLAYLIST:
+        return representations.find(content).answer(request, max_age_s)
+    gzipped = accepts_gzip(request.accept_encoding)
+    if word:
+        return representations.find_locked(content, word, gzipped=gzipped).answer(request, NO_STORE)
     return representations.find(content, gzipped=gzipped).answer(request, max_age_s)
 
 

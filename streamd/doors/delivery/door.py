@@ -19,6 +19,7 @@ from streamd.doors.delivery.answer import Answer
 from streamd.doors.delivery.answer_encoder import AnswerEncoder
 from streamd.doors.delivery.asked_heads import AskedHeads
 from streamd.doors.delivery.body_file import FILES_MAX, BodyFiles
+from streamd.doors.delivery.entrance import Entrance
 from streamd.doors.delivery.handler_watch import HandlerLimits, HandlerWatch
 from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits
 from streamd.doors.delivery.lookup import MediaLookup
@@ -92,6 +93,9 @@ class OpenConnection(Holder, Protocol):
     def go_on(self) -> None:
         """Answer more of the requests that wait."""
 
+    def cut_stranger(self, name: str) -> None:
+        """End what goes on of a channel for a viewer who was let in by nothing; empty stands for every channel."""
+
     def finish(self) -> None:
         """Answer the requests that are there, and close."""
 
@@ -141,6 +145,10 @@ class MediaDoor:
         self.configure(options or DoorOptions())
         self.lookup = MediaLookup(channels)
         self.push_lookup = PushLookup(channels)
+        self.entrance = None if channels.gate is None else Entrance(channels, channels.gate)
+        """Asks who may watch; None where everybody may."""
+        if channels.gate is not None:
+            channels.gate.on_locked(self._cut_strangers)
         self.encoder = AnswerEncoder(clock)
         self.body_files = BodyFiles(self.options.files_max)
         self.now = clock.monotonic
@@ -315,6 +323,11 @@ class MediaDoor:
         watched.data_received(data)
         if is_half_closed:
             watched.finish()
+
+    def _cut_strangers(self, name: str) -> None:
+        """A channel may not be watched by everybody any more: end what goes on of it by nothing."""
+        for connection in list(self._open):
+            connection.cut_stranger(name)
 
     def refuse(self, status: HTTPStatus) -> Answer:
         """The answer to a request that cannot be read, counted."""

@@ -71,6 +71,8 @@ class RequestHead(NamedTuple):
     user_agent: str
     forwarded_for: str
     """``X-Forwarded-For``, which any peer can write."""
+    referrer: str = ""
+    """``Origin``, or else ``Referer``: the page that asks, as far as a browser tells."""
 
 
 def find_head(data: bytes, start: int = 0, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> int:
@@ -215,6 +217,7 @@ class HeadParser:
             range=get(b"range", b"").decode("latin-1"),
             user_agent=get(b"user-agent", b"").decode("latin-1"),
             forwarded_for=get(b"x-forwarded-for", b"").decode("latin-1"),
+            referrer=(get(b"origin") or get(b"referer", b"")).decode("latin-1"),
         )
 
     # Called by httptools.
@@ -248,5 +251,14 @@ class HeadParser:
 
 
 _FIELDS_READ = frozenset(
-    (b"accept-encoding", b"if-none-match", b"if-range", b"range", b"user-agent", b"x-forwarded-for")
+    (
+        b"accept-encoding",
+        b"if-none-match",
+        b"if-range",
+        b"origin",
+        b"range",
+        b"referer",
+        b"user-agent",
+        b"x-forwarded-for",
+    )
 )

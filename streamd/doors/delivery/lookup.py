@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
-from streamd.doors.delivery.answer import Absence, Answer, MediaRequest
+from streamd.doors.delivery.answer import NO_STORE, Absence, Answer, MediaRequest, error
 from streamd.doors.delivery.decide import decide, decide_absent
 from streamd.doors.delivery.media_path import MediaKind
 from streamd.doors.delivery.representation import Representations
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.media_path import MediaPath
     from streamd.services.live.waiters import Waiters
+
+_MEDIA = frozenset((MediaKind.INIT, MediaKind.SEGMENT, MediaKind.PART))
 
 
 class Blocked(NamedTuple):
@@ -58,15 +62,20 @@ class MediaLookup:
         presentation = channel.presentation
         if presentation is None:
             return decide_absent(request, Absence.UNKNOWN)
+        word = self._channels.word(channel)
+        if word and request.path.word != word and request.path.kind in _MEDIA:
+            # A cache in front would keep it under a name that anybody can guess.
+            return error(HTTPStatus.NOT_FOUND, NO_STORE)
         waiters = channel.waiters
-        decision = decide(request, presentation, self._representations, timed_out=timed_out and not waiters.is_closed)
+        choose = partial(decide, presentation=presentation, representations=self._representations, word=word)
+        decision = choose(request, timed_out=timed_out and not waiters.is_closed)
         if not isinstance(decision, Answer):
             if waiters.is_closed:
                 # The server stops, and the next one goes on with the playlist: a player that is shown it as it is comes
                 # back. One that is refused may give up.
-                decision = decide(_without_directives(request), presentation, self._representations, timed_out=True)
+                decision = choose(_without_directives(request), timed_out=True)
             elif not waiters.budget.may_wait(source):
-                decision = decide(request, presentation, self._representations, timed_out=True)
+                decision = choose(request, timed_out=True)
         if isinstance(decision, Answer):
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s)

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 # A channel is named like its user (the public contract).
 _NAME = r"[a-z0-9][a-z0-9_-]{1,63}"
 _VARIANT = r"[a-z0-9][a-z0-9_-]{0,63}"
+# Between variant and file in the names of a locked channel's media (``services/playback/ticket.py``): 128 bits.
+_WORD = r"[0-9a-v]{26}"
 # One spelling for each number, and none above 2**53, which every player's arithmetic holds.
 _NUMBER = r"0|[1-9][0-9]{0,15}"
 
 _PATH = re.compile(
     rf"/live/(?P<name>{_NAME})/(?P<variant>{_VARIANT})"
-    rf"(?:\.m3u8|/(?P<file>init|seg|part)(?P<number>{_NUMBER})\.(?P<suffix>mp4|m4s))"
+    rf"(?:\.m3u8|(?:/(?P<word>{_WORD}))?/(?P<file>init|seg|part)(?P<number>{_NUMBER})\.(?P<suffix>mp4|m4s))"
 )
 
 # Longer than the longest path that matches: a longer one is not searched.
-PATH_CHARS_MAX = 192
+PATH_CHARS_MAX = 224
 
 MULTIVARIANT_NAME = "index"
 
@@ -48,6 +50,8 @@ class MediaPath:
     """The rendition; empty for the multivariant playlist."""
     number: int = 0
     """Of the init section, segment or part; 0 for playlists."""
+    word: str = ""
+    """In the name of a locked channel's media; empty elsewhere."""
 
 
 _FILES = {
@@ -71,7 +75,7 @@ def parse_media_path(path: str) -> MediaPath | None:
     match = _PATH.fullmatch(path)
     if match is None:
         return None
-    name, variant, file, number, suffix = match.groups()
+    name, variant, word, file, number, suffix = match.groups()
     if file is None:
         if variant == MULTIVARIANT_NAME:
             return MediaPath(name, MediaKind.MULTIVARIANT)
@@ -79,4 +83,4 @@ def parse_media_path(path: str) -> MediaPath | None:
     kind = _FILES.get((file, suffix))
     if kind is None or variant == MULTIVARIANT_NAME:
         return None
-    return MediaPath(name, kind, variant, int(number))
+    return MediaPath(name, kind, variant, int(number), word or "")

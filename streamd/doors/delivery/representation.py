@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import weakref
 from http import HTTPStatus
 from typing import NamedTuple
 
-from streamd.doors.delivery.answer import CORS, Answer, Headers, MediaRequest, cut
+from streamd.doors.delivery.answer import CORS, NO_STORE, Answer, Headers, MediaRequest, cut
 from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 
 # The highest level takes the most that gzip can save on two kilobytes, once for all viewers of a part.
 GZIP_LEVEL = 9
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+# Where media of ours begin in the text of a playlist: on a line of their own, or in a URI attribute.
+_MEDIA_URI = re.compile(rb'((?:^|URI=")[a-z0-9][a-z0-9_-]{0,63}/)(?=(?:init|seg|part)[0-9])', re.MULTILINE)
 
 
 class Representation:
@@ -66,7 +69,7 @@ class Representation:
 
         Args:
             request: The request, by GET or HEAD.
-            max_age_s: Seconds that caches may keep the answer.
+            max_age_s: Seconds that caches may keep the answer, or ``NO_STORE``.
         """
         # RFC 9110 13.2.2: If-None-Match comes before Range.
         if request.if_none_match and _matches(request.if_none_match, self._entity_tag):
@@ -92,7 +95,10 @@ class Representation:
 
     def _validators(self, max_age_s: int) -> Headers:
         """The fields of a 200 that a 304 repeats (RFC 9110 15.4.5), and CORS."""
-        caching = f"max-age={max_age_s}, immutable" if self._is_immutable else f"max-age={max_age_s}"
+        if max_age_s == NO_STORE:
+            caching = "no-store"
+        else:
+            caching = f"max-age={max_age_s}, immutable" if self._is_immutable else f"max-age={max_age_s}"
         vary = () if self._is_immutable else (("Vary", "Accept-Encoding"),)
         return (("Cache-Control", caching), ("ETag", self._entity_tag), *vary, *CORS)
 
@@ -135,10 +141,12 @@ class Representations:
         # the entry before another object can have their identity.
         self._plain: dict[int, _Known] = {}
         self._gzipped: dict[int, _Known] = {}
+        # Of playlists of locked channels; the word is asked for each time, as it changes when viewers are withdrawn.
+        self._locked: dict[tuple[int, bool], tuple[str, _Known]] = {}
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._plain) + len(self._gzipped)
+        return len(self._plain) + len(self._gzipped) + len(self._locked)
 
     def find(self, content: NamedBytes, *, gzipped: bool = False) -> Representation:
         """The representation of bytes; one object for as long as they are held.
@@ -154,6 +162,27 @@ class Representations:
             return found.representation
         representation = _gzipped(content) if gzipped else _plain(content)
         known[identity] = _Known(weakref.ref(content, lambda _: known.pop(identity, None)), representation)
+        return representation
+
+    def find_locked(self, content: NamedBytes, word: str, *, gzipped: bool) -> Representation:
+        """The representation of a playlist whose media have a word in their names, the same for all who may see it.
+
+        Args:
+            content: The text of the playlist.
+            word: The word.
+            gzipped: Under Content-Encoding gzip.
+        """
+        key = id(content), gzipped
+        found = self._locked.get(key)
+        if found is not None and found[0] == word and found[1].content() is content:
+            return found[1].representation
+        text = _MEDIA_URI.sub(rb"\1" + word.encode() + b"/", b"".join(content.buffers))
+        buffers = (gzip.compress(text, GZIP_LEVEL, mtime=0),) if gzipped else (text,)
+        representation = Representation(
+            buffers, PLAYLIST_TYPE, _hashed_tag(buffers), content_encoding="gzip" if gzipped else ""
+        )
+        known = _Known(weakref.ref(content, lambda _: self._locked.pop(key, None)), representation)
+        self._locked[key] = word, known
         return representation
 
 

@@ -18,6 +18,7 @@ from streamd.doors.delivery.answer import Answer
 from streamd.doors.delivery.answer_encoder import Persistence
 from streamd.doors.delivery.answer_writer import AnswerWriter
 from streamd.doors.delivery.asked import Asked
+from streamd.doors.delivery.entrance import Elsewhere, plain_request, refusal_answer, with_ticket
 from streamd.doors.delivery.following import Following
 from streamd.doors.delivery.held_request import HeldRequest
 from streamd.doors.delivery.http_request import MalformedRequestError
@@ -26,6 +27,8 @@ from streamd.doors.delivery.push_path import preview_ticket
 from streamd.doors.delivery.uptake import Uptake
 from streamd.formats.address import source_of
 from streamd.services.bounds.memory_accounts import Standing
+from streamd.services.playback.gate import Visitor
+from streamd.services.playback.refusal import Refusal
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.answer import MediaRequest
@@ -35,10 +38,13 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.push_path import PushPath
     from streamd.doors.tls.sliced import SlicedTransport
     from streamd.services.live.waiters import Memo
+    from streamd.services.playback.viewing import Viewing
 
 # Requests that one connection has answered before the others get their turn. Players ask for one thing at a time; what
 # is asked beyond these waits in the door's line.
 REQUESTS_PER_TURN = 4
+# Kind of a stream that a viewer may not follow, in metrics.
+REFUSED = "push_refused"
 # After the last answer we send FIN and read on for a moment: closing with unread input would make the kernel send RST,
 # and the viewer could lose the answer that tells it why (RFC 9112 9.6).
 LINGER_S = 2.0
@@ -91,9 +97,11 @@ class ViewerConnection(asyncio.Protocol):
         "_is_deferred",
         "_persistence",
         "_phase",
+        "_subject",
         "_tls",
         "_transport",
         "_uptake",
+        "_viewing",
         "_waits_as",
         "_writer",
         "address",
@@ -123,6 +131,9 @@ class ViewerConnection(asyncio.Protocol):
         self._held: HeldRequest | None = None
         self._uptake: Uptake | None = None
         self._following: Following | None = None
+        # Of the stream that is followed: its channel, and by what its viewer was let in.
+        self._subject = ""
+        self._viewing: Viewing | None = None
         self.deadline = 0.0
 
     # -- asyncio.Protocol -------------------------------------------------------------------
@@ -321,22 +332,54 @@ class ViewerConnection(asyncio.Protocol):
         else:
             self._closes = True
         self.standing = Standing.VIEWER
+        source, waits_as, address = self.source, self._waits_as, self.address
+        if head.forwarded_for:
+            client = self._door.options.proxies.client(address, head.forwarded_for)
+            if client is not address:
+                address, source = client, source_of(client)
+                waits_as = source
+        viewing: Viewing | None = None
+        entrance = self._door.entrance
+        look = preview_ticket(head.query) if push is not None else ""
+        is_preview = bool(look) and push is not None and self._door.is_preview(push.name, look)
+        # An operator looks at what nobody else may.
+        if entrance is not None and not entrance.gate.is_open and not is_preview:
+            visitor = Visitor(address, head.referrer, head.user_agent)
+            if media is not None:
+                entered = entrance.for_media(media, request.ticket, visitor)
+            else:
+                assert push is not None
+                entered = entrance.for_push(push.name, head.method, head.query, request.ticket, visitor)
+            if isinstance(entered, Answer):
+                self._door.count_answer(media.path.kind.name if media is not None else REFUSED, entered)
+                self._send(entered)
+                return True
+            if isinstance(entered, Elsewhere):
+                return False
+            viewing = entered
         if media is not None:
-            source, waits_as = self.source, self._waits_as
-            if head.forwarded_for:
-                client = self._door.options.proxies.client(self.address, head.forwarded_for)
-                if client is not self.address:
-                    source = waits_as = source_of(client)
             if media.path.kind is MediaKind.PLAYLIST:
                 self._door.lookup.note_viewer(media.path, source, head.user_agent)
+            if viewing is not None and not request.ticket:
+                self._serve_admission(media, viewing, waits_as)
+                return True
             found = self._door.lookup.ask(media, source=waits_as)
             if isinstance(found, Answer):
                 self._answer(media, found)
             else:
-                self._hold(media, found, waits_as)
+                self._hold(HeldRequest(media, waits_as, self._door.now(), found.timeout_s, viewing), found)
         elif push is not None:
-            self._push(head.method, push, preview_ticket(head.query))
+            self._push(head.method, push, viewing, is_preview=is_preview)
         return True
+
+    def _serve_admission(self, media: MediaRequest, viewing: Viewing, waits_as: str) -> None:
+        """Answer the request by which a viewer was let in."""
+        found = self._door.lookup.ask(plain_request(media), source=waits_as)
+        if isinstance(found, Answer):
+            self._answer(media, with_ticket(found, viewing, media.method))
+            return
+        now = self._door.now()
+        self._hold(HeldRequest(media, waits_as, now, found.timeout_s, viewing, is_admission=True), found)
 
     def _await_more(self) -> None:
         """Watch the time of the next head, which is not whole, or that of a viewer that has not begun one."""
@@ -355,19 +398,21 @@ class ViewerConnection(asyncio.Protocol):
         self._door.count_answer(request.path.kind.name, answer)
         self._send(answer)
 
-    def _hold(self, request: MediaRequest, blocked: Blocked, source: str) -> None:
+    def _hold(self, held: HeldRequest, blocked: Blocked) -> None:
         """Have a request wait until it can be answered."""
         self._phase = _Phase.WAITING
-        held = self._held = HeldRequest(request, source, self._door.now(), blocked.timeout_s)
+        self._held = held
         self.deadline = held.deadline
         held.wait(blocked, self._wake)
+        if held.viewing is not None:
+            held.viewing.hold(self)
 
     def _wake(self, memo: Memo) -> None:
         held = self._held
         assert held is not None
         if self._transport.is_closing():
             return
-        request = held.request
+        request = plain_request(held.request) if held.is_admission else held.request
         # Equal requests have equal answers, which are decided once.
         found = memo.get(request)
         if found is None:
@@ -382,18 +427,57 @@ class ViewerConnection(asyncio.Protocol):
         held = self._held
         assert held is not None
         held.leave()
+        request = plain_request(held.request) if held.is_admission else held.request
         # With ``timed_out`` it is an answer.
-        self._release(held, cast("Answer", self._door.lookup.ask(held.request, timed_out=True)))
+        self._release(held, cast("Answer", self._door.lookup.ask(request, timed_out=True)))
 
     def _release(self, held: HeldRequest, answer: Answer) -> None:
         """Answer a request that has waited, and go on with the next."""
         self._held = None
+        if held.viewing is not None:
+            held.viewing.let_go(self)
+            if held.is_admission:
+                answer = with_ticket(answer, held.viewing, held.request.method)
+        self._end_hold(held, answer)
+
+    def _end_hold(self, held: HeldRequest, answer: Answer) -> None:
         self._door.count_blocked(self._door.now() - held.since)
         self._answer(held.request, answer)
         if not self._is_deferred:
             self._read()
 
-    def _push(self, method: str, path: PushPath, ticket: str) -> None:
+    def cut(self, refusal: Refusal) -> None:
+        """Refuse what waits, and end what is followed: the viewer may not watch any more (``viewing.Held``)."""
+        if self._phase is _Phase.WAITING:
+            held, self._held = self._held, None
+            assert held is not None
+            held.leave()
+            assert self._door.entrance is not None
+            refused = self._door.entrance.gate.refused(refusal)
+            self._end_hold(held, refusal_answer(refused, held.request.method))
+        elif self._phase is _Phase.PUSHING:
+            following = self._following
+            assert following is not None
+            self._let_go()
+            # What waits is not to be seen any more.
+            following.viewer.forget()
+            self._end_push()
+
+    def cut_stranger(self, name: str) -> None:
+        """End what goes on of a channel, where its viewer was let in by nothing."""
+        entrance, held = self._door.entrance, self._held
+        if self._phase is _Phase.WAITING and held is not None and held.viewing is None:
+            subject = held.request.path.name
+        elif self._phase is _Phase.PUSHING and self._viewing is None:
+            if self._following is None or self._following.is_preview:
+                return
+            subject = self._subject
+        else:
+            return
+        if name in ("", subject) and entrance is not None and entrance.gate.is_locked(subject):
+            self.cut(Refusal.NO_TOKEN)
+
+    def _push(self, method: str, path: PushPath, viewing: Viewing | None, *, is_preview: bool) -> None:
         found = self._door.push_lookup.ask(method, path)
         if isinstance(found, Answer):
             self._door.count_answer(path.format.name, found)
@@ -405,8 +489,12 @@ class ViewerConnection(asyncio.Protocol):
         self._send(found.head)
         self._watch(_Phase.PUSHING)
         self._asked.clear()
-        is_preview = bool(ticket) and self._door.is_preview(path.name, ticket)
         self._following = Following(found.fanout, self._transport, self._end_push, is_preview=is_preview)
+        self._subject, self._viewing = path.name, viewing
+        if viewing is not None:
+            assert self._door.entrance is not None
+            self._door.entrance.gate.follow(viewing)
+            viewing.hold(self)
         self._following.begin()
 
     def _end_push(self) -> None:
@@ -431,9 +519,16 @@ class ViewerConnection(asyncio.Protocol):
         """Wait for nothing and follow nothing any more."""
         if self._held is not None:
             self._held.leave()
+            if self._held.viewing is not None:
+                self._held.viewing.let_go(self)
             self._held = None
         if self._following is not None:
             self._following.leave()
+        viewing, self._viewing = self._viewing, None
+        if viewing is not None:
+            viewing.let_go(self)
+            assert self._door.entrance is not None
+            self._door.entrance.gate.unfollow(viewing)
 
     def _send(self, answer: Answer) -> None:
         self._phase = _Phase.READING

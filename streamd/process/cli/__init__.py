@@ -29,6 +29,7 @@ _COMMANDS = {
     "keys": ("keys", "keys_group"),
     "obs-config": ("obs", "obs_config"),
     "operators": ("operators", "operators_group"),
+    "playback": ("playback", "playback_group"),
     "recordings": ("recordings", "recordings_group"),
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),

@@ -259,7 +259,7 @@ class PlaybackGate:
             self._check_place(claims, visitor)
         except PlaybackRefusedError as exc:
             self.note_failure(source)
-            raise self._noted(exc) from None
+            raise self.noted(exc) from None
         return self._issue(shown.kid, claims, digest("jti", claims.jti) if claims.jti else _digest_of(shown), subject)
 
     def admit_by(
@@ -301,7 +301,7 @@ class PlaybackGate:
         try:
             self._check_place(None, visitor)
         except PlaybackRefusedError as exc:
-            raise self._noted(exc) from None
+            raise self.noted(exc) from None
 
     def check_failures(self, source: str) -> None:
         """See that not too many wrong tokens and passwords came from an address.
@@ -318,7 +318,7 @@ class PlaybackGate:
 
     def refused(self, refusal: Refusal) -> PlaybackRefusedError:
         """The error of a refusal, counted."""
-        return self._noted(refusal.error())
+        return self.noted(refusal.error())
 
     def _checked(self, shown: ShownToken) -> Claims:
         """The claims of a token, once all is checked that the token says of itself."""
@@ -422,7 +422,8 @@ class PlaybackGate:
 
     # -- metrics and the log ----------------------------------------------------------------
 
-    def _noted(self, error: PlaybackRefusedError) -> PlaybackRefusedError:
+    def noted(self, error: PlaybackRefusedError) -> PlaybackRefusedError:
+        """Count a refusal, and have the log tell of it."""
         self._count(error.reason)
         self._untold[error.reason] += 1
         self.tell()

@@ -20,7 +20,7 @@ class Policy(enum.StrEnum):
     PASSWORD = "password"  # noqa: S105  # its name
     """Whoever types the channel's password, or shows a token."""
     HOOK = "hook"
-    """Whom the operator's service lets in, and whoever shows a token."""
+    """Whom the operator's service lets in; a token is the service's to judge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ class Viewing:
         """Something goes on by it."""
         return bool(self._holders)
 
+    def lasts(self) -> bool:
+        """Whether it is not over."""
+        return self.refusal is None and self._table.now() < self.expires_at
+
     def hold(self, held: Held) -> None:
         """Have something cut when this ends."""
         self._holders.add(held)
@@ -111,10 +115,14 @@ class Viewings:
     Args:
         now: Reads the loop time, seconds.
         viewings_max: How many are remembered.
+
+    Attributes:
+        now: As given.
+        find: Finds a viewing by its subject and its ticket; None where it is not known.
     """
 
     def __init__(self, now: Callable[[], float], viewings_max: int = VIEWINGS_MAX) -> None:
-        self._now = now
+        self.now = now
         self._viewings_max = viewings_max
         self._known: dict[tuple[str, str], Viewing] = {}
         self._held: set[Viewing] = set()
@@ -149,14 +157,14 @@ class Viewings:
 
     def look(self) -> None:
         """End what has expired and is in use."""
-        now = self._now()
+        now = self.now()
         for viewing in [each for each in self._held if each.expires_at <= now]:
             self._held.discard(viewing)
             viewing.end(Refusal.EXPIRED)
 
     def forget_over(self) -> None:
         """Forget those that have expired; called now and then."""
-        now = self._now()
+        now = self.now()
         for key in [key for key, viewing in self._known.items() if viewing.expires_at <= now]:
             del self._known[key]
 

@@ -467,3 +467,31 @@ async def test_all_that_is_done_to_operators_is_in_one_chain(office: Office) -> 
     await office.service.delete("carol", by=BY)
     verdict = await verify_log(office.store.database)
     assert (verdict.rows, verdict.faults) == (6, ())
+
+
+async def test_it_looks_seldom_while_there_is_nobody_and_goes_on_after_a_fault(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            await office.add()
+        if len(slept) == 5:
+            raise asyncio.CancelledError
+
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        raise StoreUnavailableError("the disk is full") if looks == 3 else ZeroDivisionError
+
+    monkeypatch.setattr(office.service, "look", look)
+    with pytest.raises(asyncio.CancelledError):
+        await office.service.run(sleep)
+    assert (slept, looks) == ([5.0, 5.0, 1.0, 1.0, 1.0], 4)
+    assert [record.getMessage() for record in caplog.records] == [
+        "sweep.failed", "sweep.failed", "store.failed", "sweep.failed",
+    ]  # fmt: skip

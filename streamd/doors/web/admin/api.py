@@ -40,6 +40,7 @@ from streamd.doors.web.models.keys import (
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, PreviewTicket, Stream, StreamList
 from streamd.doors.web.models.users import (
+    NO_POLICIES,
     NO_WISHES,
     ChangedUser,
     UnwrittenSuspension,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.doors.web.admin.console import Console
+    from streamd.doors.web.admin.playback import PlaybackDesk
     from streamd.doors.web.admin.recordings import RecordingDesk
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.doors.web.port import Port
@@ -93,6 +95,7 @@ def admin_app(
     console: Console,
     recordings: RecordingDesk | None = None,
     preview_ticket: Callable[[str], str] = lambda _: "",
+    playback: PlaybackDesk | None = None,
     operators: OperatorService | None = None,
     port: Port,
     clock: Clock,
@@ -113,6 +116,7 @@ def admin_app(
         console: The operator's console.
         recordings: The calls about recordings.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
+        playback: The calls about who may watch.
         operators: The people with tokens of their own.
         port: The bounds of peers.
         clock: For all times.
@@ -125,7 +129,17 @@ def admin_app(
     gate = TokenGate(token, console.sessions, operators, port, clock, on_wrong_token)
     others = [*console.operations(gate), *(OperatorDesk(operators).operations() if operators is not None else ())]
     api = _AdminApi(
-        keys, streams, metrics, rtmp_urls, not_ready_because, warnings, others, clock, recordings, preview_ticket
+        keys,
+        streams,
+        metrics,
+        rtmp_urls,
+        not_ready_because,
+        warnings,
+        others,
+        clock,
+        recordings,
+        playback,
+        preview_ticket,
     )
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
@@ -167,10 +181,12 @@ class _AdminApi:
         others: Iterable[Operation],
         clock: Clock,
         recordings: RecordingDesk | None,
+        playback: PlaybackDesk | None,
         preview_ticket: Callable[[str], str],
     ) -> None:
         self._preview_ticket = preview_ticket
         self._recordings = recordings
+        self._playback = playback
         self._keys = keys
         self._streams = streams
         self._metrics = metrics
@@ -249,6 +265,7 @@ class _AdminApi:
                 path_model=UserPath, right=Right.READ,
             ),
             *(self._recordings.operations() if self._recordings is not None else ()),
+            *(self._playback.operations() if self._playback is not None else ()),
             *self._others,
         ]  # fmt: skip
 
@@ -375,14 +392,14 @@ class _AdminApi:
     async def list_users(self, _: web.Request, query: UserQuery) -> web.Response:
         """List users, by name."""
         page = await self._keys.list_users(state=query.state, search=query.search, after=query.after, limit=query.limit)
-        return answer(UserPage.of(page, self._wishes))
+        return answer(UserPage.of(page, self._wishes, self._policies))
 
     async def get_user(self, request: web.Request) -> web.Response:
         """Show a user."""
-        return answer(User.of(await self._keys.get_user(request.match_info["name"]), self._wishes))
+        return answer(User.of(await self._keys.get_user(request.match_info["name"]), self._wishes, self._policies))
 
     async def change_user(self, request: web.Request, body: UserChange) -> web.Response:
-        """Suspend or restore a user, set the user's limits, or decide over their list entry and their recordings.
+        """Suspend or restore a user, set the user's limits, or decide over list entry, recordings and viewers.
 
         A suspended user's keys open no stream, their streams are closed when this is answered, and the channel answers
         viewers with 410. A key store that cannot be written keeps nothing on the air: then the status of a suspension
@@ -395,7 +412,7 @@ class _AdminApi:
             suspension = await self._keys.suspend(name, reason=body.reason, by=by)
             if suspension.unwritten:
                 pending = UnwrittenSuspension.of(suspension)
-                others = sorted(body.model_fields_set & {"limits", "listed", "record"})
+                others = sorted(body.model_fields_set & {"limits", "listed", "playback", "record"})
                 left = f"; not changed: {', '.join(others)}" if others else ""
                 return answer(pending.model_copy(update={"unwritten": pending.unwritten + left}), status=202)
             closed = suspension.closed
@@ -404,12 +421,19 @@ class _AdminApi:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
         if "record" in body.model_fields_set and self._recordings is not None:
             await self._recordings.wish(name, record=body.record, reason=body.reason, by=by)
+        if "playback" in body.model_fields_set and self._playback is not None:
+            await self._playback.decide(name, body.playback, reason=body.reason, by=by)
         if body.listed is not None:
             await self._keys.list_channel(name, listed=body.listed, reason=body.reason, by=by)
         if body.state is UserState.ACTIVE:
             await self._keys.restore(name, reason=body.reason, by=by)
-        user = User.of(await self._keys.get_user(name), self._wishes)
+        user = User.of(await self._keys.get_user(name), self._wishes, self._policies)
         return answer(ChangedUser(**dict(user), closed=list(closed)))
+
+    @property
+    def _policies(self) -> Mapping[str, str]:
+        """Who may watch the channels for which that is decided."""
+        return self._playback.policies if self._playback is not None else NO_POLICIES
 
     @property
     def _wishes(self) -> Mapping[str, bool]:
@@ -426,6 +450,8 @@ class _AdminApi:
         result = await self._keys.delete_user(name, reason=query.reason, by=by)
         if self._recordings is not None:
             await self._recordings.forget_user(name, reason=query.reason, by=by)
+        if self._playback is not None:
+            await self._playback.forget_user(name)
         return answer(UserDeletion.of(result))
 
     # -- streams --------------------------------------------------------------------------------

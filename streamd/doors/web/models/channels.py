@@ -40,6 +40,9 @@ class Channel(ApiModel):
     live_since: datetime
     viewers: int
     """Connections of MP4 and HTTP-FLV, and an estimate for HLS."""
+    playback: Literal["public", "signed", "password", "hook"]
+    """Who may watch. Of a channel that not everybody may watch, a stranger is told no variants, no codecs and no
+    picture; the header field ``Streamd-Ticket`` with a viewer's ticket asks for them."""
     variants: list[Variant]
     """Empty until the first segment is there: about a second after ``live_since`` with x264 and a keyframe every 2 s,
     else longer."""

@@ -10,11 +10,14 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
+from streamd.doors.web.models.playback import PlaybackChange
 from streamd.services.keys.records import DeleteResult, SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
+from streamd.services.playback.policy import Policy
 from streamd.services.store.page import Page
 
 NO_WISHES: Final[Mapping[str, bool]] = MappingProxyType({})
+NO_POLICIES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class UserPath(ApiModel):
@@ -43,6 +46,9 @@ class UserChange(ApiModel):
     record: bool | None = None
     """Whether the user's broadcasts are recorded, from the next one on; null is the server's own rule again
     (`[recording] mode`)."""
+    playback: Policy | PlaybackChange | None = None
+    """Who may watch the channel; null is the server's own rule again (`[playback] policy`). Whoever watches without
+    what is needed from now on is cut."""
     listed: bool | None = None
     """Whether the public list has the channel. It plays under its name all the same."""
     reason: Reason = ""
@@ -50,8 +56,10 @@ class UserChange(ApiModel):
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.state is None and self.limits is None and self.listed is None and "record" not in self.model_fields_set:
-            raise ValueError("state, limits, listed or record, or several of them")
+        # Of the last two null is a change too.
+        says_nothing = self.model_fields_set.isdisjoint({"record", "playback"})
+        if says_nothing and self.state is None and self.limits is None and self.listed is None:
+            raise ValueError("state, limits, listed, record or playback, or several of them")
         return self
 
 
@@ -79,16 +87,26 @@ class User(ApiModel):
     """Whether the public list has the channel."""
     record: bool | None = None
     """Whether the user's broadcasts are recorded; null: as the server's configuration says."""
+    playback: Policy | None = None
+    """Who may watch the channel; null: as the server's configuration says."""
 
     @classmethod
-    def of(cls, user: UserRecord, wishes: Mapping[str, bool] = NO_WISHES) -> Self:
+    def of(
+        cls,
+        user: UserRecord,
+        wishes: Mapping[str, bool] = NO_WISHES,
+        policies: Mapping[str, str] = NO_POLICIES,
+    ) -> Self:
         """The answer about a user.
 
         Args:
             user: The user.
             wishes: Users for whom it is decided whether they are recorded.
+            policies: Users for whom it is decided who may watch them.
         """
-        return cls.model_validate(user).model_copy(update={"record": wishes.get(user.name)})
+        policy = policies.get(user.name)
+        decided = {"record": wishes.get(user.name), "playback": None if policy is None else Policy(policy)}
+        return cls.model_validate(user).model_copy(update=decided)
 
 
 class UserDeletion(ApiModel):
@@ -145,14 +163,20 @@ class UserPage(ApiModel):
     """``after`` of the next page; null on the last."""
 
     @classmethod
-    def of(cls, page: Page[UserRecord], wishes: Mapping[str, bool] = NO_WISHES) -> Self:
+    def of(
+        cls,
+        page: Page[UserRecord],
+        wishes: Mapping[str, bool] = NO_WISHES,
+        policies: Mapping[str, str] = NO_POLICIES,
+    ) -> Self:
         """The answer to a list of users.
 
         Args:
             page: A piece of the list.
             wishes: Users for whom it is decided whether they are recorded.
+            policies: Users for whom it is decided who may watch them.
         """
         return cls(
-            users=[User.of(record, wishes) for record in page.items],
+            users=[User.of(record, wishes, policies) for record in page.items],
             next_after=page.items[-1].name if page.has_more else None,
         )

@@ -23,16 +23,19 @@ from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
 from streamd.doors.web.public import slashes
 from streamd.doors.web.public.arrivals import Arrivals, ChannelState, state_of
 from streamd.doors.web.public.forwarded import as_forwarded
+from streamd.doors.web.public.web_entrance import TICKET_FIELD, refusals, visitor_of
 from streamd.doors.web.request_id import name_requests
 from streamd.formats.address import source_of
+from streamd.services.playback.claims import Audience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from streamd.clock import Clock
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.trusted_proxies import TrustedProxies
     from streamd.doors.web.port import Port
+    from streamd.doors.web.public.dvr import DvrRoutes
     from streamd.doors.web.public.media import MediaRoutes
     from streamd.doors.web.public.obs import ObsDesk
     from streamd.doors.web.public.pages import Pages
@@ -51,6 +54,10 @@ GZIP_FROM_BYTES = 1024
 # OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
+# A key that was withdrawn is checked with for a minute more by others; here it is dead at once.
+KEY_SET_CACHE_CONTROL = "max-age=60"
+# A channel that everybody may watch.
+OPEN = "public"
 # This waits for a stream that is to begin, and beside a picture of one for its end. A player learns from the playlist
 # how things stand.
 _AWAITABLE = {state.value for state in ChannelState if state is not ChannelState.GONE}
@@ -65,6 +72,7 @@ def public_app(
     vod: VodRoutes | None = None,
     recorded: RecordedLists | None = None,
     vod_pictures: VodPictures | None = None,
+    dvr: DvrRoutes | None = None,
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
@@ -73,6 +81,7 @@ def public_app(
     clock: Clock,
     public_url: str = "",
     hsts_max_age_s: int = 0,
+    key_set: Callable[[], Sequence[Mapping[str, object]]] | None = None,
 ) -> web.Application:
     """Put the public port together.
 
@@ -83,6 +92,7 @@ def public_app(
         vod: Routes of recordings.
         recorded: The call that lists a channel's recordings.
         vod_pictures: Routes of their pictures.
+        dvr: Routes of the past of live streams.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
@@ -91,6 +101,7 @@ def public_app(
         clock: For descriptions that many requests share.
         public_url: How browsers reach this port, where a proxy in front rewrites Host; may be empty.
         hsts_max_age_s: Seconds for which a browser that came over HTTPS uses only HTTPS; 0 leaves the field out.
+        key_set: The public keys of viewers' tokens, as JWKs; None where there are no tokens.
 
     Returns:
         The aiohttp application.
@@ -106,6 +117,7 @@ def public_app(
             port.own_pages_only(public_url),
             without_entity_tags,
             pages.found_by_people(),
+            refusals,
             port.whole(),
         ],
     )
@@ -113,6 +125,9 @@ def public_app(
     name_requests(app)
     if posters is not None:
         posters.add_to(app)
+    if dvr is not None:
+        # Before those of media, which take all below /live/.
+        dvr.add_to(app)
     media.add_to(app)
     if vod is not None:
         vod.add_to(app)
@@ -139,6 +154,17 @@ def public_app(
         return web.json_response(text=document, headers=_CORS)
 
     app.router.add_get("/api/v1/openapi.json", openapi)
+    if key_set is not None:
+        listed = key_set
+
+        async def get_key_set(_: web.Request) -> web.Response:
+            """The keys that check tokens of this server (RFC 7517 section 5)."""
+            return web.json_response(
+                {"keys": [*listed()]}, headers=_CORS | {hdrs.CACHE_CONTROL: KEY_SET_CACHE_CONTROL},
+                content_type="application/jwk-set+json",
+            )  # fmt: skip
+
+        app.router.add_get("/.well-known/streamd/jwks.json", get_key_set)
     return app
 
 
@@ -188,13 +214,29 @@ class PublicApi:
             Operation("GET", "/api/v1/streams", self.list_streams, ChannelList, needs_token=False),
             Operation(
                 "GET", "/api/v1/streams/{name}", self.get_stream, ShownChannel,
-                path_model=UserPath, query=ChannelQuery, problems=(410,), needs_token=False, refuses_misfits=False,
+                path_model=UserPath, query=ChannelQuery, problems=(410,), plain_problems=(403,), needs_token=False,
+                refuses_misfits=False,
             ),
         ]  # fmt: skip
 
     async def wake_all(self, _: web.Application) -> None:
         """Answer those who wait for a channel; the server stops."""
         self._arrivals.close()
+
+    def _show(self, request: web.Request, channel: Channel) -> web.Response:
+        """Show a channel to a viewer of it, or to a stranger what they may know."""
+        gate, name = self._channels.gate, channel.name
+        if gate is None or not gate.is_locked(name):
+            return web.json_response(self._describe(channel), headers=_CORS)
+        # A cache in front must not give the one what the other was told.
+        headers = _CORS | {hdrs.VARY: TICKET_FIELD}
+        ticket = request.headers.get(TICKET_FIELD, "")
+        if not ticket:
+            return web.json_response(self._describe(channel), headers=headers)
+        visitor = visitor_of(request)
+        gate.enter(name, ticket, Audience.VIDEO, visitor.address, watches=False)
+        facts = self._describe(channel, ticket)
+        return web.json_response(facts, headers=headers | {hdrs.CACHE_CONTROL: "no-store"})
 
     async def list_streams(self, request: web.Request) -> web.Response:
         """List the listed channels that can be watched now, the first that went live first.
@@ -204,7 +246,7 @@ class PublicApi:
         listed = self._channels.listed() if self._has_list else ()
         channels = [channel for channel in listed if channel.presentation is not None]
         body = self._list.body(
-            [channel.name for channel in channels],
+            [(channel.name, self._channels.policy(channel.name)) for channel in channels],
             lambda: json.dumps({"streams": [self._describe(channel) for channel in channels]}).encode(),
         )
         headers = _CORS | {hdrs.VARY: hdrs.ACCEPT_ENCODING}
@@ -234,16 +276,21 @@ class PublicApi:
         if channel.presentation is None:
             detail = "This channel is about to go live: nothing of it can be played yet."
             return _problem(HTTPStatus.NOT_FOUND, detail, ChannelState.STARTING)
-        return web.json_response(self._describe(channel), headers=_CORS)
+        return self._show(request, channel)
 
-    def _describe(self, channel: Channel) -> dict[str, object]:
-        """The public facts about a live channel.
+    def _describe(self, channel: Channel, ticket: str = "") -> dict[str, object]:
+        """The public facts about a live channel; without a ticket, of a locked one what a stranger may know.
 
         ``variants`` are empty until the first segment is complete, and ``push_codecs`` null where a server that has
         started again waits for the publisher.
         """
+        policy = self._channels.policy(channel.name)
+        is_locked = policy != OPEN and not ticket
+        media = f"{self._root}/live/{channel.name}" + (f"/~{ticket}" if ticket else "")
         variants: list[dict[str, object]] = []
         renditions = channel.presentation.renditions.values() if channel.presentation is not None else ()
+        if is_locked:
+            renditions = ()
         for rendition in renditions:
             variant = rendition.variant_stream()
             if variant is not None:
@@ -262,11 +309,12 @@ class PublicApi:
             "state": state_of(self._channels, channel.name, self._clock.monotonic()),
             "live_since": channel.live_since.isoformat(timespec="milliseconds"),
             "viewers": sum(channel.viewers.values()),
+            "playback": policy,
             "variants": variants,
-            "push_codecs": ",".join(channel.push_codecs) or None,
-            "playlist": f"{self._root}/live/{channel.name}/index.m3u8",
+            "push_codecs": (",".join(channel.push_codecs) or None) if not is_locked else None,
+            "playlist": f"{media}/index.m3u8",
             "watch": f"{self._root}/watch/{channel.name}",
-            "poster": f"{self._root}/live/{channel.name}/poster.jpg" if self._has_posters and has_picture else None,
+            "poster": f"{media}/poster.jpg" if self._has_posters and has_picture else None,
         }
 
 

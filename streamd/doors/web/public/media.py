@@ -14,23 +14,33 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from streamd.doors.delivery.answer import Answer, MediaRequest
+from streamd.doors.delivery.entrance import Elsewhere, Entrance, plain_request, refusal_answer, with_ticket
 from streamd.doors.delivery.http_request import split_target
 from streamd.doors.delivery.lookup import Blocked, MediaLookup
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_lookup import PushLookup
 from streamd.doors.delivery.push_path import parse_push_path, preview_ticket
+from streamd.doors.delivery.ticket_path import cut_path
 from streamd.doors.delivery.transport_viewer import TransportViewer
+from streamd.doors.web.public.web_entrance import Cut, visitor_of
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
+from streamd.errors import PlaybackRefusedError
 from streamd.formats.address import source_of
 from streamd.limits import DEFAULT
+from streamd.services.playback.claims import Audience
+from streamd.services.playback.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from streamd.clock import Clock
     from streamd.doors.delivery.channels import PublicChannels
+    from streamd.doors.delivery.entrance import Entered
     from streamd.doors.delivery.push_path import PushPath
+    from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
+    from streamd.services.playback.gate import Visitor
+    from streamd.services.playback.viewing import Viewing
 
 # Seconds between two looks at a viewer of a pushed stream. Time limits are whole seconds.
 LOOK_INTERVAL_S = 1.0
@@ -57,6 +67,7 @@ class MediaRoutes:
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed.
         is_preview: Says whether a ticket for a look at a channel is good.
+        entrance: Asks the operator's service who may watch; where there is a gate.
     """
 
     def __init__(
@@ -67,8 +78,17 @@ class MediaRoutes:
         metrics: Metrics,
         timeouts: MediaTimeouts,
         is_preview: Callable[[str, str], bool] = lambda _name, _ticket: False,
+        entrance: WebEntrance | None = None,
     ) -> None:
         self._is_preview = is_preview
+        self._gate = channels.gate
+        self._web_entrance = entrance
+        self._entrance: Entrance | None = None
+        # What goes on for viewers who were let in by nothing, with its channel.
+        self._strangers: dict[Cut, str] = {}
+        if channels.gate is not None:
+            self._entrance = Entrance(channels, channels.gate)
+            channels.gate.on_locked(self._cut_strangers)
         self._lookup = MediaLookup(channels)
         self._push_lookup = PushLookup(channels)
         self._clock = clock
@@ -80,12 +100,13 @@ class MediaRoutes:
         app.router.add_route("*", "/live/{path:.*}", self._handle)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        path, query = split_target(request.raw_path)
+        whole_path, query = split_target(request.raw_path)
+        path, ticket = cut_path(whole_path)
         media_path = parse_media_path(path)
         if media_path is None:
             push_path = parse_push_path(path)
             if push_path is not None:
-                return await self._push(request, push_path, preview_ticket(query))
+                return await self._push(request, push_path, query, ticket)
             raise web.HTTPNotFound(headers={"Access-Control-Allow-Origin": "*"})
         media_request = MediaRequest(
             method=request.method,
@@ -96,25 +117,99 @@ class MediaRoutes:
             if_range=_joined(request, hdrs.IF_RANGE),
             range=_joined(request, hdrs.RANGE),
         )
-        source = source_of(request.remote or "unknown")
-        self._lookup.note_viewer(media_path, source, request.headers.get(hdrs.USER_AGENT, ""))
-        answer = await self._answer(media_request, source)
+        visitor = visitor_of(request)
+        source = source_of(visitor.address)
+        entered: Entered = None
+        if self._gate is not None and not self._gate.is_open:
+            assert self._entrance is not None
+            entered = self._entrance.for_media(media_request, ticket, visitor)
+        is_asked = isinstance(entered, Elsewhere)
+        if isinstance(entered, Elsewhere):
+            entered = await self._ask(media_path.name, query, visitor, request.method)
+        if isinstance(entered, Answer):
+            self._count(media_path.kind.name, entered)
+            return await self._write(request, entered)
+        self._lookup.note_viewer(media_path, source, visitor.user_agent)
+        if entered is not None and not ticket:
+            shared = await self._answer(plain_request(media_request), source, entered)
+            answer = with_ticket(shared, entered, request.method)
+        else:
+            answer = await self._answer(media_request, source, entered)
         self._count(media_path.kind.name, answer)
-        return await self._write(request, answer)
+        # The thin door, which handed the connection over for this question, serves the rest better.
+        return await self._write(request, answer, closes=is_asked)
 
-    async def _answer(self, request: MediaRequest, source: str) -> Answer:
+    async def _ask(self, name: str, query: str, visitor: Visitor, method: str) -> Viewing | Answer:
+        """Ask the operator's service whether a viewer may watch."""
+        assert self._web_entrance is not None, "there is a gate"
+        try:
+            return await self._web_entrance.admit(name, query, Audience.VIDEO, visitor)
+        except PlaybackRefusedError as exc:
+            return refusal_answer(exc, method)
+
+    async def _answer(self, request: MediaRequest, source: str, viewing: Viewing | None) -> Answer:
         found = self._lookup.ask(request, source=source)
         if isinstance(found, Answer):
             return found
         started_at = self._clock.monotonic()
         deadline = started_at + found.timeout_s
-        while isinstance(found, Blocked):
-            in_time = await found.waiters.wait(found.awaited, max(0.0, deadline - self._clock.monotonic()), source)
-            found = self._lookup.ask(request, timed_out=not in_time, source=source)
+        with self._held(request.path.name, viewing) as cut:
+            async with cut:
+                while isinstance(found, Blocked):
+                    left_s = max(0.0, deadline - self._clock.monotonic())
+                    in_time = await found.waiters.wait(found.awaited, left_s, source)
+                    found = self._lookup.ask(request, timed_out=not in_time, source=source)
         self._metrics.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
+        if cut.refusal is not None:
+            assert self._gate is not None
+            return refusal_answer(self._gate.refused(cut.refusal), request.method)
+        assert isinstance(found, Answer)
         return found
 
-    async def _push(self, request: web.Request, path: PushPath, ticket: str) -> web.StreamResponse:
+    @contextlib.contextmanager
+    def _held(
+        self, name: str, viewing: Viewing | None, on_cut: Callable[[], None] = lambda: None, *, is_preview: bool = False
+    ) -> Iterator[Cut]:
+        """Have what goes on be cut when its viewer may not watch any more."""
+        cut = Cut(on_cut)
+        if is_preview:
+            yield cut
+            return
+        if viewing is not None:
+            viewing.hold(cut)
+            try:
+                yield cut
+            finally:
+                viewing.let_go(cut)
+            return
+        self._strangers[cut] = name
+        try:
+            yield cut
+        finally:
+            del self._strangers[cut]
+
+    def _cut_strangers(self, name: str) -> None:
+        """A channel may not be watched by everybody any more: end what goes on of it by nothing."""
+        assert self._gate is not None
+        for cut, watched in [*self._strangers.items()]:
+            if name in ("", watched) and self._gate.is_locked(watched):
+                cut.cut(Refusal.NO_TOKEN)
+
+    async def _push(self, request: web.Request, path: PushPath, query: str, ticket: str) -> web.StreamResponse:
+        entered: Viewing | Answer | None = None
+        # An operator looks at what nobody else may.
+        look = preview_ticket(query)
+        is_preview = bool(look) and self._is_preview(path.name, look)
+        if self._gate is not None and not self._gate.is_open and not is_preview:
+            assert self._entrance is not None
+            visitor = visitor_of(request)
+            found_out = self._entrance.for_push(path.name, request.method, query, ticket, visitor)
+            if isinstance(found_out, Elsewhere):
+                found_out = await self._ask(path.name, query, visitor, request.method)
+            entered = found_out
+        if isinstance(entered, Answer):
+            self._count(path.format.name, entered)
+            return await self._write(request, entered)
         found = self._push_lookup.ask(request.method, path)
         if isinstance(found, Answer):
             self._count(path.format.name, found)
@@ -129,11 +224,22 @@ class MediaRoutes:
         if transport is not None and found.fanout.is_open:
             is_ended = asyncio.Event()
             viewer = _WatchedViewer(transport, is_ended.set)
-            found.fanout.attach(viewer, is_preview=bool(ticket) and self._is_preview(path.name, ticket))
-            try:
-                await self._follow(viewer, transport, is_ended)
-            finally:
+
+            def drop() -> None:
                 found.fanout.detach(viewer)
+                viewer.forget()
+
+            with self._held(path.name, entered, drop, is_preview=is_preview) as cut:
+                found.fanout.attach(viewer, is_preview=is_preview)
+                if entered is not None and self._gate is not None:
+                    self._gate.follow(entered)
+                try:
+                    async with cut:
+                        await self._follow(viewer, transport, is_ended)
+                finally:
+                    found.fanout.detach(viewer)
+                    if entered is not None and self._gate is not None:
+                        self._gate.unfollow(entered)
         return response
 
     async def _follow(self, viewer: TransportViewer, transport: asyncio.Transport, is_ended: asyncio.Event) -> None:
@@ -160,11 +266,11 @@ class MediaRoutes:
     def _count(self, kind: str, answer: Answer) -> None:
         self._metrics.http_responses_total.labels(kind.lower(), str(answer.status.value)).inc()
 
-    async def _write(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _write(self, request: web.Request, answer: Answer, *, closes: bool = False) -> web.StreamResponse:
         timeouts = self.timeouts
         response = web.StreamResponse(status=answer.status)
         response.headers.extend(answer.headers)
-        if not request.content.is_eof():
+        if closes or not request.content.is_eof():
             # The rest of it is not read.
             response.force_close()
         try:

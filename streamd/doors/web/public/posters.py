@@ -9,10 +9,12 @@ from aiohttp import ETag, hdrs, web
 
 from streamd.doors.delivery.answer import Absence
 from streamd.errors import PostersBusyError
+from streamd.services.playback.claims import Audience
 from streamd.services.posters.posters import RENEW_AFTER_S
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
+    from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
     from streamd.services.posters.posters import Posters
 
@@ -24,6 +26,7 @@ _HEADERS: Final = {
 }
 # Seconds in which no newer one is drawn.
 _FRESH: Final = f"public, max-age={RENEW_AFTER_S:.0f}"
+_LOCKED: Final = f"private, max-age={RENEW_AFTER_S:.0f}"
 # A stream that has just begun has a picture a moment later.
 _ABSENT: Final = "max-age=1"
 
@@ -35,6 +38,7 @@ class PosterRoutes:
         channels: Finds the channel of a name.
         posters: Draws.
         metrics: Counted into.
+        entrance: Asks who may see them; None: everybody.
     """
 
     def __init__(
@@ -43,7 +47,9 @@ class PosterRoutes:
         channels: PublicChannels,
         posters: Posters,
         metrics: Metrics,
+        entrance: WebEntrance | None = None,
     ) -> None:
+        self._entrance = entrance
         self._channels = channels
         self._posters = posters
         self._metrics = metrics
@@ -51,6 +57,7 @@ class PosterRoutes:
     def add_to(self, app: web.Application) -> None:
         """Add the route to the public application, before those of media."""
         app.router.add_get("/live/{name}/poster.jpg", self._get)
+        app.router.add_get("/live/{name}/~{ticket}/poster.jpg", self._get)
 
     async def _get(self, request: web.Request) -> web.Response:
         response = await self._find(request)
@@ -64,6 +71,9 @@ class PosterRoutes:
         channel = self._channels.find(name)
         if isinstance(channel, Absence):
             return _refusal(channel.value)
+        is_locked = False
+        if self._entrance is not None:
+            is_locked = await self._entrance.let_in(request, name, Audience.THUMBNAIL) is not None
         try:
             poster = await self._posters.find(channel)
         except PostersBusyError:
@@ -73,7 +83,7 @@ class PosterRoutes:
             return _refusal(HTTPStatus.GONE)
         if poster is None:
             return _refusal(HTTPStatus.NOT_FOUND)
-        fields = {**_HEADERS, hdrs.CACHE_CONTROL: _FRESH, hdrs.ETAG: f'"{poster.etag}"'}
+        fields = {**_HEADERS, hdrs.CACHE_CONTROL: _LOCKED if is_locked else _FRESH, hdrs.ETAG: f'"{poster.etag}"'}
         wanted = request.if_match
         if wanted is not None and not any(tag.value in (poster.etag, ETag("*").value) for tag in wanted):
             return web.Response(status=HTTPStatus.PRECONDITION_FAILED, headers=fields)

@@ -19,9 +19,12 @@ from aiohttp import hdrs, web
 
 from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
 from streamd.doors.delivery.decide import accepts_gzip
+from streamd.doors.delivery.entrance import ticketed
 from streamd.doors.web.public.recorded_playlists import RecordedPlaylists, Span
+from streamd.doors.web.public.web_entrance import TICKET_FIELD, visitor_of
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.errors import StorageError, StoreUnavailableError
+from streamd.services.playback.claims import Audience
 from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, STORYBOARD_NAME, THUMBNAIL_NAME
 from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState, Visibility
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.web.public.media import MediaTimeouts
     from streamd.doors.web.public.recorded_playlists import ServedPlaylist
+    from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
     from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.recorder import Recorder
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+VIEWING: Final = "viewing"
+"""In a request: by what its viewer was let in; None where everybody may see the recording."""
 PLAYLIST_TYPE: Final = "application/vnd.apple.mpegurl"
 MP4_TYPE: Final = "video/mp4"
 # A file is read and sent a piece at a time; the next piece is read when the viewer has taken this one. A viewer that
@@ -81,6 +87,7 @@ class VodRoutes:
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
         stored: Recordings in the bucket; None where there is none.
+        entrance: Asks who may watch; None: everybody.
     """
 
     def __init__(
@@ -92,7 +99,9 @@ class VodRoutes:
         metrics: Metrics,
         timeouts: Callable[[], MediaTimeouts],
         stored: StoredRecordings | None = None,
+        entrance: WebEntrance | None = None,
     ) -> None:
+        self._entrance = entrance
         self._recorder = recorder
         self._stored = stored
         self._is_taken_down = is_taken_down
@@ -113,10 +122,13 @@ class VodRoutes:
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
         add = app.router.add_get
+        add("/vod/~{ticket}/{id}.mp4", self._get_mp4)
         add("/vod/{id}.mp4", self._get_mp4)
-        add(f"/vod/{{id}}/{INDEX_NAME}", self._get_index)
-        add("/vod/{id}/{variant}.m3u8", self._get_playlist)
-        add("/vod/{id}/{variant}/{file}", self._get_file)
+        # With a viewer's ticket, before names that could be taken for one.
+        for at in ("/vod/{id}/~{ticket}", "/vod/{id}"):
+            add(f"{at}/{INDEX_NAME}", self._get_index)
+            add(f"{at}/{{variant}}.m3u8", self._get_playlist)
+            add(f"{at}/{{variant}}/{{file}}", self._get_file)
         add("/api/v1/recordings/{id}", self._describe)
 
     async def find(self, recording_id: str) -> RecordingRecord | HTTPStatus:
@@ -137,6 +149,24 @@ class VodRoutes:
             return HTTPStatus.NOT_FOUND
         if record.state is RecordingState.DELETED or self._is_taken_down(record.user):
             return HTTPStatus.GONE
+        return record
+
+    async def seen(self, request: web.Request, wanted: Audience = Audience.VIDEO) -> RecordingRecord | HTTPStatus:
+        """The recording that a request is for, which its viewer may see, or why there is none.
+
+        Args:
+            request: The request, with the id in its path.
+            wanted: What of it is asked for.
+
+        Raises:
+            PlaybackRefusedError: There is one, and the viewer may not see it.
+        """
+        record = await self.find(request.match_info["id"])
+        if self._entrance is not None and not isinstance(record, HTTPStatus):
+            watches = request.path.endswith(".m3u8")
+            request[VIEWING] = await self._entrance.let_in(
+                request, record.id, wanted, owner=record.user, watches=watches
+            )
         return record
 
     async def _look_up(self, recording_id: str) -> RecordingRecord | None:
@@ -177,6 +207,12 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
             return absent(record)
+        is_locked = self._entrance is not None and self._entrance.gate.is_locked(record.id, record.user)
+        at = f"/vod/{record.id}"
+        if is_locked and self._entrance is not None and (ticket := request.headers.get(TICKET_FIELD, "")):
+            visitor = visitor_of(request)
+            self._entrance.gate.enter(record.id, ticket, Audience.VIDEO, visitor.address, watches=False)
+            is_locked, at = False, f"{at}/~{ticket}"
         thumbnails = self._recorder.folder(record).thumbnails
         drawn = await self._recorder.read(
             lambda: {name for name in (THUMBNAIL_NAME, STORYBOARD_NAME) if (thumbnails / name).exists()}
@@ -192,14 +228,15 @@ class VodRoutes:
             "mp4": f"/vod/{record.id}.mp4",
             "watch": f"/watch/vod/{record.id}",
             # Of a recording that has ended, and whose pictures are drawn.
-            "poster": f"/vod/{record.id}/poster.jpg" if THUMBNAIL_NAME in drawn else None,
-            "storyboard": f"/vod/{record.id}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn else None,
+            "poster": f"{at}/poster.jpg" if THUMBNAIL_NAME in drawn and not is_locked else None,
+            "storyboard": f"{at}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn and not is_locked else None,
         }
-        return web.json_response(facts, headers={**_HEADERS, hdrs.CACHE_CONTROL: _OPEN_CACHE})
+        caching: dict[str, str] = {hdrs.CACHE_CONTROL: _OPEN_CACHE, hdrs.VARY: TICKET_FIELD}
+        return web.json_response(facts, headers={**_HEADERS, **caching})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
         """The multivariant playlist; its media playlists are named as the contract has them."""
-        record = await self.find(request.match_info["id"])
+        record = await self.seen(request)
         if isinstance(record, HTTPStatus):
             return absent(record)
 
@@ -210,11 +247,15 @@ class VodRoutes:
             text = await self._on_disk(record, read, _is_index)
         except (OSError, StorageError) as exc:
             return _unreadable(exc)
-        return _playlist(text.replace(f"/{PLAYLIST_NAME}", ".m3u8"), record)
+        viewing = request.get(VIEWING)
+        text = text.replace(f"/{PLAYLIST_NAME}", ".m3u8")
+        if viewing is not None and "ticket" not in request.match_info:
+            text = ticketed(text.encode(), viewing).decode()
+        return _playlist(text, record, is_locked=viewing is not None)
 
     async def _get_playlist(self, request: web.Request) -> web.StreamResponse:
         """The media playlist of a variant."""
-        record = await self.find(request.match_info["id"])
+        record = await self.seen(request)
         variant = request.match_info["variant"]
         if isinstance(record, HTTPStatus):
             return absent(record)
@@ -233,7 +274,7 @@ class VodRoutes:
 
     async def _get_file(self, request: web.Request) -> web.StreamResponse:
         """A media file, a CMAF header, or a playlist as it lies beside them."""
-        record = await self.find(request.match_info["id"])
+        record = await self.seen(request)
         variant, name = request.match_info["variant"], request.match_info["file"]
         if isinstance(record, HTTPStatus):
             return absent(record)
@@ -261,7 +302,7 @@ class VodRoutes:
 
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
         """The CMAF header and all media of a variant, one behind the other: a fragmented MP4."""
-        record = await self.find(request.match_info["id"])
+        record = await self.seen(request)
         variant = request.query.get("variant", "main")
         if isinstance(record, HTTPStatus):
             return absent(record)
@@ -343,7 +384,7 @@ class VodRoutes:
             **(more or {}),
             hdrs.CONTENT_TYPE: media_type,
             hdrs.ACCEPT_RANGES: "bytes",
-            hdrs.CACHE_CONTROL: _OPEN_CACHE if is_open else _ENDED_CACHE,
+            hdrs.CACHE_CONTROL: _caching(record, is_locked=request.get(VIEWING) is not None),
         }
         if not is_open:
             headers[hdrs.ETAG] = f'"{size_bytes:x}-{record.id[-8:]}"'
@@ -379,7 +420,7 @@ class VodRoutes:
         headers = {
             **_HEADERS,
             hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
-            hdrs.CACHE_CONTROL: _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE,
+            hdrs.CACHE_CONTROL: _caching(record, is_locked=request.get(VIEWING) is not None),
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
         }
         is_packed = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
@@ -403,6 +444,7 @@ class VodRoutes:
     ) -> web.StreamResponse:
         """Send an answer a piece at a time, for as long as its recording may be seen."""
         edits = self._recorder.index.edits
+        viewing = request.get(VIEWING)
         self._metrics.http_responses_total.labels("vod", str(response.status)).inc()
         await response.prepare(request)
         if request.method == "HEAD":
@@ -417,6 +459,8 @@ class VodRoutes:
                         edits = self._recorder.index.edits
                         if await self._is_gone(record):
                             raise OSError("the recording may not be seen any more")
+                    if viewing is not None and not viewing.lasts():
+                        raise OSError("the viewer may not watch any more")
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(write_timeout_s):
                         await response.write(piece)
@@ -526,8 +570,14 @@ def _open(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _playlist(text: str, record: RecordingRecord) -> web.Response:
-    caching = _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE
+def _caching(record: RecordingRecord, *, is_locked: bool) -> str:
+    """For how long an answer may be kept, and where: what not everybody may see is kept by its viewer alone."""
+    age = _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE
+    return f"private, {age}" if is_locked else age
+
+
+def _playlist(text: str, record: RecordingRecord, *, is_locked: bool) -> web.Response:
+    caching = _caching(record, is_locked=is_locked)
     response = web.Response(text=text, content_type=PLAYLIST_TYPE, headers={**_HEADERS, hdrs.CACHE_CONTROL: caching})
     response.enable_compression()
     return response

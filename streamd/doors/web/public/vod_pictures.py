@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamd.doors.web.public.recorded_playlists import Span
 from streamd.doors.web.public.vod import absent
+from streamd.services.playback.claims import Audience
 from streamd.services.recording.folder import STORYBOARD_NAME, THUMBNAIL_NAME, sheet_name
 
 if TYPE_CHECKING:
@@ -33,24 +34,25 @@ class VodPictures:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
-        app.router.add_get("/vod/{id}/poster.jpg", self._get_poster)
-        app.router.add_get(f"/vod/{{id}}/{STORYBOARD_NAME}", self._get_storyboard)
-        app.router.add_get(r"/vod/{id}/storyboard-{number:\d{1,4}}.jpg", self._get_sheet)
+        for at in ("/vod/{id}/~{ticket}", "/vod/{id}"):
+            app.router.add_get(f"{at}/poster.jpg", self._get_poster)
+            app.router.add_get(f"{at}/{STORYBOARD_NAME}", self._get_storyboard)
+            app.router.add_get(at + r"/storyboard-{number:\d{1,4}}.jpg", self._get_sheet)
 
     async def _get_poster(self, request: web.Request) -> web.StreamResponse:
         """A picture of the recording, from its middle."""
-        return await self._send(request, THUMBNAIL_NAME, JPEG_TYPE)
+        return await self._send(request, THUMBNAIL_NAME, JPEG_TYPE, Audience.THUMBNAIL)
 
     async def _get_storyboard(self, request: web.Request) -> web.StreamResponse:
         """The times of the storyboard's pictures, as WebVTT."""
-        return await self._send(request, STORYBOARD_NAME, VTT_TYPE)
+        return await self._send(request, STORYBOARD_NAME, VTT_TYPE, Audience.STORYBOARD)
 
     async def _get_sheet(self, request: web.Request) -> web.StreamResponse:
         """A sheet of the storyboard."""
-        return await self._send(request, sheet_name(int(request.match_info["number"])), JPEG_TYPE)
+        return await self._send(request, sheet_name(int(request.match_info["number"])), JPEG_TYPE, Audience.STORYBOARD)
 
-    async def _send(self, request: web.Request, name: str, media_type: str) -> web.StreamResponse:
-        record = await self._vod.find(request.match_info["id"])
+    async def _send(self, request: web.Request, name: str, media_type: str, wanted: Audience) -> web.StreamResponse:
+        record = await self._vod.seen(request, wanted)
         if isinstance(record, HTTPStatus):
             return absent(record)
         path = self._recorder.folder(record).thumbnails / name

@@ -86,9 +86,9 @@ class TestWhereThereIsNothing:
 class TestTheListOfStreams:
     async def answer(self, streams: int, accept: str) -> tuple[web.Response, PublicApi]:
         named = [SimpleNamespace(name=f"channel-{number:03}", presentation=object()) for number in range(streams)]
-        channels = cast("PublicChannels", SimpleNamespace(listed=lambda: named))
+        channels = cast("PublicChannels", SimpleNamespace(gate=None, policy=lambda _: "public", listed=lambda: named))
         api = PublicApi(channels, ManualClock(), has_posters=False)
-        api._describe = lambda channel: {"name": channel.name, "more": "x" * 100}  # type: ignore[method-assign]
+        api._describe = lambda channel, _="": {"name": channel.name, "more": "x" * 100}  # type: ignore[method-assign, assignment]
         request = make_mocked_request("GET", "/api/v1/streams", {"Accept-Encoding": accept})
         return await api.list_streams(request), api
 

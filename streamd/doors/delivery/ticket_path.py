@@ -1,0 +1,52 @@
+"""Tickets in paths: ``/live/{name}/~{ticket}/…`` and ``/live/~{ticket}/{name}.flv``, and the paths without them.
+
+Everything relative to such a path has the ticket too, in every player, and a cache in front leaves it out of the name
+under which it keeps an answer. A ``~`` is unreserved (RFC 3986 section 2.3): none of ours is percent-encoded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from streamd.services.playback.ticket import TICKET_CHARS_MAX
+
+# ``GET /live/`` and the longest name.
+_BEFORE_CHARS_MAX: Final = 96
+_TICKET = rf"(/~([A-Za-z0-9._-]{{1,{TICKET_CHARS_MAX}}}))/"
+_IN_REQUEST = re.compile(rf"[A-Z]{{3,8}} /live(?:/[a-z0-9][a-z0-9_-]{{1,63}})?{_TICKET}".encode())
+_IN_PATH = re.compile(rf"/(?:live|vod)(?:/[A-Za-z0-9][A-Za-z0-9_-]{{1,63}})?{_TICKET}")
+
+
+def cut_request(data: bytes) -> tuple[bytes, str, int] | None:
+    """Take the ticket out of the first line of a request.
+
+    Args:
+        data: From the first byte of the request.
+
+    Returns:
+        The bytes without it, the ticket, and how many bytes that is shorter; None where there is none.
+    """
+    if data.find(b"/~", 0, _BEFORE_CHARS_MAX) < 0:
+        return None
+    found = _IN_REQUEST.match(data)
+    if found is None:
+        return None
+    start, end = found.span(1)
+    return data[:start] + data[end:], found[2].decode("ascii"), end - start
+
+
+def cut_path(path: str) -> tuple[str, str]:
+    """Take the ticket out of a path.
+
+    Args:
+        path: As sent, without the query.
+
+    Returns:
+        The path without it, and the ticket; the path as it is, and nothing, where there is none.
+    """
+    found = _IN_PATH.match(path) if "/~" in path else None
+    if found is None:
+        return path, ""
+    start, end = found.span(1)
+    return path[:start] + path[end:], found[2]
