@@ -62,8 +62,8 @@ class PublicDoor:
             clock=services.clock,
             metrics=services.metrics,
             timeouts=media_timeouts(config),
-            is_preview=services.previews.is_good,
             entrance=self._entrance,
+            is_preview=services.previews.is_good,
         )
         self._door = MediaDoor(
             channels=self._channels,

@@ -107,10 +107,10 @@ class Services:
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
-        previews: Lets operators look at streams without being counted.
         playback: The acts on who may watch, and their gate.
         viewer_hook: Asked over viewers with the policy ``hook``.
         passwords: Checks those of channels.
+        previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """

@@ -23,7 +23,6 @@ from streamd.doors.delivery.following import Following
 from streamd.doors.delivery.held_request import HeldRequest
 from streamd.doors.delivery.http_request import MalformedRequestError
 from streamd.doors.delivery.media_path import MediaKind
-from streamd.doors.delivery.push_path import preview_ticket
 from streamd.doors.delivery.uptake import Uptake
 from streamd.formats.address import source_of
 from streamd.services.bounds.memory_accounts import Standing
@@ -340,9 +339,8 @@ class ViewerConnection(asyncio.Protocol):
                 waits_as = source
         viewing: Viewing | None = None
         entrance = self._door.entrance
-        look = preview_ticket(head.query) if push is not None else ""
-        is_preview = bool(look) and push is not None and self._door.is_preview(push.name, look)
-        # An operator looks at what nobody else may.
+        # An operator may look at what is locked.
+        is_preview = push is not None and self._door.is_look(push.name, head.query)
         if entrance is not None and not entrance.gate.is_open and not is_preview:
             visitor = Visitor(address, head.referrer, head.user_agent)
             if media is not None:

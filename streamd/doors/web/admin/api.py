@@ -94,9 +94,9 @@ def admin_app(
     rtmp_urls: Sequence[str],
     console: Console,
     recordings: RecordingDesk | None = None,
-    preview_ticket: Callable[[str], str] = lambda _: "",
     playback: PlaybackDesk | None = None,
     operators: OperatorService | None = None,
+    preview_ticket: Callable[[str], str] = lambda _: "",
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -115,9 +115,9 @@ def admin_app(
             encoder last.
         console: The operator's console.
         recordings: The calls about recordings.
-        preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
         playback: The calls about who may watch.
         operators: The people with tokens of their own.
+        preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -127,7 +127,6 @@ def admin_app(
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, operators, port, clock, on_wrong_token)
-    others = [*console.operations(gate), *(OperatorDesk(operators).operations() if operators is not None else ())]
     api = _AdminApi(
         keys,
         streams,
@@ -135,7 +134,7 @@ def admin_app(
         rtmp_urls,
         not_ready_because,
         warnings,
-        others,
+        [*console.operations(gate), *(OperatorDesk(operators).operations() if operators is not None else ())],
         clock,
         recordings,
         playback,

@@ -66,8 +66,8 @@ class MediaRoutes:
         clock: Measures waiting.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed.
-        is_preview: Says whether a ticket for a look at a channel is good.
         entrance: Asks the operator's service who may watch; where there is a gate.
+        is_preview: Says whether a ticket for a look at a channel is good.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class MediaRoutes:
         clock: Clock,
         metrics: Metrics,
         timeouts: MediaTimeouts,
-        is_preview: Callable[[str, str], bool] = lambda _name, _ticket: False,
         entrance: WebEntrance | None = None,
+        is_preview: Callable[[str, str], bool] = lambda _name, _ticket: False,
     ) -> None:
         self._is_preview = is_preview
         self._gate = channels.gate
@@ -167,14 +167,9 @@ class MediaRoutes:
         return found
 
     @contextlib.contextmanager
-    def _held(
-        self, name: str, viewing: Viewing | None, on_cut: Callable[[], None] = lambda: None, *, is_preview: bool = False
-    ) -> Iterator[Cut]:
+    def _held(self, name: str, viewing: Viewing | None, on_cut: Callable[[], None] = lambda: None) -> Iterator[Cut]:
         """Have what goes on be cut when its viewer may not watch any more."""
         cut = Cut(on_cut)
-        if is_preview:
-            yield cut
-            return
         if viewing is not None:
             viewing.hold(cut)
             try:
@@ -197,7 +192,6 @@ class MediaRoutes:
 
     async def _push(self, request: web.Request, path: PushPath, query: str, ticket: str) -> web.StreamResponse:
         entered: Viewing | Answer | None = None
-        # An operator looks at what nobody else may.
         look = preview_ticket(query)
         is_preview = bool(look) and self._is_preview(path.name, look)
         if self._gate is not None and not self._gate.is_open and not is_preview:
@@ -229,7 +223,7 @@ class MediaRoutes:
                 found.fanout.detach(viewer)
                 viewer.forget()
 
-            with self._held(path.name, entered, drop, is_preview=is_preview) as cut:
+            with self._held(path.name, entered, drop) as cut:
                 found.fanout.attach(viewer, is_preview=is_preview)
                 if entered is not None and self._gate is not None:
                     self._gate.follow(entered)
