@@ -110,6 +110,7 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/bob"),
     Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
+    Call("POST", "/api/v1/streams/bob/preview"),
     Call("GET", "/api/v1/recordings?user=bob"),
     Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
@@ -283,7 +284,9 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
     )
     channels = cast(
         "PublicChannels",
-        SimpleNamespace(listed=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN),
+        SimpleNamespace(
+            gate=None, listed=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN
+        ),
     )
     keys = cast("KeyVerifier", FakeKeys())
     app = public_app(

@@ -63,6 +63,7 @@ class PublicDoor:
             metrics=services.metrics,
             timeouts=media_timeouts(config),
             entrance=self._entrance,
+            is_preview=services.previews.is_good,
         )
         self._door = MediaDoor(
             channels=self._channels,
@@ -70,6 +71,7 @@ class PublicDoor:
             metrics=services.metrics,
             web_handler=self._web_handler,
             options=door_options(config, services.machine.descriptors),
+            is_preview=services.previews.is_good,
         )
         services.machine.accounts.add(self._door)
         self._runner: web.AppRunner | None = None

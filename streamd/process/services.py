@@ -43,6 +43,7 @@ from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.live.channel_metrics import ChannelMetrics
+from streamd.services.live.previews import Previews
 from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
@@ -109,6 +110,7 @@ class Services:
         playback: The acts on who may watch, and their gate.
         viewer_hook: Asked over viewers with the policy ``hook``.
         passwords: Checks those of channels.
+        previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """
@@ -116,6 +118,7 @@ class Services:
     def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
         self.clock = clock
         self.metrics = metrics = Metrics()
+        self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
         self.lines = PeerLines(peer_line_limits(config), now=clock.monotonic, count_limit=metrics.count_limit)
         self._webhooks = Webhooks(
