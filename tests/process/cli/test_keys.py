@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from streamd.process.account import account_name
 from streamd.process.cli import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE
 from streamd.process.data_dir import TOKEN_NAME
 from streamd.services.keys.importer import KEYS_MAX
 from streamd.services.keys.stream_key import StreamKey
 from tests.support.certificates import ONE
-from streamd.process.account import account_name
 from tests.support.cli import issue, run
 from tests.support.live_streams import Streams, summary
 
