@@ -10,7 +10,6 @@ Spec: RFC 6265bis section 4.1.3.2 (the ``__Host-`` prefix).
 from __future__ import annotations
 
 import html
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
@@ -91,7 +90,7 @@ class LockedPages:
         visitor = visitor_of(request)
         if not is_embedded:
             # Whoever leads here with a link shows nothing; the page is in nobody's frame.
-            visitor = replace(visitor, referrer="")
+            visitor = visitor._replace(referrer="")
         headers = (EMBED_HEADERS if is_embedded else PAGE_HEADERS) | _QUIET
         try:
             ticket = await self._ticket(request, subject, owner, visitor)
@@ -125,7 +124,7 @@ class LockedPages:
                 self._gate.note_failure(source)
                 return self._form(request, subject, root, is_embedded=is_embedded, error=_WRONG)
             # The form is a page of ours, whatever frame it is in: which one was asked when it was shown.
-            viewing = self._gate.admit_by(PASSWORD_KEY, subject, replace(visitor, referrer=""))
+            viewing = self._gate.admit_by(PASSWORD_KEY, subject, visitor._replace(referrer=""))
         except PlaybackRefusedError as exc:
             return self._refusal(request, exc, root, headers)
         if is_embedded:
