@@ -103,6 +103,10 @@ async function untilLive(finished, hasWatched) {
     unanswered = found.kind === "unreachable" ? unanswered + 1 : 0;
     if (found.kind === "live") {
       if (found.stream.live_since !== finished || performance.now() > believeAgainAt) return found.stream;
+    } else if (found.kind === "locked") {
+      page.show(MESSAGES.locked);
+      await page.sleep(GONE_POLL_MS);
+      continue;
     } else if (found.kind === "gone") {
       page.show(MESSAGES.gone);
       await page.sleep(GONE_POLL_MS);
