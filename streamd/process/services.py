@@ -235,7 +235,7 @@ class Services:
                 metrics,
                 tell=tell,
                 draw=random.random,
-                is_needed=self.storyboarder.needs,
+                is_needed=self._is_media_needed,
             )
             self.recorder.attach(self.storage)
         self.registry = LiveRegistry(
@@ -346,6 +346,10 @@ class Services:
         """The options of live streams, with what records them."""
         options = stream_options(config)
         return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
+
+    def _is_media_needed(self, recording_id: str) -> bool:
+        """Whether something is made of the media of a recording, which the disk has until then."""
+        return self.storyboarder.needs(recording_id) or self.exports.needs(recording_id)
 
     def _note_drawn(self, record: RecordingRecord) -> None:
         """Have the bucket get the pictures of a recording, whose media the disk need not keep for them any more."""

@@ -215,6 +215,10 @@ class Exports:
             self._task = asyncio.create_task(self._run())
         return export
 
+    def needs(self, recording_id: str) -> bool:
+        """Whether the media of a recording is still to be read here."""
+        return recording_id == self._running or recording_id in self._waiting
+
     async def forget(self, recording_id: str) -> None:
         """Forget an export, and remove its file; one that is being made ends."""
         self._known.pop(recording_id, None)

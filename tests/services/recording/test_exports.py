@@ -281,9 +281,12 @@ async def test_one_is_made_at_a_time_and_some_wait(room: Room, monkeypatch: pyte
         await room.exports.make(records[3], "", 0)
     states = [found.state for record in records[:3] if (found := room.exports.find(record.id)) is not None]
     assert states == [ExportState.RUNNING, ExportState.WAITING, ExportState.WAITING]
+    # Their media stays on the disk until then.
+    assert [room.exports.needs(record.id) for record in records] == [True, True, True, False]
     for record in reversed(records[:3]):
         await room.exports.forget(record.id)
     await room.done()
+    assert not any(room.exports.needs(record.id) for record in records)
 
 
 class TestWhatIsRefused:
