@@ -159,11 +159,11 @@ class TestRandomAccess:
         video_only(room)
         seconds = 18
         media = encoded((VideoTrack(keyframe_interval=60),), (), seconds=seconds)
-        first_frame = next(index for index, tag in enumerate(media) if bytes(tag.payload[:2]) == b"\x17\x01")
+        first_frame = next(index for index, tag in enumerate(media) if bytes(tag.payload).startswith(b"\x17\x01"))
         # FrameType: 1 is a keyframe, 2 another frame.
         unflagged = [
             replace(tag, payload=b"\x27" + bytes(tag.payload)[1:])
-            if index > first_frame and bytes(tag.payload[:2]) == b"\x17\x01"
+            if index > first_frame and bytes(tag.payload).startswith(b"\x17\x01")
             else tag
             for index, tag in enumerate(media)
         ]
