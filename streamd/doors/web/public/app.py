@@ -250,8 +250,10 @@ class PublicApi:
         if not ticket:
             return web.json_response(self._describe(channel), headers=headers)
         visitor = visitor_of(request)
-        gate.enter(name, ticket, Audience.VIDEO, visitor.address, watches=False)
+        viewing = gate.enter(name, ticket, Audience.VIDEO, visitor.address, watches=False)
         facts = self._describe(channel, ticket)
+        if not viewing.ticket.may_go_back:
+            facts["past"] = None
         return web.json_response(facts, headers=headers | {hdrs.CACHE_CONTROL: "no-store"})
 
     async def list_streams(self, request: web.Request) -> web.Response:
