@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
 from streamd.doors.web.public.clips import ClipRoutes
 from streamd.doors.web.public.dvr import DvrRoutes
+from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
@@ -172,6 +174,12 @@ class PublicDoor:
             stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
+
+        async def owner_of(recording_id: str) -> str:
+            record = await vod.find(recording_id)
+            return "" if isinstance(record, HTTPStatus) else record.user
+
+        pages.locked = LockedPages(self._entrance, services.passwords, pages.files, owner_of)
         self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,
@@ -189,6 +197,7 @@ class PublicDoor:
                 is_taken_down=services.verifier.admissions.is_suspended,
                 metrics=services.metrics,
                 timeouts=lambda: self._media.timeouts,
+                entrance=self._entrance,
             ),
             vod_pictures=VodPictures(vod, services.recorder),
             clips=ClipRoutes(services.clips, vod, services.recorder, services.clock),

@@ -1,6 +1,6 @@
 // The button that makes a clip of what the viewer has just seen, where viewers may make some.
 
-import { on } from "./base.js";
+import { on, TICKET_FIELDS } from "./base.js";
 import { byId, element, setText } from "./dom.js";
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -25,7 +25,7 @@ export function wireClipButton(asked) {
     try {
       const answer = await fetch(on("api/v1/clips"), {
         method: "POST",
-        headers: { "content-type": "application/json", accept: "application/json" },
+        headers: { "content-type": "application/json", accept: "application/json", ...TICKET_FIELDS },
         body: JSON.stringify(clip),
         signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
       });

@@ -1,6 +1,6 @@
 // A recording, or a clip of one: what plays it, and what there is to say of it.
 
-import { on } from "./base.js";
+import { mediaOn, on, TICKET_FIELDS } from "./base.js";
 import { clipLength, wireClipButton } from "./clip_button.js";
 import { byId, setText } from "./dom.js";
 import { wireRecordedControls } from "./recorded_controls.js";
@@ -31,7 +31,7 @@ const MESSAGES = {
 async function lookUp(id) {
   try {
     const answer = await fetch(on(`api/v1/${body.dataset.kind}/${encodeURIComponent(id)}`), {
-      headers: { accept: "application/json" },
+      headers: { accept: "application/json", ...TICKET_FIELDS },
       cache: "no-store",
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
@@ -56,7 +56,9 @@ function show(recording) {
   channel.href = on(`watch/${recording.user}`);
   channel.hidden = false;
   setText(channel, recording.user);
-  byId("download", HTMLAnchorElement).hidden = false;
+  const download = byId("download", HTMLAnchorElement);
+  download.href = mediaOn("vod", recording.id, ".mp4");
+  download.hidden = false;
   setText(byId("message"), "");
 }
 
@@ -102,12 +104,12 @@ async function refresh() {
     show(found);
     if (!isPlaying) {
       isPlaying = true;
-      if (found.poster) video.poster = on(`vod/${found.id}/poster.jpg`);
-      await play(video, on(`vod/${found.id}/index.m3u8`));
+      if (found.poster) video.poster = mediaOn("vod", found.id, "poster.jpg");
+      await play(video, mediaOn("vod", found.id, "index.m3u8"));
     }
     if (found.storyboard && !hasStoryboard) {
       hasStoryboard = true;
-      showStoryboard(on(`vod/${found.id}/storyboard.vtt`));
+      showStoryboard(mediaOn("vod", found.id, "storyboard.vtt"));
     }
     if (found.state !== "recording" && found.state !== "finalizing") return;
   }
