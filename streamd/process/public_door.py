@@ -31,6 +31,7 @@ from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
+from streamd.services.recording.clip_records import ClipMaker
 
 if TYPE_CHECKING:
     from streamd.doors.web.session_file import SessionFile
@@ -143,6 +144,7 @@ class PublicDoor:
         pages = Pages(
             config.http.public_url,
             has_posters=config.http.posters,
+            clip_s=config.clips.max_s if ClipMaker(config.clips.who).may(ClipMaker.VIEWERS) else 0,
             has_list=config.http.list,
             is_listed=self._channels.is_listed,
         )
