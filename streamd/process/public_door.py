@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -176,7 +177,12 @@ class PublicDoor:
             if posters is not None
             else None,
             vod=vod,
-            recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
+            recorded=RecordedLists(
+                services.recorder,
+                services.verifier.admissions.is_suspended,
+                services.clock,
+                root=urlsplit(config.http.public_url).path,
+            ),
             dvr=DvrRoutes(
                 pasts=services.pasts,
                 recorder=services.recorder,

@@ -11,6 +11,7 @@ from streamd.doors.web.json_api import InvalidRequestError, problem, read_query
 from streamd.doors.web.models.recordings import ChannelRecordings, ChannelRecordingsQuery
 from streamd.doors.web.models.users import UserPath
 from streamd.doors.web.openapi import JSON_TYPE, Operation
+from streamd.doors.web.public.forwarded import root_of
 from streamd.doors.web.shared_reads import SharedReads
 from streamd.errors import StoreUnavailableError
 from streamd.services.keys.records import USER_NAME
@@ -39,9 +40,11 @@ class RecordedLists:
         recorder: Knows the recordings.
         is_taken_down: Says whether a channel's user is suspended.
         clock: Measures for how long an answer of the index holds.
+        root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
     """
 
-    def __init__(self, recorder: Recorder, is_taken_down: Callable[[str], bool], clock: Clock) -> None:
+    def __init__(self, recorder: Recorder, is_taken_down: Callable[[str], bool], clock: Clock, root: str = "") -> None:
+        self._root = root
         self._recorder = recorder
         self._is_taken_down = is_taken_down
         self._bodies = SharedReads(self._describe, lambda: recorder.index.edits, clock)
@@ -68,7 +71,7 @@ class RecordedLists:
             return problem(HTTPStatus.GONE, "This channel has been taken down.", headers=_HEADERS)
         try:
             query = read_query(request, ChannelRecordingsQuery)
-            body = await self._bodies.get((name, query.before))
+            body = await self._bodies.get((name, query.before, root_of(request, self._root)))
         except InvalidRequestError as exc:
             return problem(exc.status, str(exc), exc.errors, headers=_HEADERS)
         except StoreUnavailableError:
@@ -76,8 +79,8 @@ class RecordedLists:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={**_HEADERS, hdrs.CACHE_CONTROL: "no-store"})
         return web.Response(body=body, content_type=JSON_TYPE, headers=_HEADERS)
 
-    async def _describe(self, asked: tuple[str, str]) -> bytes:
-        name, before = asked
+    async def _describe(self, asked: tuple[str, str, str]) -> bytes:
+        name, before, root = asked
         found = RecordingFilter(user=name, visibility=Visibility.PUBLIC)
         page = await self._recorder.index.page(found, before=before, limit=PAGE_RECORDINGS)
-        return ChannelRecordings.of(page).model_dump_json().encode()
+        return ChannelRecordings.of(page, root).model_dump_json().encode()
