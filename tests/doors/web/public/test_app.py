@@ -95,7 +95,7 @@ class TestTheListOfStreams:
         def described(channel: Channel, *_: str) -> dict[str, object]:
             return {"name": channel.name, "more": "x" * 100}
 
-        api._describe = described  # type: ignore[method-assign]
+        api._describe = described  # type: ignore[method-assign, assignment]
         request = make_mocked_request("GET", "/api/v1/streams", {"Accept-Encoding": accept})
         return await api.list_streams(request), api
 
