@@ -194,6 +194,7 @@ class PublicDoor:
                 services.verifier.admissions.is_suspended,
                 services.clock,
                 root=urlsplit(config.http.public_url).path,
+                gate=services.playback.gate,
             ),
             dvr=DvrRoutes(
                 pasts=services.pasts,
