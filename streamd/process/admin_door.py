@@ -148,7 +148,7 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             preview_ticket=services.previews.ticket,
-            recordings=RecordingDesk(services.recorder, services.clock),
+            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note),
             playback=PlaybackDesk(services.playback, services.clock),
             operators=services.operators,
             hosts=config.admin.hosts,

@@ -77,6 +77,7 @@ MAY = {
     "PATCH /api/v1/users/{name}": {A, O},
     "DELETE /api/v1/users/{name}": {A, O},
     "POST /api/v1/streams/{name}/record": {A, O},
+    "POST /api/v1/streams/{name}/preview": {A, O, M, R},
     "POST /api/v1/streams/{name}/kick": {A, O, M},
     "PATCH /api/v1/recordings/{id}": {A, O, M},
     "DELETE /api/v1/recordings/{id}": {A, M},
