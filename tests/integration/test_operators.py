@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.patience import PATIENCE_S
+from tests.support.roles import MAY_WHERE_THERE_ARE, A, M, O, R, may
 from tests.support.server import run_server, wait_until
 from tests.support.socket_publisher import SocketPublisher
 
@@ -92,6 +93,27 @@ def test_a_revocation_on_the_store_reaches_a_server_that_shares_it(tmp_path: Pat
             stream.read()
         server.data_dir = here
         assert call(server, token, "GET", "/api/v1/streams")[0] == 401
+
+
+def test_every_call_of_a_server_with_all_it_has_is_open_to_just_the_roles_that_may(tmp_path: Path) -> None:
+    with run_server(tmp_path, recording__mode="asked") as server:
+        document = server.admin("GET", "/openapi.json")
+        calls = [
+            (method.upper(), path)
+            for path, methods in document["paths"].items()
+            for method, described in methods.items()
+            if described.get("security") != [] and not path.endswith(("/events", "/metrics"))
+        ]
+        missing = {*MAY_WHERE_THERE_ARE} - {f"{method} {path}" for method, path in calls}
+        assert not missing
+        for role in (A, O, M, R):
+            token = add(server, f"a-{role}", role)
+            for method, path in calls:
+                # Nothing that exists: whoever may is told so.
+                filled = path.replace("{id}", "nothing").replace("{name}", "nobody")
+                status, answer = call(server, token, method, filled, None if method == "GET" else {})
+                is_refused = status == 403 and "this is for the role" in answer["detail"]
+                assert is_refused is not may(role, f"{method} {path}"), f"{role} {method} {path}: {status} {answer}"
 
 
 def test_sessions_outlive_a_restart_and_roles_hold_in_the_next_server(tmp_path: Path) -> None:
