@@ -36,6 +36,7 @@ from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
 from streamd.services.obs.ladder import ObsOptions, Rung
+from streamd.services.operators.roles import RIGHTS, Right, Role, roles_with
 from streamd.services.recording.records import RecordingRecord, RecordingState
 from streamd.services.store.page import Page
 from tests.support.admin_server import run_admin_server
@@ -109,12 +110,20 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/bob"),
     Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
+    Call("POST", "/api/v1/streams/bob/preview"),
     Call("GET", "/api/v1/recordings?user=bob"),
     Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
+    Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
+    Call("GET", "/api/v1/operators"),
+    Call("PATCH", "/api/v1/operators/carol", {"role": "operator"}),
+    Call("POST", "/api/v1/operators/carol/rotate"),
+    Call("POST", "/api/v1/operators/carol/revoke", {"reason": "left the team"}),
+    Call("DELETE", "/api/v1/operators/carol?reason=asked"),
     Call("POST", "/api/v1/session"),
+    Call("GET", "/api/v1/session"),
     Call("POST", "/api/v1/session/end"),
     Call("GET", "/api/v1/history"),
     Call("GET", "/api/v1/events", is_event=True),
@@ -135,9 +144,10 @@ FAILING_CALLS = (
 STATUSES = {
     400: "It is not HTTP, `Host` names no host, or the body is no JSON or gives a name twice in one object.",
     401: "The token is missing or wrong. `WWW-Authenticate` says how to show one.",
-    403: "A browser sent it for a page of another site, and it would change something.",
-    404: "There is no such key, user, live stream or channel.",
-    409: "The key is dead already, and cannot be rotated.",
+    403: "The role may not; a code is needed, or not right; or a browser sent it for a page of another site, and it "
+    "would change something.",
+    404: "There is no such key, user, operator, live stream or channel.",
+    409: "The state of the thing does not allow it: a key that is dead cannot be rotated, a name is taken.",
     410: "The channel was taken down, or its user is suspended.",
     412: "`If-Match` asks for an entity tag, and JSON has none.",
     413: "The body is too long: 32 kB on the public port, 16 kB on the admin port.",
@@ -174,6 +184,15 @@ MEANINGS: dict[str, dict[str, str]] = {
         "public": "Everybody finds and sees it.",
         "unlisted": "Everybody sees it who has its address.",
         "private": "The public port does not have it.",
+    },
+    "Role": {
+        role.value: f"Has the rights {', '.join(right for right in Right if right in RIGHTS[role])}." for role in Role
+    },
+    "Right": {right.value: f"The roles {', '.join(roles_with(right))} have it." for right in Right},
+    "OperatorState": {
+        "active": "The token works.",
+        "expired": "Its `expires_at` is past: it is refused, and works again with a later one.",
+        "revoked": "It was killed: it is refused.",
     },
     "RecordingMode": {
         "off": "No broadcast is recorded.",
@@ -265,7 +284,9 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
     )
     channels = cast(
         "PublicChannels",
-        SimpleNamespace(listed=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN),
+        SimpleNamespace(
+            gate=None, listed=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN
+        ),
     )
     keys = cast("KeyVerifier", FakeKeys())
     app = public_app(

@@ -131,6 +131,14 @@ interface User {
   record: boolean | null;
 }
 
+/** Who has signed in, of `/api/v1/session`. */
+interface Session {
+  name: string;
+  role: string;
+  rights: string[];
+  totp: boolean;
+}
+
 interface AuditRow {
   subject: string | null;
   sequence: number;

@@ -29,6 +29,17 @@ def cut(source: bytes | bytearray, start: int, size: int) -> bytes:
     return bytes(source[start : start + size])
 
 
+def starts_with(source: bytes | bytearray, start: int, first: bytes) -> int:
+    """Say whether these bytes stand at a place: 1 or 0."""
+    return int(source[start : start + len(first)] == first)
+
+
+def read_u24(source: bytes | bytearray, start: int) -> int:
+    """Read the number of three bytes at a place, the highest first."""
+    assert start + 3 <= len(source), "beyond the end of the bytes"
+    return int.from_bytes(source[start : start + 3], "big")
+
+
 def untrack(thing: object) -> None:
     """Tell the garbage collector that an object is in no circle of references.
 

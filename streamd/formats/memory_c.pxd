@@ -52,6 +52,18 @@ cdef extern from *:
         return 0;
     }
 
+    static inline int streamd_starts_with(PyObject *source, Py_ssize_t start, PyObject *first) {
+        Py_ssize_t size = PyBytes_GET_SIZE(first);
+        const char *from = streamd_place(source, start, size);
+        if (from == NULL) return -1;
+        return memcmp(from, PyBytes_AS_STRING(first), (size_t)size) == 0;
+    }
+
+    static inline int streamd_read_u24(PyObject *source, Py_ssize_t start) {
+        const unsigned char *from = (const unsigned char *)streamd_place(source, start, 3);
+        return from == NULL ? -1 : from[0] << 16 | from[1] << 8 | from[2];
+    }
+
     static inline void streamd_untrack(PyObject *thing) {
         if (PyObject_IS_GC(thing)) PyObject_GC_UnTrack(thing);
     }
@@ -66,4 +78,6 @@ cdef extern from *:
         bytearray target, Py_ssize_t at, object source, Py_ssize_t start, Py_ssize_t size
     ) except -1
     bytes cut "streamd_cut" (object source, Py_ssize_t start, Py_ssize_t size)
+    int starts_with "streamd_starts_with" (object source, Py_ssize_t start, bytes first) except -1
+    int read_u24 "streamd_read_u24" (object source, Py_ssize_t start) except -1
     void untrack "streamd_untrack" (object thing)

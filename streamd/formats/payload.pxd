@@ -2,6 +2,9 @@ cimport cython
 
 cimport streamd.formats.memory_c as memory
 
+cdef Py_ssize_t _SLAB_BYTES
+cdef Py_ssize_t _HEAD_BYTES
+
 
 @cython.final
 cdef class _Held:
@@ -15,7 +18,9 @@ cdef class _Slab:
     cdef _Held _held
 
 
+# Nothing that it refers to refers back.
 @cython.final
+@cython.no_gc
 cdef class Payload:
     cdef _Slab _slab
     cdef Py_ssize_t _start
@@ -24,6 +29,11 @@ cdef class Payload:
 
     @cython.locals(size=Py_ssize_t)
     cpdef bytes head(self)
+
+    @cython.locals(size=Py_ssize_t)
+    cpdef bint starts_with(self, bytes first) except -1
+
+    cpdef int read_u24(self, Py_ssize_t at) except -1
 
     @cython.locals(payload=Payload, at=Py_ssize_t, in_slab=Py_ssize_t)
     cpdef bytes piece(self, Py_ssize_t start, Py_ssize_t size)
@@ -34,9 +44,18 @@ cdef class Payload:
 cpdef bytes first_bytes(payload)
 
 
+@cython.locals(data=bytes)
+cpdef bytes read_bytes(payload, Py_ssize_t start, Py_ssize_t size)
+
+
+@cython.locals(head=bytes, size=Py_ssize_t, index=Py_ssize_t)
+cpdef tuple read_unit(payload, Py_ssize_t at, Py_ssize_t length_bytes)
+
+
 @cython.final
 cdef class PayloadLog:
     cdef _Held _held
+    cdef Py_ssize_t _shared_bytes_max
     cdef _Slab _slab
     cdef Py_ssize_t _used
 

@@ -19,6 +19,10 @@ SHARED_BYTES_MAX = 64 * 1024 * 1024
 # Bytes of its start that are at hand: more than any header of a tag takes (``streamd.formats.flv.frame``).
 HEAD_BYTES = 16
 
+# The same for each payload: compiled, they are integers of C.
+_SLAB_BYTES = SLAB_BYTES
+_HEAD_BYTES = HEAD_BYTES
+
 
 class _Held:
     """A publisher's media in memory, bytes."""
@@ -84,10 +88,34 @@ class Payload:
 
     def head(self) -> bytes:
         """Return its first bytes, at most ``HEAD_BYTES``."""
-        size = min(self._size, HEAD_BYTES)
+        size = min(self._size, _HEAD_BYTES)
         if self._start + size <= self._slab.size:
             return memory.cut(self._slab.data, self._start, size)
         return bytes(self)[:size]
+
+    def starts_with(self, first: bytes) -> bool:
+        """Whether it begins with these bytes, at most ``HEAD_BYTES``."""
+        size = len(first)
+        if size > self._size:
+            return False
+        if self._start + size <= self._slab.size:
+            return memory.starts_with(self._slab.data, self._start, first) != 0
+        return self.head().startswith(first)
+
+    def read_u24(self, at: int) -> int:
+        """Read the number of three of its bytes, the highest first.
+
+        Args:
+            at: Offset of the first of them, before ``HEAD_BYTES - 2``.
+
+        Raises:
+            IndexError: They are not all there.
+        """
+        if at + 3 > self._size:
+            raise IndexError("beyond the end of the payload")
+        if self._start + at + 3 <= self._slab.size:
+            return memory.read_u24(self._slab.data, self._start + at)
+        return int.from_bytes(self.head()[at : at + 3], "big")
 
     def piece(self, start: int, size: int) -> bytes:
         """Return a copy of its bytes from an offset on: ``size`` of them, or those up to the end of one slab.
@@ -145,11 +173,34 @@ def read_bytes(payload: bytes | Payload, start: int, size: int) -> bytes:
     return data
 
 
+def read_unit(payload: bytes | Payload, at: int, length_bytes: int) -> tuple[int, int]:
+    """Read the length of a unit that stands before it, and its first byte.
+
+    Args:
+        payload: Of any kind.
+        at: Offset of the length.
+        length_bytes: Of the length, 1 to 4.
+
+    Returns:
+        The length, bytes, and the first byte; 0 and 0 where the unit is empty or its first byte is not there.
+    """
+    head = read_bytes(payload, at, length_bytes + 1)
+    if len(head) <= length_bytes:
+        return 0, 0
+    size = 0
+    for index in range(length_bytes):
+        size = size << 8 | head[index]
+    if not size:
+        return 0, 0
+    return size, head[length_bytes]
+
+
 class PayloadLog:
     """The slabs of one publisher."""
 
     def __init__(self) -> None:
         self._held = _Held()
+        self._shared_bytes_max = SHARED_BYTES_MAX
         # Empty before the first payload: an idle connection holds no slab.
         self._slab = _Slab(0, self._held)
         self._used = 0
@@ -168,11 +219,11 @@ class PayloadLog:
             size: Bytes of the whole payload.
             chunk_size: Of each chunk but the last.
         """
-        if self._held.size >= SHARED_BYTES_MAX:
+        if self._held.size >= self._shared_bytes_max:
             self._slab, self._used = _Slab(size, self._held), 0
         slab, at = self._slab, self._used
         if at == slab.size:
-            slab, at = _Slab(SLAB_BYTES, self._held), 0
+            slab, at = _Slab(_SLAB_BYTES, self._held), 0
         begin = at
         full: list[tuple[_Slab, int]] | None = None
         missing, chunk_left = size, chunk_size
@@ -191,7 +242,7 @@ class PayloadLog:
             if at == slab.size:
                 full = full or []
                 full.append((slab, begin))
-                slab, at, begin = _Slab(SLAB_BYTES, self._held), 0, 0
+                slab, at, begin = _Slab(_SLAB_BYTES, self._held), 0, 0
         self._slab, self._used = slab, at
         return _place(slab, begin, size, None) if full is None else _chain(full, slab, at)
 

@@ -3,7 +3,10 @@ cimport streamd.formats.memory_c as memory
 from libc.stdint cimport int64_t
 
 
+# Nothing that they refer to refers back. Packets of a read are gone before the next.
 @cython.final
+@cython.no_gc
+@cython.freelist(64)
 cdef class MediaPacket:
     cdef readonly int track_id
     cdef readonly int64_t dts_ms
@@ -14,6 +17,7 @@ cdef class MediaPacket:
 
 
 @cython.final
+@cython.no_gc
 cdef class Sample:
     cdef readonly int track_id
     cdef readonly int64_t dts_ticks

@@ -3,6 +3,12 @@ from libc.stdint cimport int64_t
 
 from streamd.media.packet cimport MediaPacket, Sample, new_sample
 
+cdef int64_t _JUMP_MS_MAX
+cdef int64_t _STEP_BACK_MS_MAX
+cdef int64_t _COMPOSITION_MS_MAX
+cdef int64_t _WIRE_TIMESCALE
+cdef int64_t _DROPPED
+
 
 @cython.final
 cdef class _TrackClock:
@@ -38,7 +44,7 @@ cdef class Timeline:
     cdef int64_t _stepped_until_ms
 
     @cython.locals(
-        clock=_TrackClock, time_ms=int64_t, counted=object, composition_ms=int64_t, dts_ticks=int64_t,
+        clock=_TrackClock, time_ms=int64_t, counted=int64_t, composition_ms=int64_t, dts_ticks=int64_t,
         pts_ticks=int64_t,
     )
     cpdef Sample place(self, MediaPacket packet)
@@ -51,4 +57,4 @@ cdef class Timeline:
     cdef object _move(self, _TrackClock clock, int64_t offset_ms)
 
     @cython.locals(wire_ticks=int64_t, ticks=int64_t, drift_ticks=int64_t)
-    cdef object _count_audio(self, _TrackClock clock, int64_t time_ms)
+    cdef int64_t _count_audio(self, _TrackClock clock, int64_t time_ms) except? -1

@@ -54,6 +54,13 @@ AUDIO_STEP_MS_MIN = 100
 # Beyond any reordering: 16 frames, the most that H.264 (A.3.1) allows, at 3.2 fps.
 COMPOSITION_MS_MAX = 5_000
 _NEVER = sys.maxsize
+# The same where every packet is compared: compiled, they are integers of C.
+_JUMP_MS_MAX = JUMP_MS_MAX
+_STEP_BACK_MS_MAX = STEP_BACK_MS_MAX
+_COMPOSITION_MS_MAX = COMPOSITION_MS_MAX
+_WIRE_TIMESCALE = WIRE_TIMESCALE
+# In the place of a time: the packet is dropped.
+_DROPPED = -sys.maxsize
 
 
 class Repair(enum.Enum):
@@ -120,20 +127,20 @@ class Timeline:
 
         if clock.frame_ticks:
             counted = self._count_audio(clock, time_ms)
-            if counted is None:
+            if counted == _DROPPED:
                 return None
             return new_sample(packet.track_id, counted, counted, packet.is_keyframe, packet.payload, packet.body_at)
 
         composition_ms = packet.pts_ms - packet.dts_ms
-        if not -COMPOSITION_MS_MAX <= composition_ms <= COMPOSITION_MS_MAX:
+        if not -_COMPOSITION_MS_MAX <= composition_ms <= _COMPOSITION_MS_MAX:
             composition_ms = 0
             self.repairs[Repair.COMPOSITION_TIME] += 1
         # Exact for video, whose timescale is a multiple of 1000; else rounded down by less than a tick.
-        dts_ticks = time_ms * clock.timescale // WIRE_TIMESCALE
-        if clock.is_audio and time_ms < clock.last_ms - STEP_BACK_MS_MAX:
+        dts_ticks = time_ms * clock.timescale // _WIRE_TIMESCALE
+        if clock.is_audio and time_ms < clock.last_ms - _STEP_BACK_MS_MAX:
             self.repairs[Repair.AUDIO_OVERLAP] += 1
             return None
-        pts_ticks = (time_ms + composition_ms) * clock.timescale // WIRE_TIMESCALE
+        pts_ticks = (time_ms + composition_ms) * clock.timescale // _WIRE_TIMESCALE
         if dts_ticks < clock.next_ticks:
             dts_ticks = clock.next_ticks
             self.repairs[Repair.NON_MONOTONIC_DTS] += 1
@@ -154,7 +161,7 @@ class Timeline:
             elif clock.offset_ms == self._stepped_from_ms and self.newest_ms > self._stepped_until_ms:
                 self._move(clock, self._stepped_to_ms)
         time_ms = wire_ms + clock.offset_ms
-        if clock.last_ms - STEP_BACK_MS_MAX <= time_ms <= self.newest_ms + JUMP_MS_MAX:
+        if clock.last_ms - _STEP_BACK_MS_MAX <= time_ms <= self.newest_ms + _JUMP_MS_MAX:
             return time_ms
         steps_back_alone = time_ms < clock.last_ms and self._is_beside_others(clock, time_ms)
         if steps_back_alone and clock.is_audio:
@@ -193,7 +200,7 @@ class Timeline:
         if self.offset_ms is None:
             self.offset_ms = self.newest_ms - wire_ms
         time_ms = wire_ms + self.offset_ms
-        if abs(time_ms - self.newest_ms) > JUMP_MS_MAX:
+        if abs(time_ms - self.newest_ms) > _JUMP_MS_MAX:
             self.repairs[Repair.BASE] += 1
             time_ms = self.newest_ms
         self._move(clock, time_ms - wire_ms)
@@ -205,9 +212,9 @@ class Timeline:
             other.offset_ms != offset_ms for other in self._tracks.values() if other.has_begun and other is not clock
         )
 
-    def _count_audio(self, clock: _TrackClock, time_ms: int) -> int | None:
-        """Return the decode time of the next audio frame by counting; None to drop the frame."""
-        wire_ticks = time_ms * clock.timescale // WIRE_TIMESCALE
+    def _count_audio(self, clock: _TrackClock, time_ms: int) -> int:
+        """Return the decode time of the next audio frame by counting; ``_DROPPED`` to drop the frame."""
+        wire_ticks = time_ms * clock.timescale // _WIRE_TIMESCALE
         ticks = clock.next_ticks
         drift_ticks = wire_ticks - ticks
         if not clock.is_counting:
@@ -219,7 +226,7 @@ class Timeline:
             if drift_ticks < 0:
                 # One frame for each that is too many, until the two meet.
                 self.repairs[Repair.AUDIO_OVERLAP] += 1
-                return None
+                return _DROPPED
             self.repairs[Repair.AUDIO_GAP] += 1
             clock.drifted_frames = 0
             ticks = wire_ticks
@@ -249,8 +256,8 @@ class _TrackClock:
         self.is_audio = track.kind is TrackKind.AUDIO
         self.timescale = track.timescale
         self.frame_ticks = track.frame_ticks
-        self.drift_ticks_max = AUDIO_DRIFT_MS_MAX * track.timescale // WIRE_TIMESCALE
-        self.step_ticks_min = AUDIO_STEP_MS_MIN * track.timescale // WIRE_TIMESCALE
+        self.drift_ticks_max = AUDIO_DRIFT_MS_MAX * track.timescale // _WIRE_TIMESCALE
+        self.step_ticks_min = AUDIO_STEP_MS_MIN * track.timescale // _WIRE_TIMESCALE
         # For how many frames in a row counted audio has been apart from the wire: negative where the wire is behind.
         self.drifted_frames = 0
         # Added to the wire's milliseconds; meaningless until the first packet.
@@ -259,7 +266,7 @@ class _TrackClock:
         self.last_ms = 0
         self.has_begun = False
         # The usual step, to go on with after a leap.
-        self.interval_ms = track.frame_ticks * WIRE_TIMESCALE // track.timescale
+        self.interval_ms = track.frame_ticks * _WIRE_TIMESCALE // track.timescale
         # The lowest decode time that the next sample may have; for counted audio, exactly its own.
         self.next_ticks = 0
         self.is_counting = False
@@ -271,7 +278,7 @@ class _TrackClock:
             self.last_ms = time_ms
         elif time_ms > self.last_ms:
             # A pause of a second or more says nothing of the usual step.
-            if time_ms - self.last_ms < WIRE_TIMESCALE:
+            if time_ms - self.last_ms < _WIRE_TIMESCALE:
                 self.interval_ms = time_ms - self.last_ms
             self.last_ms = time_ms
 

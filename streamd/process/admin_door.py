@@ -147,6 +147,7 @@ class AdminDoor:
             token=token,
             rtmp_urls=config.rtmp_urls,
             console=self._console,
+            preview_ticket=services.previews.ticket,
             recordings=RecordingDesk(services.recorder, services.clock),
             playback=PlaybackDesk(services.playback, services.clock),
             operators=services.operators,

@@ -15,6 +15,7 @@ from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.port import Port
 from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.dvr import DvrRoutes
 from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
@@ -64,6 +65,7 @@ class PublicDoor:
             metrics=services.metrics,
             timeouts=media_timeouts(config),
             entrance=self._entrance,
+            is_preview=services.previews.is_good,
         )
         self._door = MediaDoor(
             channels=self._channels,
@@ -71,6 +73,7 @@ class PublicDoor:
             metrics=services.metrics,
             web_handler=self._web_handler,
             options=door_options(config, services.machine.descriptors),
+            is_preview=services.previews.is_good,
         )
         services.machine.accounts.add(self._door)
         self._runner: web.AppRunner | None = None
@@ -182,6 +185,14 @@ class PublicDoor:
             else None,
             vod=vod,
             recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
+            dvr=DvrRoutes(
+                pasts=services.pasts,
+                recorder=services.recorder,
+                is_taken_down=services.verifier.admissions.is_suspended,
+                metrics=services.metrics,
+                timeouts=lambda: self._media.timeouts,
+                entrance=self._entrance,
+            ),
             vod_pictures=VodPictures(vod, services.recorder),
             pages=pages,
             studio=studio,

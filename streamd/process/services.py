@@ -43,6 +43,7 @@ from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.live.channel_metrics import ChannelMetrics
+from streamd.services.live.previews import Previews
 from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
@@ -58,6 +59,8 @@ from streamd.services.playback.service import PlaybackService
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
 from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.past import Pasts
+from streamd.services.recording.past_recorder import PastRecorder
 from streamd.services.recording.recorder import Recorder
 from streamd.services.recording.storyboarder import Storyboarder
 from streamd.services.storage.object_storage import ObjectStorage
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from streamd.doors.outgoing.http_sender import HttpSender
     from streamd.process.config import Config
     from streamd.services.live.stream_options import StreamOptions
+    from streamd.services.recording.records import RecordingRecord
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
@@ -96,7 +100,9 @@ class Services:
         operators: The people who act through the admin API; ``run`` it.
         key_sweeper: Ends what expired or was killed elsewhere; ``run`` it.
         registry: The live streams.
+        pasts: What viewers can go back to.
         recorder: Keeps of them what is to be kept.
+        past_recorder: Keeps of the others what is gone back to.
         storage: The bucket for what is kept; None where it stays on the disk.
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
@@ -104,6 +110,7 @@ class Services:
         playback: The acts on who may watch, and their gate.
         viewer_hook: Asked over viewers with the policy ``hook``.
         passwords: Checks those of channels.
+        previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
     """
@@ -111,6 +118,7 @@ class Services:
     def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
         self.clock = clock
         self.metrics = metrics = Metrics()
+        self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
         self.lines = PeerLines(peer_line_limits(config), now=clock.monotonic, count_limit=metrics.count_limit)
         self._webhooks = Webhooks(
@@ -175,6 +183,7 @@ class Services:
             on_source_refused=metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
         metrics.requests_waiting.set_function(lambda: self._budget.waiting)
+        self.pasts = Pasts(config.dvr.window_s, clock)
         self.recorder = Recorder(
             recorder_options(config),
             RecordingIndex(self._store.database),
@@ -183,6 +192,14 @@ class Services:
             is_listed=self.verifier.admissions.is_listed,
             on_ended=lambda record: self.storyboarder.note_ended(record),
             metrics=metrics,
+            pasts=self.pasts,
+        )
+        self.past_recorder = PastRecorder(
+            config.recordings_dir,
+            recorder_options(config).writer,
+            self.pasts,
+            clock,
+            is_recorded=self.recorder.is_recorded,
         )
         self.storyboarder = Storyboarder(
             storyboard_options(config),
@@ -192,10 +209,19 @@ class Services:
             # Of its own: who watches a live channel's poster does not wait for a recording's pictures.
             artist=PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock),
             clock=clock,
+            on_done=self._note_drawn,
         )
         self.storage: ObjectStorage | None = None
         if (bucket := storage_options(config)) is not None:
-            self.storage = ObjectStorage(bucket, self.recorder, clock, metrics, tell=tell, draw=random.random)
+            self.storage = ObjectStorage(
+                bucket,
+                self.recorder,
+                clock,
+                metrics,
+                tell=tell,
+                draw=random.random,
+                is_needed=self.storyboarder.needs,
+            )
             self.recorder.attach(self.storage)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
@@ -222,6 +248,8 @@ class Services:
             metrics.registry.register(self._channel_metrics)
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
         self.machine.accounts.add_store(lambda: self.recorder.held_bytes)
+        self.machine.accounts.add_store(lambda: self.past_recorder.held_bytes)
+        self.machine.accounts.add_store(lambda: self.pasts.held_bytes)
         if self.storage is not None:
             storage = self.storage
             self.machine.accounts.add_store(lambda: storage.held_bytes)
@@ -256,6 +284,8 @@ class Services:
             resources.push_async_callback(self.posters.close)
         await self.recorder.open()
         resources.push_async_callback(self.recorder.close)
+        await self.past_recorder.open()
+        resources.push_async_callback(self.past_recorder.close)
         if self.storage is not None:
             await self.storage.open()
             resources.push_async_callback(self.storage.close)
@@ -266,6 +296,7 @@ class Services:
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)
         self.recorder.complete_left()
+        self.past_recorder.complete_left()
         await self.keys.takedowns.start()
 
     def configure(self, config: Config) -> None:
@@ -277,6 +308,8 @@ class Services:
         self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
+        self.past_recorder.configure(recorder_options(config).writer)
+        self.pasts.window_s = config.dvr.window_s
         self.storyboarder.options = storyboard_options(config)
         self.playback.configure(gate_options(config), config.playback.jwks_url)
         self.viewer_hook.options = playback_hook_options(config)
@@ -293,12 +326,18 @@ class Services:
     def _stream_options(self, config: Config) -> StreamOptions:
         """The options of live streams, with what records them."""
         options = stream_options(config)
-        return replace(options, outputs=(*options.outputs, self.recorder.output))
+        return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
+
+    def _note_drawn(self, record: RecordingRecord) -> None:
+        """Have the bucket get the pictures of a recording, whose media the disk need not keep for them any more."""
+        if self.storage is not None:
+            self.storage.uploads.add(record)
 
     async def sweep(self) -> None:
         """Do what is due once a second."""
         await self.registry.sweep()
         self.recorder.look()
+        self.past_recorder.look()
         if self.storage is not None:
             self.storage.look()
         self.playback.tick()

@@ -18,6 +18,7 @@ from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.operators.service import OperatorService
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from tests.support.console import console_of
@@ -66,6 +67,8 @@ def run_admin_server(
         verifier = KeyVerifier(store, clock)
         verifier.admissions.attach(streams)
         keys = KeyService(store, clock, verifier)
+        operators = OperatorService(store.database, clock)
+        await operators.start()
         index = RecordingIndex(store.database)
         for recording in recordings:
             await index.save(recording)
@@ -77,7 +80,8 @@ def run_admin_server(
                 metrics=CollectorRegistry(),
                 token=token,
                 rtmp_urls=(rtmp_url,),
-                console=console_of(keys, streams),
+                console=console_of(keys, streams, operators=operators),
+                operators=operators,
                 recordings=RecordingDesk(recorder, clock),
                 port=port_of("admin"),
                 clock=clock,

@@ -12,10 +12,16 @@ from streamd.services.metrics import Metrics
 if TYPE_CHECKING:
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.services.keys.service import KeyService
+    from streamd.services.operators.service import OperatorService
 
 
 def console_of(
-    keys: KeyService, streams: LiveStreams, *, clock: Clock | None = None, metrics: Metrics | None = None
+    keys: KeyService,
+    streams: LiveStreams,
+    *,
+    clock: Clock | None = None,
+    metrics: Metrics | None = None,
+    operators: OperatorService | None = None,
 ) -> Console:
     """A console of these keys and streams, whose public port is 8080."""
     clock = clock or SystemClock()
@@ -24,5 +30,6 @@ def console_of(
         streams=streams,
         history=History(metrics or Metrics(), clock),
         revision=lambda: keys.revision,
+        operators=operators,
         public_origin=lambda hostname: f"http://{hostname}:8080",
     )

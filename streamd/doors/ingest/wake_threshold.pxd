@@ -4,6 +4,18 @@ from libc.stdint cimport int64_t
 from streamd.formats.flv.tag cimport FlvTag
 
 cdef int _VIDEO
+cdef Py_ssize_t _BETWEEN_MESSAGES_BYTES
+cdef Py_ssize_t _LARGE_PICTURES_MIN
+cdef Py_ssize_t _WAKE_BYTES_MAX
+cdef double _JITTER_S
+cdef double _HOLD_S_MAX
+cdef double _HOLD_S_MIN
+cdef double _GRID_S
+cdef double _LEAP_S
+cdef double _PACE_KEPT_S
+cdef double _TAKE_REST_S
+cdef int _SOL_SOCKET
+cdef int _SO_RCVLOWAT
 
 
 @cython.final

@@ -57,6 +57,20 @@ LEAP_S = 1.0
 TAKE_REST_S = 0.1
 
 _VIDEO: int = TagType.VIDEO
+# Compiled, they are numbers of C: every frame, or every read, is compared with them.
+_BETWEEN_MESSAGES_BYTES = BETWEEN_MESSAGES_BYTES
+_LARGE_PICTURES_MIN = LARGE_PICTURES_MIN
+_WAKE_BYTES_MAX = WAKE_BYTES_MAX
+_JITTER_S = JITTER_S
+_HOLD_S_MAX = HOLD_S_MAX
+_HOLD_S_MIN = HOLD_S_MIN
+_GRID_S = GRID_S
+_LEAP_S = LEAP_S
+_PACE_KEPT_S = PACE_KEPT_S
+_TAKE_REST_S = TAKE_REST_S
+# Likewise, names that are looked up once.
+_SOL_SOCKET: int = socket.SOL_SOCKET
+_SO_RCVLOWAT: int = getattr(socket, "SO_RCVLOWAT", 0)
 
 
 def open_again(stand_in: socket.socket) -> socket.socket:
@@ -100,9 +114,9 @@ class WakeClock:
 
     def __init__(self, timers: Timers) -> None:
         self._timers = timers
-        # By tick, which is a multiple of GRID_S in loop time. A connection's time mostly moves on before it comes: it
+        # By tick, which is a multiple of _GRID_S in loop time. A connection's time mostly moves on before it comes: it
         # stays where it is listed and is listed anew from there. So it is here no more than once for each tick of
-        # HOLD_S_MAX.
+        # _HOLD_S_MAX.
         self._listed: dict[int, list[WakeThreshold]] = {}
         # The first of these ticks, and the timer for it.
         self._next_tick = 0
@@ -142,7 +156,7 @@ class WakeClock:
             self._timer = None
         if self._listed:
             self._next_tick = min(self._listed)
-            self._timer = self._timers.call_at(self._next_tick * GRID_S, self._look)
+            self._timer = self._timers.call_at(self._next_tick * _GRID_S, self._look)
 
     def _look(self) -> None:
         tick, now = self._next_tick, self._timers.time()
@@ -207,13 +221,13 @@ class WakeThreshold:
         self._note(events, now)
         if awaited_ms:
             due_s = min(self._pace_s, self._pace_before_s) + self._newest_s + awaited_ms / 1000
-            tick = int(min(due_s - JITTER_S, now + HOLD_S_MAX) / GRID_S)
-            if tick * GRID_S - now >= HOLD_S_MIN:
+            tick = int(min(due_s - _JITTER_S, now + _HOLD_S_MAX) / _GRID_S)
+            if tick * _GRID_S - now >= _HOLD_S_MIN:
                 self._is_holding, self._due_s = True, due_s
-                self._set(WAKE_BYTES_MAX)
+                self._set(_WAKE_BYTES_MAX)
                 self._clock.look_at(self, tick)
                 return
-        self._wait_for(min(missing_bytes, WAKE_BYTES_MAX) if missing_bytes else self._next_picture_bytes(), now)
+        self._wait_for(min(missing_bytes, _WAKE_BYTES_MAX) if missing_bytes else self._next_picture_bytes(), now)
 
     def wait_for_anything(self) -> None:
         """Have the kernel wake us for every byte."""
@@ -227,7 +241,7 @@ class WakeThreshold:
         """
         # Not where the picture may have come already, for the loop was busy; nor where it is far away, for nothing is
         # held longer than ``HOLD_S_MAX``.
-        if self._socket is not None and self._is_holding and 0 < self._due_s - now <= JITTER_S + 2 * GRID_S:
+        if self._socket is not None and self._is_holding and 0 < self._due_s - now <= _JITTER_S + 2 * _GRID_S:
             self._wait_for(unread_bytes(self._socket) + self._next_picture_bytes(), now)
         else:
             self._wait_for(1, now)
@@ -246,7 +260,7 @@ class WakeThreshold:
             tag = event
             if tag.tag_type == _VIDEO:
                 self._has_pictures = True
-                self._large_pictures = self._large_pictures + 1 if len(tag.payload) >= BETWEEN_MESSAGES_BYTES else 0
+                self._large_pictures = self._large_pictures + 1 if len(tag.payload) >= _BETWEEN_MESSAGES_BYTES else 0
                 newest = tag
             elif not self._has_pictures:
                 newest = tag
@@ -254,25 +268,25 @@ class WakeThreshold:
             return
         self._newest_s = newest.timestamp_ms / 1000
         ahead_s = now - self._newest_s
-        is_leap = abs(ahead_s - self._pace_s) > LEAP_S
+        is_leap = abs(ahead_s - self._pace_s) > _LEAP_S
         if is_leap or now > self._pace_until:
             self._pace_before_s = math.inf if is_leap else self._pace_s
-            self._pace_s, self._pace_until = ahead_s, now + PACE_KEPT_S
+            self._pace_s, self._pace_until = ahead_s, now + _PACE_KEPT_S
         self._pace_s = min(self._pace_s, ahead_s)
 
     def _next_picture_bytes(self) -> int:
-        return BETWEEN_MESSAGES_BYTES if self._large_pictures >= LARGE_PICTURES_MIN else 1
+        return _BETWEEN_MESSAGES_BYTES if self._large_pictures >= _LARGE_PICTURES_MIN else 1
 
     def _wait_for(self, wake_bytes: int, now: float) -> None:
         """Wait for some bytes, or take what there is after a while."""
         self._is_holding = False
         self._set(wake_bytes)
         if wake_bytes > 1:
-            self._clock.look_at(self, int((now + TAKE_REST_S) / GRID_S) + 1)
+            self._clock.look_at(self, int((now + _TAKE_REST_S) / _GRID_S) + 1)
         else:
             self.tick = 0
 
     def _set(self, wake_bytes: int) -> None:
         if wake_bytes != self._bytes and self._socket is not None:
             self._bytes = wake_bytes
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wake_bytes)
+            self._socket.setsockopt(_SOL_SOCKET, _SO_RCVLOWAT, wake_bytes)

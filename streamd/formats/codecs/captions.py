@@ -7,7 +7,7 @@ puts it behind the slices of a frame, encoders for broadcast before them, in eve
 from __future__ import annotations
 
 from streamd.formats.codecs.codec import H264, HEVC
-from streamd.formats.payload import Payload, read_bytes
+from streamd.formats.payload import Payload, read_bytes, read_unit
 
 # NAL units of a frame that are looked at: slices, and what stands around them.
 UNITS_READ_MAX = 32
@@ -39,23 +39,26 @@ def find_captions(codec: str, payload: bytes | Payload, at: int, length_bytes: i
         The channels in which the frame has text, as INSTREAM-ID of EXT-X-MEDIA names them (rfc8216bis 4.4.6.1); none
         where what is sent is only padding.
     """
-    if codec not in (H264, HEVC):
+    is_h264 = codec == H264
+    if not is_h264 and codec != HEVC:
         return frozenset()
     found: set[str] = set()
     for _ in range(UNITS_READ_MAX):
-        head = read_bytes(payload, at, length_bytes + 1)
-        size = int.from_bytes(head[:length_bytes], "big")
-        if len(head) <= length_bytes or not size:
+        size, first = read_unit(payload, at, length_bytes)
+        if not size:
             break
         at += length_bytes
         header_bytes = 0
-        if codec == H264 and head[length_bytes] & 0x1F == _H264_SEI:
-            header_bytes = 1
-        elif codec == HEVC and head[length_bytes] >> 1 & 0x3F in _HEVC_SEI:
+        if is_h264:
+            if first & 0x1F == _H264_SEI:
+                header_bytes = 1
+        elif first >> 1 & 0x3F in _HEVC_SEI:
             header_bytes = 2
         if header_bytes and size > header_bytes:
             message = read_bytes(payload, at + header_bytes, min(size - header_bytes, MESSAGE_BYTES_READ_MAX))
-            found |= _in_messages(message)
+            # Most messages are others: nothing is looked for among those.
+            if _ATSC_CAPTIONS in message:
+                found |= _in_messages(message)
         at += size
     return frozenset(found)
 

@@ -11,7 +11,7 @@ bitstream specification 6.2).
 from __future__ import annotations
 
 from streamd.formats.codecs.codec import AV1, H264, HEVC, VP9
-from streamd.formats.payload import Payload, read_bytes
+from streamd.formats.payload import Payload, read_bytes, read_unit
 
 # Units before a picture's first slice, or its frame: parameter sets, and messages beside it. Encoders have five.
 UNITS_READ_MAX = 32
@@ -77,13 +77,10 @@ def _first_slice(
 ) -> int | None:
     """Find the type of a picture's first slice; None where there is none in the units that are read."""
     for _ in range(UNITS_READ_MAX):
-        head = read_bytes(payload, at, length_bytes + 1)
-        if len(head) <= length_bytes:
-            return None
-        size = int.from_bytes(head[:length_bytes], "big")
-        unit_type = head[length_bytes] >> shift & mask
+        size, first = read_unit(payload, at, length_bytes)
         if not size:
             return None
+        unit_type = first >> shift & mask
         if unit_type in slices:
             return unit_type
         at += length_bytes + size

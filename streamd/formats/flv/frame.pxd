@@ -10,5 +10,6 @@ cdef class FrameHead:
     cdef public int track_number
 
 
-@cython.locals(value=int)
 cpdef int read_composition_time(bytes payload, Py_ssize_t offset) except? -1
+
+cpdef int composition_time(int value) except? -1

@@ -33,7 +33,11 @@ class FrameHead:
 
 def read_composition_time(payload: bytes, offset: int) -> int:
     """Read a SI24: presentation time minus decode time, milliseconds."""
-    value = payload[offset] << 16 | payload[offset + 1] << 8 | payload[offset + 2]
+    return composition_time(payload[offset] << 16 | payload[offset + 1] << 8 | payload[offset + 2])
+
+
+def composition_time(value: int) -> int:
+    """The number with a sign that three bytes mean, whose number without is ``value``."""
     return value - 0x100_0000 if value & 0x80_0000 else value
 
 

@@ -344,9 +344,12 @@ class ChunkDecoder:
             end += later_chunks
             if end > size or chunk_size <= _RUN_CHUNK_SIZE_MAX:
                 return 0
-            for header in range(start + chunk_size, end, chunk_size + 1):
+            header = start + chunk_size
+            # Compiled, a range of such steps would be an object.
+            while header < end:
                 if data[header] != stream.type_3:
                     return 0
+                header += chunk_size + 1
         elif end > size:
             return 0
         stream.extended_field = None

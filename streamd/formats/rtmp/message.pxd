@@ -2,7 +2,10 @@ cimport cython
 from libc.stdint cimport int64_t
 
 
+# Those of a read are gone before the next.
 @cython.final
+@cython.no_gc
+@cython.freelist(64)
 cdef class Message:
     cdef readonly int type_id
     cdef readonly int64_t timestamp_ms

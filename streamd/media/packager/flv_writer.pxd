@@ -1,5 +1,6 @@
 cimport cython
 
+from streamd.formats.flv.frame cimport FrameHead
 from streamd.formats.flv.tag cimport FlvTag
 from streamd.formats.payload cimport first_bytes
 
@@ -21,6 +22,7 @@ cdef class FlvWriter:
 
     cpdef bint is_video(self, FlvTag tag) except -1
 
+    @cython.locals(head=FrameHead)
     cpdef bint is_keyframe(self, FlvTag tag) except -1
 
     @cython.locals(index=Py_ssize_t)

@@ -77,7 +77,11 @@ class FlvWriter:
 
     def is_keyframe(self, tag: FlvTag) -> bool:
         """Tell whether it is a frame of the video track at which decoding can start."""
-        return tag.tag_type == _VIDEO and first_bytes(tag.payload)[0] & _FRAME_TYPE == _KEYFRAME
+        if tag.tag_type != _VIDEO:
+            return False
+        # The gate has looked.
+        head = tag.head
+        return head.is_keyframe if head is not None else first_bytes(tag.payload)[0] & _FRAME_TYPE == _KEYFRAME
 
     def last_keyframe(self, tags: Sequence[FlvTag]) -> int:
         """The index of the last video frame at which decoding can start; -1 if there is none."""

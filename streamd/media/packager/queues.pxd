@@ -18,6 +18,7 @@ cdef class Queues:
     cdef int64_t _scale
     cdef int64_t _lag_ticks_max
     cdef int64_t _bridge_ticks_max
+    cdef int64_t _gap_ticks_max
 
     cpdef object count_bytes(self, Sample sample)
 
@@ -41,6 +42,8 @@ cdef class Queues:
 
     @cython.locals(queue=TrackQueue)
     cpdef bint has_samples_before(self, int64_t end) except -1
+
+    cpdef object leap(self)
 
     @cython.locals(lead=TrackQueue, sample=Sample, first=int64_t, steps=bint)
     cpdef bint take_lead(self, int64_t end, ChunkHead head) except -1

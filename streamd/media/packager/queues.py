@@ -18,9 +18,12 @@ HELD_SAMPLE_BYTES = 256
 # Distance of audio ahead of a silent lead before audio takes over: more than encoders interleave by, less than a
 # viewer's hold back of 3 × PART-TARGET (1.5 s by default), so that viewers have parts to play meanwhile.
 LEAD_LAG_MS_MAX = 1_000
-# The longest gap that a track's decode times bridge. A longer gap is no dropped frames any more, as it passes every
-# segment, and decoders need not bridge it.
+# The longest gap that a track's decode times bridge while others go on. A longer gap is no dropped frames any more, as
+# it passes every segment, and decoders need not bridge it.
 BRIDGE_MS_MAX = 10_000
+# The longest time without media of any track that parts are stretched over: the media in them is as much later than
+# they say. hls.js 1.7.4 leaves a whole segment out where that is 2 s, as its buffer and the playlist disagree.
+GAP_MS_MAX = 1_000
 
 _SAMPLE_BYTES = HELD_SAMPLE_BYTES
 
@@ -31,6 +34,7 @@ class Queues:
     Args:
         lead: The track that sets the cuts.
         others: The others, in the order of the CMAF header.
+        gap_ms_max: The longest time without media of any track that parts are stretched over.
 
     Attributes:
         lead: The lead's samples.
@@ -39,7 +43,7 @@ class Queues:
         is_lead_paused: The lead has fallen so far behind that audio's time closes the parts.
     """
 
-    def __init__(self, lead: Track, others: Sequence[Track]) -> None:
+    def __init__(self, lead: Track, others: Sequence[Track], gap_ms_max: int = GAP_MS_MAX) -> None:
         self.lead = TrackQueue(lead)
         self.others = [TrackQueue(track) for track in others]
         self.room_bytes = HELD_BYTES_MAX
@@ -48,6 +52,7 @@ class Queues:
         self._scale = lead.timescale
         self._lag_ticks_max = LEAD_LAG_MS_MAX * lead.timescale // 1000
         self._bridge_ticks_max = BRIDGE_MS_MAX * lead.timescale // 1000
+        self._gap_ticks_max = gap_ms_max * lead.timescale // 1000
 
     def count_bytes(self, sample: Sample) -> None:
         """Count a sample that is about to wait."""
@@ -69,8 +74,8 @@ class Queues:
         return sample.dts_ticks * self._scale // queue.timescale
 
     def is_bridged(self, ticks: int) -> bool:
-        """Tell whether a gap is short enough for decode times to be stretched over it."""
-        return ticks <= self._bridge_ticks_max
+        """Tell whether a gap in all tracks is short enough for parts to be stretched over it."""
+        return ticks <= self._gap_ticks_max
 
     def is_within_lag(self, ticks: int) -> bool:
         """Tell whether audio at this distance ahead still waits for the lead."""
@@ -125,6 +130,10 @@ class Queues:
                     end_on_lead = position + span * self._scale // queue.timescale
                 end = max(end, end_on_lead)
         return end
+
+    def leap(self) -> None:
+        """Let the lead's decode times go on where its next sample is."""
+        self.lead.next_ticks = None
 
     def take_lead(self, end: int, head: ChunkHead) -> bool:
         """Give all waiting samples of the lead to a chunk.

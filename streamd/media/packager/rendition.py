@@ -209,6 +209,11 @@ class Rendition:
         """The earliest start of a rendition that follows this one."""
         return self._window.next_numbering()
 
+    @property
+    def used_until_s(self) -> int:
+        """``seconds`` of ``next_numbering``."""
+        return self._window.used_until_s
+
     def edge(self) -> PlaylistEdge:
         """The edge of the playlist."""
         window = self._window

@@ -5,7 +5,7 @@ from streamd.media.packet cimport Sample
 
 @cython.final
 cdef class SampleTimer:
-    cdef dict _held
+    cdef list _held
 
-    @cython.locals(held=dict, timed=list, sample=Sample, before=Sample)
+    @cython.locals(held=list, timed=list, sample=Sample, before=Sample, track_id=Py_ssize_t)
     cpdef list push(self, samples)

@@ -20,14 +20,18 @@ class SampleTimer:
     """Times the samples of one set of tracks. The last of each track is never given out, as no sample follows it."""
 
     def __init__(self) -> None:
-        self._held: dict[int, Sample] = {}
+        # By the track's number, which begin with 1.
+        self._held: list[Sample | None] = []
 
     def push(self, samples: Iterable[Sample]) -> list[Sample]:
         """Take samples, and give those out after which another of their track has come, in the order of arrival."""
         held, timed = self._held, []
         for sample in samples:
-            before = held.get(sample.track_id)
-            held[sample.track_id] = sample
+            track_id = sample.track_id
+            while len(held) <= track_id:
+                held.append(None)
+            before = held[track_id]
+            held[track_id] = sample
             if before is not None:
                 before.duration_ticks = sample.dts_ticks - before.dts_ticks
                 timed.append(before)

@@ -45,6 +45,9 @@ cdef class Segmenter:
 
     cdef object _meet_gap(self, int64_t ticks)
 
+    @cython.locals(chunks=list, position=int64_t, end=int64_t)
+    cdef object _close_all(self)
+
     @cython.locals(
         cadence=Cadence, queues=Queues, head=ChunkHead, lead=TrackQueue, position=int64_t, is_independent=bint,
         starts_with_keyframe=bint, sample=Sample,

@@ -27,7 +27,7 @@ from streamd.limits import HLS
 from streamd.media.packager.cadence import Cadence
 from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.frame_interval import FrameInterval
-from streamd.media.packager.queues import HELD_BYTES_MAX, LEAD_LAG_MS_MAX, Queues
+from streamd.media.packager.queues import BRIDGE_MS_MAX, GAP_MS_MAX, HELD_BYTES_MAX, LEAD_LAG_MS_MAX, Queues
 from streamd.media.packager.segment_starts import SegmentStarts
 from streamd.media.packager.timing import TARGET_DURATION_S_MAX, WIRE_ROUNDING_MS, PlaylistTiming, TimingDecision
 from streamd.media.packet import Sample, Track, TrackKind
@@ -56,7 +56,7 @@ class Irregularity(enum.Enum):
     BRIDGED_GAP = "bridged_gap"
     """No track had media for longer than PART-TARGET: decode times were stretched over the gap."""
     TIMELINE_GAP = "timeline_gap"
-    """A gap past ``BRIDGE_MS_MAX``: decode times (and, if no track had media, the playlist) step over it."""
+    """A gap past ``GAP_MS_MAX`` in all tracks, over which the playlist steps, or past ``BRIDGE_MS_MAX`` in the lead."""
     HELD_BYTES = "held_bytes"
     """``HELD_BYTES_MAX`` was reached: a part was cut before its time."""
     BEFORE_KEYFRAME = "before_keyframe"
@@ -106,7 +106,9 @@ class Segmenter:
         self._has_begun = False
         self._is_discontinuous = starts_discontinuous
         self._head = ChunkHead()
-        self._queues = Queues(lead, [track for track in tracks if track is not lead])
+        # Discontinuities are counted alike in all renditions (6.2.4), and media that this one lacks another may have.
+        gap_ms_max = GAP_MS_MAX if starts is None else BRIDGE_MS_MAX
+        self._queues = Queues(lead, [track for track in tracks if track is not lead], gap_ms_max)
         self._interval = FrameInterval(
             lead.frame_ticks, WIRE_ROUNDING_MS * lead.timescale // 1000, LEAD_LAG_MS_MAX * lead.timescale // 1000
         )
@@ -183,14 +185,7 @@ class Segmenter:
         chunks: list[CmafChunk] = []
         if self._decision is not None and self._decision.samples:
             chunks += self._release(self._decision, self._decision.decide(gop_ticks=None))
-        while self._queues.has_samples():
-            position = self._open_position()
-            end = self._media_end()
-            if end > position + self._cadence.part_ticks:
-                chunks.append(self._close(position + self._cadence.part_ticks))
-            else:
-                chunks.append(self._close(end, takes_all=True))
-        return chunks
+        return chunks + self._close_all()
 
     # Until the numbers are decided.
 
@@ -285,7 +280,13 @@ class Segmenter:
         cadence, queues = self._cadence, self._queues
         start = queues.start_of(sample)
         if cadence.has_part and not queues.is_bridged(start - cadence.position):
+            chunks: list[CmafChunk] = []
+            if queues.has_samples() and not queues.is_bridged(start - self._media_end()):
+                chunks = self._close_all()
             self._meet_gap(start)
+            if chunks:
+                queues.add_other(sample)
+                return chunks
         queues.add_other(sample)
         if not queues.is_lead_paused:
             lead_end = cadence.position
@@ -297,7 +298,7 @@ class Segmenter:
                 return ()
             queues.is_lead_paused = True
             self.irregularities[Irregularity.LEAD_PAUSE] += 1
-        chunks: list[CmafChunk] = []
+        chunks = []
         while start >= self._open_position() + cadence.part_ticks and queues.has_samples():
             chunks.append(self._close(self._open_position() + cadence.part_ticks))
         return chunks
@@ -309,7 +310,20 @@ class Segmenter:
         elif not self._queues.has_samples():
             self.irregularities[Irregularity.TIMELINE_GAP] += 1
             self._is_discontinuous = True
+            self._queues.leap()
             self._cadence.leap(ticks)
+
+    def _close_all(self) -> list[CmafChunk]:
+        """Close parts until no sample waits."""
+        chunks: list[CmafChunk] = []
+        while self._queues.has_samples():
+            position = self._open_position()
+            end = self._media_end()
+            if end > position + self._cadence.part_ticks:
+                chunks.append(self._close(position + self._cadence.part_ticks))
+            else:
+                chunks.append(self._close(end, takes_all=True))
+        return chunks
 
     def _close(self, end: int, *, takes_all: bool = False) -> CmafChunk:
         """Close the open part and open the next.

@@ -36,6 +36,9 @@ cdef class Window:
     @cython.locals(previous=Segment, start_ms=int64_t, is_discontinuous=bint)
     cdef object _open_segment(self, chunk, epoch)
 
+    @cython.locals(msn=int64_t)
+    cdef int64_t _next_free_msn(self) except? -1
+
     cdef object _slide(self)
 
     cdef object _make_room(self)

@@ -18,7 +18,7 @@ from streamd.errors import LocalStateError, MediaLimitError
 from streamd.formats.hls.attribute_list import unix_ms
 from streamd.media.packager.cmaf_chunk import CmafChunk
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
-from streamd.media.packager.numbering import Numbering
+from streamd.media.packager.numbering import PARTS_PER_SECOND_MAX, Numbering
 from streamd.media.packager.segment import Header, Segment
 from streamd.media.packet import Track, TrackKind
 
@@ -199,14 +199,25 @@ class Window:
     def next_numbering(self) -> Numbering:
         """Where a rendition that follows this one may begin at the earliest."""
         discontinuities = sum(segment.is_discontinuous for segment in self.listed)
+        if self.open is not None:
+            discontinuities += self.open.is_discontinuous
+        return Numbering(
+            self._next_free_msn(), self.next_part_number, self.discontinuity_sequence + discontinuities + 1
+        )
+
+    @property
+    def used_until_s(self) -> int:
+        """``seconds`` of ``next_numbering``; asked for every second."""
+        msn = self._next_free_msn()
+        # Rounded up.
+        return max(msn, -(-self.next_part_number // PARTS_PER_SECOND_MAX))
+
+    def _next_free_msn(self) -> int:
         msn = self.next_msn
         if self.open is not None:
             msn += 1
-            discontinuities += self.open.is_discontinuous
-        if self.header is not None:
-            # Initialization sections are named after segments.
-            msn = max(msn, self.header.number + 1)
-        return Numbering(msn, self.next_part_number, self.discontinuity_sequence + discontinuities + 1)
+        # Initialization sections are named after segments.
+        return msn if self.header is None else max(msn, self.header.number + 1)
 
     def _complete_segments(self) -> Iterable[Segment]:
         """All segments held, newest first; those that have left the playlist come last."""

@@ -119,7 +119,8 @@ def verify_audit(
         if verdict.fault_count > len(verdict.faults):
             click.echo(f"… and {verdict.fault_count - len(verdict.faults)} more")
     if verdict.fault_count:
-        say(f"the audit log is not as it was written: {verdict.fault_count} faults in {verdict.rows} rows")
+        faults = f"{verdict.fault_count} fault{'' if verdict.fault_count == 1 else 's'}"
+        say(f"the audit log is not as it was written: {faults} in {verdict.rows} rows")
         ctx.exit(EXIT_FAILED)
     if not as_json:
         old = f", {verdict.rows_before_chain} of them older than the chain" if verdict.rows_before_chain else ""

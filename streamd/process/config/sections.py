@@ -173,6 +173,14 @@ class RecordingConfig(Section):
     seconds. 0, or `[http] posters = false`: no pictures."""
 
 
+class DvrConfig(Section):
+    """The past of live streams."""
+
+    window_s: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """How far back viewers of a live stream can go, seconds. It is read from recordings; a broadcast that is not
+    recorded is written to the disk for it, and what has left the window is removed. 0: not at all."""
+
+
 class StorageConfig(Section):
     """A bucket in which recordings are kept, in place of the disk or beside it."""
 
@@ -519,6 +527,7 @@ class Config(Section):
     hls: HlsConfig = HlsConfig()
     live: LiveConfig = LiveConfig()
     recording: RecordingConfig = RecordingConfig()
+    dvr: DvrConfig = DvrConfig()
     storage: StorageConfig = StorageConfig()
     playback: PlaybackConfig = PlaybackConfig()
     keys: KeysConfig = KeysConfig()

@@ -8,6 +8,7 @@ import secrets
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from streamd.errors import StorageError
 from streamd.process.doctor.check_result import CheckResult, failed, ok, warning
@@ -54,6 +55,13 @@ def check_storage(config: Config) -> Iterator[CheckResult]:
         return
     if options.secret_access_key_file:
         yield from _check_file(Path(options.secret_access_key_file))
+    host = urlsplit(options.endpoint).hostname or ""
+    if options.endpoint.startswith("http:") and host not in ("localhost", "127.0.0.1", "::1"):
+        yield warning(
+            "storage.endpoint",
+            f"recordings go to {host} in the clear",
+            "write https://, unless the network between is yours alone",
+        )
     if options.place.scheme is Scheme.FILE:
         yield _check_directory(Path(options.place.prefix))
         return

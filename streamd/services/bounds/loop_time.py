@@ -65,6 +65,9 @@ class LoopTimeBudget:
 
     def is_overdue(self, now: float) -> bool:
         """Whether it has been over its share for longer than any honest peer is."""
+        if self._over_since < 0.0:
+            # Nothing that comes back makes a debt.
+            return False
         self._settle(now)
         return self._over_since >= 0.0 and now - self._over_since > self._limit.overdue_s
 

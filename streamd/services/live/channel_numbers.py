@@ -93,8 +93,9 @@ class ChannelNumbers:
             until_s: From where on it has used nothing.
             now_s: The clock.
         """
-        if until_s <= max(now_s, self._floor_s):
-            self._ahead.pop(name, None)
+        if until_s <= now_s or until_s <= self._floor_s:
+            if self._ahead:
+                self._ahead.pop(name, None)
             return
         self._ahead[name] = max(until_s, self._ahead.get(name, 0))
         if len(self._ahead) > CHANNELS_AHEAD_MAX:

@@ -17,6 +17,7 @@ cdef class Fanout:
     cdef dict _written_ms
     cdef dict _following
     cdef dict _set_aside
+    cdef set _previews
     cdef Py_ssize_t _sent_bytes
     cdef Py_ssize_t _kept_bytes
 

@@ -194,8 +194,8 @@ def _keyframe_interval_irregular(vitals: Vitals, _: bool) -> Observation | None:
     intervals_ms = vitals.keyframe_intervals_ms
     if len(intervals_ms) < KEYFRAME_INTERVALS_MIN:
         return None
-    longest_ms, usual_ms = max(intervals_ms), median(intervals_ms)
-    if longest_ms <= max(REGULAR_MS_MAX, IRREGULAR_FACTOR * usual_ms):
+    longest_ms = max(intervals_ms)
+    if longest_ms <= REGULAR_MS_MAX or longest_ms <= IRREGULAR_FACTOR * median(intervals_ms):
         return None
     return Observation(
         Severity.WARNING,
@@ -361,8 +361,8 @@ CHECKS = (
     # A track may come some seconds after the others.
     Check(HealthCode.VIDEO_MISSING, _video_missing, raise_after_s=5, withdraw_after_s=5),
     Check(HealthCode.AUDIO_MISSING, _audio_missing, raise_after_s=5, withdraw_after_s=5),
-    Check(HealthCode.VIDEO_CODEC_UNPLAYABLE, _video_codec_unplayable, withdraw_after_s=5),
-    Check(HealthCode.AUDIO_CODEC_UNPLAYABLE, _audio_codec_unplayable, withdraw_after_s=5),
+    Check(HealthCode.VIDEO_CODEC_UNPLAYABLE, _video_codec_unplayable, withdraw_after_s=5, is_of_tracks=True),
+    Check(HealthCode.AUDIO_CODEC_UNPLAYABLE, _audio_codec_unplayable, withdraw_after_s=5, is_of_tracks=True),
     Check(HealthCode.KEYFRAME_INTERVAL_LONG, _keyframe_interval_long, withdraw_after_s=30),
     Check(HealthCode.KEYFRAME_INTERVAL_IRREGULAR, _keyframe_interval_irregular, withdraw_after_s=30),
     Check(HealthCode.KEYFRAMES_UNFIT, _keyframes_unfit, withdraw_after_s=30),
@@ -371,8 +371,8 @@ CHECKS = (
     Check(HealthCode.FRAME_RATE_HIGH, _frame_rate_high, raise_after_s=5, withdraw_after_s=15),
     Check(HealthCode.BITRATE_LOW, _bitrate_low, raise_after_s=10, withdraw_after_s=30),
     Check(HealthCode.BITRATE_HIGH, _bitrate_high, raise_after_s=10, withdraw_after_s=30),
-    Check(HealthCode.RESOLUTION_SMALL, _resolution_small, raise_after_s=5, withdraw_after_s=5),
-    Check(HealthCode.RESOLUTION_LARGE, _resolution_large, raise_after_s=5, withdraw_after_s=5),
+    Check(HealthCode.RESOLUTION_SMALL, _resolution_small, raise_after_s=5, withdraw_after_s=5, is_of_tracks=True),
+    Check(HealthCode.RESOLUTION_LARGE, _resolution_large, raise_after_s=5, withdraw_after_s=5, is_of_tracks=True),
     Check(HealthCode.TIMESTAMPS_REPAIRED, _timestamps_repaired, withdraw_after_s=EVENT_KEPT_S),
     Check(HealthCode.MEDIA_DAMAGED, _media_damaged, withdraw_after_s=EVENT_KEPT_S),
     Check(HealthCode.OUTPUT_FAILED, _output_failed),

@@ -158,8 +158,10 @@ class HlsOutput(PartOutput, Numbered):
             MediaLimitError: The open segments of all renditions take more than those of one may.
         """
         self._count_viewers(self._viewers.count(now))
+        if self.presentation is None:
+            return
         segments_lost = held_bytes = 0
-        for rendition in self.presentation.listed if self.presentation is not None else ():
+        for rendition in self.presentation.listed:
             segments_lost += rendition.segments_lost
             held_bytes += rendition.held_bytes
         if segments_lost > self._segments_lost:
@@ -189,6 +191,8 @@ class HlsOutput(PartOutput, Numbered):
         self._viewers.note(source, user_agent, self._clock.monotonic())
 
     def _count_viewers(self, count: int) -> None:
+        if count == self._viewers_counted:
+            return
         self._metrics.viewers.labels("hls").inc(count - self._viewers_counted)
         self._viewers_counted = count
 
@@ -201,6 +205,14 @@ class HlsOutput(PartOutput, Numbered):
         for rendition in self._renditions():
             numbering = rendition.next_numbering().no_earlier_than(numbering)
         return numbering
+
+    @property
+    def used_until_s(self) -> int:
+        """``seconds`` of ``next_numbering``, without the rest of it."""
+        seconds = self._numbering.seconds
+        for rendition in self._renditions():
+            seconds = max(seconds, rendition.used_until_s)
+        return seconds
 
     @property
     def has_used_numbers(self) -> bool:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from streamd.services.live.outputs import Outputs
     from streamd.services.live.packaging import Continuation
     from streamd.services.live.publisher import Broadcaster, Publisher
+    from streamd.services.live.restart_record import PlaylistRecord
     from streamd.services.live.stream_options import StreamOptions
     from streamd.services.metrics import Metrics
 
@@ -118,6 +119,8 @@ class LiveStream:
         self._claim = claim
         self._place = place
         self._timeline_from = timeline_from or live_since - timedelta(milliseconds=START_MS)
+        # The record of last time, and the facts in it that change.
+        self._recorded: tuple[tuple[PlaylistRecord, datetime, str], StreamRecord] | None = None
         # A stream that goes on has been playable before.
         started = None if continuation is not None else lambda: on_playable(self)
         self._monitor = StreamMonitor(name, clock=clock, metrics=metrics, on_playable=started)
@@ -363,6 +366,12 @@ class LiveStream:
         return numbered.next_numbering if numbered is not None else self._numbering
 
     @property
+    def used_until_s(self) -> int:
+        """The same as seconds since 2020 (``Numbering.seconds``); asked for every second."""
+        numbered = self.outputs.numbered
+        return numbered.used_until_s if numbered is not None else self._numbering.seconds
+
+    @property
     def has_used_numbers(self) -> bool:
         """Whether there is any media under the numbers that it began with."""
         numbered = self.outputs.numbered
@@ -375,9 +384,13 @@ class LiveStream:
         playlists = numbered.record if numbered is not None else None
         if playlists is None:
             return None
-        return StreamRecord(
+        # It is asked for every second, and most of the time it is the same.
+        facts = playlists, self._timeline_from, self.broadcaster.admission.key_id
+        if self._recorded is not None and self._recorded[0] == facts:
+            return self._recorded[1]
+        record = StreamRecord(
             name=self.name,
-            key_id=self.broadcaster.admission.key_id,
+            key_id=facts[2],
             live_since=self.live_since,
             timing=playlists.timing,
             variants=playlists.variants,
@@ -386,6 +399,8 @@ class LiveStream:
             form=continuation.form if (continuation := self._line.continuation) is not None else None,
             timeline_from=self._timeline_from,
         )
+        self._recorded = facts, record
+        return record
 
 
 def _in_place_of(old: Place | None, new: Place | None) -> Place | None:

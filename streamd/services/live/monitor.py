@@ -178,7 +178,8 @@ class StreamMonitor(PartOutput):
 
     def note_viewers(self, count: int) -> None:
         """Take note of the number of viewers now, over all protocols."""
-        self.tally.viewers_max = max(self.tally.viewers_max, count)
+        if count > self.tally.viewers_max:
+            self.tally.viewers_max = count
 
     def _vitals(
         self, line: MediaLine, now: float, failed_outputs: Collection[str], output_faults: Mapping[str, str]

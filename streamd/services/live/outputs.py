@@ -191,6 +191,11 @@ class Numbered(ABC):
 
     @property
     @abstractmethod
+    def used_until_s(self) -> int:
+        """The same as seconds since 2020 (``Numbering.seconds``); asked for every second."""
+
+    @property
+    @abstractmethod
     def has_used_numbers(self) -> bool:
         """Whether there is any media under the numbers that it began with."""
 

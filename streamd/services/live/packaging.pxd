@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from streamd.services.live.meter cimport StreamMeter
+from streamd.services.live.picture_looks cimport PictureLooks
 from streamd.media.packet cimport MediaPacket, Sample
 from streamd.media.timeline cimport Timeline
 from streamd.media.packager.ladder cimport Ladder
@@ -28,10 +29,7 @@ cdef class Packaging:
     cdef public object _ladder
     cdef dict _direct_ids
     cdef int _video_track_id
-    cdef int _video_tracks
-    cdef tuple _pictures
-    cdef object _captions
-    cdef int64_t _frames_to_captions_look
+    cdef PictureLooks _looks
     cdef int64_t _ladder_began_ms
     cdef int _breaks_met
     cdef object _next_sequence_number
@@ -41,14 +39,12 @@ cdef class Packaging:
 
     @cython.locals(
         timeline=Timeline, ladder=Ladder, samples=list, may_end_segment=bint, packet=MediaPacket, sample=Sample,
-        video_track_id=int, cut=Py_ssize_t, meter=StreamMeter,
+        video_track_id=int, cut=Py_ssize_t, meter=StreamMeter, looks=PictureLooks,
     )
     cpdef object take_packets(self, packets)
 
     @cython.locals(chunks=list)
     cdef bint _cut(self, samples, Ladder ladder) except -1
-
-    cdef object _look_for_captions(self, MediaPacket packet)
 
     cdef bint _may_begin_anew(self, Timeline timeline, MediaPacket packet) except -1
 

@@ -10,12 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from streamd.formats.codecs.captions import find_captions
-from streamd.formats.codecs.random_access import can_start, unit_length_bytes
 from streamd.media.packager.ladder import Form, Ladder, Variant
 from streamd.media.packet import TrackKind
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX, Timeline
 from streamd.services.live.outputs import StreamTracks
+from streamd.services.live.picture_looks import PictureLooks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,11 +35,6 @@ if TYPE_CHECKING:
 # Media time between one discontinuity and the next where timestamps leap and leap: segments are to last a second on
 # average (media/packager/numbering.py), and players to play something in between.
 LEAP_INTERVAL_MS = 1_000
-# Frames between two that are looked into for captions, which costs 5 µs, about a second of most streams: captions of
-# broadcasters are in every frame, or every second one, those of OBS in one frame of each line.
-FRAMES_BEFORE_CAPTIONS = 28
-# The same once there are some.
-FRAMES_BESIDE_CAPTIONS = 100
 
 
 class Continuation(NamedTuple):
@@ -107,12 +101,7 @@ class Packaging:
         self._direct_ids: dict[int, int] | None = None
         # 0 where there is none.
         self._video_track_id = 0
-        # How many tracks of pictures there are, which have the first numbers, and how each one's are read.
-        self._video_tracks = 0
-        self._pictures: tuple[tuple[str, int], ...] = ()
-        # The channels of captions that have been found, and how many frames have been looked for.
-        self._captions: frozenset[str] = frozenset()
-        self._frames_to_captions_look = 0
+        self._looks = PictureLooks()
         # Where the timeline was when the ladder was made, and how often the publisher's time had leapt by then.
         self._ladder_began_ms = 0
         self._breaks_met = 0
@@ -178,11 +167,7 @@ class Packaging:
         self._start_ladder(timeline)
         videos = [track for track in tracks if track.kind is TrackKind.VIDEO]
         self._video_track_id = videos[0].track_id if videos else 0
-        self._video_tracks = len(videos)
-        codecs = (track.codec.partition(".")[0] for track in videos)
-        self._pictures = tuple(
-            (codec, unit_length_bytes(codec, track.codec_config)) for codec, track in zip(codecs, videos, strict=True)
-        )
+        self._looks.start(videos)
         if self._starts_at is None:
             self._starts_at = epoch - timedelta(milliseconds=timeline.newest_ms)
         begins_anew, self._begins_anew = self._begins_anew, False
@@ -235,17 +220,16 @@ class Packaging:
         may_end_segment = False
         video_track_id = self._video_track_id
         meter = self._meter
+        looks = self._looks
         for packet in packets:
             sample = timeline.place(packet)
-            if sample is not None and packet.is_keyframe and packet.track_id <= self._video_tracks:
-                codec, length_bytes = self._pictures[packet.track_id - 1]
-                sample.is_sync = can_start(codec, packet.payload, packet.body_at, length_bytes)
+            if sample is not None and packet.is_keyframe and packet.track_id <= looks.tracks:
+                sample.is_sync = looks.can_start(packet)
             if packet.track_id == video_track_id and sample is not None:
                 meter.note_video(sample)
                 may_end_segment |= packet.is_keyframe
-                self._frames_to_captions_look -= 1
-                if self._frames_to_captions_look < 0:
-                    self._look_for_captions(packet)
+                if looks.finds_captions(packet):
+                    self._outputs.note_captions(looks.captions)
             if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):
                 may_end_segment |= self._cut(samples[cut:], ladder)
                 cut = len(samples)
@@ -257,15 +241,6 @@ class Packaging:
             for name in ladder.complete_segments():
                 self._outputs.end_segment(name)
         self._outputs.take_samples(self._direct_samples(samples))
-
-    def _look_for_captions(self, packet: MediaPacket) -> None:
-        """Look into one frame of some; once there are captions, into fewer, for those of other languages."""
-        codec, length_bytes = self._pictures[packet.track_id - 1]
-        channels = find_captions(codec, packet.payload, packet.body_at, length_bytes) - self._captions
-        if channels:
-            self._captions |= channels
-            self._outputs.note_captions(self._captions)
-        self._frames_to_captions_look = FRAMES_BESIDE_CAPTIONS if self._captions else FRAMES_BEFORE_CAPTIONS
 
     def _cut(self, samples: Sequence[Sample], ladder: Ladder) -> bool:
         """Pass on the parts that samples complete; say whether there are any."""

@@ -305,10 +305,11 @@ class LiveRegistry:
 
     def record(self) -> RestartRecord:
         """The next server's record; equal to the last one as long as no fact has changed. Called once a second."""
-        used = ((stream.name, stream.next_numbering.seconds, stream.has_used_numbers) for stream in self.live())
+        live = [stream for stream in self._by_name.values() if stream.is_live]
+        used = [(stream.name, stream.used_until_s, stream.has_used_numbers) for stream in live]
         used_until_s, ahead = self._numbers.reserve(used, self._now_s())
-        records = (stream.record for stream in self.live())
-        return RestartRecord(tuple(record for record in records if record is not None), used_until_s, ahead)
+        records = [record for stream in live if (record := stream.record) is not None]
+        return RestartRecord(tuple(records), used_until_s, ahead)
 
     def restore(self, record: RestartRecord, alive_at: datetime | None = None) -> None:
         """Go on where another server ended without having ended its streams.
@@ -349,7 +350,7 @@ class LiveRegistry:
         was_started = stream.is_live and stream.is_playable
         viewers = sum(stream.outputs.viewers.values())
         stream.end(reason)
-        self._numbers.note_used(stream.name, stream.next_numbering.seconds, self._now_s())
+        self._numbers.note_used(stream.name, stream.used_until_s, self._now_s())
         self._count()
         if was_started:
             duration_s = round((self._clock.now() - stream.live_since).total_seconds(), 3)
@@ -451,7 +452,7 @@ class LiveRegistry:
                 continue
             try:
                 stream.look()
-                if self._numbers.is_too_far(stream.next_numbering.seconds, now_s):
+                if self._numbers.is_too_far(stream.used_until_s, now_s):
                     stream.fail(MediaError("media comes much faster than time passes"))
             except Exception as exc:  # noqa: BLE001  # logged by the stream
                 # One stream's fault must not keep the others from being looked at.

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 # What was changed by another server, or by the command line on the store, holds here within this time.
 LOOK_INTERVAL_S = 1.0
+# As long as there are none, whose token could be revoked.
+IDLE_LOOK_INTERVAL_S = 5.0
 NAME_RULE = (
     "an operator's name is 2 to 64 small letters, digits, '-' and '_', begins with a letter or digit, and is none of "
     + ", ".join(sorted(RESERVED_NAMES))
@@ -96,7 +98,7 @@ class OperatorService:
             sleep: How it waits; tests pass their own.
         """
         while True:
-            await sleep(LOOK_INTERVAL_S)
+            await sleep(LOOK_INTERVAL_S if len(self.roster) else IDLE_LOOK_INTERVAL_S)
             try:
                 await self.look()
             except StoreUnavailableError as exc:

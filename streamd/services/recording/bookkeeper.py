@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamd.services.events.event import Event, EventType, unheard
-from streamd.services.metrics import Metrics
+from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.index_keeper import IndexKeeper
 from streamd.services.recording.records import RecordingState
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink, Value
+    from streamd.services.metrics import Metrics
+    from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.index import RecordingIndex
     from streamd.services.recording.recording import Recording
     from streamd.services.recording.records import RecordingRecord
@@ -35,6 +37,7 @@ class _Page:
     record: RecordingRecord
     kept_at: float
     counted_bytes: int
+    """Of those on the disk, which a metric counts."""
 
     def newest(self) -> RecordingRecord:
         """What is known of it now."""
@@ -54,26 +57,26 @@ class Bookkeeper:
     Args:
         index: The index.
         clock: For dates and durations.
-        tell: Receives the events of recordings.
         metrics: Counted into.
-        before_end: Gives the record that the index gets of a recording that has ended.
+        tell: Receives the events of recordings.
         on_ended: Called with each recording that has ended, and whose files are closed.
+
+    Attributes:
+        elsewhere: What else keeps recordings.
     """
 
     def __init__(
         self,
         index: RecordingIndex,
         clock: Clock,
+        metrics: Metrics,
         tell: EventSink = unheard,
-        *,
-        metrics: Metrics | None = None,
-        before_end: Callable[[RecordingRecord], RecordingRecord] = lambda record: record,
         on_ended: Callable[[RecordingRecord], None] = lambda _: None,
     ) -> None:
+        self.elsewhere: Elsewhere = NowhereElse()
         self._clock = clock
+        self._metrics = metrics
         self._tell = tell
-        self._metrics = metrics if metrics is not None else Metrics()
-        self._before_end = before_end
         self._on_ended = on_ended
         self._keeper = IndexKeeper(index)
         self._pages: dict[str, _Page] = {}
@@ -104,7 +107,7 @@ class Bookkeeper:
             self._keeper.keep(record)
 
     def look(self) -> None:
-        """Tell the index of the sizes that it has not heard of for long; called about once a second."""
+        """Count what is on the disk, and tell the index of what it has not heard for long; called once a second."""
         now = self._clock.monotonic()
         for page in self._pages.values():
             self._count(page)
@@ -114,21 +117,21 @@ class Bookkeeper:
 
     def note_end(self, record: RecordingRecord) -> None:
         """Note that a recording is over, and tell of it."""
-        self._keeper.keep(self._before_end(record))
-        self._metrics.recordings_ended_total.labels(record.state.value).inc()
+        self._keeper.keep(self.elsewhere.has_ended(record))
         has_failed = record.state is RecordingState.FAILED
+        self._metrics.recordings_ended_total.labels(record.state.value).inc()
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
         self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)
         self._on_ended(record)
 
     def keep(self, record: RecordingRecord) -> None:
-        """Have the index know of a recording, soon."""
+        """Have the index know of a recording that is complete, soon."""
         self._keeper.keep(record)
 
     @property
-    def records(self) -> list[RecordingRecord]:
-        """The recordings that are written, as they are now."""
+    def going(self) -> list[RecordingRecord]:
+        """The recordings that are written."""
         return [page.newest() for page in self._pages.values()]
 
     def newest(self, record: RecordingRecord) -> RecordingRecord:

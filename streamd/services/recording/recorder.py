@@ -21,10 +21,10 @@ from streamd.services.events.event import unheard
 from streamd.services.metrics import Metrics
 from streamd.services.recording.bookkeeper import Bookkeeper
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
-from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
+from streamd.services.recording.past import Pasts
 from streamd.services.recording.recording import Recording
-from streamd.services.recording.recording_id import new_recording_id
+from streamd.services.recording.recording_id import new_recording_id, started_at
 from streamd.services.recording.recording_output import RecordingOutput
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import Actor, AuditEntry
     from streamd.services.events.event import EventSink
     from streamd.services.live.outputs import Output, OutputContext
+    from streamd.services.live.waiters import WaiterBudget
     from streamd.services.recording.elsewhere import Elsewhere
     from streamd.services.recording.index import RecordingIndex
 
@@ -91,6 +92,7 @@ class Recorder:
         is_listed: Says whether a channel is in the public list.
         on_ended: Called with each recording that has ended, and whose files are closed.
         metrics: Counted into.
+        pasts: The past of live streams, which is read from recordings; None for none.
 
     Attributes:
         options: As given, or as they were read again.
@@ -98,6 +100,7 @@ class Recorder:
         retention: Deletes recordings.
         books: What the index is told.
         watched: Those that somebody is watching: no rule deletes them.
+        pasts: As given.
     """
 
     def __init__(
@@ -110,19 +113,12 @@ class Recorder:
         is_listed: Callable[[str], bool] = lambda _: True,
         on_ended: Callable[[RecordingRecord], None] = lambda _: None,
         metrics: Metrics | None = None,
+        pasts: Pasts | None = None,
     ) -> None:
         self.index = index
         self.options = options
-        self._elsewhere: Elsewhere = NowhereElse()
-        self._metrics = metrics if metrics is not None else Metrics()
-        self.books = Bookkeeper(
-            index,
-            clock,
-            tell,
-            metrics=self._metrics,
-            before_end=lambda record: self._elsewhere.has_ended(record),
-            on_ended=on_ended,
-        )
+        metrics = metrics if metrics is not None else Metrics()
+        self.books = Bookkeeper(index, clock, metrics, tell, on_ended)
         self._clock = clock
         self._is_listed = is_listed
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
@@ -134,15 +130,17 @@ class Recorder:
         self._wishes: dict[str, bool] = {}
         self.watched = Watched(clock)
         self.retention = Retention(index, self.folder, clock, tell, self.watched.__contains__)
+        self.pasts = pasts if pasts is not None else Pasts(0, clock)
+        self.retention.on_deleted = self.pasts.drop
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._space = SpaceLook(self._pool, clock)
-        self._metrics.recordings_going.set_function(lambda: len(self._going))
-        self._metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
+        metrics.recordings_going.set_function(lambda: len(self._going))
+        metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
 
     def attach(self, elsewhere: Elsewhere) -> None:
         """Have recordings kept elsewhere, too; called before it is opened."""
-        self._elsewhere = self.retention.elsewhere = elsewhere
+        self.books.elsewhere = self.retention.elsewhere = elsewhere
 
     def configure(self, options: RecorderOptions) -> None:
         """Take other options, for recordings that begin from now on; the directory stays."""
@@ -167,7 +165,7 @@ class Recorder:
                 if not page.has_more:
                     break
                 before = page.items[-1].id
-        if not self._elsewhere.is_there:
+        if not self.books.elsewhere.is_there:
             await self._settle()
         # Of two of a channel, the newer is the one of the broadcast that may go on.
         for record in sorted(unfinished, key=lambda each: each.id):
@@ -213,6 +211,7 @@ class Recorder:
         """Do what is due; called about once a second."""
         now = self._clock.monotonic()
         self.books.look()
+        self.pasts.look()
         if any(output.fault for output in self._outputs.values()):
             self._space.look(self.options.directory, self.options.writer.min_free_bytes + SPACE_BYTES_MIN)
         if now < self._retention_due_at or self._retention_task is not None:
@@ -234,9 +233,17 @@ class Recorder:
         """Make the output of a broadcast; it costs a call a part while nothing is recorded."""
         name = context.name
         left = self._left.pop(name, None) if context.record is not None else None
+        if left is not None:
+            # Players know the numbers of what is lost.
+            began = self._clock.now() if left.has_gap else started_at(left.id)
+            left.attach(self.pasts.begin(name, left.folder, began, context.budget))
         self._outputs = {other: output for other, output in self._outputs.items() if not output.is_ended}
         output = self._outputs[name] = RecordingOutput(
-            context, partial(self._begin, name), partial(self._is_wanted, name), lambda: self._space.has_found, left
+            context,
+            partial(self._begin, name, context.budget),
+            partial(self.is_recorded, name),
+            lambda: self._space.has_found,
+            left,
         )
         return output
 
@@ -254,9 +261,9 @@ class Recorder:
             raise RecordingOffError("recording is off: set [recording] mode to asked or all, or record for the user")
         output.ask(is_wanted=is_wanted)
 
-    def records(self, name: str) -> bool:
-        """Whether a channel's broadcasts are recorded, where nobody asks for another thing."""
-        return self._is_wanted(name)
+    def is_recorded(self, name: str) -> bool:
+        """Whether a channel's broadcasts are recorded, where nobody asks for one."""
+        return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
 
     def may_record(self, name: str) -> bool:
         """Whether a broadcast of a channel may be recorded at all."""
@@ -295,6 +302,7 @@ class Recorder:
             if recording.name == user:
                 recording.finish()
                 await recording.wait()
+        self.pasts.drop_all_of(user)
         await self.books.flush()
         await self.index.forget_wish(user)
         self._wishes.pop(user, None)
@@ -323,15 +331,6 @@ class Recorder:
         return self._going.values()
 
     @property
-    def going_records(self) -> list[RecordingRecord]:
-        """The recordings that are written, as the index has them."""
-        return self.books.records
-
-    def keep(self, record: RecordingRecord) -> None:
-        """Have the index know of a recording that is complete, soon."""
-        self.books.keep(record)
-
-    @property
     def held_bytes(self) -> int:
         """Media that waits for the disk and that no broadcast has in its account any more, bytes."""
         return sum(recording.queued_bytes for recording in self._going.values() if recording.is_over)
@@ -350,10 +349,7 @@ class Recorder:
 
     # -- inside -------------------------------------------------------------------------------------
 
-    def _is_wanted(self, name: str) -> bool:
-        return self._wishes.get(name, self.options.mode is RecordingMode.ALL)
-
-    def _begin(self, name: str) -> Recording:
+    def _begin(self, name: str, budget: WaiterBudget) -> Recording:
         now = self._clock.now()
         recording_id = new_recording_id(now)
         record = RecordingRecord(
@@ -372,6 +368,7 @@ class Recorder:
             recording_status=RecordingStatus.STARTED,
         )
         recording = self._add(record, RecordingWriter(self.folder(record), document, self.options.writer))
+        recording.attach(self.pasts.begin(name, recording.folder, now, budget))
         self.books.note_started(record)
         return recording
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.media.packager.cmaf_chunk import ChunkBytes
     from streamd.services.recording.documents import RecordedRendition
+    from streamd.services.recording.folder import RecordingFolder
+    from streamd.services.recording.past import Past
     from streamd.services.recording.recording_writer import RecordingTotals, RecordingWriter
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Recording:
         state: How far it has come.
         fault: Why it failed; empty where it did not.
         totals: Its size so far.
+        past: The past of its broadcast, which is read from it; None where there is none.
         is_complete: Its files are closed: ready, or failed, or left to another server.
     """
 
@@ -71,13 +74,33 @@ class Recording:
         self._clock = clock
         self._on_change = on_change
         self._all_queued_bytes = all_queued_bytes
+        self.past: Past | None = None
+        self._loop = asyncio.get_running_loop()
         self._queue = DiskQueue(pool, self._write_down, self._note_failure)
         self._ending: asyncio.Task[None] | None = None
+        # The oldest media file of each variant that is there, where older ones were removed.
+        self._first_files: dict[str, int] = {}
 
     @property
     def is_over(self) -> bool:
         """Whether it takes no more media."""
         return self.state is not RecordingState.RECORDING
+
+    def attach(self, past: Past | None) -> None:
+        """Have the past of its broadcast be read from it; called before it takes anything."""
+        self.past = past
+        if past is not None:
+            past.restore(self._writer.recovered)
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether a crash has cost media of it that was recorded."""
+        return self._writer.has_gap
+
+    @property
+    def folder(self) -> RecordingFolder:
+        """Its folder."""
+        return self._writer.folder
 
     @property
     def queued_bytes(self) -> int:
@@ -86,6 +109,8 @@ class Recording:
 
     def set_header(self, rendition: RecordedRendition, header: bytes, target_duration_s: int) -> None:
         """Begin a variant, or go on with it under another CMAF header (``RecordingWriter.set_header``)."""
+        if self.past is not None:
+            self.past.set_target(rendition.path, target_duration_s)
         self._put(lambda: self._writer.set_header(rendition, header, target_duration_s), len(header))
 
     def append(
@@ -98,17 +123,26 @@ class Recording:
         is_discontinuous: bool,
     ) -> None:
         """Append one whole segment (``RecordingWriter.append``)."""
-        self._put(
-            lambda: self._writer.append(
+
+        def append() -> None:
+            segment = self._writer.append(
                 variant,
                 # Their frames lie where the publisher's bytes were put, and are written from there.
                 [piece for part in parts for piece in part.pieces()],
                 duration_us=duration_us,
                 program_date_time_ms=program_date_time_ms,
                 is_discontinuous=is_discontinuous,
-            ),
-            sum(map(len, parts)),
-        )
+            )
+            if self.past is not None:
+                self._loop.call_soon_threadsafe(self.past.add, variant, segment)
+
+        self._put(append, sum(map(len, parts)))
+
+    def cut(self, variant: str, first_file: int) -> None:
+        """Remove the media files of a variant before one (``RecordingWriter.cut``)."""
+        if first_file > self._first_files.get(variant, 0):
+            self._first_files[variant] = first_file
+            self._put(lambda: self._writer.cut(variant, first_file), 0)
 
     def finish(self) -> None:
         """End it: its files are completed once all media before is written."""
@@ -119,6 +153,8 @@ class Recording:
 
     def leave(self) -> None:
         """Leave it unfinished, for another server to go on with; media that waits is written."""
+        if self.past is not None:
+            self.past.leave()
         self._end()
 
     async def wait(self) -> None:
@@ -150,6 +186,8 @@ class Recording:
 
     async def _complete(self) -> None:
         await self._queue.drained()
+        if self.is_over and self.past is not None:
+            self.past.end()
         if self.is_over:
             fault = self.fault
             await self._try(lambda: self._finish_files(self._clock.now()))

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 from streamd.formats.hls.attribute_list import unix_ms
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 PREFIX = "rec_"
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -29,6 +26,14 @@ def new_recording_id(now: datetime) -> str:
     """
     value = unix_ms(now) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
     return PREFIX + "".join(_DIGITS[value >> 5 * place & 31] for place in reversed(range(_LENGTH)))
+
+
+def started_at(recording_id: str) -> datetime:
+    """When the recording with an id began, in UTC."""
+    value = 0
+    for digit in recording_id.removeprefix(PREFIX):
+        value = value << 5 | _DIGITS.index(digit)
+    return datetime.fromtimestamp((value >> _RANDOM_BITS) / 1000, UTC)
 
 
 def is_recording_id(text: str) -> bool:

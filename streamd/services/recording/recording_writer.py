@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.services.recording.folder import RecordingFolder
+    from streamd.services.recording.playlist_file import RecordedSegment
 
 
 # What the document of a recording says that is complete but for this.
@@ -50,6 +51,8 @@ class WriterOptions:
     """Media in one file at most, seconds."""
     fsync_s: float = 2.0
     """The media that a power cut may cost, seconds."""
+    hashes_files: bool = True
+    """The documents are to have the hash of every file; not of one that nobody keeps."""
     min_free_bytes: int = 2 * 1024**3
     """Space that stays free on the disk; a recording that would take it fails."""
 
@@ -78,6 +81,7 @@ class RecordingWriter:
 
     Attributes:
         has_gap: As given.
+        folder: As given.
 
     Raises:
         OSError: The disk does not take something; like every method.
@@ -94,7 +98,7 @@ class RecordingWriter:
         claim: int | None = None,
     ) -> None:
         self.has_gap = has_gap
-        self._folder = folder
+        self.folder = folder
         self._document = document
         self._options = options
         self._recovered = dict(recovered or {})
@@ -106,6 +110,11 @@ class RecordingWriter:
         self._is_begun = False
         self._claim = claim
         self._synced_at = float("-inf")
+
+    @property
+    def recovered(self) -> Mapping[str, RecordedPlaylist]:
+        """What an earlier server has left of it, by variant; empty once it goes on."""
+        return self._recovered
 
     @property
     def totals(self) -> RecordingTotals:
@@ -138,7 +147,7 @@ class RecordingWriter:
         duration_us: int,
         program_date_time_ms: int,
         is_discontinuous: bool,
-    ) -> None:
+    ) -> RecordedSegment:
         """Append one whole segment to a variant (``VariantWriter.append``).
 
         Raises:
@@ -146,7 +155,7 @@ class RecordingWriter:
         """
         if self._options.min_free_bytes:
             self._check_space(sum(map(len, pieces)))
-        self._variants[variant].append(
+        segment = self._variants[variant].append(
             pieces,
             duration_us=duration_us,
             program_date_time_ms=program_date_time_ms,
@@ -154,6 +163,11 @@ class RecordingWriter:
         )
         if variant not in self._indexed:
             self._write_index()
+        return segment
+
+    def cut(self, variant: str, first_file: int) -> None:
+        """Remove the media files of a variant before one: their playlist goes on to name them, as nobody reads it."""
+        self._variants[variant].cut(first_file)
 
     def sync(self, now: float) -> None:
         """Have all of it on the disk, if the last time is long enough ago.
@@ -197,8 +211,8 @@ class RecordingWriter:
             media=self._media_facts(totals),
             files=tuple(self._files[path] for path in sorted(self._files)),
         )
-        write_document(self._folder.failed if failure else self._folder.ended, document)
-        self._folder.files.unlink(missing_ok=True)
+        write_document(self.folder.failed if failure else self.folder.ended, document)
+        self.folder.files.unlink(missing_ok=True)
         return totals
 
     def close(self) -> None:
@@ -224,9 +238,10 @@ class RecordingWriter:
         """The writer of a variant, behind what an earlier server has left of it."""
         if name not in self._variants:
             self._variants[name] = VariantWriter(
-                self._folder.variant(name),
+                self.folder.variant(name),
                 target_duration_s=target_duration_s,
                 file_s=self._options.file_s,
+                hashes_files=self._options.hashes_files,
                 note_file=lambda file: self._note_file(f"media/hls/{name}/{file.path}", file),
                 recovered=self._recovered.get(name),
             )
@@ -236,16 +251,16 @@ class RecordingWriter:
     def _begin(self) -> None:
         if self._is_begun:
             return
-        make_folder(self._folder.events)
-        make_folder(self._folder.hls)
+        make_folder(self.folder.events)
+        make_folder(self.folder.hls)
         if self._claim is None:
-            self._claim = claim_folder(self._folder.path)
-        self._files = read_file_lines(self._folder.files)
+            self._claim = claim_folder(self.folder.path)
+        self._files = read_file_lines(self.folder.files)
         self._write_started()
         self._is_begun = True
 
     def _write_started(self) -> None:
-        write_document(self._folder.started, replace(self._document, media=self._media_facts(RecordingTotals())))
+        write_document(self.folder.started, replace(self._document, media=self._media_facts(RecordingTotals())))
 
     def _media_facts(self, totals: RecordingTotals) -> MediaFacts:
         return MediaFacts(HlsFacts(totals.duration_ms, renditions=tuple(self._renditions.values())))
@@ -253,7 +268,7 @@ class RecordingWriter:
     def _note_file(self, path: str, file: RecordedFile) -> None:
         noted = replace(file, path=path)
         self._files[path] = noted
-        with open(os.open(self._folder.files, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as journal:
+        with open(os.open(self.folder.files, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as journal:
             journal.write(file_line(noted))
 
     def _written(self, name: str) -> VariantWriter | RecordedPlaylist:
@@ -287,7 +302,7 @@ class RecordingWriter:
                 variants.append(stream)
         if variants:
             data = render_presentation(variants, audio)
-            replace_file(self._folder.index, data)
-            path = f"media/hls/{self._folder.index.name}"
+            replace_file(self.folder.index, data)
+            path = f"media/hls/{self.folder.index.name}"
             self._files[path] = RecordedFile(path, len(data), hashlib.sha256(data).hexdigest())
         self._indexed = frozenset(named)

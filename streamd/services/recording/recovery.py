@@ -66,7 +66,7 @@ def _recover(
     found: list[RecordedFile] = []
     segments_lost = 0
     for rendition in document.media.hls.renditions:
-        playlist, files, lost = _recover_variant(folder, rendition.path, known)
+        playlist, files, lost = _recover_variant(folder, rendition.path, known, hashes_files=options.hashes_files)
         segments_lost += lost
         if playlist.segments:
             playlists[rendition.path] = playlist
@@ -89,7 +89,7 @@ def recorded_document(folder: RecordingFolder) -> RecordingDocument | None:
 
 
 def _recover_variant(
-    folder: RecordingFolder, name: str, known: dict[str, RecordedFile]
+    folder: RecordingFolder, name: str, known: dict[str, RecordedFile], *, hashes_files: bool
 ) -> tuple[RecordedPlaylist, list[RecordedFile], int]:
     """Cut a variant down to its whole segments.
 
@@ -114,7 +114,8 @@ def _recover_variant(
         if segment.end <= sizes.get(media_name(segment.file_number), 0) and sizes.get(init_name(segment.init_number), 0)
     )
     lost = len(playlist.segments) - len(whole)
-    if lost:
+    if lost and hashes_files:
+        # Of one that nobody keeps, the oldest files were removed.
         log.warning("recording.segments_lost", extra={"recording_id": folder.id, "variant": name, "segments": lost})
     ends: dict[str, int] = {}
     for segment in whole:
@@ -131,6 +132,8 @@ def _recover_variant(
             os.truncate(file, ends[file_name])
         relative = f"media/hls/{name}/{file_name}"
         listed = known.get(relative)
+        if not hashes_files:
+            continue
         if listed is None or listed.bytes != ends[file_name]:
             complete.append(RecordedFile(relative, ends[file_name], file_sha256(file)))
     return RecordedPlaylist(playlist.target_duration_s, whole), complete, lost

@@ -62,6 +62,7 @@ class Retention:
 
     Attributes:
         elsewhere: What else keeps recordings.
+        on_deleted: Called with the id of each recording that is deleted, before its files go.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Retention:
         self._tell = tell
         self._is_watched = is_watched
         self.elsewhere: Elsewhere = NowhereElse()
+        self.on_deleted: Callable[[str], None] = lambda _: None
 
     async def delete(self, record: RecordingRecord, actor: Actor, reason: str, *, is_abandoned: bool = False) -> None:
         """Delete a recording: nobody finds it from here on, and its files go.
@@ -102,6 +104,7 @@ class Retention:
             now, actor.name, "recording.deleted", actor.address, user=record.user, stream=record.user, reason=reason
         )
         await self._index.note_deleted(record.id, reason, entry)
+        self.on_deleted(record.id)
         await self._remove_files(record)
         log.info("recording.deleted", extra={"recording_id": record.id, "stream": record.user, "reason": reason})
         self._tell(

@@ -142,6 +142,7 @@ class Storyboarder:
         artist: Draws; closed with this.
         clock: Measures how long it takes.
         sleep: Waits.
+        on_done: Called with each recording when its pictures are drawn, or are not to be had.
     """
 
     def __init__(
@@ -154,8 +155,10 @@ class Storyboarder:
         artist: Artist,
         clock: Clock,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        on_done: Callable[[RecordingRecord], None] = lambda _: None,
     ) -> None:
         self.options = options
+        self._on_done = on_done
         self._index = index
         self._folder = folder
         self._read = read
@@ -163,6 +166,7 @@ class Storyboarder:
         self._clock = clock
         self._sleep = sleep
         self._waiting: dict[str, RecordingRecord] = {}
+        self._drawn_id = ""
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -189,6 +193,10 @@ class Storyboarder:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
+    def needs(self, recording_id: str) -> bool:
+        """Whether the media of a recording is still to be drawn from."""
+        return recording_id == self._drawn_id or recording_id in self._waiting
+
     async def wait(self) -> None:
         """Wait until all that waits is drawn."""
         while self._task is not None:
@@ -199,8 +207,13 @@ class Storyboarder:
             if is_start:
                 await self._find_undrawn()
             while self._waiting:
-                await self._draw(self._waiting.pop(next(iter(self._waiting))))
+                record = self._waiting.pop(next(iter(self._waiting)))
+                self._drawn_id = record.id
+                await self._draw(record)
+                self._drawn_id = ""
+                self._on_done(record)
         finally:
+            self._drawn_id = ""
             self._task = None
 
     async def _find_undrawn(self) -> None:

@@ -94,6 +94,7 @@ class VariantWriter:
         file_s: Media in one file at most, seconds; a longer segment has a file of its own.
         note_file: Called with each file that is complete, by its name in the folder.
         recovered: What an earlier server has left there; it goes on behind it. None for a new one.
+        hashes_files: Whether the hash of each file is wanted; without, nobody is told of them.
 
     Attributes:
         duration_us: Of all segments so far, microseconds.
@@ -111,11 +112,13 @@ class VariantWriter:
         file_s: int,
         note_file: Callable[[RecordedFile], None],
         recovered: RecordedPlaylist | None = None,
+        hashes_files: bool = True,
     ) -> None:
         self._path = path
         self._target_duration_s = target_duration_s
         self._file_us = file_s * _US
         self._note_file = note_file
+        self._hashes_files = hashes_files
         recovered = recovered or RecordedPlaylist(target_duration_s)
         self.duration_us = self.size_bytes = 0
         self._rates = SegmentBitRate(target_duration_s, LISTED_SEGMENTS_MAX)
@@ -124,6 +127,7 @@ class VariantWriter:
             self._count(segment)
         last = recovered.segments[-1] if recovered.segments else None
         self._file_number = last.file_number if last is not None else -1
+        self._first_file = recovered.segments[0].file_number if last is not None else 0
         self._init_number = last.init_number if last is not None else -1
         # With the header of the server before, a broadcast that goes on stays one run of media.
         self._header = (path / init_name(self._init_number)).read_bytes() if last is not None else None
@@ -204,6 +208,12 @@ class VariantWriter:
         self._count(segment)
         return segment
 
+    def cut(self, first_file: int) -> None:
+        """Remove the media files before one, which is not the last."""
+        while self._first_file < min(first_file, self._file_number):
+            (self._path / media_name(self._first_file)).unlink(missing_ok=True)
+            self._first_file += 1
+
     def sync(self) -> None:
         """Have all of it on the disk: media first, and the lines that name it."""
         if self._media is not None:
@@ -264,4 +274,5 @@ class VariantWriter:
             self._file_number -= 1
 
     def _note(self, file: _File) -> None:
-        self._note_file(RecordedFile(file.path.name, file.size_bytes, file_sha256(file.path)))
+        if self._hashes_files:
+            self._note_file(RecordedFile(file.path.name, file.size_bytes, file_sha256(file.path)))

@@ -231,8 +231,9 @@ class Bucket:
         Args:
             folder: Under the prefix, without a slash at its end: that of one recording.
         """
-        assert folder.strip("/") == folder
-        assert folder
+        if not folder or folder.strip("/") != folder:
+            # Nothing but a recording's folder is ever ours to empty.
+            raise failure(StorageFault.OTHER, "this is no folder of a recording")
         store = await self._opened()
         import obstore
 

@@ -34,6 +34,8 @@ class Left:
     """The document of the end, of which the file goes last; None while it records."""
     is_completed: bool
     """The bucket had all of it before, and has it."""
+    was_completed: bool = False
+    """It had all that there was before more came to it."""
 
     @property
     def size_bytes(self) -> int:
@@ -70,7 +72,7 @@ def left_of(folder: RecordingFolder, place: str) -> Left | None:
     files[:0] = [*_unnamed(folder, named)]
     last = [_hashed(folder, path) for path in (folder.started, end) if path.exists()]
     files = [file for file in (*files, *last) if not _has(journal, file)]
-    return Left(tuple(files), document, is_completed=not files and journal.completed_at is not None)
+    return Left(tuple(files), document, not files and journal.completed_at is not None, journal.was_completed)
 
 
 def is_inside(path: str) -> bool:

@@ -61,6 +61,7 @@ class LocalCopies:
         threads: Threads that may wait for the disk.
         clock: For dates.
         keep_days: Days for which media stays on the disk once it is in the bucket; None for always.
+        is_needed: Says of an id whether the media of a recording is to stay for now.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class LocalCopies:
         threads: Executor,
         clock: Clock,
         keep_days: int | None,
+        is_needed: Callable[[str], bool],
     ) -> None:
         self._uploads = uploads
         self._folder = folder
@@ -78,6 +80,7 @@ class LocalCopies:
         self._threads = threads
         self._clock = clock
         self._keep_days = keep_days
+        self._is_needed = is_needed
         self._place = str(uploads.bucket.options.place)
         self._walk_due_at = clock.monotonic()
         self._walked_at = float("-inf")
@@ -169,7 +172,7 @@ class LocalCopies:
         return _Standing(not left.is_completed, journal.completed_at if left.is_completed else None)
 
     async def _delete_media(self, record: RecordingRecord) -> None:
-        if self._uploads.is_removed(record.id):
+        if self._uploads.is_removed(record.id) or self._is_needed(record.id):
             return
         deleted = await self._on_disk(partial(self._delete_files, self._folder(record)))
         if deleted:

@@ -36,6 +36,7 @@ class ObjectStorage:
         metrics: Counted into.
         tell: Receives events.
         draw: Random numbers from 0 to 1.
+        is_needed: Says of an id whether the media of a recording is to stay on the disk for now.
         bucket: In place of the one that the options name, for tests.
 
     Attributes:
@@ -54,6 +55,7 @@ class ObjectStorage:
         *,
         tell: EventSink,
         draw: Callable[[], float],
+        is_needed: Callable[[str], bool] = lambda _: False,
         bucket: Bucket | None = None,
     ) -> None:
         self._recorder = recorder
@@ -66,12 +68,12 @@ class ObjectStorage:
             clock,
             metrics,
             tell=tell,
-            keep=recorder.keep,
+            keep=recorder.books.keep,
             draw=draw,
             on_stored=lambda record: self.copies.note_stored(record),
         )
         self.copies = LocalCopies(
-            self.uploads, recorder.folder, recorder.index, self._threads, clock, options.keep_local_days
+            self.uploads, recorder.folder, recorder.index, self._threads, clock, options.keep_local_days, is_needed
         )
         brought = recorder.options.directory / BROUGHT_NAME
         self.stored = StoredRecordings(self._bucket, recorder.folder, brought, self._threads, clock, metrics)
@@ -95,7 +97,7 @@ class ObjectStorage:
     def look(self) -> None:
         """Do what is due; called about once a second."""
         self.copies.look()
-        self.uploads.look(lambda: self._recorder.going_records)
+        self.uploads.look(lambda: self._recorder.books.going)
 
     def has_ended(self, record: RecordingRecord) -> RecordingRecord:
         """Take a recording whose files are complete; it is uploading from here on, unless it has failed."""

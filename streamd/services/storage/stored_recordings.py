@@ -192,6 +192,8 @@ class StoredRecordings:
                 return await self._bucket.read(path, start, stop)
             except StorageError as exc:
                 self._metrics.storage_failures_total.labels(exc.reason).inc()
+                if exc.reason == StorageFault.WRONG_SECRET:
+                    self._bucket.reopen()
                 if attempt == ATTEMPTS - 1 or exc.reason == StorageFault.MISSING:
                     raise
         raise AssertionError("unreachable")

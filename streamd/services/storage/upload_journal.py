@@ -45,6 +45,8 @@ class UploadJournal:
     completed_at: datetime | None = None
     """Since when the bucket has all of it; None while something is left."""
     is_media_deleted: bool = False
+    was_completed: bool = False
+    """The bucket had all that there was before more came to it."""
 
 
 def read_journal(folder: RecordingFolder, place: str) -> UploadJournal:
@@ -75,6 +77,7 @@ def read_journal(folder: RecordingFolder, place: str) -> UploadJournal:
             journal.completed_at = None
         elif line.completed_at is not None:
             journal.completed_at = line.completed_at
+            journal.was_completed = True
         elif line.is_media_deleted:
             journal.is_media_deleted = True
     return journal

@@ -214,7 +214,12 @@ class Uploads:
             waiting.task.cancel()
             await asyncio.gather(waiting.task, return_exceptions=True)
             self._aftermath.append((self._clock.monotonic() + AFTERMATH_S, record))
+        if not self._backoff.is_due:
+            # Whoever deletes a thousand recordings does not wait a thousand times for a bucket that is away.
+            return False
         try:
+            if not record.path.endswith(f"/{record.id}"):
+                raise failure(StorageFault.OTHER, "the index names another folder")
             await self.bucket.delete_under(record.path)
             for path in _DOCUMENTS:
                 # A list that was cut short is no reason to forget what it left out.
@@ -222,7 +227,10 @@ class Uploads:
                     raise failure(StorageFault.DAMAGED)
         except StorageError as exc:
             self._note_failure(exc, record, "storage.delete_failed")
+            self._backoff.note_failure()
+            self.bucket.reopen()
             return False
+        self._backoff.note_success()
         self._removed[record.id] = True
         return True
 
@@ -299,8 +307,11 @@ class Uploads:
         record = waiting.record
         folder = self._folder(record)
         left = await self._on_disk(partial(left_of, folder, self._place))
-        if left is None or left.is_completed:
-            # Its files are another server's, or were there all the time.
+        if left is None:
+            # Its files are another server's.
+            return True
+        if left.is_completed:
+            self._on_stored(record)
             return True
         waiting.left_bytes = left.size_bytes
         for file in left.files[:FILES_PER_TURN]:
@@ -315,7 +326,11 @@ class Uploads:
         completed_at = self._clock.now()
         await self._on_disk(partial(note_completed, folder, self._place, completed_at))
         directory = folder.path.parents[record.path.count("/")]
-        self._note_stored(replace(record_of(left.document, folder, directory), visibility=record.visibility))
+        stored = record_of(left.document, folder, directory)
+        self._keep(stored)
+        if not left.was_completed:
+            self._tell_stored(stored)
+        self._on_stored(stored)
         return True
 
     async def _send(self, folder: RecordingFolder, record: RecordingRecord, file: RecordedFile) -> None:
@@ -330,8 +345,7 @@ class Uploads:
         sent = replace(file, bytes=size_bytes, sha256=file.sha256 or sha256)
         await self._on_disk(partial(note_file, folder, self._place, sent))
 
-    def _note_stored(self, record: RecordingRecord) -> None:
-        self._keep(record)
+    def _tell_stored(self, record: RecordingRecord) -> None:
         where = f"{self._place}/{record.path}"
         log.info("recording.uploaded", extra={"stream": record.user, "recording_id": record.id, "place": where})
         self._tell(
@@ -341,7 +355,6 @@ class Uploads:
                 {"user": record.user, "recording_id": record.id, "bytes": record.size_bytes, "url": where},
             )
         )
-        self._on_stored(record)
 
     def _note_failure(self, exc: StorageError, record: RecordingRecord, what: str) -> None:
         self._metrics.storage_failures_total.labels(exc.reason).inc()

@@ -110,6 +110,13 @@ def api_schema(api_url: str, document: Any) -> Any:
 
 
 CONTRACT_CALLS = {
+    ("get", "/api/v1/operators"),
+    ("post", "/api/v1/operators"),
+    ("get", "/api/v1/operators/{name}"),
+    ("patch", "/api/v1/operators/{name}"),
+    ("delete", "/api/v1/operators/{name}"),
+    ("post", "/api/v1/operators/{name}/rotate"),
+    ("post", "/api/v1/operators/{name}/revoke"),
     ("post", "/api/v1/keys"),
     ("post", "/api/v1/keys/import"),
     ("get", "/api/v1/keys"),
@@ -134,7 +141,15 @@ CONTRACT_CALLS = {
     ("get", "/healthz"),
     ("get", "/readyz"),
 }
-CONSOLE_CALLS = {("post", "/api/v1/session"), ("post", "/api/v1/session/end"), ("get", "/api/v1/history")}
+CONSOLE_CALLS = {
+    ("post", "/api/v1/session"),
+    ("get", "/api/v1/session"),
+    ("post", "/api/v1/session/end"),
+    ("post", "/api/v1/session/totp"),
+    ("post", "/api/v1/session/totp/confirm"),
+    ("post", "/api/v1/session/totp/remove"),
+    ("get", "/api/v1/history"),
+}
 
 
 def with_names_that_are_there(case: schemathesis.Case[Any]) -> schemathesis.Case[Any]:

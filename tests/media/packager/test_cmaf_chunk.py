@@ -21,3 +21,10 @@ class TestChunkBytes:
         assert content.join() == joined
         assert content.join() is content.join()
         assert len(content) == len(joined)
+
+    def test_shows_its_bytes_where_they_lie(self) -> None:
+        content = ChunkBytes(b"moof", [b"-frame", b"s"], [1, 0], 6)
+        assert [bytes(piece) for piece in content.pieces()] == [b"moof", b"frame", b"s"]
+        joined = content.join()
+        (piece,) = content.pieces()
+        assert piece is joined

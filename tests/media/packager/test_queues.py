@@ -7,6 +7,7 @@ import pytest
 from streamd.formats.cmaf.fragment import ChunkHead
 from streamd.media.packager.queues import (
     BRIDGE_MS_MAX,
+    GAP_MS_MAX,
     HELD_BYTES_MAX,
     HELD_SAMPLE_BYTES,
     LEAD_LAG_MS_MAX,
@@ -52,9 +53,21 @@ class TestTimes:
         queues = waiting(audio=[audio_sample(0), audio_sample(1)])
         assert queues.media_end(90_000, 3000) == 90_000 + 3840
 
-    @pytest.mark.parametrize(("ms", "is_bridged"), [(BRIDGE_MS_MAX, True), (BRIDGE_MS_MAX + 1, False)])
-    def test_a_gap_is_bridged_up_to_a_limit(self, ms: int, is_bridged: bool) -> None:
+    @pytest.mark.parametrize(("ms", "is_bridged"), [(GAP_MS_MAX, True), (GAP_MS_MAX + 1, False)])
+    def test_a_gap_in_all_tracks_is_bridged_up_to_a_limit(self, ms: int, is_bridged: bool) -> None:
         assert waiting().is_bridged(90 * ms) == is_bridged
+
+    def test_beside_other_renditions_a_longer_one_is(self) -> None:
+        assert Queues(VIDEO, [AUDIO], BRIDGE_MS_MAX).is_bridged(90 * BRIDGE_MS_MAX)
+
+    def test_behind_a_leap_decode_times_go_on_where_the_lead_does(self) -> None:
+        queues = waiting([video_sample(0)])
+        queues.take_lead(3000, begun())
+        queues.leap()
+        queues.add_lead(video_sample(1000))
+        assert not queues.take_lead(90 * 1000 + 3000, head := begun())
+        assert head.samples_bytes
+        assert queues.lead.next_ticks == 90 * 1000 + 3000
 
     @pytest.mark.parametrize(("ms", "waits"), [(LEAD_LAG_MS_MAX, True), (LEAD_LAG_MS_MAX + 1, False)])
     def test_audio_waits_for_the_lead_up_to_a_limit(self, ms: int, waits: bool) -> None:

@@ -8,9 +8,11 @@ from itertools import pairwise
 
 import pytest
 
+from streamd.formats.hls.attribute_list import decimal_seconds
 from streamd.media.packager.cadence import KEYFRAME_LATE_MS_MAX
 from streamd.media.packager.cmaf_chunk import CmafChunk
-from streamd.media.packager.queues import HELD_BYTES_MAX, LEAD_LAG_MS_MAX
+from streamd.media.packager.queues import GAP_MS_MAX, HELD_BYTES_MAX, LEAD_LAG_MS_MAX
+from streamd.media.packager.segment_starts import SegmentStarts
 from streamd.media.packager.segmenter import Irregularity, Segmenter, SegmenterOptions
 from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import MediaPacket, Sample, Track, TrackKind
@@ -472,14 +474,90 @@ class TestPause:
         assert index * 1024 / 48 == pytest.approx(LEAD_LAG_MS_MAX, abs=22)
 
 
+class TestAnHour:
+    """Of frames whose times FLV rounds to milliseconds."""
+
+    @pytest.mark.parametrize("frame_rate", [Fraction(30_000, 1001), Fraction(24_000, 1001)], ids=["29.97", "23.976"])
+    def test_durations_add_up_to_the_medias_and_no_part_is_too_short(self, frame_rate: Fraction) -> None:
+        hour_s = 3600
+        gop_frames = round(2 * frame_rate)
+        samples = samples_of(video_packets(frame_rate, hour_s, gop_frames), tracks=[VIDEO])
+        segmenter = Segmenter([VIDEO], SegmenterOptions())
+        chunks = [chunk for sample in samples for chunk in segmenter.push(sample)] + segmenter.finish()
+        assert not segmenter.irregularities
+        timing = segmenter.timing
+        assert timing is not None
+
+        part_ticks = timing.part_target_ms * 90
+        for segment in segments(chunks)[:-1]:
+            for chunk in segment[:-1]:
+                assert part_ticks * 85 <= chunk.duration_ticks * 100 <= part_ticks * 100
+        # As the playlist writes them: five decimals.
+        listed_s = sum(
+            Fraction(decimal_seconds(sum(chunk.duration_ticks for chunk in segment), 90_000))
+            for segment in segments(chunks)
+        )
+        frames = len(samples)
+        assert abs(listed_s - frames / frame_rate) < Fraction(1, 50)
+        # At no time are they apart: each segment begins where its keyframe is decoded, good to what few of FLV's rounded
+        # intervals tell of the frame rate.
+        starts = [segment[0].start_ticks for segment in segments(chunks)]
+        keyframes = [sample.dts_ticks for sample in samples if sample.is_keyframe]
+        assert all(abs(start - at) <= 4 * 90 for start, at in zip(starts, keyframes, strict=True))
+
+
 class TestGap:
-    def test_a_pause_of_everything_is_bridged_without_a_long_part(self) -> None:
+    def test_a_short_pause_of_everything_is_bridged_without_a_long_part(self) -> None:
         samples = [
-            video_sample(index * 40 + (3000 if index >= 75 else 0), is_keyframe=index % 50 == 0) for index in range(250)
+            video_sample(index * 40 + (1200 if index >= 75 else 0), is_keyframe=index % 50 == 0) for index in range(250)
         ]
         chunks, segmenter = cut(samples, tracks=[VIDEO])
         assert segmenter.irregularities[Irregularity.BRIDGED_GAP]
-        assert sum(durations_ms(chunks)) == pytest.approx(13_000, abs=2), "the playlist keeps real time"
+        assert sum(durations_ms(chunks)) == pytest.approx(11_200, abs=2), "the playlist keeps real time"
+
+    @pytest.mark.parametrize("pause_ms", [*range(0, 2500, 100), 2533, 4000, 9000, 11_000])
+    @pytest.mark.parametrize("kinds", ["pictures", "sound", "both", "sound first"])
+    def test_no_parts_media_is_farther_from_its_place_in_the_playlist_than_the_limit(
+        self, pause_ms: int, kinds: str
+    ) -> None:
+        """4.4.4.9: what DURATION says of a part is what its media lasts."""
+        videos = [
+            video_sample(index * 40 + (pause_ms if index >= 75 else 0), is_keyframe=index % 50 == 0)
+            for index in range(200)
+        ]
+        sounds = [audio_sample(index, pause_ms if index * 1024 >= 3 * 48_000 else 0) for index in range(375)]
+        tracks = {"pictures": [VIDEO], "sound": [AUDIO]}.get(kinds, [VIDEO, AUDIO])
+        lag_ms = 300 if kinds == "sound first" else 0
+        both = [*(videos if VIDEO in tracks else []), *(sounds if AUDIO in tracks else [])]
+        scale = {track.track_id: track.timescale for track in (VIDEO, AUDIO)}
+        both.sort(
+            key=lambda sample: (
+                sample.dts_ticks / scale[sample.track_id] + (lag_ms / 1000 if sample.track_id == VIDEO.track_id else 0)
+            )
+        )
+        chunks, _ = cut(both, tracks=tracks)
+        for chunk in chunks:
+            start_ms = chunk.start_ticks * 1000 / chunk.timescale
+            end_ms = start_ms + chunk.duration_ticks * 1000 / chunk.timescale
+            for track in tracks:
+                for sample in read_chunk(chunk.content.join()).tracks.get(track.track_id, ()):
+                    at_ms = sample.pts_ticks * 1000 / track.timescale
+                    assert start_ms - GAP_MS_MAX - lag_ms <= at_ms <= end_ms + GAP_MS_MAX + lag_ms
+        steps = any(chunk.is_discontinuous for chunk in chunks)
+        if not GAP_MS_MAX < pause_ms <= GAP_MS_MAX + TIMING.part_target_ms:
+            assert steps is (pause_ms > GAP_MS_MAX)
+        # The part before the step may last as long as PART-TARGET.
+        listed_ms = 8000 if steps else 8000 + pause_ms
+        assert sum(durations_ms(chunks)) == pytest.approx(listed_ms, abs=TIMING.part_target_ms + len(chunks))
+
+    def test_a_rendition_beside_others_bridges_what_another_may_have(self) -> None:
+        """6.2.4: discontinuities are counted alike in all renditions."""
+        segmenter = Segmenter([VIDEO], SegmenterOptions(), TIMING, starts=SegmentStarts())
+        samples = [
+            video_sample(index * 40 + (3000 if index >= 75 else 0), is_keyframe=index % 50 == 0) for index in range(250)
+        ]
+        chunks = [chunk for sample in samples for chunk in segmenter.push(sample)]
+        assert not any(chunk.is_discontinuous for chunk in chunks)
 
     def test_a_pause_too_long_to_bridge_is_a_discontinuity(self) -> None:
         samples = [
@@ -495,10 +573,10 @@ class TestGap:
         assert segmenter.irregularities[Irregularity.TIMELINE_GAP]
 
     def test_sound_alone_is_bridged_too(self) -> None:
-        samples = [audio_sample(index + (100 if index >= 100 else 0)) for index in range(300)]
+        samples = [audio_sample(index + (50 if index >= 100 else 0)) for index in range(300)]
         chunks, segmenter = cut(samples, tracks=[AUDIO])
         assert segmenter.irregularities[Irregularity.BRIDGED_GAP]
-        assert sum(durations_ms(chunks)) == pytest.approx(400 * 1024 / 48, abs=len(chunks))
+        assert sum(durations_ms(chunks)) == pytest.approx(350 * 1024 / 48, abs=len(chunks))
 
     def test_a_pause_of_both_too_long_to_bridge_goes_on_where_audio_does(self) -> None:
         segmenter = Segmenter([VIDEO, AUDIO], SegmenterOptions(), TIMING)

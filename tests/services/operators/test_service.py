@@ -121,7 +121,9 @@ class TestAdding:
         assert (action, actor, subject) == ("operator.added", "root", "carol")
         assert reason.startswith("operator, until 20")
 
-    @pytest.mark.parametrize("name", ["", "a", "Carol", "c rol", "-carol", "c" * 65, "carol\n", *sorted(RESERVED_NAMES)])
+    @pytest.mark.parametrize(
+        "name", ["", "a", "Carol", "c rol", "-carol", "c" * 65, "carol\n", *sorted(RESERVED_NAMES)]
+    )
     async def test_a_name_that_stands_for_somebody_else_or_cannot_be_is_refused(
         self, office: Office, name: str
     ) -> None:
@@ -348,7 +350,10 @@ class TestCodes:
         await office.add()
         await office.service.sign_in(Actor("carol"), "")
         await office.service.sign_in(BY, "")
-        assert [row[:2] for row in await office.audited()][1:] == [("session.begun", "carol"), ("session.begun", "root")]
+        assert [row[:2] for row in await office.audited()][1:] == [
+            ("session.begun", "carol"),
+            ("session.begun", "root"),
+        ]
 
     async def test_with_one_a_right_code_is_needed(self, office: Office) -> None:
         await office.add()
@@ -462,3 +467,31 @@ async def test_all_that_is_done_to_operators_is_in_one_chain(office: Office) -> 
     await office.service.delete("carol", by=BY)
     verdict = await verify_log(office.store.database)
     assert (verdict.rows, verdict.faults) == (6, ())
+
+
+async def test_it_looks_seldom_while_there_is_nobody_and_goes_on_after_a_fault(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            await office.add()
+        if len(slept) == 5:
+            raise asyncio.CancelledError
+
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        raise StoreUnavailableError("the disk is full") if looks == 3 else ZeroDivisionError
+
+    monkeypatch.setattr(office.service, "look", look)
+    with pytest.raises(asyncio.CancelledError):
+        await office.service.run(sleep)
+    assert (slept, looks) == ([5.0, 5.0, 1.0, 1.0, 1.0], 4)
+    assert [record.getMessage() for record in caplog.records] == [
+        "sweep.failed", "sweep.failed", "store.failed", "sweep.failed",
+    ]  # fmt: skip

@@ -83,7 +83,7 @@ async def test_the_objects_of_a_folder_go_and_no_others(bucket: Bucket) -> None:
 
 async def test_no_folder_is_no_folder_to_delete(bucket: Bucket) -> None:
     for path in ("", "/", "alice/"):
-        with pytest.raises(AssertionError):
+        with pytest.raises(StorageError, match="no folder of a recording"):
             await bucket.delete_under(path)
 
 

@@ -124,3 +124,19 @@ async def test_a_short_disk_costs_media_that_the_bucket_has_and_no_recording(mak
         found = await room.recorder.index.find(folder.id)
         assert found is not None
         assert found.state is RecordingState.READY
+
+
+async def test_media_that_is_drawn_from_stays_until_it_is_drawn(make_room: MakeRoom) -> None:
+    room = make_room(0)
+    folder = room.write()
+    needed = {folder.id}
+    room.storage.copies._is_needed = needed.__contains__
+    record = await room.record()
+    room.storage.has_ended(record)
+    await room.settle()
+    assert len(media(folder)) == 3
+    needed.clear()
+    # The pictures are there, or are not to be had.
+    room.storage.uploads.add(record)
+    await room.settle()
+    assert media(folder) == []

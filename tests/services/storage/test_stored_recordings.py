@@ -147,3 +147,13 @@ async def test_where_viewers_find_it(store: KeyStore, tmp_path: Path, serve: str
     expected = address.format(record.path) if address else None
     assert await room.storage.stored.address(record, MEDIA) == expected
     await room.end()
+
+
+async def test_a_secret_that_was_changed_is_read_anew(room: StorageRoom) -> None:
+    record = await stored(room)
+    opened: list[None] = []
+    room.bucket.reopen = lambda: opened.append(None)  # type: ignore[method-assign]
+    room.bucket.fault = StorageFault.WRONG_SECRET
+    with pytest.raises(StorageError):
+        await anext(room.storage.stored.read(record, MEDIA, 0, 10))
+    assert opened

@@ -43,14 +43,18 @@ def test_what_was_noted_is_read(folder: RecordingFolder) -> None:
     assert read_journal(folder, PLACE) == UploadJournal({A.path: A, B.path: B})
     note_completed(folder, PLACE, NOW)
     note_media_deleted(folder, PLACE)
-    assert read_journal(folder, PLACE) == UploadJournal({A.path: A, B.path: B}, NOW, is_media_deleted=True)
+    assert read_journal(folder, PLACE) == UploadJournal(
+        {A.path: A, B.path: B}, NOW, is_media_deleted=True, was_completed=True
+    )
 
 
 def test_what_comes_later_is_to_be_completed_anew(folder: RecordingFolder) -> None:
     note_file(folder, PLACE, A)
     note_completed(folder, PLACE, NOW)
     note_file(folder, PLACE, B)
-    assert read_journal(folder, PLACE).completed_at is None
+    journal = read_journal(folder, PLACE)
+    assert journal.completed_at is None
+    assert journal.was_completed
 
 
 def test_another_bucket_has_nothing_of_it(folder: RecordingFolder) -> None:

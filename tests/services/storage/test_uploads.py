@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import obstore
@@ -44,7 +45,7 @@ class TestARecordingThatHasEnded:
         record = await room.record()
         waiting = room.storage.has_ended(record)
         assert waiting.state is RecordingState.UPLOADING
-        room.recorder.keep(waiting)
+        room.recorder.books.keep(waiting)
         await room.settle()
         wanted = named(folder)
         assert {name: room.bucket.content(name) for name in room.bucket.names()} == wanted
@@ -68,6 +69,8 @@ class TestARecordingThatHasEnded:
         room.storage.uploads.add(await room.record())
         await room.settle()
         assert room.bucket.put_paths == [f"{(await room.record()).path}/media/thumbnails/latest/thumb.jpg"]
+        # It is told of once.
+        assert [event.type for event in room.events] == [EventType.RECORDING_UPLOADED]
 
     async def test_a_failed_one_stays_failed_and_is_put(self, room: StorageRoom) -> None:
         folder = room.write(is_over=False)
@@ -130,7 +133,7 @@ class TestARecordingThatGoesOn:
 class TestAfterACrash:
     async def test_the_next_server_goes_on_behind_what_was_noted(self, room: StorageRoom) -> None:
         folder = room.write()
-        room.recorder.keep(room.storage.has_ended(await room.record()))
+        room.recorder.books.keep(room.storage.has_ended(await room.record()))
         while len(room.bucket.put_paths) < 3:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
         await room.end()
@@ -146,7 +149,7 @@ class TestAfterACrash:
     async def test_without_a_bucket_it_is_as_its_document_has_it(self, room: StorageRoom) -> None:
         room.write()
         room.bucket.fault = StorageFault.UNREACHABLE
-        room.recorder.keep(room.storage.has_ended(await room.record()))
+        room.recorder.books.keep(room.storage.has_ended(await room.record()))
         await room.settle()
         assert (await room.record()).state is RecordingState.UPLOADING
         await room.end()
@@ -290,6 +293,28 @@ class TestDeletion:
         await room.recorder.retention.delete(record, BY, "unwanted")
         assert not (folder.path / "media").exists()
         room.bucket.fault = None
+        room.clock.advance(60)
         await room.recorder.retention.apply(room.recorder.options.retention)
         assert room.bucket.names() == set()
         assert not folder.path.exists()
+
+    async def test_an_index_that_names_another_folder_deletes_nothing(self, room: StorageRoom) -> None:
+        obstore.put(room.bucket.memory, "prefix/alice/2026/03/01/other", b"foreign")
+        room.write()
+        record = replace(await room.record(), path="alice/2026/03/01")
+        assert not await room.storage.remove(record)
+        assert room.bucket.names() == {"prefix/alice/2026/03/01/other"}
+
+    async def test_many_deletions_ask_a_bucket_that_is_away_once(self, room: StorageRoom) -> None:
+        for recording_id in OTHERS:
+            room.write(recording_id)
+            await room.record(recording_id)
+        await room.look()
+        room.bucket.fault = StorageFault.TIMEOUT
+        await room.recorder.forget_user("alice", BY, "asked for")
+        assert room.failures() == {"timeout": 1}
+        room.bucket.fault = None
+        room.clock.advance(60)
+        await room.recorder.retention.apply(room.recorder.options.retention)
+        assert room.bucket.names() == set()
+        assert not list(room.directory.glob("alice/**/*.m4s"))

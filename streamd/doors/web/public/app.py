@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.trusted_proxies import TrustedProxies
     from streamd.doors.web.port import Port
+    from streamd.doors.web.public.dvr import DvrRoutes
     from streamd.doors.web.public.media import MediaRoutes
     from streamd.doors.web.public.obs import ObsDesk
     from streamd.doors.web.public.pages import Pages
@@ -71,6 +72,7 @@ def public_app(
     vod: VodRoutes | None = None,
     recorded: RecordedLists | None = None,
     vod_pictures: VodPictures | None = None,
+    dvr: DvrRoutes | None = None,
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
@@ -90,6 +92,7 @@ def public_app(
         vod: Routes of recordings.
         recorded: The call that lists a channel's recordings.
         vod_pictures: Routes of their pictures.
+        dvr: Routes of the past of live streams.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
@@ -122,6 +125,9 @@ def public_app(
     name_requests(app)
     if posters is not None:
         posters.add_to(app)
+    if dvr is not None:
+        # Before those of media, which take all below /live/.
+        dvr.add_to(app)
     media.add_to(app)
     if vod is not None:
         vod.add_to(app)

@@ -59,7 +59,7 @@ class OwnRecordingDesk:
         return OwnRecordings(
             recordings=[OwnRecording.of(record) for record in page.items],
             next_before=page.items[-1].id if page.has_more else None,
-            is_recorded=self._recorder.records(user),
+            is_recorded=self._recorder.is_recorded(user),
             is_off=not self._recorder.may_record(user),
         )
 

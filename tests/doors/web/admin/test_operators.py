@@ -60,6 +60,7 @@ MAY = {
     "GET /api/v1/history": {A, O, M, R},
     "GET /api/v1/events": {A, O, M, R},
     "GET /api/v1/audit": {A, O, M, R},
+    "POST /api/v1/streams/{name}/preview": {A, O, M, R},
     "GET /api/v1/streams": {A, O, M, R},
     "GET /api/v1/streams/{name}": {A, O, M, R},
     "GET /api/v1/users": {A, O, M, R},

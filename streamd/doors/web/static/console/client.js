@@ -47,9 +47,14 @@ export class Client {
     return this.#token !== "";
   }
 
-  /** Exchange the admin token, which is not kept, for a session. */
-  async signIn(adminToken) {
-    const { token } = await request("POST", "/api/v1/session", adminToken, {});
+  /**
+   * Exchange a token, which is not kept, for a session.
+   *
+   * @param {string} shown the operator's, or the admin token
+   * @param {string} code of the operator's authenticator; empty for none
+   */
+  async signIn(shown, code) {
+    const { token } = await request("POST", "/api/v1/session", shown, { code });
     this.#token = token;
     keep("localStorage", SESSION, token);
   }

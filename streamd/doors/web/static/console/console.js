@@ -5,6 +5,7 @@
 import { messageOf } from "../asking.js";
 import { byId, setText } from "../dom.js";
 import { when } from "../format.js";
+import { Account } from "./account.js";
 import { Acts } from "./acts.js";
 import { AuditView } from "./audit.js";
 import { ServerView } from "./charts.js";
@@ -20,6 +21,7 @@ const client = new Client(
   () => signedOut("The session is over. Sign in again."),
   () => signedIn(),
 );
+const account = new Account(client, () => showView());
 const acts = new Acts(client, () => streams.streams);
 const streams = new StreamsView(acts, body.dataset.public);
 const views = {
@@ -40,7 +42,7 @@ let heardAt = null;
 
 function currentView() {
   const name = location.hash.split("/")[1];
-  return Object.hasOwn(views, name) ? name : "live";
+  return Object.hasOwn(views, name) && (name !== "keys" || account.may("read_keys")) ? name : "live";
 }
 
 function showView() {
@@ -85,6 +87,8 @@ function follow() {
   events = new Events(client, {
     open() {
       showConnection("live");
+      // The role may be another: the server has ended the connection before this one for it.
+      account.learn().catch(() => {});
       // What has happened meanwhile.
       revision = null;
     },
@@ -110,7 +114,10 @@ function follow() {
 
 // -- signing in and out -----------------------------------------------------------------------------
 
-function signedIn() {
+async function signedIn() {
+  // What may be offered; where the server cannot say it now, nothing is, and it is asked again when it is back.
+  await account.learn().catch(() => {});
+  if (!client.isSignedIn) return;
   body.dataset.state = "signed-in";
   showView();
   follow();
@@ -120,6 +127,7 @@ function signedOut(why = "") {
   events?.close();
   events = null;
   body.dataset.state = "signed-out";
+  account.forget();
   document.title = "Console – streamd";
   // Nothing of what was seen stays on the page.
   streams.update([]);
@@ -131,19 +139,24 @@ function signedOut(why = "") {
 byId("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   const field = byId("token", HTMLInputElement);
+  const code = byId("code", HTMLInputElement);
   const button = byId("sign-in-button", HTMLButtonElement);
   button.disabled = true;
   setText(byId("sign-in-error"), "");
   try {
-    await client.signIn(field.value.trim());
-    field.value = "";
+    await client.signIn(field.value.trim(), code.value.trim());
+    field.value = code.value = "";
+    byId("code-row").hidden = true;
     signedIn();
   } catch (error) {
     setText(
       byId("sign-in-error"),
-      error instanceof ApiError && error.status === 401 ? "That is not the admin token." : messageOf(error),
+      error instanceof ApiError && error.status === 401 ? "That token is not known here." : messageOf(error),
     );
-    field.select();
+    // Whoever has a good token and no good code is asked for that.
+    const asksCode = error instanceof ApiError && error.status === 403;
+    if (asksCode) byId("code-row").hidden = false;
+    (asksCode ? code : field).select();
   } finally {
     button.disabled = false;
   }

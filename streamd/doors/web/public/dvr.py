@@ -1,0 +1,382 @@
+"""The past of live streams for viewers: playlists and media below ``/live/{name}/dvr/``.
+
+Playlists are made of what the loop knows of a recording that goes on, and media are ranges of its files. Who may see
+the live stream may see its past: a suspension makes both dark at once, and what is being sent ends.
+
+Spec: rfc8216bis-22 section 6.2.5 (delivery directives).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import re
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from aiohttp import hdrs, web
+
+from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
+from streamd.doors.delivery.decide import accepts_gzip
+from streamd.doors.delivery.entrance import ticketed
+from streamd.doors.web.public.vod import MP4_TYPE, PIECE_BYTES, PLAYLIST_TYPE, VIEWING
+from streamd.doors.web.public.web_entrance import Cut
+from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
+from streamd.errors import DirectiveError, LocalStateError
+from streamd.formats.address import source_of
+from streamd.formats.hls.directives import parse_directives
+from streamd.media.packager.reload import Position, ReloadVerdict, decide_reload
+from streamd.services.live.waiters import Awaited
+from streamd.services.playback.claims import Audience
+from streamd.services.playback.refusal import Refusal
+from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, init_name, media_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable
+    from pathlib import Path
+
+    from streamd.doors.web.public.media import MediaTimeouts
+    from streamd.doors.web.public.web_entrance import WebEntrance
+    from streamd.services.metrics import Metrics
+    from streamd.services.recording.past import Past, Pasts
+    from streamd.services.recording.past_playlist import PastText
+    from streamd.services.recording.recorder import Recorder
+
+_HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+_PLAYLIST_CACHE: Final = "max-age=1"
+# A range of a media file never changes; what is taken down is gone from caches in a minute.
+_MEDIA_CACHE: Final = "max-age=60"
+# Playlists that viewers have asked for, by variant: those of the streams that are looked back at now.
+KEPT_MAX: Final = 64
+# 6.2.5.2: a request is held for three target durations at most.
+_HELD_TARGETS: Final = 3
+_VARIANT: Final = re.compile(r"[a-z0-9_-]{1,64}")
+_FILE: Final = re.compile(r"(?P<media>\d{6,9})\.m4s|init(?P<init>\d{1,9})\.mp4")
+
+
+@dataclass
+class _Kept:
+    """The playlists of a variant, as they are until the next segment."""
+
+    edge: tuple[int, bool]
+    text: PastText
+    gzipped: asyncio.Task[bytes] | None = None
+    delta: tuple[bytes, bytes] | None = None
+    """As text, and compressed."""
+
+
+class DvrRoutes:
+    """The routes of the past.
+
+    Args:
+        pasts: The past of every stream.
+        recorder: Reads files in a thread.
+        is_taken_down: Says whether a channel's user is suspended.
+        metrics: Counted into.
+        timeouts: Times after which a viewer's connection is closed; asked for with each answer.
+        entrance: Asks who may see it; None: everybody.
+    """
+
+    def __init__(
+        self,
+        *,
+        pasts: Pasts,
+        recorder: Recorder,
+        is_taken_down: Callable[[str], bool],
+        metrics: Metrics,
+        timeouts: Callable[[], MediaTimeouts],
+        entrance: WebEntrance | None = None,
+    ) -> None:
+        self._entrance = entrance
+        self._pasts = pasts
+        self._recorder = recorder
+        self._is_taken_down = is_taken_down
+        self._metrics = metrics
+        self._timeouts = timeouts
+        # The one that was asked for last stands last.
+        self._kept: dict[tuple[str, str], _Kept] = {}
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes to the public application."""
+        add = app.router.add_get
+        for at in ("/live/{name}/~{ticket}/dvr", "/live/{name}/dvr"):
+            add(f"{at}/{INDEX_NAME}", self._get_index)
+            add(f"{at}/{{variant}}.m3u8", self._get_playlist)
+            add(f"{at}/{{id}}/{{variant}}/{{file}}", self._get_file)
+
+    # -- handlers ---------------------------------------------------------------------------------
+
+    async def _get_index(self, request: web.Request) -> web.StreamResponse:
+        """The multivariant playlist."""
+        past = await self._find(request)
+        if isinstance(past, HTTPStatus):
+            return _absent(past)
+        index = past.folder.index
+        try:
+            text = await self._recorder.read(lambda: index.read_text(errors="replace"))
+        except OSError:
+            return _absent(HTTPStatus.NOT_FOUND)
+        playlist = text.replace(f"/{PLAYLIST_NAME}", ".m3u8").encode()
+        viewing = request.get(VIEWING)
+        if viewing is not None and "ticket" not in request.match_info:
+            playlist = ticketed(playlist, viewing, before="../", behind="dvr/")
+        return await self._send_text(request, past, playlist)
+
+    async def _get_playlist(self, request: web.Request) -> web.StreamResponse:
+        """The media playlist of a variant, once it has what is asked for."""
+        past = await self._find(request)
+        variant = request.match_info["variant"]
+        if isinstance(past, HTTPStatus):
+            return _absent(past)
+        playlist = past.playlists.get(variant)
+        if playlist is None or not playlist.duration_us:
+            return _absent(HTTPStatus.NOT_FOUND)
+        try:
+            directives = parse_directives(request.query_string)
+        except DirectiveError as exc:
+            return _absent(HTTPStatus.BAD_REQUEST, str(exc))
+        verdict = decide_reload(directives, playlist.edge)
+        if verdict is ReloadVerdict.BAD_REQUEST:
+            return _absent(HTTPStatus.BAD_REQUEST, "The playlist is not that far.")
+        if isinstance(verdict, Position) and not await self._wait(request, past, variant, verdict):
+            return _absent(HTTPStatus.SERVICE_UNAVAILABLE, "The next segment has not come.")
+        if self._is_taken_down(past.name):
+            return _absent(HTTPStatus.GONE)
+        kept = self._keep(past, variant)
+        if directives.skip and not playlist.is_ended and (delta := self._delta(past, variant, kept)) is not None:
+            return await self._send_text(request, past, *delta)
+        if not accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            return await self._send_playlist(request, past, kept.text.size_bytes, kept.text.unpacked())
+        if kept.gzipped is None:
+            # Once for all who come before the next segment.
+            kept.gzipped = asyncio.create_task(self._pack(kept.text))
+        packed = await asyncio.shield(kept.gzipped)
+        return await self._send_playlist(request, past, len(packed), slices(packed), is_packed=True)
+
+    async def _get_file(self, request: web.Request) -> web.StreamResponse:
+        """A range of a media file, or a CMAF header."""
+        name, variant = request.match_info["name"], request.match_info["variant"]
+        if self._is_taken_down(name):
+            return _absent(HTTPStatus.GONE)
+        await self._enter(request)
+        past = self._pasts.get(name, request.match_info["id"])
+        found = _FILE.fullmatch(request.match_info["file"])
+        if past is None or found is None or not _VARIANT.fullmatch(variant):
+            return _absent(HTTPStatus.NOT_FOUND)
+        if found["media"] is not None:
+            if not past.may_be_read(variant, int(found["media"])):
+                return _absent(HTTPStatus.NOT_FOUND)
+            file_name = media_name(int(found["media"]))
+        else:
+            file_name = init_name(int(found["init"]))
+        path = past.folder.variant(variant) / file_name
+        try:
+            with await self._recorder.read(partial(_open, path)) as file:
+                size_bytes = await self._recorder.read(lambda: path.stat().st_size)
+                return await self._send_file(request, past, file, size_bytes)
+        except FileNotFoundError:
+            if past.is_ended and request.get(VIEWING) is None:
+                # It lies in the bucket by now, where there is one.
+                place: dict[str, str] = {hdrs.LOCATION: f"../../../../../vod/{past.id}/{variant}/{file_name}"}
+                return web.Response(status=HTTPStatus.FOUND, headers={**_HEADERS, **place})
+            return _absent(HTTPStatus.NOT_FOUND)
+        except OSError:
+            return _absent(HTTPStatus.NOT_FOUND)
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    async def _enter(self, request: web.Request) -> None:
+        """See that a viewer may look back.
+
+        Raises:
+            PlaybackRefusedError: They may not.
+        """
+        if self._entrance is None:
+            return
+        name, watches = request.match_info["name"], request.path.endswith(".m3u8")
+        viewing = request[VIEWING] = await self._entrance.let_in(request, name, Audience.VIDEO, watches=watches)
+        if viewing is not None and not viewing.ticket.may_go_back:
+            raise self._entrance.gate.refused(Refusal.FORBIDDEN)
+
+    async def _find(self, request: web.Request) -> Past | HTTPStatus:
+        name = request.match_info["name"]
+        if self._is_taken_down(name):
+            return HTTPStatus.GONE
+        await self._enter(request)
+        return self._pasts.find(name) or HTTPStatus.NOT_FOUND
+
+    async def _wait(self, request: web.Request, past: Past, variant: str, position: Position) -> bool:
+        """Wait for a segment; whether the playlist is to be sent as it is then."""
+        waiters = past.waiters
+        if waiters.is_closed:
+            # The server stops, and the next one goes on: a player that is shown the playlist as it is comes back.
+            return True
+        source = source_of(request.remote or "unknown")
+        if not waiters.budget.may_wait(source):
+            return False
+        timeout_s = _HELD_TARGETS * past.playlists[variant].target_duration_s
+        viewing, cut, is_there = request.get(VIEWING), Cut(), False
+        if viewing is not None:
+            viewing.hold(cut)
+        try:
+            async with cut:
+                is_there = await waiters.wait(Awaited(variant, position), timeout_s, source)
+        except LocalStateError:
+            return False
+        finally:
+            if viewing is not None:
+                viewing.let_go(cut)
+        if cut.refusal is not None:
+            assert self._entrance is not None
+            raise self._entrance.gate.refused(cut.refusal)
+        return is_there
+
+    def _keep(self, past: Past, variant: str) -> _Kept:
+        """The playlists of a variant at this moment, made once for all who ask before the next segment."""
+        playlist = past.playlists[variant]
+        edge = playlist.last_msn, playlist.is_ended
+        kept = self._kept.pop((past.id, variant), None)
+        if kept is None or kept.edge != edge:
+            kept = _Kept(edge, playlist.full())
+        while len(self._kept) >= KEPT_MAX:
+            del self._kept[next(iter(self._kept))]
+        self._kept[past.id, variant] = kept
+        return kept
+
+    def _delta(self, past: Past, variant: str, kept: _Kept) -> tuple[bytes, bytes] | None:
+        if kept.delta is None and (text := past.playlists[variant].delta()) is not None:
+            kept.delta = text, gzip.compress(text, mtime=0)
+        return kept.delta
+
+    async def _pack(self, text: PastText) -> bytes:
+        return await self._recorder.read(text.gzipped)
+
+    async def _send_text(
+        self, request: web.Request, past: Past, text: bytes, packed: bytes | None = None
+    ) -> web.StreamResponse:
+        if packed is not None and accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            return await self._send_playlist(request, past, len(packed), slices(packed), is_packed=True)
+        return await self._send_playlist(request, past, len(text), slices(text))
+
+    async def _send_playlist(
+        self,
+        request: web.Request,
+        past: Past,
+        size_bytes: int,
+        pieces: Iterable[bytes | memoryview],
+        *,
+        is_packed: bool = False,
+    ) -> web.StreamResponse:
+        headers: dict[str, str] = {
+            **_HEADERS,
+            hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
+            hdrs.CACHE_CONTROL: _private(request, _PLAYLIST_CACHE),
+            hdrs.VARY: hdrs.ACCEPT_ENCODING,
+        }
+        if is_packed:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+        response = web.StreamResponse(headers=headers)
+        response.content_length = size_bytes
+
+        async def each() -> AsyncGenerator[bytes | memoryview]:
+            for piece in pieces:
+                yield piece
+
+        return await self._stream(request, response, each(), past)
+
+    async def _send_file(self, request: web.Request, past: Past, file: BinaryIO, size_bytes: int) -> web.StreamResponse:
+        headers: dict[str, str] = {
+            **_HEADERS,
+            hdrs.CONTENT_TYPE: MP4_TYPE,
+            hdrs.ACCEPT_RANGES: "bytes",
+            hdrs.CACHE_CONTROL: _private(request, _MEDIA_CACHE),
+        }
+        start, stop, status = 0, size_bytes, HTTPStatus.OK
+        # There is no validator, so that If-Range asks for all of it (RFC 9110 13.1.5).
+        if request.method == "GET" and hdrs.IF_RANGE not in request.headers:
+            try:
+                asked = byte_range(request.headers.get(hdrs.RANGE, ""), size_bytes)
+            except UnsatisfiableRangeError:
+                return _absent(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            if asked is not None:
+                (start, stop), status = asked, HTTPStatus.PARTIAL_CONTENT
+                headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{size_bytes}"
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = stop - start
+
+        async def pieces() -> AsyncGenerator[bytes | memoryview]:
+            file.seek(start)
+            left = stop - start
+            while left:
+                data = await self._recorder.read(partial(file.read, min(left, PIECE_BYTES)))
+                if not data:
+                    raise OSError("the file is shorter than it was")
+                left -= len(data)
+                yield data
+
+        return await self._stream(request, response, pieces(), past)
+
+    async def _stream(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        pieces: AsyncGenerator[bytes | memoryview],
+        past: Past,
+    ) -> web.StreamResponse:
+        """Send an answer a piece at a time, for as long as the past may be seen."""
+        viewing = request.get(VIEWING)
+        self._metrics.http_responses_total.labels("dvr", str(response.status)).inc()
+        await response.prepare(request)
+        if request.method == "HEAD":
+            await pieces.aclose()
+            return response
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        write_timeout_s = self._timeouts().viewer_write_timeout_s
+        try:
+            async with contextlib.aclosing(pieces):
+                async for piece in pieces:
+                    if self._is_taken_down(past.name) or past.id not in self._pasts:
+                        raise OSError("the past may not be seen any more")
+                    if viewing is not None and not viewing.lasts():
+                        raise OSError("the viewer may not watch any more")
+                    # A viewer that takes no bytes is closed; a slow one is served at its pace.
+                    async with asyncio.timeout(write_timeout_s):
+                        await response.write(piece)
+                    self._metrics.http_egress_bytes_total.inc(len(piece))
+            self._recorder.watched.note(past.id)
+            await response.write_eof()
+        except (TimeoutError, OSError):
+            # With a length that was promised, only the end of the connection says so.
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+def _private(request: web.Request, caching: str) -> str:
+    """For how long an answer may be kept; by its viewer alone where not everybody may see it."""
+    return caching if request.get(VIEWING) is None else f"private, {caching}"
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _absent(status: HTTPStatus, detail: str = "") -> web.Response:
+    told = {
+        HTTPStatus.NOT_FOUND: "There is no such past of a live stream.",
+        HTTPStatus.GONE: "This channel has been taken down.",
+    }
+    return web.json_response(
+        {"title": status.phrase, "status": status.value, "detail": detail or told.get(status, status.phrase)},
+        status=status,
+        headers={**_HEADERS, hdrs.CACHE_CONTROL: _PLAYLIST_CACHE},
+        content_type="application/problem+json",
+    )
