@@ -11,7 +11,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from streamd.clock import SystemClock
+from streamd.doors.outgoing.address_guard import AddressGuard
+from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.live_streams import LiveStreams
 from streamd.services.keys.admission import StreamCloser
@@ -19,6 +22,12 @@ from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.operators.service import OperatorService
+from streamd.services.playback.countries import Countries
+from streamd.services.playback.gate import GateOptions, PlaybackGate
+from streamd.services.playback.key_set import RemoteKeySet
+from streamd.services.playback.passwords import Passwords
+from streamd.services.playback.playback_store import PlaybackStore
+from streamd.services.playback.service import PlaybackService
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from tests.support.console import console_of
@@ -73,6 +82,10 @@ def run_admin_server(
         for recording in recordings:
             await index.save(recording)
         recorder = Recorder(RecorderOptions(RecordingMode.OFF, directory / "recordings"), index, clock)
+        gate = PlaybackGate(clock, GateOptions(), Countries(None))
+        key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
+        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(), key_set)
+        await playback.start()
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -83,6 +96,7 @@ def run_admin_server(
                 console=console_of(keys, streams, operators=operators),
                 operators=operators,
                 recordings=RecordingDesk(recorder, clock),
+                playback=PlaybackDesk(playback, clock),
                 port=port_of("admin"),
                 clock=clock,
             )
@@ -94,6 +108,7 @@ def run_admin_server(
         await stopped.wait()
         await runner.cleanup()
         await recorder.close()
+        await playback.close()
         await store.close()
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
