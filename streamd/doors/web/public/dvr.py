@@ -81,7 +81,7 @@ class DvrRoutes:
         is_taken_down: Says whether a channel's user is suspended.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
-        entrance: Asks who may see it; None: everybody.
+        entrance: Asks who may watch; None: everybody.
     """
 
     def __init__(
@@ -106,10 +106,15 @@ class DvrRoutes:
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
         add = app.router.add_get
-        for at in ("/live/{name}/~{ticket}/dvr", "/live/{name}/dvr"):
+        # With a viewer's ticket, behind the channel as the page has it, or where the multivariant playlist puts it.
+        for at in ("/live/{name}/~{ticket}/dvr", "/live/{name}/dvr/~{ticket}", "/live/{name}/dvr"):
             add(f"{at}/{INDEX_NAME}", self._get_index)
             add(f"{at}/{{variant}}.m3u8", self._get_playlist)
             add(f"{at}/{{id}}/{{variant}}/{{file}}", self._get_file)
+
+    def past_of(self, name: str) -> Past | None:
+        """What viewers of a channel can go back to."""
+        return self._pasts.find(name)
 
     # -- handlers ---------------------------------------------------------------------------------
 
@@ -126,7 +131,7 @@ class DvrRoutes:
         playlist = text.replace(f"/{PLAYLIST_NAME}", ".m3u8").encode()
         viewing = request.get(VIEWING)
         if viewing is not None and "ticket" not in request.match_info:
-            playlist = ticketed(playlist, viewing, before="../", behind="dvr/")
+            playlist = ticketed(playlist, viewing)
         return await self._send_text(request, past, playlist)
 
     async def _get_playlist(self, request: web.Request) -> web.StreamResponse:
@@ -145,10 +150,15 @@ class DvrRoutes:
         verdict = decide_reload(directives, playlist.edge)
         if verdict is ReloadVerdict.BAD_REQUEST:
             return _absent(HTTPStatus.BAD_REQUEST, "The playlist is not that far.")
-        if isinstance(verdict, Position) and not await self._wait(request, past, variant, verdict):
-            return _absent(HTTPStatus.SERVICE_UNAVAILABLE, "The next segment has not come.")
-        if self._is_taken_down(past.name):
-            return _absent(HTTPStatus.GONE)
+        if isinstance(verdict, Position):
+            if not await self._wait(request, past, variant, verdict):
+                return _absent(HTTPStatus.SERVICE_UNAVAILABLE, "The next segment has not come.")
+            # Much may have been decided meanwhile.
+            if self._is_taken_down(past.name):
+                return _absent(HTTPStatus.GONE)
+            if past.id not in self._pasts:
+                return _absent(HTTPStatus.NOT_FOUND)
+            await self._let_in(request)
         kept = self._keep(past, variant)
         if directives.skip and not playlist.is_ended and (delta := self._delta(past, variant, kept)) is not None:
             return await self._send_text(request, past, *delta)
@@ -165,7 +175,7 @@ class DvrRoutes:
         name, variant = request.match_info["name"], request.match_info["variant"]
         if self._is_taken_down(name):
             return _absent(HTTPStatus.GONE)
-        await self._enter(request)
+        await self._let_in(request)
         past = self._pasts.get(name, request.match_info["id"])
         found = _FILE.fullmatch(request.match_info["file"])
         if past is None or found is None or not _VARIANT.fullmatch(variant):
@@ -182,9 +192,10 @@ class DvrRoutes:
                 size_bytes = await self._recorder.read(lambda: path.stat().st_size)
                 return await self._send_file(request, past, file, size_bytes)
         except FileNotFoundError:
-            if past.is_ended and request.get(VIEWING) is None:
-                # It lies in the bucket by now, where there is one.
-                place: dict[str, str] = {hdrs.LOCATION: f"../../../../../vod/{past.id}/{variant}/{file_name}"}
+            if past.is_ended:
+                # It lies in the bucket by now, where there is one, and is the recording's.
+                up = "../" * (request.path.count("/") - 1)
+                place: dict[str, str] = {hdrs.LOCATION: f"{up}vod/{past.id}/{variant}/{file_name}"}
                 return web.Response(status=HTTPStatus.FOUND, headers={**_HEADERS, **place})
             return _absent(HTTPStatus.NOT_FOUND)
         except OSError:
@@ -192,25 +203,26 @@ class DvrRoutes:
 
     # -- inside -------------------------------------------------------------------------------------
 
-    async def _enter(self, request: web.Request) -> None:
-        """See that a viewer may look back.
+    async def _find(self, request: web.Request) -> Past | HTTPStatus:
+        """The past that a request is for, which its viewer may see, or why there is none.
 
         Raises:
-            PlaybackRefusedError: They may not.
+            PlaybackRefusedError: The viewer may not see it.
         """
-        if self._entrance is None:
-            return
-        name, watches = request.match_info["name"], request.path.endswith(".m3u8")
-        viewing = request[VIEWING] = await self._entrance.let_in(request, name, Audience.VIDEO, watches=watches)
-        if viewing is not None and not viewing.ticket.may_go_back:
-            raise self._entrance.gate.refused(Refusal.FORBIDDEN)
-
-    async def _find(self, request: web.Request) -> Past | HTTPStatus:
         name = request.match_info["name"]
         if self._is_taken_down(name):
             return HTTPStatus.GONE
-        await self._enter(request)
+        await self._let_in(request)
         return self._pasts.find(name) or HTTPStatus.NOT_FOUND
+
+    async def _let_in(self, request: web.Request) -> None:
+        if self._entrance is not None:
+            watches = request.path.endswith(".m3u8")
+            viewing = request[VIEWING] = await self._entrance.let_in(
+                request, request.match_info["name"], Audience.VIDEO, watches=watches
+            )
+            if viewing is not None and not viewing.ticket.may_go_back:
+                raise self._entrance.gate.refused(Refusal.FORBIDDEN)
 
     async def _wait(self, request: web.Request, past: Past, variant: str, position: Position) -> bool:
         """Wait for a segment; whether the playlist is to be sent as it is then."""
@@ -222,21 +234,22 @@ class DvrRoutes:
         if not waiters.budget.may_wait(source):
             return False
         timeout_s = _HELD_TARGETS * past.playlists[variant].target_duration_s
-        viewing, cut, is_there = request.get(VIEWING), Cut(), False
+        viewing = request.get(VIEWING)
+        has_come = False
+        cut = Cut()
         if viewing is not None:
             viewing.hold(cut)
         try:
             async with cut:
-                is_there = await waiters.wait(Awaited(variant, position), timeout_s, source)
+                has_come = await waiters.wait(Awaited(variant, position), timeout_s, source)
         except LocalStateError:
             return False
         finally:
             if viewing is not None:
                 viewing.let_go(cut)
-        if cut.refusal is not None:
-            assert self._entrance is not None
+        if cut.refusal is not None and self._entrance is not None:
             raise self._entrance.gate.refused(cut.refusal)
-        return is_there
+        return has_come
 
     def _keep(self, past: Past, variant: str) -> _Kept:
         """The playlists of a variant at this moment, made once for all who ask before the next segment."""
@@ -277,7 +290,7 @@ class DvrRoutes:
         headers: dict[str, str] = {
             **_HEADERS,
             hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
-            hdrs.CACHE_CONTROL: _private(request, _PLAYLIST_CACHE),
+            hdrs.CACHE_CONTROL: _caching(request, _PLAYLIST_CACHE),
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
         }
         if is_packed:
@@ -296,7 +309,7 @@ class DvrRoutes:
             **_HEADERS,
             hdrs.CONTENT_TYPE: MP4_TYPE,
             hdrs.ACCEPT_RANGES: "bytes",
-            hdrs.CACHE_CONTROL: _private(request, _MEDIA_CACHE),
+            hdrs.CACHE_CONTROL: _caching(request, _MEDIA_CACHE),
         }
         start, stop, status = 0, size_bytes, HTTPStatus.OK
         # There is no validator, so that If-Range asks for all of it (RFC 9110 13.1.5).
@@ -347,6 +360,8 @@ class DvrRoutes:
                         raise OSError("the past may not be seen any more")
                     if viewing is not None and not viewing.lasts():
                         raise OSError("the viewer may not watch any more")
+                    if viewing is None and self._entrance is not None and self._entrance.gate.is_locked(past.name):
+                        raise OSError("not everybody may watch any more")
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(write_timeout_s):
                         await response.write(piece)
@@ -360,13 +375,13 @@ class DvrRoutes:
         return response
 
 
-def _private(request: web.Request, caching: str) -> str:
-    """For how long an answer may be kept; by its viewer alone where not everybody may see it."""
-    return caching if request.get(VIEWING) is None else f"private, {caching}"
-
-
 def _open(path: Path) -> BinaryIO:
     return path.open("rb")
+
+
+def _caching(request: web.Request, age: str) -> str:
+    """For how long an answer may be kept, and where: what not everybody may see is kept by its viewer alone."""
+    return f"private, {age}" if request.get(VIEWING) is not None else age
 
 
 def _absent(status: HTTPStatus, detail: str = "") -> web.Response:

@@ -1,4 +1,4 @@
-"""The viewer's pages: ``/``, ``/watch/{name}``, ``/watch/vod/{id}`` and ``/embed/{name}``."""
+"""The viewer's pages: ``/``, ``/watch/{name}``, ``/watch/vod/{id}``, ``/clip/{id}`` and ``/embed/{name}``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, UP, Asset, St
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
 from streamd.doors.web.public.locked_pages import LockedPages
-from streamd.services.recording.recording_id import is_recording_id
+from streamd.services.recording.recording_id import is_clip_id, is_recording_id
 
 # For pages that are only for people who have their link; search engines heed it.
 UNFOUND: Final = {"X-Robots-Tag": "noindex"}
@@ -52,12 +52,14 @@ PLAYER_MODULES: Final = (
     "modes.js",
     "native_engine.js",
     "page_state.js",
+    "past_bar.js",
     "playback.js",
     "progress.js",
     "push_engine.js",
     "quality.js",
     "sharing.js",
     "storage.js",
+    "storyboard.js",
     "viewer_format.js",
     "watch_page.js",
 )
@@ -117,6 +119,7 @@ class Pages:
         app.router.add_get("/", self._get_index)
         app.router.add_get("/watch/{name}", self._get_watch)
         app.router.add_get("/watch/vod/{id}", self._get_vod)
+        app.router.add_get("/clip/{id}", self._get_clip)
         app.router.add_get("/embed/{name}", self._get_embed)
         if self.locked is not None:
             app.router.add_post("/watch/{name}", self._take_password)
@@ -154,19 +157,30 @@ class Pages:
         recording_id = request.match_info["id"]
         if not is_recording_id(recording_id):
             return answer(request, self._nothing(UP * 2), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
-        if self.locked is not None:
-            owner = await self.locked.owner_of(recording_id)
-            if self.locked.is_locked(recording_id, owner):
-                make = partial(self._make_vod_page, recording_id)
-                return await self.locked.show(request, recording_id, make, owner=owner, root=UP * 2)
-        return answer(request, self._make_vod_page(recording_id), PAGE_HEADERS | UNFOUND, CACHE_REVALIDATE)
+        return await self._show_recorded(request, UP * 2, recording_id, "recordings")
 
-    def _make_vod_page(self, recording_id: str, ticket: str = "") -> Asset:
-        root = UP * 2
+    async def _get_clip(self, request: web.Request) -> web.Response:
+        clip_id = request.match_info["id"]
+        if not is_clip_id(clip_id):
+            return answer(request, self._nothing(UP), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+        return await self._show_recorded(request, UP, clip_id, "clips")
+
+    async def _show_recorded(self, request: web.Request, root: str, recorded_id: str, kind: str) -> web.Response:
+        """The page of what was recorded, or of a piece of it; it asks for the rest by itself."""
+        if self.locked is not None:
+            owner = await self.locked.owner_of(recorded_id)
+            if self.locked.is_locked(recorded_id, owner):
+                make = partial(self._make_recorded_page, root, recorded_id, kind)
+                return await self.locked.show(request, recorded_id, make, owner=owner, root=root)
+        page = self._make_recorded_page(root, recorded_id, kind)
+        return answer(request, page, PAGE_HEADERS | UNFOUND, CACHE_REVALIDATE)
+
+    def _make_recorded_page(self, root: str, recorded_id: str, kind: str, ticket: str = "") -> Asset:
         return self.files.page(
             "vod",
             level=1,
-            id=recording_id,
+            id=recorded_id,
+            kind=kind,
             root=root,
             hls=self.files.address(root, HLS_MODULE) if self.has_player else "",
             preload=self._preload(root, VOD_MODULES),

@@ -1,4 +1,4 @@
-// A recording: what plays it, and what there is to say of it.
+// A recording, or a clip of one: what plays it, and what there is to say of it.
 
 import { mediaOn, on, TICKET_FIELDS } from "./base.js";
 import { byId, setText } from "./dom.js";
@@ -11,8 +11,8 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const REFRESH_MS = 10_000;
 
 const MESSAGES = {
-  404: "There is no such recording.",
-  410: "This recording is gone.",
+  404: body.dataset.kind === "clips" ? "There is no such clip." : "There is no such recording.",
+  410: body.dataset.kind === "clips" ? "This clip is gone." : "This recording is gone.",
   0: "The server does not answer. It is asked again.",
 };
 
@@ -29,7 +29,7 @@ const MESSAGES = {
  */
 async function lookUp(id) {
   try {
-    const answer = await fetch(on(`api/v1/recordings/${encodeURIComponent(id)}`), {
+    const answer = await fetch(on(`api/v1/${body.dataset.kind}/${encodeURIComponent(id)}`), {
       headers: { accept: "application/json", ...TICKET_FIELDS },
       cache: "no-store",
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
