@@ -84,9 +84,9 @@ def is_start(codec: str, payload: bytes | Payload, at: int, length_bytes: int = 
         False also where they cannot be read.
     """
     if codec == H264:
-        return _first_slice(payload, at, length_bytes, 0x1F, 0, _H264_SLICES) == _H264_IDR
+        return _first_slice(payload, at, length_bytes, 0x1F, 0, _H264_SLICE_FIRST, _H264_IDR) == _H264_IDR
     if codec == HEVC:
-        return _first_slice(payload, at, length_bytes, 0x3F, 1, _HEVC_SLICES) in _HEVC_IRAP
+        return _first_slice(payload, at, length_bytes, 0x3F, 1, 0, _HEVC_SLICE_LAST) in _HEVC_IRAP
     return False
 
 
