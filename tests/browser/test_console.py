@@ -84,6 +84,7 @@ async def test_a_key_from_its_issue_to_its_end(live_server: LiveServer, browser:
             await page.wait_for_selector(".preview[data-state=playing]")
             await page.wait_for_function("document.querySelector('.preview video').currentTime > 1")
             assert await page.evaluate("document.querySelector('.preview video').muted")
+            assert live_server.admin("GET", "/api/v1/streams/alice")["viewers"]["mp4"] == 0, "the operator is no viewer"
             # A rate takes two readings, and the console asks for the newest every other second.
             await page.wait_for_function(
                 "() => document.querySelector('[data-stream=alice]').innerText.includes('Mb/s')"

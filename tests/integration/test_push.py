@@ -234,3 +234,27 @@ class TestViewers:
                     if viewers(live_server)["flv"] == 0:
                         break
                     assert CLOCK.monotonic() < deadline, "the slow viewer is still there"
+
+
+def test_an_operators_look_counts_as_no_viewer(broadcasting: LiveServer) -> None:
+    def counted() -> int:
+        return int(broadcasting.admin("GET", "/api/v1/streams/demo")["viewers"]["mp4"])
+
+    wait_until(lambda: counted() == 0, PATIENCE_S, "the end of other viewers")
+    ticket = broadcasting.admin("POST", "/api/v1/streams/demo/preview")["mp4"]
+    with asked(broadcasting, ticket) as looking:
+        assert looking.read(100_000)[4:8] == b"ftyp"
+        assert counted() == 0
+        with asked(broadcasting, "/live/demo.mp4?preview=123-made-up") as watching:
+            assert watching.read(100)[4:8] == b"ftyp"
+            assert counted() == 1
+        # A connection that aiohttp has got for something else first.
+        connection = http.client.HTTPConnection("127.0.0.1", broadcasting.http_port, timeout=PATIENCE_S)
+        connection.request("GET", "/api/v1/streams/demo")
+        connection.getresponse().read()
+        wait_until(lambda: counted() == 0, PATIENCE_S, "the end of the viewer")
+        connection.request("GET", ticket)
+        with connection.getresponse() as response:
+            assert response.read(100)[4:8] == b"ftyp"
+            assert counted() == 0
+        connection.close()

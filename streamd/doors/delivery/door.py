@@ -24,6 +24,7 @@ from streamd.doors.delivery.handler_watch import HandlerLimits, HandlerWatch
 from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits
 from streamd.doors.delivery.lookup import MediaLookup
 from streamd.doors.delivery.push_lookup import PushLookup
+from streamd.doors.delivery.push_path import preview_ticket
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.limits import DEFAULT
 from streamd.services.bounds.memory_accounts import Holder
@@ -112,6 +113,7 @@ class MediaDoor:
         metrics: Counted into.
         web_handler: Makes aiohttp's request handler for one connection: an ``aiohttp.web.Server``.
         options: Bounds.
+        is_preview: Says whether a ticket for a look at a channel is good.
 
     Attributes:
         heads: Reads requests.
@@ -130,7 +132,9 @@ class MediaDoor:
         metrics: Metrics,
         web_handler: Callable[[], RequestHandler],
         options: DoorOptions | None = None,
+        is_preview: Callable[[str, str], bool] = lambda _name, _ticket: False,
     ) -> None:
+        self._is_preview = is_preview
         self._handed_over = HandlerWatch(
             web_handler,
             now=clock.monotonic,
@@ -163,6 +167,16 @@ class MediaDoor:
         self._egress_bytes = 0
 
     # -- the listener -----------------------------------------------------------------------
+
+    def is_look(self, name: str, query: str) -> bool:
+        """Whether a request is an operator's look at a channel, which counts as no viewer.
+
+        Args:
+            name: The channel.
+            query: Of the request target, as sent.
+        """
+        ticket = preview_ticket(query)
+        return bool(ticket) and self._is_preview(name, ticket)
 
     def configure(self, options: DoorOptions) -> None:
         """Take bounds, other ones where there were some; time limits that run already keep the old."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"/live/(?P<name>[a-z0-9][a-z0-9_-]{1,63})\.(?P<format>flv|mp4)")
 # Longer than the longest path that matches: what is longer is not searched.
 PATH_CHARS_MAX = 128
+_PREVIEW = "preview="
 
 
 class PushFormat(enum.Enum):
@@ -45,6 +46,15 @@ class PushPath:
     name: str
     """The channel."""
     format: PushFormat
+
+
+def preview_ticket(query: str) -> str:
+    """The ticket of an operator's look (``services.live.previews``); empty without one.
+
+    Args:
+        query: Of the request target, as sent.
+    """
+    return query.removeprefix(_PREVIEW) if query.startswith(_PREVIEW) else ""
 
 
 def parse_push_path(path: str) -> PushPath | None:

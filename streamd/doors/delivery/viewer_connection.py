@@ -339,7 +339,9 @@ class ViewerConnection(asyncio.Protocol):
                 waits_as = source
         viewing: Viewing | None = None
         entrance = self._door.entrance
-        if entrance is not None and not entrance.gate.is_open:
+        # An operator may look at what is locked.
+        is_preview = push is not None and self._door.is_look(push.name, head.query)
+        if entrance is not None and not entrance.gate.is_open and not is_preview:
             visitor = Visitor(address, head.referrer, head.user_agent)
             if media is not None:
                 entered = entrance.for_media(media, request.ticket, visitor)
@@ -365,7 +367,7 @@ class ViewerConnection(asyncio.Protocol):
             else:
                 self._hold(HeldRequest(media, waits_as, self._door.now(), found.timeout_s, viewing), found)
         elif push is not None:
-            self._push(head.method, push, viewing)
+            self._push(head.method, push, viewing, is_preview=is_preview)
         return True
 
     def _serve_admission(self, media: MediaRequest, viewing: Viewing, waits_as: str) -> None:
@@ -465,13 +467,15 @@ class ViewerConnection(asyncio.Protocol):
         if self._phase is _Phase.WAITING and held is not None and held.viewing is None:
             subject = held.request.path.name
         elif self._phase is _Phase.PUSHING and self._viewing is None:
+            if self._following is None or self._following.is_preview:
+                return
             subject = self._subject
         else:
             return
         if name in ("", subject) and entrance is not None and entrance.gate.is_locked(subject):
             self.cut(Refusal.NO_TOKEN)
 
-    def _push(self, method: str, path: PushPath, viewing: Viewing | None) -> None:
+    def _push(self, method: str, path: PushPath, viewing: Viewing | None, *, is_preview: bool) -> None:
         found = self._door.push_lookup.ask(method, path)
         if isinstance(found, Answer):
             self._door.count_answer(path.format.name, found)
@@ -483,7 +487,7 @@ class ViewerConnection(asyncio.Protocol):
         self._send(found.head)
         self._watch(_Phase.PUSHING)
         self._asked.clear()
-        self._following = Following(found.fanout, self._transport, self._end_push)
+        self._following = Following(found.fanout, self._transport, self._end_push, is_preview=is_preview)
         self._subject, self._viewing = path.name, viewing
         if viewing is not None:
             assert self._door.entrance is not None

@@ -138,6 +138,8 @@ class Fanout:
         self._following: dict[PushViewer, None] = {}
         # Viewers who are set aside until the next keyframe, and the loop time since when.
         self._set_aside: dict[PushViewer, _SetAside] = {}
+        # Those of them that count as no viewers.
+        self._previews: set[PushViewer] = set()
         # Bytes sent to all viewers so far, and those of them that slow viewers keep in memory.
         self._sent_bytes = self._kept_bytes = 0
 
@@ -154,8 +156,13 @@ class Fanout:
 
     @property
     def viewers(self) -> int:
-        """Number of viewers."""
+        """Number of those who are sent the stream."""
         return len(self._following) + len(self._set_aside)
+
+    @property
+    def counted(self) -> int:
+        """Number of viewers: an operator's look is none."""
+        return self.viewers - len(self._previews)
 
     # -- what the stream sends -------------------------------------------------------------------
 
@@ -245,8 +252,12 @@ class Fanout:
 
     # -- viewers ---------------------------------------------------------------------------------
 
-    def attach(self, viewer: PushViewer) -> None:
+    def attach(self, viewer: PushViewer, *, is_preview: bool = False) -> None:
         """Send a viewer the stream from the last keyframe, and let it follow.
+
+        Args:
+            viewer: Who is sent it.
+            is_preview: It counts as none.
 
         Raises:
             LocalStateError: Viewers cannot follow; ask ``is_open`` first.
@@ -261,7 +272,10 @@ class Fanout:
             self._following[viewer] = None
         else:
             self._set_aside[viewer] = _SetAside(self._clock.monotonic(), self._sent_bytes)
-        self._viewers_gauge.inc()
+        if is_preview:
+            self._previews.add(viewer)
+        else:
+            self._viewers_gauge.inc()
         self._egress_bytes_total.inc(sum(map(len, buffers)))
         if self._on_attach is not None:
             self._on_attach()
@@ -274,7 +288,10 @@ class Fanout:
             del self._set_aside[viewer]
         else:
             return
-        self._viewers_gauge.dec()
+        if viewer in self._previews:
+            self._previews.remove(viewer)
+        else:
+            self._viewers_gauge.dec()
 
     def _close_all(self) -> None:
         for viewer in self._all_viewers():

@@ -50,8 +50,8 @@ class PushOutput(Output):
 
     @property
     def viewers(self) -> int:
-        """How many follow."""
-        return self.fanout.viewers
+        """How many follow, and are counted."""
+        return self.fanout.counted
 
     @property
     def follows_frames(self) -> bool:

@@ -101,15 +101,40 @@ class Room:
         for tag in tags:
             self.fanout.receive([tag])
 
-    def attach(self, *, takes_all: bool = True) -> FakeViewer:
+    def attach(self, *, takes_all: bool = True, is_preview: bool = False) -> FakeViewer:
         viewer = FakeViewer(takes_all=takes_all)
-        self.fanout.attach(viewer)
+        self.fanout.attach(viewer, is_preview=is_preview)
         return viewer
 
     def sample(self, name: str, **labels: str) -> float:
         value = self.metrics.registry.get_sample_value(name, labels)
         assert value is not None
         return value
+
+
+class TestPreviews:
+    """An operator's look: sent what viewers are sent, and counted as none."""
+
+    def test_they_see_what_viewers_see_and_are_not_counted(self) -> None:
+        room = Room()
+        room.send(video(0, key=True))
+        looking, watching = room.attach(is_preview=True), room.attach()
+        room.send(video(33))
+        assert b"".join(looking.writes) == b"".join(watching.writes)
+        assert (room.fanout.viewers, room.fanout.counted) == (2, 1)
+        assert room.sample("streamd_viewers", protocol="flv") == 1
+        for viewer in (looking, looking, watching):
+            room.fanout.detach(viewer)
+        assert (room.fanout.viewers, room.fanout.counted) == (0, 0)
+        assert room.sample("streamd_viewers", protocol="flv") == 0
+
+    def test_the_end_of_the_stream_leaves_no_count_behind(self) -> None:
+        room = Room()
+        room.send(video(0, key=True))
+        room.attach(is_preview=True)
+        room.fanout.close()
+        assert (room.fanout.viewers, room.fanout.counted) == (0, 0)
+        assert room.sample("streamd_viewers", protocol="flv") == 0
 
 
 class TestStart:

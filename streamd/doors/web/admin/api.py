@@ -38,7 +38,7 @@ from streamd.doors.web.models.keys import (
     RotateRequest,
 )
 from streamd.doors.web.models.server import Health
-from streamd.doors.web.models.streams import Kick, Stream, StreamList
+from streamd.doors.web.models.streams import Kick, PreviewTicket, Stream, StreamList
 from streamd.doors.web.models.users import (
     NO_POLICIES,
     NO_WISHES,
@@ -94,8 +94,10 @@ def admin_app(
     rtmp_urls: Sequence[str],
     console: Console,
     recordings: RecordingDesk | None = None,
+    more: Iterable[Operation] = (),
     playback: PlaybackDesk | None = None,
     operators: OperatorService | None = None,
+    preview_ticket: Callable[[str], str] = lambda _: "",
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -114,8 +116,10 @@ def admin_app(
             encoder last.
         console: The operator's console.
         recordings: The calls about recordings.
+        more: The calls of further desks.
         playback: The calls about who may watch.
         operators: The people with tokens of their own.
+        preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -125,8 +129,19 @@ def admin_app(
         on_wrong_token: Gets the address of a peer that shows one.
     """
     gate = TokenGate(token, console.sessions, operators, port, clock, on_wrong_token)
-    others = [*console.operations(gate), *(OperatorDesk(operators).operations() if operators is not None else ())]
-    api = _AdminApi(keys, streams, metrics, rtmp_urls, not_ready_because, warnings, others, clock, recordings, playback)
+    api = _AdminApi(
+        keys,
+        streams,
+        metrics,
+        rtmp_urls,
+        not_ready_because,
+        warnings,
+        [*more, *console.operations(gate), *(OperatorDesk(operators).operations() if operators is not None else ())],
+        clock,
+        recordings,
+        playback,
+        preview_ticket,
+    )
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
     app = web.Application(
@@ -168,7 +183,9 @@ class _AdminApi:
         clock: Clock,
         recordings: RecordingDesk | None,
         playback: PlaybackDesk | None,
+        preview_ticket: Callable[[str], str],
     ) -> None:
+        self._preview_ticket = preview_ticket
         self._recordings = recordings
         self._playback = playback
         self._keys = keys
@@ -243,6 +260,10 @@ class _AdminApi:
             ),
             Operation(
                 "GET", "/api/v1/audit", self.list_audit, AuditPage, query=AuditQuery, problems=(503,), right=Right.READ
+            ),
+            Operation(
+                "POST", "/api/v1/streams/{name}/preview", self.preview_stream, PreviewTicket, 201,
+                path_model=UserPath, right=Right.READ,
             ),
             *(self._recordings.operations() if self._recordings is not None else ()),
             *(self._playback.operations() if self._playback is not None else ()),
@@ -469,6 +490,16 @@ class _AdminApi:
         kicked = await self._streams.kick(name)
         unwritten = await self._keys.record_kick(name, reason=reason, by=request[ACTOR])
         return answer(Kick(name=name, kicked=kicked, unwritten=unwritten), status=202 if unwritten else 200)
+
+    async def preview_stream(self, request: web.Request) -> web.Response:
+        """Look at a live stream without being counted as a viewer.
+
+        The address is one of the public port, for one connection that begins within a minute.
+        """
+        name = request.match_info["name"]
+        if self._streams.summary(name) is None:
+            raise _StreamNotLiveError(name)
+        return answer(PreviewTicket(mp4=f"/live/{name}.mp4?preview={self._preview_ticket(name)}"), status=201)
 
     # -- audit ----------------------------------------------------------------------------------
 

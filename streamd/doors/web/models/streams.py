@@ -104,3 +104,10 @@ class Kick(ApiModel):
     """Whether it was live until then."""
     unwritten: str = ""
     """Why the audit log does not have it yet; the status is 202 then. Empty where it has."""
+
+
+class PreviewTicket(ApiModel):
+    """An operator's look at a live stream."""
+
+    mp4: str
+    """Address on the public port of the endless MP4, with a ticket that is good for a minute."""

@@ -19,7 +19,7 @@ from streamd.doors.delivery.http_request import split_target
 from streamd.doors.delivery.lookup import Blocked, MediaLookup
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_lookup import PushLookup
-from streamd.doors.delivery.push_path import parse_push_path
+from streamd.doors.delivery.push_path import parse_push_path, preview_ticket
 from streamd.doors.delivery.ticket_path import cut_path
 from streamd.doors.delivery.transport_viewer import TransportViewer
 from streamd.doors.web.public.web_entrance import Cut, visitor_of
@@ -67,6 +67,7 @@ class MediaRoutes:
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed.
         entrance: Asks the operator's service who may watch; where there is a gate.
+        is_preview: Says whether a ticket for a look at a channel is good.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class MediaRoutes:
         metrics: Metrics,
         timeouts: MediaTimeouts,
         entrance: WebEntrance | None = None,
+        is_preview: Callable[[str, str], bool] = lambda _name, _ticket: False,
     ) -> None:
+        self._is_preview = is_preview
         self._gate = channels.gate
         self._web_entrance = entrance
         self._entrance: Entrance | None = None
@@ -189,7 +192,9 @@ class MediaRoutes:
 
     async def _push(self, request: web.Request, path: PushPath, query: str, ticket: str) -> web.StreamResponse:
         entered: Viewing | Answer | None = None
-        if self._gate is not None and not self._gate.is_open:
+        look = preview_ticket(query)
+        is_preview = bool(look) and self._is_preview(path.name, look)
+        if self._gate is not None and not self._gate.is_open and not is_preview:
             assert self._entrance is not None
             visitor = visitor_of(request)
             found_out = self._entrance.for_push(path.name, request.method, query, ticket, visitor)
@@ -219,7 +224,7 @@ class MediaRoutes:
                 viewer.forget()
 
             with self._held(path.name, entered, drop) as cut:
-                found.fanout.attach(viewer)
+                found.fanout.attach(viewer, is_preview=is_preview)
                 if entered is not None and self._gate is not None:
                     self._gate.follow(entered)
                 try:

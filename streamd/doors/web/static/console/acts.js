@@ -199,6 +199,10 @@ export class Acts {
     if (done) tell(Object.keys(done).length ? `The settings of ${user.name} are saved.` : "Nothing was changed.");
   }
 
+  previewTicket(stream) {
+    return this.#client.post(`/api/v1/streams/${stream.name}/preview`);
+  }
+
   async kickStream(stream) {
     const done = await ask({
       title: `Kick ${stream.name}?`,

@@ -1,6 +1,7 @@
 // A muted look at a stream, as viewers see it: the endless MP4 of the public port, which needs no player but the
-// browser's own. It is a viewer like others, and is counted as one.
+// browser's own. It counts as no viewer.
 
+import { messageOf } from "../asking.js";
 import { element, setText } from "../dom.js";
 import { codecs } from "../format.js";
 
@@ -11,8 +12,12 @@ export class Preview {
   #video = element("video", { muted: true, playsinline: true, autoplay: true });
   #message = element("p", { role: "status" }, "Connecting…");
 
-  /** @param origin of the public port, as this browser reaches it */
-  constructor({ name, width, codecs: tracks }, origin) {
+  /**
+   * @param stream to look at
+   * @param origin of the public port, as this browser reaches it
+   * @param ticket asks for the address that counts as no viewer
+   */
+  constructor({ name, width, codecs: tracks }, origin, ticket) {
     const hasPicture = width > 0;
     const video = this.#video;
     // The attribute alone does not mute an element that a script has made.
@@ -41,7 +46,17 @@ export class Preview {
         );
     });
     this.#say("connecting", "Connecting…");
-    video.src = `${origin}/live/${encodeURIComponent(name)}.mp4`;
+    this.#load(ticket, origin);
+  }
+
+  async #load(ticket, origin) {
+    try {
+      const { mp4 } = await ticket();
+      // The row may be closed meanwhile.
+      if (this.root.dataset.state === "connecting") this.#video.src = origin + mp4;
+    } catch (error) {
+      this.#say("error", messageOf(error));
+    }
   }
 
   /** Stop, and show nothing more of it. */

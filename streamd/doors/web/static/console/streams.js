@@ -26,6 +26,7 @@ const FILTER_FROM = 6;
 class StreamRow {
   #stream;
   #origin;
+  #acts;
   /** @type {Preview | null} */
   #preview = null;
   #health = new HealthBadge();
@@ -42,6 +43,7 @@ class StreamRow {
   constructor(stream, acts, origin) {
     this.#stream = stream;
     this.#origin = origin;
+    this.#acts = acts;
     const act = (label, name, run, isDangerous = false) =>
       element(
         "button",
@@ -64,6 +66,8 @@ class StreamRow {
     this.#recordButton = act("Record", "Record", () =>
       this.#stream.recording_id ? acts.stopRecording(this.#stream.name) : acts.startRecording(this.#stream),
     );
+    // A line of many has room for what is urgent.
+    this.#recordButton.classList.add("when-open");
     this.#buttons = element(
       "div",
       { class: "buttons" },
@@ -166,7 +170,7 @@ class StreamRow {
       this.#preview.remove();
       this.#preview = null;
     } else {
-      const preview = new Preview(this.#stream, this.#origin);
+      const preview = new Preview(this.#stream, this.#origin, () => this.#acts.previewTicket(this.#stream));
       this.#preview = preview;
       this.#media.append(preview.root);
     }
