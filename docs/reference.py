@@ -10,6 +10,7 @@ fixed ones, so that the page changes only where the API does. A test makes the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
@@ -37,15 +38,17 @@ from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
 from streamd.services.obs.ladder import ObsOptions, Rung
 from streamd.services.operators.roles import RIGHTS, Right, Role, roles_with
+from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.records import RecordingRecord, RecordingState
 from streamd.services.store.page import Page
 from tests.support.admin_server import run_admin_server
 from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.support.live_streams import LIVE_SINCE, Streams, summary
 from tests.support.ports import port_of
+from tests.support.recordings import MAIN, append, new_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.services.keys.verifier import KeyVerifier
@@ -56,6 +59,7 @@ TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a mom
 TIMEOUT_S = 30
 KEY_IDS = ("7k2m9xq4ct", "p3v8n5w2rz", "c6h4t9b2yd")
 RECORDING_ID = "rec_01kjmg3m00q8p4w6s2v0x9y7z5"
+CLIP_ID = "clip_01kjmg3m00q8p4w6s2v0x9y7z5"
 RECORDING = RecordingRecord(
     id=RECORDING_ID,
     user="bob",
@@ -69,6 +73,7 @@ RECORDING = RecordingRecord(
 # Texts that differ from one run to the next are written as fixed ones.
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
+CLIP = re.compile(r"clip_[0-9a-z]{26}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(Z|\+00:00)")
 
 
@@ -78,7 +83,7 @@ class Call:
 
     method: str
     path: str
-    """With ``{key}`` for the id of the first key, ``{next}`` for that of the last one."""
+    """With ``{key}`` for the id of the first key, ``{clip}`` for that of the clip."""
     body: Mapping[str, Any] | None = None
     token: str = TOKEN
     is_event: bool = False
@@ -113,6 +118,11 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/streams/bob/preview"),
     Call("GET", "/api/v1/recordings?user=bob"),
     Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
+    Call("POST", "/api/v1/clips", {"recording": RECORDING_ID, "start": 61.5, "end": 75, "title": "The goal"}),
+    Call("GET", "/api/v1/clips?user=bob"),
+    Call("GET", "/api/v1/clips/{clip}"),
+    Call("DELETE", "/api/v1/clips/{clip}?reason=unwanted"),
+    Call("POST", f"/api/v1/recordings/{RECORDING_ID}/export", {}),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
@@ -185,6 +195,16 @@ MEANINGS: dict[str, dict[str, str]] = {
         "unlisted": "Everybody sees it who has its address.",
         "private": "The public port does not have it.",
     },
+    "ExportState": {
+        "waiting": "Another one is being made.",
+        "running": "It is being made.",
+        "ready": "The file can be fetched.",
+        "failed": "It could not be made; `reason` says why.",
+    },
+    "ClipState": {
+        "ready": "It can be watched, from the moment at which it is made.",
+        "deleted": "It is gone, by itself or with its recording.",
+    },
     "Role": {
         role.value: f"Has the rights {', '.join(right for right in Right if right in RIGHTS[role])}." for role in Role
     },
@@ -193,6 +213,12 @@ MEANINGS: dict[str, dict[str, str]] = {
         "active": "The token works.",
         "expired": "Its `expires_at` is past: it is refused, and works again with a later one.",
         "revoked": "It was killed: it is refused.",
+    },
+    "Policy": {
+        "public": "Everybody.",
+        "signed": "Whoever shows a token.",
+        "password": "Whoever types the channel's password, or shows a token.",
+        "hook": "Whom the operator's service lets in.",
     },
     "RecordingMode": {
         "off": "No broadcast is recorded.",
@@ -230,9 +256,10 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
     """
     examples: list[Example] = []
     ids: list[str] = []
+    clip = ""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as client:
         for call in calls:
-            path = call.path.replace("{key}", ids[0] if ids else "")
+            path = call.path.replace("{key}", ids[0] if ids else "").replace("{clip}", clip)
             headers = {"Authorization": f"Bearer {call.token}"}
             async with client.request(call.method, origin + path, json=call.body, headers=headers) as response:
                 answer: Any
@@ -240,6 +267,8 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
                     answer = (await response.content.readuntil(b"\n\n")).decode().rstrip("\n")
                 else:
                     answer = await response.json(content_type=None)
+            if call.path == "/api/v1/clips":
+                clip = answer["id"]
             if "stream_key" in answer:
                 ids.append(answer["id"])
                 # A revocation closes what runs on its key.
@@ -285,7 +314,10 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
     channels = cast(
         "PublicChannels",
         SimpleNamespace(
-            gate=None, listed=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN
+            gate=None,
+            policy=lambda _: "public",
+            listed=lambda: [channel],
+            find=lambda name: channel if name == "alice" else Absence.UNKNOWN,
         ),
     )
     keys = cast("KeyVerifier", FakeKeys())
@@ -315,11 +347,24 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
             return examples, await response.json()
 
 
+@contextlib.contextmanager
+def _recorded(path: Path) -> Iterator[None]:
+    """The files of the recording: two minutes of what clips are made of."""
+    writer = new_writer(RecordingFolder(path))
+    writer.set_header(MAIN, b"ftyp+moov", 2)
+    for number in range(60):
+        append(writer, b"media", at_ms=2000 * number)
+    writer.finish(LIVE_SINCE)
+    writer.close()
+    yield
+
+
 def _fixed(text: str, ids: list[str]) -> str:
     for known, fixed in zip(ids, KEY_IDS, strict=False):
         text = text.replace(known, fixed)
     text = SECRET.sub(r"\1...", text)
     text = SESSION.sub(r"\1...", text)
+    text = CLIP.sub(CLIP_ID, text)
     return TIME.sub(lambda found: found[0] if found[0].startswith("2100") else "2026-11-30T12:00:00Z", text)
 
 
@@ -484,6 +529,7 @@ def page() -> str:
     streams.live["bob"] = summary("bob", "x4m7q2d9ks")
     with (
         tempfile.TemporaryDirectory() as directory,
+        _recorded(Path(directory) / "recordings" / RECORDING.path),
         run_admin_server(Path(directory), streams, TOKEN, "rtmp://live.example.org/live", [RECORDING]) as (host, port),
     ):
         origin = f"http://{host}:{port}"

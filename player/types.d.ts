@@ -11,6 +11,9 @@ interface LiveChannel {
   variants: Variant[];
   push_codecs: string | null;
   playlist: string;
+  /** The playlist of its past; null where nobody can go back. */
+  past: string | null;
+  past_s: number;
   watch: string;
   poster: string | null;
 }
@@ -208,6 +211,9 @@ interface Engine {
   /** Milliseconds since media last arrived. */
   readonly quietMs: number;
   readonly hasEnd: boolean;
+  /** It plays the past of the stream. */
+  readonly isPast?: boolean;
+  seekTo?(behind: number): void;
   /** Names of the qualities that there are to choose from, the best first; without where there is no choice. */
   readonly qualities?: string[];
   readonly quality?: string;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,9 +15,12 @@ from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.port import Port
 from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.clips import ClipRoutes
 from streamd.doors.web.public.dvr import DvrRoutes
+from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
+from streamd.doors.web.public.own_clips import OwnClipDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
@@ -148,13 +152,15 @@ class PublicDoor:
                 extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
             )
         posters = services.posters
+        own_recordings = OwnRecordingDesk(services.recorder, services.clock)
         studio = Studio(
             keys=services.verifier,
             streams=services.registry,
             clock=services.clock,
             files=pages.files,
             options=studio_options(config),
-            recordings=OwnRecordingDesk(services.recorder, services.clock),
+            recordings=own_recordings,
+            clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -166,6 +172,12 @@ class PublicDoor:
             stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
+
+        async def owner_of(recording_id: str) -> str:
+            record = await vod.find(recording_id)
+            return "" if isinstance(record, HTTPStatus) else record.user
+
+        pages.locked = LockedPages(self._entrance, services.passwords, pages.files, owner_of)
         self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,
@@ -183,8 +195,10 @@ class PublicDoor:
                 is_taken_down=services.verifier.admissions.is_suspended,
                 metrics=services.metrics,
                 timeouts=lambda: self._media.timeouts,
+                entrance=self._entrance,
             ),
             vod_pictures=VodPictures(vod, services.recorder),
+            clips=ClipRoutes(services.clips, vod, services.recorder, services.clock),
             pages=pages,
             studio=studio,
             obs=self._obs,

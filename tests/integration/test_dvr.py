@@ -1,4 +1,4 @@
-"""The past of live streams: served by a real server while the broadcast goes on, and after it, over stops and crashes."""
+"""The past of live streams: served while the broadcast goes on, and after it, over stops and crashes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streamd.clock import SystemClock
 from tests.integration.test_recording import H264, MEDIA_S, NAME, fetched, probed_s
 from tests.support.changing_broadcast import ChangingBroadcast
 from tests.support.patience import PATIENCE_S
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+CLOCK = SystemClock()
 DVR = {"dvr__window_s": 3600, "recording__min_free_bytes": 0}
 
 
@@ -69,10 +71,10 @@ def test_viewers_go_back_while_it_goes_on(tmp_path: Path, mode: str) -> None:
             # The live playlist is as it always is.
             assert "/dvr/" not in server.get(f"/live/{NAME}/main.m3u8")[2].decode()
             last = number(text, "MEDIA-SEQUENCE") + text.count("#EXTINF") - 1
-            begun = time.monotonic()
+            begun = CLOCK.monotonic()
             newer = playlist(server, f"?_HLS_msn={last + 1}")
             assert number(newer, "MEDIA-SEQUENCE") + newer.count("#EXTINF") - 1 == last + 1
-            assert time.monotonic() - begun < 3 * number(text, "TARGETDURATION")
+            assert CLOCK.monotonic() - begun < 3 * number(text, "TARGETDURATION")
             url = f"{server.http_url}/live/{NAME}/dvr/main.m3u8"
             packed = fetched(url, {"Accept-Encoding": "gzip"})[2]
             assert gzip.decompress(packed).decode().startswith("#EXTM3U")
@@ -101,7 +103,8 @@ def test_a_suspension_makes_the_past_dark(tmp_path: Path) -> None:
             for path in ("index.m3u8", "main.m3u8"):
                 assert fetched(f"{server.http_url}/live/{NAME}/dvr/{path}")[0] == 410
             server.admin("DELETE", f"/api/v1/users/{NAME}")
-        past = tmp_path / "recordings" / ".past"
+        past = server.data_dir / "recordings" / ".past"
+        assert past.is_dir()
         wait_until(lambda: not any(past.glob("*/*/*/*/*")), PATIENCE_S, "the files to go")
 
 

@@ -12,7 +12,7 @@ import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamd.errors import PlaybackRefusedError
 from streamd.formats.address import source_of
@@ -79,8 +79,7 @@ class GateOptions:
     unknown_country: str = "allow"
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(NamedTuple):
     """Who asks, as far as a request tells."""
 
     address: str
@@ -174,14 +173,14 @@ class PlaybackGate:
         return not self.is_open and self.policies.of(subject, owner) is not Policy.PUBLIC
 
     def enter(
-        self, subject: str, text: str, wanted: Audience, visitor_address: str, user_agent: str = "", *, watches: bool
+        self, subject: str, text: str, wanted: int, visitor_address: str, user_agent: str = "", *, watches: bool
     ) -> Viewing:
         """Let a viewer in by their ticket.
 
         Args:
             subject: The channel or recording.
             text: The ticket.
-            wanted: What is asked for.
+            wanted: What is asked for, an ``Audience`` or the number of one.
             visitor_address: IP address of the viewer.
             user_agent: What their player calls itself.
             watches: The request shows that they watch: for a playlist or a stream, not for media of which a cache may
@@ -197,7 +196,7 @@ class PlaybackGate:
         if viewing.expires_at <= now:
             raise self.refused(Refusal.EXPIRED)
         ticket = viewing.ticket
-        if not ticket.audience & wanted:
+        if not viewing.audience & wanted:
             raise self.refused(Refusal.AUDIENCE)
         if ticket.networks and not _is_within(visitor_address, ticket.networks):
             raise self.refused(Refusal.NETWORK)

@@ -72,6 +72,11 @@ class Past:
         return any(playlist.duration_us for playlist in self.playlists.values())
 
     @property
+    def duration_s(self) -> float:
+        """How far back it goes, seconds, to the millisecond."""
+        return max((playlist.duration_us // 1000 for playlist in self.playlists.values()), default=0) / 1000
+
+    @property
     def held_bytes(self) -> int:
         """Memory, bytes."""
         return sum(playlist.held_bytes for playlist in self.playlists.values())

@@ -50,6 +50,10 @@ class Channel(ApiModel):
     """RFC 6381 codecs of the MP4 and the FLV; null where a server that was restarted waits for the publisher."""
     playlist: str
     """Address of the HLS multivariant playlist."""
+    past: str | None
+    """Address of the HLS multivariant playlist of its past; null where viewers cannot go back (``[dvr] window_s``)."""
+    past_s: float
+    """How far back that goes now, seconds."""
     watch: str
     """Address of the page."""
     poster: str | None

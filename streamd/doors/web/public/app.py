@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.trusted_proxies import TrustedProxies
     from streamd.doors.web.port import Port
+    from streamd.doors.web.public.clips import ClipRoutes
     from streamd.doors.web.public.dvr import DvrRoutes
     from streamd.doors.web.public.media import MediaRoutes
     from streamd.doors.web.public.obs import ObsDesk
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.vod import VodRoutes
     from streamd.doors.web.public.vod_pictures import VodPictures
     from streamd.services.live.channel import Channel
+    from streamd.services.recording.past import Past
 
 # The list of live channels changes by the second; a cache in front may still take the crowd of pollers.
 API_CACHE_CONTROL = "max-age=1"
@@ -72,6 +74,7 @@ def public_app(
     vod: VodRoutes | None = None,
     recorded: RecordedLists | None = None,
     vod_pictures: VodPictures | None = None,
+    clips: ClipRoutes | None = None,
     dvr: DvrRoutes | None = None,
     pages: Pages,
     studio: Studio | None = None,
@@ -92,6 +95,7 @@ def public_app(
         vod: Routes of recordings.
         recorded: The call that lists a channel's recordings.
         vod_pictures: Routes of their pictures.
+        clips: Routes of clips.
         dvr: Routes of the past of live streams.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
@@ -129,6 +133,8 @@ def public_app(
         # Before those of media, which take all below /live/.
         dvr.add_to(app)
     media.add_to(app)
+    if clips is not None:
+        clips.add_to(app)
     if vod is not None:
         vod.add_to(app)
     if vod_pictures is not None:
@@ -141,6 +147,7 @@ def public_app(
         channels,
         clock,
         has_posters=posters is not None,
+        past_of=dvr.past_of if dvr is not None else lambda _: None,
         root=urlsplit(public_url).path,
         has_list=pages.has_list,
     )
@@ -192,18 +199,27 @@ class PublicApi:
         channels: The live channels.
         clock: Measures the age of a description.
         has_posters: There are poster pictures.
+        past_of: What viewers of a channel can go back to.
         root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
         has_list: Everybody may know which channels are live.
     """
 
     def __init__(
-        self, channels: PublicChannels, clock: Clock, *, has_posters: bool, root: str = "", has_list: bool = True
+        self,
+        channels: PublicChannels,
+        clock: Clock,
+        *,
+        has_posters: bool,
+        past_of: Callable[[str], Past | None] = lambda _: None,
+        root: str = "",
+        has_list: bool = True,
     ) -> None:
         self._channels = channels
         self._clock = clock
         self._list = Described(clock)
         self._packed = (b"", b"")
         self._has_posters = has_posters
+        self._past_of = past_of
         self._root = root
         self._has_list = has_list
         self._arrivals = Arrivals.of(channels, clock)
@@ -288,7 +304,7 @@ class PublicApi:
         is_locked = policy != OPEN and not ticket
         media = f"{self._root}/live/{channel.name}" + (f"/~{ticket}" if ticket else "")
         variants: list[dict[str, object]] = []
-        renditions = channel.presentation.renditions.values() if channel.presentation is not None else ()
+        renditions = channel.presentation.listed if channel.presentation is not None else ()
         if is_locked:
             renditions = ()
         for rendition in renditions:
@@ -304,6 +320,7 @@ class PublicApi:
                     }
                 )
         has_picture = any(variant["resolution"] for variant in variants)
+        past = self._past_of(channel.name)
         return {
             "name": channel.name,
             "state": state_of(self._channels, channel.name, self._clock.monotonic()),
@@ -313,6 +330,8 @@ class PublicApi:
             "variants": variants,
             "push_codecs": (",".join(channel.push_codecs) or None) if not is_locked else None,
             "playlist": f"{media}/index.m3u8",
+            "past": f"{media}/dvr/index.m3u8" if past is not None and not is_locked else None,
+            "past_s": past.duration_s if past is not None else 0,
             "watch": f"{self._root}/watch/{channel.name}",
             "poster": f"{media}/poster.jpg" if self._has_posters and has_picture else None,
         }

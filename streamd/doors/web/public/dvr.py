@@ -21,13 +21,16 @@ from aiohttp import hdrs, web
 
 from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
 from streamd.doors.delivery.decide import accepts_gzip
-from streamd.doors.web.public.vod import MP4_TYPE, PIECE_BYTES, PLAYLIST_TYPE
+from streamd.doors.delivery.entrance import ticketed
+from streamd.doors.web.public.vod import MP4_TYPE, PIECE_BYTES, PLAYLIST_TYPE, VIEWING
+from streamd.doors.web.public.web_entrance import Cut
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
 from streamd.errors import DirectiveError, LocalStateError
 from streamd.formats.address import source_of
 from streamd.formats.hls.directives import parse_directives
 from streamd.media.packager.reload import Position, ReloadVerdict, decide_reload
 from streamd.services.live.waiters import Awaited
+from streamd.services.playback.claims import Audience
 from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, init_name, media_name
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamd.doors.web.public.media import MediaTimeouts
+    from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
     from streamd.services.recording.past import Past, Pasts
     from streamd.services.recording.past_playlist import PastText
@@ -76,6 +80,7 @@ class DvrRoutes:
         is_taken_down: Says whether a channel's user is suspended.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
+        entrance: Asks who may watch; None: everybody.
     """
 
     def __init__(
@@ -86,7 +91,9 @@ class DvrRoutes:
         is_taken_down: Callable[[str], bool],
         metrics: Metrics,
         timeouts: Callable[[], MediaTimeouts],
+        entrance: WebEntrance | None = None,
     ) -> None:
+        self._entrance = entrance
         self._pasts = pasts
         self._recorder = recorder
         self._is_taken_down = is_taken_down
@@ -98,15 +105,21 @@ class DvrRoutes:
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
         add = app.router.add_get
-        add(f"/live/{{name}}/dvr/{INDEX_NAME}", self._get_index)
-        add("/live/{name}/dvr/{variant}.m3u8", self._get_playlist)
-        add("/live/{name}/dvr/{id}/{variant}/{file}", self._get_file)
+        # With a viewer's ticket, behind the channel as the page has it, or where the multivariant playlist puts it.
+        for at in ("/live/{name}/~{ticket}/dvr", "/live/{name}/dvr/~{ticket}", "/live/{name}/dvr"):
+            add(f"{at}/{INDEX_NAME}", self._get_index)
+            add(f"{at}/{{variant}}.m3u8", self._get_playlist)
+            add(f"{at}/{{id}}/{{variant}}/{{file}}", self._get_file)
+
+    def past_of(self, name: str) -> Past | None:
+        """What viewers of a channel can go back to."""
+        return self._pasts.find(name)
 
     # -- handlers ---------------------------------------------------------------------------------
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
         """The multivariant playlist."""
-        past = self._find(request)
+        past = await self._find(request)
         if isinstance(past, HTTPStatus):
             return _absent(past)
         index = past.folder.index
@@ -114,11 +127,15 @@ class DvrRoutes:
             text = await self._recorder.read(lambda: index.read_text(errors="replace"))
         except OSError:
             return _absent(HTTPStatus.NOT_FOUND)
-        return await self._send_text(request, past, text.replace(f"/{PLAYLIST_NAME}", ".m3u8").encode())
+        playlist = text.replace(f"/{PLAYLIST_NAME}", ".m3u8").encode()
+        viewing = request.get(VIEWING)
+        if viewing is not None and "ticket" not in request.match_info:
+            playlist = ticketed(playlist, viewing)
+        return await self._send_text(request, past, playlist)
 
     async def _get_playlist(self, request: web.Request) -> web.StreamResponse:
         """The media playlist of a variant, once it has what is asked for."""
-        past = self._find(request)
+        past = await self._find(request)
         variant = request.match_info["variant"]
         if isinstance(past, HTTPStatus):
             return _absent(past)
@@ -132,10 +149,15 @@ class DvrRoutes:
         verdict = decide_reload(directives, playlist.edge)
         if verdict is ReloadVerdict.BAD_REQUEST:
             return _absent(HTTPStatus.BAD_REQUEST, "The playlist is not that far.")
-        if isinstance(verdict, Position) and not await self._wait(request, past, variant, verdict):
-            return _absent(HTTPStatus.SERVICE_UNAVAILABLE, "The next segment has not come.")
-        if self._is_taken_down(past.name):
-            return _absent(HTTPStatus.GONE)
+        if isinstance(verdict, Position):
+            if not await self._wait(request, past, variant, verdict):
+                return _absent(HTTPStatus.SERVICE_UNAVAILABLE, "The next segment has not come.")
+            # Much may have been decided meanwhile.
+            if self._is_taken_down(past.name):
+                return _absent(HTTPStatus.GONE)
+            if past.id not in self._pasts:
+                return _absent(HTTPStatus.NOT_FOUND)
+            await self._let_in(request)
         kept = self._keep(past, variant)
         if directives.skip and not playlist.is_ended and (delta := self._delta(past, variant, kept)) is not None:
             return await self._send_text(request, past, *delta)
@@ -152,6 +174,7 @@ class DvrRoutes:
         name, variant = request.match_info["name"], request.match_info["variant"]
         if self._is_taken_down(name):
             return _absent(HTTPStatus.GONE)
+        await self._let_in(request)
         past = self._pasts.get(name, request.match_info["id"])
         found = _FILE.fullmatch(request.match_info["file"])
         if past is None or found is None or not _VARIANT.fullmatch(variant):
@@ -169,8 +192,9 @@ class DvrRoutes:
                 return await self._send_file(request, past, file, size_bytes)
         except FileNotFoundError:
             if past.is_ended:
-                # It lies in the bucket by now, where there is one.
-                place: dict[str, str] = {hdrs.LOCATION: f"../../../../../vod/{past.id}/{variant}/{file_name}"}
+                # It lies in the bucket by now, where there is one, and is the recording's.
+                up = "../" * (request.path.count("/") - 1)
+                place: dict[str, str] = {hdrs.LOCATION: f"{up}vod/{past.id}/{variant}/{file_name}"}
                 return web.Response(status=HTTPStatus.FOUND, headers={**_HEADERS, **place})
             return _absent(HTTPStatus.NOT_FOUND)
         except OSError:
@@ -178,11 +202,24 @@ class DvrRoutes:
 
     # -- inside -------------------------------------------------------------------------------------
 
-    def _find(self, request: web.Request) -> Past | HTTPStatus:
+    async def _find(self, request: web.Request) -> Past | HTTPStatus:
+        """The past that a request is for, which its viewer may see, or why there is none.
+
+        Raises:
+            PlaybackRefusedError: The viewer may not see it.
+        """
         name = request.match_info["name"]
         if self._is_taken_down(name):
             return HTTPStatus.GONE
+        await self._let_in(request)
         return self._pasts.find(name) or HTTPStatus.NOT_FOUND
+
+    async def _let_in(self, request: web.Request) -> None:
+        if self._entrance is not None:
+            watches = request.path.endswith(".m3u8")
+            request[VIEWING] = await self._entrance.let_in(
+                request, request.match_info["name"], Audience.VIDEO, watches=watches
+            )
 
     async def _wait(self, request: web.Request, past: Past, variant: str, position: Position) -> bool:
         """Wait for a segment; whether the playlist is to be sent as it is then."""
@@ -194,10 +231,22 @@ class DvrRoutes:
         if not waiters.budget.may_wait(source):
             return False
         timeout_s = _HELD_TARGETS * past.playlists[variant].target_duration_s
+        viewing = request.get(VIEWING)
+        has_come = False
+        cut = Cut()
+        if viewing is not None:
+            viewing.hold(cut)
         try:
-            return await waiters.wait(Awaited(variant, position), timeout_s, source)
+            async with cut:
+                has_come = await waiters.wait(Awaited(variant, position), timeout_s, source)
         except LocalStateError:
             return False
+        finally:
+            if viewing is not None:
+                viewing.let_go(cut)
+        if cut.refusal is not None and self._entrance is not None:
+            raise self._entrance.gate.refused(cut.refusal)
+        return has_come
 
     def _keep(self, past: Past, variant: str) -> _Kept:
         """The playlists of a variant at this moment, made once for all who ask before the next segment."""
@@ -238,7 +287,7 @@ class DvrRoutes:
         headers: dict[str, str] = {
             **_HEADERS,
             hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
-            hdrs.CACHE_CONTROL: _PLAYLIST_CACHE,
+            hdrs.CACHE_CONTROL: _caching(request, _PLAYLIST_CACHE),
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
         }
         if is_packed:
@@ -257,7 +306,7 @@ class DvrRoutes:
             **_HEADERS,
             hdrs.CONTENT_TYPE: MP4_TYPE,
             hdrs.ACCEPT_RANGES: "bytes",
-            hdrs.CACHE_CONTROL: _MEDIA_CACHE,
+            hdrs.CACHE_CONTROL: _caching(request, _MEDIA_CACHE),
         }
         start, stop, status = 0, size_bytes, HTTPStatus.OK
         # There is no validator, so that If-Range asks for all of it (RFC 9110 13.1.5).
@@ -292,6 +341,7 @@ class DvrRoutes:
         past: Past,
     ) -> web.StreamResponse:
         """Send an answer a piece at a time, for as long as the past may be seen."""
+        viewing = request.get(VIEWING)
         self._metrics.http_responses_total.labels("dvr", str(response.status)).inc()
         await response.prepare(request)
         if request.method == "HEAD":
@@ -305,6 +355,10 @@ class DvrRoutes:
                 async for piece in pieces:
                     if self._is_taken_down(past.name) or past.id not in self._pasts:
                         raise OSError("the past may not be seen any more")
+                    if viewing is not None and not viewing.lasts():
+                        raise OSError("the viewer may not watch any more")
+                    if viewing is None and self._entrance is not None and self._entrance.gate.is_locked(past.name):
+                        raise OSError("not everybody may watch any more")
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(write_timeout_s):
                         await response.write(piece)
@@ -320,6 +374,11 @@ class DvrRoutes:
 
 def _open(path: Path) -> BinaryIO:
     return path.open("rb")
+
+
+def _caching(request: web.Request, age: str) -> str:
+    """For how long an answer may be kept, and where: what not everybody may see is kept by its viewer alone."""
+    return f"private, {age}" if request.get(VIEWING) is not None else age
 
 
 def _absent(status: HTTPStatus, detail: str = "") -> web.Response:

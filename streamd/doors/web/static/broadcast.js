@@ -28,6 +28,7 @@ export class Broadcast {
   #video;
   #player;
   #menu;
+  #pastBar;
   #stream;
   /** As it began: a picture that comes later asks for a new player (hls_engine.js). */
   #hasPicture;
@@ -59,21 +60,25 @@ export class Broadcast {
    * @param {HTMLVideoElement} around.video
    * @param {HTMLElement} around.player
    * @param {import("./modes.js").ModeMenu} around.menu
+   * @param {import("./past_bar.js").PastBar} around.pastBar
    * @param {LiveChannel} stream
    * @param {MakeEngine} makeEngine
    */
-  constructor({ page, video, player, menu }, stream, makeEngine) {
+  constructor({ page, video, player, menu, pastBar }, stream, makeEngine) {
     this.#page = page;
     this.#video = video;
     this.#player = player;
     this.#menu = menu;
     this.#stream = stream;
     this.#hasPicture = hasPicture(stream);
+    this.#pastBar = pastBar;
     this.#engine = makeEngine((kind, failure) => {
       if (kind !== "failed") this.#end(kind);
       else if (failure?.status === 410) this.#end("gone");
       else this.#end("failed", failure?.reason);
     });
+    // Whoever is in the past wants to be behind.
+    this.#wantsLive = !this.#engine.isPast;
     const now = performance.now();
     this.#stall = new StallWatch(now, video.currentTime);
     this.#behind = new BehindWatch(now);
@@ -124,6 +129,18 @@ export class Broadcast {
   goLive() {
     this.#wantsLive = true;
     this.#engine.goLive();
+  }
+
+  /**
+   * Play the past at a place, where it is the past that plays.
+   *
+   * @param {number | null} behind seconds behind live; null for live
+   * @returns {boolean} whether it does
+   */
+  seekPast(behind) {
+    if (behind === null || !this.#engine.isPast) return false;
+    this.#engine.seekTo?.(behind);
+    return true;
   }
 
   /** The viewer has gone back: being behind is what is wanted. */
@@ -177,6 +194,9 @@ export class Broadcast {
       if (this.#isStarved) this.#stand(LOST);
     } else if (found.kind === "gone") {
       this.#end("gone");
+    } else if (found.kind === "locked") {
+      // The browser's own player does not say that it was refused.
+      this.#end("failed", "network");
     } else if (found.kind === "offline" && this.#stall.stalledMs(performance.now()) > STALL_ASK_MS) {
       // Off the list, with the last seconds still to play, the engine would say when they are over.
       this.#end("ended");
@@ -186,6 +206,7 @@ export class Broadcast {
   /** @param {LiveChannel} stream */
   #showLive(stream) {
     this.#stream = stream;
+    this.#pastBar.offer(stream);
     this.#page.showFacts(stream, this.#video);
     if (this.#isStarved && stream.state === "waiting") this.#stand(WAITING);
     else if (this.#standing === LOST) this.#stand("");
@@ -245,8 +266,9 @@ export class Broadcast {
     put("latencyMs", latency);
     put("ingestLatencyMs", ingestLatency);
     body.dataset.lowLatency = String(isLowLatency);
-    this.#player.dataset.atLive = String(isAtLive && !this.#video.paused);
-    this.#menu.showLatency(latency);
+    this.#player.dataset.atLive = String(isAtLive && !this.#engine.isPast && !this.#video.paused);
+    if (this.#engine.isPast && !this.#video.seeking) this.#pastBar.follow(latency);
+    this.#menu.showLatency(this.#engine.isPast ? NaN : latency);
     this.#menu.showQualities(this.#engine.qualities ?? [], this.#engine.quality ?? "");
   }
 
@@ -284,7 +306,7 @@ export class Broadcast {
     clearTimeout(this.#pauseTimer);
     if (!this.#hasStoppedLoading) return;
     this.#hasStoppedLoading = false;
-    this.#wantsLive = true;
+    this.#wantsLive = !this.#engine.isPast;
     this.#engine.resumeLoading();
   }
 }

@@ -15,13 +15,14 @@ import { PushEngine } from "./push_engine.js";
  * Find the ways in which this browser plays: hls.js where it has Media Source Extensions, for its low latency, and
  * the browser's own HLS elsewhere; the endless MP4 beside them. `wanted` ("hls", "native" or null) narrows it to one.
  *
- * @returns a function that takes a stream and gives a Map from each mode that plays it ("lowest", "low", "stable") to
- *   a function from `report` to an engine.
+ * @returns `modesFor`, a function that takes a stream and gives a Map from each mode that plays it ("lowest", "low",
+ *   "stable") to a function from `report` to an engine; and `pastFrom`, one that takes the seconds behind live at which
+ *   to play its past and gives such a function, or null where this browser plays none.
  */
 export async function findModes(video, hlsModule, wanted) {
   const Hls = wanted !== "native" && hlsModule ? await importHls(hlsModule) : null;
   const hasNative = !Hls && wanted !== "hls" && NativeEngine.isSupported(video);
-  return (stream) => {
+  const modesFor = (stream) => {
     const modes = new Map();
     if (!wanted && PushEngine.isSupported(stream)) modes.set("lowest", (report) => new PushEngine(video, report));
     if (Hls) {
@@ -33,6 +34,11 @@ export async function findModes(video, hlsModule, wanted) {
     }
     return modes;
   };
+  const pastFrom = (behind) => {
+    if (Hls) return (report) => new HlsEngine(Hls, false, video, report, behind);
+    return hasNative ? (report) => new NativeEngine(video, report, behind) : null;
+  };
+  return { modesFor, pastFrom };
 }
 
 async function importHls(module) {

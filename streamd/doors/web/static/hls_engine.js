@@ -11,6 +11,9 @@ const MEDIA_REPAIRS_WINDOW_MS = 30_000;
 const LOAD_RETRIES_MAX = 3;
 const LOAD_RETRY_MS = 1_000;
 
+// The server has said how long the past is a moment ago: a place that is wrong by no more than this is kept.
+const PAST_MOVED_S = 10;
+
 // Lines of captions that are kept: some minutes of them, more than can be sought back to.
 const CUES_MAX = 200;
 
@@ -50,9 +53,14 @@ export class HlsEngine {
   #playlists;
   #advancedAt = performance.now();
   #hasEnd = false;
+  #behind;
   #onEnded = () => this.#report("ended");
 
-  constructor(Hls, lowLatencyMode, video, report) {
+  /**
+   * @param behind seconds behind live at which to play the past; null for the live playlist
+   */
+  constructor(Hls, lowLatencyMode, video, report, behind = null) {
+    this.#behind = behind;
     this.#Hls = Hls;
     this.#lowLatencyMode = lowLatencyMode;
     this.#video = video;
@@ -61,11 +69,14 @@ export class HlsEngine {
 
   load(stream) {
     const { Events } = this.#Hls;
+    // Without it the newest segments would be loaded first.
+    const startPosition = this.isPast ? Math.max(stream.past_s - this.#behind, 0) : -1;
     this.#playlists = undefined;
     const hls = new this.#Hls({
+      startPosition,
       lowLatencyMode: this.#lowLatencyMode,
       backBufferLength: BACK_BUFFER_S,
-      maxLiveSyncPlaybackRate: CATCH_UP_RATE_MAX,
+      maxLiveSyncPlaybackRate: this.isPast ? 1 : CATCH_UP_RATE_MAX,
       // hls.js 1.7 gives captions to tracks of its own with a picture that has a buffer to itself alone; with sound
       // and picture in one they never come.
       renderTextTracksNatively: false,
@@ -84,7 +95,12 @@ export class HlsEngine {
     hls.on(Events.MANIFEST_PARSED, () => this.chooseQuality(chosenQuality()));
     hls.on(Events.CUES_PARSED, (_, cues) => this.#addCaptions(cues));
     this.#video.addEventListener("ended", this.#onEnded);
-    hls.loadSource(stream.playlist);
+    if (this.isPast) {
+      hls.once(Events.LEVEL_UPDATED, (_, { details }) => {
+        if (Math.abs(details.edge - this.#behind - startPosition) > PAST_MOVED_S) this.seekTo(this.#behind);
+      });
+    }
+    hls.loadSource(this.isPast ? stream.past : stream.playlist);
     hls.attachMedia(this.#video);
   }
 
@@ -103,10 +119,11 @@ export class HlsEngine {
   async #restart(stream) {
     const hls = this.#hls;
     // The server answers when there is something to play in all of them; what is there now plays on until then.
-    await fetch(stream.playlist).catch(() => {});
+    await fetch(this.isPast ? stream.past : stream.playlist).catch(() => {});
     if (this.#hls !== hls) return;
     const wasPlaying = !this.#video.paused;
     this.#video.removeEventListener("ended", this.#onEnded);
+    if (this.isPast) this.#behind = this.latency || this.#behind;
     hls.destroy();
     this.load(stream);
     // The <video> gets a new source, and that pauses it.
@@ -154,6 +171,22 @@ export class HlsEngine {
     const now = performance.now();
     this.#mediaRepairs = this.#mediaRepairs.filter((at) => now - at < MEDIA_REPAIRS_WINDOW_MS);
     return this.#mediaRepairs.push(now) <= MEDIA_REPAIRS_MAX;
+  }
+
+  /** It plays the past of the stream, at the viewer's place in it. */
+  get isPast() {
+    return this.#behind !== null;
+  }
+
+  /**
+   * Play the past at another place.
+   *
+   * @param {number} behind seconds behind live
+   */
+  seekTo(behind) {
+    this.#behind = behind;
+    const edge = this.#hls?.latestLevelDetails?.edge;
+    if (edge !== undefined) this.#video.currentTime = Math.max(edge - behind, 0);
   }
 
   /** Seconds behind the newest media that the server has, or NaN. */
@@ -221,6 +254,7 @@ export class HlsEngine {
   }
 
   goLive() {
+    if (this.isPast) return;
     const position = this.#hls?.liveSyncPosition;
     if (position != null) this.#video.currentTime = position;
   }
@@ -231,6 +265,10 @@ export class HlsEngine {
 
   /** Load again, and play from the live edge once the playlist says where that is now. */
   resumeLoading() {
+    if (this.isPast) {
+      this.#hls?.startLoad(this.#video.currentTime);
+      return;
+    }
     this.#hls?.once(this.#Hls.Events.LEVEL_UPDATED, () => this.goLive());
     this.#hls?.startLoad(-1);
   }

@@ -8,6 +8,7 @@ export class NativeEngine {
   #video;
   #report;
   #end = 0;
+  #behind;
   #advancedAt = performance.now();
   #onEnded = () => this.#report("ended");
   #onError = () => this.#report("failed", { reason: "media", status: 0 });
@@ -16,7 +17,11 @@ export class NativeEngine {
     return video.canPlayType("application/vnd.apple.mpegurl") !== "";
   }
 
-  constructor(video, report) {
+  /**
+   * @param behind seconds behind live at which to play the past; null for the live playlist
+   */
+  constructor(video, report, behind = null) {
+    this.#behind = behind;
     this.#video = video;
     this.#report = report;
   }
@@ -24,7 +29,26 @@ export class NativeEngine {
   load(stream) {
     this.#video.addEventListener("ended", this.#onEnded);
     this.#video.addEventListener("error", this.#onError);
-    this.#video.src = stream.playlist;
+    if (this.isPast) {
+      this.#video.addEventListener("loadedmetadata", () => this.seekTo(this.#behind), { once: true });
+    }
+    this.#video.src = this.isPast ? stream.past : stream.playlist;
+  }
+
+  /** It plays the past of the stream, at the viewer's place in it. */
+  get isPast() {
+    return this.#behind !== null;
+  }
+
+  /**
+   * Play the past at another place.
+   *
+   * @param {number} behind seconds behind live
+   */
+  seekTo(behind) {
+    this.#behind = behind;
+    const end = endOf(this.#video.seekable);
+    if (Number.isFinite(end)) this.#video.currentTime = Math.max(end - behind, 0);
   }
 
   // Chromium's has no seekable range while the stream is live, so there is nothing to measure by: NaN.
@@ -57,6 +81,7 @@ export class NativeEngine {
   }
 
   goLive() {
+    if (this.isPast) return;
     const end = endOf(this.#video.seekable);
     if (Number.isFinite(end)) {
       this.#video.currentTime = end;
@@ -71,7 +96,7 @@ export class NativeEngine {
   pauseLoading() {}
 
   resumeLoading() {
-    this.goLive();
+    if (!this.isPast) this.goLive();
   }
 
   destroy() {

@@ -4,7 +4,7 @@
 // <body data-state>: connecting | offline | ready | playing | ended | gone | error; "ready" where <body data-start> is
 // "asked", which means to load no media before the viewer wants it. What the page measures is in
 // further data attributes of <body>, for tests and for whoever is asked "what does it say?":
-//   data-mode             lowest | low | stable
+//   data-mode             lowest | low | stable | past
 //   data-engine           mp4 | hls | native
 //   data-first-frame-ms   from navigation to the first frame
 //   data-latency-ms       behind the newest media of the playlist, or the newest that was pushed
@@ -22,6 +22,7 @@ import { byId } from "./dom.js";
 import { findModes } from "./engines.js";
 import { ModeMenu } from "./modes.js";
 import { MESSAGES, offline } from "./page_state.js";
+import { PastBar } from "./past_bar.js";
 import { wireSharing } from "./sharing.js";
 import { WatchPage } from "./watch_page.js";
 
@@ -61,8 +62,19 @@ const menu = new ModeMenu({
   onQuality: (name) => broadcast?.chooseQuality(name),
 });
 
+const pastBar = new PastBar(() => {
+  if (!broadcast?.seekPast(pastBar.behind)) broadcast?.change();
+});
+
 const controls = wireControls(player, video, {
-  goLive: () => broadcast?.goLive(),
+  goLive() {
+    if (pastBar.behind === null) {
+      broadcast?.goLive();
+    } else {
+      pastBar.leave();
+      broadcast?.change();
+    }
+  },
   goBack(position) {
     broadcast?.leaveLive();
     video.currentTime = position;
@@ -91,6 +103,10 @@ async function untilLive(finished, hasWatched) {
     unanswered = found.kind === "unreachable" ? unanswered + 1 : 0;
     if (found.kind === "live") {
       if (found.stream.live_since !== finished || performance.now() > believeAgainAt) return found.stream;
+    } else if (found.kind === "locked") {
+      page.show(MESSAGES.locked);
+      await page.sleep(GONE_POLL_MS);
+      continue;
     } else if (found.kind === "gone") {
       page.show(MESSAGES.gone);
       await page.sleep(GONE_POLL_MS);
@@ -162,7 +178,7 @@ async function run() {
   const query = new URLSearchParams(location.search);
   const hls = dataset.hls ?? "";
   if (dataset.start === "asked" && query.get("autoplay") !== "1") await untilAsked();
-  const modesFor = await findModes(video, hls, query.get("player"));
+  const { modesFor, pastFrom } = await findModes(video, hls, query.get("player"));
   const wait = new Backoff(FAILURE_WAIT_MS, FAILURE_WAIT_MAX_MS);
   const aftermath = new Aftermath(wait);
   let liveSinceLast = "";
@@ -177,16 +193,18 @@ async function run() {
     }
     const modes = modesFor(stream);
     const mode = menu.pick(modes);
-    const makeEngine = mode && modes.get(mode);
-    if (!makeEngine) {
+    pastBar.offer(stream);
+    const makePast = pastBar.behind === null ? null : pastFrom(pastBar.behind);
+    const makeEngine = makePast ?? (mode && modes.get(mode));
+    if (!mode || !makeEngine) {
       page.show(hls ? MESSAGES.tooOld : MESSAGES.withoutPlayer);
       page.giveUp();
       return;
     }
     menu.show(mode, modes);
-    dataset.mode = mode;
+    dataset.mode = makePast ? "past" : mode;
     if (!aftermath.hasFailed && !page.isPlaying) page.show(MESSAGES.connecting);
-    broadcast = new Broadcast({ page, video, player, menu }, stream, makeEngine);
+    broadcast = new Broadcast({ page, video, player, menu, pastBar }, stream, makeEngine);
     const outcome = await broadcast.play(controls.start);
     broadcast = null;
     const next = aftermath.of(outcome, stream.live_since, () => mode === "lowest" && menu.avoid(mode, modes));

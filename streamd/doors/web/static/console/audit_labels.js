@@ -15,6 +15,8 @@ export const ACTIONS = {
   "user.listed": "Channel listed",
   "user.unlisted": "Channel unlisted",
   "user.recorded": "Recording decided",
+  "clip.created": "Clip made",
+  "clip.deleted": "Clip deleted",
   "playback.policy": "Viewers decided",
   "playback.key": "Playback key changed",
   "playback.revoked": "Viewers withdrawn",
