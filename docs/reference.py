@@ -307,7 +307,7 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
         live_since=LIVE_SINCE,
         is_live=True,
         media_at=clock.monotonic(),
-        presentation=SimpleNamespace(renditions={"main": rendition}),
+        presentation=SimpleNamespace(renditions={"main": rendition}, listed=[rendition]),
         push_codecs=variant.codecs,
         viewers={"hls": 11, "flv": 1, "mp4": 0},
     )
