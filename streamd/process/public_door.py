@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -190,7 +191,13 @@ class PublicDoor:
             if posters is not None
             else None,
             vod=vod,
-            recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
+            recorded=RecordedLists(
+                services.recorder,
+                services.verifier.admissions.is_suspended,
+                services.clock,
+                root=urlsplit(config.http.public_url).path,
+                gate=services.playback.gate,
+            ),
             dvr=DvrRoutes(
                 pasts=services.pasts,
                 recorder=services.recorder,

@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, UP, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
+from streamd.doors.web.public.forwarded import root_of
 from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.services.recording.recording_id import is_clip_id, is_recording_id
 
@@ -220,7 +221,7 @@ class Pages:
         """The start of the addresses that a page shows; as HTML, without a slash at the end."""
         if self._public_url:
             return html.escape(self._public_url)
-        return f"{request.scheme}://{request.host}" if HOST.fullmatch(request.host) else ""
+        return f"{request.scheme}://{request.host}{root_of(request, '')}" if HOST.fullmatch(request.host) else ""
 
     def _make_watch_page(self, name: str, origin: str, ticket: str = "") -> Asset:
         return self._player_page(
