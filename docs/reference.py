@@ -71,6 +71,10 @@ RECORDING = RecordingRecord(
     size_bytes=1_687_500_000,
 )
 # Texts that differ from one run to the next are written as fixed ones.
+PRIVATE_KEY = re.compile(r"(-----BEGIN PRIVATE KEY-----\\n)[^-]+(\\n-----END)")
+VIEWER_TOKEN = re.compile(r"eyJ[\w.-]+")
+PLAYBACK_KEY = re.compile(r"pk_[0-9a-f]{10}")
+PLAYBACK_KEYS = ("pk_0a1b2c3d4e", "pk_5f6071829a")
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
 CLIP = re.compile(r"clip_[0-9a-z]{26}")
@@ -125,6 +129,13 @@ ADMIN_CALLS = (
     Call("POST", f"/api/v1/recordings/{RECORDING_ID}/export", {}),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
+    Call("PATCH", "/api/v1/users/carol", {"playback": "signed"}),
+    Call("POST", "/api/v1/playback-keys", {"algorithm": "EdDSA", "label": "my site"}),
+    Call("GET", "/api/v1/playback-keys"),
+    Call("POST", "/api/v1/playback-keys/{kid}/rotate", {"overlap_s": 3600}),
+    Call("POST", "/api/v1/playback-tokens", {"channel": "carol", "uid": "bob", "jti": "order-17", "max": 2}),
+    Call("POST", "/api/v1/playback/revoke", {"uid": "bob", "reason": "gave the link on"}),
+    Call("DELETE", "/api/v1/playback-keys/{kid}?reason=moved"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
     Call("GET", "/api/v1/operators"),
@@ -220,6 +231,18 @@ MEANINGS: dict[str, dict[str, str]] = {
         "password": "Whoever types the channel's password, or shows a token.",
         "hook": "Whom the operator's service lets in.",
     },
+    "Algorithm": {
+        "EdDSA": "Ed25519 (RFC 8037).",
+        "ES256": "ECDSA with P-256.",
+        "RS256": "RSA of 2,048 bits or more.",
+        "HS256": "HMAC with a secret, which signs and checks alike.",
+    },
+    "RevocationKind": {
+        "jti": "A token, for good.",
+        "uid": "What a viewer was given until then.",
+        "kid": "A key, and all that was signed with it.",
+        "channel": "What anybody was given for a channel or recording until then.",
+    },
     "RecordingMode": {
         "off": "No broadcast is recorded.",
         "asked": "Those are for which an operator asks.",
@@ -256,10 +279,11 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
     """
     examples: list[Example] = []
     ids: list[str] = []
-    clip = ""
+    clip = kid = ""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as client:
         for call in calls:
             path = call.path.replace("{key}", ids[0] if ids else "").replace("{clip}", clip)
+            path = path.replace("{kid}", kid)
             headers = {"Authorization": f"Bearer {call.token}"}
             async with client.request(call.method, origin + path, json=call.body, headers=headers) as response:
                 answer: Any
@@ -273,6 +297,8 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
                 ids.append(answer["id"])
                 # A revocation closes what runs on its key.
                 streams.live["alice"] = replace(summary("alice"), key_id=ids[0])
+            if "private_key" in answer:
+                kid = kid or answer["id"]
             if call.path.endswith("/import"):
                 ids.append(answer["keys"][0]["id"])
             text = _fixed(json.dumps(answer), ids)
@@ -307,7 +333,7 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
         live_since=LIVE_SINCE,
         is_live=True,
         media_at=clock.monotonic(),
-        presentation=SimpleNamespace(renditions={"main": rendition}, listed=[rendition]),
+        presentation=SimpleNamespace(listed=[rendition]),
         push_codecs=variant.codecs,
         viewers={"hls": 11, "flv": 1, "mp4": 0},
     )
@@ -363,6 +389,10 @@ def _fixed(text: str, ids: list[str]) -> str:
     for known, fixed in zip(ids, KEY_IDS, strict=False):
         text = text.replace(known, fixed)
     text = SECRET.sub(r"\1...", text)
+    text = PRIVATE_KEY.sub(r"\1...\2", text)
+    text = VIEWER_TOKEN.sub("eyJ...", text)
+    for position, found in enumerate(dict.fromkeys(PLAYBACK_KEY.findall(text))):
+        text = text.replace(found, PLAYBACK_KEYS[position])
     text = SESSION.sub(r"\1...", text)
     text = CLIP.sub(CLIP_ID, text)
     return TIME.sub(lambda found: found[0] if found[0].startswith("2100") else "2026-11-30T12:00:00Z", text)

@@ -171,6 +171,7 @@ def test_a_password(live_server: LiveServer) -> None:
         assert status == 401
         assert b'type="password"' in body
         assert "form-action 'self'" in headers["content-security-policy"]
+        answer = ""
         for word, expected in (("wrong", "403"), ("open sesame", "303")):
             form = urllib.parse.urlencode({"password": word})
             answer = subprocess.run(

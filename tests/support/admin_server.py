@@ -12,9 +12,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from streamd.clock import SystemClock
+from streamd.doors.outgoing.address_guard import AddressGuard
+from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.live_streams import LiveStreams
 from streamd.process.workers.export_worker import WORKER_COMMAND
@@ -25,6 +28,12 @@ from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.operators.service import OperatorService
+from streamd.services.playback.countries import Countries
+from streamd.services.playback.gate import GateOptions, PlaybackGate
+from streamd.services.playback.key_set import RemoteKeySet
+from streamd.services.playback.passwords import Passwords
+from streamd.services.playback.playback_store import PlaybackStore
+from streamd.services.playback.service import PlaybackService
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import ClipOptions, Clips
 from streamd.services.recording.exports import Exports
@@ -86,6 +95,10 @@ def run_admin_server(
             ClipOptions(), recorder=recorder, index=ClipIndex(store.database, index), clock=clock, tell=unheard
         )
         exports = Exports(recorder, WORKER_COMMAND, worker_environment(os.environ), clock)
+        gate = PlaybackGate(clock, GateOptions(), Countries(None))
+        key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
+        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(), key_set)
+        await playback.start()
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -96,6 +109,7 @@ def run_admin_server(
                 console=console_of(keys, streams, operators=operators),
                 operators=operators,
                 recordings=RecordingDesk(recorder, clock),
+                playback=PlaybackDesk(playback, clock),
                 more=(*ClipDesk(clips, recorder).operations(), *ExportDesk(exports, recorder).operations()),
                 port=port_of("admin"),
                 clock=clock,
@@ -109,6 +123,7 @@ def run_admin_server(
         await runner.cleanup()
         await exports.close()
         await recorder.close()
+        await playback.close()
         await store.close()
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))

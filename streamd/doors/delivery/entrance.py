@@ -178,6 +178,13 @@ def with_ticket(answer: Answer, viewing: Viewing, method: str) -> Answer:
     return found.without_body() if method == "HEAD" else found
 
 
-def ticketed(playlist: bytes, viewing: Viewing) -> bytes:
-    """A playlist whose relative URIs begin with a viewer's ticket."""
-    return _URI.sub(f"~{viewing.text}/".encode(), playlist)
+def ticketed(playlist: bytes, viewing: Viewing, *, before: str = "", behind: str = "") -> bytes:
+    """A playlist whose relative URIs begin with a viewer's ticket.
+
+    Args:
+        playlist: The text that all viewers share.
+        viewing: Of the viewer.
+        before: The way from the playlist to the folder of the ticket.
+        behind: The way from there to what the playlist lists.
+    """
+    return _URI.sub(f"{before}~{viewing.text}/{behind}".encode(), playlist)

@@ -31,6 +31,7 @@ from streamd.formats.hls.directives import parse_directives
 from streamd.media.packager.reload import Position, ReloadVerdict, decide_reload
 from streamd.services.live.waiters import Awaited
 from streamd.services.playback.claims import Audience
+from streamd.services.playback.refusal import Refusal
 from streamd.services.recording.folder import INDEX_NAME, PLAYLIST_NAME, init_name, media_name
 
 if TYPE_CHECKING:
@@ -217,9 +218,11 @@ class DvrRoutes:
     async def _let_in(self, request: web.Request) -> None:
         if self._entrance is not None:
             watches = request.path.endswith(".m3u8")
-            request[VIEWING] = await self._entrance.let_in(
+            viewing = request[VIEWING] = await self._entrance.let_in(
                 request, request.match_info["name"], Audience.VIDEO, watches=watches
             )
+            if viewing is not None and not viewing.ticket.may_go_back:
+                raise self._entrance.gate.refused(Refusal.FORBIDDEN)
 
     async def _wait(self, request: web.Request, past: Past, variant: str, position: Position) -> bool:
         """Wait for a segment; whether the playlist is to be sent as it is then."""
