@@ -197,7 +197,11 @@ def media_timeouts(config: Config) -> MediaTimeouts:
 
 def studio_options(config: Config) -> StudioOptions:
     """The facts that the broadcaster's page tells."""
-    return StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:"))
+    return StudioOptions(
+        rtmp_url=config.rtmp_url,
+        is_secure=config.public_url.startswith("https:"),
+        is_decided_elsewhere=config.publish_hook.decides,
+    )
 
 
 def webhook_endpoints(config: Config) -> list[Endpoint]:

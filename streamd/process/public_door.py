@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -31,6 +32,7 @@ from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
+from streamd.services.recording.clip_records import ClipMaker
 
 if TYPE_CHECKING:
     from streamd.doors.web.session_file import SessionFile
@@ -143,6 +145,7 @@ class PublicDoor:
         pages = Pages(
             config.http.public_url,
             has_posters=config.http.posters,
+            clip_s=config.clips.max_s if ClipMaker(config.clips.who).may(ClipMaker.VIEWERS) else 0,
             has_list=config.http.list,
             is_listed=self._channels.is_listed,
         )
@@ -188,7 +191,13 @@ class PublicDoor:
             if posters is not None
             else None,
             vod=vod,
-            recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
+            recorded=RecordedLists(
+                services.recorder,
+                services.verifier.admissions.is_suspended,
+                services.clock,
+                root=urlsplit(config.http.public_url).path,
+                gate=services.playback.gate,
+            ),
             dvr=DvrRoutes(
                 pasts=services.pasts,
                 recorder=services.recorder,

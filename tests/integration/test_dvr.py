@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import signal
 import time
@@ -125,3 +126,36 @@ def test_the_past_goes_on_behind_a_restart(tmp_path: Path, signum: int) -> None:
         assert number(text, "MEDIA-SEQUENCE") == number(before, "MEDIA-SEQUENCE")
         assert "#EXT-X-DISCONTINUITY\n" in text
         assert media(server, text, 0)[0] == media(server, text, -1)[0] == 206
+
+
+def test_a_locked_channel_has_a_locked_past(tmp_path: Path) -> None:
+    with run_server(tmp_path, **DVR) as server:
+        key = server.issue_key(NAME)
+        with ChangingBroadcast(server.rtmp_port, key, H264, 1000 * MEDIA_S):
+            text = with_segments(server, 2)
+            url = f"{server.http_url}/live/{NAME}/dvr"
+            server.admin("POST", "/api/v1/playback-keys", {})
+            server.admin("PATCH", f"/api/v1/users/{NAME}", {"playback": "signed"})
+            assert media(server, text, 0)[0] == 401
+            last = number(text, "MEDIA-SEQUENCE") + text.count("#EXTINF")
+            for path in ("index.m3u8", "main.m3u8", f"main.m3u8?_HLS_msn={last}"):
+                assert fetched(f"{url}/{path}")[0] == 401, path
+            for path in ("~x/main.m3u8", "~x/index.m3u8"):
+                assert fetched(f"{url}/{path}")[0] == 403, path
+            said = json.loads(server.get(f"/api/v1/streams/{NAME}")[2])
+            assert said["past"] is None
+            token = server.admin("POST", "/api/v1/playback-tokens", {"channel": NAME, "ttl_s": 60})["token"]
+            index = fetched(f"{url}/index.m3u8?token={token}")[2].decode()
+            (variant,) = re.findall(r"^~.+\.m3u8$", index, re.MULTILINE)
+            listed = fetched(f"{url}/{variant}")
+            assert (listed[0], listed[1]["Cache-Control"]) == (200, "private, max-age=1")
+            size, offset, uri = re.findall(r"#EXT-X-BYTERANGE:(\d+)@(\d+)\n(.+)", listed[2].decode())[0]
+            asked = {"Range": f"bytes={offset}-{int(offset) + int(size) - 1}"}
+            ticket = variant.partition("/")[0]
+            assert fetched(f"{url}/{ticket}/{uri}", asked)[0] == 206
+            # The page has the ticket behind the channel's name.
+            assert fetched(f"{server.http_url}/live/{NAME}/{ticket}/dvr/index.m3u8")[0] == 200
+            assert fetched(f"{server.http_url}/live/{NAME}/{ticket}/dvr/{uri}", asked)[0] == 206
+            live_alone = server.admin("POST", "/api/v1/playback-tokens", {"channel": NAME, "dvr": False})["token"]
+            assert fetched(f"{url}/index.m3u8?token={live_alone}")[0] == 403
+            assert fetched(f"{server.http_url}/live/{NAME}/index.m3u8?token={live_alone}")[0] not in (401, 403)

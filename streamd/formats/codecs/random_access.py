@@ -75,6 +75,21 @@ def can_start(codec: str, payload: bytes | Payload, at: int, length_bytes: int =
     return True
 
 
+def is_start(codec: str, payload: bytes | Payload, at: int, length_bytes: int = 4) -> bool:
+    """Say whether a picture's bytes say that a decoder can begin with it, whatever its encoder calls it.
+
+    Read as by ``can_start``, of H.264 and HEVC alone: with other codecs a keyframe that is not called one is not known.
+
+    Returns:
+        False also where they cannot be read.
+    """
+    if codec == H264:
+        return _first_slice(payload, at, length_bytes, 0x1F, 0, _H264_SLICE_FIRST, _H264_IDR) == _H264_IDR
+    if codec == HEVC:
+        return _first_slice(payload, at, length_bytes, 0x3F, 1, 0, _HEVC_SLICE_LAST) in _HEVC_IRAP
+    return False
+
+
 def _first_slice(
     payload: bytes | Payload, at: int, length_bytes: int, mask: int, shift: int, first: int, last: int
 ) -> int:

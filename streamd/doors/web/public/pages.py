@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, UP, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
+from streamd.doors.web.public.forwarded import root_of
 from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.services.recording.recording_id import is_clip_id, is_recording_id
 
@@ -44,6 +45,7 @@ PLAYER_MODULES: Final = (
     "backoff.js",
     "base.js",
     "broadcast.js",
+    "clip_button.js",
     "controls.js",
     "copying.js",
     "dom.js",
@@ -66,7 +68,7 @@ PLAYER_MODULES: Final = (
 
 
 # The imports of a recording's page.
-VOD_MODULES: Final = ("base.js", "dom.js", "recorded_controls.js", "storage.js", "storyboard.js")
+VOD_MODULES: Final = ("base.js", "clip_button.js", "dom.js", "recorded_controls.js", "storage.js", "storyboard.js")
 
 
 class Pages:
@@ -75,6 +77,7 @@ class Pages:
     Args:
         public_url: The viewers' URL of this server, without a slash at the end; empty: the one of each request.
         has_posters: Channels have pictures, which networks show with a shared link.
+        clip_s: The longest clip that viewers may make, seconds; 0: they make none.
         has_list: The first page lists who is live; else it says that there is no list.
         is_listed: Says whether a channel may be found by a search engine.
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
@@ -85,12 +88,14 @@ class Pages:
         public_url: str = "",
         *,
         has_posters: bool = True,
+        clip_s: int = 0,
         has_list: bool = True,
         is_listed: Callable[[str], bool] = lambda _: True,
         root: Path = ROOT,
     ) -> None:
         self._public_url = public_url
         self._has_posters = has_posters
+        self._clips = str(clip_s or "")
         self.has_list = has_list
         self._is_listed = is_listed
         self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
@@ -181,6 +186,7 @@ class Pages:
             level=1,
             id=recorded_id,
             kind=kind,
+            clips=self._clips,
             root=root,
             hls=self.files.address(root, HLS_MODULE) if self.has_player else "",
             preload=self._preload(root, VOD_MODULES),
@@ -215,7 +221,7 @@ class Pages:
         """The start of the addresses that a page shows; as HTML, without a slash at the end."""
         if self._public_url:
             return html.escape(self._public_url)
-        return f"{request.scheme}://{request.host}" if HOST.fullmatch(request.host) else ""
+        return f"{request.scheme}://{request.host}{root_of(request, '')}" if HOST.fullmatch(request.host) else ""
 
     def _make_watch_page(self, name: str, origin: str, ticket: str = "") -> Asset:
         return self._player_page(
@@ -225,6 +231,7 @@ class Pages:
             origin=origin,
             guessed="" if self._public_url else f' data-guessed="{origin}"',
             embed=html.escape(_embed_code(origin, name)),
+            clips=self._clips,
             picture=_picture_tags(origin, name) if self._has_posters and not ticket else "",
             ticket=ticket,
         )

@@ -61,6 +61,11 @@ SESSION_LIMITS: Final = SessionLimits(
 RETRY_AFTER_S = 10
 
 _NO_KEY = "That is not a stream key of this server. Copy it again, whole."
+_DECIDED_ELSEWHERE = (
+    '<p class="callout warning" id="decided">Who goes live here is decided by a service of whoever runs this server, '
+    "and not by its stream keys. This page opens only with a key that was issued here, and what you typed into OBS is "
+    "none: ask where you got it how your stream arrives.</p>"
+)
 _DEAD = {
     Denial.REVOKED: "This stream key was revoked. Ask whoever runs this server for a new one.",
     Denial.EXPIRED: "This stream key has expired. Ask whoever runs this server for a new one.",
@@ -85,6 +90,8 @@ class StudioOptions:
     """The server that broadcasters type."""
     is_secure: bool
     """Viewers come over HTTPS, to us or to the proxy in front: the cookie is then sent only over HTTPS."""
+    is_decided_elsewhere: bool = False
+    """A service of the operator's decides alone who goes live: its broadcasters have no key of this server."""
 
 
 class Studio:
@@ -117,7 +124,7 @@ class Studio:
         self._streams = streams
         self._options = options
         self.sessions: Sessions[_Visit] = Sessions(clock, SESSION_LIMITS)
-        self._page = files.page("studio")
+        self._page = files.page("studio", decided=_DECIDED_ELSEWHERE if options.is_decided_elsewhere else "")
 
     def restore(self, records: Iterable[SessionRecord]) -> None:
         """Go on with the sessions that a server before this one had."""

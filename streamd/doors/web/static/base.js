@@ -16,7 +16,11 @@ export function on(path) {
 /** The viewer's ticket to a locked channel or recording; empty where everybody may watch. */
 const TICKET = document.body?.dataset.ticket ?? "";
 
-/** Header fields that show the ticket to the API. */
+/**
+ * Header fields that show the ticket to the API.
+ *
+ * @type {Record<string, string>}
+ */
 export const TICKET_FIELDS = TICKET ? { "streamd-ticket": TICKET } : {};
 
 /**

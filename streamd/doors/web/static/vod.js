@@ -1,6 +1,7 @@
 // A recording, or a clip of one: what plays it, and what there is to say of it.
 
 import { mediaOn, on, TICKET_FIELDS } from "./base.js";
+import { clipLength, wireClipButton } from "./clip_button.js";
 import { byId, setText } from "./dom.js";
 import { wireRecordedControls } from "./recorded_controls.js";
 import { clockTime } from "./storyboard.js";
@@ -69,7 +70,7 @@ function show(recording) {
  */
 async function play(video, playlist) {
   const module = body.dataset.hls;
-  const Hls = module ? (await import(module)).default : null;
+  const Hls = module ? (await import(new URL(module, document.baseURI).href)).default : null;
   if (!Hls?.isSupported()) {
     if (video.canPlayType("application/vnd.apple.mpegurl")) video.src = playlist;
     else setText(byId("message"), "This browser cannot play it. It can be downloaded.");
@@ -114,5 +115,12 @@ async function refresh() {
   }
   setTimeout(refresh, REFRESH_MS);
 }
+
+// Of a clip there is none.
+if (body.dataset.kind === "recordings")
+  wireClipButton(() => {
+    const end = video.currentTime;
+    return end > 0 ? { recording: body.dataset.recording, start: Math.max(0, end - clipLength()), end } : null;
+  });
 
 refresh();

@@ -20,6 +20,8 @@ export const ACTIONS = {
   "playback.policy": "Viewers decided",
   "playback.key": "Playback key changed",
   "playback.revoked": "Viewers withdrawn",
+  "recording.wanted": "Recording begun",
+  "recording.unwanted": "Recording ended",
   "recording.changed": "Recording changed",
   "recording.deleted": "Recording deleted",
   "operator.added": "Operator added",
