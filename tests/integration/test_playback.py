@@ -273,3 +273,42 @@ def test_the_keys_of_an_issuer(tmp_path: Path) -> None:
             Issuer.is_down = True
             assert server.get(path + first)[0] == 404
         issuer.shutdown()
+
+
+def test_a_recording_is_locked_as_its_channel(tmp_path: Path) -> None:
+    with run_server(tmp_path, recording__mode="all", recording__min_free_bytes=0, dvr__window_s=600) as server:
+        with publish(server.rtmp_url, server.issue_key("demo")):
+            server.wait_until_playable("demo")
+            lock(server)
+            wait_until(lambda: any(each["duration_s"] > 4 for each in recordings(server)), PATIENCE_S, "a recording")
+            (recording,) = recordings(server)
+            live = token_of(server)
+            past = f"/live/demo/dvr/index.m3u8?token={live['token']}"
+            assert server.get("/live/demo/dvr/index.m3u8")[0] == 401
+            wait_until(lambda: server.get(past)[0] == 200, PATIENCE_S, "the past")
+            assert server.get(past.replace(live["token"], token_of(server, dvr=False)["token"]))[0] == 403
+        wait_until(lambda: recordings(server)[0]["state"] == "ready", PATIENCE_S, "its end")
+        at = f"/vod/{recording['id']}"
+        made = token_of(server, channel=recording["id"])
+        for path in (f"{at}/index.m3u8", f"{at}/main.m3u8", f"{at}.mp4", f"{at}/index.m3u8?token={live['token']}"):
+            assert server.get(path)[0] in (401, 403), path
+        assert server.get(f"/watch/vod/{recording['id']}")[0] == 401
+        status, headers, body = server.get(made["playlist"])
+        assert (status, headers["cache-control"][:7]) == (200, "private")
+        ticket = re.findall(rb"^(~[^/]+)/", body, re.MULTILINE)[0].decode()
+        text = server.get(f"{at}/{ticket}/main.m3u8")[2].decode()
+        media = re.findall(r"^main/\d+\.m4s$", text, re.MULTILINE)[0]
+        assert server.get(f"{at}/{ticket}/{media}")[0] == 200
+        assert server.get(f"{at}/{media}")[0] == 401
+        page = server.get(made["watch"])
+        assert page[0] == 200
+        assert b'data-ticket="' in page[2]
+        with av.open(server.http_url + made["playlist"], timeout=PATIENCE_S) as container:
+            assert next(container.decode(video=0)) is not None
+        server.admin("POST", "/api/v1/playback/revoke", {"jti": made["jti"]})
+        assert server.get(f"{at}/{ticket}/{media}")[0] == 403
+
+
+def recordings(server: LiveServer) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.admin("GET", "/api/v1/recordings")["recordings"]
+    return found
