@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import jwt
 import pytest
@@ -27,6 +28,7 @@ from streamd.services.playback.key_set import RemoteKeySet
 from streamd.services.playback.passwords import Passwords
 from streamd.services.playback.playback_store import PlaybackStore
 from streamd.services.playback.policy import Policy
+from streamd.services.playback.refusal import Refusal
 from streamd.services.playback.revocations import RevocationKind
 from streamd.services.playback.service import RECHECK_S, SERVER_KID, TOKEN_S_MAX, PlaybackService
 from streamd.services.playback.verifying_key import Algorithm
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from streamd.services.events.sender import ReceiverAnswer
     from streamd.services.keys.key_store import KeyStore
-    from streamd.services.playback.viewing import Viewing
+    from streamd.services.playback.viewing import Held, Viewing
 
 pytestmark = pytest.mark.asyncio
 
@@ -164,6 +166,17 @@ class TestKeys:
         with pytest.raises(PlaybackKeyNotFoundError):
             house.service.find_key(made.record.kid)
         assert (await house.again()).service.list_keys() == []
+
+    async def test_a_key_withdrawn_while_a_thousand_watch(self, house: House) -> None:
+        made = await house.service.add_key(Algorithm.HS256, by=ADMIN)
+        cut: list[Refusal] = []
+        viewings = [house.admit(house.sign(made.private, "HS256", made.record.kid, jti=str(n))) for n in range(1000)]
+        for viewing in viewings:
+            # One for each, as connections are.
+            viewing.hold(cast("Held", SimpleNamespace(cut=cut.append)))
+        done = await house.service.revoke(RevocationKind.KID, made.record.kid, by=ADMIN)
+        assert done.ended == 1000
+        assert cut == [Refusal.REVOKED] * 1000
 
     async def test_deleting_withdraws_first(self, house: House) -> None:
         made = await house.service.add_key(Algorithm.EDDSA, by=ADMIN)
