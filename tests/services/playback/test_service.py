@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from streamd.services.events.sender import ReceiverAnswer
     from streamd.services.keys.key_store import KeyStore
-    from streamd.services.playback.viewing import Held, Viewing
+    from streamd.services.playback.viewing import Viewing
 
 pytestmark = pytest.mark.asyncio
 
@@ -51,6 +50,13 @@ class Nobody:
 
     async def get(self, url: str, *, timeout_s: float, answer_bytes_max: int) -> ReceiverAnswer:
         raise AssertionError
+
+
+class Stream:
+    """Something that goes on until it is cut."""
+
+    def __init__(self, cuts: list[Refusal]) -> None:
+        self.cut = cuts.append
 
 
 class House:
@@ -172,8 +178,7 @@ class TestKeys:
         cut: list[Refusal] = []
         viewings = [house.admit(house.sign(made.private, "HS256", made.record.kid, jti=str(n))) for n in range(1000)]
         for viewing in viewings:
-            # One for each, as connections are.
-            viewing.hold(cast("Held", SimpleNamespace(cut=cut.append)))
+            viewing.hold(Stream(cut))
         done = await house.service.revoke(RevocationKind.KID, made.record.kid, by=ADMIN)
         assert done.ended == 1000
         assert cut == [Refusal.REVOKED] * 1000
