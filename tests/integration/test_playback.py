@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
 import subprocess
+import threading
 import time
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import av
 import jwt
 import pytest
 
+from streamd.services.playback.playback_key import generate, jwk_of
+from streamd.services.playback.verifying_key import Algorithm
 from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
@@ -223,3 +227,88 @@ def test_commands(live_server: LiveServer) -> None:
     assert "deleted" in live_server.command("playback", "keys", "delete", shown["id"])
     assert "Everybody" in live_server.command("playback", "unlock", "demo")
     assert live_server.get("/live/demo/index.m3u8")[0] == 404
+
+
+class Issuer(http.server.BaseHTTPRequestHandler):
+    """Publishes a key set, or is down."""
+
+    keys: ClassVar[list[dict[str, Any]]] = []
+    is_down = False
+
+    def do_GET(self) -> None:
+        body = json.dumps({"keys": self.keys}).encode()
+        self.send_response(500 if self.is_down else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is said."""
+
+
+def test_the_keys_of_an_issuer(tmp_path: Path) -> None:
+    def sign(kid: str, private: str) -> str:
+        claims = {"sub": "demo", "exp": int(time.time()) + 600, "iss": "https://issuer.example"}  # noqa: TID251
+        return jwt.encode(claims, private, algorithm="ES256", headers={"kid": kid})
+
+    made = {kid: generate(kid, Algorithm.ES256) for kid in ("first", "second")}
+    Issuer.keys, Issuer.is_down = [jwk for jwk in [jwk_of(made["first"][0])] if jwk], False
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Issuer) as issuer:
+        threading.Thread(target=issuer.serve_forever, daemon=True).start()
+        options = {
+            "playback__policy": "signed",
+            "playback__issuer": "https://issuer.example",
+            "playback__jwks_url": f"http://127.0.0.1:{issuer.server_port}/jwks.json",
+            "webhooks__allow_networks": "127.0.0.0/8",
+        }
+        with run_server(tmp_path, **options) as server:
+            path = "/live/demo/index.m3u8?token="
+            # Nobody is live: who is let in learns that.
+            first = sign("first", made["first"][1])
+            wait_until(lambda: server.get(path + first)[0] == 404, PATIENCE_S, "the issuer's key")
+            second = sign("second", made["second"][1])
+            assert server.get(path + second)[0] == 403
+            Issuer.keys = [jwk for jwk in [jwk_of(made["second"][0])] if jwk] + Issuer.keys
+            wait_until(lambda: server.get(path + second)[0] == 404, PATIENCE_S, "the issuer's new key")
+            Issuer.is_down = True
+            assert server.get(path + first)[0] == 404
+        issuer.shutdown()
+
+
+def test_a_recording_is_locked_as_its_channel(tmp_path: Path) -> None:
+    with run_server(tmp_path, recording__mode="all", recording__min_free_bytes=0, dvr__window_s=600) as server:
+        with publish(server.rtmp_url, server.issue_key("demo")):
+            server.wait_until_playable("demo")
+            lock(server)
+            wait_until(lambda: any(each["duration_s"] > 4 for each in recordings(server)), PATIENCE_S, "a recording")
+            (recording,) = recordings(server)
+            live = token_of(server)
+            past = f"/live/demo/dvr/index.m3u8?token={live['token']}"
+            assert server.get("/live/demo/dvr/index.m3u8")[0] == 401
+            wait_until(lambda: server.get(past)[0] == 200, PATIENCE_S, "the past")
+            assert server.get(past.replace(live["token"], token_of(server, dvr=False)["token"]))[0] == 403
+        wait_until(lambda: recordings(server)[0]["state"] == "ready", PATIENCE_S, "its end")
+        at = f"/vod/{recording['id']}"
+        made = token_of(server, channel=recording["id"])
+        for path in (f"{at}/index.m3u8", f"{at}/main.m3u8", f"{at}.mp4", f"{at}/index.m3u8?token={live['token']}"):
+            assert server.get(path)[0] in (401, 403), path
+        assert server.get(f"/watch/vod/{recording['id']}")[0] == 401
+        status, headers, body = server.get(made["playlist"])
+        assert (status, headers["cache-control"][:7]) == (200, "private")
+        ticket = re.findall(rb"^(~[^/]+)/", body, re.MULTILINE)[0].decode()
+        text = server.get(f"{at}/{ticket}/main.m3u8")[2].decode()
+        media = re.findall(r"^main/\d+\.m4s$", text, re.MULTILINE)[0]
+        assert server.get(f"{at}/{ticket}/{media}")[0] == 200
+        assert server.get(f"{at}/{media}")[0] == 401
+        page = server.get(made["watch"])
+        assert page[0] == 200
+        assert b'data-ticket="' in page[2]
+        with av.open(server.http_url + made["playlist"], timeout=PATIENCE_S) as container:
+            assert next(container.decode(video=0)) is not None
+        server.admin("POST", "/api/v1/playback/revoke", {"jti": made["jti"]})
+        assert server.get(f"{at}/{ticket}/{media}")[0] == 403
+
+
+def recordings(server: LiveServer) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.admin("GET", "/api/v1/recordings")["recordings"]
+    return found

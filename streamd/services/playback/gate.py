@@ -127,6 +127,8 @@ class PlaybackGate:
         self._words: dict[str, tuple[object, int, str]] = {}
         self._untold: Counter[str] = Counter()
         self._told_at = float("-inf")
+        self.on_unknown_key: Callable[[], None] = lambda: None
+        """Called where a token names a key that is not known: an issuer may have a new one."""
         self._on_locked: list[Callable[[str], None]] = []
         self.is_open = not self.policies.locks_any
 
@@ -324,6 +326,7 @@ class PlaybackGate:
         wall = self._clock.now()
         key = self.keys.find(shown.kid, wall)
         if key is None:
+            self.on_unknown_key()
             raise Refusal.UNKNOWN_KEY.error()
         check_signature(shown, key)
         claims = read_claims(shown.payload, issuer=self.options.issuer, audience=self.options.audience)
