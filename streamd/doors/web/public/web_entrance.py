@@ -72,6 +72,24 @@ class WebEntrance:
             return gate.enter(subject, ticket, wanted, visitor.address, visitor.user_agent, watches=watches)
         return await self.admit(subject, query, wanted, visitor, owner=owner)
 
+    def check_still(self, viewing: Viewing | None, subject: str, owner: str = "") -> None:
+        """See that a viewer who was let in a while ago may still watch.
+
+        Args:
+            viewing: What ``let_in`` has said.
+            subject: The channel or recording.
+            owner: The channel that a recording is of.
+
+        Raises:
+            PlaybackRefusedError: They may not any more.
+        """
+        gate = self.gate
+        if viewing is None:
+            if gate.is_locked(subject, owner):
+                raise gate.refused(Refusal.NO_TOKEN)
+        elif not viewing.lasts():
+            raise gate.refused(viewing.refusal or Refusal.EXPIRED)
+
     async def admit(self, subject: str, query: str, wanted: Audience, visitor: Visitor, *, owner: str = "") -> Viewing:
         """Let a viewer in by the token in a query, or on the service's word; see ``let_in``."""
         gate = self.gate
