@@ -124,7 +124,9 @@ class LockedPages:
                 self._gate.note_failure(source)
                 return self._form(request, subject, root, is_embedded=is_embedded, error=_WRONG)
             # The form is a page of ours, whatever frame it is in: which one was asked when it was shown.
-            viewing = self._gate.admit_by(PASSWORD_KEY, subject, visitor._replace(referrer=""))
+            viewing = self._gate.admit_by(
+                PASSWORD_KEY, subject, visitor._replace(referrer=""), owner=owner, password_hash=known
+            )
         except PlaybackRefusedError as exc:
             return self._refusal(request, exc, root, headers)
         if is_embedded:
@@ -155,14 +157,17 @@ class LockedPages:
                 raise gate.refused(Refusal.PASSWORD)
             try:
                 gate.check_place(visitor)
-                viewing = gate.enter(subject, kept, Audience.VIDEO, visitor.address, watches=False)
+                viewing = gate.enter(subject, kept, Audience.VIDEO, visitor.address, watches=False, owner=owner)
             except PlaybackRefusedError as exc:
                 if exc.status == Refusal.TICKET.status and exc.reason in _OVER:
                     raise gate.refused(Refusal.PASSWORD) from None
                 raise
-            # A ticket of this page's own: the cookie's is with other pages of the same viewer too.
-            left_s = viewing.ticket.expires_at - viewing.ticket.issued_at
-            return gate.admit_by(PASSWORD_KEY, subject, visitor, ttl_s=left_s).text
+            # A ticket of this page's own: the cookie's is with other pages of the same viewer too. It is good for as
+            # long as that, so that whoever makes a cookie of it has no longer time either.
+            known = gate.policies.password_hash(subject, owner)
+            return gate.admit_by(
+                PASSWORD_KEY, subject, visitor, owner=owner, password_hash=known, ttl_s=gate.left_s(viewing)
+            ).text
         return (await self._entrance.admit(subject, query, Audience.VIDEO, visitor, owner=owner)).text
 
     def _form(

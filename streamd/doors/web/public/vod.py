@@ -222,7 +222,8 @@ class VodRoutes:
         at = f"/vod/{record.id}"
         if is_locked and self._entrance is not None and (ticket := request.headers.get(TICKET_FIELD, "")):
             visitor = visitor_of(request)
-            self._entrance.gate.enter(record.id, ticket, Audience.VIDEO, visitor.address, watches=False)
+            gate = self._entrance.gate
+            gate.enter(record.id, ticket, Audience.VIDEO, visitor.address, watches=False, owner=record.user)
             is_locked, at = False, f"{at}/~{ticket}"
         thumbnails = self._recorder.folder(record).thumbnails
         drawn = await self._recorder.read(
