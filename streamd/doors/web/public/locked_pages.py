@@ -47,7 +47,8 @@ class LockedPages:
         entrance: The gate.
         passwords: Checks them.
         files: Have the templates.
-        owner_of: Finds the channel of a recording; empty where there is none to be seen.
+        recording_of: Finds the id of the recording that a recording or clip is of, and its channel, by which is decided
+            who may see it; the id itself and nothing where there is none to be seen.
     """
 
     def __init__(
@@ -55,13 +56,13 @@ class LockedPages:
         entrance: WebEntrance,
         passwords: Passwords,
         files: StaticFiles,
-        owner_of: Callable[[str], Awaitable[str]],
+        recording_of: Callable[[str], Awaitable[tuple[str, str]]],
     ) -> None:
         self._entrance = entrance
         self._gate = entrance.gate
         self._passwords = passwords
         self._files = files
-        self.owner_of = owner_of
+        self.recording_of = recording_of
 
     def is_locked(self, subject: str, owner: str = "") -> bool:
         """Whether a page is not for everybody."""
@@ -75,6 +76,7 @@ class LockedPages:
         *,
         owner: str = "",
         root: str = UP,
+        name: str = "",
         is_embedded: bool = False,
     ) -> web.Response:
         """Answer with the page of a channel or recording that is locked, or say what it needs.
@@ -85,6 +87,7 @@ class LockedPages:
             make: Makes the page for the viewer of a ticket.
             owner: The channel that a recording is of.
             root: The way from the page to the root of the server.
+            name: How the page names what it shows; empty: by the subject.
             is_embedded: It is shown in a page of another site, whose rule is asked.
         """
         visitor = visitor_of(request)
@@ -96,7 +99,7 @@ class LockedPages:
             ticket = await self._ticket(request, subject, owner, visitor)
         except PlaybackRefusedError as exc:
             if exc.reason == Refusal.PASSWORD.word:
-                return self._form(request, subject, root, is_embedded=is_embedded)
+                return self._form(request, name or subject, root, is_embedded=is_embedded)
             return self._refusal(request, exc, root, headers)
         return answer(request, make(ticket), headers, NO_STORE)
 
@@ -108,6 +111,7 @@ class LockedPages:
         *,
         owner: str = "",
         root: str = UP,
+        name: str = "",
         is_embedded: bool = False,
     ) -> web.Response:
         """Answer a form with a password: with the page, or with the form again; arguments as of ``show``."""
@@ -122,7 +126,7 @@ class LockedPages:
             typed = (await request.post()).get(_FIELD, "")
             if not isinstance(typed, str) or not await self._passwords.is_right(typed, known):
                 self._gate.note_failure(source)
-                return self._form(request, subject, root, is_embedded=is_embedded, error=_WRONG)
+                return self._form(request, name or subject, root, is_embedded=is_embedded, error=_WRONG)
             # The form is a page of ours, whatever frame it is in: which one was asked when it was shown.
             viewing = self._gate.admit_by(
                 PASSWORD_KEY, subject, visitor._replace(referrer=""), owner=owner, password_hash=known
@@ -170,11 +174,9 @@ class LockedPages:
             ).text
         return (await self._entrance.admit(subject, query, Audience.VIDEO, visitor, owner=owner)).text
 
-    def _form(
-        self, request: web.Request, subject: str, root: str, *, is_embedded: bool, error: str = ""
-    ) -> web.Response:
+    def _form(self, request: web.Request, name: str, root: str, *, is_embedded: bool, error: str = "") -> web.Response:
         page = self._files.page(
-            "password", level=1, root=root, name=html.escape(subject), error=html.escape(error),
+            "password", level=1, root=root, name=html.escape(name), error=html.escape(error),
         )  # fmt: skip
         status = Refusal.FORBIDDEN.status if error else Refusal.PASSWORD.status
         return answer(request, page, form_headers(is_embedded=is_embedded), NO_STORE, status=status)
