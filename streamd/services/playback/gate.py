@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamd.errors import PlaybackRefusedError
@@ -53,6 +53,9 @@ FAILURES_PER_SOURCE_MAX: Final = 60
 LINE_INTERVAL_S: Final = 1.0
 # In place of a channel's name: all of them.
 EVERY_CHANNEL: Final = ""
+# A player that is sent from the past of a channel to a file of its recording asks for that at once; a slow one takes it
+# for a while. Its channel may be withdrawn, by which a recording is not ended.
+LENT_S: Final = 60
 PASSWORD_KEY: Final = "password"  # noqa: S105  # the id of a key that is none
 HOOK_KEY: Final = "hook"
 # Words of channels and recordings that were asked for lately: 150 bytes each, and 2 µs to make one anew.
@@ -234,6 +237,17 @@ class PlaybackGate:
             if ticket.viewers_max and not self._presence.note(_who(ticket), ticket.session, ticket.viewers_max, now):
                 raise self.refused(Refusal.TOO_MANY)
         return viewing
+
+    def lend(self, viewing: Viewing, recording: str) -> str:
+        """A ticket for the recording of the channel that a viewing is of, for as long as a player needs for one file.
+
+        Args:
+            viewing: Of the channel.
+            recording: The id of a recording for which nothing else is decided than for its channel.
+        """
+        until = int(self._clock.now().timestamp() + LENT_S)
+        ticket = replace(viewing.ticket, expires_at=min(viewing.ticket.expires_at, until))
+        return self._office.write(ticket, recording)
 
     def left_s(self, viewing: Viewing) -> float:
         """For how long a viewing is good, seconds."""

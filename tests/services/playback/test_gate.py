@@ -13,7 +13,7 @@ from netaddr import IPSet
 from streamd.errors import PlaybackRefusedError
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import FAILURES_PER_SOURCE_MAX, HOOK_KEY, PASSWORD_KEY, GateOptions, Visitor
+from streamd.services.playback.gate import FAILURES_PER_SOURCE_MAX, HOOK_KEY, LENT_S, PASSWORD_KEY, GateOptions, Visitor
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.presence import VIEWING_S
 from streamd.services.playback.revocations import RevocationKind
@@ -421,6 +421,21 @@ class TestOnAnothersWord:
         viewing = house.gate.admit_by(HOOK_KEY, "demo", HOME)
         house.gate.configure(GateOptions(Policy.SIGNED))
         assert viewing.refusal is not None
+
+    def test_a_ticket_that_is_lent_opens_the_recording_for_a_moment(self) -> None:
+        house = GateHouse()
+        lent = house.gate.lend(admit(house, token(exp=NOW + 3600)), "rec_1")
+
+        def look() -> None:
+            house.gate.enter("rec_1", lent, VIDEO, HOME.address, watches=False, owner="demo")
+
+        look()
+        assert refusal(house.gate.enter, "demo", lent, VIDEO, HOME.address, watches=False) == (403, "ticket")
+        house.clock.advance(LENT_S)
+        assert refusal(look) == (403, "expired")
+        short = house.gate.lend(admit(house, token(exp=NOW + LENT_S + 5)), "rec_1")
+        house.clock.advance(6)
+        assert refusal(house.gate.enter, "rec_1", short, VIDEO, HOME.address, watches=False)[1] == "expired"
 
     def test_what_is_left_of_a_ticket(self) -> None:
         house = GateHouse(Policy.HOOK, ticket_s=100)

@@ -465,7 +465,7 @@ class TestWhatHangsOnATokenElsewhere:
         await house.call("PATCH", "/api/v1/operators/carol", body={"role": M})
         assert house.over == []
         method, path = ("DELETE", "") if act == "delete" else ("POST", f"/{act}")
-        body = {} if act == "revoke" else None
+        body: dict[str, str] | None = {} if act == "revoke" else None
         await house.call(method, f"/api/v1/operators/carol{path}", body=body, status=201 if act == "rotate" else 200)
         assert len(house.over) == 1
 
