@@ -250,12 +250,17 @@ class Console:
     async def confirm_totp(self, request: web.Request, body: CodeRequest) -> web.StreamResponse:
         """Show that your authenticator is set up: from now on you sign in with a code of it, too.
 
-        Your token alone opens nothing else than a session from then on.
+        Your token alone opens nothing else than a session from then on. Other sessions of yours, which were begun
+        without a code, are over.
         """
         if self._operators is None:
             raise ConflictError("only an operator with a name has an authenticator")
         with self._noting_wrong_codes(request, body.code):
             await self._operators.authenticators.confirm(body.code, by=request[ACTOR])
+        # Whoever has taken the token has begun theirs without a code.
+        name = request[ASKER].name
+        self.sessions.end_all(lambda holder: holder.name == name, but=shown_token(request))
+        self.events.look()
         return json_answer(self._described(request[ASKER]))
 
     async def remove_totp(self, request: web.Request, body: CodeRequest) -> web.StreamResponse:

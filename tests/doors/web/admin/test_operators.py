@@ -456,6 +456,18 @@ class TestCodes:
         await house.call("POST", "/api/v1/session/totp", status=409)
 
 
+class TestSessionsOfBeforeACode:
+    async def test_end_but_the_one_that_set_it_up(self, house: House) -> None:
+        token, other = await house.add(), await house.add("dave")
+        mine, older, daves = await house.sign_in(token), await house.sign_in(token), await house.sign_in(other)
+        listening = await house.listen(older)
+        await house.enrol(mine)
+        assert await house.is_over(listening)
+        await house.call("GET", "/api/v1/session", older, status=401)
+        for session in (mine, daves, await house.sign_in()):
+            await house.call("GET", "/api/v1/session", session)
+
+
 class TestWhatHangsOnATokenElsewhere:
     """Looks at streams on the public port are over with the token of whoever looks, as consoles are."""
 
