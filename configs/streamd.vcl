@@ -27,8 +27,16 @@ backend default {
 sub vcl_recv {
     # HTTP-FLV and endless MP4 have no end: every viewer has a connection of its own to streamd. Not `pass`,
     # which would keep a slow viewer's bytes in memory.
-    if (req.url ~ "^/live/[^/?]+\.(flv|mp4)(\?|$)") {
+    if (req.url ~ "^/live/(~[^/?]+/)?[^/?]+\.(flv|mp4)(\?|$)") {
         return (pipe);
+    }
+    # A locked channel's viewer shows a token once, in the query, or a password, and has a ticket in the path from then
+    # on: see docs/playback.md. What is for one viewer always comes from streamd, and playlists are.
+    if (req.url ~ "^/[^?]*\?(.*&)?token=" || req.url ~ "^/(live|vod)/[^?]*/~[^/?]+/[^?]*\.m3u8(\?|$)") {
+        return (pass);
+    }
+    if (req.url ~ "^/(watch|embed)/" && req.http.Cookie ~ "streamd-") {
+        return (pass);
     }
     # The broadcaster's page is signed in by a cookie, and asks once a second.
     if (req.url ~ "^/studio(/|\?|$)") {
@@ -70,7 +78,9 @@ sub vcl_recv {
 sub vcl_hash {
     # One copy of a stream, and of a file that pages load, by whatever host name it is asked for.
     if (req.url ~ "^/(live|static)/") {
-        hash_data(req.url);
+        # A locked channel's media are the same for all of its viewers, under names that nobody can guess: one copy,
+        # under its path without the ticket.
+        hash_data(regsub(req.url, "/~[^/?]+/", "/"));
         return (lookup);
     }
 }

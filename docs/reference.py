@@ -10,6 +10,7 @@ fixed ones, so that the page changes only where the API does. A test makes the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
@@ -37,15 +38,17 @@ from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
 from streamd.services.obs.ladder import ObsOptions, Rung
 from streamd.services.operators.roles import RIGHTS, Right, Role, roles_with
+from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.records import RecordingRecord, RecordingState
 from streamd.services.store.page import Page
 from tests.support.admin_server import run_admin_server
 from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.support.live_streams import LIVE_SINCE, Streams, summary
 from tests.support.ports import port_of
+from tests.support.recordings import MAIN, append, new_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.services.keys.verifier import KeyVerifier
@@ -56,6 +59,7 @@ TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a mom
 TIMEOUT_S = 30
 KEY_IDS = ("7k2m9xq4ct", "p3v8n5w2rz", "c6h4t9b2yd")
 RECORDING_ID = "rec_01kjmg3m00q8p4w6s2v0x9y7z5"
+CLIP_ID = "clip_01kjmg3m00q8p4w6s2v0x9y7z5"
 RECORDING = RecordingRecord(
     id=RECORDING_ID,
     user="bob",
@@ -67,8 +71,13 @@ RECORDING = RecordingRecord(
     size_bytes=1_687_500_000,
 )
 # Texts that differ from one run to the next are written as fixed ones.
+PRIVATE_KEY = re.compile(r"(-----BEGIN PRIVATE KEY-----\\n)[^-]+(\\n-----END)")
+VIEWER_TOKEN = re.compile(r"eyJ[\w.-]+")
+PLAYBACK_KEY = re.compile(r"pk_[0-9a-f]{10}")
+PLAYBACK_KEYS = ("pk_0a1b2c3d4e", "pk_5f6071829a")
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
+CLIP = re.compile(r"clip_[0-9a-z]{26}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(Z|\+00:00)")
 
 
@@ -78,7 +87,7 @@ class Call:
 
     method: str
     path: str
-    """With ``{key}`` for the id of the first key, ``{next}`` for that of the last one."""
+    """With ``{key}`` for the id of the first key, ``{clip}`` for that of the clip."""
     body: Mapping[str, Any] | None = None
     token: str = TOKEN
     is_event: bool = False
@@ -113,8 +122,20 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/streams/bob/preview"),
     Call("GET", "/api/v1/recordings?user=bob"),
     Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
+    Call("POST", "/api/v1/clips", {"recording": RECORDING_ID, "start": 61.5, "end": 75, "title": "The goal"}),
+    Call("GET", "/api/v1/clips?user=bob"),
+    Call("GET", "/api/v1/clips/{clip}"),
+    Call("DELETE", "/api/v1/clips/{clip}?reason=unwanted"),
+    Call("POST", f"/api/v1/recordings/{RECORDING_ID}/export", {}),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
+    Call("PATCH", "/api/v1/users/carol", {"playback": "signed"}),
+    Call("POST", "/api/v1/playback-keys", {"algorithm": "EdDSA", "label": "my site"}),
+    Call("GET", "/api/v1/playback-keys"),
+    Call("POST", "/api/v1/playback-keys/{kid}/rotate", {"overlap_s": 3600}),
+    Call("POST", "/api/v1/playback-tokens", {"channel": "carol", "uid": "bob", "jti": "order-17", "max": 2}),
+    Call("POST", "/api/v1/playback/revoke", {"uid": "bob", "reason": "gave the link on"}),
+    Call("DELETE", "/api/v1/playback-keys/{kid}?reason=moved"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
     Call("GET", "/api/v1/operators"),
@@ -185,6 +206,16 @@ MEANINGS: dict[str, dict[str, str]] = {
         "unlisted": "Everybody sees it who has its address.",
         "private": "The public port does not have it.",
     },
+    "ExportState": {
+        "waiting": "Another one is being made.",
+        "running": "It is being made.",
+        "ready": "The file can be fetched.",
+        "failed": "It could not be made; `reason` says why.",
+    },
+    "ClipState": {
+        "ready": "It can be watched, from the moment at which it is made.",
+        "deleted": "It is gone, by itself or with its recording.",
+    },
     "Role": {
         role.value: f"Has the rights {', '.join(right for right in Right if right in RIGHTS[role])}." for role in Role
     },
@@ -193,6 +224,24 @@ MEANINGS: dict[str, dict[str, str]] = {
         "active": "The token works.",
         "expired": "Its `expires_at` is past: it is refused, and works again with a later one.",
         "revoked": "It was killed: it is refused.",
+    },
+    "Policy": {
+        "public": "Everybody.",
+        "signed": "Whoever shows a token.",
+        "password": "Whoever types the channel's password, or shows a token.",
+        "hook": "Whom the operator's service lets in.",
+    },
+    "Algorithm": {
+        "EdDSA": "Ed25519 (RFC 8037).",
+        "ES256": "ECDSA with P-256.",
+        "RS256": "RSA of 2,048 bits or more.",
+        "HS256": "HMAC with a secret, which signs and checks alike.",
+    },
+    "RevocationKind": {
+        "jti": "A token, for good.",
+        "uid": "What a viewer was given until then.",
+        "kid": "A key, and all that was signed with it.",
+        "channel": "What anybody was given for a channel or recording until then.",
     },
     "RecordingMode": {
         "off": "No broadcast is recorded.",
@@ -230,9 +279,11 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
     """
     examples: list[Example] = []
     ids: list[str] = []
+    clip = kid = ""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as client:
         for call in calls:
-            path = call.path.replace("{key}", ids[0] if ids else "")
+            path = call.path.replace("{key}", ids[0] if ids else "").replace("{clip}", clip)
+            path = path.replace("{kid}", kid)
             headers = {"Authorization": f"Bearer {call.token}"}
             async with client.request(call.method, origin + path, json=call.body, headers=headers) as response:
                 answer: Any
@@ -240,10 +291,14 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
                     answer = (await response.content.readuntil(b"\n\n")).decode().rstrip("\n")
                 else:
                     answer = await response.json(content_type=None)
+            if call.path == "/api/v1/clips":
+                clip = answer["id"]
             if "stream_key" in answer:
                 ids.append(answer["id"])
                 # A revocation closes what runs on its key.
                 streams.live["alice"] = replace(summary("alice"), key_id=ids[0])
+            if "private_key" in answer:
+                kid = kid or answer["id"]
             if call.path.endswith("/import"):
                 ids.append(answer["keys"][0]["id"])
             text = _fixed(json.dumps(answer), ids)
@@ -278,14 +333,17 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
         live_since=LIVE_SINCE,
         is_live=True,
         media_at=clock.monotonic(),
-        presentation=SimpleNamespace(renditions={"main": rendition}),
+        presentation=SimpleNamespace(listed=[rendition]),
         push_codecs=variant.codecs,
         viewers={"hls": 11, "flv": 1, "mp4": 0},
     )
     channels = cast(
         "PublicChannels",
         SimpleNamespace(
-            gate=None, listed=lambda: [channel], find=lambda name: channel if name == "alice" else Absence.UNKNOWN
+            gate=None,
+            policy=lambda _: "public",
+            listed=lambda: [channel],
+            find=lambda name: channel if name == "alice" else Absence.UNKNOWN,
         ),
     )
     keys = cast("KeyVerifier", FakeKeys())
@@ -315,11 +373,28 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
             return examples, await response.json()
 
 
+@contextlib.contextmanager
+def _recorded(path: Path) -> Iterator[None]:
+    """The files of the recording: two minutes of what clips are made of."""
+    writer = new_writer(RecordingFolder(path))
+    writer.set_header(MAIN, b"ftyp+moov", 2)
+    for number in range(60):
+        append(writer, b"media", at_ms=2000 * number)
+    writer.finish(LIVE_SINCE)
+    writer.close()
+    yield
+
+
 def _fixed(text: str, ids: list[str]) -> str:
     for known, fixed in zip(ids, KEY_IDS, strict=False):
         text = text.replace(known, fixed)
     text = SECRET.sub(r"\1...", text)
+    text = PRIVATE_KEY.sub(r"\1...\2", text)
+    text = VIEWER_TOKEN.sub("eyJ...", text)
+    for position, found in enumerate(dict.fromkeys(PLAYBACK_KEY.findall(text))):
+        text = text.replace(found, PLAYBACK_KEYS[position])
     text = SESSION.sub(r"\1...", text)
+    text = CLIP.sub(CLIP_ID, text)
     return TIME.sub(lambda found: found[0] if found[0].startswith("2100") else "2026-11-30T12:00:00Z", text)
 
 
@@ -484,6 +559,7 @@ def page() -> str:
     streams.live["bob"] = summary("bob", "x4m7q2d9ks")
     with (
         tempfile.TemporaryDirectory() as directory,
+        _recorded(Path(directory) / "recordings" / RECORDING.path),
         run_admin_server(Path(directory), streams, TOKEN, "rtmp://live.example.org/live", [RECORDING]) as (host, port),
     ):
         origin = f"http://{host}:{port}"

@@ -158,6 +158,33 @@ class RecordingNotFoundError(StreamdError):
         super().__init__(f"there is no recording {recording_id}")
 
 
+class ClipTimesError(StreamdError):
+    """The times that are asked for make no clip; the text is for the asker."""
+
+
+class ClipRefusedError(StreamdError):
+    """A clip cannot be made of this recording; the text is for the asker."""
+
+
+class ClipsBusyError(StreamdError):
+    """So many clips are being made that one more has to be asked for later."""
+
+
+class ClipNotFoundError(StreamdError):
+    """There is no such clip."""
+
+    def __init__(self, clip_id: str) -> None:
+        super().__init__(f"there is no clip {clip_id}")
+
+
+class ExportError(StreamdError):
+    """A recording cannot be made into one file; the text says why."""
+
+
+class ExportRefusedError(ExportError):
+    """Nothing is begun: it is recorded still, its files are elsewhere, or there is no room; this text says so."""
+
+
 class PlaybackRefusedError(StreamdError):
     """A viewer who may not watch.
 

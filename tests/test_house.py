@@ -52,6 +52,7 @@ NEIGHBOURS = {
     ("services/posters", "services/live"),
     ("services/posters", "services/sandbox"),
     ("services/recording", "services/audit"),
+    ("services/recording", "services/bounds"),
     ("services/recording", "services/events"),
     ("services/recording", "services/live"),
     ("services/recording", "services/store"),
@@ -75,6 +76,7 @@ AV_FILES = {
     "media/demux_pyav.py",
     "media/cmaf_header.py",
     "media/picture.py",
+    "media/remux.py",
     "media/storyboard.py",
     "process/workers/testcard.py",
 }

@@ -11,6 +11,14 @@ def new_slab(size: int) -> bytearray:
     return bytearray(size)
 
 
+def give_back(slab: bytearray) -> None:
+    """Keep the memory of a slab for the next one, as nobody uses it any more.
+
+    Compiled, so many as ``memory_c.pxd`` says are kept, those that are still shown somewhere excepted. Here, the
+    interpreter has it back.
+    """
+
+
 def copy(target: bytearray, at: int, source: bytes | bytearray, start: int, size: int) -> None:
     """Copy bytes into a place of the same size.
 

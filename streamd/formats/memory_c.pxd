@@ -8,8 +8,27 @@ cdef extern from *:
     #include <unistd.h>
     #endif
 
+    /* Slabs that nobody uses, for the next ones: 8 MiB, which is what the segments have that leave the windows of
+       hundred publishers between two new ones. Their pages are there, and asking the kernel for them once more takes as
+       long as half of a read. Whoever holds the interpreter's lock has the list. */
+    #define STREAMD_KEPT_SLABS 128
+    static PyObject *streamd_kept_slabs[STREAMD_KEPT_SLABS];
+    static int streamd_kept = 0;
+
+    static inline void streamd_give_back(PyObject *slab) {
+        /* One reference is the caller's, and one its attribute's; a view that is shown somewhere counts as an export. */
+        if (streamd_kept < STREAMD_KEPT_SLABS && PyByteArray_CheckExact(slab) && PyByteArray_GET_SIZE(slab) > 0
+                && ((PyByteArrayObject *)slab)->ob_exports == 0 && Py_REFCNT(slab) <= 2) {
+            Py_INCREF(slab);
+            streamd_kept_slabs[streamd_kept++] = slab;
+        }
+    }
+
     static inline PyObject *streamd_new_slab(Py_ssize_t size) {
-        PyObject *slab = PyByteArray_FromStringAndSize(NULL, size);
+        PyObject *slab;
+        if (streamd_kept && PyByteArray_GET_SIZE(streamd_kept_slabs[streamd_kept - 1]) == size)
+            return streamd_kept_slabs[--streamd_kept];
+        slab = PyByteArray_FromStringAndSize(NULL, size);
     #if defined(__linux__) && defined(MADV_POPULATE_WRITE)
         /* The kernel gives the pages all at once for two thirds of what it takes to fault them in one by one. */
         if (slab != NULL) {
@@ -74,6 +93,7 @@ cdef extern from *:
     }
     """
     bytearray new_slab "streamd_new_slab" (Py_ssize_t size)
+    void give_back "streamd_give_back" (object slab)
     int copy "streamd_copy" (
         bytearray target, Py_ssize_t at, object source, Py_ssize_t start, Py_ssize_t size
     ) except -1

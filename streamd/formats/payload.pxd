@@ -1,6 +1,7 @@
 cimport cython
 
 cimport streamd.formats.memory_c as memory
+from libc.stdint cimport int64_t
 
 cdef Py_ssize_t _SLAB_BYTES
 cdef Py_ssize_t _HEAD_BYTES
@@ -48,8 +49,12 @@ cpdef bytes first_bytes(payload)
 cpdef bytes read_bytes(payload, Py_ssize_t start, Py_ssize_t size)
 
 
-@cython.locals(head=bytes, size=Py_ssize_t, index=Py_ssize_t)
-cpdef tuple read_unit(payload, Py_ssize_t at, Py_ssize_t length_bytes)
+@cython.locals(head=bytes, size=int64_t, index=Py_ssize_t)
+cpdef int64_t read_unit(payload, Py_ssize_t at, Py_ssize_t length_bytes) except -1
+
+
+@cython.locals(slab=_Slab)
+cdef _Slab _new_slab(Py_ssize_t size, _Held held)
 
 
 @cython.final

@@ -34,24 +34,29 @@ class _Held:
 
 
 class _Slab:
-    """Memory of payloads, counted for as long as one of them is used.
-
-    Args:
-        size: Bytes.
-        held: Counted into.
-    """
+    """Memory of payloads, counted for as long as one of them is used; made by ``_new_slab``."""
 
     __slots__ = ("_held", "data", "size")
 
-    def __init__(self, size: int, held: _Held) -> None:
-        self.data = memory.new_slab(size)
-        self.size = size
-        self._held = held
-        held.size += size
-        memory.untrack(self)
+    data: bytearray
+    size: int
+    _held: _Held
 
     def __del__(self) -> None:
         self._held.size -= self.size
+        if self.size == _SLAB_BYTES:
+            memory.give_back(self.data)
+
+
+def _new_slab(size: int, held: _Held) -> _Slab:
+    """Make a slab; compiled, it takes less than a call of the class."""
+    slab = _Slab.__new__(_Slab)
+    slab.data = memory.new_slab(size)
+    slab.size = size
+    slab._held = held
+    held.size += size
+    memory.untrack(slab)
+    return slab
 
 
 class Payload:
@@ -173,7 +178,7 @@ def read_bytes(payload: bytes | Payload, start: int, size: int) -> bytes:
     return data
 
 
-def read_unit(payload: bytes | Payload, at: int, length_bytes: int) -> tuple[int, int]:
+def read_unit(payload: bytes | Payload, at: int, length_bytes: int) -> int:
     """Read the length of a unit that stands before it, and its first byte.
 
     Args:
@@ -182,17 +187,15 @@ def read_unit(payload: bytes | Payload, at: int, length_bytes: int) -> tuple[int
         length_bytes: Of the length, 1 to 4.
 
     Returns:
-        The length, bytes, and the first byte; 0 and 0 where the unit is empty or its first byte is not there.
+        The first byte, with the length above its eight bits; 0 where the unit is empty or its first byte is not there.
     """
     head = read_bytes(payload, at, length_bytes + 1)
     if len(head) <= length_bytes:
-        return 0, 0
+        return 0
     size = 0
     for index in range(length_bytes):
         size = size << 8 | head[index]
-    if not size:
-        return 0, 0
-    return size, head[length_bytes]
+    return size << 8 | head[length_bytes] if size else 0
 
 
 class PayloadLog:
@@ -202,7 +205,7 @@ class PayloadLog:
         self._held = _Held()
         self._shared_bytes_max = SHARED_BYTES_MAX
         # Empty before the first payload: an idle connection holds no slab.
-        self._slab = _Slab(0, self._held)
+        self._slab = _new_slab(0, self._held)
         self._used = 0
 
     @property
@@ -220,10 +223,10 @@ class PayloadLog:
             chunk_size: Of each chunk but the last.
         """
         if self._held.size >= self._shared_bytes_max:
-            self._slab, self._used = _Slab(size, self._held), 0
+            self._slab, self._used = _new_slab(size, self._held), 0
         slab, at = self._slab, self._used
         if at == slab.size:
-            slab, at = _Slab(_SLAB_BYTES, self._held), 0
+            slab, at = _new_slab(_SLAB_BYTES, self._held), 0
         begin = at
         full: list[tuple[_Slab, int]] | None = None
         missing, chunk_left = size, chunk_size
@@ -242,7 +245,7 @@ class PayloadLog:
             if at == slab.size:
                 full = full or []
                 full.append((slab, begin))
-                slab, at, begin = _Slab(_SLAB_BYTES, self._held), 0, 0
+                slab, at, begin = _new_slab(_SLAB_BYTES, self._held), 0, 0
         self._slab, self._used = slab, at
         return _place(slab, begin, size, None) if full is None else _chain(full, slab, at)
 

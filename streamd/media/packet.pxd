@@ -22,7 +22,7 @@ cdef class Sample:
     cdef readonly int track_id
     cdef readonly int64_t dts_ticks
     cdef readonly int64_t pts_ticks
-    cdef readonly bint is_keyframe
+    cdef public bint is_keyframe
     cdef readonly object payload
     cdef readonly Py_ssize_t body_at
     cdef public int64_t duration_ticks

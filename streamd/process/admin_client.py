@@ -8,7 +8,7 @@ can be closed; servers that share it look every few seconds for what was changed
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from streamd.doors.web.admin.guards import ACCOUNT_FIELD
 from streamd.doors.web.models.audit import AuditPage
 from streamd.doors.web.models.common import Problem
+from streamd.doors.web.models.exports import ExportShown
 from streamd.doors.web.models.keys import Import, Key, KeyDeletion, KeyPage, NewKey, Revocation
 from streamd.doors.web.models.playback import (
     NewPlaybackKeyAnswer,
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 # A revocation of many streams is done well within a second; a server that needs this long is stuck.
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 3.0
+# A file is fetched in pieces of this size.
+FETCHED_BYTES = 256 * 1024
 
 _SUSPENSION: TypeAdapter[ChangedUser | UnwrittenSuspension] = TypeAdapter(ChangedUser | UnwrittenSuspension)
 
@@ -402,6 +405,41 @@ class AdminClient:
         """Delete a recording and its files."""
         answer = await self._call("DELETE", f"/api/v1/recordings/{recording_id}", query={"reason": reason})
         return Recording.model_validate_json(answer)
+
+    async def export_recording(self, recording_id: str, *, variant: str, run: int) -> ExportShown:
+        """Have a recording made into one MP4."""
+        body = {"variant": variant, "run": run}
+        answer = await self._call("POST", f"/api/v1/recordings/{recording_id}/export", body)
+        return ExportShown.model_validate_json(answer)
+
+    async def get_export(self, recording_id: str) -> ExportShown:
+        """How far that has come."""
+        return ExportShown.model_validate_json(await self._call("GET", f"/api/v1/recordings/{recording_id}/export"))
+
+    async def fetch_export(self, recording_id: str, write: Callable[[bytes], object]) -> None:
+        """Fetch the MP4, a piece at a time, however long that takes.
+
+        Args:
+            recording_id: Id of the recording.
+            write: Takes each piece.
+
+        Raises:
+            AdminUnreachableError: The server does not answer.
+            AdminApiError: There is no such file, or the server stopped before its end.
+        """
+        assert self._session is not None
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S, sock_read=REQUEST_TIMEOUT_S)
+        path = f"/api/v1/recordings/{recording_id}/export.mp4"
+        try:
+            async with self._session.get(path, timeout=timeout) as response:
+                if response.status != 200:
+                    raise AdminApiError(response.status, f"{recording_id} has no export that is ready")
+                async for piece in response.content.iter_chunked(FETCHED_BYTES):
+                    write(piece)
+        except aiohttp.ClientPayloadError as exc:
+            raise AdminApiError(502, "the server stopped before the end of the file") from exc
+        except (aiohttp.ClientConnectionError, TimeoutError) as exc:
+            raise AdminUnreachableError("the admin API does not answer") from exc
 
     async def list_playback_keys(self) -> list[PlaybackKey]:
         """The keys of viewers' tokens."""

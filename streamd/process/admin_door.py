@@ -9,7 +9,9 @@ from aiohttp import web
 
 from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
+from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
@@ -148,7 +150,11 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             preview_ticket=services.previews.ticket,
-            recordings=RecordingDesk(services.recorder, services.clock),
+            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note),
+            more=(
+                *ClipDesk(services.clips, services.recorder).operations(),
+                *ExportDesk(services.exports, services.recorder).operations(),
+            ),
             playback=PlaybackDesk(services.playback, services.clock),
             operators=services.operators,
             hosts=config.admin.hosts,

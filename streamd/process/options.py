@@ -33,6 +33,8 @@ from streamd.services.live.stream_options import StreamOptions
 from streamd.services.playback.gate import GateOptions
 from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy
+from streamd.services.recording.clip_records import ClipMaker
+from streamd.services.recording.clips import ClipOptions
 from streamd.services.recording.recorder import RecorderOptions, RecordingMode
 from streamd.services.recording.recording_writer import WriterOptions
 from streamd.services.recording.retention import RetentionOptions
@@ -50,7 +52,7 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 # Sections of which every key is taken when the configuration is read again. A running
 # stream keeps its segments, an open connection the limits of its protocol.
-RELOADABLE_SECTIONS = frozenset({"hls", "ingest", "live", "limits", "log", "playback", "privacy", "recording"})
+RELOADABLE_SECTIONS = frozenset({"clips", "hls", "ingest", "live", "limits", "log", "playback", "privacy", "recording"})
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:
@@ -141,6 +143,11 @@ def recorder_options(config: Config) -> RecorderOptions:
     )
 
 
+def clip_options(config: Config) -> ClipOptions:
+    """Who makes clips, and how long ones."""
+    return told(ClipOptions(), config.clips, who=ClipMaker(config.clips.who))
+
+
 def storage_options(config: Config) -> StorageOptions | None:
     """The bucket for recordings; None where they stay on the disk."""
     if not config.storage.url:
@@ -190,7 +197,11 @@ def media_timeouts(config: Config) -> MediaTimeouts:
 
 def studio_options(config: Config) -> StudioOptions:
     """The facts that the broadcaster's page tells."""
-    return StudioOptions(rtmp_url=config.rtmp_url, is_secure=config.public_url.startswith("https:"))
+    return StudioOptions(
+        rtmp_url=config.rtmp_url,
+        is_secure=config.public_url.startswith("https:"),
+        is_decided_elsewhere=config.publish_hook.decides,
+    )
 
 
 def webhook_endpoints(config: Config) -> list[Endpoint]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -14,9 +16,12 @@ from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.port import Port
 from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.clips import ClipRoutes
 from streamd.doors.web.public.dvr import DvrRoutes
+from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
+from streamd.doors.web.public.own_clips import OwnClipDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
@@ -27,6 +32,7 @@ from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
+from streamd.services.recording.clip_records import ClipMaker
 
 if TYPE_CHECKING:
     from streamd.doors.web.session_file import SessionFile
@@ -139,6 +145,7 @@ class PublicDoor:
         pages = Pages(
             config.http.public_url,
             has_posters=config.http.posters,
+            clip_s=config.clips.max_s if ClipMaker(config.clips.who).may(ClipMaker.VIEWERS) else 0,
             has_list=config.http.list,
             is_listed=self._channels.is_listed,
         )
@@ -148,13 +155,15 @@ class PublicDoor:
                 extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
             )
         posters = services.posters
+        own_recordings = OwnRecordingDesk(services.recorder, services.clock)
         studio = Studio(
             keys=services.verifier,
             streams=services.registry,
             clock=services.clock,
             files=pages.files,
             options=studio_options(config),
-            recordings=OwnRecordingDesk(services.recorder, services.clock),
+            recordings=own_recordings,
+            clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -166,6 +175,12 @@ class PublicDoor:
             stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
+
+        async def owner_of(recording_id: str) -> str:
+            record = await vod.find(recording_id)
+            return "" if isinstance(record, HTTPStatus) else record.user
+
+        pages.locked = LockedPages(self._entrance, services.passwords, pages.files, owner_of)
         self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,
@@ -176,7 +191,13 @@ class PublicDoor:
             if posters is not None
             else None,
             vod=vod,
-            recorded=RecordedLists(services.recorder, services.verifier.admissions.is_suspended, services.clock),
+            recorded=RecordedLists(
+                services.recorder,
+                services.verifier.admissions.is_suspended,
+                services.clock,
+                root=urlsplit(config.http.public_url).path,
+                gate=services.playback.gate,
+            ),
             dvr=DvrRoutes(
                 pasts=services.pasts,
                 recorder=services.recorder,
@@ -186,6 +207,7 @@ class PublicDoor:
                 entrance=self._entrance,
             ),
             vod_pictures=VodPictures(vod, services.recorder),
+            clips=ClipRoutes(services.clips, vod, services.recorder, services.clock),
             pages=pages,
             studio=studio,
             obs=self._obs,

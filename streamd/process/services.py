@@ -16,6 +16,7 @@ from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
+    clip_options,
     gate_options,
     hook_options,
     outbox_options,
@@ -28,6 +29,7 @@ from streamd.process.options import (
     verifier_options,
     webhook_endpoints,
 )
+from streamd.process.workers.export_worker import WORKER_COMMAND as EXPORT_COMMAND
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
 from streamd.services.audit.anchor import ANCHOR_NAME, AuditAnchor
@@ -58,6 +60,9 @@ from streamd.services.playback.playback_store import PlaybackStore
 from streamd.services.playback.service import PlaybackService
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
+from streamd.services.recording.clip_index import ClipIndex
+from streamd.services.recording.clips import Clips
+from streamd.services.recording.exports import Exports
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
 from streamd.services.recording.past_recorder import PastRecorder
@@ -102,8 +107,10 @@ class Services:
         registry: The live streams.
         pasts: What viewers can go back to.
         recorder: Keeps of them what is to be kept.
+        clips: Pieces of what was kept, under names of their own.
         past_recorder: Keeps of the others what is gone back to.
         storage: The bucket for what is kept; None where it stays on the disk.
+        exports: Makes one file of what was kept.
         storyboarder: Draws pictures of what was kept.
         gate: Asked over each publish whose key is good; None where nobody is.
         decider: Decides over each publish in place of the keys; None where the keys do.
@@ -201,6 +208,14 @@ class Services:
             clock,
             is_recorded=self.recorder.is_recorded,
         )
+        self.clips = Clips(
+            clip_options(config),
+            recorder=self.recorder,
+            index=ClipIndex(self._store.database, self.recorder.index),
+            clock=clock,
+            tell=tell,
+        )
+        self.exports = Exports(self.recorder, EXPORT_COMMAND, worker_environment(os.environ), clock)
         self.storyboarder = Storyboarder(
             storyboard_options(config),
             index=self.recorder.index,
@@ -220,7 +235,7 @@ class Services:
                 metrics,
                 tell=tell,
                 draw=random.random,
-                is_needed=self.storyboarder.needs,
+                is_needed=self._is_media_needed,
             )
             self.recorder.attach(self.storage)
         self.registry = LiveRegistry(
@@ -248,6 +263,7 @@ class Services:
             metrics.registry.register(self._channel_metrics)
         self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
         self.machine.accounts.add_store(lambda: self.recorder.held_bytes)
+        self.machine.accounts.add_store(lambda: self.clips.held_bytes)
         self.machine.accounts.add_store(lambda: self.past_recorder.held_bytes)
         self.machine.accounts.add_store(lambda: self.pasts.held_bytes)
         if self.storage is not None:
@@ -289,6 +305,8 @@ class Services:
         if self.storage is not None:
             await self.storage.open()
             resources.push_async_callback(self.storage.close)
+        await self.exports.open()
+        resources.push_async_callback(self.exports.close)
         self.storyboarder.start()
         resources.push_async_callback(self.storyboarder.close)
         self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
@@ -308,6 +326,7 @@ class Services:
         self._channel_metrics.channels_max = limits.channel_metrics_max
         self.verifier.configure(verifier_options(config))
         self.recorder.configure(recorder_options(config))
+        self.clips.options = clip_options(config)
         self.past_recorder.configure(recorder_options(config).writer)
         self.pasts.window_s = config.dvr.window_s
         self.storyboarder.options = storyboard_options(config)
@@ -328,6 +347,10 @@ class Services:
         options = stream_options(config)
         return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
 
+    def _is_media_needed(self, recording_id: str) -> bool:
+        """Whether something is made of the media of a recording, which the disk has until then."""
+        return self.storyboarder.needs(recording_id) or self.exports.needs(recording_id)
+
     def _note_drawn(self, record: RecordingRecord) -> None:
         """Have the bucket get the pictures of a recording, whose media the disk need not keep for them any more."""
         if self.storage is not None:
@@ -337,6 +360,7 @@ class Services:
         """Do what is due once a second."""
         await self.registry.sweep()
         self.recorder.look()
+        self.exports.look()
         self.past_recorder.look()
         if self.storage is not None:
             self.storage.look()

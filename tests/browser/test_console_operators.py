@@ -9,12 +9,13 @@ import pytest
 
 from streamd.clock import SystemClock
 from streamd.services.operators.totp import STEP_S, code_of
-from tests.support.chromium import viewer
+from tests.support.chromium import DESKTOP, PHONE, Scheme, viewer
 from tests.support.publisher import publish
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
+    from tests.support.axe import Axe
     from tests.support.server import LiveServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
@@ -144,3 +145,46 @@ async def test_an_authenticator_is_set_up_once_and_asked_for_from_then_on(
         await page.click("#sign-in-button")
         await page.wait_for_selector("body[data-state=signed-in]")
         assert await page.inner_text("#who") == "sam · operator"
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+async def test_an_admin_adds_changes_and_revokes_operators(
+    live_server: LiveServer, browser: Browser, axe: Axe, size: tuple[int, int], scheme: Scheme
+) -> None:
+    async with viewer(browser, size, scheme) as visitor:
+        page = visitor.page
+        await visitor.open(live_server.admin_url)
+        await sign_in(page, live_server.admin_token)
+        assert await page.inner_text("#who") == "root · admin"
+        await page.click("#tabs a[href='#/audit']")
+        await page.get_by_role("link", name="Operators").click()
+        await page.wait_for_selector("#operators-notice:has-text('Nobody has a name')")
+        await page.click("#add-operator")
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Name").fill("sam")
+        await dialog.get_by_label("Role").select_option(M)
+        await dialog.get_by_role("button", name="Add").click()
+        token = await page.input_value("#new-token")
+        live_server.secrets.add(token.rpartition("_")[2])
+        await page.keyboard.press("Escape")
+        assert await page.is_visible("#new-token")
+        assert await axe.violations(page) == []
+        await page.get_by_role("button", name="I have saved it").click()
+        await page.wait_for_selector("#operators-rows tr:has-text('moderator')")
+        assert token not in await page.content()
+        assert await axe.violations(page) == []
+        assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+        async with viewer(browser) as other:
+            await other.open(live_server.admin_url)
+            await sign_in(other.page, token)
+            await page.get_by_role("button", name="Change the role of sam").click()
+            await dialog.get_by_label("Role").select_option(R)
+            await dialog.get_by_role("button", name="Change").click()
+            await other.page.wait_for_selector("#who:has-text('sam · auditor')")
+            await page.get_by_role("button", name="Revoke the token of sam").click()
+            await dialog.get_by_label("Reason").fill("left")
+            await dialog.get_by_role("button", name="Revoke").click()
+            await other.page.wait_for_selector("body[data-state=signed-out]", timeout=OVER_MS_MAX)
+            await page.wait_for_selector("#operators-rows tr:has-text('left')")
+        assert visitor.errors == []

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from streamd.formats import memory
 from streamd.formats import payload as payload_module
-from streamd.formats.payload import HEAD_BYTES, SLAB_BYTES, Payload, PayloadLog, first_bytes, read_bytes, views
+from streamd.formats.payload import (
+    HEAD_BYTES,
+    SLAB_BYTES,
+    Payload,
+    PayloadLog,
+    first_bytes,
+    read_bytes,
+    read_unit,
+    views,
+)
 
 
 def chunked(payload: bytes, chunk_size: int) -> bytes:
@@ -148,3 +157,76 @@ class TestReadBytes:
             for size in (0, 1, 5, SLAB_BYTES + 7):
                 assert read_bytes(payload, start, size) == data[start : start + size]
                 assert read_bytes(data, start, size) == data[start : start + size]
+
+
+class TestBeginning:
+    """What the gate asks of each frame, wherever it lies."""
+
+    @staticmethod
+    def placed(data: bytes, before_end: int) -> Payload:
+        """A payload of which so many bytes lie in one slab, and the rest in the next."""
+        log = PayloadLog()
+        log.append(bytes(SLAB_BYTES), 0, SLAB_BYTES - before_end, SLAB_BYTES)
+        return log.append(data, 0, len(data), len(data))
+
+    @pytest.mark.parametrize("before_end", [1, 2, 4, 5, HEAD_BYTES, 100])
+    def test_it_is_compared(self, before_end: int) -> None:
+        data = numbered(50)
+        payload = self.placed(data, before_end)
+        for size in range(HEAD_BYTES + 1):
+            assert payload.starts_with(data[:size])
+        for size in range(1, HEAD_BYTES + 1):
+            assert not payload.starts_with(data[: size - 1] + bytes((data[size - 1] ^ 1,)))
+
+    def test_what_is_longer_is_no_beginning(self) -> None:
+        assert not self.placed(b"ab", 2).starts_with(b"abc")
+        assert not self.placed(b"ab", 1).starts_with(b"abc")
+
+    @pytest.mark.parametrize("before_end", [1, 2, 3, 4, 5, HEAD_BYTES, 100])
+    def test_three_of_its_bytes_are_a_number(self, before_end: int) -> None:
+        data = numbered(50, seed=200)
+        payload = self.placed(data, before_end)
+        for at in range(HEAD_BYTES - 2):
+            assert payload.read_u24(at) == int.from_bytes(data[at : at + 3], "big")
+
+    def test_bytes_that_are_not_there_are_no_number(self) -> None:
+        payload = self.placed(b"abcd", 100)
+        assert payload.read_u24(1) == 0x626364
+        with pytest.raises(IndexError):
+            payload.read_u24(2)
+
+
+class TestReadUnit:
+    @pytest.mark.parametrize("length_bytes", [1, 2, 3, 4])
+    def test_length_and_first_byte_of_both_kinds(self, length_bytes: int) -> None:
+        unit = (200).to_bytes(length_bytes, "big") + b"\x65" + bytes(199)
+        log = PayloadLog()
+        log.append(bytes(SLAB_BYTES), 0, SLAB_BYTES - 2, SLAB_BYTES)
+        for payload in (unit, log.append(unit, 0, len(unit), len(unit))):
+            assert read_unit(payload, 0, length_bytes) == 200 << 8 | 0x65
+
+    def test_the_longest(self) -> None:
+        assert read_unit(b"\xff\xff\xff\xff\xff", 0, 4) == 0xFFFFFFFF << 8 | 0xFF
+
+    @pytest.mark.parametrize("data", [b"", b"\0\0\0\x05", b"\0\0\0\0e"])
+    def test_none_where_it_is_empty_or_cut_off(self, data: bytes) -> None:
+        assert read_unit(data, 0, 4) == 0
+
+
+class TestFreedSlabs:
+    def test_bytes_that_are_shown_somewhere_stay_when_their_slab_is_free(self) -> None:
+        log = PayloadLog()
+        data = numbered(SLAB_BYTES)
+        (view,) = log.append(data, 0, len(data), len(data)).views(0)
+        others = [log.append(bytes(SLAB_BYTES), 0, SLAB_BYTES, SLAB_BYTES) for _ in range(4)]
+        assert bytes(view) == data
+        assert all(bytes(other) == bytes(SLAB_BYTES) for other in others)
+
+    def test_what_comes_next_is_what_was_put_in(self) -> None:
+        log = PayloadLog()
+        for seed in range(5):
+            kept = [log.append(numbered(SLAB_BYTES, seed), 0, SLAB_BYTES, SLAB_BYTES) for _ in range(3)]
+            assert all(bytes(payload) == numbered(SLAB_BYTES, seed) for payload in kept)
+            assert len({id(payload) for payload in kept}) == 3
+            del kept
+        assert log.held_bytes == SLAB_BYTES

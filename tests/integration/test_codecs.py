@@ -22,7 +22,7 @@ from tests.support.tag_publisher import TagPublisher, publishing, repeated
 from tests.support.tools import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.support.server import LiveServer
 
@@ -188,24 +188,30 @@ def is_header(tag: FlvTag) -> bool:
 MEDIA_S = 20
 LATE_MS = 10_000
 
-SHAPES: list[tuple[str, Callable[[FlvTag], bool], list[set[str]]]] = [
-    # What is left out of a broadcast, and the tracks that its parts then have, one after another.
-    ("phantom-audio", lambda tag: is_audio(tag), [{"vide"}]),
-    ("audio-header-alone", lambda tag: is_audio(tag) and not is_header(tag), [{"vide"}]),
-    ("phantom-video", lambda tag: not is_audio(tag), [{"soun"}]),
-    ("late-audio", lambda tag: is_audio(tag) and tag.timestamp_ms < LATE_MS, [{"vide"}, {"vide", "soun"}]),
-    ("late-video", lambda tag: not is_audio(tag) and tag.timestamp_ms < LATE_MS, [{"soun"}, {"vide", "soun"}]),
+V, A, BOTH = {"vide"}, {"soun"}, {"vide", "soun"}
+SHAPES: list[tuple[str, Callable[[FlvTag], bool], dict[str, set[str]], set[str]]] = [
+    # What is left out of a broadcast, what each of its renditions has, and what there is of it at last.
+    ("phantom-audio", lambda tag: is_audio(tag), {"main": V}, V),
+    ("audio-header-alone", lambda tag: is_audio(tag) and not is_header(tag), {"main": V}, V),
+    ("phantom-video", lambda tag: not is_audio(tag), {"main": A}, A),
+    ("late-audio", lambda tag: is_audio(tag) and tag.timestamp_ms < LATE_MS, {"main": V, "audio0": A}, BOTH),
+    ("late-video", lambda tag: not is_audio(tag) and tag.timestamp_ms < LATE_MS, {"main": A, "video0": V}, BOTH),
     # Silence goes on in its place.
-    ("audio-stops", lambda tag: is_audio(tag) and tag.timestamp_ms >= LATE_MS, [{"vide", "soun"}]),
-    ("audio-pauses", lambda tag: is_audio(tag) and 5_000 <= tag.timestamp_ms < 12_000, [{"vide", "soun"}]),
-    ("video-stops", lambda tag: not is_audio(tag) and tag.timestamp_ms >= LATE_MS, [{"vide", "soun"}, {"soun"}]),
+    ("audio-stops", lambda tag: is_audio(tag) and tag.timestamp_ms >= LATE_MS, {"main": BOTH}, BOTH),
+    ("audio-pauses", lambda tag: is_audio(tag) and 5_000 <= tag.timestamp_ms < 12_000, {"main": BOTH}, BOTH),
+    ("video-stops", lambda tag: not is_audio(tag) and tag.timestamp_ms >= LATE_MS, {"main": BOTH, "audio0": A}, A),
 ]
 
 
 class TestTracksThatComeAndGo:
-    @pytest.mark.parametrize(("name", "is_left_out", "tracks"), SHAPES, ids=[shape[0] for shape in SHAPES])
-    def test_header_says_what_there_is_at_any_time(
-        self, server: LiveServer, name: str, is_left_out: Callable[[FlvTag], bool], tracks: Sequence[set[str]]
+    @pytest.mark.parametrize(("name", "is_left_out", "renditions", "last"), SHAPES, ids=[shape[0] for shape in SHAPES])
+    def test_each_rendition_has_what_it_began_with(
+        self,
+        server: LiveServer,
+        name: str,
+        is_left_out: Callable[[FlvTag], bool],
+        renditions: Mapping[str, set[str]],
+        last: set[str],
     ) -> None:
         metadata = {"videocodecid": 7.0, "audiocodecid": 10.0, "width": 320.0, "height": 192.0}
         tags = [tag for tag in encoded((H264,), (AAC,), MEDIA_S) if not is_left_out(tag)]
@@ -213,24 +219,29 @@ class TestTracksThatComeAndGo:
             # Headers come again with a track that is late, as encoders send them then.
             publisher.send(with_headers(tags))
             server.wait_until_playable(name)
-            wait_until(
-                lambda: playlist(server, name).count("#EXT-X-MAP") == len(tracks),
-                PATIENCE_S,
-                "the last change of tracks",
-            )
+            for rendition in renditions:
+                wait_until(
+                    lambda rendition=rendition: "#EXTINF" in playlist(server, name, rendition), PATIENCE_S, rendition
+                )
             text = server.wait_until_playable(name)
             assert publisher.is_open
-        wait_until(lambda: "#EXT-X-ENDLIST" in playlist(server, name), PATIENCE_S, "the end of the playlist")
-        ended = playlist(server, name)
-        headers = re.findall(r'#EXT-X-MAP:URI="([^"]*)"', ended)
-        kinds = [set(re.findall(rb"vide|soun", server.get(f"/live/{name}/{uri}")[2])) for uri in headers]
-        assert kinds == [{kind.encode() for kind in each} for each in tracks]
-        assert ended.count("#EXT-X-DISCONTINUITY\n") == len(tracks) - 1
-        followed = playback.follow(server.playlist_url(name), MEDIA_S, PATIENCE_S)
-        assert (followed.gaps, followed.discontinuities) == ([], len(tracks) - 1)
+        for rendition, kinds in renditions.items():
+            wait_until(
+                lambda rendition=rendition: "#EXT-X-ENDLIST" in playlist(server, name, rendition),
+                PATIENCE_S,
+                f"the end of {rendition}",
+            )
+            ended = playlist(server, name, rendition)
+            (header,) = re.findall(r'#EXT-X-MAP:URI="([^"]*)"', ended)
+            assert set(re.findall(rb"vide|soun", server.get(f"/live/{name}/{header}")[2])) == {
+                kind.encode() for kind in kinds
+            }
+        seconds = LATE_MS / 1000 if name == "video-stops" else MEDIA_S
+        followed = playback.follow(server.playlist_url(name, "main"), seconds, PATIENCE_S)
+        assert followed.gaps == []
         # The multivariant playlist is of what there was last.
         ((codecs, _),) = variants(text)
-        assert ("avc1" in codecs, "mp4a" in codecs) == ("vide" in tracks[-1], "soun" in tracks[-1])
+        assert ("avc1" in codecs, "mp4a" in codecs) == ("vide" in last, "soun" in last)
 
     def test_sound_that_stops_and_has_no_silence_is_left_out(self, server: LiveServer) -> None:
         with TagPublisher(server.rtmp_port, server.issue_key("flac-stops")) as publisher:
@@ -238,9 +249,9 @@ class TestTracksThatComeAndGo:
             publisher.send(tag for tag in tags if not (is_audio(tag) and tag.timestamp_ms >= LATE_MS))
             server.wait_until_playable("flac-stops")
         wait_until(lambda: "#EXT-X-ENDLIST" in playlist(server, "flac-stops"), 5, "the end of the playlist")
-        headers = re.findall(r'#EXT-X-MAP:URI="([^"]*)"', playlist(server, "flac-stops"))
-        kinds = [set(re.findall(rb"vide|soun", server.get(f"/live/flac-stops/{uri}")[2])) for uri in headers]
-        assert kinds == [{b"vide", b"soun"}, {b"vide"}]
+        for rendition, kinds in (("main", {b"vide", b"soun"}), ("picture0", {b"vide"})):
+            (header,) = re.findall(r'#EXT-X-MAP:URI="([^"]*)"', playlist(server, "flac-stops", rendition))
+            assert set(re.findall(rb"vide|soun", server.get(f"/live/flac-stops/{header}")[2])) == kinds
 
     @pytest.mark.parametrize("late", [AC3, EAC3, MP3], ids=lambda track: track.encoder)
     def test_sound_that_browsers_do_not_decode_may_come_late(self, server: LiveServer, late: AudioTrack) -> None:
@@ -257,8 +268,8 @@ class TestTracksThatComeAndGo:
         assert not [record for record in server.log_events("stream.dropping") if record["stream"] == name]
 
 
-def playlist(server: LiveServer, name: str) -> str:
-    return server.get(f"/live/{name}/main.m3u8")[2].decode()
+def playlist(server: LiveServer, name: str, rendition: str = "main") -> str:
+    return server.get(f"/live/{name}/{rendition}.m3u8")[2].decode()
 
 
 def with_headers(tags: Sequence[FlvTag]) -> Iterator[FlvTag]:

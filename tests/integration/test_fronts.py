@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -403,3 +404,54 @@ async def test_chromium_plays_low_latency_hls(broadcasting: LiveServer, make: Ma
     by_protocol = Counter(how for name, how in loaded if re.search(r"/part\d+\.m4s$|_HLS_msn=", name))
     assert by_protocol[protocol] >= 4
     assert set(by_protocol) == {protocol}
+
+
+class TestLockedChannels:
+    """A ticket in the path, which no cache takes for a part of a name."""
+
+    @pytest.mark.parametrize("make", MAKERS, ids=["nginx", "caddy", "varnish"])
+    def test_one_copy_is_kept_for_all_viewers_and_nothing_is_given_without_a_playlist(
+        self, tmp_path: Path, make: MakeFront
+    ) -> None:
+        with (
+            run_server(tmp_path, http__trusted_proxies="127.0.0.0/8") as server,
+            publish(server.rtmp_url, server.issue_key("demo"), video_bitrate=600_000),
+        ):
+            server.wait_until_playable("demo")
+            server.admin("PATCH", "/api/v1/users/demo", {"playback": "signed"})
+            with make(server) as front:
+
+                def get(path: str, **fields: str) -> tuple[int, bytes]:
+                    with asked(front, path, headers=fields) as response:
+                        return response.status, response.read()
+
+                assert get("/live/demo/index.m3u8")[0] == 401
+                assert get("/live/demo/main.m3u8")[0] == 401
+                tickets = []
+                for _ in range(2):
+                    made = server.admin("POST", "/api/v1/playback-tokens", {"channel": "demo"})
+                    status, playlist = get(made["playlist"])
+                    assert status == 200
+                    tickets.append(re.findall(rb"^(~[^/]+)/", playlist, re.MULTILINE)[0].decode())
+                assert tickets[0] != tickets[1]
+                # What one viewer was given is not there for one who shows nothing.
+                assert get("/live/demo/index.m3u8")[0] == 401
+                texts = [get(f"/live/demo/{ticket}/main.m3u8") for ticket in tickets]
+                assert [status for status, _ in texts] == [200, 200]
+                part = re.findall(r'^#EXT-X-PART:.*URI="([^"]+)"', texts[1][1].decode(), re.MULTILINE)[-1]
+                before = answers(server)
+                bodies = [get(f"/live/demo/{ticket}/{part}") for ticket in tickets * 3]
+                assert {status for status, _ in bodies} == {200}
+                assert len({body for _, body in bodies}) == 1
+                fetched = (answers(server) - before)["part", 200]
+                assert fetched == (6 if front.name == "caddy" else 1)
+                # Without the word of the playlist nothing is kept, and nothing is there.
+                plain = re.sub(r"/[0-9a-v]{26}/", "/", part)
+                assert get(f"/live/demo/{tickets[0]}/{plain}")[0] == 404
+                assert get(f"/live/demo/{plain}")[0] == 401
+                with asked(front, f"/live/{tickets[0]}/demo.flv") as response:
+                    assert response.status == 200
+                    assert response.read(3) == b"FLV"
+                server.admin("POST", "/api/v1/playback/revoke", {"channel": "demo"})
+                assert get(f"/live/demo/{tickets[0]}/main.m3u8")[0] == 403
+                assert get(f"/live/demo/{tickets[0]}/index.m3u8")[0] == 403

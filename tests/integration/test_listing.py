@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import LiveServer, run_server
 
@@ -61,3 +62,26 @@ def test_a_server_without_a_list_tells_nobody_who_is_live(tmp_path: Path) -> Non
         assert "not listed here" in get(server, "/")[0]
         assert_watchable(server, "alice")
         assert [stream["name"] for stream in server.admin("GET", "/api/v1/streams")["streams"]] == ["alice"]
+
+
+def test_under_a_proxys_path_addresses_begin_with_it(tmp_path: Path) -> None:
+    with run_server(tmp_path, http__trusted_proxies="127.0.0.0/8") as server:
+
+        def asked(path: str, prefix: str) -> str:
+            fields = {"X-Forwarded-Prefix": prefix, "Accept-Encoding": "identity"}
+            request = urllib.request.Request(server.http_url + path, headers=fields)
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+                text: str = response.read().decode()
+            return text
+
+        with publish(server.rtmp_url, server.issue_key("alice")):
+            server.wait_until_playable("alice")
+            for prefix in ("/tv", "/other/place", ""):
+                (listed,) = json.loads(asked("/api/v1/streams", prefix))["streams"]
+                shown = json.loads(asked("/api/v1/streams/alice", prefix))
+                for channel in (listed, shown):
+                    assert channel["playlist"] == f"{prefix}/live/alice/index.m3u8"
+                    assert channel["watch"] == f"{prefix}/watch/alice"
+                assert f'content="{server.http_url}{prefix}/watch/alice"' in asked("/watch/alice", prefix)
+            # What somebody slips in is no address.
+            assert "evil" not in asked("/watch/alice", "//evil.example")

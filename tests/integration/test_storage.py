@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -175,6 +176,27 @@ def test_viewers_are_sent_to_the_bucket(tmp_path: Path, seaweed: SeaweedServer, 
             assert (status, body) == (200, seaweed.content(f"live/{done['path']}/media/hls/main/000000.m4s"))
         # All of it as one file has no address of its own.
         assert server.get(f"/vod/{done['id']}.mp4")[0] == 200
+
+
+def test_a_bucket_that_hangs_holds_nobody(tmp_path: Path) -> None:
+    with (
+        run_seaweed(tmp_path / "seaweed") as seaweed,
+        run_server(tmp_path, **RECORDED, **seaweed.settings(tmp_path)) as server,
+    ):
+        record(server)
+        done = newest(server, "ready")
+        wait_until(lambda: not media(folder_of(server, done)), PATIENCE_S, "media that went from the disk")
+        key = server.issue_key("other")
+        with seaweed.paused():
+            status, headers, _ = server.get(f"/vod/{done['id']}.mp4")
+            assert (status, headers["retry-after"]) == (503, "5")
+            # Broadcasts begin, are recorded and are played meanwhile.
+            with ChangingBroadcast(server.rtmp_port, key, H264, 1000 * MEDIA_S):
+                server.wait_until_playable("other")
+                running = newest(server, "recording", 3)
+                assert server.get(running["playlist"])[0] == 200
+            assert server.get(f"/vod/{done['id']}/main.m3u8")[0] == 200
+        wait_until(lambda: server.get(f"/vod/{done['id']}.mp4")[0] == 200, PATIENCE_S, "the bucket's return")
 
 
 def test_the_bucket_is_compared_with_what_was_written(tmp_path: Path, seaweed: SeaweedServer) -> None:
@@ -355,6 +377,37 @@ async def test_what_the_service_says_is_understood(
                 await asked
             # A redirect of what has no body is followed, and leads nowhere.
             assert caught.value.reason in (fault, StorageFault.UNREACHABLE)
+        bucket.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "code", "fault"),
+    [
+        (403, "AuthenticationFailed", StorageFault.WRONG_SECRET),
+        (404, "ContainerNotFound", StorageFault.WRONG_BUCKET),
+        (503, "ServerBusy", StorageFault.BUSY),
+        (200, "", StorageFault.DAMAGED),
+    ],
+)
+async def test_what_azure_says_is_understood(tmp_path: Path, status: int, code: str, fault: StorageFault) -> None:
+    small, secret = tmp_path / "small", tmp_path / "secret"
+    small.write_bytes(b"12345")
+    secret.write_text(base64.b64encode(bytes(64)).decode())
+    with LyingS3(status, code) as lying:
+        options = StorageOptions(
+            Place.parse("az://recordings/live"),
+            endpoint=lying.endpoint,
+            access_key_id="account",
+            secret_access_key_file=str(secret),
+        )
+        bucket = Bucket(options, BucketTimeouts(send_s=10, read_s=10))
+        for asked in (bucket.put_file("a/small", small), bucket.read("a/small", 0, 5)):
+            with pytest.raises(StorageError) as caught:
+                await asked
+            assert caught.value.reason == fault
+        assert (await bucket.signed_url("a/small")).startswith(f"{lying.endpoint}/recordings/live/a/small?")
+        assert "PUT /recordings/live/a/small" in lying.requests
         bucket.close()
 
 

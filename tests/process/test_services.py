@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from prometheus_client import generate_latest
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from streamd.doors.outgoing.http_sender import HttpSender
     from streamd.process.config import Config
 
 pytestmark = pytest.mark.asyncio
@@ -40,7 +41,7 @@ class Receiver:
 
 @contextlib.asynccontextmanager
 async def opened(config: Config, receiver: Receiver | None = None) -> AsyncIterator[Services]:
-    services = Services(config, ManualClock(), receiver or Receiver())
+    services = Services(config, ManualClock(), cast("HttpSender", receiver or Receiver()))
     config.data_dir.mkdir(exist_ok=True)
     async with contextlib.AsyncExitStack() as resources:
         await services.open(resources)

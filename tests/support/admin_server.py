@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,14 +12,31 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from streamd.clock import SystemClock
+from streamd.doors.outgoing.address_guard import AddressGuard
+from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.clips import ClipDesk
+from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.live_streams import LiveStreams
+from streamd.process.workers.export_worker import WORKER_COMMAND
+from streamd.process.workers.picture_worker import worker_environment
+from streamd.services.events.event import unheard
 from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.operators.service import OperatorService
+from streamd.services.playback.countries import Countries
+from streamd.services.playback.gate import GateOptions, PlaybackGate
+from streamd.services.playback.key_set import RemoteKeySet
+from streamd.services.playback.passwords import Passwords
+from streamd.services.playback.playback_store import PlaybackStore
+from streamd.services.playback.service import PlaybackService
+from streamd.services.recording.clip_index import ClipIndex
+from streamd.services.recording.clips import ClipOptions, Clips
+from streamd.services.recording.exports import Exports
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from tests.support.console import console_of
@@ -73,6 +91,14 @@ def run_admin_server(
         for recording in recordings:
             await index.save(recording)
         recorder = Recorder(RecorderOptions(RecordingMode.OFF, directory / "recordings"), index, clock)
+        clips = Clips(
+            ClipOptions(), recorder=recorder, index=ClipIndex(store.database, index), clock=clock, tell=unheard
+        )
+        exports = Exports(recorder, WORKER_COMMAND, worker_environment(os.environ), clock)
+        gate = PlaybackGate(clock, GateOptions(), Countries(None))
+        key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
+        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(), key_set)
+        await playback.start()
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -83,6 +109,8 @@ def run_admin_server(
                 console=console_of(keys, streams, operators=operators),
                 operators=operators,
                 recordings=RecordingDesk(recorder, clock),
+                playback=PlaybackDesk(playback, clock),
+                more=(*ClipDesk(clips, recorder).operations(), *ExportDesk(exports, recorder).operations()),
                 port=port_of("admin"),
                 clock=clock,
             )
@@ -93,7 +121,9 @@ def run_admin_server(
         started.set()
         await stopped.wait()
         await runner.cleanup()
+        await exports.close()
         await recorder.close()
+        await playback.close()
         await store.close()
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))

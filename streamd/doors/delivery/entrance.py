@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from streamd.services.playback.viewing import Viewing
 
 TOKEN_PARAMETER: Final = "token"  # noqa: S105  # its name
+_READING: Final = frozenset(("GET", "HEAD"))
+# A number, not a flag: each request is compared with it.
+_VIDEO: Final = Audience.VIDEO.value
 _WATCHING: Final = frozenset((MediaKind.MULTIVARIANT, MediaKind.PLAYLIST))
 _URI = re.compile(rb'(?:^(?=[^#\n])|(?<=URI="))', re.MULTILINE)
 # RFC 9110 11.6.1: a 401 has a challenge. No browser asks a person for a bearer token.
@@ -83,19 +86,16 @@ class Entrance:
         return self._admit(name, method, query, visitor)
 
     def _concerns(self, name: str, method: str) -> bool:
-        return (
-            method in ("GET", "HEAD")
-            and self.gate.is_locked(name)
-            and self._channels.find(name) is not Absence.TAKEN_DOWN
-        )
+        return method in _READING and self.gate.is_locked(name) and self._channels.find(name) is not Absence.TAKEN_DOWN
 
     def _enter(self, name: str, method: str, ticket: str, visitor: Visitor, *, watches: bool) -> Entered:
-        if not self._concerns(name, method):
+        if method not in _READING or not self.gate.is_locked(name):
             return None
         try:
-            return self.gate.enter(name, ticket, Audience.VIDEO, visitor.address, visitor.user_agent, watches=watches)
+            return self.gate.enter(name, ticket, _VIDEO, visitor.address, visitor.user_agent, watches=watches)
         except PlaybackRefusedError as exc:
-            return refusal_answer(exc, method)
+            # What was taken down is gone, whoever asks; of what was not, this one refusal in thousands is told.
+            return refusal_answer(exc, method) if self._concerns(name, method) else None
 
     def _admit(self, name: str, method: str, query: str | None, visitor: Visitor) -> Entered:
         if not self._concerns(name, method):
@@ -178,6 +178,13 @@ def with_ticket(answer: Answer, viewing: Viewing, method: str) -> Answer:
     return found.without_body() if method == "HEAD" else found
 
 
-def ticketed(playlist: bytes, viewing: Viewing) -> bytes:
-    """A playlist whose relative URIs begin with a viewer's ticket."""
-    return _URI.sub(f"~{viewing.text}/".encode(), playlist)
+def ticketed(playlist: bytes, viewing: Viewing, *, before: str = "", behind: str = "") -> bytes:
+    """A playlist whose relative URIs begin with a viewer's ticket.
+
+    Args:
+        playlist: The text that all viewers share.
+        viewing: Of the viewer.
+        before: The way from the playlist to the folder of the ticket.
+        behind: The way from there to what the playlist lists.
+    """
+    return _URI.sub(f"{before}~{viewing.text}/{behind}".encode(), playlist)

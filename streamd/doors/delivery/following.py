@@ -23,15 +23,16 @@ class Following:
         is_preview: It counts as no viewer.
 
     Attributes:
+        is_preview: As given.
         viewer: The bytes of the stream that wait, and the count of all.
     """
 
-    __slots__ = ("_fanout", "_is_preview", "_on_end", "viewer")
+    __slots__ = ("_fanout", "_on_end", "is_preview", "viewer")
 
     def __init__(
         self, fanout: Fanout, transport: asyncio.Transport, on_end: Callable[[], None], *, is_preview: bool = False
     ) -> None:
-        self._is_preview = is_preview
+        self.is_preview = is_preview
         self._fanout: Fanout | None = fanout
         self._on_end = on_end
         self.viewer = TransportViewer(transport, self._end)
@@ -39,7 +40,7 @@ class Following:
     def begin(self) -> None:
         """Send the stream from its last keyframe on."""
         if self._fanout is not None:
-            self._fanout.attach(self.viewer, is_preview=self._is_preview)
+            self._fanout.attach(self.viewer, is_preview=self.is_preview)
 
     def leave(self) -> None:
         """Follow no more; again, or after the end, is no error."""

@@ -176,7 +176,7 @@ class Representations:
         found = self._locked.get(key)
         if found is not None and found[0] == word and found[1].content() is content:
             return found[1].representation
-        text = _MEDIA_URI.sub(rb"\1" + word.encode() + b"/", b"".join(content.buffers))
+        text = _MEDIA_URI.sub(rb"\g<1>" + word.encode() + b"/", b"".join(content.buffers))
         buffers = (gzip.compress(text, GZIP_LEVEL, mtime=0),) if gzipped else (text,)
         representation = Representation(
             buffers, PLAYLIST_TYPE, _hashed_tag(buffers), content_encoding="gzip" if gzipped else ""

@@ -1,7 +1,8 @@
 """Proxies in front of us: which are believed when they name the viewer that they ask for.
 
-Any peer can write ``X-Forwarded-For`` and ``X-Forwarded-Proto``. They are read from connections of networks that the
-operator names, and from no others: otherwise each viewer could choose the address that limits count them by.
+Any peer can write ``X-Forwarded-For``, ``X-Forwarded-Proto`` and ``X-Forwarded-Prefix``. They are read from connections
+of networks that the operator names, and from no others: otherwise each viewer could choose the address that limits
+count them by.
 
 The fields have no specification; RFC 7239 section 5.2 describes the same chain of addresses for ``Forwarded``.
 """
@@ -9,6 +10,7 @@ The fields have no specification; RFC 7239 section 5.2 describes the same chain 
 from __future__ import annotations
 
 import functools
+import re
 import socket
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -26,6 +28,9 @@ _ADDRESS_CHARS_MAX = 64
 # RFC 4291 2.5.5.2: the prefix that maps an IPv4 address to IPv6.
 _MAPPED = bytes(10) + b"\xff\xff"
 _SCHEMES = ("http", "https")
+# A path that stands in pages and playlists as it is: nothing in it that HTML, JSON or a URL would read otherwise.
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_PREFIX_CHARS_MAX = 128
 
 
 class TrustedProxies:
@@ -83,6 +88,18 @@ class TrustedProxies:
         """
         scheme = forwarded_proto.strip().lower()
         return scheme if scheme in _SCHEMES and self.trusts(peer) else None
+
+    def prefix(self, peer: str, forwarded_prefix: str) -> str:
+        """The path at which a trusted proxy has put the server, without a slash at the end; empty where none says so.
+
+        Args:
+            peer: IP address of the connection.
+            forwarded_prefix: All values of ``X-Forwarded-Prefix``, joined by commas.
+        """
+        if len(forwarded_prefix) > _PREFIX_CHARS_MAX or not self.trusts(peer):
+            return ""
+        path = forwarded_prefix.strip().rstrip("/")
+        return path if _PREFIX.fullmatch(path) else ""
 
     def _look_up(self, address: str) -> bool:
         parsed = _parse(address)

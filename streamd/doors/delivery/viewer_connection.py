@@ -467,6 +467,8 @@ class ViewerConnection(asyncio.Protocol):
         if self._phase is _Phase.WAITING and held is not None and held.viewing is None:
             subject = held.request.path.name
         elif self._phase is _Phase.PUSHING and self._viewing is None:
+            if self._following is None or self._following.is_preview:
+                return
             subject = self._subject
         else:
             return

@@ -180,7 +180,10 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             events = connection.receive_buffer(self._buffer, nbytes) if nbytes else connection.receive_more()
             if data := connection.data_to_send():
                 self._write(data)
-            self._dispatch(events)
+            if is_media(events):
+                self._receive_tags(events)
+            else:
+                self._dispatch(events)
             self._choose_threshold(events)
             connection.raise_fault()
         except ProtocolError as exc:
@@ -383,9 +386,6 @@ class RtmpProtocol(asyncio.BufferedProtocol):
             self._threshold.wait_for_anything()
 
     def _dispatch(self, events: list[ConnectionEvent]) -> None:
-        if is_media(events):
-            self._receive_tags(events)
-            return
         tags: list[FlvTag] = []
         dropped: list[MessageDropped] = []
         for event in events:

@@ -59,6 +59,10 @@ WAIT_S = 0.02
 # A share saves up for so long: what is there for a login, a first keyframe or a reconnect of a studio after a rest.
 BURST_SECONDS = 5.0
 
+# The same for each read: compiled, they are numbers of C.
+_READ_S = READ_S
+_PUBLISHERS_UNCOUNTED_S = PUBLISHERS_UNCOUNTED_S
+
 
 @dataclass(frozen=True, slots=True)
 class LoopShares:
@@ -143,6 +147,7 @@ class Reading:
     __slots__ = (
         "_address",
         "_budget",
+        "_cpu",
         "_has_rest",
         "_holds",
         "_is_in_line",
@@ -169,6 +174,7 @@ class Reading:
         now: float,
     ) -> None:
         self._turns = turns
+        self._cpu = turns.cpu
         self._transport = transport
         self._address = address
         self._step = step
@@ -194,7 +200,7 @@ class Reading:
     def get_buffer(self) -> memoryview:
         """Say where to read to. The step begins here: under TLS the loop deciphers next."""
         turns = self._turns
-        self._since = turns.cpu()
+        self._since = self._cpu()
         # A view and not the bytes: the loop's TLS reads to slices of it.
         if self.is_stranger:
             self._offered = LOGIN_READ_BYTES_MAX
@@ -213,8 +219,8 @@ class Reading:
             if self._step(nbytes):
                 self.go_on_later()
             # As in ``_count_step``, without a call for each read.
-            self._uncounted_s += turns.cpu() - self._since + READ_S
-            if self._uncounted_s >= PUBLISHERS_UNCOUNTED_S:
+            self._uncounted_s += self._cpu() - self._since + _READ_S
+            if self._uncounted_s >= _PUBLISHERS_UNCOUNTED_S:
                 self._count_step(0.0)
             return
         if turns.is_strangers_turn_over:
@@ -227,7 +233,7 @@ class Reading:
     def _count_step(self, step_s: float) -> None:
         """Take the time of a publisher's step from its share, some steps at once."""
         self._uncounted_s += step_s
-        if self._uncounted_s >= PUBLISHERS_UNCOUNTED_S:
+        if self._uncounted_s >= _PUBLISHERS_UNCOUNTED_S:
             step_s, self._uncounted_s = self._uncounted_s, 0.0
             self.spend(step_s)
 

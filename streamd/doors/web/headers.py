@@ -42,6 +42,18 @@ PAGE_HEADERS: Final = _page_headers()
 """For a page that no other page may put into a frame."""
 EMBED_HEADERS: Final = _page_headers(frame_ancestors="*")
 """For a page that other sites may put into a frame. No control in it may do harm when it is clicked unintentionally."""
+
+
+def form_headers(*, is_embedded: bool) -> dict[str, str]:
+    """For a page with a form that leads to itself, which search engines leave out.
+
+    Args:
+        is_embedded: Other sites may put it into a frame.
+    """
+    more = {"frame_ancestors": "*"} if is_embedded else {}
+    return _page_headers(form_action="'self'", **more) | {"X-Robots-Tag": "noindex"}
+
+
 STATIC_HEADERS: Final = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
 """For the files of our own pages."""
 

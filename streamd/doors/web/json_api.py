@@ -23,6 +23,10 @@ from streamd.doors.web.models.common import Problem
 from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
 from streamd.doors.web.refusals import forget_traceback, may_tell, route_of
 from streamd.errors import (
+    ClipNotFoundError,
+    ClipRefusedError,
+    ClipsBusyError,
+    ClipTimesError,
     CodeRefusedError,
     CodesSpentError,
     KeyNotFoundError,
@@ -213,9 +217,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
-    except (KeyRequestError, OperatorRequestError) as exc:
+    except (ClipTimesError, KeyRequestError, OperatorRequestError) as exc:
         return problem(422, str(exc))
-    except (KeyNotFoundError, UserNotFoundError, OperatorNotFoundError, NotFoundError) as exc:
+    except (ClipNotFoundError, KeyNotFoundError, UserNotFoundError, OperatorNotFoundError, NotFoundError) as exc:
         return problem(404, str(exc))
     except (ForbiddenError, CodeRefusedError) as exc:
         return problem(403, str(exc))
@@ -223,8 +227,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(429, str(exc), headers={hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))})
     except UnavailableError as exc:
         return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
-    except (KeyStateError, OperatorStateError, ConflictError) as exc:
+    except (ClipRefusedError, KeyStateError, OperatorStateError, ConflictError) as exc:
         return problem(409, str(exc))
+    except ClipsBusyError:
+        return problem(429, "many clips are being made: ask again", headers={hdrs.RETRY_AFTER: "5"})
     except StoreUnavailableError as exc:
         if may_tell(request, "store"):
             log.warning("store.failed", extra={"path": route_of(request), "reason": str(exc)})

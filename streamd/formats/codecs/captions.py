@@ -14,6 +14,8 @@ UNITS_READ_MAX = 32
 # Bytes of a message that are looked at: 31 caption packets of 3 bytes, behind other messages in the same unit.
 MESSAGE_BYTES_READ_MAX = 512
 
+# Compiled, an integer of C.
+_UNITS_READ_MAX = UNITS_READ_MAX
 _H264_SEI = 6
 _HEVC_SEI = (39, 40)
 _USER_DATA_T35 = 4
@@ -43,10 +45,11 @@ def find_captions(codec: str, payload: bytes | Payload, at: int, length_bytes: i
     if not is_h264 and codec != HEVC:
         return frozenset()
     found: set[str] = set()
-    for _ in range(UNITS_READ_MAX):
-        size, first = read_unit(payload, at, length_bytes)
-        if not size:
+    for index in range(_UNITS_READ_MAX):  # noqa: B007  # compiled, it is an integer of C
+        unit = read_unit(payload, at, length_bytes)
+        if not unit:
             break
+        size, first = unit >> 8, unit & 0xFF
         at += length_bytes
         header_bytes = 0
         if is_h264:

@@ -15,12 +15,15 @@ from streamd.formats.payload import Payload, read_bytes, read_unit
 
 # Units before a picture's first slice, or its frame: parameter sets, and messages beside it. Encoders have five.
 UNITS_READ_MAX = 32
+# Compiled, an integer of C.
+_UNITS_READ_MAX = UNITS_READ_MAX
 # Offset in avcC and hvcC of the byte whose lowest bits are lengthSizeMinusOne.
 _LENGTH_SIZE_AT = {H264: 4, HEVC: 21}
 
-_H264_SLICES = range(1, 6)
+# Slices have the types from the one to the other.
+_H264_SLICE_FIRST = 1
 _H264_IDR = 5
-_HEVC_SLICES = range(32)
+_HEVC_SLICE_LAST = 31
 # BLA, IDR and CRA pictures: all that random access may begin with (3.65, "IRAP picture").
 _HEVC_IRAP = range(16, 24)
 
@@ -60,11 +63,11 @@ def can_start(codec: str, payload: bytes | Payload, at: int, length_bytes: int =
         False where its bytes say that it is none; True where they say that it is one, or cannot be read.
     """
     if codec == H264:
-        unit_type = _first_slice(payload, at, length_bytes, 0x1F, 0, _H264_SLICES)
-        return unit_type is None or unit_type == _H264_IDR
+        unit_type = _first_slice(payload, at, length_bytes, 0x1F, 0, _H264_SLICE_FIRST, _H264_IDR)
+        return unit_type in (-1, _H264_IDR)
     if codec == HEVC:
-        unit_type = _first_slice(payload, at, length_bytes, 0x3F, 1, _HEVC_SLICES)
-        return unit_type is None or unit_type in _HEVC_IRAP
+        unit_type = _first_slice(payload, at, length_bytes, 0x3F, 1, 0, _HEVC_SLICE_LAST)
+        return unit_type == -1 or unit_type in _HEVC_IRAP
     if codec == AV1:
         return _is_av1_keyframe(payload, at)
     if codec == VP9:
@@ -72,19 +75,34 @@ def can_start(codec: str, payload: bytes | Payload, at: int, length_bytes: int =
     return True
 
 
+def is_start(codec: str, payload: bytes | Payload, at: int, length_bytes: int = 4) -> bool:
+    """Say whether a picture's bytes say that a decoder can begin with it, whatever its encoder calls it.
+
+    Read as by ``can_start``, of H.264 and HEVC alone: with other codecs a keyframe that is not called one is not known.
+
+    Returns:
+        False also where they cannot be read.
+    """
+    if codec == H264:
+        return _first_slice(payload, at, length_bytes, 0x1F, 0, _H264_SLICE_FIRST, _H264_IDR) == _H264_IDR
+    if codec == HEVC:
+        return _first_slice(payload, at, length_bytes, 0x3F, 1, 0, _HEVC_SLICE_LAST) in _HEVC_IRAP
+    return False
+
+
 def _first_slice(
-    payload: bytes | Payload, at: int, length_bytes: int, mask: int, shift: int, slices: range
-) -> int | None:
-    """Find the type of a picture's first slice; None where there is none in the units that are read."""
-    for _ in range(UNITS_READ_MAX):
-        size, first = read_unit(payload, at, length_bytes)
-        if not size:
-            return None
-        unit_type = first >> shift & mask
-        if unit_type in slices:
+    payload: bytes | Payload, at: int, length_bytes: int, mask: int, shift: int, first: int, last: int
+) -> int:
+    """Find the type of a picture's first slice, from ``first`` to ``last``; -1 where no unit that is read is one."""
+    for index in range(_UNITS_READ_MAX):  # noqa: B007  # compiled, it is an integer of C
+        unit = read_unit(payload, at, length_bytes)
+        if not unit:
+            return -1
+        unit_type = (unit & 0xFF) >> shift & mask
+        if first <= unit_type <= last:
             return unit_type
-        at += length_bytes + size
-    return None
+        at += length_bytes + (unit >> 8)
+    return -1
 
 
 def _is_av1_keyframe(payload: bytes | Payload, at: int) -> bool:

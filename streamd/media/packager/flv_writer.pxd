@@ -17,6 +17,9 @@ cdef class FlvWriter:
     cdef bint _is_mp3
     cdef bint _has_audio
     cdef bytes _headers
+    cdef str _codec
+    cdef int _length_bytes
+    cdef object _starts
 
     cpdef object head_after(self, FlvWriter previous)
 
@@ -25,7 +28,7 @@ cdef class FlvWriter:
     @cython.locals(head=FrameHead)
     cpdef bint is_keyframe(self, FlvTag tag) except -1
 
-    @cython.locals(index=Py_ssize_t)
+    @cython.locals(index=Py_ssize_t, last=Py_ssize_t)
     cpdef Py_ssize_t last_keyframe(self, tags) except? -1
 
     @cython.locals(tag=FlvTag, total=Py_ssize_t)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from streamd.formats.amf.amf0 import write_values
 from streamd.formats.amf.values import EcmaArray
 from streamd.formats.codecs.codec import AAC, CODECS_WITHOUT_HEADER, H264, MP3
+from streamd.formats.codecs.random_access import can_start, unit_length_bytes
 from streamd.formats.flv import audio, video
 from streamd.formats.flv.tag import FlvTag, TagType, flv_header, previous_tag_size, serialise, tag_header
 from streamd.formats.payload import first_bytes, views
+from streamd.media.packager.start_points import StartPoints
 from streamd.media.packet import Track, TrackKind
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ class FlvWriter:
         self._is_h264 = any(_fourcc(track) == H264 for track in tracks)
         self._is_mp3 = any(_fourcc(track) == MP3 for track in tracks)
         self._has_audio = TrackKind.AUDIO in kinds
+        video_track = next((track for track in tracks if track.kind is TrackKind.VIDEO), None)
+        self._codec = _fourcc(video_track) if video_track is not None else ""
+        self._length_bytes = unit_length_bytes(self._codec, video_track.codec_config) if video_track is not None else 0
+        self._starts = StartPoints()
         # A header holds for players from its place in the stream, whatever its time.
         self._headers = b"".join(serialise(FlvTag(*each)) for each in _header_tags(tracks))
         self.head = flv_header(has_video=self.has_video, has_audio=self._has_audio) + self._headers
@@ -76,19 +82,25 @@ class FlvWriter:
         return tag.tag_type == _VIDEO
 
     def is_keyframe(self, tag: FlvTag) -> bool:
-        """Tell whether it is a frame of the video track at which decoding can start."""
+        """Tell whether it is a frame of the video track with which viewers begin."""
         if tag.tag_type != _VIDEO:
             return False
         # The gate has looked.
         head = tag.head
-        return head.is_keyframe if head is not None else first_bytes(tag.payload)[0] & _FRAME_TYPE == _KEYFRAME
+        if head is None:
+            return first_bytes(tag.payload)[0] & _FRAME_TYPE == _KEYFRAME
+        if not head.is_keyframe:
+            return False
+        is_sync = can_start(self._codec, tag.payload, head.body_at, self._length_bytes)
+        return self._starts.is_start(is_sync=is_sync, time_ms=tag.timestamp_ms)
 
     def last_keyframe(self, tags: Sequence[FlvTag]) -> int:
-        """The index of the last video frame at which decoding can start; -1 if there is none."""
-        for index in range(len(tags) - 1, -1, -1):
+        """The index of the last video frame with which viewers begin; -1 if there is none."""
+        last = -1
+        for index in range(len(tags)):
             if self.is_keyframe(tags[index]):
-                return index
-        return -1
+                last = index
+        return last
 
     def payload_bytes(self, tags: Sequence[FlvTag]) -> int:
         """Total size of their payloads."""

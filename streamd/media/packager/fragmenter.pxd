@@ -11,13 +11,14 @@ cdef class Fragmenter:
     cdef readonly bint has_video
     cdef int _video_track_id
     cdef dict _timescales
+    cdef object _starts
     cdef object _next_sequence_number
 
     cpdef bint is_video(self, Sample sample) except -1
 
     cpdef bint is_keyframe(self, Sample sample) except -1
 
-    @cython.locals(index=Py_ssize_t)
+    @cython.locals(index=Py_ssize_t, last=Py_ssize_t)
     cpdef Py_ssize_t last_keyframe(self, samples) except? -1
 
     @cython.locals(head=ChunkHead, track_id=int, is_begun=bint, sample=Sample, dts=int64_t)

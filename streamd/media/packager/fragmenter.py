@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamd.formats.cmaf.fragment import ChunkHead, join_chunk
+from streamd.media.packager.start_points import StartPoints
 from streamd.media.packet import WIRE_TIMESCALE, TrackKind
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Fragmenter:
         self._video_track_id = next((track.track_id for track in tracks if track.kind is TrackKind.VIDEO), 0)
         self.has_video = bool(self._video_track_id)
         self._timescales = {track.track_id: track.timescale for track in tracks}
+        self._starts = StartPoints()
         self._next_sequence_number = 1
 
     def head_after(self, _: Fragmenter) -> None:
@@ -46,15 +48,18 @@ class Fragmenter:
         return sample.track_id == self._video_track_id
 
     def is_keyframe(self, sample: Sample) -> bool:
-        """Tell whether it is a frame of the video track at which decoding can start."""
-        return sample.is_keyframe and sample.track_id == self._video_track_id
+        """Tell whether it is a frame of the video track with which viewers begin."""
+        if not sample.is_keyframe or sample.track_id != self._video_track_id:
+            return False
+        return self._starts.is_start(is_sync=sample.is_sync, time_ms=self.time_ms(sample))
 
     def last_keyframe(self, samples: Sequence[Sample]) -> int:
-        """The index of the last video frame at which decoding can start; -1 if there is none."""
-        for index in range(len(samples) - 1, -1, -1):
+        """The index of the last video frame with which viewers begin; -1 if there is none."""
+        last = -1
+        for index in range(len(samples)):
             if self.is_keyframe(samples[index]):
-                return index
-        return -1
+                last = index
+        return last
 
     def payload_bytes(self, samples: Sequence[Sample]) -> int:
         """Total size of their payloads."""

@@ -14,7 +14,7 @@ cdef class Queues:
     cdef readonly list others
     cdef readonly Py_ssize_t room_bytes
     cdef public bint is_lead_paused
-    cdef dict _by_track
+    cdef list _by_track
     cdef int64_t _scale
     cdef int64_t _lag_ticks_max
     cdef int64_t _bridge_ticks_max

@@ -48,7 +48,10 @@ class Queues:
         self.others = [TrackQueue(track) for track in others]
         self.room_bytes = HELD_BYTES_MAX
         self.is_lead_paused = False
-        self._by_track = {queue.track_id: queue for queue in (self.lead, *self.others)}
+        # By the track's number, which begin with 1.
+        self._by_track: list[TrackQueue | None] = [None] * (1 + max(track.track_id for track in (lead, *others)))
+        for queue in (self.lead, *self.others):
+            self._by_track[queue.track_id] = queue
         self._scale = lead.timescale
         self._lag_ticks_max = LEAD_LAG_MS_MAX * lead.timescale // 1000
         self._bridge_ticks_max = BRIDGE_MS_MAX * lead.timescale // 1000
@@ -66,11 +69,13 @@ class Queues:
     def add_other(self, sample: Sample) -> None:
         """Let a sample of another track wait."""
         queue = self._by_track[sample.track_id]
+        assert queue is not None, "it is one of the tracks"
         queue.samples.append(sample)
 
     def start_of(self, sample: Sample) -> int:
         """Return the decode time of any track's sample on the lead's timeline, rounded down."""
         queue = self._by_track[sample.track_id]
+        assert queue is not None, "it is one of the tracks"
         return sample.dts_ticks * self._scale // queue.timescale
 
     def is_bridged(self, ticks: int) -> bool:
@@ -108,7 +113,7 @@ class Queues:
 
     def media_start(self) -> int:
         """Return the start of the earliest waiting sample. At least one waits."""
-        return min(self.start_of(queue.samples[0]) for queue in self._by_track.values() if queue.samples)
+        return min(self.start_of(queue.samples[0]) for queue in (self.lead, *self.others) if queue.samples)
 
     def media_end(self, position: int, frame_ticks: int) -> int:
         """Return the expected end of the waiting samples.

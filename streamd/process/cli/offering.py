@@ -55,6 +55,16 @@ def offer_keys(ctx: click.Context, typed: str) -> list[CompletionItem]:
     return _offer(ctx, typed, lambda config: on_keys(config, Need.READ, _soon(ids), tell=_unsaid))
 
 
+def offer_operators(ctx: click.Context, typed: str) -> list[CompletionItem]:
+    """Names of operators that begin so, each with the role."""
+    from streamd.process.cli.ask import Need, on_keys
+
+    async def names(desk: KeyDesk) -> list[tuple[str, str]]:
+        return [(operator.name, f"{operator.role} {operator.state}") for operator in await desk.operators.everybody()]
+
+    return _offer(ctx, typed, lambda config: on_keys(config, Need.READ, _soon(names), tell=_unsaid))
+
+
 def offer_streams(ctx: click.Context, typed: str) -> list[CompletionItem]:
     """Names of live streams that begin so."""
     from streamd.process.cli.ask import on_server

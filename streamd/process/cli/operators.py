@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from streamd.clock import SystemClock
 from streamd.process.account import TOKEN_VARIABLE
 from streamd.process.cli.arguments import Duration, config_options, json_option, load
 from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.offering import offer_operators
 from streamd.process.cli.output import format_time, print_json, print_table, say
 from streamd.services.keys.request import checked_reason
 from streamd.services.operators.records import OPERATOR_NAME
@@ -45,6 +47,11 @@ class OperatorName(click.ParamType[str]):
         if not OPERATOR_NAME.fullmatch(value):
             self.fail("2 to 64 small letters, digits, '-' and '_', beginning with a letter or digit", param, ctx)
         return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the operators that there are."""
+        del param
+        return offer_operators(ctx, incomplete)
 
 
 _ROLE = click.Choice([role.value for role in Role])

@@ -13,6 +13,7 @@ from streamd.process.cli.arguments import User, config_options, json_option, loa
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_json, print_table
 from streamd.process.options import storage_options
+from streamd.services.recording.exports import ExportState
 from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recording_id import is_recording_id
@@ -24,10 +25,14 @@ from streamd.services.storage.verify import find_stored, verify_stored
 from streamd.services.store.database import Database
 
 if TYPE_CHECKING:
+    from streamd.process.admin_client import AdminClient
     from streamd.process.config import Config
     from streamd.services.recording.records import RecordingRecord
     from streamd.services.recording.verify import FileFault
     from streamd.services.storage.place import StorageOptions
+
+# An export is asked after this often, seconds; a short one is done within one.
+EXPORT_POLL_S = 0.5
 
 
 class RecordingIdType(click.ParamType[str]):
@@ -47,7 +52,7 @@ recording_argument = click.argument("recording_id", type=RecordingIdType())
 
 @click.group("recordings")
 def recordings_group() -> None:
-    """List, show, verify and delete recordings."""
+    """List, show, verify, export and delete recordings."""
 
 
 @recordings_group.command("list")
@@ -99,6 +104,43 @@ def delete_recording(recording_id: str, reason: str, config_file: Path | None, d
     """Delete a recording and its files. When the command returns, nobody finds it."""
     on_server(load(config_file, data_dir), lambda client: client.delete_recording(recording_id, reason=reason))
     click.echo(f"Recording {recording_id} is deleted.")
+
+
+@recordings_group.command("export")
+@recording_argument
+@click.option(
+    "--to", "target", type=click.Path(path_type=Path, dir_okay=False), help="The file to write; {recording id}.mp4."
+)
+@click.option("--variant", default="", help="Which quality; the first where it is left out.")
+@click.option("--run", default=0, type=click.IntRange(0), help="Where the encoder changed its tracks: which piece.")
+@config_options
+def export_recording(
+    recording_id: str, target: Path | None, variant: str, run: int, config_file: Path | None, data_dir: Path | None
+) -> None:
+    """Write a recording as one progressive MP4, which every player and editor reads; nothing is encoded again."""
+    path = target or Path(f"{recording_id}.mp4")
+    if path.exists():
+        raise click.ClickException(f"{path} is there already.")
+    part = path.with_name(f"{path.name}.part")
+
+    async def fetch(client: AdminClient) -> None:
+        export = await client.export_recording(recording_id, variant=variant, run=run)
+        while export.state in (ExportState.WAITING, ExportState.RUNNING):
+            await asyncio.sleep(EXPORT_POLL_S)
+            export = await client.get_export(recording_id)
+        if export.state is ExportState.FAILED:
+            raise click.ClickException(f"It cannot be exported: {export.reason}.")
+        with part.open("wb") as file:
+            await client.fetch_export(recording_id, file.write)
+
+    try:
+        on_server(load(config_file, data_dir), fetch)
+        part.replace(path)
+    except OSError as exc:
+        raise click.ClickException(f"{path}: {exc.strerror}") from exc
+    finally:
+        part.unlink(missing_ok=True)
+    click.echo(f"Recording {recording_id} is in {path}.")
 
 
 @recordings_group.command("verify")

@@ -173,6 +173,18 @@ class RecordingConfig(Section):
     seconds. 0, or `[http] posters = false`: no pictures."""
 
 
+class ClipsConfig(Section):
+    """Pieces of recordings, under addresses of their own."""
+
+    who: Literal["off", "operators", "broadcasters", "viewers"] = "operators"
+    """Who may make clips: `off`, `operators` (through the API), `broadcasters` too (of their own channel, in the
+    studio), or `viewers` too. No rule deletes a recording that has a clip."""
+    max_s: Annotated[int, Field(ge=1, le=600)] = 90
+    """The longest clip, seconds; it is whole segments, which may add some."""
+    per_address_per_hour: Annotated[int, Field(ge=0, le=3600)] = 10
+    """Clips that viewers at one address may make in an hour; an IPv6 /64 counts as one."""
+
+
 class DvrConfig(Section):
     """The past of live streams."""
 
@@ -527,6 +539,7 @@ class Config(Section):
     hls: HlsConfig = HlsConfig()
     live: LiveConfig = LiveConfig()
     recording: RecordingConfig = RecordingConfig()
+    clips: ClipsConfig = ClipsConfig()
     dvr: DvrConfig = DvrConfig()
     storage: StorageConfig = StorageConfig()
     playback: PlaybackConfig = PlaybackConfig()

@@ -1,4 +1,4 @@
-"""Webhook endpoints and the publish hook: do their names lead to addresses that may be reached?"""
+"""Webhook endpoints, hooks and key sets: do their names lead to addresses that may be reached?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ def check_receivers(config: Config) -> Iterator[CheckResult]:
     """Look up every name; nothing is sent to any."""
     guard = AddressGuard([ip_network(network) for network in config.webhooks.allow_networks])
     urls = {f"webhooks.endpoints {n}": e.url for n, e in enumerate(config.webhooks.endpoints, start=1)}
-    for check, url in (urls | {"publish_hook.url": config.publish_hook.url}).items():
+    urls |= {
+        "publish_hook.url": config.publish_hook.url,
+        "playback.hook_url": config.playback.hook_url,
+        "playback.jwks_url": config.playback.jwks_url,
+    }
+    for check, url in urls.items():
         if host := urlsplit(url).hostname:
             yield _check(check, host, guard)
 

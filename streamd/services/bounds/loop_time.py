@@ -94,11 +94,11 @@ class LoopTimeBudget:
         return -self._left_s / self._limit.seconds_per_second
 
     def _settle(self, now: float) -> None:
-        limit = self._limit
+        burst_s = self._limit.burst_s
         if now > self._settled_at:
-            self._left_s = min(limit.burst_s, self._left_s + (now - self._settled_at) * limit.seconds_per_second)
+            self._left_s = min(burst_s, self._left_s + (now - self._settled_at) * self._limit.seconds_per_second)
             self._settled_at = now
-        if self._left_s >= limit.burst_s / 2:
+        if self._left_s >= burst_s / 2:
             # A paused peer comes back to zero each time and goes on from there, which is no rest.
             self._over_since = -1.0
 

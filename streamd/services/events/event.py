@@ -44,6 +44,8 @@ class EventType(enum.StrEnum):
     RECORDING_UPLOADED = "recording.uploaded"
     """All files of a recording are in the bucket."""
     RECORDING_DELETED = "recording.deleted"
+    CLIP_CREATED = "clip.created"
+    """A clip was made, and can be watched."""
 
 
 @dataclass(frozen=True, slots=True)

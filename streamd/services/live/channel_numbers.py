@@ -11,12 +11,13 @@ Spec: rfc8216bis-22 section 6.2.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import randrange
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 # Channels that are remembered because they run ahead of the clock. Each has a key that the operator issued, and media
 # that came faster than time, or a clock that is behind: about 100 bytes a piece, in memory and in the record.
@@ -31,6 +32,11 @@ RESERVE_S = 1200
 NUMBERS_AHEAD_S_MAX = 86_400
 # Seconds since 2020, in the year 2336: a record that says more is damaged, and dates end in 9999.
 SECONDS_MAX = 10_000_000_000
+# Seconds since 2020 of the year 2026, before which no server of this kind ran: a clock that says less is behind.
+CLOCK_S_MIN = 189_388_800
+# Where the clock is behind and nothing tells which numbers were used before, the first is drawn from so many: an hour's
+# media that a cache still has then bears other names, but for one time in 700.
+UNKNOWN_START_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,14 @@ class ChannelNumbers:
             least = min(self._ahead, key=self._ahead.__getitem__)
             self._floor_s = max(self._floor_s, self._ahead.pop(least))
 
-    def restore(self, reserved_s: int, ahead: Iterable[ChannelAhead], now_s: int, alive_until_s: int = 0) -> None:
+    def restore(
+        self,
+        reserved_s: int,
+        ahead: Iterable[ChannelAhead],
+        now_s: int,
+        alive_until_s: int = 0,
+        draw: Callable[[int], int] = randrange,
+    ) -> None:
         """Begin behind another process' reservations, used or not.
 
         Args:
@@ -114,7 +127,11 @@ class ChannelNumbers:
             ahead: For single ones.
             now_s: The clock.
             alive_until_s: Until when that process may have been alive; 0 where that is not known.
+            draw: Returns a whole number below a limit.
         """
+        if now_s < CLOCK_S_MIN and not reserved_s and not alive_until_s:
+            # A board without a battery, whose data directory is new or was lost.
+            reserved_s = CLOCK_S_MIN + draw(UNKNOWN_START_S)
         if max(now_s, reserved_s) < alive_until_s <= SECONDS_MAX:
             # The clock is behind, and the reservation is damaged, or a full disk has not taken it for too long.
             reserved_s = alive_until_s + RESERVE_LEFT_S_MIN

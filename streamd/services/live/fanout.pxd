@@ -1,5 +1,7 @@
 cimport cython
 
+from streamd.services.live.gop_cache cimport GopCache
+
 
 @cython.final
 cdef class Fanout:
@@ -12,7 +14,7 @@ cdef class Fanout:
     cdef object _gop_limit_hits_total
     cdef object _writer
     cdef bint _has_video
-    cdef object _gop
+    cdef GopCache _gop
     cdef object _last_gop_bytes
     cdef dict _written_ms
     cdef dict _following
@@ -23,10 +25,10 @@ cdef class Fanout:
 
     cpdef object receive(self, units)
 
-    @cython.locals(first=Py_ssize_t)
+    @cython.locals(first=Py_ssize_t, gop=GopCache)
     cdef object _receive_for_nobody(self, writer, units)
 
-    @cython.locals(is_due=bint)
+    @cython.locals(is_due=bint, gop=GopCache)
     cdef object _receive_for_viewers(self, writer, units)
 
     @cython.locals(is_video=bint)

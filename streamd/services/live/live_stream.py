@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.formats.flv.tag import FlvTag
+    from streamd.media.packager.ladder import Form
     from streamd.media.packager.numbering import Numbering
     from streamd.media.packet import Track
     from streamd.services.keys.admission import Admission
@@ -120,7 +121,7 @@ class LiveStream:
         self._place = place
         self._timeline_from = timeline_from or live_since - timedelta(milliseconds=START_MS)
         # The record of last time, and the facts in it that change.
-        self._recorded: tuple[tuple[PlaylistRecord, datetime, str], StreamRecord] | None = None
+        self._recorded: tuple[tuple[PlaylistRecord, datetime, str, Form | None], StreamRecord] | None = None
         # A stream that goes on has been playable before.
         started = None if continuation is not None else lambda: on_playable(self)
         self._monitor = StreamMonitor(name, clock=clock, metrics=metrics, on_playable=started)
@@ -385,7 +386,9 @@ class LiveStream:
         if playlists is None:
             return None
         # It is asked for every second, and most of the time it is the same.
-        facts = playlists, self._timeline_from, self.broadcaster.admission.key_id
+        continuation = self._line.continuation
+        form = continuation.form if continuation is not None else None
+        facts = playlists, self._timeline_from, self.broadcaster.admission.key_id, form
         if self._recorded is not None and self._recorded[0] == facts:
             return self._recorded[1]
         record = StreamRecord(
@@ -396,7 +399,7 @@ class LiveStream:
             variants=playlists.variants,
             audio=playlists.audio,
             discontinuity_sequence=playlists.discontinuity_sequence,
-            form=continuation.form if (continuation := self._line.continuation) is not None else None,
+            form=form,
             timeline_from=self._timeline_from,
         )
         self._recorded = facts, record

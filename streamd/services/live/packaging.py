@@ -223,11 +223,14 @@ class Packaging:
         looks = self._looks
         for packet in packets:
             sample = timeline.place(packet)
-            if sample is not None and packet.is_keyframe and packet.track_id <= looks.tracks:
-                sample.is_sync = looks.can_start(packet)
+            if sample is not None and packet.track_id <= looks.tracks:
+                if packet.is_keyframe:
+                    sample.is_sync = looks.can_start(packet)
+                elif looks.is_unflagged_start(packet):
+                    sample.is_keyframe = sample.is_sync = True
             if packet.track_id == video_track_id and sample is not None:
                 meter.note_video(sample)
-                may_end_segment |= packet.is_keyframe
+                may_end_segment |= sample.is_keyframe
                 if looks.finds_captions(packet):
                     self._outputs.note_captions(looks.captions)
             if timeline.breaks != self._breaks_met and self._may_begin_anew(timeline, packet):

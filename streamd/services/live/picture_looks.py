@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamd.formats.codecs.captions import find_captions
-from streamd.formats.codecs.random_access import can_start, unit_length_bytes
+from streamd.formats.codecs.random_access import can_start, is_start, unit_length_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FRAMES_BEFORE_CAPTIONS = 28
 # The same once there are some.
 FRAMES_BESIDE_CAPTIONS = 100
+# Where the publisher has called no frame a keyframe for longer than the longest interval that a playlist has room for,
+# each is looked at, which costs 2 µs: there are encoders that flag their first picture alone.
+UNFLAGGED_MS = 10_000
 
 
 class PictureLooks:
@@ -34,6 +37,8 @@ class PictureLooks:
         self._forms: tuple[tuple[str, int], ...] = ()
         # Frames until the next look for captions.
         self._frames = 0
+        # Of each track, when its publisher called a frame a keyframe, by the publisher's clock, milliseconds.
+        self._flagged_ms: list[int] = []
 
     def start(self, tracks: Sequence[Track]) -> None:
         """Look into other tracks from here on.
@@ -46,11 +51,22 @@ class PictureLooks:
             (codec, unit_length_bytes(codec, track.codec_config)) for codec, track in zip(codecs, tracks, strict=True)
         )
         self.tracks = len(tracks)
+        self._flagged_ms = [0] * len(tracks)
 
     def can_start(self, packet: MediaPacket) -> bool:
         """Whether a decoder can start with a keyframe, or whatever its publisher calls one."""
+        self._flagged_ms[packet.track_id - 1] = packet.dts_ms
         codec, length_bytes = self._forms[packet.track_id - 1]
         return can_start(codec, packet.payload, packet.body_at, length_bytes)
+
+    def is_unflagged_start(self, packet: MediaPacket) -> bool:
+        """Whether a decoder can start with a frame that its publisher does not call a keyframe."""
+        track = packet.track_id - 1
+        flagged_ms = self._flagged_ms[track]
+        if packet.dts_ms - flagged_ms <= UNFLAGGED_MS:
+            return False
+        codec, length_bytes = self._forms[track]
+        return is_start(codec, packet.payload, packet.body_at, length_bytes)
 
     def finds_captions(self, packet: MediaPacket) -> bool:
         """Look into one frame of some; say whether there are captions that were not there before.

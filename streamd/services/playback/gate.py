@@ -12,7 +12,7 @@ import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamd.errors import PlaybackRefusedError
 from streamd.formats.address import source_of
@@ -79,8 +79,7 @@ class GateOptions:
     unknown_country: str = "allow"
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(NamedTuple):
     """Who asks, as far as a request tells."""
 
     address: str
@@ -128,6 +127,8 @@ class PlaybackGate:
         self._words: dict[str, tuple[object, int, str]] = {}
         self._untold: Counter[str] = Counter()
         self._told_at = float("-inf")
+        self.on_unknown_key: Callable[[], None] = lambda: None
+        """Called where a token names a key that is not known: an issuer may have a new one."""
         self._on_locked: list[Callable[[str], None]] = []
         self.is_open = not self.policies.locks_any
 
@@ -174,14 +175,14 @@ class PlaybackGate:
         return not self.is_open and self.policies.of(subject, owner) is not Policy.PUBLIC
 
     def enter(
-        self, subject: str, text: str, wanted: Audience, visitor_address: str, user_agent: str = "", *, watches: bool
+        self, subject: str, text: str, wanted: int, visitor_address: str, user_agent: str = "", *, watches: bool
     ) -> Viewing:
         """Let a viewer in by their ticket.
 
         Args:
             subject: The channel or recording.
             text: The ticket.
-            wanted: What is asked for.
+            wanted: What is asked for, an ``Audience`` or the number of one.
             visitor_address: IP address of the viewer.
             user_agent: What their player calls itself.
             watches: The request shows that they watch: for a playlist or a stream, not for media of which a cache may
@@ -197,7 +198,7 @@ class PlaybackGate:
         if viewing.expires_at <= now:
             raise self.refused(Refusal.EXPIRED)
         ticket = viewing.ticket
-        if not ticket.audience & wanted:
+        if not viewing.audience & wanted:
             raise self.refused(Refusal.AUDIENCE)
         if ticket.networks and not _is_within(visitor_address, ticket.networks):
             raise self.refused(Refusal.NETWORK)
@@ -325,6 +326,7 @@ class PlaybackGate:
         wall = self._clock.now()
         key = self.keys.find(shown.kid, wall)
         if key is None:
+            self.on_unknown_key()
             raise Refusal.UNKNOWN_KEY.error()
         check_signature(shown, key)
         claims = read_claims(shown.payload, issuer=self.options.issuer, audience=self.options.audience)

@@ -79,6 +79,7 @@ class PlaybackService:
         self._clock = clock
         self._passwords = passwords
         self._key_set = key_set
+        gate.on_unknown_key = key_set.hurry
         self._keys: dict[str, PlaybackKeyRecord] = {}
         self._server_key = VerifyingKey(SERVER_KID, Algorithm.HS256, b"")
         self._last_sequence = 0

@@ -44,15 +44,18 @@ class Viewing:
         expires_at: Loop time, seconds.
 
     Attributes:
+        audience: The number of the ticket's ``Audience``.
         refusal: Why it is over; None while it is not.
     """
 
-    __slots__ = ("_holders", "_seen", "_table", "expires_at", "refusal", "subject", "text", "ticket")
+    __slots__ = ("_holders", "_seen", "_table", "audience", "expires_at", "refusal", "subject", "text", "ticket")
 
     def __init__(self, table: Viewings, subject: str, ticket: Ticket, text: str, expires_at: float) -> None:
         self._table = table
         self.subject = subject
         self.ticket = ticket
+        # A number, not a flag: each request is compared with it.
+        self.audience = int(ticket.audience)
         self.text = text
         self.expires_at = expires_at
         self.refusal: Refusal | None = None

@@ -5,19 +5,21 @@ The folder of a recording holds all that the index knows but its title, its visi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import RecordingNotFoundError, UserNotFoundError
 from streamd.services.audit.audit_log import append_entries
 from streamd.services.audit.records import AuditEntry
+from streamd.services.recording.clip_records import ClipState
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
 from streamd.services.store.database import Database
 from streamd.services.store.page import Page
-from streamd.services.store.schema import recording_wishes, recordings, users
+from streamd.services.store.schema import clips, recording_wishes, recordings, users
 
 # Facts of the recorder; a title, a visibility and a pin are people's.
 _RECORDED = ("state", "reason", "ended_at", "duration_ms", "size_bytes")
@@ -106,20 +108,53 @@ class RecordingIndex:
         self.edits += 1
         return _record(row)
 
-    async def note_deleted(self, recording_id: str, reason: str, entry: AuditEntry) -> None:
+    async def note_deleted(
+        self, recording_id: str, reason: str, entry: AuditEntry, *, spares_clipped: bool = False
+    ) -> bool:
         """Note that a recording is deleted, with its row in the audit log; its bytes count until its files are gone.
+
+        Its clips are deleted in the same step.
+
+        Args:
+            recording_id: Its id.
+            reason: Why.
+            entry: The row of the audit log.
+            spares_clipped: One of which somebody has made a clip stays.
+
+        Returns:
+            Whether it is deleted.
 
         Raises:
             StoreUnavailableError: It could not be written.
         """
+        chosen = recordings.c.id == recording_id
         async with self._database.writing() as connection:
+            if spares_clipped:
+                # Held, so that no clip is made of it in this moment.
+                await connection.execute(select(recordings.c.id).where(chosen).with_for_update())
+                made = (clips.c.recording_id == recording_id) & (clips.c.state == ClipState.READY)
+                if (await connection.execute(select(clips.c.id).where(made).limit(1))).one_or_none() is not None:
+                    return False
             await connection.execute(
                 update(recordings)
-                .where(recordings.c.id == recording_id)
+                .where(chosen)
                 .values(state=RecordingState.DELETED, reason=reason, size_bytes=_LEFT_BYTES)
             )
+            await _delete_clips(connection, clips.c.recording_id == recording_id, reason)
             await append_entries(connection, [entry])
         self.edits += 1
+        return True
+
+    async def clipped(self, recording_ids: Sequence[str]) -> frozenset[str]:
+        """Those of some recordings of which somebody has made a clip.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        found = clips.c.recording_id.in_(recording_ids) & (clips.c.state == ClipState.READY)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(clips.c.recording_id).where(found).distinct())
+            return frozenset(row.recording_id for row in rows)
 
     async def note_files_gone(self, recording_id: str) -> None:
         """Note that the files of a recording that is deleted are removed.
@@ -247,6 +282,7 @@ class RecordingIndex:
                 .where(found)
                 .values(state=RecordingState.DELETED, reason=entry.reason, size_bytes=_LEFT_BYTES)
             )
+            await _delete_clips(connection, clips.c.user == user, entry.reason)
             await _forget_titles(connection, user)
             await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
             await append_entries(connection, [entry] * deleted.rowcount)
@@ -276,6 +312,13 @@ async def _forget_titles(connection: AsyncConnection, user: str) -> None:
     """Erase the words of a user who is deleted; when something was recorded, and why it was deleted, stays."""
     chosen = (recordings.c.user == user) & (recordings.c.state == RecordingState.DELETED)
     await connection.execute(update(recordings).where(chosen).values(title=""))
+    of_user = (clips.c.user == user) & (clips.c.state == ClipState.DELETED)
+    await connection.execute(update(clips).where(of_user).values(title=""))
+
+
+async def _delete_clips(connection: AsyncConnection, chosen: ColumnElement[bool], reason: str) -> None:
+    ready = chosen & (clips.c.state == ClipState.READY)
+    await connection.execute(update(clips).where(ready).values(state=ClipState.DELETED, reason=reason))
 
 
 def _record(row: Row[Any]) -> RecordingRecord:

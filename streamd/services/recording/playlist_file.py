@@ -139,7 +139,7 @@ def render_playlist(playlist: RecordedPlaylist, prefix: str = "") -> str:
     return "".join(pieces)
 
 
-def parse_playlist(text: str) -> RecordedPlaylist:
+def parse_playlist(text: str, init_number: int = 0) -> RecordedPlaylist:
     """Read a playlist that ``render_playlist`` wrote, whole or cut off anywhere.
 
     Lines that belong to no complete segment are passed over: a server that was killed may have left half of one.
@@ -147,10 +147,10 @@ def parse_playlist(text: str) -> RecordedPlaylist:
 
     Args:
         text: The file's text; bytes that are no UTF-8 are best replaced.
+        init_number: Of the last segment before the text, where it is the rest of a file.
     """
     target_duration_s = 0
     segments: list[RecordedSegment] = []
-    init_number = 0
     is_discontinuous = is_ended = False
     duration_us = date_ms = None
     span: tuple[int, int] | None = None

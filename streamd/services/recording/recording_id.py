@@ -1,4 +1,4 @@
-"""The id of a recording: ``rec_`` and a ULID, which sorts by time and cannot be guessed.
+"""The id of a recording: ``rec_`` and a ULID, which sorts by time and cannot be guessed. A clip's has ``clip_``.
 
 Spec: https://github.com/ulid/spec (48 bits of milliseconds, 80 random bits, Crockford's base 32).
 """
@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from streamd.formats.hls.attribute_list import unix_ms
 
 PREFIX = "rec_"
+CLIP_PREFIX = "clip_"
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26
 _RANDOM_BITS = 80
 _FORM = re.compile(rf"{PREFIX}[0-7][{_DIGITS}]{{{_LENGTH - 1}}}")
+_CLIP_FORM = re.compile(rf"{CLIP_PREFIX}[0-7][{_DIGITS}]{{{_LENGTH - 1}}}")
 
 
 def new_recording_id(now: datetime) -> str:
@@ -24,8 +26,21 @@ def new_recording_id(now: datetime) -> str:
     Args:
         now: Aware; ids sort by it, to the millisecond.
     """
-    value = unix_ms(now) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-    return PREFIX + "".join(_DIGITS[value >> 5 * place & 31] for place in reversed(range(_LENGTH)))
+    return PREFIX + _ulid(now)
+
+
+def new_clip_id(now: datetime) -> str:
+    """Make the id of a clip.
+
+    Args:
+        now: As of ``new_recording_id``.
+    """
+    return CLIP_PREFIX + _ulid(now)
+
+
+def is_clip_id(text: str) -> bool:
+    """Say whether a text has the form of a clip's id."""
+    return _CLIP_FORM.fullmatch(text) is not None
 
 
 def started_at(recording_id: str) -> datetime:
@@ -39,3 +54,8 @@ def started_at(recording_id: str) -> datetime:
 def is_recording_id(text: str) -> bool:
     """Say whether a text has the form of an id; one that has it names no file outside of its folder."""
     return _FORM.fullmatch(text) is not None
+
+
+def _ulid(now: datetime) -> str:
+    value = unix_ms(now) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    return "".join(_DIGITS[value >> 5 * place & 31] for place in reversed(range(_LENGTH)))

@@ -1,7 +1,8 @@
 """The end of recordings: by age, by their bytes together, by the space on the disk, and by hand.
 
-The oldest go first, and never one that is pinned, written or watched; by hand any goes that is not written. A deletion
-is noted in the index and the audit log before the files go, so that nobody is sent half of a recording.
+The oldest go first, and never one that is pinned, by hand or by a clip, or written or watched; by hand any goes that is
+not written. A deletion is noted in the index and the audit log before the files go, so that nobody is sent half of a
+recording.
 """
 
 from __future__ import annotations
@@ -99,11 +100,21 @@ class Retention:
             return
         if record.state in _OPEN and not is_abandoned:
             raise RecordingError("it is still being recorded: stop it first")
+        await self._note_and_remove(record, actor, reason)
+
+    async def _delete_by_rule(self, record: RecordingRecord, rule: str) -> None:
+        """Delete a recording, unless somebody has made a clip of it since it was looked at."""
+        await self._note_and_remove(record, SERVER, rule, spares_clipped=True)
+
+    async def _note_and_remove(
+        self, record: RecordingRecord, actor: Actor, reason: str, *, spares_clipped: bool = False
+    ) -> None:
         now = self._clock.now()
         entry = AuditEntry(
             now, actor.name, "recording.deleted", actor.address, user=record.user, stream=record.user, reason=reason
         )
-        await self._index.note_deleted(record.id, reason, entry)
+        if not await self._index.note_deleted(record.id, reason, entry, spares_clipped=spares_clipped):
+            return
         self.on_deleted(record.id)
         await self._remove_files(record)
         log.info("recording.deleted", extra={"recording_id": record.id, "stream": record.user, "reason": reason})
@@ -124,27 +135,30 @@ class Retention:
             async for record in self._oldest():
                 if record.started_at >= before:
                     break
-                await self.delete(record, SERVER, "keep_days")
+                await self._delete_by_rule(record, "keep_days")
         if options.max_bytes:
             excess = await self._index.size_bytes() - options.max_bytes
             async for record in self._oldest():
                 if excess <= 0:
                     break
-                await self.delete(record, SERVER, "max_bytes")
+                await self._delete_by_rule(record, "max_bytes")
                 excess -= record.size_bytes
         async for record in self._oldest():
             if await asyncio.to_thread(self._free_bytes, record) >= options.min_free_bytes:
                 break
             if not await self.elsewhere.make_room(record):
-                await self.delete(record, SERVER, "min_free_bytes")
+                await self._delete_by_rule(record, "min_free_bytes")
 
     async def _oldest(self) -> AsyncIterator[RecordingRecord]:
         """Recordings that may go, the oldest first."""
         after = ""
         while True:
             page = await self._index.page(RecordingFilter(), before=after, limit=_PAGE, is_oldest_first=True)
+            clipped = await self._index.clipped([record.id for record in page.items])
             for record in page.items:
-                is_spared = record.is_kept or record.state in _OPEN or self._is_watched(record.id)
+                is_spared = (
+                    record.is_kept or record.id in clipped or record.state in _OPEN or self._is_watched(record.id)
+                )
                 if not is_spared and await self._is_ours(record):
                     yield record
             if not page.has_more:

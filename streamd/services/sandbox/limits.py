@@ -11,13 +11,17 @@ FIRST_OTHER_DESCRIPTOR = 3
 DESCRIPTORS_MAX = 1 << 20
 
 
-def close_other_descriptors() -> None:
-    """Close every descriptor but standard input, output and error."""
+def close_other_descriptors(kept: int = 0) -> None:
+    """Close every descriptor but standard input, output and error.
+
+    Args:
+        kept: How many behind these stay.
+    """
     bound = os.sysconf("SC_OPEN_MAX")
-    os.closerange(FIRST_OTHER_DESCRIPTOR, bound if bound > 0 else DESCRIPTORS_MAX)
+    os.closerange(FIRST_OTHER_DESCRIPTOR + kept, bound if bound > 0 else DESCRIPTORS_MAX)
 
 
-def limit(*, memory_bytes: int, cpu_s: int | None, open_files: int, may_fork: bool) -> None:
+def limit(*, memory_bytes: int, cpu_s: int | None, open_files: int, may_fork: bool, file_bytes: int = 0) -> None:
     """Bound the resources of this process for good: the limits cannot be raised again.
 
     Args:
@@ -25,9 +29,10 @@ def limit(*, memory_bytes: int, cpu_s: int | None, open_files: int, may_fork: bo
         cpu_s: Processor time since the process began; None for any.
         open_files: Descriptors above this are not given out; those that are open stay.
         may_fork: Whether it may start copies of itself.
+        file_bytes: How long a file may become; at 0 none has content.
     """
-    # No file may have content, a dump of its memory included.
-    bounds = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: open_files}
+    # No dump of its memory is written, whatever the length of a file.
+    bounds = {resource.RLIMIT_FSIZE: file_bytes, resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: open_files}
     bounds[resource.RLIMIT_AS] = memory_bytes
     if cpu_s is not None:
         bounds[resource.RLIMIT_CPU] = cpu_s

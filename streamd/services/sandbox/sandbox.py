@@ -18,24 +18,33 @@ class Sandbox:
     """Processor time that it may use, counted from its beginning; the kernel ends it then. None for any."""
     open_files: int = 0
     """How many descriptors it may have; 0 leaves it those that are open."""
+    file_bytes: int = 0
+    """How long the files may become that it was handed."""
+    inputs: int = 0
+    """Descriptors behind standard error that it was handed, and keeps."""
     may_fork: bool = False
     """It may start copies of itself."""
 
     def lock(self) -> Layer:
         """Give up every other right, for good; the caller has imported and opened all it needs.
 
-        Standard input, output and error stay; other descriptors are closed. The caller has started no thread yet.
+        Standard input, output and error stay, and ``inputs`` behind them; other descriptors are closed. The caller has
+        started no thread yet.
 
         Returns:
             The layers that hold from now on.
         """
-        limits.close_other_descriptors()
+        limits.close_other_descriptors(self.inputs)
         layers = Layer.USER if rights.give_up_rights() else Layer(0)
         rights.hide_and_die_with_parent()
         # A ruleset is a descriptor for a moment, so the limits come after it; seccomp comes last, for it forbids these.
         layers |= landlock.refuse_everything()
         limits.limit(
-            memory_bytes=self.memory_bytes, cpu_s=self.cpu_s, open_files=self.open_files, may_fork=self.may_fork
+            memory_bytes=self.memory_bytes,
+            cpu_s=self.cpu_s,
+            open_files=self.open_files,
+            file_bytes=self.file_bytes,
+            may_fork=self.may_fork,
         )
         layers |= Layer.LIMITS
         if seccomp.allow_little(may_fork=self.may_fork):

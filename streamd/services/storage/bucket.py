@@ -57,7 +57,7 @@ class BucketTimeouts:
     connect_s: float = 5.0
     send_s: float = 180.0
     """For one piece: eight under way at once then get 3 Mb/s, under which no recording is worth a bucket."""
-    read_s: float = 15.0
+    read_s: float = 10.0
     """For one piece that is read, of which a viewer waits; and for a name that is looked up or deleted."""
     file_s: float = 3600.0
     """For all of one file: a service that takes a byte a second does not hold a place for ever."""

@@ -91,6 +91,7 @@ _FAULT_OF_STATUS: Final = {
 _ODD_ANSWERS: Final = {
     "Received redirect without LOCATION": StorageFault.WRONG_REGION,
     "Unable to extract metadata from headers": StorageFault.DAMAGED,
+    "Header missing from response": StorageFault.DAMAGED,
     "invalid multipart response": StorageFault.DAMAGED,
     "non-partial response": StorageFault.DAMAGED,
     "invalid list response": StorageFault.DAMAGED,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from streamd.services.storage.backoff import Backoff
 from streamd.services.storage.bucket import Bucket
 from streamd.services.storage.local_copies import LocalCopies
+from streamd.services.storage.removals import Removals
 from streamd.services.storage.stored_recordings import StoredRecordings
 from streamd.services.storage.uploads import Uploads
 
@@ -61,6 +63,10 @@ class ObjectStorage:
         self._recorder = recorder
         self._bucket = bucket or Bucket(options)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage-disk")
+        backoff = Backoff(clock, draw)
+        self._removals = Removals(
+            self._bucket, backoff, clock, metrics, lambda recording_id: self.uploads.stop(recording_id)
+        )
         self.uploads = Uploads(
             self._bucket,
             recorder.folder,
@@ -69,7 +75,8 @@ class ObjectStorage:
             metrics,
             tell=tell,
             keep=recorder.books.keep,
-            draw=draw,
+            backoff=backoff,
+            is_removed=self._removals.__contains__,
             on_stored=lambda record: self.copies.note_stored(record),
         )
         self.copies = LocalCopies(
@@ -85,6 +92,7 @@ class ObjectStorage:
     async def close(self) -> None:
         """End what is under way; the next server goes on with it."""
         await self.copies.close()
+        await self._removals.close()
         await self.uploads.close()
         self._bucket.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -97,6 +105,7 @@ class ObjectStorage:
     def look(self) -> None:
         """Do what is due; called about once a second."""
         self.copies.look()
+        self._removals.look()
         self.uploads.look(lambda: self._recorder.books.going)
 
     def has_ended(self, record: RecordingRecord) -> RecordingRecord:
@@ -106,7 +115,7 @@ class ObjectStorage:
     async def remove(self, record: RecordingRecord) -> bool:
         """Delete all objects of a recording; whether none is left."""
         self.stored.forget(record.id)
-        return await self.uploads.remove(record)
+        return await self._removals.remove(record)
 
     async def make_room(self, record: RecordingRecord) -> bool:
         """Delete media on the disk that the bucket has (``LocalCopies.make_room``)."""

@@ -194,7 +194,8 @@ class StoredRecordings:
                 self._metrics.storage_failures_total.labels(exc.reason).inc()
                 if exc.reason == StorageFault.WRONG_SECRET:
                     self._bucket.reopen()
-                if attempt == ATTEMPTS - 1 or exc.reason == StorageFault.MISSING:
+                # A viewer has waited long enough for what did not come in time.
+                if attempt == ATTEMPTS - 1 or exc.reason in (StorageFault.MISSING, StorageFault.TIMEOUT):
                     raise
         raise AssertionError("unreachable")
 

@@ -16,8 +16,8 @@ from streamd.errors import StorageError
 from streamd.services.events.event import Event, EventType
 from streamd.services.recording.records import RecordingState
 from streamd.services.recording.verify import record_of
-from streamd.services.storage.backoff import Backoff
 from streamd.services.storage.bucket import PART_BYTES, PARTS_AT_ONCE
+from streamd.services.storage.failures import tell_failure
 from streamd.services.storage.faults import StorageFault, failure
 from streamd.services.storage.left import left_of
 from streamd.services.storage.upload_journal import note_completed, note_file
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from streamd.services.recording.documents import RecordedFile
     from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.records import RecordingRecord
+    from streamd.services.storage.backoff import Backoff
     from streamd.services.storage.bucket import Bucket
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,7 @@ FILES_PER_TURN = 16
 GOING_S = 10.0
 # Recordings that wait, in memory; 600 bytes each. What is beyond is found by the next walk (``local_copies``).
 WAITING_MAX = 10_000
-# Ids of recordings that were deleted: what is under way for one ends without a trace.
-REMOVED_MAX = 10_000
-# A request that was cut off may be carried out by the bucket's service all the same, until then, seconds.
-AFTERMATH_S = 240.0
 
-_DOCUMENTS = ("events/recording-started.json", "events/recording-ended.json")
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 
 
@@ -80,8 +76,13 @@ class Uploads:
         metrics: Counted into.
         tell: Receives the events of recordings that the bucket has.
         keep: Has the index know of a recording's new state.
-        draw: Random numbers from 0 to 1.
+        backoff: When the bucket may be asked, after it has failed.
+        is_removed: Says of an id whether the recording was deleted a while ago.
         on_stored: Called with a recording when the bucket has all of it.
+
+    Attributes:
+        bucket: As given.
+        is_removed: As given.
     """
 
     def __init__(
@@ -94,7 +95,8 @@ class Uploads:
         *,
         tell: EventSink,
         keep: Callable[[RecordingRecord], None],
-        draw: Callable[[], float],
+        backoff: Backoff,
+        is_removed: Callable[[str], bool],
         on_stored: Callable[[RecordingRecord], None] = lambda _: None,
     ) -> None:
         self.bucket = bucket
@@ -106,16 +108,13 @@ class Uploads:
         self._tell = tell
         self._keep = keep
         self._on_stored = on_stored
-        self._backoff = Backoff(clock, draw)
+        self._backoff = backoff
+        self.is_removed = is_removed
         # By id, the one that has waited longest for a turn first.
         self._waiting: dict[str, _Waiting] = {}
         # What cannot be read on this machine: the next walk finds it again.
         self._set_aside: set[str] = set()
-        # Whether nothing of one is left, by the id of the recording.
-        self._removed: dict[str, bool] = {}
-        self._aftermath: list[tuple[float, RecordingRecord]] = []
         self._turns = 0
-        self._sweeps: set[asyncio.Task[None]] = set()
         self._going_due_at = float("-inf")
         self._is_closed = False
         metrics.storage_backlog_bytes.set_function(lambda: self.backlog_bytes)
@@ -149,7 +148,7 @@ class Uploads:
 
     def add(self, record: RecordingRecord) -> None:
         """Send what is left of a recording, soon; again changes nothing."""
-        if record.id in self._removed or self._is_closed:
+        if self.is_removed(record.id) or self._is_closed:
             return
         waiting = self._waiting.get(record.id)
         if waiting is not None:
@@ -186,57 +185,16 @@ class Uploads:
             self._going_due_at = now + GOING_S
             for record in going():
                 self.add(record)
-        while self._aftermath and self._aftermath[0][0] <= now:
-            _, removed = self._aftermath.pop(0)
-            self._removed[removed.id] = False
-            self._sweeps.add(task := asyncio.create_task(self._sweep(removed)))
-            task.add_done_callback(self._sweeps.discard)
         self._begin_turns()
 
-    async def _sweep(self, record: RecordingRecord) -> None:
-        """Delete what a request that was cut off has left."""
-        if not await self.remove(record):
-            self._aftermath.append((self._clock.monotonic() + AFTERMATH_S, record))
-
-    async def remove(self, record: RecordingRecord) -> bool:
-        """Delete all objects of a recording that is deleted; what is under way for it ends.
-
-        Returns:
-            Whether the bucket has nothing of it any more; it may be called again.
-        """
-        if self._removed.get(record.id):
-            return True
-        self._removed[record.id] = False
-        while len(self._removed) > REMOVED_MAX:
-            del self._removed[next(iter(self._removed))]
-        waiting = self._waiting.pop(record.id, None)
-        if waiting is not None and waiting.task is not None:
-            waiting.task.cancel()
-            await asyncio.gather(waiting.task, return_exceptions=True)
-            self._aftermath.append((self._clock.monotonic() + AFTERMATH_S, record))
-        if not self._backoff.is_due:
-            # Whoever deletes a thousand recordings does not wait a thousand times for a bucket that is away.
+    async def stop(self, recording_id: str) -> bool:
+        """Send nothing more of a recording; whether something of it was under way."""
+        waiting = self._waiting.pop(recording_id, None)
+        if waiting is None or waiting.task is None:
             return False
-        try:
-            if not record.path.endswith(f"/{record.id}"):
-                raise failure(StorageFault.OTHER, "the index names another folder")
-            await self.bucket.delete_under(record.path)
-            for path in _DOCUMENTS:
-                # A list that was cut short is no reason to forget what it left out.
-                if await self.bucket.size_bytes(f"{record.path}/{path}") is not None:
-                    raise failure(StorageFault.DAMAGED)
-        except StorageError as exc:
-            self._note_failure(exc, record, "storage.delete_failed")
-            self._backoff.note_failure()
-            self.bucket.reopen()
-            return False
-        self._backoff.note_success()
-        self._removed[record.id] = True
+        waiting.task.cancel()
+        await asyncio.gather(waiting.task, return_exceptions=True)
         return True
-
-    def is_removed(self, recording_id: str) -> bool:
-        """Whether a recording was deleted a while ago."""
-        return recording_id in self._removed
 
     async def idle(self) -> None:
         """Wait until every turn that has begun is over."""
@@ -246,7 +204,7 @@ class Uploads:
     async def close(self) -> None:
         """End what is under way; the next server sends it again."""
         self._is_closed = True
-        tasks = [*self._sweeps, *(waiting.task for waiting in self._waiting.values() if waiting.task is not None)]
+        tasks = [waiting.task for waiting in self._waiting.values() if waiting.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -272,7 +230,7 @@ class Uploads:
         try:
             is_done = await self._send_some(waiting)
         except StorageError as exc:
-            self._note_failure(exc, record, "storage.upload_failed")
+            tell_failure(self._metrics, "storage.upload_failed", record.id, exc)
             if exc.reason == StorageFault.LOCAL_FILE:
                 # No other recording has a part in it.
                 self._set_aside.add(record.id)
@@ -355,10 +313,6 @@ class Uploads:
                 {"user": record.user, "recording_id": record.id, "bytes": record.size_bytes, "url": where},
             )
         )
-
-    def _note_failure(self, exc: StorageError, record: RecordingRecord, what: str) -> None:
-        self._metrics.storage_failures_total.labels(exc.reason).inc()
-        log.warning(what, extra={"recording_id": record.id, "reason": exc.reason, "detail": str(exc)})
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         try:

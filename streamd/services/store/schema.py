@@ -207,6 +207,30 @@ recording_wishes = Table(
     Column("record", Boolean, nullable=False),
 )
 
+clips = Table(
+    "clips",
+    metadata,
+    # ``clip_`` and a ULID: the order of ids is that of their beginnings.
+    Column("id", String(32), primary_key=True),
+    Column("recording_id", String(32), nullable=False),
+    Column("user", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("start_actual_ms", BigInteger, nullable=False),
+    Column("end_actual_ms", BigInteger, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # JSON: its renditions and their segments.
+    Column("media", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Index(None, "user", "id"),
+    Index(None, "recording_id", "state"),
+)
+
 playback_keys = Table(
     "playback_keys",
     metadata,

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from streamd.doors.delivery.answer import Answer, MediaRequest
+from streamd.doors.delivery.answer import NO_STORE, Answer, MediaRequest
 from streamd.doors.delivery.media_path import MediaKind, MediaPath
 from streamd.doors.delivery.representation import Representation, Representations
 from streamd.media.packager.cmaf_chunk import ChunkBytes
@@ -113,3 +113,34 @@ class TestRepresentations:
         assert isinstance(one, Representation)
         assert one is not other
         assert one.answer(get(), 1).body[0] is other.answer(get(), 1).body[0]
+
+
+class TestFindLocked:
+    TEXT = (
+        b'#EXTM3U\n#EXT-X-MAP:URI="main/init1.mp4"\n'
+        b'#EXT-X-PART:DURATION=1,URI="main/part7.m4s"\nmain/seg1.m4s\nmain.m3u8\n'
+    )
+
+    @pytest.mark.parametrize("word", ["abc", "4digits", "0"])
+    def test_media_have_the_word_in_their_names(self, word: str) -> None:
+        content = NamedBytes(BytesKind.PLAYLIST, "main", (self.TEXT,))
+        representations = Representations()
+        found = representations.find_locked(content, word, gzipped=False)
+        answer = found.answer(MediaRequest("GET", MediaPath("demo", MediaKind.PLAYLIST, "main")), NO_STORE)
+        assert ("Cache-Control", "no-store") in answer.headers
+        assert (
+            b"".join(bytes(piece) for piece in answer.body)
+            == (
+                f'#EXTM3U\n#EXT-X-MAP:URI="main/{word}/init1.mp4"\n'
+                f'#EXT-X-PART:DURATION=1,URI="main/{word}/part7.m4s"\nmain/{word}/seg1.m4s\nmain.m3u8\n'
+            ).encode()
+        )
+
+    def test_it_is_made_once_and_anew_for_another_word(self) -> None:
+        content = NamedBytes(BytesKind.PLAYLIST, "main", (self.TEXT,))
+        representations = Representations()
+        first = representations.find_locked(content, "a", gzipped=True)
+        assert representations.find_locked(content, "a", gzipped=True) is first
+        assert representations.find_locked(content, "b", gzipped=True) is not first
+        del content, first
+        assert len(representations) == 0

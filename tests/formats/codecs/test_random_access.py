@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.formats.codecs.codec import AV1, H264, HEVC, VP9
-from streamd.formats.codecs.random_access import UNITS_READ_MAX, can_start, unit_length_bytes
+from streamd.formats.codecs.random_access import UNITS_READ_MAX, can_start, is_start, unit_length_bytes
 from streamd.formats.payload import SLAB_BYTES, PayloadLog
 
 
@@ -80,3 +80,21 @@ def test_lengths_of_units_are_as_the_record_says(length_bytes: int) -> None:
 @given(st.sampled_from([H264, HEVC, AV1, VP9]), st.binary(max_size=200))
 def test_any_bytes_have_an_answer(codec: str, data: bytes) -> None:
     assert can_start(codec, data, 0) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("codec", "picture", "is_known"),
+    [
+        (H264, units(AUD, SPS, PPS, IDR), True),
+        (H264, units(AUD, SLICE), False),
+        (H264, b"", False),
+        (HEVC, units(bytes((19 << 1, 1, 9))), True),
+        (HEVC, units(bytes((21 << 1, 1, 9))), True),
+        (HEVC, units(bytes((1 << 1, 1, 9))), False),
+        (HEVC, units(bytes((32 << 1, 1))), False),
+        (AV1, DELIMITER + SEQUENCE + frame(0x10), False),
+        (VP9, b"\x82\x49", False),
+    ],
+)
+def test_a_start_whatever_it_is_called_is_one_that_says_so(codec: str, picture: bytes, is_known: bool) -> None:
+    assert is_start(codec, picture, 0) is is_known

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.formats.flv.tag import FlvTag, TagType
+from streamd.formats.payload import SLAB_BYTES, PayloadLog
 from streamd.media.intake.frame_table import FrameTable
 from streamd.media.intake.limits import COMPOSITION_TIME_MAX_MS
 from streamd.media.intake.missing import RollCall
@@ -100,3 +101,58 @@ class TestCounting:
         room.roll.presences[SOUND].passes = False
         assert room.table.count_frames([key(0), sound(5), inter(33)]) == 1
         assert room.heard()[SOUND] == -1000
+
+
+class TestUsualBeginnings:
+    """Payloads in slabs, whose usual beginnings are not looked up."""
+
+    @staticmethod
+    def in_slab(tag: FlvTag, before_end: int = 100) -> FlvTag:
+        log = PayloadLog()
+        log.append(bytes(SLAB_BYTES), 0, SLAB_BYTES - before_end, SLAB_BYTES)
+        data = bytes(tag.payload)
+        return FlvTag(tag.tag_type, tag.timestamp_ms, log.append(data, 0, len(data), len(data)))
+
+    @pytest.mark.parametrize("before_end", [1, 3, 100])
+    def test_the_answer_is_the_same_each_time(self, before_end: int) -> None:
+        room = Room()
+        seen = [
+            key(7),
+            inter(7),
+            sound(7),
+            FlvTag(TagType.VIDEO, 7, b"\x93avc1k"),
+            FlvTag(TagType.AUDIO, 7, b"\x95\x01mp4a\x03a"),
+            *(FlvTag(TagType.VIDEO, 7, bytes((kind << 4 | 7,)) + b"\x01\x00\x00\x00p") for kind in (1, 2, 3, 4)),
+            FlvTag(TagType.VIDEO, 7, b"\x27\x01\xff\xff\xfex"),
+        ]
+        for tag in seen * 3:
+            known, found = FlvTag(tag.tag_type, tag.timestamp_ms, tag.payload), self.in_slab(tag, before_end)
+            assert room.table.look(found) is room.table.look(known)
+            assert (found.head, found.composition_time_ms) == (known.head, known.composition_time_ms)
+            assert found.head is not None
+
+    @pytest.mark.parametrize(
+        ("tag_type", "payload"),
+        [
+            (TagType.VIDEO, b"\x27\x01\x00\x00\x00"),
+            (TagType.VIDEO, b"\x27\x01"),
+            (TagType.VIDEO, b"\x27"),
+            (TagType.VIDEO, b"\x27\x00\x00\x00\x00p"),
+            (TagType.AUDIO, b"\x27\x01\x00\x00\x00p"),
+            (TagType.VIDEO, b"\x27\x01" + (COMPOSITION_TIME_MAX_MS + 1).to_bytes(3, "big") + b"x"),
+            (TagType.VIDEO, b"\xaf\x01a"),
+        ],
+    )
+    def test_what_begins_alike_and_is_no_frame_is_none(self, tag_type: int, payload: bytes) -> None:
+        room = Room()
+        for tag in (inter(0), sound(0)):
+            assert room.table.look(self.in_slab(tag)) is not None
+        tag = self.in_slab(FlvTag(tag_type, 7, payload))
+        assert room.table.look(tag) is None
+        assert tag.head is None
+
+    def test_they_are_forgotten_with_the_tracks(self) -> None:
+        room = Room()
+        assert room.table.look(self.in_slab(sound(0))) is not None
+        room.table.open({PICTURE: TRACKS[PICTURE]}, room.roll.presences)
+        assert room.table.look(self.in_slab(sound(0))) is None

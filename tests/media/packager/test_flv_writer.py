@@ -8,6 +8,7 @@ from streamd.formats.amf.amf0 import read_values
 from streamd.formats.amf.values import EcmaArray
 from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.flv import video
+from streamd.formats.flv.frame import FrameHead
 from streamd.formats.flv.tag import FlvReader, FlvTag, TagType
 from streamd.media.packager.flv_writer import FlvWriter
 from streamd.media.packet import Track, TrackKind
@@ -105,6 +106,20 @@ class TestTags:
         assert writer.is_video(tag) is is_video
         assert writer.is_keyframe(tag) is is_keyframe
         assert writer.time_ms(tag) == tag.timestamp_ms
+
+    def test_viewers_begin_with_a_recovery_point_only_where_there_is_nothing_better(self) -> None:
+        # Lengths of units take four bytes.
+        tracks = [replace(H264, codec_config=b"\x01\x64\0\x28\xff"), AAC]
+        idr, recovery_point = b"\0\0\0\x02\x65\0", b"\0\0\0\x02\x61\0"
+        tags = []
+        for ms in range(0, 20_000, 1_000):
+            tag = FlvTag(TagType.VIDEO, ms, b"\x17\x01\0\0\0" + (idr if ms in (0, 4_000) else recovery_point))
+            tag.head = FrameHead(5, 2, is_keyframe=True, track_id=0, track_number=0)
+            tags.append(tag)
+        writer = FlvWriter(tracks)
+        starts = [tag.timestamp_ms for tag in tags if writer.is_keyframe(tag)]
+        assert starts == [0, 4_000, *range(14_000, 20_000, 1_000)]
+        assert FlvWriter(tracks).last_keyframe(tags[:8]) == 4
 
     @pytest.mark.parametrize(("rows", "place"), [([], -1), ([1, 3], -1), ([0], 0), ([0, 1, 2, 3], 2), ([1, 0, 0], 2)])
     def test_the_last_keyframe_is_found(self, rows: list[int], place: int) -> None:

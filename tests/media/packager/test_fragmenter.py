@@ -49,6 +49,18 @@ class TestSamples:
         ]
         assert [writer.last_keyframe(samples[:count]) for count in range(5)] == [-1, -1, 1, 2, 2]
 
+    def test_viewers_begin_with_a_recovery_point_only_where_there_is_nothing_better(self) -> None:
+        writer = Fragmenter([VIDEO, AUDIO], HEADER)
+        samples = [
+            replace(video_sample(ms, is_keyframe=True), is_sync=ms in (0, 4_000)) for ms in range(0, 20_000, 1_000)
+        ]
+        assert [ms for ms, each in zip(range(0, 20_000, 1_000), samples, strict=True) if writer.is_keyframe(each)] == [
+            0,
+            4_000,
+            *range(14_000, 20_000, 1_000),
+        ]
+        assert Fragmenter([VIDEO, AUDIO], HEADER).last_keyframe(samples[:8]) == 4
+
     def test_payloads_are_summed(self) -> None:
         samples = [video_sample(0, is_keyframe=True), audio_sample(0), video_sample(33)]
         assert Fragmenter([VIDEO, AUDIO], HEADER).payload_bytes(samples) == sum(len(each.payload) for each in samples)

@@ -499,8 +499,8 @@ class TestAnHour:
         )
         frames = len(samples)
         assert abs(listed_s - frames / frame_rate) < Fraction(1, 50)
-        # At no time are they apart: each segment begins where its keyframe is decoded, good to what few of FLV's rounded
-        # intervals tell of the frame rate.
+        # At no time are they apart: each segment begins where its keyframe is decoded, good to what a few of FLV's
+        # rounded intervals tell of the frame rate.
         starts = [segment[0].start_ticks for segment in segments(chunks)]
         keyframes = [sample.dts_ticks for sample in samples if sample.is_keyframe]
         assert all(abs(start - at) <= 4 * 90 for start, at in zip(starts, keyframes, strict=True))

@@ -156,6 +156,7 @@ class TestDiscontinuities:
             made.add(chunk)
         made.end_segment()
         assert made.next_numbering() == Numbering(1002, 10_008, 7 + 1 + 1)
+        assert made.used_until_s == made.next_numbering().seconds
         fill(made, feeder, 2, 2, 2)
         assert made.discontinuity_sequence == 8
         assert made.next_numbering().discontinuity_sequence == 9

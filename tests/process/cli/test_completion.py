@@ -54,9 +54,16 @@ class TestWhatThereIsIsOffered:
         assert offered("streams", "kick", **env) == ["alice", "bob"]
         assert offered("streams", "kick", typed="b", **env) == ["bob"]
 
+    def test_operators(self, data_dir: Path) -> None:
+        for name in ("carol", "dave"):
+            run("operators", "add", name, "--role", "auditor", data_dir=data_dir)
+        env = {"STREAMD_SERVER__DATA_DIR": str(data_dir)}
+        assert offered("operators", "revoke", **env) == ["carol", "dave"]
+        assert offered("operators", "rotate", typed="d", **env) == ["dave"]
+
     def test_where_there_is_no_store_nothing_is_offered_said_or_made(self, data_dir: Path) -> None:
         env = {"STREAMD_SERVER__DATA_DIR": str(data_dir)}
-        for words in (("keys", "revoke"), ("users", "suspend"), ("streams", "kick")):
+        for words in (("keys", "revoke"), ("users", "suspend"), ("streams", "kick"), ("operators", "revoke")):
             assert offered(*words, **env) == []
         assert not data_dir.exists()
 

@@ -44,7 +44,7 @@ class TestDefaults:
         for section in Config.model_fields:
             for key, field in type(getattr(Config(), section)).model_fields.items():
                 if field.annotation in (int, float):
-                    assert re.search(r"_(ms|s|days|bytes|kbps|max|min|segments|per_session)$", key), key
+                    assert re.search(r"_(ms|s|days|bytes|kbps|max|min|segments|per_hour|per_session)$", key), key
 
     def test_what_is_counted_when_it_acts_is_a_limit(self) -> None:
         assert set(LIMITS) <= Config().limits.__class__.model_fields.keys()

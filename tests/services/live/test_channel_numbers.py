@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from streamd.services.live.channel_numbers import (
     CHANNELS_AHEAD_MAX,
+    CLOCK_S_MIN,
     NUMBERS_AHEAD_S_MAX,
     RESERVE_LEFT_S_MIN,
     RESERVE_S,
+    UNKNOWN_START_S,
     ChannelAhead,
     ChannelNumbers,
 )
@@ -208,3 +212,38 @@ class TestSignOfLife:
         numbers = ChannelNumbers()
         numbers.restore(0, (), NOW, 10**15)
         assert numbers.first_s("alice", NOW) == NOW
+
+
+class TestNothingKnown:
+    """A data directory that is new or was lost, on a board whose clock is behind."""
+
+    @pytest.mark.parametrize("now_s", [0, 100, CLOCK_S_MIN - 1])
+    def test_numbers_begin_where_a_draw_says(self, now_s: int) -> None:
+        firsts = set()
+        for drawn in (0, 5_000, UNKNOWN_START_S - 1):
+            numbers = ChannelNumbers()
+            numbers.restore(0, (), now_s, draw=partial(min, drawn))
+            firsts.add(numbers.first_s("alice", now_s))
+            assert not numbers.is_exhausted("alice", now_s)
+        assert firsts == {CLOCK_S_MIN, CLOCK_S_MIN + 5_000, CLOCK_S_MIN + UNKNOWN_START_S - 1}
+
+    def test_once_the_clock_is_right_it_is_gone_by(self) -> None:
+        numbers = ChannelNumbers()
+        numbers.restore(0, (), 0, draw=lambda _: 0)
+        assert numbers.first_s("alice", NOW) == NOW
+
+    def test_it_draws_by_itself(self) -> None:
+        numbers = ChannelNumbers()
+        numbers.restore(0, (), 0)
+        assert CLOCK_S_MIN <= numbers.first_s("alice", 0) < CLOCK_S_MIN + UNKNOWN_START_S
+
+    @pytest.mark.parametrize(
+        ("reserved_s", "alive_until_s", "now_s"), [(7_000, 0, 0), (0, 7_000, 0), (0, 0, CLOCK_S_MIN)]
+    )
+    def test_with_a_record_or_a_clock_that_may_be_right_there_is_no_draw(
+        self, reserved_s: int, alive_until_s: int, now_s: int
+    ) -> None:
+        def draw(_: int) -> int:
+            raise AssertionError("nothing is drawn")
+
+        ChannelNumbers().restore(reserved_s, (), now_s, alive_until_s, draw)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from streamd.clock import ManualClock
+from streamd.media.packet import Track, TrackKind
 from streamd.services.live.health import (
     Check,
     HealthCode,
@@ -139,3 +140,43 @@ class TestTheWholeOfIt:
             (HealthCode.PUBLISHER_AWAY,),
         )
         assert health.findings[0].since == since
+
+
+class TestTracks:
+    """A check that looks at the tracks alone is not asked again while they are the same, and it has found nothing."""
+
+    @staticmethod
+    def track(width: int) -> Track:
+        return Track(1, TrackKind.VIDEO, "avc1.64001f", 90_000, width=width, height=width)
+
+    def assess(self, monitor: HealthMonitor, *videos: tuple[Track, ...]) -> tuple[HealthCode, ...]:
+        for each in videos:
+            self.clock.advance(1)
+            vitals = Vitals(is_playable=True, fed_s=60.0, videos=each)
+            monitor.assess(vitals, now=self.clock.monotonic(), wall_now=self.clock.now())
+        return monitor.health.codes
+
+    def monitor(self, asked: list[Vitals]) -> HealthMonitor:
+        self.clock = ManualClock()
+
+        def observe_width(vitals: Vitals, _: bool) -> Observation | None:
+            asked.append(vitals)
+            is_small = any(track.width < 100 for track in vitals.videos)
+            return Observation(Severity.INFO, "small", "enlarge it") if is_small else None
+
+        return HealthMonitor((Check(HealthCode.RESOLUTION_SMALL, observe_width, is_of_tracks=True),))
+
+    def test_it_is_asked_once_of_good_tracks(self) -> None:
+        asked: list[Vitals] = []
+        tracks = (self.track(1280),)
+        assert self.assess(self.monitor(asked), *[tracks] * 5) == ()
+        assert len(asked) == 1
+
+    def test_it_is_asked_of_others(self) -> None:
+        good, small = (self.track(1280),), (self.track(64),)
+        asked: list[Vitals] = []
+        monitor = self.monitor(asked)
+        assert self.assess(monitor, good, good, small) == (HealthCode.RESOLUTION_SMALL,)
+        assert self.assess(monitor, small, small) == (HealthCode.RESOLUTION_SMALL,)
+        assert self.assess(monitor, good) == ()
+        assert self.assess(monitor, good, small) == (HealthCode.RESOLUTION_SMALL,)

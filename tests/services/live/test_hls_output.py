@@ -93,6 +93,7 @@ class TestPlaylists:
         again = house.rendition("video1")
         assert again.first_msn >= first.msn
         assert house.hls.next_numbering.msn > first.msn
+        assert house.hls.used_until_s == house.hls.next_numbering.seconds
 
     async def test_a_rendition_whose_tracks_are_gone_rests_while_no_other_has_what_it_had(self) -> None:
         house = House()

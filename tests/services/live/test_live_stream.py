@@ -489,6 +489,9 @@ class TestOperator:
         assert (record.name, record.key_id, record.variants, record.audio) == ("alice", "key", ("main",), ())
         assert stage.stream.has_used_numbers
         assert stage.stream.next_numbering.msn > NUMBERING.msn
+        assert stage.stream.used_until_s == stage.stream.next_numbering.seconds
+        # It is asked for every second.
+        assert stage.stream.record is record
 
     async def test_without_playlists_there_is_no_record_and_no_number_is_used(self) -> None:
         stage = Stage(RecordingOutput())
@@ -496,6 +499,7 @@ class TestOperator:
         assert stage.stream.record is None
         assert not stage.stream.has_used_numbers
         assert stage.stream.next_numbering == NUMBERING
+        assert stage.stream.used_until_s == NUMBERING.seconds
 
 
 async def test_viewers_are_dismissed_and_the_stream_lives_on() -> None:

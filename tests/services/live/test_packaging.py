@@ -154,6 +154,25 @@ class TestRandomAccess:
         assert [index for index, is_sync in enumerate(synced) if is_sync] == [0]
         assert room.meter.keyframes_unfit >= 3
 
+    async def test_keyframes_of_an_encoder_that_flags_its_first_alone_are_found(self) -> None:
+        room = LineRoom()
+        video_only(room)
+        seconds = 18
+        media = encoded((VideoTrack(keyframe_interval=60),), (), seconds=seconds)
+        first_frame = next(index for index, tag in enumerate(media) if bytes(tag.payload).startswith(b"\x17\x01"))
+        # FrameType: 1 is a keyframe, 2 another frame.
+        unflagged = [
+            replace(tag, payload=b"\x27" + bytes(tag.payload)[1:])
+            if index > first_frame and bytes(tag.payload).startswith(b"\x17\x01")
+            else tag
+            for index, tag in enumerate(media)
+        ]
+        await room.receive(unflagged)
+        room.line.finish()
+        independent = [chunk.start_ticks // 90_000 for chunk in room.chunks["main"] if chunk.is_independent]
+        first = independent[0]
+        assert independent == [first, *range(first + 12, first + seconds, 2)]
+
     @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
     async def test_keyframes_of_every_codec_are_what_they_are_called(self, encoder: str) -> None:
         room = LineRoom()

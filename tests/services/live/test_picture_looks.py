@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from streamd.media.packet import VIDEO_TIMESCALE, MediaPacket, Track, TrackKind
-from streamd.services.live.picture_looks import FRAMES_BEFORE_CAPTIONS, FRAMES_BESIDE_CAPTIONS, PictureLooks
+from streamd.services.live.picture_looks import (
+    FRAMES_BEFORE_CAPTIONS,
+    FRAMES_BESIDE_CAPTIONS,
+    UNFLAGGED_MS,
+    PictureLooks,
+)
 from tests.support.captions import HI_608, h264_captions
 
 H264 = Track(1, TrackKind.VIDEO, "avc1.640028", VIDEO_TIMESCALE)
@@ -34,6 +39,19 @@ def test_tracks_of_pictures_are_counted(looks: PictureLooks) -> None:
 def test_a_decoder_starts_with_what_says_so_itself(looks: PictureLooks) -> None:
     assert looks.can_start(frame(IDR))
     assert not looks.can_start(frame(SLICE))
+
+
+def test_a_start_that_is_not_flagged_is_found_where_none_has_been_flagged_for_long(looks: PictureLooks) -> None:
+    def at(ms: int, payload: bytes = IDR) -> MediaPacket:
+        return MediaPacket(1, ms, ms, False, payload, 0)
+
+    flagged = frame(IDR)
+    assert looks.can_start(flagged)
+    assert not looks.is_unflagged_start(at(UNFLAGGED_MS))
+    assert not looks.is_unflagged_start(at(UNFLAGGED_MS + 1, SLICE))
+    assert not looks.is_unflagged_start(at(UNFLAGGED_MS + 1, b""))
+    assert looks.is_unflagged_start(at(UNFLAGGED_MS + 1))
+    assert looks.is_unflagged_start(at(UNFLAGGED_MS + 40))
 
 
 def test_the_first_frame_is_looked_into_and_then_one_of_some(looks: PictureLooks) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from streamd.services.operators import token as token_module
 from streamd.services.operators.token import HASH_BYTES, OperatorToken
 
 TOKEN = OperatorToken("7k2m9xq4ct", "a" * 32)
@@ -48,6 +47,6 @@ def test_every_outcome_hashes_and_compares_once(
         compared.append(expected)
         return shown == expected
 
-    monkeypatch.setattr(token_module.hmac, "compare_digest", compare)
+    monkeypatch.setattr("hmac.compare_digest", compare)
     assert TOKEN.matches(stored) is matches
     assert len(compared) == 1

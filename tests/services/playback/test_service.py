@@ -27,6 +27,7 @@ from streamd.services.playback.key_set import RemoteKeySet
 from streamd.services.playback.passwords import Passwords
 from streamd.services.playback.playback_store import PlaybackStore
 from streamd.services.playback.policy import Policy
+from streamd.services.playback.refusal import Refusal
 from streamd.services.playback.revocations import RevocationKind
 from streamd.services.playback.service import RECHECK_S, SERVER_KID, TOKEN_S_MAX, PlaybackService
 from streamd.services.playback.verifying_key import Algorithm
@@ -49,6 +50,13 @@ class Nobody:
 
     async def get(self, url: str, *, timeout_s: float, answer_bytes_max: int) -> ReceiverAnswer:
         raise AssertionError
+
+
+class Stream:
+    """Something that goes on until it is cut."""
+
+    def __init__(self, cuts: list[Refusal]) -> None:
+        self.cut = cuts.append
 
 
 class House:
@@ -164,6 +172,16 @@ class TestKeys:
         with pytest.raises(PlaybackKeyNotFoundError):
             house.service.find_key(made.record.kid)
         assert (await house.again()).service.list_keys() == []
+
+    async def test_a_key_withdrawn_while_a_thousand_watch(self, house: House) -> None:
+        made = await house.service.add_key(Algorithm.HS256, by=ADMIN)
+        cut: list[Refusal] = []
+        viewings = [house.admit(house.sign(made.private, "HS256", made.record.kid, jti=str(n))) for n in range(1000)]
+        for viewing in viewings:
+            viewing.hold(Stream(cut))
+        done = await house.service.revoke(RevocationKind.KID, made.record.kid, by=ADMIN)
+        assert done.ended == 1000
+        assert cut == [Refusal.REVOKED] * 1000
 
     async def test_deleting_withdraws_first(self, house: House) -> None:
         made = await house.service.add_key(Algorithm.EDDSA, by=ADMIN)

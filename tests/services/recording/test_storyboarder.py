@@ -88,7 +88,9 @@ class Room:
     def __post_init__(self) -> None:
         self.storyboarder = self.new_storyboarder()
 
-    def new_storyboarder(self, interval_s: int = 10) -> Storyboarder:
+    def new_storyboarder(
+        self, interval_s: int = 10, on_done: Callable[[RecordingRecord], None] = lambda _: None
+    ) -> Storyboarder:
         async def read(work: Callable[[], object]) -> object:
             return await asyncio.to_thread(work)
 
@@ -102,6 +104,7 @@ class Room:
             read=read,
             artist=self.artist,
             clock=self.clock,
+            on_done=on_done,
             sleep=sleep,
         )
 
@@ -317,6 +320,32 @@ async def test_one_whose_time_is_over_keeps_what_was_drawn(room: Room) -> None:
     await room.draw(record)
     assert room.artist.drawn == [0, 5]
     assert len(cues(folder)) == 4
+
+
+async def test_its_media_is_needed_until_it_is_drawn(room: Room) -> None:
+    """Elsewhere keeps the media on the disk for as long."""
+    record, folder = await room.record(6)
+    other, _ = await room.record(6, recording_id=OTHER_ID)
+    done: list[str] = []
+    needed: list[tuple[bool, bool]] = []
+
+    def look(_: int) -> bool:
+        needed.append((room.storyboarder.needs(record.id), room.storyboarder.needs(other.id)))
+        return False
+
+    room.artist.broken = look
+    room.storyboarder = room.new_storyboarder(on_done=lambda each: done.append(each.id))
+    room.storyboarder.note_ended(record)
+    room.storyboarder.note_ended(other)
+    await room.storyboarder.wait()
+    assert needed == [(True, True), (True, True), (False, True), (False, True)]
+    assert done == [record.id, other.id]
+    assert not room.storyboarder.needs(other.id)
+    # One that has its pictures, or is gone, is told of, too.
+    shutil.rmtree(folder.path)
+    room.storyboarder.note_ended(record)
+    await room.storyboarder.wait()
+    assert done[2:] == [record.id]
 
 
 async def test_none_is_drawn_where_none_are_wanted(room: Room) -> None:

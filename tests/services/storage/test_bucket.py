@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import json
 import threading
 from typing import TYPE_CHECKING
 
 import obstore
 import pytest
-from obstore.store import MemoryStore
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
 from streamd.errors import StorageError
-from streamd.services.storage.bucket import LIST_PAGE, PART_BYTES, Bucket, BucketTimeouts
+from streamd.services.storage.bucket import LIST_PAGE, PART_BYTES, Bucket, BucketTimeouts, open_store
 from streamd.services.storage.faults import StorageFault
 from streamd.services.storage.place import Place, StorageOptions
 
@@ -143,3 +145,22 @@ async def test_files_are_not_read_on_the_loop(tmp_path: Path, monkeypatch: pytes
     assert seen
     assert threading.main_thread().name not in seen
     bucket.close()
+
+
+async def test_each_service_is_opened_by_its_own_settings(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(base64.b64encode(bytes(64)).decode() + "\n")
+    azure = StorageOptions(
+        Place.parse("az://container/live"), access_key_id="account", secret_access_key_file=str(secret)
+    )
+    assert isinstance(open_store(azure, 1, 1), AzureStore)
+    account = tmp_path / "account.json"
+    # One that signs nothing: a key is not needed to read what is public.
+    unsigned = {"gcs_base_url": "https://localhost:1", "disable_oauth": True}
+    account.write_text(json.dumps(unsigned | {"client_email": "", "private_key": "", "private_key_id": ""}))
+    google = StorageOptions(Place.parse("gs://bucket/live"), secret_access_key_file=str(account))
+    assert isinstance(open_store(google, 1, 1), GCSStore)
+    assert isinstance(open_store(StorageOptions(Place.parse("gs://bucket")), 1, 1), GCSStore)
+    amazon = StorageOptions(Place.parse("s3://bucket/live"), region="eu-central-1", storage_class="STANDARD_IA")
+    assert isinstance(open_store(amazon, 1, 1), S3Store)
+    assert isinstance(open_store(StorageOptions(Place.parse(f"file://{tmp_path}/made")), 1, 1), LocalStore)

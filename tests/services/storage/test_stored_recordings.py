@@ -112,6 +112,14 @@ async def test_a_piece_that_does_not_come_is_asked_for_again(room: StorageRoom) 
     assert room.failures() == {"busy": ATTEMPTS}
 
 
+async def test_a_piece_that_does_not_come_in_time_is_not_waited_for_again(room: StorageRoom) -> None:
+    record = await stored(room)
+    room.bucket.fault = StorageFault.TIMEOUT
+    with pytest.raises(StorageError):
+        await anext(room.storage.stored.read(record, MEDIA, 0, 10))
+    assert len(room.bucket.reads) == 1
+
+
 async def test_so_many_viewers_are_served_and_no_more(room: StorageRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_recordings, "READERS_MAX", 2)
     record = await stored(room)

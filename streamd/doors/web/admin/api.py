@@ -94,6 +94,7 @@ def admin_app(
     rtmp_urls: Sequence[str],
     console: Console,
     recordings: RecordingDesk | None = None,
+    more: Iterable[Operation] = (),
     playback: PlaybackDesk | None = None,
     operators: OperatorService | None = None,
     preview_ticket: Callable[[str], str] = lambda _: "",
@@ -115,6 +116,7 @@ def admin_app(
             encoder last.
         console: The operator's console.
         recordings: The calls about recordings.
+        more: The calls of further desks.
         playback: The calls about who may watch.
         operators: The people with tokens of their own.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
@@ -134,7 +136,7 @@ def admin_app(
         rtmp_urls,
         not_ready_because,
         warnings,
-        [*console.operations(gate), *(OperatorDesk(operators).operations() if operators is not None else ())],
+        [*more, *console.operations(gate), *(OperatorDesk(operators).operations() if operators is not None else ())],
         clock,
         recordings,
         playback,

@@ -25,7 +25,7 @@ from streamd.services.operators.roles import Right
 from streamd.services.recording.records import RecordingFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from aiohttp import web
 
@@ -35,17 +35,29 @@ if TYPE_CHECKING:
     from streamd.services.recording.records import RecordingRecord
 
 
+async def _unnoted(_: Collection[AuditEntry]) -> str:
+    """Write nothing: there is no audit log."""
+    return ""
+
+
 class RecordingDesk:
     """Lists, changes and deletes recordings, and begins and ends them.
 
     Args:
         recorder: The server's.
         clock: For the audit log.
+        note: Writes rows of the audit log, now or as soon as the store can.
     """
 
-    def __init__(self, recorder: Recorder, clock: Clock) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        clock: Clock,
+        note: Callable[[Collection[AuditEntry]], Awaitable[str]] = _unnoted,
+    ) -> None:
         self._recorder = recorder
         self._clock = clock
+        self._note = note
 
     def operations(self) -> list[Operation]:
         """Every call, with its input, its answer and its errors."""
@@ -144,13 +156,15 @@ class RecordingDesk:
 
     async def record_stream(self, request: web.Request, body: RecordRequest) -> web.Response:
         """Record a live stream, or complete its recording."""
-        name = request.match_info["name"]
+        name, by, is_wanted = request.match_info["name"], request[ACTOR], body.action == "start"
         try:
-            self._recorder.ask(name, is_wanted=body.action == "start")
+            self._recorder.ask(name, is_wanted=is_wanted)
         except RecordingOffError as exc:
             raise ConflictError(str(exc)) from exc
         except RecordingError as exc:
             raise NotFoundError(str(exc)) from exc
+        action = "recording.wanted" if is_wanted else "recording.unwanted"
+        await self._note([AuditEntry(self._clock.now(), by.name, action, by.address, stream=name)])
         return answer(RecordAnswer(name=name, recording_id=self._recorder.recording_of(name) or None))
 
     async def _find(self, request: web.Request) -> RecordingRecord:

@@ -163,8 +163,13 @@ class ChannelRecordings(ApiModel):
     """``before`` of the next page; null on the last."""
 
     @classmethod
-    def of(cls, page: Page[RecordingRecord]) -> Self:
-        """The answer to a list of a channel's recordings; what failed before its first second is left out."""
+    def of(cls, page: Page[RecordingRecord], root: str = "") -> Self:
+        """The answer to a list of a channel's recordings; what failed before its first second is left out.
+
+        Args:
+            page: A piece of the list.
+            root: Path of the server on its site, without a slash at the end.
+        """
         seen = [record for record in page.items if record.state is not RecordingState.FAILED or record.duration_ms]
         return cls(
             recordings=[
@@ -175,9 +180,9 @@ class ChannelRecordings(ApiModel):
                         "title": record.title,
                         "started_at": record.started_at,
                         "duration_s": record.duration_ms / 1000,
-                        "playlist": f"/vod/{record.id}/index.m3u8",
-                        "mp4": f"/vod/{record.id}.mp4",
-                        "watch": f"/watch/vod/{record.id}",
+                        "playlist": f"{root}/vod/{record.id}/index.m3u8",
+                        "mp4": f"{root}/vod/{record.id}.mp4",
+                        "watch": f"{root}/watch/vod/{record.id}",
                     }
                 )
                 for record in seen

@@ -22,7 +22,7 @@ from streamd.doors.web.openapi import PUBLIC_GUARDS, Operation, openapi_document
 from streamd.doors.web.port import over_https_from_now_on, without_entity_tags
 from streamd.doors.web.public import slashes
 from streamd.doors.web.public.arrivals import Arrivals, ChannelState, state_of
-from streamd.doors.web.public.forwarded import as_forwarded
+from streamd.doors.web.public.forwarded import as_forwarded, root_of
 from streamd.doors.web.public.web_entrance import TICKET_FIELD, refusals, visitor_of
 from streamd.doors.web.request_id import name_requests
 from streamd.formats.address import source_of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.trusted_proxies import TrustedProxies
     from streamd.doors.web.port import Port
+    from streamd.doors.web.public.clips import ClipRoutes
     from streamd.doors.web.public.dvr import DvrRoutes
     from streamd.doors.web.public.media import MediaRoutes
     from streamd.doors.web.public.obs import ObsDesk
@@ -73,6 +74,7 @@ def public_app(
     vod: VodRoutes | None = None,
     recorded: RecordedLists | None = None,
     vod_pictures: VodPictures | None = None,
+    clips: ClipRoutes | None = None,
     dvr: DvrRoutes | None = None,
     pages: Pages,
     studio: Studio | None = None,
@@ -93,6 +95,7 @@ def public_app(
         vod: Routes of recordings.
         recorded: The call that lists a channel's recordings.
         vod_pictures: Routes of their pictures.
+        clips: Routes of clips.
         dvr: Routes of the past of live streams.
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
@@ -130,6 +133,8 @@ def public_app(
         # Before those of media, which take all below /live/.
         dvr.add_to(app)
     media.add_to(app)
+    if clips is not None:
+        clips.add_to(app)
     if vod is not None:
         vod.add_to(app)
     if vod_pictures is not None:
@@ -213,6 +218,7 @@ class PublicApi:
         self._clock = clock
         self._list = Described(clock)
         self._packed = (b"", b"")
+        self._rooted = ("", b"", b"")
         self._has_posters = has_posters
         self._past_of = past_of
         self._root = root
@@ -236,17 +242,17 @@ class PublicApi:
 
     def _show(self, request: web.Request, channel: Channel) -> web.Response:
         """Show a channel to a viewer of it, or to a stranger what they may know."""
-        gate, name = self._channels.gate, channel.name
+        gate, name, root = self._channels.gate, channel.name, root_of(request, self._root)
         if gate is None or not gate.is_locked(name):
-            return web.json_response(self._describe(channel), headers=_CORS)
+            return web.json_response(self._describe(channel, root), headers=_CORS)
         # A cache in front must not give the one what the other was told.
         headers = _CORS | {hdrs.VARY: TICKET_FIELD}
         ticket = request.headers.get(TICKET_FIELD, "")
         if not ticket:
-            return web.json_response(self._describe(channel), headers=headers)
+            return web.json_response(self._describe(channel, root), headers=headers)
         visitor = visitor_of(request)
         viewing = gate.enter(name, ticket, Audience.VIDEO, visitor.address, watches=False)
-        facts = self._describe(channel, ticket)
+        facts = self._describe(channel, root, ticket)
         if not viewing.ticket.may_go_back:
             facts["past"] = None
         return web.json_response(facts, headers=headers | {hdrs.CACHE_CONTROL: "no-store"})
@@ -260,8 +266,14 @@ class PublicApi:
         channels = [channel for channel in listed if channel.presentation is not None]
         body = self._list.body(
             [(channel.name, self._channels.policy(channel.name)) for channel in channels],
-            lambda: json.dumps({"streams": [self._describe(channel) for channel in channels]}).encode(),
+            lambda: json.dumps({"streams": [self._describe(channel, self._root) for channel in channels]}).encode(),
         )
+        root = root_of(request, self._root)
+        if root != self._root:
+            # Under the path of a proxy: the same description with other addresses, for those who come that way.
+            if self._rooted[:2] != (root, body):
+                self._rooted = root, body, _rebased(body, root)
+            body = self._rooted[2]
         headers = _CORS | {hdrs.VARY: hdrs.ACCEPT_ENCODING}
         if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")) and len(body) >= GZIP_FROM_BYTES:
             # Packed once for all who ask for this description.
@@ -291,7 +303,7 @@ class PublicApi:
             return _problem(HTTPStatus.NOT_FOUND, detail, ChannelState.STARTING)
         return self._show(request, channel)
 
-    def _describe(self, channel: Channel, ticket: str = "") -> dict[str, object]:
+    def _describe(self, channel: Channel, root: str, ticket: str = "") -> dict[str, object]:
         """The public facts about a live channel; without a ticket, of a locked one what a stranger may know.
 
         ``variants`` are empty until the first segment is complete, and ``push_codecs`` null where a server that has
@@ -299,9 +311,9 @@ class PublicApi:
         """
         policy = self._channels.policy(channel.name)
         is_locked = policy != OPEN and not ticket
-        media = f"{self._root}/live/{channel.name}" + (f"/~{ticket}" if ticket else "")
+        media = f"{root}/live/{channel.name}" + (f"/~{ticket}" if ticket else "")
         variants: list[dict[str, object]] = []
-        renditions = channel.presentation.renditions.values() if channel.presentation is not None else ()
+        renditions = channel.presentation.listed if channel.presentation is not None else ()
         if is_locked:
             renditions = ()
         for rendition in renditions:
@@ -329,9 +341,17 @@ class PublicApi:
             "playlist": f"{media}/index.m3u8",
             "past": f"{media}/dvr/index.m3u8" if past is not None and not is_locked else None,
             "past_s": past.duration_s if past is not None else 0,
-            "watch": f"{self._root}/watch/{channel.name}",
+            "watch": f"{root}/watch/{channel.name}",
             "poster": f"{media}/poster.jpg" if self._has_posters and has_picture else None,
         }
+
+
+def _rebased(body: bytes, root: str) -> bytes:
+    """A list whose addresses begin at the root of a site, under another root."""
+    for field in ("playlist", "past", "watch", "poster"):
+        start = f'"{field}": "'
+        body = body.replace(f"{start}/".encode(), f"{start}{root}/".encode())
+    return body
 
 
 def _problem(status: HTTPStatus, detail: str, state: ChannelState) -> web.Response:

@@ -222,7 +222,7 @@ class DvrRoutes:
                 request, request.match_info["name"], Audience.VIDEO, watches=watches
             )
             if viewing is not None and not viewing.ticket.may_go_back:
-                raise self._entrance.gate.refused(Refusal.AUDIENCE)
+                raise self._entrance.gate.refused(Refusal.FORBIDDEN)
 
     async def _wait(self, request: web.Request, past: Past, variant: str, position: Position) -> bool:
         """Wait for a segment; whether the playlist is to be sent as it is then."""

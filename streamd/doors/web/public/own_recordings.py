@@ -113,14 +113,19 @@ class OwnRecordingDesk:
         return OwnRecording.of(deleted)
 
     async def _find(self, by: Admission, recording_id: str) -> RecordingRecord:
-        self._spend(by.user)
+        self.spend(by.user)
         record = await self._recorder.index.find(recording_id) if is_recording_id(recording_id) else None
         # Another user's is as none: nobody learns here what others have.
         if record is None or record.user != by.user or record.state is RecordingState.DELETED:
             raise NotFoundError("you have no such recording")
         return record
 
-    def _spend(self, user: str) -> None:
+    def spend(self, user: str) -> None:
+        """Count an act of a broadcaster's.
+
+        Raises:
+            TooManyActsError: They do too much.
+        """
         now = self._clock.monotonic()
         allowance = self._allowances.pop(user, None) or Allowance(ACTS_PER_SECOND, ACTS_AT_ONCE_MAX, now)
         self._allowances[user] = allowance

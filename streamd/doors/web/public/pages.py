@@ -1,11 +1,11 @@
-"""The viewer's pages: ``/``, ``/watch/{name}``, ``/watch/vod/{id}`` and ``/embed/{name}``."""
+"""The viewer's pages: ``/``, ``/watch/{name}``, ``/watch/vod/{id}``, ``/clip/{id}`` and ``/embed/{name}``."""
 
 from __future__ import annotations
 
 import html
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,7 +16,9 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.doors.web.assets import CACHE_REVALIDATE, HERE, ROOT, UP, Asset, StaticFiles, answer
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS
 from streamd.doors.web.host import HOST
-from streamd.services.recording.recording_id import is_recording_id
+from streamd.doors.web.public.forwarded import root_of
+from streamd.doors.web.public.locked_pages import LockedPages
+from streamd.services.recording.recording_id import is_clip_id, is_recording_id
 
 # For pages that are only for people who have their link; search engines heed it.
 UNFOUND: Final = {"X-Robots-Tag": "noindex"}
@@ -43,6 +45,7 @@ PLAYER_MODULES: Final = (
     "backoff.js",
     "base.js",
     "broadcast.js",
+    "clip_button.js",
     "controls.js",
     "copying.js",
     "dom.js",
@@ -65,7 +68,7 @@ PLAYER_MODULES: Final = (
 
 
 # The imports of a recording's page.
-VOD_MODULES: Final = ("base.js", "dom.js", "recorded_controls.js", "storage.js", "storyboard.js")
+VOD_MODULES: Final = ("base.js", "clip_button.js", "dom.js", "recorded_controls.js", "storage.js", "storyboard.js")
 
 
 class Pages:
@@ -74,6 +77,7 @@ class Pages:
     Args:
         public_url: The viewers' URL of this server, without a slash at the end; empty: the one of each request.
         has_posters: Channels have pictures, which networks show with a shared link.
+        clip_s: The longest clip that viewers may make, seconds; 0: they make none.
         has_list: The first page lists who is live; else it says that there is no list.
         is_listed: Says whether a channel may be found by a search engine.
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
@@ -84,16 +88,20 @@ class Pages:
         public_url: str = "",
         *,
         has_posters: bool = True,
+        clip_s: int = 0,
         has_list: bool = True,
         is_listed: Callable[[str], bool] = lambda _: True,
         root: Path = ROOT,
     ) -> None:
         self._public_url = public_url
         self._has_posters = has_posters
+        self._clips = str(clip_s or "")
         self.has_list = has_list
         self._is_listed = is_listed
         self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
         """The files of the public port under ``/static``."""
+        self.locked: LockedPages | None = None
+        """Asks who may see a page; None where everybody may."""
         self._index = self.files.page("index" if has_list else "unlisted")
         name_rule = "A channel's name has 2 to 64 small letters, digits, “-” and “_”."
         self._missing = self._missing_page(UP, "No such channel", name_rule)
@@ -116,7 +124,11 @@ class Pages:
         app.router.add_get("/", self._get_index)
         app.router.add_get("/watch/{name}", self._get_watch)
         app.router.add_get("/watch/vod/{id}", self._get_vod)
+        app.router.add_get("/clip/{id}", self._get_clip)
         app.router.add_get("/embed/{name}", self._get_embed)
+        if self.locked is not None:
+            app.router.add_post("/watch/{name}", self._take_password)
+            app.router.add_post("/embed/{name}", self._take_password)
         self.files.add_to(app)
 
     def found_by_people(self) -> Middleware:
@@ -141,6 +153,8 @@ class Pages:
         name = request.match_info["name"]
         if not CHANNEL_NAME.fullmatch(name):
             return answer(request, self._missing, PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+        if self.locked is not None and self.locked.is_locked(name):
+            return await self.locked.show(request, name, self._make_for(request, name))
         headers = PAGE_HEADERS if self.has_list and self._is_listed(name) else PAGE_HEADERS | UNFOUND
         return answer(request, self._watch_page(name, self._origin(request)), headers, CACHE_REVALIDATE)
 
@@ -148,30 +162,68 @@ class Pages:
         recording_id = request.match_info["id"]
         if not is_recording_id(recording_id):
             return answer(request, self._nothing(UP * 2), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
-        root = UP * 2
-        page = self.files.page(
+        return await self._show_recorded(request, UP * 2, recording_id, "recordings")
+
+    async def _get_clip(self, request: web.Request) -> web.Response:
+        clip_id = request.match_info["id"]
+        if not is_clip_id(clip_id):
+            return answer(request, self._nothing(UP), PAGE_HEADERS, CACHE_REVALIDATE, status=404)
+        return await self._show_recorded(request, UP, clip_id, "clips")
+
+    async def _show_recorded(self, request: web.Request, root: str, recorded_id: str, kind: str) -> web.Response:
+        """The page of what was recorded, or of a piece of it; it asks for the rest by itself."""
+        if self.locked is not None:
+            owner = await self.locked.owner_of(recorded_id)
+            if self.locked.is_locked(recorded_id, owner):
+                make = partial(self._make_recorded_page, root, recorded_id, kind)
+                return await self.locked.show(request, recorded_id, make, owner=owner, root=root)
+        page = self._make_recorded_page(root, recorded_id, kind)
+        return answer(request, page, PAGE_HEADERS | UNFOUND, CACHE_REVALIDATE)
+
+    def _make_recorded_page(self, root: str, recorded_id: str, kind: str, ticket: str = "") -> Asset:
+        return self.files.page(
             "vod",
             level=1,
-            id=recording_id,
+            id=recorded_id,
+            kind=kind,
+            clips=self._clips,
             root=root,
             hls=self.files.address(root, HLS_MODULE) if self.has_player else "",
             preload=self._preload(root, VOD_MODULES),
+            ticket=ticket,
         )
-        return answer(request, page, PAGE_HEADERS | UNFOUND, CACHE_REVALIDATE)
 
     async def _get_embed(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if not CHANNEL_NAME.fullmatch(name):
             return answer(request, self._missing, EMBED_HEADERS, CACHE_REVALIDATE, status=404)
+        if self.locked is not None and self.locked.is_locked(name):
+            return await self.locked.show(request, name, self._make_for(request, name), is_embedded=True)
         return answer(request, self._embed_page(name), EMBED_HEADERS, CACHE_REVALIDATE)
+
+    async def _take_password(self, request: web.Request) -> web.Response:
+        """The password of a channel, typed into its page or into a player in a page of another site."""
+        name = request.match_info["name"]
+        if self.locked is None or not CHANNEL_NAME.fullmatch(name) or not self.locked.is_locked(name):
+            raise web.HTTPNotFound
+        is_embedded = _is_embedded(request)
+        make = self._make_for(request, name)
+        return await self.locked.take_password(request, name, make, is_embedded=is_embedded)
+
+    def _make_for(self, request: web.Request, name: str) -> Callable[[str], Asset]:
+        """What makes the page of a locked channel for the viewer of a ticket."""
+        if _is_embedded(request):
+            return partial(self._make_embed_page, name)
+        origin = self._origin(request)
+        return lambda ticket: self._make_watch_page(name, origin, ticket)
 
     def _origin(self, request: web.Request) -> str:
         """The start of the addresses that a page shows; as HTML, without a slash at the end."""
         if self._public_url:
             return html.escape(self._public_url)
-        return f"{request.scheme}://{request.host}" if HOST.fullmatch(request.host) else ""
+        return f"{request.scheme}://{request.host}{root_of(request, '')}" if HOST.fullmatch(request.host) else ""
 
-    def _make_watch_page(self, name: str, origin: str) -> Asset:
+    def _make_watch_page(self, name: str, origin: str, ticket: str = "") -> Asset:
         return self._player_page(
             "watch",
             name,
@@ -179,12 +231,14 @@ class Pages:
             origin=origin,
             guessed="" if self._public_url else f' data-guessed="{origin}"',
             embed=html.escape(_embed_code(origin, name)),
-            picture=_picture_tags(origin, name) if self._has_posters else "",
+            clips=self._clips,
+            picture=_picture_tags(origin, name) if self._has_posters and not ticket else "",
+            ticket=ticket,
         )
 
-    def _make_embed_page(self, name: str) -> Asset:
+    def _make_embed_page(self, name: str, ticket: str = "") -> Asset:
         # hls.js is loaded when a viewer starts the player: a page of another site may have many players.
-        return self._player_page("embed", name, modules=PLAYER_MODULES)
+        return self._player_page("embed", name, modules=PLAYER_MODULES, ticket=ticket)
 
     def _make_nothing_page(self, root: str) -> Asset:
         # Further down the address says nothing about where the server is.
@@ -216,6 +270,10 @@ class Pages:
     def _preload(self, root: str, modules: Sequence[str]) -> str:
         address = self.files.address
         return "\n  ".join(f'<link rel="modulepreload" href="{address(root, module)}">' for module in modules)
+
+
+def _is_embedded(request: web.Request) -> bool:
+    return request.path.startswith("/embed/")
 
 
 def _way_up(request: web.Request) -> str:

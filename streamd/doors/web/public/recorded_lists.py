@@ -11,15 +11,19 @@ from streamd.doors.web.json_api import InvalidRequestError, problem, read_query
 from streamd.doors.web.models.recordings import ChannelRecordings, ChannelRecordingsQuery
 from streamd.doors.web.models.users import UserPath
 from streamd.doors.web.openapi import JSON_TYPE, Operation
+from streamd.doors.web.public.forwarded import root_of
+from streamd.doors.web.public.web_entrance import TICKET_FIELD, visitor_of
 from streamd.doors.web.shared_reads import SharedReads
-from streamd.errors import StoreUnavailableError
+from streamd.errors import PlaybackRefusedError, StoreUnavailableError
 from streamd.services.keys.records import USER_NAME
+from streamd.services.playback.claims import Audience
 from streamd.services.recording.records import RecordingFilter, Visibility
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamd.clock import Clock
+    from streamd.services.playback.gate import PlaybackGate
     from streamd.services.recording.recorder import Recorder
 
 # A page of a channel shows some at once, and has a button for more.
@@ -39,9 +43,20 @@ class RecordedLists:
         recorder: Knows the recordings.
         is_taken_down: Says whether a channel's user is suspended.
         clock: Measures for how long an answer of the index holds.
+        root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
+        gate: Says who may watch a channel; None where everybody may.
     """
 
-    def __init__(self, recorder: Recorder, is_taken_down: Callable[[str], bool], clock: Clock) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        is_taken_down: Callable[[str], bool],
+        clock: Clock,
+        root: str = "",
+        gate: PlaybackGate | None = None,
+    ) -> None:
+        self._gate = gate
+        self._root = root
         self._recorder = recorder
         self._is_taken_down = is_taken_down
         self._bodies = SharedReads(self._describe, lambda: recorder.index.edits, clock)
@@ -58,26 +73,43 @@ class RecordedLists:
     async def list_recordings(self, request: web.Request) -> web.Response:
         """List the public recordings of a channel, the newest first, whether it is live or not.
 
-        One that goes on is among them, and one that failed once there is something of it to see. A channel without any
-        has an empty list.
+        Of a channel that is not for everybody they are shown to who may watch it. One that goes on is among them, and
+        one that failed once there is something of it to see. A channel without any has an empty list.
         """
         name = request.match_info["name"]
         if not USER_NAME.fullmatch(name):
             return problem(HTTPStatus.NOT_FOUND, "There is no such channel.", headers=_HEADERS)
         if self._is_taken_down(name):
             return problem(HTTPStatus.GONE, "This channel has been taken down.", headers=_HEADERS)
+        headers = _HEADERS
+        if self._gate is not None and self._gate.is_locked(name):
+            # A cache in front must not give a stranger what a viewer was told.
+            headers = _HEADERS | {hdrs.VARY: TICKET_FIELD, hdrs.CACHE_CONTROL: "no-store"}
+            if not self._may_watch(request, name):
+                nothing = ChannelRecordings(recordings=[], next_before=None)
+                return web.Response(body=nothing.model_dump_json().encode(), content_type=JSON_TYPE, headers=headers)
         try:
             query = read_query(request, ChannelRecordingsQuery)
-            body = await self._bodies.get((name, query.before))
+            body = await self._bodies.get((name, query.before, root_of(request, self._root)))
         except InvalidRequestError as exc:
             return problem(exc.status, str(exc), exc.errors, headers=_HEADERS)
         except StoreUnavailableError:
             detail = "Recordings cannot be looked up at the moment."
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={**_HEADERS, hdrs.CACHE_CONTROL: "no-store"})
-        return web.Response(body=body, content_type=JSON_TYPE, headers=_HEADERS)
+        return web.Response(body=body, content_type=JSON_TYPE, headers=headers)
 
-    async def _describe(self, asked: tuple[str, str]) -> bytes:
-        name, before = asked
+    def _may_watch(self, request: web.Request, name: str) -> bool:
+        ticket = request.headers.get(TICKET_FIELD, "")
+        if not ticket or self._gate is None:
+            return False
+        try:
+            self._gate.enter(name, ticket, Audience.VIDEO, visitor_of(request).address, watches=False)
+        except PlaybackRefusedError:
+            return False
+        return True
+
+    async def _describe(self, asked: tuple[str, str, str]) -> bytes:
+        name, before, root = asked
         found = RecordingFilter(user=name, visibility=Visibility.PUBLIC)
         page = await self._recorder.index.page(found, before=before, limit=PAGE_RECORDINGS)
-        return ChannelRecordings.of(page).model_dump_json().encode()
+        return ChannelRecordings.of(page, root).model_dump_json().encode()

@@ -31,6 +31,7 @@ from streamd.doors.web.assets import answer as page_answer
 from streamd.doors.web.fields import cookies_named
 from streamd.doors.web.headers import CONSOLE_HEADERS
 from streamd.doors.web.json_api import NotFoundError, answer, problem, problems, read_body, read_query
+from streamd.doors.web.models.clips import ClipRequest, OwnClipsQuery
 from streamd.doors.web.models.recordings import OwnRecordingChange, OwnRecordingsQuery
 from streamd.doors.web.models.streams import StreamFigures
 from streamd.doors.web.models.studio import KeyShown, LiveState, OwnAttempt, StudioState
@@ -44,6 +45,7 @@ from streamd.services.keys.admission import Admission, Denial
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.web.live_streams import ListedStream, LiveStreams
+    from streamd.doors.web.public.own_clips import OwnClipDesk
     from streamd.doors.web.public.own_recordings import OwnRecordingDesk
     from streamd.doors.web.sessions import SessionRecord
     from streamd.services.keys.verifier import KeyVerifier
@@ -59,6 +61,11 @@ SESSION_LIMITS: Final = SessionLimits(
 RETRY_AFTER_S = 10
 
 _NO_KEY = "That is not a stream key of this server. Copy it again, whole."
+_DECIDED_ELSEWHERE = (
+    '<p class="callout warning" id="decided">Who goes live here is decided by a service of whoever runs this server, '
+    "and not by its stream keys. This page opens only with a key that was issued here, and what you typed into OBS is "
+    "none: ask where you got it how your stream arrives.</p>"
+)
 _DEAD = {
     Denial.REVOKED: "This stream key was revoked. Ask whoever runs this server for a new one.",
     Denial.EXPIRED: "This stream key has expired. Ask whoever runs this server for a new one.",
@@ -83,6 +90,8 @@ class StudioOptions:
     """The server that broadcasters type."""
     is_secure: bool
     """Viewers come over HTTPS, to us or to the proxy in front: the cookie is then sent only over HTTPS."""
+    is_decided_elsewhere: bool = False
+    """A service of the operator's decides alone who goes live: its broadcasters have no key of this server."""
 
 
 class Studio:
@@ -95,6 +104,7 @@ class Studio:
         files: The static files of the public port.
         options: Of the configuration.
         recordings: The broadcasters' own recordings.
+        clips: The broadcasters' own clips.
     """
 
     def __init__(
@@ -106,13 +116,15 @@ class Studio:
         files: StaticFiles,
         options: StudioOptions,
         recordings: OwnRecordingDesk | None = None,
+        clips: OwnClipDesk | None = None,
     ) -> None:
         self._recordings = recordings
+        self._clips = clips
         self._keys = keys
         self._streams = streams
         self._options = options
         self.sessions: Sessions[_Visit] = Sessions(clock, SESSION_LIMITS)
-        self._page = files.page("studio")
+        self._page = files.page("studio", decided=_DECIDED_ELSEWHERE if options.is_decided_elsewhere else "")
 
     def restore(self, records: Iterable[SessionRecord]) -> None:
         """Go on with the sessions that a server before this one had."""
@@ -129,6 +141,10 @@ class Studio:
             app.router.add_get(f"{PATH}/recordings", _with_problems(self._list_recordings))
             app.router.add_patch(f"{PATH}/recordings/{{id}}", _with_problems(self._change_recording))
             app.router.add_delete(f"{PATH}/recordings/{{id}}", _with_problems(self._delete_recording))
+        if self._clips is not None:
+            app.router.add_get(f"{PATH}/clips", _with_problems(self._list_clips))
+            app.router.add_post(f"{PATH}/clips", _with_problems(self._make_clip))
+            app.router.add_delete(f"{PATH}/clips/{{id}}", _with_problems(self._delete_clip))
 
     async def _get_page(self, request: web.Request) -> web.Response:
         return page_answer(request, self._page, CONSOLE_HEADERS, CACHE_REVALIDATE)
@@ -175,6 +191,24 @@ class Studio:
     async def _delete_recording(self, request: web.Request) -> web.StreamResponse:
         admission = await self._admitted(request)
         return answer(await self._desk.delete(admission, request.remote or "", request.match_info["id"]))
+
+    async def _list_clips(self, request: web.Request) -> web.StreamResponse:
+        admission, query = await self._admitted(request), read_query(request, OwnClipsQuery)
+        return answer(await self._clip_desk.page(admission.user, query))
+
+    async def _make_clip(self, request: web.Request) -> web.StreamResponse:
+        admission, asked = await self._admitted(request), await read_body(request, ClipRequest)
+        return answer(await self._clip_desk.make(admission, request.remote or "", asked), status=201)
+
+    async def _delete_clip(self, request: web.Request) -> web.StreamResponse:
+        admission = await self._admitted(request)
+        return answer(await self._clip_desk.delete(admission, request.remote or "", request.match_info["id"]))
+
+    @property
+    def _clip_desk(self) -> OwnClipDesk:
+        if self._clips is None:
+            raise NotFoundError("no clips are made here")
+        return self._clips
 
     @property
     def _desk(self) -> OwnRecordingDesk:

@@ -13,7 +13,7 @@ import contextlib
 import re
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from aiohttp import hdrs, web
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from streamd.services.recording.records import RecordingRecord
     from streamd.services.storage.stored_recordings import StoredRecordings
 
+    Editor: TypeAlias = Callable[[AsyncGenerator[bytes | memoryview], int], AsyncGenerator[bytes | memoryview]]
     T = TypeVar("T")
 
 VIEWING: Final = "viewing"
@@ -64,14 +65,14 @@ LOOK_UPS_MAX: Final = 32
 RETRY_AFTER_S: Final = "5"
 
 _OPEN: Final = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
-_HEADERS: Final = {
+PUBLIC_HEADERS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "X-Content-Type-Options": "nosniff",
 }
 # A playlist of a recording that goes on changes with every segment. One that is complete may be deleted, so that
 # caches forget it soon.
-_OPEN_CACHE: Final = "max-age=1"
+OPEN_CACHE: Final = "max-age=1"
 _ENDED_CACHE: Final = "max-age=60"
 _MEDIA_NAME: Final = re.compile(r"\d{6,9}\.m4s|init\d{1,9}\.mp4")
 _VARIANT_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
@@ -162,12 +163,21 @@ class VodRoutes:
             PlaybackRefusedError: There is one, and the viewer may not see it.
         """
         record = await self.find(request.match_info["id"])
-        if self._entrance is not None and not isinstance(record, HTTPStatus):
+        if not isinstance(record, HTTPStatus):
+            await self.let_in(request, record, wanted)
+        return record
+
+    async def let_in(self, request: web.Request, record: RecordingRecord, wanted: Audience = Audience.VIDEO) -> None:
+        """Let the viewer of a request see a recording.
+
+        Raises:
+            PlaybackRefusedError: They may not.
+        """
+        if self._entrance is not None:
             watches = request.path.endswith(".m3u8")
             request[VIEWING] = await self._entrance.let_in(
                 request, record.id, wanted, owner=record.user, watches=watches
             )
-        return record
 
     async def _look_up(self, recording_id: str) -> RecordingRecord | None:
         """Ask the index, once for all who ask for the same.
@@ -231,8 +241,8 @@ class VodRoutes:
             "poster": f"{at}/poster.jpg" if THUMBNAIL_NAME in drawn and not is_locked else None,
             "storyboard": f"{at}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn and not is_locked else None,
         }
-        caching: dict[str, str] = {hdrs.CACHE_CONTROL: _OPEN_CACHE, hdrs.VARY: TICKET_FIELD}
-        return web.json_response(facts, headers={**_HEADERS, **caching})
+        caching: dict[str, str] = {hdrs.CACHE_CONTROL: OPEN_CACHE, hdrs.VARY: TICKET_FIELD}
+        return web.json_response(facts, headers={**PUBLIC_HEADERS, **caching})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
         """The multivariant playlist; its media playlists are named as the contract has them."""
@@ -367,6 +377,10 @@ class VodRoutes:
         media_type: str,
         record: RecordingRecord,
         more: dict[str, str] | None = None,
+        *,
+        tag: str = "",
+        is_gone: Callable[[], Awaitable[bool]] | None = None,
+        edit: Editor | None = None,
     ) -> web.StreamResponse:
         """Send bytes of files, or the range of them that is asked for.
 
@@ -376,18 +390,22 @@ class VodRoutes:
             media_type: Its content type.
             record: The recording that it is of.
             more: Header fields.
+            tag: Names what it is, where that is not all of the recording.
+            is_gone: Says whether it may be seen no more; None for what is asked of the recording.
+            edit: Changes the bytes, from a place on; None for none.
         """
         size_bytes = sum(span.stop - span.start for span in spans)
-        is_open = record.state in _OPEN
+        # A piece of a recording stays as it is, also where the recording goes on.
+        is_open = record.state in _OPEN and not tag
         headers = {
-            **_HEADERS,
+            **PUBLIC_HEADERS,
             **(more or {}),
             hdrs.CONTENT_TYPE: media_type,
             hdrs.ACCEPT_RANGES: "bytes",
             hdrs.CACHE_CONTROL: _caching(record, is_locked=request.get(VIEWING) is not None),
         }
         if not is_open:
-            headers[hdrs.ETAG] = f'"{size_bytes:x}-{record.id[-8:]}"'
+            headers[hdrs.ETAG] = f'"{size_bytes:x}-{(tag or record.id)[-8:]}{"-0" if edit is not None else ""}"'
         start, stop, status = 0, size_bytes, HTTPStatus.OK
         condition = request.headers.get(hdrs.IF_RANGE, "")
         if request.method == "GET" and (not condition or condition == headers.get(hdrs.ETAG)):
@@ -411,14 +429,16 @@ class VodRoutes:
                     return _unreadable(exc)
             response = web.StreamResponse(status=status, headers=headers)
             response.content_length = stop - start
-            return await self._stream(request, response, _behind(read, pieces), record)
+            all_pieces = _behind(read, pieces)
+            edited = edit(all_pieces, start) if edit is not None else all_pieces
+            return await self._stream(request, response, edited, record, is_gone)
 
     async def _send_playlist(
         self, request: web.Request, playlist: ServedPlaylist, record: RecordingRecord
     ) -> web.StreamResponse:
         """Send a media playlist, compressed where that is accepted."""
         headers = {
-            **_HEADERS,
+            **PUBLIC_HEADERS,
             hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
             hdrs.CACHE_CONTROL: _caching(record, is_locked=request.get(VIEWING) is not None),
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
@@ -441,6 +461,7 @@ class VodRoutes:
         response: web.StreamResponse,
         pieces: AsyncGenerator[bytes | memoryview],
         record: RecordingRecord,
+        is_gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> web.StreamResponse:
         """Send an answer a piece at a time, for as long as its recording may be seen."""
         edits = self._recorder.index.edits
@@ -457,7 +478,7 @@ class VodRoutes:
                 async for piece in pieces:
                     if edits != self._recorder.index.edits or self._is_taken_down(record.user):
                         edits = self._recorder.index.edits
-                        if await self._is_gone(record):
+                        if await (is_gone() if is_gone is not None else self._is_gone(record)):
                             raise OSError("the recording may not be seen any more")
                     if viewing is not None and not viewing.lasts():
                         raise OSError("the viewer may not watch any more")
@@ -554,7 +575,7 @@ def _is_small_file_of(variant: str, path: str) -> bool:
 def _elsewhere(address: str) -> web.Response:
     """Where a viewer finds it; the address holds for minutes, and caches forget it before."""
     return web.Response(
-        status=HTTPStatus.FOUND, headers={**_HEADERS, hdrs.LOCATION: address, hdrs.CACHE_CONTROL: _ENDED_CACHE}
+        status=HTTPStatus.FOUND, headers={**PUBLIC_HEADERS, hdrs.LOCATION: address, hdrs.CACHE_CONTROL: _ENDED_CACHE}
     )
 
 
@@ -572,13 +593,15 @@ def _open(path: Path) -> BinaryIO:
 
 def _caching(record: RecordingRecord, *, is_locked: bool) -> str:
     """For how long an answer may be kept, and where: what not everybody may see is kept by its viewer alone."""
-    age = _OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE
+    age = OPEN_CACHE if record.state in _OPEN else _ENDED_CACHE
     return f"private, {age}" if is_locked else age
 
 
 def _playlist(text: str, record: RecordingRecord, *, is_locked: bool) -> web.Response:
     caching = _caching(record, is_locked=is_locked)
-    response = web.Response(text=text, content_type=PLAYLIST_TYPE, headers={**_HEADERS, hdrs.CACHE_CONTROL: caching})
+    response = web.Response(
+        text=text, content_type=PLAYLIST_TYPE, headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: caching}
+    )
     response.enable_compression()
     return response
 
@@ -599,6 +622,6 @@ def absent(status: HTTPStatus, detail: str = "", more: dict[str, str] | None = N
     return web.json_response(
         {"title": status.phrase, "status": status.value, "detail": detail or told.get(status, status.phrase)},
         status=status,
-        headers={**_HEADERS, hdrs.CACHE_CONTROL: _OPEN_CACHE, **(more or {})},
+        headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE, **(more or {})},
         content_type="application/problem+json",
     )

@@ -1,6 +1,6 @@
 // What the pages ask the server: the public JSON, gently.
 
-import { on } from "./base.js";
+import { mediaOn, on, TICKET_FIELDS } from "./base.js";
 
 const REQUEST_TIMEOUT_MS = 10_000;
 // The server holds the answer to a question about a change for 20 s.
@@ -14,7 +14,7 @@ const HELD_TIMEOUT_MS = 30_000;
 async function get(path, timeoutMs = REQUEST_TIMEOUT_MS, signal = undefined) {
   const inTime = AbortSignal.timeout(timeoutMs);
   return fetch(path, {
-    headers: { accept: "application/json" },
+    headers: { accept: "application/json", ...TICKET_FIELDS },
     cache: "no-store",
     // A browser that cannot listen to both waits for its time to be over.
     signal: signal && "any" in AbortSignal ? AbortSignal.any([inTime, signal]) : inTime,
@@ -28,15 +28,19 @@ async function get(path, timeoutMs = REQUEST_TIMEOUT_MS, signal = undefined) {
  * @returns {LiveChannel}
  */
 function reached(stream) {
-  const media = on(`live/${encodeURIComponent(stream.name)}`);
-  return { ...stream, playlist: `${media}/index.m3u8`, poster: stream.poster && `${media}/poster.jpg` };
+  return {
+    ...stream,
+    playlist: mediaOn("live", stream.name, "index.m3u8"),
+    poster: stream.poster && mediaOn("live", stream.name, "poster.jpg"),
+  };
 }
 
 /**
  * How a channel is: live, offline, starting (its broadcaster is connected, and nothing can be played yet), gone (taken
- * down) or unreachable (no answer, or one that says nothing about it).
+ * down), locked (the viewer may not watch it, or not any more) or unreachable (no answer, or one that says nothing about
+ * it).
  *
- * @typedef {{kind: "live", stream: LiveChannel} | {kind: "offline" | "starting" | "gone" | "unreachable"}} Found
+ * @typedef {{kind: "live", stream: LiveChannel} | {kind: "offline" | "starting" | "gone" | "locked" | "unreachable"}} Found
  */
 
 /**
@@ -55,6 +59,8 @@ export async function lookUp(name, unless = "", signal = undefined) {
     if (answer.ok) return { kind: "live", stream: reached(await answer.json()) };
     if (answer.status === 404) return { kind: (await answer.json()).state === "starting" ? "starting" : "offline" };
     if (answer.status === 410) return { kind: "gone" };
+    // The ticket is over: what would let in again is not known here, but to the address of the page.
+    if (answer.status === 403) return { kind: "locked" };
   } catch {
     // No network, a timeout, or a body that is not JSON: all the same to a viewer.
   }

@@ -194,6 +194,9 @@ export class Broadcast {
       if (this.#isStarved) this.#stand(LOST);
     } else if (found.kind === "gone") {
       this.#end("gone");
+    } else if (found.kind === "locked") {
+      // The browser's own player does not say that it was refused.
+      this.#end("failed", "network");
     } else if (found.kind === "offline" && this.#stall.stalledMs(performance.now()) > STALL_ASK_MS) {
       // Off the list, with the last seconds still to play, the engine would say when they are over.
       this.#end("ended");

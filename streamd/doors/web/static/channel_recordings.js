@@ -1,6 +1,6 @@
 // What a channel has recorded, under its player: there is something to see also while it is off the air.
 
-import { on } from "./base.js";
+import { on, TICKET_FIELDS } from "./base.js";
 import { byId, element, setText } from "./dom.js";
 import { KeyedList } from "./keyed_list.js";
 import { began, isOpen, meaningOf, RECORDING_STATES, runningTime, titleOf } from "./recorded.js";
@@ -112,7 +112,7 @@ export class ChannelRecordings {
     try {
       const path = `api/v1/streams/${encodeURIComponent(this.#channel)}/recordings`;
       const answer = await fetch(on(before ? `${path}?before=${before}` : path), {
-        headers: { accept: "application/json" },
+        headers: { accept: "application/json", ...TICKET_FIELDS },
         cache: "no-store",
         signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
       });

@@ -38,6 +38,7 @@ export const MESSAGES = {
   playing: message("playing"),
   ended: message("ended", "The stream has ended", "Stay here: the next one starts by itself."),
   gone: message("gone", "This channel has been taken down", "It cannot be watched any more."),
+  locked: message("error", "You may not watch this any more", "Open the link that you were given again.", "Locked"),
   unanswered: message("error", "The server does not answer", "Check your network. This page goes on trying by itself."),
   unknownFormat: message(
     "error",

@@ -1,6 +1,6 @@
 // The endless MP4 of one connection.
 
-import { on } from "./base.js";
+import { mediaOn } from "./base.js";
 import { BACK_BUFFER_S, CATCH_UP_RATE_MAX, endOf } from "./playback.js";
 
 // Of the pushed stream this much is kept ahead: a frame comes every 17 to 40 ms, and networks are late by some
@@ -87,7 +87,7 @@ export class PushEngine {
     let hasMedia = false;
     try {
       const buffer = this.#source.addSourceBuffer(pushType(stream));
-      const answer = await fetch(on(`live/${encodeURIComponent(stream.name)}.mp4`), { cache: "no-store", signal });
+      const answer = await fetch(mediaOn("live", stream.name, ".mp4"), { cache: "no-store", signal });
       if (!answer.ok) {
         this.#fail("network", answer.status);
         return;

@@ -1,6 +1,7 @@
-// A recording: what plays it, and what there is to say of it.
+// A recording, or a clip of one: what plays it, and what there is to say of it.
 
-import { on } from "./base.js";
+import { mediaOn, on, TICKET_FIELDS } from "./base.js";
+import { clipLength, wireClipButton } from "./clip_button.js";
 import { byId, setText } from "./dom.js";
 import { wireRecordedControls } from "./recorded_controls.js";
 import { clockTime } from "./storyboard.js";
@@ -11,8 +12,8 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const REFRESH_MS = 10_000;
 
 const MESSAGES = {
-  404: "There is no such recording.",
-  410: "This recording is gone.",
+  404: body.dataset.kind === "clips" ? "There is no such clip." : "There is no such recording.",
+  410: body.dataset.kind === "clips" ? "This clip is gone." : "This recording is gone.",
   0: "The server does not answer. It is asked again.",
 };
 
@@ -29,8 +30,8 @@ const MESSAGES = {
  */
 async function lookUp(id) {
   try {
-    const answer = await fetch(on(`api/v1/recordings/${encodeURIComponent(id)}`), {
-      headers: { accept: "application/json" },
+    const answer = await fetch(on(`api/v1/${body.dataset.kind}/${encodeURIComponent(id)}`), {
+      headers: { accept: "application/json", ...TICKET_FIELDS },
       cache: "no-store",
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
@@ -55,7 +56,9 @@ function show(recording) {
   channel.href = on(`watch/${recording.user}`);
   channel.hidden = false;
   setText(channel, recording.user);
-  byId("download", HTMLAnchorElement).hidden = false;
+  const download = byId("download", HTMLAnchorElement);
+  download.href = mediaOn("vod", recording.id, ".mp4");
+  download.hidden = false;
   setText(byId("message"), "");
 }
 
@@ -67,7 +70,7 @@ function show(recording) {
  */
 async function play(video, playlist) {
   const module = body.dataset.hls;
-  const Hls = module ? (await import(module)).default : null;
+  const Hls = module ? (await import(new URL(module, document.baseURI).href)).default : null;
   if (!Hls?.isSupported()) {
     if (video.canPlayType("application/vnd.apple.mpegurl")) video.src = playlist;
     else setText(byId("message"), "This browser cannot play it. It can be downloaded.");
@@ -101,16 +104,23 @@ async function refresh() {
     show(found);
     if (!isPlaying) {
       isPlaying = true;
-      if (found.poster) video.poster = on(`vod/${found.id}/poster.jpg`);
-      await play(video, on(`vod/${found.id}/index.m3u8`));
+      if (found.poster) video.poster = mediaOn("vod", found.id, "poster.jpg");
+      await play(video, mediaOn("vod", found.id, "index.m3u8"));
     }
     if (found.storyboard && !hasStoryboard) {
       hasStoryboard = true;
-      showStoryboard(on(`vod/${found.id}/storyboard.vtt`));
+      showStoryboard(mediaOn("vod", found.id, "storyboard.vtt"));
     }
     if (found.state !== "recording" && found.state !== "finalizing") return;
   }
   setTimeout(refresh, REFRESH_MS);
 }
+
+// Of a clip there is none.
+if (body.dataset.kind === "recordings")
+  wireClipButton(() => {
+    const end = video.currentTime;
+    return end > 0 ? { recording: body.dataset.recording, start: Math.max(0, end - clipLength()), end } : null;
+  });
 
 refresh();

@@ -16,6 +16,7 @@ import { Aftermath } from "./aftermath.js";
 import { lookUp } from "./api.js";
 import { Backoff } from "./backoff.js";
 import { Broadcast } from "./broadcast.js";
+import { clipLength, wireClipButton } from "./clip_button.js";
 import { wireControls } from "./controls.js";
 import { wireCopying } from "./copying.js";
 import { byId } from "./dom.js";
@@ -62,6 +63,19 @@ const menu = new ModeMenu({
   onQuality: (name) => broadcast?.chooseQuality(name),
 });
 
+// A page in somebody else's site has no such button.
+if (dataset.clips)
+  wireClipButton(() => {
+    if (!page.isPlaying) return null;
+    const stream = page.channel;
+    // The picture that is shown was taken so long ago, by the viewer's own clock, however wrong that is.
+    const behindMs = Number(dataset.ingestLatencyMs ?? NaN);
+    if (!Number.isFinite(behindMs)) return { stream, last_s: clipLength() };
+    const shown = Date.now() - behindMs;
+    const start = new Date(shown - 1000 * clipLength()).toISOString();
+    return { stream, start, end: new Date(shown).toISOString() };
+  });
+
 const pastBar = new PastBar(() => {
   if (!broadcast?.seekPast(pastBar.behind)) broadcast?.change();
 });
@@ -103,6 +117,10 @@ async function untilLive(finished, hasWatched) {
     unanswered = found.kind === "unreachable" ? unanswered + 1 : 0;
     if (found.kind === "live") {
       if (found.stream.live_since !== finished || performance.now() > believeAgainAt) return found.stream;
+    } else if (found.kind === "locked") {
+      page.show(MESSAGES.locked);
+      await page.sleep(GONE_POLL_MS);
+      continue;
     } else if (found.kind === "gone") {
       page.show(MESSAGES.gone);
       await page.sleep(GONE_POLL_MS);

@@ -37,6 +37,7 @@ from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from tests.support.live_streams import Streams
 from tests.support.ports import port_of
+from tests.support.roles import MAY, OF_ADMINS, A, M, O, R, may
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,51 +46,6 @@ pytestmark = pytest.mark.asyncio
 
 TOKEN = "t0ken-t0ken-t0ken-t0ken"
 TIMEOUT_S = 10
-
-A, O, M, R = "admin", "operator", "moderator", "auditor"  # noqa: E741  # columns of the table
-# Who may do what, written down once more and by hand: a call that is not here is for admins alone.
-MAY = {
-    "GET /metrics": {A, O, M, R},
-    "GET /openapi.json": {A, O, M, R},
-    "POST /api/v1/session": {A, O, M, R},
-    "GET /api/v1/session": {A, O, M, R},
-    "POST /api/v1/session/end": {A, O, M, R},
-    "POST /api/v1/session/totp": {A, O, M, R},
-    "POST /api/v1/session/totp/confirm": {A, O, M, R},
-    "POST /api/v1/session/totp/remove": {A, O, M, R},
-    "GET /api/v1/history": {A, O, M, R},
-    "GET /api/v1/events": {A, O, M, R},
-    "GET /api/v1/audit": {A, O, M, R},
-    "POST /api/v1/streams/{name}/preview": {A, O, M, R},
-    "GET /api/v1/streams": {A, O, M, R},
-    "GET /api/v1/streams/{name}": {A, O, M, R},
-    "GET /api/v1/users": {A, O, M, R},
-    "GET /api/v1/users/{name}": {A, O, M, R},
-    "GET /api/v1/recordings": {A, O, M, R},
-    "GET /api/v1/recordings/{id}": {A, O, M, R},
-    "GET /api/v1/keys": {A, O, R},
-    "GET /api/v1/keys/{id}": {A, O, R},
-    "POST /api/v1/keys": {A, O},
-    "POST /api/v1/keys/import": {A, O},
-    "POST /api/v1/keys/{id}/rotate": {A, O},
-    "POST /api/v1/keys/{id}/revoke": {A, O},
-    "DELETE /api/v1/keys/{id}": {A, O},
-    "PATCH /api/v1/users/{name}": {A, O},
-    "DELETE /api/v1/users/{name}": {A, O},
-    "POST /api/v1/streams/{name}/record": {A, O},
-    "POST /api/v1/streams/{name}/kick": {A, O, M},
-    "PATCH /api/v1/recordings/{id}": {A, O, M},
-    "DELETE /api/v1/recordings/{id}": {A, M},
-}
-OF_ADMINS = {
-    "POST /api/v1/operators",
-    "GET /api/v1/operators",
-    "GET /api/v1/operators/{name}",
-    "PATCH /api/v1/operators/{name}",
-    "DELETE /api/v1/operators/{name}",
-    "POST /api/v1/operators/{name}/rotate",
-    "POST /api/v1/operators/{name}/revoke",
-}
 
 
 class House:
@@ -229,8 +185,7 @@ class TestRoles:
                     else:
                         detail = (await response.text()) if response.status == 403 else ""
                         is_refused = "this is for the role" in detail
-                may = role.value in MAY.get(name, {A})
-                assert is_refused is not may, f"{role} {name}: {response.status}"
+                assert is_refused is not may(role.value, name), f"{role} {name}: {response.status}"
 
     async def test_the_document_says_of_each_call_for_whom_it_is(self, house: House) -> None:
         document = await house.call("GET", "/openapi.json")

@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 from types import SimpleNamespace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urljoin
 
 import pytest
@@ -17,6 +17,9 @@ from streamd.doors.web.public.app import GZIP_FROM_BYTES, PublicApi
 from streamd.services.metrics import Metrics
 from tests.support.doors import StandInRegistry, media_routes
 from tests.support.ports import port_of
+
+if TYPE_CHECKING:
+    from streamd.services.live.channel import Channel
 
 pytestmark = pytest.mark.asyncio
 
@@ -88,7 +91,11 @@ class TestTheListOfStreams:
         named = [SimpleNamespace(name=f"channel-{number:03}", presentation=object()) for number in range(streams)]
         channels = cast("PublicChannels", SimpleNamespace(gate=None, policy=lambda _: "public", listed=lambda: named))
         api = PublicApi(channels, ManualClock(), has_posters=False)
-        api._describe = lambda channel, _="": {"name": channel.name, "more": "x" * 100}  # type: ignore[method-assign, assignment]
+
+        def described(channel: Channel, *_: str) -> dict[str, object]:
+            return {"name": channel.name, "more": "x" * 100}
+
+        api._describe = described  # type: ignore[method-assign, assignment]
         request = make_mocked_request("GET", "/api/v1/streams", {"Accept-Encoding": accept})
         return await api.list_streams(request), api
 

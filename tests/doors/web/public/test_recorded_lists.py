@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import pytest_asyncio
@@ -12,8 +12,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from streamd.clock import ManualClock
 from streamd.doors.web.public.recorded_lists import PAGE_RECORDINGS, RecordedLists
+from streamd.doors.web.public.web_entrance import TICKET_FIELD
 from streamd.doors.web.shared_reads import HOLDS_S
-from streamd.errors import StoreUnavailableError
+from streamd.errors import PlaybackRefusedError, StoreUnavailableError
 from streamd.services.recording.records import RecordingState, Visibility
 from tests.support.recorded import record_of, recorder_of, recording_id
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamd.services.keys.key_store import KeyStore
+    from streamd.services.playback.gate import PlaybackGate
     from streamd.services.recording.recorder import Recorder
 
 pytestmark = pytest.mark.asyncio
@@ -129,3 +131,28 @@ async def test_a_store_that_is_away_is_told_and_not_remembered(door: Door, monke
         away.setattr(door.recorder.index, "page", page)
         assert (await door.page(status=503))["detail"] == "Recordings cannot be looked up at the moment."
     assert await door.ids() == []
+
+
+async def test_a_channel_that_is_not_for_everybody_lists_nothing_to_strangers(door: Door) -> None:
+    await door.recorder.index.save(record_of(0))
+
+    class Gate:
+        """Lets in who shows the right ticket."""
+
+        def is_locked(self, name: str) -> bool:
+            return name == "alice"
+
+        def enter(self, _name: str, ticket: str, *_: object, **__: object) -> None:
+            if ticket != "good":
+                raise PlaybackRefusedError(403, "no_token", "Show a ticket.")
+
+    lists = RecordedLists(door.recorder, lambda _: False, door.clock, gate=cast("PlaybackGate", Gate()))
+    app = web.Application()
+    app.add_routes([web.get(operation.path, operation.handler) for operation in lists.operations()])
+    async with TestClient(TestServer(app)) as client:
+        for ticket, shown in (("", 0), ("bad", 0), ("good", 1)):
+            fields = {TICKET_FIELD: ticket} if ticket else {}
+            async with client.get("/api/v1/streams/alice/recordings", headers=fields) as answer:
+                assert answer.status == 200
+                assert len((await answer.json())["recordings"]) == shown
+                assert answer.headers["Cache-Control"] == "no-store"

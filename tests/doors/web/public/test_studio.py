@@ -358,6 +358,23 @@ class TestThePage:
             assert directive in policy
 
 
+async def test_where_a_service_decides_alone_the_page_says_that_it_wants_a_key_of_this_server(store: KeyStore) -> None:
+    house = House(store)
+    async with house.client, house.client.get(PATH) as page:
+        assert 'id="decided"' not in await page.text()
+    studio = Studio(
+        keys=house.verifier,
+        streams=house.streams,
+        clock=house.clock,
+        files=Pages().files,
+        options=StudioOptions(RTMP_URL, is_secure=False, is_decided_elsewhere=True),
+    )
+    app = web.Application()
+    studio.add_to(app)
+    async with TestClient(TestServer(app)) as client, client.get(PATH) as page:
+        assert "decided by a service of whoever runs this server" in await page.text()
+
+
 class Library(House):
     """The page of a broadcaster who has recordings."""
 

@@ -52,9 +52,9 @@ export class Account {
   async #open() {
     const session = this.#session;
     if (!session) return;
-    if (session.name === "root") {
-      tell("You have signed in with the admin token. “streamd operators add” makes tokens for people with names.");
-    } else if (session.totp) await this.#remove();
+    // Root has no authenticator, and the operators to see to.
+    if (session.name === "root") location.hash = "#/operators";
+    else if (session.totp) await this.#remove();
     else await this.#setUp(session);
   }
 

@@ -12,6 +12,7 @@ import { ServerView } from "./charts.js";
 import { ApiError, Client } from "./client.js";
 import { Events } from "./events.js";
 import { KeysView } from "./keys.js";
+import { OperatorsView } from "./operators.js";
 import { RecordingsView } from "./recordings.js";
 import { StreamsView } from "./streams.js";
 import { UsersView } from "./users.js";
@@ -29,6 +30,7 @@ const views = {
   keys: new KeysView(client, acts, () => streams.streams),
   users: new UsersView(client, acts),
   recordings: new RecordingsView(client, acts, body.dataset.public),
+  operators: new OperatorsView(client),
   audit: new AuditView(client),
   server: new ServerView(client, body.dataset.charts),
 };
@@ -40,9 +42,12 @@ let heardAt = null;
 
 // -- which view is shown ----------------------------------------------------------------------------
 
+// The right that a view needs.
+const NEEDED = { keys: "read_keys", operators: "operators" };
+
 function currentView() {
   const name = location.hash.split("/")[1];
-  return Object.hasOwn(views, name) && (name !== "keys" || account.may("read_keys")) ? name : "live";
+  return Object.hasOwn(views, name) && (!(name in NEEDED) || account.may(NEEDED[name])) ? name : "live";
 }
 
 function showView() {

@@ -1,4 +1,4 @@
-// The key that is shown once, and the word that something is done.
+// What is shown once, a key or a token, and the word that something is done.
 
 import { open } from "../asking.js";
 import { copyable } from "../copying.js";
@@ -10,21 +10,9 @@ import { byId, element, setText } from "../dom.js";
  * @param {NewKey} key
  */
 export function showKey(key) {
-  let isSaved = false;
-  const seen = element(
-    "button",
-    {
-      class: "button primary",
-      type: "button",
-      onclick() {
-        isSaved = true;
-        dialog.close();
-      },
-    },
-    "I have saved it",
-  );
-  const dialog = open(
+  return showOnce(
     `The stream key of ${key.user}`,
+    "new-key",
     element(
       "p",
       { class: "callout warning" },
@@ -62,8 +50,31 @@ export function showKey(key) {
       element("code", {}, `${document.body.dataset.public}/studio`),
       ".",
     ),
-    element("div", { class: "buttons" }, seen),
   );
+}
+
+/**
+ * Show what can be seen at no other time, until its reader says that it is saved.
+ *
+ * @param {string} title
+ * @param {string} focused id of the field with it
+ * @param {(Node | string)[]} content
+ */
+export function showOnce(title, focused, ...content) {
+  let isSaved = false;
+  const seen = element(
+    "button",
+    {
+      class: "button primary",
+      type: "button",
+      onclick() {
+        isSaved = true;
+        dialog.close();
+      },
+    },
+    "I have saved it",
+  );
+  const dialog = open(title, ...content, element("div", { class: "buttons" }, seen));
   // Whatever closes it but this button would throw the key away: Escape, a phone's way back, a session that ends. No
   // event tells of all of them in time to prevent it, so it is opened again.
   /** @type {(event: Event) => void} */
@@ -73,7 +84,7 @@ export function showKey(key) {
   });
   dialog.addEventListener("cancel", stay);
   window.addEventListener("beforeunload", stay);
-  byId("new-key").focus();
+  byId(focused).focus();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       if (isSaved) {

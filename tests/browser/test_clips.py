@@ -1,0 +1,83 @@
+"""A viewer makes a clip of what they have just seen, of a live stream and of a recording, and opens it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.changing_broadcast import ChangingBroadcast
+from tests.support.chromium import viewer
+from tests.support.codec_media import AudioTrack, VideoTrack, encoded
+from tests.support.patience import PATIENCE_S
+from tests.support.server import run_server, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.async_api import Browser
+
+    from tests.support.axe import Axe
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+
+MEDIA_S = 2
+H264 = encoded((VideoTrack(keyframe_interval=60),), (AudioTrack(),), MEDIA_S)
+SETTINGS = {
+    "recording__mode": "all",
+    "recording__min_free_bytes": 0,
+    "recording__storyboard_interval_s": 2,
+    "clips__who": "viewers",
+    "clips__max_s": 4,
+}
+_MADE = "() => document.querySelector('#clipped a')?.href"
+_PLAYS = """() => {
+  const video = document.querySelector("video");
+  return !video.paused && video.currentTime > 0.5 && video.videoWidth > 0;
+}"""
+
+
+async def test_viewers_clip_what_they_see(tmp_path: Path, browser: Browser, axe: Axe) -> None:
+    with run_server(tmp_path, **SETTINGS) as server:
+        key = server.issue_key("demo")
+        with ChangingBroadcast(server.rtmp_port, key, H264, 1000 * MEDIA_S):
+
+            def recorded() -> dict[str, object] | None:
+                (found,) = server.admin("GET", "/api/v1/recordings")["recordings"] or (None,)
+                return found if found and found["duration_s"] >= 10 else None
+
+            found = wait_until(recorded, PATIENCE_S, "a recording")
+            async with viewer(browser) as watching:
+                page = watching.page
+                await watching.open(f"{server.http_url}/watch/demo")
+                await page.wait_for_function("() => Number(document.body.dataset.ingestLatencyMs) > 0")
+                shown = await page.evaluate("() => Date.now() - Number(document.body.dataset.ingestLatencyMs)")
+                await page.click("#clip")
+                await page.wait_for_function(_MADE)
+                address = await page.evaluate(_MADE)
+                assert await axe.violations(page) == []
+                assert watching.errors == []
+            (made,) = server.admin("GET", "/api/v1/clips")["clips"]
+            assert address == f"{server.http_url}/clip/{made['id']}"
+            assert (made["recording"], made["created_by"]) == (found["id"], "viewer")
+            # It ends with what was on the screen: the clock of the test is the server's.
+            began = datetime.fromisoformat(made["started_at"]).timestamp()
+            assert made["end"] - made["start"] == pytest.approx(4, abs=0.01)
+            asked_end = began + (made["end"] - made["start_actual"])
+            assert asked_end == pytest.approx(shown / 1000, abs=1.5)
+        async with viewer(browser) as watching:
+            page = watching.page
+            await watching.open(address)
+            await page.wait_for_function("() => document.getElementById('title').textContent === 'demo'")
+            await page.evaluate("() => { const v = document.querySelector('video'); v.muted = true; v.play(); }")
+            await page.wait_for_function(_PLAYS)
+            assert await page.is_hidden("#clip")
+            assert await axe.violations(page) == []
+            assert watching.errors == []
+            await watching.open(f"{server.http_url}/watch/vod/{found['id']}")
+            await page.evaluate("() => { const v = document.querySelector('video'); v.muted = true; v.play(); }")
+            await page.wait_for_function(_PLAYS)
+            await page.click("#clip")
+            await page.wait_for_function(_MADE)
+        assert len(server.admin("GET", "/api/v1/clips")["clips"]) == 2
