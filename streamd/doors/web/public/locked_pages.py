@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import html
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
 
 from aiohttp import hdrs, web
 
 from streamd.doors.delivery.http_request import split_target
 from streamd.doors.web.assets import UP, answer
+from streamd.doors.web.fields import cookies_named, media_type
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS, form_headers
 from streamd.doors.web.public.web_entrance import visitor_of
 from streamd.errors import PlaybackRefusedError
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 NO_STORE: Final = "no-store"
 # What the address has of a token is told to nobody, our own server included.
 _QUIET: Final = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+# A form of ours has one.
+FIELDS_MAX: Final = 4
 _FIELD: Final = "password"
 _WRONG: Final = "That is not the password."
 
@@ -123,8 +128,7 @@ class LockedPages:
             if self._gate.policies.of(subject, owner) is not Policy.PASSWORD:
                 raise self._gate.refused(Refusal.NO_TOKEN)
             self._gate.check_failures(source)
-            typed = (await request.post()).get(_FIELD, "")
-            if not isinstance(typed, str) or not await self._passwords.is_right(typed, known):
+            if not await self._passwords.is_right(await _typed(request), known):
                 self._gate.note_failure(source)
                 return self._form(request, name or subject, root, is_embedded=is_embedded, error=_WRONG)
             # The form is a page of ours, whatever frame it is in: which one was asked when it was shown.
@@ -156,7 +160,8 @@ class LockedPages:
         gate = self._gate
         query = split_target(request.raw_path)[1]
         if gate.policies.of(subject, owner) is Policy.PASSWORD and "token=" not in query:
-            kept = request.cookies.get(cookie_name(subject, is_tls=request.scheme == "https"), "")
+            found = cookies_named(request, cookie_name(subject, is_tls=request.scheme == "https"))
+            kept = found[0] if found else ""
             if not kept:
                 raise gate.refused(Refusal.PASSWORD)
             try:
@@ -197,6 +202,17 @@ class LockedPages:
 
 
 _OVER: Final = frozenset(each.word for each in (Refusal.TICKET, Refusal.EXPIRED, Refusal.REVOKED))
+
+
+async def _typed(request: web.Request) -> str:
+    """The password in a form; empty where there is none, or where it has more than a form of ours."""
+    if media_type(request) != FORM_TYPE:
+        return ""
+    try:
+        fields = parse_qs((await request.read()).decode("ascii"), strict_parsing=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        return ""
+    return fields.get(_FIELD, [""])[0]
 
 
 def cookie_name(subject: str, *, is_tls: bool) -> str:
