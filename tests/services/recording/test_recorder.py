@@ -663,6 +663,39 @@ class TestRetention:
         assert (deleted.state, deleted.title) == (RecordingState.DELETED, "")
         assert list(room.directory.iterdir()) == []
 
+    async def test_no_recording_of_a_deleted_user_is_seen_while_the_files_of_another_go(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.recorded(room, 3)
+        seen: list[list[RecordingRecord]] = []
+        remove = room.recorder.retention.elsewhere.remove
+
+        async def slowly(record: RecordingRecord) -> bool:
+            seen.append(await room.records())
+            return await remove(record)
+
+        monkeypatch.setattr(room.recorder.retention.elsewhere, "remove", slowly)
+        await room.recorder.forget_user("alice", Actor("admin"), "asked for")
+        assert seen == [[], [], []]
+        assert [event.type for event in room.events].count(EventType.RECORDING_DELETED) == 3
+
+    async def test_a_server_that_ends_amid_the_deletion_of_a_user_leaves_none_to_be_seen(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.recorded(room, 3)
+
+        async def never(_: RecordingRecord) -> bool:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(room.recorder.retention.elsewhere, "remove", never)
+        with pytest.raises(asyncio.CancelledError):
+            await room.recorder.forget_user("alice", Actor("admin"), "asked for")
+        assert await room.records() == []
+        following = room.new_recorder()
+        await following.retention.apply(following.options.retention)
+        await following.close()
+        assert list(room.directory.iterdir()) == []
+
     async def test_the_next_holder_of_a_name_keeps_theirs(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
         await self.recorded(room, 2)
         remove = shutil.rmtree
