@@ -231,7 +231,7 @@ class Recorder:
     # -- what is recorded --------------------------------------------------------------------------
 
     def output(self, context: OutputContext) -> Output:
-        """Make the output of a broadcast; it costs a call a part while nothing is recorded."""
+        """Make the output of a broadcast; it takes no part while nothing is recorded."""
         name = context.name
         left = self._left.pop(name, None) if context.record is not None else None
         if left is not None:

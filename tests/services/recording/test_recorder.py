@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +16,7 @@ from sqlalchemy import insert
 
 from streamd.clock import ManualClock
 from streamd.errors import RecordingError, RecordingOffError, UserNotFoundError
+from streamd.formats.hls.attribute_list import unix_ms
 from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE
 from streamd.services.audit.records import Actor, AuditEntry
@@ -178,6 +179,29 @@ async def test_nothing_is_recorded_that_is_not_wanted(room: Room) -> None:
     assert await room.records() == []
     assert not room.directory.exists()
     assert room.output.held_bytes == 0
+
+
+async def test_what_is_not_recorded_takes_no_parts(room: Room) -> None:
+    room.recorder.configure(replace(room.recorder.options, mode=RecordingMode.ASKED))
+    room.output.start(tracks_of("main"))
+    assert not room.output.takes_parts
+    room.recorder.ask("alice", is_wanted=True)
+    assert room.output.takes_parts
+    room.feed(2)
+    room.output.ask(is_wanted=False)
+    assert not room.output.takes_parts
+
+
+async def test_a_leap_before_a_recording_is_in_its_times(room: Room) -> None:
+    room.recorder.configure(replace(room.recorder.options, mode=RecordingMode.ASKED))
+    room.output.start(tracks_of("main"))
+    room.output.note_leap(room.clock.now() + timedelta(hours=1))
+    room.feed(2)
+    room.recorder.ask("alice", is_wanted=True)
+    room.feed(2)
+    _, folder = await room.only()
+    (segment,) = parse_playlist(folder.playlist("main").read_text()).segments
+    assert segment.program_date_time_ms == unix_ms(datetime(2026, 3, 1, 13, 0, 2, tzinfo=UTC))
 
 
 async def test_a_user_may_differ(room: Room) -> None:
