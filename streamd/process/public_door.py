@@ -175,6 +175,15 @@ class PublicDoor:
             stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
+        dvr = DvrRoutes(
+            pasts=services.pasts,
+            recorder=services.recorder,
+            is_taken_down=services.verifier.admissions.is_suspended,
+            metrics=services.metrics,
+            timeouts=lambda: self._media.timeouts,
+            entrance=self._entrance,
+        )
+        services.machine.accounts.add_store(lambda: dvr.held_bytes)
 
         async def owner_of(recording_id: str) -> str:
             record = await vod.find(recording_id)
@@ -198,14 +207,7 @@ class PublicDoor:
                 root=urlsplit(config.http.public_url).path,
                 gate=services.playback.gate,
             ),
-            dvr=DvrRoutes(
-                pasts=services.pasts,
-                recorder=services.recorder,
-                is_taken_down=services.verifier.admissions.is_suspended,
-                metrics=services.metrics,
-                timeouts=lambda: self._media.timeouts,
-                entrance=self._entrance,
-            ),
+            dvr=dvr,
             vod_pictures=VodPictures(vod, services.recorder),
             clips=ClipRoutes(services.clips, vod, services.recorder, services.clock),
             pages=pages,
