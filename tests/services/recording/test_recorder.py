@@ -184,12 +184,13 @@ async def test_nothing_is_recorded_that_is_not_wanted(room: Room) -> None:
 async def test_what_is_not_recorded_takes_no_parts(room: Room) -> None:
     room.recorder.configure(replace(room.recorder.options, mode=RecordingMode.ASKED))
     room.output.start(tracks_of("main"))
-    assert not room.output.takes_parts
+    takes = [room.output.takes_parts]
     room.recorder.ask("alice", is_wanted=True)
-    assert room.output.takes_parts
+    takes.append(room.output.takes_parts)
     room.feed(2)
     room.output.ask(is_wanted=False)
-    assert not room.output.takes_parts
+    takes.append(room.output.takes_parts)
+    assert takes == [False, True, False]
 
 
 async def test_a_leap_before_a_recording_is_in_its_times(room: Room) -> None:
