@@ -184,6 +184,8 @@ class PublicDoor:
             entrance=self._entrance,
         )
         services.machine.accounts.add_store(lambda: dvr.held_bytes)
+        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock)
+        services.machine.accounts.add_store(lambda: clips.held_bytes)
 
         async def owner_of(recording_id: str) -> str:
             record = await vod.find(recording_id)
@@ -209,7 +211,7 @@ class PublicDoor:
             ),
             dvr=dvr,
             vod_pictures=VodPictures(vod, services.recorder),
-            clips=ClipRoutes(services.clips, vod, services.recorder, services.clock),
+            clips=clips,
             pages=pages,
             studio=studio,
             obs=self._obs,
