@@ -176,6 +176,17 @@ class PublicDoor:
             stored=services.storage.stored if services.storage is not None else None,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
+        dvr = DvrRoutes(
+            pasts=services.pasts,
+            recorder=services.recorder,
+            is_taken_down=services.verifier.admissions.is_suspended,
+            metrics=services.metrics,
+            timeouts=lambda: self._media.timeouts,
+            entrance=self._entrance,
+        )
+        services.machine.accounts.add_store(lambda: dvr.held_bytes)
+        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock)
+        services.machine.accounts.add_store(lambda: clips.held_bytes)
 
         clips = ClipRoutes(services.clips, vod, services.recorder, services.clock)
 
@@ -205,14 +216,7 @@ class PublicDoor:
                 root=urlsplit(config.http.public_url).path,
                 gate=services.playback.gate,
             ),
-            dvr=DvrRoutes(
-                pasts=services.pasts,
-                recorder=services.recorder,
-                is_taken_down=services.verifier.admissions.is_suspended,
-                metrics=services.metrics,
-                timeouts=lambda: self._media.timeouts,
-                entrance=self._entrance,
-            ),
+            dvr=dvr,
             vod_pictures=VodPictures(vod, services.recorder),
             clips=clips,
             pages=pages,

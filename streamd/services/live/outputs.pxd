@@ -10,6 +10,7 @@ cdef class Outputs:
     cdef tuple _of_tags
     cdef tuple _of_samples
     cdef tuple _of_frames
+    cdef tuple _part_outputs
     cdef tuple _of_parts
     cdef tuple _looking
     cdef tuple _queueing
@@ -25,5 +26,7 @@ cdef class Outputs:
     cpdef object end_segment(self, str rendition)
 
     cpdef object look(self, double now)
+
+    cdef object _choose_of_parts(self)
 
     cdef object _drop_slow(self)

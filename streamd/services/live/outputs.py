@@ -166,6 +166,11 @@ class SampleOutput(Output, ABC):
 class PartOutput(Output, ABC):
     """An output of parts."""
 
+    @property
+    def takes_parts(self) -> bool:
+        """Whether it has a use for parts now; asked about once a second, and no part is given to one that has none."""
+        return True
+
     @abstractmethod
     def take_part(self, rendition: str, chunk: CmafChunk, timing: PlaylistTiming, /) -> None:
         """Take the next part of a rendition.
@@ -227,6 +232,8 @@ class Outputs:
         self._of_tags: tuple[TagOutput, ...] = ()
         self._of_samples: tuple[SampleOutput, ...] = ()
         self._of_frames: tuple[Output, ...] = ()
+        # Those of parts, and those of them that take any now.
+        self._part_outputs: tuple[PartOutput, ...] = ()
         self._of_parts: tuple[PartOutput, ...] = ()
         self._looking: tuple[Output, ...] = ()
         self._queueing: tuple[Output, ...] = ()
@@ -267,6 +274,7 @@ class Outputs:
             MediaLimitError: Like all calls that feed: the publisher has gone past a limit.
         """
         self._tell(lambda output: output.start(tracks))
+        self._choose_of_parts()
 
     def note_leap(self, epoch: datetime) -> None:
         """Tell all of a leap of the publisher's timestamps."""
@@ -327,6 +335,7 @@ class Outputs:
                 output.look(now)
             except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
                 self._drop(output, exc)
+        self._choose_of_parts()
         if self._queueing:
             self._drop_slow()
 
@@ -385,6 +394,10 @@ class Outputs:
             except Exception as exc:  # noqa: BLE001  # an output's fault is not the broadcast's
                 self._drop(output, exc)
 
+    def _choose_of_parts(self) -> None:
+        """Leave out what has no use for parts: recording that is off costs nothing."""
+        self._of_parts = tuple([output for output in self._part_outputs if output.takes_parts])
+
     def _drop_slow(self) -> None:
         for output in self._queueing:
             queued_bytes = output.queued_bytes
@@ -426,7 +439,8 @@ class Outputs:
         self._of_tags = tuple(output for output in outputs if isinstance(output, TagOutput))
         self._of_samples = tuple(output for output in outputs if isinstance(output, SampleOutput))
         self._of_frames = tuple(output for output in outputs if isinstance(output, TagOutput | SampleOutput))
-        self._of_parts = tuple(output for output in outputs if isinstance(output, PartOutput))
+        self._part_outputs = tuple(output for output in outputs if isinstance(output, PartOutput))
+        self._choose_of_parts()
         # Those that have anything to do then.
         self._looking = tuple(output for output in outputs if type(output).look is not Output.look)
         self._queueing = tuple(output for output in outputs if output.queued_bytes_max)

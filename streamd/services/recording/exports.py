@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import errno
+import fcntl
 import logging
 import os
-import shutil
 from asyncio.subprocess import DEVNULL
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -153,10 +154,19 @@ class Exports:
         self._look_due_at = clock.monotonic()
         self._looking: asyncio.Task[None] | None = None
         self._is_closed = False
+        # Says to other servers that this one has exports in the directory.
+        self._share: int | None = None
 
     async def open(self) -> None:
-        """Remove what an earlier server has made: nobody knows of it any more."""
-        await self._do(partial(shutil.rmtree, self._directory, ignore_errors=True))
+        """Remove what an earlier server has made: nobody knows of it any more.
+
+        Of two servers on one directory of recordings, the second leaves what the first has made.
+        """
+        try:
+            self._share = await self._do(partial(_share_folder, self._directory))
+        except OSError as exc:
+            # Exports of this server will say the same.
+            log.warning("export.cleaning_failed", extra={"reason": exc.strerror or "the disk reports an error"})
 
     async def close(self) -> None:
         """Make no more."""
@@ -166,6 +176,9 @@ class Exports:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._share is not None:
+            os.close(self._share)
+            self._share = None
 
     def find(self, recording_id: str) -> Export | None:
         """The export of a recording; None where there is none."""
@@ -293,6 +306,10 @@ class Exports:
             reason = await self._work(job, part)
             if not reason and recording_id in self._known:
                 size_bytes = await self._do(partial(_finish, part, self._file(recording_id)))
+                if recording_id not in self._known:
+                    # It was forgotten in this moment, with a file that was not there yet.
+                    await self._do(partial(_remove, self._file(recording_id)))
+                    return
                 self._note(replace(export, state=ExportState.READY, bytes=size_bytes))
                 took_s = round(self._clock.monotonic() - began, 1)
                 log.info(
@@ -371,8 +388,10 @@ class Exports:
         self._known.pop(export.recording_id, None)
         self._known[export.recording_id] = export
         while len(self._known) > KEPT_MAX:
-            # Beyond what anybody waits for; its file goes with the next start.
-            del self._known[next(iter(self._known))]
+            # Beyond what anybody waits for.
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._threads.submit(_remove, self._file(oldest))
 
     def _file(self, recording_id: str) -> Path:
         return self._directory / f"{recording_id}.mp4"
@@ -460,6 +479,37 @@ def _feed(source: _Source, writing: int) -> bool:
     finally:
         os.close(writing)
     return True
+
+
+def _share_folder(path: Path) -> int:
+    """Have the folder of exports, together with other servers; what is in it goes where there is no other.
+
+    Returns:
+        A descriptor, which says so to other servers for as long as it is open.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    make_folder(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        is_alone = exc.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    else:
+        is_alone = True
+    if is_alone:
+        for found in path.iterdir():
+            _remove(found)
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _remove(path: Path) -> None:
+    """Remove a file; where the disk does not let us, the next server tries again."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _make_file(path: Path) -> int:

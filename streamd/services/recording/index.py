@@ -260,8 +260,8 @@ class RecordingIndex:
                 await connection.execute(insert(recording_wishes).values(user=user, record=record))
             await append_entries(connection, [entry])
 
-    async def forget_user(self, user: str, entry: AuditEntry) -> int:
-        """Delete the recordings of a user who is deleted, and the decision over them.
+    async def forget_user(self, user: str, entry: AuditEntry) -> Sequence[str]:
+        """Delete the recordings of a user who is deleted with their clips, and the decision over them, in one step.
 
         The files are the server's to remove (``with_files_left``).
 
@@ -270,14 +270,17 @@ class RecordingIndex:
             entry: The row of the audit log that tells of each.
 
         Returns:
-            How many these are.
+            The ids of the recordings.
 
         Raises:
             StoreUnavailableError: It could not be written.
         """
         found = (recordings.c.user == user) & (recordings.c.state != RecordingState.DELETED)
         async with self._database.writing() as connection:
-            deleted = await connection.execute(
+            # Held until they are deleted: no state of one is written between.
+            held = select(recordings.c.id).where(found).with_for_update()
+            deleted = [row.id for row in await connection.execute(held)]
+            await connection.execute(
                 update(recordings)
                 .where(found)
                 .values(state=RecordingState.DELETED, reason=entry.reason, size_bytes=_LEFT_BYTES)
@@ -285,27 +288,9 @@ class RecordingIndex:
             await _delete_clips(connection, clips.c.user == user, entry.reason)
             await _forget_titles(connection, user)
             await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
-            await append_entries(connection, [entry] * deleted.rowcount)
+            await append_entries(connection, [entry] * len(deleted))
         self.edits += 1
-        return deleted.rowcount
-
-    async def forget_titles(self, user: str) -> None:
-        """Erase the titles of the deleted recordings of a user who is deleted.
-
-        Raises:
-            StoreUnavailableError: It could not be written.
-        """
-        async with self._database.writing() as connection:
-            await _forget_titles(connection, user)
-
-    async def forget_wish(self, user: str) -> None:
-        """Forget the decision over a user who is deleted.
-
-        Raises:
-            StoreUnavailableError: It could not be written.
-        """
-        async with self._database.writing() as connection:
-            await connection.execute(delete(recording_wishes).where(recording_wishes.c.user == user))
+        return deleted
 
 
 async def _forget_titles(connection: AsyncConnection, user: str) -> None:

@@ -26,11 +26,16 @@ _NUMBERS_A_SECOND = 4
 LINGER_S_MIN = 60.0
 # Files before the oldest one that is listed which may still be asked for: players have the playlist of a moment ago.
 FILES_BEHIND = 1
+# Pasts of one channel that have ended and stay: a broadcaster who comes and goes every few seconds leaves thousands in
+# two hours otherwise, each with its files. The newest is what viewers are shown; players of older ones are at their
+# ends.
+ENDED_PER_CHANNEL_MAX = 4
 
 
 def first_number(at: datetime) -> int:
     """The Media Sequence Number of the first segment of a past that begins now."""
-    return int((at - EPOCH_2020).total_seconds() * _NUMBERS_A_SECOND)
+    # A clock that is not set yet may say 1970, and a number is not negative.
+    return max(0, int((at - EPOCH_2020).total_seconds() * _NUMBERS_A_SECOND))
 
 
 class Past:
@@ -75,6 +80,11 @@ class Past:
     def duration_s(self) -> float:
         """How far back it goes, seconds, to the millisecond."""
         return max((playlist.duration_us // 1000 for playlist in self.playlists.values()), default=0) / 1000
+
+    @property
+    def next_msn(self) -> int:
+        """The Media Sequence Number behind all that it has given."""
+        return max((playlist.last_msn + 1 for playlist in self.playlists.values()), default=self._first_msn)
 
     @property
     def held_bytes(self) -> int:
@@ -147,6 +157,7 @@ class Pasts:
         self._clock = clock
         # By id, the oldest first; and since when those that have ended did.
         self._pasts: dict[str, Past] = {}
+        self._of_channel: dict[str, dict[str, Past]] = {}
         self._ended_at: dict[str, float] = {}
 
     def begin(
@@ -167,14 +178,20 @@ class Pasts:
         """
         if not self.window_s:
             return None
-        past = self._pasts[folder.id] = Past(name, folder, self.window_s, first_number(at), budget)
+        of_channel = self._of_channel.setdefault(name, {})
+        ended = [past for past in of_channel.values() if past.is_ended]
+        # All of them are at one address: where the clock was set back, numbers go on behind those that were given.
+        first_msn = max([first_number(at), *(past.next_msn for past in ended)])
+        past = self._pasts[folder.id] = of_channel[folder.id] = Past(name, folder, self.window_s, first_msn, budget)
+        for old in ended[: max(0, len(ended) - ENDED_PER_CHANNEL_MAX)]:
+            self.drop(old.id)
         return past
 
     def find(self, name: str) -> Past | None:
-        """The past of a channel: of the recording that goes on, and of several the longest."""
+        """The past of a channel: that which has gone on longest of those that go on, else the newest."""
         found = None
-        for past in self._pasts.values():
-            if past.name == name and past.has_media and (found is None or found.is_ended):
+        for past in self._of_channel.get(name, {}).values():
+            if past.has_media and (found is None or found.is_ended):
                 found = past
         return found
 
@@ -188,11 +205,15 @@ class Pasts:
         past = self._pasts.pop(recording_id, None)
         self._ended_at.pop(recording_id, None)
         if past is not None:
+            of_channel = self._of_channel[past.name]
+            del of_channel[recording_id]
+            if not of_channel:
+                del self._of_channel[past.name]
             past.end()
 
     def drop_all_of(self, name: str) -> None:
         """Forget the past of a channel."""
-        for past in [past for past in self._pasts.values() if past.name == name]:
+        for past in tuple(self._of_channel.get(name, {}).values()):
             self.drop(past.id)
 
     def look(self) -> None:

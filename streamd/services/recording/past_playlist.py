@@ -123,6 +123,8 @@ class PastPlaylist:
         # Of all that is listed, and of the recent segments.
         self._duration_us = 0
         self._recent_us = 0
+        # Memory of the files, which is asked for every second.
+        self._files_bytes = 0
         self._before: RecordedSegment | None = None
 
     def add(self, segment: RecordedSegment) -> None:
@@ -134,6 +136,7 @@ class PastPlaylist:
         self._settle()
         while self._files and self._duration_us - self._files[0].duration_us >= self._window_us:
             file = self._files.popleft()
+            self._files_bytes -= len(file.piece.deflated) + _FILE_BYTES
             self._duration_us -= file.duration_us
             self._media_sequence += file.segments
             self._discontinuity_sequence += file.discontinuities
@@ -158,7 +161,7 @@ class PastPlaylist:
     @property
     def held_bytes(self) -> int:
         """Memory, bytes."""
-        return sum(len(file.piece.deflated) + _FILE_BYTES for file in self._files) + len(self._recent) * _SEGMENT_BYTES
+        return self._files_bytes + len(self._recent) * _SEGMENT_BYTES
 
     def full(self) -> PastText:
         """All of it."""
@@ -202,7 +205,9 @@ class PastPlaylist:
         segments = [self._recent.popleft() for _ in range(count)]
         self._recent_us -= duration_us
         text = self._lines(segments, self._before)
-        self._files.append(_File(Piece.of(text), count, duration_us, text.count("#EXT-X-DISCONTINUITY\n"), number))
+        piece = Piece.of(text)
+        self._files.append(_File(piece, count, duration_us, text.count("#EXT-X-DISCONTINUITY\n"), number))
+        self._files_bytes += len(piece.deflated) + _FILE_BYTES
         self._before = segments[-1]
 
     def _lines(self, segments: Iterable[RecordedSegment], before: RecordedSegment | None) -> str:

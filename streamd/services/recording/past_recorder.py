@@ -118,7 +118,7 @@ class PastRecorder:
         self._pool.shutdown()
 
     def output(self, context: OutputContext) -> Output:
-        """Make the output of a broadcast; it costs a call a part while nothing is recorded here."""
+        """Make the output of a broadcast; it takes no part while nothing is recorded here."""
         name = context.name
         left = self._left.pop(name, None)
         continued = None

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError, RecordingOffError, StoreUnavailableError
+from streamd.services.audit.records import AuditEntry
 from streamd.services.events.event import unheard
 from streamd.services.metrics import Metrics
 from streamd.services.recording.bookkeeper import Bookkeeper
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamd.clock import Clock
-    from streamd.services.audit.records import Actor, AuditEntry
+    from streamd.services.audit.records import Actor
     from streamd.services.events.event import EventSink
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.live.waiters import WaiterBudget
@@ -230,7 +231,7 @@ class Recorder:
     # -- what is recorded --------------------------------------------------------------------------
 
     def output(self, context: OutputContext) -> Output:
-        """Make the output of a broadcast; it costs a call a part while nothing is recorded."""
+        """Make the output of a broadcast; it takes no part while nothing is recorded."""
         name = context.name
         left = self._left.pop(name, None) if context.record is not None else None
         if left is not None:
@@ -295,30 +296,30 @@ class Recorder:
     async def forget_user(self, user: str, actor: Actor, reason: str) -> None:
         """Delete all recordings of a user who is deleted, whose streams are closed.
 
+        In one step nobody finds any of them: a disk or a bucket that takes long for the files of one, or a server that
+        ends before it has removed them all, leaves none to be seen.
+
         Raises:
             StoreUnavailableError: It could not be written.
         """
-        for recording in tuple(self._going.values()):
-            if recording.name == user:
-                recording.finish()
-                await recording.wait()
+        going = [recording for recording in self._going.values() if recording.name == user]
+        for recording in going:
+            recording.finish()
         self.pasts.drop_all_of(user)
         await self.books.flush()
-        await self.index.forget_wish(user)
-        self._wishes.pop(user, None)
+        entry = AuditEntry(
+            self._clock.now(), actor.name, "recording.deleted", actor.address, user=user, stream=user, reason=reason
+        )
         # The name is free: what begins under it from here on is somebody else's.
-        ids: list[str] = []
-        while True:
-            page = await self.index.page(RecordingFilter(user=user), before=ids[-1] if ids else "", limit=_PAGE)
-            ids += [record.id for record in page.items]
-            if not page.has_more:
-                break
+        ids = await self.index.forget_user(user, entry)
+        self._wishes.pop(user, None)
+        for recording in going:
+            # None of them is written here any more.
+            await recording.wait()
         for recording_id in ids:
             record = await self.index.find(recording_id)
             if record is not None:
-                # None of them is written here any more.
-                await self.retention.delete(record, actor, reason, is_abandoned=True)
-        await self.index.forget_titles(user)
+                await self.retention.remove_noted(record, reason)
 
     def recording_of(self, name: str) -> str:
         """The id of the recording that a channel's broadcast goes into now; empty where it is not recorded."""

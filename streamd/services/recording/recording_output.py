@@ -115,6 +115,12 @@ class RecordingOutput(PartOutput):
         """Date what follows anew."""
         self._epoch_ms = unix_ms(epoch)
 
+    @property
+    def takes_parts(self) -> bool:
+        """Whether the broadcast is recorded, or is to be."""
+        is_wanted = self._is_wanted() if self.is_asked is None else self.is_asked
+        return is_wanted or self.recording is not None or any(line.open is not None for line in self._lines.values())
+
     def take_part(self, rendition: str, chunk: CmafChunk, timing: PlaylistTiming) -> None:
         """Add a part to the open segment of its rendition."""
         line = self._lines[rendition]
@@ -123,7 +129,8 @@ class RecordingOutput(PartOutput):
             recording = self._going_recording()
             if recording is None:
                 return
-            if chunk.is_discontinuous:
+            # Of a leap while nothing was recorded, no part has told.
+            if chunk.is_discontinuous or line.told is not recording:
                 line.epoch_ms = self._epoch_ms
             is_discontinuous = chunk.is_discontinuous or line.is_interrupted
             line.open = _OpenSegment(recording, chunk.start_ticks, chunk.timescale, is_discontinuous)

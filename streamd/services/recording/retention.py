@@ -82,14 +82,13 @@ class Retention:
         self.elsewhere: Elsewhere = NowhereElse()
         self.on_deleted: Callable[[str], None] = lambda _: None
 
-    async def delete(self, record: RecordingRecord, actor: Actor, reason: str, *, is_abandoned: bool = False) -> None:
+    async def delete(self, record: RecordingRecord, actor: Actor, reason: str) -> None:
         """Delete a recording: nobody finds it from here on, and its files go.
 
         Args:
             record: The recording. Of one that is deleted already, files that were left are removed.
             actor: Who asks, for the audit log.
             reason: Likewise.
-            is_abandoned: Nobody writes it, although the index says so.
 
         Raises:
             RecordingError: It is still written.
@@ -98,7 +97,7 @@ class Retention:
         if record.state is RecordingState.DELETED:
             await self._remove_files(record)
             return
-        if record.state in _OPEN and not is_abandoned:
+        if record.state in _OPEN:
             raise RecordingError("it is still being recorded: stop it first")
         await self._note_and_remove(record, actor, reason)
 
@@ -109,14 +108,28 @@ class Retention:
     async def _note_and_remove(
         self, record: RecordingRecord, actor: Actor, reason: str, *, spares_clipped: bool = False
     ) -> None:
-        now = self._clock.now()
         entry = AuditEntry(
-            now, actor.name, "recording.deleted", actor.address, user=record.user, stream=record.user, reason=reason
+            self._clock.now(),
+            actor.name,
+            "recording.deleted",
+            actor.address,
+            user=record.user,
+            stream=record.user,
+            reason=reason,
         )
         if not await self._index.note_deleted(record.id, reason, entry, spares_clipped=spares_clipped):
             return
+        await self.remove_noted(record, reason)
+
+    async def remove_noted(self, record: RecordingRecord, reason: str) -> None:
+        """Remove the files of a recording that has just been noted as deleted, and tell of it.
+
+        Raises:
+            StoreUnavailableError: It could not be noted that they are gone.
+        """
         self.on_deleted(record.id)
         await self._remove_files(record)
+        now = self._clock.now()
         log.info("recording.deleted", extra={"recording_id": record.id, "stream": record.user, "reason": reason})
         self._tell(
             Event(EventType.RECORDING_DELETED, now, {"user": record.user, "recording_id": record.id, "reason": reason})

@@ -40,7 +40,7 @@ PIECE_BYTES = 128 * 1024
 READERS_MAX = 1024
 # A piece that did not come is asked for again so often.
 ATTEMPTS = 3
-# Lists of files in memory; that of a recording of twelve hours with four renditions has 3,000, 0.5 MB.
+# Lists of files in memory; that of a recording of twelve hours with four renditions has 3,000, 1 MB.
 LISTS_MAX = 32
 # Recordings of which this machine's disk has nothing, and whose small files it keeps: up to some megabytes each.
 BROUGHT_MAX = 256
@@ -49,6 +49,8 @@ ABSENT_S = 10.0
 ABSENT_MAX = 1024
 # A playlist of a day is 5 MB; what is brought to the disk is no larger than this, but for the document.
 BROUGHT_BYTES_MAX = 64 * 1024 * 1024
+# A file of a list: its path, its size and its hash.
+_FILE_BYTES = 350
 _MEDIA_SUFFIX = ".m4s"
 _ENDS = ("events/recording-ended.json", "events/recording-failed.json")
 
@@ -110,8 +112,8 @@ class StoredRecordings:
 
     @property
     def held_bytes(self) -> int:
-        """Memory of pieces on their way to viewers, bytes."""
-        return self._readers * PIECE_BYTES
+        """Memory of pieces on their way to viewers, and of lists of files, bytes."""
+        return self._readers * PIECE_BYTES + _FILE_BYTES * sum(map(len, self._lists.values()))
 
     async def size_bytes(self, record: RecordingRecord, path: str) -> int | None:
         """The size of a file of a recording; None where its document names no such file.

@@ -65,6 +65,35 @@ class TestFeeding:
         live_through(outputs_with(first, second))
         assert first.calls == second.calls == list(LIFE)
 
+    def test_one_without_a_use_for_parts_is_given_none(self) -> None:
+        class Idle(PartOutput):
+            name = "idle"
+            is_wanted = False
+            calls = 0
+
+            @property
+            def takes_parts(self) -> bool:
+                return self.is_wanted
+
+            def take_part(self, rendition: str, chunk: object, timing: object, /) -> None:
+                self.calls += 1
+
+            def end_segment(self, rendition: str, /) -> None:
+                self.calls += 1
+
+        idle, other = Idle(), RecordingOutput(name="other")
+        outputs = outputs_with(idle, other)
+        live_through(outputs_with(idle))
+        outputs.start(tracks_of("main"))
+        outputs.take_part("main", CHUNK, TIMING)
+        outputs.end_segment("main")
+        assert idle.calls == 0
+        assert other.calls == ["start", "take_part", "end_segment"]
+        idle.is_wanted = True
+        outputs.look(0.0)
+        outputs.take_part("main", CHUNK, TIMING)
+        assert idle.calls == 1
+
     def test_each_is_fed_what_it_takes(self) -> None:
         class Tags(TagOutput):
             name = "tags"

@@ -331,8 +331,48 @@ class TestTheEnd:
     async def test_comes_with_another_server(self, room: Room) -> None:
         record = await room.record(MEDIA)
         await room.made(record)
+        await room.exports.close()
         other = Exports(room.recorder, WORKER_COMMAND, ENVIRONMENT, room.clock)
         await other.open()
         assert room.files() == []
         assert other.file(record.id) is None
         await other.close()
+
+    async def test_does_not_come_with_a_second_server_on_the_directory(self, room: Room) -> None:
+        record = await room.record(MEDIA)
+        await room.made(record)
+        second, third = (Exports(room.recorder, WORKER_COMMAND, ENVIRONMENT, room.clock) for _ in range(2))
+        await second.open()
+        assert room.files() == [f"{record.id}.mp4"]
+        await room.exports.close()
+        await third.open()
+        assert room.files() == [f"{record.id}.mp4"]
+        await second.close()
+        await third.close()
+
+    async def test_comes_once_too_many_are_remembered(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(exports, "KEPT_MAX", 1)
+        first = await room.record(MEDIA)
+        second = await room.record(MEDIA, recording_id=OTHER_ID)
+        await room.made(first)
+        await room.made(second)
+        # The threads have done what was before.
+        await room.exports._do(lambda: None)
+        assert room.exports.find(first.id) is None
+        assert room.files() == [f"{second.id}.mp4"]
+
+    async def test_comes_also_where_it_is_forgotten_in_its_last_moment(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record = await room.record(MEDIA)
+        finish = exports._finish
+        loop = asyncio.get_running_loop()
+
+        def forgotten(part: Path, path: Path) -> int:
+            asyncio.run_coroutine_threadsafe(room.exports.forget(record.id), loop).result()
+            return finish(part, path)
+
+        monkeypatch.setattr(exports, "_finish", forgotten)
+        await room.exports.make(record, "", 0)
+        await room.done()
+        assert (room.files(), room.exports.find(record.id)) == ([], None)

@@ -11,7 +11,7 @@ from streamd.clock import ManualClock
 from streamd.media.packager.reload import Position
 from streamd.services.live.waiters import Awaited, WaiterBudget
 from streamd.services.recording.folder import RecordingFolder
-from streamd.services.recording.past import LINGER_S_MIN, Past, Pasts, first_number
+from streamd.services.recording.past import ENDED_PER_CHANNEL_MAX, LINGER_S_MIN, Past, Pasts, first_number
 from streamd.services.recording.playlist_file import RecordedPlaylist
 from tests.services.recording.test_past_playlist import segment
 
@@ -26,8 +26,8 @@ class Room:
         self.pasts = Pasts(window_s, self.clock)
         self.budget = WaiterBudget(10)
 
-    def begin(self, name: str, recording_id: str, segments: int = 1) -> Past:
-        past = self.pasts.begin(name, RecordingFolder(Path(recording_id)), AT, self.budget)
+    def begin(self, name: str, recording_id: str, segments: int = 1, at: datetime = AT) -> Past:
+        past = self.pasts.begin(name, RecordingFolder(Path(recording_id)), at, self.budget)
         assert past is not None
         past.set_target("main", 2)
         for number in range(segments):
@@ -117,6 +117,27 @@ def test_numbers_go_on_where_an_earlier_server_stopped() -> None:
 
 def test_a_later_recording_has_higher_numbers() -> None:
     assert first_number(AT + timedelta(seconds=100)) == first_number(AT) + 400
+
+
+def test_a_clock_that_is_set_back_takes_no_number_back() -> None:
+    room = Room()
+    first = room.begin("alice", "rec_1", segments=5)
+    first.end()
+    second = room.begin("alice", "rec_2", segments=0, at=AT - timedelta(hours=1))
+    assert second.next_msn == first.next_msn == first_number(AT) + 5
+    assert room.begin("bob", "rec_3", at=datetime(1970, 1, 1, tzinfo=UTC)).playlists["main"].last_msn == 0
+
+
+def test_who_comes_and_goes_leaves_a_few() -> None:
+    room = Room()
+    other = room.begin("bob", "rec_other")
+    other.end()
+    for number in range(50):
+        room.begin("alice", f"rec_{number:02d}").end()
+    kept = [number for number in range(50) if f"rec_{number:02d}" in room.pasts]
+    assert kept == list(range(50))[-ENDED_PER_CHANNEL_MAX - 1 :]
+    assert room.pasts.find("alice") is room.pasts.get("alice", "rec_49")
+    assert "rec_other" in room.pasts
 
 
 def test_files_that_have_just_left_the_window_may_be_read() -> None:

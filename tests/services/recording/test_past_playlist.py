@@ -12,7 +12,7 @@ import pytest
 
 from streamd.formats.hls.directives import Directives
 from streamd.media.packager.reload import Position, ReloadVerdict, decide_reload
-from streamd.services.recording.past_playlist import PastPlaylist
+from streamd.services.recording.past_playlist import _FILE_BYTES, _SEGMENT_BYTES, PastPlaylist
 from streamd.services.recording.playlist_file import RecordedSegment
 
 FIRST_MSN = 1000
@@ -80,6 +80,9 @@ class TestFull:
         assert msns(text) == range(FIRST_MSN + listed[0], FIRST_MSN + 3000)
         assert past.first_file == listed[0] // SEGMENTS_A_FILE
         assert past.held_bytes < 20_000
+        # What has left is not counted, and nothing is counted twice.
+        deflated = sum(len(file.piece.deflated) + _FILE_BYTES for file in past._files)
+        assert past.held_bytes == deflated + len(past._recent) * _SEGMENT_BYTES
 
     def test_a_playlist_whose_beginning_has_left_names_its_header(self) -> None:
         text = text_of(past_of(3000, 600))

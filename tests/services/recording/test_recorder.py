@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +16,7 @@ from sqlalchemy import insert
 
 from streamd.clock import ManualClock
 from streamd.errors import RecordingError, RecordingOffError, UserNotFoundError
+from streamd.formats.hls.attribute_list import unix_ms
 from streamd.media.packager.timing import PlaylistTiming
 from streamd.media.packet import VIDEO_TIMESCALE
 from streamd.services.audit.records import Actor, AuditEntry
@@ -178,6 +179,30 @@ async def test_nothing_is_recorded_that_is_not_wanted(room: Room) -> None:
     assert await room.records() == []
     assert not room.directory.exists()
     assert room.output.held_bytes == 0
+
+
+async def test_what_is_not_recorded_takes_no_parts(room: Room) -> None:
+    room.recorder.configure(replace(room.recorder.options, mode=RecordingMode.ASKED))
+    room.output.start(tracks_of("main"))
+    takes = [room.output.takes_parts]
+    room.recorder.ask("alice", is_wanted=True)
+    takes.append(room.output.takes_parts)
+    room.feed(2)
+    room.output.ask(is_wanted=False)
+    takes.append(room.output.takes_parts)
+    assert takes == [False, True, False]
+
+
+async def test_a_leap_before_a_recording_is_in_its_times(room: Room) -> None:
+    room.recorder.configure(replace(room.recorder.options, mode=RecordingMode.ASKED))
+    room.output.start(tracks_of("main"))
+    room.output.note_leap(room.clock.now() + timedelta(hours=1))
+    room.feed(2)
+    room.recorder.ask("alice", is_wanted=True)
+    room.feed(2)
+    _, folder = await room.only()
+    (segment,) = parse_playlist(folder.playlist("main").read_text()).segments
+    assert segment.program_date_time_ms == unix_ms(datetime(2026, 3, 1, 13, 0, 2, tzinfo=UTC))
 
 
 async def test_a_user_may_differ(room: Room) -> None:
@@ -661,6 +686,39 @@ class TestRetention:
         deleted = await room.recorder.index.find(titled.id)
         assert deleted is not None
         assert (deleted.state, deleted.title) == (RecordingState.DELETED, "")
+        assert list(room.directory.iterdir()) == []
+
+    async def test_no_recording_of_a_deleted_user_is_seen_while_the_files_of_another_go(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.recorded(room, 3)
+        seen: list[list[RecordingRecord]] = []
+        remove = room.recorder.retention.elsewhere.remove
+
+        async def slowly(record: RecordingRecord) -> bool:
+            seen.append(await room.records())
+            return await remove(record)
+
+        monkeypatch.setattr(room.recorder.retention.elsewhere, "remove", slowly)
+        await room.recorder.forget_user("alice", Actor("admin"), "asked for")
+        assert seen == [[], [], []]
+        assert [event.type for event in room.events].count(EventType.RECORDING_DELETED) == 3
+
+    async def test_a_server_that_ends_amid_the_deletion_of_a_user_leaves_none_to_be_seen(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.recorded(room, 3)
+
+        async def never(_: RecordingRecord) -> bool:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(room.recorder.retention.elsewhere, "remove", never)
+        with pytest.raises(asyncio.CancelledError):
+            await room.recorder.forget_user("alice", Actor("admin"), "asked for")
+        assert await room.records() == []
+        following = room.new_recorder()
+        await following.retention.apply(following.options.retention)
+        await following.close()
         assert list(room.directory.iterdir()) == []
 
     async def test_the_next_holder_of_a_name_keeps_theirs(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

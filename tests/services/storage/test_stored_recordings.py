@@ -61,7 +61,12 @@ async def test_media_is_read_in_pieces(room: StorageRoom) -> None:
 
 async def test_only_named_files_are_asked_for(room: StorageRoom) -> None:
     record = await stored(room)
+    assert room.storage.stored.held_bytes == 0
     assert await room.storage.stored.size_bytes(record, MEDIA) == len(CONTENT)
+    # The list of its files is kept for who comes next.
+    assert 0 < room.storage.stored.held_bytes < PIECE_BYTES
+    room.storage.stored.forget(record.id)
+    assert room.storage.stored.held_bytes == 0
     for path in ("media/hls/main/000009.m4s", "media/hls/x/000000.m4s", "../other", ""):
         assert await room.storage.stored.size_bytes(record, path) is None
     assert room.bucket.reads == []

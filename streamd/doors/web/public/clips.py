@@ -47,6 +47,8 @@ HOUR_S: Final = 3600.0
 KNOWN_S: Final = 1.0
 KNOWN_MAX: Final = 256
 LOOK_UPS_MAX: Final = 16
+# A segment of a clip in memory.
+_SEGMENT_BYTES: Final = 270
 GZIP_LEVEL: Final = 1
 
 _ID: Final = "{id:clip_[0-9a-z]*}"
@@ -72,6 +74,12 @@ class ClipRoutes:
         self._known: dict[str, tuple[float, Clip | None]] = {}
         self._edits = recorder.index.edits
         self._look_ups: dict[str, asyncio.Task[Clip | None]] = {}
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of what the index has said, bytes."""
+        clips = [clip for _, clip in self._known.values() if clip is not None]
+        return _SEGMENT_BYTES * sum(len(each.segments) for clip in clips for each in clip.media.renditions)
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application, before those of recordings."""

@@ -71,6 +71,13 @@ class _Kept:
     delta: tuple[bytes, bytes] | None = None
     """As text, and compressed."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of what was made for viewers; the pieces of the text are the past's."""
+        is_packed = self.gzipped is not None and self.gzipped.done() and not self.gzipped.cancelled()
+        packed = self.gzipped.result() if self.gzipped is not None and is_packed else b""
+        return len(packed) + (sum(map(len, self.delta)) if self.delta is not None else 0)
+
 
 class DvrRoutes:
     """The routes of the past.
@@ -102,6 +109,11 @@ class DvrRoutes:
         self._timeouts = timeouts
         # The one that was asked for last stands last.
         self._kept: dict[tuple[str, str], _Kept] = {}
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of playlists that are kept for viewers to come, bytes."""
+        return sum(kept.held_bytes for kept in self._kept.values())
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
@@ -269,6 +281,8 @@ class DvrRoutes:
         edge = playlist.last_msn, playlist.is_ended
         kept = self._kept.pop((past.id, variant), None)
         if kept is None or kept.edge != edge:
+            for key in [key for key in self._kept if key[0] not in self._pasts]:
+                del self._kept[key]
             kept = _Kept(edge, playlist.full())
         while len(self._kept) >= KEPT_MAX:
             del self._kept[next(iter(self._kept))]

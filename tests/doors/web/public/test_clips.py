@@ -71,6 +71,7 @@ class Door:
     client: TestClient[web.Request, web.Application]
     folder: RecordingFolder
     clock: ManualClock
+    routes: ClipRoutes
     taken_down: set[str] = field(default_factory=set)
 
     async def make(self, start: int = 2000, end: int = 6000) -> Clip:
@@ -124,10 +125,11 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     )
     app = web.Application()
     harden(app)
-    ClipRoutes(clips, vod, recorder, clock).add_to(app)
+    routes = ClipRoutes(clips, vod, recorder, clock)
+    routes.add_to(app)
     vod.add_to(app)
     async with TestClient(TestServer(app), auto_decompress=False) as client:
-        yield Door(recorder, clips, client, folder, clock, taken_down)
+        yield Door(recorder, clips, client, folder, clock, routes, taken_down)
     await recorder.close()
 
 
@@ -260,6 +262,20 @@ async def test_viewers_make_none_of_what_they_may_not_see(door: Door) -> None:
     assert (await door.post(recording=door.folder.id, last_s=4))[0] == 404
     assert (await door.post(stream="alice", last_s=4))[0] == 409
     assert (await door.post(recording="rec_01aryz6s41tsv4rrffq69g5fav", last_s=4))[0] == 404
+
+
+async def test_what_is_kept_of_them_is_counted(door: Door) -> None:
+    clip = await door.make()
+    assert door.routes.held_bytes == 0
+    await door.get(f"/vod/{clip.id}/main.m3u8")
+    held_bytes = door.routes.held_bytes
+    assert held_bytes > 0
+    await door.get(f"/vod/{(await door.make()).id}/main.m3u8")
+    assert door.routes.held_bytes == 2 * held_bytes
+    await door.clips.delete(clip, Actor("admin"), "")
+    await door.get(f"/vod/{clip.id}/main.m3u8")
+    # The index is asked anew for each.
+    assert door.routes.held_bytes <= held_bytes
 
 
 async def test_strangers_who_try_ids_are_asked_for_together(door: Door) -> None:
