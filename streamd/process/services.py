@@ -181,7 +181,7 @@ class Services:
             self.passwords,
             RemoteKeySet(config.playback.jwks_url, sender, clock, gate.keys),
         )
-        self.viewer_hook = ViewerHook(playback_hook_options(config), sender, clock)
+        self.viewer_hook = ViewerHook(playback_hook_options(config), sender, clock, gate.revocations.channel_epoch)
         limits = config.limits
         self._budget = WaiterBudget(
             limits.waiting_requests_max,

@@ -19,6 +19,8 @@ from streamd.services.events.signature import new_message_id, signed_headers
 from streamd.services.playback.refusal import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamd.clock import Clock
     from streamd.services.events.sender import Sender
     from streamd.services.playback.gate import Visitor
@@ -67,12 +69,20 @@ class ViewerHook:
         options: The service.
         sender: Makes the requests.
         clock: For signatures, and the age of answers.
+        withdrawn_at: Says when all that was given out of a channel was withdrawn; an answer from before counts no more.
     """
 
-    def __init__(self, options: PlaybackHookOptions, sender: Sender, clock: Clock) -> None:
+    def __init__(
+        self,
+        options: PlaybackHookOptions,
+        sender: Sender,
+        clock: Clock,
+        withdrawn_at: Callable[[str], int] = lambda _: 0,
+    ) -> None:
         self.options = options
         self._sender = sender
         self._clock = clock
+        self._withdrawn_at = withdrawn_at
         self._answers: OrderedDict[tuple[str, ...], tuple[float, HookVerdict]] = OrderedDict()
         self._asked: dict[tuple[str, ...], asyncio.Task[HookVerdict]] = {}
         self._told_at = float("-inf")
@@ -89,14 +99,15 @@ class ViewerHook:
         Raises:
             PlaybackRefusedError: They may not, or there is no answer and that forbids.
         """
-        key = (channel, visitor.address, visitor.user_agent, visitor.referrer, token, query)
+        said = (channel, visitor.address, visitor.user_agent, visitor.referrer, token, query)
+        key = (*said, str(self._withdrawn_at(channel)))
         verdict = self._known(key)
         if verdict is None:
             task = self._asked.get(key)
             if task is None:
                 if len(self._asked) >= QUESTIONS_MAX:
                     raise Refusal.UNDECIDED.error()
-                task = self._asked[key] = asyncio.create_task(self._ask(key))
+                task = self._asked[key] = asyncio.create_task(self._ask(key, said))
                 task.add_done_callback(lambda _: self._asked.pop(key, None))
             try:
                 verdict = await asyncio.shield(task)
@@ -113,10 +124,10 @@ class ViewerHook:
         found = self._answers.get(key)
         return found[1] if found is not None and found[0] > self._clock.monotonic() else None
 
-    async def _ask(self, key: tuple[str, ...]) -> HookVerdict:
+    async def _ask(self, key: tuple[str, ...], said: tuple[str, ...]) -> HookVerdict:
         now = self._clock.now()
         names = ("channel", "address", "user_agent", "referrer", "token", "query")
-        body = payload(REQUEST_TYPE, now, {name: text[:TEXT_CHARS_MAX] for name, text in zip(names, key, strict=True)})
+        body = payload(REQUEST_TYPE, now, {name: text[:TEXT_CHARS_MAX] for name, text in zip(names, said, strict=True)})
         headers = signed_headers(self.options.secret, new_message_id(), now, body)
         answer = await self._sender.post(
             self.options.url, body, headers, timeout_s=TIMEOUT_S, answer_bytes_max=ANSWER_BYTES_MAX

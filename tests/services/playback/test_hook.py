@@ -45,7 +45,8 @@ class House:
     def __init__(self, *, allows_on_failure: bool = False) -> None:
         self.clock, self.service = ManualClock(), Service()
         options = PlaybackHookOptions("https://hook.example/", SECRET, allows_on_failure)
-        self.hook = ViewerHook(options, self.service, self.clock)
+        self.withdrawn_at = {"demo": 0, "other": 0}
+        self.hook = ViewerHook(options, self.service, self.clock, self.withdrawn_at.__getitem__)
 
     async def ask(self, **changes: str) -> HookVerdict:
         facts = {"channel": "demo", "token": "", "query": "a=b"} | changes
@@ -89,6 +90,16 @@ async def test_it_is_asked_once_for_a_while() -> None:
     await house.ask()
     await house.ask(channel="other")
     assert len(house.service.bodies) == 3
+
+
+async def test_what_it_said_before_a_channel_was_withdrawn_is_asked_anew() -> None:
+    house = House()
+    await house.ask()
+    await house.ask(channel="other")
+    house.withdrawn_at["demo"] = 1
+    await house.ask()
+    await house.ask(channel="other")
+    assert [json.loads(body)["data"]["channel"] for body in house.service.bodies] == ["demo", "other", "demo"]
 
 
 async def test_a_crowd_that_asks_the_same_is_one_question() -> None:
