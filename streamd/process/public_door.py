@@ -181,7 +181,6 @@ class PublicDoor:
             is_taken_down=services.verifier.admissions.is_suspended,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
-            vod=vod,
             entrance=self._entrance,
         )
         services.machine.accounts.add_store(lambda: dvr.held_bytes)

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamd.doors.web.public.media import MediaTimeouts
-    from streamd.doors.web.public.vod import VodRoutes
     from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
     from streamd.services.recording.past import Past, Pasts
@@ -89,7 +88,6 @@ class DvrRoutes:
         is_taken_down: Says whether a channel's user is suspended.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
-        vod: Sends what a past that has ended has in the bucket; None where there is none.
         entrance: Asks who may watch; None: everybody.
     """
 
@@ -101,11 +99,9 @@ class DvrRoutes:
         is_taken_down: Callable[[str], bool],
         metrics: Metrics,
         timeouts: Callable[[], MediaTimeouts],
-        vod: VodRoutes | None = None,
         entrance: WebEntrance | None = None,
     ) -> None:
         self._entrance = entrance
-        self._vod = vod
         self._pasts = pasts
         self._recorder = recorder
         self._is_taken_down = is_taken_down
@@ -208,13 +204,11 @@ class DvrRoutes:
                 size_bytes = await self._recorder.read(lambda: path.stat().st_size)
                 return await self._send_file(request, past, file, size_bytes)
         except FileNotFoundError:
-            if past.is_ended and self._vod is not None:
-                # It lies in the bucket by now, where there is one, and is the recording's. Who may see the past was let
-                # in by a ticket that opens no recording.
-                record = await self._vod.find(past.id)
-                if isinstance(record, HTTPStatus):
-                    return _absent(record)
-                return await self._vod.send_file(request, record, variant, file_name)
+            if past.is_ended:
+                # It lies in the bucket by now, where there is one, and is the recording's.
+                up = "../" * (request.path.count("/") - 1)
+                place: dict[str, str] = {hdrs.LOCATION: f"{up}vod/{past.id}/{variant}/{file_name}"}
+                return web.Response(status=HTTPStatus.FOUND, headers={**_HEADERS, **place})
             return _absent(HTTPStatus.NOT_FOUND)
         except OSError:
             return _absent(HTTPStatus.NOT_FOUND)

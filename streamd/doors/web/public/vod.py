@@ -291,19 +291,6 @@ class VodRoutes:
         is_playlist = name == PLAYLIST_NAME
         if not _VARIANT_NAME.fullmatch(variant) or not (is_playlist or _MEDIA_NAME.fullmatch(name)):
             return absent(HTTPStatus.NOT_FOUND)
-        return await self.send_file(request, record, variant, name)
-
-    async def send_file(
-        self, request: web.Request, record: RecordingRecord, variant: str, name: str
-    ) -> web.StreamResponse:
-        """Send a file of a variant from the disk or the bucket to a viewer who may see it.
-
-        Args:
-            request: The request.
-            record: The recording.
-            variant: A name of the form that variants have.
-            name: The file's: of a playlist, a media file or a CMAF header.
-        """
         path = self._recorder.folder(record).variant(variant) / name
         try:
             size_bytes = await self._recorder.read(lambda: path.stat().st_size)
@@ -320,7 +307,7 @@ class VodRoutes:
             size_bytes = stored_bytes
         except OSError:
             return absent(HTTPStatus.NOT_FOUND)
-        media_type = PLAYLIST_TYPE if name == PLAYLIST_NAME else MP4_TYPE
+        media_type = PLAYLIST_TYPE if is_playlist else MP4_TYPE
         return await self.send(request, [Span(path, 0, size_bytes)], media_type, record)
 
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
