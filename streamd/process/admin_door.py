@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from streamd.doors.delivery.handler_watch import HandlerWatch
+from streamd.doors.delivery.push_path import PushFormat
 from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
@@ -70,6 +71,7 @@ class AdminDoor:
             operators=services.operators,
             on_wrong_code=self._note_wrong_code,
             recording_of=services.recorder.recording_of,
+            on_token_over=self._end_previews,
         )
         self._sessions = sessions
         self._connections = HandlerWatch(
@@ -123,9 +125,18 @@ class AdminDoor:
         self._places.check_deadlines()
         self._connections.check_deadlines()
 
+    def _end_previews(self) -> None:
+        """Whoever may not look at streams any more looks at none; others ask anew."""
+        services = self._services
+        services.previews.end_all()
+        for channel in services.registry.channels():
+            for kind in PushFormat:
+                if (fanout := channel.fanout(kind.value)) is not None:
+                    fanout.end_previews()
+
     def tick(self) -> None:
         """Tell consoles what is new; called about once a second, after the figures were read."""
-        self._console.events.tick()
+        self._console.tick()
 
     async def close(self) -> None:
         """Answer what is asked, and close."""

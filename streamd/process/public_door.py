@@ -33,6 +33,7 @@ from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
 from streamd.services.recording.clip_records import ClipMaker
+from streamd.services.recording.recording_id import is_clip_id
 
 if TYPE_CHECKING:
     from streamd.doors.web.session_file import SessionFile
@@ -187,11 +188,17 @@ class PublicDoor:
         clips = ClipRoutes(services.clips, vod, services.recorder, services.clock)
         services.machine.accounts.add_store(lambda: clips.held_bytes)
 
-        async def owner_of(recording_id: str) -> str:
-            record = await vod.find(recording_id)
-            return "" if isinstance(record, HTTPStatus) else record.user
+        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock)
 
-        pages.locked = LockedPages(self._entrance, services.passwords, pages.files, owner_of)
+        async def recording_of(recorded_id: str) -> tuple[str, str]:
+            if is_clip_id(recorded_id):
+                found = await clips.find(recorded_id)
+                record = found if isinstance(found, HTTPStatus) else found[1]
+            else:
+                record = await vod.find(recorded_id)
+            return (recorded_id, "") if isinstance(record, HTTPStatus) else (record.id, record.user)
+
+        pages.locked = LockedPages(self._entrance, services.passwords, pages.files, recording_of)
         self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,

@@ -166,6 +166,17 @@ def viewers(server: LiveServer) -> int:
     return int(shown.get("viewers", 0))
 
 
+def curl(*arguments: str) -> str:
+    return subprocess.run(
+        ["curl", "-s", *arguments], timeout=PATIENCE_S, capture_output=True, check=True, encoding="utf-8"
+    ).stdout
+
+
+def typed(server: LiveServer, page: str, password: str) -> str:
+    """The answer, head and all, to a password that was typed into a page."""
+    return curl("-i", "-d", urllib.parse.urlencode({"password": password}), server.http_url + page)
+
+
 def test_a_password(live_server: LiveServer) -> None:
     with publish(live_server.rtmp_url, live_server.issue_key("demo")):
         live_server.wait_until_playable("demo")
@@ -177,20 +188,14 @@ def test_a_password(live_server: LiveServer) -> None:
         assert "form-action 'self'" in headers["content-security-policy"]
         answer = ""
         for word, expected in (("wrong", "403"), ("open sesame", "303")):
-            form = urllib.parse.urlencode({"password": word})
-            answer = subprocess.run(
-                ["curl", "-s", "-i", "-d", form, f"{live_server.http_url}/watch/demo"],
-                timeout=PATIENCE_S, capture_output=True, check=True, encoding="utf-8",
-            ).stdout  # fmt: skip
+            answer = typed(live_server, "/watch/demo", word)
             assert answer.startswith(f"HTTP/1.1 {expected}"), answer
             assert ("Set-Cookie" in answer) == (expected == "303")
         cookie = re.search(r"Set-Cookie: (streamd-demo=[^;]+); HttpOnly; Max-Age=\d+; Path=/; SameSite=Lax", answer)
         assert cookie is not None, answer
-        page = subprocess.run(
-            ["curl", "-s", "-H", f"Cookie: {cookie[1]}", f"{live_server.http_url}/watch/demo"],
-            timeout=PATIENCE_S, capture_output=True, check=True, encoding="utf-8",
-        ).stdout  # fmt: skip
-        found = re.search(r'data-ticket="([^"]+)"', page)
+        found = re.search(
+            r'data-ticket="([^"]+)"', curl("-H", f"Cookie: {cookie[1]}", live_server.http_url + "/watch/demo")
+        )
         assert found is not None
         assert live_server.get(f"/live/demo/~{found[1]}/main.m3u8")[0] == 200
         assert "sesame" not in live_server.log_text()
@@ -307,6 +312,32 @@ def test_a_recording_is_locked_as_its_channel(tmp_path: Path) -> None:
             assert next(container.decode(video=0)) is not None
         server.admin("POST", "/api/v1/playback/revoke", {"jti": made["jti"]})
         assert server.get(f"{at}/{ticket}/{media}")[0] == 403
+
+
+def test_a_recording_and_a_clip_of_a_channel_with_a_password(tmp_path: Path) -> None:
+    with run_server(tmp_path, recording__mode="all", recording__min_free_bytes=0) as server:
+        with publish(server.rtmp_url, server.issue_key("demo")):
+            wait_until(lambda: any(each["duration_s"] > 6 for each in recordings(server)), PATIENCE_S, "a recording")
+        wait_until(lambda: recordings(server)[0]["state"] == "ready", PATIENCE_S, "its end")
+        recording = recordings(server)[0]["id"]
+        clip = server.admin("POST", "/api/v1/clips", {"recording": recording, "last_s": 3})["id"]
+        lock(server, {"policy": "password", "password": "open sesame"})
+        for page, at in ((f"/watch/vod/{recording}", f"/vod/{recording}"), (f"/clip/{clip}", f"/vod/{clip}")):
+            status, _, body = server.get(page)
+            assert status == 401
+            assert b'type="password"' in body
+            assert page.startswith("/watch") or recording.encode() not in body
+            assert typed(server, page, "wrong").startswith("HTTP/1.1 403")
+            answer = typed(server, page, "open sesame")
+            assert answer.startswith("HTTP/1.1 303"), answer
+            assert re.search(r"^Location: " + page.rpartition("/")[2], answer, re.MULTILINE)
+            cookie = re.search(r"^Set-Cookie: ([^;]+);", answer, re.MULTILINE)
+            assert cookie is not None
+            found = re.search(r'data-ticket="([^"]+)"', curl("-H", f"Cookie: {cookie[1]}", server.http_url + page))
+            assert found is not None
+            assert server.get(f"{at}/~{found[1]}/index.m3u8")[0] == 200
+            assert server.get(f"{at}/index.m3u8")[0] == 401
+        assert typed(server, "/watch/vod/rec_1", "open sesame").startswith("HTTP/1.1 404")
 
 
 def recordings(server: LiveServer) -> list[dict[str, Any]]:

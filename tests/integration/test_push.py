@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import subprocess
+import urllib.request
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
@@ -234,6 +235,28 @@ class TestViewers:
                     if viewers(live_server)["flv"] == 0:
                         break
                     assert CLOCK.monotonic() < deadline, "the slow viewer is still there"
+
+
+def test_an_operators_look_ends_with_their_token(broadcasting: LiveServer) -> None:
+    token = broadcasting.admin("POST", "/api/v1/operators", {"name": "carol", "role": "moderator"})["token"]
+    preview = urllib.request.Request(
+        f"{broadcasting.admin_url}/api/v1/streams/demo/preview",
+        method="POST",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(preview, timeout=PATIENCE_S) as answer:
+        ticket = json.loads(answer.read())["mp4"]
+    broadcasting.admin("PATCH", "/api/v1/users/demo", {"playback": "signed"})
+    try:
+        with asked(broadcasting, ticket) as looking:
+            assert looking.read(100_000)[4:8] == b"ftyp"
+            broadcasting.admin("POST", "/api/v1/operators/carol/revoke", {})
+            # Its end comes, and not the time limit.
+            while looking.read(100_000):
+                pass
+        assert broadcasting.get(ticket)[0] == 401
+    finally:
+        broadcasting.admin("PATCH", "/api/v1/users/demo", {"playback": "public"})
 
 
 def test_an_operators_look_counts_as_no_viewer(broadcasting: LiveServer) -> None:

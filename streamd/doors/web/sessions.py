@@ -122,13 +122,17 @@ class Sessions(Generic[_Holder]):
         if self._sessions.pop(self._mark(token), None) is not None:
             self.revision += 1
 
-    def end_all(self, is_over: Callable[[_Holder], bool]) -> None:
+    def end_all(self, is_over: Callable[[_Holder], bool], *, but: str = "") -> None:
         """End the sessions of some holders.
 
         Args:
             is_over: Tells whose.
+            but: The token of one that goes on all the same; empty for none.
         """
-        kept = {mark: session for mark, session in self._sessions.items() if not is_over(session.holder)}
+        spared = self._mark(but) if but else b""
+        kept = {
+            mark: session for mark, session in self._sessions.items() if mark == spared or not is_over(session.holder)
+        }
         if len(kept) < len(self._sessions):
             self._sessions = kept
             self.revision += 1

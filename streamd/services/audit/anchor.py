@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sqlalchemy import select
 
 from streamd.services.audit.verify import ChainEnd
-from streamd.services.store.schema import audit_chain
+from streamd.services.store.schema import audit, audit_chain
 from streamd.services.whole_file import replace_file
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class AuditAnchor:
         self._noted = read_anchor(path) or ChainEnd(0, b"")
         self._told = ChainEnd(0, b"")
         self._next_at = self._tell_at = clock.monotonic()
-        self._is_short = False
+        self._is_broken = False
         self._is_failing = False
 
     async def look(self, *, is_last: bool = False) -> None:
@@ -84,11 +84,23 @@ class AuditAnchor:
         if now < self._next_at and not is_last:
             return
         self._next_at = now + LOOK_INTERVAL_S
+        noted = self._noted
         async with self._database.reading() as connection:
-            row = (await connection.execute(select(audit_chain.c.end_sequence, audit_chain.c.end_hash))).one_or_none()
+            row = (await connection.execute(select(audit_chain))).one_or_none()
+            query = select(audit.c.hash).where(audit.c.sequence == noted.sequence)
+            there = (await connection.execute(query)).scalar_one_or_none()
         end = ChainEnd(0, b"") if row is None else ChainEnd(row.end_sequence, row.end_hash)
-        if end.sequence < self._noted.sequence:
-            self._tell_short(end)
+        if end.sequence < noted.sequence:
+            self._tell_broken("audit.shortened", end)
+            return
+        # A log that goes on from what was noted has that row still; the end of one that was written anew would prove
+        # what is wrong. Rows that are older than the chain have no hash of their own.
+        if end.sequence == noted.sequence:
+            there = end.hash
+        elif row is not None and noted.sequence <= row.begin_sequence:
+            there = noted.hash
+        if there != noted.hash and noted.sequence:
+            self._tell_broken("audit.rewritten", end)
             return
         if end != self._noted:
             await self._note(end)
@@ -96,11 +108,11 @@ class AuditAnchor:
             self._tell_at, self._told = now + TELL_INTERVAL_S, end
             log.info("audit.anchored", extra={"sequence": end.sequence, "hash": end.hash.hex()})
 
-    def _tell_short(self, end: ChainEnd) -> None:
-        """The log is shorter than it was: what was noted stays, for whoever looks into it."""
-        if not self._is_short:
-            log.warning("audit.shortened", extra={"sequence": end.sequence, "noted": self._noted.sequence})
-        self._is_short = True
+    def _tell_broken(self, event: str, end: ChainEnd) -> None:
+        """The log does not go on from what was noted, which stays, for whoever looks into it."""
+        if not self._is_broken:
+            log.warning(event, extra={"sequence": end.sequence, "noted": self._noted.sequence})
+        self._is_broken = True
 
     async def _note(self, end: ChainEnd) -> None:
         data = _NOTED.dump_json(_Noted(end.sequence, end.hash.hex()))

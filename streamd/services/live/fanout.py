@@ -293,6 +293,12 @@ class Fanout:
         else:
             self._viewers_gauge.dec()
 
+    def end_previews(self) -> None:
+        """End the stream for those who count as no viewers, at once."""
+        for viewer in [*self._previews]:
+            self.detach(viewer)
+            viewer.drop()
+
     def _close_all(self) -> None:
         for viewer in self._all_viewers():
             self.detach(viewer)

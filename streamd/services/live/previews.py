@@ -30,6 +30,10 @@ class Previews:
         self._clock = clock
         self._key = secrets.token_bytes(32)
 
+    def end_all(self) -> None:
+        """Know none of the tickets again that were given out so far."""
+        self._key = secrets.token_bytes(32)
+
     def ticket(self, name: str) -> str:
         """A ticket for a look at a channel.
 

@@ -63,6 +63,10 @@ class Roster:
         """What an operator whose token works is recognised by."""
         return self._living(self._by_name.get(name))
 
+    def tokens(self) -> frozenset[str]:
+        """The ids of the tokens that work now."""
+        return frozenset(each.record.token_id for each in self._by_name.values() if self._living(each) is not None)
+
     def record_of(self, name: str) -> OperatorRecord | None:
         """The operator of a name, whether the token works or not."""
         credentials = self._by_name.get(name)

@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamd.errors import PlaybackRefusedError
@@ -53,6 +53,9 @@ FAILURES_PER_SOURCE_MAX: Final = 60
 LINE_INTERVAL_S: Final = 1.0
 # In place of a channel's name: all of them.
 EVERY_CHANNEL: Final = ""
+# A player that is sent from the past of a channel to a file of its recording asks for that at once; a slow one takes it
+# for a while. Its channel may be withdrawn, by which a recording is not ended.
+LENT_S: Final = 60
 PASSWORD_KEY: Final = "password"  # noqa: S105  # the id of a key that is none
 HOOK_KEY: Final = "hook"
 # Words of channels and recordings that were asked for lately: 150 bytes each, and 2 µs to make one anew.
@@ -87,6 +90,10 @@ class Visitor(NamedTuple):
     referrer: str = ""
     """``Origin`` or ``Referer``; empty for none."""
     user_agent: str = ""
+
+
+_PASSWORD_DIGEST: Final = key_digest(PASSWORD_KEY)
+_HOOK_DIGEST: Final = key_digest(HOOK_KEY)
 
 
 class PlaybackGate:
@@ -149,6 +156,7 @@ class PlaybackGate:
         before, self.policies.default = self.policies.default, options.policy
         self.is_open = not self.policies.locks_any
         if before is not options.policy:
+            self._end_uncounted(None)
             self._tell_locked(EVERY_CHANNEL)
 
     def on_locked(self, tell: Callable[[str], None]) -> None:
@@ -159,10 +167,21 @@ class PlaybackGate:
         self._on_locked.append(tell)
 
     def policies_changed(self, names: set[str]) -> None:
-        """Take note that channels or recordings have other policies than a moment ago."""
+        """Take note that channels or recordings have other policies or passwords than a moment ago."""
         self.is_open = not self.policies.locks_any
+        if names:
+            self._end_uncounted(names)
         for name in names:
             self._tell_locked(name)
+
+    def _end_uncounted(self, names: set[str] | None) -> None:
+        """End what goes on of channels or recordings by what does not count there any more; None stands for all."""
+        for viewing in self.viewings.all():
+            subject, owner = viewing.subject, viewing.owner
+            if viewing.refusal is not None or (names is not None and subject not in names and owner not in names):
+                continue
+            if not self._counts(viewing.ticket, subject, owner):
+                viewing.end(Refusal.REVOKED)
 
     def _tell_locked(self, name: str) -> None:
         for tell in self._on_locked:
@@ -175,7 +194,15 @@ class PlaybackGate:
         return not self.is_open and self.policies.of(subject, owner) is not Policy.PUBLIC
 
     def enter(
-        self, subject: str, text: str, wanted: int, visitor_address: str, user_agent: str = "", *, watches: bool
+        self,
+        subject: str,
+        text: str,
+        wanted: int,
+        visitor_address: str,
+        user_agent: str = "",
+        *,
+        watches: bool,
+        owner: str = "",
     ) -> Viewing:
         """Let a viewer in by their ticket.
 
@@ -187,12 +214,13 @@ class PlaybackGate:
             user_agent: What their player calls itself.
             watches: The request shows that they watch: for a playlist or a stream, not for media of which a cache may
                 answer any.
+            owner: The channel that a recording is of.
 
         Raises:
             PlaybackRefusedError: The ticket is not good here, or not any more.
         """
         now = self._clock.monotonic()
-        viewing = self.viewings.find((subject, text)) or self._read(subject, text, now)
+        viewing = self.viewings.find((subject, text)) or self._read(subject, text, now, owner)
         if viewing.refusal is not None:
             raise self.refused(viewing.refusal)
         if viewing.expires_at <= now:
@@ -210,6 +238,21 @@ class PlaybackGate:
                 raise self.refused(Refusal.TOO_MANY)
         return viewing
 
+    def lend(self, viewing: Viewing, recording: str) -> str:
+        """A ticket for the recording of the channel that a viewing is of, for as long as a player needs for one file.
+
+        Args:
+            viewing: Of the channel.
+            recording: The id of a recording for which nothing else is decided than for its channel.
+        """
+        until = int(self._clock.now().timestamp() + LENT_S)
+        ticket = replace(viewing.ticket, expires_at=min(viewing.ticket.expires_at, until))
+        return self._office.write(ticket, recording)
+
+    def left_s(self, viewing: Viewing) -> float:
+        """For how long a viewing is good, seconds."""
+        return viewing.ticket.expires_at - self._clock.now().timestamp()
+
     def follow(self, viewing: Viewing) -> None:
         """A viewer follows a stream, and asks for nothing meanwhile."""
         if viewing.ticket.viewers_max:
@@ -220,16 +263,16 @@ class PlaybackGate:
         if viewing.ticket.viewers_max:
             self._presence.end(_who(viewing.ticket), viewing.ticket.session)
 
-    def _read(self, subject: str, text: str, now: float) -> Viewing:
+    def _read(self, subject: str, text: str, now: float, owner: str) -> Viewing:
         ticket = self._office.read(text, subject)
         if ticket is None:
             raise self.refused(Refusal.TICKET)
         left_s = ticket.expires_at - self._clock.now().timestamp()
         if left_s <= 0:
             raise self.refused(Refusal.EXPIRED)
-        if self.revocations.ends(ticket, subject):
+        if self.revocations.ends(ticket, subject) or not self._counts(ticket, subject, owner):
             raise self.refused(Refusal.REVOKED)
-        return self.viewings.add(subject, ticket, text, now + left_s)
+        return self.viewings.add(subject, ticket, text, now + left_s, owner)
 
     # -- entering with a token --------------------------------------------------------------
 
@@ -264,7 +307,15 @@ class PlaybackGate:
         return self._issue(shown.kid, claims, digest("jti", claims.jti) if claims.jti else _digest_of(shown), subject)
 
     def admit_by(
-        self, key: str, subject: str, visitor: Visitor, *, viewers_max: int = 0, ttl_s: float | None = None
+        self,
+        key: str,
+        subject: str,
+        visitor: Visitor,
+        *,
+        owner: str = "",
+        password_hash: str = "",
+        viewers_max: int = 0,
+        ttl_s: float | None = None,
     ) -> Viewing:
         """Let a viewer in on another's word: a password, or the operator's hook.
 
@@ -272,11 +323,14 @@ class PlaybackGate:
             key: Whose word; ``PASSWORD_KEY`` or ``HOOK_KEY``.
             subject: The channel or recording.
             visitor: Who asks.
+            owner: The channel that a recording is of.
+            password_hash: Of the password that was typed.
             viewers_max: How many may watch on it at once; 0: no bound.
             ttl_s: For how long, seconds; None: as long as a ticket is good.
 
         Raises:
-            PlaybackRefusedError: They may not watch it here, whoever says so.
+            PlaybackRefusedError: They may not watch it here, whoever says so; or that word does not count there any
+                more.
         """
         now = self._clock.now().timestamp()
         lasts_s = min(ttl_s if ttl_s is not None else self.options.ticket_s, self.options.ticket_s)
@@ -287,11 +341,14 @@ class PlaybackGate:
             expires_at=int(now + max(lasts_s, 1)),
             issued_at=int(now),
             session=(session := new_session()),
-            token=session.ljust(DIGEST_BYTES, b"\0"),
+            token=digest("password", password_hash) if password_hash else session.ljust(DIGEST_BYTES, b"\0"),
             audience=claims_audience,
             viewers_max=viewers_max,
         )
-        return self._begin(ticket, subject)
+        if not self._counts(ticket, subject, owner):
+            # It was asked for, or typed, while the policy or the password became another.
+            raise self.refused(Refusal.REVOKED)
+        return self._begin(ticket, subject, owner)
 
     def check_place(self, visitor: Visitor) -> None:
         """See that a viewer is neither in a country nor on a site where nothing is shown.
@@ -387,12 +444,26 @@ class PlaybackGate:
             raise self.refused(Refusal.REVOKED)
         return self._begin(ticket, subject)
 
-    def _begin(self, ticket: Ticket, subject: str) -> Viewing:
+    def _counts(self, ticket: Ticket, subject: str, owner: str) -> bool:
+        """Whether what a ticket was given out on is what counts for a channel or recording now.
+
+        A password does not count where there is another, or none; a service's word, where it is not asked; a key of
+        tokens, where the service judges them.
+        """
+        policy = self.policies.of(subject, owner)
+        if policy is Policy.PUBLIC:
+            return True
+        if ticket.key == _PASSWORD_DIGEST:
+            known = self.policies.password_hash(subject, owner)
+            return policy is Policy.PASSWORD and ticket.token == digest("password", known)
+        return (ticket.key == _HOOK_DIGEST) is (policy is Policy.HOOK)
+
+    def _begin(self, ticket: Ticket, subject: str, owner: str = "") -> Viewing:
         now = self._clock.monotonic()
         if ticket.viewers_max and not self._presence.note(_who(ticket), ticket.session, ticket.viewers_max, now):
             raise self.refused(Refusal.TOO_MANY)
         left_s = ticket.expires_at - self._clock.now().timestamp()
-        return self.viewings.add(subject, ticket, self._office.write(ticket, subject), now + left_s)
+        return self.viewings.add(subject, ticket, self._office.write(ticket, subject), now + left_s, owner)
 
     # -- what becomes of viewings -----------------------------------------------------------
 

@@ -56,9 +56,9 @@ class Policies:
         )
 
     def replace(self, rules: Mapping[str, PlaybackRule]) -> set[str]:
-        """Take other rules; return the subjects whose policy is another one now."""
+        """Take other rules; return the subjects whose policy or password is another one now."""
         before, self._rules = self._rules, dict(rules)
-        return {name for name in {*before, *rules} if self._policy_in(before, name) is not self.of(name)}
+        return {name for name in {*before, *rules} if self._rule_in(before, name) != self._rule_in(self._rules, name)}
 
     def of(self, subject: str, owner: str = "") -> Policy:
         """The policy of a channel, or of a recording.
@@ -75,6 +75,5 @@ class Policies:
         rule = self._rules.get(subject) or self._rules.get(owner)
         return "" if rule is None else rule.password_hash
 
-    def _policy_in(self, rules: Mapping[str, PlaybackRule], name: str) -> Policy:
-        rule = rules.get(name)
-        return self.default if rule is None else rule.policy
+    def _rule_in(self, rules: Mapping[str, PlaybackRule], name: str) -> PlaybackRule:
+        return rules.get(name) or PlaybackRule(self.default)

@@ -6,6 +6,7 @@ connection open is not.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 # HLS asks for a playlist once a target duration, which is 10 s at the most; a network may stumble once.
@@ -20,6 +21,8 @@ class Presence:
     def __init__(self) -> None:
         # Loop time of the last request of each; infinite while a connection is held open.
         self._of: dict[bytes, dict[bytes, float]] = {}
+        # Connections that each holds open.
+        self._holds: Counter[tuple[bytes, bytes]] = Counter()
         self._order: dict[tuple[bytes, bytes], None] = {}
 
     def __len__(self) -> int:
@@ -57,12 +60,16 @@ class Presence:
         """A viewing has a connection that goes on without asking."""
         if session in self._of.get(who, ()):
             self._of[who][session] = float("inf")
+            self._holds[who, session] += 1
 
     def end(self, who: bytes, session: bytes) -> None:
-        """A viewing is over."""
-        self._forget(who, session)
+        """A connection of a viewing is closed; with the last one it is over."""
+        self._holds[who, session] -= 1
+        if self._holds[who, session] <= 0:
+            self._forget(who, session)
 
     def _forget(self, who: bytes, session: bytes) -> None:
+        self._holds.pop((who, session), None)
         self._order.pop((who, session), None)
         viewings = self._of.get(who)
         if viewings is not None:

@@ -42,16 +42,31 @@ class Viewing:
         ticket: What it says.
         text: How it is written.
         expires_at: Loop time, seconds.
+        owner: The channel that a recording is of; empty for a channel.
 
     Attributes:
         audience: The number of the ticket's ``Audience``.
         refusal: Why it is over; None while it is not.
     """
 
-    __slots__ = ("_holders", "_seen", "_table", "audience", "expires_at", "refusal", "subject", "text", "ticket")
+    __slots__ = (
+        "_holders",
+        "_seen",
+        "_table",
+        "audience",
+        "expires_at",
+        "owner",
+        "refusal",
+        "subject",
+        "text",
+        "ticket",
+    )
 
-    def __init__(self, table: Viewings, subject: str, ticket: Ticket, text: str, expires_at: float) -> None:
+    def __init__(
+        self, table: Viewings, subject: str, ticket: Ticket, text: str, expires_at: float, owner: str = ""
+    ) -> None:
         self._table = table
+        self.owner = owner
         self.subject = subject
         self.ticket = ticket
         # A number, not a flag: each request is compared with it.
@@ -136,9 +151,9 @@ class Viewings:
     def __len__(self) -> int:
         return len(self._known)
 
-    def add(self, subject: str, ticket: Ticket, text: str, expires_at: float) -> Viewing:
+    def add(self, subject: str, ticket: Ticket, text: str, expires_at: float, owner: str = "") -> Viewing:
         """Remember a ticket that was read."""
-        viewing = self._known[subject, text] = Viewing(self, subject, ticket, text, expires_at)
+        viewing = self._known[subject, text] = Viewing(self, subject, ticket, text, expires_at, owner)
         if len(self._known) > self._viewings_max:
             # The one that was read first: it is read again, or was over.
             del self._known[next(iter(self._known))]

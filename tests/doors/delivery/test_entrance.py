@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -45,11 +45,13 @@ class Service:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
+        self.meanwhile: Callable[[], object] = lambda: None
 
     async def ask(self, channel: str, visitor: Visitor, shown: str, query: str) -> HookVerdict:
         self.asked.append((channel, shown, query))
         if shown != "word":
             raise Refusal.FORBIDDEN.error()
+        self.meanwhile()
         return HookVerdict(allows=True, ttl_s=60, viewers_max=0)
 
 
@@ -319,6 +321,15 @@ class TestHook:
         assert (await house.get("/live/demo.flv")).status == 403
         assert (await house.get("/live/demo/main.m3u8")).status == 401
         assert len(house.service.asked) == 3
+
+    @pytest.mark.parametrize("target", [INDEX, "/live/demo.flv"])
+    async def test_its_word_from_before_another_act_lets_nobody_in(self, house: House, target: str) -> None:
+        house.rule(Policy.HOOK)
+        now = int(SystemClock().now().timestamp())
+        house.service.meanwhile = lambda: house.gate.revocations.add(RevocationKind.CHANNEL, "demo", now - 60)
+        assert (await house.get(f"{target}?token=word")).status == 403
+        house.service.meanwhile = lambda: house.rule(Policy.SIGNED)
+        assert (await house.get(f"{target}?token=word")).status == 403
 
 
 class TestTokenOf:

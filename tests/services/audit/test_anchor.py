@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, text
 
 from streamd.clock import ManualClock
 from streamd.services.audit.anchor import LOOK_INTERVAL_S, TELL_INTERVAL_S, AuditAnchor, read_anchor
 from streamd.services.audit.records import AuditEntry
 from streamd.services.audit.verify import verify_log
 from streamd.services.keys.key_store import KeyStore
+from streamd.services.store.schema import audit
 from tests.support.key_house import FragileStore
 from tests.support.stored_keys import NOW
 
@@ -95,6 +97,38 @@ async def test_a_log_that_is_shorter_than_it_was_is_said_and_what_was_noted_stay
     assert [record.getMessage() for record in caplog.records] == ["audit.shortened"]
 
 
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_log_that_was_written_anew_is_said_and_its_end_is_not_noted(
+    desk: Desk, caplog: pytest.LogCaptureFixture, more: int
+) -> None:
+    other = bytes(range(32)).hex()
+    for _ in range(2):
+        await desk.add()
+    desk.path.write_text(json.dumps({"sequence": 2, "hash": other}))
+    desk.anchor = AuditAnchor(desk.store.database, desk.clock, desk.path)
+    for _ in range(more):
+        await desk.add()
+    for _ in range(2):
+        assert await desk.look() == 2
+    noted = read_anchor(desk.path)
+    assert noted is not None
+    assert noted.hash.hex() == other
+    assert [record.getMessage() for record in caplog.records] == ["audit.rewritten"]
+    assert (await verify_log(desk.store.database, [noted])).fault_count == 1
+
+
+async def test_a_log_whose_noted_row_was_taken_out_is_said(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    await desk.add()
+    await desk.look()
+    await desk.add()
+    async with desk.store.database.writing() as connection:
+        # Whoever owns the database can do without its triggers.
+        await connection.execute(text("DROP TRIGGER audit_refuses_delete"))
+        await connection.execute(delete(audit).where(audit.c.sequence == 1))
+    assert await desk.look() == 1
+    assert [record.getMessage() for record in caplog.records] == ["audit.rewritten"]
+
+
 async def test_a_disk_that_does_not_take_it_is_said_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.path.mkdir()
     await desk.add()
@@ -106,9 +140,9 @@ async def test_a_disk_that_does_not_take_it_is_said_once(desk: Desk, caplog: pyt
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"sequence": -1, "hash": ""}', '{"sequence": 1, "hash": "XY"}', "nonsense"]
+    "written", ["", "{}", '{"sequence": -1, "hash": ""}', '{"sequence": 1, "hash": "XY"}', "nonsense"]
 )
-async def test_a_file_that_is_not_ours_is_none(tmp_path: Path, text: str) -> None:
+async def test_a_file_that_is_not_ours_is_none(tmp_path: Path, written: str) -> None:
     path = tmp_path / "audit-anchor.json"
-    path.write_text(text)
+    path.write_text(written)
     assert read_anchor(path) is None

@@ -128,6 +128,15 @@ class TestPreviews:
         assert (room.fanout.viewers, room.fanout.counted) == (0, 0)
         assert room.sample("streamd_viewers", protocol="flv") == 0
 
+    def test_they_are_ended_alone(self) -> None:
+        room = Room()
+        room.send(video(0, key=True))
+        looking, watching = room.attach(is_preview=True), room.attach()
+        room.fanout.end_previews()
+        room.send(video(33), video(66))
+        assert len(looking.tags) < len(watching.tags)
+        assert (room.fanout.viewers, room.fanout.counted) == (1, 1)
+
     def test_the_end_of_the_stream_leaves_no_count_behind(self) -> None:
         room = Room()
         room.send(video(0, key=True))

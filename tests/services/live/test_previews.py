@@ -16,6 +16,14 @@ def test_a_ticket_is_for_one_channel_and_a_minute() -> None:
     assert not previews.is_good("alice", ticket)
 
 
+def test_tickets_of_before_are_none_when_all_are_ended() -> None:
+    previews = Previews(ManualClock())
+    ticket = previews.ticket("alice")
+    previews.end_all()
+    assert not previews.is_good("alice", ticket)
+    assert previews.is_good("alice", previews.ticket("alice"))
+
+
 def test_another_server_knows_none_of_ours() -> None:
     clock = ManualClock()
     assert not Previews(clock).is_good("alice", Previews(clock).ticket("alice"))

@@ -13,7 +13,7 @@ from netaddr import IPSet
 from streamd.errors import PlaybackRefusedError
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import FAILURES_PER_SOURCE_MAX, HOOK_KEY, Visitor
+from streamd.services.playback.gate import FAILURES_PER_SOURCE_MAX, HOOK_KEY, LENT_S, PASSWORD_KEY, GateOptions, Visitor
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.presence import VIEWING_S
 from streamd.services.playback.revocations import RevocationKind
@@ -362,6 +362,7 @@ class TestCountries:
             admit(house, token())
         assert (refused.value.status, refused.value.link) == (451, '<https://court.example>; rel="blocked-by"')
         admit(house, token(), Visitor("198.51.100.1"))
+        house.rule("demo", Policy.HOOK)
         assert refusal(house.gate.admit_by, HOOK_KEY, "demo", HOME) == (451, "blocked")
 
 
@@ -377,3 +378,67 @@ class TestOnAnothersWord:
         house = GateHouse(Policy.HOOK, ticket_s=100)
         assert house.gate.admit_by(HOOK_KEY, "demo", HOME).ticket.expires_at == NOW + 100
         assert house.gate.admit_by(HOOK_KEY, "demo", HOME, ttl_s=1e6).ticket.expires_at == NOW + 100
+
+    @pytest.mark.parametrize("policy", [Policy.SIGNED, Policy.PASSWORD])
+    def test_the_word_of_a_service_that_is_not_asked_any_more_counts_no_more(self, policy: Policy) -> None:
+        house = GateHouse(Policy.PUBLIC)
+        house.rule("demo", Policy.HOOK)
+        viewing = house.gate.admit_by(HOOK_KEY, "demo", HOME)
+        house.rule("demo", policy, "hash")
+        assert viewing.refusal is not None
+        assert refusal(house.gate.admit_by, HOOK_KEY, "demo", HOME) == (403, "revoked")
+
+    def test_a_password_counts_where_it_is_the_one_of_now(self) -> None:
+        house = GateHouse(Policy.PUBLIC)
+        house.rule("demo", Policy.PASSWORD, "one")
+        viewing = house.gate.admit_by(PASSWORD_KEY, "demo", HOME, password_hash="one")
+        of_a_recording = house.gate.admit_by(PASSWORD_KEY, "rec_1", HOME, owner="demo", password_hash="one")
+        by_token = admit(house, token())
+        house.rule("other", Policy.SIGNED)
+        assert enter(house, viewing) is viewing
+        house.rule("demo", Policy.PASSWORD, "two")
+        assert [each.refusal is None for each in (viewing, of_a_recording, by_token)] == [False, False, True]
+        assert refusal(house.gate.admit_by, PASSWORD_KEY, "demo", HOME, password_hash="one") == (403, "revoked")
+        house.rule("demo", Policy.SIGNED)
+        assert by_token.refusal is None
+        house.rule("demo", Policy.HOOK)
+        assert by_token.refusal is not None
+
+    def test_a_ticket_that_was_forgotten_is_read_by_the_same_rule(self) -> None:
+        house = GateHouse(Policy.PUBLIC)
+        house.rule("demo", Policy.PASSWORD, "one")
+        viewing = house.gate.admit_by(PASSWORD_KEY, "rec_1", HOME, owner="demo", password_hash="one")
+        other = GateHouse(Policy.PUBLIC)
+        other.rule("demo", Policy.PASSWORD, "one")
+        other.gate.enter("rec_1", viewing.text, VIDEO, HOME.address, watches=True, owner="demo")
+        other = GateHouse(Policy.PUBLIC)
+        other.rule("demo", Policy.SIGNED)
+        with pytest.raises(PlaybackRefusedError):
+            other.gate.enter("rec_1", viewing.text, VIDEO, HOME.address, watches=True, owner="demo")
+
+    def test_the_default_becomes_another(self) -> None:
+        house = GateHouse(Policy.HOOK)
+        viewing = house.gate.admit_by(HOOK_KEY, "demo", HOME)
+        house.gate.configure(GateOptions(Policy.SIGNED))
+        assert viewing.refusal is not None
+
+    def test_a_ticket_that_is_lent_opens_the_recording_for_a_moment(self) -> None:
+        house = GateHouse()
+        lent = house.gate.lend(admit(house, token(exp=NOW + 3600)), "rec_1")
+
+        def look() -> None:
+            house.gate.enter("rec_1", lent, VIDEO, HOME.address, watches=False, owner="demo")
+
+        look()
+        assert refusal(house.gate.enter, "demo", lent, VIDEO, HOME.address, watches=False) == (403, "ticket")
+        house.clock.advance(LENT_S)
+        assert refusal(look) == (403, "expired")
+        short = house.gate.lend(admit(house, token(exp=NOW + LENT_S + 5)), "rec_1")
+        house.clock.advance(6)
+        assert refusal(house.gate.enter, "rec_1", short, VIDEO, HOME.address, watches=False)[1] == "expired"
+
+    def test_what_is_left_of_a_ticket(self) -> None:
+        house = GateHouse(Policy.HOOK, ticket_s=100)
+        viewing = house.gate.admit_by(HOOK_KEY, "demo", HOME)
+        house.clock.advance(30)
+        assert house.gate.left_s(viewing) == 70

@@ -36,6 +36,17 @@ def test_one_that_holds_a_connection_stays_until_it_ends() -> None:
     assert room.note(ALICE, b"2", 1, 1e6)
 
 
+def test_one_that_holds_two_connections_stays_until_both_end() -> None:
+    room = Presence()
+    room.note(ALICE, b"1", 1, 0.0)
+    room.hold(ALICE, b"1")
+    room.hold(ALICE, b"1")
+    room.end(ALICE, b"1")
+    assert not room.note(ALICE, b"2", 1, 1e6)
+    room.end(ALICE, b"1")
+    assert room.note(ALICE, b"2", 1, 1e6)
+
+
 def test_what_is_not_known_is_held_and_ended_without_effect() -> None:
     room = Presence()
     room.hold(ALICE, b"1")

@@ -83,6 +83,11 @@ class House:
     def admit(self, token: str, channel: str = "alice") -> Viewing:
         return self.gate.admit(channel, token, Audience.VIDEO, HOME)
 
+    def typed(self) -> Viewing:
+        """Who has typed the password of Alice's channel."""
+        known = self.gate.policies.password_hash("alice")
+        return self.gate.admit_by("password", "alice", HOME, password_hash=known)
+
     def sign(self, key: str, algorithm: str, kid: str, **claims: Any) -> str:
         now = int(self.clock.now().timestamp())
         return jwt.encode(
@@ -311,9 +316,28 @@ class TestRules:
 
     async def test_a_new_password_ends_who_watches_by_the_old_one(self, house: House) -> None:
         await house.service.set_rule("alice", Policy.PASSWORD, by=ADMIN, password="first one")
-        viewing = house.gate.admit_by("password", "alice", HOME)
+        viewing = house.typed()
         await house.service.set_rule("alice", Policy.PASSWORD, by=ADMIN, password="second one")
         assert viewing.refusal is not None
+
+    async def test_a_new_password_ends_them_also_where_there_was_none_in_between(self, house: House) -> None:
+        await house.service.set_rule("alice", Policy.PASSWORD, by=ADMIN, password="first one")
+        viewing = house.typed()
+        await house.service.set_rule("alice", Policy.PUBLIC, by=ADMIN)
+        assert viewing.lasts()
+        await house.service.set_rule("alice", Policy.PASSWORD, by=ADMIN, password="second one")
+        assert viewing.refusal is not None
+        # A server that has never seen the ticket reads it, and refuses it as well.
+        with pytest.raises(PlaybackRefusedError):
+            (await house.again()).gate.enter("alice", viewing.text, Audience.VIDEO, HOME.address, watches=True)
+
+    async def test_a_password_that_was_typed_while_it_became_another_opens_nothing(self, house: House) -> None:
+        await house.service.set_rule("alice", Policy.PASSWORD, by=ADMIN, password="first one")
+        known = house.gate.policies.password_hash("alice")
+        await house.service.set_rule("alice", Policy.PASSWORD, by=ADMIN, password="second one")
+        house.clock.advance(2)
+        with pytest.raises(PlaybackRefusedError):
+            house.gate.admit_by("password", "alice", HOME, password_hash=known)
 
     async def test_of_a_user_who_is_deleted(self, house: House) -> None:
         await house.service.set_rule("alice", Policy.SIGNED, by=ADMIN)

@@ -90,6 +90,7 @@ class Console:
             ``https://live.example.org``. Previews come from there.
         operators: The people with tokens of their own; None where there are none.
         on_wrong_code: Gets the name and the address of whoever shows a good token and a wrong code.
+        on_token_over: Called when a token of an operator works no more, for what was begun with it elsewhere.
         root: Directory with ``static`` and ``templates``.
     """
 
@@ -104,6 +105,7 @@ class Console:
         operators: OperatorService | None = None,
         on_wrong_code: Callable[[str, str], None] = lambda _, __: None,
         recording_of: Callable[[str], str] = lambda _: "",
+        on_token_over: Callable[[], None] = lambda: None,
         root: Path = ROOT,
     ) -> None:
         self.sessions: Sessions[Holder] = Sessions(clock, SESSION_LIMITS)
@@ -113,6 +115,8 @@ class Console:
         self._public_origin = public_origin
         self._operators = operators
         self._on_wrong_code = on_wrong_code
+        self._on_token_over = on_token_over
+        self._tokens: frozenset[str] = frozenset()
         self._files = StaticFiles(root)
 
     def restore(self, records: Iterable[SessionRecord]) -> None:
@@ -141,6 +145,7 @@ class Console:
         """
         if self._operators is not None:
             self._operators.on_change = lambda: self._follow(gate)
+            self._look_at_tokens()
 
         async def stream_events(request: web.Request) -> web.StreamResponse:
             """Follow what changes, as server-sent events.
@@ -184,6 +189,19 @@ class Console:
         """Somebody's token or role may be another: end the sessions and event streams that hang on it."""
         self.sessions.end_all(lambda holder: gate.asker_behind(holder) is None)
         self.events.look()
+        self._look_at_tokens()
+
+    def tick(self) -> None:
+        """Tell consoles what is new, and end what hangs on a token that has expired; called about once a second."""
+        self._look_at_tokens()
+        self.events.tick()
+
+    def _look_at_tokens(self) -> None:
+        if self._operators is None:
+            return
+        before, self._tokens = self._tokens, self._operators.roster.tokens()
+        if before - self._tokens:
+            self._on_token_over()
 
     async def begin_session(self, request: web.Request, body: SessionRequest) -> web.StreamResponse:
         """Exchange a token for a session's.
@@ -232,12 +250,17 @@ class Console:
     async def confirm_totp(self, request: web.Request, body: CodeRequest) -> web.StreamResponse:
         """Show that your authenticator is set up: from now on you sign in with a code of it, too.
 
-        Your token alone opens nothing else than a session from then on.
+        Your token alone opens nothing else than a session from then on. Other sessions of yours, which were begun
+        without a code, are over.
         """
         if self._operators is None:
             raise ConflictError("only an operator with a name has an authenticator")
         with self._noting_wrong_codes(request, body.code):
             await self._operators.authenticators.confirm(body.code, by=request[ACTOR])
+        # Whoever has taken the token has begun theirs without a code.
+        name = request[ASKER].name
+        self.sessions.end_all(lambda holder: holder.name == name, but=shown_token(request))
+        self.events.look()
         return json_answer(self._described(request[ASKER]))
 
     async def remove_totp(self, request: web.Request, body: CodeRequest) -> web.StreamResponse:

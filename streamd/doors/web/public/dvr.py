@@ -207,7 +207,8 @@ class DvrRoutes:
             if past.is_ended:
                 # It lies in the bucket by now, where there is one, and is the recording's.
                 up = "../" * (request.path.count("/") - 1)
-                place: dict[str, str] = {hdrs.LOCATION: f"{up}vod/{past.id}/{variant}/{file_name}"}
+                at = f"{past.id}/{self._lent(request, past)}{variant}/{file_name}"
+                place: dict[str, str] = {hdrs.LOCATION: f"{up}vod/{at}", hdrs.CACHE_CONTROL: "no-store"}
                 return web.Response(status=HTTPStatus.FOUND, headers={**_HEADERS, **place})
             return _absent(HTTPStatus.NOT_FOUND)
         except OSError:
@@ -235,6 +236,17 @@ class DvrRoutes:
             )
             if viewing is not None and not viewing.ticket.may_go_back:
                 raise self._entrance.gate.refused(Refusal.FORBIDDEN)
+
+    def _lent(self, request: web.Request, past: Past) -> str:
+        """The folder of a ticket for the recording, where a viewer was let into its channel by one of that."""
+        viewing = request.get(VIEWING)
+        if viewing is None or self._entrance is None:
+            return ""
+        gate = self._entrance.gate
+        if past.id in gate.policies.rules:
+            # What is decided for the recording alone is shown there.
+            return ""
+        return f"~{gate.lend(viewing, past.id)}/"
 
     async def _wait(self, request: web.Request, past: Past, variant: str, position: Position) -> bool:
         """Wait for a segment; whether the playlist is to be sent as it is then."""

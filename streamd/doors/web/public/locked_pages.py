@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import html
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
 
 from aiohttp import hdrs, web
 
 from streamd.doors.delivery.http_request import split_target
 from streamd.doors.web.assets import UP, answer
+from streamd.doors.web.fields import cookies_named, media_type
 from streamd.doors.web.headers import EMBED_HEADERS, PAGE_HEADERS, form_headers
 from streamd.doors.web.public.web_entrance import visitor_of
 from streamd.errors import PlaybackRefusedError
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 NO_STORE: Final = "no-store"
 # What the address has of a token is told to nobody, our own server included.
 _QUIET: Final = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+# A form of ours has one.
+FIELDS_MAX: Final = 4
 _FIELD: Final = "password"
 _WRONG: Final = "That is not the password."
 
@@ -47,7 +52,8 @@ class LockedPages:
         entrance: The gate.
         passwords: Checks them.
         files: Have the templates.
-        owner_of: Finds the channel of a recording; empty where there is none to be seen.
+        recording_of: Finds the id of the recording that a recording or clip is of, and its channel, by which is decided
+            who may see it; the id itself and nothing where there is none to be seen.
     """
 
     def __init__(
@@ -55,13 +61,13 @@ class LockedPages:
         entrance: WebEntrance,
         passwords: Passwords,
         files: StaticFiles,
-        owner_of: Callable[[str], Awaitable[str]],
+        recording_of: Callable[[str], Awaitable[tuple[str, str]]],
     ) -> None:
         self._entrance = entrance
         self._gate = entrance.gate
         self._passwords = passwords
         self._files = files
-        self.owner_of = owner_of
+        self.recording_of = recording_of
 
     def is_locked(self, subject: str, owner: str = "") -> bool:
         """Whether a page is not for everybody."""
@@ -75,6 +81,7 @@ class LockedPages:
         *,
         owner: str = "",
         root: str = UP,
+        name: str = "",
         is_embedded: bool = False,
     ) -> web.Response:
         """Answer with the page of a channel or recording that is locked, or say what it needs.
@@ -85,6 +92,7 @@ class LockedPages:
             make: Makes the page for the viewer of a ticket.
             owner: The channel that a recording is of.
             root: The way from the page to the root of the server.
+            name: How the page names what it shows; empty: by the subject.
             is_embedded: It is shown in a page of another site, whose rule is asked.
         """
         visitor = visitor_of(request)
@@ -96,7 +104,7 @@ class LockedPages:
             ticket = await self._ticket(request, subject, owner, visitor)
         except PlaybackRefusedError as exc:
             if exc.reason == Refusal.PASSWORD.word:
-                return self._form(request, subject, root, is_embedded=is_embedded)
+                return self._form(request, name or subject, root, is_embedded=is_embedded)
             return self._refusal(request, exc, root, headers)
         return answer(request, make(ticket), headers, NO_STORE)
 
@@ -108,6 +116,7 @@ class LockedPages:
         *,
         owner: str = "",
         root: str = UP,
+        name: str = "",
         is_embedded: bool = False,
     ) -> web.Response:
         """Answer a form with a password: with the page, or with the form again; arguments as of ``show``."""
@@ -119,12 +128,13 @@ class LockedPages:
             if self._gate.policies.of(subject, owner) is not Policy.PASSWORD:
                 raise self._gate.refused(Refusal.NO_TOKEN)
             self._gate.check_failures(source)
-            typed = (await request.post()).get(_FIELD, "")
-            if not isinstance(typed, str) or not await self._passwords.is_right(typed, known):
+            if not await self._passwords.is_right(await _typed(request), known):
                 self._gate.note_failure(source)
-                return self._form(request, subject, root, is_embedded=is_embedded, error=_WRONG)
+                return self._form(request, name or subject, root, is_embedded=is_embedded, error=_WRONG)
             # The form is a page of ours, whatever frame it is in: which one was asked when it was shown.
-            viewing = self._gate.admit_by(PASSWORD_KEY, subject, visitor._replace(referrer=""))
+            viewing = self._gate.admit_by(
+                PASSWORD_KEY, subject, visitor._replace(referrer=""), owner=owner, password_hash=known
+            )
         except PlaybackRefusedError as exc:
             return self._refusal(request, exc, root, headers)
         if is_embedded:
@@ -150,26 +160,28 @@ class LockedPages:
         gate = self._gate
         query = split_target(request.raw_path)[1]
         if gate.policies.of(subject, owner) is Policy.PASSWORD and "token=" not in query:
-            kept = request.cookies.get(cookie_name(subject, is_tls=request.scheme == "https"), "")
+            found = cookies_named(request, cookie_name(subject, is_tls=request.scheme == "https"))
+            kept = found[0] if found else ""
             if not kept:
                 raise gate.refused(Refusal.PASSWORD)
             try:
                 gate.check_place(visitor)
-                viewing = gate.enter(subject, kept, Audience.VIDEO, visitor.address, watches=False)
+                viewing = gate.enter(subject, kept, Audience.VIDEO, visitor.address, watches=False, owner=owner)
             except PlaybackRefusedError as exc:
                 if exc.status == Refusal.TICKET.status and exc.reason in _OVER:
                     raise gate.refused(Refusal.PASSWORD) from None
                 raise
-            # A ticket of this page's own: the cookie's is with other pages of the same viewer too.
-            left_s = viewing.ticket.expires_at - viewing.ticket.issued_at
-            return gate.admit_by(PASSWORD_KEY, subject, visitor, ttl_s=left_s).text
+            # A ticket of this page's own: the cookie's is with other pages of the same viewer too. It is good for as
+            # long as that, so that whoever makes a cookie of it has no longer time either.
+            known = gate.policies.password_hash(subject, owner)
+            return gate.admit_by(
+                PASSWORD_KEY, subject, visitor, owner=owner, password_hash=known, ttl_s=gate.left_s(viewing)
+            ).text
         return (await self._entrance.admit(subject, query, Audience.VIDEO, visitor, owner=owner)).text
 
-    def _form(
-        self, request: web.Request, subject: str, root: str, *, is_embedded: bool, error: str = ""
-    ) -> web.Response:
+    def _form(self, request: web.Request, name: str, root: str, *, is_embedded: bool, error: str = "") -> web.Response:
         page = self._files.page(
-            "password", level=1, root=root, name=html.escape(subject), error=html.escape(error),
+            "password", level=1, root=root, name=html.escape(name), error=html.escape(error),
         )  # fmt: skip
         status = Refusal.FORBIDDEN.status if error else Refusal.PASSWORD.status
         return answer(request, page, form_headers(is_embedded=is_embedded), NO_STORE, status=status)
@@ -190,6 +202,17 @@ class LockedPages:
 
 
 _OVER: Final = frozenset(each.word for each in (Refusal.TICKET, Refusal.EXPIRED, Refusal.REVOKED))
+
+
+async def _typed(request: web.Request) -> str:
+    """The password in a form; empty where there is none, or where it has more than a form of ours."""
+    if media_type(request) != FORM_TYPE:
+        return ""
+    try:
+        fields = parse_qs((await request.read()).decode("ascii"), strict_parsing=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        return ""
+    return fields.get(_FIELD, [""])[0]
 
 
 def cookie_name(subject: str, *, is_tls: bool) -> str:

@@ -129,6 +129,8 @@ class Pages:
         if self.locked is not None:
             app.router.add_post("/watch/{name}", self._take_password)
             app.router.add_post("/embed/{name}", self._take_password)
+            app.router.add_post("/watch/vod/{id}", self._take_password_of_recorded)
+            app.router.add_post("/clip/{id}", self._take_password_of_recorded)
         self.files.add_to(app)
 
     def found_by_people(self) -> Middleware:
@@ -173,10 +175,10 @@ class Pages:
     async def _show_recorded(self, request: web.Request, root: str, recorded_id: str, kind: str) -> web.Response:
         """The page of what was recorded, or of a piece of it; it asks for the rest by itself."""
         if self.locked is not None:
-            owner = await self.locked.owner_of(recorded_id)
-            if self.locked.is_locked(recorded_id, owner):
+            recording_id, owner = await self.locked.recording_of(recorded_id)
+            if self.locked.is_locked(recording_id, owner):
                 make = partial(self._make_recorded_page, root, recorded_id, kind)
-                return await self.locked.show(request, recorded_id, make, owner=owner, root=root)
+                return await self.locked.show(request, recording_id, make, owner=owner, root=root, name=recorded_id)
         page = self._make_recorded_page(root, recorded_id, kind)
         return answer(request, page, PAGE_HEADERS | UNFOUND, CACHE_REVALIDATE)
 
@@ -209,6 +211,18 @@ class Pages:
         is_embedded = _is_embedded(request)
         make = self._make_for(request, name)
         return await self.locked.take_password(request, name, make, is_embedded=is_embedded)
+
+    async def _take_password_of_recorded(self, request: web.Request) -> web.Response:
+        """The password of a recording or its channel, typed into the page of the recording or of a clip of it."""
+        recorded_id, is_clip = request.match_info["id"], request.path.startswith("/clip/")
+        if self.locked is None or not (is_clip_id if is_clip else is_recording_id)(recorded_id):
+            raise web.HTTPNotFound
+        recording_id, owner = await self.locked.recording_of(recorded_id)
+        if not self.locked.is_locked(recording_id, owner):
+            raise web.HTTPNotFound
+        root, kind = (UP, "clips") if is_clip else (UP * 2, "recordings")
+        make = partial(self._make_recorded_page, root, recorded_id, kind)
+        return await self.locked.take_password(request, recording_id, make, owner=owner, root=root, name=recorded_id)
 
     def _make_for(self, request: web.Request, name: str) -> Callable[[str], Asset]:
         """What makes the page of a locked channel for the viewer of a ticket."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
+    from streamd.services.playback.viewing import Viewing
     from streamd.services.posters.posters import Posters
 
 # A page shows it beside others, and a network that unfurls a link fetches it from anywhere.
@@ -71,19 +72,21 @@ class PosterRoutes:
         channel = self._channels.find(name)
         if isinstance(channel, Absence):
             return _refusal(channel.value)
-        is_locked = False
+        viewing: Viewing | None = None
         if self._entrance is not None:
-            is_locked = await self._entrance.let_in(request, name, Audience.THUMBNAIL) is not None
+            viewing = await self._entrance.let_in(request, name, Audience.THUMBNAIL)
         try:
             poster = await self._posters.find(channel)
         except PostersBusyError:
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: f"{RENEW_AFTER_S:.0f}"})
-        # The channel may have been taken down meanwhile.
+        # The channel may have been taken down or locked meanwhile, and the viewer be let in no more.
         if self._channels.find(name) is Absence.TAKEN_DOWN:
             return _refusal(HTTPStatus.GONE)
+        if self._entrance is not None:
+            self._entrance.check_still(viewing, name)
         if poster is None:
             return _refusal(HTTPStatus.NOT_FOUND)
-        fields = {**_HEADERS, hdrs.CACHE_CONTROL: _LOCKED if is_locked else _FRESH, hdrs.ETAG: f'"{poster.etag}"'}
+        fields = {**_HEADERS, hdrs.CACHE_CONTROL: _FRESH if viewing is None else _LOCKED, hdrs.ETAG: f'"{poster.etag}"'}
         wanted = request.if_match
         if wanted is not None and not any(tag.value in (poster.etag, ETag("*").value) for tag in wanted):
             return web.Response(status=HTTPStatus.PRECONDITION_FAILED, headers=fields)

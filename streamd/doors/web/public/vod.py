@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.recorded_playlists import ServedPlaylist
     from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
+    from streamd.services.playback.viewing import Viewing
     from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     Editor: TypeAlias = Callable[[AsyncGenerator[bytes | memoryview], int], AsyncGenerator[bytes | memoryview]]
     T = TypeVar("T")
 
-VIEWING: Final = "viewing"
+VIEWING: Final[web.RequestKey[Viewing | None]] = web.RequestKey("viewing")
 """In a request: by what its viewer was let in; None where everybody may see the recording."""
 PLAYLIST_TYPE: Final = "application/vnd.apple.mpegurl"
 MP4_TYPE: Final = "video/mp4"
@@ -217,11 +218,12 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
             return absent(record)
-        is_locked = self._entrance is not None and self._entrance.gate.is_locked(record.id, record.user)
+        is_locked = is_for_some = self._is_locked(record)
         at = f"/vod/{record.id}"
         if is_locked and self._entrance is not None and (ticket := request.headers.get(TICKET_FIELD, "")):
             visitor = visitor_of(request)
-            self._entrance.gate.enter(record.id, ticket, Audience.VIDEO, visitor.address, watches=False)
+            gate = self._entrance.gate
+            gate.enter(record.id, ticket, Audience.VIDEO, visitor.address, watches=False, owner=record.user)
             is_locked, at = False, f"{at}/~{ticket}"
         thumbnails = self._recorder.folder(record).thumbnails
         drawn = await self._recorder.read(
@@ -241,7 +243,9 @@ class VodRoutes:
             "poster": f"{at}/poster.jpg" if THUMBNAIL_NAME in drawn and not is_locked else None,
             "storyboard": f"{at}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn and not is_locked else None,
         }
-        caching: dict[str, str] = {hdrs.CACHE_CONTROL: OPEN_CACHE, hdrs.VARY: TICKET_FIELD}
+        # A cache in front must not give a stranger what a viewer was told.
+        age = OPEN_CACHE if is_locked == is_for_some else "no-store"
+        caching: dict[str, str] = {hdrs.CACHE_CONTROL: age, hdrs.VARY: TICKET_FIELD}
         return web.json_response(facts, headers={**PUBLIC_HEADERS, **caching})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
@@ -303,7 +307,7 @@ class VodRoutes:
                 return absent(HTTPStatus.NOT_FOUND)
             if address is not None:
                 self._recorder.watched.note(record.id)
-                return _elsewhere(address)
+                return _elsewhere(address, is_locked=request.get(VIEWING) is not None)
             size_bytes = stored_bytes
         except OSError:
             return absent(HTTPStatus.NOT_FOUND)
@@ -482,6 +486,8 @@ class VodRoutes:
                             raise OSError("the recording may not be seen any more")
                     if viewing is not None and not viewing.lasts():
                         raise OSError("the viewer may not watch any more")
+                    if viewing is None and self._is_locked(record):
+                        raise OSError("not everybody may watch any more")
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(write_timeout_s):
                         await response.write(piece)
@@ -494,6 +500,10 @@ class VodRoutes:
             if request.transport is not None:
                 request.transport.abort()
         return response
+
+    def _is_locked(self, record: RecordingRecord) -> bool:
+        """Whether somebody has to show something to see a recording."""
+        return self._entrance is not None and self._entrance.gate.is_locked(record.id, record.user)
 
     async def _is_gone(self, record: RecordingRecord) -> bool:
         """Whether a recording that is being sent may be seen no more."""
@@ -572,11 +582,13 @@ def _is_small_file_of(variant: str, path: str) -> bool:
     return path.startswith(f"media/hls/{variant}/") and path.endswith((".m3u8", ".mp4"))
 
 
-def _elsewhere(address: str) -> web.Response:
-    """Where a viewer finds it; the address holds for minutes, and caches forget it before."""
-    return web.Response(
-        status=HTTPStatus.FOUND, headers={**PUBLIC_HEADERS, hdrs.LOCATION: address, hdrs.CACHE_CONTROL: _ENDED_CACHE}
-    )
+def _elsewhere(address: str, *, is_locked: bool) -> web.Response:
+    """Where a viewer finds it; the address holds for minutes, and caches forget it before.
+
+    It opens the media to whoever has it: what not everybody may see is in no cache at all.
+    """
+    caching: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store" if is_locked else _ENDED_CACHE}
+    return web.Response(status=HTTPStatus.FOUND, headers={**PUBLIC_HEADERS, hdrs.LOCATION: address, **caching})
 
 
 def _unreadable(exc: Exception) -> web.Response:

@@ -69,8 +69,28 @@ class WebEntrance:
             if "%" in path:
                 # A path of ours has one spelling.
                 raise gate.refused(Refusal.TICKET)
-            return gate.enter(subject, ticket, wanted, visitor.address, visitor.user_agent, watches=watches)
+            return gate.enter(
+                subject, ticket, wanted, visitor.address, visitor.user_agent, watches=watches, owner=owner
+            )
         return await self.admit(subject, query, wanted, visitor, owner=owner)
+
+    def check_still(self, viewing: Viewing | None, subject: str, owner: str = "") -> None:
+        """See that a viewer who was let in a while ago may still watch.
+
+        Args:
+            viewing: What ``let_in`` has said.
+            subject: The channel or recording.
+            owner: The channel that a recording is of.
+
+        Raises:
+            PlaybackRefusedError: They may not any more.
+        """
+        gate = self.gate
+        if viewing is None:
+            if gate.is_locked(subject, owner):
+                raise gate.refused(Refusal.NO_TOKEN)
+        elif not viewing.lasts():
+            raise gate.refused(viewing.refusal or Refusal.EXPIRED)
 
     async def admit(self, subject: str, query: str, wanted: Audience, visitor: Visitor, *, owner: str = "") -> Viewing:
         """Let a viewer in by the token in a query, or on the service's word; see ``let_in``."""
@@ -80,11 +100,17 @@ class WebEntrance:
         if policy is Policy.HOOK:
             rest = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] != "token")
             gate.check_place(visitor)
+            withdrawn_at = gate.revocations.channel_epoch(subject)
             try:
                 verdict = await self._hook.ask(subject, visitor, token, rest)
             except PlaybackRefusedError as exc:
                 raise gate.noted(exc) from None
-            return gate.admit_by(HOOK_KEY, subject, visitor, viewers_max=verdict.viewers_max, ttl_s=verdict.ttl_s)
+            if gate.revocations.channel_epoch(subject) != withdrawn_at:
+                # The word is from before all that was given out was withdrawn.
+                raise gate.refused(Refusal.REVOKED)
+            return gate.admit_by(
+                HOOK_KEY, subject, visitor, owner=owner, viewers_max=verdict.viewers_max, ttl_s=verdict.ttl_s
+            )
         if not token:
             raise gate.refused(Refusal.PASSWORD if policy is Policy.PASSWORD else Refusal.NO_TOKEN)
         return gate.admit(subject, token, wanted, visitor)

@@ -59,6 +59,7 @@ class House:
         self.keys = KeyService(store, self.clock, KeyVerifier(store, self.clock))
         self.operators = OperatorService(store.database, self.clock)
         self.wrong_codes: list[tuple[str, str]] = []
+        self.over: list[float] = []
         self.console = Console(
             clock=self.clock,
             streams=self.streams,
@@ -67,6 +68,7 @@ class House:
             public_origin=lambda hostname: f"http://{hostname}:8080",
             operators=self.operators,
             on_wrong_code=lambda name, address: self.wrong_codes.append((name, address)),
+            on_token_over=lambda: self.over.append(self.clock.monotonic()),
         )
         self.console.sessions.secret = TOKEN
         self.sessions = SessionFile(directory / "sessions.json", self.clock)
@@ -452,3 +454,38 @@ class TestCodes:
 
     async def test_root_has_none(self, house: House) -> None:
         await house.call("POST", "/api/v1/session/totp", status=409)
+
+
+class TestSessionsOfBeforeACode:
+    async def test_end_but_the_one_that_set_it_up(self, house: House) -> None:
+        token, other = await house.add(), await house.add("dave")
+        mine, older, daves = await house.sign_in(token), await house.sign_in(token), await house.sign_in(other)
+        listening = await house.listen(older)
+        await house.enrol(mine)
+        assert await house.is_over(listening)
+        await house.call("GET", "/api/v1/session", older, status=401)
+        for session in (mine, daves, await house.sign_in()):
+            await house.call("GET", "/api/v1/session", session)
+
+
+class TestWhatHangsOnATokenElsewhere:
+    """Looks at streams on the public port are over with the token of whoever looks, as consoles are."""
+
+    @pytest.mark.parametrize("act", ["revoke", "rotate", "delete"])
+    async def test_is_ended_before_the_act_returns(self, house: House, act: str) -> None:
+        await house.add()
+        await house.call("PATCH", "/api/v1/operators/carol", body={"role": M})
+        assert house.over == []
+        method, path = ("DELETE", "") if act == "delete" else ("POST", f"/{act}")
+        body: dict[str, str] | None = {} if act == "revoke" else None
+        await house.call(method, f"/api/v1/operators/carol{path}", body=body, status=201 if act == "rotate" else 200)
+        assert len(house.over) == 1
+
+    async def test_is_ended_when_it_expires(self, house: House) -> None:
+        await house.add(expires_at=(house.clock.now() + timedelta(seconds=60)).isoformat())
+        house.console.tick()
+        assert house.over == []
+        house.clock.advance(61)
+        house.console.tick()
+        house.console.tick()
+        assert len(house.over) == 1

@@ -10,13 +10,20 @@ from aiohttp.test_utils import TestClient, TestServer
 from streamd.doors.delivery.channels import PublicChannels
 from streamd.doors.web.headers import harden
 from streamd.doors.web.public.posters import PosterRoutes
+from streamd.doors.web.public.web_entrance import WebEntrance, refusals
 from streamd.errors import PostersBusyError
 from streamd.services.metrics import Metrics
+from streamd.services.playback.policy import Policy
+from streamd.services.playback.revocations import RevocationKind
 from streamd.services.posters.posters import Poster
+from tests.support.playback_gate import NOW, GateHouse, token
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamd.services.live.channel import Channel
     from streamd.services.live.registry import LiveRegistry
+    from streamd.services.playback.hook import ViewerHook
     from streamd.services.posters.posters import Posters
 
 POSTER = Poster(b"\xff\xd8 a picture \xff\xd9", "tag")
@@ -32,6 +39,7 @@ class FakePosters:
 
     def __init__(self, taken_down: set[str]) -> None:
         self._taken_down = taken_down
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def find(self, channel: Channel) -> Poster | None:
         name = str(channel)
@@ -39,21 +47,32 @@ class FakePosters:
             raise PostersBusyError
         if name == "fleeting":
             self._taken_down.add(name)
+        self.meanwhile()
         return None if name == "blank" else POSTER
 
 
-def get(path: str, method: str = "GET", **headers: str) -> tuple[ClientResponse, bytes, Metrics]:
+def get(
+    path: str,
+    method: str = "GET",
+    *,
+    house: GateHouse | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+    **headers: str,
+) -> tuple[ClientResponse, bytes, Metrics]:
     """One request; header names are written with ``_`` for ``-``."""
     metrics = Metrics()
     taken_down = {"banned"}
+    posters = FakePosters(taken_down)
+    posters.meanwhile = meanwhile
     routes = PosterRoutes(
         channels=PublicChannels(cast("LiveRegistry", FakeRegistry()), taken_down.__contains__),
-        posters=cast("Posters", FakePosters(taken_down)),
+        posters=cast("Posters", posters),
         metrics=metrics,
+        entrance=None if house is None else WebEntrance(house.gate, cast("ViewerHook", None)),
     )
 
     async def run() -> tuple[ClientResponse, bytes, Metrics]:
-        app = web.Application()
+        app = web.Application(middlewares=[refusals])
         harden(app)
         routes.add_to(app)
         async with TestClient(TestServer(app)) as client:
@@ -100,3 +119,25 @@ def test_where_there_is_none_the_answer_says_why_and_is_soon_forgotten(name: str
     assert answer.status == status
     assert answer.headers["Cache-Control"] == "max-age=1"
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_a_channel_that_is_locked_while_its_picture_is_drawn_shows_none_to_a_stranger() -> None:
+    house = GateHouse(Policy.PUBLIC)
+    answer, body, _ = get("/live/demo/poster.jpg", house=house, meanwhile=lambda: house.rule("demo", Policy.SIGNED))
+    assert (answer.status, answer.headers["Cache-Control"]) == (401, "no-store")
+    assert POSTER.jpeg not in body
+
+
+def test_a_token_that_is_withdrawn_while_the_picture_is_drawn_shows_none() -> None:
+    house = GateHouse()
+
+    def withdraw() -> None:
+        house.gate.revocations.add(RevocationKind.CHANNEL, "demo", NOW)
+        house.gate.end_withdrawn()
+
+    shown = f"/live/demo/poster.jpg?token={token(aud='t', iat=NOW - 1)}"
+    answer, _, _ = get(shown, house=house)
+    assert (answer.status, answer.headers["Cache-Control"]) == (200, "private, max-age=10")
+    answer, body, _ = get(shown, house=house, meanwhile=withdraw)
+    assert (answer.status, answer.headers["Cache-Control"]) == (403, "no-store")
+    assert POSTER.jpeg not in body

@@ -8,7 +8,7 @@ import gzip
 import shutil
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 import pytest
@@ -20,14 +20,19 @@ from streamd.clock import ManualClock
 from streamd.doors.web.headers import harden
 from streamd.doors.web.public.media import MediaTimeouts
 from streamd.doors.web.public.vod import LOOK_UPS_MAX, VodRoutes
+from streamd.doors.web.public.web_entrance import TICKET_FIELD, WebEntrance, refusals
 from streamd.services.audit.records import Actor
 from streamd.services.metrics import Metrics
+from streamd.services.playback.claims import Audience
+from streamd.services.playback.gate import Visitor
+from streamd.services.playback.policy import Policy
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from streamd.services.recording.records import RecordingRecord, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings
 from streamd.services.storage.faults import StorageFault
+from tests.support.playback_gate import GateHouse, token
 from tests.support.recordings import MAIN, STARTED_AT, append, folder_in, new_writer
 from tests.support.storage import StorageRoom
 
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamd.services.keys.key_store import KeyStore
+    from streamd.services.playback.hook import ViewerHook
     from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.recording_writer import RecordingWriter
 
@@ -52,6 +58,7 @@ class Door:
     client: TestClient[web.Request, web.Application]
     folder: RecordingFolder
     writer: RecordingWriter
+    house: GateHouse
     taken_down: set[str] = field(default_factory=set)
 
     @property
@@ -91,18 +98,20 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     writer.set_header(MAIN, b"ftyp+moov", 2)
     append(writer, SEGMENT)
     taken_down: set[str] = set()
+    house = GateHouse(Policy.PUBLIC)
     routes = VodRoutes(
         recorder=recorder,
         is_taken_down=taken_down.__contains__,
         clock=clock,
         metrics=Metrics(),
         timeouts=MediaTimeouts,
+        entrance=WebEntrance(house.gate, cast("ViewerHook", None)),
     )
-    app = web.Application()
+    app = web.Application(middlewares=[refusals])
     harden(app)
     routes.add_to(app)
     async with TestClient(TestServer(app), auto_decompress=False) as client:
-        door = Door(recorder, client, folder, writer, taken_down)
+        door = Door(recorder, client, folder, writer, house, taken_down)
         await door.enter()
         yield door
     await recorder.close()
@@ -175,7 +184,7 @@ async def test_what_is_deleted_or_private_is_so_at_once(door: Door) -> None:
     assert (await door.get(f"/api/v1/recordings/{record.id}"))[0] == 410
 
 
-@pytest.mark.parametrize("act", ["suspend", "delete", "hide"])
+@pytest.mark.parametrize("act", ["suspend", "delete", "hide", "lock", "lock the channel"])
 async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
     for _ in range(200):
         append(door.writer, SEGMENT * 20)
@@ -186,10 +195,26 @@ async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
             door.taken_down.add("alice")
         elif act == "delete":
             await door.recorder.retention.delete(record, Actor("admin"), "")
+        elif act.startswith("lock"):
+            door.house.rule(record.id if act == "lock" else record.user, Policy.SIGNED)
         else:
             await door.recorder.index.change(record.id, visibility=Visibility.PRIVATE)
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
+
+
+async def test_what_a_viewer_is_told_of_a_locked_recording_is_in_no_shared_cache(door: Door) -> None:
+    record = await door.finish()
+    door.house.rule(record.user, Policy.SIGNED)
+    viewing = door.house.gate.admit(record.id, token(sub=record.id), Audience.VIDEO, Visitor("127.0.0.1"))
+    facts = f"/api/v1/recordings/{record.id}"
+    for ticket, caching in (("", "max-age=1"), (viewing.text, "no-store")):
+        async with door.client.get(facts, headers={TICKET_FIELD: ticket} if ticket else {}) as answer:
+            assert (answer.status, answer.headers["Cache-Control"]) == (200, caching)
+    for path in ("index.m3u8", "main.m3u8", "main/000000.m4s"):
+        async with door.client.get(f"{door.url}/~{viewing.text}/{path}") as answer:
+            await answer.read()
+            assert (answer.status, answer.headers["Cache-Control"].partition(",")[0]) == (200, "private")
 
 
 async def test_the_index_is_asked_for_so_many_at_once(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +352,25 @@ class TestABucket:
             async with away.client.get(f"{away.url}/main/000000.m4s", allow_redirects=False) as answer:
                 assert (answer.status, answer.headers["Location"]) == (302, f"https://cdn.example.org/live/{path}")
                 assert answer.headers["Access-Control-Allow-Origin"] == "*"
+                assert answer.headers["Cache-Control"] == "max-age=60"
             assert (await away.get(f"{away.url}.mp4"))[0] == 200
+        await room.end()
+
+    async def test_the_way_to_the_bucket_is_kept_by_nobody_where_not_everybody_may_watch(
+        self, store: KeyStore, tmp_path: Path
+    ) -> None:
+        # A cache in front leaves the ticket out of the name under which it would keep it.
+        room = StorageRoom(store, tmp_path / "recordings", serve="https://cdn.example.org/live")
+        async with Away.open(room) as away:
+            await away.leave_disk()
+            record = await room.record()
+            away.house.rule(record.user, Policy.SIGNED)
+            viewing = away.house.gate.admit(record.id, token(sub=record.id), Audience.VIDEO, Visitor("127.0.0.1"))
+            at = f"{away.url}/~{viewing.text}/main/000000.m4s"
+            async with away.client.get(at, allow_redirects=False) as answer:
+                assert (answer.status, answer.headers["Cache-Control"]) == (302, "no-store")
+            async with away.client.get(f"{away.url}/main/000000.m4s", allow_redirects=False) as answer:
+                assert (answer.status, "Location" in answer.headers) == (401, False)
         await room.end()
 
 
@@ -338,12 +381,14 @@ class Away:
     room: StorageRoom
     client: TestClient[web.Request, web.Application]
     folder: RecordingFolder
+    house: GateHouse
 
     @staticmethod
     @contextlib.asynccontextmanager
     async def open(room: StorageRoom) -> AsyncIterator[Away]:
         folder = room.write(content=bytes(range(256)) * 8192)
         await room.record()
+        house = GateHouse(Policy.PUBLIC)
         routes = VodRoutes(
             recorder=room.recorder,
             is_taken_down=lambda _: False,
@@ -351,12 +396,13 @@ class Away:
             metrics=room.metrics,
             timeouts=MediaTimeouts,
             stored=room.storage.stored,
+            entrance=WebEntrance(house.gate, cast("ViewerHook", None)),
         )
-        app = web.Application()
+        app = web.Application(middlewares=[refusals])
         harden(app)
         routes.add_to(app)
         async with TestClient(TestServer(app), auto_decompress=False) as client:
-            yield Away(room, client, folder)
+            yield Away(room, client, folder, house)
 
     @property
     def url(self) -> str:
