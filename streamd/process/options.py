@@ -52,7 +52,9 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 # Sections of which every key is taken when the configuration is read again. A running
 # stream keeps its segments, an open connection the limits of its protocol.
-RELOADABLE_SECTIONS = frozenset({"clips", "hls", "ingest", "live", "limits", "log", "playback", "privacy", "recording"})
+RELOADABLE_SECTIONS = frozenset(
+    {"clips", "dvr", "hls", "ingest", "live", "limits", "log", "playback", "privacy", "recording"}
+)
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:

@@ -11,7 +11,7 @@ from streamd.limits import Limits
 from streamd.media.demux import DemuxerKind
 from streamd.process import options as options_module
 from streamd.process.config import Config
-from streamd.process.config.sections import HlsConfig, IngestConfig, LimitsConfig, RtmpConfig
+from streamd.process.config.sections import DvrConfig, HlsConfig, IngestConfig, LimitsConfig, RtmpConfig
 from streamd.process.options import (
     changed_settings,
     connection_options,
@@ -124,12 +124,14 @@ def test_what_is_no_setting_stays_as_it_is() -> None:
 def test_what_has_changed_and_whether_it_is_taken_without_a_restart() -> None:
     old = Config()
     new = Config(
+        dvr=DvrConfig(window_s=600),
         hls=HlsConfig(window_segments=9),
         ingest=IngestConfig(demuxer="native"),
         limits=LimitsConfig(streams_max=1),
         rtmp=RtmpConfig(tls_cert="x", tls_key="y"),
     )
     assert dict(changed_settings(old, new)) == {
+        "dvr.window_s": True,
         "hls.window_segments": True,
         "ingest.demuxer": True,
         "limits.streams_max": True,

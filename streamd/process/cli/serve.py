@@ -18,8 +18,8 @@ def serve(config_file: Path | None, data_dir: Path | None, is_final: bool) -> No
     SIGTERM or Ctrl-C tells encoders to come back, lets viewers fetch the last seconds, and ends with exit code 0:
     broadcasts go on with the next server on the same data directory within [live] reconnect_window_s. A second one
     ends the broadcasts, and a third does not wait for viewers.
-    SIGHUP reads the configuration again and takes [hls], [ingest], [live], [limits], [log] and renewed certificates
-    from it.
+    SIGHUP reads the configuration again and takes [clips], [dvr], [hls], [ingest], [live], [limits], [log],
+    [playback], [privacy], [recording] and renewed certificates from it.
     """
     config = load(config_file, data_dir)
     from streamd.process import run as process

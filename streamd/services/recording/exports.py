@@ -255,11 +255,12 @@ class Exports:
 
     async def _look(self) -> None:
         try:
-            for export in tuple(self._known.values()):
+            known = tuple(self._known.values())
+            existing = await self._recorder.index.existing([export.recording_id for export in known])
+            for export in known:
                 is_old = (self._clock.now() - export.asked_at).total_seconds() > KEPT_S
                 is_done = export.state in (ExportState.READY, ExportState.FAILED)
-                record = await self._recorder.index.find(export.recording_id)
-                if (is_old and is_done) or record is None or record.state is RecordingState.DELETED:
+                if (is_old and is_done) or export.recording_id not in existing:
                     await self.forget(export.recording_id)
         except (OSError, StoreUnavailableError) as exc:
             # The next look tries again.

@@ -156,6 +156,17 @@ class RecordingIndex:
             rows = await connection.execute(select(clips.c.recording_id).where(found).distinct())
             return frozenset(row.recording_id for row in rows)
 
+    async def existing(self, recording_ids: Sequence[str]) -> frozenset[str]:
+        """Those of some recordings that are not deleted.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        found = recordings.c.id.in_(recording_ids) & (recordings.c.state != RecordingState.DELETED)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(recordings.c.id).where(found))
+            return frozenset(row.id for row in rows)
+
     async def note_files_gone(self, recording_id: str) -> None:
         """Note that the files of a recording that is deleted are removed.
 

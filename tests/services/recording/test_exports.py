@@ -28,7 +28,7 @@ from tests.support.fragmented_media import FragmentedMedia, fragmented_media
 from tests.support.recordings import MAIN, OPTIONS, RECORDING_ID, STARTED_AT, append, folder_in, new_writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from streamd.services.keys.key_store import KeyStore
@@ -327,6 +327,25 @@ class TestTheEnd:
         await room.recorder.retention.delete(record, Actor("admin"), "taken down")
         await room.looked()
         assert (room.files(), room.exports.find(record.id)) == ([], None)
+
+    async def test_is_looked_for_with_one_question_however_many_there_are(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        records = [await room.record(MEDIA), await room.record(MEDIA, recording_id=OTHER_ID)]
+        for record in records:
+            await room.made(record)
+        asked: list[Sequence[str]] = []
+        existing = room.recorder.index.existing
+
+        async def counted(recording_ids: Sequence[str]) -> frozenset[str]:
+            asked.append(recording_ids)
+            return await existing(recording_ids)
+
+        monkeypatch.setattr(room.recorder.index, "existing", counted)
+        await room.recorder.retention.delete(records[0], Actor("admin"), "taken down")
+        await room.looked()
+        assert asked == [[record.id for record in records]]
+        assert room.files() == [f"{records[1].id}.mp4"]
 
     async def test_comes_with_another_server(self, room: Room) -> None:
         record = await room.record(MEDIA)

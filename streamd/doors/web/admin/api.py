@@ -54,7 +54,7 @@ from streamd.doors.web.models.users import (
 from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
 from streamd.doors.web.port import without_entity_tags
 from streamd.doors.web.request_id import name_requests
-from streamd.errors import ImportRefusedError, StoreUnavailableError
+from streamd.errors import ImportRefusedError, StoreUnavailableError, UserNotFoundError
 from streamd.services.keys.importer import ForeignKey
 from streamd.services.keys.records import USER_NAME, UserState
 from streamd.services.keys.request import checked_reason
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.admin.recordings import RecordingDesk
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.doors.web.port import Port
+    from streamd.services.audit.records import Actor
     from streamd.services.keys.service import KeyService
     from streamd.services.operators.service import OperatorService
 
@@ -448,12 +449,21 @@ class _AdminApi:
         opens the same channel.
         """
         name, by = request.match_info["name"], request[ACTOR]
-        result = await self._keys.delete_user(name, reason=query.reason, by=by)
+        try:
+            result = await self._keys.delete_user(name, reason=query.reason, by=by)
+        except UserNotFoundError:
+            # An earlier deletion may have come no further than this: the database was away, or the server ended.
+            await self._forget_user(name, query.reason, by)
+            raise
+        await self._forget_user(name, query.reason, by)
+        return answer(UserDeletion.of(result))
+
+    async def _forget_user(self, name: str, reason: str, by: Actor) -> None:
+        """Delete what a user who is deleted has beside keys."""
         if self._recordings is not None:
-            await self._recordings.forget_user(name, reason=query.reason, by=by)
+            await self._recordings.forget_user(name, reason=reason, by=by)
         if self._playback is not None:
             await self._playback.forget_user(name)
-        return answer(UserDeletion.of(result))
 
     # -- streams --------------------------------------------------------------------------------
 
