@@ -105,13 +105,17 @@ class TestComingAndGoing:
             await watching.open(f"{live_server.http_url}/watch/demo")
             await watching.wait_for_state("offline")
             await watching.page.wait_for_timeout(1_000)
-            asked = [request for request in watching.requests if "/api/" in request]
-            assert [request.partition("?")[2] for request in asked] == ["", "unless=offline"]
+            assert self._asked(watching) == ["", "unless=offline"]
             with publish(live_server.rtmp_url, key):
                 await watching.wait_for_state("playing")
             # It began with the answer to that question, or to one after it if the broadcaster was connecting.
-            asked = [request.partition("?")[2] for request in watching.requests if "/api/" in request]
-            assert asked[2:] in ([], ["unless=starting"])
+            assert self._asked(watching)[2:] in ([], ["unless=starting"])
+
+    @staticmethod
+    def _asked(watching: Viewer) -> list[str]:
+        """What the page has asked about the channel: the query of each question."""
+        questions = [request.partition("?") for request in watching.requests]
+        return [query for path, _, query in questions if path.endswith("/api/v1/streams/demo")]
 
     async def test_a_broadcaster_who_is_connecting_is_not_called_offline(
         self, live_server: LiveServer, browser: Browser

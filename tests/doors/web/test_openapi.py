@@ -110,6 +110,13 @@ def api_schema(api_url: str, document: Any) -> Any:
 
 
 CONTRACT_CALLS = {
+    ("get", "/api/v1/playback-keys"),
+    ("post", "/api/v1/playback-keys"),
+    ("delete", "/api/v1/playback-keys/{id}"),
+    ("post", "/api/v1/playback-keys/{id}/rotate"),
+    ("post", "/api/v1/playback-tokens"),
+    ("post", "/api/v1/playback/revoke"),
+    ("post", "/api/v1/streams/{name}/preview"),
     ("get", "/api/v1/operators"),
     ("post", "/api/v1/operators"),
     ("get", "/api/v1/operators/{name}"),
