@@ -65,7 +65,8 @@ def probe(url: str) -> dict[str, int]:
     command += ["-read_intervals", "%+3", "-count_packets", url]
     run = subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_S)
     streams = json.loads(run.stdout)["streams"]
-    return {stream["codec_name"]: int(stream["nb_read_packets"]) for stream in streams}
+    # ffprobe counts nothing of a stream of which no packet came in that time.
+    return {stream["codec_name"]: int(stream.get("nb_read_packets", 0)) for stream in streams}
 
 
 def variants(playlist: str) -> list[tuple[str, str]]:
