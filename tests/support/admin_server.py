@@ -29,7 +29,8 @@ from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.key_set import RemoteKeySet
 from streamd.services.playback.passwords import Passwords
 from streamd.services.playback.playback_store import PlaybackStore

@@ -58,7 +58,7 @@ class PublicChannels:
         gate = self.gate
         if gate is None or gate.is_open or not gate.is_locked(channel.name):
             return ""
-        return gate.word(channel.name, channel.live_since)
+        return gate.words.of(channel.name, channel.live_since)
 
     def is_listed(self, name: str) -> bool:
         """Whether a channel may be told to somebody, or to a search engine, that does not know its name."""

@@ -17,9 +17,9 @@ from streamd.doors.delivery.media_path import MediaKind
 from streamd.doors.delivery.representation import PLAYLIST_TYPE
 from streamd.errors import PlaybackRefusedError
 from streamd.services.playback.claims import Audience
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.refusal import Refusal
+from streamd.services.playback.visitor import Visitor
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.answer import Headers

@@ -26,8 +26,8 @@ from streamd.doors.delivery.media_path import MediaKind
 from streamd.doors.delivery.uptake import Uptake
 from streamd.formats.address import source_of
 from streamd.services.bounds.memory_accounts import Standing
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.refusal import Refusal
+from streamd.services.playback.visitor import Visitor
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.answer import MediaRequest

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.services.events.sender import Sender
-    from streamd.services.playback.gate import Visitor
+    from streamd.services.playback.visitor import Visitor
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from streamd.clock import ManualClock
 from streamd.errors import PlaybackRefusedError, ReceiverUnreachableError
 from streamd.services.events.sender import ReceiverAnswer
 from streamd.services.playback import hook
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.hook import ANSWER_S, HookVerdict, PlaybackHookOptions, ViewerHook
+from streamd.services.playback.visitor import Visitor
 
 pytestmark = pytest.mark.asyncio
 SECRET = f"whsec_{base64.b64encode(bytes(32)).decode()}"

@@ -22,7 +22,8 @@ from streamd.errors import (
 from streamd.services.audit.records import Actor
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate, Visitor
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.key_set import RemoteKeySet
 from streamd.services.playback.passwords import Passwords
 from streamd.services.playback.playback_store import PlaybackStore
@@ -31,6 +32,7 @@ from streamd.services.playback.refusal import Refusal
 from streamd.services.playback.revocations import RevocationKind
 from streamd.services.playback.service import RECHECK_S, SERVER_KID, TOKEN_S_MAX, PlaybackService
 from streamd.services.playback.verifying_key import Algorithm
+from streamd.services.playback.visitor import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
