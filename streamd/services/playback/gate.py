@@ -252,7 +252,7 @@ class PlaybackGate:
             raise self.noted(exc) from None
         ticket = self.tokens.ticket(checked)
         # What was withdrawn is asked by when the token was issued: a ticket from it would be younger.
-        if self.revocations.ends(replace(ticket, issued_at=int(checked.claims.issued_at)), subject, owner):
+        if self.revocations.ends(ticket, subject, owner, issued_at=int(checked.claims.issued_at)):
             raise self.refused(Refusal.REVOKED)
         return self._begin(ticket, subject, owner)
 

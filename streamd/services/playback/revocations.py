@@ -82,15 +82,17 @@ class Revocations:
         found = self._channels.get(subject, 0)
         return max(found, self._channels.get(owner, 0)) if owner else found
 
-    def ends(self, ticket: Ticket, subject: str, owner: str = "") -> bool:
+    def ends(self, ticket: Ticket, subject: str, owner: str = "", *, issued_at: float | None = None) -> bool:
         """Whether a ticket is withdrawn.
 
         Args:
             ticket: Good in itself.
             subject: The channel or recording.
             owner: The channel that a recording is of; empty for a channel.
+            issued_at: Unix time from which what it is for counts, seconds; None: that of the ticket itself.
         """
-        issued_at = ticket.issued_at
+        if issued_at is None:
+            issued_at = ticket.issued_at
         return (
             ticket.token in self._tokens
             or issued_at <= self._viewers.get(ticket.viewer, -1)
