@@ -98,7 +98,7 @@ def run_admin_server(
         exports = Exports(recorder, WORKER_COMMAND, worker_environment(os.environ), clock)
         gate = PlaybackGate(clock, GateOptions(), Countries(None))
         key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
-        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(), key_set)
+        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(clock.monotonic), key_set)
         await playback.start()
         runner = web.AppRunner(
             admin_app(

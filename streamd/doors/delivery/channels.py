@@ -56,7 +56,7 @@ class PublicChannels:
     def word(self, channel: Channel) -> str:
         """The word in the names of a channel's media, of this broadcast; empty where everybody may watch it."""
         gate = self.gate
-        if gate is None or gate.is_open or not gate.is_locked(channel.name):
+        if gate is None or gate.is_open:
             return ""
         return gate.words.of(channel.name, channel.live_since)
 

@@ -94,7 +94,7 @@ class PlaybackGate:
     def set_secret(self, secret: bytes) -> None:
         """Take the secret of tickets, which processes on one database share."""
         self._office = TicketOffice(secret)
-        self.words = MediaWords(self._office, self.revocations)
+        self.words = MediaWords(self._office, self.policies, self.revocations)
 
     def secret_of(self, purpose: str) -> bytes:
         """A secret that processes on one database share."""

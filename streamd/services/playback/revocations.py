@@ -29,9 +29,14 @@ class RevocationKind(enum.StrEnum):
 
 
 class Revocations:
-    """Those that hold, in memory."""
+    """Those that hold, in memory.
+
+    Attributes:
+        version: Another number after each act.
+    """
 
     def __init__(self) -> None:
+        self.version = 0
         self._tokens: set[bytes] = set()
         # Unix time, whole seconds, up to which what was issued is withdrawn.
         self._viewers: dict[bytes, int] = {}
@@ -60,6 +65,7 @@ class Revocations:
             value: Its name.
             at: Unix time of the act, whole seconds.
         """
+        self.version += 1
         match kind:
             case RevocationKind.JTI:
                 self._tokens.add(digest("jti", value))

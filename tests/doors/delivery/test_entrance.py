@@ -48,7 +48,7 @@ class Service:
         self.asked: list[tuple[str, str, str]] = []
         self.meanwhile: Callable[[], object] = lambda: None
 
-    async def ask(self, channel: str, visitor: Visitor, shown: str, query: str) -> HookVerdict:
+    async def ask(self, channel: str, visitor: Visitor, shown: str, query: str, *, owner: str = "") -> HookVerdict:
         self.asked.append((channel, shown, query))
         if shown != "word":
             raise Refusal.FORBIDDEN.error()

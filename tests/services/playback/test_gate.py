@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streamd.errors import PlaybackRefusedError
+from streamd.services.playback import token_check
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.gate import FAILURES_PER_SOURCE_MAX, LENT_S
 from streamd.services.playback.gate_options import GateOptions
@@ -15,7 +16,8 @@ from streamd.services.playback.grounds import HOOK_KEY, PASSWORD_KEY
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.presence import VIEWING_S
 from streamd.services.playback.revocations import RevocationKind
-from streamd.services.playback.verifying_key import Algorithm
+from streamd.services.playback.token import ShownToken, check_signature
+from streamd.services.playback.verifying_key import Algorithm, VerifyingKey
 from streamd.services.playback.viewing import Viewing
 from streamd.services.playback.visitor import Visitor
 from tests.support.playback_gate import HOME, KEYS, NOW, GateHouse, token
@@ -278,6 +280,28 @@ class TestFloods:
         admit(house, token(), Visitor("198.51.100.1"))
         house.clock.advance(2)
         admit(house, token())
+
+    def test_a_hundred_thousand_of_one_address_are_checked_sixty_times(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        house, checked = GateHouse(), list[str]()
+        good = token()
+        body, _, signature = good.rpartition(".")
+
+        def check(shown: ShownToken, key: VerifyingKey) -> None:
+            checked.append(shown.signature)
+            check_signature(shown, key)
+
+        monkeypatch.setattr(token_check, "check_signature", check)
+        with caplog.at_level(logging.INFO):
+            for number in range(100_000):
+                wrong = f"{body}.{number:08}{signature[8:]}"
+                refusal(house.gate.admit, "demo", wrong, VIDEO, HOME)
+        assert len(checked) == FAILURES_PER_SOURCE_MAX
+        assert len(caplog.records) == 1
+        assert house.counted.count("too_often") == 100_000 - FAILURES_PER_SOURCE_MAX
+        # The neighbours' are checked meanwhile.
+        admit(house, good, Visitor("198.51.100.1"))
 
     def test_one_line_a_second_and_flat_memory(self, caplog: pytest.LogCaptureFixture) -> None:
         house = GateHouse()

@@ -72,7 +72,7 @@ class House:
             PlaybackStore(store.database),
             self.gate,
             clock,
-            Passwords(),
+            Passwords(clock.monotonic),
             RemoteKeySet("", Nobody(), clock, self.gate.keys),
         )
 
@@ -308,12 +308,12 @@ class TestRules:
         hashed = house.gate.policies.password_hash("alice")
         assert hashed.startswith("$argon2id$")
         assert "sesame" not in str(await house.acts())
-        passwords = Passwords()
-        assert await passwords.is_right("open sesame", hashed)
+        passwords = Passwords(house.clock.monotonic)
+        assert await passwords.is_right("open sesame", hashed, "192.0.2.7")
         for wrong in ("open sesam", "", "x" * 10_000, "open sesame\0"):
-            assert not await passwords.is_right(wrong, hashed)
-        assert not await passwords.is_right("open sesame", "")
-        assert not await passwords.is_right("open sesame", "no hash")
+            assert not await passwords.is_right(wrong, hashed, "192.0.2.7")
+        assert not await passwords.is_right("open sesame", "", "192.0.2.7")
+        assert not await passwords.is_right("open sesame", "no hash", "192.0.2.7")
         passwords.close()
 
     async def test_a_new_password_ends_who_watches_by_the_old_one(self, house: House) -> None:

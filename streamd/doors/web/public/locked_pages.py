@@ -128,7 +128,11 @@ class LockedPages:
             if self._gate.policies.of(subject, owner) is not Policy.PASSWORD:
                 raise self._gate.refused(Refusal.NO_TOKEN)
             self._gate.check_failures(source)
-            if not await self._passwords.is_right(await _typed(request), known):
+            try:
+                is_right = await self._passwords.is_right(await _typed(request), known, source)
+            except PlaybackRefusedError as exc:
+                raise self._gate.noted(exc) from None
+            if not is_right:
                 self._gate.note_failure(source)
                 return self._form(request, name or subject, root, is_embedded=is_embedded, error=_WRONG)
             # The form is a page of ours, whatever frame it is in: which one was asked when it was shown.

@@ -103,7 +103,7 @@ class WebEntrance:
             gate.check_place(visitor)
             withdrawn_at = gate.revocations.channel_epoch(subject, owner)
             try:
-                verdict = await self._hook.ask(subject, visitor, token, rest)
+                verdict = await self._hook.ask(subject, visitor, token, rest, owner=owner)
             except PlaybackRefusedError as exc:
                 raise gate.noted(exc) from None
             if gate.revocations.channel_epoch(subject, owner) != withdrawn_at:
