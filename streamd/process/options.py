@@ -30,7 +30,7 @@ from streamd.services.events.outbox import Endpoint, OutboxOptions
 from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
-from streamd.services.playback.gate import GateOptions
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy
 from streamd.services.recording.clip_records import ClipMaker

@@ -29,7 +29,8 @@ from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.key_set import RemoteKeySet
 from streamd.services.playback.passwords import Passwords
 from streamd.services.playback.playback_store import PlaybackStore
@@ -97,7 +98,7 @@ def run_admin_server(
         exports = Exports(recorder, WORKER_COMMAND, worker_environment(os.environ), clock)
         gate = PlaybackGate(clock, GateOptions(), Countries(None))
         key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
-        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(), key_set)
+        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(clock.monotonic), key_set)
         await playback.start()
         runner = web.AppRunner(
             admin_app(

@@ -24,7 +24,8 @@ from streamd.services.playback.verifying_key import Algorithm, VerifyingKey, new
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.services.audit.records import Actor
-    from streamd.services.playback.gate import GateOptions, PlaybackGate
+    from streamd.services.playback.gate import PlaybackGate
+    from streamd.services.playback.gate_options import GateOptions
     from streamd.services.playback.key_set import RemoteKeySet
     from streamd.services.playback.passwords import Passwords
     from streamd.services.playback.playback_store import PlaybackStore
@@ -79,7 +80,7 @@ class PlaybackService:
         self._clock = clock
         self._passwords = passwords
         self._key_set = key_set
-        gate.on_unknown_key = key_set.hurry
+        gate.tokens.on_unknown_key = key_set.hurry
         self._keys: dict[str, PlaybackKeyRecord] = {}
         self._server_key = VerifyingKey(SERVER_KID, Algorithm.HS256, b"")
         self._last_sequence = 0

@@ -24,8 +24,8 @@ from streamd.doors.web.public.web_entrance import TICKET_FIELD, WebEntrance, ref
 from streamd.services.audit.records import Actor
 from streamd.services.metrics import Metrics
 from streamd.services.playback.claims import Audience
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.policy import Policy
+from streamd.services.playback.visitor import Visitor
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
 from streamd.services.recording.records import RecordingRecord, RecordingState, Visibility
