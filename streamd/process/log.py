@@ -13,9 +13,18 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TextIO
 
-import structlog
-
 from streamd.process.redaction import Redactor, escape_controls
+
+# structlog takes rich, where it finds it, for tracebacks that print the values of local variables: ours do not, so
+# rich and the languages that it colours stay where they are, a twentieth of a server's start.
+_rich = sys.modules.pop("rich", None)
+sys.modules["rich"] = None  # type: ignore[assignment]  # an import of it fails
+try:
+    import structlog
+finally:
+    del sys.modules["rich"]
+    if _rich is not None:
+        sys.modules["rich"] = _rich
 
 
 def _escape_fields(_: object, __: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
