@@ -35,8 +35,9 @@ from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.clips import ClipOptions
-from streamd.services.recording.recorder import RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import RecorderOptions
 from streamd.services.recording.recording_writer import WriterOptions
+from streamd.services.recording.records import RecordingMode
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.storyboarder import StoryboardOptions
 from streamd.services.storage.place import Place, StorageOptions, keep_local_days

@@ -39,7 +39,8 @@ from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import ClipOptions, Clips
 from streamd.services.recording.exports import Exports
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode
 from tests.support.console import console_of
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of
