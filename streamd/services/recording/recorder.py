@@ -20,6 +20,7 @@ from streamd.services.audit.records import AuditEntry
 from streamd.services.events.event import unheard
 from streamd.services.metrics import Metrics
 from streamd.services.recording.bookkeeper import Bookkeeper
+from streamd.services.recording.disk_sync import DiskSync
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
 from streamd.services.recording.past import Pasts
@@ -119,6 +120,7 @@ class Recorder:
         self._clock = clock
         self._is_listed = is_listed
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
+        self._disk_sync = DiskSync(lambda: self.options.writer.fsync_s)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
         self._outputs: dict[str, RecordingOutput] = {}
         # Recordings that are written, by id, and those that an earlier server left, by channel.
@@ -200,6 +202,7 @@ class Recorder:
             recording.leave()
         for recording in tuple(self._going.values()):
             await recording.wait()
+        await self._disk_sync.close()
         await self.books.close()
         self._pool.shutdown()
         self._readers.shutdown(wait=False, cancel_futures=True)
@@ -371,7 +374,14 @@ class Recorder:
 
     def _add(self, record: RecordingRecord, writer: RecordingWriter) -> Recording:
         recording = Recording(
-            record.id, record.user, writer, self._pool, self._clock, self._note_change, self._all_queued_bytes
+            record.id,
+            record.user,
+            writer,
+            self._pool,
+            self._clock,
+            self._note_change,
+            self._all_queued_bytes,
+            self._disk_sync,
         )
         self._going[record.id] = recording
         self.books.open(recording, record)

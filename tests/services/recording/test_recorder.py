@@ -22,6 +22,7 @@ from streamd.media.packet import VIDEO_TIMESCALE
 from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.events.event import EventType
 from streamd.services.live.restart_record import PlaylistRecord
+from streamd.services.recording import recording_writer
 from streamd.services.recording.documents import read_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
@@ -546,6 +547,8 @@ class TestFaults:
     async def test_the_next_one_begins_when_there_is_space_again(
         self, room: Room, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # The disk is asked with each segment.
+        monkeypatch.setattr(recording_writer, "UNASKED_BYTES_MAX", 0)
         room.output.start(tracks_of("main"))
         room.feed(2)
         await room.written()
