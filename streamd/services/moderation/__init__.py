@@ -1,0 +1,1 @@
+"""Moderation: reports, cases, decisions, takedowns, blocks, orders, appeals and their counts."""
