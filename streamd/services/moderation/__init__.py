@@ -1,1 +1,1 @@
-"""Moderation: reports, cases, decisions, takedowns, blocks, orders, appeals and their counts."""
+"""Moderation: what is reported, seen, decided and taken down, by people with names."""
