@@ -59,7 +59,7 @@ class PublicDoor:
         self._sessions = sessions
         admissions = services.verifier.admissions
         self._channels = PublicChannels(
-            services.registry, admissions.is_suspended, admissions.is_listed, services.playback.gate
+            services.registry, admissions.is_dark, admissions.is_listed, services.playback.gate
         )
         self._entrance = WebEntrance(services.playback.gate, services.viewer_hook)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
@@ -168,7 +168,7 @@ class PublicDoor:
         )
         vod = VodRoutes(
             recorder=services.recorder,
-            is_taken_down=services.verifier.admissions.is_suspended,
+            is_taken_down=services.verifier.admissions.is_dark,
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
@@ -179,7 +179,7 @@ class PublicDoor:
         dvr = DvrRoutes(
             pasts=services.pasts,
             recorder=services.recorder,
-            is_taken_down=services.verifier.admissions.is_suspended,
+            is_taken_down=services.verifier.admissions.is_dark,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
             entrance=self._entrance,
@@ -211,7 +211,7 @@ class PublicDoor:
             vod=vod,
             recorded=RecordedLists(
                 services.recorder,
-                services.verifier.admissions.is_suspended,
+                services.verifier.admissions.is_dark,
                 services.clock,
                 root=urlsplit(config.http.public_url).path,
                 gate=services.playback.gate,

@@ -245,7 +245,7 @@ class Services:
             budget=self._budget,
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
-            is_admissible=self.verifier.admissions.is_admissible,
+            is_admissible=self.verifier.admissions.may_publish,
             tell=tell,
             take_place=self.machine.memory.admit,
         )

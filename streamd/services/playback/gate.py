@@ -33,6 +33,7 @@ from streamd.services.playback.ticket import (
     new_session,
 )
 from streamd.services.playback.token import check_signature, read_token
+from streamd.services.playback.view_blocks import ViewBlock, ViewBlocks
 from streamd.services.playback.viewing import Viewings
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class PlaybackGate:
         keys: The keys of tokens.
         revocations: What was withdrawn.
         viewings: The tickets in use.
-        is_open: Nothing is locked.
+        view_blocks: What is kept from viewers in some countries or networks.
+        is_open: Nothing is locked, and nothing blocked.
     """
 
     def __init__(
@@ -137,7 +139,10 @@ class PlaybackGate:
         self.on_unknown_key: Callable[[], None] = lambda: None
         """Called where a token names a key that is not known: an issuer may have a new one."""
         self._on_locked: list[Callable[[str], None]] = []
-        self.is_open = not self.policies.locks_any
+        self._on_blocked: list[Callable[[str], None]] = []
+        self.view_blocks = ViewBlocks(countries.of, lambda: self.options.unknown_country != "allow")
+        self.is_open = True
+        self._look_whether_open()
 
     # -- what it goes by --------------------------------------------------------------------
 
@@ -154,7 +159,7 @@ class PlaybackGate:
         """Take other options; tickets that were given out keep their time."""
         self.options = options
         before, self.policies.default = self.policies.default, options.policy
-        self.is_open = not self.policies.locks_any
+        self._look_whether_open()
         if before is not options.policy:
             self._end_uncounted(None)
             self._tell_locked(EVERY_CHANNEL)
@@ -168,11 +173,69 @@ class PlaybackGate:
 
     def policies_changed(self, names: set[str]) -> None:
         """Take note that channels or recordings have other policies or passwords than a moment ago."""
-        self.is_open = not self.policies.locks_any
+        self._look_whether_open()
         if names:
             self._end_uncounted(names)
         for name in names:
             self._tell_locked(name)
+
+    def _look_whether_open(self) -> None:
+        self.is_open = not self.policies.locks_any and not len(self.view_blocks)
+
+    # -- what is kept from some --------------------------------------------------------------
+
+    def on_blocked(self, tell: Callable[[str], None]) -> None:
+        """Have a door told the name of what was blocked for some viewers; empty for all that there is."""
+        self._on_blocked.append(tell)
+
+    def block(self, block: ViewBlock, act: str, *, tells: bool = True) -> None:
+        """Keep something from viewers; who follows it there is cut when this returns.
+
+        Args:
+            block: What, and from whom.
+            act: What is to be named to undo it.
+            tells: The doors look at once; without, ``tell_blocked`` has them look, after many of these.
+        """
+        self.view_blocks.add(block, act)
+        self._look_whether_open()
+        if tells:
+            self.tell_blocked(block.subject)
+
+    def tell_blocked(self, subject: str) -> None:
+        """Have the doors cut who follows what is kept from them; empty for all that there is."""
+        for tell in self._on_blocked:
+            tell(subject)
+
+    def unblock(self, block: ViewBlock, act: str) -> None:
+        """An act keeps something from viewers no more."""
+        self.view_blocks.remove(block, act)
+        self._look_whether_open()
+
+    def is_blocked(self, address: str, subject: str, owner: str = "", part: str = "") -> bool:
+        """Whether something may not be shown to an address, whoever they are.
+
+        Args:
+            address: IP address of the viewer.
+            subject: The channel or recording.
+            owner: The channel that a recording is of.
+            part: The clip of a recording that is asked for.
+        """
+        if self.is_open or not len(self.view_blocks):
+            return False
+        return self.view_blocks.blocks(filter(None, (subject, owner, part)), address)
+
+    def check_blocked(self, address: str, subject: str, owner: str = "", part: str = "") -> None:
+        """See that something may be shown to an address.
+
+        Raises:
+            PlaybackRefusedError: It may not.
+        """
+        if self.is_blocked(address, subject, owner, part):
+            raise self.refused(Refusal.BLOCKED)
+
+    def _blocked_error(self) -> PlaybackRefusedError:
+        by = self.options.blocked_by
+        return Refusal.BLOCKED.error(f'<{by}>; rel="blocked-by"' if by else "")
 
     def _end_uncounted(self, names: set[str] | None) -> None:
         """End what goes on of channels or recordings by what does not count there any more; None stands for all."""
@@ -376,7 +439,7 @@ class PlaybackGate:
 
     def refused(self, refusal: Refusal) -> PlaybackRefusedError:
         """The error of a refusal, counted."""
-        return self.noted(refusal.error())
+        return self.noted(self._blocked_error() if refusal is Refusal.BLOCKED else refusal.error())
 
     def _checked(self, shown: ShownToken) -> Claims:
         """The claims of a token, once all is checked that the token says of itself."""
@@ -402,8 +465,7 @@ class PlaybackGate:
         if country is not None:
             is_unknown = not country and options.unknown_country != "allow"
             if options.blocked_countries and (is_unknown or country in options.blocked_countries):
-                link = f'<{options.blocked_by}>; rel="blocked-by"' if options.blocked_by else ""
-                raise Refusal.BLOCKED.error(link)
+                raise self._blocked_error()
             if claims is not None and claims.countries and country not in claims.countries and (country or is_unknown):
                 raise Refusal.COUNTRY.error()
         if claims is not None and claims.networks and not _is_within(visitor.address, claims.networks):
