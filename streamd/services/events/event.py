@@ -46,6 +46,14 @@ class EventType(enum.StrEnum):
     RECORDING_DELETED = "recording.deleted"
     CLIP_CREATED = "clip.created"
     """A clip was made, and can be watched."""
+    TAKEDOWN_MADE = "takedown.made"
+    """A moderator took something down; with the statement of reasons."""
+    TAKEDOWN_RESTORED = "takedown.restored"
+    BLOCK_ADDED = "block.added"
+    BLOCK_REMOVED = "block.removed"
+    BLOCKS_IMPORTED = "blocks.imported"
+    ORDER_RECEIVED = "order.received"
+    """An authority's order was carried out; with what was done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,10 +104,7 @@ class Admissions:
 
         A broadcaster whose channel was taken down opens no stream, but their studio, which says why.
         """
-        return (
-            self.is_admissible(admission)
-            and self.bars.denial(admission.user, admission.key_id, admission.address) is None
-        )
+        return self.is_admissible(admission) and not self.bars.bars(admission)
 
     def is_dark(self, user: str) -> bool:
         """Whether nothing of a channel is shown: its user is suspended, or a moderator has taken it down."""

@@ -14,6 +14,8 @@ from streamd.services.keys.admission import Denial
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamd.services.keys.admission import Admission
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Addresses whose country was looked up lately, 150 bytes each.
@@ -140,6 +142,10 @@ class Bars:
     def know_countries(self, of: Callable[[str], str]) -> None:
         """Have the country of an address told by this."""
         self._country_of = KnownCountries(of).of
+
+    def bars(self, admission: Admission) -> bool:
+        """Whether a stream with this admission may not go on."""
+        return self.denial(admission.user, admission.key_id, admission.address) is not None
 
     def denial(self, user: str, key_id: str, address: str) -> Denial | None:
         """Why a publish is refused whose key is good; None where it is not.
