@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from bisect import bisect_left, insort
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -131,6 +132,8 @@ class Blocks:
         self._purge = purge
         self._tell = tell
         self._blocks: dict[str, Block] = {}
+        # In the order of the ids, which is that of a list's pages.
+        self._ids: list[str] = []
         self._places: dict[tuple[str, str, str, tuple[str, ...]], str] = {}
         self._hashes = Held()
         # Those that end by themselves.
@@ -185,9 +188,9 @@ class Blocks:
             The blocks, and whether there are more.
         """
         found: list[Block] = []
-        for block in reversed(self._blocks.values()):
-            if before and block.id >= before:
-                continue
+        last = bisect_left(self._ids, before) if before else len(self._ids)
+        for at in range(last - 1, -1, -1):
+            block = self._blocks[self._ids[at]]
             if (kind is not None and block.kind is not kind) or (scope is not None and block.scope is not scope):
                 continue
             if search and not any(search in text for text in (block.value, block.order, block.reason)):
@@ -482,6 +485,8 @@ class Blocks:
 
     def _hold(self, block: Block, *, tells: bool) -> None:
         self._changes += 1
+        if block.id not in self._blocks:
+            insort(self._ids, block.id)
         self._blocks[block.id] = block
         self._places[block.place] = block.id
         if block.until is not None:
@@ -522,7 +527,8 @@ class Blocks:
                 pass
 
     def _forget(self, block: Block) -> None:
-        self._blocks.pop(block.id, None)
+        if self._blocks.pop(block.id, None) is not None:
+            del self._ids[bisect_left(self._ids, block.id)]
         self._ending.pop(block.id, None)
         if self._places.get(block.place) == block.id:
             del self._places[block.place]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from streamd.services.moderation.orders import Order
+    from streamd.services.moderation.order import Order
 
 _DONE = {
     "taken_down": "removed: nothing of it is shown any more",

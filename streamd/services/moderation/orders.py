@@ -10,11 +10,9 @@ hour of receipt of the removal order".
 from __future__ import annotations
 
 import asyncio
-import enum
 import json
 import logging
-import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +34,7 @@ from streamd.services.keys.stream_key import StreamKey
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.block import BlockKind, BlockScope
 from streamd.services.moderation.ids import IdKind, new_id
+from streamd.services.moderation.order import TERRORIST, Effect, Order, OrderEffect, OrderResult
 from streamd.services.moderation.order_reply import reply_text
 from streamd.services.moderation.statement import SourceType, Statement
 from streamd.services.moderation.target import TargetKind
@@ -61,93 +60,10 @@ URLS_MAX: Final = 200
 TEXT_CHARS_MAX: Final = 500
 # 2021/784 article 3(3).
 TERRORIST_ORDER_S: Final = 3600
-_TERRORIST: Final = re.compile(r"2021/784")
 # A clock of an authority's may be ahead of ours.
 AHEAD: Final = timedelta(minutes=5)
 # Orders that the store does not have yet: each is written again once a second.
 WAITING_MAX: Final = 1_000
-
-
-class Effect(enum.StrEnum):
-    """What was done about one thing that an order names."""
-
-    TAKEN_DOWN = "taken_down"
-    BLOCKED = "blocked"
-    """In the order's territory."""
-    NOT_HERE = "not_here"
-    """It is of another site, or there is no such thing."""
-    IMPOSSIBLE = "impossible"
-    """It could not be done; the detail says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderEffect:
-    """What was done about one thing that an order names."""
-
-    url: str
-    """As the order names it."""
-    effect: Effect
-    act_id: str = ""
-    """Of the takedown or the block."""
-    target: str = ""
-    """Kind and id of what it is."""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One order, as it is kept."""
-
-    id: str
-    """``ord_…``."""
-    authority: str
-    reference: str
-    """The authority's own."""
-    legal_basis: str
-    urls: tuple[str, ...]
-    territorial_scope: tuple[str, ...]
-    """Countries; empty for everywhere."""
-    received_at: datetime
-    acted_at: datetime
-    """When all of it was carried out."""
-    acted_by: str
-    deadline: datetime | None = None
-    reasons: str = ""
-    """The authority's."""
-    redress: str = ""
-    """How one can complain about it, as the authority says."""
-    statement: dict[str, Any] = field(default_factory=dict)
-    """Of reasons, in the Commission's schema."""
-    effects: tuple[OrderEffect, ...] = ()
-    answered_at: datetime | None = None
-    """When the reply was sent."""
-    answered_by: str | None = None
-
-    @property
-    def took_s(self) -> float:
-        """From its receipt until it was carried out, seconds."""
-        return max(0.0, (self.acted_at - self.received_at).total_seconds())
-
-    @property
-    def is_terrorist(self) -> bool:
-        """Whether it orders within one hour."""
-        return _TERRORIST.search(self.legal_basis) is not None
-
-    @property
-    def is_in_time(self) -> bool:
-        """Whether it was carried out before its deadline."""
-        return self.deadline is None or self.acted_at <= self.deadline
-
-
-@dataclass(frozen=True, slots=True)
-class OrderResult:
-    """An order that was carried out."""
-
-    order: Order
-    reply: str
-    """Text for the authority."""
-    unwritten: str = ""
-    """Why the store does not have it yet; empty where it does."""
 
 
 class Orders:
@@ -228,7 +144,7 @@ class Orders:
             territory = tuple(sorted(countries_of(territorial_scope)))
         except ValueError as exc:
             raise OrderError("territorial_scope", str(exc)) from None
-        is_terrorist = _TERRORIST.search(legal_basis) is not None
+        is_terrorist = TERRORIST.search(legal_basis) is not None
         if deadline is None and is_terrorist:
             deadline = received_at + timedelta(seconds=TERRORIST_ORDER_S)
         if deadline is not None and deadline < received_at:

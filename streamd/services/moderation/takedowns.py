@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from streamd.services.events.event import EventSink, Value
     from streamd.services.keys.admission import Admission
     from streamd.services.keys.bars import Bars, Held
-    from streamd.services.live.channel import Channel
     from streamd.services.moderation.act_writer import ActWriter
     from streamd.services.moderation.purge import Purge
     from streamd.services.moderation.statement import Statement
@@ -48,10 +47,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class Named(Protocol):
+    """A live channel."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
 class LiveStreams(Protocol):
     """The live streams."""
 
-    def channels(self) -> Iterable[Channel]:
+    def channels(self) -> Iterable[Named]:
         """Those that are live."""
 
     async def close_barred(self, is_barred: Callable[[Admission], bool]) -> list[str]:
