@@ -49,6 +49,7 @@ NEIGHBOURS = {
     ("services/moderation", "services/events"),
     ("services/moderation", "services/keys"),
     ("services/moderation", "services/operators"),
+    ("services/moderation", "services/playback"),
     ("services/moderation", "services/recording"),
     ("services/moderation", "services/store"),
     ("services/playback", "services/audit"),
