@@ -45,6 +45,8 @@ NEIGHBOURS = {
     ("services/live", "services/bounds"),
     ("services/live", "services/events"),
     ("services/live", "services/keys"),
+    ("services/moderation", "services/events"),
+    ("services/moderation", "services/store"),
     ("services/playback", "services/audit"),
     ("services/playback", "services/events"),
     ("services/playback", "services/keys"),

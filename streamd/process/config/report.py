@@ -54,6 +54,7 @@ def secrets_of(config: Config) -> list[str]:
     hooks = [config.publish_hook.secret, config.playback.hook_secret]
     secrets = [config.admin.token, *hooks, *(e.secret for e in config.webhooks.endpoints)]
     asked = [config.publish_hook.url, config.playback.hook_url, config.playback.jwks_url]
+    asked += [config.moderation.assistant_url, config.moderation.timestamp_url, *config.moderation.purge_urls]
     urls = [*asked, *(endpoint.url for endpoint in config.webhooks.endpoints), database_url]
     texts = (*(secret.get_secret_value() for secret in secrets), password, *(t for url in urls for t in _said_in(url)))
     return [text for text in texts if text]

@@ -162,6 +162,23 @@ def _check_countries(value: list[str]) -> list[str]:
     return value
 
 
+def _check_flaggers(value: list[str]) -> list[str]:
+    for text in value:
+        if not re.fullmatch(r"[^=\s][^=]{0,63}=[0-9a-f]{64}", text):
+            raise ValueError(
+                "write a name, = and the SHA-256 of the token in hexadecimal digits; "
+                "streamd cases flagger NAME prints both"
+            )
+    return value
+
+
+def _check_receiver_urls(value: list[str]) -> list[str]:
+    for text in value:
+        if not text or _check_receiver_url(text) != text:
+            raise ValueError('write URLs, for example ["http://127.0.0.1:6081"]')
+    return value
+
+
 def _check_port(url: SplitResult) -> bool:
     """Return True for a URL whose port is one.
 
@@ -206,3 +223,5 @@ Hosts = Annotated[list[str], AfterValidator(_check_hosts)]
 Networks = Annotated[list[str], AfterValidator(_check_networks)]
 HostPatterns = Annotated[list[str], AfterValidator(_check_host_patterns)]
 Countries = Annotated[list[str], AfterValidator(_check_countries)]
+Flaggers = Annotated[list[str], AfterValidator(_check_flaggers)]
+ReceiverUrls = Annotated[list[str], AfterValidator(_check_receiver_urls)]

@@ -1,1 +1,1 @@
-"""Reports, cases, evidence, takedowns, orders, appeals, and what the public can count of them."""
+"""Moderation: what is reported, seen, decided and taken down, by people with names."""
