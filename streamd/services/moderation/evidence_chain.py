@@ -4,9 +4,9 @@ A piece that was changed, removed, added or moved no longer fits. The formulas a
 program can check them:
 
 - ``SHA256SUMS`` in the folder of a piece has the SHA-256 of each of its files, as ``sha256sum -c`` reads it.
-- ``hash = SHA-256("streamd evidence 1" NUL, hash before, JSON)``, where JSON is the array of ``CHAINED_FIELDS`` in their
-  order, in ASCII and without blanks; ``kept_at`` is ISO 8601 in UTC to the microsecond, and ``sums`` is the SHA-256 of
-  ``SHA256SUMS`` in hexadecimal digits.
+- ``hash = SHA-256("streamd evidence 1" NUL, hash before, JSON)``, where JSON is the array of ``CHAINED_FIELDS`` in
+  their order, in ASCII and without blanks; ``kept_at`` is ISO 8601 in UTC to the microsecond, and ``sums`` is the
+  SHA-256 of ``SHA256SUMS`` in hexadecimal digits.
 - The hash before the first piece is ``SHA-256("streamd evidence begin 1" NUL)``.
 
 The row of a piece stays when its files are deleted, so that the chain holds on.
