@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from streamd.clock import ManualClock
+from streamd.services.live.publisher import EndReason
 from streamd.services.live.stream_options import OUTPUTS
 from streamd.services.moderation.evidence import EvidenceRoom
 from streamd.services.moderation.evidence_maker import EvidenceMaker
@@ -100,13 +100,13 @@ class EvidenceHouse:
         self.directory = directory / "evidence"
         self.counts: list[str] = []
         self.open_cases: set[str] = set()
-        self.clock = ManualClock(NOON)
+        self.ingest = IngestRoom(outputs=(*OUTPUTS, lambda context: self.recorder.output(context)), start=NOON)
+        self.clock = self.ingest.clock
         self.recorder = Recorder(
             RecorderOptions(mode, directory / "recordings", replace(OPTIONS, min_free_bytes=1)),
             RecordingIndex(store.database),
             self.clock,
         )
-        self.ingest = IngestRoom(outputs=(*OUTPUTS, self.recorder.output), start=NOON)
         self.pasts = Pasts(0, self.clock)
         self.store = EvidenceStore(store.database)
         self._artist = artist
@@ -151,6 +151,12 @@ class EvidenceHouse:
         assert stream is not None
         await eventually(lambda: stream.is_playable)
         await eventually(lambda: not stream.when_open(lambda: None))
+
+    def end(self) -> None:
+        """End the broadcast, as a kick does."""
+        stream = self.ingest.registry.find("alice")
+        assert stream is not None
+        self.ingest.registry.end(stream, EndReason.KICKED)
 
     async def keep(
         self, case_id: str = CASE, target: Target | None = None, at_s: float | None = None
