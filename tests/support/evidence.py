@@ -47,6 +47,20 @@ class Target:
 
 
 @dataclass
+class StandInCases:
+    """Cases of violence, some of which are open."""
+
+    open: set[str] = field(default_factory=set)
+    restricted: set[str] = field(default_factory=set)
+
+    async def about(self, case_id: str) -> tuple[str, bool]:
+        return "VIOLENCE", case_id in self.restricted
+
+    async def open_among(self, case_ids: Collection[str]) -> Collection[str]:
+        return self.open & set(case_ids)
+
+
+@dataclass
 class PaintedArtist:
     """Draws the same picture of everything, as soon as it may."""
 
@@ -99,7 +113,7 @@ class EvidenceHouse:
     ) -> None:
         self.directory = directory / "evidence"
         self.counts: list[str] = []
-        self.open_cases: set[str] = set()
+        self.cases = StandInCases()
         self.ingest = IngestRoom(outputs=(*OUTPUTS, lambda context: self.recorder.output(context)), start=NOON)
         self.clock = self.ingest.clock
         self.recorder = Recorder(
@@ -130,7 +144,7 @@ class EvidenceHouse:
         )
         shelf = EvidenceShelf(
             self._options, self.directory, self.store, self.clock, pool,
-            open_cases=self._find_open, stamper=self._stamper,
+            cases=self.cases, stamper=self._stamper,
         )  # fmt: skip
         maker = EvidenceMaker(shelf, sources, self._artist, self.clock)
         return EvidenceRoom(shelf, maker, sources, self.clock, pool, count=self.counts.append)
@@ -162,10 +176,6 @@ class EvidenceHouse:
         self, case_id: str = CASE, target: Target | None = None, at_s: float | None = None
     ) -> EvidenceRecord:
         """Keep a piece, and wait for it."""
-        evidence_id = self.room.keep(case_id, target or Target(), at_s, category="VIOLENCE")
+        evidence_id = await self.room.keep(case_id, target or Target(), at_s)
         assert evidence_id
-        await self.room.wait(case_id)
         return await self.store.find(evidence_id)
-
-    async def _find_open(self, case_ids: Collection[str]) -> Collection[str]:
-        return self.open_cases & set(case_ids)

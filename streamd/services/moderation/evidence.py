@@ -1,6 +1,6 @@
 """Evidence of what was reported: kept within seconds, off the loop, and for as long as it may be asked for.
 
-Whoever reports hands over a case and a target, and waits for nothing. What is in memory is held in that moment; the
+Whoever reports hands over a case and a target, and need not wait. What is in memory is held in that moment; the
 rest is done by a few workers: the media and the picture are written into a folder of their own, hashed, and linked to
 the piece before. It is a copy: a takedown, a rule or a broadcaster who deletes a recording takes none of it away.
 """
@@ -162,24 +162,30 @@ class EvidenceRoom:
         """Media in memory that waits for its turn, and what is remembered of playlists, bytes."""
         return self._held_bytes + self._sources.held_bytes
 
-    def keep(
-        self,
-        case_id: str,
-        target: EvidenceTarget,
-        at_s: float | None = None,
-        *,
-        category: str = "",
-        is_restricted: bool = False,
-    ) -> str:
+    async def keep(self, case_id: str, target: EvidenceTarget, at_s: float | None = None) -> str:
+        """Keep evidence, and wait until it is whole, or has failed, which the log tells of.
+
+        Args:
+            case_id: As of ``begin``.
+            target: Likewise.
+            at_s: Likewise.
+
+        Returns:
+            The id of the piece; empty where none is kept.
+        """
+        evidence_id = self.begin(case_id, target, at_s)
+        if evidence_id:
+            await self.wait(case_id)
+        return evidence_id
+
+    def begin(self, case_id: str, target: EvidenceTarget, at_s: float | None = None) -> str:
         """Have evidence kept; what is in memory is held before this returns, and nobody is waited for.
 
         Args:
             case_id: The case.
             target: What was reported.
-            at_s: When what was reported was seen, seconds: since 1970 of a channel (EXT-X-PROGRAM-DATE-TIME), from the
-                beginning of a recording or a clip. None for now, or their beginning.
-            category: Of the report.
-            is_restricted: Nobody is to see it who need not: child sexual abuse.
+            at_s: When what was reported was seen, seconds since 1970 (EXT-X-PROGRAM-DATE-TIME); of a recording or a
+                clip also from its beginning. None for now, or the beginning.
 
         Returns:
             The id that the piece will have; empty where none is kept, for the case has one of this minute, or too many
@@ -201,7 +207,7 @@ class EvidenceRoom:
         asked_at = self._clock.now()
         evidence_id = new_id(IdKind.EVIDENCE, asked_at)
         job = _Job(
-            Wanted(evidence_id, case_id, target, at_s, category, is_restricted, asked_at, held), held_bytes
+            Wanted(evidence_id, case_id, target, at_s, asked_at, held), held_bytes
         )  # fmt: skip
         self._remember(case_id, now)
         self._pending.setdefault(case_id, []).append(job)

@@ -60,8 +60,6 @@ class Wanted:
     case_id: str
     target: EvidenceTarget
     at_s: float | None
-    category: str
-    is_restricted: bool
     asked_at: datetime
     held: Held
     """What was in memory when it was reported."""
@@ -135,7 +133,9 @@ class EvidenceMaker:
             )
             for name, jpeg in pictures.items():
                 await shelf.on_disk(partial(writer.add, name, partial(_give, jpeg)))
+            category, is_restricted = await shelf.cases.about(wanted.case_id)
             facts = self._facts(wanted, found, held, _Made(runs, left_out, missing), writer)
+            facts |= {"category": category, "is_restricted": is_restricted}
             data = json.dumps(facts, indent=2, ensure_ascii=False).encode()
             await shelf.on_disk(partial(writer.add, FACTS_NAME, partial(_give, data)))
             sums = await shelf.on_disk(writer.seal)
@@ -177,8 +177,6 @@ class EvidenceMaker:
         return {
             "id": wanted.id,
             "case_id": wanted.case_id,
-            "category": wanted.category,
-            "is_restricted": wanted.is_restricted,
             "target": {"kind": str(wanted.target.kind), "id": wanted.target.id},
             "channel": wanted.target.channel,
             "reported_at": wanted.asked_at.isoformat(),

@@ -32,6 +32,8 @@ AFTER_MS = 5_000
 BLOCK_BYTES = 1024 * 1024
 # A CMAF header is some kilobytes.
 HEADER_BYTES_MAX = 1024 * 1024
+# A time of a recording from here on is an instant, seconds since 1970, and below it a place in it: none is this long.
+INSTANT_FROM_S = 1e9
 # Renditions of one piece of evidence: the first variant, and its sound in other languages.
 RENDITIONS_MAX = 8
 # Where a segment was taken from.
@@ -234,7 +236,8 @@ class RecordedMedia:
 
         Args:
             folder: Its files.
-            at_s: When what was reported is seen, seconds from its beginning; None for its beginning.
+            at_s: When what was reported is seen, seconds from its beginning, or since 1970; None for its beginning,
+                which is also meant by an instant at which it was not made.
             last_s: What is kept before that, seconds.
 
         Raises:
@@ -244,13 +247,19 @@ class RecordedMedia:
         segments = self._segments(folder, name[0]) if name else []
         if not segments:
             return None
-        if at_s is None:
-            return Span(segments[0].program_date_time_ms, segments[0].program_date_time_ms + last_s * 1000,
-                        segments[0].program_date_time_ms)  # fmt: skip
         starts = [0, *(us // 1000 for us in accumulate(segment.duration_us for segment in segments))]
-        at_ms = min(max(0, round(at_s * 1000)), max(0, starts[-1] - 1))
-        number = next(each for each in reversed(range(len(segments))) if starts[each] <= at_ms)
-        return Span.around(segments[number].program_date_time_ms + at_ms - starts[number], last_s)
+        began_ms = segments[0].program_date_time_ms
+        if at_s is not None and at_s >= INSTANT_FROM_S:
+            at_ms = round(at_s * 1000)
+            if not began_ms <= at_ms < segments[-1].program_date_time_ms + segments[-1].duration_us // 1000:
+                at_s = None
+            else:
+                return Span.around(at_ms, last_s)
+        if at_s is None:
+            return Span(began_ms, began_ms + last_s * 1000, began_ms)
+        place_ms = min(max(0, round(at_s * 1000)), max(0, starts[-1] - 1))
+        number = next(each for each in reversed(range(len(segments))) if starts[each] <= place_ms)
+        return Span.around(segments[number].program_date_time_ms + place_ms - starts[number], last_s)
 
     def newest_ms(self, folder: RecordingFolder) -> int | None:
         """Wall time of the end of a recording's media; None where it has none.

@@ -57,11 +57,14 @@ FACTS_BYTES_MAX = 256 * 1024
 _BESIDE = frozenset({SUMS_NAME, CHAIN_NAME, STAMP_NAME})
 
 
-class OpenCases(Protocol):
-    """Says which cases are open; the evidence of those is kept."""
+class Cases(Protocol):
+    """What evidence has to know of cases (``EvidenceCases``)."""
 
-    async def __call__(self, case_ids: Collection[str], /) -> Collection[str]:
-        """Those of some cases that are open."""
+    async def about(self, case_id: str) -> tuple[str, bool]:
+        """The category of a case, and whether nobody sees its evidence who need not."""
+
+    async def open_among(self, case_ids: Collection[str]) -> Collection[str]:
+        """Those of some cases that are open; the evidence of those is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,13 @@ class EvidenceShelf:
         store: The index.
         clock: For dates.
         pool: Threads that may wait for the disk.
-        open_cases: Says which cases are open.
+        cases: Says of what they are, and which are open.
         stamper: Has pieces stamped with the time; None where there is no authority.
 
     Attributes:
         options: As given; another may be put in its place.
         store: As given.
+        cases: As given.
         directory: As given.
         total_bytes: All evidence on the disk, with what is being written, bytes.
         writing: Ids of the pieces that are being kept: nobody else touches their folders.
@@ -104,17 +108,17 @@ class EvidenceShelf:
         clock: Clock,
         pool: Executor,
         *,
-        open_cases: OpenCases,
+        cases: Cases,
         stamper: TimeStamper | None = None,
     ) -> None:
         self.options = options
         self.store = store
+        self.cases = cases
         self.directory = directory
         self.total_bytes = 0
         self.writing: set[str] = set()
         self._clock = clock
         self._pool = pool
-        self._open_cases = open_cases
         self._stamper = stamper
 
     async def open(self) -> None:
@@ -267,7 +271,7 @@ class EvidenceShelf:
         before, after = self._clock.now() - timedelta(days=self.options.keep_days), 0
         while records := await self.store.old(before, after, RETENTION_AT_ONCE):
             after = records[-1].sequence
-            still_open = await self._open_cases({record.case_id for record in records})
+            still_open = await self.cases.open_among({record.case_id for record in records})
             for record in records:
                 if record.case_id not in still_open:
                     await self._delete(record, f"kept for {self.options.keep_days} days")

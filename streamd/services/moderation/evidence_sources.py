@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streamd.services.moderation.evidence_media import (
+    INSTANT_FROM_S,
     PAST,
     RECORDING,
     OnDisk,
@@ -194,8 +195,8 @@ class EvidenceSources:
 
         Args:
             target: What was reported.
-            at_s: When what was reported was seen: seconds since 1970 of a channel, from the beginning of a recording
-                or a clip; None for now, or their beginning.
+            at_s: When what was reported was seen: seconds since 1970; of a recording or a clip also from its
+                beginning. None for now, or the beginning.
             held: What was in memory when it was reported.
             last_s: What is kept before that moment, seconds; 0 for a picture alone.
             bytes_max: Of all of it; the oldest is left out beyond.
@@ -263,8 +264,9 @@ class EvidenceSources:
             if clip is None:
                 return None
             recording_id, begin_s = clip.recording_id, clip.start_actual_ms / 1000
-            # What is seen of a clip first is its beginning, with what came after it.
-            at_s = begin_s + (at_s if at_s is not None else min(last_s, clip.duration_ms / 1000))
+            if at_s is None or at_s < INSTANT_FROM_S:
+                # What is seen of a clip first is its beginning, with what came after it.
+                at_s = begin_s + (at_s if at_s is not None else min(last_s, clip.duration_ms / 1000))
         record = await self._recordings.find(recording_id)
         if record is None:
             return None

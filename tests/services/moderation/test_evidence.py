@@ -136,7 +136,7 @@ class TestAPiece:
     ) -> None:
         """A takedown or the end of the stream a moment later takes none of it away."""
         await house.go_live(6)
-        evidence_id = house.room.keep(CASE, Target())
+        evidence_id = house.room.begin(CASE, Target())
         house.end()
         house.clock.advance(3600)
         assert house.ingest.registry.find("alice") is None
@@ -258,10 +258,10 @@ class TestACrowd:
         await house.go_live(4)
         for number in range(PER_CASE_MAX):
             await house.keep()
-            assert not house.room.keep(CASE, Target()), number
+            assert not house.room.begin(CASE, Target()), number
             house.clock.advance(EVERY_S)
-        assert not house.room.keep(CASE, Target())
-        assert house.room.keep(OTHER_CASE, Target())
+        assert not house.room.begin(CASE, Target())
+        assert house.room.begin(OTHER_CASE, Target())
 
     async def test_what_an_earlier_server_has_kept_counts(self, house: EvidenceHouse) -> None:
         await house.go_live(4)
@@ -270,8 +270,7 @@ class TestACrowd:
             house.clock.advance(EVERY_S)
         room = house.new_room()
         await room.open()
-        room.keep(CASE, Target())
-        await room.wait(CASE)
+        await room.keep(CASE, Target())
         await room.close()
         assert await house.store.count_of(CASE) == PER_CASE_MAX
 
@@ -280,7 +279,7 @@ class TestACrowd:
         peer = await house.go_live(6)
         held_max = 100_000
         monkeypatch.setattr(evidence, "HELD_BYTES_MAX", held_max)
-        kept = [house.room.keep(f"case_{number:026d}", Target()) for number in range(10_000)]
+        kept = [house.room.begin(f"case_{number:026d}", Target()) for number in range(10_000)]
         assert house.room.held_bytes <= held_max
         assert sum(map(bool, kept)) == WAITING_MAX
         assert house.counts.count("refused") == 10_000 - WAITING_MAX
@@ -298,7 +297,7 @@ class TestACrowd:
     async def test_a_shelf_that_is_fuller_than_that_refuses(self, house: EvidenceHouse) -> None:
         house.room.shelf.total_bytes = 1 << 50
         await house.go_live(4)
-        evidence_id = house.room.keep(CASE, Target())
+        evidence_id = house.room.begin(CASE, Target())
         await house.room.wait(CASE)
         assert house.counts == ["failed"]
         assert not (house.directory / evidence_id).exists()
@@ -318,7 +317,7 @@ class TestHousekeeping:
     ) -> None:
         await house.go_live(4)
         first, second = await house.keep(), await house.keep(OTHER_CASE)
-        house.open_cases.add(OTHER_CASE)
+        house.cases.open.add(OTHER_CASE)
         house.clock.advance(timedelta(days=183, hours=1).total_seconds())
         await house.room.shelf.retain()
         gone, stays = await house.store.find(first.id), await house.store.find(second.id)
@@ -330,7 +329,7 @@ class TestHousekeeping:
         assert (await verify_evidence(house.store, house.directory)).faults == ()
         (deleted,) = await log_of(store, "evidence.deleted")
         assert deleted.entry.subject == CASE
-        house.open_cases.clear()
+        house.cases.open.clear()
         await house.room.shelf.retain()
         assert not list(house.directory.iterdir())
         assert house.room.shelf.total_bytes == 0
@@ -377,7 +376,7 @@ class TestHousekeeping:
     async def test_stops_while_it_keeps(self, house: EvidenceHouse, artist: PaintedArtist) -> None:
         artist.may_draw.clear()
         await house.go_live(4)
-        house.room.keep(CASE, Target())
+        house.room.begin(CASE, Target())
         await eventually(lambda: artist.drawn)
         await house.room.close()
         assert artist.is_closed
