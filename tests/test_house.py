@@ -48,6 +48,7 @@ NEIGHBOURS = {
     ("services/moderation", "services/audit"),
     ("services/moderation", "services/events"),
     ("services/moderation", "services/keys"),
+    ("services/moderation", "services/live"),
     ("services/moderation", "services/operators"),
     ("services/moderation", "services/playback"),
     ("services/moderation", "services/recording"),
