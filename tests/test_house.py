@@ -78,6 +78,7 @@ AV_FILES = {
     "media/demux_pyav.py",
     "media/cmaf_header.py",
     "media/picture.py",
+    "media/pixels.py",
     "media/remux.py",
     "media/storyboard.py",
     "process/workers/testcard.py",
