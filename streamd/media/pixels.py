@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import struct
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import av
 from av.error import FFmpegError
@@ -18,6 +19,10 @@ from av.video.reformatter import Colorspace
 
 from streamd.errors import PictureError
 from streamd.media.picture import SIDE_PIXELS_MAX, colorspace_of, decode_keyframe, encode_jpeg, fitted
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
 
 SIZE = struct.Struct(">HH")
 """Width and height, before the pixels."""
@@ -59,6 +64,20 @@ def draw_pixels(cmaf_header: bytes, fragment: bytes, width_max: int, height_max:
     values, row_bytes = memoryview(plane), picture.width * 3
     rows = [values[line * plane.line_size : line * plane.line_size + row_bytes] for line in range(picture.height)]
     return b"".join([SIZE.pack(picture.width, picture.height), *rows])
+
+
+def scale(picture: NDArray[numpy.uint8], width: int, height: int) -> NDArray[numpy.uint8]:
+    """Scale pixels; nothing is decoded.
+
+    Args:
+        picture: Rows, columns, and red, green and blue.
+        width: Wanted.
+        height: Wanted.
+    """
+    if picture.shape[:2] == (height, width):
+        return picture
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    return frame.reformat(width, height, format="rgb24", threads=1).to_ndarray()
 
 
 def draw_own_pixels() -> None:
