@@ -202,6 +202,31 @@ class PlaybackRefusedError(StreamdError):
         self.link = link
 
 
+class ModerationError(StreamdError):
+    """An act of moderation that cannot be done; the text is for whoever asked."""
+
+
+class TargetRefusedError(ModerationError):
+    """A text that names nothing of this server, such as a URL of another site."""
+
+
+class TargetNotFoundError(ModerationError):
+    """A key, recording or clip that there is not."""
+
+
+class StatementError(ModerationError):
+    """A statement of reasons that lacks something, or says what cannot be.
+
+    Args:
+        field: Name of the field in the statement's JSON.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
 class PlaybackKeyNotFoundError(StreamdError):
     """There is no such playback key."""
 

@@ -46,6 +46,8 @@ NEIGHBOURS = {
     ("services/live", "services/events"),
     ("services/live", "services/keys"),
     ("services/moderation", "services/events"),
+    ("services/moderation", "services/keys"),
+    ("services/moderation", "services/recording"),
     ("services/moderation", "services/store"),
     ("services/playback", "services/audit"),
     ("services/playback", "services/events"),
