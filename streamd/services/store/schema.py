@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -265,4 +266,129 @@ playback_rules = Table(
     Column("subject", String(64), primary_key=True),
     Column("policy", String(16), nullable=False),
     Column("password_hash", Text, nullable=False, server_default=""),
+)
+
+# One a target and category, while it is open: ``open_key`` names both, and is null once it is decided.
+cases = Table(
+    "cases",
+    metadata,
+    # ``case_`` and a ULID: the order of ids is that of their opening.
+    Column("id", String(32), primary_key=True),
+    Column("open_key", String(192), unique=True),
+    Column("target_kind", String(16), nullable=False),
+    Column("target_id", String(64), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("source_type", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("is_restricted", Boolean, nullable=False),
+    Column("is_on_top", Boolean, nullable=False),
+    Column("priority", Float, nullable=False),
+    Column("reports", BigInteger, nullable=False),
+    # Those whose texts are kept, and the different reporters among them.
+    Column("reports_kept", Integer, nullable=False),
+    Column("reporters", Integer, nullable=False),
+    # The sum of the reporters' records.
+    Column("records", Float, nullable=False),
+    Column("has_flagger", Boolean, nullable=False),
+    Column("viewers", Integer, nullable=False),
+    Column("machine_factor", Float, nullable=False),
+    Column("machine_summary", Text, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("last_report_at", UtcDateTime, nullable=False),
+    Column("claimed_by", Text, nullable=False),
+    Column("claimed_at", UtcDateTime),
+    Column("decision_id", String(32)),
+    # Counts the acts of moderators: who decides says which case they have seen.
+    Column("version", Integer, nullable=False),
+    Index(None, "state", "priority", "id"),
+    Index(None, "channel", "id"),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("case_id", String(32), nullable=False),
+    # The end of the id, which people say aloud.
+    Column("reference", String(6), nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    # What played, where the reporter has said so.
+    Column("at", UtcDateTime),
+    # Whom it came from: a keyed hash of the address, or a trusted flagger's name. Empty once it is forgotten.
+    Column("source", String(72), nullable=False),
+    # Of what was said, so that the same is not kept twice.
+    Column("digest", String(32), nullable=False),
+    Column("keyword", String(64), nullable=False),
+    Column("explanation", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("flagger", String(64), nullable=False),
+    Index(None, "case_id", "source"),
+    Index(None, "case_id", "id"),
+    Index(None, "reference"),
+)
+
+# How often somebody's reports were right, once some were decided.
+reporters = Table(
+    "reporters",
+    metadata,
+    Column("source", String(72), primary_key=True),
+    Column("upheld", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    # Decisions that called their reports manifestly unfounded: the first warns.
+    Column("unfounded", Integer, nullable=False),
+    Column("suspended_until", UtcDateTime),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Index(None, "changed_at"),
+)
+
+# What was done in a case, in order.
+case_history = Table(
+    "case_history",
+    metadata,
+    Column("sequence", Sequence, primary_key=True),
+    Column("case_id", String(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("act", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Index(None, "case_id", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("case_id", String(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    # JSON: the statement of reasons, where something was taken down.
+    Column("statement", Text, nullable=False),
+    Column("takedown_id", String(32), nullable=False),
+    Column("is_unfounded", Boolean, nullable=False),
+    # Set when an appeal has reversed it.
+    Column("reversed_at", UtcDateTime),
+    Index(None, "case_id", "id"),
+)
+
+appeals = Table(
+    "appeals",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("decision_id", String(32), nullable=False),
+    Column("case_id", String(32), nullable=False),
+    # ``reporter`` or ``broadcaster``, and the report's id of the one; each appeals once.
+    Column("party", String(16), nullable=False),
+    Column("appellant", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", UtcDateTime),
+    Column("reason", Text, nullable=False),
+    Index(None, "decision_id", "appellant", unique=True),
+    Index(None, "state", "id"),
 )
