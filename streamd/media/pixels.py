@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import struct
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.error import FFmpegError
@@ -77,7 +77,8 @@ def scale(picture: NDArray[numpy.uint8], width: int, height: int) -> NDArray[num
     if picture.shape[:2] == (height, width):
         return picture
     frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-    return frame.reformat(width, height, format="rgb24", threads=1).to_ndarray()
+    scaled = frame.reformat(width, height, format="rgb24", threads=1).to_ndarray()
+    return cast("NDArray[numpy.uint8]", scaled)
 
 
 def draw_own_pixels() -> None:

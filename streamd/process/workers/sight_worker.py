@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamd.media.pixels import PIXELS_BYTES_MAX, SIZE
+from streamd.media.pixels import PIXELS_BYTES_MAX, SIZE, scale
 from streamd.process.workers.picture_worker import worker_environment
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.hash_lists import DISTANCE_MAX, QUALITY_MIN, HashList, read_lists
@@ -43,7 +43,12 @@ if TYPE_CHECKING:
 # -P: a directory that we were started in, and that others may write to, is no place to find modules.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.process.workers.sight_worker")
 # Threads of libraries, begun before the sandbox is locked, would be outside of half of it.
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+}
 
 # Models that read words make it 1.1 GB of addresses, of which 0.5 GB are memory; a classifier of the largest size that
 # is taken is there twice while it is loaded.
@@ -57,6 +62,9 @@ SETUP_BYTES_MAX = 4 * 1024 * 1024
 # What hashes that are blocked here are called among the lists.
 BLOCKS_NAME = "blocks"
 READ_BYTES = 64 * 1024
+
+# What is said of a picture in which nothing could be looked for.
+NOTHING: dict[str, Any] = {"hash": "", "quality": 0, "matches": [], "scores": {}, "words": [], "fault": ""}
 
 _STDIN, _STDOUT = 0, 1
 
@@ -82,8 +90,8 @@ class Sight:
         self.classifier: Classifier | None = None
         self.reader: Reader | None = None
         self.lists = read_lists([Path(path) for path in options.lists])
-        blocked = HashList(BLOCKS_NAME, bytearray().join(bytes.fromhex(each) for each in options.hashes))
-        self._all = [*self.lists, blocked]
+        self._blocked = HashList(BLOCKS_NAME, bytearray().join(bytes.fromhex(each) for each in options.hashes))
+        self._all = [*self.lists, self._blocked]
         self._load_fingerprint()
         if options.classifier:
             self._load_classifier(options.classifier)
@@ -115,7 +123,7 @@ class Sight:
         Returns:
             As ``sight.Look`` reads it.
         """
-        said: dict[str, Any] = {"hash": "", "quality": 0, "matches": [], "scores": {}, "words": [], "fault": ""}
+        said: dict[str, Any] = {**NOTHING, "fault": self.hash_fault}
         if not self.hash_fault:
             found, quality = self._fingerprint(picture)
             said |= {"hash": found.hex(), "quality": quality}
@@ -124,7 +132,7 @@ class Sight:
         if Wanted.SCORES in wanted and self.classifier is not None:
             height, width = picture.shape[:2]
             try:
-                said["scores"] = self.classifier.scores(self._scale(picture, *self.classifier.size_for(width, height)))
+                said["scores"] = self.classifier.scores(scale(picture, *self.classifier.size_for(width, height)))
             except Exception as exc:  # noqa: BLE001 - a model of the operator's may fail in any way
                 said["fault"] = f"classifier: {exc}"[:FAULT_LENGTH_MAX]
         if Wanted.WORDS in wanted and self.reader is not None:
@@ -137,7 +145,7 @@ class Sight:
     def warm(self) -> None:
         """Look at a picture of our own, so that every library is loaded before the sandbox is locked."""
         with contextlib.suppress(ImportError):
-            import numpy  # noqa: PLC0415 - of an extra
+            import numpy
 
             picture = numpy.zeros((192, 320, 3), dtype=numpy.uint8)
             self.look(picture, Wanted.SCORES)
@@ -146,17 +154,16 @@ class Sight:
 
     def _load_fingerprint(self) -> None:
         try:
-            from streamd.media.pixels import scale  # noqa: PLC0415
-            from streamd.media.sight.fingerprint import HashIndex, fingerprint  # noqa: PLC0415 - of an extra
+            from streamd.media.sight.fingerprint import HashIndex, fingerprint
         except ImportError as exc:
             self.hash_fault = _missing(exc)
             return
-        self._fingerprint, self._scale = fingerprint, scale
+        self._fingerprint = fingerprint
         self._index = HashIndex(b"".join(each.hashes for each in self._all))
 
     def _load_classifier(self, classifier: str) -> None:
         try:
-            from streamd.media.sight.classifier import Classifier, ClassifierError, model_path  # noqa: PLC0415
+            from streamd.media.sight.classifier import Classifier, ClassifierError, model_path
         except ImportError as exc:
             self.classifier_fault = _missing(exc)
             return
@@ -167,7 +174,7 @@ class Sight:
 
     def _load_reader(self) -> None:
         try:
-            from streamd.media.sight.words import Reader  # noqa: PLC0415 - of an extra
+            from streamd.media.sight.words import Reader
 
             self.reader = Reader()
         except ImportError as exc:
@@ -179,12 +186,11 @@ class Sight:
         matches = []
         for number, distance in self._index.near(found, DISTANCE_MAX, MATCHES_MAX):
             hash_list, in_list = self._place(number)
+            is_own = hash_list is self._blocked
             matches.append(
                 {
                     "list": hash_list.name[:NAME_LENGTH_MAX],
-                    "category": (
-                        hash_list.category_of(in_list) if hash_list.name != BLOCKS_NAME else Category.OTHER_VIOLATION_TC
-                    ),
+                    "category": Category.OTHER_VIOLATION_TC if is_own else hash_list.category_of(in_list),
                     "hash": bytes(hash_list.hashes[in_list * len(found) : (in_list + 1) * len(found)]).hex(),
                     "distance": distance,
                 }
@@ -221,10 +227,10 @@ def main() -> None:
 
 
 def _look(sight: Sight, wanted: Wanted, width: int, height: int, pixels: bytes) -> dict[str, Any]:
-    if sight.hash_fault:
-        return {"hash": "", "quality": 0, "matches": [], "scores": {}, "words": [], "fault": sight.hash_fault}
-    import numpy  # noqa: PLC0415 - of an extra
-
+    try:
+        import numpy
+    except ImportError as exc:
+        return {**NOTHING, "fault": _missing(exc)}
     return sight.look(numpy.frombuffer(pixels, dtype=numpy.uint8).reshape(height, width, 3), wanted)
 
 
