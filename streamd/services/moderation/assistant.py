@@ -197,14 +197,15 @@ def read_answer(body: bytes) -> Suggestion:
     suggestion = Suggestion()
     if isinstance(name := said.get("category"), str) and name in Category.__members__:
         suggestion = replace(suggestion, category=Category(name))
-    priority = said.get("priority")
+    has_priority, priority = False, said.get("priority")
     if isinstance(priority, int | float) and not isinstance(priority, bool) and 0 <= priority <= 1:
+        has_priority = True
         # Half as urgent at 0, twice at 1, and as it was in the middle.
         suggestion = replace(suggestion, factor=round(FACTOR_MIN * (FACTOR_MAX / FACTOR_MIN) ** priority, 3))
     if isinstance(summary := said.get("summary"), str):
         text = _UNPRINTABLE.sub("", summary.encode("utf-8", "replace").decode())
         suggestion = replace(suggestion, summary=text.strip()[:SUMMARY_CHARS_MAX])
-    if suggestion == Suggestion():
+    if suggestion == Suggestion() and not has_priority:
         raise AssistantError("neither a category nor a priority nor a summary")
     return suggestion
 

@@ -49,7 +49,8 @@ class TestTheSize:
         assert classifier.size_for(1920, 1080) == (96, 48)
 
     @pytest.mark.parametrize(
-        ("picture", "size"), [((1280, 720), (320, 192)), ((720, 1280), (192, 320)), ((9, 9), (320, 320)), ((900, 1), (320, 32))]
+        ("picture", "size"),
+        [((1280, 720), (320, 192)), ((720, 1280), (192, 320)), ((9, 9), (320, 320)), ((900, 1), (320, 32))],
     )
     def test_is_near_the_pictures_shape_where_it_is_open(
         self, picture: tuple[int, int], size: tuple[int, int], tmp_path: Path
