@@ -231,6 +231,45 @@ class StatementError(ModerationError):
         self.field = field
 
 
+class ReportRefusedError(ModerationError):
+    """A report or an appeal that cannot be taken as it is; the text says why."""
+
+
+class TooManyReportsError(ModerationError):
+    """An address has reported more than it may.
+
+    Args:
+        wait_s: Seconds until the next is taken.
+    """
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("many reports came from your address: wait before the next")
+        self.wait_s = wait_s
+
+
+class ReportsBusyError(ModerationError):
+    """So many reports wait to be written that one more has to be sent later."""
+
+    def __init__(self) -> None:
+        super().__init__("many reports come at this moment: send it again in a few seconds")
+
+
+class ReporterSuspendedError(ModerationError):
+    """Reports from there are not looked at for a while: they were unfounded, and went on after a warning."""
+
+
+class CaseNotFoundError(ModerationError):
+    """There is no such case, report, decision or appeal, or the token that was shown is not its own."""
+
+
+class CaseStateError(ModerationError):
+    """The case or appeal is in a state that does not allow it: somebody else has it, or has decided it."""
+
+
+class OwnDecisionError(ModerationError):
+    """An appeal against somebody's decision, which somebody else has to decide."""
+
+
 class PlaybackKeyNotFoundError(StreamdError):
     """There is no such playback key."""
 

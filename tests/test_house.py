@@ -49,6 +49,7 @@ NEIGHBOURS = {
     ("services/moderation", "services/events"),
     ("services/moderation", "services/keys"),
     ("services/moderation", "services/live"),
+    ("services/moderation", "services/operators"),
     ("services/moderation", "services/recording"),
     ("services/moderation", "services/sandbox"),
     ("services/moderation", "services/store"),

@@ -299,8 +299,6 @@ cases = Table(
     Column("claimed_by", Text, nullable=False),
     Column("claimed_at", UtcDateTime),
     Column("decision_id", String(32)),
-    # Counts the acts of moderators: who decides says which case they have seen.
-    Column("version", Integer, nullable=False),
     Index(None, "state", "priority", "id"),
     Index(None, "channel", "id"),
 )

@@ -43,7 +43,6 @@ def upgrade() -> None:
         sa.Column("claimed_by", sa.Text, nullable=False),
         sa.Column("claimed_at", UtcDateTime),
         sa.Column("decision_id", sa.String(32)),
-        sa.Column("version", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cases")),
         sa.UniqueConstraint("open_key", name=op.f("uq_cases_open_key")),
     )
