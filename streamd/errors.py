@@ -181,6 +181,21 @@ class ClipNotFoundError(StreamdError):
         super().__init__(f"there is no clip {clip_id}")
 
 
+class EvidenceNotFoundError(StreamdError):
+    """There is no such evidence."""
+
+    def __init__(self, evidence_id: str) -> None:
+        super().__init__(f"there is no evidence {evidence_id}")
+
+
+class EvidenceGoneError(StreamdError):
+    """The files of a piece of evidence are not here any more; the text says why."""
+
+
+class StampError(StreamdError):
+    """A timestamping authority gave no stamp that holds."""
+
+
 class ExportError(StreamdError):
     """A recording cannot be made into one file; the text says why."""
 

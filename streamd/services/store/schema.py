@@ -232,6 +232,58 @@ clips = Table(
     Index(None, "recording_id", "state"),
 )
 
+# What was kept of a broadcast that was reported. A row stays when its files are deleted: each is a link of a chain
+# (moderation/evidence_chain.py).
+evidence = Table(
+    "evidence",
+    metadata,
+    # ``evi_`` and a ULID.
+    Column("id", String(32), primary_key=True),
+    Column("sequence", BigInteger, nullable=False, unique=True),
+    Column("case_id", String(32), nullable=False),
+    Column("target_kind", String(16), nullable=False),
+    Column("target_id", String(64), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("is_restricted", Boolean, nullable=False),
+    Column("kept_at", UtcDateTime, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("media_ms", BigInteger, nullable=False),
+    Column("has_picture", Boolean, nullable=False),
+    Column("sums", LargeBinary(32), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("stamped_at", UtcDateTime),
+    Column("deleted_at", UtcDateTime),
+    Column("delete_reason", Text, nullable=False, server_default=""),
+    Index(None, "case_id", "sequence"),
+    Index(None, "channel", "sequence"),
+)
+
+# One row: the end of that chain. Whoever adds a link locks it first.
+evidence_chain = Table(
+    "evidence_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("end_sequence", BigInteger, nullable=False),
+    Column("end_hash", LargeBinary(32), nullable=False),
+)
+
+# What the public can count, day by day (UTC), and how far the audit log has been read for it: all of it can be counted
+# anew from there.
+transparency_days = Table(
+    "transparency_days",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    # JSON.
+    Column("counts", Text, nullable=False),
+)
+transparency_cursor = Table(
+    "transparency_cursor",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+
 playback_keys = Table(
     "playback_keys",
     metadata,
