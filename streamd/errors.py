@@ -122,6 +122,10 @@ class TrackRefusedError(DemuxError):
         """Index of the track among those that were opened."""
 
 
+class AssistantError(StreamdError):
+    """The service that may suggest what a case is about did not answer, or something else."""
+
+
 class PostersBusyError(StreamdError):
     """So many pictures are being drawn that no caller would wait for one more."""
 

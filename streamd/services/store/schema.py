@@ -502,3 +502,29 @@ orders = Table(
     Column("answered_at", UtcDateTime),
     Column("answered_by", Text),
 )
+
+# What the machine found in pictures of cases. Lists are JSON: they are read whole, and nothing is searched in them.
+findings = Table(
+    "findings",
+    metadata,
+    # ``fnd_`` and a ULID: the order of ids is that of their times.
+    Column("id", String(32), primary_key=True),
+    Column("case_id", String(32), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("quality", Integer, nullable=False),
+    Column("matches", Text, nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("fault", Text, nullable=False),
+    Column("duplicates", Text, nullable=False),
+    Column("signs", Text, nullable=False),
+    Column("suggestion", Text, nullable=False),
+    # Whether whoever decided the case saw it too; none while nobody has decided.
+    Column("agreed", Boolean),
+    Column("judged_by", Text, nullable=False),
+    Column("judged_at", UtcDateTime),
+    Index(None, "case_id", "id"),
+)
