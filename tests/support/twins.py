@@ -1,9 +1,8 @@
 """Which tests are about modules that are compiled, and so are worth a second run with Python alone.
 
-A module with a ``.pxd`` beside it has two forms. What other modules do is Python either way, and the compiled form is
-the stricter of the two: it takes no attribute and no type that its ``.pxd`` does not name. So the tests that import
-such a module themselves run again without it. What a test is about, it imports itself; ``tests/support`` makes what
-else it needs.
+A module with a ``.pxd`` beside it has two forms, and every test runs with the compiled one. What other modules do is
+Python either way. So the tests that import such a module themselves run again without it. What a test is about, it
+imports itself; ``tests/support`` makes what else it needs.
 """
 
 from __future__ import annotations
