@@ -30,13 +30,15 @@ from streamd.services.events.outbox import Endpoint, OutboxOptions
 from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
-from streamd.services.playback.gate import GateOptions
+from streamd.services.moderation.options import ModerationOptions
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.clips import ClipOptions
-from streamd.services.recording.recorder import RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import RecorderOptions
 from streamd.services.recording.recording_writer import WriterOptions
+from streamd.services.recording.records import RecordingMode
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.storyboarder import StoryboardOptions
 from streamd.services.storage.place import Place, StorageOptions, keep_local_days
@@ -258,6 +260,20 @@ def playback_hook_options(config: Config) -> PlaybackHookOptions:
         url=playback.hook_url,
         secret=playback.hook_secret.get_secret_value(),
         allows_on_failure=playback.on_failure == "allow",
+    )
+
+
+def moderation_options(config: Config) -> ModerationOptions | None:
+    """What is reported and taken down; None where moderation is off."""
+    moderation = config.moderation
+    if not moderation.enabled:
+        return None
+    return told(
+        ModerationOptions(),
+        moderation,
+        hash_lists=tuple(moderation.hash_lists),
+        trusted_flaggers=tuple(moderation.trusted_flaggers),
+        purge_urls=tuple(moderation.purge_urls),
     )
 
 

@@ -17,6 +17,7 @@ from streamd.process.config.values import (
     Countries,
     DatabaseUrl,
     Endpoint,
+    Flaggers,
     HostPatterns,
     Hosts,
     KeepLocal,
@@ -27,6 +28,7 @@ from streamd.process.config.values import (
     OptionalListen,
     PublicUrl,
     ReceiverUrl,
+    ReceiverUrls,
     Serve,
     StorageUrl,
     Token,
@@ -49,7 +51,6 @@ class Section(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         validate_default=True,
     )
 
@@ -264,6 +265,50 @@ class PlaybackConfig(Section):
     """Countries in which locked channels are not shown by an order, such as `["DE"]`: status 451 (RFC 7725)."""
     blocked_by: ReceiverUrl = ""
     """Whose order that is: the URL in the `Link` field of that answer."""
+
+
+class ModerationConfig(Section):
+    """Reports, decisions and takedowns; `docs/moderation.md` says how."""
+
+    enabled: bool = False
+    """Take reports, and offer the page for them, cases, takedowns, blocks and public counts. Off: none of it is
+    there."""
+    contact_email: Annotated[str, Field(pattern=r"^([^@\s]{1,64}@[^@\s]{1,253})?$")] = ""
+    """Where authorities and users write to, at `/legal` (Digital Services Act, articles 11 and 12)."""
+    contact_post: Annotated[str, Field(max_length=500)] = ""
+    """Postal address, at `/legal`."""
+    legal_representative: Annotated[str, Field(max_length=500)] = ""
+    """Name and address of the legal representative in the EU of a server that is elsewhere, at `/legal`
+    (article 13)."""
+    reports_per_address_per_10_min: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """Reports that are taken from one address in ten minutes; an IPv6 /64 counts as one. Trusted flaggers are not
+    held to it."""
+    evidence_s: Annotated[int, Field(ge=0, le=300)] = 30
+    """Media before a report that is kept as evidence, seconds. 0: a picture and the facts alone."""
+    evidence_keep_days: Annotated[int, Field(ge=1, le=3650)] = 183
+    """Days for which evidence, and what reporters have said of themselves, is kept after the decision. Six months, as
+    long as a decision can be complained about."""
+    scan: Literal["off", "reported", "first_minute", "all"] = "reported"
+    """Which pictures the machine looks at: none, those of reported channels, those of each broadcast's first minute
+    too, or one every ten seconds of all."""
+    hash_lists: list[str] = []
+    """Files with hashes of pictures that are known (PDQ, one in 64 hexadecimal digits a line). A relative path starts
+    at this file."""
+    trusted_flaggers: Flaggers = []
+    """Who reports with a token of their own, and is heard first (Digital Services Act, article 22): for each a name,
+    `=` and the SHA-256 of the token. `streamd cases flagger NAME` makes them."""
+    classifier: str = ""
+    """What scores pictures: `nudenet`, whose model comes with `pip install 'streamd[moderation]'`, or the path of an
+    ONNX file. Empty: nothing."""
+    assistant_url: ReceiverUrl = ""
+    """A service that speaks OpenAI's protocol and may suggest category, priority and a summary. Empty: none."""
+    timestamp_url: ReceiverUrl = ""
+    """An authority that stamps evidence with the time (RFC 3161). Empty: none."""
+    purge_urls: ReceiverUrls = []
+    """Caches in front that are told of a takedown, by a `PURGE` or `BAN` request for each path, such as
+    `["http://127.0.0.1:6081"]`."""
+    transparency: bool = True
+    """Publish how many reports, takedowns, orders and appeals there were, day by day, at `/transparency`."""
 
 
 class KeysConfig(Section):
@@ -546,6 +591,7 @@ class Config(Section):
     dvr: DvrConfig = DvrConfig()
     storage: StorageConfig = StorageConfig()
     playback: PlaybackConfig = PlaybackConfig()
+    moderation: ModerationConfig = ModerationConfig()
     keys: KeysConfig = KeysConfig()
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()

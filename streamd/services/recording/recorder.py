@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,13 @@ from streamd.services.recording.recording import Recording
 from streamd.services.recording.recording_id import new_recording_id, started_at
 from streamd.services.recording.recording_output import RecordingOutput
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
-from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
+from streamd.services.recording.records import (
+    RecordingFilter,
+    RecordingMode,
+    RecordingRecord,
+    RecordingState,
+    Visibility,
+)
 from streamd.services.recording.recovery import recorded_document, recover
 from streamd.services.recording.retention import Retention, RetentionOptions
 from streamd.services.recording.space_look import SpaceLook
@@ -62,15 +67,6 @@ RETENTION_S = 60.0
 SPACE_BYTES_MIN = 16 * 1024 * 1024
 # Recordings that are taken up at a start are looked for a page at a time.
 _PAGE = 200
-
-
-class RecordingMode(enum.StrEnum):
-    """Which broadcasts are recorded."""
-
-    OFF = "off"
-    ASKED = "asked"
-    """Those for which somebody asks."""
-    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)

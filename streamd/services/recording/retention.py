@@ -40,8 +40,6 @@ _PAGE = 100
 LOOKED_AT_MAX = 2000
 # What is written is left alone.
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
-# The rules that delete, as the reason of a deletion names them.
-RETENTION_RULES = frozenset({"keep_days", "max_bytes", "min_free_bytes"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ from streamd.services.recording import recording_writer, retention
 from streamd.services.recording.documents import read_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.recording_output import RETRY_S, RecordingOutput
-from streamd.services.recording.records import RecordingFilter, RecordingState, Visibility
+from streamd.services.recording.records import RecordingFilter, RecordingMode, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings, verify
 from streamd.services.recording.watched import WATCHED_S
