@@ -38,6 +38,7 @@ from streamd.process.operator_desk import LocalOperators, RemoteOperators
 from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import PAGE_LIMIT_MAX
+from streamd.services.recording.recording_id import is_recording_id
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -466,9 +467,13 @@ class AdminClient:
         """Withdraw a token, or what a viewer, a key or a channel was given."""
         return RevocationAnswer.model_validate_json(await self._call("POST", "/api/v1/playback/revoke", body))
 
-    async def decide_playback(self, name: str, playback: object, *, reason: str) -> User:
-        """Decide who may watch a channel."""
-        return await self._change_user(name, {"playback": playback, "reason": reason})
+    async def decide_playback(self, name: str, playback: object, *, reason: str) -> None:
+        """Decide who may watch a channel, or the recording of an id."""
+        change = {"playback": playback, "reason": reason}
+        if is_recording_id(name):
+            await self._call("PATCH", f"/api/v1/recordings/{name}", change)
+        else:
+            await self._change_user(name, change)
 
     async def _change_user(self, name: str, change: dict[str, Any]) -> ChangedUser:
         return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", change))
