@@ -153,6 +153,7 @@ class AdminDoor:
 
     def _app(self, token: str) -> web.Application:
         config, services = self._config, self._services
+        playback = PlaybackDesk(services.playback, services.clock)
         return admin_app(
             keys=services.keys,
             streams=services.registry,
@@ -161,12 +162,12 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             preview_ticket=services.previews.ticket,
-            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note),
+            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note, playback),
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
             ),
-            playback=PlaybackDesk(services.playback, services.clock),
+            playback=playback,
             operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,
