@@ -13,6 +13,7 @@ import click
 
 from streamd import __version__
 from streamd.process.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE, Commands
+from streamd.process.loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,8 @@ class _CommandsWhenAsked(Commands):
         if (place := self._places.get(cmd_name)) is None:
             return None
         module, name = place
-        command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+        with loading():
+            command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
         return command
 
 
