@@ -34,6 +34,7 @@ from streamd.doors.web.models.streams import Kick, Stream, StreamList
 from streamd.doors.web.models.users import ChangedUser, UnwrittenSuspension, User, UserDeletion, UserPage
 from streamd.errors import ImportRefusedError, StreamdError, UserNotFoundError
 from streamd.process.account import TOKEN_VARIABLE
+from streamd.process.moderation_client import RemoteModeration
 from streamd.process.operator_desk import LocalOperators, RemoteOperators
 from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.records import UserState
@@ -258,6 +259,7 @@ class AdminClient:
 
     Attributes:
         operators: The people who act through it.
+        moderation: What moderators do.
     """
 
     def __init__(self, host: str, port: int, token: str, account: str = "") -> None:
@@ -268,6 +270,7 @@ class AdminClient:
         self._headers = {"Authorization": f"Bearer {token}"} | ({ACCOUNT_FIELD: account} if account else {})
         self._is_named = not account
         self.operators: OperatorDesk = RemoteOperators(self._call)
+        self.moderation = RemoteModeration(self._call)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -474,11 +477,21 @@ class AdminClient:
         return ChangedUser.model_validate_json(await self._call("PATCH", f"/api/v1/users/{name}", change))
 
     async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        data: bytes | None = None,
+        media_type: str = "",
     ) -> bytes:
         assert self._session is not None
+        headers = {"Content-Type": media_type} if media_type else {}
         try:
-            async with self._session.request(method, path, json=body, params=query) as response:
+            async with self._session.request(
+                method, path, json=body, params=query, data=data, headers=headers
+            ) as response:
                 answer = await response.read()
                 if response.ok:
                     return answer
