@@ -171,6 +171,7 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/orders?answered=false"),
     Call("POST", "/api/v1/orders/{order}/answered", {"reason": "by post"}),
     Call("GET", "/api/v1/orders/{order}"),
+    Call("GET", "/api/v1/evidence?channel=alice"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
     Call("GET", "/api/v1/operators"),

@@ -181,7 +181,7 @@ class Services:
             self._countries,
             lambda reason: metrics.playback_refusals_total.labels(reason).inc(),
         )
-        self.passwords = Passwords()
+        self.passwords = Passwords(clock.monotonic)
         self.playback = PlaybackService(
             PlaybackStore(self._store.database),
             gate,

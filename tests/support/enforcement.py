@@ -19,7 +19,8 @@ from streamd.services.moderation.enforcement import Enforcement
 from streamd.services.moderation.statement import Statement
 from streamd.services.moderation.target import Target, TargetKind, Targets
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.index import RecordingIndex
 

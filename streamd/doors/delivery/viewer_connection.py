@@ -18,7 +18,7 @@ from streamd.doors.delivery.answer import Answer
 from streamd.doors.delivery.answer_encoder import Persistence
 from streamd.doors.delivery.answer_writer import AnswerWriter
 from streamd.doors.delivery.asked import Asked
-from streamd.doors.delivery.entrance import Elsewhere, plain_request, refusal_answer, with_ticket
+from streamd.doors.delivery.entrance import Elsewhere, Entered, plain_request, refusal_answer, with_ticket
 from streamd.doors.delivery.following import Following
 from streamd.doors.delivery.held_request import HeldRequest
 from streamd.doors.delivery.http_request import MalformedRequestError
@@ -26,8 +26,8 @@ from streamd.doors.delivery.media_path import MediaKind
 from streamd.doors.delivery.uptake import Uptake
 from streamd.formats.address import source_of
 from streamd.services.bounds.memory_accounts import Standing
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.refusal import Refusal
+from streamd.services.playback.visitor import Visitor
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.answer import MediaRequest
@@ -299,16 +299,17 @@ class ViewerConnection(asyncio.Protocol):
                 self._await_more()
                 return
             try:
-                request = asked.next()
+                read = asked.next()
             except MalformedRequestError as exc:
                 if exc.limit:
                     self._door.count_limit(exc.limit)
                 self._refuse(exc.status)
                 return
-            if request is None:
+            if read is None:
                 self._await_more()
                 return
-            if not self._serve(request):
+            request, ticket = read
+            if not self._serve(request, ticket):
                 self._phase = _Phase.GONE
                 asked.clear()
                 is_half_closed = asked.is_half_closed
@@ -323,7 +324,7 @@ class ViewerConnection(asyncio.Protocol):
         self._is_deferred = False
         self._read()
 
-    def _serve(self, request: ReadRequest) -> bool:
+    def _serve(self, request: ReadRequest, ticket: str) -> bool:
         """Answer one request, or say that it is not one for the door."""
         head, media, push = request.head, request.media, request.push
         if media is None and push is None:
@@ -344,12 +345,16 @@ class ViewerConnection(asyncio.Protocol):
         # An operator may look at what is locked.
         is_preview = push is not None and self._door.is_look(push.name, head.query)
         if entrance is not None and not entrance.gate.is_open and not is_preview:
-            visitor = Visitor(address, head.referrer, head.user_agent)
-            if media is not None:
-                entered = entrance.for_media(media, request.ticket, visitor)
-            else:
-                assert push is not None
-                entered = entrance.for_push(push.name, head.method, head.query, request.ticket, visitor)
+            entered: Entered = None
+            if ticket and media is not None:
+                entered = entrance.known(media.path, ticket, source, head.user_agent)
+            if entered is None:
+                visitor = Visitor(address, head.referrer, head.user_agent)
+                if media is not None:
+                    entered = entrance.for_media(media, ticket, visitor)
+                else:
+                    assert push is not None
+                    entered = entrance.for_push(push.name, head.method, head.query, ticket, visitor)
             if isinstance(entered, Answer):
                 self._door.count_answer(media.path.kind.name if media is not None else REFUSED, entered)
                 self._send(entered)
@@ -360,7 +365,7 @@ class ViewerConnection(asyncio.Protocol):
         if media is not None:
             if media.path.kind is MediaKind.PLAYLIST:
                 self._door.lookup.note_viewer(media.path, source, head.user_agent)
-            if viewing is not None and not request.ticket:
+            if viewing is not None and not ticket:
                 self._asker = address
                 self._serve_admission(media, viewing, waits_as)
                 return True

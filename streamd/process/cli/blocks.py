@@ -13,6 +13,7 @@ from streamd.errors import StreamdError
 from streamd.process.cli.arguments import Duration, config_options, json_option, load
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
+from streamd.process.remote_moderation import RemoteModeration
 from streamd.services.moderation.block import BlockKind, BlockScope
 from streamd.services.moderation.block_import import LIST_BYTES_MAX
 
@@ -56,7 +57,7 @@ def add_block(
     until = None if lasts is None else (SystemClock().now() + lasts).isoformat()
     body: dict[str, Any] = {"kind": kind, "value": value, "scope": scope, "countries": list(countries), "until": until}
     body |= {"order": order, "reason": reason, "yes_all": yes_all}
-    done = on_server(load(config_file, data_dir), lambda client: client.moderation.add_block(body))
+    done = on_server(load(config_file, data_dir), lambda server: RemoteModeration(server).add_block(body))
     if done.unwritten:
         say(done.unwritten)
     if as_json:
@@ -96,7 +97,7 @@ def import_blocks(
     media_type = "application/x-ndjson" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b'"') else "text/csv"
     done = on_server(
         load(config_file, data_dir),
-        lambda client: client.moderation.import_blocks(
+        lambda server: RemoteModeration(server).import_blocks(
             data, media_type, dry_run=dry_run, yes_all=yes_all, order=order, reason=reason
         ),
     )
@@ -131,7 +132,7 @@ def list_blocks(
     """List blocks that hold, the newest first."""
     found = on_server(
         load(config_file, data_dir),
-        lambda client: client.moderation.list_blocks(kind=kind or "", scope=scope or "", search=search),
+        lambda server: RemoteModeration(server).list_blocks(kind=kind or "", scope=scope or "", search=search),
     )
     if as_json:
         print_json(found)
@@ -162,5 +163,5 @@ def list_blocks(
 def remove_block(block_id: str, reason: str, config_file: Path | None, data_dir: Path | None) -> None:
     """End the block ID (blk_…)."""
     config = load(config_file, data_dir)
-    done = on_server(config, lambda client: client.moderation.remove_block(block_id, reason=reason))
+    done = on_server(config, lambda server: RemoteModeration(server).remove_block(block_id, reason=reason))
     click.echo(f"{done.kind.value} {done.value} is blocked at {done.scope.value} no more by {done.id}.")

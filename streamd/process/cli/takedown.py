@@ -10,6 +10,7 @@ import click
 from streamd.process.cli.arguments import config_options, json_option, load
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
+from streamd.process.remote_moderation import RemoteModeration
 from streamd.services.moderation.categories import Category
 
 # What is said in one word; any other text is the law that is broken.
@@ -66,7 +67,7 @@ def takedown(
     if target is None:
         raise click.UsageError("say what is to be taken down, or --list")
     if restores:
-        restored = on_server(config, lambda client: client.moderation.restore(target, reason=reason))
+        restored = on_server(config, lambda server: RemoteModeration(server).restore(target, reason=reason))
         if as_json:
             print_json(restored)
             return
@@ -77,7 +78,7 @@ def takedown(
     if not ground or not reason:
         raise click.UsageError("a takedown needs --ground and --reason")
     body = _statement(ground, law, reason, facts or reason, category) | {"target": target}
-    done = on_server(config, lambda client: client.moderation.take_down(body))
+    done = on_server(config, lambda server: RemoteModeration(server).take_down(body))
     if done.unwritten:
         say(done.unwritten)
     for fault in done.caches:
@@ -107,7 +108,7 @@ def _statement(ground: str, law: str, reason: str, facts: str, category: str | N
 
 
 def _list(config: Any, *, as_json: bool) -> None:
-    found = on_server(config, lambda client: client.moderation.list_takedowns(stands=True))
+    found = on_server(config, lambda server: RemoteModeration(server).list_takedowns(stands=True))
     if as_json:
         print_json(found)
         return

@@ -12,8 +12,7 @@ from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Instan
 from streamd.services.moderation.block import ORDER_CHARS_MAX, Block, BlockKind, BlockScope
 from streamd.services.moderation.blocks import BlockImport, BlockResult
 from streamd.services.moderation.ids import IdKind, id_pattern
-from streamd.services.moderation.order import Effect, Order, OrderEffect, OrderResult
-from streamd.services.moderation.orders import TEXT_CHARS_MAX, URLS_MAX
+from streamd.services.moderation.order import TEXT_CHARS_MAX, URLS_MAX, Effect, Order, OrderEffect, OrderResult
 from streamd.services.moderation.statement import (
     EXPLANATION_CHARS_MAX,
     FACTS_CHARS_MAX,

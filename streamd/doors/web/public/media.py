@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.push_path import PushPath
     from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
-    from streamd.services.playback.gate import Visitor
     from streamd.services.playback.viewing import Viewing
+    from streamd.services.playback.visitor import Visitor
 
 # Seconds between two looks at a viewer of a pushed stream. Time limits are whole seconds.
 LOOK_INTERVAL_S = 1.0

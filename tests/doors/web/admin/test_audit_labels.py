@@ -21,7 +21,7 @@ def written() -> Iterator[str]:
     for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
-                case ast.Call(func=ast.Name(id="entry_of" | "AuditEntry"), args=[_, _, action, *_]):
+                case ast.Call(func=ast.Name(id="entry_of" | "case_entry" | "AuditEntry"), args=[_, _, action, *_]):
                     yield from _texts(action)
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if (
                     name.endswith("_DENIED") or name == "action"

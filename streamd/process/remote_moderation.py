@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from streamd.doors.web.models.takedowns import (
     BlockAnswer,
@@ -19,32 +19,19 @@ from streamd.services.keys.request import PAGE_LIMIT_MAX
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-class Call(Protocol):
-    """Makes a call of the admin API."""
-
-    async def __call__(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        *,
-        query: dict[str, str] | None = None,
-        data: bytes | None = None,
-        media_type: str = "",
-    ) -> bytes:
-        """Make a call; returns its answer."""
+    from streamd.process.admin_connection import AdminConnection
 
 
 class RemoteModeration:
     """What moderators do, on a server that runs.
 
     Args:
-        call: Makes a call of its admin API.
+        connection: Asks its admin API.
     """
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    def __init__(self, connection: AdminConnection) -> None:
+        self._connection = connection
+        self._call = connection.call
 
     async def take_down(self, body: Mapping[str, Any]) -> TakedownAnswer:
         """Take something down; the body of the call."""
@@ -71,7 +58,7 @@ class RemoteModeration:
         """Take a list of blocks."""
         flags = {"dry_run": str(dry_run).lower(), "yes_all": str(yes_all).lower()}
         query = flags | {name: value for name, value in (("order", order), ("reason", reason)) if value}
-        answer = await self._call("POST", "/api/v1/blocks/import", query=query, data=data, media_type=media_type)
+        answer = await self._connection.send("/api/v1/blocks/import", data, media_type, query=query)
         return BlockImportAnswer.model_validate_json(answer)
 
     async def list_blocks(self, *, kind: str, scope: str, search: str) -> list[BlockShown]:
