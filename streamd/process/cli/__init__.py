@@ -23,6 +23,7 @@ __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_USAGE", "main"]
 # Module below this one, and the name of the command in it.
 _COMMANDS = {
     "audit": ("audit", "audit_group"),
+    "blocks": ("blocks", "blocks_group"),
     "completion": ("completion", "completion"),
     "config": ("config", "config_group"),
     "demo": ("serve", "demo"),
@@ -34,6 +35,7 @@ _COMMANDS = {
     "recordings": ("recordings", "recordings_group"),
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),
+    "takedown": ("takedown", "takedown"),
     "users": ("users", "users_group"),
 }
 
