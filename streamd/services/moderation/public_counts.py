@@ -116,7 +116,7 @@ class PublicCounts:
         return self._days.get(day.isoformat()) or DayCounts()
 
     def days(self, first: date, last: date) -> Iterator[tuple[date, DayCounts]]:
-        """The days from one to another, the first first, ``DAYS_ASKED_MAX`` at the most; also days on which nothing was."""
+        """The days from one to another, the first first, ``DAYS_ASKED_MAX`` at most; also those without an act."""
         day = max(first, last - timedelta(days=DAYS_ASKED_MAX - 1))
         while day <= last:
             if (counts := self.day(day)) is not None:
