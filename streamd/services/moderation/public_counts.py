@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Rows of one step of the loop: at the most some milliseconds, where all of them count.
-ROWS_AT_ONCE = 500
+# Rows of one step of the loop: five milliseconds, where all of them count.
+ROWS_AT_ONCE = 250
 # What is written down now and then while a long log is read, and where many rows have counted nowhere: the next server
 # reads so many again.
 ROWS_UNSAVED_MAX = 50_000
