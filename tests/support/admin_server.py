@@ -34,7 +34,8 @@ from streamd.services.moderation.evidence_shelf import EvidenceOptions, Evidence
 from streamd.services.moderation.evidence_store import EvidenceStore
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.key_set import RemoteKeySet
 from streamd.services.playback.passwords import Passwords
 from streamd.services.playback.playback_store import PlaybackStore
@@ -43,7 +44,8 @@ from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import ClipOptions, Clips
 from streamd.services.recording.exports import Exports
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode
 from tests.support.console import console_of
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of
@@ -107,7 +109,7 @@ def run_admin_server(
         )  # fmt: skip
         gate = PlaybackGate(clock, GateOptions(), Countries(None))
         key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
-        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(), key_set)
+        playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(clock.monotonic), key_set)
         await playback.start()
         runner = web.AppRunner(
             admin_app(

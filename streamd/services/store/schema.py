@@ -442,3 +442,89 @@ appeals = Table(
     Index(None, "decision_id", "appellant", unique=True),
     Index(None, "state", "id"),
 )
+
+# What moderators have taken down, with the statement of reasons.
+takedowns = Table(
+    "takedowns",
+    metadata,
+    # ``tkd_`` and a ULID: the order of ids is that of the acts.
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    # Name of the channel, or id of the key, the recording or the clip.
+    Column("target", String(64), nullable=False),
+    # Empty where it was not known whose it is: the store could not be asked.
+    Column("channel", String(64), nullable=False),
+    # JSON in the schema of the DSA Transparency Database.
+    Column("statement", Text, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("case_id", String(32)),
+    Column("order_id", String(32)),
+    Column("restored_at", UtcDateTime),
+    Column("restored_by", Text),
+    Column("restore_reason", Text, nullable=False, server_default=""),
+    Index(None, "channel", "id"),
+    Index(None, "restored_at"),
+)
+
+# Who may not publish, and what is not shown to whom.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("value", String(128), nullable=False),
+    Column("scope", String(16), nullable=False),
+    # Two letters each, with spaces between; empty for everywhere.
+    Column("countries", Text, nullable=False, server_default=""),
+    Column("until", UtcDateTime),
+    Column("order", Text, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("added_at", UtcDateTime, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Index(None, "value"),
+)
+
+# Authorities' orders, and what was done.
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("authority", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("legal_basis", Text, nullable=False),
+    # JSON: what it names, what was done about each, and the statement of reasons.
+    Column("content", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("deadline", UtcDateTime),
+    Column("acted_at", UtcDateTime, nullable=False),
+    Column("acted_by", Text, nullable=False),
+    Column("answered_at", UtcDateTime),
+    Column("answered_by", Text),
+)
+
+# What the machine found in pictures of cases. Lists are JSON: they are read whole, and nothing is searched in them.
+findings = Table(
+    "findings",
+    metadata,
+    # ``fnd_`` and a ULID: the order of ids is that of their times.
+    Column("id", String(32), primary_key=True),
+    Column("case_id", String(32), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("quality", Integer, nullable=False),
+    Column("matches", Text, nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("fault", Text, nullable=False),
+    Column("duplicates", Text, nullable=False),
+    Column("signs", Text, nullable=False),
+    Column("suggestion", Text, nullable=False),
+    # Whether whoever decided the case saw it too; none while nobody has decided.
+    Column("agreed", Boolean),
+    Column("judged_by", Text, nullable=False),
+    Column("judged_at", UtcDateTime),
+    Index(None, "case_id", "id"),
+)
