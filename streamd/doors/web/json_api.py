@@ -23,6 +23,8 @@ from streamd.doors.web.models.common import Problem
 from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
 from streamd.doors.web.refusals import forget_traceback, may_tell, route_of
 from streamd.errors import (
+    CaseNotFoundError,
+    CaseStateError,
     ClipNotFoundError,
     ClipRefusedError,
     ClipsBusyError,
@@ -35,7 +37,15 @@ from streamd.errors import (
     OperatorNotFoundError,
     OperatorRequestError,
     OperatorStateError,
+    OwnDecisionError,
+    ReporterSuspendedError,
+    ReportRefusedError,
+    ReportsBusyError,
+    StatementError,
     StoreUnavailableError,
+    TargetNotFoundError,
+    TargetRefusedError,
+    TooManyReportsError,
     UserNotFoundError,
 )
 
@@ -226,6 +236,18 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except CodesSpentError as exc:
         return problem(429, str(exc), headers={hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))})
     except UnavailableError as exc:
+        return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
+    except (ReportRefusedError, StatementError, TargetRefusedError) as exc:
+        return problem(422, str(exc))
+    except (CaseNotFoundError, TargetNotFoundError) as exc:
+        return problem(404, str(exc))
+    except (OwnDecisionError, ReporterSuspendedError) as exc:
+        return problem(403, str(exc))
+    except CaseStateError as exc:
+        return problem(409, str(exc))
+    except TooManyReportsError as exc:
+        return problem(429, str(exc), headers={hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))})
+    except ReportsBusyError as exc:
         return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
     except (ClipRefusedError, KeyStateError, OperatorStateError, ConflictError) as exc:
         return problem(409, str(exc))
