@@ -136,6 +136,7 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/playback-tokens", {"channel": "carol", "uid": "bob", "jti": "order-17", "max": 2}),
     Call("POST", "/api/v1/playback/revoke", {"uid": "bob", "reason": "gave the link on"}),
     Call("DELETE", "/api/v1/playback-keys/{kid}?reason=moved"),
+    Call("GET", "/api/v1/evidence?channel=alice"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
     Call("GET", "/api/v1/operators"),

@@ -122,6 +122,10 @@ class TrackRefusedError(DemuxError):
         """Index of the track among those that were opened."""
 
 
+class AssistantError(StreamdError):
+    """The service that may suggest what a case is about did not answer, or something else."""
+
+
 class PostersBusyError(StreamdError):
     """So many pictures are being drawn that no caller would wait for one more."""
 
@@ -177,6 +181,21 @@ class ClipNotFoundError(StreamdError):
         super().__init__(f"there is no clip {clip_id}")
 
 
+class EvidenceNotFoundError(StreamdError):
+    """There is no such evidence."""
+
+    def __init__(self, evidence_id: str) -> None:
+        super().__init__(f"there is no evidence {evidence_id}")
+
+
+class EvidenceGoneError(StreamdError):
+    """The files of a piece of evidence are not here any more; the text says why."""
+
+
+class StampError(StreamdError):
+    """A timestamping authority gave no stamp that holds."""
+
+
 class ExportError(StreamdError):
     """A recording cannot be made into one file; the text says why."""
 
@@ -212,6 +231,40 @@ class TargetRefusedError(ModerationError):
 
 class TargetNotFoundError(ModerationError):
     """A key, recording or clip that there is not."""
+
+
+class TakedownNotFoundError(ModerationError):
+    """A takedown, block or order that there is not."""
+
+
+class ModerationStateError(ModerationError):
+    """What is asked for does not go with how things stand; the text says why."""
+
+
+class BlockError(ModerationError):
+    """A block that cannot be.
+
+    Args:
+        field: Name of its part.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class OrderError(ModerationError):
+    """An authority's order that lacks something, or says what cannot be.
+
+    Args:
+        field: Name of its part.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
 
 
 class StatementError(ModerationError):

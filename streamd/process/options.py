@@ -31,13 +31,14 @@ from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
 from streamd.services.moderation.options import ModerationOptions
-from streamd.services.playback.gate import GateOptions
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.clips import ClipOptions
-from streamd.services.recording.recorder import RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import RecorderOptions
 from streamd.services.recording.recording_writer import WriterOptions
+from streamd.services.recording.records import RecordingMode
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.storyboarder import StoryboardOptions
 from streamd.services.storage.place import Place, StorageOptions, keep_local_days

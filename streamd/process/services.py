@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamd import __version__
+from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.hook_formats import HookWords
+from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
@@ -51,6 +55,7 @@ from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
+from streamd.services.moderation.enforcement import Enforcement
 from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.target import Targets
 from streamd.services.operators.service import OperatorService
@@ -78,7 +83,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
-    from streamd.doors.outgoing.http_sender import HttpSender
     from streamd.process.config import Config
     from streamd.services.events.event import Event
     from streamd.services.live.stream_options import StreamOptions
@@ -86,6 +90,7 @@ if TYPE_CHECKING:
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
+EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
 ACTS_NAME = "unwritten-acts.jsonl"
@@ -121,6 +126,7 @@ class Services:
         playback: The acts on who may watch, and their gate.
         viewer_hook: Asked over viewers with the policy ``hook``.
         passwords: Checks those of channels.
+        enforcement: Takedowns, blocks and orders; None where moderation is off.
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
@@ -181,7 +187,7 @@ class Services:
             self._countries,
             lambda reason: metrics.playback_refusals_total.labels(reason).inc(),
         )
-        self.passwords = Passwords()
+        self.passwords = Passwords(clock.monotonic)
         self.playback = PlaybackService(
             PlaybackStore(self._store.database),
             gate,
@@ -253,18 +259,40 @@ class Services:
             budget=self._budget,
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
-            is_admissible=self.verifier.admissions.is_admissible,
+            is_admissible=self.verifier.admissions.may_publish,
             tell=tell_of_streams,
             take_place=self.machine.memory.admit,
         )
         metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
         self.targets = Targets(self.recorder.index, self.clips.index, self._store, lambda: self._config.public_url)
+        self.enforcement: Enforcement | None = None
         self.moderation: Moderation | None = None
-        if (moderation := moderation_options(config)) is not None:
-            self.moderation = Moderation(
-                moderation, self._store.database, clock, targets=self.targets, viewers=self, tell=tell
+        self._moderation = moderation_options(config)
+        if self._moderation is not None:
+            # A cache in front is near, and named by the operator alone.
+            self._purge_sender = HttpSender(AddressGuard(EVERYWHERE), f"streamd/{__version__}")
+            self.enforcement = Enforcement(
+                self._store.database,
+                clock,
+                targets=self.targets,
+                bars=self.verifier.admissions.bars,
+                gate=gate,
+                streams=self.registry,
+                knows_countries=lambda: self._countries.is_known,
+                country_of=self._countries.of,
+                on_change=self.recorder.index.note_edit,
+                purge_sender=self._purge_sender,
+                purge_urls=lambda: self._moderation.purge_urls if self._moderation is not None else (),
+                data_dir=config.data_dir,
+                tell=tell,
             )
+            enforcement = self.enforcement
+            metrics.acts_waiting.set_function(lambda: len(takedowns) + enforcement.unwritten)
+            self.moderation = Moderation(
+                self._moderation, self._store.database, clock, targets=self.targets, viewers=self, tell=tell
+            )
+            self.moderation.cases.takedowns = enforcement.takedowns
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
@@ -333,14 +361,17 @@ class Services:
         self.recorder.complete_left()
         self.past_recorder.complete_left()
         await self.keys.takedowns.start()
+        if self.enforcement is not None:
+            await self._purge_sender.start()
+            resources.push_async_callback(self._purge_sender.close)
+            resources.push_async_callback(self.enforcement.close)
+            await self.enforcement.start()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
         limits = config.limits
         self._config = config
         self.machine.configure(config)
-        if self.moderation is not None and (moderation := moderation_options(config)) is not None:
-            self.moderation.options = moderation
         self._budget.waiting_requests_max = limits.waiting_requests_max
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
         self._channel_metrics.channels_max = limits.channel_metrics_max
@@ -352,6 +383,11 @@ class Services:
         self.storyboarder.options = storyboard_options(config)
         self.playback.configure(gate_options(config), config.playback.jwks_url)
         self.viewer_hook.options = playback_hook_options(config)
+        if self._moderation is not None:
+            # Switched on or off, it is with the next start.
+            self._moderation = moderation_options(config) or self._moderation
+        if self.moderation is not None and self._moderation is not None:
+            self.moderation.options = self._moderation
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -397,6 +433,8 @@ class Services:
         if self.storage is not None:
             self.storage.look()
         self.playback.tick()
+        if self.enforcement is not None:
+            self.enforcement.tick()
         if self.moderation is not None:
             await self.moderation.look()
         await self.save_restart_record()

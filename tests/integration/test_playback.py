@@ -21,6 +21,7 @@ from streamd.services.playback.verifying_key import Algorithm
 from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
+from tests.support.ticketed_crowd import TicketedCrowd
 
 if TYPE_CHECKING:
     from tests.support.server import LiveServer
@@ -159,6 +160,20 @@ def test_revoked_and_expired_while_somebody_watches(live_server: LiveServer) -> 
         assert live_server.get(f"/live/demo/{ticket}/main.m3u8")[0] == 403
         actions = [row["action"] for row in live_server.admin("GET", "/api/v1/audit?limit=1000")["entries"]]
         assert actions.count("playback.revoked") == 3
+
+
+def test_all_who_watch_a_channel_are_dark_when_it_is_withdrawn(live_server: LiveServer) -> None:
+    """As many as watch at once in ``bench/locked.py`` are 500."""
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        lock(live_server)
+        tickets = [ticket_of(live_server, token_of(live_server)["playlist"]) for _ in range(40)]
+        with TicketedCrowd(live_server, "demo").watching(tickets) as crowd:
+            seen = crowd.see(
+                lambda: live_server.admin("POST", "/api/v1/playback/revoke", {"channel": "demo"}), aftermath_s=1.0
+            )
+        assert seen.done["ended"] == len(tickets)
+        assert (seen.late_bytes, seen.followed_on, seen.unrefused) == (0, 0, 0)
 
 
 def viewers(server: LiveServer) -> int:

@@ -47,6 +47,8 @@ COMMAND_TYPES = frozenset((int(MessageType.COMMAND_AMF0), int(MessageType.COMMAN
 """Messages that change how the owner of a decoder reads on."""
 # Behind these nothing is taken in the same step: an aggregate is as many messages as a step has, or more.
 _LAST_TYPES = COMMAND_TYPES | {int(MessageType.AGGREGATE)}
+# A shorter one names no command and is dropped. An empty one is a single byte on the wire, so it ends no step.
+_LAST_BYTES_MIN = 3
 # Messages that are kept, for viewers.
 _AUDIO = int(MessageType.AUDIO)
 _VIDEO = int(MessageType.VIDEO)
@@ -283,7 +285,9 @@ class ChunkDecoder:
                     messages.append(self._complete(stream, piece))
                     if len(messages) > messages_max:
                         raise self._too_many()
-                    if len(messages) >= step_max or stream.type_id in _LAST_TYPES:
+                    if len(messages) >= step_max or (
+                        stream.type_id in _LAST_TYPES and stream.length >= _LAST_BYTES_MIN
+                    ):
                         size = position
                     break
                 _keep(stream.pieces, piece)

@@ -124,7 +124,7 @@ class MessageReader:
         self.has_more = False
 
     def receive(self, messages: list[Message], events: list[ConnectionEvent]) -> None:
-        """Act on messages, of which the last alone can be a command or an aggregate.
+        """Act on messages, of which the last alone can be a command or an aggregate that is long enough to be read.
 
         Args:
             messages: In order.

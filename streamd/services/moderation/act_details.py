@@ -68,7 +68,8 @@ class ActDetails:
         found = _object(reason)
         scope = found.get("territorial_scope")
         seconds = found.get("seconds")
-        is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds <= SECONDS_MAX
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= SECONDS_MAX:
+            seconds = None
         return cls(
             category=_text(found.get("category")),
             source_type=_text(found.get("source_type")),
@@ -80,7 +81,7 @@ class ActDetails:
             automated_decision=_text(found.get("automated_decision")),
             ground=_text(found.get("ground")),
             outcome=_text(found.get("outcome")),
-            seconds=int(seconds) if is_time else None,
+            seconds=None if seconds is None else int(seconds),
         )
 
 

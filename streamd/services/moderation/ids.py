@@ -30,6 +30,7 @@ class IdKind(StrEnum):
     APPEAL = "apl_"
     EVIDENCE = "evi_"
     BLOCK = "blk_"
+    FINDING = "fnd_"
 
 
 _FORMS = {kind: re.compile(kind.value + PATTERN) for kind in IdKind}

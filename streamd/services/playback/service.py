@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streamd.errors import KeyRequestError, PlaybackKeyNotFoundError, StoreUnavailableError
 from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.request import checked_label, checked_reason
-from streamd.services.playback.claims import ID_CHARS_MAX, read_claims
+from streamd.services.playback.claims import ID_CHARS_MAX, TOKEN_S_MAX, read_claims
 from streamd.services.playback.policy import PlaybackRule, Policy
 from streamd.services.playback.records import PlaybackKeyRecord, RevocationRecord
 from streamd.services.playback.revocations import RevocationKind
@@ -24,7 +24,8 @@ from streamd.services.playback.verifying_key import Algorithm, VerifyingKey, new
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.services.audit.records import Actor
-    from streamd.services.playback.gate import GateOptions, PlaybackGate
+    from streamd.services.playback.gate import PlaybackGate
+    from streamd.services.playback.gate_options import GateOptions
     from streamd.services.playback.key_set import RemoteKeySet
     from streamd.services.playback.passwords import Passwords
     from streamd.services.playback.playback_store import PlaybackStore
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 
 # The key with which the server signs for those who will not. It is made of the store's secret, and is never shown.
 SERVER_KID: Final = "pk_server"
-# How long a token of the server's own is good for at the most.
-TOKEN_S_MAX: Final = 366 * 86_400
 OVERLAP_S_MAX: Final = 30 * 86_400
 # Another process's acts are known here after this, seconds.
 RECHECK_S: Final = 5.0
@@ -79,7 +78,7 @@ class PlaybackService:
         self._clock = clock
         self._passwords = passwords
         self._key_set = key_set
-        gate.on_unknown_key = key_set.hurry
+        gate.tokens.on_unknown_key = key_set.hurry
         self._keys: dict[str, PlaybackKeyRecord] = {}
         self._server_key = VerifyingKey(SERVER_KID, Algorithm.HS256, b"")
         self._last_sequence = 0

@@ -47,6 +47,10 @@ class RecordingIndex:
         self.begun_or_ended = 0
         self.is_shared = not database.is_sqlite
 
+    def note_edit(self) -> None:
+        """Take note that something of a recording was decided elsewhere: what was read of any may be no more so."""
+        self.edits += 1
+
     async def save(self, record: RecordingRecord) -> None:
         """Add a recording, or say what has become of it; people's facts about it stay, and a deletion is for good.
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import RecordingError
+from streamd.services.recording.disk_sync import DiskSync
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus, read_document
 from streamd.services.recording.folder import RecordingFolder, folder_name, remove_folder
 from streamd.services.recording.past import FILES_BEHIND
@@ -75,6 +76,7 @@ class PastRecorder:
         self._clock = clock
         self._is_recorded = is_recorded
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="past")
+        self._disk_sync = DiskSync(lambda: self._options.fsync_s)
         self._space = SpaceLook(self._pool, clock)
         self._outputs: dict[str, RecordingOutput] = {}
         # Those that are written or whose past is not over, by id, and what an earlier server left, by channel.
@@ -114,6 +116,7 @@ class PastRecorder:
             recording.leave()
         for recording in tuple(self._recordings.values()):
             await recording.wait()
+        await self._disk_sync.close()
         await asyncio.gather(*self._removing, return_exceptions=True)
         self._pool.shutdown()
 
@@ -185,6 +188,7 @@ class PastRecorder:
             self._clock,
             lambda _: None,
             self._all_queued_bytes,
+            self._disk_sync,
         )
         recording.attach(self._pasts.begin(document.channel, folder, began, budget))
         self._recordings[folder.id] = recording

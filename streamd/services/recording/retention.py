@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 _PAGE = 100
 # What is written is left alone.
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
-# The rules that delete, as the reason of a deletion names them.
-RETENTION_RULES = frozenset({"keep_days", "max_bytes", "min_free_bytes"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,6 +232,58 @@ clips = Table(
     Index(None, "recording_id", "state"),
 )
 
+# What was kept of a broadcast that was reported. A row stays when its files are deleted: each is a link of a chain
+# (moderation/evidence_chain.py).
+evidence = Table(
+    "evidence",
+    metadata,
+    # ``evi_`` and a ULID.
+    Column("id", String(32), primary_key=True),
+    Column("sequence", BigInteger, nullable=False, unique=True),
+    Column("case_id", String(32), nullable=False),
+    Column("target_kind", String(16), nullable=False),
+    Column("target_id", String(64), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("is_restricted", Boolean, nullable=False),
+    Column("kept_at", UtcDateTime, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("media_ms", BigInteger, nullable=False),
+    Column("has_picture", Boolean, nullable=False),
+    Column("sums", LargeBinary(32), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("stamped_at", UtcDateTime),
+    Column("deleted_at", UtcDateTime),
+    Column("delete_reason", Text, nullable=False, server_default=""),
+    Index(None, "case_id", "sequence"),
+    Index(None, "channel", "sequence"),
+)
+
+# One row: the end of that chain. Whoever adds a link locks it first.
+evidence_chain = Table(
+    "evidence_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("end_sequence", BigInteger, nullable=False),
+    Column("end_hash", LargeBinary(32), nullable=False),
+)
+
+# What the public can count, day by day (UTC), and how far the audit log has been read for it: all of it can be counted
+# anew from there.
+transparency_days = Table(
+    "transparency_days",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    # JSON.
+    Column("counts", Text, nullable=False),
+)
+transparency_cursor = Table(
+    "transparency_cursor",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+
 playback_keys = Table(
     "playback_keys",
     metadata,
@@ -389,4 +441,90 @@ appeals = Table(
     Column("reason", Text, nullable=False),
     Index(None, "decision_id", "appellant", unique=True),
     Index(None, "state", "id"),
+)
+
+# What moderators have taken down, with the statement of reasons.
+takedowns = Table(
+    "takedowns",
+    metadata,
+    # ``tkd_`` and a ULID: the order of ids is that of the acts.
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    # Name of the channel, or id of the key, the recording or the clip.
+    Column("target", String(64), nullable=False),
+    # Empty where it was not known whose it is: the store could not be asked.
+    Column("channel", String(64), nullable=False),
+    # JSON in the schema of the DSA Transparency Database.
+    Column("statement", Text, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("case_id", String(32)),
+    Column("order_id", String(32)),
+    Column("restored_at", UtcDateTime),
+    Column("restored_by", Text),
+    Column("restore_reason", Text, nullable=False, server_default=""),
+    Index(None, "channel", "id"),
+    Index(None, "restored_at"),
+)
+
+# Who may not publish, and what is not shown to whom.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("value", String(128), nullable=False),
+    Column("scope", String(16), nullable=False),
+    # Two letters each, with spaces between; empty for everywhere.
+    Column("countries", Text, nullable=False, server_default=""),
+    Column("until", UtcDateTime),
+    Column("order", Text, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("added_at", UtcDateTime, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Index(None, "value"),
+)
+
+# Authorities' orders, and what was done.
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("authority", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("legal_basis", Text, nullable=False),
+    # JSON: what it names, what was done about each, and the statement of reasons.
+    Column("content", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("deadline", UtcDateTime),
+    Column("acted_at", UtcDateTime, nullable=False),
+    Column("acted_by", Text, nullable=False),
+    Column("answered_at", UtcDateTime),
+    Column("answered_by", Text),
+)
+
+# What the machine found in pictures of cases. Lists are JSON: they are read whole, and nothing is searched in them.
+findings = Table(
+    "findings",
+    metadata,
+    # ``fnd_`` and a ULID: the order of ids is that of their times.
+    Column("id", String(32), primary_key=True),
+    Column("case_id", String(32), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("quality", Integer, nullable=False),
+    Column("matches", Text, nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("fault", Text, nullable=False),
+    Column("duplicates", Text, nullable=False),
+    Column("signs", Text, nullable=False),
+    Column("suggestion", Text, nullable=False),
+    # Whether whoever decided the case saw it too; none while nobody has decided.
+    Column("agreed", Boolean),
+    Column("judged_by", Text, nullable=False),
+    Column("judged_at", UtcDateTime),
+    Index(None, "case_id", "id"),
 )

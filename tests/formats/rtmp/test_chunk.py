@@ -419,7 +419,7 @@ class TestCommand:
     @pytest.mark.parametrize("cut", [0, 1, 5, 12])
     def test_ends_what_is_taken_at_once(self, type_id: int, cut: int) -> None:
         decoder = ChunkDecoder()
-        data = message(9, b"a" * 300) + message(type_id, b"b") + message(9, b"c")
+        data = message(9, b"a" * 300) + message(type_id, b"bcd") + message(9, b"c")
         start = len(message(9, b"a" * 300)) + cut
         before = decoder.receive_data(data[:start]) if cut else []
         rest = bytearray(data[start:] if cut else data)
@@ -429,6 +429,14 @@ class TestCommand:
         (behind,) = decoder.receive_buffer(rest, len(rest), decoder.position)
         assert behind.payload == b"c"
         assert decoder.position == len(rest)
+
+    @pytest.mark.parametrize("type_id", [17, 20, 22])
+    @pytest.mark.parametrize("payload", [b"", b"b", b"bc"])
+    def test_that_is_too_short_to_be_read_ends_nothing(self, type_id: int, payload: bytes) -> None:
+        decoder = ChunkDecoder()
+        data = bytearray(message(type_id, payload) + message(9, b"c"))
+        assert [each.type_id for each in decoder.receive_buffer(data, len(data))] == [type_id, 9]
+        assert decoder.position == len(data)
 
 
 class TestHeldBytes:

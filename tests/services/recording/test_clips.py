@@ -22,8 +22,8 @@ from streamd.services.recording.clips import CLIPS_AT_ONCE_MAX, ClipOptions, Cli
 from streamd.services.recording.documents import RecordedRendition
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
-from streamd.services.recording.records import RecordingState
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode, RecordingState
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings
 from tests.support.recordings import MAIN, STARTED_AT, append, folder_in, new_writer

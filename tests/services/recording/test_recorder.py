@@ -22,12 +22,13 @@ from streamd.media.packet import VIDEO_TIMESCALE
 from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.events.event import EventType
 from streamd.services.live.restart_record import PlaylistRecord
+from streamd.services.recording import recording_writer
 from streamd.services.recording.documents import read_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.recording_output import RETRY_S, RecordingOutput
-from streamd.services.recording.records import RecordingFilter, RecordingState, Visibility
+from streamd.services.recording.records import RecordingFilter, RecordingMode, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings, verify
 from streamd.services.recording.watched import WATCHED_S
@@ -546,6 +547,8 @@ class TestFaults:
     async def test_the_next_one_begins_when_there_is_space_again(
         self, room: Room, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # The disk is asked with each segment.
+        monkeypatch.setattr(recording_writer, "UNASKED_BYTES_MAX", 0)
         room.output.start(tracks_of("main"))
         room.feed(2)
         await room.written()

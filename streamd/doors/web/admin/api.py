@@ -55,7 +55,7 @@ from streamd.doors.web.openapi import JSON_TYPE, Operation, openapi_document
 from streamd.doors.web.port import without_entity_tags
 from streamd.doors.web.request_id import name_requests
 from streamd.errors import ImportRefusedError, StoreUnavailableError, UserNotFoundError
-from streamd.services.keys.importer import ForeignKey
+from streamd.services.keys.foreign_key import ForeignKey
 from streamd.services.keys.records import USER_NAME, UserState
 from streamd.services.keys.request import checked_reason
 from streamd.services.operators.roles import Right

@@ -62,9 +62,18 @@ class ClipRoutes:
         vod: Finds their recordings, and sends files.
         recorder: Knows where these are.
         clock: Measures for how long an answer of the index holds, and the pace of viewers.
+        is_hidden: Says whether a clip was taken down by itself.
     """
 
-    def __init__(self, clips: Clips, vod: VodRoutes, recorder: Recorder, clock: Clock) -> None:
+    def __init__(
+        self,
+        clips: Clips,
+        vod: VodRoutes,
+        recorder: Recorder,
+        clock: Clock,
+        is_hidden: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._is_hidden = is_hidden
         self._clips = clips
         self._vod = vod
         self._recorder = recorder
@@ -104,7 +113,7 @@ class ClipRoutes:
             return HTTPStatus.SERVICE_UNAVAILABLE
         if clip is None:
             return HTTPStatus.NOT_FOUND
-        if clip.state is ClipState.DELETED:
+        if clip.state is ClipState.DELETED or self._is_hidden(clip.id):
             return HTTPStatus.GONE
         record = await self._vod.find(clip.recording_id)
         return record if isinstance(record, HTTPStatus) else (clip, record)
