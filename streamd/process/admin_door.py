@@ -10,12 +10,14 @@ from aiohttp import web
 from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.delivery.push_path import PushFormat
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.takedowns import TakedownDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -73,6 +75,8 @@ class AdminDoor:
             recording_of=services.recorder.recording_of,
             on_token_over=self._end_previews,
         )
+        if (moderation := services.moderation) is not None:
+            moderation.listen(lambda: self._console.events.tell("cases", str(moderation.revision).encode()))
         self._sessions = sessions
         self._connections = HandlerWatch(
             self._web_handler,
@@ -166,6 +170,12 @@ class AdminDoor:
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
+                *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
+                *(
+                    CaseDesk(services.moderation, services.targets).operations()
+                    if services.moderation is not None
+                    else ()
+                ),
             ),
             playback=playback,
             operators=services.operators,

@@ -97,6 +97,8 @@ class Entrance:
             of a refusal.
         """
         path = request.path
+        if len(self.gate.view_blocks) and (blocked := self._blocked(path.name, request.method, visitor)) is not None:
+            return blocked
         if ticket:
             return self._enter(path.name, request.method, ticket, visitor, watches=_watches(path))
         shows = path.kind is MediaKind.MULTIVARIANT
@@ -104,9 +106,21 @@ class Entrance:
 
     def for_push(self, name: str, method: str, query: str, ticket: str, visitor: Visitor) -> Entered:
         """As ``for_media``, for a pushed stream."""
+        if len(self.gate.view_blocks) and (blocked := self._blocked(name, method, visitor)) is not None:
+            return blocked
         if ticket:
             return self._enter(name, method, ticket, visitor, watches=True)
         return self._admit(name, method, query, visitor)
+
+    def _blocked(self, name: str, method: str, visitor: Visitor) -> Answer | None:
+        """The answer where a channel may not be shown to an address; None where it may."""
+        gate = self.gate
+        if method not in _READING or not gate.is_blocked(visitor.address, name):
+            return None
+        if self._channels.find(name) is Absence.TAKEN_DOWN:
+            # What is gone is gone everywhere.
+            return None
+        return refusal_answer(gate.refused(Refusal.BLOCKED), method)
 
     def _concerns(self, name: str, method: str) -> bool:
         return method in _READING and self.gate.is_locked(name) and self._channels.find(name) is not Absence.TAKEN_DOWN

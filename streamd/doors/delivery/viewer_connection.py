@@ -89,6 +89,7 @@ class ViewerConnection(asyncio.Protocol):
 
     __slots__ = (
         "_asked",
+        "_asker",
         "_closes",
         "_door",
         "_following",
@@ -114,7 +115,8 @@ class ViewerConnection(asyncio.Protocol):
         self._door = door
         self._transport: asyncio.Transport
         self._writer: AnswerWriter
-        self.address = self.source = ""
+        self.address = self.source = self._asker = ""
+        # ``_asker``: the address of whoever asked for what waits or is followed, also behind a proxy.
         self.standing = Standing.STRANGER
         self.opened_at = door.now()
         self._tls: SlicedTransport | None = None
@@ -364,14 +366,17 @@ class ViewerConnection(asyncio.Protocol):
             if media.path.kind is MediaKind.PLAYLIST:
                 self._door.lookup.note_viewer(media.path, source, head.user_agent)
             if viewing is not None and not ticket:
+                self._asker = address
                 self._serve_admission(media, viewing, waits_as)
                 return True
             found = self._door.lookup.ask(media, source=waits_as)
             if isinstance(found, Answer):
                 self._answer(media, found)
             else:
+                self._asker = address
                 self._hold(HeldRequest(media, waits_as, self._door.now(), found.timeout_s, viewing), found)
         elif push is not None:
+            self._asker = address
             self._push(head.method, push, viewing, is_preview=is_preview)
         return True
 
@@ -479,6 +484,22 @@ class ViewerConnection(asyncio.Protocol):
             return
         if name in ("", subject) and entrance is not None and entrance.gate.is_locked(subject):
             self.cut(Refusal.NO_TOKEN)
+
+    def cut_blocked(self, name: str) -> None:
+        """End what goes on of a channel that may not be shown to who asked; empty stands for every channel."""
+        if self._phase is _Phase.WAITING and self._held is not None:
+            subject = self._held.request.path.name
+        elif self._phase is _Phase.PUSHING and self._following is not None and not self._following.is_preview:
+            subject = self._subject
+        else:
+            return
+        entrance = self._door.entrance
+        if name in ("", subject) and entrance is not None and entrance.gate.is_blocked(self._asker, subject):
+            viewing = self._viewing if self._held is None else self._held.viewing
+            if viewing is not None:
+                # The viewer may go on with it elsewhere.
+                viewing.let_go(self)
+            self.cut(Refusal.BLOCKED)
 
     def _push(self, method: str, path: PushPath, viewing: Viewing | None, *, is_preview: bool) -> None:
         found = self._door.push_lookup.ask(method, path)

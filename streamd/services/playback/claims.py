@@ -20,6 +20,8 @@ from streamd.services.playback.refusal import Refusal
 
 # RFC 3339 ends with the year 9999; a double has each of its seconds.
 NUMERIC_DATE_MAX: Final = 253_402_300_799
+# How long a token of the server's own is good for at the most.
+TOKEN_S_MAX: Final = 366 * 86_400
 # An id of a token or a viewer: a UUID has 36, a mail address rarely 60.
 ID_CHARS_MAX: Final = 128
 # Viewers at once that a claim may allow; a ticket has two bytes for it.

@@ -23,6 +23,7 @@ from streamd.services.playback.refusal_log import RefusalLog
 from streamd.services.playback.revocations import Revocations
 from streamd.services.playback.ticket import DIGEST_BYTES, Ticket, TicketOffice, digest, key_digest, new_session
 from streamd.services.playback.token_check import TokenCheck
+from streamd.services.playback.view_blocks import ViewBlock, ViewBlocks
 from streamd.services.playback.viewing import Viewings
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class PlaybackGate:
         keys: The keys of tokens.
         words: The words in the names of locked channels' media.
         viewings: The tickets in use.
-        is_open: Nothing is locked.
+        view_blocks: What is kept from viewers in some countries or networks.
+        is_open: Nothing is locked, and nothing blocked.
     """
 
     def __init__(
@@ -86,7 +88,10 @@ class PlaybackGate:
         self._failures = Budgets(FAILURES_PER_SOURCE_MAX)
         self._refusals = RefusalLog(clock, count)
         self._on_locked: list[Callable[[str], None]] = []
-        self.is_open = not self.policies.locks_any
+        self._on_blocked: list[Callable[[str], None]] = []
+        self.view_blocks = ViewBlocks(countries.of, lambda: self.options.unknown_country != "allow")
+        self.is_open = True
+        self._look_whether_open()
         self.set_secret(bytes(32))
 
     # -- what it goes by --------------------------------------------------------------------
@@ -104,6 +109,7 @@ class PlaybackGate:
         """Take other options; tickets that were given out keep their time."""
         self.options = self._places.options = self.tokens.options = options
         before, self.policies.default = self.policies.default, options.policy
+        self._look_whether_open()
         if before is not options.policy:
             self.policies_changed(None)
 
@@ -119,7 +125,7 @@ class PlaybackGate:
 
         What goes on of them by what does not count there any more is ended.
         """
-        self.is_open = not self.policies.locks_any
+        self._look_whether_open()
         for viewing in self.viewings.all():
             subject, owner = viewing.subject, viewing.owner
             if names is not None and subject not in names and owner not in names:
@@ -129,6 +135,60 @@ class PlaybackGate:
         for name in (EVERY_CHANNEL,) if names is None else names:
             for tell in self._on_locked:
                 tell(name)
+
+    def _look_whether_open(self) -> None:
+        self.is_open = not self.policies.locks_any and not len(self.view_blocks)
+
+    # -- what is kept from some --------------------------------------------------------------
+
+    def on_blocked(self, tell: Callable[[str], None]) -> None:
+        """Have a door told the name of what was blocked for some viewers; empty for all that there is."""
+        self._on_blocked.append(tell)
+
+    def block(self, block: ViewBlock, act: str, *, tells: bool = True) -> None:
+        """Keep something from viewers; who follows it there is cut when this returns.
+
+        Args:
+            block: What, and from whom.
+            act: What is to be named to undo it.
+            tells: The doors look at once; without, ``tell_blocked`` has them look, after many of these.
+        """
+        self.view_blocks.add(block, act)
+        self._look_whether_open()
+        if tells:
+            self.tell_blocked(block.subject)
+
+    def tell_blocked(self, subject: str) -> None:
+        """Have the doors cut who follows what is kept from them; empty for all that there is."""
+        for tell in self._on_blocked:
+            tell(subject)
+
+    def unblock(self, block: ViewBlock, act: str) -> None:
+        """An act keeps something from viewers no more."""
+        self.view_blocks.remove(block, act)
+        self._look_whether_open()
+
+    def is_blocked(self, address: str, subject: str, owner: str = "", part: str = "") -> bool:
+        """Whether something may not be shown to an address, whoever they are.
+
+        Args:
+            address: IP address of the viewer.
+            subject: The channel or recording.
+            owner: The channel that a recording is of.
+            part: The clip of a recording that is asked for.
+        """
+        if self.is_open or not len(self.view_blocks):
+            return False
+        return self.view_blocks.blocks(filter(None, (subject, owner, part)), address)
+
+    def check_blocked(self, address: str, subject: str, owner: str = "", part: str = "") -> None:
+        """See that something may be shown to an address.
+
+        Raises:
+            PlaybackRefusedError: It may not.
+        """
+        if self.is_blocked(address, subject, owner, part):
+            raise self.refused(Refusal.BLOCKED)
 
     def end_withdrawn(self) -> int:
         """End what is withdrawn by now, before it returns; return how many viewings that were."""
@@ -338,7 +398,7 @@ class PlaybackGate:
 
     def refused(self, refusal: Refusal) -> PlaybackRefusedError:
         """The error of a refusal, counted."""
-        return self.noted(refusal.error())
+        return self.noted(self._places.blocked_error() if refusal is Refusal.BLOCKED else refusal.error())
 
     def noted(self, error: PlaybackRefusedError) -> PlaybackRefusedError:
         """Count a refusal, and have the log tell of it."""

@@ -14,6 +14,7 @@ from streamd.services.playback.refusal import Refusal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamd.errors import PlaybackRefusedError
     from streamd.services.playback.claims import Claims, Network
     from streamd.services.playback.countries import Countries
     from streamd.services.playback.gate_options import GateOptions
@@ -52,6 +53,11 @@ class Places:
             if allowed and host is not None and not allows_host(allowed, host):
                 raise Refusal.REFERRER.error()
 
+    def blocked_error(self) -> PlaybackRefusedError:
+        """The error of what is kept from viewers in a place."""
+        by = self.options.blocked_by
+        return Refusal.BLOCKED.error(f'<{by}>; rel="blocked-by"' if by else "")
+
     def _check_country(self, claims: Claims | None, address: str) -> None:
         options = self.options
         blocked, wanted = options.blocked_countries, claims.countries if claims is not None else frozenset()
@@ -60,7 +66,7 @@ class Places:
         country = self._countries.of(address)
         is_unknown = not country and options.unknown_country != "allow"
         if blocked and (is_unknown or country in blocked):
-            raise Refusal.BLOCKED.error(f'<{options.blocked_by}>; rel="blocked-by"' if options.blocked_by else "")
+            raise self.blocked_error()
         if wanted and country not in wanted and (country or is_unknown):
             raise Refusal.COUNTRY.error()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streamd.errors import KeyRequestError, PlaybackKeyNotFoundError, StoreUnavailableError
 from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.request import checked_label, checked_reason
-from streamd.services.playback.claims import ID_CHARS_MAX, read_claims
+from streamd.services.playback.claims import ID_CHARS_MAX, TOKEN_S_MAX, read_claims
 from streamd.services.playback.policy import PlaybackRule, Policy
 from streamd.services.playback.records import PlaybackKeyRecord, RevocationRecord
 from streamd.services.playback.revocations import RevocationKind
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 
 # The key with which the server signs for those who will not. It is made of the store's secret, and is never shown.
 SERVER_KID: Final = "pk_server"
-# How long a token of the server's own is good for at the most.
-TOKEN_S_MAX: Final = 366 * 86_400
 OVERLAP_S_MAX: Final = 30 * 86_400
 # Another process's acts are known here after this, seconds.
 RECHECK_S: Final = 5.0

@@ -20,7 +20,7 @@ from streamd.errors import (
     UserNotFoundError,
 )
 from streamd.services.audit.records import Actor
-from streamd.services.playback.claims import Audience
+from streamd.services.playback.claims import TOKEN_S_MAX, Audience
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate
 from streamd.services.playback.gate_options import GateOptions
@@ -30,7 +30,7 @@ from streamd.services.playback.playback_store import PlaybackStore
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.refusal import Refusal
 from streamd.services.playback.revocations import RevocationKind
-from streamd.services.playback.service import RECHECK_S, SERVER_KID, TOKEN_S_MAX, PlaybackService
+from streamd.services.playback.service import RECHECK_S, SERVER_KID, PlaybackService
 from streamd.services.playback.verifying_key import Algorithm
 from streamd.services.playback.visitor import Visitor
 

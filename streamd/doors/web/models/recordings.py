@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
 from streamd.doors.web.models.playback import NO_POLICIES, PlaybackChange
 from streamd.services.playback.policy import Policy
-from streamd.services.recording.recorder import RecordingMode
-from streamd.services.recording.records import RecordingRecord, RecordingState, Visibility
-from streamd.services.recording.retention import RETENTION_RULES
-from streamd.services.store.page import Page
+from streamd.services.recording.records import (
+    RETENTION_RULES,
+    RecordingMode,
+    RecordingState,
+    Visibility,
+)
+
+if TYPE_CHECKING:
+    from streamd.services.recording.records import RecordingRecord
+    from streamd.services.store.page import Page
 
 TITLE_LENGTH_MAX = 200
 

@@ -43,7 +43,14 @@ class WebEntrance:
         self._hook = hook
 
     async def let_in(
-        self, request: web.Request, subject: str, wanted: Audience, *, owner: str = "", watches: bool = False
+        self,
+        request: web.Request,
+        subject: str,
+        wanted: Audience,
+        *,
+        owner: str = "",
+        part: str = "",
+        watches: bool = False,
     ) -> Viewing | None:
         """Let a viewer in by the ticket in the path, by the token in the query, or on the service's word.
 
@@ -52,6 +59,7 @@ class WebEntrance:
             subject: The channel or recording.
             wanted: What is asked for.
             owner: The channel that a recording is of.
+            part: The clip of a recording that is asked for.
             watches: The request shows that they watch.
 
         Returns:
@@ -61,9 +69,12 @@ class WebEntrance:
             PlaybackRefusedError: They may not.
         """
         gate = self.gate
-        if request.method == "OPTIONS" or not gate.is_locked(subject, owner):
+        if gate.is_open or request.method == "OPTIONS":
             return None
         visitor = visitor_of(request)
+        gate.check_blocked(visitor.address, subject, owner, part)
+        if not gate.is_locked(subject, owner):
+            return None
         path, query = split_target(request.raw_path)
         ticket = request.match_info.get("ticket", "")
         if ticket:

@@ -25,7 +25,8 @@ from streamd.services.playback.visitor import Visitor
 from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode
 from tests.services.recording.test_past_playlist import segment
 from tests.support.playback_gate import GateHouse, token
 
