@@ -228,7 +228,7 @@ class PublicDoor:
                 is_hidden=self._is_hidden,
             ),
             dvr=dvr,
-            vod_pictures=VodPictures(vod, services.recorder),
+            vod_pictures=VodPictures(vod),
             clips=clips,
             pages=pages,
             studio=studio,
