@@ -22,6 +22,7 @@ from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
+from streamd.doors.web.public.own_decisions import OwnDecisionDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
@@ -175,6 +176,7 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
+            decisions=OwnDecisionDesk(services.enforcement) if services.enforcement is not None else None,
         )
         vod = VodRoutes(
             recorder=services.recorder,
