@@ -27,6 +27,7 @@ from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.doors.web.public.studio import Studio
+from streamd.doors.web.public.transparency import Contacts, TransparencyRoutes
 from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
@@ -36,6 +37,7 @@ from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
 if TYPE_CHECKING:
+    from streamd.doors.web.assets import StaticFiles
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
     from streamd.process.guards import Guards
@@ -139,6 +141,15 @@ class PublicDoor:
         enforcement = self._services.enforcement
         return enforcement is not None and recorded_id in enforcement.hidden
 
+    def _transparency(self, files: StaticFiles) -> TransparencyRoutes:
+        def contacts() -> Contacts:
+            said = self._config.moderation
+            return Contacts(said.contact_email, said.contact_post, said.legal_representative)
+
+        routes = TransparencyRoutes(files, contacts, self._services.counts)
+        self._services.machine.accounts.add_store(lambda: routes.held_bytes)
+        return routes
+
     def _web_handler(self) -> WebProtocol:
         assert self._runner is not None, "opened"
         server, port = self._runner.server, self._port
@@ -228,6 +239,7 @@ class PublicDoor:
             pages=pages,
             studio=studio,
             obs=self._obs,
+            transparency=self._transparency(pages.files) if config.moderation.enabled else None,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,
             clock=services.clock,

@@ -89,13 +89,14 @@ class EvidenceShelf:
         clock: For dates.
         pool: Threads that may wait for the disk.
         cases: Says of what they are, and which are open.
-        stamper: Has pieces stamped with the time; None where there is no authority.
+        stamper: Has pieces stamped with the time, where it has an authority.
 
     Attributes:
         options: As given; another may be put in its place.
         store: As given.
         cases: As given.
         directory: As given.
+        stamper: As given.
         total_bytes: All evidence on the disk, with what is being written, bytes.
         writing: Ids of the pieces that are being kept: nobody else touches their folders.
     """
@@ -109,7 +110,7 @@ class EvidenceShelf:
         pool: Executor,
         *,
         cases: Cases,
-        stamper: TimeStamper | None = None,
+        stamper: TimeStamper,
     ) -> None:
         self.options = options
         self.store = store
@@ -119,7 +120,7 @@ class EvidenceShelf:
         self.writing: set[str] = set()
         self._clock = clock
         self._pool = pool
-        self._stamper = stamper
+        self.stamper = stamper
 
     async def open(self) -> None:
         """Count what is there, and add what an earlier server has kept and not told the index of.
@@ -279,7 +280,7 @@ class EvidenceShelf:
     @property
     def has_stamper(self) -> bool:
         """Whether there is an authority."""
-        return self._stamper is not None and bool(self._stamper.url)
+        return bool(self.stamper.url)
 
     async def stamp(self) -> None:
         """Have the pieces stamped that wait for it; the first failure leaves the others for the next time.
@@ -288,7 +289,7 @@ class EvidenceShelf:
             OSError: The disk does not answer.
             StoreUnavailableError: The index does not.
         """
-        if self._stamper is None or not self._stamper.url:
+        if not self.stamper.url:
             return
         for record in await self.store.unstamped(self._clock.now() - STAMP_FOR, STAMPS_AT_ONCE):
             path = self.directory / record.id
@@ -298,7 +299,7 @@ class EvidenceShelf:
                 # On the disk of another server.
                 continue
             try:
-                answer, at = await self._stamper.stamp(sums)
+                answer, at = await self.stamper.stamp(sums)
             except StampError as exc:
                 log.warning("evidence.unstamped", extra={"evidence_id": record.id, "reason": str(exc)})
                 return

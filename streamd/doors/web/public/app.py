@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.posters import PosterRoutes
     from streamd.doors.web.public.recorded_lists import RecordedLists
     from streamd.doors.web.public.studio import Studio
+    from streamd.doors.web.public.transparency import TransparencyRoutes
     from streamd.doors.web.public.vod import VodRoutes
     from streamd.doors.web.public.vod_pictures import VodPictures
     from streamd.services.live.channel import Channel
@@ -79,6 +80,7 @@ def public_app(
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
+    transparency: TransparencyRoutes | None = None,
     proxies: TrustedProxies,
     port: Port,
     clock: Clock,
@@ -100,6 +102,7 @@ def public_app(
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
+        transparency: Routes of what the public can count, and of points of contact.
         proxies: The proxies whose word about their clients is believed.
         port: The bounds of peers.
         clock: For descriptions that many requests share.
@@ -141,6 +144,8 @@ def public_app(
         vod_pictures.add_to(app)
     pages.add_to(app)
     slashes.add_to(app)
+    if transparency is not None:
+        transparency.add_to(app)
     if studio is not None:
         studio.add_to(app)
     api = PublicApi(
