@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streamd.errors import EvidenceGoneError, StampError
-from streamd.services.audit.records import SERVER, AuditEntry
+from streamd.services.audit.audit_log import entry_of
+from streamd.services.audit.records import SERVER
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.evidence_chain import EvidenceRecord
 from streamd.services.moderation.evidence_folder import (
@@ -177,7 +178,9 @@ class EvidenceShelf:
         """
         record = _record_of(facts, sums)
         seconds = round((record.kept_at - datetime.fromisoformat(facts["reported_at"])).total_seconds())
-        linked = await self.store.add(record, self._entry(record, "evidence.kept", SERVER, record.id, max(0, seconds)))
+        linked = await self.store.add(
+            record, entry_of(self._clock.now(), SERVER, "evidence.kept", **_of(record, record.id, max(0, seconds)))
+        )
         link = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(linked).items()}
         for name in ("stamped_at", "deleted_at", "delete_reason"):
             del link[name]
@@ -234,7 +237,7 @@ class EvidenceShelf:
             StoreUnavailableError: It could not be written: nothing is to be shown.
         """
         words = f"{record.id}/{what}" + (f": {reason}" if reason else "")
-        await self.store.note_read(self._entry(record, "evidence.read", actor, words))
+        await self.store.note_read(entry_of(self._clock.now(), actor, "evidence.read", **_of(record, words)))
 
     # -- keeping house -----------------------------------------------------------------------------
 
@@ -320,9 +323,9 @@ class EvidenceShelf:
         # The files first: a row that says that they are gone is never wrong.
         size = await self.on_disk(remove)
         self.total_bytes = max(0, self.total_bytes - size)
-        await self.store.note_deleted(
-            record, self._clock.now(), why, self._entry(record, "evidence.deleted", SERVER, f"{record.id}: {why}")
-        )
+        now = self._clock.now()
+        entry = entry_of(now, SERVER, "evidence.deleted", **_of(record, f"{record.id}: {why}"))
+        await self.store.note_deleted(record, now, why, entry)
         log.info("evidence.deleted", extra={"evidence_id": record.id, "case_id": record.case_id, "reason": why})
 
     def _folder(self, record: EvidenceRecord) -> Path:
@@ -330,14 +333,15 @@ class EvidenceShelf:
             raise EvidenceGoneError(f"the files of {record.id} are deleted: {record.delete_reason}")
         return self.directory / record.id
 
-    def _entry(
-        self, record: EvidenceRecord, action: str, actor: Actor, words: str, seconds: int | None = None
-    ) -> AuditEntry:
-        return AuditEntry(
-            self._clock.now(), actor.name, action, actor.address, user=record.channel or None,
-            stream=record.channel or None, subject=record.case_id,
-            reason=ActDetails(category=record.category, seconds=seconds).text(words),
-        )  # fmt: skip
+
+def _of(record: EvidenceRecord, words: str, seconds: int | None = None) -> dict[str, Any]:
+    """What the audit log's row of an act on a piece says beside the act."""
+    return {
+        "user": record.channel or None,
+        "stream": record.channel or None,
+        "subject": record.case_id,
+        "reason": ActDetails(category=record.category, seconds=seconds).text(words),
+    }
 
 
 def _read_folder(path: Path) -> tuple[bytes, dict[str, Any]]:
