@@ -35,8 +35,8 @@ from streamd.services.moderation.enforcement import Enforcement
 from streamd.services.moderation.evidence_cases import EvidenceCases
 from streamd.services.moderation.evidence_shelf import EvidenceOptions, EvidenceShelf
 from streamd.services.moderation.evidence_store import EvidenceStore
-from streamd.services.moderation.timestamping import TimeStamper
 from streamd.services.moderation.target import Targets
+from streamd.services.moderation.timestamping import TimeStamper
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate
