@@ -146,7 +146,7 @@ def recorder_options(config: Config) -> RecorderOptions:
         mode=RecordingMode(config.recording.mode),
         directory=config.recordings_dir,
         writer=told(WriterOptions(), config.recording),
-        retention=told(RetentionOptions(), config.recording),
+        retention=told(RetentionOptions(), config.recording, config.clips),
     )
 
 

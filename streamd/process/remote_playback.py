@@ -53,5 +53,6 @@ class RemotePlayback:
         return RevocationAnswer.model_validate_json(await self._call("POST", "/api/v1/playback/revoke", body))
 
     async def decide_playback(self, name: str, playback: object, *, reason: str) -> None:
-        """Decide who may watch a channel."""
-        await self._call("PATCH", f"/api/v1/users/{name}", {"playback": playback, "reason": reason})
+        """Decide who may watch a channel, or the recording of an id."""
+        place = "recordings" if is_recording_id(name) else "users"
+        await self._call("PATCH", f"/api/v1/{place}/{name}", {"playback": playback, "reason": reason})

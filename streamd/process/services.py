@@ -215,6 +215,13 @@ class Services:
             metrics=metrics,
             pasts=self.pasts,
         )
+        drop_past = self.recorder.retention.on_deleted
+
+        def on_deleted(recording: str) -> None:
+            drop_past(recording)
+            self.playback.forget_soon(recording)
+
+        self.recorder.retention.on_deleted = on_deleted
         self.past_recorder = PastRecorder(
             config.recordings_dir,
             recorder_options(config).writer,

@@ -21,6 +21,7 @@ from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.takedowns import TakedownDesk
 from streamd.doors.web.live_streams import LiveStreams
 from streamd.process.workers.export_worker import WORKER_COMMAND
 from streamd.process.workers.picture_worker import worker_environment
@@ -29,9 +30,12 @@ from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.moderation import takedowns
+from streamd.services.moderation.enforcement import Enforcement
 from streamd.services.moderation.evidence_cases import EvidenceCases
 from streamd.services.moderation.evidence_shelf import EvidenceOptions, EvidenceShelf
 from streamd.services.moderation.evidence_store import EvidenceStore
+from streamd.services.moderation.target import Targets
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
     from streamd.services.recording.records import RecordingRecord
 
 
-class ClosableStreams(LiveStreams, StreamCloser, Protocol):
+class ClosableStreams(LiveStreams, StreamCloser, takedowns.LiveStreams, Protocol):
     """What is live, for the API to list and for dead keys to close."""
 
 
@@ -111,6 +115,22 @@ def run_admin_server(
         key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
         playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(clock.monotonic), key_set)
         await playback.start()
+        enforcement = Enforcement(
+            store.database,
+            clock,
+            targets=Targets(index, clips.index, store, lambda: "http://localhost"),
+            bars=verifier.admissions.bars,
+            gate=gate,
+            streams=streams,
+            knows_countries=lambda: True,
+            country_of=lambda _: "",
+            on_change=index.note_edit,
+            purge_sender=HttpSender(AddressGuard(), "test"),
+            purge_urls=lambda: (),
+            data_dir=directory,
+            tell=unheard,
+        )
+        await enforcement.start()
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -125,6 +145,7 @@ def run_admin_server(
                 more=(
                     *ClipDesk(clips, recorder).operations(),
                     *ExportDesk(exports, recorder).operations(),
+                    *TakedownDesk(enforcement).operations(),
                     *EvidenceDesk(shelf).operations(),
                 ),
                 port=port_of("admin"),
@@ -137,6 +158,7 @@ def run_admin_server(
         started.set()
         await stopped.wait()
         await runner.cleanup()
+        await enforcement.close()
         await exports.close()
         pool.shutdown()
         await recorder.close()

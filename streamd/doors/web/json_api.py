@@ -23,6 +23,7 @@ from streamd.doors.web.models.common import Problem
 from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
 from streamd.doors.web.refusals import forget_traceback, may_tell, route_of
 from streamd.errors import (
+    BlockError,
     CaseNotFoundError,
     CaseStateError,
     ClipNotFoundError,
@@ -34,15 +35,18 @@ from streamd.errors import (
     KeyNotFoundError,
     KeyRequestError,
     KeyStateError,
+    ModerationStateError,
     OperatorNotFoundError,
     OperatorRequestError,
     OperatorStateError,
+    OrderError,
     OwnDecisionError,
     ReporterSuspendedError,
     ReportRefusedError,
     ReportsBusyError,
     StatementError,
     StoreUnavailableError,
+    TakedownNotFoundError,
     TargetNotFoundError,
     TargetRefusedError,
     TooManyReportsError,
@@ -227,8 +231,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
-    except (ClipTimesError, KeyRequestError, OperatorRequestError) as exc:
+    except (ClipTimesError, KeyRequestError, OperatorRequestError, ReportRefusedError, TargetRefusedError) as exc:
         return problem(422, str(exc))
+    except (BlockError, OrderError, StatementError) as exc:
+        return problem(422, "the body does not validate", [str(exc)])
+    except (CaseNotFoundError, TakedownNotFoundError, TargetNotFoundError) as exc:
+        return problem(404, str(exc))
+    except (CaseStateError, ModerationStateError) as exc:
+        return problem(409, str(exc))
     except (ClipNotFoundError, KeyNotFoundError, UserNotFoundError, OperatorNotFoundError, NotFoundError) as exc:
         return problem(404, str(exc))
     except (ForbiddenError, CodeRefusedError) as exc:
@@ -237,14 +247,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(429, str(exc), headers={hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))})
     except UnavailableError as exc:
         return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
-    except (ReportRefusedError, StatementError, TargetRefusedError) as exc:
-        return problem(422, str(exc))
-    except (CaseNotFoundError, TargetNotFoundError) as exc:
-        return problem(404, str(exc))
     except (OwnDecisionError, ReporterSuspendedError) as exc:
         return problem(403, str(exc))
-    except CaseStateError as exc:
-        return problem(409, str(exc))
     except TooManyReportsError as exc:
         return problem(429, str(exc), headers={hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))})
     except ReportsBusyError as exc:

@@ -25,7 +25,7 @@ from streamd.doors.web.request_budget import RequestBudget
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.records import Actor
 from streamd.services.recording.clip_file import render_index, render_media_playlist, run_name, runs_of, times_from_zero
-from streamd.services.recording.clip_records import ClipMaker, ClipState
+from streamd.services.recording.clip_records import VIEWER, ClipMaker, ClipState
 from streamd.services.recording.folder import INDEX_NAME
 from streamd.services.recording.recording_id import is_clip_id
 
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
 
-# Who made a clip, in the index and the audit log.
-VIEWER: Final = "viewer"
 HOUR_S: Final = 3600.0
 # What the index has said of a clip holds for a moment, as with recordings; a clip is up to 20 kB.
 KNOWN_S: Final = 1.0
