@@ -170,12 +170,12 @@ class AdminDoor:
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
+                *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
                 *(
                     CaseDesk(services.moderation, services.targets).operations()
                     if services.moderation is not None
                     else ()
                 ),
-                *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
             ),
             playback=playback,
             operators=services.operators,

@@ -362,9 +362,6 @@ class Services:
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)
-        if self.moderation is not None:
-            await self.moderation.start()
-            resources.push_async_callback(self.moderation.close)
         self.recorder.complete_left()
         self.past_recorder.complete_left()
         await self.keys.takedowns.start()
@@ -373,6 +370,10 @@ class Services:
             resources.push_async_callback(self._purge_sender.close)
             resources.push_async_callback(self.enforcement.close)
             await self.enforcement.start()
+        if self.moderation is not None:
+            # It is closed first: a decision that is under way takes something down.
+            resources.push_async_callback(self.moderation.close)
+            await self.moderation.start()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import Actor
     from streamd.services.events.event import EventSink
     from streamd.services.moderation.case_store import BegunDecision, CaseStore
+    from streamd.services.moderation.categories import Category
     from streamd.services.moderation.receipts import Receipts
     from streamd.services.moderation.target import Target
 
@@ -64,6 +65,13 @@ class TakesDown(Protocol):
         """Put back all that was taken down, in one act."""
 
 
+class LearnsOfDecisions(Protocol):
+    """The machine's help."""
+
+    async def note_decision(self, case_id: str, *, agreed: bool, by: Actor, category: Category | None = None) -> None:
+        """Count whether a person saw in a case what the machine found there."""
+
+
 class Cases:
     """Cases, for moderators.
 
@@ -87,6 +95,8 @@ class Cases:
         self.store = store
         self.takedowns: TakesDown | None = None
         """The room of takedowns; None where nothing can be taken down."""
+        self.assistance: LearnsOfDecisions | None = None
+        """The machine's help; None where there is none."""
         self._clock = clock
         self._receipts = receipts
         self._tell = tell
@@ -290,6 +300,10 @@ class Cases:
         }
         self._tell(Event(EventType.CASE_DECIDED, now, about))
         self._on_change()
+        if self.assistance is not None:
+            is_taken_down = outcome is Outcome.TAKEN_DOWN
+            category = begun.case.category
+            await self.assistance.note_decision(case_id, agreed=is_taken_down, by=by, category=category)
         return decision
 
     async def _undo(self, begun: BegunDecision) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def load(tmp_path: Path, model: bytes) -> Classifier:
     return Classifier(file)
 
 
-def plain(red: int, green: int, blue: int, width: int = 64, height: int = 32) -> object:
+def plain(red: int, green: int, blue: int, width: int = 64, height: int = 32) -> Any:
     picture = numpy.empty((height, width, 3), dtype=numpy.uint8)
     picture[:] = (red, green, blue)
     return picture
@@ -107,6 +108,6 @@ def test_nudenet_is_the_model_of_its_package() -> None:
 
 
 def test_nudenet_that_is_not_there_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ClassifierError, match="streamd\\[moderation\\]"):
         model_path("nudenet")

@@ -31,7 +31,7 @@ def test_a_picture_without_words_has_none(reader: Reader) -> None:
 
 def test_a_picture_full_of_words_has_so_many_lines(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     class Found:
-        txts = tuple(f"line {number}\u202e" for number in range(LINES_MAX * 2)) + ("\u200b",)
+        txts = (*(f"line {number}\u202e" for number in range(LINES_MAX * 2)), "\u200b")
         scores = (0.9,) * (LINES_MAX * 2) + (0.9,)
 
     monkeypatch.setattr(reader, "_read", lambda _: Found)
