@@ -378,9 +378,6 @@ class Services:
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)
-        if self.moderation is not None:
-            await self.moderation.start()
-            resources.push_async_callback(self.moderation.close)
         self.recorder.complete_left()
         self.past_recorder.complete_left()
         await self.keys.takedowns.start()
@@ -394,6 +391,10 @@ class Services:
             resources.push_async_callback(self.evidence.close)
         if self.counts is not None:
             resources.push_async_callback(self.counts.close)
+        if self.moderation is not None:
+            # It is closed first: a decision that is under way takes something down.
+            resources.push_async_callback(self.moderation.close)
+            await self.moderation.start()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
