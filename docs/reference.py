@@ -77,6 +77,7 @@ PLAYBACK_KEY = re.compile(r"pk_[0-9a-f]{10}")
 PLAYBACK_KEYS = ("pk_0a1b2c3d4e", "pk_5f6071829a")
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
+MODERATION = re.compile(r"\b(tkd|blk|ord)_[0-9a-hjkmnp-tv-z]{26}")
 CLIP = re.compile(r"clip_[0-9a-z]{26}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(Z|\+00:00)")
 
@@ -136,6 +137,41 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/playback-tokens", {"channel": "carol", "uid": "bob", "jti": "order-17", "max": 2}),
     Call("POST", "/api/v1/playback/revoke", {"uid": "bob", "reason": "gave the link on"}),
     Call("DELETE", "/api/v1/playback-keys/{kid}?reason=moved"),
+    Call(
+        "POST",
+        "/api/v1/takedowns",
+        {
+            "target": "dave",
+            "decision_ground": "ILLEGAL_CONTENT",
+            "illegal_content_legal_ground": "Penal code, section 131",
+            "illegal_content_explanation": "The broadcast shows a person being hurt.",
+            "decision_facts": "Seen live on 28 July 2026 at 12:04.",
+            "category": "VIOLENCE",
+        },
+    ),
+    Call("GET", "/api/v1/takedowns?channel=dave"),
+    Call("GET", "/api/v1/takedowns/{takedown}"),
+    Call("POST", "/api/v1/takedowns/{takedown}/restore", {"reason": "it was an exercise"}),
+    Call("POST", "/api/v1/blocks", {"kind": "network", "value": "192.0.2.0/24", "reason": "a farm of stolen keys"}),
+    Call("GET", "/api/v1/blocks?kind=network"),
+    Call("GET", "/api/v1/blocks/{block}"),
+    Call("DELETE", "/api/v1/blocks/{block}?reason=moved"),
+    Call(
+        "POST",
+        "/api/v1/orders",
+        {
+            "authority": "State media authority",
+            "reference": "7/26",
+            "legal_basis": "Media treaty, article 4",
+            "urls": ["http://localhost/watch/erin"],
+            "territorial_scope": ["DE"],
+            "received_at": "2026-01-01T12:00:00Z",
+        },
+    ),
+    Call("GET", "/api/v1/orders?answered=false"),
+    Call("POST", "/api/v1/orders/{order}/answered", {"reason": "by post"}),
+    Call("GET", "/api/v1/orders/{order}"),
+    Call("GET", "/api/v1/evidence?channel=alice"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
     Call("GET", "/api/v1/operators"),
@@ -183,6 +219,30 @@ STATUSES = {
 
 _HEALTH_PAGE = "[health of a stream](observing.md#health-of-a-stream)"
 MEANINGS: dict[str, dict[str, str]] = {
+    "TargetKind": {
+        "channel": "All of a channel: live, past, recordings, clips and pictures.",
+        "key": "A key, and the channel that it opens.",
+        "recording": "One recording, with its clips.",
+        "clip": "One clip.",
+    },
+    "BlockKind": {
+        "channel": "A channel; for viewers also one recording or clip, by its id.",
+        "user": "The same by its other name.",
+        "key": "A key, by its id.",
+        "network": "A network, or an address.",
+        "country": "A country, two letters.",
+        "hash": "A picture, by its PDQ hash.",
+    },
+    "BlockScope": {
+        "publish": "It goes live no more; a channel is dark.",
+        "view": "It is not shown: 451.",
+    },
+    "Effect": {
+        "taken_down": "It is dark everywhere.",
+        "blocked": "It is not shown in the order's territory.",
+        "not_here": "It is of another site, or there is no such thing.",
+        "impossible": "It could not be done; the detail says why.",
+    },
     "KeyState": {
         "active": "It opens its channel.",
         "expired": "Its `expires_at` is past: it opens nothing.",
@@ -280,10 +340,14 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
     examples: list[Example] = []
     ids: list[str] = []
     clip = kid = ""
+    # By the prefix of their ids, the first of each.
+    made: dict[str, str] = {}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as client:
         for call in calls:
             path = call.path.replace("{key}", ids[0] if ids else "").replace("{clip}", clip)
             path = path.replace("{kid}", kid)
+            for name, prefix in (("{takedown}", "tkd"), ("{block}", "blk"), ("{order}", "ord")):
+                path = path.replace(name, made.get(prefix, ""))
             headers = {"Authorization": f"Bearer {call.token}"}
             async with client.request(call.method, origin + path, json=call.body, headers=headers) as response:
                 answer: Any
@@ -291,6 +355,8 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
                     answer = (await response.content.readuntil(b"\n\n")).decode().rstrip("\n")
                 else:
                     answer = await response.json(content_type=None)
+            if call.method == "POST" and "id" in answer:
+                made.setdefault(str(answer["id"]).partition("_")[0], answer["id"])
             if call.path == "/api/v1/clips":
                 clip = answer["id"]
             if "stream_key" in answer:
@@ -395,6 +461,11 @@ def _fixed(text: str, ids: list[str]) -> str:
         text = text.replace(found, PLAYBACK_KEYS[position])
     text = SESSION.sub(r"\1...", text)
     text = CLIP.sub(CLIP_ID, text)
+    text = MODERATION.sub(lambda found: f"{found[1]}_01kc8c5d6r4ts5x9p9z1y2n3m4", text)
+    text = re.sub(r'"(took_ms|took_s)": [0-9.e-]+', lambda found: f'"{found[1]}": 3.2', text)
+    text = re.sub(r"Effect given: (.*), .* after receipt", r"Effect given: \1, 3.2 s after receipt", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC", "2026-11-30 12:00:00 UTC", text)
+    text = re.sub(r'"application_date": "[0-9-]+"', '"application_date": "2026-11-30"', text)
     return TIME.sub(lambda found: found[0] if found[0].startswith("2100") else "2026-11-30T12:00:00Z", text)
 
 

@@ -233,6 +233,40 @@ class TargetNotFoundError(ModerationError):
     """A key, recording or clip that there is not."""
 
 
+class TakedownNotFoundError(ModerationError):
+    """A takedown, block or order that there is not."""
+
+
+class ModerationStateError(ModerationError):
+    """What is asked for does not go with how things stand; the text says why."""
+
+
+class BlockError(ModerationError):
+    """A block that cannot be.
+
+    Args:
+        field: Name of its part.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class OrderError(ModerationError):
+    """An authority's order that lacks something, or says what cannot be.
+
+    Args:
+        field: Name of its part.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
 class StatementError(ModerationError):
     """A statement of reasons that lacks something, or says what cannot be.
 

@@ -50,6 +50,7 @@ NEIGHBOURS = {
     ("services/moderation", "services/keys"),
     ("services/moderation", "services/live"),
     ("services/moderation", "services/operators"),
+    ("services/moderation", "services/playback"),
     ("services/moderation", "services/recording"),
     ("services/moderation", "services/sandbox"),
     ("services/moderation", "services/store"),

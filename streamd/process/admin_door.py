@@ -16,6 +16,7 @@ from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.takedowns import TakedownDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -153,6 +154,7 @@ class AdminDoor:
 
     def _app(self, token: str) -> web.Application:
         config, services = self._config, self._services
+        playback = PlaybackDesk(services.playback, services.clock)
         return admin_app(
             keys=services.keys,
             streams=services.registry,
@@ -161,12 +163,13 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             preview_ticket=services.previews.ticket,
-            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note),
+            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note, playback),
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
+                *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
             ),
-            playback=PlaybackDesk(services.playback, services.clock),
+            playback=playback,
             operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,

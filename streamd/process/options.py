@@ -36,13 +36,14 @@ from streamd.services.moderation.findings import EXPOSED
 from streamd.services.moderation.options import ModerationOptions
 from streamd.services.moderation.scan import ScanMode, ScanOptions
 from streamd.services.moderation.sight import NUDENET, SightOptions
-from streamd.services.playback.gate import GateOptions
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.clips import ClipOptions
-from streamd.services.recording.recorder import RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import RecorderOptions
 from streamd.services.recording.recording_writer import WriterOptions
+from streamd.services.recording.records import RecordingMode
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.storyboarder import StoryboardOptions
 from streamd.services.storage.place import Place, StorageOptions, keep_local_days
@@ -147,7 +148,7 @@ def recorder_options(config: Config) -> RecorderOptions:
         mode=RecordingMode(config.recording.mode),
         directory=config.recordings_dir,
         writer=told(WriterOptions(), config.recording),
-        retention=told(RetentionOptions(), config.recording),
+        retention=told(RetentionOptions(), config.recording, config.clips),
     )
 
 

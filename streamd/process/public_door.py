@@ -59,7 +59,7 @@ class PublicDoor:
         self._sessions = sessions
         admissions = services.verifier.admissions
         self._channels = PublicChannels(
-            services.registry, admissions.is_suspended, admissions.is_listed, services.playback.gate
+            services.registry, admissions.is_dark, admissions.is_listed, services.playback.gate
         )
         self._entrance = WebEntrance(services.playback.gate, services.viewer_hook)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
@@ -134,6 +134,11 @@ class PublicDoor:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def _is_hidden(self, recorded_id: str) -> bool:
+        """Whether a recording or clip was taken down by itself."""
+        enforcement = self._services.enforcement
+        return enforcement is not None and recorded_id in enforcement.hidden
+
     def _web_handler(self) -> WebProtocol:
         assert self._runner is not None, "opened"
         server, port = self._runner.server, self._port
@@ -168,7 +173,8 @@ class PublicDoor:
         )
         vod = VodRoutes(
             recorder=services.recorder,
-            is_taken_down=services.verifier.admissions.is_suspended,
+            is_taken_down=services.verifier.admissions.is_dark,
+            is_hidden=self._is_hidden,
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
@@ -179,16 +185,15 @@ class PublicDoor:
         dvr = DvrRoutes(
             pasts=services.pasts,
             recorder=services.recorder,
-            is_taken_down=services.verifier.admissions.is_suspended,
+            is_taken_down=services.verifier.admissions.is_dark,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
+            is_hidden=self._is_hidden,
             entrance=self._entrance,
         )
         services.machine.accounts.add_store(lambda: dvr.held_bytes)
-        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock)
+        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock, self._is_hidden)
         services.machine.accounts.add_store(lambda: clips.held_bytes)
-
-        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock)
 
         async def recording_of(recorded_id: str) -> tuple[str, str]:
             if is_clip_id(recorded_id):
@@ -211,10 +216,11 @@ class PublicDoor:
             vod=vod,
             recorded=RecordedLists(
                 services.recorder,
-                services.verifier.admissions.is_suspended,
+                services.verifier.admissions.is_dark,
                 services.clock,
                 root=urlsplit(config.http.public_url).path,
                 gate=services.playback.gate,
+                is_hidden=self._is_hidden,
             ),
             dvr=dvr,
             vod_pictures=VodPictures(vod, services.recorder),

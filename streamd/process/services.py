@@ -9,16 +9,21 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamd import __version__
+from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.hook_formats import HookWords
+from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
     clip_options,
     gate_options,
     hook_options,
+    moderation_options,
     outbox_options,
     peer_line_limits,
     playback_hook_options,
@@ -50,6 +55,8 @@ from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
+from streamd.services.moderation.enforcement import Enforcement
+from streamd.services.moderation.target import Targets
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate
@@ -75,13 +82,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
-    from streamd.doors.outgoing.http_sender import HttpSender
     from streamd.process.config import Config
     from streamd.services.live.stream_options import StreamOptions
     from streamd.services.recording.records import RecordingRecord
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
+EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
 ACTS_NAME = "unwritten-acts.jsonl"
@@ -117,6 +124,7 @@ class Services:
         playback: The acts on who may watch, and their gate.
         viewer_hook: Asked over viewers with the policy ``hook``.
         passwords: Checks those of channels.
+        enforcement: Takedowns, blocks and orders; None where moderation is off.
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
@@ -173,7 +181,7 @@ class Services:
             self._countries,
             lambda reason: metrics.playback_refusals_total.labels(reason).inc(),
         )
-        self.passwords = Passwords()
+        self.passwords = Passwords(clock.monotonic)
         self.playback = PlaybackService(
             PlaybackStore(self._store.database),
             gate,
@@ -201,6 +209,13 @@ class Services:
             metrics=metrics,
             pasts=self.pasts,
         )
+        drop_past = self.recorder.retention.on_deleted
+
+        def on_deleted(recording: str) -> None:
+            drop_past(recording)
+            self.playback.forget_soon(recording)
+
+        self.recorder.retention.on_deleted = on_deleted
         self.past_recorder = PastRecorder(
             config.recordings_dir,
             recorder_options(config).writer,
@@ -245,12 +260,36 @@ class Services:
             budget=self._budget,
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
-            is_admissible=self.verifier.admissions.is_admissible,
+            is_admissible=self.verifier.admissions.may_publish,
             tell=tell,
             take_place=self.machine.memory.admit,
         )
         metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
+        self.enforcement: Enforcement | None = None
+        self._moderation = moderation_options(config)
+        if self._moderation is not None:
+            self._public_url = config.public_url
+            # A cache in front is near, and named by the operator alone.
+            self._purge_sender = HttpSender(AddressGuard(EVERYWHERE), f"streamd/{__version__}")
+            recordings = self.recorder.index
+            self.enforcement = Enforcement(
+                self._store.database,
+                clock,
+                targets=Targets(recordings, self.clips.index, self._store, lambda: self._public_url),
+                bars=self.verifier.admissions.bars,
+                gate=gate,
+                streams=self.registry,
+                knows_countries=lambda: self._countries.is_known,
+                country_of=self._countries.of,
+                on_change=recordings.note_edit,
+                purge_sender=self._purge_sender,
+                purge_urls=lambda: self._moderation.purge_urls if self._moderation is not None else (),
+                data_dir=config.data_dir,
+                tell=tell,
+            )
+            enforcement = self.enforcement
+            metrics.acts_waiting.set_function(lambda: len(takedowns) + enforcement.unwritten)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
@@ -316,6 +355,11 @@ class Services:
         self.recorder.complete_left()
         self.past_recorder.complete_left()
         await self.keys.takedowns.start()
+        if self.enforcement is not None:
+            await self._purge_sender.start()
+            resources.push_async_callback(self._purge_sender.close)
+            resources.push_async_callback(self.enforcement.close)
+            await self.enforcement.start()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
@@ -332,6 +376,10 @@ class Services:
         self.storyboarder.options = storyboard_options(config)
         self.playback.configure(gate_options(config), config.playback.jwks_url)
         self.viewer_hook.options = playback_hook_options(config)
+        if self._moderation is not None:
+            # Switched on or off, it is with the next start.
+            self._moderation = moderation_options(config) or self._moderation
+            self._public_url = config.public_url
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -365,6 +413,8 @@ class Services:
         if self.storage is not None:
             self.storage.look()
         self.playback.tick()
+        if self.enforcement is not None:
+            self.enforcement.tick()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

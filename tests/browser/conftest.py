@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,31 @@ NPM_DIR = Path(__file__).parent
 NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 
 
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
+class OneBrowser:
+    """One Chromium for all tests of a process: what a viewer has is in a context, and each has a new one."""
+
+    def __init__(self, held: AsyncExitStack) -> None:
+        self._held = held
+        self._running: Browser | None = None
+
+    async def running(self) -> Browser:
+        """It, started where it is not there: also where it ended in the middle of another test."""
+        if self._running is None or not self._running.is_connected():
+            await self._held.aclose()
+            self._running = await self._held.enter_async_context(chromium())
+        return self._running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def one_browser() -> AsyncIterator[OneBrowser]:
+    async with AsyncExitStack() as held:
+        yield OneBrowser(held)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(one_browser: OneBrowser) -> Browser:
     """A running Chromium."""
-    async with chromium() as running:
-        yield running
+    return await one_browser.running()
 
 
 @pytest.fixture(scope="session")

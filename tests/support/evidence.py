@@ -17,7 +17,8 @@ from streamd.services.moderation.evidence_store import EvidenceStore
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import NOON, IngestRoom, Peer, eventually, publish
 from tests.support.recordings import OPTIONS

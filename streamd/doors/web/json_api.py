@@ -23,6 +23,7 @@ from streamd.doors.web.models.common import Problem
 from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
 from streamd.doors.web.refusals import forget_traceback, may_tell, route_of
 from streamd.errors import (
+    BlockError,
     ClipNotFoundError,
     ClipRefusedError,
     ClipsBusyError,
@@ -32,10 +33,16 @@ from streamd.errors import (
     KeyNotFoundError,
     KeyRequestError,
     KeyStateError,
+    ModerationStateError,
     OperatorNotFoundError,
     OperatorRequestError,
     OperatorStateError,
+    OrderError,
+    StatementError,
     StoreUnavailableError,
+    TakedownNotFoundError,
+    TargetNotFoundError,
+    TargetRefusedError,
     UserNotFoundError,
 )
 
@@ -217,8 +224,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
-    except (ClipTimesError, KeyRequestError, OperatorRequestError) as exc:
+    except (ClipTimesError, KeyRequestError, OperatorRequestError, TargetRefusedError) as exc:
         return problem(422, str(exc))
+    except (BlockError, OrderError, StatementError) as exc:
+        return problem(422, "the body does not validate", [str(exc)])
+    except (TakedownNotFoundError, TargetNotFoundError) as exc:
+        return problem(404, str(exc))
+    except ModerationStateError as exc:
+        return problem(409, str(exc))
     except (ClipNotFoundError, KeyNotFoundError, UserNotFoundError, OperatorNotFoundError, NotFoundError) as exc:
         return problem(404, str(exc))
     except (ForbiddenError, CodeRefusedError) as exc:

@@ -51,7 +51,6 @@ class Section(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         validate_default=True,
     )
 
@@ -180,7 +179,10 @@ class ClipsConfig(Section):
 
     who: Literal["off", "operators", "broadcasters", "viewers"] = "operators"
     """Who may make clips: `off`, `operators` (through the API), `broadcasters` too (of their own channel, in the
-    studio), or `viewers` too. No rule deletes a recording that has a clip."""
+    studio), or `viewers` too. No rule deletes a recording that has a clip of the former two."""
+    viewers_pin_days: Annotated[int, Field(ge=0, le=36_500)] = 90
+    """A clip of a viewer keeps its recording from `[recording] keep_days` for this many days; from `max_bytes` and
+    `min_free_bytes` it does not."""
     max_s: Annotated[int, Field(ge=1, le=600)] = 90
     """The longest clip, seconds; it is whole segments, which may add some."""
     per_address_per_hour: Annotated[int, Field(ge=0, le=3600)] = 10

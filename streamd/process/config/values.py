@@ -1,4 +1,8 @@
-"""The texts of settings, checked: addresses, URLs and tokens, each fault with what to write instead."""
+"""The texts of settings, checked: addresses, URLs and tokens, each fault with what to write instead.
+
+A command that asks a server reads the configuration too, so SQLAlchemy, which knows database URLs, is loaded where
+there is one to read.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,6 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from streamd.services.obs.ladder import RUNGS_MAX, Rung
 from streamd.services.playback.claims import is_host_pattern
@@ -66,6 +68,9 @@ def _check_public_url(value: str) -> str:
 
 def _check_database_url(value: SecretStr) -> SecretStr:
     if value.get_secret_value():
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
         try:
             driver = make_url(value.get_secret_value()).drivername
         except ArgumentError:

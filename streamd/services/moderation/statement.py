@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from streamd.errors import StatementError
 from streamd.services.keys.stream_key import StreamKey
+from streamd.services.moderation.categories import Category
 from streamd.services.moderation.territory import countries_of
 
 if TYPE_CHECKING:
@@ -101,15 +102,8 @@ class ContentType(enum.StrEnum):
     OTHER = "CONTENT_TYPE_OTHER"
 
 
-_CATEGORIES: Final = (
-    "ANIMAL_WELFARE CONSUMER_INFORMATION CYBER_VIOLENCE CYBER_VIOLENCE_AGAINST_WOMEN "
-    "DATA_PROTECTION_AND_PRIVACY_VIOLATIONS ILLEGAL_OR_HARMFUL_SPEECH INTELLECTUAL_PROPERTY_INFRINGEMENTS "
-    "NEGATIVE_EFFECTS_ON_CIVIC_DISCOURSE_OR_ELECTIONS NOT_SPECIFIED_NOTICE OTHER_VIOLATION_TC "
-    "PROTECTION_OF_MINORS RISK_FOR_PUBLIC_SECURITY SCAMS_AND_FRAUD SELF_HARM UNSAFE_AND_PROHIBITED_PRODUCTS "
-    "VIOLENCE"
-)
-CATEGORIES: Final = frozenset(f"STATEMENT_CATEGORY_{name}" for name in _CATEGORIES.split())
-"""``category``, as the Commission writes it; what each means is in ``categories.py``."""
+# Before the names of categories, in the Commission's JSON.
+CATEGORY_PREFIX: Final = "STATEMENT_CATEGORY_"
 
 _Choice = TypeVar("_Choice", bound=enum.StrEnum)
 
@@ -119,7 +113,7 @@ class Statement:
     """A statement of reasons whose parts fit each other."""
 
     decision_ground: Ground
-    category: str
+    category: Category
     decision_facts: str
     """On what facts and circumstances, at most 5,000 characters."""
     decision_visibility: tuple[Visibility, ...] = ()
@@ -248,6 +242,8 @@ class Statement:
             value = getattr(self, field.name)
             if field.name == "automated_detection":
                 found[field.name] = "Yes" if value else "No"
+            elif isinstance(value, Category):
+                found[field.name] = CATEGORY_PREFIX + value.value
             elif isinstance(value, enum.StrEnum):
                 found[field.name] = value.value
             elif isinstance(value, date):
@@ -292,15 +288,14 @@ class _Reader:
     def choices(self, name: str, kind: type[_Choice], *prefixes: str) -> tuple[_Choice, ...]:
         return tuple(dict.fromkeys(_chosen(name, value, kind, prefixes) for value in self._items(name)))
 
-    def category(self) -> str:
+    def category(self) -> Category:
         value = self._given.get("category")
         if value is None or value == "":
             raise StatementError("category", "a decision needs a category")
-        code = value.strip().upper() if isinstance(value, str) else ""
-        for found in (code, f"STATEMENT_CATEGORY_{code}"):
-            if found in CATEGORIES:
-                return found
-        raise StatementError("category", "there is no such category")
+        code = value.strip().upper().removeprefix(CATEGORY_PREFIX) if isinstance(value, str) else ""
+        if code not in Category.__members__:
+            raise StatementError("category", "there is no such category")
+        return Category(code)
 
     def keywords(self) -> tuple[str, ...]:
         found = []

@@ -27,7 +27,7 @@ from streamd.services.moderation.evidence_folder import check_folder
 from streamd.services.moderation.evidence_shelf import EvidenceOptions
 from streamd.services.moderation.evidence_verify import verify_evidence
 from streamd.services.posters.picture_process import PictureProcess
-from streamd.services.recording.recorder import RecordingMode
+from streamd.services.recording.records import RecordingMode
 from tests.support.evidence import CASE, OTHER_CASE, EvidenceHouse, PaintedArtist, Target
 from tests.support.ingest import eventually
 

@@ -231,7 +231,7 @@ class PublicApi:
             Operation("GET", "/api/v1/streams", self.list_streams, ChannelList, needs_token=False),
             Operation(
                 "GET", "/api/v1/streams/{name}", self.get_stream, ShownChannel,
-                path_model=UserPath, query=ChannelQuery, problems=(410,), plain_problems=(403,), needs_token=False,
+                path_model=UserPath, query=ChannelQuery, problems=(410,), plain_problems=(403, 451), needs_token=False,
                 refuses_misfits=False,
             ),
         ]  # fmt: skip
@@ -243,6 +243,8 @@ class PublicApi:
     def _show(self, request: web.Request, channel: Channel) -> web.Response:
         """Show a channel to a viewer of it, or to a stranger what they may know."""
         gate, name, root = self._channels.gate, channel.name, root_of(request, self._root)
+        if gate is not None:
+            gate.check_blocked(visitor_of(request).address, name)
         if gate is None or not gate.is_locked(name):
             return web.json_response(self._describe(channel, root), headers=_CORS)
         # A cache in front must not give the one what the other was told.

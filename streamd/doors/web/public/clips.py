@@ -25,7 +25,7 @@ from streamd.doors.web.request_budget import RequestBudget
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.records import Actor
 from streamd.services.recording.clip_file import render_index, render_media_playlist, run_name, runs_of, times_from_zero
-from streamd.services.recording.clip_records import ClipMaker, ClipState
+from streamd.services.recording.clip_records import VIEWER, ClipMaker, ClipState
 from streamd.services.recording.folder import INDEX_NAME
 from streamd.services.recording.recording_id import is_clip_id
 
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
 
-# Who made a clip, in the index and the audit log.
-VIEWER: Final = "viewer"
 HOUR_S: Final = 3600.0
 # What the index has said of a clip holds for a moment, as with recordings; a clip is up to 20 kB.
 KNOWN_S: Final = 1.0
@@ -62,9 +60,18 @@ class ClipRoutes:
         vod: Finds their recordings, and sends files.
         recorder: Knows where these are.
         clock: Measures for how long an answer of the index holds, and the pace of viewers.
+        is_hidden: Says whether a clip was taken down by itself.
     """
 
-    def __init__(self, clips: Clips, vod: VodRoutes, recorder: Recorder, clock: Clock) -> None:
+    def __init__(
+        self,
+        clips: Clips,
+        vod: VodRoutes,
+        recorder: Recorder,
+        clock: Clock,
+        is_hidden: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._is_hidden = is_hidden
         self._clips = clips
         self._vod = vod
         self._recorder = recorder
@@ -104,7 +111,7 @@ class ClipRoutes:
             return HTTPStatus.SERVICE_UNAVAILABLE
         if clip is None:
             return HTTPStatus.NOT_FOUND
-        if clip.state is ClipState.DELETED:
+        if clip.state is ClipState.DELETED or self._is_hidden(clip.id):
             return HTTPStatus.GONE
         record = await self._vod.find(clip.recording_id)
         return record if isinstance(record, HTTPStatus) else (clip, record)

@@ -23,9 +23,9 @@ from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_rang
 from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.delivery.entrance import ticketed
 from streamd.doors.web.public.vod import MP4_TYPE, PIECE_BYTES, PLAYLIST_TYPE, VIEWING
-from streamd.doors.web.public.web_entrance import Cut
+from streamd.doors.web.public.web_entrance import Cut, visitor_of
 from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
-from streamd.errors import DirectiveError, LocalStateError
+from streamd.errors import DirectiveError, LocalStateError, PlaybackRefusedError
 from streamd.formats.address import source_of
 from streamd.formats.hls.directives import parse_directives
 from streamd.media.packager.reload import Position, ReloadVerdict, decide_reload
@@ -85,7 +85,8 @@ class DvrRoutes:
     Args:
         pasts: The past of every stream.
         recorder: Reads files in a thread.
-        is_taken_down: Says whether a channel's user is suspended.
+        is_taken_down: Says whether a channel is dark.
+        is_hidden: Says whether a recording was taken down by itself.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
         entrance: Asks who may watch; None: everybody.
@@ -99,8 +100,10 @@ class DvrRoutes:
         is_taken_down: Callable[[str], bool],
         metrics: Metrics,
         timeouts: Callable[[], MediaTimeouts],
+        is_hidden: Callable[[str], bool] = lambda _: False,
         entrance: WebEntrance | None = None,
     ) -> None:
+        self._is_hidden = is_hidden
         self._entrance = entrance
         self._pasts = pasts
         self._recorder = recorder
@@ -166,7 +169,7 @@ class DvrRoutes:
             if not await self._wait(request, past, variant, verdict):
                 return _absent(HTTPStatus.SERVICE_UNAVAILABLE, "The next segment has not come.")
             # Much may have been decided meanwhile.
-            if self._is_taken_down(past.name):
+            if self._is_taken_down(past.name) or self._is_hidden(past.id):
                 return _absent(HTTPStatus.GONE)
             if past.id not in self._pasts:
                 return _absent(HTTPStatus.NOT_FOUND)
@@ -188,6 +191,8 @@ class DvrRoutes:
         if self._is_taken_down(name):
             return _absent(HTTPStatus.GONE)
         await self._let_in(request)
+        if self._is_hidden(request.match_info["id"]):
+            return _absent(HTTPStatus.GONE)
         past = self._pasts.get(name, request.match_info["id"])
         found = _FILE.fullmatch(request.match_info["file"])
         if past is None or found is None or not _VARIANT.fullmatch(variant):
@@ -226,13 +231,21 @@ class DvrRoutes:
         if self._is_taken_down(name):
             return HTTPStatus.GONE
         await self._let_in(request)
-        return self._pasts.find(name) or HTTPStatus.NOT_FOUND
+        past = self._pasts.find(name)
+        if past is None:
+            return HTTPStatus.NOT_FOUND
+        if self._is_hidden(past.id):
+            return HTTPStatus.GONE
+        if self._entrance is not None:
+            self._entrance.gate.check_blocked(visitor_of(request).address, past.id)
+        return past
 
     async def _let_in(self, request: web.Request) -> None:
         if self._entrance is not None:
             watches = request.path.endswith(".m3u8")
+            part = request.match_info.get("id", "")
             viewing = request[VIEWING] = await self._entrance.let_in(
-                request, request.match_info["name"], Audience.VIDEO, watches=watches
+                request, request.match_info["name"], Audience.VIDEO, part=part, watches=watches
             )
             if viewing is not None and not viewing.ticket.may_go_back:
                 raise self._entrance.gate.refused(Refusal.FORBIDDEN)
@@ -370,7 +383,8 @@ class DvrRoutes:
         past: Past,
     ) -> web.StreamResponse:
         """Send an answer a piece at a time, for as long as the past may be seen."""
-        viewing = request.get(VIEWING)
+        viewing, gate = request.get(VIEWING), self._entrance.gate if self._entrance is not None else None
+        blocks = gate.view_blocks.epoch if gate is not None else 0
         self._metrics.http_responses_total.labels("dvr", str(response.status)).inc()
         await response.prepare(request)
         if request.method == "HEAD":
@@ -382,11 +396,13 @@ class DvrRoutes:
         try:
             async with contextlib.aclosing(pieces):
                 async for piece in pieces:
-                    if self._is_taken_down(past.name) or past.id not in self._pasts:
+                    if self._is_taken_down(past.name) or self._is_hidden(past.id) or past.id not in self._pasts:
                         raise OSError("the past may not be seen any more")
+                    if gate is not None and blocks != (blocks := gate.view_blocks.epoch):
+                        gate.check_blocked(visitor_of(request).address, past.name, past.id)
                     if viewing is not None and not viewing.lasts():
                         raise OSError("the viewer may not watch any more")
-                    if viewing is None and self._entrance is not None and self._entrance.gate.is_locked(past.name):
+                    if viewing is None and gate is not None and gate.is_locked(past.name):
                         raise OSError("not everybody may watch any more")
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(write_timeout_s):
@@ -394,7 +410,7 @@ class DvrRoutes:
                     self._metrics.http_egress_bytes_total.inc(len(piece))
             self._recorder.watched.note(past.id)
             await response.write_eof()
-        except (TimeoutError, OSError):
+        except (TimeoutError, OSError, PlaybackRefusedError):
             # With a length that was promised, only the end of the connection says so.
             if request.transport is not None:
                 request.transport.abort()

@@ -84,7 +84,8 @@ class VodRoutes:
 
     Args:
         recorder: Knows the recordings.
-        is_taken_down: Says whether a channel's user is suspended.
+        is_taken_down: Says whether a channel is dark.
+        is_hidden: Says whether a recording was taken down by itself.
         clock: Measures for how long an answer of the index holds.
         metrics: Counted into.
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
@@ -97,6 +98,7 @@ class VodRoutes:
         *,
         recorder: Recorder,
         is_taken_down: Callable[[str], bool],
+        is_hidden: Callable[[str], bool] = lambda _: False,
         clock: Clock,
         metrics: Metrics,
         timeouts: Callable[[], MediaTimeouts],
@@ -107,6 +109,7 @@ class VodRoutes:
         self._recorder = recorder
         self._stored = stored
         self._is_taken_down = is_taken_down
+        self._is_hidden = is_hidden
         self._clock = clock
         self._metrics = metrics
         self._timeouts = timeouts
@@ -149,7 +152,7 @@ class VodRoutes:
                 return HTTPStatus.SERVICE_UNAVAILABLE
         if record is None or record.visibility is Visibility.PRIVATE:
             return HTTPStatus.NOT_FOUND
-        if record.state is RecordingState.DELETED or self._is_taken_down(record.user):
+        if record.state is RecordingState.DELETED or self._is_taken_down(record.user) or self._is_hidden(record.id):
             return HTTPStatus.GONE
         return record
 
@@ -176,8 +179,10 @@ class VodRoutes:
         """
         if self._entrance is not None:
             watches = request.path.endswith(".m3u8")
+            # Of a clip, its own id is in the path.
+            part = request.match_info.get("id", "")
             request[VIEWING] = await self._entrance.let_in(
-                request, record.id, wanted, owner=record.user, watches=watches
+                request, record.id, wanted, owner=record.user, part=part, watches=watches
             )
 
     async def _look_up(self, recording_id: str) -> RecordingRecord | None:
@@ -218,6 +223,8 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
             return absent(record)
+        if self._entrance is not None:
+            self._entrance.gate.check_blocked(visitor_of(request).address, record.id, record.user)
         is_locked = is_for_some = self._is_locked(record)
         at = f"/vod/{record.id}"
         if is_locked and self._entrance is not None and (ticket := request.headers.get(TICKET_FIELD, "")):
@@ -470,6 +477,7 @@ class VodRoutes:
         """Send an answer a piece at a time, for as long as its recording may be seen."""
         edits = self._recorder.index.edits
         viewing = request.get(VIEWING)
+        blocks = self._blocks()
         self._metrics.http_responses_total.labels("vod", str(response.status)).inc()
         await response.prepare(request)
         if request.method == "HEAD":
@@ -484,6 +492,8 @@ class VodRoutes:
                         edits = self._recorder.index.edits
                         if await (is_gone() if is_gone is not None else self._is_gone(record)):
                             raise OSError("the recording may not be seen any more")
+                    if blocks != (blocks := self._blocks()) and self._is_blocked(request, record):
+                        raise OSError("it may not be shown there any more")
                     if viewing is not None and not viewing.lasts():
                         raise OSError("the viewer may not watch any more")
                     if viewing is None and self._is_locked(record):
@@ -504,6 +514,16 @@ class VodRoutes:
     def _is_locked(self, record: RecordingRecord) -> bool:
         """Whether somebody has to show something to see a recording."""
         return self._entrance is not None and self._entrance.gate.is_locked(record.id, record.user)
+
+    def _blocks(self) -> int:
+        """What was blocked so far, counted."""
+        return self._entrance.gate.view_blocks.epoch if self._entrance is not None else 0
+
+    def _is_blocked(self, request: web.Request, record: RecordingRecord) -> bool:
+        """Whether a recording, or the clip of it that a request is for, may not be shown to its viewer."""
+        assert self._entrance is not None, "something was blocked"
+        part = request.match_info.get("id", "")
+        return self._entrance.gate.is_blocked(visitor_of(request).address, record.id, record.user, part)
 
     async def _is_gone(self, record: RecordingRecord) -> bool:
         """Whether a recording that is being sent may be seen no more."""

@@ -24,11 +24,11 @@ from streamd.doors.web.public.web_entrance import TICKET_FIELD, WebEntrance, ref
 from streamd.services.audit.records import Actor
 from streamd.services.metrics import Metrics
 from streamd.services.playback.claims import Audience
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.policy import Policy
+from streamd.services.playback.visitor import Visitor
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
-from streamd.services.recording.records import RecordingRecord, RecordingState, Visibility
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode, RecordingRecord, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings
 from streamd.services.storage.faults import StorageFault
