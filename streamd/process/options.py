@@ -60,8 +60,11 @@ Options = TypeVar("Options", bound="DataclassInstance")
 # Sections of which every key is taken when the configuration is read again. A running
 # stream keeps its segments, an open connection the limits of its protocol.
 RELOADABLE_SECTIONS = frozenset(
-    {"clips", "dvr", "hls", "ingest", "live", "limits", "log", "playback", "privacy", "recording"}
+    {"clips", "dvr", "hls", "ingest", "live", "limits", "log", "moderation", "playback", "privacy", "recording"}
 )
+
+# Settings of these that need a restart all the same: routes and rooms are there or are not.
+RESTART_SETTINGS = frozenset({("moderation", "enabled")})
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:
@@ -329,4 +332,13 @@ def changed_settings(old: Config, new: Config) -> Iterator[tuple[str, bool]]:
         before, after = getattr(old, section), getattr(new, section)
         for key in type(before).model_fields:
             if getattr(before, key) != getattr(after, key):
-                yield f"{section}.{key}", section in RELOADABLE_SECTIONS
+                is_taken = section in RELOADABLE_SECTIONS and (section, key) not in RESTART_SETTINGS
+                yield f"{section}.{key}", is_taken
+
+
+def taken_config(old: Config, new: Config) -> Config:
+    """The configuration that holds once another one was read: what needs a restart is as it was."""
+    taken = {section: getattr(new, section) for section in RELOADABLE_SECTIONS}
+    for section, key in RESTART_SETTINGS:
+        taken[section] = taken[section].model_copy(update={key: getattr(getattr(old, section), key)})
+    return old.model_copy(update=taken)

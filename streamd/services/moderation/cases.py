@@ -22,6 +22,7 @@ from streamd.services.moderation.statement import AutomatedDecision, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.services.audit.records import Actor
@@ -50,7 +51,13 @@ class TakesDown(Protocol):
     """The room of takedowns."""
 
     async def take_down(
-        self, target: Target, statement: Statement, *, actor: Actor, case_id: str | None = None
+        self,
+        target: Target,
+        statement: Statement,
+        *,
+        actor: Actor,
+        case_id: str | None = None,
+        since: datetime | None = None,
     ) -> Takedown:
         """Take a target down; all of it is dark when this returns."""
 
@@ -262,7 +269,9 @@ class Cases:
         if statement is not None:
             assert self.takedowns is not None, "asked before"
             try:
-                takedown = await self.takedowns.take_down(target, statement, actor=by, case_id=case_id)
+                takedown = await self.takedowns.take_down(
+                    target, statement, actor=by, case_id=case_id, since=begun.case.opened_at
+                )
             except Exception:
                 await self._undo(begun)
                 raise
