@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 LATENCY_MS_MAX = 3000
-WATCH_S = 20
+# Five segments, and twenty parts.
+WATCH_S = 10
 # What a viewer is promised, and what a loaded machine may add to it.
 STANDING_MS_MAX = 3_000 + 5_000
 
