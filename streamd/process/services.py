@@ -314,6 +314,8 @@ class Services:
                 storage=self.storage,
             )  # fmt: skip
             self.machine.accounts.add_store(lambda: evidence.held_bytes)
+            if self.moderation is not None:
+                self.moderation.follow_ups.evidence = evidence
             if config.moderation.transparency:
                 self.counts = PublicCounts(self._store.database, clock)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
