@@ -315,7 +315,9 @@ class Console:
             charts_style=f'<link rel="stylesheet" href="{style}">' if has_charts else "",
         )
         # Pictures of evidence are asked for with the session's token, which an <img> cannot show.
-        return answer(request, page, console_headers(media_src=_origin_of(origin), img_src="'self' blob:"), CACHE_REVALIDATE)
+        return answer(
+            request, page, console_headers(media_src=_origin_of(origin), img_src="'self' blob:"), CACHE_REVALIDATE
+        )
 
 
 def _origin_of(url: str) -> str:
